@@ -1,0 +1,148 @@
+"""The small frozen records that travel between modules."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture: TypeAlias = NDArray[np.uint8]
+"""A page as decoded: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""
+
+Ink: TypeAlias = NDArray[np.float32]
+"""Normalised digits: (n, 28, 28), 0.0 = paper, 1.0 = ink."""
+
+Scores: TypeAlias = NDArray[np.float32]
+"""Probabilities of the ten digits: (n, 10), each row sums to 1."""
+
+
+class Status(StrEnum):
+    """What became of a page."""
+
+    ACCEPTED = "accepted"
+    REVIEW = "review"
+    REJECTED = "rejected"
+    CORRECTED = "corrected"
+    CONFIRMED = "confirmed"
+
+
+class Reason(StrEnum):
+    """Why a page was not accepted. The list is closed: it is part of the CSV's schema."""
+
+    LOW_CONFIDENCE = "low_confidence"
+    NOT_A_DIGIT = "not_a_digit"
+    AMBIGUOUS_LAYOUT = "ambiguous_layout"
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TOO_LARGE = "too_large"
+    ENCRYPTED = "encrypted"
+    BLANK = "blank"
+    IO_ERROR = "io_error"
+    CRASHES_READER = "crashes_reader"
+
+    @property
+    def words(self) -> str:
+        """The reason as a sentence without its full stop."""
+        return _WORDS[self]
+
+    @property
+    def rejects(self) -> bool:
+        """True if a page with this reason has no answer; False if it has one that a person should look at."""
+        return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT}
+
+
+_WORDS = {
+    Reason.LOW_CONFIDENCE: "not sure enough to accept without a look",
+    Reason.NOT_A_DIGIT: "this does not look like a digit",
+    Reason.AMBIGUOUS_LAYOUT: "it is not clear which marks belong to the number",
+    Reason.EMPTY_FILE: "the file is empty",
+    Reason.NOT_AN_IMAGE: "the content is no picture",
+    Reason.TRUNCATED: "the picture is cut off or damaged",
+    Reason.UNSUPPORTED_FORMAT: "this kind of picture or document is not read",
+    Reason.TOO_LARGE: "larger than the limits allow",
+    Reason.ENCRYPTED: "the document is encrypted",
+    Reason.BLANK: "nothing is written here",
+    Reason.IO_ERROR: "the disk reports errors when this file is read",
+    Reason.CRASHES_READER: "reading this file stopped the reader three times",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is opened at all; checked before decoding."""
+
+    max_bytes: int = 64_000_000
+    max_pixels: int = 100_000_000
+    max_pages: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a digit is, in pixels of the page as a person sees it (EXIF orientation applied)."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One page as imaging sees it: the digits found, or the reason there are none."""
+
+    number: int
+    """From 1."""
+    format: str
+    """'png', 'jpeg', 'tiff', ...; by content."""
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    """In reading order."""
+    ink: Ink
+    """(len(boxes), 28, 28)."""
+    preview: Picture
+    """(h, w) grey, no side longer than 96 px: what a person is shown."""
+    reason: Reason | None = None
+    """None, a rejecting reason (then there are no boxes), or `ambiguous_layout`."""
+    detail: str = ""
+    """The reason in words, where there is more to say than `reason.words`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """One digit found on a page."""
+
+    box: Box
+    probabilities: tuple[float, ...]
+    """Ten, summing to 1."""
+
+    @property
+    def digit(self) -> int:
+        """The most probable one, 0..9."""
+        return max(range(10), key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability."""
+        return self.probabilities[self.digit]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of one page: the digits read, or the reason there are none. One row of the CSV."""
+
+    page: int
+    status: Status
+    text: str = ""
+    confidence: float | None = None
+    runner_up: str = ""
+    runner_up_confidence: float | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    format: str = ""
+    width: int | None = None
+    height: int | None = None
+    digits: tuple[Digit, ...] = ()
