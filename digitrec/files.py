@@ -1,0 +1,175 @@
+"""Files that appear whole or not at all, and renames that replace nothing.
+
+Every durable change the product makes to a disk goes through one of these functions.
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Protocol
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace `path` at once: draft beside it (0666 less umask, UTF-8), fsync, rename, fsync the folder."""
+    draft = _draft(path, content)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def publish_new(path: Path, content: str | bytes) -> None:
+    """Make `path` appear whole, never replacing anything.
+
+    The same bytes already there are fine (an earlier try got this far); others raise FileExistsError.
+    Where the filesystem refuses links the caller's lock has to keep others away between look and rename.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    draft = _draft(path, content)
+    try:
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            _require_same(path, content)
+        except OSError as why:
+            if why.errno not in _NOT_SUPPORTED:
+                raise
+            if path.exists():
+                _require_same(path, content)
+            else:
+                draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def move_new(source: Path, target: Path) -> None:
+    """Rename within one filesystem, never replacing: FileExistsError if the target is there."""
+    if _renameat2 is not None:
+        if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _NOT_SUPPORTED:
+            raise OSError(number, os.strerror(number), str(source), None, str(target))
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def move_across(source: Path, target: Path) -> None:
+    """Move a file to wherever `target` is, never replacing; other filesystem: copy, fsync, compare, rename, unlink."""
+    try:
+        move_new(source, target)
+    except OSError as why:
+        if why.errno != errno.EXDEV:
+            raise
+        draft = target.with_name(_draft_name())
+        try:
+            if _copy(source, draft) != sha256_of(draft):
+                raise OSError(errno.EIO, "the copy differs from the original", str(target))
+            move_new(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        fsync_folder(target.parent)
+        source.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, and make their names durable."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        fsync_folder(one.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def numbered(name: str, number: int) -> str:
+    """The name to use when `name` is taken: `STEM~2.EXT`, never longer than 255 bytes.
+
+    >>> numbered("scan.png", 2), numbered("Makefile", 3), numbered(".x", 2)
+    ('scan~2.png', 'Makefile~3', '.x~2')
+    """
+    stem, suffix = os.path.splitext(name)
+    mark = f"~{number}"
+    room = 255 - len(os.fsencode(mark + suffix))
+    if room < 1:
+        stem, suffix, room = name, "", 255 - len(mark)
+    return os.fsdecode(os.fsencode(stem)[:room]) + mark + suffix
+
+
+def _draft(path: Path, content: str | bytes) -> Path:
+    draft = path.with_name(_draft_name())
+    try:
+        with draft.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def _draft_name() -> str:
+    # A leading dot and `.part`: neither our scanner nor anyone's glob takes it for a result.
+    return f".{secrets.token_hex(8)}.part"
+
+
+def _require_same(path: Path, content: bytes) -> None:
+    if path.read_bytes() != content:
+        raise FileExistsError(errno.EEXIST, "a file with other content has this name", str(path))
+
+
+def _copy(source: Path, target: Path) -> str:
+    digest: _Hash = hashlib.sha256()
+    with source.open("rb") as reading, target.open("xb") as writing:
+        while block := reading.read(1 << 20):
+            digest.update(block)
+            writing.write(block)
+        writing.flush()
+        os.fsync(writing.fileno())
+    stat = source.stat()
+    os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    return digest.hexdigest()
+
+
+def _find_renameat2() -> "ctypes._NamedFuncPointer | None":
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return function
+
+
+_renameat2 = _find_renameat2()
