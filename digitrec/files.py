@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import secrets
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 _AT_FDCWD = -100
@@ -121,7 +121,7 @@ def numbered(name: str, number: int) -> str:
     >>> numbered("scan.png", 2), numbered("Makefile", 3), numbered(".x", 2)
     ('scan~2.png', 'Makefile~3', '.x~2')
     """
-    stem, suffix = os.path.splitext(name)
+    stem, suffix = PurePath(name).stem, PurePath(name).suffix
     mark = f"~{number}"
     room = 255 - len(os.fsencode(mark + suffix))
     if room < 1:

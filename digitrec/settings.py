@@ -1,0 +1,222 @@
+"""Every knob: meaning, unit, default, limits. Checked once, here.
+
+Order: flag, then `DIGITREC_X` variable, then `digitrec.toml` in the workspace, then the default.
+"""
+
+import operator
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from digitrec.errors import SettingsError
+from digitrec.records import Limits
+
+FILE_NAME = "digitrec.toml"
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _knob(
+    default: object,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one run goes by."""
+
+    workspace: Path = _knob(Path(), "Folder that holds inbox/, outbox/ and reports/.")
+    worker: str = _knob("main", "Name of this worker; several with different names may share one inbox.")
+    state_dir: Path | None = _knob(None, "Where ledger and trained models lie (local disk). Default: .digitrec/")
+    model: str | None = _knob(
+        None, "Model to read with: an id or a folder. Default: the promoted one, else the shipped."
+    )
+    max_error: float = _knob(0.005, "Share of wrong answers allowed among the accepted.", low=0.0001, high=0.5)
+    settle_s: float = _knob(2.0, "A file unchanged for this long is complete, seconds.", low=0, high=3600)
+    scan_interval_s: float = _knob(
+        10.0, "`watch` looks at the folder at least this often, seconds.", low=0.5, high=3600
+    )
+    empty_wait_s: float = _knob(600.0, "An empty file may still be filled for this long, seconds.", low=0, high=86400)
+    grace_s: float = _knob(
+        30.0, "A fresh file that cannot be decoded gets this long to change, seconds.", low=0, high=86400
+    )
+    batch_files: int = _knob(512, "Most files in one batch.", low=1, high=100_000)
+    run_wait_s: float = _knob(10.0, "`run` waits at most this long for files to settle, seconds.", low=0, high=3600)
+    run_retry_s: float = _knob(
+        10.0, "`run` tries this long against a failing disk or folder, seconds.", low=0, high=86400
+    )
+    read_timeout_s: float = _knob(60.0, "Longest the reading of one file may take, seconds.", low=1, high=3600)
+    max_bytes: int = _knob(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
+    max_pixels: int = _knob(100_000_000, "Largest page read, pixels.", low=1, high=2_000_000_000)
+    max_pages: int = _knob(500, "Most pages of one file.", low=1, high=100_000)
+    csv_profile: str = _knob("plain", "`excel` puts a byte order mark first.", choices=("plain", "excel"))
+    labels: Path | None = _knob(None, "A file,label CSV with the truth, for accuracy in reports.")
+    labels_from_folders: bool = _knob(False, "A folder named by one digit is the truth of its pictures.")
+    watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
+    engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads"))
+    threads: int = _knob(0, "Threads that read; 0 = one a core.", low=0, high=256)
+    log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for knob in knobs():
+            _check(knob, getattr(self, knob.name))
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.worker):
+            raise SettingsError(f"worker is {self.worker!r}; use letters, digits, '-', '_' and '.' (at most 64)")
+        object.__setattr__(self, "workspace", self.workspace.absolute())
+        self._check_folders()
+
+    def _check_folders(self) -> None:
+        state = self.state.resolve()
+        for name in ("inbox", "outbox", "reports"):
+            folder = (self.workspace / name).resolve()
+            if state == folder or folder in state.parents or state in folder.parents:
+                raise SettingsError(
+                    f"state_dir {state} and {name}/ lie in one another", hint="Move state_dir elsewhere."
+                )
+            if folder == _PACKAGE or _PACKAGE in folder.parents:
+                raise SettingsError(f"{name}/ would lie inside the program, at {folder}", hint="Use --workspace DIR.")
+
+    @property
+    def inbox(self) -> Path:
+        """Where pictures are dropped."""
+        return self.workspace / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where answers and originals go."""
+        return self.workspace / "outbox"
+
+    @property
+    def reports(self) -> Path:
+        """Where pages for people go."""
+        return self.workspace / "reports"
+
+    @property
+    def state(self) -> Path:
+        """The folder of ledgers and trained models."""
+        return self.workspace / (self.state_dir or ".digitrec")
+
+    @property
+    def ledger(self) -> Path:
+        """This worker's ledger."""
+        return self.state / self.worker / "ledger.sqlite3"
+
+    @property
+    def models(self) -> Path:
+        """Trained models, and which of them is current."""
+        return self.state / "models"
+
+    @property
+    def limits(self) -> Limits:
+        """What is opened at all."""
+        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels, max_pages=self.max_pages)
+
+    @classmethod
+    def load(cls, workspace: Path | None = None, flags: Mapping[str, object] | None = None) -> Self:
+        """Gather the settings of a workspace.
+
+        Args:
+            workspace: the folder; None takes `DIGITREC_WORKSPACE`, else the current folder.
+            flags: settings given on the command line; None values are not given.
+
+        Raises:
+            SettingsError: a value is unknown, of the wrong type or outside its limits.
+        """
+        values: dict[str, object] = {}
+        sources: dict[str, str] = {}
+
+        def put(found: Mapping[str, object], source: str) -> None:
+            values.update(found)
+            sources.update(dict.fromkeys(found, source))
+
+        variables = _from_environment()
+        chosen = workspace if workspace is not None else variables.get("workspace", Path())
+        put(_from_file(Path(str(chosen)) / FILE_NAME), FILE_NAME)
+        put(variables, "environment")
+        put({name: value for name, value in (flags or {}).items() if value is not None}, "flag")
+        if workspace is not None:
+            put({"workspace": workspace}, "flag")
+        return cls(**values, sources=sources)  # type: ignore[arg-type]
+
+
+def knobs() -> list[Field[Any]]:
+    """The fields of Settings a person can set, in order."""
+    return [one for one in fields(Settings) if one.metadata]
+
+
+def _from_environment() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for knob in knobs():
+        text = os.environ.get(f"DIGITREC_{knob.name.upper()}", "")
+        if text:
+            found[knob.name] = _parse(knob, text)
+    return found
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
+        raise SettingsError(f"{path} cannot be used: {why}") from why
+    allowed = {knob.name: knob for knob in knobs() if knob.name != "workspace"}
+    unknown = sorted(set(table) - set(allowed))
+    if unknown:
+        raise SettingsError(f"{path} has unknown settings: {', '.join(unknown)}")
+    return {name: _parse(allowed[name], value) for name, value in table.items()}
+
+
+def _parse(knob: Field[Any], value: object) -> object:
+    kind = str(knob.type)
+    try:
+        if "bool" in kind:
+            return value if isinstance(value, bool) else _BOOLEANS[str(value).lower()]
+        if "Path" in kind:
+            return Path(_text(value)).expanduser()
+        if "float" in kind:
+            return float(_number(value))
+        if "int" in kind:
+            return int(value) if isinstance(value, str) else operator.index(_number(value))
+        return _text(value)
+    except (ValueError, KeyError, TypeError):
+        raise SettingsError(f"{knob.name} is {value!r}; that is not a {_WORDS.get(kind, 'text')}") from None
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_WORDS = {"<class 'bool'>": "yes or no", "<class 'int'>": "whole number", "<class 'float'>": "number"}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError
+    return value
+
+
+def _check(knob: Field[Any], value: object) -> None:
+    low, high, choices = (knob.metadata[key] for key in ("low", "high", "choices"))
+    if choices and value not in choices:
+        raise SettingsError(f"{knob.name} is {value!r}; it is one of {', '.join(choices)}")
+    if low is not None and not (isinstance(value, int | float) and low <= value <= high):
+        raise SettingsError(f"{knob.name} is {value}; it lies in {low:g}..{high:g}")
+
+
+def default_of(knob: Field[Any]) -> object:
+    """A knob's default, as written here."""
+    return None if knob.default is MISSING else knob.default
