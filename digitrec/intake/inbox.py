@@ -1,0 +1,130 @@
+"""The inbox as a queue: claim by rename, give back, file away. Nothing is ever replaced."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from digitrec import files
+from digitrec.errors import BusyError, EnvironmentFailure
+
+CLAIMED = ".claimed"
+_OWNER = "ledger"
+
+
+class Inbox:
+    """One worker's view of the inbox. Paths are under the inbox, `/` between folders."""
+
+    def __init__(self, root: Path, worker: str) -> None:
+        self.root = root
+        self.worker = worker
+        self._mine = root / CLAIMED / worker
+
+    @contextmanager
+    def lock(self, ledger: Path) -> Iterator[None]:
+        """Hold this inbox and worker against every other process.
+
+        Args:
+            ledger: the ledger that will own the claims; its path is written beside the lock.
+
+        Raises:
+            BusyError: another process holds it.
+            EnvironmentFailure: claims of another ledger lie here.
+        """
+        files.make_folder(self._mine)
+        descriptor = os.open(self._mine / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError(f"another process works on {self.root} as worker {self.worker!r}") from None
+            self._own(ledger)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _own(self, ledger: Path) -> None:
+        note, mine = self._mine / _OWNER, str(ledger)
+        owner = os.fsdecode(note.read_bytes()) if note.exists() else mine
+        if owner != mine and self.batches():
+            raise EnvironmentFailure(
+                f"claims of the ledger {owner} lie in {self._mine}",
+                hint="Finish them with that state_dir, or use another --worker NAME.",
+            )
+        if owner != mine or not note.exists():
+            files.write_whole(note, os.fsencode(mine))
+
+    def batches(self) -> list[str]:
+        """The batches that have a folder of claims, oldest first."""
+        return sorted(entry.name for entry in os.scandir(self._mine) if entry.is_dir(follow_symlinks=False))
+
+    def other_workers(self) -> list[str]:
+        """Names of other workers with claims here."""
+        return sorted(
+            entry.name
+            for entry in os.scandir(self.root / CLAIMED)
+            if entry.name != self.worker
+            and entry.is_dir(follow_symlinks=False)
+            and any(part.is_dir(follow_symlinks=False) for part in os.scandir(entry))
+        )
+
+    def place(self, batch_id: str, path: str) -> Path:
+        """Where a claimed file lies."""
+        return self._mine / batch_id / path
+
+    def claim(self, batch_id: str, path: str) -> bool:
+        """Make a file ours by one rename; False if it is not there any more."""
+        target = self.place(batch_id, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            files.move_new(self.root / path, target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
+        """Fsync both folders of the renames, once per folder."""
+        batch = self._mine / batch_id
+        for folder in {parent for path in paths for parent in Path(path).parents}:
+            files.fsync_folder(batch / folder)
+            if (self.root / folder).is_dir():
+                files.fsync_folder(self.root / folder)
+        files.fsync_folder(self._mine)
+
+    def claimed(self, batch_id: str) -> list[str]:
+        """The files that lie claimed in a batch, sorted."""
+        batch = self._mine / batch_id
+        found = []
+        for folder, _, names in os.walk(batch):
+            found += [os.path.relpath(os.path.join(folder, name), batch) for name in names]  # noqa: PTH118
+        return sorted(found)
+
+    def give_back(self, batch_id: str, path: str) -> str:
+        """Put a claimed file back where it was dropped; if the name is taken, beside it. Gives its path now."""
+        return move_free(self.place(batch_id, path), self.root, path)
+
+    def close(self, batch_id: str) -> None:
+        """Remove the empty folders of a batch."""
+        batch = self._mine / batch_id
+        for folder, _, _ in os.walk(batch, topdown=False):
+            Path(folder).rmdir()
+        files.fsync_folder(self._mine)
+
+
+def move_free(source: Path, root: Path, path: str) -> str:
+    """Move a file to `root/path`, or to the first free `STEM~2.EXT` beside it. Gives the path under root it has now.
+
+    A name the target's filesystem refuses (too long, an illegal character) is shortened the same way.
+    """
+    target = root / path
+    files.make_folder(target.parent)
+    name, number = target.name, 1
+    while True:
+        try:
+            files.move_across(source, target)
+        except FileExistsError:
+            number += 1
+            target = target.with_name(files.numbered(name, number))
+        else:
+            return target.relative_to(root).as_posix()

@@ -1,0 +1,44 @@
+"""File names are data: how one is written where people and programs read it."""
+
+import os
+import re
+from urllib.parse import unquote_to_bytes
+
+# Marks that change the order in which a line is shown (Unicode, UAX #9).
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSAFE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f%{_BIDI}\ud800-\udfff]")
+_FORMULA = re.compile("[=+\\-@'\t\r\uff1d\uff0b\uff0d\uff20\uff07]")
+
+
+def escape(name: str) -> str:
+    r"""A name on one line, harmless in a terminal: control and bidi characters, `%` and undecodable bytes as `%XX`.
+
+    >>> escape("7\n.png"), escape("100%.png"), escape("b\udcff.png")
+    ('7%0A.png', '100%25.png', 'b%FF.png')
+    """
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), name)
+
+
+def cell(text: str) -> str:
+    """A text for a CSV cell: escaped, and never a formula to a spreadsheet (OWASP, "CSV injection").
+
+    >>> cell("=HYPERLINK(1)"), cell("7.png"), cell("'x")
+    ("'=HYPERLINK(1)", '7.png', "''x")
+    """
+    safe = escape(text)
+    return "'" + safe if _FORMULA.match(safe) else safe
+
+
+def from_cell(text: str) -> str:
+    r"""The name that `cell` wrote.
+
+    >>> from_cell(cell("=7%\n.png")) == "=7%\n.png"
+    True
+    """
+    if text[:1] == "'":
+        text = text[1:]
+    return os.fsdecode(unquote_to_bytes(text))
+
+
+def _bytes(letter: str) -> bytes:
+    return os.fsencode(letter) if "\ud800" <= letter <= "\udfff" else letter.encode()
