@@ -146,3 +146,101 @@ class Reading:
     width: int | None = None
     height: int | None = None
     digits: tuple[Digit, ...] = ()
+
+
+class Stage(StrEnum):
+    """How far a batch is; each is durable before the next step begins."""
+
+    PLANNED = "planned"
+    READING = "reading"
+    RECORDED = "recorded"
+    PUBLISHED = "published"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How the CSVs of a batch are written: the same bytes every time, whatever version writes them."""
+
+    columns: tuple[str, ...]
+    digit_columns: tuple[str, ...]
+    schema_version: int
+    csv_profile: str
+    model_id: str
+    app_version: str
+    processed_at: str
+    threshold: float
+    max_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files that were claimed together and are answered together."""
+
+    id: str
+    opened_at: str
+    stage: Stage
+    rendering: Rendering | None = None
+
+
+class Fate(StrEnum):
+    """What became of a claimed file."""
+
+    ACCEPTED = "accepted"
+    REVIEW = "review"
+    REJECTED = "rejected"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One file of a batch, as it was at the look before it was claimed."""
+
+    batch_id: str
+    path: str
+    """Under the inbox; undecodable bytes as surrogates."""
+    inode: int
+    size: int
+    mtime_ns: int
+    is_fresh: bool
+    """It had changed less than `grace_s` before that look."""
+    received_at: str
+    fate: Fate | None = None
+    detail: str = ""
+    """Why it was given back."""
+    sha256: str = ""
+    place: str = ""
+    """Where the original lies now, under the workspace; "" while it is claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedFile:
+    """A file that was given back and may be tried again later."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    sha256: str
+    why: str
+    first_at_s: float
+    """First try, seconds since 1970."""
+    tries: int
+    next_at_s: float
+    """Not tried again before this, seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch's CSV."""
+
+    batch_id: str
+    row: int
+    path: str
+    sha256: str
+    size: int
+    received_at: str
+    label: str
+    duplicate_of: str
+    reading: Reading
+    preview: bytes | None = None
+    """A small PNG for people, where they should look."""

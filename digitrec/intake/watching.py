@@ -173,7 +173,7 @@ def _handler(bell: Bell) -> "FileSystemEventHandler":
 
     handler = FileSystemEventHandler()
     # The whole handler: anything that can raise in it would end the observer's thread.
-    handler.on_any_event = lambda _event: bell.ring()  # type: ignore[method-assign]
+    handler.on_any_event = lambda event: bell.ring()  # type: ignore[method-assign]  # noqa: ARG005
     return handler
 
 

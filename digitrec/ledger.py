@@ -1,0 +1,226 @@
+"""SQLite: the one durable truth of a worker. A batch is one transaction.
+
+Paths are stored as the bytes of their names. Batch tables are written only by the process that holds the worker's lock.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any, Self
+
+from digitrec import files, schema
+from digitrec.records import Batch, Claim, Digit, Rendering, ReturnedFile, Row, Stage
+
+
+class Ledger:
+    """One open ledger. Not for use by several threads at once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open, or make, the ledger at `path`.
+
+        Raises:
+            sqlite3.DatabaseError: it is damaged.
+            EnvironmentFailure: it was written by a newer digitrec.
+        """
+        files.make_folder(path.parent)
+        db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            schema.migrate(db, path)
+        except BaseException:
+            db.close()
+            raise
+        return cls(db)
+
+    @classmethod
+    def read_only(cls, path: Path) -> Self:
+        """Open an existing ledger for reading; any process may, at any time."""
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+        return cls(db)
+
+    def close(self) -> None:
+        """Close it."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; durable at the end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def is_sound(self) -> bool:
+        """SQLite's own check of every page; takes time with the size."""
+        return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+
+    # Small facts: the folders' ids.
+
+    def fact(self, name: str) -> str | None:
+        """A remembered fact."""
+        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def remember(self, name: str, value: str) -> None:
+        """Remember a fact."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    # A batch, step by step.
+
+    def open_batch(self, batch: Batch, planned: Iterable[Claim]) -> None:
+        """Note a batch and the files it is about to claim, before any is touched."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO batches (batch_id, opened_at, stage) VALUES (?, ?, ?)",
+                (batch.id, batch.opened_at, batch.stage),
+            )
+            self._insert_claims(planned)
+
+    def note_claims(self, batch_id: str, lost: Iterable[str], adopted: Iterable[Claim] = ()) -> None:
+        """The renames are done: forget what was not there any more, add what lies there unplanned."""
+        with self.transaction():
+            self._db.executemany(
+                "DELETE FROM claims WHERE batch_id = ? AND path = ?", [(batch_id, os.fsencode(path)) for path in lost]
+            )
+            self._insert_claims(adopted)
+            self._set_stage(batch_id, Stage.READING)
+
+    def record(
+        self,
+        batch_id: str,
+        rows: Sequence[Row],
+        outcomes: Sequence[Claim],
+        rendering: Rendering,
+        returned: Sequence[ReturnedFile],
+    ) -> None:
+        """Make the answers of a batch exist: rows, what becomes of each file, how it will be rendered."""
+        with self.transaction():
+            self._insert_rows(rows)
+            self._db.executemany(
+                "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
+                [(one.fate, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
+            )
+            self._db.executemany(schema.INSERT_RETURNED, [astuple(one) for one in returned])
+            self._db.execute(
+                "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
+                (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
+            )
+
+    def set_stage(self, batch_id: str, stage: Stage) -> None:
+        """A step is done."""
+        with self.transaction():
+            self._set_stage(batch_id, stage)
+
+    def note_places(self, batch_id: str, places: Iterable[tuple[str, str]], stage: Stage) -> None:
+        """Where originals lie now: (path, place under the workspace), and the step this ends."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE claims SET place = ? WHERE batch_id = ? AND path = ?",
+                [(os.fsencode(place), batch_id, os.fsencode(path)) for path, place in places],
+            )
+            self._set_stage(batch_id, stage)
+
+    def forget_batch(self, batch_id: str) -> None:
+        """A batch that got no file is no batch."""
+        with self.transaction():
+            self._db.execute("DELETE FROM batches WHERE batch_id = ?", (batch_id,))
+
+    # Questions.
+
+    def batches(self, *, unfinished: bool = False) -> list[Batch]:
+        """All batches, or those that are not closed, oldest first."""
+        where = f"WHERE stage <> '{Stage.CLOSED}'" if unfinished else ""
+        found = self._db.execute(f"SELECT batch_id, opened_at, stage, rendering FROM batches {where} ORDER BY batch_id")
+        return [_batch(*one) for one in found]
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """One batch."""
+        found = self._db.execute(
+            "SELECT batch_id, opened_at, stage, rendering FROM batches WHERE batch_id = ?", (batch_id,)
+        ).fetchone()
+        return _batch(*found) if found else None
+
+    def claims(self, batch_id: str) -> list[Claim]:
+        """The files of a batch, by path."""
+        return [schema.claim_from(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
+
+    def rows(self, batch_id: str) -> list[Row]:
+        """The rows of a batch, in order."""
+        digits: dict[int, list[Digit]] = {}
+        for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)):
+            digits.setdefault(row, []).append(schema.digit_from(tuple(values)))
+        found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
+        return [schema.row_from(one, tuple(digits.get(one[1], ()))) for one in found]
+
+    def previews(self, batch_id: str) -> dict[int, bytes]:
+        """The small pictures (PNG) of the rows that a person should look at, by row."""
+        return dict(
+            self._db.execute(
+                "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL", (batch_id,)
+            )
+        )
+
+    def first_with(self, sha256: str, page: int) -> tuple[str, int] | None:
+        """Batch and row of the earliest page with these bytes."""
+        found = self._db.execute(
+            "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid LIMIT 1", (sha256, page)
+        ).fetchone()
+        return (found[0], found[1]) if found else None
+
+    def returned(self, inode: int, size: int, mtime_ns: int) -> ReturnedFile | None:
+        """What is known of a file that was given back and has not changed since."""
+        found = self._db.execute(
+            f"{schema.SELECT_RETURNED} WHERE inode = ? AND size = ? AND mtime_ns = ?", (inode, size, mtime_ns)
+        ).fetchone()
+        return ReturnedFile(*found) if found else None
+
+    def held(self, now_s: float) -> set[tuple[int, int, int]]:
+        """(inode, size, mtime_ns) of the files that must not be tried again yet; `now_s` in seconds since 1970."""
+        return set(self._db.execute("SELECT inode, size, mtime_ns FROM returned WHERE next_at_s > ?", (now_s,)))
+
+    def has_been_read(self, paths: Iterable[str]) -> bool:
+        """True if every one of these paths has an answer."""
+        ask = "SELECT 1 FROM claims WHERE path = ? AND fate IN ('accepted', 'review', 'rejected') LIMIT 1"
+        return all(self._db.execute(ask, (os.fsencode(path),)).fetchone() for path in paths)
+
+    def restore(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
+        """Put a batch back whose CSV exists: for a ledger that is made again."""
+        rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?)", (batch.id, batch.opened_at, batch.stage, rendering)
+            )
+            self._insert_claims(claims)
+            self._insert_rows(rows)
+
+    def _insert_rows(self, rows: Sequence[Row]) -> None:
+        self._db.executemany(schema.INSERT_READING, [schema.reading_values(row) for row in rows])
+        self._db.executemany(schema.INSERT_DIGIT, [values for row in rows for values in schema.digit_values(row)])
+
+    def _insert_claims(self, claims: Iterable[Claim]) -> None:
+        self._db.executemany(schema.INSERT_CLAIM, [schema.claim_values(claim) for claim in claims])
+
+    def _set_stage(self, batch_id: str, stage: Stage) -> None:
+        self._db.execute("UPDATE batches SET stage = ? WHERE batch_id = ?", (stage, batch_id))
+
+
+def _batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
+    return Batch(batch_id, opened_at, Stage(stage), _rendering(json.loads(rendering)) if rendering else None)
+
+
+def _rendering(found: dict[str, Any]) -> Rendering:
+    columns, digit_columns = tuple(found.pop("columns")), tuple(found.pop("digit_columns"))
+    return Rendering(columns=columns, digit_columns=digit_columns, **found)

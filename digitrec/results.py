@@ -1,0 +1,123 @@
+"""Rows -> CSV text, and CSV text into the outbox: whole, and replacing nothing."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from digitrec import files, names
+from digitrec.records import Digit, Rendering, Row
+
+SCHEMA_VERSION = 1
+LATEST = "latest.csv"
+
+_Cell = Callable[[Row, Rendering], object]
+_DigitCell = Callable[[Row, int, Digit], object]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+_CELLS: dict[str, _Cell] = {
+    "schema_version": lambda _, how: how.schema_version,
+    "batch_id": lambda row, _: row.batch_id,
+    "row": lambda row, _: row.row or "",
+    "file": lambda row, _: names.cell(row.path),
+    "group": lambda row, _: names.cell(group_of(row.path)),
+    "page": lambda row, _: row.reading.page,
+    "status": lambda row, _: row.reading.status,
+    "text": lambda row, _: row.reading.text,
+    "digit": lambda row, _: row.reading.text if len(row.reading.text) == 1 else "",
+    "confidence": lambda row, _: _number(row.reading.confidence),
+    "runner_up": lambda row, _: row.reading.runner_up,
+    "runner_up_confidence": lambda row, _: _number(row.reading.runner_up_confidence),
+    "digit_count": lambda row, _: len(row.reading.digits) if row.reading.text else "",
+    "reason_code": lambda row, _: row.reading.reason or "",
+    "reason": lambda row, _: names.cell(row.reading.detail),
+    "duplicate_of": lambda row, _: row.duplicate_of,
+    "label": lambda row, _: names.cell(row.label),
+    "format": lambda row, _: row.reading.format,
+    "width": lambda row, _: row.reading.width,
+    "height": lambda row, _: row.reading.height,
+    "size_bytes": lambda row, _: row.size,
+    "sha256": lambda row, _: row.sha256,
+    "received_at": lambda row, _: row.received_at,
+    "processed_at": lambda _, how: how.processed_at,
+    "model_id": lambda _, how: how.model_id,
+    "app_version": lambda _, how: how.app_version,
+}
+
+_DIGIT_CELLS: dict[str, _DigitCell] = {
+    "batch_id": lambda row, _, __: row.batch_id,
+    "row": lambda row, _, __: row.row or "",
+    "file": lambda row, _, __: names.cell(row.path),
+    "page": lambda row, _, __: row.reading.page,
+    "index": lambda _, index, __: index,
+    "x": lambda _, __, digit: digit.box.x,
+    "y": lambda _, __, digit: digit.box.y,
+    "width": lambda _, __, digit: digit.box.width,
+    "height": lambda _, __, digit: digit.box.height,
+    "digit": lambda _, __, digit: digit.digit,
+    "confidence": lambda _, __, digit: _number(digit.confidence),
+}
+
+COLUMNS = tuple(_CELLS)
+DIGIT_COLUMNS = ("schema_version", *_DIGIT_CELLS, *(f"p{digit}" for digit in range(10)))
+
+
+def group_of(path: str) -> str:
+    """The first folder under the inbox, "" if there is none.
+
+    >>> group_of("monday/desk/7.png"), group_of("7.png")
+    ('monday', '')
+    """
+    first, slash, _ = path.partition("/")
+    return first if slash else ""
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """Rows in the order of the CSV: by path as it is written there, then by page."""
+    return sorted(rows, key=lambda row: (names.cell(row.path), row.reading.page))
+
+
+def main_csv(rows: Sequence[Row], how: Rendering) -> str:
+    """The main table, RFC 4180, one row a page."""
+    cells = [_CELLS[column] for column in how.columns]
+    return _csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
+
+
+def digits_csv(rows: Sequence[Row], how: Rendering) -> str:
+    """The second table, one row a digit found."""
+    found = (
+        (
+            how.schema_version,
+            *(cell(row, index, digit) for cell in _DIGIT_CELLS.values()),
+            *map(_number, digit.probabilities),
+        )
+        for row in rows
+        for index, digit in enumerate(row.reading.digits, start=1)
+    )
+    return _csv(how, how.digit_columns, found)
+
+
+def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) -> None:
+    """Put both tables of a batch into the outbox, the digits first: who sees the main one finds the other.
+
+    Raises:
+        FileExistsError: a file with this name and other content is there; nothing is replaced.
+        OSError: the outbox cannot be written.
+    """
+    files.publish_new(outbox / f"{batch_id}.digits.csv", digits_csv(rows, how))
+    table = main_csv(rows, how)
+    files.publish_new(outbox / f"{batch_id}.csv", table)
+    files.write_whole(outbox / LATEST, table)
+
+
+def _csv(how: Rendering, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    text.write("\ufeff" if how.csv_profile == "excel" else "")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,233 @@
+"""The ledger's tables, their migrations, and how records go in and out of them."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from digitrec.errors import EnvironmentFailure
+from digitrec.records import Box, Claim, Digit, Fate, Reading, Reason, Row, Status
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE batches (
+        batch_id  TEXT PRIMARY KEY,
+        opened_at TEXT NOT NULL,
+        stage     TEXT NOT NULL CHECK (stage IN ('planned', 'reading', 'recorded', 'published', 'closed')),
+        rendering TEXT,
+        CHECK (rendering IS NOT NULL OR stage IN ('planned', 'reading'))
+    ) WITHOUT ROWID;
+    CREATE INDEX batches_unfinished ON batches (batch_id) WHERE stage <> 'closed';
+
+    CREATE TABLE claims (
+        batch_id    TEXT NOT NULL REFERENCES batches ON DELETE CASCADE,
+        path        BLOB NOT NULL,
+        inode       INTEGER NOT NULL,
+        size        INTEGER NOT NULL,
+        mtime_ns    INTEGER NOT NULL,
+        is_fresh    INTEGER NOT NULL CHECK (is_fresh IN (0, 1)),
+        received_at TEXT NOT NULL,
+        fate        TEXT CHECK (fate IN ('accepted', 'review', 'rejected', 'released')),
+        detail      TEXT NOT NULL DEFAULT '',
+        sha256      TEXT NOT NULL DEFAULT '',
+        place       BLOB NOT NULL DEFAULT x'',
+        PRIMARY KEY (batch_id, path)
+    ) WITHOUT ROWID;
+    CREATE INDEX claims_path ON claims (path);
+
+    CREATE TABLE readings (
+        batch_id     TEXT NOT NULL REFERENCES batches ON DELETE CASCADE,
+        row          INTEGER NOT NULL CHECK (row >= 1),
+        path         BLOB NOT NULL,
+        page         INTEGER NOT NULL CHECK (page >= 1),
+        status       TEXT NOT NULL CHECK (status IN ('accepted', 'review', 'rejected')),
+        text         TEXT NOT NULL CHECK (text NOT GLOB '*[^0-9]*'),
+        confidence   REAL CHECK (confidence BETWEEN 0 AND 1),
+        runner_up    TEXT NOT NULL CHECK (runner_up NOT GLOB '*[^0-9]*'),
+        runner_up_confidence REAL CHECK (runner_up_confidence BETWEEN 0 AND 1),
+        reason       TEXT NOT NULL,
+        detail       TEXT NOT NULL,
+        duplicate_of TEXT NOT NULL,
+        label        TEXT NOT NULL,
+        format       TEXT NOT NULL,
+        width        INTEGER,
+        height       INTEGER,
+        size         INTEGER NOT NULL,
+        sha256       TEXT NOT NULL,
+        received_at  TEXT NOT NULL,
+        preview      BLOB,
+        UNIQUE (batch_id, row),
+        CHECK (status <> 'rejected' OR text = ''),
+        CHECK ((status = 'accepted') = (reason = ''))
+    );
+    CREATE INDEX readings_bytes ON readings (sha256, page);
+
+    CREATE TABLE digits (
+        batch_id TEXT NOT NULL,
+        row      INTEGER NOT NULL,
+        place    INTEGER NOT NULL,
+        x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+        p0 REAL NOT NULL, p1 REAL NOT NULL, p2 REAL NOT NULL, p3 REAL NOT NULL, p4 REAL NOT NULL,
+        p5 REAL NOT NULL, p6 REAL NOT NULL, p7 REAL NOT NULL, p8 REAL NOT NULL, p9 REAL NOT NULL,
+        PRIMARY KEY (batch_id, row, place),
+        FOREIGN KEY (batch_id, row) REFERENCES readings (batch_id, row) ON DELETE CASCADE
+    ) WITHOUT ROWID;
+
+    CREATE TABLE returned (
+        inode      INTEGER NOT NULL,
+        size       INTEGER NOT NULL,
+        mtime_ns   INTEGER NOT NULL,
+        sha256     TEXT NOT NULL,
+        why        TEXT NOT NULL,
+        first_at_s REAL NOT NULL,
+        tries      INTEGER NOT NULL CHECK (tries >= 1),
+        next_at_s  REAL NOT NULL,
+        PRIMARY KEY (inode, size, mtime_ns)
+    ) WITHOUT ROWID;
+    """,
+)
+
+_CLAIM = (
+    "batch_id",
+    "path",
+    "inode",
+    "size",
+    "mtime_ns",
+    "is_fresh",
+    "received_at",
+    "fate",
+    "detail",
+    "sha256",
+    "place",
+)
+_READING = (
+    *("batch_id", "row", "path", "page", "status", "text", "confidence", "runner_up", "runner_up_confidence"),
+    *("reason", "detail", "duplicate_of", "label", "format", "width", "height", "size", "sha256", "received_at"),
+)
+_PROBABILITIES = tuple(f"p{digit}" for digit in range(10))
+_DIGIT = ("batch_id", "row", "place", "x", "y", "width", "height", *_PROBABILITIES)
+_RETURNED = ("inode", "size", "mtime_ns", "sha256", "why", "first_at_s", "tries", "next_at_s")
+
+
+def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+INSERT_CLAIM = _insert("claims", _CLAIM)
+INSERT_READING = _insert("readings", (*_READING, "preview"))
+INSERT_DIGIT = _insert("digits", _DIGIT)
+INSERT_RETURNED = _insert("returned", _RETURNED, "INSERT OR REPLACE")
+SELECT_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims WHERE batch_id = ? ORDER BY path"
+SELECT_READINGS = f"SELECT {', '.join(_READING)} FROM readings WHERE batch_id = ? ORDER BY row"
+SELECT_DIGITS = f"SELECT {', '.join(('row', *_DIGIT[3:]))} FROM digits WHERE batch_id = ? ORDER BY row, place"
+SELECT_RETURNED = f"SELECT {', '.join(_RETURNED)} FROM returned"
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables up to date, one version after the other, each in a transaction of its own.
+
+    Raises:
+        EnvironmentFailure: a newer digitrec has written this ledger.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise EnvironmentFailure(
+            f"{path} was written by a newer digitrec (schema {version}, this one knows {len(_MIGRATIONS)})",
+            hint="Upgrade digitrec, or name another --state-dir.",
+        )
+    for number in range(version, len(_MIGRATIONS)):
+        db.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def claim_values(claim: Claim) -> tuple[object, ...]:
+    """A claim as a row of `claims`."""
+    names = (os.fsencode(claim.path), claim.inode, claim.size, claim.mtime_ns, claim.is_fresh, claim.received_at)
+    return (claim.batch_id, *names, claim.fate, claim.detail, claim.sha256, os.fsencode(claim.place))
+
+
+def claim_from(values: tuple[object, ...]) -> Claim:
+    """The claim in a row of `claims`."""
+    batch_id, path, inode, size, mtime_ns, is_fresh, received_at, fate, detail, sha256, place = values
+    return Claim(
+        batch_id=str(batch_id),
+        path=_path(path),
+        inode=_int(inode),
+        size=_int(size),
+        mtime_ns=_int(mtime_ns),
+        is_fresh=bool(is_fresh),
+        received_at=str(received_at),
+        fate=Fate(str(fate)) if fate else None,
+        detail=str(detail),
+        sha256=str(sha256),
+        place=_path(place),
+    )
+
+
+def reading_values(row: Row) -> tuple[object, ...]:
+    """A row as a row of `readings`."""
+    read = row.reading
+    told = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
+    why = (read.reason or "", read.detail, row.duplicate_of, row.label)
+    what = (read.format, read.width, read.height, row.size, row.sha256, row.received_at, row.preview)
+    return (row.batch_id, row.row, os.fsencode(row.path), *told, *why, *what)
+
+
+def digit_values(row: Row) -> list[tuple[object, ...]]:
+    """The digits of a row as rows of `digits`."""
+    return [
+        (row.batch_id, row.row, place, one.box.x, one.box.y, one.box.width, one.box.height, *one.probabilities)
+        for place, one in enumerate(row.reading.digits, start=1)
+    ]
+
+
+def digit_from(values: tuple[object, ...]) -> Digit:
+    """The digit in x, y, width, height, p0 .. p9."""
+    x, y, width, height = (_int(value) for value in values[:4])
+    return Digit(Box(x, y, width, height), tuple(float(str(value)) for value in values[4:]))
+
+
+def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
+    """The row in a row of `readings`, and its digits."""
+    found = dict(zip(_READING, values, strict=True))
+    reading = Reading(
+        page=_int(found["page"]),
+        status=Status(str(found["status"])),
+        text=str(found["text"]),
+        confidence=_float(found["confidence"]),
+        runner_up=str(found["runner_up"]),
+        runner_up_confidence=_float(found["runner_up_confidence"]),
+        reason=Reason(str(found["reason"])) if found["reason"] else None,
+        detail=str(found["detail"]),
+        format=str(found["format"]),
+        width=_int(found["width"]) if found["width"] is not None else None,
+        height=_int(found["height"]) if found["height"] is not None else None,
+        digits=digits,
+    )
+    return Row(
+        batch_id=str(found["batch_id"]),
+        row=_int(found["row"]),
+        path=_path(found["path"]),
+        sha256=str(found["sha256"]),
+        size=_int(found["size"]),
+        received_at=str(found["received_at"]),
+        label=str(found["label"]),
+        duplicate_of=str(found["duplicate_of"]),
+        reading=reading,
+    )
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise sqlite3.DatabaseError(f"a path is stored as {type(value).__name__}")
+    return os.fsdecode(value)
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise sqlite3.DatabaseError(f"a whole number is stored as {type(value).__name__}")
+    return value
+
+
+def _float(value: object) -> float | None:
+    return None if value is None else float(str(value))
