@@ -124,14 +124,16 @@ class Ledger:
         with self.transaction():
             self._set_stage(batch_id, stage)
 
-    def note_places(self, batch_id: str, places: Iterable[tuple[str, str]], stage: Stage) -> None:
-        """Where originals lie now: (path, place under the workspace), and the step this ends."""
+    def note_places(self, claims: Iterable[Claim]) -> None:
+        """Where originals and reason files lie now."""
         with self.transaction():
             self._db.executemany(
-                "UPDATE claims SET place = ? WHERE batch_id = ? AND path = ?",
-                [(os.fsencode(place), batch_id, os.fsencode(path)) for path, place in places],
+                "UPDATE claims SET place = ?, reason_file = ? WHERE batch_id = ? AND path = ?",
+                [
+                    (os.fsencode(one.place), os.fsencode(one.reason_file), one.batch_id, os.fsencode(one.path))
+                    for one in claims
+                ],
             )
-            self._set_stage(batch_id, stage)
 
     def forget_batch(self, batch_id: str) -> None:
         """A batch that got no file is no batch."""

@@ -1,5 +1,7 @@
 """The small frozen records that travel between modules."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -211,6 +213,8 @@ class Claim:
     sha256: str = ""
     place: str = ""
     """Where the original lies now, under the workspace; "" while it is claimed."""
+    reason_file: str = ""
+    """Where its reason file lies, if it was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +248,32 @@ class Row:
     reading: Reading
     preview: bytes | None = None
     """A small PNG for people, where they should look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What became of the files of a batch, or of several."""
+
+    accepted: int = 0
+    review: int = 0
+    rejected: int = 0
+    released: int = 0
+
+    @property
+    def claimed(self) -> int:
+        """All of them."""
+        return self.accepted + self.review + self.rejected + self.released
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            self.accepted + other.accepted,
+            self.review + other.review,
+            self.rejected + other.rejected,
+            self.released + other.released,
+        )
+
+    @classmethod
+    def of(cls, claims: Iterable[Claim]) -> "Count":
+        """Count files by fate."""
+        fates = Counter(claim.fate for claim in claims)
+        return cls(*(fates[fate] for fate in (Fate.ACCEPTED, Fate.REVIEW, Fate.REJECTED, Fate.RELEASED)))

@@ -32,6 +32,7 @@ _MIGRATIONS = (
         detail      TEXT NOT NULL DEFAULT '',
         sha256      TEXT NOT NULL DEFAULT '',
         place       BLOB NOT NULL DEFAULT x'',
+        reason_file BLOB NOT NULL DEFAULT x'',
         PRIMARY KEY (batch_id, path)
     ) WITHOUT ROWID;
     CREATE INDEX claims_path ON claims (path);
@@ -143,12 +144,20 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 def claim_values(claim: Claim) -> tuple[object, ...]:
     """A claim as a row of `claims`."""
     names = (os.fsencode(claim.path), claim.inode, claim.size, claim.mtime_ns, claim.is_fresh, claim.received_at)
-    return (claim.batch_id, *names, claim.fate, claim.detail, claim.sha256, os.fsencode(claim.place))
+    return (
+        claim.batch_id,
+        *names,
+        claim.fate,
+        claim.detail,
+        claim.sha256,
+        os.fsencode(claim.place),
+        os.fsencode(claim.reason_file),
+    )
 
 
 def claim_from(values: tuple[object, ...]) -> Claim:
     """The claim in a row of `claims`."""
-    batch_id, path, inode, size, mtime_ns, is_fresh, received_at, fate, detail, sha256, place = values
+    batch_id, path, inode, size, mtime_ns, is_fresh, received_at, fate, detail, sha256, place, reason_file = values
     return Claim(
         batch_id=str(batch_id),
         path=_path(path),
@@ -161,6 +170,7 @@ def claim_from(values: tuple[object, ...]) -> Claim:
         detail=str(detail),
         sha256=str(sha256),
         place=_path(place),
+        reason_file=_path(reason_file),
     )
 
 

@@ -1,0 +1,167 @@
+"""What was read of a batch's files -> its rows, and what becomes of each file."""
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from digitrec import reading, results
+from digitrec.classifiers.base import Classifier
+from digitrec.intake.truth import Truth
+from digitrec.ledger import Ledger
+from digitrec.reading import Content
+from digitrec.records import Claim, Fate, Picture, Reading, Reason, ReturnedFile, Row, Scores, Status
+
+_MOST_PREVIEWS = 100
+_LONGEST_BACK_OFF_S = 300.0
+_MOST_TRIES = 3
+STOPPED = "the service was stopped before it was read"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Everything step 5 records of a batch."""
+
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...]
+    """With their fates."""
+    returned: tuple[ReturnedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Scores pages and decides; asks the ledger what was known before."""
+
+    ledger: Ledger
+    classifier: Classifier
+    threshold: float
+    grace_s: float
+    now_s: Callable[[], float]
+
+    def answer(self, claims: Sequence[Claim], contents: Mapping[str, Content], truth: Truth) -> Answers:
+        """Decide about every claim.
+
+        Args:
+            claims: the files of the batch.
+            contents: what was read, by path; a file that is missing here is given back.
+            truth: the labels that are known now.
+        """
+        decided, returned, rows = [], [], []
+        judged = self._judge([contents[claim.path] for claim in claims if claim.path in contents])
+        for claim in claims:
+            content = contents.get(claim.path, Content(returned=STOPPED))
+            fate, back = self._fate(claim, content)
+            readings: Sequence[Reading] = ()
+            if fate is None:
+                readings = judged[id(content)] if content.pages else [_rejection(content)]
+                fate = Fate(reading.file_status(readings))
+            decided.append(replace(claim, fate=fate, sha256=content.sha256, detail=_why(content, fate)))
+            returned += [back] if back else []
+            rows += [(claim, content, one) for one in readings]
+        return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(returned))
+
+    def _judge(self, contents: Sequence[Content]) -> dict[int, list[Reading]]:
+        """The readings of each content's pages, all scored in one call."""
+        pages = [page for content in contents for page in content.pages]
+        inks = [page.ink for page in pages if len(page.ink)]
+        scores = self.classifier.score(np.concatenate(inks)) if inks else np.empty((0, 10), np.float32)  # (n, 10)
+        judged: dict[int, list[Reading]] = {}
+        start = 0
+        for content in contents:
+            judged[id(content)] = []
+            for page in content.pages:
+                own: Scores = scores[start : start + len(page.ink)]
+                start += len(page.ink)
+                judged[id(content)].append(reading.judge(page, own, self.threshold))
+        return judged
+
+    def _fate(self, claim: Claim, content: Content) -> tuple[Fate | None, ReturnedFile | None]:
+        """Given back, with what to remember of it; or None: its readings decide."""
+        known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
+        now_s = self.now_s()
+        if content.returned:
+            back = self._returned(claim, content, known, now_s) if content.error else None
+            is_given_up = (
+                content.error == errno.EIO
+                and back is not None
+                and back.tries >= _MOST_TRIES
+                and now_s - back.first_at_s >= self.grace_s
+            )
+            return (None, None) if is_given_up else (Fate.RELEASED, back)
+        if not content.is_undecodable:
+            return None, None
+        is_same = known is not None and known.sha256 == content.sha256
+        waited_s = now_s - known.first_at_s if known is not None and is_same else None
+        if (waited_s is None and claim.is_fresh) or (waited_s is not None and 0 <= waited_s < self.grace_s):
+            return Fate.RELEASED, self._returned(claim, content, known if is_same else None, now_s)
+        return None, None
+
+    def _returned(self, claim: Claim, content: Content, known: ReturnedFile | None, now_s: float) -> ReturnedFile:
+        first_at_s = known.first_at_s if known else now_s
+        tries = known.tries + 1 if known else 1
+        next_at_s = now_s + min(2.0 ** (tries - 1), _LONGEST_BACK_OFF_S) if content.error else first_at_s + self.grace_s
+        why = content.returned or (content.detail or "it cannot be decoded yet")
+        return ReturnedFile(claim.inode, claim.size, claim.mtime_ns, content.sha256, why, first_at_s, tries, next_at_s)
+
+    def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
+        unnumbered = [
+            (
+                Row(claim.batch_id, 0, claim.path, content.sha256, claim.size, claim.received_at, "", "", one),
+                _preview(content, one),
+            )
+            for claim, content, one in found
+        ]
+        previews = {(row.path, row.reading.page): preview for row, preview in unnumbered}
+        rows: list[Row] = []
+        first: dict[tuple[str, int], str] = {}
+        pictured = 0
+        for number, row in enumerate(results.ordered(row for row, _ in unnumbered), start=1):
+            key = (row.sha256, row.reading.page)
+            label = truth.of(row.path)
+            is_pictured = pictured < _MOST_PREVIEWS and (
+                row.reading.status is not Status.ACCEPTED or (label not in ("", row.reading.text))
+            )
+            preview = previews[row.path, row.reading.page] if is_pictured else None
+            pictured += preview is not None
+            duplicate_of = self._earlier(key, first) if row.sha256 else ""
+            first.setdefault(key, f"{row.batch_id}/{number}")
+            rows.append(
+                replace(
+                    row,
+                    row=number,
+                    label=label,
+                    duplicate_of=duplicate_of,
+                    preview=_png(preview) if preview is not None else None,
+                )
+            )
+        return rows
+
+    def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:
+        earlier = self.ledger.first_with(*key)
+        return f"{earlier[0]}/{earlier[1]}" if earlier else first.get(key, "")
+
+
+def _rejection(content: Content) -> Reading:
+    if content.rejected is not None:
+        return reading.rejected(1, content.rejected, content.detail)
+    return reading.rejected(1, Reason.IO_ERROR, content.returned)
+
+
+def _why(content: Content, fate: Fate) -> str:
+    return (content.returned or content.detail or "it cannot be decoded yet") if fate is Fate.RELEASED else ""
+
+
+def _preview(content: Content, one: Reading) -> Picture | None:
+    for page in content.pages:
+        if page.number == one.page and page.preview.size:
+            return page.preview
+    return None
+
+
+def _png(picture: Picture) -> bytes:
+    done, png = cv2.imencode(".png", picture)
+    if not done:
+        raise ValueError(f"no PNG of a preview of shape {picture.shape}")
+    return png.tobytes()

@@ -1,0 +1,120 @@
+"""Step 7: originals to `done/` or `rejected/`, what was released back into the inbox."""
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from digitrec import files, logs, names
+from digitrec.intake.inbox import Inbox, move_free
+from digitrec.intake.truth import FILE_NAME as LABELS
+from digitrec.intake.truth import Truth
+from digitrec.ledger import Ledger
+from digitrec.records import Claim, Fate, Row
+
+DONE, REJECTED = "done", "rejected"
+
+
+def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox: Path) -> list[Claim]:
+    """Put every original of a recorded batch where it belongs; may be done again after a crash.
+
+    Returns:
+        The claims with the places of their files.
+    """
+    first = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
+    placed = [_place(claim, first.get(claim.path), inbox, outbox) for claim in claims]
+    _fsync(placed, inbox, outbox)
+    return placed
+
+
+def file_labels(
+    batch_id: str, claims: Iterable[Claim], truth: Truth, ledger: Ledger, inbox: Inbox, outbox: Path
+) -> None:
+    """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
+    paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
+    for folder in sorted({str(parent) for path in paths for parent in PurePosixPath(path).parents}):
+        listed = truth.files(folder)
+        waiting = any(os.path.lexists(inbox.root / path) for path in listed)
+        if listed & paths and not waiting and ledger.has_been_read(listed):
+            path = (PurePosixPath(folder) / LABELS).as_posix()
+            place = move_free(inbox.root / path, outbox / DONE / batch_id, path)
+            files.fsync_folder((outbox / DONE / batch_id / place).parent)
+            files.fsync_folder((inbox.root / path).parent)
+            logs.event("labels filed away", file=path, batch=batch_id)
+
+
+def _place(claim: Claim, row: Row | None, inbox: Inbox, outbox: Path) -> Claim:
+    source = inbox.place(claim.batch_id, claim.path)
+    if claim.fate is Fate.RELEASED:
+        return _give_back(claim, source, inbox)
+    kind = REJECTED if claim.fate is Fate.REJECTED else DONE
+    home = outbox / kind / claim.batch_id
+    place = claim.place.removeprefix(f"{outbox.name}/{kind}/{claim.batch_id}/") or claim.path
+    if os.path.lexists(source):
+        place = _move(source, home, claim.path)
+    reason_file = claim.reason_file
+    if kind == REJECTED and row is not None and not reason_file:
+        reason_file = f"{outbox.name}/{kind}/{claim.batch_id}/{_write_reason(home, place, row)}"
+    return replace(claim, place=f"{outbox.name}/{kind}/{claim.batch_id}/{place}", reason_file=reason_file)
+
+
+def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:
+    if not os.path.lexists(source):  # an earlier try put it back, or it was gone before it was read
+        return replace(claim, place=claim.place or f"{inbox.root.name}/{claim.path}")
+    path = inbox.give_back(claim.batch_id, claim.path)
+    logs.event("given back", file=path, batch=claim.batch_id, why=claim.detail)
+    return replace(claim, place=f"{inbox.root.name}/{path}")
+
+
+def _move(source: Path, home: Path, path: str) -> str:
+    target = home / path
+    # Between filesystems a crash can leave the finished copy and the original: then only the unlink is missing.
+    is_copied = target.is_file() and source.stat().st_dev != target.stat().st_dev
+    if is_copied and files.sha256_of(target) == files.sha256_of(source):
+        source.unlink()
+        return path
+    return move_free(source, home, path)
+
+
+def _write_reason(home: Path, place: str, row: Row) -> str:
+    """Write the reason file beside a rejected original; its path under `home`."""
+    text = json.dumps(
+        {
+            "file": names.escape(row.path),
+            "batch_id": row.batch_id,
+            "row": row.row,
+            "reason_code": row.reading.reason,
+            "reason": row.reading.detail,
+            "size_bytes": row.size,
+            "sha256": row.sha256,
+            "received_at": row.received_at,
+        },
+        indent=2,
+    )
+    at = PurePosixPath(place)
+    digest = row.sha256[:16] or f"row-{row.row}"
+    for name in (f"{at.name}.reason.json", f"{digest}.reason.json", f"{digest}-{row.row}.reason.json"):
+        try:
+            files.publish_new(home / at.parent / name, text + "\n")
+        except FileExistsError:
+            continue
+        except OSError as why:
+            if why.errno != errno.ENAMETOOLONG:
+                raise
+        else:
+            return (at.parent / name).as_posix()
+    raise FileExistsError(errno.EEXIST, "no free name for a reason file", str(home / place))
+
+
+def _fsync(placed: Sequence[Claim], inbox: Inbox, outbox: Path) -> None:
+    roots = {inbox.root.name: inbox.root, outbox.name: outbox}
+    folders: set[Path] = set()
+    for claim in placed:
+        top, _, rest = claim.place.partition("/")
+        folders.add((roots[top] / rest).parent)
+        folders.add(inbox.place(claim.batch_id, claim.path).parent)
+    for folder in folders:
+        if folder.is_dir():
+            files.fsync_folder(folder)

@@ -1,0 +1,226 @@
+"""claim -> read -> record -> publish -> file away -> report; and `recover()`, which finishes what was interrupted.
+
+Every step is durable before the next begins and may be done twice, so that a crash anywhere costs time, never a file.
+"""
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import digitrec
+from digitrec import filing, logs, reading, results
+from digitrec.answering import STOPPED, Answering
+from digitrec.engines import Child, Engine, Overrun, ReaderDied
+from digitrec.intake.inbox import Inbox
+from digitrec.intake.scan import Seen
+from digitrec.intake.truth import Truth
+from digitrec.ledger import Ledger
+from digitrec.reading import Content, Job, Work
+from digitrec.records import Batch, Claim, Count, Limits, Reason, Rendering, Stage
+
+_CHUNK_FILES = 8
+_MOST_DEATHS = 3
+_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The collaborators of one run, chosen in app.py."""
+
+    inbox: Inbox
+    ledger: Ledger
+    outbox: Path
+    engine: Engine
+    child: Child
+    answering: Answering
+    truth: Callable[[], Truth]
+    limits: Limits
+    max_error: float
+    csv_profile: str
+    restore: Callable[[str], bool]
+    """Puts a batch into the ledger whose CSV is in the outbox; False if there is none."""
+    report: Callable[[str], None]
+    """Makes the report of a batch."""
+    stopped: Callable[[], bool]
+    now_s: Callable[[], float]
+    """Seconds since 1970."""
+    begun: set[str] = field(default_factory=set)
+    """Batches whose reading this process began: it lives, so they killed nobody."""
+
+    def recover(self) -> Count:
+        """Finish whatever was interrupted: open batches of the ledger, and claims it does not know."""
+        total = Count()
+        for batch in self.ledger.batches(unfinished=True):
+            logs.event("batch taken up again", batch=batch.id, stage=batch.stage)
+            total += self._finish(batch)
+        for name in self.inbox.batches():
+            if _BATCH_ID.fullmatch(name) is None:
+                logs.warn("this folder among the claims is no batch; left alone", folder=name)
+                continue
+            batch = self._known(name)
+            total += self._finish(batch)
+        return total
+
+    def process(self, seen: Sequence[Seen]) -> Count:
+        """Claim these files as one batch and bring it to its end."""
+        now_s = self.now_s()
+        batch = Batch(new_batch_id(now_s), utc(now_s), Stage.PLANNED)
+        planned = [self._planned(batch, one, now_s) for one in seen]
+        self.begun.add(batch.id)
+        self.ledger.open_batch(batch, planned)
+        for claim in planned:
+            self.inbox.claim(batch.id, claim.path)
+        return self._finish(batch)
+
+    def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
+        is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
+        return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
+
+    def _known(self, batch_id: str) -> Batch:
+        """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
+        if self.ledger.batch(batch_id) is None and not self.restore(batch_id):
+            logs.event("claims adopted", batch=batch_id)
+            opened_at = utc(time.mktime(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")) - time.timezone)
+            self.ledger.open_batch(Batch(batch_id, opened_at, Stage.PLANNED), [])
+        batch = self.ledger.batch(batch_id)
+        if batch is None:
+            raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
+        return batch
+
+    def _finish(self, batch: Batch) -> Count:
+        """Bring a batch from whatever stage it is at to its end."""
+        if batch.stage is Stage.PLANNED and not self._adopt(batch):
+            return Count()
+        if batch.stage in {Stage.PLANNED, Stage.READING}:
+            self._read_and_record(batch)
+        count = Count.of(self.ledger.claims(batch.id))
+        if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
+            self._publish(batch.id)
+        if batch.stage is not Stage.CLOSED or self.inbox.claimed(batch.id):
+            self._file_away(batch.id)
+        if batch.stage is not Stage.CLOSED:
+            self.report(batch.id)
+            self.ledger.set_stage(batch.id, Stage.CLOSED)
+            logs.event("batch closed", batch=batch.id, **_counted(count))
+        self.inbox.close(batch.id)
+        return count
+
+    def _adopt(self, batch: Batch) -> bool:
+        """The claims of a batch are the files that lie in its folder; False if there are none."""
+        planned = {claim.path: claim for claim in self.ledger.claims(batch.id)}
+        lying = set(self.inbox.claimed(batch.id))
+        if not lying:
+            self.ledger.forget_batch(batch.id)
+            self.inbox.close(batch.id)
+            return False
+        self.inbox.make_durable(batch.id, lying)
+        unplanned = [self._unplanned(batch, path) for path in sorted(lying - planned.keys())]
+        self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
+        logs.event("files claimed", batch=batch.id, files=len(lying))
+        return True
+
+    def _unplanned(self, batch: Batch, path: str) -> Claim:
+        state = self.inbox.place(batch.id, path).lstat()
+        # How old it was before its first claim is not known any more: let it have its grace.
+        return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
+
+    def _read_and_record(self, batch: Batch) -> None:
+        claims = self.ledger.claims(batch.id)
+        contents: dict[str, Content] = {}
+        try:
+            # A batch that was being read when a process died is not read in this one.
+            reads = self._read_fast if batch.id in self.begun else self._read_one_by_one
+            contents.update(reads(claims))
+        except Overrun as why:
+            logs.warn("reading takes too long, going on one by one", batch=batch.id, why=why)
+            contents.update(self._read_one_by_one(claims))
+        answers = self.answering.answer(claims, contents, self.truth())
+        how = Rendering(
+            columns=results.COLUMNS,
+            digit_columns=results.DIGIT_COLUMNS,
+            schema_version=results.SCHEMA_VERSION,
+            csv_profile=self.csv_profile,
+            model_id=self.answering.classifier.fingerprint,
+            app_version=digitrec.__version__,
+            processed_at=utc(self.now_s()),
+            threshold=self.answering.threshold,
+            max_error=self.max_error,
+        )
+        self.ledger.record(batch.id, answers.rows, answers.claims, how, answers.returned)
+
+    def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
+        chunks = list(_chunks(claims, _CHUNK_FILES))
+        works = (Work(tuple(map(self._job, chunk)), self.limits) for chunk in chunks)
+        read = self.engine.map(reading.read_chunk, works)
+        for chunk, contents in zip(chunks, read, strict=True):
+            yield from zip((claim.path for claim in chunk), contents, strict=True)
+            if self.stopped():
+                return
+
+    def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
+        try:
+            for claim in claims:
+                if self.stopped():
+                    return
+                yield claim.path, self._read_in_child(claim)
+        finally:
+            self.child.stop()
+
+    def _read_in_child(self, claim: Claim) -> Content:
+        work = Work((self._job(claim),), self.limits)
+        for death in itertools.count(1):
+            try:
+                return self.child.call(reading.read_chunk, work)[0]
+            except ReaderDied as why:
+                logs.warn("the reader died", batch=claim.batch_id, file=claim.path, time=death, why=why)
+                if death == _MOST_DEATHS:
+                    return Content(rejected=Reason.CRASHES_READER)
+                if self.stopped():
+                    break
+        return Content(returned=STOPPED)
+
+    def _job(self, claim: Claim) -> Job:
+        return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
+
+    def _publish(self, batch_id: str) -> None:
+        batch, rows = self.ledger.batch(batch_id), self.ledger.rows(batch_id)
+        if rows and batch is not None and batch.rendering is not None:
+            results.publish(batch_id, rows, batch.rendering, self.outbox)
+            logs.event("batch published", batch=batch_id, rows=len(rows))
+        self.ledger.set_stage(batch_id, Stage.PUBLISHED)
+
+    def _file_away(self, batch_id: str) -> None:
+        rows = self.ledger.rows(batch_id)
+        placed = filing.file_away(self.ledger.claims(batch_id), rows, self.inbox, self.outbox)
+        self.ledger.note_places(placed)
+        filing.file_labels(batch_id, placed, self.truth(), self.ledger, self.inbox, self.outbox)
+
+
+def new_batch_id(now_s: float) -> str:
+    """`YYYYMMDDTHHMMSSZ-xxxxxxxx`: UTC for people, 32 random bits for uniqueness."""
+    return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(now_s)) + secrets.token_hex(4)
+
+
+def utc(now_s: float) -> str:
+    """ISO 8601 with milliseconds and `Z`.
+
+    >>> utc(0.25)
+    '1970-01-01T00:00:00.250Z'
+    """
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1000):03d}Z"
+
+
+def _counted(count: Count) -> dict[str, int]:
+    return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "released")}
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    each = iter(items)
+    while chunk := list(itertools.islice(each, size)):
+        yield chunk

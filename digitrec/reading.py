@@ -1,0 +1,184 @@
+"""A claimed file -> what it says: the pure half of the pipeline (open, hash, decode, find ink), then the judgement."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from digitrec import imaging
+from digitrec.errors import RejectedImage
+from digitrec.records import Digit, Limits, Page, Reading, Reason, Scores, Status
+
+_UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
+CHANGED = "it changed while it was read"
+GONE = "it is not there any more"
+_LEAST_SHARE_OF_TWO = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to read, and what it must still be."""
+
+    path: Path
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds: its pages, or why there are none."""
+
+    sha256: str = ""
+    pages: tuple[Page, ...] = ()
+    rejected: Reason | None = None
+    """The whole file has no answer."""
+    returned: str = ""
+    """Not empty: the file has to be given back, for this reason."""
+    error: int = 0
+    """The errno, if it could not be opened or read."""
+    detail: str = ""
+
+    @property
+    def is_undecodable(self) -> bool:
+        """True if a writer who is not done yet may be the cause."""
+        return self.rejected in _UNDECODABLE or any(page.reason in _UNDECODABLE for page in self.pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A chunk for an engine."""
+
+    jobs: tuple[Job, ...]
+    limits: Limits
+
+
+def read_chunk(work: Work) -> list[Content]:
+    """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
+    return [read(job, work.limits) for job in work.jobs]
+
+
+def read(job: Job, limits: Limits) -> Content:
+    """Open a file without following links, hash it, and find the digits on its pages.
+
+    A file that is not what the job says, or that changes meanwhile, is returned.
+    """
+    try:
+        descriptor = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as why:
+        return _unreadable(why)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode) or _identity(before) != (job.inode, job.size, job.mtime_ns):
+                return Content(returned=CHANGED)
+            if before.st_size > limits.max_bytes:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                data = b""
+            else:
+                data = file.readall()
+                digest = hashlib.sha256(data).hexdigest()
+            after = os.fstat(descriptor)
+        except OSError as why:
+            return _unreadable(why)
+    if _identity(after) != _identity(before) or (data and len(data) != before.st_size):
+        return Content(returned=CHANGED)
+    if before.st_size > limits.max_bytes:
+        detail = f"{before.st_size:,} bytes; at most {limits.max_bytes:,} are read"
+        return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
+    return interpret(data, limits, digest)
+
+
+def interpret(data: bytes, limits: Limits, digest: str | None = None) -> Content:
+    """What the bytes of a file show."""
+    digest = digest or hashlib.sha256(data).hexdigest()
+    try:
+        return Content(digest, tuple(imaging.read(data, limits)))
+    except RejectedImage as why:
+        return Content(digest, rejected=why.reason, detail=why.detail)
+
+
+def judge(page: Page, scores: Scores, threshold: float) -> Reading:
+    """Turn a page's scores into the row people see.
+
+    Args:
+        page: with its boxes.
+        scores: (len(page.boxes), 10), calibrated.
+        threshold: lowest confidence that is accepted without a look.
+    """
+    reading = Reading(page.number, Status.REJECTED, format=page.format, width=page.width, height=page.height)
+    if page.reason is not None and page.reason.rejects:
+        return replace(reading, reason=page.reason, detail=page.detail or page.reason.words)
+    digits = [Digit(box, tuple(map(float, row))) for box, row in zip(page.boxes, scores, strict=True)]
+    runner_up, runner_up_confidence = _second_best(digits)
+    reading = replace(
+        reading,
+        status=Status.ACCEPTED,
+        text="".join(str(one.digit) for one in digits),
+        confidence=_clip(_product(one.confidence for one in digits)),
+        runner_up=runner_up,
+        runner_up_confidence=_clip(runner_up_confidence),
+        digits=tuple(digits),
+    )
+    reason = page.reason or _doubt(digits, reading.confidence or 0.0, threshold)
+    if reason is None:
+        return reading
+    return replace(reading, status=Status.REVIEW, reason=reason, detail=page.detail or reason.words)
+
+
+def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
+    """The row of a page, or of a whole file, without an answer."""
+    return Reading(page, Status.REJECTED, reason=reason, detail=detail or reason.words)
+
+
+def file_status(readings: Iterable[Reading]) -> Status:
+    """Rejected if all pages are, else review if any page is not accepted, else accepted."""
+    found = {reading.status for reading in readings}
+    if found == {Status.REJECTED}:
+        return Status.REJECTED
+    return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
+
+
+def _doubt(digits: Sequence[Digit], confidence: float, threshold: float) -> Reason | None:
+    if confidence >= threshold:
+        return None
+    # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
+    spread = any(sum(sorted(one.probabilities)[-2:]) < _LEAST_SHARE_OF_TWO for one in digits)
+    return Reason.NOT_A_DIGIT if spread else Reason.LOW_CONFIDENCE
+
+
+def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
+    """The next most probable number: the one where the least certain digit is its second choice."""
+    seconds = [sorted(range(10), key=one.probabilities.__getitem__)[-2] for one in digits]
+    ratios = [one.probabilities[second] / one.confidence for one, second in zip(digits, seconds, strict=True)]
+    weakest = max(range(len(digits)), key=ratios.__getitem__)
+    text = "".join(str(seconds[at] if at == weakest else one.digit) for at, one in enumerate(digits))
+    return text, _product(one.confidence for one in digits) * ratios[weakest]
+
+
+def _product(numbers: Iterable[float]) -> float:
+    result = 1.0
+    for number in numbers:
+        result *= number
+    return result
+
+
+def _clip(probability: float) -> float:
+    # Ten float32 shares may add up to a hair over 1.
+    return min(1.0, max(0.0, probability))
+
+
+def _identity(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _unreadable(why: OSError) -> Content:
+    if why.errno == errno.ENOENT:
+        return Content(returned=GONE, error=errno.ENOENT)
+    if why.errno == errno.ELOOP:
+        return Content(returned=CHANGED)
+    number = why.errno or errno.EIO
+    return Content(returned=f"it cannot be read: {os.strerror(number)}", error=number)
