@@ -99,16 +99,16 @@ class Pipeline:
             return Count()
         if batch.stage in {Stage.PLANNED, Stage.READING}:
             self._read_and_record(batch)
-        count = Count.of(self.ledger.claims(batch.id))
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             self._publish(batch.id)
-        if batch.stage is not Stage.CLOSED or self.inbox.claimed(batch.id):
-            self._file_away(batch.id)
-        if batch.stage is not Stage.CLOSED:
-            self.report(batch.id)
-            self.ledger.set_stage(batch.id, Stage.CLOSED)
-            logs.event("batch closed", batch=batch.id, **_counted(count))
+        self._file_away(batch.id)
         self.inbox.close(batch.id)
+        if batch.stage is Stage.CLOSED:
+            return Count()
+        count = Count.of(self.ledger.claims(batch.id))
+        self.report(batch.id)
+        self.ledger.set_stage(batch.id, Stage.CLOSED)
+        logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
 
     def _adopt(self, batch: Batch) -> bool:
@@ -196,9 +196,12 @@ class Pipeline:
         self.ledger.set_stage(batch_id, Stage.PUBLISHED)
 
     def _file_away(self, batch_id: str) -> None:
-        rows = self.ledger.rows(batch_id)
-        placed = filing.file_away(self.ledger.claims(batch_id), rows, self.inbox, self.outbox)
+        claims = self.ledger.claims(batch_id)
+        placed = filing.file_away(claims, self.ledger.rows(batch_id), self.inbox, self.outbox)
         self.ledger.note_places(placed)
+        for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in claims}:
+            logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
+            self.inbox.give_back(batch_id, stranger)
         filing.file_labels(batch_id, placed, self.truth(), self.ledger, self.inbox, self.outbox)
 
 
