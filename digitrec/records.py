@@ -171,8 +171,9 @@ class Rendering:
     model_id: str
     app_version: str
     processed_at: str
-    threshold: float
-    max_error: float
+    threshold: float | None
+    """Lowest confidence that was accepted; None if only the CSV is left to tell."""
+    max_error: float | None
 
 
 @dataclass(frozen=True, slots=True)
