@@ -1,0 +1,1 @@
+"""28 x 28 ink -> scores of the ten digits."""

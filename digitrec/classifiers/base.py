@@ -1,0 +1,50 @@
+"""What a classifier promises; `tests/contract/test_classifiers.py` holds every one of them to it."""
+
+from typing import Protocol
+
+import numpy as np
+
+from digitrec.records import Ink, Scores
+
+SIDE = 28
+DIGITS = 10
+
+
+class Classifier(Protocol):
+    """Anything that turns ink into scores."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the exact weights and recipe, for the ledger."""
+
+    def score(self, ink: Ink) -> Scores:
+        """Score each picture: (n, 28, 28) in, (n, 10) out, rows sum to 1.
+
+        A picture's scores depend on that picture alone, never on its batch. n may be 0.
+
+        Raises:
+            ValueError: the ink has another shape.
+        """
+
+
+def checked(ink: Ink) -> Ink:
+    """The ink as float32, or ValueError if it is not (n, 28, 28).
+
+    >>> checked(np.zeros((2, 28, 28))).dtype
+    dtype('float32')
+    """
+    if ink.ndim != 3 or ink.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"ink has the shape {ink.shape}; a classifier takes (n, {SIDE}, {SIDE})")
+    return np.ascontiguousarray(ink, dtype=np.float32)
+
+
+def calibrated(scores: Scores, temperature: float) -> Scores:
+    """Soften (temperature above 1) or sharpen scores so that 0.9 means right nine times in ten.
+
+    Divides the logits by the temperature; with probabilities that is p ** (1 / temperature), made to sum to 1 again.
+
+    >>> calibrated(np.array([[0.8, 0.2]], np.float32), 2.0).round(3).tolist()
+    [[0.6669999957084656, 0.3330000042915344]]
+    """
+    powers = np.asarray(scores, np.float64) ** (1.0 / temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

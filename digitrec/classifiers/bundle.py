@@ -1,0 +1,123 @@
+"""A model folder: nothing in it is loaded before its digest was checked."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from digitrec.classifiers.card import Bound, ModelCard
+from digitrec.errors import ModelError
+from digitrec.imaging.normalise import RECIPE
+
+CARD = "model.json"
+TFLITE = "model.tflite"
+KERAS = "model.keras"
+_CONFIDENCE = 0.95
+_PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model folder that can be used."""
+
+    folder: Path
+    card: ModelCard
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Read the card, compare every digest, check the recipe.
+
+        Raises:
+            ModelError: something is missing, altered, unreadable, a pickle, or made for another recipe.
+        """
+        card = _read_card(folder)
+        if TFLITE not in card.files:
+            raise ModelError(f"the model {folder} has no {TFLITE}")
+        if not card.id.endswith(card.files[TFLITE][:10]):
+            raise ModelError(f"the model {folder} is named {card.id}, but its {TFLITE} is another one's")
+        bundle = cls(folder, card)
+        for name in card.files:
+            bundle.content(name)
+        if pickles := sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES):
+            raise ModelError(
+                f"the model {folder} holds {', '.join(pickles)}; a pickle can run code",
+                hint="A model folder holds model.json, .keras and .tflite files and a card. Remove the rest.",
+            )
+        if card.recipe != RECIPE:
+            raise ModelError(
+                f"the model {card.id} was trained on ink of recipe {card.recipe}; this version makes recipe {RECIPE}",
+                hint="Train it again with `digitrec train`, or run the version of digitrec that made it.",
+            )
+        return bundle
+
+    def content(self, name: str) -> bytes:
+        """One of the card's files, its digest compared."""
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as why:
+            raise ModelError(f"{self.folder / name} cannot be read: {why.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != self.card.files[name]:
+            raise ModelError(
+                f"{self.folder / name} was altered: its sha256 is not the one in {CARD}",
+                hint="Copy the whole model folder again from where it came, or train a new one.",
+            )
+        return content
+
+    def path(self, name: str) -> Path:
+        """Where one of the card's files lies; ModelError if the card names no such file."""
+        if name not in self.card.files:
+            raise ModelError(f"the model {self.folder} has no {name}")
+        return self.folder / name
+
+    def threshold(self, max_error: float) -> float:
+        """The lowest confidence to accept so that, with 95 % confidence, at most `max_error` of them are wrong.
+
+        Raises:
+            ModelError: too few labelled pictures were held out to promise that much.
+        """
+        return threshold(self.card.bounds, max_error)
+
+
+def threshold(bounds: tuple[Bound, ...], max_error: float) -> float:
+    """The lowest threshold of a calibration table whose upper bound on the error is within `max_error`.
+
+    >>> table = (Bound(0.0, 1000, 20, 0.029), Bound(0.9, 950, 1, 0.005), Bound(0.99, 800, 0, 0.0037))
+    >>> threshold(table, 0.005)
+    0.9
+    """
+    for bound in bounds:
+        if bound.upper <= max_error:
+            return bound.threshold
+    best = min((bound.upper for bound in bounds), default=1.0)
+    raise ModelError(
+        f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
+        hint=f"Raise max_error to at least {best:.5f}, or train with more labelled pictures held out: a promise of "
+        f"{max_error:g} takes {pictures_needed(max_error):,} of them read without any error.",
+    )
+
+
+def pictures_needed(max_error: float) -> int:
+    """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
+
+    >>> pictures_needed(0.005)
+    598
+    """
+    return math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - max_error))
+
+
+def _read_card(folder: Path) -> ModelCard:
+    path = folder / CARD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"there is no model in {folder}: {CARD} is missing") from None
+    except OSError as why:
+        raise ModelError(f"{path} cannot be read: {why.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as why:
+        raise ModelError(f"{path} is no JSON: {why}") from None
+    try:
+        return ModelCard.from_json(found)
+    except ModelError as why:
+        raise ModelError(f"the model {folder}: {why}") from None

@@ -1,0 +1,142 @@
+"""What a model says about itself: `model.json` as a frozen record, read and written here only."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, Self
+
+from digitrec.errors import ModelError
+
+SCHEMA = 1
+_ID = re.compile(r"[a-z0-9_]{1,40}-[0-9a-f]{10}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.(keras|tflite)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What is known of the pictures accepted at one threshold."""
+
+    threshold: float
+    """Accepted is what has at least this confidence."""
+    accepted: int
+    """How many of the held-out pictures that is."""
+    wrong: int
+    """How many of those were read wrongly."""
+    upper: float
+    """With 95 % confidence the true share of wrong ones is below this (Clopper-Pearson, one-sided)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How well it read one data set it had never seen; low and high are the Wilson 95 % interval."""
+
+    data: str
+    pictures: int
+    right: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the training curves. Validation pictures are half clean, half augmented."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """Everything in `model.json`."""
+
+    id: str
+    """`<network>-<first 10 hex of the sha256 of model.tflite>`."""
+    network: str
+    created_at: str
+    recipe: int
+    """The way of making ink it was trained with, `imaging.normalise.RECIPE` then."""
+    input_shape: tuple[int, ...]
+    weights: int
+    """How many numbers were learned."""
+    files: Mapping[str, str]
+    """File name -> sha256."""
+    temperature: float
+    bounds: tuple[Bound, ...]
+    """By rising threshold."""
+    metrics: tuple[Metric, ...]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    interrupted: bool
+    """Training was stopped early; the best weights until then were kept."""
+    seed: int
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Data name, source and digest, what was held out, epochs, rates, seconds: for people and reports."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the exact weights and the recipe they go with, for the ledger."""
+        return f"{self.id}-r{self.recipe}"
+
+    def as_json(self) -> dict[str, Any]:
+        """What `model.json` holds."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, found: object) -> Self:
+        """Check and take over what `model.json` holds.
+
+        Raises:
+            ModelError: something in it is missing or cannot be.
+        """
+        try:
+            return cls._parse(found)
+        except (KeyError, TypeError, ValueError) as why:
+            raise ModelError(f"model.json cannot be used: {_words(why)}") from None
+
+    @classmethod
+    def _parse(cls, found: object) -> Self:
+        if not isinstance(found, dict):
+            raise TypeError("it is no JSON object")
+        values = dict(found)
+        if values.pop("schema", None) != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        files = values["files"]
+        if not files or not all(_FILE.fullmatch(name) and _DIGEST.fullmatch(files[name]) for name in files):
+            raise ValueError("its files are not all .keras or .tflite files with a sha256")
+        if not _ID.fullmatch(values["id"]):
+            raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789")
+        if not (isinstance(values["temperature"], float) and 0.01 <= values["temperature"] <= 100):
+            raise ValueError(f"its temperature is {values['temperature']!r}")
+        bounds = tuple(Bound(**row) for row in values.pop("bounds"))
+        rising = all(one.threshold < two.threshold for one, two in pairwise(bounds))
+        if not rising or not all(_sensible(one) for one in bounds):
+            raise ValueError("its calibration table makes no sense")
+        return cls(
+            **{**values, "input_shape": tuple(values["input_shape"])},
+            bounds=bounds,
+            metrics=tuple(Metric(**row) for row in values.pop("metrics")),
+            history=tuple(Epoch(**row) for row in values.pop("history")),
+        )
+
+
+def _sensible(bound: Bound) -> bool:
+    return (
+        0.0 <= bound.threshold <= 1.0
+        and 0 <= bound.wrong <= bound.accepted
+        and math.isfinite(bound.upper)
+        and 0.0 <= bound.upper <= 1.0
+    )
+
+
+def _words(why: Exception) -> str:
+    return f"{why} is missing" if isinstance(why, KeyError) else str(why)

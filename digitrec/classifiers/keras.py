@@ -1,0 +1,48 @@
+"""Score with Keras: for evaluation, to show that the `.tflite` twin says the same. Wakes TensorFlow (4 to 9 s)."""
+
+from typing import Any, Self
+
+import numpy as np
+
+from digitrec.classifiers.base import DIGITS, SIDE, calibrated, checked
+from digitrec.classifiers.bundle import KERAS, Bundle
+from digitrec.classifiers.quiet import start_keras
+from digitrec.errors import ModelError
+from digitrec.records import Ink, Scores
+
+_BATCH = 64
+
+
+class KerasClassifier:
+    """A `.keras` network."""
+
+    def __init__(self, model: Any, fingerprint: str, temperature: float) -> None:
+        """Take a `keras.Model` from (n, 28, 28) to (n, 10)."""
+        self.fingerprint = fingerprint
+        self._model = model
+        self._temperature = temperature
+
+    @classmethod
+    def load(cls, bundle: Bundle) -> Self:
+        """Load the network of a model folder; safe mode stays on, so nothing in the file is run."""
+        path = bundle.path(KERAS)
+        bundle.content(KERAS)
+        try:
+            model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, OSError, KeyError) as why:
+            raise ModelError(f"Keras cannot load {path}: {why}") from None
+        return cls(model, bundle.card.fingerprint + "-keras", bundle.card.temperature)
+
+    def score(self, ink: Ink) -> Scores:
+        """Score each picture: (n, 28, 28) in, (n, 10) out.
+
+        Always 64 at once, the last ones filled up with paper: another batch size may sum in another order.
+        """
+        pictures = checked(ink)
+        scores = np.empty((len(pictures), DIGITS), np.float32)
+        for start in range(0, len(pictures), _BATCH):
+            some = pictures[start : start + _BATCH]
+            full = np.zeros((_BATCH, SIDE, SIDE), np.float32)
+            full[: len(some)] = some
+            scores[start : start + len(some)] = np.asarray(self._model(full, training=False))[: len(some)]
+        return calibrated(scores, self._temperature)

