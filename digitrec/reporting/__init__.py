@@ -1,0 +1,1 @@
+"""Numbers and pages that say how good the answers are."""

@@ -1,0 +1,184 @@
+"""What a batch report is made from, and the numbers in it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from digitrec.records import Reason, Status
+from digitrec.reporting.intervals import Proportion, wilson
+
+Json: TypeAlias = dict[str, Any]
+"""Plain types only, as `json.dumps(..., allow_nan=False)` takes them."""
+
+NO_DIGIT = "none"
+"""The label of a page that holds no digit."""
+
+CONFIDENCE_EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+"""Finer towards 1, where nearly all confidences and every threshold lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """One row of the batch's CSV, and a small picture of its page."""
+
+    row: int
+    file: str
+    """Path under the inbox, escaped as in the CSV."""
+    page: int
+    """From 1."""
+    status: Status
+    text: str = ""
+    confidence: float | None = None
+    runner_up: str = ""
+    runner_up_confidence: float | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    label: str = ""
+    """The truth; empty if unknown, `none` if there is no digit."""
+    preview_png: bytes | None = None
+    """No side longer than 96 px; only needed where `wants_preview` says so."""
+    duplicate_of: str = ""
+    """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedFacts:
+    """A file that was claimed and given back to the inbox."""
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """The account of a batch, in files: claimed = accepted + review + rejected + released."""
+
+    claimed: int
+    accepted: int
+    review: int
+    rejected: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """Everything a batch report says."""
+
+    batch_id: str
+    worker: str
+    model_id: str
+    app_version: str
+    opened_at: str
+    """When the batch was claimed; ISO 8601 UTC, like `processed_at`."""
+    processed_at: str
+    files: FileCounts
+    threshold: float
+    """A page is accepted if its confidence reaches this."""
+    max_error: float | None
+    """The share of wrong answers among the accepted that the threshold was chosen for; None if unknown."""
+    csv: str
+    """The batch's CSV, relative to the folder of the report."""
+    rows: Sequence[RowFacts] = ()
+    released: Sequence[ReleasedFacts] = ()
+
+
+def is_right(row: RowFacts) -> bool:
+    """Whether a labelled page was answered rightly: `text` equal to `label`; for label `none`, not accepted.
+
+    >>> is_right(RowFacts(1, "a.png", 1, Status.REVIEW, text="7", label="7"))
+    True
+    >>> is_right(RowFacts(1, "b.png", 1, Status.ACCEPTED, text="7", label="none"))
+    False
+    """
+    if row.label == NO_DIGIT:
+        return row.status is not Status.ACCEPTED
+    return row.text == row.label
+
+
+def wants_preview(row: RowFacts) -> bool:
+    """Whether a report shows this page: a person should look at it, or its label says otherwise."""
+    return row.status is Status.REVIEW or (row.label != "" and not is_right(row))
+
+
+def mistakes_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
+    """Labelled pages answered wrongly: accepted before held back, the surer the worse."""
+    wrong = [row for row in rows if row.label and not is_right(row)]
+    return sorted(wrong, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
+
+
+_GRAVITY = {Status.ACCEPTED: 0, Status.REVIEW: 1}
+
+
+def batch_numbers(facts: BatchFacts) -> Json:
+    """The content of a batch's `report.json`: the numbers its page shows."""
+    pages = Counter(row.status for row in facts.rows)
+    return {
+        "kind": "batch",
+        "batch_id": facts.batch_id,
+        "worker": facts.worker,
+        "model_id": facts.model_id,
+        "app_version": facts.app_version,
+        "opened_at": facts.opened_at,
+        "processed_at": facts.processed_at,
+        "threshold": facts.threshold,
+        "max_error": facts.max_error,
+        "csv": facts.csv,
+        "files": {
+            "claimed": facts.files.claimed,
+            "accepted": facts.files.accepted,
+            "review": facts.files.review,
+            "rejected": facts.files.rejected,
+            "released": facts.files.released,
+        },
+        "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _SHOWN}},
+        "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
+        "digits": _digits_accepted(facts.rows),
+        "confidence": _confidence_bins(facts.rows),
+        "reasons": _reasons(facts.rows),
+        "truth": _truth(facts.rows),
+    }
+
+
+_SHOWN = (Status.ACCEPTED, Status.REVIEW, Status.REJECTED)
+
+
+def _digits_accepted(rows: Iterable[RowFacts]) -> dict[str, int]:
+    counts = Counter("".join(row.text for row in rows if row.status is Status.ACCEPTED))
+    return {digit: counts[digit] for digit in "0123456789"}
+
+
+def _confidence_bins(rows: Iterable[RowFacts]) -> list[dict[str, float | int]]:
+    counts: Counter[tuple[int, Status]] = Counter()
+    for row in rows:
+        if row.confidence is not None:
+            # The last bin takes 1.0 in as well.
+            index = sum(row.confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
+            counts[index, row.status] += 1
+    return [
+        {"from": low, "to": high, "accepted": counts[i, Status.ACCEPTED], "review": counts[i, Status.REVIEW]}
+        for i, (low, high) in enumerate(pairwise(CONFIDENCE_EDGES))
+    ]
+
+
+def _reasons(rows: Iterable[RowFacts]) -> dict[str, int]:
+    counts = Counter(row.reason for row in rows if row.reason is not None)
+    return {reason.value: counts[reason] for reason in Reason if counts[reason]}
+
+
+def _truth(rows: Iterable[RowFacts]) -> Json | None:
+    labelled = [row for row in rows if row.label]
+    if not labelled:
+        return None
+    accepted = [row for row in labelled if row.status is Status.ACCEPTED]
+    return {
+        "accuracy": right_share(labelled).to_json(),
+        "accepted": right_share(accepted).to_json(),
+        "mistakes": sum(not is_right(row) for row in labelled),
+    }
+
+
+def right_share(rows: Sequence[RowFacts]) -> Proportion:
+    """How many of these labelled pages were answered rightly, with Wilson's 95 % interval."""
+    return wilson(sum(map(is_right, rows)), len(rows))

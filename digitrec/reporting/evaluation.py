@@ -1,0 +1,212 @@
+"""How good a classifier is: the numbers of an evaluation report, from the truth and the scores alone."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.errors import DataError
+from digitrec.records import Scores
+from digitrec.reporting.batch import Json
+from digitrec.reporting.calibration import (
+    ReliabilityBin,
+    RiskPoint,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+)
+from digitrec.reporting.intervals import Proportion, clopper_pearson, wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_CONFUSED = 10
+_LEAST_PROBABILITY = 1e-12
+"""float32 scores may be exactly 0; the logarithm must stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How well one digit is read, as in scikit-learn's classification report."""
+
+    digit: int
+    support: int
+    """Pictures of it."""
+    precision: float | None
+    """Of those read as this digit, the share that is; None if the data has no picture of it, like the next two."""
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Precision, recall and F1 over the digits that occur."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """One digit taken for another."""
+
+    truth: int
+    read_as: int
+    count: int
+    share: float
+    """Of the pictures of `truth`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A picture read wrongly."""
+
+    index: int
+    """Its place in the data."""
+    truth: int
+    read_as: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything measured on one set of pictures."""
+
+    accuracy: Proportion
+    """With Wilson's 95 % interval."""
+    per_class: tuple[ClassScore, ...]
+    """Ten, in order."""
+    macro: Average
+    """Every digit counts alike."""
+    weighted: Average
+    """Every picture counts alike."""
+    confusion: tuple[tuple[int, ...], ...]
+    """(10, 10): row = truth, column = read as."""
+    confused: tuple[ConfusedPair, ...]
+    """The most frequent confusions, at most MOST_CONFUSED."""
+    reliability: tuple[ReliabilityBin, ...]
+    ece: float
+    """Expected calibration error, 0..1."""
+    nll: float
+    """Mean negative log likelihood of the truth, nats."""
+    threshold: float
+    accepted: Proportion
+    """Confidence at or above the threshold."""
+    accepted_wrong: Proportion
+    """Errors among the accepted, with the exact (Clopper-Pearson) 95 % interval."""
+    risk_coverage: tuple[RiskPoint, ...]
+    mistakes: tuple[Mistake, ...]
+    """All of them, the surest first."""
+
+    def to_json(self) -> Json:
+        """The same as plain types, without NaN; the mistakes are counted, not listed."""
+        plain: Json = {
+            "accuracy": self.accuracy.to_json(),
+            "per_class": [asdict(one) for one in self.per_class],
+            "macro": asdict(self.macro),
+            "weighted": asdict(self.weighted),
+            "confusion": [list(row) for row in self.confusion],
+            "confused": [asdict(pair) for pair in self.confused],
+            "reliability": [asdict(one) for one in self.reliability],
+            "ece": self.ece,
+            "nll": self.nll,
+            "threshold": self.threshold,
+            "accepted": self.accepted.to_json(),
+            "accepted_wrong": self.accepted_wrong.to_json(),
+            "risk_coverage": [asdict(point) for point in self.risk_coverage],
+            "mistakes": len(self.mistakes),
+        }
+        return plain
+
+
+def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) -> Evaluation:
+    """Measure (n, 10) scores against (n,) digits 0..9.
+
+    DataError if there is nothing to measure; ValueError if the shapes or ranges are not these.
+    """
+    _check(truth, scores)
+    read_as = scores.argmax(axis=1)  # (n,)
+    confidence = scores.max(axis=1).astype(np.float64)  # (n,), 0..1
+    right = read_as == truth  # (n,)
+    accepted = confidence >= threshold
+    per_class, macro, weighted = _classes(truth, read_as)
+    confusion = np.zeros((10, 10), dtype=np.int64)
+    np.add.at(confusion, (truth, read_as), 1)
+    bins = reliability(confidence, right)
+    likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
+    return Evaluation(
+        accuracy=wilson(int(right.sum()), len(truth)),
+        per_class=per_class,
+        macro=macro,
+        weighted=weighted,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confused=_most_confused(confusion),
+        reliability=bins,
+        ece=expected_calibration_error(bins),
+        nll=float(-np.log(np.clip(likelihood, _LEAST_PROBABILITY, 1.0)).mean()),
+        threshold=float(threshold),
+        accepted=wilson(int(accepted.sum()), len(truth)),
+        accepted_wrong=clopper_pearson(int((accepted & ~right).sum()), int(accepted.sum())),
+        risk_coverage=risk_coverage(confidence, right),
+        mistakes=_mistakes(truth, read_as, confidence),
+    )
+
+
+def _check(truth: NDArray[np.integer[Any]], scores: Scores) -> None:
+    if len(truth) == 0:
+        raise DataError("there are no pictures to evaluate")
+    if truth.shape != (len(truth),) or scores.shape != (len(truth), 10):
+        raise ValueError(f"truth {truth.shape} and scores {scores.shape} are not (n,) and (n, 10)")
+    if truth.min() < 0 or truth.max() > 9:
+        raise ValueError("the truth holds something other than the digits 0..9")
+    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + 1e-5:
+        raise ValueError("the scores are no probabilities")
+
+
+def _classes(
+    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]]
+) -> tuple[tuple[ClassScore, ...], Average, Average]:
+    from sklearn.metrics import classification_report
+
+    # Digits the data lacks would count as 0 in the averages and say nothing about the model.
+    present = np.unique(truth).tolist()
+    report: Mapping[str, Mapping[str, float]] = classification_report(
+        truth, read_as, labels=present, output_dict=True, zero_division=0
+    )
+    return (
+        tuple(_class(digit, report.get(str(digit))) for digit in range(10)),
+        _average(report["macro avg"]),
+        _average(report["weighted avg"]),
+    )
+
+
+def _class(digit: int, row: "Mapping[str, float] | None") -> ClassScore:
+    if row is None:
+        return ClassScore(digit, 0, None, None, None)
+    return ClassScore(digit, int(row["support"]), *(float(row[key]) for key in ("precision", "recall", "f1-score")))
+
+
+def _average(row: "Mapping[str, float]") -> Average:
+    return Average(*(float(row[key]) for key in ("precision", "recall", "f1-score")))
+
+
+def _most_confused(confusion: NDArray[np.int64]) -> tuple[ConfusedPair, ...]:
+    support = confusion.sum(axis=1)
+    pairs = [
+        ConfusedPair(truth, read_as, int(confusion[truth, read_as]), float(confusion[truth, read_as] / support[truth]))
+        for truth in range(10)
+        for read_as in range(10)
+        if truth != read_as and confusion[truth, read_as]
+    ]
+    pairs.sort(key=lambda pair: -pair.count)
+    return tuple(pairs[:MOST_CONFUSED])
+
+
+def _mistakes(
+    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
+) -> tuple[Mistake, ...]:
+    wrong = np.flatnonzero(truth != read_as)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    return tuple(Mistake(int(i), int(truth[i]), int(read_as[i]), float(confidence[i])) for i in wrong)

@@ -1,0 +1,175 @@
+"""What lies in the reports folder, read from each report's `report.json`; a damaged one is named, not fatal."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NEWEST = 500
+"""Reports of each kind that are listed: thousands of batches must not make every new one dearer."""
+
+_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEntry:
+    """A batch report in the list."""
+
+    folder: str
+    """Relative to the list."""
+    processed_at: str
+    worker: str
+    files: dict[str, int]
+    """claimed, accepted, review, rejected, released."""
+    accuracy: dict[str, float] | None
+    """hits, of, share, low, high; None where no truth is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationEntry:
+    """An evaluation report in the list."""
+
+    folder: str
+    evaluated_at: str
+    model_id: str
+    data: str
+    accuracy: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DataEntry:
+    """A look at a data set in the list."""
+
+    folder: str
+    made_at: str
+    data: str
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A report whose numbers cannot be read; its page may be sound."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All reports, newest first."""
+
+    batches: tuple[BatchEntry | Damaged, ...]
+    batches_total: int
+    evaluations: tuple[EvaluationEntry | Damaged, ...]
+    evaluations_total: int
+    data: tuple[DataEntry | Damaged, ...]
+    data_total: int
+
+
+def listing(reports: Path) -> Listing:
+    """Look into `reports/*/`, `reports/evaluation/*/*/` and `reports/explore/*/`."""
+    # Ids of batches begin with their time; only the newest are opened.
+    batches = sorted(filter(_BATCH_ID.fullmatch, _folders(reports)), reverse=True)
+    evaluations = [
+        f"evaluation/{model}/{data}"
+        for model in _folders(reports / "evaluation")
+        for data in _folders(reports / "evaluation" / model)
+    ]
+    data = [f"explore/{name}" for name in _folders(reports / "explore")]
+    return Listing(
+        batches=tuple(_read_batch(reports, name) for name in batches[:NEWEST]),
+        batches_total=len(batches),
+        evaluations=tuple(_read_evaluation(reports, name) for name in _newest(reports, evaluations)),
+        evaluations_total=len(evaluations),
+        data=tuple(_read_data(reports, name) for name in _newest(reports, data)),
+        data_total=len(data),
+    )
+
+
+def _folders(parent: Path) -> list[str]:
+    if not parent.is_dir():
+        return []
+    with os.scandir(parent) as entries:
+        return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _newest(reports: Path, folders: Iterable[str]) -> list[str]:
+    return sorted(folders, key=lambda name: _changed_ns(reports / name / "report.json"), reverse=True)[:NEWEST]
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # oldest: it is going to be listed as damaged
+
+
+def _read_batch(reports: Path, name: str) -> BatchEntry | Damaged:
+    report = _read(reports / name, "batch")
+    try:
+        truth = report["truth"]
+        return BatchEntry(
+            folder=name,
+            processed_at=_text(report["processed_at"]),
+            worker=_text(report["worker"]),
+            files={
+                key: _whole(report["files"][key]) for key in ("claimed", "accepted", "review", "rejected", "released")
+            },
+            accuracy=None if truth is None else _proportion(truth["accuracy"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return Damaged(name)
+
+
+def _read_evaluation(reports: Path, name: str) -> EvaluationEntry | Damaged:
+    report = _read(reports / name, "evaluation")
+    try:
+        return EvaluationEntry(
+            folder=name,
+            evaluated_at=_text(report["evaluated_at"]),
+            model_id=_text(report["model_id"]),
+            data=_text(report["data"]),
+            accuracy=_proportion(report["accuracy"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return Damaged(name)
+
+
+def _read_data(reports: Path, name: str) -> DataEntry | Damaged:
+    report = _read(reports / name, "explore")
+    try:
+        return DataEntry(
+            folder=name,
+            made_at=_text(report["made_at"]),
+            data=_text(report["data"]),
+            pictures=sum(_whole(split["pictures"]) for split in report["splits"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return Damaged(name)
+
+
+def _read(folder: Path, kind: str) -> dict[str, Any]:
+    """The report's numbers; empty if they cannot be read, which the caller then finds incomplete."""
+    try:
+        report = json.loads((folder / "report.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return report if isinstance(report, dict) and report.get("kind") == kind else {}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(value)
+    return value
+
+
+def _proportion(value: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value[key]) for key in ("hits", "of", "share", "low", "high")}

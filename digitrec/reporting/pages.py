@@ -1,0 +1,137 @@
+"""HTML from the templates: what is data stays data, and a page needs nothing but itself."""
+
+from base64 import b64encode
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_LONGEST_NAME = 160
+_NARROW = "\u202f"
+"""A space that does not break between a number and its unit."""
+
+_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_UNSEEN = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), *map(ord, _BIDI), *range(0xD800, 0xE000)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill in one of the templates; every value is escaped."""
+    return _environment().get_template(template).render(**content)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("digitrec.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "count": count,
+        "data_uri": data_uri,
+        "plain": plain,
+        "short": short,
+        "when": when,
+        "link": link,
+        "at": at,
+    }
+    environment.globals |= {"plural": plural}
+    return environment
+
+
+def at(report: Any, key: str) -> Any:
+    """The number at `key` of a report: the page and `report.json` cannot say different things.
+
+    >>> at({"files": [{"claimed": 3}]}, "files.0.claimed")
+    3
+    """
+    for step in key.split("."):
+        report = report[int(step)] if isinstance(report, list) else report[step]
+    return report
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """A share in words that never rounds up to certainty.
+
+    >>> percent(0.5), percent(0.99996), percent(1.0), percent(None)
+    ('50.0\u202f%', '>99.9\u202f%', '100\u202f%', '–')
+    >>> percent(0.00001), percent(0.0)
+    ('<0.1\u202f%', '0\u202f%')
+    """
+    if share is None:
+        return "–"
+    if share in {0.0, 1.0}:
+        return f"{share:.0%}".replace("%", f"{_NARROW}%")
+    smallest = 0.1**decimals
+    shown = f"{100 * share:.{decimals}f}"
+    if float(shown) >= 100:
+        shown = f">{100 - smallest:.{decimals}f}"
+    elif float(shown) == 0:
+        shown = f"<{smallest:.{decimals}f}"
+    return f"{shown}{_NARROW}%"
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(12345)
+    '12\u202f345'
+    """
+    return f"{number:,}".replace(",", _NARROW)
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """A number and its noun.
+
+    >>> plural(1, "file"), plural(2, "file"), plural(0, "entry", "entries")
+    ('1 file', '2 files', '0 entries')
+    """
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG as an address that needs no network."""
+    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
+
+
+def plain(text: str) -> str:
+    """Text without what cannot be seen or written: control and direction characters, halves of surrogate pairs."""
+    return text.translate(_UNSEEN)
+
+
+def short(name: str) -> str:
+    """A name as long as a line or two; start and end of a longer one, for both tell files apart."""
+    name = plain(name)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]} … {name[-half:]}"
+
+
+def when(iso: str) -> str:
+    """A time as people write it.
+
+    >>> when("2026-01-22T15:13:05Z")
+    '2026-01-22 15:13:05 UTC'
+    """
+    return plain(iso).replace("T", " ").replace("Z", " UTC")
+
+
+def link(path: str) -> str:
+    """A relative path as an address: no name in it can become a scheme, a query or a fragment.
+
+    >>> link("a b/#1?.csv"), link("javascript:alert(1)")
+    ('a%20b/%231%3F.csv', 'javascript%3Aalert%281%29')
+    """
+    from urllib.parse import quote
+
+    return quote(path, errors="surrogateescape")
