@@ -117,16 +117,15 @@ class ModelCard:
             raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789")
         if not (isinstance(values["temperature"], float) and 0.01 <= values["temperature"] <= 100):
             raise ValueError(f"its temperature is {values['temperature']!r}")
-        bounds = tuple(Bound(**row) for row in values.pop("bounds"))
+        bounds = tuple(Bound(**row) for row in values["bounds"])
         rising = all(one.threshold < two.threshold for one, two in pairwise(bounds))
         if not rising or not all(_sensible(one) for one in bounds):
             raise ValueError("its calibration table makes no sense")
-        return cls(
-            **{**values, "input_shape": tuple(values["input_shape"])},
-            bounds=bounds,
-            metrics=tuple(Metric(**row) for row in values.pop("metrics")),
-            history=tuple(Epoch(**row) for row in values.pop("history")),
-        )
+        values["bounds"] = bounds
+        values["metrics"] = tuple(Metric(**row) for row in values["metrics"])
+        values["history"] = tuple(Epoch(**row) for row in values["history"])
+        values["input_shape"] = tuple(values["input_shape"])
+        return cls(**values)
 
 
 def _sensible(bound: Bound) -> bool:

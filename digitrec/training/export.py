@@ -10,10 +10,10 @@ from digitrec.training.networks import Model
 
 
 def keras_file(model: Model) -> bytes:
-    """The network as a `.keras` file. It was never compiled, so no optimizer state goes along."""
+    """The network as a `.keras` file, without the state of the optimizer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        model.save(path)
+        _copy(model).save(path)
         return path.read_bytes()
 
 
@@ -26,14 +26,19 @@ def tflite_file(model: Model) -> bytes:
     import tensorflow as tf
 
     # Whatever was built before in this process would otherwise show up in the names inside the file.
-    weights = model.get_weights()
     keras.utils.clear_session()
     entry = keras.Input(batch_shape=(1, SIDE, SIDE), name="ink")
-    fixed = keras.Model(entry, keras.models.clone_model(model)(entry), name="digits")
-    fixed.set_weights(weights)
+    fixed = keras.Model(entry, _copy(model)(entry), name="digits")
     with tempfile.TemporaryDirectory() as folder, quiet_start():
         fixed.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
         return cast("bytes", converter.convert())
+
+
+def _copy(model: Model) -> Model:
+    """The same network and weights, never compiled (`clone_model` would compile it too)."""
+    copy = model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
