@@ -5,14 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
-import numpy as np
 
 from digitrec import reading, results
 from digitrec.classifiers.base import Classifier
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
-from digitrec.records import Claim, Fate, Picture, Reading, Reason, ReturnedFile, Row, Scores, Status
+from digitrec.records import Claim, Fate, Picture, Reading, Reason, ReturnedFile, Row, Status
 
 _MOST_PREVIEWS = 100
 _LONGEST_BACK_OFF_S = 300.0
@@ -49,33 +48,19 @@ class Answering:
             truth: the labels that are known now.
         """
         decided, returned, rows = [], [], []
-        judged = self._judge([contents[claim.path] for claim in claims if claim.path in contents])
-        for claim in claims:
-            content = contents.get(claim.path, Content(returned=STOPPED))
+        found = [contents.get(claim.path, Content(returned=STOPPED)) for claim in claims]
+        judged = reading.readings_of(found, self.classifier, self.threshold)
+        for claim, content, readings in zip(claims, found, judged, strict=True):
             fate, back = self._fate(claim, content)
-            readings: Sequence[Reading] = ()
-            if fate is None:
-                readings = judged[id(content)] if content.pages else [_rejection(content)]
-                fate = Fate(reading.file_status(readings))
+            if fate is not None:
+                readings.clear()
+            elif content.returned:
+                readings.append(reading.rejected(1, Reason.IO_ERROR, content.returned))
+            fate = fate or Fate(reading.file_status(readings))
             decided.append(replace(claim, fate=fate, sha256=content.sha256, detail=_why(content, fate)))
             returned += [back] if back else []
             rows += [(claim, content, one) for one in readings]
         return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(returned))
-
-    def _judge(self, contents: Sequence[Content]) -> dict[int, list[Reading]]:
-        """The readings of each content's pages, all scored in one call."""
-        pages = [page for content in contents for page in content.pages]
-        inks = [page.ink for page in pages if len(page.ink)]
-        scores = self.classifier.score(np.concatenate(inks)) if inks else np.empty((0, 10), np.float32)  # (n, 10)
-        judged: dict[int, list[Reading]] = {}
-        start = 0
-        for content in contents:
-            judged[id(content)] = []
-            for page in content.pages:
-                own: Scores = scores[start : start + len(page.ink)]
-                start += len(page.ink)
-                judged[id(content)].append(reading.judge(page, own, self.threshold))
-        return judged
 
     def _fate(self, claim: Claim, content: Content) -> tuple[Fate | None, ReturnedFile | None]:
         """Given back, with what to remember of it; or None: its readings decide."""
@@ -141,12 +126,6 @@ class Answering:
     def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:
         earlier = self.ledger.first_with(*key)
         return f"{earlier[0]}/{earlier[1]}" if earlier else first.get(key, "")
-
-
-def _rejection(content: Content) -> Reading:
-    if content.rejected is not None:
-        return reading.rejected(1, content.rejected, content.detail)
-    return reading.rejected(1, Reason.IO_ERROR, content.returned)
 
 
 def _why(content: Content, fate: Fate) -> str:

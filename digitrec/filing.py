@@ -23,8 +23,10 @@ def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox
     Returns:
         The claims with the places of their files.
     """
+    placed = [_place(claim, inbox, outbox) for claim in claims]
+    # Only now: an original that is named like a reason file keeps its name.
     first = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
-    placed = [_place(claim, first.get(claim.path), inbox, outbox) for claim in claims]
+    placed = [_explain(claim, first[claim.path], outbox) if claim.fate is Fate.REJECTED else claim for claim in placed]
     _fsync(placed, inbox, outbox)
     return placed
 
@@ -45,19 +47,31 @@ def file_labels(
             logs.event("labels filed away", file=path, batch=batch_id)
 
 
-def _place(claim: Claim, row: Row | None, inbox: Inbox, outbox: Path) -> Claim:
+def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
     source = inbox.place(claim.batch_id, claim.path)
     if claim.fate is Fate.RELEASED:
         return _give_back(claim, source, inbox)
-    kind = REJECTED if claim.fate is Fate.REJECTED else DONE
-    home = outbox / kind / claim.batch_id
-    place = claim.place.removeprefix(f"{outbox.name}/{kind}/{claim.batch_id}/") or claim.path
+    home = _home(claim, outbox)
+    place = claim.place.removeprefix(_prefix(claim, outbox)) or claim.path
     if os.path.lexists(source):
         place = _move(source, home, claim.path)
-    reason_file = claim.reason_file
-    if kind == REJECTED and row is not None and not reason_file:
-        reason_file = f"{outbox.name}/{kind}/{claim.batch_id}/{_write_reason(home, place, row)}"
-    return replace(claim, place=f"{outbox.name}/{kind}/{claim.batch_id}/{place}", reason_file=reason_file)
+    return replace(claim, place=_prefix(claim, outbox) + place)
+
+
+def _explain(claim: Claim, row: Row, outbox: Path) -> Claim:
+    if claim.reason_file:
+        return claim
+    name = _write_reason(_home(claim, outbox), claim.place.removeprefix(_prefix(claim, outbox)), row)
+    return replace(claim, reason_file=_prefix(claim, outbox) + name)
+
+
+def _home(claim: Claim, outbox: Path) -> Path:
+    return outbox / (REJECTED if claim.fate is Fate.REJECTED else DONE) / claim.batch_id
+
+
+def _prefix(claim: Claim, outbox: Path) -> str:
+    """The path of an original's home under the workspace."""
+    return f"{_home(claim, outbox).relative_to(outbox.parent).as_posix()}/"
 
 
 def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:

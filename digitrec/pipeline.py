@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import digitrec
 from digitrec import filing, logs, reading, results
 from digitrec.answering import STOPPED, Answering
 from digitrec.engines import Child, Engine, Overrun, ReaderDied
@@ -41,8 +40,8 @@ class Pipeline:
     answering: Answering
     truth: Callable[[], Truth]
     limits: Limits
-    max_error: float
-    csv_profile: str
+    rendering: Callable[[], Rendering]
+    """How a batch that is recorded now will be rendered."""
     restore: Callable[[str], bool]
     """Puts a batch into the ledger whose CSV is in the outbox; False if there is none."""
     report: Callable[[str], None]
@@ -141,18 +140,7 @@ class Pipeline:
             logs.warn("reading takes too long, going on one by one", batch=batch.id, why=why)
             contents.update(self._read_one_by_one(claims))
         answers = self.answering.answer(claims, contents, self.truth())
-        how = Rendering(
-            columns=results.COLUMNS,
-            digit_columns=results.DIGIT_COLUMNS,
-            schema_version=results.SCHEMA_VERSION,
-            csv_profile=self.csv_profile,
-            model_id=self.answering.classifier.fingerprint,
-            app_version=digitrec.__version__,
-            processed_at=utc(self.now_s()),
-            threshold=self.answering.threshold,
-            max_error=self.max_error,
-        )
-        self.ledger.record(batch.id, answers.rows, answers.claims, how, answers.returned)
+        self.ledger.record(batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from digitrec import imaging
+from digitrec.classifiers.base import Classifier
 from digitrec.errors import RejectedImage
 from digitrec.records import Digit, Limits, Page, Reading, Reason, Scores, Status
 
@@ -99,6 +102,24 @@ def interpret(data: bytes, limits: Limits, digest: str | None = None) -> Content
         return Content(digest, tuple(imaging.read(data, limits)))
     except RejectedImage as why:
         return Content(digest, rejected=why.reason, detail=why.detail)
+
+
+def readings_of(contents: Sequence[Content], classifier: Classifier, threshold: float) -> list[list[Reading]]:
+    """The readings of each content, a page each; all their digits are scored in one call.
+
+    A content that is returned has none.
+    """
+    inks = [page.ink for content in contents for page in content.pages if len(page.ink)]
+    scores = classifier.score(np.concatenate(inks)) if inks else np.empty((0, 10), np.float32)  # (n, 10)
+    start = 0
+    found = []
+    for content in contents:
+        readings = [] if content.rejected is None else [rejected(1, content.rejected, content.detail)]
+        for page in content.pages:
+            readings.append(judge(page, scores[start : start + len(page.ink)], threshold))
+            start += len(page.ink)
+        found.append(readings)
+    return found
 
 
 def judge(page: Page, scores: Scores, threshold: float) -> Reading:

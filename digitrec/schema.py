@@ -90,17 +90,8 @@ _MIGRATIONS = (
 )
 
 _CLAIM = (
-    "batch_id",
-    "path",
-    "inode",
-    "size",
-    "mtime_ns",
-    "is_fresh",
-    "received_at",
-    "fate",
-    "detail",
-    "sha256",
-    "place",
+    *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
+    *("fate", "detail", "sha256", "place", "reason_file"),
 )
 _READING = (
     *("batch_id", "row", "path", "page", "status", "text", "confidence", "runner_up", "runner_up_confidence"),

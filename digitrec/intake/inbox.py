@@ -57,17 +57,12 @@ class Inbox:
 
     def batches(self) -> list[str]:
         """The batches that have a folder of claims, oldest first."""
-        return sorted(entry.name for entry in os.scandir(self._mine) if entry.is_dir(follow_symlinks=False))
+        return _folders(self._mine)
 
     def other_workers(self) -> list[str]:
         """Names of other workers with claims here."""
-        return sorted(
-            entry.name
-            for entry in os.scandir(self.root / CLAIMED)
-            if entry.name != self.worker
-            and entry.is_dir(follow_symlinks=False)
-            and any(part.is_dir(follow_symlinks=False) for part in os.scandir(entry))
-        )
+        claimed = self.root / CLAIMED
+        return [name for name in _folders(claimed) if name != self.worker and _folders(claimed / name)]
 
     def place(self, batch_id: str, path: str) -> Path:
         """Where a claimed file lies."""
@@ -110,6 +105,11 @@ class Inbox:
         for folder, _, _ in os.walk(batch, topdown=False):
             Path(folder).rmdir()
         files.fsync_folder(self._mine)
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def move_free(source: Path, root: Path, path: str) -> str:

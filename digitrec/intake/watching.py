@@ -110,7 +110,6 @@ def groups(
     observer: Observer,
     bell: Bell,
     *,
-    is_held: Callable[[Seen], bool],
     stopped: Callable[[], bool],
     scan_interval_s: float,
     batch_files: int,
@@ -126,7 +125,6 @@ def groups(
         settling: remembers what was seen.
         observer: is started before the first look, so that nothing falls between.
         bell: is rung by it.
-        is_held: true for a file that was given back and must wait.
         stopped: asked between any two steps.
         scan_interval_s: longest time between two looks, seconds.
         batch_files: most files in a group.
@@ -138,7 +136,7 @@ def groups(
     while not stopped():
         observer.keep_alive()
         began_s = clock()
-        settled = settling.look((seen for seen in look() if not is_held(seen)), began_s)
+        settled = settling.look(look(), began_s)
         closest_s = max(_CLOSEST_S, 2 * (clock() - began_s))
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
@@ -153,6 +151,38 @@ def groups(
             # A picture rarely comes alone: let its company arrive.
             pause_s = max(_DEBOUNCE_S, began_s + closest_s - clock())
             _rest(pause_s, stopped, clock)
+
+
+def once(
+    look: Callable[[], Iterator[Seen]],
+    settling: Settling,
+    bell: Bell,
+    *,
+    stopped: Callable[[], bool],
+    wait_s: float,
+    batch_files: int,
+    clock: Callable[[], float] = time.monotonic,
+    wall_ns: Callable[[], int] = time.time_ns,
+) -> Iterator[list[Seen]]:
+    """Yield what is there at the first look, in groups, as it becomes complete; wait at most `wait_s` for that.
+
+    Arguments and errors are those of `groups`; `wall_ns` is nanoseconds since 1970.
+    """
+    there: set[str] | None = None
+    deadline_s = clock() + wait_s
+    while not stopped():
+        found = [seen for seen in look() if there is None or seen.path in there]
+        there = {seen.path for seen in found} if there is None else there
+        settled = settling.look(found, clock(), trust_old_at_ns=wall_ns())
+        for group in _batched(settled, batch_files):
+            settling.forget(seen.path for seen in group)
+            yield group
+            if stopped():
+                return
+        next_at_s = settling.next_at_s()
+        if next_at_s is None or next_at_s > deadline_s:
+            return
+        bell.wait(next_at_s - clock())
 
 
 def _rest(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:

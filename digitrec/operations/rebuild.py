@@ -24,7 +24,7 @@ def published(outbox: Path) -> list[str]:
     """The ids of all batches whose CSV lies in the outbox, oldest first."""
     if not outbox.is_dir():
         return []
-    return sorted(found[1] for entry in os.scandir(outbox) if (found := _BATCH_CSV.fullmatch(entry.name)))
+    return sorted(found[1] for name in os.listdir(outbox) if (found := _BATCH_CSV.fullmatch(name)))
 
 
 def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:

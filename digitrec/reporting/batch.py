@@ -74,7 +74,7 @@ class BatchFacts:
     """When the batch was claimed; ISO 8601 UTC, like `processed_at`."""
     processed_at: str
     files: FileCounts
-    threshold: float
+    threshold: float | None
     """A page is accepted if its confidence reaches this."""
     max_error: float | None
     """The share of wrong answers among the accepted that the threshold was chosen for; None if unknown."""

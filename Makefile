@@ -1,0 +1,63 @@
+# Every target works without arguments, makes the environment first if it needs it, and ends with a plain exit code.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+REAL ?=
+
+.PHONY: help setup demo run watch train test fast lint format accuracy bench golden clean
+
+help: ## list every target
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: $(READY) ## make the environment in .venv (python3 -m venv, then pip, from requirements.lock)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+demo: $(READY) ## drop 20 sample scans into inbox/, read them, show the answers
+	$(BIN)/digitrec samples --count 20 --seed 0
+	$(BIN)/digitrec run --table
+
+run: $(READY) ## read what lies in inbox/
+	$(BIN)/digitrec run --table
+
+watch: $(READY) ## read whatever arrives in inbox/, until Ctrl-C
+	$(BIN)/digitrec watch
+
+train: $(READY) ## train a network on MNIST and evaluate it
+	$(BIN)/digitrec train --network cnn
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest -q
+
+fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(READY) ## style (ruff), types (mypy), layers (import-linter)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the code into shape
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+accuracy: $(READY) ## measure the model in use; REAL=DIR adds labelled real pictures
+	$(BIN)/python -m bench.accuracy $(if $(REAL),--real $(REAL))
+
+bench: $(READY) ## measure the speed of `digitrec run` against reading the files
+	$(BIN)/python -m bench.speed
+
+golden: $(READY) ## write the expected files of tests/golden anew; read the diff
+	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
+
+clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find digitrec tests jobs bench -name __pycache__ -type d -prune -exec rm -rf {} +

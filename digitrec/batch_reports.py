@@ -1,0 +1,86 @@
+"""The ledger's account of a batch -> the facts its report is made of."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from digitrec import names
+from digitrec.errors import UsageError
+from digitrec.ledger import Ledger
+from digitrec.records import Count, Fate, Row
+from digitrec.reporting import report
+from digitrec.reporting.batch import BatchFacts, FileCounts, ReleasedFacts, RowFacts
+from digitrec.settings import Settings
+
+
+def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
+    """Write `reports/<batch>/` and the list of all reports."""
+    facts = facts_of(settings, ledger, batch_id)
+    report.write_batch_report(settings.reports / batch_id, facts)
+    report.write_index(settings.reports)
+
+
+def write_all(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> tuple[Path, int]:
+    """Write the report of every recorded batch again, or of one; gives the list of reports and how many were made.
+
+    Raises:
+        UsageError: no ledger has answers for the batch named.
+    """
+    made = 0
+    for worker, ledger in ledgers.items():
+        for batch in ledger.batches():
+            if batch.rendering is not None and only in (None, batch.id):
+                facts = facts_of(replace(settings, worker=worker), ledger, batch.id)
+                report.write_batch_report(settings.reports / batch.id, facts)
+                made += 1
+    if only is not None and not made:
+        raise UsageError(f"no ledger has answers for batch {only}")
+    return report.write_index(settings.reports), made
+
+
+def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
+    """What the ledger knows of a recorded batch.
+
+    Raises:
+        LookupError: there is no such batch, or it has no answers yet.
+    """
+    batch = ledger.batch(batch_id)
+    if batch is None or batch.rendering is None:
+        raise LookupError(f"the ledger has no answers for batch {batch_id}")
+    claims = ledger.claims(batch_id)
+    count = Count.of(claims)
+    previews = ledger.previews(batch_id)
+    how = batch.rendering
+    return BatchFacts(
+        batch_id=batch.id,
+        worker=settings.worker,
+        model_id=how.model_id,
+        app_version=how.app_version,
+        opened_at=batch.opened_at,
+        processed_at=how.processed_at,
+        files=FileCounts(count.claimed, count.accepted, count.review, count.rejected, count.released),
+        threshold=how.threshold,
+        max_error=how.max_error,
+        csv=f"../../{settings.outbox.name}/{batch_id}.csv",
+        rows=[_row(row, previews.get(row.row)) for row in ledger.rows(batch_id)],
+        released=[ReleasedFacts(names.escape(one.path), one.detail) for one in claims if one.fate is Fate.RELEASED],
+    )
+
+
+def _row(row: Row, preview: bytes | None) -> RowFacts:
+    read = row.reading
+    return RowFacts(
+        row=row.row,
+        file=names.escape(row.path),
+        page=read.page,
+        status=read.status,
+        text=read.text,
+        confidence=read.confidence,
+        runner_up=read.runner_up,
+        runner_up_confidence=read.runner_up_confidence,
+        reason=read.reason,
+        detail=read.detail,
+        label=row.label,
+        preview_png=preview,
+        duplicate_of=row.duplicate_of,
+    )

@@ -1,0 +1,190 @@
+"""Parse, call, print: one short function per command. The only place that prints errors."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+import digitrec
+from digitrec import cli_lab, cli_options, cli_tables, logs
+from digitrec.cli_options import takes_settings
+from digitrec.errors import DigitrecError, UsageError
+from digitrec.settings import Settings, knobs
+
+_EXIT_STRICT = 3
+
+cli = typer.Typer(
+    name="digitrec",
+    help="Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli_lab.register(cli)
+
+
+def main() -> None:
+    """Run the program; every DigitrecError becomes one line, its hint and its exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except DigitrecError as why:
+        if cli_options.debug:
+            raise
+        _complain(str(why), why.hint)
+        code = why.exit_code
+    except click.ClickException as why:
+        why.show()
+        code = why.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has gone; so that Python's own flush at exit does not complain again:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(what: str, hint: str) -> None:
+    typer.echo(f"digitrec: {what}", err=True)
+    if hint:
+        typer.echo(f"  {hint}", err=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"digitrec {digitrec.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _program(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/."""
+
+
+@cli.command(epilog="Example: digitrec run --workspace /srv/scans --strict")
+@takes_settings()
+def run(
+    settings: Settings,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Print the answers as a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Read everything now in the inbox, then stop (for cron)."""
+    from digitrec import app
+
+    stop = app.Stop()
+    with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:
+        summary = app.run_once(settings, stop, progress.update)
+    if as_json:
+        typer.echo(json.dumps(cli_tables.summary_json(settings, summary)))
+    else:
+        typer.echo(cli_tables.summary_text(settings, summary))
+    if table:
+        cli_tables.print_batches(settings, summary.batches)
+    if stop():
+        raise typer.Exit(128 + stop.signal)
+    raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
+
+
+@cli.command(epilog="Example: digitrec watch --workspace /srv/scans")
+@takes_settings()
+def watch(settings: Settings) -> None:
+    """Read whatever arrives in the inbox, until stopped."""
+    from digitrec import app
+
+    stop = app.Stop()
+    logs.event("watching", inbox=settings.inbox, worker=settings.worker)
+    with stop.on_signals():
+        app.watch(settings, stop)
+    logs.event("stopped", signal=stop.signal)
+    raise typer.Exit(128 + stop.signal if stop.signal == signal.SIGINT else 0)
+
+
+@cli.command(epilog="Example: digitrec predict photo.jpg --json")
+@takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
+def predict(
+    settings: Settings,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the CSV's columns.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Read these pictures now; nothing is moved or written."""
+    from digitrec import app
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other")
+    rows, how = app.predict(settings, files)
+    cli_tables.print_rows(rows, how, form="json" if as_json else "csv" if as_csv else "table")
+
+
+@cli.command(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
+@takes_settings()
+def report(
+    settings: Settings,
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="Only this batch. Default: all.", show_default=False)
+    ] = None,
+) -> None:
+    """Make the batch reports again from the ledgers, and the list of all reports."""
+    from digitrec import batch_reports, workspace
+
+    with workspace.all_ledgers(settings) as ledgers:
+        page, made = batch_reports.write_all(settings, ledgers, batch)
+    typer.echo(f"{made} reports made. {page}")
+
+
+@cli.command(epilog="Example: digitrec verify --json")
+@takes_settings()
+def verify(
+    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False
+) -> None:
+    """Prove from disk and ledgers that every claimed file is answered for; exit 1 if not."""
+    from digitrec import workspace
+    from digitrec.operations import verify as operation
+
+    with workspace.all_ledgers(settings) as ledgers:
+        account = operation.verify(settings.workspace, ledgers)
+    typer.echo(cli_tables.account_json(account) if as_json else cli_tables.account_text(account))
+    raise typer.Exit(1 if account.differences else 0)
+
+
+@cli.command(epilog="Example: digitrec init --workspace /srv/scans")
+@takes_settings()
+def init(settings: Settings) -> None:
+    """Make the folders of a workspace; accept new or emptied ones as they are."""
+    from digitrec import workspace
+
+    workspace.accept_folders(settings)
+    typer.echo(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}")
+
+
+@cli.command(epilog="Example: digitrec config --json")
+@takes_settings()
+def config(
+    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False
+) -> None:
+    """Print every setting, its value, and where that came from."""
+    found = {
+        knob.name: {"value": getattr(settings, knob.name), "from": settings.sources.get(knob.name, "default")}
+        for knob in knobs()
+    }
+    if as_json:
+        typer.echo(json.dumps(found, default=str))
+        return
+    for name, each in found.items():
+        value = "-" if each["value"] is None else each["value"]
+        typer.echo(f"{name:20} {value!s:32} {each['from']}")
+
+
+if __name__ == "__main__":
+    main()

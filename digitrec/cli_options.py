@@ -1,0 +1,73 @@
+"""Settings as command-line options: every knob of `Settings` is an option, its help and limits taken from there."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import Field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from digitrec import logs
+from digitrec.settings import Settings, default_of, knobs
+
+debug = False
+"""Show tracebacks."""
+
+_ALWAYS = ("workspace", "state_dir", "worker", "log_format")
+_Command = Callable[..., None]
+
+
+def takes_settings(*names: str) -> Callable[[_Command], _Command]:
+    """Give a command options for settings; it is called with the `settings` they make.
+
+    Args:
+        names: the settings that get an option, besides those every command has; none means all.
+    """
+    wanted = [knob for knob in knobs() if not names or knob.name in (*_ALWAYS, *names)]
+
+    def decorate(command: _Command) -> _Command:
+        signature = inspect.signature(command)
+        own = [each for name, each in signature.parameters.items() if name != "settings"]
+        options = [_option(knob) for knob in wanted]
+
+        @functools.wraps(command)
+        def with_settings(*, debug_wanted: bool, **given: Any) -> None:
+            global debug  # noqa: PLW0603 - read by cli.main after the command has failed
+            debug = debug_wanted
+            flags = {knob.name: given.pop(knob.name) for knob in wanted}
+            workspace = flags.pop("workspace")
+            settings = Settings.load(workspace, flags)
+            logs.start(settings.log_format)
+            command(settings=settings, **given)
+
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        parameters = [*own, *options, _DEBUG]
+        with_settings.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_settings.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+        return with_settings
+
+    return decorate
+
+
+def _option(knob: Field[Any]) -> inspect.Parameter:
+    default, choices = default_of(knob), knob.metadata["choices"]
+    parts = [knob.metadata["help"]]
+    parts += [f"({', '.join(choices)})"] if choices else []
+    parts += [f"[default: {str(default).lower()}]"] if default not in (None, Path()) else []
+    name = "--" + knob.name.replace("_", "-")
+    flag = f"{name}/--no-{name[2:]}" if isinstance(default, bool) else name
+    option = typer.Option(flag, help=" ".join(parts), show_default=False, rich_help_panel="Settings")
+    kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
+    return inspect.Parameter(
+        knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+_DEBUG = inspect.Parameter(
+    "debug_wanted",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+)

@@ -1,0 +1,157 @@
+"""What the commands print: summaries, tables, progress. rich wakes only when there is something to draw."""
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from digitrec import results
+from digitrec.records import Rendering, Row
+from digitrec.settings import Settings
+
+if TYPE_CHECKING:
+    from digitrec.app import Summary
+    from digitrec.operations.verify import Account
+
+_PATIENCE_S = 2.0
+_TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
+
+
+class Progress:
+    """A bar on the terminal, once something has taken two seconds; nothing where there is no terminal."""
+
+    def __init__(self, what: str, *, unit: str) -> None:
+        self._what = f"{what} ({unit})"
+        self._began_s = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """So much is done."""
+        if self._bar is None and sys.stderr.isatty() and time.monotonic() - self._began_s > _PATIENCE_S:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._what, total=total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+
+def summary_text(settings: Settings, summary: "Summary") -> str:
+    """One run in a few lines."""
+    count = summary.count
+    lines = []
+    if not count.claimed:
+        lines.append(f"Nothing to read in {settings.inbox}")
+    else:
+        lines.append(
+            f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
+            f"{count.rejected} rejected, {count.released} given back"
+        )
+        for batch_id in summary.batches:
+            lines += [f"  CSV     {_csv(settings, batch_id)}"] if _csv(settings, batch_id).exists() else []
+            lines += [f"  report  {settings.reports / batch_id / 'index.html'}"]
+    if summary.waiting:
+        lines.append(f"{_files(summary.waiting)} left in the inbox: still changing, empty, or given back for later")
+    return "\n".join(lines)
+
+
+def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
+    """The same for scripts."""
+    return {
+        **asdict(summary.count),
+        "claimed": summary.count.claimed,
+        "waiting": summary.waiting,
+        "batches": [
+            {"batch_id": each, "csv": str(_csv(settings, each)), "report": str(settings.reports / each / "index.html")}
+            for each in summary.batches
+        ],
+    }
+
+
+def print_batches(settings: Settings, batches: Iterable[str]) -> None:
+    """The answers of these batches as a table, from their CSVs."""
+    for batch_id in batches:
+        path = _csv(settings, batch_id)
+        if path.exists():
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                _print_table(list(csv.DictReader(file)))
+
+
+def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
+    """Rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
+    text = results.main_csv(rows, how)
+    if form == "csv":
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    if form == "json":
+        typer.echo(json.dumps(lines, indent=1))
+    else:
+        _print_table(lines)
+
+
+def account_text(account: "Account") -> str:
+    """What `verify` found, for people."""
+    count = account.count
+    verdict = f"{len(account.differences)} differences" if account.differences else "no difference"
+    lines = [
+        f"{account.batches} closed batches, {_files(count.claimed)} claimed = {count.accepted} accepted + "
+        f"{count.review} review + {count.rejected} rejected + {count.released} given back: {verdict}"
+    ]
+    lines += [f"open: {batch_id}" for batch_id in account.open_batches]
+    lines += [f"note: {note}" for note in account.notes]
+    lines += [f"DIFFERENCE: {one}" for one in account.differences]
+    return "\n".join(lines)
+
+
+def account_json(account: "Account") -> str:
+    """What `verify` found, for scripts."""
+    return json.dumps({**asdict(account), "claimed": account.count.claimed})
+
+
+def _print_table(lines: Sequence[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for column in _TABLE_COLUMNS:
+        table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
+    styles = {"accepted": "green", "review": "yellow", "rejected": "red"}
+    for line in lines:
+        cells = [Text(_short(column, line[column]), style=styles.get(line[column], "")) for column in _TABLE_COLUMNS]
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _short(column: str, cell: str) -> str:
+    return f"{float(cell):.4f}" if column == "confidence" and cell else cell
+
+
+def _csv(settings: Settings, batch_id: str) -> Path:
+    return settings.outbox / f"{batch_id}.csv"
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"

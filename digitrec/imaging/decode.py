@@ -1,0 +1,124 @@
+"""Bytes -> pages, by content and within limits.
+
+`DECODERS` is the list of what is parsed. A decoder takes the whole file and yields its pages one by one, so that
+a document of 500 pages never lies decoded in memory at once. To add a format: its magic in `kinds`, a decoder here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from digitrec.errors import RejectedImage
+from digitrec.imaging import pillow, tiff, whole
+from digitrec.imaging.kinds import Kind, kind_of
+from digitrec.imaging.pixels import picture_of, upright
+from digitrec.records import Limits, Picture, Reason
+
+ENOUGH_PX = 1024
+"""A JPEG is decoded at a half, quarter or eighth if its longest side still has this many pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """One page of a file as decoded."""
+
+    number: int
+    """From 1."""
+    width: int
+    """Of the page as a person sees it; `picture` may be smaller."""
+    height: int
+    picture: Picture | RejectedImage
+    """Or why this page, unlike others of the file, has none."""
+
+
+Decoder = Callable[[Kind, bytes, Limits], Iterator[Sheet]]
+
+
+def format_of(data: bytes, limits: Limits) -> Kind:
+    """Name the format of a file, or raise RejectedImage: empty, too large, no picture, or a kind that is not read."""
+    if not data:
+        raise RejectedImage(Reason.EMPTY_FILE)
+    if len(data) > limits.max_bytes:
+        raise RejectedImage(Reason.TOO_LARGE, f"{len(data)} bytes; the limit is {limits.max_bytes}")
+    kind = kind_of(data)
+    if kind is None:
+        raise RejectedImage(Reason.NOT_AN_IMAGE)
+    if kind.name not in DECODERS:
+        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{kind.words} is not read")
+    return kind
+
+
+def sheets(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """Yield the pages of a file of a kind named by `format_of`; RejectedImage if the file as a whole is no good."""
+    return DECODERS[kind.name](kind, data, limits)
+
+
+def _still(plugin: str, check: Callable[[bytes], None] | None, kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """A file with one picture; of an animation, the first."""
+    if check is not None:
+        check(data)
+    with pillow.strictly(kind.words):
+        image = pillow.opened(data, plugin)
+        _check_pixels(*image.size, limits)
+        width, height = image.size
+        if plugin == "JPEG":
+            scale = ENOUGH_PX / max(width, height)
+            image.draft(None, (int(width * scale), int(height * scale)))
+        image.load()
+        turn = pillow.orientation(image)
+        picture = upright(picture_of(image), turn)
+    yield Sheet(1, *((height, width) if turn in {5, 6, 7, 8} else (width, height)), picture)
+
+
+def _webp(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    _check_pixels(*whole.webp_canvas(data), limits)
+    return _still("WEBP", None, kind, data, limits)
+
+
+def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """All pages. One that cannot be decoded costs its own row; a file that is cut off is rejected as a whole."""
+    found = tiff.sheets(data, limits.max_pages)
+    if len(found) > limits.max_pages:
+        raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
+    pages = [sheet for sheet in found if sheet.is_page] or found
+    for number, page in enumerate(pages, start=1):
+        picture: Picture | RejectedImage
+        try:
+            picture = _tiff_picture(kind, data, page, limits)
+        except RejectedImage as why:
+            if len(pages) == 1:
+                raise
+            yield Sheet(number, page.width, page.height, why)
+        else:
+            yield Sheet(number, page.width, page.height, picture)
+
+
+def _tiff_picture(kind: Kind, data: bytes, page: tiff.Sheet, limits: Limits) -> Picture:
+    _check_pixels(page.width, page.height, limits)
+    if not page.is_parsed:
+        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
+    with pillow.strictly(kind.words):
+        image = pillow.opened(data, "TIFF")
+        image.seek(page.index)
+        _check_pixels(*image.size, limits)
+        image.load()  # turns the page as its orientation tag says
+        return picture_of(image)
+
+
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise RejectedImage(Reason.TOO_LARGE, f"{width} x {height} pixels; the limit is {limits.max_pixels}")
+
+
+DECODERS: dict[str, Decoder] = {
+    "png": partial(_still, "PNG", whole.png),
+    "jpeg": partial(_still, "JPEG", whole.jpeg),
+    "tiff": _tiff,
+    "bmp": partial(_still, "BMP", None),
+    "gif": partial(_still, "GIF", None),
+    "webp": _webp,
+    "pbm": partial(_still, "PPM", None),
+    "pgm": partial(_still, "PPM", None),
+    "ppm": partial(_still, "PPM", None),
+    "jpeg2000": partial(_still, "JPEG2000", None),
+}

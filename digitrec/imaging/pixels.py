@@ -1,0 +1,78 @@
+"""Pillow's many kinds of pixel -> the plain picture the rest of the code knows.
+
+One bit or sixteen, palette, transparency, four colours of ink: the same drawing gives the same picture.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitrec.records import Picture
+
+_DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_BITS_PER_SAMPLE = 258
+"""The TIFF tag; scanners keep 12 bits in words of 16."""
+
+_SEEN = 128
+"""Alpha at or above which a pixel counts as drawn."""
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """The pixels of a loaded image: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""
+    if image.mode in _DEEP:
+        return _from_deep(image)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_paper(np.asarray(image.convert("RGBA")))
+    if image.mode in {"1", "L"}:
+        return np.asarray(image.convert("L"))
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
+    return np.asarray(image.convert("RGB"))
+
+
+def upright(picture: Picture, orientation: int) -> Picture:
+    """Turn the picture as EXIF says it is to be seen; a number that is none of EXIF's eight leaves it as it is.
+
+    >>> upright(np.array([[1, 2]], np.uint8), 6).tolist()
+    [[1], [2]]
+    """
+    if orientation in {5, 6, 7, 8}:
+        picture = picture.swapaxes(0, 1)
+    if orientation in {3, 4, 7, 8}:
+        picture = picture[::-1]
+    if orientation in {2, 3, 6, 7}:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
+
+
+def _from_deep(image: Image.Image) -> Picture:
+    """More than eight bits: the declared range becomes 0..255, an undeclared one (floats, 32 bits) its own extremes."""
+    values = np.asarray(image).astype(np.float32)  # (h, w)
+    finite = np.isfinite(values)
+    if not finite.all():
+        values = np.where(finite, values, values[finite].min(initial=0))
+    if image.mode != "F" and 0 <= values.min() and values.max() <= 65535:
+        tags = getattr(image, "tag_v2", {})
+        low, high = 0.0, float(2 ** min(16, int(tags.get(_BITS_PER_SAMPLE, (16,))[0])) - 1)
+    else:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / max(high - low, 1e-9))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
+    """Lay a picture with transparent parts, (h, w, 4), on paper of the colour that keeps its ink readable.
+
+    Strokes on a transparent sheet get paper that differs from them: white under dark ink, black under light.
+    A sheet that is itself drawn and has only holes or soft corners gets its own colour there.
+    """
+    rgb, alpha = rgba[..., :3], rgba[..., 3]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgb)
+    seen = alpha >= _SEEN
+    share = float(seen.mean())
+    drawn = np.median(rgb[seen], axis=0) if share > 0 else np.zeros(3)  # (3,)
+    paper = drawn if share > 0.5 else np.full(3, 255.0 if drawn.mean() < 128 else 0.0)
+    cover = alpha[..., None].astype(np.float32) / 255
+    return np.rint(rgb * cover + paper.astype(np.float32) * (1 - cover)).astype(np.uint8)

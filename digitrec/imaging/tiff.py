@@ -1,0 +1,107 @@
+"""What a TIFF says about its pages, read without decoding any.
+
+A page of a TIFF is an image file directory: a list of tags and the place of the next one. They lie anywhere in the
+file, often at its end, so a file that is cut off, or still being written, points outside itself.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from digitrec.errors import RejectedImage
+from digitrec.records import Reason
+
+_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION = 254, 256, 257, 259
+_OFFSETS = (273, 324)
+"""Where the strips or tiles begin ..."""
+_COUNTS = (279, 325)
+"""... and how many bytes each has."""
+
+_UNCOMPRESSED = 1
+_COMPRESSIONS_READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
+"""None, CCITT (three), LZW, JPEG (two), deflate (two), PackBits."""
+
+_REDUCED_OR_MASK = 1 | 4
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_MOST_TAGS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One directory of the file."""
+
+    index: int
+    """From 0, in the order of the file: what Pillow's `seek` takes."""
+    width: int
+    height: int
+    compression: int
+    is_page: bool
+    """False for the small preview or the mask of another page."""
+
+    @property
+    def is_parsed(self) -> bool:
+        """True if its pixels are packed in a way that is read here."""
+        return self.compression in _COMPRESSIONS_READ
+
+
+def sheets(data: bytes, most: int) -> list[Sheet]:
+    """List the directories of a TIFF or BigTIFF, at most `most` + 1 of them.
+
+    Raises RejectedImage(truncated) if one of them, or its compressed pixels, lies outside the file.
+    """
+    try:
+        return _sheets(data, most)
+    except struct.error as outside:
+        raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: a page lies beyond its end") from outside
+
+
+def _sheets(data: bytes, most: int) -> list[Sheet]:
+    order = "<" if data.startswith(b"II") else ">"
+    big = data[2:4] in {b"+\x00", b"\x00+"}
+    place = struct.Struct(order + ("Q" if big else "I"))
+    found: list[Sheet] = []
+    seen: set[int] = set()
+    (at,) = place.unpack_from(data, 8 if big else 4)
+    while at and at not in seen and len(found) <= most:  # a chain that bites its tail ends there
+        seen.add(at)
+        tags, after = _tags(data, at, order, big=big)
+        found.append(_sheet(len(found), tags, len(data)))
+        (at,) = place.unpack_from(data, after)
+    if not found:
+        raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: it has no page")
+    return found
+
+
+def _tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
+    """The whole-number tags of the directory at `at`, and where the place of the next one is written."""
+    count_form, entry = (order + "Q", struct.Struct(order + "HHQ8s")) if big else (order + "H", struct.Struct(order + "HHI4s"))
+    (count,) = struct.unpack_from(count_form, data, at)
+    first = at + struct.calcsize(count_form)
+    if count > _MOST_TAGS:
+        raise RejectedImage(Reason.TRUNCATED, "this TIFF is damaged: a page has more tags than there are")
+    tags: dict[int, tuple[int, ...]] = {}
+    for i in range(count):
+        tag, kind, length, inline = entry.unpack_from(data, first + i * entry.size)
+        if kind not in _INTEGERS or tag not in {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}:
+            continue
+        if length > len(data):
+            raise struct.error
+        values = struct.Struct(f"{order}{length}{_INTEGERS[kind]}")
+        if values.size <= len(inline):
+            tags[tag] = values.unpack_from(inline)
+        else:
+            (elsewhere,) = struct.unpack(order + ("Q" if big else "I"), inline)
+            tags[tag] = values.unpack_from(data, elsewhere)
+    return tags, first + count * entry.size
+
+
+def _sheet(index: int, tags: dict[int, tuple[int, ...]], size: int) -> Sheet:
+    def one(tag: int, default: int) -> int:
+        return (tags.get(tag) or (default,))[0]
+
+    compression = one(_COMPRESSION, _UNCOMPRESSED)
+    if compression != _UNCOMPRESSED:  # of plain pixels Pillow counts the bytes itself; the tags are often wrong there
+        for offsets, counts in zip(_OFFSETS, _COUNTS, strict=True):
+            pieces = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
+            if any(start + length > size for start, length in pieces):
+                raise struct.error
+    return Sheet(index, one(_WIDTH, 0), one(_HEIGHT, 0), compression, is_page=not one(_SUBFILE, 0) & _REDUCED_OR_MASK)

@@ -1,0 +1,67 @@
+"""Is the file all there? One rule for each format whose decoder would let a cut or damaged file pass.
+
+Decoders are made to show something whatever happens: libjpeg invents the missing half of a photograph, zlib's
+checksum comes after the last pixel. An answer must not be read from invented pixels. Each rule raises
+RejectedImage(truncated) and looks at structure only, so it costs next to nothing.
+"""
+
+import re
+import zlib
+
+from digitrec.errors import RejectedImage
+from digitrec.records import Reason
+
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+"""Inside JPEG pixel data FF is followed by 00 or a restart number (D0..D7); anything else is structure."""
+_STANDALONE = {0x01, 0xD8}
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+
+
+def cut(words: str) -> RejectedImage:
+    """The rejection of a file that is not all there; `words` begin with the format's name."""
+    return RejectedImage(Reason.TRUNCATED, f"this {words}")
+
+
+def png(data: bytes) -> None:
+    """Every chunk is complete, those that carry the picture have their checksum, and the last one is IEND."""
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(data):
+            break
+        is_critical = not name[0] & 0x20
+        if is_critical and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise cut("PNG is damaged: a checksum is wrong")
+        if name == b"IEND":
+            return
+        at = end
+    raise cut("PNG is cut off: its end is missing")
+
+
+def jpeg(data: bytes) -> None:
+    """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter."""
+    at, scans = 2, 0
+    while marker := _MARKER.search(data, at):
+        code, at = marker[1][0], marker.end()
+        if code == _END_OF_IMAGE and scans:
+            return
+        if code in _STANDALONE or code == _END_OF_IMAGE:
+            continue
+        scans += code == _START_OF_SCAN
+        at += int.from_bytes(data[at : at + 2], "big")
+    raise cut("JPEG is cut off: its end is missing")
+
+
+def webp_canvas(data: bytes) -> tuple[int, int]:
+    """The width and height of a WebP, whose decoder would reserve the memory before it tells; all bytes are there."""
+    if len(data) < 30 or 8 + int.from_bytes(data[4:8], "little") > len(data):
+        raise cut("WebP is cut off: its end is missing")
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF

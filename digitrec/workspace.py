@@ -1,0 +1,146 @@
+"""Opening a workspace for work: the right folders, the lock, a ledger that can be used."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitrec import files, folders, logs
+from digitrec.intake.inbox import Inbox
+from digitrec.ledger import Ledger
+from digitrec.operations import rebuild
+from digitrec.pipeline import utc
+from digitrec.settings import Settings
+
+_FOLDERS = ("inbox", "outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace this process holds the lock of."""
+
+    settings: Settings
+    inbox: Inbox
+    ledger: Ledger
+
+    def check_folders(self) -> None:
+        """Raise EnvironmentFailure if inbox or outbox is not the folder it was."""
+        for name in _FOLDERS:
+            folders.check(self.settings.workspace / name, self.ledger.fact(f"{name}_id"))
+
+
+@contextmanager
+def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]:
+    """Hold the lock of this inbox and worker, with the ledger open; a lost or damaged ledger is made again.
+
+    Args:
+        settings: say where everything is.
+        thorough: look at every page of the ledger; after it failed.
+
+    Raises:
+        BusyError: another process holds the lock.
+        EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or the ledger cannot be used now.
+    """
+    known = _known_ids(settings.ledger)
+    found = {name: folders.check(settings.workspace / name, known.get(name)) for name in _FOLDERS}
+    inbox = Inbox(settings.inbox, settings.worker)
+    with ExitStack() as stack:
+        stack.enter_context(inbox.lock(settings.ledger))
+        ledger = _open_ledger(settings, thorough=thorough)
+        stack.callback(ledger.close)
+        for name, identity in found.items():
+            if ledger.fact(f"{name}_id") != identity:
+                ledger.remember(f"{name}_id", identity)
+        for worker in inbox.other_workers():
+            logs.event("claims of another worker left alone", worker=worker)
+        yield Workspace(settings, inbox, ledger)
+
+
+def accept_folders(settings: Settings) -> None:
+    """`digitrec init`: make what is missing, and take new or emptied folders as they are."""
+    found = {name: folders.accept(settings.workspace / name) for name in _FOLDERS}
+    files.make_folder(settings.reports)
+    with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
+        ledger = _open_ledger(settings, thorough=False)
+        try:
+            for name, identity in found.items():
+                ledger.remember(f"{name}_id", identity)
+        finally:
+            ledger.close()
+
+
+@contextmanager
+def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
+    """The ledgers of all workers, for reading, by worker."""
+    with ExitStack() as stack:
+        ledgers = {}
+        for path in sorted(settings.state.glob("*/ledger.sqlite3")):
+            ledgers[path.parent.name] = ledger = Ledger.read_only(path)
+            stack.callback(ledger.close)
+        yield ledgers
+
+
+def _known_ids(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        ledger = Ledger.read_only(path)
+        try:
+            return {name: identity for name in _FOLDERS if (identity := ledger.fact(f"{name}_id"))}
+        finally:
+            ledger.close()
+    except sqlite3.DatabaseError as why:
+        logs.warn("the ledger cannot be read", ledger=path, why=why)
+        return {}
+
+
+def _open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
+    path = settings.ledger
+    if path.exists():
+        try:
+            ledger = Ledger.open(path)
+            if not thorough or ledger.is_sound():
+                return ledger
+            ledger.close()
+        except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
+            raise
+        except sqlite3.DatabaseError as why:
+            logs.warn("the ledger is damaged", ledger=path, why=why)
+        _set_aside(path)
+    return _rebuilt(settings)
+
+
+def _rebuilt(settings: Settings) -> Ledger:
+    """A new ledger, filled from the outbox if batches were published; it appears whole or not at all."""
+    path = settings.ledger
+    with all_ledgers(settings) as others:
+        skip = {batch.id for worker, one in others.items() if worker != settings.worker for batch in one.batches()}
+    lost = [batch_id for batch_id in rebuild.published(settings.outbox) if batch_id not in skip]
+    if not lost:
+        return Ledger.open(path)
+    logs.warn("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
+    draft = path.with_name("rebuilding.sqlite3")
+    for leftover in _all_files(draft):
+        leftover.unlink(missing_ok=True)
+    ledger = Ledger.open(draft)
+    try:
+        rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=utc(time.time()))
+    finally:
+        ledger.close()
+    files.move_new(draft, path)
+    files.fsync_folder(path.parent)
+    return Ledger.open(path)
+
+
+def _set_aside(path: Path) -> None:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for one in _all_files(path):
+        with suppress(FileNotFoundError):
+            files.move_new(one, one.with_name(f"{one.name}.damaged-{stamp}"))
+    files.fsync_folder(path.parent)
+
+
+def _all_files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]

@@ -1,0 +1,162 @@
+"""A desk to work at: a workspace in a temporary folder, pictures drawn in memory, a small classifier, an own clock."""
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from digitrec import batch_reports, pipeline, results, workspace
+from digitrec.answering import Answering
+from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.engines import Serial
+from digitrec.intake.scan import Seen, look
+from digitrec.intake.truth import Truth
+from digitrec.operations import rebuild, verify
+from digitrec.pipeline import Pipeline
+from digitrec.records import Rendering
+from digitrec.settings import Settings
+
+
+
+def draw(digit: int, *, shift: int = 0) -> bytes:
+    """A digit in dark ink on light paper, as PNG; another `shift` gives other bytes."""
+    paper = np.full((80, 60), 235, np.uint8)
+    cv2.putText(paper, str(digit), (12 + shift, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.8, 30, 4, cv2.LINE_AA)
+    return bytes(cv2.imencode(".png", paper)[1])
+
+
+class InlineChild:
+    """Stands for the child process where no process has to die."""
+
+    def call(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        return function(argument)
+
+    def stop(self) -> None:
+        pass
+
+
+@dataclass
+class Desk:
+    """A workspace and what it takes to run it by hand."""
+
+    root: Path
+    settings: Settings
+    now_s: float = 1_767_323_045.0
+    stopped: bool = False
+    child: Any = field(default_factory=InlineChild)
+    classifier: Any = field(default_factory=MeanInkClassifier)
+
+    @property
+    def inbox(self) -> Path:
+        return self.settings.inbox
+
+    @property
+    def outbox(self) -> Path:
+        return self.settings.outbox
+
+    def drop(self, name: str, content: bytes | None = None) -> Path:
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(7) if content is None else content)
+        old_s = int(self.now_s) - 600
+        os.utime(path, (old_s, old_s))
+        return path
+
+    def set(self, **settings: Any) -> None:
+        self.settings = replace(self.settings, **settings)
+
+    @contextmanager
+    def at_work(self) -> Iterator[Pipeline]:
+        with workspace.opened(self.settings) as space:
+            yield Pipeline(
+                inbox=space.inbox,
+                ledger=space.ledger,
+                outbox=self.outbox,
+                engine=Serial(),
+                child=self.child,
+                answering=Answering(space.ledger, self.classifier, 0.5, self.settings.grace_s, lambda: self.now_s),
+                truth=lambda: Truth(self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders),
+                limits=self.settings.limits,
+                rendering=self._rendering,
+                restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
+                report=self.report_now,
+                stopped=lambda: self.stopped,
+                now_s=lambda: self.now_s,
+            )
+
+    def report_now(self, batch_id: str) -> None:
+        with workspace.all_ledgers(self.settings) as ledgers:
+            batch_reports.write(self.settings, ledgers[self.settings.worker], batch_id)
+
+    def run(self, *, is_old: bool = True) -> None:
+        """One pass over everything, without settling; files count as unchanged for long, or as fresh."""
+        with self.at_work() as line:
+            line.recover()
+            held = line.ledger.held(self.now_s)
+            seen = [one for one in self.look() if (one.inode, one.size, one.mtime_ns) not in held]
+            changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
+            seen = sorted(one._replace(ctime_ns=changed_ns) for one in seen)
+            for start in range(0, len(seen), self.settings.batch_files):
+                line.process(seen[start : start + self.settings.batch_files])
+
+    def look(self) -> list[Seen]:
+        return list(look(self.inbox, lambda *_: None))
+
+    def tables(self) -> list[Path]:
+        return sorted(self.outbox.glob("*Z-????????.csv"))
+
+    def rows(self) -> list[dict[str, str]]:
+        return [row for path in self.tables() for row in read_csv(path)]
+
+    def originals(self, kind: str = "done") -> dict[str, bytes]:
+        """By path under the inbox; a name may be there once only."""
+        found: dict[str, bytes] = {}
+        for path in (self.outbox / kind).glob("*/**/*"):
+            name = path.relative_to(self.outbox / kind).as_posix().partition("/")[2]
+            if path.is_file() and not name.endswith(".reason.json"):
+                assert name not in found
+                found[name] = path.read_bytes()
+        return found
+
+    def account(self) -> verify.Account:
+        with workspace.all_ledgers(self.settings) as ledgers:
+            return verify.verify(self.root, ledgers)
+
+    def _rendering(self) -> Rendering:
+        return Rendering(
+            columns=results.COLUMNS,
+            digit_columns=results.DIGIT_COLUMNS,
+            schema_version=results.SCHEMA_VERSION,
+            csv_profile=self.settings.csv_profile,
+            model_id=self.classifier.fingerprint,
+            app_version="test",
+            processed_at=pipeline.utc(self.now_s),
+            threshold=0.5,
+            max_error=0.005,
+        )
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path, Settings(workspace=tmp_path, engine="serial"))
+    desk.inbox.mkdir()
+    return desk
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("DIGITREC_") and name not in {"DIGITREC_REAL", "DIGITREC_GOLDEN"}:
+            monkeypatch.delenv(name)

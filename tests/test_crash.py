@@ -1,0 +1,117 @@
+"""Stop before and after every step of a file's life, on the first three calls of each: nothing may be lost."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from digitrec import files, filing, reading, results
+from digitrec.intake.inbox import Inbox
+from digitrec.ledger import Ledger
+from tests.conftest import Desk, draw
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "1 lock": (Inbox, "_own"),
+    "3 claim: batch noted": (Ledger, "open_batch"),
+    "3 claim: renamed": (Inbox, "claim"),
+    "3 claim: folders fsynced": (Inbox, "make_durable"),
+    "3 claim: claims noted": (Ledger, "note_claims"),
+    "4 read": (reading, "read_chunk"),
+    "5 record": (Ledger, "record"),
+    "6 publish: table written": (files, "publish_new"),
+    "6 publish: all tables": (results, "publish"),
+    "6 publish and 8 close: noted": (Ledger, "set_stage"),
+    "7 file away: moved": (files, "move_across"),
+    "7 file away: reason written": (filing, "_write_reason"),
+    "7 file away: all moved": (filing, "file_away"),
+    "7 file away: places noted": (Ledger, "note_places"),
+    "8 report": (Desk, "report_now"),
+    "8 close: folders removed": (Inbox, "close"),
+}
+
+
+class PowerCut(BaseException):
+    """The power goes."""
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, call: int, after: bool) -> None:
+    """Let the power go before or after the n-th call."""
+    real: Callable[..., Any] = getattr(home, name)
+    calls = 0
+
+    def counted(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            raise PowerCut
+        result = real(*given, **named)
+        if calls == call:
+            raise PowerCut
+        return result
+
+    monkeypatch.setattr(home, name, counted)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
+) -> None:
+    desk.set(batch_files=2)
+    pictures = {f"desk {digit}/{digit}.png": draw(digit) for digit in range(4)}
+    broken = {f"broken {number}.png": draw(5)[: 200 + number] for number in range(3)}
+    for name, content in (pictures | broken).items():
+        desk.drop(name, content)
+    home, function = STEPS[step]
+    with monkeypatch.context() as patch:
+        cut(patch, home, function, call=call, after=after)
+        was_cut = False
+        try:
+            desk.run()
+            desk.run()
+            desk.run()
+        except PowerCut:
+            was_cut = True
+    assert was_cut
+    seen_early = {table: table.read_bytes() for table in desk.tables()}
+
+    desk.run()
+
+    assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
+    assert sorted(row["file"] for row in desk.rows()) == sorted(pictures | broken)
+    assert {row["file"] for row in desk.rows() if row["status"] == "rejected"} == set(broken)
+    assert desk.originals("done") == pictures
+    assert desk.originals("rejected") == broken
+    assert desk.look() == []
+    assert desk.account().differences == ()
+    assert desk.account().open_batches == ()
+    assert desk.account().count.claimed == len(pictures | broken)
+
+
+def test_a_batch_that_was_recorded_is_never_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    with monkeypatch.context() as patch:
+        cut(patch, Ledger, "record", call=1, after=True)
+        with pytest.raises(PowerCut):
+            desk.run()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "read", lambda *_: pytest.fail("read again"))
+        desk.run()
+
+    assert [row["file"] for row in desk.rows()] == ["7.png"]
+
+
+def test_the_same_bytes_are_rendered_again_after_a_crash(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    with monkeypatch.context() as patch:
+        cut(patch, results, "publish", call=1, after=True)
+        with pytest.raises(PowerCut):
+            desk.run()
+    before = {path.name: path.read_bytes() for path in desk.outbox.glob("*.csv")}
+    desk.now_s += 3600
+
+    desk.run()
+
+    assert {path.name: path.read_bytes() for path in desk.outbox.glob("*.csv")} == before

@@ -1,0 +1,107 @@
+"""Files appear whole or not at all, and nothing is replaced."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from digitrec import files
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+def test_a_new_file_has_the_usual_rights_and_no_draft_is_left(tmp_path: Path) -> None:
+    umask = os.umask(0o027)
+    try:
+        files.write_whole(tmp_path / "a.csv", "1\r\n")
+    finally:
+        os.umask(umask)
+
+    assert (tmp_path / "a.csv").read_bytes() == b"1\r\n"
+    assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o640
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_whole(tmp_path / "a.csv", "new")
+
+    assert (tmp_path / "a.csv").read_text() == "old"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "links refused"])
+def test_publishing_replaces_nothing_but_accepts_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+
+        def refused(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "batch.csv"
+
+    files.publish_new(path, "a")
+    files.publish_new(path, "a")
+    with pytest.raises(FileExistsError):
+        files.publish_new(path, "b")
+
+    assert path.read_text() == "a"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("renameat2", [True, False], ids=["renameat2", "without"])
+def test_a_move_never_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renameat2: bool) -> None:
+    if not renameat2:
+        monkeypatch.setattr(files, "_renameat2", None)
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+
+    with pytest.raises(FileExistsError):
+        files.move_new(tmp_path / "a", tmp_path / "b")
+    files.move_new(tmp_path / "a", tmp_path / "c")
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b": "b", "c": "a"}
+    with pytest.raises(FileNotFoundError):
+        files.move_new(tmp_path / "gone", tmp_path / "d")
+
+
+def test_between_filesystems_a_file_is_copied_compared_and_then_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.move_new
+
+    def other_filesystem(source: Path, target: Path) -> None:
+        if source.name == "a.png":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(files, "move_new", other_filesystem)
+    (tmp_path / "a.png").write_bytes(b"x" * 3_000_000)
+    os.utime(tmp_path / "a.png", ns=(1, 1_600_000_000_123_456_789))
+    (tmp_path / "done").mkdir()
+
+    files.move_across(tmp_path / "a.png", tmp_path / "done" / "a.png")
+
+    assert not (tmp_path / "a.png").exists()
+    assert (tmp_path / "done" / "a.png").read_bytes() == b"x" * 3_000_000
+    assert (tmp_path / "done" / "a.png").stat().st_mtime_ns == 1_600_000_000_123_456_789
+    assert leftovers(tmp_path / "done") == []
+
+
+def test_a_numbered_name_fits_into_255_bytes() -> None:
+    name = "ü" * 125 + ".png"
+
+    assert len(os.fsencode(name)) == 254
+    assert len(os.fsencode(files.numbered(name, 12))) <= 255
+    assert files.numbered(name, 12).endswith("~12.png")

@@ -1,0 +1,474 @@
+"""From the inbox to the outbox, by hand: every rule for files, without a sleep."""
+
+import errno
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import reading
+from digitrec.engines import Child, Overrun
+from digitrec.errors import BusyError, EnvironmentFailure
+from digitrec.intake.inbox import Inbox
+from digitrec.reading import Content, Work
+from digitrec.records import Reason
+from tests.conftest import Desk, draw, read_csv
+
+
+def test_a_picture_gets_its_row_and_its_original_is_kept(desk: Desk) -> None:
+    desk.drop("monday/desk/7.png", draw(7))
+
+    desk.run()
+
+    (row,) = desk.rows()
+    assert (row["file"], row["group"], row["page"], row["digit"]) == ("monday/desk/7.png", "monday", "1", "7")
+    assert (row["width"], row["height"], row["format"]) == ("60", "80", "png")
+    assert desk.originals() == {"monday/desk/7.png": draw(7)}
+    assert (desk.inbox / "monday" / "desk").is_dir(), "folders in the inbox are never removed"
+    assert (desk.outbox / "latest.csv").read_bytes() == desk.tables()[0].read_bytes()
+    (digit,) = read_csv(desk.outbox / f"{row['batch_id']}.digits.csv")
+    assert digit["row"] == row["row"]
+    assert sum(float(digit[f"p{each}"]) for each in range(10)) == pytest.approx(1, abs=1e-5)
+    assert (desk.root / "reports" / row["batch_id"] / "index.html").exists()
+    assert desk.account().differences == ()
+
+
+def test_an_empty_inbox_makes_no_batch(desk: Desk) -> None:
+    desk.run()
+
+    assert desk.tables() == []
+    assert desk.account().batches == 0
+
+
+def test_more_files_than_a_batch_holds_make_several(desk: Desk) -> None:
+    desk.set(batch_files=3)
+    for number in range(7):
+        desk.drop(f"{number}.png", draw(number))
+
+    desk.run()
+
+    assert sorted(len(read_csv(path)) for path in desk.tables()) == [1, 3, 3]
+    assert sorted(row["digit"] for row in desk.rows()) == list("0123456")
+
+
+def test_one_bad_file_costs_one_row_and_has_its_reason_beside_it(desk: Desk) -> None:
+    desk.drop("good.png", draw(3))
+    desk.drop("bad.png", b"this is no picture")
+    desk.drop("empty.png", b"")
+
+    desk.run()
+
+    found = {row["file"]: (row["status"], row["reason_code"]) for row in desk.rows()}
+    assert found["bad.png"] == ("rejected", "not_an_image")
+    assert found["empty.png"] == ("rejected", "empty_file")
+    assert found["good.png"][0] != "rejected"
+    (reason,) = desk.outbox.glob("rejected/*/bad.png.reason.json")
+    assert json.loads(reason.read_text())["reason_code"] == "not_an_image"
+    assert desk.originals("rejected") == {"bad.png": b"this is no picture", "empty.png": b""}
+
+
+def test_a_rejected_row_has_no_answer(desk: Desk) -> None:
+    desk.drop("bad.png", b"this is no picture")
+
+    desk.run()
+
+    (row,) = desk.rows()
+    answer = ("text", "digit", "confidence", "runner_up", "runner_up_confidence", "digit_count")
+    assert [row[name] for name in answer] == [""] * 6
+
+
+def test_a_fresh_file_that_cannot_be_decoded_is_given_back_and_rejected_after_its_grace(desk: Desk) -> None:
+    desk.drop("half.png", draw(7)[:200])
+
+    desk.run(is_old=False)
+    assert desk.rows() == []
+    assert (desk.inbox / "half.png").exists()
+    desk.now_s += 20
+    desk.run(is_old=False)
+    assert (desk.inbox / "half.png").exists()
+    desk.now_s += 11
+    desk.run(is_old=False)
+
+    (row,) = desk.rows()
+    assert row["reason_code"] == "truncated"
+    account = desk.account()
+    assert (account.count.released, account.count.rejected, account.differences) == (1, 1, ())
+
+
+def test_a_file_that_is_completed_within_its_grace_is_read(desk: Desk) -> None:
+    path = desk.drop("slow.png", draw(7)[:200])
+    desk.run(is_old=False)
+
+    path.write_bytes(draw(7))
+    desk.run(is_old=False)
+
+    (row,) = desk.rows()
+    assert row["digit"] == "7"
+
+
+def test_a_file_that_changes_while_it_is_read_is_given_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    real = reading.interpret
+
+    def written_to(data: bytes, *rest: Any) -> Content:
+        return real(data, *rest)
+
+    with desk.at_work() as line:
+        seen = [one._replace(size=one.size - 1) for one in desk.look()]
+        line.process(seen)
+
+    assert written_to is not None
+    assert (desk.inbox / "7.png").read_bytes() == draw(7)
+    assert desk.rows() == []
+    assert desk.account().count.released == 1
+
+
+def test_a_writer_that_still_holds_the_file_is_noticed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = desk.drop("7.png")
+    holder = path.open("ab")
+    real = os.fstat
+    looks = 0
+
+    def fstat(descriptor: int) -> os.stat_result:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            holder.write(b"more")
+            holder.flush()
+        return real(descriptor)
+
+    monkeypatch.setattr(reading.os, "fstat", fstat)
+    with holder:
+        desk.run()
+
+    assert desk.rows() == []
+    assert path.read_bytes() == draw(7) + b"more"
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="needs a user without all rights")
+@pytest.mark.parametrize(("number", "rejects"), [(errno.EACCES, False), (errno.EIO, True)], ids=["EACCES", "EIO"])
+def test_a_file_that_cannot_be_read_is_tried_again_and_only_a_broken_disk_rejects_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, rejects: bool
+) -> None:
+    desk.drop("7.png")
+    desk.drop("8.png", draw(8))
+    real = os.open
+
+    def failing(path: Any, *rest: Any) -> int:
+        if str(path).endswith("7.png") and ".claimed" in str(path):
+            raise OSError(number, os.strerror(number))
+        return real(path, *rest)
+
+    monkeypatch.setattr(reading.os, "open", failing)
+    for _ in range(5):
+        desk.run()
+        desk.now_s += 20
+
+    found = {row["file"]: row["reason_code"] for row in desk.rows()}
+    assert "8.png" in found
+    assert found.get("7.png") == ("io_error" if rejects else None)
+    assert (desk.inbox / "7.png").exists() is not rejects
+    assert desk.account().differences == ()
+
+
+def test_a_link_swapped_in_after_the_look_is_not_followed(desk: Desk, tmp_path: Path) -> None:
+    desk.drop("7.png")
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(draw(7))
+    with desk.at_work() as line:
+        seen = desk.look()
+        (desk.inbox / "7.png").unlink()
+        (desk.inbox / "7.png").symlink_to(secret)
+        line.process(seen)
+
+    assert desk.rows() == []
+    assert (desk.inbox / "7.png").is_symlink()
+    assert secret.read_bytes() == draw(7)
+
+
+def test_the_same_bytes_again_are_answered_and_named_a_duplicate_of_the_first(desk: Desk) -> None:
+    desk.drop("a.png", draw(7))
+    desk.drop("b.png", draw(7))
+    desk.run()
+    desk.drop("c.png", draw(7))
+    desk.run()
+
+    rows = {row["file"]: row for row in desk.rows()}
+    first = f"{rows['a.png']['batch_id']}/{rows['a.png']['row']}"
+    assert [rows[name]["duplicate_of"] for name in ("a.png", "b.png", "c.png")] == ["", first, first]
+    assert {row["text"] for row in rows.values()} == {"7"}
+
+
+def test_the_same_name_with_other_bytes_is_two_files(desk: Desk) -> None:
+    desk.drop("scan.png", draw(7))
+    desk.run()
+    desk.drop("scan.png", draw(8))
+    desk.run()
+
+    assert sorted(row["digit"] for row in desk.rows()) == ["7", "8"]
+    assert sorted(path.read_bytes() for path in desk.outbox.glob("done/*/scan.png")) == sorted([draw(7), draw(8)])
+
+
+def test_a_name_that_is_taken_in_the_inbox_is_given_back_beside_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("scan.png", draw(7)[:200])
+    real = Inbox.claim
+
+    def claim(self: Inbox, batch_id: str, path: str) -> bool:
+        done = real(self, batch_id, path)
+        desk.drop("scan.png", draw(8))
+        return done
+
+    monkeypatch.setattr(Inbox, "claim", claim)
+    desk.run(is_old=False)
+
+    assert (desk.inbox / "scan.png").read_bytes() == draw(8)
+    assert (desk.inbox / "scan~2.png").read_bytes() == draw(7)[:200]
+
+
+def test_a_reason_file_whose_name_is_taken_or_too_long_is_named_by_the_digest(desk: Desk) -> None:
+    desk.drop("bad.png", b"one")
+    desk.drop("bad.png.reason.json", b"two")
+    desk.drop("x" * 251 + ".png", b"three")
+
+    desk.run()
+
+    assert len(desk.rows()) == 3
+    assert desk.originals("rejected").keys() == {"bad.png", "x" * 251 + ".png"}
+    assert len(list(desk.outbox.glob("rejected/*/*.reason.json"))) == 4
+    assert desk.account().differences == ()
+
+
+def test_names_are_data(desk: Desk) -> None:
+    hostile = ["=HYPERLINK(1).png", "new\nline.png", "<script>.png", "b\udcff.png", "\u202egnp.7", "100%.png", "'q.png"]
+    for number, name in enumerate(hostile):
+        desk.drop(name, draw(number))
+
+    desk.run()
+
+    assert sorted(row["file"] for row in desk.rows()) == sorted(
+        [
+            "'=HYPERLINK(1).png",
+            "new%0Aline.png",
+            "<script>.png",
+            "b%FF.png",
+            "%E2%80%AEgnp.7",
+            "100%25.png",
+            "''q.png",
+        ]
+    )
+    assert [row["file"] for row in desk.rows()] == sorted(row["file"] for row in desk.rows())
+    assert desk.originals().keys() == set(hostile)
+    page = (desk.root / "reports" / desk.rows()[0]["batch_id"] / "index.html").read_text()
+    assert "<script>" not in page
+
+
+def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(desk: Desk) -> None:
+    desk.set(batch_files=1)
+    desk.drop("set/1.png", draw(1))
+    desk.drop("set/2.png", draw(2))
+    desk.drop("set/labels.csv", b"file,label\n1.png,1\n2.png,none\n")
+
+    with desk.at_work() as line:
+        first, second = sorted(desk.look())
+        line.process([first])
+        assert (desk.inbox / "set" / "labels.csv").exists()
+        line.process([second])
+
+    assert {row["file"]: row["label"] for row in desk.rows()} == {"set/1.png": "1", "set/2.png": "none"}
+    assert not (desk.inbox / "set" / "labels.csv").exists()
+    assert len(list(desk.outbox.glob("done/*/set/labels.csv"))) == 1
+    account = desk.account()
+    assert (account.count.claimed, account.differences) == (2, ())
+
+
+def test_a_csv_that_is_no_labels_file_is_a_file_like_any_other(desk: Desk) -> None:
+    desk.drop("labels.csv", b"name;value\n")
+
+    desk.run()
+
+    (row,) = desk.rows()
+    assert (row["file"], row["status"]) == ("labels.csv", "rejected")
+
+
+def test_a_result_that_exists_with_other_bytes_stops_the_batch_and_is_not_replaced(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("7.png")
+    monkeypatch.setattr("digitrec.pipeline.new_batch_id", lambda _: "20260102T030405Z-00000000")
+    (desk.outbox).mkdir()
+    strange = desk.outbox / "20260102T030405Z-00000000.csv"
+    desk.run()
+    strange.write_bytes(b"mine")
+    (desk.outbox / "20260102T030405Z-00000000.digits.csv").unlink()
+    desk.drop("8.png", draw(8))
+    monkeypatch.setattr("digitrec.pipeline.new_batch_id", lambda _: "20260102T030405Z-00000001")
+    (desk.outbox / "20260102T030405Z-00000001.csv").write_bytes(b"mine")
+
+    with pytest.raises(FileExistsError):
+        desk.run()
+
+    assert (desk.outbox / "20260102T030405Z-00000001.csv").read_bytes() == b"mine"
+    (desk.outbox / "20260102T030405Z-00000001.csv").unlink()
+    desk.run()
+    assert [row["file"] for row in read_csv(desk.outbox / "20260102T030405Z-00000001.csv")] == ["8.png"]
+
+
+def test_two_processes_cannot_work_as_the_same_worker(desk: Desk) -> None:
+    with desk.at_work(), pytest.raises(BusyError), desk.at_work():
+        pass
+
+
+def test_claims_of_another_worker_are_left_alone(desk: Desk) -> None:
+    theirs = desk.inbox / ".claimed" / "other" / "20260102T030405Z-00000000" / "7.png"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(draw(7))
+    desk.drop("8.png", draw(8))
+
+    desk.run()
+
+    assert theirs.exists()
+    assert [row["file"] for row in desk.rows()] == ["8.png"]
+
+
+def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        desk.drop(f"{number:02}.png", draw(number % 10))
+    real = reading.read_chunk
+
+    def read_chunk(work: Work) -> list[Content]:
+        desk.stopped = True
+        return real(work)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "read_chunk", read_chunk)
+        desk.run()
+    assert len(desk.rows()) == 8
+    assert len(desk.look()) == 12
+    desk.stopped = False
+    desk.run()
+
+    assert sorted(row["file"] for row in desk.rows()) == [f"{number:02}.png" for number in range(20)]
+    assert desk.account().count.released == 12
+    assert desk.account().differences == ()
+
+
+class Mortal:
+    """A child that dies of one file."""
+
+    def __init__(self, poison: str) -> None:
+        self.poison = poison
+        self.deaths = 0
+
+    def call(self, function: Any, argument: Work) -> Any:
+        from digitrec.engines import ReaderDied
+
+        if argument.jobs[0].path.name == self.poison:
+            self.deaths += 1
+            raise ReaderDied
+        return function(argument)
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_file_that_kills_the_reader_three_times_is_rejected_and_the_others_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("good.png", draw(3))
+    desk.drop("poison.png", draw(4))
+    desk.child = Mortal("poison.png")
+
+    def overrun(*_: object) -> Any:
+        raise Overrun
+
+    monkeypatch.setattr(reading, "read_chunk", overrun)
+    monkeypatch.setattr("digitrec.pipeline.reading.read_chunk", overrun)
+    with pytest.raises(Overrun):
+        reading.read_chunk(None)  # type: ignore[arg-type]
+    monkeypatch.undo()
+    with desk.at_work() as line:
+        monkeypatch.setattr(type(line.engine), "map", overrun)
+        line.process(sorted(desk.look()))
+
+    assert {row["file"]: row["reason_code"] == "crashes_reader" for row in desk.rows()} == {
+        "good.png": False,
+        "poison.png": True,
+    }
+    assert desk.child.deaths == 3
+
+
+def _die(_: object) -> None:
+    os._exit(3)
+
+
+def _sleep(_: object) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", [_die, _sleep], ids=["dies", "hangs"])
+def test_a_child_that_dies_or_hangs_is_noticed_and_followed_by_another(function: Any) -> None:
+    from digitrec.engines import ReaderDied
+
+    child = Child(timeout_s=2.0 if function is _sleep else 20.0)
+    try:
+        with pytest.raises(ReaderDied):
+            child.call(function, None)
+        child = Child(timeout_s=20.0)
+        assert child.call(abs, -3) == 3
+        with pytest.raises(ZeroDivisionError):
+            child.call(_divide, 0)
+        assert child.call(abs, -4) == 4
+    finally:
+        child.stop()
+
+
+def _divide(number: int) -> float:
+    return 1 / number
+
+
+def test_a_missing_or_emptied_folder_is_an_unmounted_share(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    (desk.outbox / ".digitrec-folder").rename(desk.root / "kept")
+    desk.outbox.rename(desk.root / "away")
+
+    with pytest.raises(EnvironmentFailure, match="missing"):
+        desk.run()
+    desk.outbox.mkdir()
+    with pytest.raises(EnvironmentFailure, match="empty"):
+        desk.run()
+    assert list(desk.outbox.iterdir()) == []
+
+
+def test_a_folder_that_lost_only_its_marker_gets_it_again(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    marker = desk.outbox / ".digitrec-folder"
+    before = marker.read_bytes()
+    marker.unlink()
+
+    desk.run()
+
+    assert marker.read_bytes() == before
+
+
+def test_another_folder_in_the_place_of_the_inbox_is_refused(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    (desk.inbox / ".digitrec-folder").write_text("0" * 32)
+
+    with pytest.raises(EnvironmentFailure, match="another"):
+        desk.run()
+
+
+def test_rejection_reasons_are_told_in_words(desk: Desk) -> None:
+    desk.drop("bad.png", b"no picture")
+
+    desk.run()
+
+    assert desk.rows()[0]["reason"]
+    assert {reason.words for reason in Reason} != {""}
