@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digitrec.reporting.intervals import Proportion
+
 NEWEST = 500
 """Reports of each kind that are listed: thousands of batches must not make every new one dearer."""
 
@@ -24,8 +26,8 @@ class BatchEntry:
     worker: str
     files: dict[str, int]
     """claimed, accepted, review, rejected, released."""
-    accuracy: dict[str, float] | None
-    """hits, of, share, low, high; None where no truth is known."""
+    accuracy: Proportion | None
+    """None where no truth is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class EvaluationEntry:
     evaluated_at: str
     model_id: str
     data: str
-    accuracy: dict[str, float]
+    accuracy: Proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,18 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or value < 0:
         raise TypeError(value)
     return value
 
 
-def _proportion(value: dict[str, Any]) -> dict[str, float]:
-    return {key: float(value[key]) for key in ("hits", "of", "share", "low", "high")}
+def _share(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise TypeError(value)
+    return float(value)
+
+
+def _proportion(value: dict[str, Any]) -> Proportion:
+    hits, of = _whole(value["hits"]), _whole(value["of"])
+    _share(value["share"])
+    return Proportion(hits, of, _share(value["low"]), _share(value["high"]))

@@ -1,0 +1,67 @@
+from digitrec.records import Reason, Status
+from digitrec.reporting.batch import RowFacts, batch_numbers, is_right, mistakes_in, wants_preview
+
+ROWS = [
+    RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.9995, label="7"),
+    RowFacts(2, "b.png", 1, Status.ACCEPTED, "70", 0.985, label="79"),
+    RowFacts(3, "c.png", 1, Status.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, label="3"),
+    RowFacts(4, "d.png", 1, Status.REVIEW, "1", 0.2, reason=Reason.NOT_A_DIGIT, label="none"),
+    RowFacts(5, "e.png", 1, Status.REJECTED, reason=Reason.BLANK, label="5", duplicate_of="20260101T000000Z-0/1"),
+    RowFacts(6, "f.png", 1, Status.ACCEPTED, "4", 1.0),
+]
+
+
+def test_the_numbers_of_a_batch_are_those_counted_by_hand(make_facts):
+    numbers = batch_numbers(make_facts(ROWS))
+
+    assert numbers["files"] == {"claimed": 6, "accepted": 3, "review": 2, "rejected": 1, "released": 0}
+    assert numbers["pages"] == {"total": 6, "accepted": 3, "review": 2, "rejected": 1}
+    assert numbers["digits"] == {"0": 1, "1": 0, "2": 0, "3": 0, "4": 1, "5": 0, "6": 0, "7": 2, "8": 0, "9": 0}
+    assert numbers["reasons"] == {"low_confidence": 1, "not_a_digit": 1, "blank": 1}
+    assert numbers["duplicates"] == 1
+    assert [(one["from"], one["accepted"], one["review"]) for one in numbers["confidence"]] == [
+        (0.0, 0, 1), (0.5, 0, 1), (0.7, 0, 0), (0.8, 0, 0), (0.9, 0, 0),
+        (0.95, 0, 0), (0.98, 1, 0), (0.99, 0, 0), (0.995, 0, 0), (0.999, 2, 0),
+    ]  # fmt: skip
+
+
+def test_accuracy_counts_labelled_pages_only_and_rejected_numbers_as_wrong(make_facts):
+    truth = batch_numbers(make_facts(ROWS))["truth"]
+
+    assert (truth["accuracy"]["hits"], truth["accuracy"]["of"], truth["accuracy"]["share"]) == (3, 5, 0.6)
+    assert (truth["accepted"]["hits"], truth["accepted"]["of"]) == (1, 2)
+    assert truth["mistakes"] == 2
+
+
+def test_without_labels_there_is_no_accuracy(make_facts):
+    assert batch_numbers(make_facts([ROWS[-1]]))["truth"] is None
+
+
+def test_a_page_without_a_digit_is_right_unless_accepted():
+    held_back, rejected, accepted = (
+        RowFacts(1, "x.png", 1, status, text, label="none")
+        for status, text in ((Status.REVIEW, "4"), (Status.REJECTED, ""), (Status.ACCEPTED, "4"))
+    )
+
+    assert is_right(held_back)
+    assert is_right(rejected)
+    assert not is_right(accepted)
+
+
+def test_a_leading_zero_counts():
+    assert not is_right(RowFacts(1, "x.png", 1, Status.ACCEPTED, "650", label="0650"))
+
+
+def test_the_worst_mistake_comes_first():
+    wrong = [
+        RowFacts(1, "a", 1, Status.REJECTED, label="1"),
+        RowFacts(2, "b", 1, Status.REVIEW, "2", 0.7, label="1"),
+        RowFacts(3, "c", 1, Status.ACCEPTED, "2", 0.98, label="1"),
+        RowFacts(4, "d", 1, Status.ACCEPTED, "2", 0.99, label="1"),
+    ]
+
+    assert [row.row for row in mistakes_in(wrong)] == [4, 3, 2, 1]
+
+
+def test_a_picture_is_wanted_for_what_a_person_looks_at():
+    assert [wants_preview(row) for row in ROWS] == [False, True, True, True, True, False]

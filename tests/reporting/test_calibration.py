@@ -1,0 +1,54 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec.reporting.calibration import BINS, CURVE_POINTS, expected_calibration_error, reliability, risk_coverage
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
+    edge = np.linspace(0, 1, BINS + 1)[3]
+
+    bins = reliability(np.array([0.0, edge, 1.0]), np.array([True, True, True]))
+
+    assert [i for i, one in enumerate(bins) if one.count] == [0, 2, BINS - 1]
+
+
+def test_the_calibration_error_is_the_one_counted_by_hand():
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
+    right = np.array([True, True, True, False, True, False])
+
+    # Four pictures are 0.15 off (0.9 said, 0.75 true), two are right on average.
+    assert expected_calibration_error(reliability(confidence, right)) == pytest.approx(4 / 6 * 0.15)
+
+
+def test_an_empty_bin_has_no_mean():
+    first = reliability(np.array([1.0]), np.array([True]))[0]
+
+    assert (first.count, first.confidence, first.accuracy) == (0, None, None)
+
+
+def test_risk_is_the_error_among_the_surest():
+    points = risk_coverage(np.array([0.6, 0.99, 0.8, 0.9]), np.array([False, True, False, True]))
+
+    assert [(one.coverage, round(one.risk, 4), one.threshold) for one in points] == [
+        (0.25, 0.0, 0.99),
+        (0.5, 0.0, 0.9),
+        (0.75, 0.3333, 0.8),
+        (1.0, 0.5, 0.6),
+    ]
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**31))
+def test_the_curve_is_short_and_ends_with_everything_accepted(total, seed):
+    dice = np.random.default_rng(seed)
+    right = dice.random(total) < 0.9
+
+    points = risk_coverage(dice.random(total), right)
+
+    assert len(points) <= CURVE_POINTS
+    assert points[-1].coverage == 1.0
+    assert points[-1].risk == pytest.approx(1 - right.mean())
+    assert all(a.coverage < b.coverage and a.threshold >= b.threshold for a, b in pairwise(points))

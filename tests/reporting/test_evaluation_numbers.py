@@ -1,0 +1,100 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from digitrec.errors import DataError
+from digitrec.reporting.evaluation import ConfusedPair, evaluate
+
+pytestmark = pytest.mark.slow  # scikit-learn
+
+
+def scores_for(*answers):
+    """One row of scores for each (digit, confidence); the rest goes to the other digits alike."""
+    rows = np.zeros((len(answers), 10), dtype=np.float32)
+    for row, (digit, confidence) in zip(rows, answers, strict=True):
+        row[:] = (1 - confidence) / 9
+        row[digit] = confidence
+    return rows
+
+
+TRUTH = np.array([1, 1, 1, 7, 7, 0])
+SCORES = scores_for((1, 0.92), (1, 0.95), (7, 0.6), (7, 0.99), (1, 0.7), (0, 0.98))
+
+
+def test_the_numbers_are_those_counted_by_hand():
+    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+
+    assert (measured.accuracy.hits, measured.accuracy.of) == (4, 6)
+    one, seven = measured.per_class[1], measured.per_class[7]
+    assert (one.support, one.precision, one.recall, one.f1) == pytest.approx((3, 2 / 3, 2 / 3, 2 / 3))
+    assert (seven.support, seven.precision, seven.recall, seven.f1) == pytest.approx((2, 1 / 2, 1 / 2, 1 / 2))
+    assert measured.macro.recall == pytest.approx((1 + 2 / 3 + 1 / 2) / 3)
+    assert measured.weighted.recall == pytest.approx(4 / 6)
+    assert (measured.confusion[1][7], measured.confusion[7][1], measured.confusion[1][1]) == (1, 1, 2)
+    assert sum(map(sum, measured.confusion)) == 6
+    assert measured.confused == (ConfusedPair(1, 7, 1, 1 / 3), ConfusedPair(7, 1, 1, 1 / 2))
+    assert (measured.accepted.hits, measured.accepted.of) == (4, 6)
+    assert (measured.accepted_wrong.hits, measured.accepted_wrong.of) == (0, 4)
+    assert measured.accepted_wrong.high == pytest.approx(1 - 0.025**0.25)
+    likelihood = [0.92, 0.95, 0.4 / 9, 0.99, 0.3 / 9, 0.98]
+    assert measured.nll == pytest.approx(-sum(map(math.log, likelihood)) / 6, rel=1e-5)
+
+
+def test_the_surest_mistake_comes_first():
+    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+
+    assert [(one.index, one.truth, one.read_as) for one in measured.mistakes] == [(4, 7, 1), (2, 1, 7)]
+
+
+def test_a_digit_the_data_lacks_has_no_score_and_no_part_in_the_mean():
+    measured = evaluate(np.array([3, 3]), scores_for((3, 0.9), (3, 0.9)), threshold=0.5)
+
+    lacking = measured.per_class[4]
+    assert (lacking.support, lacking.precision, lacking.recall, lacking.f1) == (0, None, None, None)
+    assert measured.macro.f1 == 1.0
+
+
+def test_a_threshold_nobody_reaches_accepts_nothing():
+    measured = evaluate(TRUTH, SCORES, threshold=1.0)
+
+    assert measured.accepted.hits == 0
+    assert measured.accepted_wrong.share is None
+
+
+def test_a_probability_of_zero_leaves_the_likelihood_finite():
+    measured = evaluate(np.array([3]), scores_for((5, 1.0)), threshold=0.5)
+
+    assert math.isfinite(measured.nll)
+
+
+def test_json_holds_the_same_numbers_in_plain_types():
+    measured = evaluate(TRUTH, SCORES, threshold=1.0)
+
+    plain = json.loads(json.dumps(measured.to_json(), allow_nan=False))
+
+    assert plain == measured.to_json()
+    assert plain["accuracy"]["share"] == measured.accuracy.share
+    assert plain["mistakes"] == 2
+
+
+def test_no_pictures_are_refused_with_words():
+    with pytest.raises(DataError, match="no pictures"):
+        evaluate(np.array([], dtype=int), np.zeros((0, 10), np.float32), threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("truth", "scores"),
+    [
+        (np.array([1, 2]), SCORES),
+        (np.array([1] * 6), SCORES[:, :9]),
+        (np.array([10] + [1] * 5), SCORES),
+        (np.array([-1] + [1] * 5), SCORES),
+        (TRUTH, np.full((6, 10), np.nan, np.float32)),
+        (TRUTH, SCORES * 10),
+    ],
+)
+def test_what_is_no_truth_or_no_score_is_a_mistake_of_the_caller(truth, scores):
+    with pytest.raises(ValueError, match=r"truth|scores"):
+        evaluate(truth, scores, threshold=0.5)

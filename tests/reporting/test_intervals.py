@@ -1,0 +1,36 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec.reporting.intervals import clopper_pearson, wilson
+
+
+def test_wilsons_interval_is_the_published_one():
+    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for hits, of, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)]:
+        assert (wilson(hits, of).low, wilson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_exact_interval_is_the_published_one():
+    # The same table, method 5.
+    for hits, of, low, high in [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0, 0.1684)]:
+        assert (clopper_pearson(hits, of).low, clopper_pearson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_nothing_counted_says_nothing():
+    for interval in (wilson(0, 0), clopper_pearson(0, 0)):
+        assert (interval.share, interval.low, interval.high) == (None, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("method", [wilson, clopper_pearson])
+def test_more_hits_than_tries_is_a_mistake_of_the_caller(method):
+    with pytest.raises(ValueError, match="3 hits of 2"):
+        method(3, 2)
+
+
+@given(st.integers(1, 100_000), st.floats(0, 1))
+def test_the_interval_lies_in_0_to_1_and_holds_what_was_measured(of, part):
+    interval = wilson(round(part * of), of)
+
+    assert 0 <= interval.low <= interval.share <= interval.high <= 1
+    assert interval.low < interval.high

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from digitrec.errors import DataError
+from digitrec.records import Reason, Status
+from digitrec.reporting.batch import RowFacts
+from digitrec.reporting.page_evaluation import evaluate_pages
+
+A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+ROWS = [
+    RowFacts(1, "a", 1, A, "7", 0.99, label="7"),
+    RowFacts(2, "b", 1, A, "1", 0.99, label="7"),
+    RowFacts(3, "c", 1, V, "7", 0.6, reason=Reason.LOW_CONFIDENCE, label="7"),
+    RowFacts(4, "d", 1, V, "77", 0.5, reason=Reason.AMBIGUOUS_LAYOUT, label="7"),
+    RowFacts(5, "e", 1, X, reason=Reason.BLANK, label="7"),
+    RowFacts(6, "f", 1, A, "0650", 0.99, label="0650"),
+    RowFacts(7, "g", 1, A, "4", 0.99, label="none"),
+    RowFacts(8, "h", 1, V, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
+    RowFacts(9, "i", 1, X, reason=Reason.BLANK, label="none"),
+    RowFacts(10, "j", 1, A, "3", 0.99),
+]
+
+
+def test_the_numbers_are_those_counted_by_hand():
+    measured = evaluate_pages(ROWS)
+
+    assert (measured.accuracy.hits, measured.accuracy.of) == (5, 9)
+    assert measured.unlabelled == 1
+    assert (measured.accepted.hits, measured.accepted.of) == (4, 9)
+    assert (measured.accepted_wrong.hits, measured.accepted_wrong.of) == (2, 4)
+    assert (measured.numbers.hits, measured.numbers.of) == (3, 6)
+    assert (measured.empty.hits, measured.empty.of) == (1, 3)
+    assert measured.rejected_numbers == 1
+    assert dict(measured.reasons) == {
+        Reason.LOW_CONFIDENCE: 1,
+        Reason.NOT_A_DIGIT: 1,
+        Reason.AMBIGUOUS_LAYOUT: 1,
+        Reason.BLANK: 2,
+    }
+    assert [row.row for row in measured.mistakes] == [2, 7, 4, 5]
+
+
+def test_pages_with_one_digit_have_a_table_of_their_own():
+    seven = evaluate_pages(ROWS).digits[7]
+
+    assert (seven.pages, seven.accuracy.hits) == (5, 2)
+    assert (seven.accepted, seven.review, seven.rejected) == (2, 2, 1)
+    assert seven.read_as == (0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 1, 1)
+
+
+def test_json_holds_the_same_numbers_in_plain_types():
+    measured = evaluate_pages(ROWS)
+
+    plain = json.loads(json.dumps(measured.to_json(), allow_nan=False))
+
+    assert plain == measured.to_json()
+    assert plain["digits"][7]["accuracy"]["share"] == 0.4
+    assert plain["reasons"]["blank"] == 2
+
+
+def test_pages_without_any_label_are_refused_with_the_way_out():
+    with pytest.raises(DataError, match="no page has a label") as refused:
+        evaluate_pages(ROWS[-1:])
+
+    assert "labels.csv" in refused.value.hint

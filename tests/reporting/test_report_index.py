@@ -1,0 +1,182 @@
+import json
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digitrec.records import Status
+from digitrec.reporting import index
+from digitrec.reporting.batch import RowFacts
+from digitrec.reporting.report import write_batch_report, write_index
+
+PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
+
+
+def batch(reports, make_facts, batch_id, label=""):
+    row = RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.999, label=label)
+    write_batch_report(reports / batch_id, make_facts([row], batch_id=batch_id, processed_at=f"at {batch_id}"))
+
+
+def note(folder, **content):
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def page(reports, read_page):
+    return read_page(write_index(reports).read_text(encoding="utf-8"))
+
+
+def test_batches_are_listed_newest_first_with_their_link(tmp_path, make_facts, read_page):
+    for batch_id in ("20260120T100000Z-00000001", "20260122T100000Z-00000000", "20260121T100000Z-00000002"):
+        batch(tmp_path, make_facts, batch_id)
+
+    links = [link["href"] for link in page(tmp_path, read_page).tags("a")]
+
+    assert links == [
+        "20260122T100000Z-00000000/index.html",
+        "20260121T100000Z-00000002/index.html",
+        "20260120T100000Z-00000001/index.html",
+    ]
+
+
+def test_accuracy_is_listed_where_the_truth_was_known(tmp_path, make_facts):
+    batch(tmp_path, make_facts, "20260120T100000Z-00000001", label="7")
+    batch(tmp_path, make_facts, "20260121T100000Z-00000001")
+
+    newest, oldest = index.listing(tmp_path).batches
+
+    assert newest.accuracy is None
+    assert oldest.accuracy.share == 1.0
+
+
+def test_evaluations_and_data_are_listed_too(tmp_path, read_page):
+    note(
+        tmp_path / "evaluation" / "cnn-1" / "mnist",
+        kind="evaluation",
+        evaluated_at="2026-01-22T15:00:00Z",
+        model_id="cnn-1",
+        data="mnist",
+        accuracy=PROPORTION,
+    )
+    note(
+        tmp_path / "explore" / "mnist",
+        kind="explore",
+        made_at="2026-01-22T15:00:00Z",
+        data="mnist",
+        splits=[{"pictures": 60000}, {"pictures": 10000}],
+    )
+
+    listed = page(tmp_path, read_page)
+
+    assert [link["href"] for link in listed.tags("a")] == [
+        "evaluation/cnn-1/mnist/index.html",
+        "explore/mnist/index.html",
+    ]
+    assert "97.00\u202f%" in listed.text
+    assert "70\u202f000" in listed.text
+
+
+def test_evaluations_are_listed_newest_first(tmp_path):
+    for age_s, name in enumerate(("new", "older", "oldest")):
+        note(
+            tmp_path / "evaluation" / "cnn" / name,
+            kind="evaluation", evaluated_at=name, model_id="cnn", data=name, accuracy=PROPORTION,
+        )  # fmt: skip
+        os.utime(tmp_path / "evaluation" / "cnn" / name / "report.json", (1000 - age_s, 1000 - age_s))
+
+    assert [entry.data for entry in index.listing(tmp_path).evaluations] == ["new", "older", "oldest"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 512,
+        b'{"kind": "batch", "fil',
+        b"[]",
+        b"null",
+        b'{"kind": "evaluation"}',
+        b'{"kind": "batch"}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"kind": "batch", "processed_at": 3, "worker": "main", "files": {}, "truth": null}',
+    ],
+)
+def test_a_damaged_report_is_named_and_the_others_are_listed(tmp_path, make_facts, read_page, content):
+    batch(tmp_path, make_facts, "20260120T100000Z-00000001")
+    for folder in ("20260121T100000Z-00000002", "evaluation/cnn/mnist", "explore/mnist"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "report.json").write_bytes(content)
+
+    listed = page(tmp_path, read_page)
+
+    assert listed.words.count("its numbers cannot be read") == 3
+    assert "at 20260120 100000 UTC-00000001" in listed.words
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    st.dictionaries(
+        st.sampled_from(["processed_at", "worker", "files", "truth", "evaluated_at", "model_id", "data", "accuracy"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(st.sampled_from(["claimed", "accepted", "accuracy", "share"]), inner, max_size=2)
+            ),
+            max_leaves=5,
+        ),
+    )
+)
+def test_whatever_a_report_holds_the_list_is_written(tmp_path_factory, content):
+    reports = tmp_path_factory.mktemp("reports")
+    note(reports / "20260121T100000Z-00000002", kind="batch", **content)
+    note(reports / "evaluation" / "cnn" / "mnist", kind="evaluation", **content)
+
+    assert write_index(reports).stat().st_size > 0
+
+
+def test_a_report_without_its_numbers_is_named(tmp_path, read_page):
+    (tmp_path / "20260121T100000Z-00000002").mkdir()
+
+    assert "20260121T100000Z-00000002 its numbers cannot be read" in page(tmp_path, read_page).words
+
+
+def test_what_is_no_report_is_left_out(tmp_path, read_page):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "20260121T100000Z-00000002").write_text("a file")
+
+    assert "None yet. Drop pictures into" in page(tmp_path, read_page).words
+
+
+def test_only_the_newest_are_opened_and_the_rest_is_counted(tmp_path, make_facts, read_page, monkeypatch):
+    monkeypatch.setattr(index, "NEWEST", 3)
+    for day in range(10, 15):
+        batch(tmp_path, make_facts, f"202601{day}T100000Z-00000000")
+    (tmp_path / "20260110T100000Z-00000000" / "report.json").write_text("damaged, and nobody looks")
+
+    listed = page(tmp_path, read_page)
+
+    assert [link["href"][:8] for link in listed.tags("a")] == ["20260114", "20260113", "20260112"]
+    assert "The newest 3 of 5 are listed" in listed.words
+
+
+def test_a_hostile_name_in_a_report_stays_text(tmp_path, read_page):
+    name = "<script>alert(1)</script>"
+    note(
+        tmp_path / "evaluation" / "m" / "d",
+        kind="evaluation", evaluated_at=name, model_id=name, data=name, accuracy=PROPORTION,
+    )  # fmt: skip
+
+    listed = page(tmp_path, read_page)
+
+    assert not listed.tags("script")
+    assert listed.text.count(name) == 3
+
+
+def test_the_list_of_no_reports_says_how_to_begin(tmp_path, read_page):
+    words = page(tmp_path / "reports", read_page).words
+
+    assert "Drop pictures into inbox/ and start digitrec run" in words
