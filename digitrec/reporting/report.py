@@ -76,7 +76,7 @@ def _charts(numbers: Json) -> list[BarChart]:
     ]
     return [
         bar_chart("mix", "Digits accepted", mix),
-        bar_chart("sure", "Pages by confidence, from … %", sure),
+        bar_chart("sure", "Pages by confidence, % and above", sure),
     ]
 
 
