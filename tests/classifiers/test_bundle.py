@@ -1,0 +1,167 @@
+"""A model folder is used as it was made, or refused."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import digitrec
+from digitrec.classifiers.bundle import Bundle, pictures_needed, threshold
+from digitrec.classifiers.card import Bound, ModelCard
+from digitrec.errors import ModelError
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(SHIPPED, tmp_path / "model")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    card = json.loads((folder / "model.json").read_text())
+    change(card)
+    (folder / "model.json").write_text(json.dumps(card))
+
+
+def test_the_shipped_model_opens(folder: Path) -> None:
+    bundle = Bundle.open(folder)
+
+    assert bundle.card.id.startswith("cnn-")
+    assert bundle.card.fingerprint == f"{bundle.card.id}-r{bundle.card.recipe}"
+    assert bundle.path("model.keras").is_file()
+    assert 0.0 <= bundle.threshold(0.01) <= 1.0
+
+
+def test_the_shipped_model_weighs_less_than_a_megabyte() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 1_000_000
+
+
+def test_the_shipped_model_says_it_reads_995_of_1000() -> None:
+    card = Bundle.open(SHIPPED).card
+
+    (test,) = [metric for metric in card.metrics if metric.data == "mnist, test split"]
+    assert test.pictures == 10_000
+    assert test.low < test.accuracy < test.high
+    assert test.accuracy >= 0.995
+
+
+def test_a_card_comes_back_as_it_was_written() -> None:
+    card = Bundle.open(SHIPPED).card
+
+    assert ModelCard.from_json(json.loads(json.dumps(card.as_json()))) == card
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
+def test_altered_weights_are_refused(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+
+    with pytest.raises(ModelError, match=f"{name} was altered") as caught:
+        Bundle.open(folder)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.tflite", "model.json"])
+def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+    with pytest.raises(ModelError, match=name):
+        Bundle.open(folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model in"):
+        Bundle.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff", '{"schema": 99}', "[" * 100_000, '{"schema": 1}'])
+def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> None:
+    (folder / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+
+    with pytest.raises(ModelError, match=r"model\.json") as caught:
+        Bundle.open(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda card: card.pop("temperature"), "temperature"),
+        (lambda card: card.update(temperature="hot"), "temperature"),
+        (lambda card: card.update(temperature=float("nan")), "temperature"),
+        (lambda card: card.update(id="../../etc"), "id"),
+        (lambda card: card.update(id="cnn-0000000000"), "another one's"),
+        (lambda card: card.update(surprise=1), "surprise"),
+        (lambda card: card["files"].update({"../evil.keras": "0" * 64}), "files"),
+        (lambda card: card["files"].update({"weights.pkl": "0" * 64}), "files"),
+        (lambda card: card["files"].update({"more.keras": "short"}), "files"),
+        (lambda card: card["files"].pop("model.tflite"), "no model.tflite"),
+        (lambda card: card.update(files=[]), "files"),
+        (lambda card: card["bounds"].reverse(), "calibration"),
+        (lambda card: card["bounds"][0].update(upper=2.0), "calibration"),
+        (lambda card: card["bounds"][0].update(wrong=10**9), "calibration"),
+        (lambda card: card["bounds"][0].pop("upper"), "upper"),
+    ],
+)
+def test_a_card_that_makes_no_sense_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    edit(folder, change)
+
+    with pytest.raises(ModelError, match=words):
+        Bundle.open(folder)
+
+
+def test_another_recipe_is_refused_with_the_way_out(folder: Path) -> None:
+    edit(folder, lambda card: card.update(recipe=card["recipe"] + 1))
+
+    with pytest.raises(ModelError, match="recipe") as caught:
+        Bundle.open(folder)
+    assert "digitrec train" in caught.value.hint
+
+
+def test_a_pickle_in_the_folder_is_refused(folder: Path) -> None:
+    (folder / "extra.pkl").write_bytes(b"\x80\x04.")
+
+    with pytest.raises(ModelError, match="pickle"):
+        Bundle.open(folder)
+
+
+def test_weights_altered_after_opening_are_not_loaded(folder: Path) -> None:
+    bundle = Bundle.open(folder)
+    (folder / "model.tflite").write_bytes(b"something else")
+
+    with pytest.raises(ModelError, match="altered"):
+        bundle.content("model.tflite")
+
+
+def test_the_digests_are_those_of_the_files() -> None:
+    bundle = Bundle.open(SHIPPED)
+
+    for name, digest in bundle.card.files.items():
+        assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
+    table = (Bound(0.0, 100, 9, 0.2), Bound(0.5, 90, 3, 0.08), Bound(0.7, 80, 3, 0.09), Bound(0.9, 70, 1, 0.06))
+
+    assert threshold(table, 0.3) == 0.0
+    assert threshold(table, 0.08) == 0.5
+    assert threshold(table, 0.07) == 0.9
+
+
+def test_a_promise_that_cannot_be_kept_names_the_pictures_it_takes() -> None:
+    with pytest.raises(ModelError, match=r"0\.0001") as caught:
+        Bundle.open(SHIPPED).threshold(0.0001)
+    assert f"{pictures_needed(0.0001):,}" in caught.value.hint
+
+
+def test_a_table_without_rows_promises_nothing() -> None:
+    with pytest.raises(ModelError):
+        threshold((), 0.5)

@@ -1,0 +1,71 @@
+"""The classifier the service runs."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import digitrec
+from digitrec.classifiers.base import calibrated
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.litert import LiteRTClassifier
+from digitrec.errors import ModelError
+from digitrec.training import mnist
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+def test_many_threads_may_score_at_once() -> None:
+    classifier = LiteRTClassifier.load(Bundle.open(SHIPPED))
+    ink = mnist.small().train.ink[::40]
+    expected = classifier.score(ink)
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(classifier.score, [ink] * 12))
+
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"\0" * 5000, b"TFL3" * 1000])
+def test_what_is_no_network_is_refused(content: bytes) -> None:
+    with pytest.raises(ModelError):
+        LiteRTClassifier(content, "broken", 1.0)
+
+
+def test_a_cut_off_network_is_refused() -> None:
+    content = (SHIPPED / "model.tflite").read_bytes()
+
+    with pytest.raises(ModelError):
+        LiteRTClassifier(content[:1000], "broken", 1.0)
+
+
+def test_scoring_wakes_no_heavy_library_and_says_nothing() -> None:
+    program = (
+        "import sys, numpy, pathlib\n"
+        "from digitrec.classifiers.bundle import Bundle\n"
+        "from digitrec.classifiers.litert import LiteRTClassifier\n"
+        "from digitrec.classifiers.store import ModelStore\n"
+        "folder = ModelStore(pathlib.Path('/nowhere'), pathlib.Path(sys.argv[1])).current()\n"
+        "LiteRTClassifier.load(Bundle.open(folder)).score(numpy.zeros((2, 28, 28), numpy.float32))\n"
+        "heavy = {'tensorflow', 'keras', 'scipy', 'pandas', 'sklearn', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "print(sorted(heavy))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, str(SHIPPED)], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+
+
+def test_temperature_softens_without_changing_the_answer() -> None:
+    scores = np.random.default_rng(0).dirichlet(np.full(10, 0.1), 500).astype(np.float32)
+
+    soft, sharp = calibrated(scores, 2.0), calibrated(scores, 0.5)
+
+    np.testing.assert_array_equal(soft.argmax(axis=1), scores.argmax(axis=1))
+    np.testing.assert_allclose(soft.sum(axis=1), 1.0, atol=1e-6)
+    assert (soft.max(axis=1) <= scores.max(axis=1) + 1e-6).all()
+    assert (sharp.max(axis=1) >= scores.max(axis=1) - 1e-6).all()

@@ -1,0 +1,137 @@
+"""Which model is in use, and going back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import digitrec
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.store import ModelStore
+from digitrec.errors import ModelError
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """The shipped model and two trained ones, whose weights are its own under other ids."""
+    store = ModelStore(tmp_path / "models", SHIPPED)
+    for name, hour in (("one", "01"), ("two", "02")):
+        folder = store.root / name
+        shutil.copytree(SHIPPED, folder)
+        card = json.loads((folder / "model.json").read_text())
+        card["id"] = f"{name}-{card['id'].rpartition('-')[2]}"
+        card["created_at"] = f"2026-01-01T{hour}:00:00Z"
+        (folder / "model.json").write_text(json.dumps(card))
+        folder.rename(store.root / card["id"])
+    return store
+
+
+def name_of(store: ModelStore, start: str) -> str:
+    return store.find(start).name
+
+
+def test_without_trained_models_the_shipped_one_is_used(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "nothing", SHIPPED)
+
+    assert store.current() == SHIPPED
+    assert [(one.name, one.is_current) for one in store.list()] == [("shipped", True)]
+    assert not store.root.exists()
+
+
+def test_a_promoted_model_is_the_one_in_use(store: ModelStore) -> None:
+    chosen = store.promote("two")
+
+    assert store.current() == store.root / chosen
+    assert [one.is_current for one in store.list()] == [False, False, True]
+
+
+def test_rollback_goes_back_step_by_step(store: ModelStore) -> None:
+    one, two = store.promote("one"), store.promote("two")
+    store.promote("shipped")
+
+    assert [store.rollback(), store.rollback(), store.rollback()] == [two, one, "shipped"]
+    with pytest.raises(ModelError, match="no earlier model"):
+        store.rollback()
+    assert store.current() == SHIPPED
+
+
+def test_promoting_the_current_model_again_changes_nothing(store: ModelStore) -> None:
+    store.promote("one")
+    store.promote("one")
+
+    assert store.rollback() == "shipped"
+
+
+def test_a_promotion_cut_off_between_its_two_writes_changes_nothing(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = store.promote("one")
+    (store.root / "earlier").write_text(f"shipped\n{one}\n")
+
+    assert store.current() == store.root / one
+    assert store.rollback() == "shipped"
+
+
+def test_a_model_is_found_by_id_beginning_or_path(store: ModelStore, tmp_path: Path) -> None:
+    one = name_of(store, "one")
+
+    assert store.find(one) == store.find("one") == store.root / one
+    assert store.find(str(store.root / one)) == store.root / one
+    assert store.find("shipped") == SHIPPED
+    assert store.find(Bundle.open(SHIPPED).card.id) == SHIPPED
+
+
+@pytest.mark.parametrize("name", ["three", "", ".", "..", "../..", "/nowhere", "~", "o/ne"])
+def test_a_model_that_is_not_there_is_refused(store: ModelStore, name: str) -> None:
+    with pytest.raises(ModelError, match="there is no model") as caught:
+        store.find(name)
+    assert "models list" in caught.value.hint
+
+
+def test_a_beginning_that_fits_several_models_is_refused(store: ModelStore) -> None:
+    other = store.root / name_of(store, "one").replace("one", "one_more")
+    shutil.copytree(store.find("two"), other)
+    card = json.loads((other / "model.json").read_text())
+    (other / "model.json").write_text(json.dumps(card | {"id": other.name}))
+
+    with pytest.raises(ModelError, match="several models begin with one"):
+        store.find("one")
+
+
+def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: ModelStore) -> None:
+    folder = store.find("one")
+    (folder / "model.tflite").write_bytes(b"other")
+
+    (listed,) = [one for one in store.list() if one.folder == folder]
+
+    assert listed.card is None
+    assert "altered" in listed.problem
+    with pytest.raises(ModelError, match="altered"):
+        store.promote(folder.name)
+    assert store.current() == SHIPPED
+
+
+def test_a_folder_outside_the_store_is_not_promoted(store: ModelStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    shutil.copytree(SHIPPED, outside)
+
+    with pytest.raises(ModelError, match="not among the models"):
+        store.promote(str(outside))
+
+
+def test_a_current_model_that_is_gone_is_an_error_with_the_way_back(store: ModelStore) -> None:
+    shutil.rmtree(store.root / store.promote("one"))
+
+    with pytest.raises(ModelError, match="is not in") as caught:
+        store.current()
+    assert "rollback" in caught.value.hint
+    assert store.rollback() == "shipped"
+
+
+def test_folders_being_written_are_not_listed(store: ModelStore) -> None:
+    (store.root / ".draft-123").mkdir()
+
+    assert len(store.list()) == 3

@@ -1,0 +1,119 @@
+"""Every classifier keeps the promises of `classifiers.base`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import digitrec
+from digitrec.classifiers.base import Classifier
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.keras import KerasClassifier
+from digitrec.classifiers.litert import LiteRTClassifier
+from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.records import Ink
+from digitrec.training import mnist
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+MAKERS: dict[str, Callable[[], Classifier]] = {
+    "mean_ink": MeanInkClassifier,
+    "litert": lambda: LiteRTClassifier.load(Bundle.open(SHIPPED)),
+    "keras": lambda: KerasClassifier.load(Bundle.open(SHIPPED)),
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name == "keras" else ()) for name in MAKERS],
+)
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    return MAKERS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def ink() -> Ink:
+    """Real digits, a blank page, full ink and noise."""
+    odd = [np.zeros((28, 28)), np.ones((28, 28)), np.random.default_rng(1).random((28, 28))]
+    digits = mnist.small().test.take(np.arange(0, 1000, 7)).ink
+    return np.concatenate([digits, np.stack(odd).astype(np.float32)])
+
+
+def test_rows_are_probabilities(classifier: Classifier, ink: Ink) -> None:
+    scores = classifier.score(ink)
+
+    assert scores.shape == (len(ink), 10)
+    assert scores.dtype == np.float32
+    assert ((scores >= 0) & (scores <= 1)).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_order_of_the_batch(classifier: Classifier, ink: Ink) -> None:
+    order = np.random.default_rng(0).permutation(len(ink))
+
+    np.testing.assert_array_equal(classifier.score(ink[order]), classifier.score(ink)[order])
+
+
+@pytest.mark.parametrize("size", [1, 2, 63, 64, 65])
+def test_scores_do_not_depend_on_the_size_of_the_batch(classifier: Classifier, ink: Ink, size: int) -> None:
+    pieces = [classifier.score(ink[start : start + size]) for start in range(0, len(ink), size)]
+
+    np.testing.assert_array_equal(np.concatenate(pieces), classifier.score(ink))
+
+
+def test_no_pictures_give_no_scores(classifier: Classifier) -> None:
+    assert classifier.score(np.zeros((0, 28, 28), np.float32)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 27), (1, 28, 28, 1), (2, 784)])
+def test_ink_of_another_shape_is_refused(classifier: Classifier, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="28"):
+        classifier.score(np.zeros(shape, np.float32))
+
+
+def test_the_ink_handed_in_stays_as_it_is(classifier: Classifier, ink: Ink) -> None:
+    before = ink.copy()
+
+    classifier.score(ink)
+
+    np.testing.assert_array_equal(ink, before)
+
+
+def test_ink_that_is_a_view_or_another_float_scores_alike(classifier: Classifier, ink: Ink) -> None:
+    turned_twice = ink.transpose(0, 2, 1).copy().transpose(0, 2, 1)
+
+    np.testing.assert_array_equal(classifier.score(turned_twice), classifier.score(ink))
+    np.testing.assert_array_equal(classifier.score(ink.astype(np.float64)), classifier.score(ink))
+
+
+@pytest.mark.parametrize("name", ["mean_ink", "litert", pytest.param("keras", marks=pytest.mark.slow)])
+def test_the_fingerprint_is_stable(name: str) -> None:
+    one, other = MAKERS[name]().fingerprint, MAKERS[name]().fingerprint
+
+    assert one == other
+    assert one == one.strip() != ""
+
+
+@pytest.mark.slow
+def test_litert_and_keras_say_the_same(ink: Ink) -> None:
+    """Their weights differ by float16's rounding only."""
+    service, reference = (MAKERS[name]().score(ink) for name in ("litert", "keras"))
+
+    np.testing.assert_allclose(service, reference, atol=0.02)
+    assert (service.argmax(axis=1) == reference.argmax(axis=1)).mean() > 0.99
+
+
+def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
+    small = mnist.small()
+
+    scores = MAKERS["litert"]().score(small.train.ink)
+
+    assert (scores.argmax(axis=1) == small.train.digits).mean() > 0.995
+
+
+def test_mean_ink_that_has_learned_reads_most_digits() -> None:
+    small = mnist.small()
+    learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
+
+    assert (learned.score(small.test.ink).argmax(axis=1) == small.test.digits).mean() > 0.75
+    assert learned.fingerprint != MeanInkClassifier().fingerprint

@@ -1,0 +1,204 @@
+"""Every loader gives data of one form, and refuses bad data in one clear line."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.errors import DataError
+from digitrec.training import datasets, mnist
+from digitrec.training.arrays import Dataset, Split
+
+
+def idx(array: np.ndarray) -> bytes:
+    shape = b"".join(int(side).to_bytes(4, "big") for side in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Split:
+    """300 real digits, mixed."""
+    test = mnist.small().test
+    assert test is not None
+    return test.take(np.arange(300))
+
+
+def save_npz(folder: Path, digits: Split) -> Path:
+    path = folder / "mine.npz"
+    np.savez(
+        path,
+        x_train=digits.pictures[:200],
+        y_train=digits.digits[:200],
+        x_test=digits.pictures[200:],
+        y_test=digits.digits[200:],
+    )
+    return path
+
+
+def save_idx(folder: Path, digits: Split, prefix: str = "", *, packed: bool = False, turned: bool = False) -> Path:
+    pack = gzip.compress if packed else bytes
+    suffix = ".gz" if packed else ""
+    pictures = digits.pictures.transpose(0, 2, 1) if turned else digits.pictures
+    for part, which in (("train", slice(0, 200)), ("t10k" if not prefix else "test", slice(200, None))):
+        (folder / f"{prefix}{part}-images-idx3-ubyte{suffix}").write_bytes(pack(idx(pictures[which])))
+        (folder / f"{prefix}{part}-labels-idx1-ubyte{suffix}").write_bytes(pack(idx(digits.digits[which])))
+    return folder
+
+
+def save_pictures(folder: Path, digits: Split) -> Path:
+    for index, (picture, digit) in enumerate(zip(digits.pictures[:40], digits.digits, strict=False)):
+        place = folder / str(digit)
+        place.mkdir(exist_ok=True)
+        large = cv2.resize(255 - picture, (112, 112), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(place / f"{index:03}.png"), large)
+    return folder
+
+
+SPECS: dict[str, Callable[[Path, Split], str]] = {
+    "mnist": lambda folder, digits: f"mnist:{save_npz(folder, digits)}",
+    "mnist idx gz": lambda folder, digits: f"mnist:{save_idx(folder, digits, packed=True)}",
+    "mnist-5k": lambda folder, digits: "mnist-5k",
+    "digits-8x8": lambda folder, digits: "digits-8x8",
+    "emnist-digits": lambda folder, digits: f"emnist-digits:{save_idx(folder, digits, 'emnist-digits-', turned=True)}",
+    "folder": lambda folder, digits: f"folder:{save_pictures(folder, digits)}",
+    "bare npz": lambda folder, digits: str(save_npz(folder, digits)),
+    "bare idx": lambda folder, digits: str(save_idx(folder, digits)),
+    "bare folder": lambda folder, digits: str(save_pictures(folder, digits)),
+}
+
+
+def test_every_loader_is_tested_here() -> None:
+    assert set(datasets.LOADERS) <= set(SPECS)
+
+
+@pytest.fixture(
+    # scikit-learn takes seconds to wake.
+    params=[pytest.param(name, marks=pytest.mark.slow if name == "digits-8x8" else ()) for name in SPECS]
+)
+def spec(request: pytest.FixtureRequest, tmp_path: Path, digits: Split) -> str:
+    return SPECS[request.param](tmp_path, digits)
+
+
+def splits(dataset: Dataset) -> list[Split]:
+    return [split for split in (dataset.train, dataset.test) if split is not None]
+
+
+def test_pictures_are_28_by_28_bytes_and_labels_are_digits(spec: str) -> None:
+    for split in splits(datasets.load(spec)):
+        assert split.pictures.dtype == np.uint8
+        assert split.pictures.shape == (len(split), 28, 28)
+        assert split.digits.shape == (len(split),)
+        assert set(split.digits.tolist()) <= set(range(10))
+        assert split.ink.dtype == np.float32
+        assert 0.0 <= split.ink.min() <= split.ink.max() <= 1.0
+        assert np.median(split.pictures) == 0, "paper is 0"
+
+
+def test_loading_twice_gives_the_same(spec: str) -> None:
+    one, other = datasets.load(spec), datasets.load(spec)
+
+    assert one.digest == other.digest
+    assert len(one.digest) == 64
+    assert one.name
+    assert one.source
+
+
+def test_digits_lie_upright(spec: str) -> None:
+    known = mnist.small().train
+    classifier = MeanInkClassifier.learn(known.ink, known.digits)
+
+    for split in splits(datasets.load(spec)):
+        upright, turned = (
+            (classifier.score(ink).argmax(axis=1) == split.digits).mean()
+            for ink in (split.ink, split.ink.transpose(0, 2, 1))
+        )
+        assert upright > turned + 0.15
+
+
+def test_what_is_measured_by_is_the_test_split_where_there_is_one(spec: str) -> None:
+    dataset = datasets.load(spec)
+
+    assert dataset.evaluation is (dataset.train if dataset.test is None else dataset.test)
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist idx gz", "bare npz", "bare idx", "emnist-digits"])
+def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: Split) -> None:
+    dataset = datasets.load(SPECS[name](tmp_path, digits))
+
+    assert dataset.test is not None
+    np.testing.assert_array_equal(dataset.train.pictures, digits.pictures[:200])
+    np.testing.assert_array_equal(dataset.test.pictures, digits.pictures[200:])
+    np.testing.assert_array_equal(dataset.test.digits, digits.digits[200:])
+
+
+def test_turning_can_be_told(tmp_path: Path, digits: Split) -> None:
+    path = save_idx(tmp_path, digits, turned=True)
+
+    seen, told = datasets.load(str(path)), datasets.load(f"{path}#upright")
+
+    assert "transposed" in seen.source
+    np.testing.assert_array_equal(seen.train.pictures, digits.pictures[:200])
+    np.testing.assert_array_equal(told.train.pictures, digits.pictures[:200].transpose(0, 2, 1))
+    again = datasets.load(f"mnist:{path}#transposed")
+    assert again.digest == seen.digest
+
+
+def test_emnist_digits_are_found_among_its_other_sets(tmp_path: Path, digits: Split) -> None:
+    save_idx(tmp_path, digits, "emnist-digits-", turned=True)
+    letters = Split("all", digits.pictures, digits.digits + 5)
+    save_idx(tmp_path, letters, "emnist-letters-", turned=True)
+
+    assert datasets.load(f"emnist-digits:{tmp_path}").train.digits.tolist() == digits.digits[:200].tolist()
+    with pytest.raises(DataError, match="several sets"):
+        datasets.load(str(tmp_path))
+
+
+def test_leaving_out_a_set_drops_its_pictures_only(tmp_path: Path, digits: Split) -> None:
+    other = np.full((5, 28, 28), 9, np.uint8)
+    path = tmp_path / "mixed.npz"
+    np.savez(path, x=np.concatenate([digits.pictures, other]), y=np.concatenate([digits.digits, [1, 2, 3, 4, 5]]))
+
+    rest = datasets.leave_out(datasets.load(f"mnist:{path}"), "mnist-5k")
+
+    np.testing.assert_array_equal(rest.train.pictures, other)
+    assert "300" in rest.source
+
+
+def test_leaving_out_everything_is_refused(tmp_path: Path, digits: Split) -> None:
+    with pytest.raises(DataError, match="nothing is left"):
+        datasets.leave_out(datasets.load("mnist-5k"), "mnist-5k")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("nonsense", "no data set and no file"),
+        ("/nowhere/x.npz", "no data set and no file"),
+        ("emnist-digits", "needs a path"),
+        ("mnist:/nowhere/x.npz", "no file"),
+        ("folder", "no folder"),
+        ("folder:/nowhere", "no folder"),
+        ("mnist-5k:/tmp", "takes no path"),
+        ("digits-8x8:/tmp", "takes no path"),
+    ],
+)
+def test_a_set_that_is_not_there_is_refused(spec: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        datasets.load(spec)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_folder_of_pictures_is_known_to_be_one(tmp_path: Path, digits: Split) -> None:
+    save_pictures(tmp_path, digits)
+
+    files = datasets.files_of(str(tmp_path))
+
+    assert files is not None
+    assert len(files) == 40
+    assert files == datasets.files_of(f"folder:{tmp_path}")
+    assert datasets.files_of("mnist-5k") is None
