@@ -11,7 +11,7 @@ from digitrec.classifiers.base import Classifier
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
-from digitrec.records import Claim, Fate, Picture, Reading, Reason, ReturnedFile, Row, Status
+from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, Status
 
 _MOST_PREVIEWS = 100
 _LONGEST_BACK_OFF_S = 300.0
@@ -91,36 +91,25 @@ class Answering:
         return ReturnedFile(claim.inode, claim.size, claim.mtime_ns, content.sha256, why, first_at_s, tries, next_at_s)
 
     def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
+        contents = {claim.path: content for claim, content, _ in found}
         unnumbered = [
-            (
-                Row(claim.batch_id, 0, claim.path, content.sha256, claim.size, claim.received_at, "", "", one),
-                _preview(content, one),
-            )
+            Row(claim.batch_id, 0, claim.path, content.sha256, claim.size, claim.received_at, "", "", one)
             for claim, content, one in found
         ]
-        previews = {(row.path, row.reading.page): preview for row, preview in unnumbered}
         rows: list[Row] = []
         first: dict[tuple[str, int], str] = {}
         pictured = 0
-        for number, row in enumerate(results.ordered(row for row, _ in unnumbered), start=1):
+        for number, row in enumerate(results.ordered(unnumbered), start=1):
             key = (row.sha256, row.reading.page)
             label = truth.of(row.path)
-            is_pictured = pictured < _MOST_PREVIEWS and (
-                row.reading.status is not Status.ACCEPTED or (label not in ("", row.reading.text))
-            )
-            preview = previews[row.path, row.reading.page] if is_pictured else None
-            pictured += preview is not None
+            is_shown = row.reading.status is not Status.ACCEPTED or label not in ("", row.reading.text)
+            preview = None
+            if is_shown and pictured < _MOST_PREVIEWS:
+                preview = preview_png(contents[row.path], row.reading)
+                pictured += preview is not None
             duplicate_of = self._earlier(key, first) if row.sha256 else ""
             first.setdefault(key, f"{row.batch_id}/{number}")
-            rows.append(
-                replace(
-                    row,
-                    row=number,
-                    label=label,
-                    duplicate_of=duplicate_of,
-                    preview=_png(preview) if preview is not None else None,
-                )
-            )
+            rows.append(replace(row, row=number, label=label, duplicate_of=duplicate_of, preview=preview))
         return rows
 
     def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:
@@ -132,15 +121,12 @@ def _why(content: Content, fate: Fate) -> str:
     return (content.returned or content.detail or "it cannot be decoded yet") if fate is Fate.RELEASED else ""
 
 
-def _preview(content: Content, one: Reading) -> Picture | None:
-    for page in content.pages:
-        if page.number == one.page and page.preview.size:
-            return page.preview
-    return None
-
-
-def _png(picture: Picture) -> bytes:
-    done, png = cv2.imencode(".png", picture)
+def preview_png(content: Content, one: Reading) -> bytes | None:
+    """The small picture of a reading's page, as PNG; None if there is no page."""
+    pictures = [page.preview for page in content.pages if page.number == one.page and page.preview.size]
+    if not pictures:
+        return None
+    done, png = cv2.imencode(".png", pictures[0])
     if not done:
-        raise ValueError(f"no PNG of a preview of shape {picture.shape}")
+        raise ValueError(f"no PNG of a preview of shape {pictures[0].shape}")
     return png.tobytes()

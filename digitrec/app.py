@@ -16,6 +16,7 @@ from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.store import ModelStore
+from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Serial, Threads
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
 from digitrec.intake import scan, watching
@@ -23,7 +24,7 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild
-from digitrec.pipeline import Pipeline, utc
+from digitrec.pipeline import Pipeline
 from digitrec.records import Count, Rendering, Row
 from digitrec.settings import Settings
 

@@ -26,7 +26,6 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cli_lab.register(cli)
 
 
 def main() -> None:
@@ -185,6 +184,8 @@ def config(
         value = "-" if each["value"] is None else each["value"]
         typer.echo(f"{name:20} {value!s:32} {each['from']}")
 
+
+cli_lab.register(cli)
 
 if __name__ == "__main__":
     main()

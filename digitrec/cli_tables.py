@@ -20,6 +20,8 @@ from digitrec.settings import Settings
 if TYPE_CHECKING:
     from digitrec.app import Summary
     from digitrec.operations.verify import Account
+    from digitrec.reporting.intervals import Proportion
+    from digitrec.training.loop import Progress as TrainingState
 
 _PATIENCE_S = 2.0
 _TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
@@ -54,6 +56,45 @@ class Progress:
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
+
+
+class TrainingProgress:
+    """A bar for the batches of an epoch where there is a terminal, and a line for each epoch."""
+
+    def __init__(self) -> None:
+        self._bar = Progress("Training", unit="batches")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, value, trace)
+
+    def update(self, now: "TrainingState") -> None:
+        """Training got this far."""
+        self._bar.update((now.epoch - 1) * now.steps + now.step, now.epochs * now.steps)
+        if now.done is not None:
+            typer.echo(
+                f"epoch {now.epoch}/{now.epochs}  loss {now.done.loss:.4f}  accuracy {now.done.accuracy:.4f}  "
+                f"held out: loss {now.done.validation_loss:.4f}  accuracy {now.done.validation_accuracy:.4f}  "
+                f"{now.done.seconds:.0f} s",
+                err=True,
+            )
+
+
+def share(found: "Proportion") -> str:
+    """A proportion with its interval.
+
+    >>> from digitrec.reporting.intervals import wilson
+    >>> share(wilson(995, 1000))
+    '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
+    """
+    if found.share is None:
+        return "none to count"
+    interval = f"95 %: {100 * found.low:.2f} to {100 * found.high:.2f}"
+    return f"{100 * found.share:.2f} % ({found.hits:,} of {found.of:,}; {interval})"
 
 
 def summary_text(settings: Settings, summary: "Summary") -> str:

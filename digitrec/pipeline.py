@@ -3,6 +3,7 @@
 Every step is durable before the next begins and may be done twice, so that a crash anywhere costs time, never a file.
 """
 
+import calendar
 import itertools
 import re
 import secrets
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 from digitrec import filing, logs, reading, results
 from digitrec.answering import STOPPED, Answering
+from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Overrun, ReaderDied
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.scan import Seen
@@ -85,7 +87,7 @@ class Pipeline:
         """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
         if self.ledger.batch(batch_id) is None and not self.restore(batch_id):
             logs.event("claims adopted", batch=batch_id)
-            opened_at = utc(time.mktime(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")) - time.timezone)
+            opened_at = utc(calendar.timegm(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")))
             self.ledger.open_batch(Batch(batch_id, opened_at, Stage.PLANNED), [])
         batch = self.ledger.batch(batch_id)
         if batch is None:
@@ -196,15 +198,6 @@ class Pipeline:
 def new_batch_id(now_s: float) -> str:
     """`YYYYMMDDTHHMMSSZ-xxxxxxxx`: UTC for people, 32 random bits for uniqueness."""
     return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(now_s)) + secrets.token_hex(4)
-
-
-def utc(now_s: float) -> str:
-    """ISO 8601 with milliseconds and `Z`.
-
-    >>> utc(0.25)
-    '1970-01-01T00:00:00.250Z'
-    """
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1000):03d}Z"
 
 
 def _counted(count: Count) -> dict[str, int]:

@@ -59,6 +59,23 @@ class Work:
     limits: Limits
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A chunk of files that a person names: whatever lies there is read."""
+
+    paths: tuple[Path, ...]
+    limits: Limits
+
+
+def read_given(given: Given) -> list[Content]:
+    """Read every file of a chunk, in order; links are followed.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    return [interpret(path.read_bytes(), given.limits) for path in given.paths]
+
+
 def read_chunk(work: Work) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
     return [read(job, work.limits) for job in work.jobs]

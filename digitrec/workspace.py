@@ -1,5 +1,6 @@
 """Opening a workspace for work: the right folders, the lock, a ledger that can be used."""
 
+import fcntl
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -8,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec import files, folders, logs
+from digitrec.clock import utc
+from digitrec.errors import BusyError
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations import rebuild
-from digitrec.pipeline import utc
 from digitrec.settings import Settings
 
 _FOLDERS = ("inbox", "outbox")
@@ -144,3 +146,15 @@ def _set_aside(path: Path) -> None:
 
 def _all_files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+@contextmanager
+def only_one(settings: Settings, what: str) -> Iterator[None]:
+    """Hold a lock of its own for a job that must not run twice at once; BusyError if it does."""
+    files.make_folder(settings.state)
+    with (settings.state / f"{what}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{what} is already running in {settings.workspace}", hint="Wait for it to end.") from None
+        yield

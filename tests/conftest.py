@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import batch_reports, pipeline, results, workspace
+from digitrec import batch_reports, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.clock import utc
 from digitrec.engines import Serial
 from digitrec.intake.scan import Seen, look
 from digitrec.intake.truth import Truth
@@ -22,7 +23,6 @@ from digitrec.operations import rebuild, verify
 from digitrec.pipeline import Pipeline
 from digitrec.records import Rendering
 from digitrec.settings import Settings
-
 
 
 def draw(digit: int, *, shift: int = 0) -> bytes:
@@ -137,7 +137,7 @@ class Desk:
             csv_profile=self.settings.csv_profile,
             model_id=self.classifier.fingerprint,
             app_version="test",
-            processed_at=pipeline.utc(self.now_s),
+            processed_at=utc(self.now_s),
             threshold=0.5,
             max_error=0.005,
         )

@@ -1,0 +1,189 @@
+"""The commands about models and data: train, evaluate, explore, samples, models."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digitrec import cli_tables, logs
+from digitrec.cli_options import takes_settings
+from digitrec.errors import ModelError
+from digitrec.settings import Settings
+
+_DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
+_Data = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Add these commands to the program."""
+    cli.command(epilog="Example: digitrec train --network mlp --epochs 5 --data mnist.npz")(train)
+    cli.command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
+    cli.command(epilog="Example: digitrec explore --data digits-8x8")(explore)
+    cli.command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
+    models = typer.Typer(help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None)
+    models.command("list", epilog="Example: digitrec models list")(list_models)
+    models.command("show", epilog="Example: digitrec models show shipped")(show_model)
+    models.command("promote", epilog="Example: digitrec models promote cnn-0a1b2c3d4e")(promote_model)
+    models.command("rollback", epilog="Example: digitrec models rollback")(rollback_model)
+    cli.add_typer(models, name="models")
+
+
+@takes_settings()
+def train(
+    settings: Settings,
+    network: Annotated[str, typer.Option("--network", help="mlp (the classic exercise) or cnn.")] = "cnn",
+    data: _Data = "mnist",
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often every picture is seen.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", help="Do not learn from pictures of this set, measure by it. Repeatable."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Train a network into a model folder and evaluate it; Ctrl-C keeps the best so far."""
+    from digitrec import lab
+
+    with cli_tables.TrainingProgress() as progress:
+        bundle = lab.train(
+            settings, data, network, epochs=epochs, seed=seed, leave_out=leave_out or [], progress=progress.update
+        )
+    card = bundle.card
+    if as_json:
+        typer.echo(
+            json.dumps({"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]})
+        )
+    else:
+        typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
+        for metric in card.metrics:
+            typer.echo(
+                f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
+            )
+        typer.echo(f"  Use it: digitrec models promote {card.id}")
+
+
+@takes_settings()
+def evaluate(
+    settings: Settings,
+    data: _Data = "mnist",
+    min_accuracy: Annotated[
+        float | None, typer.Option("--min-accuracy", min=0, max=1, help="Exit 1 if the accuracy is lower.")
+    ] = None,
+    as_files: Annotated[
+        bool, typer.Option("--as-files", help="Write the pictures as PNG and read them through the whole pipeline.")
+    ] = False,
+    keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT twin.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Measure the model in use on a set's test split, and write a report."""
+    from digitrec import lab
+
+    found = lab.evaluate(settings, data, as_files=as_files, keras=keras)
+    right, wrong = found.accuracy, found.accepted_wrong
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+    else:
+        typer.echo(f"{found.model_id} on {found.data} ({found.source})")
+        typer.echo(f"  accuracy {cli_tables.share(right)}")
+        typer.echo(f"  accepted {cli_tables.share(found.accepted)}, of these wrong {cli_tables.share(wrong)}")
+        typer.echo(f"  report   {found.page}")
+    is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
+    raise typer.Exit(1 if is_missed else 0)
+
+
+@takes_settings()
+def explore(settings: Settings, data: _Data = "mnist") -> None:
+    """Write a page about a data set: shapes, counts, examples, means, ink."""
+    from digitrec import lab
+
+    typer.echo(lab.explore(settings, data))
+
+
+@takes_settings()
+def samples(
+    settings: Settings,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where to write them. Default: the inbox.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same scans.")] = 0,
+    data: _Data = "mnist-5k",
+) -> None:
+    """Draw scans of real digits, with their labels.csv, to try the service with."""
+    from digitrec import lab, workspace
+
+    if folder is None:
+        workspace.accept_folders(settings)
+    where = folder or settings.inbox
+    written = lab.write_samples(where, count=count, seed=seed, data=data)
+    typer.echo(f"{len(written)} sample scans and their labels.csv are in {where}")
+
+
+@takes_settings()
+def list_models(settings: Settings, as_json: _Json = False) -> None:
+    """List every model: the shipped one and the trained ones; `*` marks the one in use."""
+    from digitrec import lab
+
+    found = lab.stored_models(settings)
+    if as_json:
+        typer.echo(
+            json.dumps([{"name": one.name, "current": one.is_current, "folder": str(one.folder)} for one in found])
+        )
+        return
+    for one in found:
+        mark = "*" if one.is_current else " "
+        if one.card is None:
+            typer.echo(f"{mark} {one.name:20} cannot be used: {one.problem}")
+        else:
+            best = ", ".join(f"{metric.data} {metric.accuracy:.2%}" for metric in one.card.metrics)
+            typer.echo(f"{mark} {one.name:20} {one.card.id}  {one.card.created_at[:10]}  {best}")
+
+
+@takes_settings("model", "max_error")
+def show_model(
+    settings: Settings,
+    name: Annotated[str | None, typer.Argument(help="Its id. Default: the one in use.", show_default=False)] = None,
+    as_json: _Json = False,
+) -> None:
+    """Show a model's card, and the threshold it accepts at."""
+    from digitrec import app
+    from digitrec.classifiers.bundle import Bundle
+
+    bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
+    if as_json:
+        typer.echo(json.dumps(bundle.card.as_json()))
+        return
+    typer.echo((bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    threshold = bundle.threshold(settings.max_error)
+    typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
+
+
+@takes_settings()
+def promote_model(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="Its id, or `shipped`.")],
+    data: _Data = "mnist",
+    force: Annotated[bool, typer.Option("--force", help="Do not compare.")] = False,
+) -> None:
+    """Make a model the one in use, unless it is worse than the current one (McNemar's test on a test split)."""
+    from digitrec import lab
+
+    comparison = lab.promote(settings, name, force=force, data=data)
+    if comparison is not None and comparison.is_worse:
+        raise ModelError(f"not promoted: {comparison.words}", hint="Promote it all the same with --force.")
+    if comparison is not None:
+        typer.echo(comparison.words)
+    logs.event("model promoted", model=name)
+    typer.echo(f"{name} is now in use. Undo: digitrec models rollback")
+
+
+@takes_settings()
+def rollback_model(settings: Settings) -> None:
+    """Go back to the model that was in use before."""
+    from digitrec import lab
+
+    typer.echo(f"{lab.rollback(settings)} is in use again")

@@ -1,0 +1,276 @@
+"""What is done with models and data beside the service: train, evaluate, explore, promote, draw samples."""
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+import digitrec
+from digitrec import app, names, reading, samples
+from digitrec.answering import preview_png
+from digitrec.classifiers.base import Classifier
+from digitrec.classifiers.bundle import KERAS, Bundle
+from digitrec.classifiers.store import Stored
+from digitrec.clock import utc
+from digitrec.errors import DataError, UsageError
+from digitrec.records import Picture
+from digitrec.reporting import report
+from digitrec.reporting.batch import RowFacts
+from digitrec.reporting.evaluation import evaluate as evaluate_scores
+from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
+from digitrec.reporting.explore import ExploreFacts, ExploreSplit, write_explore
+from digitrec.reporting.intervals import Proportion
+from digitrec.reporting.page_evaluation import evaluate_pages
+from digitrec.settings import Settings
+from digitrec.training import datasets
+from digitrec.training.arrays import Dataset
+from digitrec.training.compare import Comparison, compare
+from digitrec.training.folders import LabelledPicture
+from digitrec.training.loop import Progress
+
+SMALL_SET = "mnist-5k"
+_CHUNK_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The result of one evaluation."""
+
+    model_id: str
+    data: str
+    source: str
+    accuracy: Proportion
+    accepted: Proportion
+    accepted_wrong: Proportion
+    page: Path
+
+    def to_json(self) -> dict[str, object]:
+        """The same as plain types."""
+        shares = {name: getattr(self, name).to_json() for name in ("accuracy", "accepted", "accepted_wrong")}
+        return {"model_id": self.model_id, "data": self.data, "source": self.source, **shares, "report": str(self.page)}
+
+
+def train(
+    settings: Settings,
+    data: str,
+    network: str,
+    *,
+    epochs: int,
+    seed: int,
+    leave_out: Sequence[str],
+    progress: Callable[[Progress], None],
+) -> Bundle:
+    """Train a network, write it into the store, and give it.
+
+    Args:
+        settings: say where models lie.
+        data: what `--data` takes.
+        network: a name in `networks.BUILDERS`.
+        epochs: how often every picture is seen.
+        seed: of everything that is drawn.
+        leave_out: further sets; pictures that belong to one of them are not learned from, but measured.
+        progress: told after each batch and epoch.
+    """
+    from digitrec.training import fit
+
+    dataset = datasets.load(data)
+    measure = {}
+    for other in leave_out:
+        dataset = datasets.leave_out(dataset, other)
+        measure[other] = datasets.load(other).evaluation
+    folder = fit.train(
+        dataset,
+        network,
+        epochs=epochs,
+        seed=seed,
+        out_root=settings.models,
+        now=_now,
+        progress=progress,
+        measure=measure,
+        command=shlex.join(["digitrec", *sys.argv[1:]]),
+    )
+    return Bundle.open(folder)
+
+
+def evaluate(settings: Settings, data: str, *, as_files: bool = False, keras: bool = False) -> Evaluated:
+    """Measure the model in use and write its report.
+
+    Array sets go straight to the classifier; with `as_files`, and for folders of pictures, through the whole pipeline.
+
+    Raises:
+        DataError: the set cannot be used.
+        UsageError: the model has no Keras network to evaluate.
+    """
+    bundle = app.bundle_of(settings)
+    classifier = _classifier(bundle, keras=keras)
+    pictures = datasets.files_of(data)
+    if pictures is not None:
+        source = f"{len(pictures):,} labelled pictures"
+        return _evaluate_files(settings, bundle, classifier, _FileSet(_name_of(data), source, "", pictures))
+    dataset = datasets.load(data)
+    if not as_files:
+        return _evaluate_arrays(settings, bundle, classifier, dataset)
+    with TemporaryDirectory(prefix="digitrec-") as folder:
+        written = _write_pictures(dataset, Path(folder))
+        files = _FileSet(f"{dataset.name}-as-files", dataset.source, dataset.digest, written)
+        return _evaluate_files(settings, bundle, classifier, files)
+
+
+def explore(settings: Settings, data: str) -> Path:
+    """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
+    dataset = datasets.load(data)
+    splits = [
+        ExploreSplit(split.name, split.pictures, split.ink, split.digits)
+        for split in (dataset.train, dataset.test)
+        if split is not None
+    ]
+    facts = ExploreFacts(dataset.name, dataset.source, dataset.digest, digitrec.__version__, _now())
+    return write_explore(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
+
+
+def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_SET) -> list[Path]:
+    """Draw scans of real digits into a folder, with their labels.csv; gives the pictures."""
+    split = datasets.load(data).evaluation
+    return samples.write(folder, samples.draw(split.pictures, split.digits, count, seed))
+
+
+def promote(settings: Settings, name: str, *, force: bool, data: str) -> Comparison | None:
+    """Make a model the current one if it is not worse on a set's test split; None if that was not asked (`force`).
+
+    The comparison says whether it was promoted: not if the candidate is worse.
+    """
+    store = app.model_store(settings)
+    candidate = Bundle.open(store.find(name))
+    if force:
+        store.promote(name)
+        return None
+    current = Bundle.open(store.current())
+    split = datasets.load(data).evaluation
+    comparison = compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)
+    if not comparison.is_worse:
+        store.promote(name)
+    return comparison
+
+
+def rollback(settings: Settings) -> str:
+    """Go back to the model before this one; gives its name."""
+    return app.model_store(settings).rollback()
+
+
+def stored_models(settings: Settings) -> Sequence[Stored]:
+    """Every model, usable or not."""
+    return app.model_store(settings).list()
+
+
+@dataclass(frozen=True, slots=True)
+class _FileSet:
+    name: str
+    source: str
+    digest: str
+    pictures: Sequence[LabelledPicture]
+
+
+def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier, dataset: Dataset) -> Evaluated:
+    split = dataset.evaluation
+    found = evaluate_scores(split.digits, classifier.score(split.ink), bundle.threshold(settings.max_error))
+    history = {
+        "loss": [epoch.loss for epoch in bundle.card.history],
+        "accuracy": [epoch.accuracy for epoch in bundle.card.history],
+        "val_loss": [epoch.validation_loss for epoch in bundle.card.history],
+        "val_accuracy": [epoch.validation_accuracy for epoch in bundle.card.history],
+    }
+    facts = _facts(settings, bundle, dataset.name, dataset.source, dataset.digest)
+    page = write_evaluation(_home(settings, facts), facts, found, split.pictures, history)
+    report.write_index(settings.reports)
+    return Evaluated(
+        bundle.card.id, dataset.name, dataset.source, found.accuracy, found.accepted, found.accepted_wrong, page
+    )
+
+
+def _evaluate_files(settings: Settings, bundle: Bundle, classifier: Classifier, files: _FileSet) -> Evaluated:
+    engine = app.ENGINES[settings.engine](settings)
+    threshold = bundle.threshold(settings.max_error)
+    rows: list[RowFacts] = []
+    starts = range(0, len(files.pictures), _CHUNK_FILES)
+    chunks = [files.pictures[start : start + _CHUNK_FILES] for start in starts]
+    works = [reading.Given(tuple(one.path for one in chunk), settings.limits) for chunk in chunks]
+    for chunk, contents in zip(chunks, engine.map(reading.read_given, works), strict=True):
+        judged = reading.readings_of(contents, classifier, threshold)
+        for one, content, readings in zip(chunk, contents, judged, strict=True):
+            for each in readings:
+                row = RowFacts(
+                    row=len(rows) + 1,
+                    file=names.escape(one.path.name),
+                    page=each.page,
+                    status=each.status,
+                    text=each.text,
+                    confidence=each.confidence,
+                    runner_up=each.runner_up,
+                    runner_up_confidence=each.runner_up_confidence,
+                    reason=each.reason,
+                    detail=each.detail,
+                    label=one.label,
+                    preview_png=preview_png(content, each),
+                )
+                rows.append(row)
+    found = evaluate_pages(rows)
+    facts = _facts(settings, bundle, files.name, files.source, files.digest)
+    page = write_page_evaluation(_home(settings, facts), facts, found)
+    report.write_index(settings.reports)
+    return Evaluated(
+        bundle.card.id, files.name, files.source, found.accuracy, found.accepted, found.accepted_wrong, page
+    )
+
+
+def _classifier(bundle: Bundle, *, keras: bool) -> Classifier:
+    if not keras:
+        return app.CLASSIFIERS["litert"](bundle)
+    if KERAS not in bundle.card.files:
+        raise UsageError(f"the model {bundle.card.id} has no {KERAS}")
+    from digitrec.classifiers.keras import KerasClassifier
+
+    return KerasClassifier.load(bundle)
+
+
+def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
+    """The evaluation split as PNG files, dark on light as on paper."""
+    split = dataset.evaluation
+    written = []
+    for number, (picture, digit) in enumerate(zip(split.pictures, split.digits, strict=True)):
+        path = folder / f"{number:05}.png"
+        path.write_bytes(_png(np.asarray(255 - picture, np.uint8)))
+        written.append(LabelledPicture(path, str(digit)))
+    return written
+
+
+def _png(picture: Picture) -> bytes:
+    done, png = cv2.imencode(".png", picture)
+    if not done:
+        raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
+    return png.tobytes()
+
+
+def _facts(settings: Settings, bundle: Bundle, name: str, source: str, digest: str) -> EvaluationFacts:
+    return EvaluationFacts(bundle.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
+
+
+def _home(settings: Settings, facts: EvaluationFacts) -> Path:
+    return settings.reports / "evaluation" / facts.model_id / _folder_name(facts.data)
+
+
+def _name_of(data: str) -> str:
+    return Path(data.partition(":")[2] or data).resolve().name
+
+
+def _folder_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".") or "data"
+
+
+def _now() -> str:
+    return utc(time.time())

@@ -1,0 +1,26 @@
+"""Read everything that waits in the inbox, then stop. For cron; see jobs/README.md."""
+
+import sys
+
+from digitrec import app, logs
+from digitrec.errors import DigitrecError
+from digitrec.settings import Settings
+
+
+def main() -> int:
+    """Drain the inbox of the workspace in `DIGITREC_WORKSPACE`, or of the current folder; gives the exit code."""
+    try:
+        settings = Settings.load()
+        logs.start(settings.log_format)
+        stop = app.Stop()
+        with stop.on_signals():
+            summary = app.run_once(settings, stop)
+    except DigitrecError as why:
+        logs.warn(str(why), hint=why.hint)
+        return why.exit_code
+    logs.event("inbox drained", files=summary.count.claimed, review=summary.count.review, waiting=summary.waiting)
+    return 128 + stop.signal if stop() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

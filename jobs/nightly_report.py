@@ -1,0 +1,29 @@
+"""Make all reports again and prove the account. For cron, at night; see jobs/README.md."""
+
+import sys
+
+from digitrec import batch_reports, logs, workspace
+from digitrec.errors import DigitrecError
+from digitrec.operations import verify
+from digitrec.settings import Settings
+
+
+def main() -> int:
+    """Report and verify; exit code 1 if a file is not accounted for."""
+    try:
+        settings = Settings.load()
+        logs.start(settings.log_format)
+        with workspace.all_ledgers(settings) as ledgers:
+            page, made = batch_reports.write_all(settings, ledgers)
+            account = verify.verify(settings.workspace, ledgers)
+    except DigitrecError as why:
+        logs.warn(str(why), hint=why.hint)
+        return why.exit_code
+    for difference in account.differences:
+        logs.warn("difference", what=difference)
+    logs.event("reports made", reports=made, page=page, differences=len(account.differences))
+    return 1 if account.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
