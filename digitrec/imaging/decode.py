@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from PIL import Image
+
 from digitrec.errors import RejectedImage
 from digitrec.imaging import pillow, tiff, whole
 from digitrec.imaging.kinds import Kind, kind_of
@@ -53,7 +55,9 @@ def sheets(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     return DECODERS[kind.name](kind, data, limits)
 
 
-def _still(plugin: str, check: Callable[[bytes], None] | None, kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+def _still(
+    plugin: str, check: Callable[[bytes], None] | None, kind: Kind, data: bytes, limits: Limits
+) -> Iterator[Sheet]:
     """A file with one picture; of an animation, the first."""
     if check is not None:
         check(data)
@@ -81,24 +85,26 @@ def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     if len(found) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
     pages = [sheet for sheet in found if sheet.is_page] or found
+    with pillow.strictly(kind.words):
+        image = pillow.opened(data, "TIFF")
     for number, page in enumerate(pages, start=1):
         picture: Picture | RejectedImage
         try:
-            picture = _tiff_picture(kind, data, page, limits)
+            picture = _tiff_picture(kind, image, page, limits)
         except RejectedImage as why:
             if len(pages) == 1:
                 raise
             yield Sheet(number, page.width, page.height, why)
         else:
-            yield Sheet(number, page.width, page.height, picture)
+            height, width = picture.shape[:2]
+            yield Sheet(number, width, height, picture)
 
 
-def _tiff_picture(kind: Kind, data: bytes, page: tiff.Sheet, limits: Limits) -> Picture:
+def _tiff_picture(kind: Kind, image: Image.Image, page: tiff.Sheet, limits: Limits) -> Picture:
     _check_pixels(page.width, page.height, limits)
     if not page.is_parsed:
         raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
     with pillow.strictly(kind.words):
-        image = pillow.opened(data, "TIFF")
         image.seek(page.index)
         _check_pixels(*image.size, limits)
         image.load()  # turns the page as its orientation tag says

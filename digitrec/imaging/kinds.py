@@ -86,7 +86,9 @@ def kind_of(data: bytes) -> Kind | None:
     for offset, magic, kind in _BY_MAGIC:
         if data.startswith(magic, offset) and (magic != b"WEBP" or data.startswith(b"RIFF")):
             return kind
-    if data.startswith(b"BM") and (data[6:10] == bytes(4) or int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES):
+    if data.startswith(b"BM") and (
+        data[6:10] == bytes(4) or int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES
+    ):
         return _BMP
     if _NETPBM.match(data):
         return next(kind for digits, kind in _NETPBM_KINDS.items() if data[1:2] in digits)

@@ -7,8 +7,8 @@ network sees: raise `RECIPE` with it, and models made for another recipe refuse 
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from digitrec.imaging.contrast import Plane
 from digitrec.records import Ink, Picture
 
 RECIPE: int = 1
@@ -27,9 +27,6 @@ _STROKE = 1.9
 _DARK = 0.95
 """The quantile of the stroke's own pixels that becomes full ink."""
 
-Marks = NDArray[np.float32]
-"""Ink of a page or of a part of it: (h, w), 0.0 = paper, 1.0 = ink."""
-
 
 def from_arrays(pictures: Picture) -> Ink:
     """Take digits that are normalised already, (n, 28, 28), 0 = paper, 255 = ink, as data sets hold them.
@@ -37,10 +34,10 @@ def from_arrays(pictures: Picture) -> Ink:
     >>> float(from_arrays(np.full((1, 28, 28), 255, np.uint8)).max())
     1.0
     """
-    return pictures.astype(np.float32) / 255
+    return pictures.astype(np.float32) / np.float32(255)
 
 
-def centred(digit: Marks) -> Marks:
+def centred(digit: Plane) -> Plane:
     """Make one digit, (h, w) and nothing else in it, into (28, 28). Blank gives blank."""
     digit = _cropped(digit)
     if digit.size == 0:
@@ -53,7 +50,7 @@ def centred(digit: Marks) -> Marks:
     return canvas
 
 
-def _cropped(digit: Marks) -> Marks:
+def _cropped(digit: Plane) -> Plane:
     """Cut away the empty margin."""
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     if rows.size == 0:
@@ -61,7 +58,7 @@ def _cropped(digit: Marks) -> Marks:
     return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _widened(digit: Marks) -> Marks:
+def _widened(digit: Plane) -> Plane:
     """Give a stroke that scaling would make thin and faint the width it has in MNIST."""
     longest = max(digit.shape)
     scale = _BODY / longest
@@ -72,31 +69,33 @@ def _widened(digit: Marks) -> Marks:
     stroke = 2 * area / max(edge, 1)  # pixels of the page; a stroke's edge has two sides
     if area == 0 or stroke * scale >= _THIN:
         return digit
-    radius = int(round((_STROKE / scale - stroke) / 2))
+    radius = round((_STROKE / scale - stroke) / 2)
     if radius < 1:
         return digit
-    digit = cv2.copyMakeBorder(digit, radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
+    wide = cv2.copyMakeBorder(digit, radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.dilate(digit, brush), np.float32)
+    return np.asarray(cv2.dilate(wide, brush), np.float32)
 
 
-def _scaled(digit: Marks) -> Marks:
+def _scaled(digit: Plane) -> Plane:
     """Bring the longest side to 20, antialiased."""
     height, width = digit.shape
     scale = _BODY / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if size == (width, height):
         return digit
-    return np.asarray(cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(digit, size, interpolation=how), np.float32)
 
 
-def _stretched(digit: Marks) -> Marks:
+def _stretched(digit: Plane) -> Plane:
     """Make the stroke's middle full ink, as it is in MNIST; never the other way."""
     dark = float(np.quantile(digit[digit > 0.1], _DARK)) if (digit > 0.1).any() else 1.0
-    return np.minimum(digit / min(max(dark, 0.05), 1.0), 1.0)
+    stretched: Plane = np.minimum(digit / np.float32(min(max(dark, 0.05), 1.0)), np.float32(1))
+    return stretched
 
 
-def _shift(mass: Marks) -> int:
+def _shift(mass: Plane) -> int:
     """Where along one axis a digit with this mass, (20,) or shorter, has to begin."""
     centre = float((mass * np.arange(mass.size)).sum() / max(float(mass.sum()), 1e-9))
     return int(min(max(round(_CENTRE - centre), 0), SIDE - mass.size))

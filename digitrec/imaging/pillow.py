@@ -14,17 +14,10 @@ from io import BytesIO
 from threading import Lock
 from typing import ClassVar
 
-from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, ImageFile, Jpeg2KImagePlugin, JpegImagePlugin
-from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image, ImageFile
 
 from digitrec.errors import RejectedImage
 from digitrec.records import Reason
-
-PLUGINS = (
-    *(BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlugin, PngImagePlugin, PpmImagePlugin),
-    *(TiffImagePlugin, WebPImagePlugin),
-)
-"""Imported here so that the first odd file does not make Pillow import its forty others."""
 
 # Pillow logs what it also raises; a bad file is told by its row, once.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -41,7 +34,7 @@ class _Peace:
 
     _lock = Lock()
     _inside: ClassVar[int] = 0
-    _filters: ClassVar[warnings.catch_warnings[None]]
+    _filters: ClassVar["warnings.catch_warnings[None]"]
     _before: ClassVar[tuple[int | None, bool]]
 
     @classmethod

@@ -52,13 +52,14 @@ def _from_deep(image: Image.Image) -> Picture:
     finite = np.isfinite(values)
     if not finite.all():
         values = np.where(finite, values, values[finite].min(initial=0))
-    if image.mode != "F" and 0 <= values.min() and values.max() <= 65535:
+    if image.mode != "F" and values.min() >= 0 and values.max() <= 65535:
         tags = getattr(image, "tag_v2", {})
         low, high = 0.0, float(2 ** min(16, int(tags.get(_BITS_PER_SAMPLE, (16,))[0])) - 1)
     else:
         low, high = float(values.min()), float(values.max())
     scaled = (values - low) * (255 / max(high - low, 1e-9))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return picture
 
 
 def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
@@ -75,4 +76,5 @@ def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
     drawn = np.median(rgb[seen], axis=0) if share > 0 else np.zeros(3)  # (3,)
     paper = drawn if share > 0.5 else np.full(3, 255.0 if drawn.mean() < 128 else 0.0)
     cover = alpha[..., None].astype(np.float32) / 255
-    return np.rint(rgb * cover + paper.astype(np.float32) * (1 - cover)).astype(np.uint8)
+    laid: Picture = np.rint(rgb * cover + paper.astype(np.float32) * (1 - cover)).astype(np.uint8)
+    return laid

@@ -73,7 +73,9 @@ def _sheets(data: bytes, most: int) -> list[Sheet]:
 
 def _tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
     """The whole-number tags of the directory at `at`, and where the place of the next one is written."""
-    count_form, entry = (order + "Q", struct.Struct(order + "HHQ8s")) if big else (order + "H", struct.Struct(order + "HHI4s"))
+    count_form, entry = (
+        (order + "Q", struct.Struct(order + "HHQ8s")) if big else (order + "H", struct.Struct(order + "HHI4s"))
+    )
     (count,) = struct.unpack_from(count_form, data, at)
     first = at + struct.calcsize(count_form)
     if count > _MOST_TAGS:

@@ -1,0 +1,90 @@
+"""Page -> how much darker each spot is than the paper around it.
+
+Takes out everything that is the lamp's and not the writer's: the colour of paper and pen, light on dark, shadows.
+"""
+
+from typing import TypeVar, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.records import Picture
+
+Plane = NDArray[np.float32]
+"""One number for each spot of a page at working size: (h, w)."""
+
+_Levels = TypeVar("_Levels", Picture, Plane)
+
+WORK_PX = 1024
+"""Longest side that is worked on: a digit of a twentieth of the page still has 50 pixels."""
+
+_THUMB_PX = 48
+_PAPER_PX = 96
+"""Longest sides of the small copies that polarity and paper are judged on."""
+
+_STROKE_SHARE = 0.35
+"""Dark things narrower than this share of the page are marks; wider ones are shadow, and belong to the paper."""
+
+
+def contrast_of(picture: Picture) -> Plane:
+    """How far each spot is from its paper towards black: about 0.0 = paper (noise goes below), 1.0 = black.
+
+    Light writing on dark is turned over first, so both kinds give the same.
+    """
+    grey = _grey(smaller(picture, WORK_PX))
+    if _is_light_on_dark(grey):
+        grey = 255 - grey
+    contrast = (1 - grey / _paper(grey)).astype(np.float32)
+    longest = max(contrast.shape)
+    if longest > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
+        contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, longest / 300)), np.float32)
+    return contrast
+
+
+def smaller(plane: _Levels, longest_px: int) -> _Levels:
+    """Average a picture or plane down until no side is longer than `longest_px`; never enlarge."""
+    height, width = plane.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1:
+        return plane
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cast(_Levels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def _grey(picture: Picture) -> Plane:
+    """Weigh the three colours by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
+    if picture.ndim == 2:
+        return picture.astype(np.float32)
+    spots = smaller(picture, _PAPER_PX).reshape(-1, 3).astype(np.float32)
+    middle = np.median(spots, axis=0)  # (3,)
+    shows = np.maximum(spots.max(axis=0) - middle, middle - spots.min(axis=0)) ** 2
+    weights = shows / shows.sum() if shows.sum() > 0 else np.full(3, 1 / 3)
+    return np.asarray(cv2.transform(picture.astype(np.float32), weights[None].astype(np.float32)), np.float32)
+
+
+def _is_light_on_dark(grey: Plane) -> bool:
+    """Ink is the rarer colour: levels lean away from the paper, seen against the whole page and against its light."""
+    thumb = smaller(grey, _THUMB_PX)
+    window = max(3, (min(thumb.shape) // 2) | 1)
+    light = cv2.medianBlur(np.clip(np.rint(thumb), 0, 255).astype(np.uint8), window).astype(np.float32)
+    return _lean(thumb - np.median(thumb)) + _lean(thumb - light) > 0
+
+
+def _lean(deviation: Plane) -> float:
+    """-1.0 if all the large deviations are to the dark side, 1.0 if to the light side."""
+    cubes = deviation.astype(np.float64) ** 3
+    return float(cubes.sum() / max(float(np.abs(cubes).sum()), 1e-9))
+
+
+def _paper(grey: Plane) -> Plane:
+    """The paper's own level at each spot, 1..255: what is left when everything narrow and dark is closed over."""
+    thumb = smaller(grey, _PAPER_PX)
+    if min(thumb.shape) >= 3:
+        thumb = np.asarray(cv2.medianBlur(thumb, 3), np.float32)
+    window = max(3, round(max(thumb.shape) * _STROKE_SHARE) | 1)
+    # Beyond the border OpenCV's closing sees nothing, so a mark that runs out of the page counts as narrow, too.
+    closed = cv2.morphologyEx(thumb, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    soft = cv2.blur(closed, (window // 2 | 1, window // 2 | 1), borderType=cv2.BORDER_REPLICATE)
+    height, width = grey.shape
+    return np.asarray(cv2.resize(np.maximum(soft, 1), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
