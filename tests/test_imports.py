@@ -1,0 +1,60 @@
+"""A heavy library wakes only when used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "rich")
+PROGRAM = """
+import sys
+sys.argv = ["digitrec", *{words!r}]
+from digitrec import cli, cli_tables
+cli_tables.Progress.update = lambda *_: None
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("LOADED", *(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+def loaded(workspace: Path, *words: str) -> set[str]:
+    program = PROGRAM.format(words=[*words], heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=workspace
+    )
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("LOADED"))
+    return set(line.split()[1:])
+
+
+@pytest.mark.slow
+def test_run_wakes_no_heavy_library_even_with_pictures_to_read(tmp_path: Path) -> None:
+    from tests.conftest import draw
+
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+
+    assert loaded(tmp_path, "run", "--settle-s", "0") == set()
+    assert list((tmp_path / "outbox").glob("*Z-????????.csv"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("predict", "7.png", "--json"), ("verify",), ("config",), ("report",)], ids=lambda words: words[0]
+)
+def test_everyday_commands_wake_no_heavy_library(tmp_path: Path, words: tuple[str, ...]) -> None:
+    from tests.conftest import draw
+
+    (tmp_path / "7.png").write_bytes(draw(7))
+
+    assert loaded(tmp_path, *words) == set()
+
+
+def test_help_wakes_neither_a_heavy_library_nor_the_imaging(tmp_path: Path) -> None:
+    program = "import sys; from digitrec import cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert not {*HEAVY, "cv2", "PIL"} & set(done.stdout.split())

@@ -1,0 +1,188 @@
+"""Real processes on a real folder, with the shipped model: run, watch, signals, kills."""
+
+import csv
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import read_csv
+
+pytestmark = pytest.mark.slow
+
+KILLS = 30
+PICTURES = 300
+
+
+def scan_of(digit: int, seed: int) -> bytes:
+    """A digit on grainy paper: as large as a small scan, and unlike any other."""
+    rng = np.random.default_rng(seed)
+    paper = rng.normal(225, 4, (90, 70)).clip(0, 255).astype(np.uint8)
+    cv2.putText(paper, str(digit), (14, 70), cv2.FONT_HERSHEY_SIMPLEX, 2.0, 40, 5, cv2.LINE_AA)
+    return bytes(cv2.imencode(".png", paper)[1])
+
+
+def command(workspace: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "digitrec", *words, "--workspace", str(workspace)]
+
+
+def run(workspace: Path, *words: str, code: int = 0) -> str:
+    done = subprocess.run(command(workspace, *words), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def rows_of(workspace: Path) -> list[dict[str, str]]:
+    return [row for path in (workspace / "outbox").glob("*Z-????????.csv") for row in read_csv(path)]
+
+
+def until(found: Callable[[], Any], timeout_s: float) -> float:
+    """Wait for something; gives how long it took."""
+    began_s = time.monotonic()
+    while not found():
+        assert time.monotonic() - began_s < timeout_s, "it took too long"
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+@pytest.fixture
+def watching(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A workspace with a watch on it."""
+    mode = getattr(request, "param", "events")
+    (tmp_path / "inbox").mkdir()
+    words = command(tmp_path, "watch", "--watch-mode", mode, "--scan-interval-s", "3")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(words, stderr=log)
+        until((tmp_path / "inbox" / ".claimed" / "main" / "lock").exists, 20)
+        time.sleep(0.5)
+        yield tmp_path
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0, (tmp_path / "log").read_text()
+
+
+def test_an_empty_inbox_is_no_error_and_says_so(tmp_path: Path) -> None:
+    assert "Nothing to read" in run(tmp_path, "run")
+
+
+def test_run_reads_what_is_there_and_every_reader_sees_the_same_table(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    for digit in range(10):
+        (tmp_path / "inbox" / f"{digit}.png").write_bytes(scan_of(digit, digit))
+
+    summary = json.loads(run(tmp_path, "run", "--json"))
+
+    table = Path(summary["batches"][0]["csv"])
+    by_csv = read_csv(table)
+    import pandas
+
+    by_pandas = pandas.read_csv(table, dtype=str, keep_default_na=False).to_dict("records")
+    with sqlite3.connect(":memory:") as db:
+        names = list(by_csv[0])
+        db.execute("CREATE TABLE t ({})".format(", ".join(f'"{name}"' for name in names)))
+        with table.open(newline="") as file:
+            db.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", list(csv.reader(file))[1:])
+        by_sqlite = [dict(zip(names, values, strict=True)) for values in db.execute("SELECT * FROM t")]
+    db.close()
+    assert by_csv == by_pandas == by_sqlite
+    assert [row["digit"] for row in by_csv] == list("0123456789")
+    assert "no difference" in run(tmp_path, "verify")
+
+
+@pytest.mark.parametrize("watching", ["events", "scan"], indirect=True)
+def test_watch_answers_soon_after_a_file_is_complete(watching: Path, request: pytest.FixtureRequest) -> None:
+    settle_s, slack_s = 2.0, 1.0
+    interval_s = 3.0 if request.node.callspec.params["watching"] == "scan" else 0.0
+    (watching / "inbox" / "first.png").write_bytes(scan_of(4, 1))
+    # The allowance beyond the promise is for machines that are busy with other things.
+    assert until(lambda: rows_of(watching), settle_s + interval_s + slack_s + 4.0) >= settle_s
+
+    for number in range(100):
+        (watching / "inbox" / f"{number:03}.png").write_bytes(scan_of(number % 10, number))
+    until(lambda: len(rows_of(watching)) == 101, settle_s + interval_s + slack_s + 15.0)
+
+    assert len({row["file"] for row in rows_of(watching)}) == 101
+
+
+def test_a_file_that_is_written_slowly_is_read_once_and_whole(watching: Path) -> None:
+    content = scan_of(7, 7)
+    piece = len(content) // 8
+    with (watching / "inbox" / "slow.png").open("wb") as file:
+        for start in range(0, len(content), piece):
+            file.write(content[start : start + piece])
+            file.flush()
+            time.sleep(0.7)
+    until(lambda: rows_of(watching), 15)
+    time.sleep(1.0)
+
+    (row,) = rows_of(watching)
+    assert row["sha256"] == hashlib.sha256(content).hexdigest()
+    assert row["digit"] == "7"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "inbox").mkdir()
+    for each in range(PICTURES):
+        (tmp_path / "inbox" / f"{each:03}.png").write_bytes(scan_of(each % 10, each))
+    process = subprocess.Popen(
+        command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: rows_of(tmp_path), 20)
+    process.send_signal(number)
+    assert process.wait(timeout=10) == code
+
+    run(tmp_path, "run", "--settle-s", "0")
+
+    assert sorted(row["file"] for row in rows_of(tmp_path)) == [f"{each:03}.png" for each in range(PICTURES)]
+    assert "no difference" in run(tmp_path, "verify")
+
+
+def test_thirty_kills_at_random_moments_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
+    inbox.mkdir()
+    rng = random.Random(0)
+    dropped: dict[str, bytes] = {}
+    kills, life_s = 0, 1.5
+    while kills < KILLS:
+        if not any(inbox.glob("*.png")):
+            for _ in range(PICTURES):
+                name = f"{len(dropped):05}.png"
+                dropped[name] = scan_of(len(dropped) % 10, len(dropped))
+                (inbox / name).write_bytes(dropped[name])
+        process = subprocess.Popen(
+            command(tmp_path, "run", "--settle-s", "0", "--batch-files", "15"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            assert process.wait(timeout=rng.uniform(0.1, life_s)) == 0
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+        for table in outbox.glob("*.csv"):
+            assert table.read_bytes().endswith(b"\r\n"), "a visible table is complete"
+
+    run(tmp_path, "run", "--settle-s", "0")
+
+    rows = rows_of(tmp_path)
+    assert sorted(row["file"] for row in rows) == sorted(dropped)
+    assert all(row["sha256"] == hashlib.sha256(dropped[row["file"]]).hexdigest() for row in rows)
+    kept = {path.name: path.read_bytes() for path in (outbox / "done").glob("*/*.png")}
+    assert kept == dropped
+    assert "no difference" in run(tmp_path, "verify")
