@@ -5,6 +5,8 @@ Nothing is unpickled, and nothing is believed before it was compared with the si
 
 import gzip
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +22,11 @@ _MOST_BYTES = 4_000_000_000
 _PICTURES = ("x", "images", "pictures", "data")
 _LABELS = ("y", "labels", "digits", "targets", "target", "label")
 _PARTS = {"train": ("train", "training"), "test": ("test", "t10k", "testing")}
+_UNUSABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, MemoryError, OverflowError),
+    *(RuntimeError, SyntaxError, tokenize.TokenError, struct.error),
+)
+"""What zipfile and numpy raise over a file that is damaged, encrypted or made up."""
 
 
 def read_npz(path: Path) -> tuple[Split, Split | None]:
@@ -34,12 +41,14 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
                 raise DataError(f"{path} unpacks to more than {_MOST_BYTES // 10**9} GB")
+            if damaged := archive.testzip():
+                raise DataError(f"{path} is damaged: {damaged} in it is not what was saved")
         with np.load(path, allow_pickle=False) as found:
             arrays = {name.lower(): np.asarray(found[name]) for name in found.files}
     except OSError as why:
         raise DataError(f"{path} cannot be read: {why.strerror or why}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, MemoryError, NotImplementedError) as why:
-        raise DataError(f"{path} is damaged or no .npz of plain arrays: {why}") from None
+    except _UNUSABLE as why:
+        raise DataError(f"{path} is damaged or no .npz of plain arrays: {_line(why)}") from None
     splits = {part: _pair(arrays, part) for part in _PARTS}
     train, test = splits["train"] or _pair(arrays, ""), splits["test"]
     if train is None:
@@ -152,3 +161,7 @@ def _one(folder: Path, part: str, paths: list[Path], kind: str) -> Path | None:
             hint="Move the set you want into a folder of its own, or use --data emnist-digits:DIR for EMNIST's digits.",
         )
     return mine[0] if mine else None
+
+
+def _line(why: Exception) -> str:
+    return (str(why).splitlines() or [type(why).__name__])[0]

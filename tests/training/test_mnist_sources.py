@@ -1,0 +1,85 @@
+"""MNIST from wherever it can be had, and saying from where."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitrec.training import mnist
+
+
+@pytest.fixture
+def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def save(path: Path) -> None:
+    train = mnist.small().train
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, x_train=train.pictures[:50], y_train=train.digits[:50], x_test=train.pictures, y_test=train.digits)
+
+
+def unreachable() -> None:
+    raise OSError("no route to host")
+
+
+def test_what_keras_has_cached_is_taken_without_a_network(keras_home: Path) -> None:
+    save(mnist.cache())
+
+    dataset = mnist.full(download=unreachable)
+
+    assert dataset.name == "mnist"
+    assert len(dataset.train) == 50
+    assert str(keras_home) in dataset.source
+
+
+def test_what_is_not_cached_is_downloaded(keras_home: Path) -> None:
+    dataset = mnist.full(download=lambda: save(mnist.cache()))
+
+    assert dataset.name == "mnist"
+    assert "download" in dataset.source
+
+
+def test_a_damaged_cache_is_downloaded_again(keras_home: Path) -> None:
+    mnist.cache().parent.mkdir()
+    mnist.cache().write_bytes(b"cut off")
+
+    assert "download" in mnist.full(download=lambda: save(mnist.cache())).source
+
+
+def test_without_a_network_the_small_set_is_taken_and_said_to_be_small(keras_home: Path) -> None:
+    dataset = mnist.full(download=unreachable)
+
+    assert dataset.name == "mnist-5k"
+    assert "small set" in dataset.source
+    assert "no route to host" in dataset.source
+    assert dataset.digest == mnist.small().digest
+
+
+@pytest.mark.slow
+def test_keras_without_a_network_ends_in_the_small_set(
+    keras_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import urllib.request
+
+    def fail(*_: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
+
+    dataset = mnist.full()
+
+    assert dataset.name == "mnist-5k"
+    assert "Name or service not known" in dataset.source
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_small_set_has_as_many_of_each_digit(keras_home: Path) -> None:
+    small = mnist.small()
+
+    assert small.test is not None
+    assert np.bincount(small.train.digits).tolist() == [400] * 10
+    assert np.bincount(small.test.digits).tolist() == [100] * 10
+    both = np.concatenate([small.train.pictures, small.test.pictures]).reshape(5000, -1)
+    assert len(np.unique(both, axis=0)) == 5000
