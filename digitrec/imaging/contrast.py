@@ -68,7 +68,20 @@ def _is_light_on_dark(grey: Plane) -> bool:
     thumb = smaller(grey, _THUMB_PX)
     window = max(3, (min(thumb.shape) // 2) | 1)
     light = cv2.medianBlur(np.clip(np.rint(thumb), 0, 255).astype(np.uint8), window).astype(np.float32)
-    return _lean(thumb - np.median(thumb)) + _lean(thumb - light) > 0
+    level = _untilted(thumb)
+    return _lean(level - np.median(level)) + _lean(thumb - light) > 0
+
+
+def _untilted(thumb: Plane) -> Plane:
+    """Take out what a lamp from one side does: the best fitting plane and bowl."""
+    height, width = thumb.shape
+    y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
+    # On a full grid these five are at right angles to each other and to the mean, so each is fitted by itself.
+    shapes = (x + 0 * y, y + 0 * x, x * y, x**2 - np.mean(x**2) + 0 * y, y**2 - np.mean(y**2) + 0 * x)
+    level = thumb - thumb.mean()
+    for shape in shapes:
+        level = level - shape * ((level * shape).sum() / max(float((shape * shape).sum()), 1e-9))
+    return np.asarray(level, np.float32)
 
 
 def _lean(deviation: Plane) -> float:

@@ -27,6 +27,9 @@ _EDGE_REACH = 0.18
 _BAR_THIN = 0.05
 """A mark from border to border that fills less than this share of its length squared is a line."""
 
+_FRAME = 0.75
+"""A frame is at least this share of the page wide and high."""
+
 _SAME_HEIGHT = (0.55, 1.8)
 """Digits of one number are this many times as high as the main one ..."""
 _OTHER_MASS = 0.15
@@ -129,6 +132,14 @@ class _Page:
         is_thin = min(mark.width, mark.height) < 0.2 * mark.longest and area < _BAR_THIN * mark.longest**2
         return spans and is_thin
 
+    def is_framed_by(self, mark: _Mark, labels: NDArray[np.int32]) -> bool:
+        """True for a box drawn around the page: as large as the page nearly, and nothing of it in the middle."""
+        if mark.width < _FRAME * self.width or mark.height < _FRAME * self.height:
+            return False
+        inset_x, inset_y = round(0.2 * self.width), round(0.2 * self.height)
+        middle = labels[inset_y : self.height - inset_y, inset_x : self.width - inset_x]
+        return mark.labels[0] not in middle
+
     def weight(self, mark: _Mark) -> float:
         """How likely this is the digit: large, dark, in the middle, whole."""
         aside = abs((mark.left + mark.right) / self.width - 1)
@@ -162,20 +173,22 @@ def arrange(ink: Plane) -> Layout:
 
 def _marks(ink: Plane, page: _Page) -> tuple[NDArray[np.int32], list[_Mark]]:
     """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((ink > _MARK).astype(np.uint8), connectivity=8)
+    count, found, stats, _ = cv2.connectedComponentsWithStats((ink > _MARK).astype(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
     mass = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count)
     is_clear = np.bincount(labels[ink > _CLEAR], minlength=count) > 0
     is_clear[0] = False  # the paper
     heaviest = sorted(np.flatnonzero(is_clear), key=lambda label: -mass[label])[:_MOST_MARKS]
     marks: list[_Mark] = []
-    bars: list[_Mark] = []
+    printed: list[_Mark] = []
     for label in heaviest:
         x, y, width, height, area = (int(value) for value in stats[label])
         mark = _Mark((int(label),), x, y, x + width, y + height, float(mass[label]))
         if not page.hugs_border(mark):
-            (bars if page.crosses(mark, area) else marks).append(mark)
+            is_printed = page.crosses(mark, area) or page.is_framed_by(mark, labels)
+            (printed if is_printed else marks).append(mark)
     is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
-    return np.asarray(labels, np.int32), marks if is_written else bars + marks
+    return labels, marks if is_written else printed + marks
 
 
 def _is_like(mark: _Mark, main: _Mark) -> bool:

@@ -16,6 +16,8 @@ _OFFSETS = (273, 324)
 _COUNTS = (279, 325)
 """... and how many bytes each has."""
 
+_WANTED = {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}
+
 _UNCOMPRESSED = 1
 _COMPRESSIONS_READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 """None, CCITT (three), LZW, JPEG (two), deflate (two), PackBits."""
@@ -48,51 +50,54 @@ def sheets(data: bytes, most: int) -> list[Sheet]:
 
     Raises RejectedImage(truncated) if one of them, or its compressed pixels, lies outside the file.
     """
-    try:
-        return _sheets(data, most)
-    except struct.error as outside:
-        raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: a page lies beyond its end") from outside
-
-
-def _sheets(data: bytes, most: int) -> list[Sheet]:
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in {b"+\x00", b"\x00+"}
     place = struct.Struct(order + ("Q" if big else "I"))
     found: list[Sheet] = []
     seen: set[int] = set()
-    (at,) = place.unpack_from(data, 8 if big else 4)
+    (at,) = _unpacked(place, data, 8 if big else 4)
     while at and at not in seen and len(found) <= most:  # a chain that bites its tail ends there
         seen.add(at)
         tags, after = _tags(data, at, order, big=big)
         found.append(_sheet(len(found), tags, len(data)))
-        (at,) = place.unpack_from(data, after)
+        (at,) = _unpacked(place, data, after)
     if not found:
         raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: it has no page")
     return found
 
 
+def _unpacked(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
+    """Whole numbers of the file, whose places the file itself names."""
+    if at + form.size > len(data):
+        raise _outside()
+    return form.unpack_from(data, at)
+
+
+def _outside() -> RejectedImage:
+    return RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: a page lies beyond its end")
+
+
 def _tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
     """The whole-number tags of the directory at `at`, and where the place of the next one is written."""
-    count_form, entry = (
-        (order + "Q", struct.Struct(order + "HHQ8s")) if big else (order + "H", struct.Struct(order + "HHI4s"))
-    )
-    (count,) = struct.unpack_from(count_form, data, at)
-    first = at + struct.calcsize(count_form)
+    count_form = struct.Struct(order + ("Q" if big else "H"))
+    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+    place = struct.Struct(order + ("Q" if big else "I"))
+    (count,) = _unpacked(count_form, data, at)
+    first = at + count_form.size
     if count > _MOST_TAGS:
         raise RejectedImage(Reason.TRUNCATED, "this TIFF is damaged: a page has more tags than there are")
+    if first + count * entry.size > len(data):
+        raise _outside()
     tags: dict[int, tuple[int, ...]] = {}
     for i in range(count):
         tag, kind, length, inline = entry.unpack_from(data, first + i * entry.size)
-        if kind not in _INTEGERS or tag not in {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}:
+        if kind not in _INTEGERS or tag not in _WANTED:
             continue
         if length > len(data):
-            raise struct.error
+            raise _outside()
         values = struct.Struct(f"{order}{length}{_INTEGERS[kind]}")
-        if values.size <= len(inline):
-            tags[tag] = values.unpack_from(inline)
-        else:
-            (elsewhere,) = struct.unpack(order + ("Q" if big else "I"), inline)
-            tags[tag] = values.unpack_from(data, elsewhere)
+        fits = values.size <= len(inline)
+        tags[tag] = values.unpack_from(inline) if fits else _unpacked(values, data, *place.unpack(inline))
     return tags, first + count * entry.size
 
 
@@ -105,5 +110,5 @@ def _sheet(index: int, tags: dict[int, tuple[int, ...]], size: int) -> Sheet:
         for offsets, counts in zip(_OFFSETS, _COUNTS, strict=True):
             pieces = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
             if any(start + length > size for start, length in pieces):
-                raise struct.error
+                raise _outside()
     return Sheet(index, one(_WIDTH, 0), one(_HEIGHT, 0), compression, is_page=not one(_SUBFILE, 0) & _REDUCED_OR_MASK)
