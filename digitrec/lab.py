@@ -186,7 +186,9 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier,
         "val_accuracy": [epoch.validation_accuracy for epoch in bundle.card.history],
     }
     facts = _facts(settings, bundle, dataset.name, dataset.source, dataset.digest)
-    page = write_evaluation(_home(settings, facts), facts, found, split.pictures, history)
+    page = write_evaluation(
+        _home(settings, facts), facts, found, split.pictures, history if bundle.card.history else None
+    )
     report.write_index(settings.reports)
     return Evaluated(
         bundle.card.id, dataset.name, dataset.source, found.accuracy, found.accepted, found.accepted_wrong, page

@@ -20,7 +20,7 @@ def main() -> int:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code
     for difference in account.differences:
-        logs.warn("difference", what=difference)
+        logs.warn("the account has a difference", difference=difference)
     logs.event("reports made", reports=made, page=page, differences=len(account.differences))
     return 1 if account.differences else 0
 

@@ -6,6 +6,7 @@ import sys
 from digitrec import lab, logs, workspace
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
+from digitrec.training.loop import Progress
 
 
 def main() -> int:
@@ -24,7 +25,7 @@ def main() -> int:
     return 0
 
 
-def _log(now: lab.Progress) -> None:
+def _log(now: Progress) -> None:
     if now.done is not None:
         logs.event("epoch", epoch=now.epoch, of=now.epochs, held_out_accuracy=now.done.validation_accuracy)
 

@@ -1,0 +1,1 @@
+"""What is measured, by commands anyone can run again: `make accuracy`, `make bench`."""
