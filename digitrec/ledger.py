@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from digitrec import files, schema
-from digitrec.records import Batch, Claim, Digit, Rendering, ReturnedFile, Row, Stage
+from digitrec.errors import EnvironmentFailure
+from digitrec.records import Batch, Claim, Departure, Digit, Rendering, ReturnedFile, Row, Stage
 
 
 class Ledger:
@@ -48,6 +49,29 @@ class Ledger:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
         return cls(db)
 
+    @classmethod
+    def for_notes(cls, path: Path) -> Self:
+        """Open an existing ledger for `note_departures`, which needs no lock.
+
+        Raises:
+            EnvironmentFailure: its tables are not those of this version; only its worker may change them.
+        """
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
+        ledger = cls(db)
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            if not ledger.is_up_to_date():
+                worker = path.parent.name
+                raise EnvironmentFailure(
+                    f"{path} was written by another version of digitrec",
+                    hint=f"Start that worker once with this version: digitrec run --worker {worker}",
+                )
+        except BaseException:
+            db.close()
+            raise
+        return ledger
+
     def close(self) -> None:
         """Close it."""
         self._db.close()
@@ -66,6 +90,10 @@ class Ledger:
     def is_sound(self) -> bool:
         """SQLite's own check of every page; takes time with the size."""
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+
+    def is_up_to_date(self) -> bool:
+        """True if its tables are those of this version; a start of its worker brings older ones up to date."""
+        return bool(self._db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,))
 
     # Small facts: the folders' ids.
 
@@ -197,6 +225,56 @@ class Ledger:
         """True if every one of these paths has an answer."""
         ask = "SELECT 1 FROM claims WHERE path = ? AND fate IN ('accepted', 'review', 'rejected') LIMIT 1"
         return all(self._db.execute(ask, (os.fsencode(path),)).fetchone() for path in paths)
+
+    # What people ask, and let go.
+
+    def find_claims(self, *, path: str = "", name: str = "", place: str = "", sha256: str = "") -> list[Claim]:
+        """Claims by path, by name in any folder, by where the original lies, or by the first digits of the sha256."""
+        where = {
+            "path = ?": os.fsencode(path),
+            "substr(path, -length(?1)) = ?1 OR path = substr(?1, 2)": os.fsencode(f"/{name}") if name else b"",
+            "place = ?": os.fsencode(place),
+            "substr(sha256, 1, length(?1)) = ?1": sha256,
+        }
+        found = {
+            (claim.batch_id, claim.path): claim
+            for condition, value in where.items()
+            if value
+            for claim in map(schema.claim_from, self._db.execute(f"{schema.ALL_CLAIMS} WHERE {condition}", (value,)))
+        }
+        return [found[key] for key in sorted(found)]
+
+    def rows_of(self, batch_id: str, path: str) -> list[Row]:
+        """The rows of one file, in order of its pages, without the digits' boxes."""
+        ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND path = ? ORDER BY row"
+        return [schema.row_from(one, ()) for one in self._db.execute(ask, (batch_id, os.fsencode(path)))]
+
+    def row(self, batch_id: str, row: int) -> Row | None:
+        """One row, without the digits' boxes."""
+        ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND row = ?"
+        found = self._db.execute(ask, (batch_id, row)).fetchone()
+        return schema.row_from(found, ()) if found else None
+
+    def rows_with(self, sha256: str, page: int) -> list[tuple[str, int]]:
+        """Batch and row of every page with these bytes, the earliest first."""
+        ask = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
+        return [(batch_id, row) for batch_id, row in self._db.execute(ask, (sha256, page))]
+
+    def all_returned(self) -> list[ReturnedFile]:
+        """Everything that is known of files that were given back; some may have gone on since."""
+        return [ReturnedFile(*one) for one in self._db.execute(schema.SELECT_RETURNED)]
+
+    def departures(self, batch_id: str) -> dict[str, Departure]:
+        """The originals of a batch that a person let go, by path."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'departures'").fetchone():
+            return {}  # an older version wrote this ledger: it let nothing go
+        found = self._db.execute(f"{schema.SELECT_DEPARTURES} WHERE batch_id = ?", (batch_id,))
+        return {one.path: one for one in map(schema.departure_from, found)}
+
+    def note_departures(self, departures: Iterable[Departure]) -> None:
+        """Note originals that a person lets go. Any process may, in one short transaction."""
+        with self.transaction():
+            self._db.executemany(schema.INSERT_DEPARTURE, [schema.departure_values(one) for one in departures])
 
     def restore(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
         """Put a batch back whose CSV exists: for a ledger that is made again."""

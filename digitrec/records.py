@@ -234,6 +234,26 @@ class ReturnedFile:
     """Not tried again before this, seconds since 1970."""
 
 
+class Left(StrEnum):
+    """Why an original is not where its batch filed it away."""
+
+    REQUEUED = "requeued"
+    PRUNED = "pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """An original that a person let go: back into the inbox, or removed for good. It counts as accounted for."""
+
+    batch_id: str
+    path: str
+    """Under the inbox, as it was claimed."""
+    what: Left
+    at: str
+    place: str = ""
+    """Under the workspace, where a requeued one was put; "" while it is on its way, and for a pruned one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of a batch's CSV."""

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Box, Claim, Digit, Fate, Reading, Reason, Row, Status
+from digitrec.records import Box, Claim, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
 
 _MIGRATIONS = (
     """
@@ -87,7 +87,20 @@ _MIGRATIONS = (
         PRIMARY KEY (inode, size, mtime_ns)
     ) WITHOUT ROWID;
     """,
+    # Not columns of `claims`: that is written only under the worker's lock, and a person must be able to requeue
+    # and to prune while `watch` runs.
+    """
+    CREATE TABLE departures (
+        batch_id TEXT NOT NULL REFERENCES batches ON DELETE CASCADE,
+        path     BLOB NOT NULL,
+        what     TEXT NOT NULL CHECK (what IN ('requeued', 'pruned')),
+        at       TEXT NOT NULL,
+        place    BLOB NOT NULL DEFAULT x'',
+        PRIMARY KEY (batch_id, path)
+    ) WITHOUT ROWID;
+    """,
 )
+VERSION = len(_MIGRATIONS)
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
@@ -100,6 +113,7 @@ _READING = (
 _PROBABILITIES = tuple(f"p{digit}" for digit in range(10))
 _DIGIT = ("batch_id", "row", "place", "x", "y", "width", "height", *_PROBABILITIES)
 _RETURNED = ("inode", "size", "mtime_ns", "sha256", "why", "first_at_s", "tries", "next_at_s")
+_DEPARTURE = ("batch_id", "path", "what", "at", "place")
 
 
 def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
@@ -110,10 +124,14 @@ INSERT_CLAIM = _insert("claims", _CLAIM)
 INSERT_READING = _insert("readings", (*_READING, "preview"))
 INSERT_DIGIT = _insert("digits", _DIGIT)
 INSERT_RETURNED = _insert("returned", _RETURNED, "INSERT OR REPLACE")
-SELECT_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims WHERE batch_id = ? ORDER BY path"
-SELECT_READINGS = f"SELECT {', '.join(_READING)} FROM readings WHERE batch_id = ? ORDER BY row"
+INSERT_DEPARTURE = _insert("departures", _DEPARTURE, "INSERT OR REPLACE")
+ALL_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims"
+ALL_READINGS = f"SELECT {', '.join(_READING)} FROM readings"
+SELECT_CLAIMS = f"{ALL_CLAIMS} WHERE batch_id = ? ORDER BY path"
+SELECT_READINGS = f"{ALL_READINGS} WHERE batch_id = ? ORDER BY row"
 SELECT_DIGITS = f"SELECT {', '.join(('row', *_DIGIT[3:]))} FROM digits WHERE batch_id = ? ORDER BY row, place"
 SELECT_RETURNED = f"SELECT {', '.join(_RETURNED)} FROM returned"
+SELECT_DEPARTURES = f"SELECT {', '.join(_DEPARTURE)} FROM departures"
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -123,12 +141,12 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         EnvironmentFailure: a newer digitrec has written this ledger.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
+    if version > VERSION:
         raise EnvironmentFailure(
-            f"{path} was written by a newer digitrec (schema {version}, this one knows {len(_MIGRATIONS)})",
+            f"{path} was written by a newer digitrec (schema {version}, this one knows {VERSION})",
             hint="Upgrade digitrec, or name another --state-dir.",
         )
-    for number in range(version, len(_MIGRATIONS)):
+    for number in range(version, VERSION):
         db.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
 
 
@@ -186,6 +204,18 @@ def digit_from(values: tuple[object, ...]) -> Digit:
     """The digit in x, y, width, height, p0 .. p9."""
     x, y, width, height = (_int(value) for value in values[:4])
     return Digit(Box(x, y, width, height), tuple(float(str(value)) for value in values[4:]))
+
+
+def departure_values(departure: Departure) -> tuple[object, ...]:
+    """A departure as a row of `departures`."""
+    path, place = os.fsencode(departure.path), os.fsencode(departure.place)
+    return (departure.batch_id, path, departure.what, departure.at, place)
+
+
+def departure_from(values: tuple[object, ...]) -> Departure:
+    """The departure in a row of `departures`."""
+    batch_id, path, what, at, place = values
+    return Departure(str(batch_id), _path(path), Left(str(what)), str(at), _path(place))
 
 
 def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
