@@ -13,6 +13,7 @@ from pathlib import Path
 from digitrec import files, logs, names
 from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
+from digitrec.operations import departures
 from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 _BATCH_CSV = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})\.csv")
@@ -38,8 +39,10 @@ def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str],
         now: time to note, ISO 8601.
     """
     ledger.remember(REBUILT_AT, now)
-    ours = [batch_id for batch_id in published(outbox) if batch_id not in skip]
-    return sum(restore(ledger, batch_id, outbox, inbox) for batch_id in ours)
+    ours = dict.fromkeys(batch_id for batch_id in published(outbox) if batch_id not in skip)
+    restored = sum(restore(ledger, batch_id, outbox, inbox) for batch_id in ours)
+    ledger.note_departures([one for one in departures.read(outbox) if one.batch_id in ours])
+    return restored
 
 
 def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:

@@ -1,6 +1,7 @@
 """The account: every file that was claimed is answered for, from disk and ledger. Needs no lock."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from digitrec import names, results
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.ledger import Ledger
 from digitrec.operations.rebuild import REBUILT_AT, published
-from digitrec.records import Batch, Claim, Count, Fate, Stage
+from digitrec.records import Batch, Claim, Count, Departure, Fate, Left, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         rebuilt_at = ledger.fact(REBUILT_AT)
         if rebuilt_at:
             notes.append(f"{worker}: ledger made again at {rebuilt_at}; files given back before are not in the account")
+        if not ledger.is_up_to_date():
+            notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")
+        let_go: Counter[Left] = Counter()
         for batch in ledger.batches():
             known.add(batch.id)
             if batch.stage is not Stage.CLOSED:
@@ -50,7 +54,10 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             claims = ledger.claims(batch.id)
             count += Count.of(claims)
             differences += _of_tables(batch, ledger, outbox)
-            differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, workspace)]
+            gone = ledger.departures(batch.id)
+            let_go.update(one.what for one in gone.values())
+            differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
+        notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]
     differences += [f"{batch_id}.csv is in no ledger" for batch_id in published(outbox) if batch_id not in known]
     closed = len(known) - len(open_batches)
     return Account(count, closed, tuple(open_batches), tuple(notes), tuple(differences))
@@ -80,12 +87,14 @@ def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
             yield f"{name} is missing"
 
 
-def _of_files(batch_id: str, claims: list[Claim], workspace: Path) -> Iterator[str]:
+def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure], workspace: Path) -> Iterator[str]:
     expected: set[str] = set()
     for claim in claims:
         if claim.fate is Fate.RELEASED:
             continue
         expected |= {claim.place, claim.reason_file}
+        if claim.path in gone:
+            continue
         if not claim.place:
             yield f"the original of {claim.path} is nowhere"
             continue

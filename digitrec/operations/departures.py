@@ -1,0 +1,49 @@
+"""Originals that a person let go, told twice: in the ledger, and in the outbox for the day the ledger is lost."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from digitrec import files, logs, names
+from digitrec.ledger import Ledger
+from digitrec.records import Departure, Left
+
+JOURNAL = ".digitrec-departures.jsonl"
+
+
+def note(ledger: Ledger, outbox: Path, departures: Sequence[Departure]) -> None:
+    """Note departures durably, before their originals are touched; noting one again replaces what was noted.
+
+    Raises:
+        OSError, sqlite3.Error: they are not noted; leave the originals where they are.
+    """
+    ledger.note_departures(departures)
+    lines = "".join(json.dumps(_line(one)) + "\n" for one in departures)
+    descriptor = os.open(outbox / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(descriptor, "ab") as journal:
+        # On a line of its own, even after one that a power cut left unfinished.
+        journal.write(b"\n" * bool(journal.tell()) + lines.encode())
+        journal.flush()
+        os.fsync(journal.fileno())
+    files.fsync_folder(outbox)
+
+
+def read(outbox: Path) -> Iterator[Departure]:
+    """What the outbox tells, oldest first; a later one about the same file replaces an earlier one."""
+    try:
+        lines = (outbox / JOURNAL).read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in filter(None, lines):
+        try:
+            found = json.loads(line)
+            path, place = (names.from_cell(str(found[name])) for name in ("file", "place"))
+            yield Departure(str(found["batch_id"]), path, Left(found["what"]), str(found["at"]), place)
+        except (ValueError, KeyError, TypeError) as why:
+            logs.warn("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
+
+
+def _line(one: Departure) -> dict[str, str]:
+    path, place = names.cell(one.path), names.cell(one.place)
+    return {"batch_id": one.batch_id, "file": path, "what": one.what, "at": one.at, "place": place}
