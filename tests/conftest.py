@@ -2,6 +2,8 @@
 
 import csv
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -160,3 +162,10 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("DIGITREC_") and name not in {"DIGITREC_REAL", "DIGITREC_GOLDEN"}:
             monkeypatch.delenv(name)
+
+
+def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a person would, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "digitrec", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
