@@ -56,6 +56,8 @@ def leave_out(dataset: Dataset, spec: str) -> Dataset:
     if len(rest) == 0:
         raise DataError(f"nothing is left of {dataset.name} without {other.name}")
     gone = len(dataset.train) - len(rest)
+    if gone == 0:
+        return dataset
     return replace(dataset, train=rest, source=f"{dataset.source}; less {gone:,} pictures that are in {other.name}")
 
 

@@ -1,0 +1,57 @@
+"""Varied pictures are still the digits they were."""
+
+import numpy as np
+import pytest
+
+from digitrec.training import mnist
+from digitrec.training.arrays import Split
+from digitrec.training.augment import augment
+
+
+@pytest.fixture(scope="module")
+def digits() -> Split:
+    return mnist.small().train.take(np.arange(600))
+
+
+def test_the_same_dice_draw_the_same_pictures(digits: Split) -> None:
+    one, other = (augment(digits.pictures, digits.digits, np.random.default_rng(5)) for _ in range(2))
+
+    np.testing.assert_array_equal(one, other)
+
+
+def test_other_dice_draw_other_pictures(digits: Split) -> None:
+    one, other = (augment(digits.pictures, digits.digits, np.random.default_rng(seed)) for seed in (5, 6))
+
+    assert (one != other).any(axis=(1, 2)).all()
+
+
+def test_varied_pictures_are_ink(digits: Split) -> None:
+    ink = augment(digits.pictures, digits.digits, np.random.default_rng(0))
+
+    assert ink.dtype == np.float32
+    assert ink.shape == digits.pictures.shape
+    assert 0.0 <= ink.min() <= ink.max() <= 1.0
+    assert (ink.sum(axis=(1, 2)) > 5).all(), "no digit is rubbed out"
+
+
+def test_the_pictures_handed_in_stay_as_they_are(digits: Split) -> None:
+    before = digits.pictures.copy()
+
+    augment(digits.pictures, digits.digits, np.random.default_rng(0))
+
+    np.testing.assert_array_equal(digits.pictures, before)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_blank_and_black_pictures_can_be_varied(level: int) -> None:
+    pictures = np.full((40, 28, 28), level, np.uint8)
+
+    ink = augment(pictures, np.arange(40) % 10, np.random.default_rng(0))
+
+    assert np.isfinite(ink).all()
+
+
+def test_no_pictures_give_no_pictures() -> None:
+    empty = np.zeros((0, 28, 28), np.uint8)
+
+    assert augment(empty, np.zeros(0, np.int64), np.random.default_rng(0)).shape == (0, 28, 28)

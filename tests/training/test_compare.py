@@ -1,0 +1,51 @@
+"""A model is replaced unless the new one is shown to be worse."""
+
+import numpy as np
+import pytest
+
+from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.errors import DataError
+from digitrec.training import mnist
+from digitrec.training.compare import compare, not_worse
+
+
+def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    current = [True] * both + [True] * only_current + [False] * only_candidate + [False] * neither
+    candidate = [True] * both + [False] * only_current + [True] * only_candidate + [False] * neither
+    return np.array(current), np.array(candidate)
+
+
+@pytest.mark.parametrize(
+    ("only_current", "only_candidate", "is_worse"),
+    [(0, 0, False), (4, 0, False), (5, 0, True), (10, 10, False), (0, 30, False), (30, 18, False), (30, 15, True)],
+)
+def test_worse_means_more_than_chance_explains(only_current: int, only_candidate: int, is_worse: bool) -> None:
+    found = not_worse(*rights(900, only_current, only_candidate, 7))
+
+    assert found.is_worse == is_worse
+    assert (found.only_current, found.only_candidate) == (only_current, only_candidate)
+    assert found.pictures == 907 + only_current + only_candidate
+
+
+def test_the_verdict_says_why() -> None:
+    words = not_worse(*rights(80, 12, 1)).words
+
+    assert "is worse than" in words
+    assert "81 against 92 of 93" in words
+    assert "p = 0.0017" in words
+
+
+def test_different_pictures_cannot_be_compared() -> None:
+    with pytest.raises(DataError):
+        not_worse(np.array([True]), np.array([True, False]))
+    with pytest.raises(DataError):
+        not_worse(np.array([], bool), np.array([], bool))
+
+
+def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
+    small = mnist.small()
+    learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
+    assert small.test is not None
+
+    assert compare(learned, MeanInkClassifier(), small.test).is_worse
+    assert not compare(MeanInkClassifier(), learned, small.test).is_worse

@@ -1,0 +1,199 @@
+"""Training ends with a model folder that can be used, whatever happens on the way."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.keras import KerasClassifier
+from digitrec.classifiers.litert import LiteRTClassifier
+from digitrec.errors import DataError, UsageError
+from digitrec.training import datasets, fit, folder, mnist
+from digitrec.training.arrays import Dataset, Split
+from digitrec.training.loop import Progress
+from digitrec.training.networks import BUILDERS
+
+pytestmark = [
+    pytest.mark.slow,
+    # Keras hands its variables to numpy the old way; only numpy's developers need to know.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+
+def now() -> str:
+    return "2026-01-02T03:04:05Z"
+
+
+def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **more: object) -> Path:
+    return fit.train(mnist.small(), network, epochs=epochs, seed=seed, out_root=out, now=now, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("models"), epochs=5, command="digitrec train --network mlp")
+
+
+def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
+    bundle = Bundle.open(trained)
+    small = mnist.small()
+    assert small.test is not None
+
+    scores = LiteRTClassifier.load(bundle).score(small.test.ink)
+
+    assert (scores.argmax(axis=1) == small.test.digits).mean() > 0.88
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "MODEL_CARD.md",
+        "model.json",
+        "model.keras",
+        "model.tflite",
+    ]
+
+
+def test_the_card_tells_how_the_model_came_about(trained: Path) -> None:
+    card = Bundle.open(trained).card
+
+    assert trained.name == card.id
+    assert card.network == "mlp"
+    assert card.created_at == now()
+    assert card.weights == 109_386
+    assert len(card.history) == 5
+    assert card.best_epoch in range(1, 6)
+    assert not card.interrupted
+    assert [metric.data for metric in card.metrics] == ["held out, every second one varied", "mnist-5k, test split"]
+    assert card.training["digest"] == mnist.small().digest
+    assert card.training["learned"] + card.training["validated"] + card.training["calibrated"] == 4000
+    assert {"tensorflow", "keras", "numpy", "digitrec"} <= set(card.versions)
+
+
+def test_the_card_in_words_has_the_figures_and_the_command(trained: Path) -> None:
+    text = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
+    (_, test) = Bundle.open(trained).card.metrics
+
+    assert trained.name in text
+    assert "digitrec train --network mlp" in text
+    assert f"{test.accuracy:.2%}" in text
+    assert "95 %" in text
+
+
+def test_no_optimizer_state_is_shipped(trained: Path) -> None:
+    assert (trained / "model.keras").stat().st_size < 1.2 * 4 * 109_386
+
+
+def test_both_files_of_a_model_say_the_same(trained: Path) -> None:
+    bundle = Bundle.open(trained)
+    ink = mnist.small().train.ink[:300]
+
+    service, reference = LiteRTClassifier.load(bundle).score(ink), KerasClassifier.load(bundle).score(ink)
+
+    np.testing.assert_allclose(service, reference, atol=0.01)
+
+
+@pytest.mark.parametrize("network", BUILDERS)
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path, network: str) -> None:
+    small = mnist.small()
+    dataset = Dataset("few", "here", small.train.take(np.arange(700)), small.test)
+
+    one, again, other = (
+        fit.train(dataset, network, epochs=1, seed=seed, out_root=tmp_path / place, now=now).name
+        for seed, place in ((4, "one"), (4, "again"), (5, "other"))
+    )
+
+    assert one == again != other
+
+
+def interrupted_at(epoch: int, step: int) -> Callable[[Progress], None]:
+    def interrupt(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (epoch, step) and progress.done is None:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+@pytest.mark.parametrize(("epoch", "step", "finished"), [(1, 40, 0), (2, 1, 1), (3, 30, 2)])
+def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: int, step: int, finished: int) -> None:
+    path = train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
+
+    bundle = Bundle.open(path)
+    small = mnist.small()
+    assert bundle.card.interrupted
+    assert len(bundle.card.history) == finished
+    assert (LiteRTClassifier.load(bundle).score(small.train.ink).argmax(axis=1) == small.train.digits).mean() > 0.3
+    assert "stopped early" in (path / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_progress_is_told_by_batch_and_epoch(tmp_path: Path) -> None:
+    told: list[Progress] = []
+
+    train(tmp_path, progress=told.append)
+
+    done = [one.done for one in told if one.done]
+    assert [one.epoch for one in done] == [1, 2]
+    assert all(one.steps == told[0].steps and 1 <= one.step <= one.steps for one in told)
+    assert len(told) == 2 * told[0].steps + 2
+    assert done[1].validation_loss < done[0].validation_loss
+
+
+def test_training_the_same_again_replaces_the_folder(tmp_path: Path) -> None:
+    first = train(tmp_path, epochs=1)
+    (first / "model.keras").write_bytes(b"damaged meanwhile")
+
+    assert train(tmp_path, epochs=1) == first
+    Bundle.open(first)
+    assert [path.name for path in tmp_path.iterdir()] == [first.name]
+
+
+def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: str | bytes) -> None:
+        if path.name == "model.json":
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    monkeypatch.setattr(folder, "write_whole", full)
+
+    with pytest.raises(OSError, match="No space"):
+        train(tmp_path, epochs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_further_sets_are_measured(tmp_path: Path) -> None:
+    odd = Split("all", mnist.small().train.pictures[:7], np.zeros(7, np.int64))
+
+    metrics = Bundle.open(train(tmp_path, epochs=1, measure={"seven": odd})).card.metrics
+
+    assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
+
+
+def test_training_says_nothing_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path, epochs=1)
+
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no network") as caught:
+        train(tmp_path, "lenet")
+    assert "mlp, cnn" in caught.value.hint
+    with pytest.raises(UsageError, match="at least 1"):
+        train(tmp_path, epochs=0)
+    with pytest.raises(DataError, match="evaluation only"):
+        fit.train(datasets.load("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_classic_exercise_is_as_described() -> None:
+    model = BUILDERS["mlp"].build()
+
+    kinds = [(type(layer).__name__, getattr(layer, "units", None)) for layer in model.layers]
+    assert kinds == [("Flatten", None), ("Dense", 128), ("Dense", 64), ("Dense", 10)]
+    assert [layer.activation.__name__ for layer in model.layers[1:]] == ["relu", "relu", "softmax"]
+
+
+def test_model_json_is_plain_json_a_person_can_read(trained: Path) -> None:
+    text = (trained / "model.json").read_text(encoding="utf-8")
+
+    assert json.loads(text)["id"] == trained.name
+    assert text.count("\n") > 50
