@@ -42,6 +42,10 @@ class Bell:
 class Observer(Protocol):
     """Something that rings the bell when the folder may have changed."""
 
+    @property
+    def state(self) -> str:
+        """`alive`, or `scan only` while no events can come; for `status`."""
+
     def keep_alive(self) -> None:
         """Start, or start anew if it has died; never raises."""
 
@@ -51,6 +55,8 @@ class Observer(Protocol):
 
 class NoObserver:
     """For `watch_mode = scan`, and for tests: never rings."""
+
+    state = "scan only"
 
     def keep_alive(self) -> None:
         """Nothing to start."""
@@ -68,6 +74,11 @@ class FolderObserver:
         self._watchdog: object | None = None
         self._identity: tuple[int, int] | None = None
         self._told = False
+
+    @property
+    def state(self) -> str:
+        """See `Observer.state`."""
+        return "scan only" if self._watchdog is None else "alive"
 
     def keep_alive(self) -> None:
         """Start watching; start anew if a thread has died or the folder was replaced."""

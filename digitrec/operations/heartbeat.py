@@ -1,0 +1,151 @@
+"""How a worker is, told to whoever asks: a small file beside its ledger, written whole every few seconds.
+
+Nothing depends on it but `status` and `health`; it is not fsynced, and a disk that does not take it stops nothing.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from digitrec import logs
+from digitrec.settings import Settings
+
+FILE_NAME = "heartbeat.json"
+_EVERY_S = 2.0
+
+
+class Doing(StrEnum):
+    """What a worker is at."""
+
+    LOOKING = "looking"
+    READING = "reading"
+    FAILING = "failing"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a worker told last. Times are seconds since 1970."""
+
+    doing: Doing
+    at_s: float
+    pid: int
+    host: str
+    scan_interval_s: float
+    read_timeout_s: float
+    scanned_at_s: float | None = None
+    observer: str = ""
+    """'alive', 'scan only', or "" where there is none (`run`)."""
+    model_id: str = ""
+    failure: str = ""
+    """The last failure of the environment."""
+    failed_at_s: float | None = None
+
+    def has_ended(self) -> bool:
+        """True if its process is known to be gone; one on another machine, or in another container, cannot be seen."""
+        is_here = self.host == socket.gethostname()
+        return self.doing is Doing.STOPPED or (is_here and not Path(f"/proc/{self.pid}").exists())
+
+    def is_late(self, now_s: float) -> bool:
+        """True if there should have been a sign of life since.
+
+        While a batch is read the folder is not looked at, but every file that is done is a sign of life.
+        """
+        patience_s = 3 * self.scan_interval_s
+        if self.doing is Doing.READING:
+            return now_s - self.at_s > max(patience_s, 5 * self.read_timeout_s)
+        return self.scanned_at_s is None or now_s - self.scanned_at_s > patience_s
+
+
+def read(folder: Path) -> Heartbeat | None:
+    """The last heartbeat in a worker's folder; None if there is none that can be understood."""
+    try:
+        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        return Heartbeat(**found | {"doing": Doing(found["doing"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+class Heart:
+    """Beats for one process, and only while no other one beats in its place."""
+
+    def __init__(
+        self, settings: Settings, observer: Callable[[], str] = str, *, now_s: Callable[[], float] = time.time
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            settings: say whose heart it is.
+            observer: tells how events are, 'alive' or 'scan only'; "" if there is no observer.
+            now_s: seconds since 1970.
+        """
+        self._path = settings.ledger.with_name(FILE_NAME)
+        self._observer = observer
+        self._now_s = now_s
+        self._last = Heartbeat(
+            Doing.LOOKING, 0.0, os.getpid(), socket.gethostname(), settings.scan_interval_s, settings.read_timeout_s
+        )
+        self._is_ours = False
+        self._told = False
+
+    def works(self, model_id: str = "") -> None:
+        """The lock is held and something gets done."""
+        self._is_ours = True
+        self._beat(replace(self._last, doing=Doing.READING, model_id=model_id or self._last.model_id))
+
+    def scanned(self) -> None:
+        """The inbox is being looked at."""
+        self._beat(replace(self._last, doing=Doing.LOOKING, scanned_at_s=self._now_s()))
+
+    def failed(self, why: object) -> None:
+        """The environment failed; there will be another try."""
+        self._beat(replace(self._last, doing=Doing.FAILING, failure=str(why), failed_at_s=self._now_s()))
+
+    def stopped(self) -> None:
+        """This is the end of the process."""
+        self._beat(replace(self._last, doing=Doing.STOPPED))
+
+    def _beat(self, now: Heartbeat) -> None:
+        now = replace(now, at_s=self._now_s(), observer=self._observer())
+        is_news = (now.doing, now.observer, now.model_id, now.failure) != _news(self._last)
+        if not is_news and 0 <= now.at_s - self._last.at_s < _EVERY_S:
+            return
+        if not self._is_ours and self._is_anothers():
+            return
+        self._last = now
+        try:
+            _write(self._path, json.dumps(asdict(now)))
+            self._told = False
+        except OSError as why:
+            if not self._told and self._path.parent.is_dir():
+                logs.warn("status cannot be told, the work goes on", file=self._path, why=why)
+            self._told = True
+
+    def _is_anothers(self) -> bool:
+        # `run` that finds the inbox held by `watch` must not speak for it.
+        found = read(self._path.parent)
+        return found is not None and found.pid != self._last.pid and not found.has_ended()
+
+
+def _news(beat: Heartbeat) -> tuple[object, ...]:
+    return (beat.doing, beat.observer, beat.model_id, beat.failure)
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f"{FILE_NAME}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        # A full disk has no block for a new file, but takes new content for the block that the old one has.
+        with path.open("r+", encoding="utf-8") as file:
+            file.write(text)
+            file.truncate()
