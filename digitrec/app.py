@@ -241,6 +241,11 @@ class _Service:
 def _service(settings: Settings, stop: Stop, summary: Summary, *, thorough: bool) -> Iterator[_Service]:
     bundle = bundle_of(settings)
     threshold = bundle.threshold(settings.max_error)
+
+    def truth() -> Truth:
+        return Truth(settings.inbox, settings.labels, from_folders=settings.labels_from_folders)
+
+    truth()  # a labels file that cannot be used is told before anything is claimed
     with workspace.opened(settings, thorough=thorough) as space:
 
         def report(batch_id: str) -> None:
@@ -256,7 +261,7 @@ def _service(settings: Settings, stop: Stop, summary: Summary, *, thorough: bool
             answering=Answering(
                 space.ledger, CLASSIFIERS["litert"](bundle), threshold, settings.grace_s, now_s=time.time
             ),
-            truth=lambda: Truth(settings.inbox, settings.labels, from_folders=settings.labels_from_folders),
+            truth=truth,
             limits=settings.limits,
             rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
             restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),

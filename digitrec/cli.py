@@ -1,13 +1,11 @@
 """Parse, call, print: one short function per command. The only place that prints errors."""
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 import digitrec
@@ -31,22 +29,14 @@ cli = typer.Typer(
 def main() -> None:
     """Run the program; every DigitrecError becomes one line, its hint and its exit code."""
     try:
-        code = cli(standalone_mode=False)
+        cli()
     except DigitrecError as why:
         if cli_options.debug:
             raise
         _complain(str(why), why.hint)
-        code = why.exit_code
-    except click.ClickException as why:
-        why.show()
-        code = why.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read our output has gone; so that Python's own flush at exit does not complain again:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(why.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _complain(what: str, hint: str) -> None:

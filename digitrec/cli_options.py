@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import signal
 from collections.abc import Callable
 from dataclasses import Field
 from pathlib import Path
@@ -40,7 +41,10 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             workspace = flags.pop("workspace")
             settings = Settings.load(workspace, flags)
             logs.start(settings.log_format)
-            command(settings=settings, **given)
+            try:
+                command(settings=settings, **given)
+            except KeyboardInterrupt:  # typer would make it a 1
+                raise SystemExit(128 + signal.SIGINT) from None
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         parameters = [*own, *options, _DEBUG]

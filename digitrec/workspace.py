@@ -102,6 +102,8 @@ def _open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
     path = settings.ledger
     if path.exists():
         try:
+            if path.stat().st_size == 0:  # SQLite would take it for a new one
+                raise sqlite3.DatabaseError("the file is empty")
             ledger = Ledger.open(path)
             if not thorough or ledger.is_sound():
                 return ledger

@@ -1,0 +1,164 @@
+"""An unusable file, model, setting or folder gives one clear line with the way out, and the right exit code."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitrec import app, cli
+from tests.conftest import draw, in_folder
+
+
+def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["digitrec", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("run", "--batch-files", "0"), 78, "batch_files is 0"),
+        (("run", "--worker", "../x"), 78, "worker"),
+        (("run", "--model", "nowhere/at/all"), 78, "model"),
+        (("run", "--max-error", "0.0001"), 78, "max_error"),
+        (("run", "--labels", "missing.csv"), 2, "missing.csv"),
+        (("predict", "missing.png"), 2, "missing.png"),
+        (("predict",), 2, "FILE"),
+        (("predict", "x", "--json", "--csv"), 2, "exclude"),
+        (("evaluate", "--data", "nonsense"), 2, "nonsense"),
+        (("report", "--batch", "20260101T000000Z-00000000"), 2, "20260101T000000Z-00000000"),
+        (("models", "promote", "nothing"), 78, "nothing"),
+        (("models", "rollback"), 78, ""),
+        (("fly",), 2, "fly"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    code: int,
+    told: str,
+) -> None:
+    assert call(monkeypatch, tmp_path, *words) == code
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from digitrec.errors import UsageError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["digitrec", "predict", "missing.png", "--debug"])
+    with pytest.raises(UsageError):
+        cli.main()
+
+
+def test_config_says_where_each_value_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "digitrec.toml").write_text("threads = 3\n")
+
+    call(monkeypatch, tmp_path, "config", "--json", "--grace-s", "7")
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["threads"] == {"value": 3, "from": "digitrec.toml"}
+    assert found["grace_s"] == {"value": 7.0, "from": "flag"}
+    assert found["settle_s"] == {"value": 2.0, "from": "default"}
+
+
+def test_strict_run_ends_with_3_if_a_file_was_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "bad.png").write_bytes(b"no picture")
+    quick = ("--settle-s", "0", "--grace-s", "0")
+
+    assert call(monkeypatch, tmp_path, "run", "--strict", *quick) == 3
+    assert call(monkeypatch, tmp_path, "run", "--strict", *quick) == 0
+
+
+def test_predict_prints_a_table_json_or_csv_and_touches_no_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sieben ü.png").write_bytes(draw(7))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+
+    assert call(monkeypatch, tmp_path, "predict", "sieben ü.png", "bad.png", "--json") == 0
+    good, bad = json.loads(capsys.readouterr().out)
+    assert (good["file"], good["digit"], good["batch_id"], good["row"]) == ("sieben ü.png", "7", "", "1")
+    assert (bad["status"], bad["reason_code"]) == ("rejected", "not_an_image")
+    call(monkeypatch, tmp_path, "predict", "sieben ü.png", "--csv")
+    assert capsys.readouterr().out.startswith("schema_version,batch_id,row,file")
+    call(monkeypatch, tmp_path, "predict", "sieben ü.png")
+    assert "sieben ü.png" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "sieben ü.png"]
+
+
+def test_run_prints_what_was_done_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+    (tmp_path / "inbox" / "empty.png").write_bytes(b"")
+
+    call(monkeypatch, tmp_path, "run", "--json", "--settle-s", "0")
+
+    found = json.loads(capsys.readouterr().out)
+    assert (found["claimed"], found["waiting"]) == (1, 1)
+    assert Path(found["batches"][0]["csv"]).exists()
+    assert Path(found["batches"][0]["report"]).exists()
+
+
+def test_samples_without_a_folder_go_to_the_inbox_and_are_the_same_for_the_same_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    call(monkeypatch, tmp_path, "samples", "--count", "3", "--seed", "4")
+    call(monkeypatch, tmp_path, "samples", "again", "--count", "3", "--seed", "4")
+
+    def found(folder: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / folder).glob("sample*")}
+
+    assert len(found("inbox")) == 3
+    assert found("inbox") == found("again")
+
+
+@pytest.mark.slow
+def test_a_folder_that_fails_ends_run_with_74_and_a_way_out(tmp_path: Path) -> None:
+    assert in_folder(tmp_path, "init").returncode == 0
+    (tmp_path / "outbox").rename(tmp_path / "away")
+
+    done = in_folder(tmp_path, "run", "--run-retry-s", "0")
+
+    assert done.returncode == 74
+    assert "missing" in done.stderr
+    assert "digitrec init" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> None:
+    from digitrec import workspace
+    from digitrec.settings import Settings
+
+    with workspace.opened(Settings(workspace=tmp_path)):
+        done = in_folder(tmp_path, "run")
+
+    assert done.returncode == 75
+
+
+@pytest.mark.slow
+def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(app.SHIPPED, tmp_path / "model")
+    with (tmp_path / "model" / "model.tflite").open("r+b") as file:
+        file.write(b"\x00")
+
+    done = in_folder(tmp_path, "run", "--model", "./model")
+
+    assert done.returncode == 78
+    assert "altered" in done.stderr
