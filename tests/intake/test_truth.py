@@ -1,0 +1,58 @@
+"""The label of a picture: the file given, then labels.csv upwards, then the folder's name."""
+
+from pathlib import Path
+
+import pytest
+
+from digitrec.errors import UsageError
+from digitrec.intake.truth import Truth
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_nearest_labels_file_that_names_the_picture_counts(tmp_path: Path) -> None:
+    write(tmp_path / "labels.csv", "file,label\na/b/1.png,1\na/b/2.png,2\n")
+    write(tmp_path / "a" / "b" / "labels.csv", "file,label\n1.png,7\n")
+    truth = Truth(tmp_path)
+
+    assert [truth.of(f"a/b/{name}.png") for name in "123"] == ["7", "2", ""]
+
+
+def test_a_labels_file_given_by_hand_comes_first(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write(inbox / "set" / "labels.csv", "file,label\n1.png,1\n2.png,2\n")
+    given = write(tmp_path / "elsewhere.csv", "file,label\nset/1.png,9\n")
+
+    truth = Truth(inbox, given)
+
+    assert [truth.of("set/1.png"), truth.of("set/2.png")] == ["9", "2"]
+    assert Truth(inbox, inbox / "set" / "labels.csv").of("set/2.png") == "2"
+
+
+def test_a_folder_named_by_one_digit_is_the_truth_only_if_asked(tmp_path: Path) -> None:
+    assert Truth(tmp_path).of("7/a.png") == ""
+    asked = Truth(tmp_path, from_folders=True)
+    assert [asked.of(path) for path in ("7/a.png", "x/7/a.png", "7/x/a.png", "17/a.png", "a.png")] == [
+        "7",
+        "7",
+        "",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("text", ["a,b\n", ""])
+def test_a_given_file_that_is_no_labels_file_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="no labels file"):
+        Truth(tmp_path, write(tmp_path / "x.csv", text))
+
+
+def test_quoted_names_and_missing_cells_are_understood(tmp_path: Path) -> None:
+    write(tmp_path / "labels.csv", 'file,label\r\n"a, b.png", 5 \r\nalone\r\n./c.png,none\r\n')
+    truth = Truth(tmp_path)
+
+    assert [truth.of("a, b.png"), truth.of("alone"), truth.of("c.png")] == ["5", "", "none"]

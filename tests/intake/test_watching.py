@@ -1,0 +1,194 @@
+"""Events are hints, the scan is the truth: any interleaving of looks yields each complete file once."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling
+from digitrec.intake.watching import Bell, FolderObserver, NoObserver, groups, once
+
+
+def seen(name: str, size: int = 1) -> Seen:
+    return Seen(name, size, 0, 0, 0)
+
+
+class Clock:
+    """Goes on only when someone waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class QuietBell(Bell):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout_s: float) -> bool:
+        self._clock.now_s += max(timeout_s, 0.001)
+        return False
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 3)), max_size=5), max_size=25))
+def test_whatever_the_looks_show_a_file_is_yielded_once_and_only_when_it_stood_still(
+    looks: list[list[tuple[str, int]]],
+) -> None:
+    clock = Clock()
+    folder: dict[str, int] = {}
+    history: list[tuple[float, dict[str, int]]] = []
+    steps = iter([*looks, *[[]] * 8])
+
+    def look() -> Iterator[Seen]:
+        folder.update(dict(next(steps, [])))
+        history.append((clock.now_s, dict(folder)))
+        return iter([seen(name, size) for name, size in folder.items()])
+
+    def stopped() -> bool:
+        return len(history) >= len(looks) + 8
+
+    claimed: list[str] = []
+    observed = NoObserver()
+    for group in groups(
+        look,
+        Settling(2.0, 600.0),
+        observed,
+        QuietBell(clock),
+        stopped=stopped,
+        scan_interval_s=10.0,
+        batch_files=2,
+        clock=clock,
+    ):
+        assert len(group) <= 2
+        for one in group:
+            earlier = [there for at_s, there in history if at_s <= clock.now_s - 2.0]
+            assert earlier
+            assert earlier[-1].get(one.path) == one.size
+            claimed.append(one.path)
+            folder.pop(one.path)
+
+    dropped = {name for step in looks for name, _ in step}
+    assert dropped <= set(claimed) | set(folder)
+    assert not folder
+
+
+def test_a_look_that_finds_nothing_yields_an_empty_group_so_that_others_can_do_their_part() -> None:
+    clock = Clock()
+    turns = iter(range(3))
+
+    found = list(
+        groups(
+            lambda: iter(()),
+            Settling(2, 600),
+            NoObserver(),
+            QuietBell(clock),
+            stopped=lambda: next(turns, None) is None,
+            scan_interval_s=10,
+            batch_files=9,
+            clock=clock,
+        )
+    )
+
+    assert found == [[], [], []]
+
+
+def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
+    clock = Clock()
+    sizes = iter(range(1, 100))
+    looks = 0
+
+    def look() -> Iterator[Seen]:
+        nonlocal looks
+        looks += 1
+        late = [seen("late")] if looks > 1 else []
+        return iter([seen("still"), seen("growing", next(sizes)), *late])
+
+    found = list(
+        once(
+            look,
+            Settling(2.0, 600.0),
+            QuietBell(clock),
+            stopped=lambda: False,
+            wait_s=10.0,
+            batch_files=512,
+            clock=clock,
+            wall_ns=lambda: 0,
+        )
+    )
+
+    assert {one.path for group in found for one in group} == {"still"}
+    assert clock.now_s <= 111.0
+
+
+@pytest.mark.slow
+def test_the_observer_rings_for_a_new_file_and_is_started_anew_when_the_folder_was_replaced(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    bell = Bell()
+    observer = FolderObserver(inbox, bell)
+    try:
+        observer.keep_alive()
+        (inbox / "a").write_text("x")
+        assert bell.wait(5)
+        inbox.rename(tmp_path / "old")
+        inbox.mkdir()
+        observer.keep_alive()
+        while bell.wait(0.3):
+            pass
+        (inbox / "b").write_text("x")
+        assert bell.wait(5)
+        inbox.joinpath("b").unlink()
+        inbox.rmdir()
+        observer.keep_alive()
+        inbox.mkdir()
+        observer.keep_alive()
+        while bell.wait(0.3):
+            pass
+        (inbox / "c").write_text("x")
+        assert bell.wait(5)
+    finally:
+        observer.stop()
+
+
+@pytest.mark.slow
+def test_looking_does_not_ring(tmp_path: Path) -> None:
+    bell = Bell()
+    observer = FolderObserver(tmp_path, bell)
+    (tmp_path / "7.png").write_text("x")
+    try:
+        observer.keep_alive()
+        list(tmp_path.iterdir())
+        (tmp_path / "7.png").read_bytes()
+        assert not bell.wait(0.5)
+    finally:
+        observer.stop()
+
+
+def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = FolderObserver(tmp_path / "missing", Bell())
+
+    observer.keep_alive()
+    observer.keep_alive()
+
+    assert [record.message for record in caplog.records].count("no file system events, the scan goes on alone") == 1
+
+
+def test_a_bell_rings_across_threads() -> None:
+    bell = Bell()
+    threading.Timer(0.05, bell.ring).start()
+    began_s = time.monotonic()
+
+    assert bell.wait(5)
+    assert time.monotonic() - began_s < 2
+    assert not bell.wait(0)

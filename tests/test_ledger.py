@@ -1,0 +1,104 @@
+"""The database guards its own truth."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digitrec.errors import EnvironmentFailure
+from digitrec.ledger import Ledger
+from digitrec.records import Batch, Claim, Fate, Reason, ReturnedFile, Stage, Status
+from tests.test_results import HOW, ROW
+
+BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
+CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.open(tmp_path / "state" / "ledger.sqlite3")
+
+
+def recorded(ledger: Ledger) -> None:
+    ledger.open_batch(BATCH, [CLAIM])
+    ledger.note_claims(BATCH.id, [])
+    ledger.record(BATCH.id, [ROW], [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")], HOW, [])
+
+
+def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
+    recorded(ledger)
+
+    assert ledger.rows(BATCH.id) == [ROW]
+    assert ledger.claims(BATCH.id) == [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")]
+    assert ledger.batch(BATCH.id) == replace(BATCH, stage=Stage.RECORDED, rendering=HOW)
+    assert ledger.first_with("ab", 1) == (BATCH.id, 1)
+    assert ledger.has_been_read(["desk/7.png"])
+    assert not ledger.has_been_read(["desk/7.png", "desk/8.png"])
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "7a"},
+        {"confidence": 1.5},
+        {"status": Status.REJECTED, "reason": Reason.BLANK},
+        {"reason": Reason.BLANK},
+        {"page": 0},
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledger, change: dict[str, object]) -> None:
+    ledger.open_batch(BATCH, [CLAIM])
+    wrong = replace(ROW, row=2, reading=replace(ROW.reading, **change))  # type: ignore[arg-type]
+
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.record(BATCH.id, [ROW, wrong], [], HOW, [])
+
+    assert ledger.rows(BATCH.id) == []
+    assert ledger.batch(BATCH.id) == BATCH
+    ledger.close()
+
+
+def test_a_file_that_was_given_back_is_held_until_its_time(ledger: Ledger) -> None:
+    back = ReturnedFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
+    ledger.open_batch(BATCH, [CLAIM])
+    ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.RELEASED)], HOW, [back])
+
+    assert ledger.returned(5, 123, 7) == back
+    assert ledger.returned(5, 124, 7) is None
+    assert ledger.held(1029.0) == {(5, 123, 7)}
+    assert ledger.held(1031.0) == set()
+    ledger.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.close()
+    path = tmp_path / "state" / "ledger.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    with pytest.raises(EnvironmentFailure, match="newer"):
+        Ledger.open(path)
+
+
+def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
+    db = ledger._db
+
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert ledger.is_sound()
+    ledger.close()
+
+
+def test_another_process_may_read_while_it_is_open(tmp_path: Path, ledger: Ledger) -> None:
+    recorded(ledger)
+    reader = Ledger.read_only(tmp_path / "state" / "ledger.sqlite3")
+
+    assert reader.rows(BATCH.id) == [ROW]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.remember("a", "b")
+    reader.close()
+    ledger.close()
