@@ -24,6 +24,7 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild
+from digitrec.operations.heartbeat import Heart
 from digitrec.pipeline import Pipeline
 from digitrec.records import Count, Rendering, Row
 from digitrec.settings import Settings
@@ -97,19 +98,22 @@ def run_once(
         BusyError, ModelError, SettingsError: at once.
     """
     stop = stop or Stop()
-    summary = Summary()
+    summary, heart = Summary(), Heart(settings)
     deadline_s = time.monotonic() + settings.run_retry_s
     for pause_s in _pauses():
         try:
-            with _service(settings, stop, summary, thorough=pause_s > _SHORTEST_PAUSE_S) as service:
+            with _service(settings, stop, summary, heart, thorough=pause_s > _SHORTEST_PAUSE_S) as service:
                 service.read_what_is_there(progress)
             break
         except _FAILURES as why:
+            heart.failed(_told(why))
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 or stop():
                 raise _told(why) from why
             logs.warn("failed, trying again", why=why, pause_s=round(min(pause_s, left_s), 1))
             stop.bell.wait(min(pause_s, left_s))
+        finally:
+            heart.stopped()
     return summary
 
 
@@ -120,21 +124,24 @@ def watch(settings: Settings, stop: Stop, observer: watching.Observer | None = N
         BusyError: another process holds this inbox and worker.
     """
     observer = observer or _observer(settings, stop)
+    heart = Heart(settings, lambda: observer.state)
     pauses = _pauses()
     failed = False
     try:
         while not stop():
             try:
-                with _service(settings, stop, Summary(), thorough=failed) as service:
+                with _service(settings, stop, Summary(), heart, thorough=failed) as service:
                     for _ in service.read_what_comes(observer):
                         pauses, failed = _pauses(), False
             except (*_FAILURES, ModelError) as why:
                 pause_s = next(pauses)
                 failed = True
+                heart.failed(_told(why))
                 logs.warn("failed, trying again", why=_told(why), pause_s=pause_s)
                 _wait(stop, pause_s)
     finally:
         observer.stop()
+        heart.stopped()
 
 
 def predict(settings: Settings, paths: Sequence[Path]) -> tuple[list[Row], Rendering]:
@@ -180,6 +187,7 @@ class _Service:
     stop: Stop
     summary: Summary
     model: Path
+    heart: Heart
     told: set[str] = field(default_factory=set)
 
     def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
@@ -226,6 +234,7 @@ class _Service:
 
     def _look(self) -> Iterator[Seen]:
         self.space.check_folders()
+        self.heart.scanned()
         held = self.space.ledger.held(time.time())
         for seen in scan.look(self.space.settings.inbox, self._skipped):
             if (seen.inode, seen.size, seen.mtime_ns) not in held:
@@ -238,7 +247,7 @@ class _Service:
 
 
 @contextmanager
-def _service(settings: Settings, stop: Stop, summary: Summary, *, thorough: bool) -> Iterator[_Service]:
+def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[_Service]:
     bundle = bundle_of(settings)
     threshold = bundle.threshold(settings.max_error)
 
@@ -252,6 +261,11 @@ def _service(settings: Settings, stop: Stop, summary: Summary, *, thorough: bool
             batch_reports.write(settings, space.ledger, batch_id)
             summary.batches.append(batch_id)
 
+        def stopped() -> bool:
+            heart.works(bundle.card.id)
+            return stop()
+
+        stopped()
         line = Pipeline(
             inbox=space.inbox,
             ledger=space.ledger,
@@ -266,10 +280,10 @@ def _service(settings: Settings, stop: Stop, summary: Summary, *, thorough: bool
             rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
             restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
             report=report,
-            stopped=stop,
+            stopped=stopped,
             now_s=time.time,
         )
-        yield _Service(space, line, stop, summary, bundle.folder)
+        yield _Service(space, line, stop, summary, bundle.folder, heart)
 
 
 def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:

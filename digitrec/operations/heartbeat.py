@@ -44,7 +44,7 @@ class Heartbeat:
     """'alive', 'scan only', or "" where there is none (`run`)."""
     model_id: str = ""
     failure: str = ""
-    """The last failure of the environment."""
+    """The last failure of the environment; `doing` says whether it goes on."""
     failed_at_s: float | None = None
 
     def has_ended(self) -> bool:
@@ -88,8 +88,17 @@ class Heart:
         self._path = settings.ledger.with_name(FILE_NAME)
         self._observer = observer
         self._now_s = now_s
+        before = read(self._path.parent)
         self._last = Heartbeat(
-            Doing.LOOKING, 0.0, os.getpid(), socket.gethostname(), settings.scan_interval_s, settings.read_timeout_s
+            Doing.LOOKING,
+            0.0,
+            os.getpid(),
+            socket.gethostname(),
+            settings.scan_interval_s,
+            settings.read_timeout_s,
+            scanned_at_s=before.scanned_at_s if before else None,
+            failure=before.failure if before else "",
+            failed_at_s=before.failed_at_s if before else None,
         )
         self._is_ours = False
         self._told = False
