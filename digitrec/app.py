@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import digitrec
-from digitrec import batch_reports, logs, reading, results, workspace
+from digitrec import batch_reports, logs, mounts, reading, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import Bundle
@@ -19,7 +19,7 @@ from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Serial, Threads
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
-from digitrec.intake import scan, watching
+from digitrec.intake import observing, scan, watching
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.intake.truth import Truth
@@ -44,7 +44,7 @@ class Stop:
     """Asked by whoever may have to stop; set by SIGTERM, SIGINT or a caller."""
 
     def __init__(self) -> None:
-        self.bell = watching.Bell()
+        self.bell = observing.Bell()
         self.signal = 0
 
     def __call__(self) -> bool:
@@ -117,7 +117,7 @@ def run_once(
     return summary
 
 
-def watch(settings: Settings, stop: Stop, observer: watching.Observer | None = None) -> None:
+def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = None) -> None:
     """Read whatever arrives until stopped; a failing environment or model is retried with back-off.
 
     Raises:
@@ -196,7 +196,7 @@ class _Service:
         total = self.summary.count.claimed + self._left()
         groups = watching.once(
             self._look,
-            Settling(settings.settle_s, settings.empty_wait_s),
+            _settling(settings),
             self.stop.bell,
             stopped=self.stop,
             wait_s=settings.run_wait_s,
@@ -211,13 +211,13 @@ class _Service:
     def _left(self) -> int:
         return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
 
-    def read_what_comes(self, observer: watching.Observer) -> Iterator[None]:
+    def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
         settings = self.space.settings
         self.pipeline.recover()
         groups = watching.groups(
             self._look,
-            Settling(settings.settle_s, settings.empty_wait_s),
+            _settling(settings),
             observer,
             self.stop.bell,
             stopped=self.stop,
@@ -300,10 +300,19 @@ def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -
     )
 
 
-def _observer(settings: Settings, stop: Stop) -> watching.Observer:
+def _settling(settings: Settings) -> Settling:
+    settle_s = settings.settle_s
+    if mounts.is_remote(kind := mounts.kind_of(settings.inbox)):
+        # There, sizes and times are seen with a delay (attribute caches).
+        settle_s = max(settle_s, settings.network_settle_s)
+        logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
+    return Settling(settle_s, settings.empty_wait_s)
+
+
+def _observer(settings: Settings, stop: Stop) -> observing.Observer:
     if settings.watch_mode == "scan":
-        return watching.NoObserver()
-    return watching.FolderObserver(settings.inbox, stop.bell)
+        return observing.NoObserver()
+    return observing.FolderObserver(settings.inbox, stop.bell)
 
 
 def _pauses() -> Iterator[float]:

@@ -42,6 +42,9 @@ class Settings:
     )
     max_error: float = _knob(0.005, "Share of wrong answers allowed among the accepted.", low=0.0001, high=0.5)
     settle_s: float = _knob(2.0, "A file unchanged for this long is complete, seconds.", low=0, high=3600)
+    network_settle_s: float = _knob(
+        5.0, "The same on a network filesystem (nfs, cifs, 9p, fuse), seconds.", low=0, high=3600
+    )
     scan_interval_s: float = _knob(
         10.0, "`watch` looks at the folder at least this often, seconds.", low=0.5, high=3600
     )

@@ -11,7 +11,7 @@ import pytest
 
 from digitrec import app, filing, results, workspace
 from digitrec.errors import EnvironmentFailure
-from digitrec.intake.watching import NoObserver
+from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
 from digitrec.settings import Settings
 from tests.conftest import draw, read_csv

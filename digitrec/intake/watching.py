@@ -1,118 +1,15 @@
-"""watchdog rings, the scan decides. Events are hints; nothing depends on one arriving."""
+"""The scan decides: groups of complete files, as they come (`groups`) or as they are there now (`once`)."""
 
 import itertools
-import queue
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from digitrec import logs
+from digitrec.intake.observing import Bell, Observer
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 
-if TYPE_CHECKING:
-    from watchdog.events import FileSystemEventHandler
-
 _CLOSEST_S = 0.5
 _DEBOUNCE_S = 0.2
-
-
-class Bell:
-    """Wakes the one thread that waits. May be rung from any thread and from a signal handler."""
-
-    def __init__(self) -> None:
-        # SimpleQueue.put is reentrant, which threading.Event.set is not: a handler could deadlock on it.
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def ring(self) -> None:
-        """Wake the waiting thread, or the next one to wait."""
-        if self._rings.empty():
-            self._rings.put(None)
-
-    def wait(self, timeout_s: float) -> bool:
-        """True as soon as it rings, False after the time."""
-        try:
-            self._rings.get(timeout=max(0.0, timeout_s))
-        except queue.Empty:
-            return False
-        return True
-
-
-class Observer(Protocol):
-    """Something that rings the bell when the folder may have changed."""
-
-    @property
-    def state(self) -> str:
-        """`alive`, or `scan only` while no events can come; for `status`."""
-
-    def keep_alive(self) -> None:
-        """Start, or start anew if it has died; never raises."""
-
-    def stop(self) -> None:
-        """Stop, without waiting for long."""
-
-
-class NoObserver:
-    """For `watch_mode = scan`, and for tests: never rings."""
-
-    state = "scan only"
-
-    def keep_alive(self) -> None:
-        """Nothing to start."""
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-
-class FolderObserver:
-    """watchdog on one folder and everything in it."""
-
-    def __init__(self, folder: Path, bell: Bell) -> None:
-        self._folder = folder
-        self._bell = bell
-        self._watchdog: object | None = None
-        self._identity: tuple[int, int] | None = None
-        self._told = False
-
-    @property
-    def state(self) -> str:
-        """See `Observer.state`."""
-        return "scan only" if self._watchdog is None else "alive"
-
-    def keep_alive(self) -> None:
-        """Start watching; start anew if a thread has died or the folder was replaced."""
-        from watchdog.observers import Observer as Watchdog
-        from watchdog.observers.api import BaseObserver
-
-        try:
-            state = self._folder.stat()
-            identity = (state.st_dev, state.st_ino)
-            running = self._watchdog
-            if isinstance(running, BaseObserver):
-                emitters = list(running.emitters)
-                if identity == self._identity and emitters and all(one.is_alive() for one in emitters):
-                    return
-                logs.warn("observer died, starting it anew", folder=self._folder)
-                self.stop()
-            observer = Watchdog()
-            observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
-            observer.start()
-        except OSError as why:
-            if not self._told:
-                logs.warn("no file system events, the scan goes on alone", folder=self._folder, why=why)
-            self._told = True
-            return
-        self._watchdog, self._identity, self._told = observer, identity, False
-
-    def stop(self) -> None:
-        """Stop the threads; they are daemons, so exit never depends on them."""
-        from watchdog.observers.api import BaseObserver
-
-        observer, self._watchdog = self._watchdog, None
-        if isinstance(observer, BaseObserver):
-            observer.stop()
-            observer.join(timeout=2.0)
 
 
 def groups(
@@ -207,26 +104,3 @@ def _batched(seen: list[Seen], size: int) -> Iterator[list[Seen]]:
     each = iter(sorted(seen))
     while group := list(itertools.islice(each, size)):
         yield group
-
-
-def _handler(bell: Bell) -> "FileSystemEventHandler":
-    from watchdog.events import FileSystemEventHandler
-
-    handler = FileSystemEventHandler()
-    # The whole handler: anything that can raise in it would end the observer's thread.
-    handler.on_any_event = lambda event: bell.ring()  # type: ignore[method-assign]  # noqa: ARG005
-    return handler
-
-
-def _events() -> list[type]:
-    # Opening and closing unread would ring at our own looks, over and over.
-    from watchdog import events
-
-    return [
-        events.FileCreatedEvent,
-        events.FileMovedEvent,
-        events.FileModifiedEvent,
-        events.FileClosedEvent,
-        events.DirCreatedEvent,
-        events.DirMovedEvent,
-    ]

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digitrec import mounts
+from digitrec.intake.observing import Bell, FolderObserver, NoObserver
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
-from digitrec.intake.watching import Bell, FolderObserver, NoObserver, groups, once
+from digitrec.intake.watching import groups, once
 
 
 def seen(name: str, size: int = 1) -> Seen:
@@ -182,6 +184,19 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
     observer.keep_alive()
 
     assert [record.message for record in caplog.records].count("no file system events, the scan goes on alone") == 1
+
+
+def test_over_a_network_filesystem_only_the_scan_counts_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mounts, "kind_of", lambda _: "nfs4")
+    observer = FolderObserver(tmp_path, Bell())
+
+    observer.keep_alive()
+    observer.keep_alive()
+
+    assert observer.state == "scan only"
+    assert len(caplog.records) == 1
 
 
 def test_a_bell_rings_across_threads() -> None:
