@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from digitrec import files, logs, names
 from digitrec.ledger import Ledger
-from digitrec.records import Departure, Left
+from digitrec.records import Claim, Departure, Left
 
 JOURNAL = ".digitrec-departures.jsonl"
 
@@ -42,6 +42,16 @@ def read(outbox: Path) -> Iterator[Departure]:
             yield Departure(str(found["batch_id"]), path, Left(found["what"]), str(found["at"]), place)
         except (ValueError, KeyError, TypeError) as why:
             logs.warn("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
+
+
+def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path) -> dict[str, Departure]:
+    """The departures of a batch, by path, whose originals have left indeed: a crash may have kept one back."""
+    noted = ledger.departures(batch_id)
+    return {
+        claim.path: noted[claim.path]
+        for claim in claims
+        if claim.path in noted and not (claim.place and os.path.lexists(workspace / claim.place))
+    }
 
 
 def _line(one: Departure) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from digitrec import names, results
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.ledger import Ledger
+from digitrec.operations import departures
 from digitrec.operations.rebuild import REBUILT_AT, published
 from digitrec.records import Batch, Claim, Count, Departure, Fate, Left, Stage
 
@@ -54,7 +55,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             claims = ledger.claims(batch.id)
             count += Count.of(claims)
             differences += _of_tables(batch, ledger, outbox)
-            gone = ledger.departures(batch.id)
+            gone = departures.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]

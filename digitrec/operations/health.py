@@ -1,0 +1,44 @@
+"""Whether the service does its work: one word for a supervisor, one line for a person."""
+
+from dataclasses import dataclass
+
+from digitrec import names
+from digitrec.operations.status import Status
+from digitrec.operations.workers import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The verdict and its reason."""
+
+    is_well: bool
+    why: str
+
+
+def health(found: Status, worker: str, max_wait_s: float) -> Health:
+    """Judge one worker, and the files that wait for any.
+
+    Args:
+        found: how things stand.
+        worker: the one to judge.
+        max_wait_s: longest a file may wait, seconds.
+    """
+    mine = next((one for one in found.workers if one.name == worker), None)
+    if found.problem:
+        return Health(False, f"the inbox cannot be looked at: {names.escape(found.problem)}")
+    if mine is None or mine.last_scan_s is None:
+        return Health(False, f"worker {worker} has never looked at the inbox{_why(mine)}")
+    if mine.is_late:
+        return Health(False, f"worker {worker} looked last {mine.last_scan_s:.0f} s ago{_why(mine)}")
+    if found.oldest_s is not None and found.oldest_s > max_wait_s:
+        return Health(False, f"{names.escape(found.oldest)} has waited {found.oldest_s:.0f} s{_why(mine)}")
+    waits = f"the longest wait is {found.oldest_s:.0f} s" if found.oldest_s is not None else "nothing waits"
+    return Health(True, f"worker {worker} looked {mine.last_scan_s:.0f} s ago; {waits}")
+
+
+def _why(worker: Worker | None) -> str:
+    """The failure, unless it has looked at the inbox since."""
+    if worker is None or worker.failed_s is None:
+        return ""
+    is_over = worker.last_scan_s is not None and worker.last_scan_s < worker.failed_s
+    return "" if is_over else f": {names.escape(worker.failure)}"

@@ -1,0 +1,104 @@
+"""How things stand: what waits, who works, what failed, how much room is left. Needs no lock, writes nothing."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitrec.intake.inbox import CLAIMED
+from digitrec.ledger import Ledger
+from digitrec.operations import waiting
+from digitrec.operations.workers import Worker, all_workers
+from digitrec.settings import Settings
+
+_MOST_RETURNED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """The model in use."""
+
+    name: str
+    problem: str = ""
+    """Why it cannot be used; "" if every digest is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A file in the inbox that was given back."""
+
+    file: str
+    worker: str
+    why: str
+    tries: int
+    since_s: float
+    again_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a workspace stands."""
+
+    waiting: int
+    """Files in the inbox, those that were given back too."""
+    claimed: int
+    """Files."""
+    oldest: str
+    """What has waited longest: a file in the inbox, or a folder of claims; "" if nothing waits."""
+    oldest_s: float | None
+    returned: tuple[Returned, ...]
+    """By path; at most 1000."""
+    workers: tuple[Worker, ...]
+    free_bytes: Mapping[str, int | None]
+    """Of inbox, outbox and state; None where that cannot be told."""
+    model: ModelState
+    problem: str
+    """Why the inbox cannot be looked at; "" if it can."""
+
+
+def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState, now_s: float) -> Status:
+    """Look at everything once.
+
+    Args:
+        settings: say where everything is.
+        ledgers: of all workers, by name.
+        model: the one in use.
+        now_s: seconds since 1970.
+    """
+    count, oldest, problem = 0, ("", -1.0), ""
+    backs: list[Returned] = []
+    workers: tuple[Worker, ...] = ()
+    try:
+        workers = all_workers(settings, ledgers, now_s)
+        for one in waiting.look(settings, waiting.returned(ledgers), now_s):
+            count += 1
+            oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
+            if one.back is not None and len(backs) < _MOST_RETURNED:
+                file = one.back.file
+                again_in_s = max(0.0, file.next_at_s - now_s)
+                backs.append(Returned(one.path, one.back.worker, file.why, file.tries, one.age_s, again_in_s))
+    except OSError as why:
+        problem = str(why)
+    for worker in workers:
+        for batch in worker.open_batches:
+            if batch.files:
+                place = f"{CLAIMED}/{worker.name}/{batch.id}"
+                oldest = max(oldest, (place, batch.age_s), key=lambda pair: pair[1])
+    return Status(
+        waiting=count,
+        claimed=sum(worker.claimed for worker in workers),
+        oldest=oldest[0],
+        oldest_s=oldest[1] if oldest[0] else None,
+        returned=tuple(sorted(backs, key=lambda one: one.file)),
+        workers=workers,
+        free_bytes={"inbox": _free(settings.inbox), "outbox": _free(settings.outbox), "state": _free(settings.state)},
+        model=model,
+        problem=problem,
+    )
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # not there: `problem`, or a worker's failure, says so
+        return None

@@ -1,0 +1,141 @@
+"""What waits in the inbox, and why each file is not read yet. Looks and touches nothing."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from digitrec.intake import scan
+from digitrec.intake.inbox import CLAIMED, Inbox
+from digitrec.intake.scan import Seen
+from digitrec.ledger import Ledger
+from digitrec.records import ReturnedFile
+from digitrec.settings import Settings
+
+
+class Back(NamedTuple):
+    """A file that was given back, and by which worker."""
+
+    worker: str
+    file: ReturnedFile
+
+
+Returned = Mapping[tuple[int, int, int], Back]
+"""Files that were given back, by inode, size and mtime_ns."""
+
+_OLD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One file in the inbox."""
+
+    path: str
+    size: int
+    age_s: float
+    """Since it came or changed last, or since it was first given back."""
+    quiet_s: float
+    """Since it changed last; a rename counts, so one that was given back is quiet since then."""
+    why: str = ""
+    """Why it is not read at once; "" if it is."""
+    wait_s: float = 0.0
+    """For how long it is not, from now."""
+    back: Back | None = None
+    """If it was given back: what is known of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run that starts now would do."""
+
+    read: tuple[Waiting, ...]
+    left: tuple[Waiting, ...]
+    """Empty, held back or just written: they stay in the inbox."""
+    finished: tuple[str, ...]
+    """Batches that were interrupted and would be brought to their end first."""
+
+
+def returned(ledgers: Mapping[str, Ledger]) -> Returned:
+    """Files that workers gave back, to be found again by what they are; the latest next try counts.
+
+    A ledger that cannot be read tells nothing; `doctor` names it.
+    """
+    found: dict[tuple[int, int, int], Back] = {}
+    for worker, ledger in ledgers.items():
+        try:
+            files = ledger.all_returned()
+        except sqlite3.DatabaseError:
+            continue
+        for file in files:
+            key = (file.inode, file.size, file.mtime_ns)
+            if key not in found or found[key].file.next_at_s < file.next_at_s:
+                found[key] = Back(worker, file)
+    return found
+
+
+def look(settings: Settings, backs: Returned, now_s: float) -> Iterator[Waiting]:
+    """Every file in the inbox that is to be read some time, in no particular order.
+
+    Args:
+        settings: say where the inbox is, and how long files wait.
+        backs: the files that were given back.
+        now_s: seconds since 1970.
+
+    Raises:
+        OSError: the inbox cannot be listed.
+    """
+    for seen in scan.look(settings.inbox, lambda *_: None):
+        yield of(seen, settings, backs.get((seen.inode, seen.size, seen.mtime_ns)), now_s)
+
+
+def of(seen: Seen, settings: Settings, back: Back | None, now_s: float) -> Waiting:
+    """How one file stands."""
+    quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
+    age_s = max(quiet_s, now_s - back.file.first_at_s) if back else quiet_s
+    why, wait_s = "", 0.0
+    if back and back.file.next_at_s > now_s:
+        why, wait_s = f"given back: {back.file.why}", back.file.next_at_s - now_s
+    elif not seen.size and quiet_s < settings.empty_wait_s:
+        why, wait_s = "it is empty and may still be filled", settings.empty_wait_s - quiet_s
+    elif quiet_s < settings.settle_s:
+        why, wait_s = "it changed just now and may not be complete", settings.settle_s - quiet_s
+    return Waiting(seen.path, seen.size, age_s, quiet_s, why, wait_s, back)
+
+
+def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Outlook:
+    """What `run` would do if it started now (`run --dry-run`): by path, in the order of the CSV.
+
+    Files that have to settle first are counted as read; one that is still being written then stays.
+
+    Raises:
+        OSError: the inbox cannot be listed.
+    """
+    mine = {name: ledger for name, ledger in ledgers.items() if name == settings.worker}
+    found = sorted(look(settings, returned(mine), now_s), key=lambda one: one.path)
+    read = [one for one in found if _is_taken(one, settings)]
+    left = [one for one in found if not _is_taken(one, settings)]
+    open_batches = {batch.id for ledger in mine.values() for batch in ledger.batches(unfinished=True)}
+    return Outlook(
+        tuple(read), tuple(left), tuple(sorted(open_batches | claimed(settings.inbox, settings.worker).keys()))
+    )
+
+
+def _is_taken(one: Waiting, settings: Settings) -> bool:
+    if one.why and (one.back or not one.size):
+        return False
+    return one.quiet_s > _OLD_S or settings.settle_s <= settings.run_wait_s
+
+
+def workers(inbox: Path) -> list[str]:
+    """Names of the workers that have a folder for claims here."""
+    claims = inbox / CLAIMED
+    return sorted(each.name for each in claims.iterdir() if each.is_dir()) if claims.is_dir() else []
+
+
+def claimed(inbox: Path, worker: str) -> dict[str, int]:
+    """How many files lie claimed by a worker, by batch; its empty batches too."""
+    if worker not in workers(inbox):
+        return {}
+    mine = Inbox(inbox, worker)
+    return {batch_id: len(mine.claimed(batch_id)) for batch_id in mine.batches()}
