@@ -106,11 +106,12 @@ def fit(
     import keras
 
     steps = max(1, len(parts.learn) // network.batch)
+    warm = max(1, min(steps, epochs * steps // 20))
     rate = keras.optimizers.schedules.CosineDecay(
         network.learning_rate / 20,
-        max(1, (epochs * steps) - steps),
+        max(1, epochs * steps - warm),
         warmup_target=network.learning_rate,
-        warmup_steps=steps,
+        warmup_steps=warm,
     )
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=network.weight_decay),

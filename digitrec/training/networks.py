@@ -69,6 +69,6 @@ def cnn() -> Model:
 
 
 BUILDERS: dict[str, Network] = {
-    "mlp": Network(mlp, learning_rate=1e-3, weight_decay=0.0, batch=64, augment=False),
+    "mlp": Network(mlp, learning_rate=2e-3, weight_decay=0.0, batch=64, augment=False),
     "cnn": Network(cnn, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True),
 }
