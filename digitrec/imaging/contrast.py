@@ -36,9 +36,9 @@ def contrast_of(picture: Picture) -> Plane:
     if _is_light_on_dark(grey):
         grey = 255 - grey
     contrast = (1 - grey / _paper(grey)).astype(np.float32)
-    longest = max(contrast.shape)
-    if longest > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
-        contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, longest / 300)), np.float32)
+    side = min(contrast.shape)
+    if side > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
+        contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, side / 300)), np.float32)
     return contrast
 
 
@@ -96,8 +96,12 @@ def _paper(grey: Plane) -> Plane:
     if min(thumb.shape) >= 3:
         thumb = np.asarray(cv2.medianBlur(thumb, 3), np.float32)
     window = max(3, round(max(thumb.shape) * _STROKE_SHARE) | 1)
-    # Beyond the border OpenCV's closing sees nothing, so a mark that runs out of the page counts as narrow, too.
-    closed = cv2.morphologyEx(thumb, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    # Beyond the border OpenCV's closing sees nothing, so a mark that runs out of the page counts as narrow, too;
+    # so would the darker end of a tilt: the tilt of what is left is taken out, and all is done once more.
+    brush = np.ones((window, window), np.uint8)
+    rough = np.asarray(cv2.morphologyEx(thumb, cv2.MORPH_CLOSE, brush), np.float32)
+    tilt = rough - _untilted(rough)
+    closed = cv2.morphologyEx(thumb - tilt, cv2.MORPH_CLOSE, brush) + tilt
     soft = cv2.blur(closed, (window // 2 | 1, window // 2 | 1), borderType=cv2.BORDER_REPLICATE)
     height, width = grey.shape
     return np.asarray(cv2.resize(np.maximum(soft, 1), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -84,6 +84,7 @@ def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     found = tiff.sheets(data, limits.max_pages)
     if len(found) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
+    _check_compression(found[0])  # Pillow opens no TIFF whose first page it cannot read
     pages = [sheet for sheet in found if sheet.is_page] or found
     with pillow.strictly(kind.words):
         image = pillow.opened(data, "TIFF")
@@ -102,13 +103,17 @@ def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
 
 def _tiff_picture(kind: Kind, image: Image.Image, page: tiff.Sheet, limits: Limits) -> Picture:
     _check_pixels(page.width, page.height, limits)
-    if not page.is_parsed:
-        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
+    _check_compression(page)
     with pillow.strictly(kind.words):
         image.seek(page.index)
         _check_pixels(*image.size, limits)
         image.load()  # turns the page as its orientation tag says
         return picture_of(image)
+
+
+def _check_compression(page: tiff.Sheet) -> None:
+    if not page.is_parsed:
+        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
 
 
 def _check_pixels(width: int, height: int, limits: Limits) -> None:

@@ -26,9 +26,12 @@ _SAMPLE = 30_000
 _NOISE = 3.2
 """Ink begins this many deviations of the paper's noise above its 20th percentile."""
 
+_LEAST_DEVIATIONS = 4.5
+"""Full ink is at least this many above it; the peaks of noise alone reach about 4."""
+
 _FAINTEST_SHARE = 0.15
 """... and at no less than this share of full ink."""
-_FULL = 0.4
+_FULL = 0.5
 """Full ink is this quantile of what is clearly ink: most of a stroke's width is."""
 
 _PALEST_LINE = 0.2
@@ -87,8 +90,9 @@ def _levels(contrast: Plane) -> _Levels | None:
     """Tell paper from ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
     sample = contrast[::step, ::step]
-    quiet, paper = (float(level) for level in np.quantile(sample, (_QUIET, _PAPER)))
-    paper += _NOISE * (paper - quiet) / _DEVIATIONS_BETWEEN
+    quiet, bare = (float(level) for level in np.quantile(sample, (_QUIET, _PAPER)))
+    deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
+    paper = bare + _NOISE * deviation
     inked = sample[sample > max(paper, _LEAST_CONTRAST)]
     if inked.size < 4:
         return None
@@ -97,7 +101,7 @@ def _levels(contrast: Plane) -> _Levels | None:
     clear = inked[grades > split]
     full = float(np.quantile(clear if clear.size else inked, _FULL))
     paper = max(paper, _FAINTEST_SHARE * full)
-    if full - paper < _LEAST_RANGE:
+    if full - paper < _LEAST_RANGE or full < bare + _LEAST_DEVIATIONS * deviation:
         return None
     return _Levels(paper, full, float(np.quantile(inked, 0.95)))
 

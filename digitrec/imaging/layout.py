@@ -19,6 +19,8 @@ _FAINT, _MARK, _CLEAR = 0.07, 0.22, 0.6
 _LEAST_PX = 6
 _LEAST_SHARE = 0.03
 """The main mark is at least this long, in pixels and as a share of the page; anything less is dirt."""
+_CROWD = 20
+"""This many marks are no dirt, however small."""
 _MOST_MARKS = 200
 _MOST_DIGITS = 64
 
@@ -37,7 +39,9 @@ _OTHER_MASS = 0.15
 _OTHER_MASS_APART = 0.4
 """... more, if they are not in its row."""
 _SAME_DIGIT = 0.35
-"""Marks that overlap sideways by this share of the narrower one are strokes of one digit."""
+"""Marks that overlap sideways by this share of the narrower one are strokes of one digit ..."""
+_BROKEN = 0.13
+"""... if no gap of more than this share of their height is between them."""
 
 _NEAR = 0.22
 """A small mark belongs to a digit if its distance is at most this share of the digit's longest side ..."""
@@ -156,7 +160,7 @@ def arrange(ink: Plane) -> Layout:
     if not marks:
         return Layout((), is_clear=True)
     main = max(marks, key=page.weight)
-    if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)):
+    if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(marks) < _CROWD:
         return Layout((), is_clear=True)
     groups = _side_by_side([mark for mark in marks if mark is main or _is_like(mark, main)])
     groups = _without_neighbours(groups, main, page)
@@ -207,11 +211,16 @@ def _side_by_side(bodies: list[_Mark]) -> list[_Mark]:
         for i, group in enumerate(groups):
             across = min(group.right, body.right) - max(group.left, body.left)
             down = min(group.bottom, body.bottom) - max(group.top, body.top)
-            if across > _SAME_DIGIT * min(group.width, body.width) and down > 0:
+            is_close = down > -_BROKEN * max(group.height, body.height)
+            if across > _SAME_DIGIT * min(group.width, body.width) and is_close:
                 groups[i] = group.joined(body)
                 break
         else:
             groups.append(body)
+    if len(groups) == 2:
+        both = groups[0].joined(groups[1])
+        if both.width < both.height and groups[0].distance(groups[1]) <= _BROKEN * both.height:
+            return [both]  # a 4 in two strokes; the digits of 11 stand further apart
     return groups
 
 

@@ -1,0 +1,60 @@
+"""Pages drawn in memory, and what became of them."""
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitrec import imaging
+from digitrec.records import Limits, Page, Picture
+
+LIMITS = Limits()
+
+
+def page_of(
+    text: str = "7",
+    *,
+    size: tuple[int, int] = (120, 90),
+    at: tuple[int, int] = (24, 90),
+    scale: float = 2.4,
+    thick: int = 6,
+    ink: int = 30,
+    paper: int = 235,
+    smooth: bool = True,
+) -> Picture:
+    """`text` on a grey page, size (height, width), its lower left corner at (x, y)."""
+    page = np.full(size, paper, np.uint8)
+    cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thick, cv2.LINE_AA)
+    return page if smooth else np.where(page < (ink + paper) / 2, ink, paper).astype(np.uint8)
+
+
+def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: Any) -> bytes:
+    """The picture as a file."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> Page:
+    """The only page of a file, or of a picture saved as PNG."""
+    (page,) = imaging.read(content if isinstance(content, bytes) else saved(content), limits)
+    return page
+
+
+def ink_of(content: bytes | Picture) -> NDArray[np.float32]:
+    """The only digit of a page: (28, 28)."""
+    (ink,) = read_one(content).ink
+    return np.asarray(ink)
+
+
+def unlike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Difference of two digits as a share of their ink: about 1.0 for different digits.
+
+    A pixel up, down or aside does not count: where a digit's mass lies between two pixels, a breath decides.
+    """
+    moved = (np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1))
+    return min(float(np.abs(one - candidate).sum()) for candidate in moved) / max(float(one.sum()), 1e-6)

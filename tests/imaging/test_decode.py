@@ -1,0 +1,354 @@
+import io
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from drawing import LIMITS, ink_of, page_of, read_one, saved, unlike
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from digitrec import imaging
+from digitrec.errors import RejectedImage
+from digitrec.records import Limits, Page, Reason
+
+# Black and white only, so that every depth and packing can carry exactly the same picture.
+PAGE = page_of(ink=0, paper=255, smooth=False)
+GREY = Image.fromarray(PAGE)
+ONE_BIT = GREY.convert("1", dither=Image.Dither.NONE)
+DEEP = Image.fromarray(PAGE.astype(np.uint16) * 257)
+PLAIN_PGM = b"P2\n# by hand\n90 120\n255\n" + b"\n".join(b" ".join(b"%d" % v for v in row) for row in PAGE) + b"\n"
+
+
+def rgba(rgb: int, alpha: np.ndarray) -> Image.Image:
+    return Image.merge("RGBA", [*(Image.new("L", GREY.size, rgb) for _ in range(3)), Image.fromarray(alpha)])
+
+
+EXACT: dict[str, Callable[[], bytes]] = {
+    "png 1 bit": lambda: saved(ONE_BIT),
+    "png 2 bit palette": lambda: saved(GREY.quantize(4), bits=2),
+    "png 4 bit palette": lambda: saved(GREY.quantize(16), bits=4),
+    "png 8 bit palette": lambda: saved(GREY.convert("P")),
+    "png 16 bit": lambda: saved(DEEP),
+    "png grey and alpha": lambda: saved(GREY.convert("LA")),
+    "png rgb": lambda: saved(GREY.convert("RGB")),
+    "png rgba": lambda: saved(GREY.convert("RGBA")),
+    "png dark ink on nothing": lambda: saved(rgba(0, 255 - PAGE)),
+    "png light ink on nothing": lambda: saved(rgba(255, 255 - PAGE)),
+    "png palette with a transparent colour": lambda: saved(GREY.quantize(2), transparency=0),
+    "tiff": lambda: saved(GREY, "TIFF"),
+    "tiff 16 bit": lambda: saved(DEEP, "TIFF"),
+    "tiff float": lambda: saved(Image.fromarray(PAGE.astype(np.float32) / 255), "TIFF"),
+    "tiff cmyk": lambda: saved(GREY.convert("CMYK"), "TIFF"),
+    "tiff lab": lambda: saved(Image.merge("LAB", [GREY, *(Image.new("L", GREY.size, 128) for _ in range(2))]), "TIFF"),
+    "tiff lzw": lambda: saved(GREY, "TIFF", compression="tiff_lzw"),
+    "tiff deflate": lambda: saved(GREY, "TIFF", compression="tiff_adobe_deflate"),
+    "tiff packbits": lambda: saved(GREY, "TIFF", compression="packbits"),
+    "tiff group 3": lambda: saved(ONE_BIT, "TIFF", compression="group3"),
+    "tiff group 4": lambda: saved(ONE_BIT, "TIFF", compression="group4"),
+    "bigtiff": lambda: saved(GREY, "TIFF", big_tiff=True),
+    "bmp": lambda: saved(GREY, "BMP"),
+    "bmp 1 bit": lambda: saved(ONE_BIT, "BMP"),
+    "gif": lambda: saved(GREY, "GIF"),
+    "webp": lambda: saved(GREY, "WEBP", lossless=True),
+    "webp with alpha": lambda: saved(rgba(0, 255 - PAGE), "WEBP", lossless=True),
+    "pbm": lambda: saved(ONE_BIT, "PPM"),
+    "pgm": lambda: saved(GREY, "PPM"),
+    "pgm 16 bit": lambda: saved(DEEP, "PPM"),
+    "pgm in text": lambda: PLAIN_PGM,
+    "ppm": lambda: saved(GREY.convert("RGB"), "PPM"),
+    "jpeg 2000": lambda: saved(GREY, "JPEG2000"),
+    "jpeg 2000 16 bit": lambda: saved(DEEP, "JPEG2000"),
+}
+LOSSY: dict[str, Callable[[], bytes]] = {
+    "jpeg": lambda: saved(GREY, "JPEG"),
+    "jpeg rgb": lambda: saved(GREY.convert("RGB"), "JPEG"),
+    "jpeg cmyk": lambda: saved(GREY.convert("CMYK"), "JPEG"),
+    "jpeg progressive": lambda: saved(GREY, "JPEG", progressive=True),
+    "jpeg with restarts": lambda: saved(GREY, "JPEG", restart_marker_rows=1),
+    "tiff jpeg": lambda: saved(GREY, "TIFF", compression="jpeg"),
+    "webp lossy": lambda: saved(GREY, "WEBP"),
+}
+EVERY = EXACT | LOSSY
+
+
+def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
+    with pytest.raises(RejectedImage) as caught:
+        imaging.read(data, limits)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_same_drawing_gives_the_same_digit_in_every_format_and_depth(name: str) -> None:
+    page = read_one(EXACT[name]())
+
+    assert (page.width, page.height) == (90, 120)
+    assert page.format in {name.split()[0], "tiff" if name == "bigtiff" else "jpeg2000"}
+    np.testing.assert_allclose(page.ink[0], ink_of(PAGE), atol=0.01)
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_lossy_formats_give_nearly_the_same_digit(name: str) -> None:
+    assert unlike(ink_of(PAGE), ink_of(LOSSY[name]())) < 0.06
+
+
+def test_twelve_bits_in_words_of_sixteen_fill_the_whole_range() -> None:
+    tags = {258: 12}
+    written = saved(Image.fromarray(PAGE.astype(np.uint16) * 16 + PAGE // 16), "TIFF", tiffinfo=tags)
+
+    assert unlike(ink_of(PAGE), ink_of(written)) < 0.02
+
+
+INVERSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", INVERSE)
+def test_a_picture_is_turned_as_a_person_sees_it(format_name: str, orientation: int) -> None:
+    stored = GREY.transpose(INVERSE[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    page = read_one(saved(stored, format_name, exif=exif))
+
+    upright = read_one(saved(GREY, format_name))
+    assert (page.width, page.height, page.boxes) == (90, 120, upright.boxes)
+    assert unlike(upright.ink[0], page.ink[0]) < 0.1
+
+
+def test_paper_with_see_through_corners_is_paper_there_too() -> None:
+    alpha = np.full(PAGE.shape, 255, np.uint8)
+    alpha[:20, :20] = alpha[-20:, -20:] = 0
+    cut = saved(Image.merge("LA", [GREY, Image.fromarray(alpha)]))
+
+    np.testing.assert_allclose(ink_of(cut), ink_of(PAGE), atol=0.01)
+
+
+def test_all_pages_of_a_tiff_are_read_each_with_its_own_answer() -> None:
+    pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
+
+    found = imaging.read(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
+
+    assert [(page.number, page.reason) for page in found] == [(1, None), (2, Reason.BLANK), (3, None)]
+    assert unlike(found[2].ink[0], ink_of(page_of("5"))) < 0.01
+
+
+def test_a_damaged_page_of_a_tiff_costs_its_own_row() -> None:
+    pages = [Image.fromarray(page_of(text)) for text in "35"]
+    options = {"compression": "tiff_adobe_deflate", "save_all": True}
+    good = bytearray(saved(pages[0], "TIFF", append_images=pages[1:], **options))
+    with Image.open(io.BytesIO(good)) as image:
+        image.seek(1)
+        start, length = image.tag_v2[273][0], image.tag_v2[279][0]
+    good[start : start + length] = b"\xff" * length
+
+    first, second = imaging.read(bytes(good), LIMITS)
+
+    assert (first.reason, len(first.boxes)) == (None, 1)
+    assert (second.number, second.reason, second.boxes, second.ink.shape) == (2, Reason.TRUNCATED, (), (0, 28, 28))
+
+
+def test_the_small_preview_inside_a_tiff_is_no_page() -> None:
+    preview = GREY.resize((45, 60))
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+
+    found = imaging.read(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
+
+    assert [page.number for page in found] == [1]
+
+
+def test_a_tiff_whose_pages_go_round_in_a_circle_ends() -> None:
+    data = bytearray(saved(GREY, "TIFF"))
+    at = int.from_bytes(data[4:8], "little")
+    after = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
+    data[after : after + 4] = at.to_bytes(4, "little")
+
+    assert len(imaging.read(bytes(data), LIMITS)) == 1
+
+
+def test_of_an_animation_the_first_picture_counts() -> None:
+    frames = [Image.fromarray(page_of(text, smooth=False)) for text in "38"]
+
+    animated = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+    assert unlike(ink_of(page_of("3", smooth=False)), ink_of(animated)) < 0.05
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_file_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
+    whole = EVERY[name]()
+
+    for share in (0.3, 0.6, 0.9):
+        assert rejection(whole[: int(len(whole) * share)]).reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_last_bytes_of_a_file_are_missed_or_not_needed(name: str) -> None:
+    whole = EVERY[name]()
+
+    for missing in (1, 2, 5, 13):
+        found = outcome(whole[:-missing])
+        if isinstance(found, RejectedImage):
+            assert found.reason is Reason.TRUNCATED
+        else:
+            np.testing.assert_allclose(found[0].ink, read_one(whole).ink, atol=0.01)
+
+
+def test_a_jpeg_whose_rest_was_never_written_is_rejected() -> None:
+    whole = saved(page_of(size=(400, 300), scale=6, at=(60, 300)), "JPEG")
+
+    assert rejection(whole[: len(whole) // 2] + bytes(len(whole) // 2)).reason is Reason.TRUNCATED
+
+
+def test_a_png_with_a_wrong_checksum_is_rejected() -> None:
+    data = bytearray(saved(PAGE))
+    data[data.index(b"IDAT") + 20] ^= 1
+
+    assert "checksum" in rejection(bytes(data)).detail
+
+
+@pytest.mark.parametrize("trailer", [b"\x00" * 64, b"SEFT camera notes \xff\xd8 \xff"])
+def test_what_a_camera_appends_to_a_jpeg_does_not_matter(trailer: bytes) -> None:
+    whole = saved(PAGE, "JPEG")
+
+    np.testing.assert_array_equal(ink_of(whole + trailer), ink_of(whole))
+
+
+KNOWN = {
+    "heic": b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic",
+    "avif": b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif",
+    "film": b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42",
+    "pdf": b"%PDF-1.7\n",
+    "pdf after junk": b"\n\n%PDF-1.4\n",
+    "icon": b"\x00\x00\x01\x00\x01\x00\x10\x10",
+    "photoshop": b"8BPS\x00\x01",
+    "office": b"PK\x03\x04\x14\x00",
+    "old office": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "svg": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "jpeg xl": b"\xff\x0a\xfa\x7f",
+    "dicom": bytes(128) + b"DICM",
+    "tiff with a rare compression": EXACT["tiff lzw"]().replace(
+        b"\x03\x01\x03\x00\x01\x00\x00\x00\x05", b"\x03\x01\x03\x00\x01\x00\x00\x00\x22"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_kinds_that_are_known_but_not_read_say_so(name: str) -> None:
+    assert rejection(KNOWN[name]).reason is Reason.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize("data", [b"file,label\r\n", bytes(4096), b"BMW drivers wanted, apply within", b"RIFF....AVI "])
+def test_what_is_no_picture_says_so(data: bytes) -> None:
+    assert rejection(data).reason is Reason.NOT_AN_IMAGE
+
+
+def test_an_empty_file_says_so() -> None:
+    assert rejection(b"").reason is Reason.EMPTY_FILE
+
+
+def test_limits_are_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(self: ImageFile.ImageFile) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
+    three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
+
+    for limits in (Limits(max_bytes=100), Limits(max_pixels=90 * 120 - 1)):
+        for make in EVERY.values():
+            assert rejection(make(), limits).reason is Reason.TOO_LARGE
+    assert rejection(three, Limits(max_pages=2)).reason is Reason.TOO_LARGE
+
+
+def test_what_lies_just_within_the_limits_is_read() -> None:
+    three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
+
+    assert len(imaging.read(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
+
+
+def test_our_limit_holds_and_not_pillows() -> None:
+    data = saved(Image.new("L", (60, 50), 255))
+    before = Image.MAX_IMAGE_PIXELS
+    try:
+        Image.MAX_IMAGE_PIXELS = 1000  # 3000 pixels would be a "bomb" to Pillow
+        assert read_one(data).reason is Reason.BLANK
+        assert Image.MAX_IMAGE_PIXELS == 1000
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def test_a_large_photograph_is_measured_in_its_own_pixels_and_read_from_fewer() -> None:
+    page = page_of(size=(3000, 4000), at=(2000, 1500), scale=8, thick=24)
+
+    found = read_one(cv2.imencode(".jpg", page)[1].tobytes())
+
+    (box,) = found.boxes
+    assert (found.width, found.height) == (4000, 3000)
+    ys, xs = np.nonzero(page < 128)
+    np.testing.assert_allclose(
+        (box.x, box.y, box.x + box.width, box.y + box.height), (xs.min(), ys.min(), xs.max(), ys.max()), atol=12
+    )
+
+
+def test_no_warning_escapes_from_odd_files_read_by_many_threads() -> None:
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff"  # announces 65535 tags and has none
+    data = saved(GREY, "JPEG", exif=exif)
+    filters = list(warnings.filters)
+
+    with ThreadPoolExecutor(6) as pool:
+        pages = list(pool.map(read_one, [data] * 120))  # a warning is an error here, and would be raised again
+
+    assert [page.reason for page in pages] == [None] * 120
+    assert warnings.filters == filters
+
+
+MAGICS = [make()[:32] for make in EVERY.values()] + [*KNOWN.values()]
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.builds(lambda a, b: a + b, st.sampled_from(MAGICS), st.binary(max_size=100)))
+)
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_give_pages_or_a_reason(data: bytes) -> None:
+    pages_or_reason(data)
+
+
+@given(st.sampled_from(sorted(EVERY)), st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_damage_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:
+    content = bytearray(WHOLE[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, min(len(content) - 1, 700)))] = data.draw(st.integers(0, 255))
+    pages_or_reason(bytes(content))
+
+
+WHOLE = {name: make() for name, make in EVERY.items()}
+
+
+def pages_or_reason(data: bytes) -> None:
+    found = outcome(data)
+    if isinstance(found, RejectedImage):
+        assert found.reason.rejects
+        return
+    assert found
+    for page in found:
+        assert len(page.boxes) == len(page.ink)
+        assert (page.reason is not None and page.reason.rejects) == (not page.boxes)
+
+
+def outcome(data: bytes) -> list[Page] | RejectedImage:
+    try:
+        return imaging.read(data, Limits(max_pixels=1_000_000, max_pages=8))
+    except RejectedImage as why:
+        return why
