@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REAL ?=
 
-.PHONY: help setup demo run watch train test fast lint format accuracy bench golden clean
+.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden clean
 
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,9 @@ test: $(READY) ## run every test
 
 fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
 	$(BIN)/python -m pytest -q -m "not slow"
+
+faults: $(READY) ## break things on purpose, the long way (under 10 minutes): kills, full disks, lost ledgers
+	DIGITREC_FAULTS=1 $(BIN)/python -m pytest -q tests/faults
 
 lint: $(READY) ## style (ruff), types (mypy), layers (import-linter)
 	$(BIN)/ruff check .

@@ -1,0 +1,152 @@
+"""Kills, full disks, folders that go and come back, two workers, signals. `make faults` runs the long form."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from digitrec import app
+from digitrec.intake.observing import FolderObserver
+from digitrec.settings import Settings
+from tests.faults.scene import ACCOUNTS, IS_LONG, Account, Scene, kill_at_random, until
+
+pytestmark = pytest.mark.slow
+
+KILLS = 200 if IS_LONG else 30
+TOGETHER = 10_000 if IS_LONG else 600
+
+
+def test_sigkill_at_random_moments(scene: Scene) -> None:
+    rng = random.Random(1)
+    kills = 0
+    while kills < KILLS:
+        if not any(scene.inbox.glob("*.png")):
+            scene.drop(300)
+        kills += kill_at_random(scene.start("run", "--settle-s", "0", "--batch-files", "15"), rng, life_s=1.6)
+        scene.check_tables()
+    scene.settle(f"({kills} kills)")
+
+
+def test_sigkill_of_a_watch(scene: Scene) -> None:
+    rng = random.Random(2)
+    for _ in range(KILLS // 10):
+        scene.drop(40)
+        process = scene.start("watch", "--settle-s", "0.1", "--scan-interval-s", "0.5", "--batch-files", "10")
+        kill_at_random(process, rng, life_s=2.5)
+        scene.check_tables()
+    scene.settle(f"({KILLS // 10} kills)")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_signals_in_the_middle(scene: Scene, number: int) -> None:
+    rng = random.Random(3)
+    for _ in range(10 if IS_LONG else 3):
+        scene.drop(200)
+        process = scene.start("run", "--settle-s", "0", "--batch-files", "50")
+        time.sleep(rng.uniform(0.2, 2.0))
+        process.send_signal(number)
+        assert process.wait(timeout=10) in (0, 128 + number, -number)
+        scene.check_tables()
+    scene.settle()
+
+
+def test_a_full_disk(scene: Scene, tmp_path: Path) -> None:
+    can = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], check=False, capture_output=True)
+    if shutil.which("unshare") is None or can.returncode:
+        pytest.skip("no mount namespace to make a small filesystem in")
+    small = tmp_path / "small"
+    small.mkdir()
+    words = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        sys.executable,
+        "-m",
+        "tests.faults.full_disk",
+        str(small),
+    ]
+
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    ACCOUNTS.append(Account(**json.loads(done.stdout.splitlines()[-1])))
+
+
+def test_the_outbox_goes_and_comes_back(scene: Scene) -> None:
+    scene.drop(20)
+    assert scene.run() == 0
+    for _ in range(3):
+        scene.outbox.rename(scene.workspace / "away")
+        scene.drop(20)
+        assert scene.run("--run-retry-s", "0.2") == 74
+        (scene.workspace / "away").rename(scene.outbox)
+        assert scene.run() == 0
+    scene.settle()
+
+
+def test_the_ledger_is_deleted(scene: Scene) -> None:
+    rng = random.Random(4)
+    for _ in range(10 if IS_LONG else 4):
+        scene.drop(60)
+        kill_at_random(scene.start("run", "--settle-s", "0", "--batch-files", "10"), rng, life_s=2.0)
+        for path in (scene.workspace / ".digitrec").glob("main/ledger.sqlite3*"):
+            path.unlink()
+    scene.settle()
+
+
+def test_the_inbox_is_replaced_by_an_empty_one(scene: Scene) -> None:
+    scene.drop(20)
+    process = scene.start("watch", "--settle-s", "0.1", "--scan-interval-s", "0.5")
+    try:
+        until(lambda: len(scene.rows()) == 20)
+        scene.inbox.rename(scene.workspace / "mounted elsewhere")
+        scene.inbox.mkdir()
+        time.sleep(2.5)
+        assert process.poll() is None
+        assert list(scene.inbox.iterdir()) == [], "an empty folder without a marker is left alone"
+        scene.inbox.rmdir()
+        (scene.workspace / "mounted elsewhere").rename(scene.inbox)
+        scene.drop(20)
+        until(lambda: len(scene.rows()) == 40)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    scene.settle()
+
+
+def test_the_observer_is_killed(scene: Scene) -> None:
+    stop = app.Stop()
+    observer = FolderObserver(scene.inbox, stop.bell)
+    settings = Settings(workspace=scene.workspace, settle_s=0.1, scan_interval_s=1.0)
+    scene.drop(1)
+    thread = threading.Thread(target=app.watch, args=(settings, stop, observer))
+    thread.start()
+    try:
+        until(lambda: len(scene.rows()) == 1)
+        for count in (2, 3):
+            observer.stop()
+            scene.drop(1)
+            until(lambda count=count: len(scene.rows()) == count, 15)  # type: ignore[misc]
+        until(lambda: observer.state == "alive", 5)
+    finally:
+        stop.set()
+        thread.join(timeout=20)
+    scene.settle()
+
+
+def test_two_workers_on_one_inbox(scene: Scene) -> None:
+    scene.drop(TOGETHER)
+    words = ("run", "--settle-s", "0", "--batch-files", "64", "--worker")
+    together = [scene.start(*words, worker) for worker in ("left", "right")]
+    assert [process.wait(timeout=600) for process in together] == [0, 0]
+    shares = [len(list((scene.inbox / ".claimed" / worker).iterdir())) for worker in ("left", "right")]
+    assert min(shares) >= 1
+    scene.settle()
