@@ -31,12 +31,6 @@ def kind_of(folder: Path, table: Path = TABLE) -> str:
     return kind
 
 
-def under(folder: Path, table: Path = TABLE) -> list[str]:
-    """Where something else is mounted below a folder, by path under it."""
-    real = os.path.realpath(folder).rstrip("/") + "/"
-    return sorted({point.removeprefix(real) for point, _ in _mounts(table) if point.startswith(real)})
-
-
 def _mounts(table: Path) -> Iterator[tuple[str, str]]:
     """Mount points and kinds, in the order they were mounted."""
     try:

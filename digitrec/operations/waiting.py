@@ -117,7 +117,7 @@ def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) 
     left = [one for one in found if not _is_taken(one, settings)]
     open_batches = {batch.id for ledger in mine.values() for batch in ledger.batches(unfinished=True)}
     return Outlook(
-        tuple(read), tuple(left), tuple(sorted(open_batches | claimed(settings.inbox, settings.worker).keys()))
+        tuple(read), tuple(left), tuple(sorted(open_batches | claims(settings.inbox, settings.worker).keys()))
     )
 
 
@@ -133,9 +133,9 @@ def workers(inbox: Path) -> list[str]:
     return sorted(each.name for each in claims.iterdir() if each.is_dir()) if claims.is_dir() else []
 
 
-def claimed(inbox: Path, worker: str) -> dict[str, int]:
-    """How many files lie claimed by a worker, by batch; its empty batches too."""
+def claims(inbox: Path, worker: str) -> dict[str, list[str]]:
+    """The files that lie claimed by a worker, by batch; its empty batches too."""
     if worker not in workers(inbox):
         return {}
     mine = Inbox(inbox, worker)
-    return {batch_id: len(mine.claimed(batch_id)) for batch_id in mine.batches()}
+    return {batch_id: mine.claimed(batch_id) for batch_id in mine.batches()}

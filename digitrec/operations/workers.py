@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from digitrec.ledger import Ledger
 from digitrec.operations import heartbeat, waiting
 from digitrec.operations.heartbeat import Doing, Heartbeat
+from digitrec.operations.ledgers import paths
 from digitrec.settings import Settings
 
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
@@ -51,7 +52,7 @@ class Worker:
     """Files."""
     open_batches: tuple[OpenBatch, ...]
     ledger: str
-    """`ok`, `not here`, `of another version`, or why it cannot be read."""
+    """`ok`, `not here`, `cannot be opened`, `of another version`, or why it cannot be read."""
 
 
 def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> tuple[Worker, ...]:
@@ -59,21 +60,21 @@ def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float)
 
     Args:
         settings: say where everything is.
-        ledgers: by worker.
+        ledgers: by worker, as far as they can be opened.
         now_s: seconds since 1970.
 
     Raises:
         OSError: the claims cannot be looked at.
     """
     hearts = {path.parent.name for path in settings.state.glob(f"*/{heartbeat.FILE_NAME}")}
-    names = sorted({*ledgers, *hearts, *waiting.workers(settings.inbox)})
+    names = sorted({*paths(settings), *hearts, *waiting.workers(settings.inbox)})
     return tuple(_worker(name, settings, ledgers.get(name), now_s) for name in names)
 
 
 def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) -> Worker:
     heart = heartbeat.read(settings.state / name)
     state = _state(heart, now_s)
-    claimed = waiting.claimed(settings.inbox, name)
+    claimed = {batch_id: len(files) for batch_id, files in waiting.claims(settings.inbox, name).items()}
     stages, condition = _open(ledger)
     is_running = state != NOT_RUNNING
     return Worker(
@@ -90,7 +91,7 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
             OpenBatch(batch_id, stages.get(batch_id, "claimed"), claimed.get(batch_id, 0), _age_s(batch_id, now_s))
             for batch_id in sorted({*stages, *claimed})
         ),
-        ledger=condition,
+        ledger=condition if ledger or name not in paths(settings) else "cannot be opened",
     )
 
 

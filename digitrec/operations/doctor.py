@@ -1,0 +1,89 @@
+"""What could keep the service from its work, looked at now: one line each, with the cure."""
+
+import calendar
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+
+from digitrec.intake.inbox import CLAIMED
+from digitrec.ledger import Ledger
+from digitrec.operations import machine, places, waiting
+from digitrec.operations.findings import Finding, fault, note, ok
+from digitrec.operations.ledgers import paths
+from digitrec.operations.status import ModelState
+from digitrec.settings import FILE_NAME, Settings
+
+_FOLDERS = ("inbox", "outbox")
+
+
+def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState, now_s: float) -> Iterator[Finding]:
+    """Look at everything, as the user who runs this.
+
+    Args:
+        settings: checked already, or there would be none.
+        ledgers: of all workers, by name, as far as they can be opened.
+        model: the one in use.
+        now_s: seconds since 1970.
+    """
+    given = sorted(f"{name} ({source})" for name, source in settings.sources.items() if name != "workspace")
+    yield ok("settings", ", ".join(given) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
+    known = {name: identity for name in _FOLDERS if (identity := _fact(ledgers.get(settings.worker), f"{name}_id"))}
+    yield from places.all_places(settings, known)
+    yield from machine.events(settings.inbox, settings.watch_mode)
+    yield from machine.clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
+    yield _model(model)
+    for worker in paths(settings):
+        yield _ledger(worker, ledgers.get(worker))
+    yield from _claims(settings)
+
+
+def _model(model: ModelState) -> Finding:
+    if model.problem:
+        cure = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
+        return fault("model", model.problem, cure)
+    return ok("model", f"{model.name}: every digest is right")
+
+
+def _ledger(worker: str, ledger: Ledger | None) -> Finding:
+    what = f"ledger {worker}"
+    start = f"`digitrec run --worker {worker}`"
+    if ledger is None:
+        return fault(what, "it cannot be opened", "Look at the rights on it.")
+    try:
+        if not ledger.is_sound():
+            return fault(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
+        if not ledger.is_up_to_date():
+            return note(what, "another version of digitrec wrote it", f"{start} brings it up to date.")
+    except sqlite3.OperationalError as why:
+        return fault(what, f"it cannot be read: {why}", "Look at the rights on it, and at who holds it.")
+    except sqlite3.DatabaseError as why:
+        return fault(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
+    return ok(what, "every page is sound")
+
+
+def _claims(settings: Settings) -> Iterator[Finding]:
+    """Claims whose worker has no ledger here: nobody is going to finish them by itself."""
+    try:
+        found = [name for name in waiting.workers(settings.inbox) if waiting.claims(settings.inbox, name)]
+    except OSError as why:
+        yield fault("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
+        return
+    for name in found:
+        if name not in paths(settings):
+            cure = f"If that worker lives elsewhere, nothing. If it is gone: `digitrec requeue --worker {name}`."
+            yield note("claims", f"worker {name} holds files, and its ledger is not here", cure)
+
+
+def _fact(ledger: Ledger | None, name: str) -> str | None:
+    try:
+        return ledger.fact(name) if ledger else None
+    except sqlite3.DatabaseError:  # `_ledger` tells
+        return None
+
+
+def _newest_s(ledger: Ledger) -> float | None:
+    try:
+        batches = ledger.batches()
+    except sqlite3.DatabaseError:  # `_ledger` tells
+        return None
+    return calendar.timegm(time.strptime(batches[-1].id[:16], "%Y%m%dT%H%M%SZ")) if batches else None

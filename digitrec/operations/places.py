@@ -1,0 +1,179 @@
+"""What `doctor` finds out about the folders: rights, identity, filesystems, room. It writes a file and removes it."""
+
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from digitrec import folders, mounts, names
+from digitrec.intake import scan
+from digitrec.intake.inbox import CLAIMED
+from digitrec.operations.findings import Finding, fault, note, ok
+from digitrec.settings import Settings
+
+_FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
+_FEW_INODES, _LOW_INODES = 1_000, 10_000
+_SKEW_S = 5.0
+_PREFIX = ".digitrec-doctor-"
+
+
+def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Finding]:
+    """Look at every folder of a workspace.
+
+    Args:
+        settings: say where they are.
+        known_ids: the ids of inbox and outbox, from the ledger; empty before first use.
+    """
+    places = {
+        "inbox": settings.inbox,
+        "outbox": settings.outbox,
+        "reports": settings.reports,
+        "state": settings.state,
+    }
+    for name, folder in places.items():
+        if not folder.is_dir():
+            yield _missing(name, folder, is_known=name in known_ids)
+            continue
+        yield _rights(name, folder)
+        if name in known_ids:
+            yield from _identity(name, folder, known_ids[name])
+        yield _room(name, folder)
+    if settings.inbox.is_dir():
+        yield _claiming(settings.inbox)
+        yield from _inside(settings.inbox)
+    if settings.state.is_dir():
+        yield _state_disk(settings.state)
+
+
+def _missing(name: str, folder: Path, *, is_known: bool) -> Finding:
+    if is_known:
+        cure = "If a share is not mounted, mount it. If it is meant to be new, run `digitrec init`."
+        return fault(name, f"{folder} is missing", cure)
+    return note(name, f"{folder} is not there yet", "It is made at first use, or by `digitrec init`.")
+
+
+def _rights(name: str, folder: Path) -> Finding:
+    """Really try: the mode does not know of read-only mounts, quotas and access lists."""
+    try:
+        os.listdir(folder)
+        with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder) as file:
+            file.write(b"digitrec doctor")
+            file.flush()
+            skew_s = os.fstat(file.fileno()).st_mtime - time.time()
+    except OSError as why:
+        cure = f"Give the user {_user()} rights to read and write it: chown, chmod, or mount it writable."
+        return fault(name, f"{folder} cannot be used: {why.strerror}", cure)
+    if abs(skew_s) > _SKEW_S:
+        cure = "Set both clocks by NTP; until then `run` may think that a file is older, or younger, than it is."
+        return note(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
+    return ok(name, f"{folder} can be read and written")
+
+
+def _identity(name: str, folder: Path, known_id: str) -> Iterator[Finding]:
+    try:
+        found = (folder / folders.MARKER).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        found = ""
+    if found == known_id:
+        return
+    cure = f"If a share is not mounted, mount it. If {folder.name}/ is meant to be new, run `digitrec init`."
+    if found:
+        yield fault(name, f"{folder} is another folder than before", cure)
+    elif not any(folder.iterdir()):
+        yield fault(name, f"{folder} is empty and has lost its marker", cure)
+    else:
+        yield note(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
+
+
+def _room(name: str, folder: Path) -> Finding:
+    try:
+        found = os.statvfs(folder)
+    except OSError as why:
+        return fault(f"{name} room", f"{folder}: {why.strerror}", "Look at the disk.")
+    free, inodes = found.f_bavail * found.f_frsize, found.f_favail
+    counts = found.f_files > 0  # some filesystems, btrfs among them, have no fixed number
+    told = f"{free / 1e9:.1f} GB free" + (f", {inodes:,} inodes" if counts else "")
+    cure = "Make room: `digitrec prune --keep 90d` removes old originals."
+    if free < _FEW_BYTES or (counts and inodes < _FEW_INODES):
+        return fault(f"{name} room", told, cure)
+    if free < _LOW_BYTES or (counts and inodes < _LOW_INODES):
+        return note(f"{name} room", told, cure)
+    return ok(f"{name} room", f"{told} ({mounts.kind_of(folder) or 'unknown filesystem'})")
+
+
+def _claiming(inbox: Path) -> Finding:
+    """A claim is a rename, which cannot leave a filesystem."""
+    claims = inbox / CLAIMED
+    cure = f"{claims} must be an ordinary folder of the inbox: remove the mount or link there."
+    if claims.is_symlink() or (claims.exists() and claims.stat().st_dev != inbox.stat().st_dev):
+        return fault("claiming", f"{claims} lies on another filesystem than the inbox", cure)
+    try:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=inbox) as folder:
+            one = Path(folder) / "one"
+            one.touch()
+            one.rename(Path(folder) / "two")
+    except OSError as why:
+        return fault("claiming", f"files in {inbox} cannot be renamed: {why.strerror}", "Look at the rights there.")
+    return ok("claiming", f"inbox and {CLAIMED} are one filesystem")
+
+
+def _inside(inbox: Path) -> Iterator[Finding]:
+    """Subfolders and files that cannot be claimed or read by this user."""
+    device = inbox.stat().st_dev
+    stuck: dict[str, list[str]] = {}
+
+    def closed(why: OSError) -> None:
+        stuck.setdefault("folder", []).append(os.fsdecode(why.filename))
+
+    for folder, subfolders, files in os.walk(inbox, onerror=closed):
+        subfolders[:] = [each for each in subfolders if scan.is_wanted(each)]
+        at = Path(folder)
+        state = at.lstat()
+        is_sticky = state.st_mode & stat.S_ISVTX and state.st_uid != os.geteuid()
+        if state.st_dev != device:
+            stuck.setdefault("other", []).append(folder)
+        if at != inbox and not os.access(at, os.W_OK | os.X_OK):
+            stuck.setdefault("folder", []).append(folder)
+        for name in filter(scan.is_wanted, files):
+            try:
+                its = (at / name).lstat()
+            except OSError:  # gone since it was listed
+                continue
+            if stat.S_ISREG(its.st_mode) and not os.access(at / name, os.R_OK):
+                stuck.setdefault("file", []).append(f"{folder}/{name}")
+            elif is_sticky and os.geteuid() not in {0, its.st_uid}:
+                stuck.setdefault("sticky", []).append(f"{folder}/{name}")
+    for kind, found in stuck.items():
+        detail, cure = _INSIDE[kind]
+        yield fault("inbox", f"{detail}: {names.escape(found[0])}{_others(found)}", cure.format(user=_user()))
+
+
+_INSIDE = {
+    "other": ("another filesystem is mounted inside the inbox; nothing there can be claimed", "Mount it elsewhere."),
+    "folder": ("a folder does not let its files be claimed", "Give the user {user} rights to read and write it."),
+    "file": ("a file cannot be read", "Give the user {user} the right to read it; it is tried again by itself."),
+    "sticky": (
+        "a sticky folder keeps others' files from being claimed",
+        "chmod -t the folder, or let their owner run digitrec.",
+    ),
+}
+
+
+def _state_disk(state: Path) -> Finding:
+    kind = mounts.kind_of(state)
+    if mounts.is_remote(kind):
+        cure = "Name a folder on a local disk with state_dir (digitrec.toml or DIGITREC_STATE_DIR)."
+        # What runs in user space is often a local disk all the same.
+        grade = note if kind.startswith("fuse") else fault
+        return grade("state", f"{state} lies on {kind}; the ledger needs a disk whose locks hold", cure)
+    return ok("state", f"{state} lies on a local disk ({kind or 'unknown filesystem'})")
+
+
+def _others(found: list[str]) -> str:
+    return f" and {len(found) - 1} more" if len(found) > 1 else ""
+
+
+def _user() -> str:
+    return str(os.geteuid())
