@@ -9,7 +9,7 @@ from digitrec.errors import UsageError
 from digitrec.ledger import Ledger
 from digitrec.records import Count, Fate, Row
 from digitrec.reporting import report
-from digitrec.reporting.batch import BatchFacts, FileCounts, ReleasedFacts, RowFacts
+from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
 from digitrec.settings import Settings
 
 
@@ -48,7 +48,6 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     if batch is None or batch.rendering is None:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
     claims = ledger.claims(batch_id)
-    count = Count.of(claims)
     previews = ledger.previews(batch_id)
     how = batch.rendering
     return BatchFacts(
@@ -58,7 +57,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         app_version=how.app_version,
         opened_at=batch.opened_at,
         processed_at=how.processed_at,
-        files=FileCounts(count.claimed, count.accepted, count.review, count.rejected, count.released),
+        files=Count.of(claims),
         threshold=how.threshold,
         max_error=how.max_error,
         csv=f"../../{settings.outbox.name}/{batch_id}.csv",

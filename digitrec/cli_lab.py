@@ -81,7 +81,8 @@ def evaluate(
     """Measure the model in use on a set's test split, and write a report."""
     from digitrec import lab
 
-    found = lab.evaluate(settings, data, as_files=as_files, keras=keras)
+    with cli_tables.Progress("Reading", unit="pictures") as progress:
+        found = lab.evaluate(settings, data, as_files=as_files, keras=keras, progress=progress.update)
     right, wrong = found.accuracy, found.accepted_wrong
     if as_json:
         typer.echo(json.dumps(found.to_json()))

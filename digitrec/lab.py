@@ -98,7 +98,14 @@ def train(
     return Bundle.open(folder)
 
 
-def evaluate(settings: Settings, data: str, *, as_files: bool = False, keras: bool = False) -> Evaluated:
+def evaluate(
+    settings: Settings,
+    data: str,
+    *,
+    as_files: bool = False,
+    keras: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluated:
     """Measure the model in use and write its report.
 
     Array sets go straight to the classifier; with `as_files`, and for folders of pictures, through the whole pipeline.
@@ -112,14 +119,14 @@ def evaluate(settings: Settings, data: str, *, as_files: bool = False, keras: bo
     pictures = datasets.files_of(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
-        return _evaluate_files(settings, bundle, classifier, _FileSet(_name_of(data), source, "", pictures))
+        return _evaluate_files(settings, bundle, classifier, _FileSet(_name_of(data), source, "", pictures), progress)
     dataset = datasets.load(data)
     if not as_files:
         return _evaluate_arrays(settings, bundle, classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
         written = _write_pictures(dataset, Path(folder))
         files = _FileSet(f"{dataset.name}-as-files", dataset.source, dataset.digest, written)
-        return _evaluate_files(settings, bundle, classifier, files)
+        return _evaluate_files(settings, bundle, classifier, files, progress)
 
 
 def explore(settings: Settings, data: str) -> Path:
@@ -195,7 +202,13 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier,
     )
 
 
-def _evaluate_files(settings: Settings, bundle: Bundle, classifier: Classifier, files: _FileSet) -> Evaluated:
+def _evaluate_files(
+    settings: Settings,
+    bundle: Bundle,
+    classifier: Classifier,
+    files: _FileSet,
+    progress: Callable[[int, int], None] | None,
+) -> Evaluated:
     engine = app.ENGINES[settings.engine](settings)
     threshold = bundle.threshold(settings.max_error)
     rows: list[RowFacts] = []
@@ -221,6 +234,8 @@ def _evaluate_files(settings: Settings, bundle: Bundle, classifier: Classifier, 
                     preview_png=preview_png(content, each),
                 )
                 rows.append(row)
+        if progress is not None:
+            progress(len(rows), len(files.pictures))
     found = evaluate_pages(rows)
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
     page = write_page_evaluation(_home(settings, facts), facts, found)

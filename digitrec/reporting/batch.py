@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from digitrec.records import Reason, Status
+from digitrec.records import Count, Reason, Status
 from digitrec.reporting.intervals import Proportion, wilson
 
 Json: TypeAlias = dict[str, Any]
@@ -52,17 +52,6 @@ class ReleasedFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class FileCounts:
-    """The account of a batch, in files: claimed = accepted + review + rejected + released."""
-
-    claimed: int
-    accepted: int
-    review: int
-    rejected: int
-    released: int
-
-
-@dataclass(frozen=True, slots=True)
 class BatchFacts:
     """Everything a batch report says."""
 
@@ -73,7 +62,8 @@ class BatchFacts:
     opened_at: str
     """When the batch was claimed; ISO 8601 UTC, like `processed_at`."""
     processed_at: str
-    files: FileCounts
+    files: Count
+    """Claimed = accepted + review + rejected + released."""
     threshold: float | None
     """A page is accepted if its confidence reaches this."""
     max_error: float | None

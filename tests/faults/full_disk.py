@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         scene.check_tables()
         (folder / "ballast").unlink()
     scene.settle("(6 MB)")
-    print(json.dumps(asdict(ACCOUNTS[-1])))
+    sys.stdout.write(json.dumps(asdict(ACCOUNTS[-1])))
 
 
 def fill(ballast: Path, room_kb: int) -> None:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.records import Status
-from digitrec.reporting.batch import BatchFacts, FileCounts, ReleasedFacts, RowFacts
+from digitrec.records import Count, Status
+from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 
@@ -88,8 +88,7 @@ def make_facts() -> Callable[..., BatchFacts]:
             "app_version": "0.1.0",
             "opened_at": "2026-01-22T15:13:05Z",
             "processed_at": "2026-01-22T15:13:09Z",
-            "files": FileCounts(
-                claimed=len(rows) + len(released),
+            "files": Count(
                 accepted=of[Status.ACCEPTED],
                 review=of[Status.REVIEW],
                 rejected=of[Status.REJECTED],

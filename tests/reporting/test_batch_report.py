@@ -219,8 +219,9 @@ from pathlib import Path
 from digitrec.records import Status
 from digitrec.reporting import report
 assert "jinja2" not in sys.modules, "jinja2 is for those who write a report"
-from digitrec.reporting.batch import BatchFacts, FileCounts, RowFacts
-facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", FileCounts(1, 1, 0, 0, 0), 0.9, None, "x",
+from digitrec.records import Count
+from digitrec.reporting.batch import BatchFacts, RowFacts
+facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", Count(1, 0, 0, 0), 0.9, None, "x",
                    [RowFacts(1, "a", 1, Status.ACCEPTED, "7", 0.99, label="7")])
 report.write_batch_report(Path({str(tmp_path)!r}) / "reports" / facts.batch_id, facts)
 report.write_index(Path({str(tmp_path)!r}) / "reports")
