@@ -78,15 +78,20 @@ def write(folder: Path, drawn: Iterable[Drawn]) -> list[Path]:
     """
     files.make_folder(folder)
     table = _labels_in(folder / LABELS)
-    named = [(_free_name(folder, name, content, table, digit), content, digit) for name, content, digit in drawn]
-    table.update({name: str(digit) for name, _, digit in named})
+    named: dict[str, bytes] = {}
+    for name, content, digit in drawn:
+        candidate, number = name, 1
+        while table.get(candidate, str(digit)) != str(digit) or _is_taken(folder / candidate, content, named):
+            number += 1
+            candidate = files.numbered(name, number)
+        named[candidate], table[candidate] = content, str(digit)
     text = io.StringIO()
     csv.writer(text).writerows([_HEADER, *table.items()])
     # The labels first: a service that watches this folder may take a picture the moment it is there.
     files.write_whole(folder / LABELS, text.getvalue())
-    for name, content, _ in named:
+    for name, content in named.items():
         files.publish_new(folder / name, content)
-    return [folder / name for name, _, _ in named]
+    return [folder / name for name in named]
 
 
 def _placed(digit: Picture, height: int, width: int, rng: np.random.Generator) -> _Plane:
@@ -195,14 +200,8 @@ def _labels_in(path: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def _free_name(folder: Path, name: str, content: bytes, table: dict[str, str], digit: int) -> str:
-    """The first of `name`, `STEM~2.EXT`, ... that neither a file with other bytes nor another label has."""
-    candidate, number = name, 1
-    while table.get(candidate, str(digit)) != str(digit) or _has_other_bytes(folder / candidate, content):
-        number += 1
-        candidate = files.numbered(name, number)
-    return candidate
-
-
-def _has_other_bytes(path: Path, content: bytes) -> bool:
+def _is_taken(path: Path, content: bytes, named: dict[str, bytes]) -> bool:
+    """True if this name has other bytes already, in the folder or among those to be written."""
+    if path.name in named:
+        return named[path.name] != content
     return path.exists() and path.read_bytes() != content

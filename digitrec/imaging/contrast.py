@@ -68,16 +68,18 @@ def _is_light_on_dark(grey: Plane) -> bool:
     thumb = smaller(grey, _THUMB_PX)
     window = max(3, (min(thumb.shape) // 2) | 1)
     light = cv2.medianBlur(np.clip(np.rint(thumb), 0, 255).astype(np.uint8), window).astype(np.float32)
-    level = _untilted(thumb)
+    level = _untilted(thumb, bowl=True)
     return _lean(level - np.median(level)) + _lean(thumb - light) > 0
 
 
-def _untilted(thumb: Plane) -> Plane:
-    """Take out what a lamp from one side does: the best fitting plane and bowl."""
+def _untilted(thumb: Plane, *, bowl: bool) -> Plane:
+    """Take out what a lamp from one side does: the best fitting plane, or plane and bowl."""
     height, width = thumb.shape
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
     # On a full grid these five are at right angles to each other and to the mean, so each is fitted by itself.
-    shapes = (x + 0 * y, y + 0 * x, x * y, x**2 - np.mean(x**2) + 0 * y, y**2 - np.mean(y**2) + 0 * x)
+    shapes = [x + 0 * y, y + 0 * x]
+    if bowl:
+        shapes += [x * y, x**2 - np.mean(x**2) + 0 * y, y**2 - np.mean(y**2) + 0 * x]
     level = thumb - thumb.mean()
     for shape in shapes:
         level = level - shape * ((level * shape).sum() / max(float((shape * shape).sum()), 1e-9))
@@ -100,7 +102,7 @@ def _paper(grey: Plane) -> Plane:
     # so would the darker end of a tilt: the tilt of what is left is taken out, and all is done once more.
     brush = np.ones((window, window), np.uint8)
     rough = np.asarray(cv2.morphologyEx(thumb, cv2.MORPH_CLOSE, brush), np.float32)
-    tilt = rough - _untilted(rough)
+    tilt = rough - _untilted(rough, bowl=False)
     closed = cv2.morphologyEx(thumb - tilt, cv2.MORPH_CLOSE, brush) + tilt
     soft = cv2.blur(closed, (window // 2 | 1, window // 2 | 1), borderType=cv2.BORDER_REPLICATE)
     height, width = grey.shape

@@ -21,7 +21,7 @@ _LEAST_RANGE = 0.03
 # contrast. If it is normal, they lie 1.75 and 0.84 deviations below the level of bare paper in a page half full.
 _QUIET, _PAPER = 0.04, 0.20
 _DEVIATIONS_BETWEEN = 0.91
-_SAMPLE = 30_000
+_SAMPLE = 12_000
 """Levels are taken from about this many spots."""
 _NOISE = 3.2
 """Ink begins this many deviations of the paper's noise above its 20th percentile."""
@@ -108,7 +108,11 @@ def _levels(contrast: Plane) -> _Levels | None:
 
 def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
     """Raise the paper's level until a grid, paler than the pen, no longer ties everything together."""
-    if not _spans(contrast > levels.at(0.2))[0]:
+    dark = contrast > levels.at(0.2)
+    if (
+        sum(bool(border.any()) for border in (dark[:2], dark[-2:], dark[:, :2], dark[:, -2:])) < 3
+        or not _spans(dark)[0]
+    ):
         return levels
     for step in _STEPS:
         cut = levels.paper + step * (levels.darkest - levels.paper)

@@ -177,11 +177,11 @@ def arrange(ink: Plane) -> Layout:
 
 def _marks(ink: Plane, page: _Page) -> tuple[NDArray[np.int32], list[_Mark]]:
     """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
-    count, found, stats, _ = cv2.connectedComponentsWithStats((ink > _MARK).astype(np.uint8), connectivity=8)
+    is_inked = ink > _MARK
+    count, found, stats, _ = cv2.connectedComponentsWithStats(is_inked.astype(np.uint8), connectivity=8)
     labels = np.asarray(found, np.int32)
-    mass = np.bincount(labels.ravel(), weights=ink.ravel(), minlength=count)
+    mass = np.bincount(labels[is_inked], weights=ink[is_inked], minlength=count)
     is_clear = np.bincount(labels[ink > _CLEAR], minlength=count) > 0
-    is_clear[0] = False  # the paper
     heaviest = sorted(np.flatnonzero(is_clear), key=lambda label: -mass[label])[:_MOST_MARKS]
     marks: list[_Mark] = []
     printed: list[_Mark] = []
