@@ -17,7 +17,7 @@ _CHATTER = re.compile(
     rb"|[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuda_platform|cuda_diagnostics|failed call to cuInit)"
     rb"|To enable the following instructions|Saved artifact at|\s*$)"
 )
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def cnn() -> Model:
     from keras import Input, Sequential, layers
 
     def step(width: int) -> list[Any]:
-        return [layers.Conv2D(width, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+        return [layers.Conv2D(width, 3, use_bias=False), layers.BatchNormalization(momentum=0.9), layers.ReLU()]
 
     return Sequential(
         [
