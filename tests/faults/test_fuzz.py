@@ -1,0 +1,130 @@
+"""Damaged files of every format, through the whole service: each gets its row, and the service does not stop."""
+
+import io
+import os
+import random
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitrec.records import Reason, Status
+from tests.faults.scene import IS_LONG, Scene
+
+pytestmark = pytest.mark.slow
+
+CASES = 20_000 if IS_LONG else 800
+
+
+def page(mode: str = "L", size: tuple[int, int] = (48, 56)) -> Image.Image:
+    """A 7 on paper."""
+    paper = np.full((size[1], size[0]), 230, np.uint8)
+    cv2.putText(paper, "7", (10, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 30, 3, cv2.LINE_AA)
+    return Image.fromarray(paper).convert(mode)
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    """The bytes of a file."""
+    file = io.BytesIO()
+    image.save(file, form, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def seeds() -> dict[str, bytes]:
+    """Whole files, one of each kind."""
+    deep = Image.fromarray(np.asarray(page(), np.uint16) * 257)
+    found = {
+        "grey.png": saved(page(), "PNG"),
+        "palette.png": saved(page("P"), "PNG", transparency=0),
+        "deep.png": saved(deep, "PNG"),
+        "bits.png": saved(page("1"), "PNG"),
+        "plain.jpg": saved(
+            page("RGB"), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+        ),
+        "progressive.jpg": saved(page("RGB"), "JPEG", progressive=True),
+        "cmyk.jpg": saved(page("CMYK"), "JPEG"),
+        "lzw.tif": saved(page(), "TIFF", compression="tiff_lzw"),
+        "g4.tif": saved(page("1"), "TIFF", compression="group4"),
+        "deflated.tif": saved(page("RGB"), "TIFF", compression="tiff_adobe_deflate"),
+        "pages.tif": saved(page(), "TIFF", save_all=True, append_images=[page("1"), page("RGB")]),
+        "plain.bmp": saved(page("P"), "BMP"),
+        "moving.gif": saved(page("P"), "GIF", save_all=True, append_images=[page("P")]),
+        "lossy.webp": saved(page("RGB"), "WEBP"),
+        "lossless.webp": saved(page("RGBA"), "WEBP", lossless=True),
+        "plain.pgm": saved(page(), "PPM"),
+        "plain.jp2": saved(page(), "JPEG2000"),
+        "page.pdf": saved(page("RGB"), "PDF"),
+    }
+    return found | dict(_heic())
+
+
+def _heic() -> Iterator[tuple[str, bytes]]:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(page("RGB")).save(file, quality=80)
+    yield "plain.heic", file.getvalue()
+
+
+def cut(data: bytearray, rng: random.Random) -> None:
+    """End early."""
+    del data[rng.randrange(1, len(data)) :]
+
+
+def flip(data: bytearray, rng: random.Random) -> None:
+    """Change a few bits anywhere."""
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+
+
+def flip_header(data: bytearray, rng: random.Random) -> None:
+    """Change bytes at the front, where sizes and kinds are told."""
+    for _ in range(rng.choice((1, 2, 3))):
+        data[rng.randrange(min(64, len(data)))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+
+
+def stretch(data: bytearray, rng: random.Random) -> None:
+    """Put a large number somewhere."""
+    at = rng.randrange(len(data))
+    data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xff\xff"))
+
+
+def repeat(data: bytearray, rng: random.Random) -> None:
+    """Let a piece be there twice."""
+    start, end = sorted(rng.randrange(len(data)) for _ in range(2))
+    data[end:end] = data[start : min(end, start + 4096)]
+
+
+def wipe(data: bytearray, rng: random.Random) -> None:
+    """Lose a piece, or have zeros in its place."""
+    start = rng.randrange(len(data))
+    length = rng.randrange(1, 200)
+    data[start : start + length] = b"" if rng.random() < 0.5 else bytes(min(length, len(data) - start))
+
+
+MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (cut, flip, flip_header, stretch, repeat, wipe)
+
+
+def test_damaged_files_of_every_format_each_get_a_row(scene: Scene) -> None:
+    rng = random.Random(int(os.environ.get("DIGITREC_SEED", "0")))
+    whole = list(seeds().items())
+    scene.inbox.mkdir()
+    names = set()
+    for number in range(CASES):
+        name, content = whole[number % len(whole)]
+        data = bytearray(content)
+        for mutate in rng.sample(MUTATIONS, rng.choice((1, 1, 1, 2))):
+            if data:
+                mutate(data, rng)
+        names.add(f"{number:05}-{name}")
+        (scene.inbox / f"{number:05}-{name}").write_bytes(bytes(data) or b"\0")
+    assert scene.run("--grace-s", "0") == 0, (scene.workspace / "log").read_text()[-2000:]
+
+    rows = scene.rows()
+    assert {row["file"] for row in rows} == names
+    assert {row["status"] for row in rows} <= {Status.ACCEPTED, Status.REVIEW, Status.REJECTED}
+    assert all((row["status"] == Status.ACCEPTED) == (row["reason_code"] == "") for row in rows)
+    assert Reason.CRASHES_READER not in {row["reason_code"] for row in rows}
+    assert "Traceback" not in (scene.workspace / "log").read_text()
+    assert "the reader died" not in (scene.workspace / "log").read_text()
