@@ -86,3 +86,12 @@ def test_every_make_target_is_listed_and_every_target_named_exists() -> None:
 
     assert set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)) == targets
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    promises = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promises)
+
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
