@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from digitrec.training.loop import Progress as TrainingState
 
 _PATIENCE_S = 2.0
+_MOST_BATCHES = 3
 _TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 
 
@@ -108,9 +109,13 @@ def summary_text(settings: Settings, summary: "Summary") -> str:
             f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
             f"{count.rejected} rejected, {count.released} given back"
         )
-        for batch_id in summary.batches:
+        for batch_id in summary.batches[-_MOST_BATCHES:]:
             lines += [f"  CSV     {_csv(settings, batch_id)}"] if _csv(settings, batch_id).exists() else []
             lines += [f"  report  {settings.reports / batch_id / 'index.html'}"]
+    if len(summary.batches) > _MOST_BATCHES:
+        lines.append(
+            f"  and {len(summary.batches) - _MOST_BATCHES} batches before; all: {settings.reports / 'index.html'}"
+        )
     if summary.waiting:
         lines.append(f"{_files(summary.waiting)} left in the inbox: still changing, empty, or given back for later")
     return "\n".join(lines)

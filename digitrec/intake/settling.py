@@ -21,7 +21,9 @@ class Settling:
         self._empty_wait_s = empty_wait_s
         self._first: dict[str, _FirstLook] = {}
 
-    def look(self, found: Iterable[Seen], now_s: float, *, trust_old_at_ns: int | None = None) -> list[Seen]:
+    def look(
+        self, found: Iterable[Seen], now_s: float, *, trust_old_at_ns: int | None = None, newcomers: bool = True
+    ) -> list[Seen]:
         """Take one look at everything in the inbox; give the files that are complete.
 
         Args:
@@ -29,6 +31,7 @@ class Settling:
             now_s: monotonic time, seconds.
             trust_old_at_ns: wall-clock time, nanoseconds. If given, a file whose inode last changed over
                 60 s before it is complete at its first look.
+            newcomers: False passes over files that the last look did not see.
 
         Returns:
             The files seen exactly alike by two looks at least `settle_s` apart. An empty one has to be
@@ -38,13 +41,15 @@ class Settling:
         settled = []
         for seen in found:
             first = before.get(seen.path)
+            if first is None and not newcomers:
+                continue
             if first is None or first.seen != seen:
                 first = _FirstLook(seen, now_s)
-            self._first[seen.path] = first
+            self._first[first.seen.path] = first
             wait_s = self._settle_s if seen.size else max(self._settle_s, self._empty_wait_s)
             is_old = trust_old_at_ns is not None and self._is_old(seen, trust_old_at_ns)
             if now_s - first.at_s >= wait_s or is_old:
-                settled.append(seen)
+                settled.append(first.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
         return settled
 
     def next_at_s(self) -> float | None:

@@ -76,12 +76,11 @@ def once(
 
     Arguments and errors are those of `groups`; `wall_ns` is nanoseconds since 1970.
     """
-    there: set[str] | None = None
     deadline_s = clock() + wait_s
+    is_first = True
     while not stopped():
-        found = [seen for seen in look() if there is None or seen.path in there]
-        there = {seen.path for seen in found} if there is None else there
-        settled = settling.look(found, clock(), trust_old_at_ns=wall_ns())
+        settled = settling.look(look(), clock(), trust_old_at_ns=wall_ns(), newcomers=is_first)
+        is_first = False
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
             yield group
@@ -101,6 +100,7 @@ def _rest(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float
 
 
 def _batched(seen: list[Seen], size: int) -> Iterator[list[Seen]]:
-    each = iter(sorted(seen))
+    seen.sort()
+    each = iter(seen)
     while group := list(itertools.islice(each, size)):
         yield group
