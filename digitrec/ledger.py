@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from digitrec import files, schema
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Batch, Claim, Departure, Digit, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Departure, Digit, Reason, Rendering, ReturnedFile, Row, Stage
 
 
 class Ledger:
@@ -259,6 +259,11 @@ class Ledger:
         """Batch and row of every page with these bytes, the earliest first."""
         ask = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
         return [(batch_id, row) for batch_id, row in self._db.execute(ask, (sha256, page))]
+
+    def files_with(self, reason: Reason) -> set[tuple[str, str]]:
+        """Batch and path of every file with a page of this reason."""
+        found = self._db.execute("SELECT DISTINCT batch_id, path FROM readings WHERE reason = ?", (reason,))
+        return {(batch_id, os.fsdecode(path)) for batch_id, path in found}
 
     def all_returned(self) -> list[ReturnedFile]:
         """Everything that is known of files that were given back; some may have gone on since."""

@@ -18,6 +18,8 @@ def note(ledger: Ledger, outbox: Path, departures: Sequence[Departure]) -> None:
     Raises:
         OSError, sqlite3.Error: they are not noted; leave the originals where they are.
     """
+    if not departures:
+        return
     ledger.note_departures(departures)
     lines = "".join(json.dumps(_line(one)) + "\n" for one in departures)
     descriptor = os.open(outbox / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -57,3 +59,13 @@ def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path
 def _line(one: Departure) -> dict[str, str]:
     path, place = names.cell(one.path), names.cell(one.place)
     return {"batch_id": one.batch_id, "file": path, "what": one.what, "at": one.at, "place": place}
+
+
+def remove_empty(folder: Path, outbox: Path) -> None:
+    """Remove a folder that originals have left, and those above it, up to the batch's; what is not empty stays."""
+    while len(folder.relative_to(outbox).parts) >= 2:  # done/<batch> and below
+        try:
+            folder.rmdir()
+        except OSError:  # not empty, or gone: both are fine
+            return
+        folder = folder.parent

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from digitrec import names
 from digitrec.operations.status import Status
 from digitrec.operations.workers import Worker
 
@@ -25,13 +24,13 @@ def health(found: Status, worker: str, max_wait_s: float) -> Health:
     """
     mine = next((one for one in found.workers if one.name == worker), None)
     if found.problem:
-        return Health(False, f"the inbox cannot be looked at: {names.escape(found.problem)}")
+        return Health(False, f"the inbox cannot be looked at: {found.problem}")
     if mine is None or mine.last_scan_s is None:
         return Health(False, f"worker {worker} has never looked at the inbox{_why(mine)}")
     if mine.is_late:
         return Health(False, f"worker {worker} looked last {mine.last_scan_s:.0f} s ago{_why(mine)}")
     if found.oldest_s is not None and found.oldest_s > max_wait_s:
-        return Health(False, f"{names.escape(found.oldest)} has waited {found.oldest_s:.0f} s{_why(mine)}")
+        return Health(False, f"{found.oldest} has waited {found.oldest_s:.0f} s{_why(mine)}")
     waits = f"the longest wait is {found.oldest_s:.0f} s" if found.oldest_s is not None else "nothing waits"
     return Health(True, f"worker {worker} looked {mine.last_scan_s:.0f} s ago; {waits}")
 
@@ -41,4 +40,4 @@ def _why(worker: Worker | None) -> str:
     if worker is None or worker.failed_s is None:
         return ""
     is_over = worker.last_scan_s is not None and worker.last_scan_s < worker.failed_s
-    return "" if is_over else f": {names.escape(worker.failure)}"
+    return "" if is_over else f": {worker.failure}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from digitrec import names
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import waiting
@@ -37,7 +38,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a workspace stands."""
+    """How a workspace stands. Names are as the CSV and the log write them."""
 
     waiting: int
     """Files in the inbox, those that were given back too."""
@@ -76,9 +77,10 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
             if one.back is not None and len(backs) < _MOST_RETURNED:
                 file = one.back.file
                 again_in_s = max(0.0, file.next_at_s - now_s)
-                backs.append(Returned(one.path, one.back.worker, file.why, file.tries, one.age_s, again_in_s))
+                told = (names.escape(one.path), one.back.worker, names.escape(file.why))
+                backs.append(Returned(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
-        problem = str(why)
+        problem = names.escape(str(why))
     for worker in workers:
         for batch in worker.open_batches:
             if batch.files:
@@ -87,7 +89,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     return Status(
         waiting=count,
         claimed=sum(worker.claimed for worker in workers),
-        oldest=oldest[0],
+        oldest=names.escape(oldest[0]),
         oldest_s=oldest[1] if oldest[0] else None,
         returned=tuple(sorted(backs, key=lambda one: one.file)),
         workers=workers,

@@ -111,6 +111,8 @@ def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) 
     Raises:
         OSError: the inbox cannot be listed.
     """
+    if not ledgers and not settings.inbox.exists():  # before first use
+        return Outlook((), (), ())
     mine = {name: ledger for name, ledger in ledgers.items() if name == settings.worker}
     found = sorted(look(settings, returned(mine), now_s), key=lambda one: one.path)
     read = [one for one in found if _is_taken(one, settings)]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from digitrec import names
 from digitrec.ledger import Ledger
 from digitrec.operations import heartbeat, waiting
 from digitrec.operations.heartbeat import Doing, Heartbeat
@@ -84,7 +85,7 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
         last_scan_s=_ago(heart.scanned_at_s, now_s) if heart else None,
         is_late=heart is None or heart.is_late(now_s) or (heart.doing is Doing.READING and not is_running),
         model_id=heart.model_id if heart else "",
-        failure=heart.failure if heart else "",
+        failure=names.escape(heart.failure) if heart else "",
         failed_s=_ago(heart.failed_at_s, now_s) if heart else None,
         claimed=sum(claimed.values()),
         open_batches=tuple(
@@ -111,7 +112,7 @@ def _open(ledger: Ledger | None) -> tuple[dict[str, str], str]:
         stages = {batch.id: str(batch.stage) for batch in ledger.batches(unfinished=True)}
         return stages, "ok" if ledger.is_up_to_date() else "of another version"
     except sqlite3.DatabaseError as why:
-        return {}, f"cannot be read: {why}"
+        return {}, f"cannot be read: {names.escape(str(why))}"
 
 
 def _age_s(batch_id: str, now_s: float) -> float:

@@ -1,0 +1,247 @@
+"""The commands that keep it running: status, health, doctor, why, requeue, prune."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitrec import cli_words, names
+from digitrec.cli_options import takes_settings
+from digitrec.clock import utc
+from digitrec.errors import EnvironmentFailure, ModelError, UsageError
+from digitrec.records import Reason
+from digitrec.settings import Settings
+
+if TYPE_CHECKING:
+    from digitrec.operations.status import ModelState, Status
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_LOCK = "housekeeping"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add these commands to the program."""
+    cli.command(epilog="Example: digitrec status --json")(status)
+    cli.command(epilog="Example: digitrec health --max-wait-s 600")(health)
+    cli.command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
+    cli.command(epilog="Example: digitrec why scan-0042.png")(why)
+    cli.command(epilog="Example: digitrec requeue --reason truncated --dry-run")(requeue)
+    cli.command(epilog="Example: digitrec prune --keep 90d --yes")(prune)
+
+
+@takes_settings("model")
+def status(settings: Settings, as_json: _Json = False) -> None:
+    """Show how things stand: what waits, who works, what failed, how much room is left. Needs no lock."""
+    found = _status(settings)
+    typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(cli_words.status_lines(found)))
+
+
+@takes_settings("model", "max_wait_s")
+def health(settings: Settings, as_json: _Json = False) -> None:
+    """Exit 1 if the last look at the inbox is older than three scan intervals, or a file waits beyond max_wait_s.
+
+    A worker that reads a batch looks again after it; meanwhile every file that is done is a sign of life.
+    Judges one worker (--worker), and the files of all.
+    """
+    from digitrec.operations.health import health as judge
+
+    found = judge(_status(settings), settings.worker, settings.max_wait_s)
+    typer.echo(json.dumps(asdict(found)) if as_json else f"{'well' if found.is_well else 'UNWELL'}: {found.why}")
+    raise typer.Exit(0 if found.is_well else 1)
+
+
+@takes_settings("model", "watch_mode")
+def doctor(settings: Settings, as_json: _Json = False) -> None:
+    """Look for what could keep the service from its work: one line each, with the cure. Exit 1 if there is a fault.
+
+    Run it as the user who runs the service. It makes a file in every folder, and removes it.
+    """
+    from digitrec.operations.doctor import doctor as look
+    from digitrec.operations.findings import Grade
+    from digitrec.operations.ledgers import readable
+
+    found = []
+    with _clearly(), readable(settings) as ledgers:
+        for finding in look(settings, ledgers, _model(settings), time.time()):
+            found.append(finding)
+            if not as_json:
+                typer.echo(cli_words.finding_line(finding))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found]))
+    raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in found) else 0)
+
+
+@takes_settings("settle_s", "empty_wait_s")
+def why(
+    settings: Settings,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A path, a name, 8 or more digits of a sha256, or BATCH/ROW.")
+    ],
+    as_json: _Json = False,
+) -> None:
+    """Tell what happened to a file: its claims, rows and reasons, where it lies, or why it still waits.
+
+    Exit 2 if nothing is known of it.
+    """
+    from digitrec import workspace
+    from digitrec.operations.why import why as ask
+
+    with _clearly(), workspace.all_ledgers(settings) as ledgers:
+        story = ask(file, settings, ledgers, time.time())
+    if as_json:
+        typer.echo(json.dumps(cli_words.story_json(story)))
+    elif story.events or story.lying:
+        typer.echo("\n".join(cli_words.story_lines(story)))
+    if not story.events and not story.lying:
+        raise UsageError(f"nothing is known of {names.escape(file)}", hint="Its path under inbox/, as in the CSV?")
+
+
+@takes_settings("workspace")
+def requeue(
+    settings: Settings,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="As for `why`; each has to mean one file.", show_default=False),
+    ] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="All files of this batch.", show_default=False)] = None,
+    reason: Annotated[
+        Reason | None, typer.Option("--reason", help="All files with this reason code.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
+    ledger_lost: Annotated[
+        bool, typer.Option("--ledger-lost", help="With --worker: its ledger is lost for good.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Put answered originals back into the inbox for another try, or give up a dead worker (--worker NAME alone).
+
+    Originals are moved, so that the bytes exist once; beside a name that is taken, never over it. Reason files go,
+    rows stay, and `verify` counts the originals as accounted for. A dead worker's unanswered claims go back into the
+    inbox; those with answers are finished by `digitrec run --worker NAME`.
+    """
+    is_for_worker = settings.sources.get("worker") == "flag"
+    if is_for_worker and (files or batch or reason or dry_run):
+        raise UsageError("--worker NAME gives up a dead worker; it goes with --ledger-lost only")
+    if is_for_worker:
+        _adopt(settings, ledger_lost=ledger_lost, as_json=as_json)
+        return
+    if not (files or batch or reason):
+        raise UsageError("name files, --batch, --reason or --worker", hint="digitrec requeue --help")
+    from digitrec import workspace
+    from digitrec.operations import requeue as operation
+
+    with _clearly(), workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+        chosen = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
+        moved = []
+        for one in () if dry_run else operation.requeue(settings, chosen, utc(time.time())):
+            moved.append(one)
+            if not as_json:
+                typer.echo(cli_words.requeued_line(one))
+    if as_json:
+        places = {one.found.key: names.escape(one.place) for one in moved}
+        pairs = [{"from": names.escape(one.claim.place), "to": places.get(one.key)} for one in chosen]
+        typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
+    elif dry_run:
+        for each in chosen:
+            typer.echo(names.escape(each.claim.place))
+        typer.echo(f"{len(chosen)} originals would go back into the inbox")
+    else:
+        typer.echo(f"{len(moved)} originals are back in the inbox")
+
+
+@takes_settings("workspace")
+def prune(
+    settings: Settings,
+    keep: Annotated[str, typer.Option("--keep", help="Keep what was answered within this time: 90d, 12h, 8w.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it only says what it would do.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Remove old originals (done/, rejected/ with reason files) and batch reports for good. CSVs stay.
+
+    Only of batches that are closed and whose CSV is in the outbox, and only originals that are as the ledger knows
+    them; `verify` counts them as accounted for. `digitrec report` can make the reports again.
+    """
+    from digitrec import workspace
+    from digitrec.operations import prune as operation
+
+    keep_s = operation.seconds(keep)
+    with _clearly(), workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+        chosen = operation.choose(settings, ledgers, keep_s, time.time())
+        for one in operation.prune(settings, chosen, utc(time.time())) if yes else chosen:
+            if not as_json:
+                typer.echo(cli_words.prunable_line(one))
+        if yes and any(one.report for one in chosen):
+            from digitrec.reporting import report
+
+            report.write_index(settings.reports)
+    if as_json:
+        typer.echo(json.dumps({"dry_run": not yes, "batches": [cli_words.prunable_json(one) for one in chosen]}))
+        return
+    for place in (place for one in chosen for place in one.kept):
+        typer.echo(f"kept, it is not as the ledger knows it: {names.escape(place)}")
+    verb = "removed" if yes else "would be removed; add --yes to do it"
+    typer.echo(f"{cli_words.prunable_total(chosen)} {verb}")
+
+
+def print_outlook(settings: Settings, *, as_json: bool) -> None:
+    """`run --dry-run`: print what a run would read now, touching nothing."""
+    from digitrec import workspace
+    from digitrec.operations import waiting
+
+    with _clearly(), workspace.all_ledgers(settings) as ledgers:
+        outlook = waiting.would_read(settings, ledgers, time.time())
+    typer.echo(json.dumps(cli_words.outlook_json(outlook)) if as_json else "\n".join(cli_words.outlook_lines(outlook)))
+
+
+def _adopt(settings: Settings, *, ledger_lost: bool, as_json: bool) -> None:
+    from digitrec.operations.adopt import adopt
+
+    with _clearly():
+        adopted = adopt(settings, is_ledger_lost=ledger_lost, now=utc(time.time()))
+    given_back = [names.escape(path) for path in adopted.given_back]
+    if as_json:
+        typer.echo(json.dumps({"given_back": given_back, "answered_batches": adopted.answered}))
+        return
+    for path in given_back:
+        typer.echo(path)
+    typer.echo(f"{len(given_back)} files of worker {settings.worker} are back in the inbox")
+    for batch_id in adopted.answered:
+        typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
+
+
+def _status(settings: Settings) -> "Status":
+    from digitrec.operations.ledgers import readable
+    from digitrec.operations.status import status as look
+
+    with _clearly(), readable(settings) as ledgers:
+        return look(settings, ledgers, _model(settings), time.time())
+
+
+def _model(settings: Settings) -> "ModelState":
+    from digitrec import app
+    from digitrec.operations.status import ModelState
+
+    try:
+        return ModelState(app.bundle_of(settings).card.id)
+    except ModelError as why:
+        return ModelState(settings.model or "current", names.escape(str(why)))
+
+
+@contextmanager
+def _clearly() -> Iterator[None]:
+    """Disk and ledger fail with one line, as they do in the service."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read our output has gone: that is no failure of ours
+        raise
+    except sqlite3.Error as why:
+        raise EnvironmentFailure(
+            f"a ledger failed: {why}", hint="`digitrec doctor` tells which, and the cure."
+        ) from why
+    except OSError as why:
+        raise EnvironmentFailure(f"disk or folder failed: {why}", hint="`digitrec doctor` looks at them.") from why

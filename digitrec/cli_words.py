@@ -1,0 +1,177 @@
+"""What the commands of `cli_ops` print, for people and for scripts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from digitrec import names
+
+if TYPE_CHECKING:
+    from digitrec.operations.findings import Finding
+    from digitrec.operations.prune import Prunable
+    from digitrec.operations.requeue import Requeued
+    from digitrec.operations.status import Status
+    from digitrec.operations.waiting import Outlook, Waiting
+    from digitrec.operations.why import Answer, Event, Story
+    from digitrec.operations.workers import Worker
+
+_MOST_LINES = 20
+
+
+def status_lines(found: "Status") -> Iterator[str]:
+    """How things stand."""
+    since = f", the longest for {span(found.oldest_s)} ({found.oldest})" if found.oldest_s is not None else ""
+    yield f"waiting     {found.waiting} in the inbox, {found.claimed} claimed{since}"
+    for back in found.returned[:_MOST_LINES]:
+        again = f"again in {span(back.again_in_s)}" if back.again_in_s else "again at the next look"
+        yield f"given back  {back.file}: {back.why}; tried {back.tries} times in {span(back.since_s)}, {again}"
+    if len(found.returned) > _MOST_LINES:
+        yield f"given back  and {len(found.returned) - _MOST_LINES} more (--json has them)"
+    for worker in found.workers:
+        yield from _worker_lines(worker)
+    free = ", ".join(f"{name} {size(room)}" for name, room in found.free_bytes.items())
+    yield f"free        {free}"
+    yield f"model       {found.model.name}: {found.model.problem or 'every digest is right'}"
+    if found.problem:
+        yield f"PROBLEM     the inbox cannot be looked at: {found.problem}"
+
+
+def _worker_lines(worker: "Worker") -> Iterator[str]:
+    looked = "never looked" if worker.last_scan_s is None else f"looked {span(worker.last_scan_s)} ago"
+    ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
+    yield f"worker      {worker.name}: {worker.state}, {looked}, events {worker.observer}{ledger}"
+    for batch in worker.open_batches:
+        yield f"  open      {batch.id}: {batch.stage}, {batch.files} files claimed, {span(batch.age_s)}"
+    if worker.failed_s is not None:
+        yield f"  failed    {span(worker.failed_s)} ago: {worker.failure}"
+
+
+def finding_line(finding: "Finding") -> str:
+    """One line of `doctor`."""
+    cure = f"  -> {finding.cure}" if finding.cure else ""
+    return f"{finding.grade:5}  {finding.what}: {names.escape(finding.detail)}{cure}"
+
+
+def story_lines(story: "Story") -> Iterator[str]:
+    """What happened to a file."""
+    for event in story.events:
+        yield from _event_lines(event)
+    for lying in story.lying:
+        yield f"inbox/{lying.file}"
+        yield f"  waiting   {lying.why}"
+
+
+def _event_lines(event: "Event") -> Iterator[str]:
+    yield f"{event.file}  {event.sha256[:16]}"
+    yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
+    if event.fate == "released":
+        yield f"  given back: {event.why}; put back as {event.original}"
+        return
+    if event.answered_at:
+        yield f"  answered  {event.answered_at}: {event.fate}"
+    for answer in event.answers:
+        yield from _answer_lines(answer)
+    if event.let_go:
+        yield f"  {event.let_go.replace(' ', '  ', 1)}"
+    elif event.original:
+        yield f"  original  {event.original}{'' if event.is_there else ' (MISSING)'}"
+    if event.reason_file:
+        yield f"  reason    {event.reason_file}"
+
+
+def _answer_lines(answer: "Answer") -> Iterator[str]:
+    read = f"reads {answer.text!r} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
+    told = "; ".join(each for each in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if each)
+    yield f"  row       {answer.row}, page {answer.page}: {answer.status}, {told}"
+    if answer.duplicate_of:
+        yield f"  the same bytes as {answer.duplicate_of}, which came first"
+    elif answer.same_bytes:
+        yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
+
+
+def outlook_lines(outlook: "Outlook") -> Iterator[str]:
+    """What `run --dry-run` says."""
+    yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
+    yield from (f"read    {names.escape(one.path)}" for one in outlook.read)
+    yield from (f"leave   {names.escape(one.path)}: {_left(one)}" for one in outlook.left)
+    yield f"{len(outlook.read)} files would be read, {len(outlook.left)} left; nothing was touched"
+
+
+def outlook_json(outlook: "Outlook") -> dict[str, object]:
+    """The same for scripts."""
+    return {
+        "finish": list(outlook.finished),
+        "read": [{"file": names.escape(one.path), "size_bytes": one.size} for one in outlook.read],
+        "leave": [
+            {"file": names.escape(one.path), "size_bytes": one.size, "why": names.escape(_left(one))}
+            for one in outlook.left
+        ],
+    }
+
+
+def _left(one: "Waiting") -> str:
+    return f"{names.escape(one.why)} ({span(one.wait_s)} left)" if one.why else "it would not settle in run_wait_s"
+
+
+def requeued_line(one: "Requeued") -> str:
+    """One original that was put back."""
+    return f"{names.escape(one.found.claim.place)} -> {names.escape(one.place)}"
+
+
+def prunable_line(one: "Prunable") -> str:
+    """What goes of one batch."""
+    report = f", report {size(one.report_bytes)}" if one.report else ""
+    return f"{one.batch_id}  {one.answered_at[:10]}  {len(one.claims)} originals {size(one.original_bytes)}{report}"
+
+
+def prunable_json(one: "Prunable") -> dict[str, object]:
+    """The same for scripts."""
+    return {
+        "batch_id": one.batch_id,
+        "worker": one.worker,
+        "answered_at": one.answered_at,
+        "originals": [names.escape(claim.place) for claim in one.claims],
+        "original_bytes": one.original_bytes,
+        "report": names.escape(str(one.report)) if one.report else None,
+        "report_bytes": one.report_bytes,
+        "kept": [names.escape(place) for place in one.kept],
+    }
+
+
+def prunable_total(chosen: Sequence["Prunable"]) -> str:
+    """How much it is in all."""
+    originals = sum(len(one.claims) for one in chosen)
+    room = size(sum(one.original_bytes + one.report_bytes for one in chosen))
+    return f"{originals} originals and {sum(one.report is not None for one in chosen)} reports, {room}"
+
+
+def story_json(story: "Story") -> dict[str, object]:
+    """What happened to a file, for scripts."""
+    return asdict(story)
+
+
+def span(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> span(3.2), span(200), span(10_000), span(400_000)
+    ('3 s', '3 min', '2.8 h', '4.6 days')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.1f} days"
+
+
+def size(count: int | None) -> str:
+    """Bytes as people say it.
+
+    >>> size(900), size(2_500_000), size(None)
+    ('900 bytes', '2.5 MB', 'unknown')
+    """
+    if count is None:
+        return "unknown"
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"

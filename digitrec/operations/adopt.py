@@ -1,0 +1,163 @@
+"""The claims of a worker that is dead: back into the inbox, for the others to read."""
+
+import calendar
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import digitrec
+from digitrec import files, filing, folders, logs, results
+from digitrec.clock import utc
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.intake.inbox import CLAIMED, Inbox
+from digitrec.ledger import Ledger
+from digitrec.operations.rebuild import published
+from digitrec.records import Batch, Claim, Fate, Rendering, Stage
+from digitrec.settings import Settings
+
+_OWNER = "ledger"
+_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_WHY = "its worker was given up (requeue --worker)"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What became of a worker's claims."""
+
+    given_back: tuple[str, ...]
+    """Paths under the inbox."""
+    answered: tuple[str, ...]
+    """Batches that have their answers: `run --worker NAME` files their originals away."""
+
+
+def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
+    """Give a dead worker's claims back, unless they were answered. Holds its lock meanwhile.
+
+    Args:
+        settings: say which worker, and where everything is.
+        is_ledger_lost: its ledger will never come back. If it did, with answers that were not published yet, files
+            would be answered twice; so nothing but a person can know.
+        now: ISO 8601.
+
+    Raises:
+        UsageError: it has no claims here, or its ledger cannot be found.
+        BusyError: it lives.
+        EnvironmentFailure, OSError, sqlite3.Error: may be done again.
+    """
+    mine = settings.inbox / CLAIMED / settings.worker
+    if not mine.is_dir():
+        raise UsageError(f"no worker {settings.worker} has ever claimed files in {settings.inbox}")
+    if not (settings.outbox / folders.MARKER).is_file():
+        raise EnvironmentFailure(f"{settings.outbox} is not the outbox", hint="If a share is not mounted, mount it.")
+    note = mine / _OWNER
+    path = Path(os.fsdecode(note.read_bytes())) if note.exists() else settings.ledger
+    inbox = Inbox(settings.inbox, settings.worker)
+    with inbox.lock(path):
+        if not path.exists():
+            if not is_ledger_lost:
+                raise UsageError(
+                    f"the ledger of worker {settings.worker} is not here: {path}",
+                    hint="Run this where it is. Only if it is lost for good, add --ledger-lost.",
+                )
+            return _without_ledger(inbox, settings.outbox)
+        ledger = Ledger.open(path)
+        try:
+            return _with_ledger(inbox, ledger, settings, now)
+        finally:
+            ledger.close()
+
+
+def _without_ledger(inbox: Inbox, outbox: Path) -> Adopted:
+    answered = set(published(outbox))
+    given_back: list[str] = []
+    for batch_id in _batches(inbox):
+        if batch_id not in answered:
+            given_back += _give_back(inbox, batch_id)
+            inbox.close(batch_id)
+    return Adopted(tuple(given_back), tuple(each for each in _batches(inbox) if each in answered))
+
+
+def _batches(inbox: Inbox) -> list[str]:
+    """The batches whose claims lie here; other folders are nobody's, and left alone."""
+    return [each for each in inbox.batches() if _BATCH_ID.fullmatch(each)]
+
+
+def _give_back(inbox: Inbox, batch_id: str) -> list[str]:
+    paths = []
+    for path in inbox.claimed(batch_id):
+        paths.append(inbox.give_back(batch_id, path))
+        logs.event("given back", file=paths[-1], batch=batch_id, why=_WHY)
+    for folder in {(inbox.root / path).parent for path in paths}:
+        files.fsync_folder(folder)
+    return paths
+
+
+def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> Adopted:
+    csvs = set(published(settings.outbox))
+    given_back: list[str] = []
+    answered: list[str] = []
+    for batch_id in sorted({*_batches(inbox), *(batch.id for batch in ledger.batches(unfinished=True))}):
+        batch = ledger.batch(batch_id)
+        if ledger.rows(batch_id) or (batch is None and batch_id in csvs):
+            answered.append(batch_id)
+            continue
+        if batch is None:
+            batch = Batch(batch_id, _opened_at(batch_id), Stage.PLANNED)
+            ledger.open_batch(batch, [])
+        given_back += _release(inbox, ledger, batch, settings, now)
+    return Adopted(tuple(given_back), tuple(answered))
+
+
+def _release(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
+    """Bring a batch without answers to its end, as a stopped service does: every file released. May be done again."""
+    lying = inbox.claimed(batch.id)
+    if batch.stage is Stage.PLANNED:
+        planned = {claim.path for claim in ledger.claims(batch.id)}
+        if not lying:
+            ledger.forget_batch(batch.id)
+            inbox.close(batch.id)
+            return []
+        unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
+        ledger.note_claims(batch.id, planned - set(lying), unplanned)
+    if batch.stage in {Stage.PLANNED, Stage.READING}:
+        released = [replace(one, fate=Fate.RELEASED, detail=_WHY) for one in ledger.claims(batch.id)]
+        ledger.record(batch.id, [], released, _nothing(settings, now), [])
+    placed = filing.file_away(ledger.claims(batch.id), [], inbox, settings.outbox)
+    ledger.note_places(placed)
+    strangers = _give_back(inbox, batch.id)
+    inbox.close(batch.id)
+    ledger.set_stage(batch.id, Stage.CLOSED)
+    logs.event("batch given up", batch=batch.id, released=len(placed))
+    return [*_under(placed, settings.inbox, lying), *strangers]
+
+
+def _under(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[str]:
+    """Where the files went that lay claimed, under the inbox."""
+    return [claim.place.removeprefix(f"{inbox.name}/") for claim in placed if claim.path in set(lying)]
+
+
+def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
+    state = inbox.place(batch.id, path).lstat()
+    return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
+
+
+def _opened_at(batch_id: str) -> str:
+    return utc(calendar.timegm(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")))
+
+
+def _nothing(settings: Settings, now: str) -> Rendering:
+    """How a batch without rows is rendered: not at all, but its columns are noted like any other's."""
+    return Rendering(
+        columns=results.COLUMNS,
+        digit_columns=results.DIGIT_COLUMNS,
+        schema_version=results.SCHEMA_VERSION,
+        csv_profile=settings.csv_profile,
+        model_id="",
+        app_version=digitrec.__version__,
+        processed_at=now,
+        threshold=None,
+        max_error=None,
+    )

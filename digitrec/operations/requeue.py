@@ -1,0 +1,159 @@
+"""Answered originals back into the inbox, for another try.
+
+They are moved: the bytes exist once, the published row stays, and the ledger notes where the original went.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from digitrec import files, folders, logs
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.intake.inbox import move_free
+from digitrec.ledger import Ledger
+from digitrec.operations import departures
+from digitrec.operations.finding import Found, find
+from digitrec.operations.ledgers import paths
+from digitrec.records import Claim, Departure, Fate, Left, Reason, Stage
+from digitrec.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """One original that was put back."""
+
+    found: Found
+    place: str
+    """Under the workspace."""
+
+
+def choose(
+    settings: Settings,
+    ledgers: Mapping[str, Ledger],
+    *,
+    batch_id: str | None = None,
+    reason: Reason | None = None,
+    given: Sequence[str] = (),
+) -> list[Found]:
+    """The answered files that a person means and whose originals are still there; conditions narrow each other.
+
+    Args:
+        settings: say where everything is.
+        ledgers: of all workers, by name.
+        batch_id: only files of this batch.
+        reason: only files with a page of this reason.
+        given: only these, see `finding.find`.
+
+    Raises:
+        UsageError: no ledger knows the batch, or a file; or one is not unmistakable, or has no original to put back.
+    """
+    batches = {(worker, batch.id): batch.stage for worker, ledger in ledgers.items() for batch in ledger.batches()}
+    stages = {batch: stage for (_, batch), stage in batches.items()}
+    if batch_id is not None and stages.get(batch_id) is not Stage.CLOSED:
+        raise UsageError(f"batch {batch_id} is {'not closed yet' if batch_id in stages else 'in no ledger'}")
+    chosen: list[Found] = []
+    for each in given:
+        chosen += _one(each, find(each, settings, ledgers), settings.workspace, batch_id)
+    if not given:
+        for worker, each in batches:
+            if batch_id in (None, each):
+                chosen += [Found(worker, claim) for claim in ledgers[worker].claims(each)]
+    wanted = {key for ledger in ledgers.values() for key in ledger.files_with(reason)} if reason else None
+    return [
+        one
+        for one in dict.fromkeys(chosen)
+        if stages[one.claim.batch_id] is Stage.CLOSED
+        and (wanted is None or (one.claim.batch_id, one.claim.path) in wanted)
+        and _is_there(one.claim, settings.workspace)
+    ]
+
+
+def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[Requeued]:
+    """Move these originals into the inbox, under the paths they came by or beside them; tells of each one.
+
+    Args:
+        settings: say where everything is.
+        chosen: by `choose`; nobody else lets originals go meanwhile.
+        now: ISO 8601.
+
+    Raises:
+        EnvironmentFailure, OSError, sqlite3.Error: what was not told yet still lies where it was.
+    """
+    by_worker: dict[str, list[Found]] = {}
+    for one in chosen:
+        by_worker.setdefault(one.worker, []).append(one)
+    for worker, ours in by_worker.items():
+        ledger = Ledger.for_notes(paths(settings)[worker])
+        try:
+            for folder in (settings.inbox, settings.outbox):
+                folders.check(folder, ledger.fact(f"{folder.name}_id"))
+            yield from _move(settings, ledger, ours, now)
+        finally:
+            ledger.close()
+
+
+def _one(given: str, found: Sequence[Found], workspace: Path, batch_id: str | None) -> list[Found]:
+    """The one claim that is meant."""
+    found = [one for one in found if batch_id in (None, one.claim.batch_id)]
+    there = [one for one in found if _is_there(one.claim, workspace)]
+    if len(there) > 1:
+        keys = ", ".join(one.key for one in there[:5])
+        raise UsageError(f"{given} means several files: {keys}", hint="Name one by <batch>/<row>, or add --batch.")
+    if not there:
+        raise UsageError(
+            f"{given}: {'its original is not in the outbox' if found else 'no ledger knows such a file'}",
+            hint=f"`digitrec why {given}` tells what is known.",
+        )
+    return there
+
+
+def _is_there(claim: Claim, workspace: Path) -> bool:
+    if claim.fate in {None, Fate.RELEASED} or not claim.place:
+        return False
+    try:
+        state = (workspace / claim.place).lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(state.st_mode)
+
+
+def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -> Iterator[Requeued]:
+    left = [Departure(one.claim.batch_id, one.claim.path, Left.REQUEUED, now) for one in ours]
+    departures.note(ledger, settings.outbox, left)
+    moved: list[Departure] = []
+    try:
+        for one, departure in zip(ours, left, strict=True):
+            place = f"{settings.inbox.name}/{_put_back(settings, one.claim)}"
+            moved.append(replace(departure, place=place))
+            logs.event("requeued", file=one.claim.path, batch=one.claim.batch_id, place=place)
+            yield Requeued(one, place)
+    finally:
+        departures.note(ledger, settings.outbox, moved)
+
+
+def _put_back(settings: Settings, claim: Claim) -> str:
+    """Move one original; gives its path under the inbox."""
+    source = settings.workspace / claim.place
+    path = move_free(source, settings.inbox, _home(settings.inbox, claim.path))
+    files.fsync_folder((settings.inbox / path).parent)
+    if claim.reason_file:
+        # It is no original and would explain a file that is not beside it any more; the row tells the same.
+        (settings.workspace / claim.reason_file).unlink(missing_ok=True)
+    files.fsync_folder(source.parent)
+    departures.remove_empty(source.parent, settings.outbox)
+    return path
+
+
+def _home(inbox: Path, path: str) -> str:
+    """The path it came by; its name alone if a folder on the way is a link now, into which nobody would look."""
+    parents = [inbox / parent for parent in PurePosixPath(path).parents if parent.name]
+    if any(os.path.islink(each) for each in parents):  # noqa: PTH114
+        return PurePosixPath(path).name
+    blocked = [each for each in parents if each.exists() and not each.is_dir()]
+    if blocked:
+        raise EnvironmentFailure(
+            f"{blocked[0]} is a file where a folder was", hint="Rename it, then requeue again; nothing was lost."
+        )
+    return path
