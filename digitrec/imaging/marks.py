@@ -1,0 +1,134 @@
+"""Ink -> marks: what hangs together and may be writing.
+
+A mark knows its own box; the sheet it lies on knows what comes from outside or was printed.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.imaging.contrast import Plane
+
+_INKED, _CLEAR = 0.22, 0.6
+"""A mark holds together from `_INKED` on and has a `_CLEAR` spot."""
+_MOST_MARKS = 200
+"""The heaviest are kept: a page of text, or of noise, has thousands."""
+
+_EDGE_REACH = 0.18
+"""A mark that touches a border and reaches in no further than this share of the page is not a digit."""
+_BAR_THIN = 0.05
+"""A mark from border to border that fills less than this share of its length squared is a line."""
+
+_FRAME = 0.75
+"""A frame is at least this share of the page wide and high."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Ink that hangs together, or several such that belong to one digit; box half open, in pixels."""
+
+    labels: tuple[int, ...]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    mass: float
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self.bottom - self.top
+
+    @property
+    def longest(self) -> int:
+        """The longer side of the box."""
+        return max(self.width, self.height)
+
+    def joined(self, other: "Mark") -> "Mark":
+        """Both as one, in the box around them."""
+        return Mark(
+            self.labels + other.labels,
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+            self.mass + other.mass,
+        )
+
+    def distance(self, other: "Mark") -> int:
+        """Pixels between the boxes, the larger of across and down; 0 if they overlap."""
+        across = max(self.left, other.left) - min(self.right, other.right)
+        down = max(self.top, other.top) - min(self.bottom, other.bottom)
+        return max(across, down, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The plane that marks lie on."""
+
+    width: int
+    height: int
+
+    def touches(self, mark: Mark) -> bool:
+        """True if the mark runs up to a border."""
+        return mark.left <= 1 or mark.top <= 1 or mark.right >= self.width - 1 or mark.bottom >= self.height - 1
+
+    def hugs_border(self, mark: Mark) -> bool:
+        """True for what only reaches in from outside: a frame, a neighbour's stroke."""
+        reaches = (
+            mark.right / self.width if mark.left <= 1 else 1.0,
+            mark.bottom / self.height if mark.top <= 1 else 1.0,
+            1 - mark.left / self.width if mark.right >= self.width - 1 else 1.0,
+            1 - mark.top / self.height if mark.bottom >= self.height - 1 else 1.0,
+        )
+        return min(reaches) < _EDGE_REACH
+
+    def crosses(self, mark: Mark, area: int) -> bool:
+        """True for a thin mark from border to border: a ruled line."""
+        spans = (mark.left <= 2 and mark.right >= self.width - 2) or (mark.top <= 2 and mark.bottom >= self.height - 2)
+        is_thin = min(mark.width, mark.height) < 0.2 * mark.longest and area < _BAR_THIN * mark.longest**2
+        return spans and is_thin
+
+    def is_framed_by(self, mark: Mark, labels: NDArray[np.int32]) -> bool:
+        """True for a box drawn around the page: as large as the page nearly, and nothing of it in the middle."""
+        if mark.width < _FRAME * self.width or mark.height < _FRAME * self.height:
+            return False
+        inset_x, inset_y = round(0.2 * self.width), round(0.2 * self.height)
+        middle = labels[inset_y : self.height - inset_y, inset_x : self.width - inset_x]
+        return mark.labels[0] not in middle
+
+    def weight(self, mark: Mark) -> float:
+        """How likely this is the digit: large, dark, in the middle, whole."""
+        aside = abs((mark.left + mark.right) / self.width - 1)
+        above = abs((mark.top + mark.bottom) / self.height - 1)
+        return (
+            mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * (0.6 if self.touches(mark) else 1.0)
+        )
+
+
+def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
+    """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
+    is_inked = ink > _INKED
+    count, found, stats, _ = cv2.connectedComponentsWithStats(is_inked.astype(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
+    mass = np.bincount(labels[is_inked], weights=ink[is_inked], minlength=count)
+    is_clear = np.bincount(labels[ink > _CLEAR], minlength=count) > 0
+    heaviest = sorted(np.flatnonzero(is_clear), key=lambda label: -mass[label])[:_MOST_MARKS]
+    marks: list[Mark] = []
+    printed: list[Mark] = []
+    for label in heaviest:
+        x, y, width, height, area = (int(value) for value in stats[label])
+        mark = Mark((int(label),), x, y, x + width, y + height, float(mass[label]))
+        if not sheet.hugs_border(mark):
+            is_printed = sheet.crosses(mark, area) or sheet.is_framed_by(mark, labels)
+            (printed if is_printed else marks).append(mark)
+    is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
+    return labels, marks if is_written else printed + marks
