@@ -104,11 +104,12 @@ def test_litert_and_keras_say_the_same(ink: Ink) -> None:
 
 
 def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
-    small = mnist.small()
+    test = mnist.small().test
+    assert test is not None
 
-    scores = MAKERS["litert"]().score(small.train.ink)
+    scores = MAKERS["litert"]().score(test.ink)
 
-    assert (scores.argmax(axis=1) == small.train.digits).mean() > 0.995
+    assert (scores.argmax(axis=1) == test.digits).mean() > 0.99
 
 
 def test_mean_ink_that_has_learned_reads_most_digits() -> None:

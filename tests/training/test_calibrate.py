@@ -59,6 +59,7 @@ def test_the_bound_is_clopper_pearsons() -> None:
     assert bounds(scores, digits)[0].upper <= 0.005 < bounds(scores[1:], digits[1:])[0].upper
 
 
+@pytest.mark.slow
 def test_the_promise_holds_nineteen_times_in_twenty() -> None:
     kept, tries = 0, 60
     for seed in range(tries):
