@@ -1,7 +1,7 @@
 """Other ways the same hand might have written the same digit.
 
-A picture is (28, 28) uint8, 0 = paper, 255 = ink; `augment` gives ink as imaging would: float32 in 0..1. What is drawn
-for a picture depends only on the generator handed in, so a training run can be repeated to the bit.
+A picture is (28, 28) uint8, 0 = paper, 255 = ink; `augment` gives ink as imaging would: float32 in 0..1. What comes out
+depends only on the pictures and the generator handed in, so a training run can be repeated to the bit.
 """
 
 import cv2
