@@ -74,9 +74,12 @@ def _still(
     yield Sheet(1, *((height, width) if turn in {5, 6, 7, 8} else (width, height)), picture)
 
 
-def _webp(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    _check_pixels(*whole.webp_canvas(data), limits)
-    return _still("WEBP", None, kind, data, limits)
+def _measured(
+    plugin: str, canvas: Callable[[bytes], tuple[int, int]], kind: Kind, data: bytes, limits: Limits
+) -> Iterator[Sheet]:
+    """The same for formats whose plugin reserves the memory for all pixels as soon as it opens the file."""
+    _check_pixels(*canvas(data), limits)
+    return _still(plugin, None, kind, data, limits)
 
 
 def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
@@ -126,8 +129,8 @@ DECODERS: dict[str, Decoder] = {
     "jpeg": partial(_still, "JPEG", whole.jpeg),
     "tiff": _tiff,
     "bmp": partial(_still, "BMP", None),
-    "gif": partial(_still, "GIF", None),
-    "webp": _webp,
+    "gif": partial(_measured, "GIF", whole.gif_canvas),
+    "webp": partial(_measured, "WEBP", whole.webp_canvas),
     "pbm": partial(_still, "PPM", None),
     "pgm": partial(_still, "PPM", None),
     "ppm": partial(_still, "PPM", None),

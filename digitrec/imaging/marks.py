@@ -109,9 +109,8 @@ class Sheet:
         """How likely this is the digit: large, dark, in the middle, whole."""
         aside = abs((mark.left + mark.right) / self.width - 1)
         above = abs((mark.top + mark.bottom) / self.height - 1)
-        return (
-            mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * (0.6 if self.touches(mark) else 1.0)
-        )
+        whole = 0.6 if self.touches(mark) else 1.0
+        return mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * whole
 
 
 def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:

@@ -1,7 +1,7 @@
-"""Is the file all there? One rule for each format whose decoder would let a cut or damaged file pass.
+"""Is the file all there, and how large is it? What has to be known before a decoder may look.
 
 Decoders are made to show something whatever happens: libjpeg invents the missing half of a photograph, zlib's
-checksum comes after the last pixel. An answer must not be read from invented pixels. Each rule raises
+checksum comes after the last pixel. An answer must not be read from invented pixels. Each function raises
 RejectedImage(truncated) and looks at structure only, so it costs next to nothing.
 """
 
@@ -52,6 +52,30 @@ def jpeg(data: bytes) -> None:
         scans += code == _START_OF_SCAN
         at += int.from_bytes(data[at : at + 2], "big")
     raise cut("JPEG is cut off: its end is missing")
+
+
+def gif_canvas(data: bytes) -> tuple[int, int]:
+    """The width and height of a GIF's first picture, which Pillow would fill with paper before it tells.
+
+    A picture may be larger than the screen that the file begins with.
+    """
+    width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
+    at = 13 + _gif_colours(data, 10)
+    while data[at : at + 1] == b"!":  # an extension: its kind, then pieces, the last of them empty
+        at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    if data[at : at + 1] != b"," or at + 10 > len(data):
+        raise cut("GIF is cut off: there is no picture in it")
+    left, top, across, down = (int.from_bytes(data[i : i + 2], "little") for i in range(at + 1, at + 9, 2))
+    return max(width, left + across), max(height, top + down)
+
+
+def _gif_colours(data: bytes, at: int) -> int:
+    """Bytes of the colour table that the flags at `at` announce."""
+    flags = data[at] if at < len(data) else 0
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def webp_canvas(data: bytes) -> tuple[int, int]:

@@ -271,6 +271,25 @@ def test_limits_are_checked_before_anything_is_decoded(monkeypatch: pytest.Monke
     assert rejection(three, Limits(max_pages=2)).reason is Reason.TOO_LARGE
 
 
+@pytest.mark.parametrize("format_name", ["GIF", "WEBP"])
+def test_a_huge_canvas_is_refused_before_its_memory_is_reserved(
+    format_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray(saved(GREY, format_name, **({"lossless": True} if format_name == "WEBP" else {})))
+    if format_name == "GIF":
+        at = data.index(b",\x00\x00\x00\x00\x5a\x00")
+        data[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    else:
+        data[21:25] = b"\xff\xff\xff\x0f"
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(Image, "open", opened)
+
+    assert rejection(bytes(data)).reason is Reason.TOO_LARGE
+
+
 def test_what_lies_just_within_the_limits_is_read() -> None:
     three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
 
