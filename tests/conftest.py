@@ -1,6 +1,7 @@
 """A desk to work at: a workspace in a temporary folder, pictures drawn in memory, a small classifier, an own clock."""
 
 import csv
+import functools
 import os
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 
-from digitrec import batch_reports, results, workspace
+from digitrec import batch_reports, imaging, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.clock import utc
@@ -23,8 +25,12 @@ from digitrec.intake.scan import Seen, look
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild, verify
 from digitrec.pipeline import Pipeline
-from digitrec.records import Rendering
+from digitrec.records import Limits, Rendering
 from digitrec.settings import Settings
+
+# The machines that run these are shared: how long one example takes says nothing.
+hypothesis_settings.register_profile("digitrec", deadline=None)
+hypothesis_settings.load_profile("digitrec")
 
 
 def draw(digit: int, *, shift: int = 0) -> bytes:
@@ -32,6 +38,13 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
     paper = np.full((80, 60), 235, np.uint8)
     cv2.putText(paper, str(digit), (12 + shift, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.8, 30, 4, cv2.LINE_AA)
     return bytes(cv2.imencode(".png", paper)[1])
+
+
+@functools.cache
+def reader() -> MeanInkClassifier:
+    """A classifier that knows the digits drawn here as the imaging shows them to it."""
+    inks = [imaging.read(draw(digit), Limits())[0].ink for digit in range(10)]
+    return MeanInkClassifier(np.concatenate(inks))
 
 
 class InlineChild:
@@ -53,7 +66,7 @@ class Desk:
     now_s: float = 1_767_323_045.0
     stopped: bool = False
     child: Any = field(default_factory=InlineChild)
-    classifier: Any = field(default_factory=MeanInkClassifier)
+    classifier: Any = field(default_factory=reader)
 
     @property
     def inbox(self) -> Path:

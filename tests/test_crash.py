@@ -52,6 +52,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, call: int, aft
     monkeypatch.setattr(home, name, counted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
