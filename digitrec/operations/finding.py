@@ -48,7 +48,8 @@ def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[
 
 def spellings(given: str) -> set[str]:
     """A name as it may be meant: as it is, or as the CSV and the log write it."""
-    return {given, names.from_cell(given)}
+    is_raw = any("\ud800" <= letter <= "\udfff" for letter in given)  # undecodable bytes, which those two escape
+    return {given} if is_raw else {given, names.from_cell(given)}
 
 
 def paths_in_inbox(given: str, settings: Settings) -> set[str]:

@@ -1,0 +1,285 @@
+"""What could keep the service from its work, one line each, with the cure."""
+
+import errno
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import mounts
+from digitrec.operations import machine, places
+from digitrec.operations.doctor import doctor
+from digitrec.operations.findings import Finding, Grade
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState
+from tests.conftest import Desk
+from tests.operations.conftest import Say
+
+
+def look(desk: Desk, model: ModelState | None = None, now_s: float | None = None) -> list[Finding]:
+    with readable(desk.settings) as ledgers:
+        return list(doctor(desk.settings, ledgers, model or ModelState("test"), now_s or time.time()))
+
+
+def bad(findings: list[Finding]) -> list[tuple[str, str]]:
+    """What is no `ok`, with the grade; every one has a detail, every fault a cure."""
+    assert all(one.detail for one in findings)
+    assert all(one.cure for one in findings if one.grade is Grade.FAULT)
+    return [(one.grade, one.what) for one in findings if one.grade is not Grade.OK and not one.what.endswith(" room")]
+
+
+@pytest.fixture
+def used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk with a batch, on a machine without limits of its own."""
+    desk.now_s = time.time()
+    desk.drop("7.png")
+    desk.run()
+    limits = desk.root / "limits"
+    limits.mkdir()
+    for name in ("max_user_watches", "max_user_instances", "max_queued_events"):
+        (limits / name).write_text("100000\n")
+    real = machine.events
+    monkeypatch.setattr(machine, "events", lambda inbox, wanted: real(inbox, wanted, limits))
+    return desk
+
+
+def test_a_sound_workspace_has_no_fault_and_the_folders_are_left_as_they_were(used: Desk) -> None:
+    def files() -> list[str]:
+        return sorted(str(path) for path in used.root.rglob("*") if "sqlite3-" not in path.name)
+
+    before = files()
+
+    assert bad(look(used)) == []
+    assert files() == before
+
+
+def test_before_the_first_use_there_is_nothing_to_complain_of(desk: Desk, say: Say) -> None:
+    desk.inbox.rmdir()
+
+    assert {grade for grade, _ in bad(look(desk))} == {Grade.NOTE}
+    assert say("doctor").code == 0
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox"])
+def test_a_folder_that_is_gone_is_a_fault(used: Desk, name: str) -> None:
+    (used.root / name).rename(used.root / "away")
+
+    assert (Grade.FAULT, name) in bad(look(used))
+
+
+def test_a_folder_that_is_empty_or_another_one_is_a_fault_and_a_lost_marker_is_a_note(used: Desk) -> None:
+    marker = used.outbox / ".digitrec-folder"
+    known = marker.read_text()
+
+    marker.write_text("0" * 32)
+    assert bad(look(used)) == [(Grade.FAULT, "outbox")]
+    marker.unlink()
+    assert bad(look(used)) == [(Grade.NOTE, "outbox")]
+    used.outbox.rename(used.root / "away")
+    used.outbox.mkdir()
+    assert bad(look(used)) == [(Grade.FAULT, "outbox")]
+    assert list(used.outbox.iterdir()) == []
+    assert known
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox", "reports", ".digitrec"])
+def test_rights_are_really_tried(used: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    real = tempfile.NamedTemporaryFile
+
+    def refused(*rest: Any, dir: Path, **named: Any) -> Any:
+        if Path(dir).name == name:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(*rest, dir=dir, **named)
+
+    monkeypatch.setattr(places.tempfile, "NamedTemporaryFile", refused)
+
+    (one,) = [each for each in look(used) if each.grade is Grade.FAULT]
+    assert one.what == name.replace(".digitrec", "state")
+    assert "Read-only file system" in one.detail
+
+
+def test_a_folder_whose_clock_differs_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time
+    monkeypatch.setattr(places.time, "time", lambda: real() + 60)
+
+    assert (Grade.NOTE, "inbox") in bad(look(used, now_s=real()))
+
+
+def test_a_full_disk_is_a_fault_and_a_disk_that_fills_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Room:
+        f_frsize, f_files, f_favail = 4096, 1_000_000, 500_000
+        f_bavail = 10
+
+    def grades() -> set[Grade]:
+        return {one.grade for one in look(used) if one.what.endswith(" room")}
+
+    monkeypatch.setattr(places.os, "statvfs", lambda _: Room)
+    assert grades() == {Grade.FAULT}
+    Room.f_bavail = 500_000_000 // 4096
+    assert grades() == {Grade.NOTE}
+    Room.f_bavail = 10**9
+    assert grades() == {Grade.OK}
+    Room.f_favail = 10
+    assert grades() == {Grade.FAULT}
+    Room.f_files = 0
+    assert grades() == {Grade.OK}
+
+
+def test_claims_on_another_filesystem_are_a_fault(used: Desk) -> None:
+    (used.inbox / ".claimed").rename(used.root / "claimed")
+    (used.inbox / ".claimed").symlink_to(used.root / "claimed")
+
+    assert (Grade.FAULT, "claiming") in bad(look(used))
+
+
+def test_an_inbox_that_forbids_renames_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+    assert (Grade.FAULT, "claiming") in bad(look(used))
+
+
+def test_a_file_and_a_folder_that_this_user_cannot_take_are_named(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    used.drop("mine.png")
+    used.drop("theirs\n.png")
+    used.drop("shut/7.png")
+    used.drop("theirs.png.part")
+    real = os.access
+    forbidden = {str(used.inbox / "theirs\n.png"), str(used.inbox / "shut")}
+    monkeypatch.setattr(places.os, "access", lambda path, mode: str(path) not in forbidden and real(path, mode))
+
+    found = [one.detail for one in look(used) if one.grade is Grade.FAULT]
+
+    assert len(found) == 2
+    assert f"a file cannot be read: {used.inbox}/theirs%0A.png" in found
+    assert any(one.endswith(f": {used.inbox}/shut") for one in found)
+
+
+def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    used.drop("share/7.png")
+    real = Path.lstat
+
+    def lstat(self: Path) -> os.stat_result:
+        found = real(self)
+        if self.name != "share":
+            return found
+        return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+
+    assert [one.detail for one in look(used) if one.grade is Grade.FAULT] == [
+        f"another filesystem is mounted inside the inbox; nothing there can be claimed: {used.inbox}/share"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("nfs4", [(Grade.FAULT, "state"), (Grade.NOTE, "events")]),
+        ("fuse.sshfs", [(Grade.NOTE, "state"), (Grade.NOTE, "events")]),
+        ("xfs", []),
+    ],
+)
+def test_a_network_filesystem_means_scan_only_and_is_no_place_for_the_ledger(
+    used: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setattr(mounts, "kind_of", lambda _: kind)
+
+    assert bad(look(used)) == expected
+
+
+def limits_of(folder: Path, **limits: int) -> Path:
+    folder.mkdir()
+    for name, number in limits.items():
+        (folder / name).write_text(f"{number}\n")
+    return folder
+
+
+def test_few_inotify_limits_are_noted_with_the_sysctl_that_raises_them(tmp_path: Path) -> None:
+    limits = limits_of(tmp_path / "limits", max_user_watches=100, max_user_instances=128, max_queued_events=16384)
+
+    (found,) = machine.events(tmp_path, "events", limits)
+
+    assert (found.grade, found.cure) == (Grade.NOTE, "sysctl fs.inotify.max_user_watches=8192")
+
+
+def test_events_are_really_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = limits_of(tmp_path / "limits", max_user_watches=9000, max_user_instances=128, max_queued_events=16384)
+    assert next(machine.events(tmp_path, "events", limits)).grade is Grade.OK
+
+    monkeypatch.setattr(machine, "_try_to_watch", lambda _: errno.ENOSPC)
+    found = next(machine.events(tmp_path, "events", limits))
+
+    assert found.grade is Grade.NOTE
+    assert "scan only" in found.detail
+    assert "max_user_watches" in found.cure
+
+
+def test_a_folder_that_is_not_there_cannot_be_watched_and_events_may_be_unwanted(tmp_path: Path) -> None:
+    assert machine._try_to_watch(tmp_path / "none") == errno.ENOENT
+    assert next(machine.events(tmp_path / "none", "events")).grade is Grade.NOTE
+    assert next(machine.events(tmp_path, "scan")).grade is Grade.OK
+
+
+@pytest.mark.parametrize(
+    ("now_s", "newest_s", "grade"),
+    [
+        (86_400.0, None, Grade.FAULT),
+        (1_767_323_045.0, None, Grade.OK),
+        (1_767_323_045.0, 1_767_323_000.0, Grade.OK),
+        (1_767_323_045.0, 1_767_323_145.0, Grade.FAULT),
+    ],
+)
+def test_a_clock_that_is_unset_or_behind_the_newest_batch_is_a_fault(
+    now_s: float, newest_s: float | None, grade: Grade
+) -> None:
+    assert next(machine.clock(now_s, newest_s)).grade is grade
+
+
+def test_a_model_that_was_altered_is_a_fault(used: Desk) -> None:
+    assert bad(look(used, ModelState("cnn-1", "model.tflite was altered"))) == [(Grade.FAULT, "model")]
+
+
+def test_a_damaged_ledger_is_a_fault_an_older_one_a_note(used: Desk) -> None:
+    for name in ("torn", "shut"):
+        (used.settings.state / name).mkdir()
+    (used.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
+    (used.settings.state / "shut" / "ledger.sqlite3").mkdir()
+    with closing(sqlite3.connect(used.settings.ledger)) as db:
+        db.execute("PRAGMA user_version = 1")
+
+    assert sorted(bad(look(used))) == [
+        (Grade.FAULT, "ledger shut"),
+        (Grade.FAULT, "ledger torn"),
+        (Grade.NOTE, "ledger main"),
+    ]
+
+
+def test_claims_that_nobody_here_will_finish_are_noted_with_the_command(used: Desk) -> None:
+    (used.inbox / ".claimed" / "gone" / "20260102T030405Z-00000000").mkdir(parents=True)
+
+    (found,) = [one for one in look(used) if one.what == "claims"]
+
+    assert found.grade is Grade.NOTE
+    assert "digitrec requeue --worker gone" in found.cure
+
+
+def test_doctor_prints_a_line_a_finding_and_ends_with_1_on_a_fault(used: Desk, say: Say) -> None:
+    found = say("doctor")
+    assert found.code == 0
+    assert all(line.split()[0] in {"ok", "note"} for line in found.out.splitlines())
+
+    used.outbox.rename(used.root / "away")
+    found = say("doctor", "--json")
+
+    assert found.code == 1
+    (fault,) = [one for one in found.json if one["grade"] == "FAULT"]
+    assert (fault["what"], bool(fault["cure"])) == ("outbox", True)
+    assert any(line.startswith("FAULT  outbox: ") for line in say("doctor").out.splitlines())

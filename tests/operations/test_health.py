@@ -1,0 +1,74 @@
+"""One verdict for a supervisor."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from digitrec.operations.health import health
+from digitrec.operations.heartbeat import Heart
+from digitrec.operations.status import ModelState, Status
+from digitrec.operations.workers import Worker
+from tests.conftest import Desk
+from tests.operations.conftest import Say
+
+WORKER = Worker("main", "looking", "alive", 3.0, False, "cnn-1", "", None, 0, (), "ok")
+WELL = Status(0, 0, "", None, (), (WORKER,), {}, ModelState("cnn-1"), "")
+
+
+def test_a_worker_that_looked_just_now_with_nothing_waiting_is_well() -> None:
+    assert health(WELL, "main", 3600).is_well
+
+
+def test_a_worker_that_did_not_look_for_three_intervals_is_unwell() -> None:
+    found = health(replace(WELL, workers=(replace(WORKER, last_scan_s=31.0, is_late=True),)), "main", 3600)
+
+    assert not found.is_well
+    assert "looked last 31 s ago" in found.why
+
+
+@pytest.mark.parametrize(("oldest_s", "is_well"), [(3600.0, True), (3601.0, False)])
+def test_a_file_that_waits_beyond_its_limit_is_unwell(oldest_s: float, is_well: bool) -> None:
+    found = health(replace(WELL, waiting=1, oldest="7.png", oldest_s=oldest_s), "main", 3600)
+
+    assert found.is_well is is_well
+    assert is_well or "7.png has waited 3601 s" in found.why
+
+
+def test_a_failure_that_goes_on_is_told_one_that_is_over_is_not() -> None:
+    late = replace(WORKER, last_scan_s=100.0, is_late=True, failure="the outbox is missing", failed_s=5.0)
+    over = replace(late, failed_s=200.0)
+
+    assert "the outbox is missing" in health(replace(WELL, workers=(late,)), "main", 3600).why
+    assert "the outbox is missing" not in health(replace(WELL, workers=(over,)), "main", 3600).why
+
+
+def test_an_inbox_that_cannot_be_looked_at_is_unwell() -> None:
+    assert not health(replace(WELL, problem="No such file"), "main", 3600).is_well
+
+
+def test_another_workers_look_does_not_speak_for_this_one() -> None:
+    found = health(WELL, "second", 3600)
+
+    assert not found.is_well
+    assert "second has never looked" in found.why
+
+
+def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) -> None:
+    assert say("health").code == 1
+    desk.drop("7.png")
+    desk.run()
+    heart = Heart(desk.settings)
+    heart.works()
+    heart.scanned()
+
+    well = say("health")
+    assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "well")
+    desk.now_s = time.time() - 100
+    desk.drop("half.png", b"\x89PNG")
+    desk.run(is_old=False)
+    heart.scanned()
+    unwell = say("health", "--max-wait-s", "60", "--json")
+    assert unwell.code == 1
+    assert unwell.json["is_well"] is False
+    assert "half.png has waited" in unwell.json["why"]

@@ -1,0 +1,184 @@
+"""A worker tells how it is; telling never stands in the way of the work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitrec.operations import heartbeat
+from digitrec.operations.heartbeat import Doing, Heart, Heartbeat
+from tests.conftest import Desk
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def heart_of(desk: Desk, clock: Clock, observer: str = "alive") -> Heart:
+    desk.settings.ledger.parent.mkdir(parents=True, exist_ok=True)
+    return Heart(desk.settings, lambda: observer, now_s=clock)
+
+
+def told(desk: Desk) -> Heartbeat:
+    found = heartbeat.read(desk.settings.ledger.parent)
+    assert found is not None
+    return found
+
+
+def write(desk: Desk, **changes: object) -> None:
+    """A heartbeat of another process."""
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    heart.works()
+    path = desk.settings.ledger.parent / heartbeat.FILE_NAME
+    text = path.read_text()
+    for name, value in changes.items():
+        before = getattr(told(desk), name)
+        text = text.replace(f'"{name}": {before}', f'"{name}": {value}')
+    path.write_text(text)
+
+
+def test_a_look_tells_when_it_was_with_which_model_and_how_events_are(desk: Desk) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+
+    heart.works("cnn-1")
+    clock.now_s = 1003.0
+    heart.scanned()
+
+    found = told(desk)
+    assert (found.doing, found.scanned_at_s, found.model_id, found.observer) == (Doing.LOOKING, 1003, "cnn-1", "alive")
+    assert (found.pid, found.scan_interval_s) == (os.getpid(), desk.settings.scan_interval_s)
+
+
+def test_what_is_no_news_is_told_every_two_seconds_at_most(desk: Desk) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    heart.scanned()
+
+    clock.now_s += 1.9
+    heart.scanned()
+    assert told(desk).scanned_at_s == 1000
+    clock.now_s += 0.2
+    heart.scanned()
+
+    assert told(desk).scanned_at_s == pytest.approx(1002.1)
+
+
+def test_news_is_told_at_once_and_a_failure_is_remembered_after_it_is_over(desk: Desk) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    heart.scanned()
+    clock.now_s += 0.1
+
+    heart.failed("No space left on device")
+    assert (told(desk).doing, told(desk).failure) == (Doing.FAILING, "No space left on device")
+    clock.now_s += 0.1
+    heart.scanned()
+
+    assert (told(desk).doing, told(desk).failure, told(desk).failed_at_s) == (
+        Doing.LOOKING,
+        "No space left on device",
+        pytest.approx(1000.1),
+    )
+
+
+def test_the_next_process_keeps_what_the_last_one_told(desk: Desk) -> None:
+    clock = Clock()
+    first = heart_of(desk, clock)
+    first.scanned()
+    clock.now_s += 5
+    first.failed("the outbox is missing")
+    first.stopped()
+
+    clock.now_s += 60
+    heart_of(desk, clock).works()
+
+    assert (told(desk).scanned_at_s, told(desk).failure) == (1000, "the outbox is missing")
+
+
+def test_a_process_that_never_held_the_lock_does_not_speak_for_the_one_that_does(desk: Desk) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        write(desk, pid=other.pid)
+        second = heart_of(desk, Clock())
+
+        second.failed("busy")
+        second.stopped()
+
+        assert (told(desk).pid, told(desk).doing) == (other.pid, Doing.READING)
+        other.communicate(b"\n")
+
+
+def test_a_process_that_is_gone_is_spoken_for(desk: Desk) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as other:
+        other.wait()
+    write(desk, pid=other.pid)
+    assert told(desk).has_ended()
+
+    heart_of(desk, Clock()).failed("the outbox is missing")
+
+    assert told(desk).failure == "the outbox is missing"
+
+
+def test_a_full_disk_still_takes_the_news(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    heart.scanned()
+    real = Path.write_text
+
+    def full(self: Path, *rest: object, **named: object) -> int:
+        if self.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return real(self, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", full)
+    heart.failed("No space left on device")
+
+    assert told(desk).failure == "No space left on device"
+
+
+def test_a_folder_that_takes_nothing_stops_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    folder = desk.settings.ledger.parent
+    (folder / heartbeat.FILE_NAME).mkdir()
+
+    heart.scanned()
+    clock.now_s += 10
+    heart.scanned()
+
+    assert [record.message for record in caplog.records] == ["status cannot be told, the work goes on"]
+    assert heartbeat.read(folder) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"doing": "dancing"}', b"\xff", b'{"doing": "looking"}'])
+def test_a_heartbeat_that_cannot_be_understood_is_none(desk: Desk, content: bytes) -> None:
+    folder = desk.settings.ledger.parent
+    folder.mkdir(parents=True)
+    (folder / heartbeat.FILE_NAME).write_bytes(content)
+
+    assert heartbeat.read(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("doing", "scanned_at_s", "at_s", "is_late"),
+    [
+        (Doing.LOOKING, 970.0, 970.0, False),
+        (Doing.LOOKING, 969.0, 1000.0, True),
+        (Doing.LOOKING, None, 1000.0, True),
+        (Doing.FAILING, 969.0, 1000.0, True),
+        (Doing.READING, 0.0, 701.0, False),
+        (Doing.READING, 0.0, 699.0, True),
+    ],
+)
+def test_a_look_is_overdue_after_three_intervals_and_a_batch_after_five_reading_times_without_a_file_done(
+    doing: Doing, scanned_at_s: float | None, at_s: float, is_late: bool
+) -> None:
+    beat = Heartbeat(doing, at_s, 1, "h", scan_interval_s=10, read_timeout_s=60, scanned_at_s=scanned_at_s)
+
+    assert beat.is_late(1000.0) is is_late

@@ -1,0 +1,244 @@
+"""How things stand, told without the lock and without touching anything."""
+
+import json
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from digitrec import cli_ops, schema
+from digitrec.operations import waiting
+from digitrec.operations.heartbeat import Heart
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState, Status, status
+from digitrec.operations.workers import Worker
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+
+BATCH = "20260102T030405Z-00000000"
+
+
+def look(desk: Desk, later_s: float = 0.0) -> Status:
+    with readable(desk.settings) as ledgers:
+        return status(desk.settings, ledgers, ModelState("test"), time.time() + later_s)
+
+
+def worker(found: Status, name: str = "main") -> Worker:
+    return next(one for one in found.workers if one.name == name)
+
+
+def everything(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in root.rglob("*")}
+
+
+def test_files_that_wait_are_counted_with_the_age_of_the_oldest(desk: Desk) -> None:
+    desk.drop("monday/7.png")
+    desk.drop("8.png")
+    desk.drop("9.png.part")
+
+    found = look(desk, later_s=120)
+
+    assert (found.waiting, found.claimed) == (2, 0)
+    assert found.oldest in {"monday/7.png", "8.png"}
+    assert found.oldest_s == pytest.approx(120, abs=5)
+
+
+def test_the_age_of_a_file_is_its_time_here_not_that_of_its_content(desk: Desk) -> None:
+    path = desk.drop("7.png")
+    os.utime(path, (0, 0))
+
+    assert look(desk).oldest_s == pytest.approx(0, abs=5)
+
+
+def test_a_file_that_was_given_back_is_shown_with_why_and_when_it_is_tried_again(desk: Desk) -> None:
+    desk.now_s = time.time()
+    desk.drop("half\n.png", draw(7)[:200])
+    desk.run(is_old=False)
+
+    (back,) = look(desk, later_s=10).returned
+
+    assert (back.file, back.worker, back.tries) == ("half%0A.png", "main", 1)
+    assert back.why
+    assert back.again_in_s == pytest.approx(20, abs=2)
+    assert look(desk, later_s=31).returned[0].again_in_s == 0
+
+
+def test_a_file_that_is_given_back_over_and_over_does_not_get_younger(desk: Desk) -> None:
+    desk.now_s = time.time() - 3000
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+
+    assert look(desk).oldest_s == pytest.approx(3000, abs=5)
+
+
+def test_claims_of_every_worker_are_shown_and_count_as_waiting(desk: Desk) -> None:
+    theirs = desk.inbox / ".claimed" / "other" / BATCH / "monday" / "7.png"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(draw(7))
+
+    found = look(desk)
+
+    other = worker(found, "other")
+    assert (found.claimed, other.claimed, other.ledger, other.state) == (1, 1, "not here", "not running")
+    assert [(one.id, one.stage, one.files) for one in other.open_batches] == [(BATCH, "claimed", 1)]
+    assert found.oldest == f".claimed/other/{BATCH}"
+    assert found.oldest_s is not None
+    assert found.oldest_s > 1000
+
+
+def test_a_worker_at_work_is_told_from_one_that_died_and_from_one_that_stopped(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    heart = Heart(desk.settings, lambda: "alive")
+
+    heart.works("cnn-1")
+    assert (worker(look(desk)).state, worker(look(desk)).observer) == ("reading", "alive")
+    heart.scanned()
+    assert (worker(look(desk)).state, worker(look(desk)).model_id) == ("looking", "cnn-1")
+    assert (worker(look(desk, later_s=31)).state, worker(look(desk, later_s=31)).is_late) == ("silent", True)
+    heart.failed("the outbox is missing")
+    found = worker(look(desk))
+    assert (found.state, found.failure) == ("failing", "the outbox is missing")
+    heart.stopped()
+    assert (worker(look(desk)).state, worker(look(desk)).observer) == ("not running", "not running")
+
+
+def test_a_worker_that_never_told_anything_is_not_running(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+
+    found = worker(look(desk))
+
+    assert (found.state, found.last_scan_s, found.is_late, found.ledger) == ("not running", None, True, "ok")
+
+
+def test_a_missing_inbox_is_told_and_the_rest_is_shown_all_the_same(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    desk.inbox.rename(desk.root / "away")
+
+    found = look(desk)
+
+    assert "No such file" in found.problem
+    assert found.free_bytes["inbox"] is None
+    assert found.free_bytes["outbox"] is not None
+
+
+def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    for name in ("old", "torn", "shut"):
+        folder = desk.settings.state / name
+        folder.mkdir()
+    (desk.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    (desk.settings.state / "shut" / "ledger.sqlite3").mkdir()
+    with closing(sqlite3.connect(desk.settings.state / "old" / "ledger.sqlite3", isolation_level=None)) as db:
+        schema.migrate(db, Path("old"))
+        db.execute("PRAGMA user_version = 1")
+
+    found = {one.name: one.ledger for one in look(desk).workers}
+
+    assert found["main"] == "ok"
+    assert found["old"] == "of another version"
+    assert found["shut"] == "cannot be opened"
+    assert "cannot be read" in found["torn"]
+
+
+def test_status_touches_nothing_and_needs_no_lock(desk: Desk, say: Say) -> None:
+    desk.drop("7.png")
+    desk.run()
+    desk.drop("8.png")
+    with desk.at_work():
+        before = everything(desk.root)
+        found = say("status", "--json")
+        after = everything(desk.root)
+
+    assert {name: after[name] for name in before if "sqlite3" not in name} == {
+        name: before[name] for name in before if "sqlite3" not in name
+    }
+    assert found.code == 0
+    assert (found.json["waiting"], found.json["claimed"], found.json["model"]["problem"]) == (1, 0, "")
+    assert found.json["workers"][0]["name"] == "main"
+    assert min(found.json["free_bytes"].values()) > 0
+
+
+def test_status_reads_well_before_the_first_use_and_with_a_model_that_is_gone(desk: Desk, say: Say) -> None:
+    desk.inbox.rmdir()
+
+    found = say("status", "--model", "nowhere")
+
+    assert found.code == 0
+    assert "there is no model 'nowhere'" in found.out
+    assert "PROBLEM" in found.out
+
+
+def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) -> None:
+    desk.now_s = time.time()
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+    Heart(desk.settings, lambda: "scan only").failed("no space left")
+
+    found = say("status")
+
+    assert "1 in the inbox, 0 claimed" in found.out
+    assert "given back  half.png" in found.out
+    assert "worker      main: failing, never looked, events scan only" in found.out
+    assert "ago: no space left" in found.out
+
+
+def test_a_dry_run_tells_what_would_be_read_and_what_would_be_left(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.now_s = time.time()
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+    desk.drop("b\udcff.png")
+    desk.drop("empty.png", b"")
+    before = everything(desk.inbox)
+
+    with readable(desk.settings) as ledgers:
+        found = waiting.would_read(desk.settings, ledgers, time.time())
+
+    assert [one.path for one in found.read] == ["b\udcff.png"]
+    assert [one.path for one in found.left] == ["empty.png", "half.png"]
+    assert found.finished == ()
+    assert everything(desk.inbox) == before
+    cli_ops.print_outlook(desk.settings, as_json=False)
+    first, empty, half, total = capsys.readouterr().out.splitlines()
+    assert first == "read    b%FF.png"
+    assert empty.startswith("leave   empty.png: it is empty")
+    assert half.startswith("leave   half.png: given back: ")
+    assert total == "1 files would be read, 2 left; nothing was touched"
+
+
+def test_a_dry_run_names_the_batches_that_would_be_finished_first(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = desk.inbox / ".claimed" / "main" / BATCH / "7.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(draw(7))
+
+    cli_ops.print_outlook(desk.settings, as_json=True)
+
+    assert json.loads(capsys.readouterr().out) == {"finish": [BATCH], "read": [], "leave": []}
+
+
+def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(desk: Desk) -> None:
+    desk.inbox.rmdir()
+
+    assert waiting.would_read(desk.settings, {}, time.time()) == waiting.Outlook((), (), ())
+    assert not desk.inbox.exists()
+
+
+def test_a_file_that_would_not_settle_in_time_is_left(desk: Desk) -> None:
+    desk.set(settle_s=20.0, run_wait_s=10.0)
+    desk.drop("7.png")
+
+    found = waiting.would_read(desk.settings, {}, time.time() + 30)
+    later = waiting.would_read(desk.settings, {}, time.time() + 61)
+
+    assert [one.path for one in found.left] == ["7.png"]
+    assert [one.path for one in later.read] == ["7.png"]

@@ -1,0 +1,199 @@
+"""What happened to a file, by whatever a person knows of it."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from digitrec import workspace
+from digitrec.operations.why import Story, why
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+
+
+def ask(desk: Desk, given: str, later_s: float = 0.0) -> Story:
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        return why(given, desk.settings, ledgers, time.time() + later_s)
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    """A desk where three files were read: two alike, one broken."""
+    desk.drop("monday/7.png", draw(7))
+    desk.drop("tuesday/7.png", draw(7))
+    desk.drop("=bad\n.png", b"no picture")
+    desk.run()
+    return desk
+
+
+def row_of(desk: Desk, file: str) -> dict[str, str]:
+    return next(row for row in desk.rows() if row["file"] == file)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "=bad\n.png",
+        "=bad%0A.png",
+        "'=bad%0A.png",
+        hashlib.sha256(b"no picture").hexdigest(),
+        hashlib.sha256(b"no picture").hexdigest()[:8],
+        "{row}",
+        "{place}",
+        "{workspace}/{place}",
+        "{workspace}/inbox/=bad\n.png",
+    ],
+)
+def test_a_file_is_found_by_path_name_digest_row_and_place(read: Desk, given: str) -> None:
+    row = row_of(read, "'=bad%0A.png")
+    place = f"outbox/rejected/{row['batch_id']}/=bad\n.png"
+
+    story = ask(read, given.format(row=f"{row['batch_id']}/{row['row']}", place=place, workspace=read.root))
+
+    (event,) = story.events
+    assert (event.file, event.fate, event.stage) == ("=bad%0A.png", "rejected", "closed")
+    (answer,) = event.answers
+    assert (answer.reason_code, answer.reason) == ("not_an_image", row["reason"])
+    assert (event.original, event.is_there) == (place.replace("\n", "%0A"), True)
+    assert event.reason_file == place.replace("\n", "%0A") + ".reason.json"
+    assert story.lying == ()
+
+
+def test_a_name_without_its_folder_finds_all_files_of_that_name_and_a_path_only_its_own(read: Desk) -> None:
+    assert [event.file for event in ask(read, "7.png").events] == ["monday/7.png", "tuesday/7.png"]
+    assert [event.file for event in ask(read, "tuesday/7.png").events] == ["tuesday/7.png"]
+    assert ask(read, "day/7.png").events == ()
+
+
+def test_the_same_bytes_are_named_from_both_sides(read: Desk) -> None:
+    first, second = (row_of(read, f"{day}/7.png") for day in ("monday", "tuesday"))
+    names = [f"{row['batch_id']}/{row['row']}" for row in (first, second)]
+
+    (one,), (other,) = (ask(read, f"{day}/7.png").events for day in ("monday", "tuesday"))
+
+    assert (one.answers[0].duplicate_of, one.answers[0].same_bytes) == ("", (names[1],))
+    assert (other.answers[0].duplicate_of, other.answers[0].same_bytes) == (names[0], (names[0],))
+
+
+def test_a_file_is_found_from_inside_the_folder_it_lies_in(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = row_of(read, "monday/7.png")
+    monkeypatch.chdir(read.outbox / "done" / row["batch_id"])
+
+    assert [event.file for event in ask(read, "monday/7.png").events] == ["monday/7.png"]
+    assert [event.file for event in ask(read, "./tuesday/../monday/7.png").events] == ["monday/7.png"]
+
+
+def test_an_original_that_was_taken_away_is_said_to_be_missing(read: Desk, say: Say) -> None:
+    row = row_of(read, "monday/7.png")
+    (read.outbox / "done" / row["batch_id"] / "monday" / "7.png").unlink()
+
+    assert "(MISSING)" in say("why", "monday/7.png").out
+
+
+def test_a_file_that_was_given_back_tells_why_and_until_when(desk: Desk) -> None:
+    desk.now_s = time.time()
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+
+    story = ask(desk, "half.png", later_s=10)
+
+    assert [(event.fate, event.original) for event in story.events] == [("released", "inbox/half.png")]
+    assert story.events[0].why
+    (lying,) = story.lying
+    assert lying.why.startswith("given back: ")
+    assert lying.why.endswith(("20 s left", "19 s left"))
+
+
+def test_files_that_wait_tell_what_for(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.drop("empty.png", b"")
+    desk.drop("a/7.png.part")
+    desk.drop(".hidden/8.png")
+    (desk.inbox / "link.png").symlink_to(desk.inbox / "7.png")
+    (desk.root / "elsewhere").mkdir()
+    (desk.inbox / "linked").symlink_to(desk.root / "elsewhere")
+    os.mkfifo(desk.inbox / "pipe.png")
+    desk.drop("labels.csv", b"file,label\n7.png,7\n")
+
+    def told(given: str, later_s: float = 0.0) -> str:
+        (lying,) = ask(desk, given, later_s).lying
+        return lying.why
+
+    assert told("7.png") == "it changed just now and may not be complete; 2 s left"
+    assert told("7.png", later_s=5) == "it waits to be read"
+    assert told("empty.png").startswith("it is empty and may still be filled; 600 s left")
+    assert told("a/7.png.part").endswith("(7.png.part)")
+    assert told("8.png").endswith("(.hidden)")
+    assert told("link.png") == "is a link"
+    assert told("linked") == "is a link"
+    assert told("pipe.png") == "is a pipe"
+    assert told("labels.csv").startswith("it tells labels")
+
+
+def test_a_file_that_lies_claimed_is_found_with_and_without_a_ledger(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    desk.drop("7.png")
+    with monkeypatch.context() as patch:
+        patch.setattr("digitrec.pipeline.reading.read_chunk", cut)
+        with pytest.raises(PowerCut):
+            desk.run()
+    theirs = desk.inbox / ".claimed" / "other" / "20260102T030405Z-00000000" / "8.png"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(draw(8))
+
+    (event,) = ask(desk, "7.png").events
+    assert (event.stage, event.fate, event.original) == ("reading", "", "")
+    assert ask(desk, "7.png").lying == ()
+    (lying,) = ask(desk, str(theirs)).lying
+    assert lying.why.startswith("claimed by worker other in batch 20260102T030405Z-00000000")
+
+
+def test_why_prints_the_story_for_people_and_for_scripts(read: Desk, say: Say) -> None:
+    row = row_of(read, "tuesday/7.png")
+
+    found = say("why", "tuesday/7.png")
+
+    assert found.code == 0
+    assert f"row       {row['batch_id']}/{row['row']}, page 1: {row['status']}" in found.out
+    assert "which came first" in found.out
+    assert f"original  outbox/done/{row['batch_id']}/tuesday/7.png" in found.out
+    (event,) = say("why", "tuesday/7.png", "--json").json["events"]
+    assert event["answers"][0]["row"] == f"{row['batch_id']}/{row['row']}"
+
+
+@pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1", "deadbeef", "%00.png", "..", "/"])
+def test_of_a_file_that_never_was_nothing_is_known(read: Desk, say: Say, given: str) -> None:
+    found = say("why", given)
+
+    assert found.code == 2
+    assert "nothing is known of" in found.err
+    assert say("why", given, "--json").json == {"events": [], "lying": []}
+
+
+def test_hostile_names_are_harmless_on_the_terminal(desk: Desk, say: Say) -> None:
+    name = "\x1b[31m\u202egnp.7\udcff"
+    desk.drop(name, draw(7))
+    desk.run()
+
+    found = say("why", name)
+
+    assert found.code == 0
+    assert found.out.isprintable() or set(filter(lambda letter: not letter.isprintable(), found.out)) == {"\n"}
+
+
+def test_an_inbox_reached_through_a_link_is_the_inbox(read: Desk, tmp_path: Path) -> None:
+    (tmp_path / "shortcut").symlink_to(read.outbox)
+    row = row_of(read, "monday/7.png")
+
+    story = ask(read, str(tmp_path / "shortcut" / "done" / row["batch_id"] / "monday" / "7.png"))
+
+    assert [event.file for event in story.events] == ["monday/7.png"]
