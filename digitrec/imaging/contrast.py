@@ -88,7 +88,7 @@ def _untilted(thumb: Plane, *, bowl: bool) -> Plane:
 
 def _lean(deviation: Plane) -> float:
     """-1.0 if all the large deviations are to the dark side, 1.0 if to the light side."""
-    cubes = deviation.astype(np.float64) ** 3
+    cubes = deviation * deviation * deviation
     return float(cubes.sum() / max(float(np.abs(cubes).sum()), 1e-9))
 
 

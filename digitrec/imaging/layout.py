@@ -157,10 +157,14 @@ def _cut_out(ink: Plane, labels: NDArray[np.int32], group: Mark) -> FoundDigit:
     """The ink of one digit, with its faint parts and without anyone else's, made even along the stroke."""
     window = np.s_[group.top : group.bottom, group.left : group.right]
     part, near = ink[window], labels[window]
-    own = np.isin(near, group.labels)
-    _, pieces = cv2.connectedComponents((part > _FAINT).astype(np.uint8), connectivity=8)
-    touched = np.isin(pieces, np.unique(pieces[own])) & (own | (near == 0)) & (pieces > 0)
-    digit = np.where(touched, part, np.float32(0))
+    is_own = np.zeros(int(near.max()) + 1, np.bool_)
+    is_own[list(group.labels)] = True
+    own = is_own[near]
+    count, pieces = cv2.connectedComponents((part > _FAINT).astype(np.uint8), connectivity=8)
+    is_touched = np.zeros(count, np.bool_)
+    is_touched[pieces[own]] = True
+    is_touched[0] = False  # the paper
+    digit = np.where(is_touched[pieces] & (own | (near == 0)), part, np.float32(0))
     return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit))
 
 
