@@ -67,9 +67,14 @@ def run(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
     table: Annotated[bool, typer.Option("--table", help="Print the answers as a table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be read now.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec import app
+
+    if dry_run:
+        cli_ops.print_outlook(settings, as_json=as_json)
+        return
 
     stop = app.Stop()
     with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:

@@ -1,10 +1,7 @@
 """The commands that keep it running: status, health, doctor, why, requeue, prune."""
 
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +10,7 @@ import typer
 from digitrec import cli_words, names
 from digitrec.cli_options import takes_settings
 from digitrec.clock import utc
-from digitrec.errors import EnvironmentFailure, ModelError, UsageError
+from digitrec.errors import ModelError, UsageError
 from digitrec.records import Reason
 from digitrec.settings import Settings
 
@@ -66,7 +63,7 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     from digitrec.operations.ledgers import readable
 
     found = []
-    with _clearly(), readable(settings) as ledgers:
+    with readable(settings) as ledgers:
         for finding in look(settings, ledgers, _model(settings), time.time()):
             found.append(finding)
             if not as_json:
@@ -91,7 +88,7 @@ def why(
     from digitrec import workspace
     from digitrec.operations.why import why as ask
 
-    with _clearly(), workspace.all_ledgers(settings) as ledgers:
+    with workspace.all_ledgers(settings) as ledgers:
         story = ask(file, settings, ledgers, time.time())
     if as_json:
         typer.echo(json.dumps(cli_words.story_json(story)))
@@ -135,7 +132,7 @@ def requeue(
     from digitrec import workspace
     from digitrec.operations import requeue as operation
 
-    with _clearly(), workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+    with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
         chosen = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
         moved = []
         for one in () if dry_run else operation.requeue(settings, chosen, utc(time.time())):
@@ -170,7 +167,7 @@ def prune(
     from digitrec.operations import prune as operation
 
     keep_s = operation.seconds(keep)
-    with _clearly(), workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+    with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
         chosen = operation.choose(settings, ledgers, keep_s, time.time())
         for one in operation.prune(settings, chosen, utc(time.time())) if yes else chosen:
             if not as_json:
@@ -193,7 +190,7 @@ def print_outlook(settings: Settings, *, as_json: bool) -> None:
     from digitrec import workspace
     from digitrec.operations import waiting
 
-    with _clearly(), workspace.all_ledgers(settings) as ledgers:
+    with workspace.all_ledgers(settings) as ledgers:
         outlook = waiting.would_read(settings, ledgers, time.time())
     typer.echo(json.dumps(cli_words.outlook_json(outlook)) if as_json else "\n".join(cli_words.outlook_lines(outlook)))
 
@@ -201,8 +198,7 @@ def print_outlook(settings: Settings, *, as_json: bool) -> None:
 def _adopt(settings: Settings, *, ledger_lost: bool, as_json: bool) -> None:
     from digitrec.operations.adopt import adopt
 
-    with _clearly():
-        adopted = adopt(settings, is_ledger_lost=ledger_lost, now=utc(time.time()))
+    adopted = adopt(settings, is_ledger_lost=ledger_lost, now=utc(time.time()))
     given_back = [names.escape(path) for path in adopted.given_back]
     if as_json:
         typer.echo(json.dumps({"given_back": given_back, "answered_batches": adopted.answered}))
@@ -218,7 +214,7 @@ def _status(settings: Settings) -> "Status":
     from digitrec.operations.ledgers import readable
     from digitrec.operations.status import status as look
 
-    with _clearly(), readable(settings) as ledgers:
+    with readable(settings) as ledgers:
         return look(settings, ledgers, _model(settings), time.time())
 
 
@@ -230,18 +226,3 @@ def _model(settings: Settings) -> "ModelState":
         return ModelState(app.bundle_of(settings).card.id)
     except ModelError as why:
         return ModelState(settings.model or "current", names.escape(str(why)))
-
-
-@contextmanager
-def _clearly() -> Iterator[None]:
-    """Disk and ledger fail with one line, as they do in the service."""
-    try:
-        yield
-    except BrokenPipeError:  # whoever read our output has gone: that is no failure of ours
-        raise
-    except sqlite3.Error as why:
-        raise EnvironmentFailure(
-            f"a ledger failed: {why}", hint="`digitrec doctor` tells which, and the cure."
-        ) from why
-    except OSError as why:
-        raise EnvironmentFailure(f"disk or folder failed: {why}", hint="`digitrec doctor` looks at them.") from why

@@ -3,7 +3,9 @@
 import functools
 import inspect
 import signal
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from digitrec import logs
+from digitrec.errors import EnvironmentFailure
 from digitrec.settings import Settings, default_of, knobs
 
 debug = False
@@ -41,10 +44,8 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             workspace = flags.pop("workspace")
             settings = Settings.load(workspace, flags)
             logs.start(settings.log_format)
-            try:
+            with _failing_clearly():
                 command(settings=settings, **given)
-            except KeyboardInterrupt:  # typer would make it a 1
-                raise SystemExit(128 + signal.SIGINT) from None
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         parameters = [*own, *options, _DEBUG]
@@ -53,6 +54,22 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         return with_settings
 
     return decorate
+
+
+@contextmanager
+def _failing_clearly() -> Iterator[None]:
+    """Disk and ledger fail with one line in every command, as they do in the service."""
+    try:
+        yield
+    except KeyboardInterrupt:  # typer would make it a 1
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:  # whoever read our output has gone: that is no failure of ours
+        raise
+    except sqlite3.Error as why:
+        hint = "`digitrec doctor` tells which, and the cure."
+        raise EnvironmentFailure(f"a ledger failed: {why}", hint=hint) from why
+    except OSError as why:
+        raise EnvironmentFailure(f"disk or folder failed: {why}", hint="`digitrec doctor` looks at them.") from why
 
 
 def _option(knob: Field[Any]) -> inspect.Parameter:
