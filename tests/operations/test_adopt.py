@@ -1,0 +1,226 @@
+"""A dead worker's claims go back to the living; what it answered stays answered."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import files, filing, results, workspace
+from digitrec.errors import BusyError, EnvironmentFailure, UsageError
+from digitrec.intake.inbox import Inbox
+from digitrec.ledger import Ledger
+from digitrec.operations import adopt
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+from tests.test_crash import PowerCut, cut
+
+NOW = "2026-01-03T00:00:00.000Z"
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    """A desk whose worker `main` has read a file, and whose worker `dead` is the one at work now."""
+    desk.drop("first.png", draw(1))
+    desk.run()
+    desk.set(worker="dead", batch_files=2)
+    return desk
+
+
+def die(desk: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, after: bool) -> None:
+    with monkeypatch.context() as patch:
+        cut(patch, home, name, call=1, after=after)
+        with pytest.raises(PowerCut):
+            desk.run()
+
+
+def give_up(desk: Desk, *, lost: bool = False) -> adopt.Adopted:
+    return adopt.adopt(desk.settings, is_ledger_lost=lost, now=NOW)
+
+
+def claimed(desk: Desk) -> list[str]:
+    return [str(path) for path in (desk.inbox / ".claimed" / "dead").rglob("*.png")]
+
+
+@pytest.mark.parametrize(
+    ("home", "step", "after"),
+    [
+        (Ledger, "open_batch", True),
+        (Inbox, "claim", True),
+        (Inbox, "make_durable", True),
+        (Ledger, "note_claims", True),
+        (Ledger, "record", False),
+    ],
+)
+def test_claims_without_an_answer_go_back_and_are_read_by_another(
+    two: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
+) -> None:
+    two.drop("a/2.png", draw(2))
+    two.drop("3.png", draw(3))
+    die(two, monkeypatch, home, step, after=after)
+
+    adopted = give_up(two)
+
+    assert adopted.answered == ()
+    assert sorted(one.path for one in two.look()) == ["3.png", "a/2.png"]
+    assert claimed(two) == []
+    two.set(worker="main")
+    two.run()
+    assert sorted(row["file"] for row in two.rows()) == ["3.png", "a/2.png", "first.png"]
+    account = two.account()
+    assert (account.differences, account.open_batches) == ((), ())
+    two.set(worker="dead")
+    two.run()
+    assert len(two.rows()) == 3, "the dead worker finds nothing to do when it comes back"
+
+
+@pytest.mark.parametrize(("home", "step", "after"), [(Ledger, "record", True), (results, "publish", True)])
+def test_claims_that_were_answered_stay_for_the_worker_to_finish(
+    two: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
+) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, home, step, after=after)
+
+    adopted = give_up(two)
+
+    assert (adopted.given_back, len(adopted.answered)) == ((), 1)
+    assert two.look() == []
+    two.run()
+    assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
+    assert two.account().differences == ()
+
+
+def test_a_living_worker_is_not_given_up(two: Desk) -> None:
+    with two.at_work(), pytest.raises(BusyError):
+        give_up(two)
+
+
+def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    for leftover in two.settings.ledger.parent.glob("*"):
+        leftover.unlink()
+
+    with pytest.raises(UsageError, match="ledger of worker dead is not here") as why:
+        give_up(two)
+    assert "--ledger-lost" in why.value.hint
+    assert len(claimed(two)) == 1
+
+    assert give_up(two, lost=True).given_back == ("2.png",)
+    assert claimed(two) == []
+    two.set(worker="main")
+    two.run()
+    assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
+    assert two.account().differences == ()
+
+
+def test_without_its_ledger_what_is_published_counts_as_answered(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, filing, "file_away", after=False)
+    for leftover in two.settings.ledger.parent.glob("*"):
+        leftover.unlink()
+
+    adopted = give_up(two, lost=True)
+
+    assert (adopted.given_back, len(adopted.answered)) == ((), 1)
+    two.run()
+    assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
+    assert two.originals().keys() == {"2.png", "first.png"}
+    assert two.account().differences == ()
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_alone(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    two.drop("2.png", draw(5))
+
+    assert give_up(two).given_back == ("2~2.png",)
+    assert (two.inbox / "2.png").read_bytes() == draw(5)
+    assert (two.inbox / "2~2.png").read_bytes() == draw(2)
+
+
+def test_files_in_the_claims_that_were_never_planned_go_back_too(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    (place,) = (two.inbox / ".claimed" / "dead").glob("*/2.png")
+    place.with_name("stranger.png").write_bytes(draw(6))
+    unknown = place.parents[1] / "20260102T030405Z-00000000" / "orphan.png"
+    unknown.parent.mkdir()
+    unknown.write_bytes(draw(7))
+
+    assert sorted(give_up(two).given_back) == ["2.png", "orphan.png", "stranger.png"]
+    assert two.account().open_batches == ()
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "recorded": (Ledger, "record"),
+    "given back": (Inbox, "give_back"),
+    "places noted": (Ledger, "note_places"),
+    "folder removed": (Inbox, "close"),
+    "closed": (Ledger, "set_stage"),
+    "moved": (files, "move_across"),
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
+    two: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    two.drop("2.png", draw(2))
+    two.drop("3.png", draw(3))
+    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    home, function = STEPS[step]
+    with monkeypatch.context() as patch:
+        cut(patch, home, function, call=1, after=after)
+        with pytest.raises(PowerCut):
+            give_up(two)
+
+    give_up(two)
+
+    assert sorted(one.path for one in two.look()) == ["2.png", "3.png"]
+    assert claimed(two) == []
+    two.set(worker="main")
+    two.run()
+    assert sorted(row["file"] for row in two.rows()) == ["2.png", "3.png", "first.png"]
+    assert (two.account().differences, two.account().open_batches) == ((), ())
+
+
+def test_a_worker_that_never_was_and_an_outbox_that_is_not_there_are_refused(two: Desk) -> None:
+    with pytest.raises(UsageError, match="no worker dead"):
+        give_up(two)
+    (two.inbox / ".claimed" / "dead").mkdir()
+    two.outbox.rename(two.root / "away")
+
+    with pytest.raises(EnvironmentFailure, match="not the outbox"):
+        give_up(two, lost=True)
+
+
+def test_the_ledger_is_the_one_that_owns_the_claims(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    two.set(state_dir=tmp_path / "elsewhere")
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, Ledger, "record", after=True)
+    two.set(state_dir=None)
+
+    assert len(give_up(two).answered) == 1
+
+
+def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytest.MonkeyPatch, say: Say) -> None:
+    two.drop("b\n.png", draw(2))
+    die(two, monkeypatch, Ledger, "note_claims", after=True)
+
+    found = say("requeue", "--worker", "dead")
+
+    assert found.code == 0
+    assert found.out.splitlines() == ["b%0A.png", "1 files of worker dead are back in the inbox"]
+    assert say("requeue", "--worker", "dead", "--json").json == {"given_back": [], "answered_batches": []}
+
+
+def test_requeue_of_a_worker_names_the_command_that_finishes_what_is_answered(
+    two: Desk, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, Ledger, "record", after=True)
+
+    assert "is answered; finish it: digitrec run --worker dead" in say("requeue", "--worker", "dead").out
+    with workspace.all_ledgers(two.settings) as ledgers:
+        assert len(ledgers["dead"].batches(unfinished=True)) == 1

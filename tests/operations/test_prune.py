@@ -1,0 +1,217 @@
+"""Old originals and reports go for good; answers, strangers and what is not published stay."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import workspace
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.ledger import Ledger
+from digitrec.operations import departures, prune
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+from tests.test_crash import PowerCut, cut
+
+NOW = "2026-06-01T00:00:00.000Z"
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    """A desk with a batch of 100 days ago, and one of 10 days ago."""
+    desk.now_s -= 100 * DAY_S
+    desk.drop("old/7.png", draw(7))
+    desk.drop("old.bad", b"no picture")
+    desk.run()
+    desk.now_s += 90 * DAY_S
+    desk.drop("new.png", draw(8))
+    desk.run()
+    desk.now_s += 10 * DAY_S
+    return desk
+
+
+def choose(desk: Desk, keep: str = "90d") -> list[prune.Prunable]:
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        return prune.choose(desk.settings, ledgers, prune.seconds(keep), desk.now_s)
+
+
+def remove(desk: Desk, keep: str = "90d") -> list[prune.Prunable]:
+    return list(prune.prune(desk.settings, choose(desk, keep), NOW))
+
+
+def outbox(desk: Desk) -> set[str]:
+    return {path.relative_to(desk.outbox).as_posix() for path in desk.outbox.rglob("*") if path.is_file()}
+
+
+def batch_of(desk: Desk, file: str) -> str:
+    return next(row["batch_id"] for row in desk.rows() if row["file"] == file)
+
+
+def test_what_is_older_goes_with_reason_files_and_reports_and_the_tables_stay(read: Desk) -> None:
+    old, new = batch_of(read, "old.bad"), batch_of(read, "new.png")
+    tables = {path.name: path.read_bytes() for path in read.outbox.glob("*.csv")}
+
+    (done,) = remove(read)
+
+    assert (done.batch_id, len(done.claims)) == (old, 2)
+    assert done.original_bytes == len(draw(7)) + len(b"no picture")
+    assert {path.name: path.read_bytes() for path in read.outbox.glob("*.csv")} == tables
+    assert read.originals() == {"new.png": draw(8)}
+    assert not (read.outbox / "done" / old).exists()
+    assert not (read.outbox / "rejected" / old).exists()
+    assert [(read.root / "reports" / each).exists() for each in (old, new)] == [False, True]
+    assert done.report_bytes > 0
+
+
+def test_what_was_pruned_is_accounted_for(read: Desk) -> None:
+    remove(read)
+
+    account = read.account()
+    assert account.differences == ()
+    assert "main: 2 originals were pruned; accounted for" in account.notes
+    assert account.count.claimed == 3
+
+
+def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: Desk) -> None:
+    remove(read)
+    shutil.rmtree(read.settings.ledger.parent)
+
+    read.run()
+
+    assert read.account().differences == ()
+    assert "main: 2 originals were pruned; accounted for" in read.account().notes
+
+
+def test_nothing_else_is_removed(read: Desk) -> None:
+    old = batch_of(read, "old.bad")
+    stranger = read.outbox / "done" / old / "old" / "notes.txt"
+    stranger.write_text("mine")
+    altered = read.outbox / "rejected" / old / "old.bad"
+    altered.write_bytes(b"put right by hand")
+
+    (done,) = remove(read)
+
+    assert [claim.path for claim in done.claims] == ["old/7.png"]
+    assert done.kept == (f"outbox/rejected/{old}/old.bad",)
+    assert (stranger.read_text(), altered.read_bytes()) == ("mine", b"put right by hand")
+
+
+def test_originals_without_their_published_table_stay(read: Desk) -> None:
+    before = read.originals() | read.originals("rejected")
+    (read.outbox / f"{batch_of(read, 'old.bad')}.csv").unlink()
+
+    assert remove(read) == []
+    assert read.originals() | read.originals("rejected") == before
+
+
+def test_open_batches_stay(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read.drop("9.png", draw(9))
+    with monkeypatch.context() as patch:
+        cut(patch, Desk, "report_now", call=1, after=False)
+        with pytest.raises(PowerCut):
+            read.run()
+    read.now_s += 1000 * DAY_S
+
+    assert read.account().open_batches[0] not in {one.batch_id for one in choose(read)}
+    assert len(choose(read)) == 2
+
+
+def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Desk) -> None:
+    old = batch_of(read, "old.bad")
+    original = read.outbox / "done" / old / "old" / "7.png"
+    original.unlink()
+    original.symlink_to(read.root / "inbox")
+    report = read.root / "reports" / old
+    shutil.rmtree(report)
+    (read.root / "precious").mkdir()
+    report.symlink_to(read.root / "precious")
+
+    (done,) = remove(read)
+
+    assert done.kept == (f"outbox/done/{old}/old/7.png",)
+    assert (original.is_symlink(), report.is_symlink(), (read.root / "precious").is_dir()) == (True, True, True)
+
+
+def test_what_was_requeued_is_not_missed(read: Desk) -> None:
+    from digitrec.operations import requeue
+
+    with workspace.all_ledgers(read.settings) as ledgers:
+        chosen = requeue.choose(read.settings, ledgers, given=["old.bad"])
+    list(requeue.requeue(read.settings, chosen, NOW))
+
+    (done,) = remove(read)
+
+    assert [claim.path for claim in done.claims] == ["old/7.png"]
+    assert (read.inbox / "old.bad").read_bytes() == b"no picture"
+    assert read.account().differences == ()
+
+
+def test_a_second_time_there_is_nothing_left_to_remove(read: Desk) -> None:
+    remove(read)
+
+    assert choose(read) == []
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "step", [(Ledger, "note_departures"), (departures, "note"), (Path, "unlink"), (prune.shutil, "rmtree")], ids=str
+)
+def test_a_power_cut_while_pruning_leaves_a_true_account(
+    read: Desk, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int
+) -> None:
+    with monkeypatch.context() as patch:
+        cut(patch, *step, call=call, after=after)
+        with pytest.raises(PowerCut):
+            remove(read, "1d")
+    assert read.account().differences == ()
+
+    remove(read, "1d")
+
+    assert read.originals() | read.originals("rejected") == {}
+    assert read.account().differences == ()
+
+
+def test_an_outbox_that_is_not_there_is_not_pruned(read: Desk) -> None:
+    chosen = choose(read)
+    read.outbox.rename(read.root / "away")
+
+    with pytest.raises(EnvironmentFailure):
+        list(prune.prune(read.settings, chosen, NOW))
+
+    assert not read.outbox.exists()
+
+
+def test_a_person_sees_what_would_go_before_it_goes(read: Desk, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: read.now_s)
+    before = outbox(read)
+
+    dry = say("prune", "--keep", "90d")
+    assert outbox(read) == before
+    assert dry.code == 0
+    assert f"{batch_of(read, 'old.bad')}  2025-09-24  2 originals" in dry.out
+    assert "2 originals and 1 reports" in dry.out
+    assert "would be removed; add --yes to do it" in dry.out
+    assert say("prune", "--keep", "90d", "--json").json["dry_run"] is True
+    done = say("prune", "--keep", "90d", "--yes")
+
+    assert done.out.splitlines()[-1].endswith("removed")
+    assert read.originals("rejected") == {}
+    assert batch_of(read, "old.bad") not in (read.root / "reports" / "index.html").read_text()
+    assert say("prune", "--keep", "90d", "--yes", "--json").json == {"dry_run": False, "batches": []}
+    assert say("verify").code == 0
+    assert "pruned  2026-01-02" in say("why", "old.bad").out
+
+
+@pytest.mark.parametrize("keep", ["", "90", "d", "-1d", "90 d", "1.5d", "90days"])
+def test_a_time_that_is_none_is_refused(keep: str) -> None:
+    with pytest.raises(UsageError, match="--keep"):
+        prune.seconds(keep)
+
+
+def test_prune_without_a_time_is_wrong_usage(read: Desk, say: Say) -> None:
+    assert say("prune", "--yes").code == 2
+    assert len(read.originals()) == 2

@@ -1,0 +1,346 @@
+"""Answered originals back into the inbox: moved, noted, accounted for."""
+
+import errno
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import files, workspace
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.ledger import Ledger
+from digitrec.operations import departures, requeue
+from digitrec.operations.finding import Found
+from digitrec.records import Reason
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+from tests.test_crash import PowerCut, cut
+
+NOW = "2026-01-03T00:00:00.000Z"
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    """A desk where a good and two bad files were read, in two batches."""
+    desk.drop("good.png", draw(7))
+    desk.drop("a/bad.png", b"no picture")
+    desk.run()
+    desk.drop("cut.png", draw(3)[:200])
+    desk.run()
+    return desk
+
+
+def put_back(desk: Desk, *given: str, **how: Any) -> list[str]:
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        chosen = requeue.choose(desk.settings, ledgers, given=given, **how)
+        return [one.place for one in requeue.requeue(desk.settings, chosen, NOW)]
+
+
+def chosen(desk: Desk, *given: str, **how: Any) -> list[Found]:
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        return requeue.choose(desk.settings, ledgers, given=given, **how)
+
+
+def in_inbox(desk: Desk) -> dict[str, bytes]:
+    return {one.path: (desk.inbox / one.path).read_bytes() for one in desk.look()}
+
+
+def test_a_rejected_file_goes_back_where_it_was_dropped_and_is_accounted_for(read: Desk) -> None:
+    assert put_back(read, "a/bad.png") == ["inbox/a/bad.png"]
+
+    assert in_inbox(read) == {"a/bad.png": b"no picture"}
+    assert read.originals("rejected") == {"cut.png": draw(3)[:200]}
+    assert [path.name for path in read.outbox.glob("rejected/**/*.json")] == ["cut.png.reason.json"]
+    account = read.account()
+    assert account.differences == ()
+    assert "main: 1 originals were requeued; accounted for" in account.notes
+    assert len(read.rows()) == 3, "the published row stays"
+
+
+def test_a_file_that_was_put_right_meanwhile_is_answered_anew(read: Desk) -> None:
+    put_back(read, "cut.png")
+    (read.inbox / "cut.png").write_bytes(draw(3))
+
+    read.run()
+
+    assert [row["status"] == "rejected" for row in read.rows() if row["file"] == "cut.png"].count(False) == 1
+    assert read.account().differences == ()
+
+
+def test_the_same_file_can_be_put_back_again_and_again(read: Desk) -> None:
+    for _ in range(3):
+        row = max((row for row in read.rows() if row["file"] == "cut.png"), key=lambda row: row["batch_id"])
+        assert put_back(read, f"{row['batch_id']}/{row['row']}") == ["inbox/cut.png"]
+        read.now_s += 1
+        read.run()
+
+    assert len([row for row in read.rows() if row["file"] == "cut.png"]) == 4
+    assert read.account().differences == ()
+    assert read.originals("rejected").keys() == {"a/bad.png", "cut.png"}
+
+
+def test_a_name_that_is_taken_in_the_inbox_is_left_alone(read: Desk) -> None:
+    read.drop("good.png", draw(8))
+
+    assert put_back(read, "good.png") == ["inbox/good~2.png"]
+    assert in_inbox(read) == {"good.png": draw(8), "good~2.png": draw(7)}
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [(Reason.NOT_AN_IMAGE, {"a/bad.png"}), (Reason.TRUNCATED, {"cut.png"}), (Reason.ENCRYPTED, set())],
+)
+def test_all_files_of_a_reason_go_back(read: Desk, reason: Reason, expected: set[str]) -> None:
+    put_back(read, reason=reason)
+
+    assert in_inbox(read).keys() == expected
+
+
+def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: Desk) -> None:
+    first, second = sorted({row["batch_id"] for row in read.rows()}, key=lambda each: (read.outbox / each).name)
+    by_batch = {batch: {row["file"] for row in read.rows() if row["batch_id"] == batch} for batch in (first, second)}
+
+    for batch, expected in by_batch.items():
+        assert {one.claim.path for one in chosen(read, batch_id=batch)} == expected
+        narrowed = chosen(read, batch_id=batch, reason=Reason.TRUNCATED)
+        assert {one.claim.path for one in narrowed} == expected & {"cut.png"}
+    put_back(read, batch_id=first)
+
+    assert in_inbox(read).keys() == by_batch[first]
+    assert chosen(read, batch_id=first) == []
+
+
+def test_a_name_that_means_several_files_has_to_be_told_more_exactly(read: Desk) -> None:
+    read.drop("b/good.png", draw(9))
+    read.run()
+
+    with pytest.raises(UsageError, match="several files"):
+        put_back(read, "good.png")
+    put_back(read, "b/good.png")
+
+    assert in_inbox(read).keys() == {"b/good.png"}
+
+
+@pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1"])
+def test_a_file_that_no_ledger_knows_cannot_be_put_back(read: Desk, given: str) -> None:
+    with pytest.raises(UsageError, match="no ledger knows"):
+        put_back(read, given)
+
+
+def test_a_file_that_was_put_back_already_has_no_original_to_put_back(read: Desk) -> None:
+    put_back(read, "cut.png")
+
+    with pytest.raises(UsageError, match="not in the outbox"):
+        put_back(read, "cut.png")
+
+
+def test_a_batch_that_is_unknown_or_open_is_refused(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="no ledger"):
+        put_back(read, batch_id="20260102T030405Z-00000000")
+    read.drop("8.png", draw(8))
+    with monkeypatch.context() as patch:
+        cut(patch, Ledger, "record", call=1, after=True)
+        with pytest.raises(PowerCut):
+            read.run()
+    (batch,) = read.account().open_batches
+
+    with pytest.raises(UsageError, match="not closed"):
+        put_back(read, batch_id=batch)
+
+
+def test_without_its_inbox_or_outbox_nothing_moves(read: Desk) -> None:
+    read.inbox.rename(read.root / "away")
+    read.inbox.mkdir()
+
+    with pytest.raises(EnvironmentFailure, match="empty"):
+        put_back(read, "cut.png")
+
+    assert "cut.png" in read.originals("rejected")
+    assert list(read.inbox.iterdir()) == []
+
+
+def test_a_folder_that_is_a_link_now_is_not_followed(read: Desk) -> None:
+    (read.inbox / "a").rmdir()
+    (read.root / "elsewhere").mkdir()
+    (read.inbox / "a").symlink_to(read.root / "elsewhere")
+
+    assert put_back(read, "a/bad.png") == ["inbox/bad.png"]
+    assert list((read.root / "elsewhere").iterdir()) == []
+
+
+def test_a_file_where_the_folder_was_is_told_and_nothing_is_lost(read: Desk) -> None:
+    (read.inbox / "a").rmdir()
+    read.drop("a", draw(1))
+
+    with pytest.raises(EnvironmentFailure, match="where a folder was"):
+        put_back(read, "a/bad.png")
+
+    assert "a/bad.png" in read.originals("rejected")
+    assert read.account().differences == ()
+
+
+def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: Desk) -> None:
+    (original,) = read.outbox.glob("rejected/*/cut.png")
+    original.unlink()
+    original.symlink_to(read.root / "secret.png")
+
+    with pytest.raises(UsageError, match="not in the outbox"):
+        put_back(read, "cut.png")
+
+
+def test_between_filesystems_it_is_copied_whole_before_it_goes(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = files.move_new
+
+    def move_new(source: Path, target: Path) -> None:
+        if ("inbox" in source.parts) is not ("inbox" in target.parts):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(files, "move_new", move_new)
+    put_back(read, "cut.png")
+
+    assert in_inbox(read) == {"cut.png": draw(3)[:200]}
+    assert "cut.png" not in read.originals("rejected")
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "noted in the ledger": (Ledger, "note_departures"),
+    "noted in the outbox": (departures, "note"),
+    "moved": (files, "move_across"),
+    "inbox fsynced": (files, "fsync_folder"),
+    "empty folder removed": (departures, "remove_empty"),
+}
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
+    read: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
+) -> None:
+    home, function = STEPS[step]
+
+    def put_both_back() -> None:
+        put_back(read, reason=Reason.TRUNCATED)
+        put_back(read, reason=Reason.NOT_AN_IMAGE)
+
+    with monkeypatch.context() as patch:
+        cut(patch, home, function, call=call, after=after)
+        with pytest.raises(PowerCut):
+            put_both_back()
+    assert read.account().differences == ()
+
+    put_both_back()
+
+    assert in_inbox(read) == {"cut.png": draw(3)[:200], "a/bad.png": b"no picture"}
+    assert read.originals("rejected") == {}
+    assert read.account().differences == ()
+    read.run()
+    assert read.account().differences == ()
+    assert read.originals("rejected").keys() == {"cut.png", "a/bad.png"}
+
+
+def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -> None:
+    put_back(read, "a/bad.png")
+    for leftover in read.settings.ledger.parent.glob("ledger.sqlite3*"):
+        leftover.unlink()
+
+    read.run()
+
+    account = read.account()
+    assert account.differences == ()
+    assert "main: 1 originals were requeued; accounted for" in account.notes
+
+
+def test_a_journal_that_a_power_cut_tore_tells_the_rest(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    put_back(read, "a/bad.png")
+    journal = read.outbox / departures.JOURNAL
+    with journal.open("ab") as file:
+        file.write(b'{"batch_id": "2026')
+
+    put_back(read, "cut.png")
+
+    assert {one.path for one in departures.read(read.outbox)} == {"a/bad.png", "cut.png"}
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "this line about a departure cannot be understood"
+    ]
+
+
+def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: Desk) -> None:
+    with closing(sqlite3.connect(read.settings.ledger, isolation_level=None)) as db:
+        db.execute("DROP TABLE departures")
+        db.execute("PRAGMA user_version = 1")
+
+    with pytest.raises(EnvironmentFailure) as why:
+        put_back(read, "cut.png")
+
+    assert "digitrec run --worker main" in why.value.hint
+    account = read.account()
+    assert account.differences == ()
+    assert any("ledger of another version" in note for note in account.notes)
+    read.run()
+    put_back(read, "cut.png")
+    assert in_inbox(read).keys() == {"cut.png"}
+
+
+def test_it_works_while_the_service_does(read: Desk, say: Say) -> None:
+    with read.at_work():
+        found = say("requeue", "cut.png")
+
+    assert found.code == 0
+    assert found.out.splitlines()[0].endswith("/cut.png -> inbox/cut.png")
+    assert found.out.splitlines()[-1] == "1 originals are back in the inbox"
+
+
+def test_only_one_lets_originals_go_at_a_time(read: Desk, say: Say) -> None:
+    with workspace.only_one(read.settings, "housekeeping"):
+        assert say("requeue", "cut.png").code == 75
+        assert say("prune", "--keep", "0h", "--yes").code == 75
+
+    assert "cut.png" in read.originals("rejected")
+
+
+def test_a_dry_run_of_requeue_moves_nothing(read: Desk, say: Say) -> None:
+    found = say("requeue", "--reason", "not_an_image", "--dry-run")
+
+    assert found.code == 0
+    assert found.out.splitlines()[0].endswith("/a/bad.png")
+    assert found.out.splitlines()[-1] == "1 originals would go back into the inbox"
+    assert in_inbox(read) == {}
+    dry = say("requeue", "--reason", "not_an_image", "--dry-run", "--json").json
+    assert (dry["dry_run"], [one["to"] for one in dry["files"]]) == (True, [None])
+    done = say("requeue", "--reason", "not_an_image", "--json").json
+    assert [one["to"] for one in done["files"]] == ["inbox/a/bad.png"]
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--worker", "main", "cut.png"), ("--worker", "main", "--dry-run"), ("--reason", "bad_mood")]
+)
+def test_requeue_called_wrongly_says_so(read: Desk, say: Say, words: tuple[str, ...]) -> None:
+    assert say("requeue", *words).code == 2
+    assert in_inbox(read) == {}
+
+
+def test_hostile_names_survive_the_journal(desk: Desk) -> None:
+    hostile = ["=HYPERLINK(1).png", "new\nline.png", "b\udcff.png", "\u202egnp.7", "100%.png", "'q.png", "l\u2028s.png"]
+    for name in hostile:
+        desk.drop(name, b"no picture: " + os.fsencode(name))
+    desk.run()
+
+    put_back(desk, reason=Reason.NOT_AN_IMAGE)
+
+    assert in_inbox(desk).keys() == set(hostile)
+    told = {one.path: one.place for one in departures.read(desk.outbox)}
+    assert told == {name: f"inbox/{name}" for name in hostile}
+    assert all(json.loads(line) for line in (desk.outbox / departures.JOURNAL).read_bytes().splitlines() if line)
+
+
+def test_nothing_chosen_notes_nothing(read: Desk, say: Say) -> None:
+    found = say("requeue", "--reason", "encrypted")
+
+    assert (found.code, found.out.strip()) == (0, "0 originals are back in the inbox")
+    assert not (read.outbox / departures.JOURNAL).exists()
