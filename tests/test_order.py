@@ -1,0 +1,83 @@
+"""What reaches the disk before what: a table is durable before an original moves, claims before answers."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import files
+from digitrec.ledger import Ledger
+from tests.conftest import Desk, draw
+
+
+@pytest.fixture
+def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every fsync, link and rename, with the path it was for, in order."""
+    calls: list[tuple[str, str]] = []
+
+    def record(home: Any, name: str, path_of: Callable[..., str]) -> None:
+        real = getattr(home, name)
+
+        def recorded(*given: Any, **named: Any) -> Any:
+            told = path_of(*given)
+            result = real(*given, **named)
+            calls.append((name, told))
+            return result
+
+        monkeypatch.setattr(home, name, recorded)
+
+    record(os, "fsync", lambda descriptor: str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    record(os, "link", lambda _, target: str(target))
+    record(files, "move_new", lambda source, target: f"{source} -> {target}")
+    record(Ledger, "record", lambda *_: "")
+    return calls
+
+
+def test_the_table_is_fsynced_linked_and_its_folder_fsynced_before_the_original_moves(
+    desk: Desk, trace: list[tuple[str, str]]
+) -> None:
+    desk.drop("a/7.png", draw(7))
+
+    desk.run()
+
+    batch = desk.rows()[0]["batch_id"]
+    table = str(desk.outbox / f"{batch}.csv")
+    linked = trace.index(("link", table))
+    drafted = max(at for at, (call, path) in enumerate(trace[:linked]) if call == "fsync" and path.endswith(".part"))
+    folder = trace.index(("fsync", str(desk.outbox)), linked)
+    moved = trace.index(
+        ("move_new", f"{desk.inbox}/.claimed/main/{batch}/a/7.png -> {desk.outbox}/done/{batch}/a/7.png")
+    )
+    assert drafted < linked < folder < moved
+
+
+def test_both_folders_of_a_claim_are_fsynced_before_the_answers_are_recorded(
+    desk: Desk, trace: list[tuple[str, str]]
+) -> None:
+    desk.drop("a/7.png", draw(7))
+
+    desk.run()
+
+    batch = desk.rows()[0]["batch_id"]
+    claimed = trace.index(("move_new", f"{desk.inbox}/a/7.png -> {desk.inbox}/.claimed/main/{batch}/a/7.png"))
+    recorded = trace.index(("record", ""))
+    synced = {path for call, path in trace[claimed:recorded] if call == "fsync"}
+    assert {f"{desk.inbox}/a", f"{desk.inbox}/.claimed/main/{batch}/a", f"{desk.inbox}/.claimed/main"} <= synced
+
+
+def test_the_places_of_originals_are_fsynced_before_the_batch_is_closed(
+    desk: Desk, trace: list[tuple[str, str]]
+) -> None:
+    desk.drop("a/7.png", draw(7))
+
+    desk.run()
+
+    batch = desk.rows()[0]["batch_id"]
+    moved = next(
+        at for at, (call, path) in enumerate(trace) if call == "move_new" and path.endswith(f"done/{batch}/a/7.png")
+    )
+    synced = {path for call, path in trace[moved:] if call == "fsync"}
+    assert {f"{desk.outbox}/done/{batch}/a", f"{desk.inbox}/.claimed/main/{batch}/a"} <= synced
+    assert Path(desk.outbox / "done" / batch / "a" / "7.png").exists()
