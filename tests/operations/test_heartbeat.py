@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from digitrec import app
+from digitrec.errors import EnvironmentFailure
+from digitrec.intake.observing import NoObserver
 from digitrec.operations import heartbeat
 from digitrec.operations.heartbeat import Doing, Heart, Heartbeat
 from tests.conftest import Desk
@@ -182,3 +186,41 @@ def test_a_look_is_overdue_after_three_intervals_and_a_batch_after_five_reading_
     beat = Heartbeat(doing, at_s, 1, "h", scan_interval_s=10, read_timeout_s=60, scanned_at_s=scanned_at_s)
 
     assert beat.is_late(1000.0) is is_late
+
+
+def test_a_run_that_failed_has_told_why(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    desk.outbox.rename(desk.root / "away")
+    desk.set(run_retry_s=0.0)
+
+    with pytest.raises(EnvironmentFailure):
+        app.run_once(desk.settings)
+
+    found = told(desk)
+    assert (found.doing, found.failure) == (Doing.STOPPED, f"{desk.outbox} is missing")
+
+
+def test_a_watch_tells_its_looks_its_events_and_its_end(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.set(scan_interval_s=0.5, settle_s=0.0, network_settle_s=0.0)
+    stop = app.Stop()
+    seen: list[Heartbeat] = []
+
+    class Observer(NoObserver):
+        state = "alive"
+        looks = 0
+
+        def keep_alive(self) -> None:
+            self.looks += 1
+            if self.looks == 2:
+                seen.append(told(desk))
+                stop.set()
+
+    app.watch(desk.settings, stop, Observer())
+
+    (at_work,) = seen
+    assert (at_work.doing, at_work.observer, at_work.failure) == (Doing.READING, "alive", "")
+    assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
+    assert at_work.model_id == app.bundle_of(desk.settings).card.id
+    assert told(desk).doing is Doing.STOPPED
