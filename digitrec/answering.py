@@ -57,7 +57,9 @@ class Answering:
             elif content.returned:
                 readings.append(reading.rejected(1, Reason.IO_ERROR, content.returned))
             fate = fate or Fate(reading.file_status(readings))
-            decided.append(replace(claim, fate=fate, sha256=content.sha256, detail=_why(content, fate)))
+            decided.append(
+                replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.RELEASED else "")
+            )
             returned += [back] if back else []
             rows += [(claim, content, one) for one in readings]
         return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(returned))
@@ -67,7 +69,7 @@ class Answering:
         known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
         now_s = self.now_s()
         if content.returned:
-            back = self._returned(claim, content, known, now_s) if content.error else None
+            back = returned(claim, content.returned, known, now_s, content.sha256) if content.error else None
             is_given_up = (
                 content.error == errno.EIO
                 and back is not None
@@ -80,15 +82,9 @@ class Answering:
         is_same = known is not None and known.sha256 == content.sha256
         waited_s = now_s - known.first_at_s if known is not None and is_same else None
         if (waited_s is None and claim.is_fresh) or (waited_s is not None and 0 <= waited_s < self.grace_s):
-            return Fate.RELEASED, self._returned(claim, content, known if is_same else None, now_s)
+            back = returned(claim, _why(content), known if is_same else None, now_s, content.sha256)
+            return Fate.RELEASED, replace(back, next_at_s=back.first_at_s + self.grace_s)
         return None, None
-
-    def _returned(self, claim: Claim, content: Content, known: ReturnedFile | None, now_s: float) -> ReturnedFile:
-        first_at_s = known.first_at_s if known else now_s
-        tries = known.tries + 1 if known else 1
-        next_at_s = now_s + min(2.0 ** (tries - 1), _LONGEST_BACK_OFF_S) if content.error else first_at_s + self.grace_s
-        why = content.returned or (content.detail or "it cannot be decoded yet")
-        return ReturnedFile(claim.inode, claim.size, claim.mtime_ns, content.sha256, why, first_at_s, tries, next_at_s)
 
     def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
         contents = {claim.path: content for claim, content, _ in found}
@@ -117,8 +113,23 @@ class Answering:
         return f"{earlier[0]}/{earlier[1]}" if earlier else first.get(key, "")
 
 
-def _why(content: Content, fate: Fate) -> str:
-    return (content.returned or content.detail or "it cannot be decoded yet") if fate is Fate.RELEASED else ""
+def returned(claim: Claim, why: str, known: ReturnedFile | None, now_s: float, sha256: str = "") -> ReturnedFile:
+    """What to remember of a file that stays in the inbox: tried again after 1 s, 2 s, 4 s, at most 5 minutes."""
+    tries = known.tries + 1 if known else 1
+    return ReturnedFile(
+        inode=claim.inode,
+        size=claim.size,
+        mtime_ns=claim.mtime_ns,
+        sha256=sha256,
+        why=why,
+        first_at_s=known.first_at_s if known else now_s,
+        tries=tries,
+        next_at_s=now_s + min(2.0 ** (tries - 1), _LONGEST_BACK_OFF_S),
+    )
+
+
+def _why(content: Content) -> str:
+    return content.returned or content.detail or "it cannot be decoded yet"
 
 
 def preview_png(content: Content, one: Reading) -> bytes | None:

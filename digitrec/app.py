@@ -108,7 +108,9 @@ def run_once(
         except _FAILURES as why:
             heart.failed(_told(why))
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or stop():
+            if stop():
+                break
+            if left_s <= 0:
                 raise _told(why) from why
             logs.warn("failed, trying again", why=why, pause_s=round(min(pause_s, left_s), 1))
             stop.bell.wait(min(pause_s, left_s))
@@ -279,6 +281,7 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             limits=settings.limits,
             rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
             restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
+            check_folders=space.check_folders,
             report=report,
             stopped=stopped,
             now_s=time.time,

@@ -89,10 +89,20 @@ def move_across(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, and make their names durable."""
+def make_folder(folder: Path, *, under: Path | None = None) -> None:
+    """Make a folder and its parents, and make their names durable.
+
+    Args:
+        folder: what to make.
+        under: never made itself: what a share is mounted on may be missing for now, and is not ours to make.
+
+    Raises:
+        FileNotFoundError: `under` is not there.
+    """
     missing = []
     while not folder.is_dir():
+        if folder == under:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         missing.append(folder)
         folder = folder.parent
     for one in reversed(missing):

@@ -41,8 +41,8 @@ def file_labels(
         waiting = any(os.path.lexists(inbox.root / path) for path in listed)
         if listed & paths and not waiting and ledger.has_been_read(listed):
             path = (PurePosixPath(folder) / LABELS).as_posix()
-            place = move_free(inbox.root / path, outbox / DONE / batch_id, path)
-            files.fsync_folder((outbox / DONE / batch_id / place).parent)
+            place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
+            files.fsync_folder((outbox / place).parent)
             files.fsync_folder((inbox.root / path).parent)
             logs.event("labels filed away", file=path, batch=batch_id)
 
@@ -51,27 +51,21 @@ def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
     source = inbox.place(claim.batch_id, claim.path)
     if claim.fate is Fate.RELEASED:
         return _give_back(claim, source, inbox)
-    home = _home(claim, outbox)
-    place = claim.place.removeprefix(_prefix(claim, outbox)) or claim.path
+    kind = REJECTED if claim.fate is Fate.REJECTED else DONE
+    path = f"{kind}/{claim.batch_id}/{claim.path}"
     if os.path.lexists(source):
-        place = _move(source, home, claim.path)
-    return replace(claim, place=_prefix(claim, outbox) + place)
+        path = _move(source, outbox, path)
+    elif claim.place:
+        return claim
+    return replace(claim, place=f"{outbox.name}/{path}")
 
 
 def _explain(claim: Claim, row: Row, outbox: Path) -> Claim:
     if claim.reason_file:
         return claim
-    name = _write_reason(_home(claim, outbox), claim.place.removeprefix(_prefix(claim, outbox)), row)
-    return replace(claim, reason_file=_prefix(claim, outbox) + name)
-
-
-def _home(claim: Claim, outbox: Path) -> Path:
-    return outbox / (REJECTED if claim.fate is Fate.REJECTED else DONE) / claim.batch_id
-
-
-def _prefix(claim: Claim, outbox: Path) -> str:
-    """The path of an original's home under the workspace."""
-    return f"{_home(claim, outbox).relative_to(outbox.parent).as_posix()}/"
+    original = outbox.parent / claim.place
+    reason_file = _write_reason(original, row)
+    return replace(claim, reason_file=reason_file.relative_to(outbox.parent).as_posix())
 
 
 def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:
@@ -82,44 +76,41 @@ def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:
     return replace(claim, place=f"{inbox.root.name}/{path}")
 
 
-def _move(source: Path, home: Path, path: str) -> str:
-    target = home / path
+def _move(source: Path, outbox: Path, path: str) -> str:
+    target = outbox / path
     # Between filesystems a crash can leave the finished copy and the original: then only the unlink is missing.
     is_copied = target.is_file() and source.stat().st_dev != target.stat().st_dev
     if is_copied and files.sha256_of(target) == files.sha256_of(source):
         source.unlink()
         return path
-    return move_free(source, home, path)
+    return move_free(source, outbox, path)
 
 
-def _write_reason(home: Path, place: str, row: Row) -> str:
-    """Write the reason file beside a rejected original; its path under `home`."""
-    text = json.dumps(
-        {
-            "file": names.escape(row.path),
-            "batch_id": row.batch_id,
-            "row": row.row,
-            "reason_code": row.reading.reason,
-            "reason": row.reading.detail,
-            "size_bytes": row.size,
-            "sha256": row.sha256,
-            "received_at": row.received_at,
-        },
-        indent=2,
-    )
-    at = PurePosixPath(place)
+def _write_reason(original: Path, row: Row) -> Path:
+    """Write the reason file beside a rejected original; gives its path."""
+    told = {
+        "file": names.escape(row.path),
+        "batch_id": row.batch_id,
+        "row": row.row,
+        "reason_code": row.reading.reason,
+        "reason": row.reading.detail,
+        "size_bytes": row.size,
+        "sha256": row.sha256,
+        "received_at": row.received_at,
+    }
     digest = row.sha256[:16] or f"row-{row.row}"
-    for name in (f"{at.name}.reason.json", f"{digest}.reason.json", f"{digest}-{row.row}.reason.json"):
+    for name in (f"{original.name}.reason.json", f"{digest}.reason.json", f"{digest}-{row.row}.reason.json"):
+        path = original.with_name(name)
         try:
-            files.publish_new(home / at.parent / name, text + "\n")
+            files.publish_new(path, json.dumps(told, indent=2) + "\n")
         except FileExistsError:
             continue
         except OSError as why:
             if why.errno != errno.ENAMETOOLONG:
                 raise
         else:
-            return (at.parent / name).as_posix()
-    raise FileExistsError(errno.EEXIST, "no free name for a reason file", str(home / place))
+            return path
+    raise FileExistsError(errno.EEXIST, "no free name for a reason file", str(original))
 
 
 def _fsync(placed: Sequence[Claim], inbox: Inbox, outbox: Path) -> None:

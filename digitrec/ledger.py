@@ -147,6 +147,11 @@ class Ledger:
                 (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
             )
 
+    def hold(self, returned: Sequence[ReturnedFile]) -> None:
+        """Note files that stay in the inbox for now."""
+        with self.transaction():
+            self._db.executemany(schema.INSERT_RETURNED, [astuple(one) for one in returned])
+
     def set_stage(self, batch_id: str, stage: Stage) -> None:
         """A step is done."""
         with self.transaction():

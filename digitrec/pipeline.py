@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from digitrec import filing, logs, reading, results
-from digitrec.answering import STOPPED, Answering
+from digitrec.answering import STOPPED, Answering, returned
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Overrun, ReaderDied
 from digitrec.intake.inbox import Inbox
@@ -22,7 +22,7 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job, Work
-from digitrec.records import Batch, Claim, Count, Limits, Reason, Rendering, Stage
+from digitrec.records import Batch, Claim, Count, Limits, Reason, Rendering, ReturnedFile, Stage
 
 _CHUNK_FILES = 8
 _MOST_DEATHS = 3
@@ -46,6 +46,8 @@ class Pipeline:
     """How a batch that is recorded now will be rendered."""
     restore: Callable[[str], bool]
     """Puts a batch into the ledger whose CSV is in the outbox; False if there is none."""
+    check_folders: Callable[[], None]
+    """Raises if inbox or outbox is not the folder it was; asked before anything is put there."""
     report: Callable[[str], None]
     """Makes the report of a batch."""
     stopped: Callable[[], bool]
@@ -75,9 +77,25 @@ class Pipeline:
         planned = [self._planned(batch, one, now_s) for one in seen]
         self.begun.add(batch.id)
         self.ledger.open_batch(batch, planned)
-        for claim in planned:
-            self.inbox.claim(batch.id, claim.path)
+        refused = [claim for claim in planned if not self._claim(claim)]
+        if refused:
+            self.ledger.hold([self._refused(claim, now_s) for claim in refused])
         return self._finish(batch)
+
+    def _claim(self, claim: Claim) -> bool:
+        """False if this one file may not be moved; if none may, that is an environment failure."""
+        try:
+            self.inbox.claim(claim.batch_id, claim.path)
+        except PermissionError as why:
+            if not self.inbox.is_writable():
+                raise
+            logs.warn("may not be moved, tried again later", file=claim.path, why=why.strerror)
+            return False
+        return True
+
+    def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
+        known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
+        return returned(claim, "it may not be moved: the folder is not writable", known, now_s)
 
     def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
         is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
@@ -100,8 +118,10 @@ class Pipeline:
             return Count()
         if batch.stage in {Stage.PLANNED, Stage.READING}:
             self._read_and_record(batch)
+        self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             self._publish(batch.id)
+        self.check_folders()
         self._file_away(batch.id)
         self.inbox.close(batch.id)
         if batch.stage is Stage.CLOSED:

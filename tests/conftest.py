@@ -101,6 +101,7 @@ class Desk:
                 limits=self.settings.limits,
                 rendering=self._rendering,
                 restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
+                check_folders=space.check_folders,
                 report=self.report_now,
                 stopped=lambda: self.stopped,
                 now_s=lambda: self.now_s,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import reading
+from digitrec import reading, results
 from digitrec.engines import Child, Overrun
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
@@ -171,6 +171,33 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_only_a_broken_disk_reject
     assert "8.png" in found
     assert found.get("7.png") == ("io_error" if rejects else None)
     assert (desk.inbox / "7.png").exists() is not rejects
+    assert desk.account().differences == ()
+
+
+def test_a_file_that_may_not_be_moved_waits_and_the_others_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("locked/7.png")
+    desk.drop("8.png", draw(8))
+    real = Inbox.claim
+
+    def refused(self: Inbox, batch_id: str, path: str) -> bool:
+        if path.startswith("locked/"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, batch_id, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inbox, "claim", refused)
+        desk.run()
+        desk.now_s += 5
+        desk.run()
+    assert [row["file"] for row in desk.rows()] == ["8.png"]
+    desk.run()
+    assert len(desk.rows()) == 1, "it is held back"
+    desk.now_s += 5
+    desk.run()
+
+    assert sorted(row["file"] for row in desk.rows()) == ["8.png", "locked/7.png"]
     assert desk.account().differences == ()
 
 
@@ -472,3 +499,26 @@ def test_rejection_reasons_are_told_in_words(desk: Desk) -> None:
 
     assert desk.rows()[0]["reason"]
     assert {reason.words for reason in Reason} != {""}
+
+
+def test_an_outbox_that_goes_in_the_middle_of_a_batch_is_not_made_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("7.png")
+    real = results.publish
+
+    def unmounted(*given: Any) -> None:
+        real(*given)
+        desk.outbox.rename(desk.root / "away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "publish", unmounted)
+        with pytest.raises(EnvironmentFailure, match="missing"):
+            desk.run()
+    assert not desk.outbox.exists()
+    (desk.root / "away").rename(desk.outbox)
+
+    desk.run()
+
+    assert desk.originals() == {"7.png": draw(7)}
+    assert desk.account().differences == ()

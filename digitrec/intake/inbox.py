@@ -78,6 +78,10 @@ class Inbox:
             return False
         return True
 
+    def is_writable(self) -> bool:
+        """False if nothing in the inbox can be claimed."""
+        return os.access(self.root, os.W_OK | os.X_OK) and os.access(self._mine, os.W_OK | os.X_OK)
+
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Fsync both folders of the renames, once per folder."""
         batch = self._mine / batch_id
@@ -118,7 +122,7 @@ def move_free(source: Path, root: Path, path: str) -> str:
     A name the target's filesystem refuses (too long, an illegal character) is shortened the same way.
     """
     target = root / path
-    files.make_folder(target.parent)
+    files.make_folder(target.parent, under=root)
     name, number = target.name, 1
     while True:
         try:
