@@ -1,5 +1,6 @@
 """Waking the scanner: a bell, and watchdog to ring it. Events are hints; nothing depends on one arriving."""
 
+import os
 import queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -64,7 +65,8 @@ class FolderObserver:
         self._folder = folder
         self._bell = bell
         self._watchdog: object | None = None
-        self._identity: tuple[int, int] | None = None
+        self._held = -1
+        """The folder watched, held open: otherwise a new folder may get the inode number of a deleted one."""
         self._told = False
 
     @property
@@ -78,25 +80,29 @@ class FolderObserver:
         from watchdog.observers.api import BaseObserver
 
         try:
-            state = self._folder.stat()
-            identity = (state.st_dev, state.st_ino)
             running = self._watchdog
             if isinstance(running, BaseObserver):
                 threads = [running, *running.emitters]
-                if identity == self._identity and len(threads) > 1 and all(one.is_alive() for one in threads):
+                is_same = os.path.samestat(os.fstat(self._held), self._folder.stat())
+                if is_same and len(threads) > 1 and all(one.is_alive() for one in threads):
                     return
                 logs.warn("observer died, starting it anew", folder=self._folder)
                 self.stop()
             if mounts.is_remote(kind := mounts.kind_of(self._folder)):
                 self._tell(f"events do not travel over {kind}")
                 return
-            observer = Watchdog()
-            observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
-            observer.start()
+            held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+            try:
+                observer = Watchdog()
+                observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
+                observer.start()
+            except BaseException:
+                os.close(held)
+                raise
         except OSError as why:
             self._tell(str(why))
             return
-        self._watchdog, self._identity, self._told = observer, identity, False
+        self._watchdog, self._held, self._told = observer, held, False
 
     def _tell(self, why: str) -> None:
         if not self._told:
@@ -109,6 +115,7 @@ class FolderObserver:
 
         observer, self._watchdog = self._watchdog, None
         if isinstance(observer, BaseObserver):
+            os.close(self._held)
             observer.stop()
             observer.join(timeout=2.0)
 
