@@ -11,6 +11,8 @@ from digitrec import files
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:

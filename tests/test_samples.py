@@ -12,6 +12,8 @@ from digitrec import imaging, samples
 from digitrec.errors import DataError, UsageError
 from digitrec.records import Limits
 
+pytestmark = pytest.mark.slow
+
 
 def clean_digits() -> np.ndarray:
     """(10, 28, 28): 0 to 9, white on black."""

@@ -15,6 +15,8 @@ from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
 from tests.test_crash import PowerCut, cut
 
+pytestmark = pytest.mark.slow
+
 NOW = "2026-06-01T00:00:00.000Z"
 DAY_S = 86_400.0
 

@@ -20,6 +20,8 @@ from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
 from tests.test_crash import PowerCut, cut
 
+pytestmark = pytest.mark.slow
+
 NOW = "2026-01-03T00:00:00.000Z"
 
 
