@@ -41,7 +41,7 @@ def augment(pictures: Picture, digits: NDArray[np.int64], dice: Dice) -> Ink:
 def _warp(level: Floats, dice: Dice) -> Floats:
     """Turn, scale, slant, shift and bend, in one resampling so that strokes stay sharp."""
     angle = np.deg2rad(dice.normal(0.0, 6.0))
-    slant = dice.normal(0.0, 0.16)
+    slant = dice.normal(0.0, 0.12)
     wide, high = dice.uniform(0.85, 1.15, 2)
     cos, sin = np.cos(angle), np.sin(angle)
     shift_x, shift_y = dice.uniform(-2.0, 2.0, 2)
