@@ -11,7 +11,7 @@ from functools import partial
 from PIL import Image
 
 from digitrec.errors import RejectedImage
-from digitrec.imaging import pillow, tiff, whole
+from digitrec.imaging import heic, pdf, pillow, tiff, whole
 from digitrec.imaging.kinds import Kind, kind_of
 from digitrec.imaging.pixels import picture_of, upright
 from digitrec.records import Limits, Picture, Reason
@@ -114,6 +114,26 @@ def _tiff_picture(kind: Kind, image: Image.Image, page: tiff.Sheet, limits: Limi
         return picture_of(image)
 
 
+def _heic(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """The primary picture; of a sequence, the others are left out."""
+    whole.heic(data)
+    with pillow.strictly(kind.words):
+        image = heic.opened(data)
+        width, height = image.size
+        _check_pixels(width, height, limits)
+        picture = picture_of(image.to_pillow())
+    height, width = picture.shape[:2]
+    yield Sheet(1, width, height, picture)
+
+
+def _pdf(_kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """All pages, drawn. One that cannot be drawn costs its own row."""
+    whole.pdf(data)
+    for number, picture in enumerate(pdf.pages(data, limits), start=1):
+        height, width = (0, 0) if isinstance(picture, RejectedImage) else picture.shape[:2]
+        yield Sheet(number, width, height, picture)
+
+
 def _check_compression(page: tiff.Sheet) -> None:
     if not page.is_parsed:
         raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
@@ -135,4 +155,6 @@ DECODERS: dict[str, Decoder] = {
     "pgm": partial(_still, "PPM", None),
     "ppm": partial(_still, "PPM", None),
     "jpeg2000": partial(_still, "JPEG2000", None),
+    "heic": _heic,
+    "pdf": _pdf,
 }

@@ -1,6 +1,6 @@
 """What kind of file some bytes are: by content, never by suffix.
 
-Many are known by name only, so that a person is told "PDF is not read" and not "this is no picture".
+Many are known by name only, so that a person is told "AVIF is not read" and not "this is no picture".
 To read one more, give it a decoder in `decode.DECODERS`.
 """
 

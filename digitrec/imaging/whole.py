@@ -17,6 +17,17 @@ _STANDALONE = {0x01, 0xD8}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
+_ZERO_TAIL = 4096
+"""Pixels are never packed into so many zeros; a copy that ended early has them where its rest should be."""
+
+_HEIC_BOXES = {b"ftyp", b"meta", b"mdat", b"moov"}
+"""Anything else may be what a camera appends."""
+
+_PDF_END, _PDF_TAIL = b"%%EOF", 1024
+_PDF_LINEARIZED = re.compile(rb"<<[^>]{0,200}/Linearized\b[^>]{0,200}>>")
+_PDF_LENGTH = re.compile(rb"/L\s+(\d{1,12})")
+
+
 def cut(words: str) -> RejectedImage:
     """The rejection of a file that is not all there; `words` begin with the format's name."""
     return RejectedImage(Reason.TRUNCATED, f"this {words}")
@@ -89,3 +100,28 @@ def webp_canvas(data: bytes) -> tuple[int, int]:
         bits = int.from_bytes(data[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+
+
+def heic(data: bytes) -> None:
+    """Every box is complete and its rest was written: libheif paints a tile that is missing as if it were grey."""
+    at = 0
+    while at + 8 <= len(data):
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        end = at + length if length else len(data)
+        if end > len(data) and name in _HEIC_BOXES:
+            raise cut("HEIC is cut off: its end is missing")
+        if name == b"mdat" and end - at > _ZERO_TAIL and not data[end - _ZERO_TAIL : end].strip(b"\0"):
+            raise cut("HEIC is cut off: its rest was never written")
+        at = max(end, at + 8)
+
+
+def pdf(data: bytes) -> None:
+    """The file ends as a PDF does; one that is made to be shown while it loads has the length that it names."""
+    if _PDF_END not in data.rstrip(b"\0")[-_PDF_TAIL:]:  # some programs fill up the last block
+        raise cut("PDF is cut off: its end is missing")
+    linearized = _PDF_LINEARIZED.search(data, 0, 2 * _PDF_TAIL)
+    length = _PDF_LENGTH.search(linearized[0]) if linearized else None
+    if length and int(length[1]) > len(data):
+        raise cut("PDF is cut off: it is shorter than it says")

@@ -5,10 +5,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from digitrec import imaging
+from digitrec.errors import RejectedImage
 from digitrec.records import Limits, Page, Picture
 
 LIMITS = Limits()
@@ -43,6 +45,30 @@ def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> Page:
     """The only page of a file, or of a picture saved as PNG."""
     (page,) = imaging.read(content if isinstance(content, bytes) else saved(content), limits)
     return page
+
+
+def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
+    """Why a file is rejected."""
+    with pytest.raises(RejectedImage) as caught:
+        imaging.read(data, limits)
+    return caught.value
+
+
+def pages_or_reason(data: bytes) -> list[Page] | RejectedImage:
+    """What became of a file, which is one or the other whatever its bytes; limits are narrow."""
+    found: list[Page] | RejectedImage
+    try:
+        found = imaging.read(data, Limits(max_pixels=1_000_000, max_pages=8))
+    except RejectedImage as why:
+        found = why
+    if isinstance(found, RejectedImage):
+        assert found.reason.rejects
+        return found
+    assert found
+    for page in found:
+        assert len(page.boxes) == len(page.ink)
+        assert (page.reason is not None and page.reason.rejects) == (not page.boxes)
+    return found
 
 
 def ink_of(content: bytes | Picture) -> NDArray[np.float32]:

@@ -1,0 +1,260 @@
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pdfs import DRAWN, SEVEN, bomb, deflated, drawn, encrypted, pdf, scanned, stream
+from PIL import Image
+
+from digitrec import imaging
+from digitrec.errors import RejectedImage
+from digitrec.imaging import pdf as drawing
+from digitrec.records import Limits, Reason
+
+PAGE = page_of(ink=0, paper=255, smooth=False)
+GREY = Image.fromarray(PAGE)
+PILLOW = {
+    "jpeg inside": saved(GREY, "PDF"),
+    "jpeg inside, colour": saved(GREY.convert("RGB"), "PDF"),
+    "jpeg inside, four inks": saved(GREY.convert("CMYK"), "PDF"),
+    "fax inside": saved(GREY.convert("1", dither=Image.Dither.NONE), "PDF"),
+    "pixels inside": deflated(PAGE),
+}
+WHOLE = PILLOW | {
+    "lines": pdf(drawn()),
+    "nothing to draw": pdf(drawn(b"")),
+    "two pages": saved(GREY, "PDF", save_all=True, append_images=[GREY]),
+    "open to all": encrypted(b""),
+}
+
+
+def seven() -> np.ndarray:
+    """What `DRAWN` draws, as a picture."""
+    paper = np.full((480, 360), 255, np.uint8)
+    cv2.polylines(paper, [np.array([(4 * x, 4 * (120 - y)) for x, y in SEVEN])], False, 0, 36, cv2.LINE_AA)
+    return paper
+
+
+@pytest.mark.parametrize("name", PILLOW)
+def test_a_scan_in_a_pdf_gives_nearly_the_digit_of_the_plain_grey_picture(name: str) -> None:
+    page = read_one(WHOLE[name])
+
+    assert (page.format, page.number, page.reason) == ("pdf", 1, None)
+    assert (page.width, page.height) == (250, 334)  # 90 x 120 points at 200 to the inch
+    assert unlike(ink_of(PAGE), page.ink[0]) < 0.12
+
+
+@pytest.mark.parametrize("name", ["lines", "open to all"])
+def test_what_is_drawn_in_a_pdf_is_read(name: str) -> None:
+    assert unlike(ink_of(seven()), ink_of(WHOLE[name])) < 0.1
+
+
+def test_the_box_of_a_digit_lies_on_the_page_as_drawn() -> None:
+    (box,) = read_one(WHOLE["lines"]).boxes
+
+    edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+    np.testing.assert_allclose(np.array(edges) * 72 / 200, (10.5, 20.5, 74.5, 109.5), atol=1)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_page_of_a_pdf_is_turned_as_a_person_sees_it(turns: int) -> None:
+    page = read_one(pdf(drawn(page=b"/Rotate %d" % (90 * turns))))
+
+    assert (page.width > page.height) == (turns != 2)
+    assert unlike(ink_of(np.rot90(seven(), -turns).copy()), page.ink[0]) < 0.1
+
+
+def test_every_page_of_a_pdf_is_read_each_with_its_own_answer() -> None:
+    pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
+
+    found = imaging.read(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
+
+    assert [(page.number, page.reason) for page in found] == [(1, None), (2, Reason.BLANK), (3, None)]
+    assert unlike(ink_of(page_of("5")), found[2].ink[0]) < 0.15
+
+
+def test_a_page_that_cannot_be_drawn_costs_its_own_row() -> None:
+    good, bad = drawn(), deflated(PAGE, lost=100)
+    start = bad.index(b"5 0 obj\n") + 8
+    image = bad[start : bad.index(b"\nendobj", start)]
+    good[1] = b"<</Type/Pages/Kids[5 0 R 3 0 R]/Count 2>>"
+    good += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 120]/Contents 6 0 R/Resources<</XObject<</I 7 0 R>>>>>>"]
+    good += [stream(b"90 0 0 120 0 0 cm /I Do"), image]
+
+    first, second = imaging.read(pdf(good), LIMITS)
+
+    assert (first.number, first.reason, first.boxes) == (1, Reason.TRUNCATED, ())
+    assert (second.number, second.reason, len(second.boxes)) == (2, None, 1)
+
+
+def test_what_is_written_into_forms_and_notes_is_read() -> None:
+    look = stream(DRAWN, b"/Type/XObject/Subtype/Form/BBox[0 0 90 120]")
+    place = b"/Rect[0 0 90 120]/F 4/AP<</N 6 0 R>>"
+    note = [*drawn(b"", b"/Annots[5 0 R]"), b"<</Type/Annot/Subtype/Stamp" + place + b">>", look]
+    form = [*drawn(b"", b"/Annots[5 0 R]"), b"<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V(7)" + place + b">>", look]
+    form[0] = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[5 0 R]/DA(/Helv 0 Tf)>>>>"
+
+    for objects in (note, form):
+        assert unlike(ink_of(WHOLE["lines"]), ink_of(pdf(objects))) < 0.1
+
+
+def test_a_page_with_nothing_on_it_is_blank() -> None:
+    assert read_one(WHOLE["nothing to draw"]).reason is Reason.BLANK
+
+
+def test_a_pen_of_any_colour_is_read_in_a_pdf_too() -> None:
+    assert unlike(ink_of(WHOLE["lines"]), ink_of(pdf(drawn(b"1 0.95 0.2 RG " + DRAWN)))) < 0.1
+
+
+@pytest.mark.parametrize("box", [b"0 0 9 12", b"0 0 9000 12000", b"0 0 900000 1200000"])
+def test_small_pages_keep_their_detail_and_large_ones_their_bounds(box: bytes) -> None:
+    factor = int(box.split()[2]) / 90
+    page = read_one(pdf(drawn(b"%f 0 0 %f 0 0 cm " % (factor, factor) + DRAWN, box=box)))
+
+    assert page.height == (256 if factor < 1 else 4096)
+    assert unlike(ink_of(WHOLE["lines"]), page.ink[0]) < 0.1
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_pdf_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
+    whole = WHOLE[name].rstrip()
+
+    for length in [len(whole) * share // 10 for share in (3, 6, 9)] + [len(whole) - 1]:
+        assert rejection(whole[:length]).reason is Reason.TRUNCATED
+        assert rejection(whole[:length] + bytes(len(whole) - length)).reason is Reason.TRUNCATED
+
+
+def test_a_pdf_made_to_be_shown_while_it_loads_has_its_whole_length() -> None:
+    whole = WHOLE["lines"].replace(b"%PDF-1.4\n", b"%PDF-1.4\n9 0 obj\n<</Linearized 1/L 0999>>\nendobj\n")
+
+    assert len(imaging.read(whole.replace(b"0999", b"%04d" % len(whole)), LIMITS)) == 1
+    assert "shorter than it says" in rejection(whole).detail
+
+
+@pytest.mark.parametrize("lost", [30, 200, 500])
+def test_an_image_that_is_cut_off_inside_a_whole_pdf_is_not_guessed(lost: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30), np.uint8)
+    jpeg = saved(GREY, "JPEG")
+    plain = b"/BitsPerComponent 8"
+
+    for data in (
+        deflated(noise, lost),
+        scanned(jpeg[:-lost], plain + b"/Filter/DCTDecode"),
+        scanned(PAGE.tobytes()[:-lost], plain),
+    ):
+        assert rejection(data).reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("way", [b"DCT", b"JPX", b"JBIG2", b"Unknown"])
+def test_an_image_that_cannot_be_decoded_does_not_make_a_blank_page(way: bytes) -> None:
+    assert rejection(scanned(b"junk" * 99, b"/BitsPerComponent 8/Filter/%sDecode" % way)).reason is Reason.TRUNCATED
+
+
+def test_a_pdf_that_asks_for_a_password_is_encrypted() -> None:
+    assert rejection(encrypted(b"secret")).reason is Reason.ENCRYPTED
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"%PDF-1.4\n%%EOF", pdf([b"<</Type/Catalog>>"]), pdf([b"7"])])
+def test_a_pdf_without_pages_is_rejected(data: bytes) -> None:
+    assert rejection(data).reason is Reason.TRUNCATED
+
+
+def test_limits_are_checked_before_a_page_is_drawn() -> None:
+    three = saved(GREY, "PDF", save_all=True, append_images=[GREY, GREY])
+    many = drawn()
+    many[1] = b"<</Type/Pages/Kids[3 0 R]/Count 501>>"
+
+    assert rejection(three, Limits(max_bytes=100)).reason is Reason.TOO_LARGE
+    assert rejection(three, Limits(max_pages=2)).reason is Reason.TOO_LARGE
+    assert rejection(pdf(many)).reason is Reason.TOO_LARGE
+    assert rejection(deflated(PAGE), Limits(max_pixels=90 * 120 - 1)).reason is Reason.TOO_LARGE
+    huge = scanned(zlib.compress(bytes(9)), b"/BitsPerComponent 1/Filter/FlateDecode", (65000, 65000))
+    assert "65000" in rejection(huge).detail
+
+
+def test_a_page_is_drawn_more_coarsely_to_stay_within_the_limit() -> None:
+    page = read_one(WHOLE["lines"], Limits(max_pixels=20_000))
+
+    assert 15_000 < page.width * page.height <= 20_000
+    assert unlike(ink_of(WHOLE["lines"]), page.ink[0]) < 0.2
+
+
+def test_documents_are_drawn_side_by_side_and_alike() -> None:
+    alone = [imaging.read(data, LIMITS) for data in WHOLE.values()]
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda data: imaging.read(data, LIMITS), [*WHOLE.values()] * 5))
+
+    for pages, expected in zip(found, alone * 5, strict=True):
+        for page, known in zip(pages, expected, strict=True):
+            np.testing.assert_array_equal(page.ink, known.ink)
+
+
+def test_a_file_that_kills_what_draws_it_is_rejected_and_the_next_one_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drawing, "_LEAST_MEMORY", 150_000_000)
+
+    assert rejection(bomb(9), Limits(max_bytes=100_000, max_pixels=1_000_000)).reason is Reason.CRASHES_READER
+    assert read_one(WHOLE["lines"]).reason is None
+
+
+def test_a_document_outlives_what_draws_it() -> None:
+    pages = drawing.pages(WHOLE["two pages"], LIMITS)
+    first = next(pages)
+    for artist in drawing._all:
+        artist._process.kill()
+
+    (second,) = pages
+
+    assert not isinstance(first, RejectedImage)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.json, "loads", broken)
+        with pytest.raises(KeyboardInterrupt):
+            imaging.read(WHOLE["two pages"], LIMITS)
+
+    assert read_one(WHOLE["lines"]).reason is None
+
+
+@pytest.mark.slow
+def test_neither_library_wakes_before_its_kind_of_file_comes_and_nothing_is_left_behind() -> None:
+    program = f"""
+import sys
+from digitrec import imaging
+from digitrec.imaging import pdf
+from digitrec.records import Limits
+imaging.read({saved(GREY)!r}, Limits())
+assert not {{"pillow_heif", "pypdfium2"}} & set(sys.modules) and not pdf._all
+imaging.read({WHOLE["lines"]!r}, Limits())
+print(*(artist._process.pid for artist in pdf._all))
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    found = subprocess.run(["ps", "-p", done.stdout.strip()], capture_output=True, check=False)
+    assert found.returncode == 1
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_damage_to_a_pdf_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:
+    content = bytearray(WHOLE[name])
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+
+    pages_or_reason(bytes(content))
