@@ -19,9 +19,9 @@ LONGEST_LIST = 100
 
 CURES = {
     Reason.EMPTY_FILE: "The copy ended before anything arrived. Send the file again.",
-    Reason.NOT_AN_IMAGE: "Look what this file is. Save the scan as PNG, JPEG or TIFF and drop it in again.",
+    Reason.NOT_AN_IMAGE: "Look what this file is. Save the scan as PNG, JPEG, TIFF or PDF and drop it in again.",
     Reason.TRUNCATED: "The copy or the scan broke off. Copy it again from where it came, or scan it again.",
-    Reason.UNSUPPORTED_FORMAT: "Export it as PNG, JPEG or TIFF and drop it in again.",
+    Reason.UNSUPPORTED_FORMAT: "Export it as PNG, JPEG, TIFF or PDF and drop it in again.",
     Reason.TOO_LARGE: "Scan it at a lower resolution, or split it. `digitrec config` shows the limits.",
     Reason.ENCRYPTED: "Save it without a password and drop it in again.",
     Reason.BLANK: "If something is written there, scan it darker and drop it in again. If not, all is well.",
