@@ -28,7 +28,7 @@ run: $(READY) ## read what lies in inbox/
 	$(BIN)/digitrec run --table
 
 watch: $(READY) ## read whatever arrives in inbox/, until Ctrl-C
-	$(BIN)/digitrec watch
+	$(BIN)/digitrec watch || [ $$? -eq 130 ]
 
 train: $(READY) ## train a network on MNIST and evaluate it
 	$(BIN)/digitrec train --network cnn

@@ -8,6 +8,7 @@ import cv2
 
 from digitrec import reading, results
 from digitrec.classifiers.base import Classifier
+from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
@@ -54,6 +55,10 @@ class Answering:
             fate, back = self._fate(claim, content)
             if fate is not None:
                 readings.clear()
+            elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
+                readings[:] = [
+                    reading.rejected(1, content.rejected, "no labels file: its first line is not file,label")
+                ]
             elif content.returned:
                 readings.append(reading.rejected(1, Reason.IO_ERROR, content.returned))
             fate = fate or Fate(reading.file_status(readings))

@@ -18,7 +18,7 @@ from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Serial, Threads
-from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
+from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError
 from digitrec.intake import observing, scan, watching
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
@@ -146,11 +146,20 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
         heart.stopped()
 
 
-def predict(settings: Settings, paths: Sequence[Path]) -> tuple[list[Row], Rendering]:
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What `predict` read."""
+
+    rows: list[Row]
+    rendering: Rendering
+    unread: list[str]
+    """Why a path could not be read, a sentence each."""
+
+
+def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
     """Read these files now, touching no folder.
 
     Raises:
-        UsageError: a path names no file that can be read.
         ModelError: there is no usable model.
     """
     bundle = bundle_of(settings)
@@ -158,15 +167,17 @@ def predict(settings: Settings, paths: Sequence[Path]) -> tuple[list[Row], Rende
     threshold = bundle.threshold(settings.max_error)
     now = utc(time.time())
     rows: list[Row] = []
+    unread: list[str] = []
     for path in paths:
         try:
             data = path.read_bytes()
         except OSError as why:
-            raise UsageError(f"{path} cannot be read: {why.strerror}", hint="Name files, not folders.") from why
+            unread.append(f"{path} cannot be read: {why.strerror}")
+            continue
         content = reading.interpret(data, settings.limits)
         for one in reading.readings_of([content], classifier, threshold)[0]:
             rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
-    return rows, _rendering(settings, bundle, threshold, now)
+    return Predicted(rows, _rendering(settings, bundle, threshold, now), unread)
 
 
 def bundle_of(settings: Settings) -> Bundle:
@@ -216,6 +227,7 @@ class _Service:
     def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
         settings = self.space.settings
+        logs.event("watching", inbox=settings.inbox, worker=settings.worker)
         self.pipeline.recover()
         groups = watching.groups(
             self._look,

@@ -76,13 +76,15 @@ def run(
         cli_ops.print_outlook(settings, as_json=as_json)
         return
 
+    if sys.stderr.isatty():
+        logs.start(settings.log_format, quiet=True)  # the summary tells it all
     stop = app.Stop()
     with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:
         summary = app.run_once(settings, stop, progress.update)
     if as_json:
         typer.echo(json.dumps(cli_tables.summary_json(settings, summary)))
     else:
-        typer.echo(cli_tables.summary_text(settings, summary))
+        typer.echo(cli_tables.summary_text(settings, summary, is_stopped=stop()))
     if table:
         cli_tables.print_batches(settings, summary.batches)
     if stop():
@@ -97,10 +99,9 @@ def watch(settings: Settings) -> None:
     from digitrec import app
 
     stop = app.Stop()
-    logs.event("watching", inbox=settings.inbox, worker=settings.worker)
     with stop.on_signals():
         app.watch(settings, stop)
-    logs.event("stopped", signal=stop.signal)
+    logs.event("stopped", signal=signal.Signals(stop.signal).name)
     raise typer.Exit(128 + stop.signal if stop.signal == signal.SIGINT else 0)
 
 
@@ -117,12 +118,15 @@ def predict(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
-    rows, how = app.predict(settings, files)
-    cli_tables.print_rows(rows, how, form="json" if as_json else "csv" if as_csv else "table")
+    predicted = app.predict(settings, files)
+    form = "json" if as_json else "csv" if as_csv else "table"
+    cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)
+    if predicted.unread:
+        raise UsageError("; ".join(predicted.unread), hint="The other files were read.")
 
 
 @cli.command(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
-@takes_settings()
+@takes_settings("workspace")
 def report(
     settings: Settings,
     batch: Annotated[
@@ -138,7 +142,7 @@ def report(
 
 
 @cli.command(epilog="Example: digitrec verify --json")
-@takes_settings()
+@takes_settings("workspace")
 def verify(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False
 ) -> None:
@@ -153,7 +157,7 @@ def verify(
 
 
 @cli.command(epilog="Example: digitrec init --workspace /srv/scans")
-@takes_settings()
+@takes_settings("workspace")
 def init(settings: Settings) -> None:
     """Make the folders of a workspace; accept new or emptied ones as they are."""
     from digitrec import workspace

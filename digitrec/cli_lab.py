@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digitrec import cli_tables, logs
+from digitrec import cli_tables
 from digitrec.cli_options import takes_settings
 from digitrec.errors import ModelError
 from digitrec.settings import Settings
@@ -31,7 +31,7 @@ def register(cli: typer.Typer) -> None:
     cli.add_typer(models, name="models")
 
 
-@takes_settings()
+@takes_settings("workspace")
 def train(
     settings: Settings,
     network: Annotated[str, typer.Option("--network", help="mlp (the classic exercise) or cnn.")] = "cnn",
@@ -65,7 +65,7 @@ def train(
         typer.echo(f"  Use it: digitrec models promote {card.id}")
 
 
-@takes_settings()
+@takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
 def evaluate(
     settings: Settings,
     data: _Data = "mnist",
@@ -88,14 +88,18 @@ def evaluate(
         typer.echo(json.dumps(found.to_json()))
     else:
         typer.echo(f"{found.model_id} on {found.data} ({found.source})")
+        if found.problem:
+            typer.echo(f"  nothing would be accepted: {found.problem}")
         typer.echo(f"  accuracy {cli_tables.share(right)}")
         typer.echo(f"  accepted {cli_tables.share(found.accepted)}, of these wrong {cli_tables.share(wrong)}")
         typer.echo(f"  report   {found.page}")
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
+    if is_missed:
+        typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
     raise typer.Exit(1 if is_missed else 0)
 
 
-@takes_settings()
+@takes_settings("workspace")
 def explore(settings: Settings, data: _Data = "mnist") -> None:
     """Write a page about a data set: shapes, counts, examples, means, ink."""
     from digitrec import lab
@@ -103,7 +107,7 @@ def explore(settings: Settings, data: _Data = "mnist") -> None:
     typer.echo(lab.explore(settings, data))
 
 
-@takes_settings()
+@takes_settings("workspace")
 def samples(
     settings: Settings,
     folder: Annotated[
@@ -124,7 +128,7 @@ def samples(
     typer.echo(f"{len(written)} sample scans and their labels.csv are in {where}")
 
 
-@takes_settings()
+@takes_settings("workspace")
 def list_models(settings: Settings, as_json: _Json = False) -> None:
     """List every model: the shipped one and the trained ones; `*` marks the one in use."""
     from digitrec import lab
@@ -163,7 +167,7 @@ def show_model(
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 
 
-@takes_settings()
+@takes_settings("max_error")
 def promote_model(
     settings: Settings,
     name: Annotated[str, typer.Argument(help="Its id, or `shipped`.")],
@@ -178,11 +182,10 @@ def promote_model(
         raise ModelError(f"not promoted: {comparison.words}", hint="Promote it all the same with --force.")
     if comparison is not None:
         typer.echo(comparison.words)
-    logs.event("model promoted", model=name)
     typer.echo(f"{name} is now in use. Undo: digitrec models rollback")
 
 
-@takes_settings()
+@takes_settings("workspace")
 def rollback_model(settings: Settings) -> None:
     """Go back to the model that was in use before."""
     from digitrec import lab

@@ -98,11 +98,11 @@ def share(found: "Proportion") -> str:
     return f"{100 * found.share:.2f} % ({found.hits:,} of {found.of:,}; {interval})"
 
 
-def summary_text(settings: Settings, summary: "Summary") -> str:
+def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = False) -> str:
     """One run in a few lines."""
     count = summary.count
     lines = []
-    if not count.claimed:
+    if not count.claimed and not is_stopped:
         lines.append(f"Nothing to read in {settings.inbox}")
     else:
         lines.append(
@@ -117,7 +117,10 @@ def summary_text(settings: Settings, summary: "Summary") -> str:
             f"  and {len(summary.batches) - _MOST_BATCHES} batches before; all: {settings.reports / 'index.html'}"
         )
     if summary.waiting:
-        lines.append(f"{_files(summary.waiting)} left in the inbox: still changing, empty, or given back for later")
+        why = (
+            "stopped before they were read" if is_stopped else "still changing, empty, or held back (`digitrec status`)"
+        )
+        lines.append(f"{_files(summary.waiting)} left in the inbox: {why}")
     return "\n".join(lines)
 
 
@@ -162,10 +165,10 @@ def account_text(account: "Account") -> str:
     count = account.count
     verdict = f"{len(account.differences)} differences" if account.differences else "no difference"
     lines = [
-        f"{account.batches} closed batches, {_files(count.claimed)} claimed = {count.accepted} accepted + "
+        f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
         f"{count.review} review + {count.rejected} rejected + {count.released} given back: {verdict}"
     ]
-    lines += [f"open: {batch_id}" for batch_id in account.open_batches]
+    lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
     lines += [f"note: {note}" for note in account.notes]
     lines += [f"DIFFERENCE: {one}" for one in account.differences]
     return "\n".join(lines)
@@ -197,6 +200,10 @@ def _short(column: str, cell: str) -> str:
 
 def _csv(settings: Settings, batch_id: str) -> Path:
     return settings.outbox / f"{batch_id}.csv"
+
+
+def _batches(number: int) -> str:
+    return f"{number} batch{'' if number == 1 else 'es'}"
 
 
 def _files(number: int) -> str:

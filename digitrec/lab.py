@@ -18,7 +18,7 @@ from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.classifiers.store import Stored
 from digitrec.clock import utc
-from digitrec.errors import DataError, UsageError
+from digitrec.errors import DataError, ModelError, UsageError
 from digitrec.records import Picture
 from digitrec.reporting import report
 from digitrec.reporting.batch import RowFacts
@@ -36,6 +36,7 @@ from digitrec.training.loop import Progress
 
 SMALL_SET = "mnist-5k"
 _CHUNK_FILES = 64
+_NEVER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Evaluated:
     accepted: Proportion
     accepted_wrong: Proportion
     page: Path
+    problem: str = ""
+    """Why the service could not work with this model at this `max_error`."""
 
     def to_json(self) -> dict[str, object]:
         """The same as plain types."""
@@ -151,9 +154,13 @@ def promote(settings: Settings, name: str, *, force: bool, data: str) -> Compari
     """Make a model the current one if it is not worse on a set's test split; None if that was not asked (`force`).
 
     The comparison says whether it was promoted: not if the candidate is worse.
+
+    Raises:
+        ModelError: it cannot be used, or cannot promise `max_error`.
     """
     store = app.model_store(settings)
     candidate = Bundle.open(store.find(name))
+    candidate.threshold(settings.max_error)  # else the service would stop at its next start
     if force:
         store.promote(name)
         return None
@@ -185,7 +192,8 @@ class _FileSet:
 
 def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier, dataset: Dataset) -> Evaluated:
     split = dataset.evaluation
-    found = evaluate_scores(split.digits, classifier.score(split.ink), bundle.threshold(settings.max_error))
+    threshold, problem = _threshold(bundle, settings.max_error)
+    found = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
     history = {
         "loss": [epoch.loss for epoch in bundle.card.history],
         "accuracy": [epoch.accuracy for epoch in bundle.card.history],
@@ -197,9 +205,8 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier,
         _home(settings, facts), facts, found, split.pictures, history if bundle.card.history else None
     )
     report.write_index(settings.reports)
-    return Evaluated(
-        bundle.card.id, dataset.name, dataset.source, found.accuracy, found.accepted, found.accepted_wrong, page
-    )
+    shares = (found.accuracy, found.accepted, found.accepted_wrong)
+    return Evaluated(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
 
 
 def _evaluate_files(
@@ -210,7 +217,7 @@ def _evaluate_files(
     progress: Callable[[int, int], None] | None,
 ) -> Evaluated:
     engine = app.ENGINES[settings.engine](settings)
-    threshold = bundle.threshold(settings.max_error)
+    threshold, problem = _threshold(bundle, settings.max_error)
     rows: list[RowFacts] = []
     starts = range(0, len(files.pictures), _CHUNK_FILES)
     chunks = [files.pictures[start : start + _CHUNK_FILES] for start in starts]
@@ -240,9 +247,16 @@ def _evaluate_files(
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
     page = write_page_evaluation(_home(settings, facts), facts, found)
     report.write_index(settings.reports)
-    return Evaluated(
-        bundle.card.id, files.name, files.source, found.accuracy, found.accepted, found.accepted_wrong, page
-    )
+    shares = (found.accuracy, found.accepted, found.accepted_wrong)
+    return Evaluated(bundle.card.id, files.name, files.source, *shares, page, problem)
+
+
+def _threshold(bundle: Bundle, max_error: float) -> tuple[float, str]:
+    """The threshold, or one that accepts nothing and why: a model can be measured all the same."""
+    try:
+        return bundle.threshold(max_error), ""
+    except ModelError as why:
+        return _NEVER, str(why)
 
 
 def _classifier(bundle: Bundle, *, keras: bool) -> Classifier:

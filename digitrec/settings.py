@@ -3,6 +3,7 @@
 Order: flag, then `DIGITREC_X` variable, then `digitrec.toml` in the workspace, then the default.
 """
 
+import difflib
 import operator
 import os
 import re
@@ -174,12 +175,16 @@ def _from_file(path: Path) -> dict[str, object]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise SettingsError(f"{path.parent} is a file, not a folder", hint="Use --workspace DIR.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
         raise SettingsError(f"{path} cannot be used: {why}") from why
     allowed = {knob.name: knob for knob in knobs() if knob.name != "workspace"}
     unknown = sorted(set(table) - set(allowed))
     if unknown:
-        raise SettingsError(f"{path} has unknown settings: {', '.join(unknown)}")
+        near = difflib.get_close_matches(unknown[0], allowed, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"It takes: {', '.join(allowed)}."
+        raise SettingsError(f"{path} has unknown settings: {', '.join(unknown)}", hint=hint)
     return {name: _parse(allowed[name], value) for name, value in table.items()}
 
 

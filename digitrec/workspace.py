@@ -48,6 +48,8 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
     known = _known_ids(settings.ledger)
     found = {name: folders.check(settings.workspace / name, known.get(name)) for name in _FOLDERS}
     inbox = Inbox(settings.inbox, settings.worker)
+    if not settings.ledger.exists():
+        logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
     with ExitStack() as stack:
         stack.enter_context(inbox.lock(settings.ledger))
         ledger = _open_ledger(settings, thorough=thorough)

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,6 +94,8 @@ class FolderObserver:
                 return
             held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             try:
+                # It speaks of its inner watches when subfolders come and go; nothing of that is ours to mend.
+                warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")
                 observer = Watchdog()
                 observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
                 observer.start()

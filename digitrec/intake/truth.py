@@ -51,6 +51,8 @@ class Truth:
 
     def _read_given(self, labels: Path) -> dict[str, str]:
         table = read(labels)
+        if not labels.exists():
+            raise UsageError(f"{labels} does not exist", hint="--labels takes a CSV with the header file,label.")
         if not table and not is_truth(labels):
             raise UsageError(f"{labels} is no labels file", hint="Its first line must be: file,label")
         inbox, home = self._inbox.resolve(), labels.resolve().parent
