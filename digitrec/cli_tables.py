@@ -48,7 +48,8 @@ class Progress:
 
     def update(self, done: int, total: int) -> None:
         """So much is done."""
-        if self._bar is None and sys.stderr.isatty() and time.monotonic() - self._began_s > _PATIENCE_S:
+        is_slow = done < total and time.monotonic() - self._began_s > _PATIENCE_S
+        if self._bar is None and is_slow and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
 
