@@ -1,4 +1,4 @@
-"""Draws the pages of PDFs in a process of its own; `pdf` starts it and talks to it.
+"""Draws the pages of PDFs in a process of its own; `pdf_process` starts it and talks to it.
 
 PDFium is not thread-safe, and a crafted file of 2 kB keeps it busy for hours, fills the memory or crashes it. Here
 the worst that happens is that this process ends: by itself, since it may use only so much memory, and so much
@@ -6,9 +6,9 @@ processor time for one request. Nothing of digitrec is imported, so that it star
 
 A request is a line of JSON on stdin, an answer a line of JSON on stdout; either may be followed by bytes:
 
-    ["open", size, memory] and the file    {"pages": 3}
-    ["draw", 0, max_pixels]                {"width": 1654, "height": 2339, "stride": 4964} and height * stride bytes
-    ["close"]                              {}
+    ["open", size, memory, seconds], file    {"pages": 3}
+    ["draw", 0, max_pixels]                  {"width": 1654, "height": 2339, "stride": 4964}, height * stride bytes
+    ["close"]                                {}
 
 or {"error": "truncated" | "encrypted" | "too_large", "detail": "..."}.
 """
@@ -29,9 +29,6 @@ _DPI, _POINTS = 200, 72
 """Resolution of a rendering, and PDF's own unit: both per inch."""
 _LEAST_PX, _MOST_PX = 256, 4096
 """A page's longest side has at least this many pixels, since it may be one digit cut out, and at most this many."""
-
-_MOST_CPU_S = 10
-"""For one request; a scanned page takes 0.1 s. Three such are less than the reading of a file may take."""
 
 _MOST_OBJECTS = 2000
 """Images are looked for among this many objects of a page."""
@@ -149,15 +146,18 @@ def _inflates_to(packed: bytes, needed: int) -> bool:
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     artist = Artist()
+    seconds = 0
     for line in requests:
-        _allow_more_time()
         what, *numbers = json.loads(line)
+        if what == "open":
+            size, memory, seconds = numbers
+            _limit(resource.RLIMIT_AS, memory)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + seconds)
         pixels = b""
         answer: dict[str, object] = {}
         try:
             if what == "open":
-                size, memory = numbers
-                _limit(resource.RLIMIT_AS, memory)
                 answer = {"pages": artist.open(requests.read(size))}
             elif what == "draw":
                 width, height, stride, pixels = artist.draw(*numbers)
@@ -169,11 +169,6 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.write(pixels)
         answers.flush()
-
-
-def _allow_more_time() -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + _MOST_CPU_S)
 
 
 def _limit(what: int, most: int) -> None:

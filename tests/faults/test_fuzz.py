@@ -56,15 +56,17 @@ def seeds() -> dict[str, bytes]:
         "plain.pgm": saved(page(), "PPM"),
         "plain.jp2": saved(page(), "JPEG2000"),
         "page.pdf": saved(page("RGB"), "PDF"),
+        "pages.pdf": saved(page("1"), "PDF", save_all=True, append_images=[page("CMYK")]),
     }
     return found | dict(_heic())
 
 
 def _heic() -> Iterator[tuple[str, bytes]]:
     pillow_heif = pytest.importorskip("pillow_heif")
-    file = io.BytesIO()
-    pillow_heif.from_pillow(page("RGB")).save(file, quality=80)
-    yield "plain.heic", file.getvalue()
+    for name, options in (("plain.heic", {}), ("tiles.heic", {"tile_size": 64})):
+        file = io.BytesIO()
+        pillow_heif.from_pillow(page("RGB", (96, 112))).save(file, quality=80, **options)
+        yield name, file.getvalue()
 
 
 def cut(data: bytearray, rng: random.Random) -> None:

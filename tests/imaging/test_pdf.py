@@ -14,7 +14,8 @@ from PIL import Image
 
 from digitrec import imaging
 from digitrec.errors import RejectedImage
-from digitrec.imaging import pdf as drawing
+from digitrec.imaging import pdf as document
+from digitrec.imaging import pdf_process
 from digitrec.records import Limits, Reason
 
 PAGE = page_of(ink=0, paper=255, smooth=False)
@@ -199,16 +200,23 @@ def test_documents_are_drawn_side_by_side_and_alike() -> None:
 def test_a_file_that_kills_what_draws_it_is_rejected_and_the_next_one_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drawing, "_LEAST_MEMORY", 150_000_000)
+    monkeypatch.setattr(pdf_process, "_LEAST_MEMORY", 150_000_000)
 
     assert rejection(bomb(9), Limits(max_bytes=100_000, max_pixels=1_000_000)).reason is Reason.CRASHES_READER
     assert read_one(WHOLE["lines"]).reason is None
 
 
+def test_a_file_that_takes_too_long_to_draw_is_over_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_process, "_MOST_CPU_S", 0)
+    endless = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/FlateDecode")])
+
+    assert "longer than any scan" in rejection(endless).detail
+
+
 def test_a_document_outlives_what_draws_it() -> None:
-    pages = drawing.pages(WHOLE["two pages"], LIMITS)
+    pages = document.pages(WHOLE["two pages"], LIMITS)
     first = next(pages)
-    for artist in drawing._all:
+    for artist in pdf_process._all:
         artist._process.kill()
 
     (second,) = pages
@@ -222,7 +230,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(drawing.json, "loads", broken)
+        patch.setattr(pdf_process.json, "loads", broken)
         with pytest.raises(KeyboardInterrupt):
             imaging.read(WHOLE["two pages"], LIMITS)
 
@@ -234,12 +242,12 @@ def test_neither_library_wakes_before_its_kind_of_file_comes_and_nothing_is_left
     program = f"""
 import sys
 from digitrec import imaging
-from digitrec.imaging import pdf
+from digitrec.imaging import pdf_process
 from digitrec.records import Limits
 imaging.read({saved(GREY)!r}, Limits())
-assert not {{"pillow_heif", "pypdfium2"}} & set(sys.modules) and not pdf._all
+assert not {{"pillow_heif", "pypdfium2"}} & set(sys.modules) and not pdf_process._all
 imaging.read({WHOLE["lines"]!r}, Limits())
-print(*(artist._process.pid for artist in pdf._all))
+print(*(artist._process.pid for artist in pdf_process._all))
 """
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, check=False
