@@ -1,16 +1,14 @@
 """Picks the implementations by name and puts them together: one run, a watch, a prediction."""
 
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import digitrec
-from digitrec import batch_reports, logs, mounts, reading, results, workspace
+from digitrec import batch_reports, logs, reading, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import Bundle
@@ -19,14 +17,13 @@ from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Serial, Threads
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError
-from digitrec.intake import observing, scan, watching
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
+from digitrec.intake import observing
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild
 from digitrec.operations.heartbeat import Heart
 from digitrec.pipeline import Pipeline
-from digitrec.records import Count, Rendering, Row
+from digitrec.records import Rendering, Row
+from digitrec.service import Service, Stop, Summary
 from digitrec.settings import Settings
 
 SHIPPED = Path(__file__).with_name("models") / "default"
@@ -38,49 +35,6 @@ ENGINES: dict[str, Callable[[Settings], Engine]] = {
     "serial": lambda _: Serial(),
     "threads": lambda settings: Threads(settings.threads, settings.read_timeout_s),
 }
-
-
-class Stop:
-    """Asked by whoever may have to stop; set by SIGTERM, SIGINT or a caller."""
-
-    def __init__(self) -> None:
-        self.bell = observing.Bell()
-        self.signal = 0
-
-    def __call__(self) -> bool:
-        """True once the work should end."""
-        return self.signal != 0
-
-    def set(self, number: int = signal.SIGTERM) -> None:
-        """Ask for the end of the work."""
-        self.signal = number
-        self.bell.ring()
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Finish in order on the first SIGINT or SIGTERM; the second SIGINT ends at once."""
-
-        def handle(number: int, _: FrameType | None) -> None:
-            self.set(number)
-            if number == signal.SIGINT:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-@dataclass(slots=True)
-class Summary:
-    """What one run did."""
-
-    count: Count = field(default_factory=Count)
-    batches: list[str] = field(default_factory=list)
-    waiting: int = 0
-    """Files left in the inbox: still changing, empty, or given back."""
 
 
 def run_once(
@@ -191,77 +145,8 @@ def model_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.models, SHIPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """One worker at work, its lock held."""
-
-    space: workspace.Workspace
-    pipeline: Pipeline
-    stop: Stop
-    summary: Summary
-    model: Path
-    heart: Heart
-    told: set[str] = field(default_factory=set)
-
-    def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
-        settings = self.space.settings
-        self.summary.count += self.pipeline.recover()
-        total = self.summary.count.claimed + self._left()
-        groups = watching.once(
-            self._look,
-            _settling(settings),
-            self.stop.bell,
-            stopped=self.stop,
-            wait_s=settings.run_wait_s,
-            batch_files=settings.batch_files,
-        )
-        for group in groups:
-            self.summary.count += self.pipeline.process(group)
-            if progress is not None:
-                progress(self.summary.count.claimed, total)
-        self.summary.waiting = self._left()
-
-    def _left(self) -> int:
-        return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
-
-    def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
-        """Yield after every look that went well; ends when stopped, or when another model was promoted."""
-        settings = self.space.settings
-        logs.event("watching", inbox=settings.inbox, worker=settings.worker)
-        self.pipeline.recover()
-        groups = watching.groups(
-            self._look,
-            _settling(settings),
-            observer,
-            self.stop.bell,
-            stopped=self.stop,
-            scan_interval_s=settings.scan_interval_s,
-            batch_files=settings.batch_files,
-        )
-        for group in groups:
-            if group:
-                self.pipeline.process(group)
-            yield
-            if not settings.model and model_store(settings).current() != self.model:
-                logs.event("another model was promoted", model=model_store(settings).current().name)
-                return
-
-    def _look(self) -> Iterator[Seen]:
-        self.space.check_folders()
-        self.heart.scanned()
-        held = self.space.ledger.held(time.time())
-        for seen in scan.look(self.space.settings.inbox, self._skipped):
-            if (seen.inode, seen.size, seen.mtime_ns) not in held:
-                yield seen
-
-    def _skipped(self, path: str, why: str) -> None:
-        if path not in self.told:
-            self.told.add(path)
-            logs.warn("passed over", file=path, why=why)
-
-
 @contextmanager
-def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[_Service]:
+def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[Service]:
     bundle = bundle_of(settings)
     threshold = bundle.threshold(settings.max_error)
 
@@ -278,6 +163,9 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
         def stopped() -> bool:
             heart.works(bundle.card.id)
             return stop()
+
+        def is_current() -> bool:
+            return settings.model is not None or model_store(settings).current() == bundle.folder
 
         stopped()
         line = Pipeline(
@@ -298,7 +186,7 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             stopped=stopped,
             now_s=time.time,
         )
-        yield _Service(space, line, stop, summary, bundle.folder, heart)
+        yield Service(space, line, stop, summary, heart, is_current)
 
 
 def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
@@ -313,15 +201,6 @@ def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -
         threshold=threshold,
         max_error=settings.max_error,
     )
-
-
-def _settling(settings: Settings) -> Settling:
-    settle_s = settings.settle_s
-    if mounts.is_remote(kind := mounts.kind_of(settings.inbox)):
-        # There, sizes and times are seen with a delay (attribute caches).
-        settle_s = max(settle_s, settings.network_settle_s)
-        logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
-    return Settling(settle_s, settings.empty_wait_s)
 
 
 def _observer(settings: Settings, stop: Stop) -> observing.Observer:

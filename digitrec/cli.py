@@ -70,7 +70,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be read now.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
-    from digitrec import app
+    from digitrec import app, service
 
     if dry_run:
         cli_ops.print_outlook(settings, as_json=as_json)
@@ -78,7 +78,7 @@ def run(
 
     if sys.stderr.isatty():
         logs.start(settings.log_format, quiet=True)  # the summary tells it all
-    stop = app.Stop()
+    stop = service.Stop()
     with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:
         summary = app.run_once(settings, stop, progress.update)
     if as_json:
@@ -96,9 +96,9 @@ def run(
 @takes_settings()
 def watch(settings: Settings) -> None:
     """Read whatever arrives in the inbox, until stopped."""
-    from digitrec import app
+    from digitrec import app, service
 
-    stop = app.Stop()
+    stop = service.Stop()
     with stop.on_signals():
         app.watch(settings, stop)
     logs.event("stopped", signal=signal.Signals(stop.signal).name)

@@ -18,9 +18,9 @@ from digitrec.records import Rendering, Row
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
-    from digitrec.app import Summary
     from digitrec.operations.verify import Account
     from digitrec.reporting.intervals import Proportion
+    from digitrec.service import Summary
     from digitrec.training.loop import Progress as TrainingState
 
 _PATIENCE_S = 2.0

@@ -2,7 +2,7 @@
 
 import sys
 
-from digitrec import app, logs
+from digitrec import app, logs, service
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 
@@ -12,7 +12,7 @@ def main() -> int:
     try:
         settings = Settings.load()
         logs.start(settings.log_format)
-        stop = app.Stop()
+        stop = service.Stop()
         with stop.on_signals():
             summary = app.run_once(settings, stop)
     except DigitrecError as why:

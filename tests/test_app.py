@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, filing, results, workspace
+from digitrec import app, filing, results, service, workspace
 from digitrec.errors import EnvironmentFailure
 from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
@@ -137,8 +137,8 @@ def test_a_batch_whose_table_exists_is_never_read_again_though_the_ledger_is_los
     assert len(list(settings.outbox.glob("done/*/7.png"))) == 1
 
 
-def watching(settings: Settings) -> tuple[app.Stop, threading.Thread]:
-    stop = app.Stop()
+def watching(settings: Settings) -> tuple[service.Stop, threading.Thread]:
+    stop = service.Stop()
     thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
     thread.start()
     return stop, thread

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app
+from digitrec import app, service
 from digitrec.errors import EnvironmentFailure
 from digitrec.intake.observing import NoObserver
 from digitrec.operations import heartbeat
@@ -204,7 +204,7 @@ def test_a_run_that_failed_has_told_why(desk: Desk) -> None:
 def test_a_watch_tells_its_looks_its_events_and_its_end(desk: Desk) -> None:
     desk.drop("7.png")
     desk.set(scan_interval_s=0.5, settle_s=0.0, network_settle_s=0.0)
-    stop = app.Stop()
+    stop = service.Stop()
     seen: list[Heartbeat] = []
 
     class Observer(NoObserver):

@@ -1,0 +1,141 @@
+"""One worker at work: reads what is there, or what comes, until asked to stop."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from digitrec import logs, mounts
+from digitrec.intake import observing, scan, watching
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling
+from digitrec.operations.heartbeat import Heart
+from digitrec.pipeline import Pipeline
+from digitrec.records import Count
+from digitrec.settings import Settings
+from digitrec.workspace import Workspace
+
+
+class Stop:
+    """Asked by whoever may have to stop; set by SIGTERM, SIGINT or a caller."""
+
+    def __init__(self) -> None:
+        self.bell = observing.Bell()
+        self.signal = 0
+
+    def __call__(self) -> bool:
+        """True once the work should end."""
+        return self.signal != 0
+
+    def set(self, number: int = signal.SIGTERM) -> None:
+        """Ask for the end of the work."""
+        self.signal = number
+        self.bell.ring()
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Finish in order on the first SIGINT or SIGTERM; the second SIGINT ends at once."""
+
+        def handle(number: int, _: FrameType | None) -> None:
+            self.set(number)
+            if number == signal.SIGINT:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What one run did."""
+
+    count: Count = field(default_factory=Count)
+    batches: list[str] = field(default_factory=list)
+    waiting: int = 0
+    """Files left in the inbox: still changing, empty, or given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One worker at work, its lock held."""
+
+    space: Workspace
+    pipeline: Pipeline
+    stop: Stop
+    summary: Summary
+    heart: Heart
+    is_current: Callable[[], bool]
+    """False once another model was promoted."""
+    told: set[str] = field(default_factory=set)
+
+    def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
+        """One pass; `progress` is told how many files are done, and how many there are."""
+        settings = self.space.settings
+        self.summary.count += self.pipeline.recover()
+        total = self.summary.count.claimed + self._left()
+        groups = watching.once(
+            self._look,
+            _settling(settings),
+            self.stop.bell,
+            stopped=self.stop,
+            wait_s=settings.run_wait_s,
+            batch_files=settings.batch_files,
+        )
+        for group in groups:
+            self.summary.count += self.pipeline.process(group)
+            if progress is not None:
+                progress(self.summary.count.claimed, total)
+        self.summary.waiting = self._left()
+
+    def _left(self) -> int:
+        return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
+
+    def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
+        """Yield after every look that went well; ends when stopped, or when another model was promoted."""
+        settings = self.space.settings
+        logs.event("watching", inbox=settings.inbox, worker=settings.worker)
+        self.pipeline.recover()
+        groups = watching.groups(
+            self._look,
+            _settling(settings),
+            observer,
+            self.stop.bell,
+            stopped=self.stop,
+            scan_interval_s=settings.scan_interval_s,
+            batch_files=settings.batch_files,
+        )
+        for group in groups:
+            if group:
+                self.pipeline.process(group)
+            yield
+            if not self.is_current():
+                logs.event("another model was promoted")
+                return
+
+    def _look(self) -> Iterator[Seen]:
+        self.space.check_folders()
+        self.heart.scanned()
+        held = self.space.ledger.held(time.time())
+        for seen in scan.look(self.space.settings.inbox, self._skipped):
+            if (seen.inode, seen.size, seen.mtime_ns) not in held:
+                yield seen
+
+    def _skipped(self, path: str, why: str) -> None:
+        if path not in self.told:
+            self.told.add(path)
+            logs.warn("passed over", file=path, why=why)
+
+
+def _settling(settings: Settings) -> Settling:
+    settle_s = settings.settle_s
+    if mounts.is_remote(kind := mounts.kind_of(settings.inbox)):
+        # There, sizes and times are seen with a delay (attribute caches).
+        settle_s = max(settle_s, settings.network_settle_s)
+        logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
+    return Settling(settle_s, settings.empty_wait_s)
