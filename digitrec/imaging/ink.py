@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane, contrast_of
+from digitrec.imaging.contrast import Plane, contrast_of, quantiles
 from digitrec.imaging.lines import without_edges, without_lines
 from digitrec.records import Picture
 
@@ -33,6 +33,9 @@ _FAINTEST_SHARE = 0.15
 """... and at no less than this share of full ink."""
 _FULL = 0.5
 """Full ink is this quantile of what is clearly ink: most of a stroke's width is."""
+
+_DARKEST = 0.95
+"""... and the darkest ink this one."""
 
 _PALEST_LINE = 0.2
 """Ruled lines paler than this share of full ink are left to the thresholds."""
@@ -90,7 +93,7 @@ def _levels(contrast: Plane) -> _Levels | None:
     """Tell paper from ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
     sample = contrast[::step, ::step]
-    quiet, bare = (float(level) for level in np.quantile(sample, (_QUIET, _PAPER)))
+    quiet, bare = quantiles(sample, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
     inked = sample[sample > max(paper, _LEAST_CONTRAST)]
@@ -99,11 +102,12 @@ def _levels(contrast: Plane) -> _Levels | None:
     grades = np.clip(inked * 255, 0, 255).astype(np.uint8)
     split, _ = cv2.threshold(grades.reshape(1, -1), 0, 255, cv2.THRESH_OTSU)
     clear = inked[grades > split]
-    full = float(np.quantile(clear if clear.size else inked, _FULL))
+    (full,) = quantiles(clear if clear.size else inked, _FULL)
     paper = max(paper, _FAINTEST_SHARE * full)
     if full - paper < _LEAST_RANGE or full < bare + _LEAST_DEVIATIONS * deviation:
         return None
-    return _Levels(paper, full, float(np.quantile(inked, 0.95)))
+    (darkest,) = quantiles(inked, _DARKEST)
+    return _Levels(paper, full, darkest)
 
 
 def _above_net(contrast: Plane, levels: _Levels) -> _Levels:

@@ -121,7 +121,10 @@ def _courses(dark: NDArray[np.bool_], thick: int) -> list[tuple[bool, float, flo
 
 def _crossings(dark: NDArray[np.bool_], x: int, strip: int, thick: int) -> Iterator[tuple[float, float]]:
     """The middles (y, x) of what is dark, and not too thick, in the strip of columns that begins at `x`."""
-    rows = dark[:, x : x + strip].mean(axis=1) >= 0.35
+    part = dark[:, x : x + strip]
+    rows = np.add.reduce(part, axis=1, dtype=np.intp) / part.shape[1] >= 0.35
+    if not rows.any():  # as on most pages
+        return
     turns = np.flatnonzero(np.diff(np.concatenate(([False], rows, [False])).astype(np.int8)))
     for begin, end in zip(turns[::2], turns[1::2], strict=True):
         if end - begin <= 2 * thick + 2:

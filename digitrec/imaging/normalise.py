@@ -8,7 +8,7 @@ network sees: raise `RECIPE` with it, and models made for another recipe refuse 
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
+from digitrec.imaging.contrast import Plane, quantiles
 from digitrec.records import Ink, Picture
 
 RECIPE: int = 1
@@ -90,7 +90,8 @@ def _scaled(digit: Plane) -> Plane:
 
 def _stretched(digit: Plane) -> Plane:
     """Make the stroke's middle full ink, as it is in MNIST; never the other way."""
-    dark = float(np.quantile(digit[digit > 0.1], _DARK)) if (digit > 0.1).any() else 1.0
+    stroke = digit[digit > 0.1]
+    (dark,) = quantiles(stroke, _DARK) if stroke.size else (1.0,)
     stretched: Plane = np.minimum(digit / np.float32(min(max(dark, 0.05), 1.0)), np.float32(1))
     return stretched
 

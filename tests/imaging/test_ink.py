@@ -144,6 +144,12 @@ def test_empty_grainy_paper_in_uneven_light_is_blank(seed: int, grain: float) ->
     assert (page.reason, page.boxes, page.ink.shape) == (Reason.BLANK, (), (0, 28, 28))
 
 
+@given(stn.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
+def test_quantiles_are_those_of_numpy(levels: np.ndarray, share: float) -> None:
+    assert contrast.quantiles(levels, share, 0.2) == np.quantile(levels, (share, 0.2)).tolist()
+    np.testing.assert_allclose(contrast.quantiles(levels, share), [np.quantile(levels, share)], atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (7, 7, 3)])
 def test_pages_too_small_for_a_digit_are_blank(shape: tuple[int, ...]) -> None:
     assert read_one(np.full(shape, 200, np.uint8)).reason is Reason.BLANK

@@ -186,6 +186,7 @@ def test_a_page_is_drawn_more_coarsely_to_stay_within_the_limit() -> None:
     assert unlike(ink_of(WHOLE["lines"]), page.ink[0]) < 0.2
 
 
+@pytest.mark.slow
 def test_documents_are_drawn_side_by_side_and_alike() -> None:
     alone = [imaging.read(data, LIMITS) for data in WHOLE.values()]
 
@@ -197,6 +198,7 @@ def test_documents_are_drawn_side_by_side_and_alike() -> None:
             np.testing.assert_array_equal(page.ink, known.ink)
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_what_draws_it_is_rejected_and_the_next_one_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,6 +208,7 @@ def test_a_file_that_kills_what_draws_it_is_rejected_and_the_next_one_is_read(
     assert read_one(WHOLE["lines"]).reason is None
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_too_long_to_draw_is_over_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_process, "_MOST_CPU_S", 0)
     endless = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/FlateDecode")])
