@@ -3,12 +3,21 @@
 An engine spreads only pure work: paths in, ink or scores out.
 """
 
+import errno
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ThreadPool
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+PATIENCE_S = 3.0
+"""After a stop, what is being read has this long to finish, seconds."""
+
+_SLICE_S = 0.25
+_START_S = 120.0
+_READY = "ready"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,8 +34,10 @@ class ReaderDied(Exception):
 class Engine(Protocol):
     """Anything that spreads work."""
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """Apply a function to every chunk; results in the order of the chunks.
+
+        Once `stopped` says so it ends, at the latest after `PATIENCE_S`, with the results it has until then.
 
         Raises:
             Overrun: a chunk took too long; the results before it have been given.
@@ -36,9 +47,12 @@ class Engine(Protocol):
 class Serial:
     """One after the other, in this thread."""
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T]) -> Iterator[R]:
-        """See `Engine.map`; nothing can overrun."""
-        return map(function, chunks)
+    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+        """See `Engine.map`; nothing can overrun, and a chunk that was begun is finished."""
+        for chunk in chunks:
+            if stopped():
+                return
+            yield function(chunk)
 
 
 class Threads:
@@ -48,18 +62,16 @@ class Threads:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._timeout_s = timeout_s
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`."""
         # ThreadPool's threads are daemons: one that hangs in a decoder does not keep the process from ending.
         with ThreadPool(self._threads) as pool:
             results = pool.imap(function, chunks)
             while True:
-                try:
-                    yield results.next(self._timeout_s)
-                except StopIteration:
+                answers = _in_time(lambda slice_s: [results.next(slice_s)], self._timeout_s, stopped)
+                if not answers:
                     return
-                except multiprocessing.TimeoutError:
-                    raise Overrun(f"not done after {self._timeout_s:g} s") from None
+                yield answers[0]
 
 
 class Child:
@@ -70,21 +82,24 @@ class Child:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._line: Connection | None = None
 
-    def call(self, function: Callable[[T], R], argument: T) -> R:
-        """The function's result.
+    def call(self, function: Callable[[T], R], argument: T, stopped: Callable[[], bool]) -> R | None:
+        """The function's result; None if it was given up because `stopped` said so.
 
         Raises:
             ReaderDied: the child died, or overran its time and was killed.
+            OSError: no child can be started now.
         """
-        line = self._line or self._start()
+        line = self._line or self._start(function)
         try:
             line.send((function, argument))
-            if not line.poll(self._timeout_s):
-                raise ReaderDied(f"not done after {self._timeout_s:g} s")
-            answer, error = line.recv()
-        except (EOFError, OSError, ReaderDied) as why:
+            answers = _in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, stopped)
+        except (EOFError, OSError, Overrun) as why:
             self.stop()
             raise ReaderDied(str(why) or "the child process died") from why
+        if not answers:
+            self.stop()
+            return None
+        answer, error = answers[0]
         if error is not None:
             raise error
         result: R = answer
@@ -100,14 +115,54 @@ class Child:
             self._line.close()
         self._process = self._line = None
 
-    def _start(self) -> Connection:
+    def _start(self, function: Callable[[T], R]) -> Connection:
         # A fresh interpreter: a fork of a process with threads may hang.
         context = multiprocessing.get_context("spawn")
-        self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_answer, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
-        return self._line
+        ours, theirs = context.Pipe()
+        try:
+            process = context.Process(target=_answer, args=(theirs,), daemon=True)
+            process.start()
+            self._process, self._line = process, ours
+            # To receive the function is to import all it needs: on a busy machine that takes long, and is no file's
+            # fault. So the clock of the first call begins after it.
+            ours.send(function)
+            if not ours.poll(_START_S) or ours.recv() != _READY:
+                raise EOFError
+        except (OSError, EOFError) as why:
+            ours.close()
+            self.stop()
+            raise OSError(errno.EAGAIN, "no child process can be started to read in") from why
+        finally:
+            theirs.close()
+        return ours
+
+
+def _in_time(look: Callable[[float], list[R]], timeout_s: float, stopped: Callable[[], bool]) -> list[R]:
+    """What `look` gives within the time, in slices, so that a stop is noticed; [] after a stop or at the end.
+
+    Raises:
+        Overrun: nothing came in time.
+    """
+    began_s = time.monotonic()
+    stopped_s: float | None = None
+    while True:
+        try:
+            return look(_SLICE_S)
+        except StopIteration:
+            return []
+        except multiprocessing.TimeoutError:
+            now_s = time.monotonic()
+        stopped_s = now_s if stopped_s is None and stopped() else stopped_s
+        if stopped_s is not None and now_s - stopped_s >= PATIENCE_S:
+            return []
+        if now_s - began_s >= timeout_s:
+            raise Overrun(f"not done after {timeout_s:g} s")
+
+
+def _received(line: Connection, slice_s: float) -> list[Any]:
+    if not line.poll(slice_s):
+        raise multiprocessing.TimeoutError
+    return [line.recv()]
 
 
 def _answer(line: Connection) -> None:
@@ -117,6 +172,8 @@ def _answer(line: Connection) -> None:
     # Ctrl-C reaches the whole group; the parent decides. And die with the parent, even while hanging.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    line.recv()
+    line.send(_READY)
     while True:
         try:
             function, argument = line.recv()

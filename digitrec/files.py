@@ -89,12 +89,13 @@ def move_across(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def make_folder(folder: Path, *, under: Path | None = None) -> None:
+def make_folder(folder: Path, *, under: Path | None = None, durable: bool = True) -> None:
     """Make a folder and its parents, and make their names durable.
 
     Args:
         folder: what to make.
         under: never made itself: what a share is mounted on may be missing for now, and is not ours to make.
+        durable: False leaves the fsyncs to the caller.
 
     Raises:
         FileNotFoundError: `under` is not there.
@@ -107,7 +108,8 @@ def make_folder(folder: Path, *, under: Path | None = None) -> None:
         folder = folder.parent
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
-        fsync_folder(one.parent)
+        if durable:
+            fsync_folder(one.parent)
 
 
 def fsync_folder(folder: Path) -> None:
@@ -137,6 +139,18 @@ def numbered(name: str, number: int) -> str:
     if room < 1:
         stem, suffix, room = name, "", 255 - len(mark)
     return os.fsdecode(os.fsencode(stem)[:room]) + mark + suffix
+
+
+def plain(name: str) -> str:
+    """A name that every filesystem takes: short, no character that some refuse.
+
+    >>> plain('a:b?.png'), plain("ü" * 200 + ".png")[-6:]
+    ('a_b_.png', 'üü.png')
+    """
+    stem, suffix = PurePath(name).stem, PurePath(name).suffix
+    clean = "".join("_" if letter in '<>:"|?*\\' or not letter.isprintable() else letter for letter in stem)
+    short = os.fsencode(clean)[: 120 - len(os.fsencode(suffix))].decode("utf-8", errors="ignore")
+    return short.rstrip(" .") + suffix
 
 
 def _draft(path: Path, content: str | bytes) -> Path:

@@ -222,7 +222,7 @@ def _evaluate_files(
     starts = range(0, len(files.pictures), _CHUNK_FILES)
     chunks = [files.pictures[start : start + _CHUNK_FILES] for start in starts]
     works = [reading.Given(tuple(one.path for one in chunk), settings.limits) for chunk in chunks]
-    for chunk, contents in zip(chunks, engine.map(reading.read_given, works), strict=True):
+    for chunk, contents in zip(chunks, engine.map(reading.read_given, works, lambda: False), strict=True):
         judged = reading.readings_of(contents, classifier, threshold)
         for one, content, readings in zip(chunk, contents, judged, strict=True):
             for each in readings:

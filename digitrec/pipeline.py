@@ -4,6 +4,7 @@ Every step is durable before the next begins and may be done twice, so that a cr
 """
 
 import calendar
+import errno
 import itertools
 import re
 import secrets
@@ -22,10 +23,12 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job, Work
-from digitrec.records import Batch, Claim, Count, Limits, Reason, Rendering, ReturnedFile, Stage
+from digitrec.records import Batch, Claim, Count, Limits, Rendering, ReturnedFile, Stage
 
 _CHUNK_FILES = 8
 _MOST_DEATHS = 3
+# What keeps one file from being renamed, while others can be.
+_OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
 _BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 T = TypeVar("T")
 
@@ -86,16 +89,16 @@ class Pipeline:
         """False if this one file may not be moved; if none may, that is an environment failure."""
         try:
             self.inbox.claim(claim.batch_id, claim.path)
-        except PermissionError as why:
-            if not self.inbox.is_writable():
+        except OSError as why:
+            if why.errno not in _OWN_FAULTS or not self.inbox.is_writable():
                 raise
-            logs.warn("may not be moved, tried again later", file=claim.path, why=why.strerror)
+            logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
             return False
         return True
 
     def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
         known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
-        return returned(claim, "it may not be moved: the folder is not writable", known, now_s)
+        return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
 
     def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
         is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
@@ -167,11 +170,9 @@ class Pipeline:
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
         works = (Work(tuple(map(self._job, chunk)), self.limits) for chunk in chunks)
-        read = self.engine.map(reading.read_chunk, works)
-        for chunk, contents in zip(chunks, read, strict=True):
+        read = self.engine.map(reading.read_chunk, works, self.stopped)
+        for chunk, contents in zip(chunks, read, strict=False):  # a stop leaves the rest unread
             yield from zip((claim.path for claim in chunk), contents, strict=True)
-            if self.stopped():
-                return
 
     def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         try:
@@ -186,13 +187,17 @@ class Pipeline:
         work = Work((self._job(claim),), self.limits)
         for death in itertools.count(1):
             try:
-                return self.child.call(reading.read_chunk, work)[0]
+                contents = self.child.call(reading.read_chunk, work, self.stopped)
             except ReaderDied as why:
-                logs.warn("the reader died", batch=claim.batch_id, file=claim.path, time=death, why=why)
-                if death == _MOST_DEATHS:
-                    return Content(rejected=Reason.CRASHES_READER)
-                if self.stopped():
+                if self.stopped():  # the signal may have reached the child as well
                     break
+                logs.warn("the reader died", batch=claim.batch_id, file=claim.path, death=death, why=why)
+                if death == _MOST_DEATHS:
+                    return reading.crashed(self._job(claim))
+                continue
+            if contents is None:
+                break
+            return contents[0]
         return Content(returned=STOPPED)
 
     def _job(self, claim: Claim) -> Job:

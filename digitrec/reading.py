@@ -112,6 +112,16 @@ def read(job: Job, limits: Limits) -> Content:
     return interpret(data, limits, digest)
 
 
+def crashed(job: Job) -> Content:
+    """What is known of a file whose reading stops the reader: its digest."""
+    try:
+        descriptor = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return Content(hashlib.file_digest(file, "sha256").hexdigest(), rejected=Reason.CRASHES_READER)
+    except OSError as why:
+        return _unreadable(why)
+
+
 def interpret(data: bytes, limits: Limits, digest: str | None = None) -> Content:
     """What the bytes of a file show."""
     digest = digest or hashlib.sha256(data).hexdigest()

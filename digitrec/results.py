@@ -111,7 +111,17 @@ def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) ->
     files.publish_new(outbox / f"{batch_id}.digits.csv", digits_csv(rows, how))
     table = main_csv(rows, how)
     files.publish_new(outbox / f"{batch_id}.csv", table)
-    files.write_whole(outbox / LATEST, table)
+    if _batch_in(outbox / LATEST) <= batch_id:  # a batch that was held up may be older than what others published
+        files.write_whole(outbox / LATEST, table)
+
+
+def _batch_in(table: Path) -> str:
+    """The id of the batch a table holds; "" if it holds none."""
+    try:
+        with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return next(csv.DictReader(file), {}).get("batch_id") or ""
+    except (FileNotFoundError, csv.Error):
+        return ""
 
 
 def _csv(how: Rendering, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -13,6 +13,7 @@ from digitrec.clock import utc
 from digitrec.errors import BusyError
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
+from digitrec.operations import ledgers as found_ledgers
 from digitrec.operations import rebuild
 from digitrec.settings import Settings
 
@@ -80,8 +81,8 @@ def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """The ledgers of all workers, for reading, by worker."""
     with ExitStack() as stack:
         ledgers = {}
-        for path in sorted(settings.state.glob("*/ledger.sqlite3")):
-            ledgers[path.parent.name] = ledger = Ledger.read_only(path)
+        for worker, path in found_ledgers.paths(settings).items():
+            ledgers[worker] = ledger = Ledger.read_only(path)
             stack.callback(ledger.close)
         yield ledgers
 

@@ -50,7 +50,7 @@ def reader() -> MeanInkClassifier:
 class InlineChild:
     """Stands for the child process where no process has to die."""
 
-    def call(self, function: Callable[[Any], Any], argument: Any) -> Any:
+    def call(self, function: Callable[[Any], Any], argument: Any, stopped: Callable[[], bool]) -> Any:
         return function(argument)
 
     def stop(self) -> None:

@@ -1,9 +1,10 @@
 """The inbox as a queue: claim by rename, give back, file away. Nothing is ever replaced."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from digitrec import files
@@ -11,6 +12,7 @@ from digitrec.errors import BusyError, EnvironmentFailure
 
 CLAIMED = ".claimed"
 _OWNER = "ledger"
+_REFUSED = {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ}
 
 
 class Inbox:
@@ -22,11 +24,14 @@ class Inbox:
         self._mine = root / CLAIMED / worker
 
     @contextmanager
-    def lock(self, ledger: Path) -> Iterator[None]:
+    def lock(self, ledger: Path) -> Iterator[int]:
         """Hold this inbox and worker against every other process.
 
         Args:
             ledger: the ledger that will own the claims; its path is written beside the lock.
+
+        Yields:
+            The descriptor of the lock file.
 
         Raises:
             BusyError: another process holds it.
@@ -40,12 +45,12 @@ class Inbox:
             except BlockingIOError:
                 raise BusyError(f"another process works on {self.root} as worker {self.worker!r}") from None
             self._own(ledger)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 
     def _own(self, ledger: Path) -> None:
-        note, mine = self._mine / _OWNER, str(ledger)
+        note, mine = self._mine / _OWNER, str(ledger.resolve())
         owner = os.fsdecode(note.read_bytes()) if note.exists() else mine
         if owner != mine and self.batches():
             raise EnvironmentFailure(
@@ -68,15 +73,13 @@ class Inbox:
         """Where a claimed file lies."""
         return self._mine / batch_id / path
 
-    def claim(self, batch_id: str, path: str) -> bool:
-        """Make a file ours by one rename; False if it is not there any more."""
+    def claim(self, batch_id: str, path: str) -> None:
+        """Make a file ours by one rename, if it is still there. `make_durable` comes after all of them."""
         target = self.place(batch_id, path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        # The lock lies in `_mine`: if that is gone, the folder is another one, and nothing may be made in it.
+        files.make_folder(target.parent, under=self._mine, durable=False)
+        with suppress(FileNotFoundError):
             files.move_new(self.root / path, target)
-        except FileNotFoundError:
-            return False
-        return True
 
     def is_writable(self) -> bool:
         """False if nothing in the inbox can be claimed."""
@@ -119,7 +122,7 @@ def _folders(folder: Path) -> list[str]:
 def move_free(source: Path, root: Path, path: str) -> str:
     """Move a file to `root/path`, or to the first free `STEM~2.EXT` beside it. Gives the path under root it has now.
 
-    A name the target's filesystem refuses (too long, an illegal character) is shortened the same way.
+    A name that the target's filesystem refuses (too long, an illegal character) is made plain first.
     """
     target = root / path
     files.make_folder(target.parent, under=root)
@@ -129,6 +132,10 @@ def move_free(source: Path, root: Path, path: str) -> str:
             files.move_across(source, target)
         except FileExistsError:
             number += 1
-            target = target.with_name(files.numbered(name, number))
+        except OSError as why:
+            if why.errno not in _REFUSED or name == files.plain(name):
+                raise
+            name, number = files.plain(name), 2
         else:
             return target.relative_to(root).as_posix()
+        target = target.with_name(files.numbered(name, number))

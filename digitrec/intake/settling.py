@@ -8,62 +8,63 @@ from digitrec.intake.scan import Seen
 _OLD_NS = 60 * 10**9
 
 
-class _FirstLook(NamedTuple):
+class _Waiting(NamedTuple):
     seen: Seen
-    at_s: float
+    due_s: float
+    """Complete if it is seen unchanged from then on, monotonic seconds."""
 
 
 class Settling:
-    """Remembers when each waiting file was first seen as it is now."""
+    """Remembers since when each waiting file has been as it is now."""
 
     def __init__(self, settle_s: float, empty_wait_s: float) -> None:
         self._settle_s = settle_s
         self._empty_wait_s = empty_wait_s
-        self._first: dict[str, _FirstLook] = {}
+        self._waiting: dict[str, _Waiting] = {}
 
     def look(
-        self, found: Iterable[Seen], now_s: float, *, trust_old_at_ns: int | None = None, newcomers: bool = True
+        self, found: Iterable[Seen], now_s: float, wall_ns: int, *, trust_old: bool = False, newcomers: bool = True
     ) -> list[Seen]:
         """Take one look at everything in the inbox; give the files that are complete.
 
         Args:
             found: every file there now; what is missing is forgotten.
             now_s: monotonic time, seconds.
-            trust_old_at_ns: wall-clock time, nanoseconds. If given, a file whose inode last changed over
-                60 s before it is complete at its first look.
+            wall_ns: nanoseconds since 1970; only to tell how old a file is.
+            trust_old: a file whose inode last changed over 60 s ago is complete at its first look.
             newcomers: False passes over files that the last look did not see.
 
         Returns:
-            The files seen exactly alike by two looks at least `settle_s` apart. An empty one has to be
-            seen so for `empty_wait_s`.
+            The files seen exactly alike by two looks at least `settle_s` apart. An empty one, besides, has to be
+            `empty_wait_s` old.
         """
-        before, self._first = self._first, {}
+        before, self._waiting = self._waiting, {}
+        due_s = now_s + self._settle_s
         settled = []
         for seen in found:
-            first = before.get(seen.path)
-            if first is None and not newcomers:
+            one = before.get(seen.path)
+            if one is None and not newcomers:
                 continue
-            if first is None or first.seen != seen:
-                first = _FirstLook(seen, now_s)
-            self._first[first.seen.path] = first
-            wait_s = self._settle_s if seen.size else max(self._settle_s, self._empty_wait_s)
-            is_old = trust_old_at_ns is not None and self._is_old(seen, trust_old_at_ns)
-            if now_s - first.at_s >= wait_s or is_old:
-                settled.append(first.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
+            if one is None or one.seen != seen:
+                one = _Waiting(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
+            self._waiting[one.seen.path] = one
+            if now_s >= one.due_s or (trust_old and self._is_old(seen, wall_ns)):
+                settled.append(one.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
         return settled
 
     def next_at_s(self) -> float | None:
-        """When the next file may be complete, monotonic seconds; None if nothing waits.
-
-        Only files with content count: an empty one can wait for the timer.
-        """
-        return min((first.at_s + self._settle_s for first in self._first.values() if first.seen.size), default=None)
+        """When the next file may be complete, monotonic seconds; None if nothing waits."""
+        return min((one.due_s for one in self._waiting.values()), default=None)
 
     def forget(self, paths: Iterable[str]) -> None:
         """These were claimed, or are held back: they wait no longer."""
         for path in paths:
-            self._first.pop(path, None)
+            self._waiting.pop(path, None)
 
-    def _is_old(self, seen: Seen, now_ns: int) -> bool:
-        wait_ns = _OLD_NS if seen.size else max(_OLD_NS, int(self._empty_wait_s * 1e9))
-        return now_ns - seen.ctime_ns > wait_ns
+    def _left_s(self, seen: Seen, wall_ns: int) -> float:
+        """For how long an empty file may still be filled; a time in the future says nothing."""
+        age_s = max(0.0, (wall_ns - seen.changed_ns) / 1e9)
+        return self._empty_wait_s - age_s
+
+    def _is_old(self, seen: Seen, wall_ns: int) -> bool:
+        return wall_ns - seen.ctime_ns > _OLD_NS and (seen.size > 0 or self._left_s(seen, wall_ns) <= 0)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from digitrec import logs
 from digitrec.errors import UsageError
 
 FILE_NAME = "labels.csv"
@@ -63,16 +64,30 @@ class Truth:
 def is_truth(path: Path) -> bool:
     """True if this is a regular file that starts with the header `file,label`."""
     with _opened(path) as file:
-        return next(_rows(file.read(64)), None) == HEADER
+        return _header(_rows(file.read(64))) == HEADER
 
 
 def read(path: Path) -> dict[str, str]:
     """The labels of a file by name; empty if it is no labels file. Cells that are not there count as empty."""
     with _opened(path) as file:
         rows = _rows(file.read(_MOST_BYTES))
-    if next(rows, None) != HEADER:
+    if _header(rows) != HEADER:
         return {}
-    return {row[0]: row[1].strip() for row in rows if len(row) >= 2}
+    found = {}
+    try:
+        for row in rows:
+            if len(row) >= 2 and row[0].strip():
+                found[row[0]] = row[1].strip()
+    except csv.Error as why:
+        logs.warn("labels after this line are not understood", file=path, line=len(found) + 2, why=why)
+    return found
+
+
+def _header(rows: Iterator[list[str]]) -> list[str] | None:
+    try:
+        return next(rows, None)
+    except csv.Error:  # then it is no labels file
+        return None
 
 
 def _rows(content: bytes) -> Iterator[list[str]]:

@@ -22,6 +22,7 @@ def groups(
     scan_interval_s: float,
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
+    wall_ns: Callable[[], int] = time.time_ns,
 ) -> Iterator[list[Seen]]:
     """Yield complete files in groups of at most `batch_files`, an empty list after a look that found none.
 
@@ -37,6 +38,7 @@ def groups(
         scan_interval_s: longest time between two looks, seconds.
         batch_files: most files in a group.
         clock: monotonic time, seconds.
+        wall_ns: nanoseconds since 1970.
 
     Raises:
         OSError: the inbox cannot be listed.
@@ -44,7 +46,7 @@ def groups(
     while not stopped():
         observer.keep_alive()
         began_s = clock()
-        settled = settling.look(look(), began_s)
+        settled = settling.look(look(), began_s, wall_ns())
         closest_s = max(_CLOSEST_S, 2 * (clock() - began_s))
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
@@ -74,12 +76,12 @@ def once(
 ) -> Iterator[list[Seen]]:
     """Yield what is there at the first look, in groups, as it becomes complete; wait at most `wait_s` for that.
 
-    Arguments and errors are those of `groups`; `wall_ns` is nanoseconds since 1970.
+    Arguments and errors are those of `groups`.
     """
     deadline_s = clock() + wait_s
     is_first = True
     while not stopped():
-        settled = settling.look(look(), clock(), trust_old_at_ns=wall_ns(), newcomers=is_first)
+        settled = settling.look(look(), clock(), wall_ns(), trust_old=True, newcomers=is_first)
         is_first = False
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)

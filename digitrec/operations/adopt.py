@@ -1,16 +1,12 @@
 """The claims of a worker that is dead: back into the inbox, for the others to read."""
 
-import calendar
 import os
-import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import digitrec
-from digitrec import files, filing, folders, logs, results
-from digitrec.clock import utc
+from digitrec import batch_ids, files, filing, folders, logs, results
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.ledger import Ledger
@@ -19,7 +15,6 @@ from digitrec.records import Batch, Claim, Fate, Rendering, Stage
 from digitrec.settings import Settings
 
 _OWNER = "ledger"
-_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _WHY = "its worker was given up (requeue --worker)"
 
 
@@ -82,7 +77,7 @@ def _without_ledger(inbox: Inbox, outbox: Path) -> Adopted:
 
 def _batches(inbox: Inbox) -> list[str]:
     """The batches whose claims lie here; other folders are nobody's, and left alone."""
-    return [each for each in inbox.batches() if _BATCH_ID.fullmatch(each)]
+    return [each for each in inbox.batches() if batch_ids.BATCH_ID.fullmatch(each)]
 
 
 def _give_back(inbox: Inbox, batch_id: str) -> list[str]:
@@ -105,7 +100,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
             answered.append(batch_id)
             continue
         if batch is None:
-            batch = Batch(batch_id, _opened_at(batch_id), Stage.PLANNED)
+            batch = Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED)
             ledger.open_batch(batch, [])
         given_back += _release(inbox, ledger, batch, settings, now)
     return Adopted(tuple(given_back), tuple(answered))
@@ -142,10 +137,6 @@ def _under(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[s
 def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
     state = inbox.place(batch.id, path).lstat()
     return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
-
-
-def _opened_at(batch_id: str) -> str:
-    return utc(calendar.timegm(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")))
 
 
 def _nothing(settings: Settings, now: str) -> Rendering:

@@ -6,17 +6,17 @@ Not in any CSV, so not made again: files that were given back, corrections, and 
 import csv
 import io
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from digitrec import files, logs, names
+from digitrec.batch_ids import BATCH_ID
 from digitrec.errors import EnvironmentFailure
+from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
 from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
-_BATCH_CSV = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})\.csv")
 _MOST_NUMBERED = 100
 REBUILT_AT = "rebuilt_at"
 
@@ -25,7 +25,8 @@ def published(outbox: Path) -> list[str]:
     """The ids of all batches whose CSV lies in the outbox, oldest first."""
     if not outbox.is_dir():
         return []
-    return sorted(found[1] for name in os.listdir(outbox) if (found := _BATCH_CSV.fullmatch(name)))
+    named = (name.removesuffix(".csv") for name in os.listdir(outbox) if name.endswith(".csv"))
+    return sorted(filter(BATCH_ID.fullmatch, named))
 
 
 def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:
@@ -78,7 +79,7 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     for row in rows:
         by_path.setdefault(row.path, []).append(row)
     claims = [_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
-    is_open = any((one / batch_id).is_dir() for one in (inbox / ".claimed").glob("*"))
+    is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
     stage = Stage.PUBLISHED if is_open else Stage.CLOSED
     ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
     logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows))
