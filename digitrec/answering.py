@@ -1,6 +1,7 @@
 """What was read of a batch's files -> its rows, and what becomes of each file."""
 
 import errno
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, St
 _MOST_PREVIEWS = 100
 _LONGEST_BACK_OFF_S = 300.0
 _MOST_TRIES = 3
+_ID_TIME = "%Y%m%dT%H%M%SZ"
 STOPPED = "the service was stopped before it was read"
 
 
@@ -50,9 +52,10 @@ class Answering:
         """
         decided, returned, rows = [], [], []
         found = [contents.get(claim.path, Content(returned=STOPPED)) for claim in claims]
+        others_can = any(not content.returned for content in found)
         judged = reading.readings_of(found, self.classifier, self.threshold)
         for claim, content, readings in zip(claims, found, judged, strict=True):
-            fate, back = self._fate(claim, content)
+            fate, back = self._fate(claim, content, others_can=others_can)
             if fate is not None:
                 readings.clear()
             elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
@@ -69,7 +72,7 @@ class Answering:
             rows += [(claim, content, one) for one in readings]
         return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(returned))
 
-    def _fate(self, claim: Claim, content: Content) -> tuple[Fate | None, ReturnedFile | None]:
+    def _fate(self, claim: Claim, content: Content, *, others_can: bool) -> tuple[Fate | None, ReturnedFile | None]:
         """Given back, with what to remember of it; or None: its readings decide."""
         known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
         now_s = self.now_s()
@@ -80,6 +83,10 @@ class Answering:
                 and back is not None
                 and back.tries >= _MOST_TRIES
                 and now_s - back.first_at_s >= self.grace_s
+                # If nothing can be read it is the disk, not the file.
+                and (
+                    others_can or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(back.first_at_s - 60)))
+                )
             )
             return (None, None) if is_given_up else (Fate.RELEASED, back)
         if not content.is_undecodable:

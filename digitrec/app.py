@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
 import digitrec
 from digitrec import batch_reports, logs, reading, results, workspace
 from digitrec.answering import Answering
@@ -16,7 +18,7 @@ from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Serial, Threads
-from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError
+from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild
@@ -53,24 +55,26 @@ def run_once(
     """
     stop = stop or Stop()
     summary, heart = Summary(), Heart(settings)
-    deadline_s = time.monotonic() + settings.run_retry_s
-    for pause_s in _pauses():
+    failed_s, done, pauses = None, 0, _pauses()
+    while True:
         try:
-            with _service(settings, stop, summary, heart, thorough=pause_s > _SHORTEST_PAUSE_S) as service:
+            with _service(settings, stop, summary, heart, thorough=failed_s is not None) as service:
                 service.read_what_is_there(progress)
-            break
+            return summary
         except _FAILURES as why:
             heart.failed(_told(why))
-            left_s = deadline_s - time.monotonic()
+            if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
+                failed_s, done, pauses = time.monotonic(), len(summary.batches), _pauses()
+            left_s = failed_s + settings.run_retry_s - time.monotonic()
             if stop():
-                break
+                return summary
             if left_s <= 0:
                 raise _told(why) from why
-            logs.warn("failed, trying again", why=why, pause_s=round(min(pause_s, left_s), 1))
-            stop.bell.wait(min(pause_s, left_s))
+            pause_s = min(next(pauses), left_s)
+            logs.warn("failed, trying again", why=why, pause_s=round(pause_s, 1))
+            stop.bell.wait(pause_s)
         finally:
             heart.stopped()
-    return summary
 
 
 def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = None) -> None:
@@ -147,14 +151,17 @@ def model_store(settings: Settings) -> ModelStore:
 
 @contextmanager
 def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[Service]:
-    bundle = bundle_of(settings)
-    threshold = bundle.threshold(settings.max_error)
-
-    def truth() -> Truth:
-        return Truth(settings.inbox, settings.labels, from_folders=settings.labels_from_folders)
-
-    truth()  # a labels file that cannot be used is told before anything is claimed
+    cv2.setNumThreads(1)  # the engine's threads share the cores; OpenCV's own would fight them
     with workspace.opened(settings, thorough=thorough) as space:
+        bundle = bundle_of(settings)
+        threshold = bundle.threshold(settings.max_error)
+        _truth(settings)  # a labels file that cannot be used is told before anything is claimed
+
+        def truth() -> Truth:
+            try:
+                return _truth(settings)
+            except UsageError as why:  # it could be used at the start
+                raise EnvironmentFailure(str(why), hint=why.hint) from why
 
         def report(batch_id: str) -> None:
             batch_reports.write(settings, space.ledger, batch_id)
@@ -187,6 +194,10 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             now_s=time.time,
         )
         yield Service(space, line, stop, summary, heart, is_current)
+
+
+def _truth(settings: Settings) -> Truth:
+    return Truth(settings.inbox, settings.labels, from_folders=settings.labels_from_folders)
 
 
 def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:

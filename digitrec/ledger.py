@@ -222,6 +222,23 @@ class Ledger:
         ).fetchone()
         return ReturnedFile(*found) if found else None
 
+    def was_fresh(self, path: str, inode: int, size: int, mtime_ns: int) -> bool | None:
+        """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
+        found = self._db.execute(
+            "SELECT is_fresh FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? "
+            "AND fate = 'released' ORDER BY batch_id LIMIT 1",
+            (os.fsencode(path), inode, size, mtime_ns),
+        ).fetchone()
+        return bool(found[0]) if found else None
+
+    def has_read_since(self, batch_id: str) -> bool:
+        """True if this batch, or a later one, read a file."""
+        ask = (
+            "SELECT 1 FROM batches JOIN claims USING (batch_id) "
+            "WHERE batch_id >= ? AND fate IN ('accepted', 'review') LIMIT 1"
+        )
+        return self._db.execute(ask, (batch_id,)).fetchone() is not None
+
     def held(self, now_s: float) -> set[tuple[int, int, int]]:
         """(inode, size, mtime_ns) of the files that must not be tried again yet; `now_s` in seconds since 1970."""
         return set(self._db.execute("SELECT inode, size, mtime_ns FROM returned WHERE next_at_s > ?", (now_s,)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import reading, results
+from digitrec import files, reading, results
 from digitrec.engines import Child, Overrun
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
@@ -521,3 +521,97 @@ def test_an_outbox_that_goes_in_the_middle_of_a_batch_is_not_made_anew(
 
     assert desk.originals() == {"7.png": draw(7)}
     assert desk.account().differences == ()
+
+
+def test_the_age_before_the_first_claim_counts_also_after_a_stop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("junk.png", draw(7)[:200])
+    desk.stopped = True
+    desk.run()
+    assert (desk.inbox / "junk.png").exists()
+    desk.stopped = False
+
+    desk.run(is_old=False)
+
+    assert [row["reason_code"] for row in desk.rows()] == ["truncated"]
+
+
+def test_a_disk_that_reads_nothing_rejects_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    desk.drop("8.png", draw(8))
+    real = os.open
+
+    def failing(path: Any, *rest: Any) -> int:
+        if ".claimed" in str(path) and str(path).endswith(".png"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading.os, "open", failing)
+        for _ in range(6):
+            desk.run()
+            desk.now_s += 60
+    assert desk.rows() == []
+
+    desk.now_s += 600
+    desk.run()
+
+    assert [row["status"] for row in desk.rows()].count("rejected") == 0
+    assert len(desk.rows()) == 2
+
+
+def test_a_path_too_long_to_claim_waits_and_the_others_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("a/7.png")
+    desk.drop("z.png", draw(8))
+    real = Inbox.claim
+
+    def refused(self: Inbox, batch_id: str, path: str) -> None:
+        if path.startswith("a/"):
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        real(self, batch_id, path)
+
+    monkeypatch.setattr(Inbox, "claim", refused)
+    desk.run()
+
+    assert [row["file"] for row in desk.rows()] == ["z.png"]
+    assert (desk.inbox / "a" / "7.png").exists()
+
+
+def test_a_name_that_the_outbox_refuses_is_made_plain(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("a:b.png")
+    real = files.move_new
+
+    def refuses_colons(source: Path, target: Path) -> None:
+        if ":" in target.name and "done" in target.parts:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(source, target)
+
+    monkeypatch.setattr(files, "move_new", refuses_colons)
+    desk.run()
+
+    assert desk.originals() == {"a_b~2.png": draw(7)}
+    assert desk.account().differences == ()
+
+
+def test_latest_does_not_go_back_to_an_older_batch(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    newest = (desk.outbox / "latest.csv").read_bytes()
+    (row,) = desk.rows()
+
+    with desk.at_work() as line:
+        batch = line.ledger.batch(row["batch_id"])
+        assert batch is not None
+        assert batch.rendering is not None
+        results.publish("20200102T030405Z-00000000", line.ledger.rows(row["batch_id"]), batch.rendering, desk.outbox)
+
+    assert (desk.outbox / "latest.csv").read_bytes() == newest
+
+
+def test_a_labels_file_that_breaks_off_costs_no_picture(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.drop("labels.csv", b'file,label\n7.png,7\n,\n"' + b"x" * 200_000)
+
+    desk.run()
+
+    (row,) = desk.rows()
+    assert (row["file"], row["label"]) == ("7.png", "7")
