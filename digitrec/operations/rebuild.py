@@ -4,8 +4,12 @@ Not in any CSV, so not made again: files that were given back, corrections, and 
 """
 
 import csv
+import errno
 import io
+import json
 import os
+import sqlite3
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +22,9 @@ from digitrec.operations import departures
 from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 _MOST_NUMBERED = 100
+_MOST_REASON_BYTES = 1 << 20
+# Such a name was never written: the filesystem refuses it.
+_REFUSED = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 REBUILT_AT = "rebuilt_at"
 
 
@@ -56,39 +63,56 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     if not table.is_file():
         return False
     try:
-        columns, lines = _read(table)
-        digit_columns, digit_lines = _read(outbox / f"{batch_id}.digits.csv")
+        columns, lines = _read(table, batch_id)
+        digit_columns, digit_lines = _read(outbox / f"{batch_id}.digits.csv", batch_id)
+        if not lines:
+            raise ValueError("it has no rows")
         digits = _digits(digit_lines)
         rows = [_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
-    except (ValueError, KeyError, csv.Error, FileNotFoundError) as why:
+        how = _rendering(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
+        by_path: dict[str, list[Row]] = {}
+        for row in rows:
+            by_path.setdefault(row.path, []).append(row)
+        claims = [_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
+        is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
+        stage = Stage.PUBLISHED if is_open else Stage.CLOSED
+        ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
+    except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
         raise EnvironmentFailure(f"{table} cannot be understood: {why}", hint=hint) from why
-    first = lines[0]
-    how = Rendering(
+    logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows))
+    return True
+
+
+def _rendering(
+    first: Mapping[str, str], columns: tuple[str, ...], digit_columns: tuple[str, ...], csv_profile: str
+) -> Rendering:
+    return Rendering(
         columns=columns,
         digit_columns=digit_columns,
         schema_version=int(first["schema_version"]),
-        csv_profile="excel" if table.read_bytes().startswith(b"\xef\xbb\xbf") else "plain",
+        csv_profile=csv_profile,
         model_id=first["model_id"],
         app_version=first["app_version"],
         processed_at=first["processed_at"],
         threshold=None,
         max_error=None,
     )
-    by_path: dict[str, list[Row]] = {}
-    for row in rows:
-        by_path.setdefault(row.path, []).append(row)
-    claims = [_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
-    is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
-    stage = Stage.PUBLISHED if is_open else Stage.CLOSED
-    ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
-    logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows))
-    return True
 
 
-def _read(table: Path) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+def _has_bom(table: Path) -> bool:
+    with table.open("rb") as file:
+        return file.read(3) == b"\xef\xbb\xbf"
+
+
+def _read(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
     lines = list(reader)
+    for line in lines:
+        if None in line or None in line.values():
+            raise ValueError(f"line {reader.line_num} or one before it has not as many cells as the header")
+        if line["batch_id"] != batch_id:
+            raise ValueError(f"it has a row of batch {names.escape(line['batch_id'])}")
     return tuple(reader.fieldnames or ()), lines
 
 
@@ -132,8 +156,8 @@ def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim
     statuses = {row.reading.status for row in rows}
     fate = Fate.REVIEW if len(statuses) > 1 else Fate(next(iter(statuses)))
     home = f"{'rejected' if fate is Fate.REJECTED else 'done'}/{batch_id}"
-    place = _find(outbox / home, path)
-    reason_file = _find_reason(outbox / home, place, rows[0].sha256) if fate is Fate.REJECTED else ""
+    place = _find(outbox / home, path, rows[0])
+    reason_file = _find_reason(outbox / home, place, rows[0]) if fate is Fate.REJECTED else ""
     return Claim(
         batch_id,
         path,
@@ -149,18 +173,53 @@ def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim
     )
 
 
-def _find(home: Path, path: str) -> str:
-    """Where an original lies under its batch's folder: by its name, or by that with a number."""
+def _find(home: Path, path: str, row: Row) -> str:
+    """Where an original lies under its batch's folder: by its name, else by its bytes under a name near to it."""
     name = Path(path).name
-    numbered = (files.numbered(name, number) for number in range(2, _MOST_NUMBERED))
-    candidates = (Path(path).with_name(each).as_posix() for each in (name, *numbered))
-    return next((one for one in candidates if (home / one).is_file()), "")
+    size = _size(home / path)
+    if size == row.size:
+        return path
+    near = [files.numbered(name, number) for number in range(2, _MOST_NUMBERED)]
+    plain = files.plain(name)
+    near += [plain, *(files.numbered(plain, number) for number in range(2, _MOST_NUMBERED))]
+    for candidate in (Path(path).with_name(each).as_posix() for each in dict.fromkeys(near)):
+        if _size(home / candidate) == row.size and row.sha256 in ("", files.sha256_of(home / candidate)):
+            return candidate
+    return "" if size is None else path
 
 
-def _find_reason(home: Path, place: str, sha256: str) -> str:
-    at = Path(place)
-    candidates = (at.with_name(f"{stem}.reason.json").as_posix() for stem in (at.name, sha256[:16]) if place)
-    return next((one for one in candidates if (home / one).is_file()), "")
+def _find_reason(home: Path, place: str, row: Row) -> str:
+    """The file beside a rejected original that tells of this row; others may be originals that have such a name."""
+    if not place:
+        return ""
+    digest = row.sha256[:16] or f"row-{row.row}"
+    stems = (Path(place).name, digest, f"{digest}-{row.row}")
+    candidates = (Path(place).with_name(f"{stem}.reason.json").as_posix() for stem in stems)
+    return next((one for one in candidates if _tells_of(home / one, row)), "")
+
+
+def _tells_of(path: Path, row: Row) -> bool:
+    size = _size(path)
+    if size is None or size > _MOST_REASON_BYTES:
+        return False
+    try:
+        told = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and (told.get("batch_id"), told.get("row")) == (row.batch_id, row.row)
+
+
+def _size(path: Path) -> int | None:
+    """In bytes; None if no regular file lies there."""
+    try:
+        state = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as why:
+        if why.errno not in _REFUSED:
+            raise
+        return None
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
 
 
 def _float(cell: str) -> float | None:
