@@ -37,7 +37,7 @@ test: $(READY) ## run every test
 	$(BIN)/python -m pytest -q
 
 fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
-	TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
+	TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 faults: $(READY) ## break things on purpose, the long way (under 10 minutes): kills, full disks, lost ledgers
 	DIGITREC_FAULTS=1 $(BIN)/python -m pytest -q tests/faults

@@ -45,6 +45,7 @@ def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
     del results
 
 
+@pytest.mark.slow
 def test_threads_notice_a_chunk_that_takes_too_long_and_do_not_wait_for_it() -> None:
     release = threading.Event()
     began_s = time.monotonic()
@@ -56,6 +57,7 @@ def test_threads_notice_a_chunk_that_takes_too_long_and_do_not_wait_for_it() -> 
         release.set()
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitrec.engines.PATIENCE_S", 0.3)
     release = threading.Event()

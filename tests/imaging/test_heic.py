@@ -11,6 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from digitrec.records import Limits, Picture, Reason
 
+pytestmark = pytest.mark.slow
+
 PAGE = page_of(ink=0, paper=255, smooth=False)
 GREY = Image.fromarray(PAGE)
 

@@ -19,6 +19,8 @@ from digitrec.imaging import pdf as document
 from digitrec.imaging import pdf_process
 from digitrec.records import Limits, Reason
 
+pytestmark = pytest.mark.slow
+
 PAGE = page_of(ink=0, paper=255, smooth=False)
 GREY = Image.fromarray(PAGE)
 PILLOW = {

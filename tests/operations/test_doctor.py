@@ -20,6 +20,8 @@ from digitrec.operations.status import ModelState
 from tests.conftest import Desk
 from tests.operations.conftest import Say
 
+pytestmark = pytest.mark.slow
+
 
 def look(desk: Desk, model: ModelState | None = None, now_s: float | None = None) -> list[Finding]:
     with readable(desk.settings) as ledgers:

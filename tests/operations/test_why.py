@@ -12,6 +12,8 @@ from digitrec.operations.why import Story, why
 from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
 
+pytestmark = pytest.mark.slow
+
 
 def ask(desk: Desk, given: str, later_s: float = 0.0) -> Story:
     with workspace.all_ledgers(desk.settings) as ledgers:

@@ -11,6 +11,7 @@ def test_wilsons_interval_is_the_published_one():
         assert (wilson(hits, of).low, wilson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_the_exact_interval_is_the_published_one():
     # The same table, method 5.
     for hits, of, low, high in [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0, 0.1684)]:
