@@ -9,12 +9,13 @@ from digitrec.errors import EnvironmentFailure
 MARKER = ".digitrec-folder"
 
 
-def check(folder: Path, known_id: str | None) -> str:
+def check(folder: Path, known_id: str | None, *, is_first_use: bool = True) -> str:
     """Make sure that a folder is the one we know; make it at first use.
 
     Args:
         folder: inbox or outbox.
-        known_id: the random id in its marker, from the ledger; None at first use.
+        known_id: the random id in its marker, from a ledger; None if no ledger knows it.
+        is_first_use: False if no ledger knows it because that ledger is lost: then it is not made either.
 
     Returns:
         Its id, to be remembered.
@@ -23,29 +24,30 @@ def check(folder: Path, known_id: str | None) -> str:
         EnvironmentFailure: it is missing, is another one, or is empty without its marker.
         OSError: it cannot be looked at or written.
     """
-    if known_id is None:
+    if known_id is None and is_first_use:
         files.make_folder(folder)
-        return _read(folder) or _mark(folder, secrets.token_hex(16))
+        return identity(folder) or _mark(folder, secrets.token_hex(16))
     if not folder.is_dir():
         raise EnvironmentFailure(f"{folder} is missing", hint=_cure(folder))
-    found = _read(folder)
-    if found == known_id:
-        return known_id
+    found = identity(folder)
+    if found is not None and known_id in (found, None):
+        return found
     if found is not None:
         raise EnvironmentFailure(f"{folder} is another folder than before", hint=_cure(folder))
     if not any(folder.iterdir()):
         raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_cure(folder))
     logs.warn("folder had lost its marker, got it again", folder=folder)
-    return _mark(folder, known_id)
+    return _mark(folder, known_id or secrets.token_hex(16))
 
 
 def accept(folder: Path) -> str:
     """Take a new or emptied folder as it is (`digitrec init`); gives its id."""
     files.make_folder(folder)
-    return _read(folder) or _mark(folder, secrets.token_hex(16))
+    return identity(folder) or _mark(folder, secrets.token_hex(16))
 
 
-def _read(folder: Path) -> str | None:
+def identity(folder: Path) -> str | None:
+    """The random id in its marker; None if it has none."""
     try:
         return (folder / MARKER).read_text(encoding="ascii", errors="replace").strip() or None
     except FileNotFoundError:

@@ -4,13 +4,13 @@ import fcntl
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec import files, folders, logs
 from digitrec.clock import utc
-from digitrec.errors import BusyError
+from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations import ledgers as found_ledgers
@@ -44,10 +44,9 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
 
     Raises:
         BusyError: another process holds the lock.
-        EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or the ledger cannot be used now.
+        EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or a ledger cannot be used now.
     """
-    known = _known_ids(settings.ledger)
-    found = {name: folders.check(settings.workspace / name, known.get(name)) for name in _FOLDERS}
+    found = _checked_folders(settings)
     inbox = Inbox(settings.inbox, settings.worker)
     if not settings.ledger.exists():
         logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
@@ -87,18 +86,54 @@ def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
         yield ledgers
 
 
+def _checked_folders(settings: Settings) -> dict[str, str]:
+    """The ids of inbox and outbox, which are the folders they were; made at first use."""
+    known = {worker: _known_ids(path) for worker, path in found_ledgers.paths(settings).items()}
+    own = known.pop(settings.worker, {})
+    is_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
+    found = {}
+    for name in _FOLDERS:
+        folder = settings.workspace / name
+        # Another worker's ledger knows them too: a new worker must not take an unmounted share for a new one.
+        told = [own[name]] if name in own else [ids[name] for ids in known.values() if name in ids]
+        marked = folders.identity(folder)
+        known_id = marked if marked in told else next(iter(told), None)
+        found[name] = folders.check(folder, known_id, is_first_use=not is_lost)
+    return found
+
+
 def _known_ids(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
+    """The ids of inbox and outbox that a ledger knows; none if it is damaged."""
     try:
-        ledger = Ledger.read_only(path)
-        try:
+        with closing(Ledger.read_only(path)) as ledger:
             return {name: identity for name in _FOLDERS if (identity := ledger.fact(f"{name}_id"))}
-        finally:
-            ledger.close()
     except sqlite3.DatabaseError as why:
-        logs.warn("the ledger cannot be read", ledger=path, why=why)
+        _require_damage(path, why)
         return {}
+
+
+def _known_elsewhere(settings: Settings) -> set[str]:
+    """Batches of other workers: in their ledgers, as far as these can be read, or lying among their claims."""
+    found: set[str] = set()
+    for worker in Inbox(settings.inbox, settings.worker).other_workers():
+        found.update(Inbox(settings.inbox, worker).batches())
+    for worker, path in found_ledgers.paths(settings).items():
+        if worker == settings.worker:
+            continue
+        try:
+            with closing(Ledger.read_only(path)) as ledger:
+                found.update(batch.id for batch in ledger.batches())
+        except sqlite3.DatabaseError as why:
+            _require_damage(path, why)
+    return found
+
+
+def _require_damage(path: Path, why: sqlite3.DatabaseError) -> None:
+    """Warn that a ledger is damaged; raise if it only cannot be read now: locked, no access, a failing disk."""
+    is_empty = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # it has no tables
+    if isinstance(why, sqlite3.OperationalError) and not is_empty:
+        raise EnvironmentFailure(f"the ledger {path} cannot be read: {why}") from why
+    logs.warn("a ledger is damaged", ledger=path, why=why)
 
 
 def _open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
@@ -115,15 +150,14 @@ def _open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
             raise
         except sqlite3.DatabaseError as why:
             logs.warn("the ledger is damaged", ledger=path, why=why)
-        _set_aside(path)
     return _rebuilt(settings)
 
 
 def _rebuilt(settings: Settings) -> Ledger:
     """A new ledger, filled from the outbox if batches were published; it appears whole or not at all."""
     path = settings.ledger
-    with all_ledgers(settings) as others:
-        skip = {batch.id for worker, one in others.items() if worker != settings.worker for batch in one.batches()}
+    _set_aside(path)
+    skip = _known_elsewhere(settings)
     lost = [batch_id for batch_id in rebuild.published(settings.outbox) if batch_id not in skip]
     if not lost:
         return Ledger.open(path)
@@ -136,17 +170,24 @@ def _rebuilt(settings: Settings) -> Ledger:
         rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=utc(time.time()))
     finally:
         ledger.close()
+    if any(leftover.exists() for leftover in _all_files(draft)[1:]):  # SQLite tells nobody that it could not
+        raise EnvironmentFailure(f"{draft} could not be written whole")
     files.move_new(draft, path)
     files.fsync_folder(path.parent)
     return Ledger.open(path)
 
 
 def _set_aside(path: Path) -> None:
+    """Move what is left of a ledger out of the way: SQLite would replay a log into whatever lies beside it.
+
+    The ledger goes first: without it the rest is set aside at the next start. A ledger whose log alone was gone could
+    look sound, and would lack what was recorded last.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for one in _all_files(path):
         with suppress(FileNotFoundError):
             files.move_new(one, one.with_name(f"{one.name}.damaged-{stamp}"))
-    files.fsync_folder(path.parent)
+            files.fsync_folder(path.parent)
 
 
 def _all_files(path: Path) -> list[Path]:

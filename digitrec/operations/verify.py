@@ -40,14 +40,20 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
     notes: list[str] = []
     known: set[str] = set()
     count = Count()
-    for worker, ledger in sorted(ledgers.items()):
-        rebuilt_at = ledger.fact(REBUILT_AT)
+    # A ledger that was made again may have taken over what another still knows better.
+    rebuilt = {worker: ledger.fact(REBUILT_AT) for worker, ledger in ledgers.items()}
+    for worker, ledger in sorted(ledgers.items(), key=lambda each: (rebuilt[each[0]] is not None, each[0])):
+        rebuilt_at = rebuilt[worker]
         if rebuilt_at:
             notes.append(f"{worker}: ledger made again at {rebuilt_at}; files given back before are not in the account")
         if not ledger.is_up_to_date():
             notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")
         let_go: Counter[Left] = Counter()
+        also_elsewhere = 0
         for batch in ledger.batches():
+            if batch.id in known:
+                also_elsewhere += 1
+                continue
             known.add(batch.id)
             if batch.stage is not Stage.CLOSED:
                 open_batches.append(batch.id)
@@ -58,6 +64,8 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             gone = departures.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
+        if also_elsewhere:
+            notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
         notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]
     differences += [f"{batch_id}.csv is in no ledger" for batch_id in published(outbox) if batch_id not in known]
     closed = len(known) - len(open_batches)

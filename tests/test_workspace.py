@@ -1,0 +1,195 @@
+"""Opening a workspace: ledgers that are lost or damaged, alone and several at once."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import files, filing, workspace
+from digitrec.errors import EnvironmentFailure
+from digitrec.ledger import Ledger
+from tests.conftest import Desk, draw
+from tests.test_crash import PowerCut, cut
+
+
+def ledger_of(desk: Desk, worker: str) -> Path:
+    return desk.settings.state / worker / "ledger.sqlite3"
+
+
+def run_as(desk: Desk, worker: str) -> None:
+    desk.set(worker=worker)
+    desk.run()
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    """A desk at which the workers `a` and `b` have read a file each."""
+    desk.drop("1.png", draw(1))
+    run_as(desk, "a")
+    desk.drop("2.png", draw(2))
+    run_as(desk, "b")
+    return desk
+
+
+def accounted(desk: Desk, files: int) -> None:
+    account = desk.account()
+    assert (account.count.claimed, account.batches, account.differences) == (files, files, ())
+    assert len(desk.rows()) == files
+
+
+def keep_remains(desk: Desk) -> None:
+    """Delete the ledger alone: what its last process had not copied into it yet lies beside it."""
+    path = desk.settings.ledger
+    kept = {}
+    with workspace.opened(desk.settings) as space:
+        space.ledger.remember("some", "thing")
+        for suffix in ("-wal", "-shm"):
+            kept[suffix] = path.with_name(path.name + suffix).read_bytes()
+    path.unlink()
+    for suffix, content in kept.items():
+        path.with_name(path.name + suffix).write_bytes(content)
+
+
+def test_what_lies_beside_a_deleted_ledger_is_set_aside_and_not_replayed_into_the_new_one(desk: Desk) -> None:
+    desk.drop("1.png", draw(1))
+    desk.run()
+    keep_remains(desk)
+    desk.drop("2.png", draw(2))
+
+    desk.run()
+
+    accounted(desk, 2)
+    assert len(list(desk.settings.ledger.parent.glob("ledger.sqlite3-wal.damaged-*"))) == 1
+
+
+def test_remains_without_any_batch_are_set_aside_too(desk: Desk) -> None:
+    desk.drop("1.png", draw(1))
+    with workspace.opened(desk.settings):
+        pass
+    keep_remains(desk)
+
+    desk.run()
+
+    accounted(desk, 1)
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        assert ledgers["main"].fact("some") is None
+
+
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["ledger", "wal", "shm"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_power_cut_while_a_ledger_is_set_aside_leaves_nothing_that_is_replayed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
+) -> None:
+    desk.drop("1.png", draw(1))
+    desk.run()
+    keep_remains(desk)
+    if call == 1:
+        desk.settings.ledger.write_bytes(b"this is no database" * 1000)
+    with monkeypatch.context() as patch:
+        cut(patch, files, "move_new", call=call, after=after)
+        with pytest.raises(PowerCut):
+            desk.run()
+
+    desk.run()
+
+    accounted(desk, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"this is no database"], ids=["emptied", "overwritten"])
+def test_all_ledgers_damaged_at_once_are_all_made_again_and_nothing_is_counted_twice(two: Desk, damage: bytes) -> None:
+    for worker in "ab":
+        for remains in ledger_of(two, worker).parent.glob("ledger*"):
+            remains.unlink()
+        ledger_of(two, worker).write_bytes(damage)
+
+    for worker in "ab":
+        run_as(two, worker)
+
+    accounted(two, 2)
+
+
+def test_a_batch_that_stands_in_two_ledgers_is_counted_once_and_told(two: Desk) -> None:
+    ledger_of(two, "b").parent.rename(two.root / "kept")
+    shutil.rmtree(ledger_of(two, "a").parent)
+    run_as(two, "a")
+    (two.root / "kept").rename(ledger_of(two, "b").parent)
+
+    accounted(two, 2)
+    assert any("a: 1 of its batches also" in note for note in two.account().notes)
+
+
+def test_a_batch_whose_files_another_worker_still_holds_is_left_to_it_when_ledgers_are_lost(
+    two: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.drop("3.png", draw(3))
+    with monkeypatch.context() as patch:
+        cut(patch, filing, "file_away", call=1, after=False)
+        with pytest.raises(PowerCut):
+            run_as(two, "b")
+    shutil.rmtree(two.settings.state)
+
+    for worker in "ab":
+        run_as(two, worker)
+
+    accounted(two, 3)
+    assert sorted(two.originals()) == ["1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("whose", ["a", "b"])
+def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
+    two: Desk, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    real = Ledger.read_only
+
+    def locked(path: Path) -> Any:
+        if path.parent.name == whose:
+            raise sqlite3.OperationalError("database is locked")
+        return real(path)
+
+    shutil.rmtree(two.inbox)
+    two.set(worker="a")
+    if whose == "b":
+        ledger_of(two, "a").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "read_only", locked)
+        with pytest.raises((sqlite3.OperationalError, EnvironmentFailure), match="locked"):
+            two.run()
+
+    assert not two.inbox.exists()
+
+
+@pytest.mark.parametrize("state", ["damaged", "set aside"])
+def test_a_share_that_is_not_mounted_is_no_first_use_though_the_ledger_is_damaged(desk: Desk, state: str) -> None:
+    desk.drop("1.png", draw(1))
+    desk.run()
+    desk.settings.ledger.write_bytes(b"this is no database")
+    if state == "set aside":
+        for path in list(desk.settings.ledger.parent.glob("ledger*")):
+            path.rename(f"{path}.damaged-20260102T030405Z")
+    desk.outbox.rename(desk.root / "away")
+    desk.outbox.mkdir()
+
+    with pytest.raises(EnvironmentFailure, match="empty"):
+        desk.run()
+    assert list(desk.outbox.iterdir()) == []
+    desk.outbox.rmdir()
+    (desk.root / "away").rename(desk.outbox)
+    desk.run()
+
+    accounted(desk, 1)
+
+
+def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Desk) -> None:
+    two.outbox.rename(two.root / "away")
+    two.outbox.mkdir()
+    two.drop("3.png", draw(3))
+
+    with pytest.raises(EnvironmentFailure, match="empty"):
+        run_as(two, "c")
+    two.outbox.rmdir()
+    (two.root / "away").rename(two.outbox)
+    run_as(two, "c")
+
+    accounted(two, 3)
