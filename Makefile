@@ -33,11 +33,11 @@ watch: $(READY) ## read whatever arrives in inbox/, until Ctrl-C
 train: $(READY) ## train a network on MNIST and evaluate it
 	$(BIN)/digitrec train --network cnn
 
-test: $(READY) ## run every test
-	$(BIN)/python -m pytest -q
+test: $(READY) ## run every test, and the examples in docstrings
+	$(BIN)/python -m pytest -q --doctest-modules --doctest-continue-on-failure digitrec tests
 
 fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
-	TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -n 2 -m "not slow"
+	DIGITREC_FAST=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
 
 faults: $(READY) ## break things on purpose, the long way (under 10 minutes): kills, full disks, lost ledgers
 	DIGITREC_FAULTS=1 $(BIN)/python -m pytest -q tests/faults

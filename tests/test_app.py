@@ -16,6 +16,8 @@ from digitrec.ledger import Ledger
 from digitrec.settings import Settings
 from tests.conftest import draw, read_csv
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

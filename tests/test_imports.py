@@ -53,6 +53,7 @@ def test_everyday_commands_wake_no_heavy_library(tmp_path: Path, words: tuple[st
     assert loaded(tmp_path, *words) == set()
 
 
+@pytest.mark.slow
 def test_help_wakes_neither_a_heavy_library_nor_the_imaging(tmp_path: Path) -> None:
     program = "import sys; from digitrec import cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, filing, workspace
+from digitrec import files, filing, folders, workspace
 from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
@@ -193,3 +193,71 @@ def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Desk)
     run_as(two, "c")
 
     accounted(two, 3)
+
+
+def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
+    shutil.rmtree(two.inbox)
+    two.set(worker="a")
+    workspace.accept_folders(two.settings)
+
+    for number, worker in enumerate("abc", start=3):
+        two.drop(f"{number}.png", draw(number))
+        run_as(two, worker)
+
+    accounted(two, 5)
+
+
+def test_a_new_folder_with_a_marker_of_its_own_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
+    shutil.rmtree(two.inbox)
+    two.inbox.mkdir()
+    (two.inbox / folders.MARKER).write_text("0" * 32)
+    two.set(worker="c")
+    workspace.accept_folders(two.settings)
+
+    for number, worker in enumerate("abc", start=3):
+        two.drop(f"{number}.png", draw(number))
+        run_as(two, worker)
+
+    accounted(two, 5)
+
+
+def test_a_damaged_ledger_of_another_worker_does_not_keep_folders_from_being_accepted(two: Desk) -> None:
+    ledger_of(two, "b").write_bytes(b"this is no database")
+    shutil.rmtree(two.inbox)
+    two.set(worker="a")
+
+    workspace.accept_folders(two.settings)
+
+    for number, worker in enumerate("ab", start=3):
+        two.drop(f"{number}.png", draw(number))
+        run_as(two, worker)
+    accounted(two, 4)
+
+
+def test_an_inbox_replaced_under_a_working_process_is_noticed_though_it_was_accepted(desk: Desk) -> None:
+    desk.drop("1.png", draw(1))
+    with workspace.opened(desk.settings) as space:
+        space.check_folders()
+        desk.inbox.rename(desk.root / "old")
+        workspace.accept_folders(desk.settings)
+        with pytest.raises(EnvironmentFailure, match="lock"):
+            space.check_folders()
+
+
+def test_a_lock_that_is_gone_is_noticed(desk: Desk) -> None:
+    desk.drop("1.png", draw(1))
+    with workspace.opened(desk.settings) as space:
+        shutil.rmtree(desk.inbox / ".claimed")
+        with pytest.raises(EnvironmentFailure, match="lock"):
+            space.check_folders()
+    desk.run()
+
+    accounted(desk, 1)
+
+
+def test_an_outbox_replaced_under_a_working_process_is_noticed_though_the_ledger_knows_it(desk: Desk) -> None:
+    with workspace.opened(desk.settings) as space:
+        (desk.outbox / folders.MARKER).write_text("0" * 32)
+        space.ledger.remember("outbox_id", "0" * 32)
+        with pytest.raises(EnvironmentFailure, match="another"):
+            space.check_folders()

@@ -15,6 +15,8 @@ from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.errors import ModelError
 from digitrec.training import mnist
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
 
 

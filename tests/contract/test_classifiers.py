@@ -15,6 +15,8 @@ from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.records import Ink
 from digitrec.training import mnist
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
 MAKERS: dict[str, Callable[[], Classifier]] = {
     "mean_ink": MeanInkClassifier,

@@ -13,6 +13,8 @@ from digitrec.errors import DataError
 from digitrec.training import datasets, mnist
 from digitrec.training.arrays import Dataset, Split
 
+pytestmark = pytest.mark.slow
+
 
 def idx(array: np.ndarray) -> bytes:
     shape = b"".join(int(side).to_bytes(4, "big") for side in array.shape)

@@ -12,6 +12,8 @@ from digitrec.operations.workers import Worker
 from tests.conftest import Desk
 from tests.operations.conftest import Say
 
+pytestmark = pytest.mark.slow
+
 WORKER = Worker("main", "looking", "alive", 3.0, False, "cnn-1", "", None, 0, (), "ok")
 WELL = Status(0, 0, "", None, (), (WORKER,), {}, ModelState("cnn-1"), "")
 

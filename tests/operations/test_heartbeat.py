@@ -15,6 +15,8 @@ from digitrec.operations import heartbeat
 from digitrec.operations.heartbeat import Doing, Heart, Heartbeat
 from tests.conftest import Desk
 
+pytestmark = pytest.mark.slow
+
 
 class Clock:
     now_s = 1000.0

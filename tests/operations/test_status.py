@@ -18,6 +18,8 @@ from digitrec.operations.workers import Worker
 from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
 
+pytestmark = pytest.mark.slow
+
 BATCH = "20260102T030405Z-00000000"
 
 

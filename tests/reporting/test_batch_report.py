@@ -212,6 +212,7 @@ def test_every_rejecting_reason_has_a_cure():
     assert set(CURES) == {reason for reason in Reason if reason.rejects}
 
 
+@pytest.mark.slow
 def test_a_report_wakes_no_heavy_library(tmp_path):
     script = f"""
 import sys

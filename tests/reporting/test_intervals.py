@@ -18,11 +18,13 @@ def test_the_exact_interval_is_the_published_one():
         assert (clopper_pearson(hits, of).low, clopper_pearson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_nothing_counted_says_nothing():
     for interval in (wilson(0, 0), clopper_pearson(0, 0)):
         assert (interval.share, interval.low, interval.high) == (None, 0.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [wilson, clopper_pearson])
 def test_more_hits_than_tries_is_a_mistake_of_the_caller(method):
     with pytest.raises(ValueError, match="3 hits of 2"):

@@ -7,6 +7,8 @@ from digitrec.training import mnist
 from digitrec.training.arrays import Split
 from digitrec.training.augment import augment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits() -> Split:

@@ -8,6 +8,8 @@ from digitrec.classifiers.bundle import pictures_needed, threshold
 from digitrec.errors import ModelError
 from digitrec.training.calibrate import bounds, metric, temperature
 
+pytestmark = pytest.mark.slow
+
 
 def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and digits that are drawn with exactly these probabilities."""

@@ -8,6 +8,8 @@ from digitrec.errors import DataError
 from digitrec.training import mnist
 from digitrec.training.compare import compare, not_worse
 
+pytestmark = pytest.mark.slow
+
 
 def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
     current = [True] * both + [True] * only_current + [False] * only_candidate + [False] * neither

@@ -8,6 +8,8 @@ from digitrec.training import mnist
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.loop import cut, half_varied
 
+pytestmark = pytest.mark.slow
+
 
 def keys(split: Split) -> set[bytes]:
     return {picture.tobytes() for picture in split.pictures}

@@ -7,6 +7,8 @@ import pytest
 
 from digitrec.training import mnist
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -9,6 +9,8 @@ import pytest
 from digitrec.errors import DataError
 from digitrec.training.folders import folder_dataset, labelled_pictures
 
+pytestmark = pytest.mark.slow
+
 
 def draw(path: Path, text: str) -> Path:
     paper = np.full((90, 40 + 50 * len(text)), 235, np.uint8)

@@ -13,6 +13,8 @@ from digitrec.errors import DataError
 from digitrec.training.arrays import Split, split_of, without
 from digitrec.training.idx import read_idx, read_idx_folder, read_npz
 
+pytestmark = pytest.mark.slow
+
 PICTURES = np.zeros((30, 28, 28), np.uint8)
 PICTURES[:, 10:18, 12:16] = np.arange(30, dtype=np.uint8)[:, None, None] + 100
 DIGITS = np.arange(30) % 10

@@ -1,0 +1,45 @@
+"""Markers: who is first wins, and everyone then knows the same folder."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from digitrec import files, folders
+
+OTHER = "0" * 32
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def slower(_: int) -> str:
+        (tmp_path / folders.MARKER).write_text(OTHER + "\n")
+        return "1" * 32
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secrets, "token_hex", slower)
+        if not links:
+            patch.setattr(files.os, "link", refused)
+        first = folders.check(tmp_path, None)
+
+    assert first == OTHER
+    assert folders.check(tmp_path, None) == OTHER
+    assert folders.check(tmp_path, OTHER) == OTHER
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_marker_that_a_power_cut_left_empty_is_written_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / folders.MARKER).write_bytes(content)
+
+    assert folders.check(tmp_path, OTHER) == OTHER
+    assert folders.identity(tmp_path) == OTHER
+
+
+def test_an_emptied_folder_that_is_accepted_keeps_the_id_that_ledgers_know(tmp_path: Path) -> None:
+    assert folders.accept(tmp_path / "inbox", OTHER) == OTHER
+    assert folders.identity(tmp_path / "inbox") == OTHER
