@@ -1,6 +1,7 @@
 """The folders people see, told from look-alikes: an unmounted share looks like an empty folder."""
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from digitrec import files, logs
@@ -40,10 +41,10 @@ def check(folder: Path, known_id: str | None, *, is_first_use: bool = True) -> s
     return _mark(folder, known_id or secrets.token_hex(16))
 
 
-def accept(folder: Path) -> str:
-    """Take a new or emptied folder as it is (`digitrec init`); gives its id."""
+def accept(folder: Path, known_id: str | None) -> str:
+    """Take a new or emptied folder as it is (`digitrec init`); gives its id: that in its marker, else the known one."""
     files.make_folder(folder)
-    return identity(folder) or _mark(folder, secrets.token_hex(16))
+    return identity(folder) or _mark(folder, known_id or secrets.token_hex(16))
 
 
 def identity(folder: Path) -> str | None:
@@ -54,9 +55,15 @@ def identity(folder: Path) -> str | None:
         return None
 
 
-def _mark(folder: Path, identity: str) -> str:
-    files.write_whole(folder / MARKER, identity + "\n")
-    return identity
+def _mark(folder: Path, wanted: str) -> str:
+    """Give a folder its marker, unless another worker was faster; gives the id in it now."""
+    marker = folder / MARKER
+    with suppress(FileExistsError):
+        files.publish_new(marker, wanted + "\n")
+    found = identity(folder)
+    if found is None:  # a power cut has left it empty
+        files.write_whole(marker, wanted + "\n")
+    return found or wanted
 
 
 def _cure(folder: Path) -> str:

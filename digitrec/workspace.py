@@ -1,6 +1,7 @@
 """Opening a workspace for work: the right folders, the lock, a ledger that can be used."""
 
 import fcntl
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from digitrec import files, folders, logs
 from digitrec.clock import utc
 from digitrec.errors import BusyError, EnvironmentFailure
-from digitrec.intake.inbox import Inbox
+from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations import ledgers as found_ledgers
 from digitrec.operations import rebuild
@@ -27,11 +28,25 @@ class Workspace:
     settings: Settings
     inbox: Inbox
     ledger: Ledger
+    folder_ids: Mapping[str, str]
+    """Of inbox and outbox, when it was opened."""
+    lock: int
+    """The descriptor of the lock."""
 
     def check_folders(self) -> None:
-        """Raise EnvironmentFailure if inbox or outbox is not the folder it was."""
+        """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or the lock is another file."""
         for name in _FOLDERS:
-            folders.check(self.settings.workspace / name, self.ledger.fact(f"{name}_id"))
+            # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
+            folders.check(self.settings.workspace / name, self.folder_ids[name])
+        try:
+            there = (self.settings.inbox / CLAIMED / self.settings.worker / "lock").lstat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self.lock)):
+            # Another process may hold the one that lies there, and work as this worker too.
+            raise EnvironmentFailure(
+                f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
+            )
 
 
 @contextmanager
@@ -51,28 +66,42 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
     if not settings.ledger.exists():
         logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
     with ExitStack() as stack:
-        stack.enter_context(inbox.lock(settings.ledger))
+        lock = stack.enter_context(inbox.lock(settings.ledger))
         ledger = _open_ledger(settings, thorough=thorough)
         stack.callback(ledger.close)
-        for name, identity in found.items():
-            if ledger.fact(f"{name}_id") != identity:
-                ledger.remember(f"{name}_id", identity)
+        _remember(ledger, found)
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
-        yield Workspace(settings, inbox, ledger)
+        yield Workspace(settings, inbox, ledger, found, lock)
 
 
 def accept_folders(settings: Settings) -> None:
     """`digitrec init`: make what is missing, and take new or emptied folders as they are."""
-    found = {name: folders.accept(settings.workspace / name) for name in _FOLDERS}
+    told = _told_ids(settings)
+    found = {name: folders.accept(settings.workspace / name, next(iter(told[name]), None)) for name in _FOLDERS}
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
         ledger = _open_ledger(settings, thorough=False)
         try:
-            for name, identity in found.items():
-                ledger.remember(f"{name}_id", identity)
+            _remember(ledger, found)
         finally:
             ledger.close()
+        _tell_others(settings, found)
+
+
+def _remember(ledger: Ledger, found: Mapping[str, str]) -> None:
+    for name, identity in found.items():
+        if ledger.fact(f"{name}_id") != identity:
+            ledger.remember(f"{name}_id", identity)
+
+
+def _tell_others(settings: Settings, found: Mapping[str, str]) -> None:
+    for worker, path in found_ledgers.paths(settings).items():
+        try:
+            with closing(Ledger.for_notes(path)) as ledger:
+                _remember(ledger, found)
+        except (EnvironmentFailure, sqlite3.DatabaseError) as why:
+            logs.warn("this worker may need its own `digitrec init --worker`", worker=worker, why=why)
 
 
 @contextmanager
@@ -88,18 +117,25 @@ def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
 
 def _checked_folders(settings: Settings) -> dict[str, str]:
     """The ids of inbox and outbox, which are the folders they were; made at first use."""
-    known = {worker: _known_ids(path) for worker, path in found_ledgers.paths(settings).items()}
-    own = known.pop(settings.worker, {})
     is_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
     found = {}
-    for name in _FOLDERS:
+    for name, told in _told_ids(settings).items():
         folder = settings.workspace / name
-        # Another worker's ledger knows them too: a new worker must not take an unmounted share for a new one.
-        told = [own[name]] if name in own else [ids[name] for ids in known.values() if name in ids]
         marked = folders.identity(folder)
         known_id = marked if marked in told else next(iter(told), None)
         found[name] = folders.check(folder, known_id, is_first_use=not is_lost)
     return found
+
+
+def _told_ids(settings: Settings) -> dict[str, list[str]]:
+    """By folder: the id that the worker's ledger knows, else those that others know.
+
+    Others count: a new worker must not take an unmounted share for a new folder.
+    """
+    known = {worker: _known_ids(path) for worker, path in found_ledgers.paths(settings).items()}
+    own = known.pop(settings.worker, {})
+    others = {name: [ids[name] for ids in known.values() if name in ids] for name in _FOLDERS}
+    return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
 
 
 def _known_ids(path: Path) -> dict[str, str]:
