@@ -1,19 +1,24 @@
 """What was read of a batch's files -> its rows, and what becomes of each file."""
 
 import errno
+import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 import cv2
 
-from digitrec import reading, results
+from digitrec import logs, reading, results
 from digitrec.classifiers.base import Classifier
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
 from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, Status
+
+T = TypeVar("T")
 
 _MOST_PREVIEWS = 100
 _LONGEST_BACK_OFF_S = 300.0
@@ -41,6 +46,8 @@ class Answering:
     threshold: float
     grace_s: float
     now_s: Callable[[], float]
+    others: list[Ledger] = field(default_factory=list)
+    """Of other workers on this inbox, for reading: what they answered counts as known."""
 
     def answer(self, claims: Sequence[Claim], contents: Mapping[str, Content], truth: Truth) -> Answers:
         """Decide about every claim.
@@ -121,8 +128,22 @@ class Answering:
         return rows
 
     def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:
-        earlier = self.ledger.first_with(*key)
-        return f"{earlier[0]}/{earlier[1]}" if earlier else first.get(key, "")
+        found = [earlier for earlier in self._asked(lambda ledger: ledger.first_with(*key)) if earlier]
+        return "{}/{}".format(*min(found)) if found else first.get(key, "")
+
+    def have_read(self, paths: Iterable[str]) -> bool:
+        """True if each of these pictures has an answer, whichever worker gave it."""
+        return all(any(self._asked(partial(Ledger.has_been_read, paths=[path]))) for path in paths)
+
+    def _asked(self, question: Callable[[Ledger], T]) -> list[T]:
+        answers = [question(self.ledger)]
+        for other in list(self.others):
+            try:
+                answers += [question(other)] if other.is_up_to_date() else []
+            except sqlite3.Error as why:
+                logs.warn("another worker's ledger cannot be asked", why=why)
+                self.others.remove(other)
+        return answers
 
 
 def returned(claim: Claim, why: str, known: ReturnedFile | None, now_s: float, sha256: str = "") -> ReturnedFile:

@@ -23,6 +23,7 @@ from digitrec.intake import observing
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild
 from digitrec.operations.heartbeat import Heart
+from digitrec.operations.ledgers import readable
 from digitrec.pipeline import Pipeline
 from digitrec.records import Rendering, Row
 from digitrec.service import Service, Stop, Summary
@@ -152,7 +153,7 @@ def model_store(settings: Settings) -> ModelStore:
 @contextmanager
 def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[Service]:
     cv2.setNumThreads(1)  # the engine's threads share the cores; OpenCV's own would fight them
-    with workspace.opened(settings, thorough=thorough) as space:
+    with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers:
         bundle = bundle_of(settings)
         threshold = bundle.threshold(settings.max_error)
         _truth(settings)  # a labels file that cannot be used is told before anything is claimed
@@ -182,7 +183,12 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             engine=ENGINES[settings.engine](settings),
             child=Child(settings.read_timeout_s),
             answering=Answering(
-                space.ledger, CLASSIFIERS["litert"](bundle), threshold, settings.grace_s, now_s=time.time
+                ledger=space.ledger,
+                classifier=CLASSIFIERS["litert"](bundle),
+                threshold=threshold,
+                grace_s=settings.grace_s,
+                now_s=time.time,
+                others=[ledger for worker, ledger in ledgers.items() if worker != settings.worker],
             ),
             truth=truth,
             limits=settings.limits,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from digitrec import files, logs, names
+from digitrec.answering import Answering
 from digitrec.intake.inbox import Inbox, move_free
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
 from digitrec.records import Claim, Fate, Row
 
 DONE, REJECTED = "done", "rejected"
@@ -32,14 +32,14 @@ def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox
 
 
 def file_labels(
-    batch_id: str, claims: Iterable[Claim], truth: Truth, ledger: Ledger, inbox: Inbox, outbox: Path
+    batch_id: str, claims: Iterable[Claim], truth: Truth, answering: Answering, inbox: Inbox, outbox: Path
 ) -> None:
     """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
     paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
     for folder in sorted({str(parent) for path in paths for parent in PurePosixPath(path).parents}):
         listed = truth.files(folder)
         waiting = any(os.path.lexists(inbox.root / path) for path in listed)
-        if listed & paths and not waiting and ledger.has_been_read(listed):
+        if listed & paths and not waiting and answering.have_read(listed):
             path = (PurePosixPath(folder) / LABELS).as_posix()
             place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
             files.fsync_folder((outbox / place).parent)

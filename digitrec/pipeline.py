@@ -220,7 +220,7 @@ class Pipeline:
         for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in claims}:
             logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
             self.inbox.give_back(batch_id, stranger)
-        filing.file_labels(batch_id, placed, self.truth(), self.ledger, self.inbox, self.outbox)
+        filing.file_labels(batch_id, placed, self.truth(), self.answering, self.inbox, self.outbox)
 
 
 def new_batch_id(now_s: float) -> str:

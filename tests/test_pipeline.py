@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from digitrec import files, reading, results
 from digitrec.engines import Child, Overrun
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
+from digitrec.ledger import Ledger
 from digitrec.reading import Content, Work
 from digitrec.records import Reason
 from tests.conftest import Desk, draw, read_csv
@@ -615,3 +617,36 @@ def test_a_labels_file_that_breaks_off_costs_no_picture(desk: Desk) -> None:
 
     (row,) = desk.rows()
     assert (row["file"], row["label"]) == ("7.png", "7")
+
+
+def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(desk: Desk) -> None:
+    desk.drop("set/1.png", draw(1))
+    desk.drop("set/2.png", draw(2))
+    desk.drop("set/labels.csv", b"file,label\n1.png,1\n2.png,2\n")
+    with desk.at_work() as line:
+        line.process(sorted(desk.look())[:1])
+    left = desk.rows()[0]
+    desk.set(worker="right")
+    desk.drop("again.png", draw(1))
+
+    with desk.at_work() as line, closing(Ledger.read_only(desk.root / ".digitrec/main/ledger.sqlite3")) as other:
+        line.answering.others.append(other)
+        line.process(sorted(desk.look()))
+
+    rows = {row["file"]: row for row in desk.rows()}
+    assert rows["again.png"]["duplicate_of"] == f"{left['batch_id']}/{left['row']}"
+    assert not (desk.inbox / "set" / "labels.csv").exists()
+    assert desk.account().differences == ()
+
+
+def test_a_damaged_ledger_of_another_worker_disturbs_no_one(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.drop("7.png")
+    broken = desk.root / "broken.sqlite3"
+    broken.write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
+
+    with desk.at_work() as line, closing(Ledger.read_only(broken)) as other:
+        line.answering.others.append(other)
+        line.process(desk.look())
+
+    assert [row["file"] for row in desk.rows()] == ["7.png"]
+    assert "another worker's ledger cannot be asked" in caplog.messages
