@@ -9,16 +9,18 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import files, folders, logs
+from digitrec import files, filing, folders, logs
 from digitrec.clock import utc
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.ledger import Ledger
+from digitrec.operations import drafts, rebuild
 from digitrec.operations import ledgers as found_ledgers
-from digitrec.operations import rebuild
 from digitrec.settings import Settings
 
 _FOLDERS = ("inbox", "outbox")
+_DEAD_DRAFT_S = 600.0
+"""No draft of a living process is that old since its last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,19 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         BusyError: another process holds the lock.
         EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or a ledger cannot be used now.
     """
-    found = _checked_folders(settings)
     inbox = Inbox(settings.inbox, settings.worker)
+    # Where a lock lies another process may hold it, and that is the first thing to know; elsewhere nothing may be
+    # made before it is sure that this is the inbox.
+    found = None if inbox.has_lock() else _checked_folders(settings)
     if not settings.ledger.exists():
         logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
+        found = found or _checked_folders(settings)
         ledger = _open_ledger(settings, thorough=thorough)
         stack.callback(ledger.close)
         _remember(ledger, found)
+        _remove_drafts(settings, ledger)
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
         yield Workspace(settings, inbox, ledger, found, lock)
@@ -113,6 +119,14 @@ def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
             ledgers[worker] = ledger = Ledger.read_only(path)
             stack.callback(ledger.close)
         yield ledgers
+
+
+def _remove_drafts(settings: Settings, ledger: Ledger) -> None:
+    for folder in (settings.outbox, settings.reports):  # where other workers write too
+        drafts.remove(folder, older_than_s=_DEAD_DRAFT_S)
+    for batch in ledger.batches(unfinished=True):  # where only the holder of the lock does
+        for kind in (filing.DONE, filing.REJECTED):
+            drafts.remove_below(settings.outbox / kind / batch.id)
 
 
 def _checked_folders(settings: Settings) -> dict[str, str]:

@@ -151,6 +151,17 @@ def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_busy_worker_is_told_before_any_other_trouble(tmp_path: Path) -> None:
+    from digitrec import workspace
+    from digitrec.settings import Settings
+
+    with workspace.opened(Settings(workspace=tmp_path)):
+        assert in_folder(tmp_path, "run", "--model", "nope").returncode == 75
+        (tmp_path / "outbox").rename(tmp_path / "away")
+        assert in_folder(tmp_path, "run").returncode == 75
+
+
+@pytest.mark.slow
 def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
     import shutil
 

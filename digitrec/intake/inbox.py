@@ -49,6 +49,10 @@ class Inbox:
         finally:
             os.close(descriptor)
 
+    def has_lock(self) -> bool:
+        """True if a lock file lies here, held or not."""
+        return (self._mine / "lock").is_file()
+
     def _own(self, ledger: Path) -> None:
         note, mine = self._mine / _OWNER, str(ledger.resolve())
         owner = os.fsdecode(note.read_bytes()) if note.exists() else mine
