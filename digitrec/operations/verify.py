@@ -1,16 +1,20 @@
 """The account: every file that was claimed is answered for, from disk and ledger. Needs no lock."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import names, results
+from digitrec import files, names, results
+from digitrec.batch_ids import BATCH_ID
+from digitrec.intake.inbox import CLAIMED
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
-from digitrec.operations.rebuild import REBUILT_AT, published
+from digitrec.operations.drafts import is_draft
+from digitrec.operations.rebuild import REBUILT_AT
 from digitrec.records import Batch, Claim, Count, Departure, Fate, Left, Stage
 
 
@@ -28,13 +32,15 @@ class Account:
 
 
 def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
-    """Hold every batch against the disk.
+    """Hold every batch against the disk. Reads every original that is still there, to the last byte.
 
     Args:
         workspace: holds inbox/ and outbox/.
         ledgers: of all workers, by name.
     """
     outbox = workspace / "outbox"
+    # Before the ledgers are asked: work goes on meanwhile, and a ledger knows a batch before it is on the disk.
+    lying = sorted(_lying(workspace))
     differences: list[str] = []
     open_batches: list[str] = []
     notes: list[str] = []
@@ -67,9 +73,40 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         if also_elsewhere:
             notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
         notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]
-    differences += [f"{batch_id}.csv is in no ledger" for batch_id in published(outbox) if batch_id not in known]
+    for batch_id, path in lying:
+        shown = path.relative_to(workspace)
+        place = names.escape(shown.as_posix())
+        if batch_id not in known and _holds_files(path):
+            differences.append(f"{place} is in no ledger")
+        elif CLAIMED in shown.parts and batch_id not in open_batches and _holds_files(path):
+            differences.append(f"{place} holds files, and the batch is closed")
     closed = len(known) - len(open_batches)
     return Account(count, closed, tuple(open_batches), tuple(notes), tuple(differences))
+
+
+def _lying(workspace: Path) -> Iterator[tuple[str, Path]]:
+    """Every batch that shows on the disk, and where: its CSVs, originals and claims."""
+    outbox, claimed = workspace / "outbox", workspace / "inbox" / CLAIMED
+    homes = (outbox / "done", outbox / "rejected", *(claimed / name for name in _names(claimed)))
+    for folder in (outbox, *homes):
+        for name in _names(folder):
+            batch_id = name.removesuffix(".csv").removesuffix(".digits") if folder == outbox else name
+            if BATCH_ID.fullmatch(batch_id):
+                yield batch_id, folder / name
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _holds_files(path: Path) -> bool:
+    """True for a file, and for a folder with a file below it that is no draft."""
+    if not path.is_dir():
+        return os.path.lexists(path)
+    return any(not is_draft(name) for _, _, found in os.walk(path) for name in found)
 
 
 def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
@@ -82,13 +119,15 @@ def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
         has_row = claim.path in answered
         if has_row is (claim.fate in {Fate.RELEASED, None}):
             yield f"{batch.id}: {names.escape(claim.path)} is {claim.fate} and has {'a' if has_row else 'no'} row"
-    if not rows:
-        return
     texts = {
         f"{batch.id}.csv": results.main_csv(rows, batch.rendering),
         f"{batch.id}.digits.csv": results.digits_csv(rows, batch.rendering),
     }
     for name, text in texts.items():
+        if not rows:
+            if os.path.lexists(outbox / name):
+                yield f"{name} is of a batch without rows"
+            continue
         try:
             if (outbox / name).read_bytes() != text.encode():
                 yield f"{name} differs from the ledger"
@@ -113,17 +152,24 @@ def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure],
         for folder, _, found in os.walk(home):
             for name in found:
                 place = (Path(folder) / name).relative_to(workspace).as_posix()
-                if place not in expected and name != LABELS:
+                if place not in expected and name != LABELS and not is_draft(name):
                     yield f"{place} is in no ledger"
 
 
 def _of_original(claim: Claim, workspace: Path) -> Iterator[str]:
+    original = workspace / claim.place
     try:
-        size = (workspace / claim.place).stat().st_size
-    except FileNotFoundError:
+        state = original.lstat()
+        if not stat.S_ISREG(state.st_mode):
+            yield f"{claim.place} is no regular file"
+        elif state.st_size != claim.size:
+            yield f"{claim.place} has {state.st_size} bytes, not {claim.size}"
+        elif claim.sha256 and files.sha256_of(original) != claim.sha256:
+            yield f"{claim.place} has other content than was read"
+    except (FileNotFoundError, NotADirectoryError):
         yield f"{claim.place} is missing"
         return
-    if size != claim.size:
-        yield f"{claim.place} has {size} bytes, not {claim.size}"
+    except OSError as why:
+        yield f"{claim.place} cannot be read: {why.strerror}"
     if claim.fate is Fate.REJECTED and not (workspace / claim.reason_file).is_file():
         yield f"the reason file of {claim.place} is missing"

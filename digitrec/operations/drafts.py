@@ -1,0 +1,46 @@
+"""Drafts that a crash left behind: `.<16 hex>.part`, what a file is called until it is whole."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+from digitrec import logs
+
+_DRAFT = re.compile(r"\.[0-9a-f]{16}\.part")
+
+
+def is_draft(name: str) -> bool:
+    """True for the name of a draft; no original has such a name, for none is ever claimed.
+
+    >>> is_draft(".0123456789abcdef.part"), is_draft("scan.part")
+    (True, False)
+    """
+    return _DRAFT.fullmatch(name) is not None
+
+
+def remove(folder: Path, *, older_than_s: float) -> None:
+    """Remove the drafts in a folder, but none that may still be written.
+
+    Args:
+        folder: need not be there.
+        older_than_s: seconds since its last change. By ctime: a copy bears the mtime of its original.
+    """
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if is_draft(entry.name) and entry.is_file(follow_symlinks=False)]
+    for entry in found:
+        try:
+            if time.time() - entry.stat(follow_symlinks=False).st_ctime >= older_than_s:
+                Path(entry.path).unlink()
+        except FileNotFoundError:  # it is whole by now, or another worker was faster
+            continue
+        except PermissionError as why:
+            logs.warn("a draft cannot be removed", file=entry.path, why=why.strerror)
+
+
+def remove_below(folder: Path) -> None:
+    """Remove all drafts in a folder and those below it; nobody else may write there."""
+    for each, _, _ in os.walk(folder):
+        remove(Path(each), older_than_s=-float("inf"))

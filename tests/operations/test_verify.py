@@ -1,0 +1,172 @@
+"""The account finds every difference between ledger and disk, and takes nothing else for one."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from digitrec import files, filing, workspace
+from digitrec.operations import drafts
+from tests.conftest import Desk, draw
+from tests.test_crash import PowerCut, cut
+
+STRANGE = "20260102T030405Z-00000000"
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    desk.drop("7.png")
+    desk.drop("bad.png", b"this is no picture")
+    desk.run()
+    assert desk.account().differences == ()
+    return desk
+
+
+def one(desk: Desk, pattern: str) -> Path:
+    (found,) = desk.outbox.glob(pattern)
+    return found
+
+
+def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: Desk) -> None:
+    original = one(read, "done/*/7.png")
+    content = original.read_bytes()
+    original.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    (difference,) = read.account().differences
+
+    assert "7.png" in difference
+    assert "other content" in difference
+
+
+def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: Desk) -> None:
+    original = one(read, "done/*/7.png")
+    copy = read.root / "copy.png"
+    original.rename(copy)
+    original.symlink_to(copy)
+
+    (difference,) = read.account().differences
+
+    assert "no regular file" in difference
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"outbox/done/{STRANGE}/a/7.png",
+        f"outbox/rejected/{STRANGE}/7.png",
+        f"inbox/.claimed/main/{STRANGE}/7.png",
+        f"inbox/.claimed/gone/{STRANGE}/7.png",
+        f"outbox/{STRANGE}.csv",
+        f"outbox/{STRANGE}.digits.csv",
+    ],
+)
+def test_what_no_ledger_knows_is_a_difference(read: Desk, place: str) -> None:
+    path = read.root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(draw(7))
+
+    (difference,) = read.account().differences
+
+    assert STRANGE in difference
+    assert "in no ledger" in difference
+
+
+def test_a_file_that_still_lies_claimed_in_a_closed_batch_is_a_difference(read: Desk) -> None:
+    batch_id = read.rows()[0]["batch_id"]
+    path = read.inbox / ".claimed" / "main" / batch_id / "8.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(draw(8))
+
+    (difference,) = read.account().differences
+
+    assert batch_id in difference
+
+
+def test_a_table_of_a_batch_without_rows_is_a_difference(desk: Desk) -> None:
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+    with workspace.all_ledgers(desk.settings) as ledgers:
+        (batch,) = ledgers["main"].batches()
+    (desk.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
+
+    (difference,) = desk.account().differences
+
+    assert difference.startswith(f"{batch.id}.csv")
+
+
+def test_empty_folders_and_drafts_are_no_difference(read: Desk) -> None:
+    (read.outbox / "done" / STRANGE / "a").mkdir(parents=True)
+    (read.inbox / ".claimed" / "main" / STRANGE).mkdir(parents=True)
+    one(read, "done/*/7.png").with_name(".0123456789abcdef.part").write_bytes(b"half")
+
+    assert read.account().differences == ()
+
+
+def test_a_draft_is_known_by_the_name_that_drafts_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        cut(patch, files.os, "link", call=1, after=False)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(PowerCut):
+            files.publish_new(tmp_path / "x.csv", "x")
+
+    (draft,) = tmp_path.iterdir()
+    assert drafts.is_draft(draft.name)
+    assert not drafts.is_draft("0123456789abcdef.part")
+
+
+def test_drafts_that_a_crash_left_are_removed_at_the_next_start_and_live_ones_are_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("7.png")
+    with monkeypatch.context() as patch:
+        cut(patch, filing, "file_away", call=1, after=True)
+        with pytest.raises(PowerCut):
+            desk.run()
+    name = ".0123456789abcdef.part"
+    in_batch = one(desk, "done/*/7.png").with_name(name)
+    leftovers = [in_batch, desk.outbox / name, desk.settings.reports / name]
+    desk.settings.reports.mkdir(exist_ok=True)
+    for path in leftovers:
+        path.write_bytes(b"half")
+        os.utime(path, (1, 1))  # a copy gets the time of its original while it is a draft
+
+    desk.run()
+
+    assert [path.exists() for path in leftovers] == [False, True, True]
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 700)
+    desk.run()
+    assert not any(path.exists() for path in leftovers)
+    assert desk.account().differences == ()
+
+
+def test_a_draft_that_may_not_be_removed_stops_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    desk.outbox.mkdir()
+    draft = desk.outbox / ".0123456789abcdef.part"
+    draft.write_bytes(b"half")
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == draft:
+            raise PermissionError(1, "Operation not permitted")
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    real_time = time.time
+    monkeypatch.setattr(time, "time", lambda: real_time() + 700)
+
+    desk.run()
+
+    assert len(desk.rows()) == 1
+    assert draft.exists()
+
+
+def test_a_removed_folder_of_originals_is_told_file_by_file(read: Desk) -> None:
+    shutil.rmtree(read.outbox / "done")
+
+    (difference,) = read.account().differences
+
+    assert "7.png is missing" in difference
