@@ -3,18 +3,14 @@
 Every step is durable before the next begins and may be done twice, so that a crash anywhere costs time, never a file.
 """
 
-import calendar
 import errno
 import itertools
-import re
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from digitrec import filing, logs, reading, results
+from digitrec import batch_ids, filing, logs, reading, results
 from digitrec.answering import STOPPED, Answering, returned
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Overrun, ReaderDied
@@ -29,7 +25,6 @@ _CHUNK_FILES = 8
 _MOST_DEATHS = 3
 # What keeps one file from being renamed, while others can be.
 _OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
-_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 T = TypeVar("T")
 
 
@@ -66,7 +61,7 @@ class Pipeline:
             logs.event("batch taken up again", batch=batch.id, stage=batch.stage)
             total += self._finish(batch)
         for name in self.inbox.batches():
-            if _BATCH_ID.fullmatch(name) is None:
+            if batch_ids.BATCH_ID.fullmatch(name) is None:
                 logs.warn("this folder among the claims is no batch; left alone", folder=name)
                 continue
             batch = self._known(name)
@@ -76,7 +71,7 @@ class Pipeline:
     def process(self, seen: Sequence[Seen]) -> Count:
         """Claim these files as one batch and bring it to its end."""
         now_s = self.now_s()
-        batch = Batch(new_batch_id(now_s), utc(now_s), Stage.PLANNED)
+        batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
         planned = [self._planned(batch, one, now_s) for one in seen]
         self.begun.add(batch.id)
         self.ledger.open_batch(batch, planned)
@@ -111,8 +106,7 @@ class Pipeline:
         """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
         if self.ledger.batch(batch_id) is None and not self.restore(batch_id):
             logs.event("claims adopted", batch=batch_id)
-            opened_at = utc(calendar.timegm(time.strptime(batch_id[:16], "%Y%m%dT%H%M%SZ")))
-            self.ledger.open_batch(Batch(batch_id, opened_at, Stage.PLANNED), [])
+            self.ledger.open_batch(Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED), [])
         batch = self.ledger.batch(batch_id)
         if batch is None:
             raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
@@ -221,11 +215,6 @@ class Pipeline:
             logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
             self.inbox.give_back(batch_id, stranger)
         filing.file_labels(batch_id, placed, self.truth(), self.answering, self.inbox, self.outbox)
-
-
-def new_batch_id(now_s: float) -> str:
-    """`YYYYMMDDTHHMMSSZ-xxxxxxxx`: UTC for people, 32 random bits for uniqueness."""
-    return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(now_s)) + secrets.token_hex(4)
 
 
 def _counted(count: Count) -> dict[str, int]:

@@ -321,14 +321,14 @@ def test_a_result_that_exists_with_other_bytes_stops_the_batch_and_is_not_replac
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.drop("7.png")
-    monkeypatch.setattr("digitrec.pipeline.new_batch_id", lambda _: "20260102T030405Z-00000000")
+    monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-00000000")
     (desk.outbox).mkdir()
     strange = desk.outbox / "20260102T030405Z-00000000.csv"
     desk.run()
     strange.write_bytes(b"mine")
     (desk.outbox / "20260102T030405Z-00000000.digits.csv").unlink()
     desk.drop("8.png", draw(8))
-    monkeypatch.setattr("digitrec.pipeline.new_batch_id", lambda _: "20260102T030405Z-00000001")
+    monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-00000001")
     (desk.outbox / "20260102T030405Z-00000001.csv").write_bytes(b"mine")
 
     with pytest.raises(FileExistsError):

@@ -11,7 +11,7 @@ from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
 
 CLAIMED = ".claimed"
-_OWNER = "ledger"
+OWNER = "ledger"
 _REFUSED = {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ}
 
 
@@ -54,7 +54,7 @@ class Inbox:
         return (self._mine / "lock").is_file()
 
     def _own(self, ledger: Path) -> None:
-        note, mine = self._mine / _OWNER, str(ledger.resolve())
+        note, mine = self._mine / OWNER, str(ledger.resolve())
         owner = os.fsdecode(note.read_bytes()) if note.exists() else mine
         if owner != mine and self.batches():
             raise EnvironmentFailure(

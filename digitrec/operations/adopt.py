@@ -8,13 +8,12 @@ from pathlib import Path
 import digitrec
 from digitrec import batch_ids, files, filing, folders, logs, results
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.intake.inbox import CLAIMED, Inbox
+from digitrec.intake.inbox import CLAIMED, OWNER, Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations.rebuild import published
 from digitrec.records import Batch, Claim, Fate, Rendering, Stage
 from digitrec.settings import Settings
 
-_OWNER = "ledger"
 _WHY = "its worker was given up (requeue --worker)"
 
 
@@ -47,7 +46,7 @@ def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
         raise UsageError(f"no worker {settings.worker} has ever claimed files in {settings.inbox}")
     if not (settings.outbox / folders.MARKER).is_file():
         raise EnvironmentFailure(f"{settings.outbox} is not the outbox", hint="If a share is not mounted, mount it.")
-    note = mine / _OWNER
+    note = mine / OWNER
     path = Path(os.fsdecode(note.read_bytes())) if note.exists() else settings.ledger
     inbox = Inbox(settings.inbox, settings.worker)
     with inbox.lock(path):

@@ -1,10 +1,9 @@
 """What could keep the service from its work, looked at now: one line each, with the cure."""
 
-import calendar
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 
+from digitrec import batch_ids
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import machine, places, waiting
@@ -86,4 +85,4 @@ def _newest_s(ledger: Ledger) -> float | None:
         batches = ledger.batches()
     except sqlite3.DatabaseError:  # `_ledger` tells
         return None
-    return calendar.timegm(time.strptime(batches[-1].id[:16], "%Y%m%dT%H%M%SZ")) if batches else None
+    return batch_ids.opened_s(batches[-1].id) if batches else None

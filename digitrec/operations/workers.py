@@ -1,20 +1,16 @@
 """Each worker of an inbox: whether it lives, what it is at, what it holds."""
 
-import calendar
-import re
 import sqlite3
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from digitrec import names
+from digitrec import batch_ids, names
 from digitrec.ledger import Ledger
 from digitrec.operations import heartbeat, waiting
 from digitrec.operations.heartbeat import Doing, Heartbeat
 from digitrec.operations.ledgers import paths
 from digitrec.settings import Settings
 
-_STAMP = re.compile(r"\d{8}T\d{6}Z")
 NOT_RUNNING = "not running"
 
 
@@ -116,8 +112,8 @@ def _open(ledger: Ledger | None) -> tuple[dict[str, str], str]:
 
 
 def _age_s(batch_id: str, now_s: float) -> float:
-    stamp = _STAMP.match(batch_id)
-    return max(0.0, now_s - calendar.timegm(time.strptime(stamp[0], "%Y%m%dT%H%M%SZ"))) if stamp else 0.0
+    is_batch = batch_ids.BATCH_ID.fullmatch(batch_id) is not None
+    return max(0.0, now_s - batch_ids.opened_s(batch_id)) if is_batch else 0.0
 
 
 def _ago(at_s: float | None, now_s: float) -> float | None:

@@ -2,18 +2,16 @@
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digitrec import batch_ids
 from digitrec.reporting.intervals import Proportion
 
 NEWEST = 500
 """Reports of each kind that are listed: thousands of batches must not make every new one dearer."""
-
-_BATCH_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Listing:
 def listing(reports: Path) -> Listing:
     """Look into `reports/*/`, `reports/evaluation/*/*/` and `reports/explore/*/`."""
     # Ids of batches begin with their time; only the newest are opened.
-    batches = sorted(filter(_BATCH_ID.fullmatch, _folders(reports)), reverse=True)
+    batches = sorted(filter(batch_ids.BATCH_ID.fullmatch, _folders(reports)), reverse=True)
     evaluations = [
         f"evaluation/{model}/{data}"
         for model in _folders(reports / "evaluation")
