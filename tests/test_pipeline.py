@@ -154,10 +154,10 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_only_a_broken_disk_reject
     desk.drop("8.png", draw(8))
     real = os.open
 
-    def failing(path: Any, *rest: Any) -> int:
+    def failing(path: Any, *rest: Any, **named: Any) -> int:
         if str(path).endswith("7.png") and ".claimed" in str(path):
             raise OSError(number, os.strerror(number))
-        return real(path, *rest)
+        return real(path, *rest, **named)
 
     monkeypatch.setattr(reading.os, "open", failing)
     for _ in range(5):
@@ -542,10 +542,10 @@ def test_a_disk_that_reads_nothing_rejects_nothing(desk: Desk, monkeypatch: pyte
     desk.drop("8.png", draw(8))
     real = os.open
 
-    def failing(path: Any, *rest: Any) -> int:
+    def failing(path: Any, *rest: Any, **named: Any) -> int:
         if ".claimed" in str(path) and str(path).endswith(".png"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(path, *rest)
+        return real(path, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(reading.os, "open", failing)
