@@ -24,14 +24,14 @@ def status_lines(found: "Status") -> Iterator[str]:
     yield f"waiting     {found.waiting} in the inbox, {found.claimed} claimed{since}"
     for back in found.returned[:_MOST_LINES]:
         again = f"again in {span(back.again_in_s)}" if back.again_in_s else "again at the next look"
-        yield f"given back  {back.file}: {back.why}; tried {back.tries} times in {span(back.since_s)}, {again}"
+        yield f"given back  {back.file}: {back.why}; tried {_times(back.tries)} in {span(back.since_s)}, {again}"
     if len(found.returned) > _MOST_LINES:
         yield f"given back  and {len(found.returned) - _MOST_LINES} more (--json has them)"
     for worker in found.workers:
         yield from _worker_lines(worker)
     free = ", ".join(f"{name} {size(room)}" for name, room in found.free_bytes.items())
     yield f"free        {free}"
-    yield f"model       {found.model.name}: {found.model.problem or 'every digest is right'}"
+    yield f"model       {found.model.name}: {found.model.problem or 'whole and unaltered'}"
     if found.problem:
         yield f"PROBLEM     the inbox cannot be looked at: {found.problem}"
 
@@ -148,6 +148,10 @@ def prunable_total(chosen: Sequence["Prunable"]) -> str:
 def story_json(story: "Story") -> dict[str, object]:
     """What happened to a file, for scripts."""
     return asdict(story)
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def span(seconds: float) -> str:

@@ -40,7 +40,7 @@ def _model(model: ModelState) -> Finding:
     if model.problem:
         cure = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
         return fault("model", model.problem, cure)
-    return ok("model", f"{model.name}: every digest is right")
+    return ok("model", f"{model.name}: whole and unaltered")
 
 
 def _ledger(worker: str, ledger: Ledger | None) -> Finding:
