@@ -39,6 +39,19 @@ def main() -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def program() -> None:
+    """`digitrec` on the command line: `main`, and an end that nothing can hold up."""
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if "digitrec.service" not in sys.modules:  # then no thread of ours has run
+            raise
+        from digitrec.service import leave
+
+        leave(code)
+
+
 def _complain(what: str, hint: str) -> None:
     typer.echo(f"digitrec: {what}", err=True)
     if hint:
@@ -188,4 +201,4 @@ cli_lab.register(cli)
 cli_ops.register(cli)
 
 if __name__ == "__main__":
-    main()
+    program()

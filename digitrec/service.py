@@ -1,11 +1,15 @@
 """One worker at work: reads what is there, or what comes, until asked to stop."""
 
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NoReturn
 
 from digitrec import logs, mounts
 from digitrec.intake import observing, scan, watching
@@ -16,6 +20,19 @@ from digitrec.pipeline import Pipeline
 from digitrec.records import Count
 from digitrec.settings import Settings
 from digitrec.workspace import Workspace
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code, even where a decoder hangs in a thread of ours.
+
+    Everything is durable by now; Python's own end would crash under a thread that still runs native code.
+    """
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)
 
 
 class Stop:

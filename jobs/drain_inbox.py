@@ -1,7 +1,5 @@
 """Read everything that waits in the inbox, then stop. For cron; see jobs/README.md."""
 
-import sys
-
 from digitrec import app, logs, service
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
@@ -23,4 +21,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    service.leave(main())

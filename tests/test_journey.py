@@ -146,3 +146,25 @@ def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, num
 
     assert sorted(row["file"] for row in rows_of(tmp_path)) == [f"{each:03}.png" for each in range(PICTURES)]
     assert "no difference" in run(tmp_path, "verify")
+
+
+def test_a_signal_does_not_wait_for_a_file_of_hundreds_of_pages(tmp_path: Path) -> None:
+    from PIL import Image
+
+    sheet = np.full((3000, 2200), 255, np.uint8)
+    cv2.putText(sheet, "7", (700, 1900), cv2.FONT_HERSHEY_SIMPLEX, 40, 0, 60)
+    page = Image.fromarray(sheet).convert("1")
+    (tmp_path / "inbox").mkdir()
+    page.save(
+        tmp_path / "inbox" / "long.tif", save_all=True, append_images=[page] * 399, compression="group4", format="TIFF"
+    )
+    process = subprocess.Popen(
+        command(tmp_path, "run", "--settle-s", "0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until(lambda: list((tmp_path / "inbox" / ".claimed" / "main").glob("*/long.tif")), 30)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=10) == 143
+    assert (tmp_path / "inbox" / "long.tif").exists()
+    assert "no difference" in run(tmp_path, "verify")
