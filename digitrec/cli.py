@@ -157,12 +157,19 @@ def report(
 @cli.command(epilog="Example: digitrec verify --json")
 @takes_settings("workspace")
 def verify(
-    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False
+    settings: Settings,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="First make a lost or damaged ledger again from outbox and folders.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
     """Prove from disk and ledgers that every claimed file is answered for; exit 1 if not."""
     from digitrec import workspace
     from digitrec.operations import verify as operation
 
+    if rebuild:
+        with workspace.opened(settings, thorough=True):
+            pass  # opening does it, under the worker's lock; a sound ledger stays as it is
     with workspace.all_ledgers(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
     typer.echo(cli_tables.account_json(account) if as_json else cli_tables.account_text(account))

@@ -150,6 +150,24 @@ def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> Non
     assert done.returncode == 75
 
 
+def test_verify_can_make_a_lost_ledger_again_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+    call(monkeypatch, tmp_path, "run", "--settle-s", "0")
+    for path in (tmp_path / ".digitrec" / "main").glob("ledger.sqlite3*"):
+        path.unlink()
+
+    assert call(monkeypatch, tmp_path, "verify") == 1
+    capsys.readouterr()
+    assert call(monkeypatch, tmp_path, "verify", "--rebuild") == 0
+    out = capsys.readouterr().out
+    assert "1 file claimed" in out
+    assert "made again" in out
+    assert call(monkeypatch, tmp_path, "verify", "--rebuild") == 0
+
+
 @pytest.mark.slow
 def test_a_busy_worker_is_told_before_any_other_trouble(tmp_path: Path) -> None:
     from digitrec import workspace
