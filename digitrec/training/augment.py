@@ -26,7 +26,7 @@ def augment(pictures: Picture, digits: NDArray[np.int64], dice: Dice) -> Ink:
     """
     ink = np.empty(pictures.shape, np.float32)
     for index, (picture, digit) in enumerate(zip(pictures, digits, strict=True)):
-        level = _floats(_other_habits(picture, int(digit), dice)) / np.float32(255)
+        level = _floats(other_habits(picture, int(digit), dice)) / np.float32(255)
         if dice.random() < 0.06:
             level = _beside(level, pictures[dice.integers(len(pictures))], dice)
         level = _warp(level, dice)
@@ -91,7 +91,7 @@ def _cut_off(level: Floats, dice: Dice) -> Floats:
     return np.rot90(turned, -turns).copy()
 
 
-def _other_habits(picture: Picture, digit: int, dice: Dice) -> Picture:
+def other_habits(picture: Picture, digit: int, dice: Dice) -> Picture:
     """Cross a seven, or give a one its flag or foot: half the world does, MNIST's writers seldom did."""
     if digit not in {1, 7} or dice.random() < 0.6:
         return picture

@@ -1,0 +1,33 @@
+"""Page -> what the ink and line networks look at: the lamp taken out, the contrast made alike.
+
+The local mean is taken away and what is left is divided by its typical size, so that paper lies near 0.0 whatever its
+colour, and a network never sees how bright a page was. Beyond a page there is its paper: 0.0.
+"""
+
+import cv2
+import numpy as np
+
+from digitrec.imaging.contrast import Plane
+
+_WINDOW_SHARE = 0.75
+"""The local mean is taken over a square of this share of the crop's shorter side."""
+_LEAST_SPREAD = 3.0
+"""Grey levels: what varies less than this is noise of the paper, and is not blown up to ink."""
+_LIMIT = 4.0
+
+
+def flattened(grey: Plane) -> Plane:
+    """Take the light out of a crop, (h, w) in 0..255; gives (h, w), about 0.0 = paper, in -4.0..4.0.
+
+    >>> float(np.abs(flattened(np.full((8, 8), 200, np.float32))).max())
+    0.0
+    """
+    window = max(3, round(min(grey.shape) * _WINDOW_SHARE) | 1)
+    # Twice: one box leaves corners of its own, two are nearly a bell.
+    local = cv2.blur(
+        grey, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(grey.shape) > window else cv2.BORDER_REPLICATE
+    )
+    off = grey - local
+    spread = max(float(np.sqrt((off * off).mean())), _LEAST_SPREAD)
+    flat: Plane = np.clip(off / (2 * spread), -_LIMIT, _LIMIT).astype(np.float32)
+    return flat

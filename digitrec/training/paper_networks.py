@@ -1,0 +1,63 @@
+"""The two networks that look at paper: which of it is ink, and what a line of it says."""
+
+from typing import Any
+
+from digitrec.training.networks import Model
+
+LINE_CLASSES = 12
+"""Ten digits, a sign that is none, and CTC's blank."""
+LINE_STEP = 4
+"""Pixels of a strip for one frame of its text."""
+
+
+def ink_network() -> Model:
+    """A small U-shaped network after Ronneberger 2015, for 64 x 64: flattened grey in, share of ink out (74,985 weights).
+
+    Four scales; strided convolutions go down, nearest-neighbour enlarging goes up.
+    """
+    from keras import Input, Model, layers
+
+    entry = Input((64, 64), name="flat")
+    full = _step(layers.Reshape((64, 64, 1))(entry), 8)
+    half = _step(_step(full, 16, strides=2), 16)
+    quarter = _step(_step(half, 32, strides=2), 32)
+    eighth = _step(_step(quarter, 48, strides=2), 48)
+    up = _step(_joined(eighth, quarter), 32)
+    up = _step(_joined(up, half), 16)
+    up = _step(_joined(up, full), 8)
+    ink = layers.Conv2D(1, 1, activation="sigmoid")(up)
+    return Model(entry, layers.Reshape((64, 64))(ink), name="ink")
+
+
+def line_network(width: int | None = None) -> Model:
+    """A convolutional reader of lines, trained with CTC (Graves 2006): a strip in, a class for every 4 pixels out.
+
+    Takes flattened grey (40, width), width a multiple of 4; gives probabilities (width / 4, 12). No recurrence: a
+    digit is told by what is within two digits of it.
+    """
+    from keras import Input, Model, layers
+
+    entry = Input((40, width, 1), name="strip")
+    signal = layers.MaxPooling2D()(_step(entry, 16))
+    signal = layers.MaxPooling2D()(_step(_step(signal, 32), 32))
+    signal = layers.MaxPooling2D((2, 1))(_step(_step(signal, 56), 56))
+    signal = _step(_step(signal, 80), 80)
+    signal = _step(signal, 96, (5, 1), padding="valid")
+    signal = layers.Dropout(0.15)(signal)
+    signal = _step(signal, 96, (1, 5))
+    return Model(entry, layers.Conv2D(LINE_CLASSES, 1, activation="softmax")(signal), name="line")
+
+
+def _step(
+    signal: Any, width: int, kernel: int | tuple[int, int] = 3, *, strides: int = 1, padding: str = "same"
+) -> Any:
+    from keras import layers
+
+    signal = layers.Conv2D(width, kernel, strides=strides, padding=padding, use_bias=False)(signal)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(signal))
+
+
+def _joined(low: Any, high: Any) -> Any:
+    from keras import layers
+
+    return layers.Concatenate()([layers.UpSampling2D()(low), high])

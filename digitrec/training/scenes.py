@@ -1,0 +1,269 @@
+"""Synthetic crops of paper, drawn from digits that are given: what the ink and line networks learn from.
+
+Each crop depends only on the sources and its dice, so any of them can be drawn again by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.records import Picture
+from digitrec.training import paper
+from digitrec.training.augment import other_habits
+from digitrec.training.glyphs import Glyphs
+from digitrec.training.strokes import Dice, Floats, Hand, a_hand, box_of, distance_field, write
+
+JUNK = 10
+"""The class of a sign that is no digit, in a line's text."""
+
+_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy"
+"""Letters that no digit looks like."""
+_OTHER_SIGNS = "#$%&?@*<>~!|/()"
+_POINTS = ".,"
+_PAGE_SIDE = 64
+_STRIP_HEIGHT = 40
+_STRIP_WIDTHS = (32, 192)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """What is written: real digits, and glyphs of fonts."""
+
+    pictures: Picture
+    """(n, 28, 28), 0 = paper, 255 = ink."""
+    fonts: Glyphs
+    of_digit: Mapping[int, NDArray[np.intp]]
+    """Where the pictures of each digit are."""
+    of_sign: Mapping[str, NDArray[np.intp]]
+    """Where the glyphs of each sign are."""
+
+    @classmethod
+    def of(cls, pictures: Picture, digits: NDArray[np.int64], fonts: Glyphs) -> Self:
+        """Take digits with their labels, (n,), and fonts."""
+        of_digit = {digit: np.flatnonzero(digits == digit) for digit in range(10)}
+        of_sign = {str(sign): np.flatnonzero(fonts.symbols == sign) for sign in np.unique(fonts.symbols)}
+        return cls(pictures, fonts, of_digit, of_sign)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """A piece of a page, and which of it is ink of the signs that belong there."""
+
+    picture: Picture
+    """(64, 64)."""
+    ink: Picture
+    """(64, 64), 0 = paper, 255 = ink."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """A line of writing, and what it says."""
+
+    picture: Picture
+    """(40, 32..192)."""
+    text: tuple[int, ...]
+    """0..9, or `JUNK` for a sign that is none."""
+
+
+def crop(sources: Sources, dice: Dice) -> Crop:
+    """A crop with one digit or letter, or a few, or none, and all that may lie around it."""
+    ink = np.zeros((_PAGE_SIDE, _PAGE_SIDE), np.float32)
+    wanted = np.zeros_like(ink)
+    chance = dice.random()
+    hand = a_hand(dice)
+    soft = float(dice.uniform(0.8, 1.6))
+    if chance > 0.06:  # else nothing but paper
+        count = 1 if chance < 0.85 else int(dice.integers(2, 5))
+        longest = (
+            float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
+        )
+        longest = min(longest, 110 / count)
+        room = max(_PAGE_SIDE - 0.9 * longest, 6.0)
+        x, y = _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room, _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room
+        x -= (count - 1) * 0.4 * longest
+        is_junk = dice.random() < 0.08
+        for _ in range(count):
+            sign = str(dice.choice([*_LETTERS])) if is_junk else str(dice.integers(10))
+            field = _sign(sources, sign, None, dice)
+            size = longest * float(dice.uniform(0.85, 1.1))
+            alone = write(ink, field, _wider(hand, size), (x, y), size / _longest(field), dice, soft)
+            np.maximum(wanted, alone, out=wanted)
+            x += size * dice.uniform(0.55, 1.0)
+        _beside(sources, ink, wanted, hand, longest, (x, y), dice)
+    ground = paper.printed(_PAGE_SIDE, _PAGE_SIDE, dice)
+    if dice.random() < 0.35:
+        ground = np.maximum(ground, paper.dirt(_PAGE_SIDE, _PAGE_SIDE, dice))
+    picture = paper.photographed(ink, ground, dice)
+    return Crop(picture, np.asarray(np.rint(wanted * 255), np.uint8))
+
+
+def strip(sources: Sources, dice: Dice) -> Strip:
+    """A line with a number of one to eight digits; sometimes with words, or nothing."""
+    hand = a_hand(dice)
+    height = float(dice.uniform(19, 37))
+    signs, text = _line(dice)
+    font = _font(sources, dice) if dice.random() < 0.2 else None
+    ink = np.zeros((_STRIP_HEIGHT, 420), np.float32)
+    spread = float(dice.normal(0.12, 0.14) if dice.random() < 0.8 else dice.uniform(0.2, 0.7))
+    base = _STRIP_HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (_STRIP_HEIGHT - height) * 1.1
+    drift = float(dice.normal(0, 0.02))
+    x = start = 8.0 + float(dice.uniform(0, 12))
+    soft = float(dice.uniform(0.8, 1.5))
+    hand = _wider(hand, height)
+    for sign in signs:
+        field = _sign(sources, sign, font, dice)
+        left, top, right, bottom = box_of(field)
+        if sign in _POINTS or sign in "-=":
+            scale = height / 36
+            below = 0.36 * height if sign in _POINTS else float(dice.uniform(-0.1, 0.2)) * height
+            size = height
+        else:
+            size = height * float(np.clip(dice.normal(1, 0.08), 0.75, 1.2))
+            scale = min(size / max(bottom - top, 1.0), 1.5 * size / max(right - left, 1.0))
+            below = float(dice.normal(0, 0.04)) * height
+        wide = (right - left) * scale * hand.narrow + 2 * max(hand.grow, 0) * scale
+        if x + wide > 400:
+            break
+        middle = (x + wide / 2, base + below + drift * (x - start))
+        write(ink, field, hand, middle, scale, dice, soft)
+        gap = spread * height + float(dice.normal(0, 0.05)) * height
+        x += max(wide + gap, 0.55 * wide + 2.0, 5.0)
+    else:
+        sign = ""
+    if sign:  # it did not fit
+        return strip(sources, dice)
+    left_cut = max(0.0, start - float(dice.exponential(6)))
+    width = int(x - left_cut + dice.exponential(8))
+    wanted = ink[:, int(left_cut) : int(left_cut) + max(width, _STRIP_WIDTHS[0])]
+    if wanted.shape[1] > _STRIP_WIDTHS[1]:
+        return strip(sources, dice)
+    wanted = np.ascontiguousarray(wanted)
+    ground = paper.printed(*wanted.shape, dice)
+    if dice.random() < 0.3:
+        ground = np.maximum(ground, paper.dirt(*wanted.shape, dice))
+    if dice.random() < 0.3:
+        wanted = _strangers(sources, wanted, dice)
+    return Strip(paper.photographed(wanted, ground, dice), text)
+
+
+def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
+    """What is written, and what it should be read as."""
+    chance = dice.random()
+    if chance < 0.03:
+        return "", ()
+    if chance < 0.10:
+        count = int(dice.integers(1, 6))
+        return "".join(dice.choice([*(_LETTERS + _OTHER_SIGNS)], count)), (JUNK,) * count
+    count = 1 if dice.random() < 0.2 else int(dice.integers(2, 8))
+    digits = [int(digit) for digit in dice.integers(0, 10, count)]
+    if dice.random() < 0.25:  # round sums, years and the like repeat themselves
+        digits[max(1, count // 2) :] = [int(dice.choice([0, 0, 1, digits[-1]]))] * (count - max(1, count // 2))
+    signs = [str(digit) for digit in digits]
+    text = tuple(digits)
+    if dice.random() < 0.4 and count > 3:
+        signs.insert(count - 3, str(dice.choice([*_POINTS])))
+    elif dice.random() < 0.1 and count > 1:
+        signs.insert(int(dice.integers(1, count)), str(dice.choice([*_POINTS])))
+    if dice.random() < 0.25:
+        signs.append(str(dice.choice([".", ",", "-", "=", "=", ":"])))
+    if dice.random() < 0.04:
+        at = int(dice.integers(0, 2)) * len(signs)
+        signs.insert(at, str(dice.choice([*(_LETTERS + _OTHER_SIGNS)])))
+        text = (JUNK, *text) if at == 0 else (*text, JUNK)
+    return "".join(signs), text
+
+
+def _sign(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
+    if sign.isdigit() and font is None:
+        return _field(sources, int(sign), dice)
+    if sign in _POINTS and dice.random() < 0.6:
+        return _blot(dice, long=sign == ",")
+    found = sources.of_sign[sign]
+    if font is not None and (sources.fonts.font[found] == font).any():
+        found = found[sources.fonts.font[found] == font]
+    return distance_field(sources.fonts.pictures[dice.choice(found)])
+
+
+def _blot(dice: Dice, *, long: bool) -> Floats:
+    """A point or comma as a pen leaves it."""
+    glyph = np.zeros((24, 24), np.uint8)
+    end = (12 + int(dice.normal(-1, 1)), 12 + (int(dice.integers(3, 8)) if long else int(dice.integers(0, 3))))
+    cv2.line(glyph, (12, 12), end, 255, int(dice.integers(2, 5)), cv2.LINE_AA)
+    return distance_field(glyph)
+
+
+def _field(sources: Sources, digit: int, dice: Dice) -> Floats:
+    """A digit: mostly a real one, as another school may have taught it, sometimes a font's."""
+    if dice.random() < 0.12:
+        return distance_field(sources.fonts.pictures[dice.choice(sources.of_sign[str(digit)])])
+    picture = sources.pictures[dice.choice(sources.of_digit[digit])]
+    return distance_field(other_habits(picture, digit, dice))
+
+
+def _font(sources: Sources, dice: Dice) -> int:
+    return int(dice.integers(len(sources.fonts.names)))
+
+
+def _longest(field: Floats) -> float:
+    left, top, right, bottom = box_of(field)
+    return max(right - left, bottom - top, 1.0)
+
+
+def _wider(hand: Hand, size: float) -> Hand:
+    """A stroke of less than a pixel is hardly there: the pen is no thinner than that."""
+    return replace(hand, grow=max(hand.grow, 0.9 * 20 / max(size, 1.0) / 2 - 0.9))
+
+
+def _beside(
+    sources: Sources, ink: Floats, wanted: Floats, hand: Hand, longest: float, at: tuple[float, float], dice: Dice
+) -> None:
+    """Strokes of the next digits at the edges: on the page, but not wanted."""
+    if dice.random() > 0.3:
+        return
+    rows = np.flatnonzero(wanted.max(axis=1) > 0.5)
+    columns = np.flatnonzero(wanted.max(axis=0) > 0.5)
+    if rows.size == 0 or columns.size == 0:
+        return
+    for _ in range(int(dice.integers(1, 3))):
+        field = _field(sources, int(dice.integers(10)), dice)
+        size = longest * float(dice.uniform(0.8, 1.2))
+        side = int(dice.integers(3))
+        y = at[1] + float(dice.normal(0, 0.1)) * size
+        if side == 0:
+            middle = (min(columns[0] - 0.1 * size, 3.0) - size * float(dice.uniform(0.0, 0.3)), y)
+        elif side == 1:
+            middle = (max(columns[-1] + 0.1 * size, _PAGE_SIDE - 4.0) + size * float(dice.uniform(0.0, 0.3)), y)
+        else:
+            up = dice.random() < 0.5
+            place = (
+                min(rows[0] - 0.2 * size, 2.0) - 0.3 * size
+                if up
+                else max(rows[-1] + 0.2 * size, _PAGE_SIDE - 3.0) + 0.3 * size
+            )
+            middle = (float(dice.uniform(0, _PAGE_SIDE)), place)
+        alone = write(np.zeros_like(ink), field, _wider(hand, size), middle, size / _longest(field), dice)
+        # What would touch the digit could be told from it by nobody.
+        near = cv2.dilate(wanted, np.ones((3, 3), np.uint8)) > 0.3
+        inside = alone[2:-2, 2:-2].sum() > 0.8 * alone.sum()
+        if not (alone[near] > 0.3).any() and not (inside and side != 2):
+            np.maximum(ink, alone, out=ink)
+
+
+def _strangers(sources: Sources, ink: Floats, dice: Dice) -> Floats:
+    """Pieces of the lines above and below, and of what stands before and after."""
+    height, width = ink.shape
+    field = _field(sources, int(dice.integers(10)), dice)
+    size = float(dice.uniform(20, 40))
+    if dice.random() < 0.5:
+        y = -0.42 * size if dice.random() < 0.5 else height + 0.42 * size
+        middle = (float(dice.uniform(0, width)), y)
+    else:
+        x = -0.30 * size if dice.random() < 0.5 else width + 0.30 * size
+        middle = (x, height / 2 + float(dice.normal(0, 3)))
+    alone = write(np.zeros_like(ink), field, a_hand(dice), middle, size / _longest(field), dice)
+    touches = (alone > 0.3) & (cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0.3)
+    return ink if touches.any() else np.maximum(ink, alone)
