@@ -11,7 +11,6 @@ from typing import TypeVar
 import cv2
 
 from digitrec import logs, reading, results
-from digitrec.classifiers.base import Classifier
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
@@ -39,10 +38,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Scores pages and decides; asks the ledger what was known before."""
+    """Judges pages and decides; asks the ledger what was known before."""
 
     ledger: Ledger
-    classifier: Classifier
     threshold: float
     grace_s: float
     now_s: Callable[[], float]
@@ -60,7 +58,7 @@ class Answering:
         decided, returned, rows = [], [], []
         found = [contents.get(claim.path, Content(returned=STOPPED)) for claim in claims]
         others_can = any(not content.returned for content in found)
-        judged = reading.readings_of(found, self.classifier, self.threshold)
+        judged = reading.readings_of(found, self.threshold)
         for claim, content, readings in zip(claims, found, judged, strict=True):
             fate, back = self._fate(claim, content, others_can=others_can)
             if fate is not None:

@@ -25,6 +25,7 @@ from digitrec.operations import rebuild
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
 from digitrec.pipeline import Pipeline
+from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Rendering, Row
 from digitrec.service import Service, Stop, Summary
 from digitrec.settings import Settings
@@ -122,7 +123,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
         ModelError: there is no usable model.
     """
     bundle = bundle_of(settings)
-    classifier = CLASSIFIERS["litert"](bundle)
+    reader = page_reader(bundle)
     threshold = bundle.threshold(settings.max_error)
     now = utc(time.time())
     rows: list[Row] = []
@@ -133,8 +134,8 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
         except OSError as why:
             unread.append(f"{path} cannot be read: {why.strerror}")
             continue
-        content = reading.interpret(data, settings.limits)
-        for one in reading.readings_of([content], classifier, threshold)[0]:
+        content = reading.interpret(data, settings.limits, reader)
+        for one in reading.readings_of([content], threshold)[0]:
             rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
     return Predicted(rows, _rendering(settings, bundle, threshold, now), unread)
 
@@ -143,6 +144,11 @@ def bundle_of(settings: Settings) -> Bundle:
     """The model in use: the one named, else the promoted one, else the shipped; checked."""
     store = model_store(settings)
     return Bundle.open(store.find(settings.model) if settings.model else store.current())
+
+
+def page_reader(bundle: Bundle) -> PageReader:
+    """What reads pages with a model."""
+    return PageReader(CLASSIFIERS["litert"](bundle))
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -182,9 +188,9 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             outbox=settings.outbox,
             engine=ENGINES[settings.engine](settings),
             child=Child(settings.read_timeout_s),
+            reader=page_reader(bundle),
             answering=Answering(
                 ledger=space.ledger,
-                classifier=CLASSIFIERS["litert"](bundle),
                 threshold=threshold,
                 grace_s=settings.grace_s,
                 now_s=time.time,

@@ -89,7 +89,7 @@ class Child:
             ReaderDied: the child died, or overran its time and was killed.
             OSError: no child can be started now.
         """
-        line = self._line or self._start(function)
+        line = self._line or self._start(function, argument)
         try:
             line.send((function, argument))
             answers = _in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, stopped)
@@ -115,7 +115,7 @@ class Child:
             self._line.close()
         self._process = self._line = None
 
-    def _start(self, function: Callable[[T], R]) -> Connection:
+    def _start(self, function: Callable[[T], R], argument: T) -> Connection:
         # A fresh interpreter: a fork of a process with threads may hang.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -123,9 +123,9 @@ class Child:
             process = context.Process(target=_answer, args=(theirs,), daemon=True)
             process.start()
             self._process, self._line = process, ours
-            # To receive the function is to import all it needs: on a busy machine that takes long, and is no file's
-            # fault. So the clock of the first call begins after it.
-            ours.send(function)
+            # To receive them is to import all they need and to start networks: on a busy machine that takes long, and
+            # is no file's fault. So the clock of the first call begins after it.
+            ours.send((function, argument))
             if not ours.poll(_START_S) or ours.recv() != _READY:
                 raise EOFError
         except (OSError, EOFError) as why:

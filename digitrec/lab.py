@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,7 @@ from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.classifiers.store import Stored
 from digitrec.clock import utc
 from digitrec.errors import DataError, ModelError, UsageError
+from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Picture
 from digitrec.reporting import report
 from digitrec.reporting.batch import RowFacts
@@ -118,18 +119,20 @@ def evaluate(
         UsageError: the model has no Keras network to evaluate.
     """
     bundle = app.bundle_of(settings)
-    classifier = _classifier(bundle, keras=keras)
+    reader = PageReader(_classifier(bundle, keras=keras))
+    if keras:
+        settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
     pictures = datasets.files_of(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
-        return _evaluate_files(settings, bundle, classifier, _FileSet(_name_of(data), source, "", pictures), progress)
+        return _evaluate_files(settings, bundle, reader, _FileSet(_name_of(data), source, "", pictures), progress)
     dataset = datasets.load(data)
     if not as_files:
-        return _evaluate_arrays(settings, bundle, classifier, dataset)
+        return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
         written = _write_pictures(dataset, Path(folder))
         files = _FileSet(f"{dataset.name}-as-files", dataset.source, dataset.digest, written)
-        return _evaluate_files(settings, bundle, classifier, files, progress)
+        return _evaluate_files(settings, bundle, reader, files, progress)
 
 
 def explore(settings: Settings, data: str) -> Path:
@@ -212,7 +215,7 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier,
 def _evaluate_files(
     settings: Settings,
     bundle: Bundle,
-    classifier: Classifier,
+    reader: PageReader,
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
 ) -> Evaluated:
@@ -221,9 +224,9 @@ def _evaluate_files(
     rows: list[RowFacts] = []
     starts = range(0, len(files.pictures), _CHUNK_FILES)
     chunks = [files.pictures[start : start + _CHUNK_FILES] for start in starts]
-    works = [reading.Given(tuple(one.path for one in chunk), settings.limits) for chunk in chunks]
+    works = [reading.Given(tuple(one.path for one in chunk), settings.limits, reader) for chunk in chunks]
     for chunk, contents in zip(chunks, engine.map(reading.read_given, works, lambda: False), strict=True):
-        judged = reading.readings_of(contents, classifier, threshold)
+        judged = reading.readings_of(contents, threshold)
         for one, content, readings in zip(chunk, contents, judged, strict=True):
             for each in readings:
                 row = RowFacts(

@@ -19,6 +19,7 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job, Work
+from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Batch, Claim, Count, Limits, Rendering, ReturnedFile, Stage
 
 _CHUNK_FILES = 8
@@ -37,6 +38,7 @@ class Pipeline:
     outbox: Path
     engine: Engine
     child: Child
+    reader: PageReader
     answering: Answering
     truth: Callable[[], Truth]
     limits: Limits
@@ -166,7 +168,7 @@ class Pipeline:
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
-        works = (Work(tuple(map(self._job, chunk)), self.limits) for chunk in chunks)
+        works = (Work(tuple(map(self._job, chunk)), self.limits, self.reader) for chunk in chunks)
         read = self.engine.map(reading.read_chunk, works, self.stopped)
         for chunk, contents in zip(chunks, read, strict=False):  # a stop leaves the rest unread
             yield from zip((claim.path for claim in chunk), contents, strict=True)
@@ -181,7 +183,7 @@ class Pipeline:
             self.child.stop()
 
     def _read_in_child(self, claim: Claim) -> Content:
-        work = Work((self._job(claim),), self.limits)
+        work = Work((self._job(claim),), self.limits, self.reader)
         for death in itertools.count(1):
             try:
                 contents = self.child.call(reading.read_chunk, work, self.stopped)

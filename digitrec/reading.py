@@ -1,4 +1,4 @@
-"""A claimed file -> what it says: the pure half of the pipeline (open, hash, decode, find ink), then the judgement."""
+"""A claimed file -> what it says: the pure half of the pipeline (open, hash, read the pages), then the judgement."""
 
 import errno
 import hashlib
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from digitrec import imaging
-from digitrec.classifiers.base import Classifier
+from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
+from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Digit, Limits, Page, Reading, Reason, Scores, Status
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
@@ -57,6 +57,7 @@ class Work:
 
     jobs: tuple[Job, ...]
     limits: Limits
+    reader: PageReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Given:
 
     paths: tuple[Path, ...]
     limits: Limits
+    reader: PageReader
 
 
 def read_given(given: Given) -> list[Content]:
@@ -73,16 +75,16 @@ def read_given(given: Given) -> list[Content]:
     Raises:
         OSError: one cannot be read.
     """
-    return [interpret(path.read_bytes(), given.limits) for path in given.paths]
+    return [interpret(path.read_bytes(), given.limits, given.reader) for path in given.paths]
 
 
 def read_chunk(work: Work) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
-    return [read(job, work.limits) for job in work.jobs]
+    return [read(job, work.limits, work.reader) for job in work.jobs]
 
 
-def read(job: Job, limits: Limits) -> Content:
-    """Open a file without following links, hash it, and find the digits on its pages.
+def read(job: Job, limits: Limits, reader: PageReader) -> Content:
+    """Open a file without following links, hash it, and read its pages.
 
     A file that is not what the job says, or that changes meanwhile, is returned.
     """
@@ -109,7 +111,7 @@ def read(job: Job, limits: Limits) -> Content:
     if before.st_size > limits.max_bytes:
         detail = f"{before.st_size:,} bytes; at most {limits.max_bytes:,} are read"
         return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
-    return interpret(data, limits, digest)
+    return interpret(data, limits, reader, digest)
 
 
 def crashed(job: Job) -> Content:
@@ -122,45 +124,35 @@ def crashed(job: Job) -> Content:
         return _unreadable(why)
 
 
-def interpret(data: bytes, limits: Limits, digest: str | None = None) -> Content:
+def interpret(data: bytes, limits: Limits, reader: PageReader, digest: str | None = None) -> Content:
     """What the bytes of a file show."""
     digest = digest or hashlib.sha256(data).hexdigest()
     try:
-        return Content(digest, tuple(imaging.read(data, limits)))
+        return Content(digest, tuple(reader.read(data, limits)))
     except RejectedImage as why:
         return Content(digest, rejected=why.reason, detail=why.detail)
 
 
-def readings_of(contents: Sequence[Content], classifier: Classifier, threshold: float) -> list[list[Reading]]:
-    """The readings of each content, a page each; all their digits are scored in one call.
-
-    A content that is returned has none.
-    """
-    inks = [page.ink for content in contents for page in content.pages if len(page.ink)]
-    scores = classifier.score(np.concatenate(inks)) if inks else np.empty((0, 10), np.float32)  # (n, 10)
-    start = 0
+def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Reading]]:
+    """The readings of each content, a page each; a content that is returned has none."""
     found = []
     for content in contents:
         readings = [] if content.rejected is None else [rejected(1, content.rejected, content.detail)]
-        for page in content.pages:
-            readings.append(judge(page, scores[start : start + len(page.ink)], threshold))
-            start += len(page.ink)
-        found.append(readings)
+        found.append([*readings, *(judge(page, threshold) for page in content.pages)])
     return found
 
 
-def judge(page: Page, scores: Scores, threshold: float) -> Reading:
-    """Turn a page's scores into the row people see.
+def judge(page: Page, threshold: float) -> Reading:
+    """Turn a page and its scores into the row people see.
 
     Args:
-        page: with its boxes.
-        scores: (len(page.boxes), 10), calibrated.
+        page: its scores calibrated.
         threshold: lowest confidence that is accepted without a look.
     """
     reading = Reading(page.number, Status.REJECTED, format=page.format, width=page.width, height=page.height)
     if page.reason is not None and page.reason.rejects:
         return replace(reading, reason=page.reason, detail=page.detail or page.reason.words)
-    digits = [Digit(box, tuple(map(float, row))) for box, row in zip(page.boxes, scores, strict=True)]
+    digits = [Digit(box, tuple(map(float, row[:DIGITS]))) for box, row in zip(page.boxes, page.scores, strict=True)]
     runner_up, runner_up_confidence = _second_best(digits)
     reading = replace(
         reading,
@@ -171,7 +163,7 @@ def judge(page: Page, scores: Scores, threshold: float) -> Reading:
         runner_up_confidence=_clip(runner_up_confidence),
         digits=tuple(digits),
     )
-    reason = page.reason or _doubt(digits, reading.confidence or 0.0, threshold)
+    reason = page.reason or _doubt(page.scores, reading.confidence or 0.0, threshold)
     if reason is None:
         return reading
     return replace(reading, status=Status.REVIEW, reason=reason, detail=page.detail or reason.words)
@@ -190,21 +182,34 @@ def file_status(readings: Iterable[Reading]) -> Status:
     return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
 
 
-def _doubt(digits: Sequence[Digit], confidence: float, threshold: float) -> Reason | None:
+def _doubt(scores: Scores, confidence: float, threshold: float) -> Reason | None:
+    nothing = scores[:, NONE]  # (n,)
+    # No threshold is so low that something is accepted which most likely is no digit.
+    if (nothing > scores[:, :DIGITS].max(axis=1)).any():
+        return Reason.NOT_A_DIGIT
     if confidence >= threshold:
         return None
     # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
-    spread = any(sum(sorted(one.probabilities)[-2:]) < _LEAST_SHARE_OF_TWO for one in digits)
-    return Reason.NOT_A_DIGIT if spread else Reason.LOW_CONFIDENCE
+    of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
+    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - nothing)
+    return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
 
 
 def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
     """The next most probable number: the one where the least certain digit is its second choice."""
-    seconds = [sorted(range(10), key=one.probabilities.__getitem__)[-2] for one in digits]
-    ratios = [one.probabilities[second] / one.confidence for one, second in zip(digits, seconds, strict=True)]
+    seconds = [_second(one) for one in digits]
+    # A network may be so sure of "no digit" that nothing is left for any.
+    ratios = [
+        one.probabilities[second] / one.confidence if one.confidence else 1.0
+        for one, second in zip(digits, seconds, strict=True)
+    ]
     weakest = max(range(len(digits)), key=ratios.__getitem__)
     text = "".join(str(seconds[at] if at == weakest else one.digit) for at, one in enumerate(digits))
     return text, _product(one.confidence for one in digits) * ratios[weakest]
+
+
+def _second(one: Digit) -> int:
+    return max((digit for digit in range(DIGITS) if digit != one.digit), key=one.probabilities.__getitem__)
 
 
 def _product(numbers: Iterable[float]) -> float:

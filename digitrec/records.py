@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ Ink: TypeAlias = NDArray[np.float32]
 """Normalised digits: (n, 28, 28), 0.0 = paper, 1.0 = ink."""
 
 Scores: TypeAlias = NDArray[np.float32]
-"""Probabilities of the ten digits: (n, 10), each row sums to 1."""
+"""Probabilities: (n, 11), columns 0 to 9 for the digits, the last for "no digit"; each row sums to 1."""
 
 
 class Status(StrEnum):
@@ -93,7 +93,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One page as imaging sees it: the digits found, or the reason there are none."""
+    """One page: the digits found on it, or the reason there are none."""
 
     number: int
     """From 1."""
@@ -111,6 +111,8 @@ class Page:
     """None, a rejecting reason (then there are no boxes), or `ambiguous_layout`."""
     detail: str = ""
     """The reason in words, where there is more to say than `reason.words`."""
+    scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
+    """(len(boxes), 11) once it has been read; none before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Digit:
 
     box: Box
     probabilities: tuple[float, ...]
-    """Ten, summing to 1."""
+    """Ten, of the digits; what their sum lacks to 1 is the probability that it is no digit."""
 
     @property
     def digit(self) -> int:

@@ -25,6 +25,7 @@ from digitrec.intake.scan import Seen, look
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild, verify
 from digitrec.pipeline import Pipeline
+from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Rendering
 from digitrec.settings import Settings
 
@@ -42,10 +43,10 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 
 
 @functools.cache
-def reader() -> MeanInkClassifier:
-    """A classifier that knows the digits drawn here as the imaging shows them to it."""
+def reader() -> PageReader:
+    """A reader that knows the digits drawn here as the imaging shows them to it."""
     inks = [imaging.read(draw(digit), Limits())[0].ink for digit in range(10)]
-    return MeanInkClassifier(np.concatenate(inks))
+    return PageReader(MeanInkClassifier(np.concatenate(inks)))
 
 
 class InlineChild:
@@ -67,7 +68,7 @@ class Desk:
     now_s: float = 1_767_323_045.0
     stopped: bool = False
     child: Any = field(default_factory=InlineChild)
-    classifier: Any = field(default_factory=reader)
+    reader: PageReader = field(default_factory=reader)
 
     @property
     def inbox(self) -> Path:
@@ -97,7 +98,8 @@ class Desk:
                 outbox=self.outbox,
                 engine=Serial(),
                 child=self.child,
-                answering=Answering(space.ledger, self.classifier, 0.5, self.settings.grace_s, lambda: self.now_s),
+                reader=self.reader,
+                answering=Answering(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
                 truth=lambda: Truth(self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders),
                 limits=self.settings.limits,
                 rendering=self._rendering,
@@ -152,7 +154,7 @@ class Desk:
             digit_columns=results.DIGIT_COLUMNS,
             schema_version=results.SCHEMA_VERSION,
             csv_profile=self.settings.csv_profile,
-            model_id=self.classifier.fingerprint,
+            model_id=self.reader.classifier.fingerprint,
             app_version="test",
             processed_at=utc(self.now_s),
             threshold=0.5,

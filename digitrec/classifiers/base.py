@@ -8,6 +8,9 @@ from digitrec.records import Ink, Scores
 
 SIDE = 28
 DIGITS = 10
+NONE = DIGITS
+"""The column of "no digit"."""
+CLASSES = DIGITS + 1
 
 
 class Classifier(Protocol):
@@ -18,9 +21,10 @@ class Classifier(Protocol):
         """Names the exact weights and recipe, for the ledger."""
 
     def score(self, ink: Ink) -> Scores:
-        """Score each picture: (n, 28, 28) in, (n, 10) out, rows sum to 1.
+        """Score each picture: (n, 28, 28) in, (n, 11) out, rows sum to 1.
 
-        A picture's scores depend on that picture alone, never on its batch. n may be 0.
+        Column `NONE` is 0 where a classifier knows digits only. A picture's scores depend on that picture alone,
+        never on its batch. n may be 0. Any number of threads may ask at once.
 
         Raises:
             ValueError: the ink has another shape.

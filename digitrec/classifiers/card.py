@@ -22,7 +22,7 @@ class Bound:
     threshold: float
     """Accepted is what has at least this confidence."""
     accepted: int
-    """How many of the held-out pictures that is."""
+    """How many of the held-out pictures that is; never one that most likely is no digit."""
     wrong: int
     """How many of those were read wrongly."""
     upper: float

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from digitrec.classifiers.base import DIGITS, SIDE, calibrated, checked
+from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
 from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import ModelError
@@ -17,7 +17,14 @@ class KerasClassifier:
     """A `.keras` network."""
 
     def __init__(self, model: Any, fingerprint: str, temperature: float) -> None:
-        """Take a `keras.Model` from (n, 28, 28) to (n, 10)."""
+        """Take a `keras.Model` from (n, 28, 28) to (n, 10), or to (n, 11) if it knows "no digit".
+
+        Raises:
+            ModelError: it has other shapes.
+        """
+        shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
+        if shapes not in {((SIDE, SIDE), (DIGITS,)), ((SIDE, SIDE), (CLASSES,))}:
+            raise ModelError(f"the model {fingerprint} has the shapes {shapes}, not (28, 28) and (10,) or (11,)")
         self.fingerprint = fingerprint
         self._model = model
         self._temperature = temperature
@@ -34,15 +41,16 @@ class KerasClassifier:
         return cls(model, bundle.card.fingerprint + "-keras", bundle.card.temperature)
 
     def score(self, ink: Ink) -> Scores:
-        """Score each picture: (n, 28, 28) in, (n, 10) out.
+        """Score each picture: (n, 28, 28) in, (n, 11) out.
 
         Always 64 at once, the last ones filled up with paper: another batch size may sum in another order.
         """
         pictures = checked(ink)
-        scores = np.empty((len(pictures), DIGITS), np.float32)
+        scores = np.zeros((len(pictures), CLASSES), np.float32)
         for start in range(0, len(pictures), _BATCH):
             some = pictures[start : start + _BATCH]
             full = np.zeros((_BATCH, SIDE, SIDE), np.float32)
             full[: len(some)] = some
-            scores[start : start + len(some)] = np.asarray(self._model(full, training=False))[: len(some)]
+            found = np.asarray(self._model(full, training=False))
+            scores[start : start + len(some), : found.shape[1]] = found[: len(some)]
         return calibrated(scores, self._temperature)

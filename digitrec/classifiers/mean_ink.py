@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import DIGITS, SIDE, checked
+from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, checked
 from digitrec.records import Ink, Scores
 
 
@@ -25,13 +25,13 @@ class MeanInkClassifier:
         return cls(np.stack([ink[digits == digit].mean(axis=0) for digit in range(DIGITS)]))
 
     def score(self, ink: Ink) -> Scores:
-        """Score each picture: (n, 28, 28) in, (n, 10) out; softmax of the negative squared distance."""
+        """Score each picture: (n, 28, 28) in, (n, 11) out; softmax of the negative squared distance."""
         # Picture by picture: numpy may sum a larger array in another order.
-        scores = np.empty((len(ink), DIGITS), np.float32)
+        scores = np.zeros((len(ink), CLASSES), np.float32)
         for row, picture in zip(scores, checked(ink), strict=True):
             distance = np.square(self._means - picture).sum(axis=(1, 2), dtype=np.float64)
             powers = np.exp(distance.min() - distance)
-            row[:] = powers / powers.sum()
+            row[:DIGITS] = powers / powers.sum()
         return scores
 
 

@@ -1,6 +1,6 @@
 """Ink -> digits in reading order: which marks belong together, which are dirt, which are a neighbour's.
 
-Boxes here are in pixels of the ink's own plane; `imaging.read` takes them to the sheet.
+Boxes here are in pixels of the ink's own plane; `pages` takes them to the sheet.
 """
 
 from dataclasses import dataclass

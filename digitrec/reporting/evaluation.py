@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.errors import DataError
 from digitrec.records import Scores
 from digitrec.reporting.batch import Json
@@ -67,7 +68,9 @@ class Mistake:
     """Its place in the data."""
     truth: int
     read_as: int
+    """The digit, or NONE if it was taken for no digit at all."""
     confidence: float
+    """Of the most probable digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Evaluation:
     weighted: Average
     """Every picture counts alike."""
     confusion: tuple[tuple[int, ...], ...]
-    """(10, 10): row = truth, column = read as."""
+    """(10, 11): row = truth, column = read as; the last column: taken for no digit."""
     confused: tuple[ConfusedPair, ...]
     """The most frequent confusions, at most MOST_CONFUSED."""
     reliability: tuple[ReliabilityBin, ...]
@@ -93,7 +96,7 @@ class Evaluation:
     """Mean negative log likelihood of the truth, nats."""
     threshold: float
     accepted: Proportion
-    """Confidence at or above the threshold."""
+    """Confidence at or above the threshold, and not taken for no digit."""
     accepted_wrong: Proportion
     """Errors among the accepted, with the exact (Clopper-Pearson) 95 % interval."""
     risk_coverage: tuple[RiskPoint, ...]
@@ -122,17 +125,17 @@ class Evaluation:
 
 
 def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) -> Evaluation:
-    """Measure (n, 10) scores against (n,) digits 0..9.
+    """Measure (n, 11) scores against (n,) digits 0..9. A digit taken for no digit is wrong.
 
     DataError if there is nothing to measure; ValueError if the shapes or ranges are not these.
     """
     _check(truth, scores)
     read_as = scores.argmax(axis=1)  # (n,)
-    confidence = scores.max(axis=1).astype(np.float64)  # (n,), 0..1
+    confidence = scores[:, :DIGITS].max(axis=1).astype(np.float64)  # (n,), 0..1
     right = read_as == truth  # (n,)
-    accepted = confidence >= threshold
+    accepted = (confidence >= threshold) & (read_as != NONE)  # as `reading.judge` has it
     per_class, macro, weighted = _classes(truth, read_as)
-    confusion = np.zeros((10, 10), dtype=np.int64)
+    confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
     bins = reliability(confidence, right)
     likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
@@ -157,8 +160,8 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
 def _check(truth: NDArray[np.integer[Any]], scores: Scores) -> None:
     if len(truth) == 0:
         raise DataError("there are no pictures to evaluate")
-    if truth.shape != (len(truth),) or scores.shape != (len(truth), 10):
-        raise ValueError(f"truth {truth.shape} and scores {scores.shape} are not (n,) and (n, 10)")
+    if truth.shape != (len(truth),) or scores.shape != (len(truth), CLASSES):
+        raise ValueError(f"truth {truth.shape} and scores {scores.shape} are not (n,) and (n, {CLASSES})")
     if truth.min() < 0 or truth.max() > 9:
         raise ValueError("the truth holds something other than the digits 0..9")
     if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + 1e-5:

@@ -16,6 +16,9 @@ from digitrec.reporting.svg import bar_chart
 SHOWN_MISTAKES = 60
 """Pictures of mistakes on the page of a pipeline evaluation; the rest is counted."""
 
+_READ_AS = (*READ_AS[:10], "none")
+"""Columns of the confusion of digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFacts:
@@ -48,7 +51,7 @@ def write_evaluation(
     model's training as Keras gives it (loss, accuracy, val_loss, val_accuracy), where it is known.
     """
     figures = {
-        "confusion": charts.confusion_matrix(evaluation.confusion, READ_AS[:10], READ_AS[:10]),
+        "confusion": charts.confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
         "reliability": charts.reliability_diagram(evaluation.reliability),
         "risk_coverage": charts.risk_coverage_curve(evaluation.risk_coverage, evaluation.threshold),
         "classes": charts.class_bars(evaluation.per_class),

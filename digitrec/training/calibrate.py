@@ -6,7 +6,7 @@ Both from pictures that no weight was fitted to.
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import calibrated
+from digitrec.classifiers.base import DIGITS, NONE, calibrated
 from digitrec.classifiers.card import Bound, Metric
 from digitrec.records import Scores
 from digitrec.training.arrays import Digits
@@ -20,7 +20,7 @@ def temperature(scores: Scores, digits: Digits) -> float:
     """The temperature under which the right digits are most probable (least negative log-likelihood).
 
     Args:
-        scores: uncalibrated, (n, 10).
+        scores: uncalibrated, (n, 11).
         digits: the truth, (n,).
     """
     from scipy.optimize import minimize_scalar
@@ -37,16 +37,17 @@ def bounds(scores: Scores, digits: Digits) -> tuple[Bound, ...]:
     """How many of the accepted were wrong, and may be wrong, at some 200 thresholds.
 
     Args:
-        scores: calibrated, (n, 10); each row from another digit, so that the rows are independent.
+        scores: calibrated, (n, 11); each row from another digit, so that the rows are independent.
         digits: the truth, (n,).
     """
     from scipy.stats import beta
 
-    confidence = scores.max(axis=1)
-    is_wrong = scores.argmax(axis=1) != digits
+    confidence = scores[:, :DIGITS].max(axis=1)
+    read_as = scores.argmax(axis=1)
+    is_wrong = read_as != digits
     found = []
     for threshold in _thresholds():
-        is_accepted = confidence >= threshold
+        is_accepted = (confidence >= threshold) & (read_as != NONE)  # as `reading.judge` has it
         accepted, wrong = int(is_accepted.sum()), int((is_accepted & is_wrong).sum())
         upper = 1.0 if wrong == accepted else float(beta.ppf(_CONFIDENCE, wrong + 1, accepted - wrong))
         found.append(Bound(threshold, accepted, wrong, upper))

@@ -68,7 +68,7 @@ def write(card: ModelCard) -> str:
         versions=", ".join(f"{name} {version}" for name, version in card.versions.items()),
         metrics="\n".join(_row(metric) for metric in card.metrics),
         temperature=card.temperature,
-        promises="\n".join(_promise(card.bounds, max_error) for max_error in _PROMISES),
+        promises="\n".join(_promise(card.bounds, max_error, about["calibrated"]) for max_error in _PROMISES),
     )
 
 
@@ -77,9 +77,9 @@ def _row(metric: Metric) -> str:
     return f"| {metric.data} | {metric.right:,} | {metric.pictures:,} | {metric.accuracy:.2%} | {interval} |"
 
 
-def _promise(bounds: tuple[Bound, ...], max_error: float) -> str:
+def _promise(bounds: tuple[Bound, ...], max_error: float, pictures: int) -> str:
     for bound in bounds:
         if bound.upper <= max_error:
-            share = bound.accepted / max(bounds[0].accepted, 1)
+            share = bound.accepted / max(pictures, 1)
             return f"| {max_error:.1%} | {bound.threshold:.6f} | {share:.1%} | {bound.wrong} of {bound.accepted:,} |"
     return f"| {max_error:.1%} | not possible | | |"

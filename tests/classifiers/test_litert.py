@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +9,12 @@ import pytest
 
 import digitrec
 from digitrec.classifiers.base import calibrated
-from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.errors import ModelError
-from digitrec.training import mnist
 
 pytestmark = pytest.mark.slow
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
-
-
-def test_many_threads_may_score_at_once() -> None:
-    classifier = LiteRTClassifier.load(Bundle.open(SHIPPED))
-    ink = mnist.small().train.ink[::40]
-    expected = classifier.score(ink)
-
-    with ThreadPoolExecutor(6) as threads:
-        found = list(threads.map(classifier.score, [ink] * 12))
-
-    for scores in found:
-        np.testing.assert_array_equal(scores, expected)
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\0" * 5000, b"TFL3" * 1000])

@@ -1,33 +1,58 @@
 """Every classifier keeps the promises of `classifiers.base`."""
 
+import functools
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import digitrec
-from digitrec.classifiers.base import Classifier
+from digitrec.classifiers.base import NONE, Classifier
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.keras import KerasClassifier
 from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.classifiers.quiet import start_keras
+from digitrec.errors import ModelError
 from digitrec.records import Ink
-from digitrec.training import mnist
+from digitrec.training import export, mnist
 
 pytestmark = pytest.mark.slow
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+@functools.cache
+def network(outputs: int) -> Any:
+    """Untrained, with the usual entry and so many outputs."""
+    keras = start_keras()
+    keras.utils.set_random_seed(outputs)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(outputs, activation="softmax")]
+    return keras.Sequential([keras.Input((28, 28)), *layers])
+
+
+@functools.cache
+def twin(outputs: int) -> bytes:
+    return export.tflite_file(network(outputs))
+
+
 MAKERS: dict[str, Callable[[], Classifier]] = {
     "mean_ink": MeanInkClassifier,
     "litert": lambda: LiteRTClassifier.load(Bundle.open(SHIPPED)),
     "keras": lambda: KerasClassifier.load(Bundle.open(SHIPPED)),
+    "litert, eleven outputs": lambda: LiteRTClassifier(twin(11), "eleven", 1.3),
+    "keras, eleven outputs": lambda: KerasClassifier(network(11), "eleven", 1.3),
 }
+KNOWS_NONE = {name for name in MAKERS if "eleven" in name}
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.slow if name == "keras" else ()) for name in MAKERS],
+    params=MAKERS,
 )
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     return MAKERS[request.param]()
@@ -44,10 +69,45 @@ def ink() -> Ink:
 def test_rows_are_probabilities(classifier: Classifier, ink: Ink) -> None:
     scores = classifier.score(ink)
 
-    assert scores.shape == (len(ink), 10)
+    assert scores.shape == (len(ink), 11)
     assert scores.dtype == np.float32
     assert ((scores >= 0) & (scores <= 1)).all()
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_knows_digits_only_gives_no_digit_no_chance(name: str, ink: Ink) -> None:
+    nothing = MAKERS[name]().score(ink)[:, NONE]
+
+    assert (nothing > 0).all() if name in KNOWS_NONE else (nothing == 0).all()
+
+
+@pytest.mark.parametrize("outputs", [9, 12])
+def test_a_network_with_other_outputs_is_refused(outputs: int) -> None:
+    with pytest.raises(ModelError, match="shapes"):
+        LiteRTClassifier(twin(outputs), "odd", 1.0)
+    with pytest.raises(ModelError, match="shapes"):
+        KerasClassifier(network(outputs), "odd", 1.0)
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if "keras" not in name])
+def test_what_the_service_may_run_can_be_sent_to_another_process(name: str, ink: Ink) -> None:
+    original = MAKERS[name]()
+
+    sent = pickle.loads(pickle.dumps(original))
+
+    assert sent.fingerprint == original.fingerprint
+    np.testing.assert_array_equal(sent.score(ink), original.score(ink))
+
+
+def test_any_number_of_threads_may_ask_at_once(classifier: Classifier, ink: Ink) -> None:
+    expected = classifier.score(ink)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(classifier.score, [ink] * 8))
+
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
 
 
 def test_scores_do_not_depend_on_the_order_of_the_batch(classifier: Classifier, ink: Ink) -> None:
@@ -64,7 +124,7 @@ def test_scores_do_not_depend_on_the_size_of_the_batch(classifier: Classifier, i
 
 
 def test_no_pictures_give_no_scores(classifier: Classifier) -> None:
-    assert classifier.score(np.zeros((0, 28, 28), np.float32)).shape == (0, 10)
+    assert classifier.score(np.zeros((0, 28, 28), np.float32)).shape == (0, 11)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 27), (1, 28, 28, 1), (2, 784)])
@@ -88,7 +148,7 @@ def test_ink_that_is_a_view_or_another_float_scores_alike(classifier: Classifier
     np.testing.assert_array_equal(classifier.score(ink.astype(np.float64)), classifier.score(ink))
 
 
-@pytest.mark.parametrize("name", ["mean_ink", "litert", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", MAKERS)
 def test_the_fingerprint_is_stable(name: str) -> None:
     one, other = MAKERS[name]().fingerprint, MAKERS[name]().fingerprint
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from digitrec.classifiers.base import NONE
 from digitrec.errors import DataError
 from digitrec.reporting.evaluation import ConfusedPair, evaluate
 
@@ -12,9 +13,9 @@ pytestmark = pytest.mark.slow  # scikit-learn
 
 def scores_for(*answers):
     """One row of scores for each (digit, confidence); the rest goes to the other digits alike."""
-    rows = np.zeros((len(answers), 10), dtype=np.float32)
+    rows = np.zeros((len(answers), 11), dtype=np.float32)
     for row, (digit, confidence) in zip(rows, answers, strict=True):
-        row[:] = (1 - confidence) / 9
+        row[:10] = (1 - confidence) / 9
         row[digit] = confidence
     return rows
 
@@ -63,6 +64,23 @@ def test_a_threshold_nobody_reaches_accepts_nothing():
     assert measured.accepted_wrong.share is None
 
 
+def test_a_digit_taken_for_no_digit_is_wrong_and_never_accepted():
+    scores = scores_for((3, 0.9), (3, 0.9), (4, 0.9))
+    scores[1, :] = 0.0
+    scores[1, [3, NONE]] = 0.4, 0.6
+
+    measured = evaluate(np.array([3, 3, 4]), scores, threshold=0.0)
+
+    assert (measured.accuracy.hits, measured.accuracy.of) == (2, 3)
+    assert measured.accepted.hits == 2
+    assert measured.accepted_wrong.hits == 0
+    assert (measured.confusion[3][3], measured.confusion[3][NONE]) == (1, 1)
+    assert measured.confused == ()  # no digit was taken for another
+    assert measured.per_class[3].recall == 0.5
+    (mistake,) = measured.mistakes
+    assert (mistake.index, mistake.read_as, mistake.confidence) == (1, NONE, pytest.approx(0.4))
+
+
 def test_a_probability_of_zero_leaves_the_likelihood_finite():
     measured = evaluate(np.array([3]), scores_for((5, 1.0)), threshold=0.5)
 
@@ -81,17 +99,17 @@ def test_json_holds_the_same_numbers_in_plain_types():
 
 def test_no_pictures_are_refused_with_words():
     with pytest.raises(DataError, match="no pictures"):
-        evaluate(np.array([], dtype=int), np.zeros((0, 10), np.float32), threshold=0.5)
+        evaluate(np.array([], dtype=int), np.zeros((0, 11), np.float32), threshold=0.5)
 
 
 @pytest.mark.parametrize(
     ("truth", "scores"),
     [
         (np.array([1, 2]), SCORES),
-        (np.array([1] * 6), SCORES[:, :9]),
+        (np.array([1] * 6), SCORES[:, :10]),
         (np.array([10] + [1] * 5), SCORES),
         (np.array([-1] + [1] * 5), SCORES),
-        (TRUTH, np.full((6, 10), np.nan, np.float32)),
+        (TRUTH, np.full((6, 11), np.nan, np.float32)),
         (TRUTH, SCORES * 10),
     ],
 )

@@ -34,7 +34,8 @@ def measured():
     dice = np.random.default_rng(0)
     truth = np.arange(400) % 10
     said = np.where(dice.random(400) < 0.1, (truth + 3) % 10, truth)
-    scores = np.full((400, 10), 0.002, np.float32)
+    scores = np.full((400, 11), 0.002, np.float32)
+    scores[:, 10] = 0.0
     scores[np.arange(400), said] = 1 - 9 * 0.002
     return evaluate(truth, scores, threshold=0.97)
 
@@ -108,7 +109,7 @@ def test_measured_again_without_history_the_old_curves_are_gone(tmp_path, read_p
 
 @pytest.mark.slow
 def test_a_model_without_a_mistake_has_a_page(tmp_path, read_page, pictures):
-    perfect = evaluate(np.arange(400) % 10, np.eye(10, dtype=np.float32)[np.arange(400) % 10], threshold=0.9)
+    perfect = evaluate(np.arange(400) % 10, np.eye(11, dtype=np.float32)[np.arange(400) % 10], threshold=0.9)
 
     write_evaluation(tmp_path, FACTS, perfect, pictures)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import calibrated
+from digitrec.classifiers.base import NONE, calibrated
 from digitrec.classifiers.bundle import pictures_needed, threshold
 from digitrec.errors import ModelError
 from digitrec.training.calibrate import bounds, metric, temperature
@@ -15,6 +15,7 @@ def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and digits that are drawn with exactly these probabilities."""
     dice = np.random.default_rng(seed)
     scores = dice.dirichlet(np.full(10, 0.02), count).astype(np.float32)
+    scores = np.pad(scores, ((0, 0), (0, 1)))  # a classifier that knows digits only
     digits = (scores.cumsum(axis=1) < dice.random(count)[:, None] * scores.sum(axis=1, keepdims=True)).sum(axis=1)
     return scores, np.minimum(digits, 9)
 
@@ -29,8 +30,8 @@ def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) 
 
 def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
     digits = np.arange(50) % 10
-    scores = np.eye(10, dtype=np.float32)[digits]
-    scores[0] = np.eye(10)[5]
+    scores = np.eye(11, dtype=np.float32)[digits]
+    scores[0] = np.eye(11)[5]
 
     found = temperature(scores, digits)
 
@@ -52,10 +53,19 @@ def test_the_table_counts_what_is_accepted_and_wrong() -> None:
         assert bound.upper > bound.wrong / max(bound.accepted, 1) or bound.upper == 1.0
 
 
+def test_a_digit_taken_for_no_digit_is_not_accepted_whatever_the_threshold() -> None:
+    scores = np.eye(11, dtype=np.float32)[[3, 3, 3]]
+    scores[1, [3, NONE]] = 0.4, 0.6
+
+    lowest = bounds(scores, np.array([3, 3, 4]))[0]
+
+    assert (lowest.threshold, lowest.accepted, lowest.wrong) == (0.0, 2, 1)
+
+
 def test_the_bound_is_clopper_pearsons() -> None:
     """No error in 598 pictures shows an error below 0.5 % (the rule behind `pictures_needed`); in 597 it does not."""
     digits = np.zeros(598, np.int64)
-    scores = np.tile(np.eye(10, dtype=np.float32)[0], (598, 1))
+    scores = np.tile(np.eye(11, dtype=np.float32)[0], (598, 1))
 
     assert pictures_needed(0.005) == 598
     assert bounds(scores, digits)[0].upper <= 0.005 < bounds(scores[1:], digits[1:])[0].upper
@@ -75,7 +85,7 @@ def test_the_promise_holds_nineteen_times_in_twenty() -> None:
 
 
 def test_where_all_is_wrong_nothing_is_promised() -> None:
-    table = bounds(np.tile(np.eye(10, dtype=np.float32)[0], (20, 1)), np.ones(20, np.int64))
+    table = bounds(np.tile(np.eye(11, dtype=np.float32)[0], (20, 1)), np.ones(20, np.int64))
 
     assert {bound.upper for bound in table} == {1.0}
     with pytest.raises(ModelError):

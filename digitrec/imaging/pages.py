@@ -1,0 +1,75 @@
+"""A sheet and the ink found on it -> a page: boxes in pixels that a person sees, digits as 28 x 28, a preview."""
+
+import cv2
+import numpy as np
+
+from digitrec.errors import RejectedImage
+from digitrec.imaging import ink, layout, normalise
+from digitrec.imaging.contrast import Plane, smaller
+from digitrec.imaging.decode import Sheet
+from digitrec.records import Box, Page, Picture, Reason
+
+_PREVIEW_PX = 96
+_NO_INK = (0, normalise.SIDE, normalise.SIDE)
+
+
+def classical(format_name: str, sheet: Sheet) -> Page:
+    """Find the digits of a sheet without any network; a sheet that was not decoded becomes its reason."""
+    if isinstance(sheet.picture, RejectedImage):
+        return undecoded(format_name, sheet, sheet.picture)
+    return page_of(format_name, sheet, sheet.picture, ink.find(sheet.picture))
+
+
+def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
+    """A page of which nothing is known but why."""
+    return Page(
+        number=sheet.number,
+        format=format_name,
+        width=sheet.width,
+        height=sheet.height,
+        boxes=(),
+        ink=np.zeros(_NO_INK, np.float32),
+        preview=np.zeros((1, 1), np.uint8),
+        reason=why.reason,
+        detail=why.detail,
+    )
+
+
+def page_of(format_name: str, sheet: Sheet, picture: Picture, plane: Plane) -> Page:
+    """Arrange the ink of a sheet, whoever found it, into digits.
+
+    Args:
+        format_name: of the file.
+        sheet: it was decoded.
+        picture: the sheet's, for the preview.
+        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink; its size may be another than the picture's.
+    """
+    found = layout.arrange(plane)
+    digits = [normalise.centred(digit.ink) for digit in found.digits]
+    reason = None if found.is_clear else Reason.AMBIGUOUS_LAYOUT
+    return Page(
+        number=sheet.number,
+        format=format_name,
+        width=sheet.width,
+        height=sheet.height,
+        boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
+        ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
+        preview=_preview(picture),
+        reason=reason if digits else Reason.BLANK,
+    )
+
+
+def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
+    """A box of the ink's plane in pixels of the full page: never outside it, never empty."""
+    height, width = plane.shape
+    left = box.x * sheet.width // width
+    top = box.y * sheet.height // height
+    right = -(-(box.x + box.width) * sheet.width // width)
+    bottom = -(-(box.y + box.height) * sheet.height // height)
+    return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)
+
+
+def _preview(picture: Picture) -> Picture:
+    """A small grey copy for people."""
+    small = smaller(picture, _PREVIEW_PX)
+    return small if small.ndim == 2 else np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -1,0 +1,116 @@
+"""A file's bytes -> its pages with their scores, in whatever thread or process."""
+
+import dataclasses
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import digitrec
+from digitrec import app, imaging, reading
+from digitrec.classifiers.base import CLASSES
+from digitrec.classifiers.bundle import Bundle
+from digitrec.engines import Child, Threads
+from digitrec.errors import RejectedImage
+from digitrec.imaging.decode import Sheet
+from digitrec.reading import Content, Given
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Ink, Limits, Page, Reason, Scores
+from tests.conftest import draw, reader
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+def running() -> bool:
+    return False
+
+
+def assert_same(one: Page, other: Page) -> None:
+    for field in dataclasses.fields(Page):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
+    (page,) = reader().read(draw(7), Limits())
+
+    assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
+    assert page.scores.argmax() == 7
+    (found,) = imaging.read(draw(7), Limits())
+    assert_same(page, dataclasses.replace(found, scores=page.scores))
+
+
+def test_a_blank_page_and_one_that_cannot_be_decoded_have_a_reason_and_no_scores() -> None:
+    paper = np.full((40, 30), 240, np.uint8)
+    broken = RejectedImage(Reason.TRUNCATED, "it ends in the middle")
+
+    blank = reader().page("png", Sheet(1, 30, 40, paper))
+    undecoded = reader().page("tiff", Sheet(2, 300, 400, broken))
+
+    assert (blank.reason, blank.scores.shape) == (Reason.BLANK, (0, 11))
+    assert (undecoded.reason, undecoded.detail) == (Reason.TRUNCATED, "it ends in the middle")
+    assert (undecoded.number, undecoded.width, undecoded.height, undecoded.scores.shape) == (2, 300, 400, (0, 11))
+
+
+def test_what_is_no_picture_is_rejected() -> None:
+    with pytest.raises(RejectedImage):
+        reader().read(b"no picture", Limits())
+
+
+def test_pages_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    class Scorer:
+        fingerprint = "tells when it is asked"
+
+        def score(self, ink: Ink) -> Scores:
+            told.append("scored")
+            return np.full((len(ink), CLASSES), 1 / CLASSES, np.float32)
+
+    def sheets(*_: object) -> tuple[str, Iterator[Sheet]]:
+        def each() -> Iterator[Sheet]:
+            for number in (1, 2):
+                told.append("decoded")
+                yield Sheet(number, 60, 80, np.full((80, 60), 235, np.uint8))
+
+        return "tiff", each()
+
+    monkeypatch.setattr(imaging, "sheets", sheets)
+
+    assert [page.number for page in PageReader(Scorer()).read(b"", Limits())] == [1, 2]
+    assert told == ["decoded", "scored"] * 2
+
+
+def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
+    sent = pickle.loads(pickle.dumps(reader()))
+
+    (one,), (other,) = (each.read(draw(3), Limits()) for each in (reader(), sent))
+
+    assert_same(one, other)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_gives_the_same_pages_here_in_threads_and_in_a_child(tmp_path: Path) -> None:
+    shipped = app.page_reader(Bundle.open(SHIPPED))
+    chunks = []
+    for digit in range(10):
+        (tmp_path / f"{digit}.png").write_bytes(draw(digit))
+        chunks.append(Given((tmp_path / f"{digit}.png",), Limits(), shipped))
+    here = [reading.read_given(chunk) for chunk in chunks]
+
+    in_threads = list(Threads(3, 60.0).map(reading.read_given, chunks, running))
+    child = Child(timeout_s=60.0)
+    try:
+        in_child = [child.call(reading.read_given, chunk, running) or [] for chunk in chunks]
+    finally:
+        child.stop()
+
+    for others in (in_threads, in_child):
+        for (one,), (other,) in zip(here, others, strict=True):
+            assert_same(one.pages[0], other.pages[0])
+    assert "".join(one.text for one in _readings(here)) == "0123456789"
+
+
+def _readings(contents: list[list[Content]]) -> list[reading.Reading]:
+    return [one for (content,) in contents for one in reading.readings_of([content], 0.5)[0]]
