@@ -22,7 +22,11 @@ JUNK = 10
 
 _LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy"
 """Letters that no digit looks like."""
-_OTHER_SIGNS = "#$%&?@*<>~!|/()"
+_OTHER_SIGNS = "#$%&?@*<>~!()=+"
+_LOOK_ALIKES = "SsZzbqgG"
+"""Letters that a digit may look like, but seldom quite: learned from now and then."""
+_SPOILT, _SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
+"""Stand for a digit mirrored, cut or written over, and for a scribble."""
 _POINTS = ".,"
 _PAGE_SIDE = 64
 _STRIP_HEIGHT = 40
@@ -71,23 +75,61 @@ class Strip:
 
 def crop(sources: Sources, dice: Dice) -> Crop:
     """A crop with one digit or letter, or a few, or none, and all that may lie around it."""
+    chance = dice.random()
+    if chance < 0.06:
+        signs = ""
+    elif chance < 0.14:
+        signs = _letters(dice, int(dice.integers(1, 4)))
+    else:
+        count = 1 if chance < 0.87 else int(dice.integers(2, 5))
+        signs = "".join(str(digit) for digit in dice.integers(0, 10, count))
+    return _scene(sources, signs, dice)
+
+
+def page(sources: Sources, dice: Dice) -> tuple[Crop, int]:
+    """A page of 40 to 320 pixels with one sign, and its class: 0..9, or `JUNK`."""
+    digit = int(dice.integers(10)) if dice.random() < 0.8 else JUNK
+    drawn = _scene(sources, _junk(dice) if digit == JUNK else str(digit), dice)
+    high, wide = (float(side) for side in np.exp(dice.uniform(np.log(40), np.log(260), 2)))
+    wide = float(np.clip(wide, high * 0.75, high * 1.35))
+    size = (round(wide), round(high))
+    how = cv2.INTER_CUBIC if high > _PAGE_SIDE else cv2.INTER_AREA
+    return Crop(_resized(drawn.picture, size, how), _resized(drawn.ink, size, how)), digit
+
+
+def _resized(picture: Picture, size: tuple[int, int], how: int) -> Picture:
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+
+
+def _letters(dice: Dice, count: int) -> str:
+    return "".join(dice.choice([*_LETTERS], count))
+
+
+def _junk(dice: Dice) -> str:
+    """A sign that is no digit: mostly a letter, sometimes one that is nearly a digit, a scribble or a spoilt digit."""
+    chance = dice.random()
+    if chance < 0.5:
+        return str(dice.choice([*_LETTERS]))
+    if chance < 0.62:
+        return str(dice.choice([*_LOOK_ALIKES]))
+    if chance < 0.7:
+        return str(dice.choice([*_OTHER_SIGNS]))
+    return _SPOILT if chance < 0.85 else _SCRIBBLE
+
+
+def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
     ink = np.zeros((_PAGE_SIDE, _PAGE_SIDE), np.float32)
     wanted = np.zeros_like(ink)
-    chance = dice.random()
     hand = a_hand(dice)
     soft = float(dice.uniform(0.8, 1.6))
-    if chance > 0.06:  # else nothing but paper
-        count = 1 if chance < 0.85 else int(dice.integers(2, 5))
-        longest = (
-            float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
-        )
+    count = len(signs)
+    if signs:
+        longest = float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
         longest = min(longest, 110 / count)
         room = max(_PAGE_SIDE - 0.9 * longest, 6.0)
         x, y = _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room, _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room
         x -= (count - 1) * 0.4 * longest
-        is_junk = dice.random() < 0.08
-        for _ in range(count):
-            sign = str(dice.choice([*_LETTERS])) if is_junk else str(dice.integers(10))
+        for sign in signs:
             field = _sign(sources, sign, None, dice)
             size = longest * float(dice.uniform(0.85, 1.1))
             alone = write(ink, field, _wider(hand, size), (x, y), size / _longest(field), dice, soft)
@@ -178,6 +220,10 @@ def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
 
 
 def _sign(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
+    if sign == _SPOILT:
+        return distance_field(_spoilt(sources, dice))
+    if sign == _SCRIBBLE:
+        return distance_field(_scribble(dice))
     if sign.isdigit() and font is None:
         return _field(sources, int(sign), dice)
     if sign in _POINTS and dice.random() < 0.6:
@@ -186,6 +232,44 @@ def _sign(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
     if font is not None and (sources.fonts.font[found] == font).any():
         found = found[sources.fonts.font[found] == font]
     return distance_field(sources.fonts.pictures[dice.choice(found)])
+
+
+def _spoilt(sources: Sources, dice: Dice) -> Picture:
+    """A digit in which nobody would see one: mirrored, lying, halved, or written over another."""
+
+    def one(digits: str) -> Picture:
+        return sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])]
+
+    way = int(dice.integers(4))
+    if way == 0:
+        return np.ascontiguousarray(one("234579")[:, ::-1])
+    if way == 1:
+        return np.ascontiguousarray(np.rot90(one("23457"), int(dice.choice([1, 3]))))
+    if way == 2:
+        picture = one("0235")
+        rows = np.flatnonzero(picture.max(axis=1) > 100)
+        middle = round((rows[0] + rows[-1]) / 2)
+        half = np.zeros_like(picture)
+        kept = np.s_[:middle] if dice.random() < 0.5 else np.s_[middle:]
+        half[kept] = picture[kept]
+        return half
+    return np.maximum(one("0123456789"), np.roll(one("0123456789"), int(dice.integers(-5, 6)), axis=1))
+
+
+def _scribble(dice: Dice) -> Picture:
+    """Where a pen may go if nothing is meant."""
+    count = int(dice.integers(3, 9))
+    corners = np.cumsum(dice.normal(0, 1, (count, 2)), axis=0)
+    along = np.linspace(0, count - 1, 60)
+    course = np.column_stack([np.interp(along, np.arange(count), corners[:, axis]) for axis in range(2)])
+    if dice.random() < 0.7:
+        course = np.column_stack([np.convolve(course[:, axis], np.full(9, 1 / 9), "valid") for axis in range(2)])
+    course -= course.min(axis=0)
+    course = 4 + course * 20 / max(float(course.max()), 1e-6)
+    glyph = np.zeros((28, 28), np.uint8)
+    points = np.rint(course * 8).astype(np.int32)
+    cv2.polylines(glyph, [points.reshape(-1, 1, 2)], False, 255, int(dice.integers(1, 4)), cv2.LINE_AA, 3)
+    return glyph
 
 
 def _blot(dice: Dice, *, long: bool) -> Floats:
