@@ -33,7 +33,7 @@ def contrast_of(picture: Picture) -> Plane:
 
     Light writing on dark is turned over first, so both kinds give the same.
     """
-    grey = _grey(smaller(picture, WORK_PX))
+    grey = grey_of(smaller(picture, WORK_PX))
     if _is_light_on_dark(grey):
         grey = 255 - grey
     contrast = (1 - grey / _paper(grey)).astype(np.float32)
@@ -53,7 +53,7 @@ def smaller(plane: _Levels, longest_px: int) -> _Levels:
     return cast(_Levels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
-def _grey(picture: Picture) -> Plane:
+def grey_of(picture: Picture) -> Plane:
     """Weigh the three colours by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
     if picture.ndim == 2:
         return picture.astype(np.float32)

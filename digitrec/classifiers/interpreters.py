@@ -1,0 +1,77 @@
+"""LiteRT interpreters of one network: any number of threads may run it, each with one of its own meanwhile."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.classifiers.quiet import quiet_start
+from digitrec.errors import ModelError
+
+Shape = tuple[int, ...]
+
+
+class _Runner(NamedTuple):
+    """An interpreter, which works for one thread at a time, and where its input and output lie."""
+
+    interpreter: Any
+    entry: int
+    exit: int
+
+
+class Interpreters:
+    """A `.tflite` network with one input and one output. It can be sent to another process, as its bytes."""
+
+    def __init__(self, network: bytes, name: str, entry: Shape) -> None:
+        """Take the content of a `.tflite` file whose origin was checked.
+
+        Args:
+            network: the content.
+            name: for messages.
+            entry: the shape it is started for.
+
+        Raises:
+            ModelError: LiteRT cannot run it, or it does not take this shape.
+        """
+        self._network = network
+        self._name = name
+        # Not one for each thread: an engine's threads last for a batch only. For each shape its own, as planning
+        # another one takes longer than running it.
+        self._idle: dict[Shape, deque[_Runner]] = {entry: deque([self._start(entry)])}
+
+    def __reduce__(self) -> tuple[type["Interpreters"], tuple[bytes, str, Shape]]:
+        return Interpreters, (self._network, self._name, next(iter(self._idle)))
+
+    def __call__(self, entry: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on one input, a batch of one.
+
+        Raises:
+            ModelError: the network takes no input of this shape.
+        """
+        idle = self._idle.setdefault(entry.shape, deque())
+        try:
+            runner = idle.pop()
+        except IndexError:
+            runner = self._start(entry.shape)
+        runner.interpreter.set_tensor(runner.entry, entry)
+        runner.interpreter.invoke()
+        result = np.asarray(runner.interpreter.get_tensor(runner.exit), np.float32)
+        idle.append(runner)
+        return result
+
+    def _start(self, shape: Shape) -> _Runner:
+        with quiet_start():
+            from ai_edge_litert.interpreter import Interpreter
+
+            try:
+                interpreter = Interpreter(model_content=self._network, num_threads=1)
+                entry, exit_ = interpreter.get_input_details(), interpreter.get_output_details()
+                if len(entry) != 1 or len(exit_) != 1:
+                    raise ValueError("it has more than one input or output")
+                if tuple(entry[0]["shape"]) != shape:
+                    interpreter.resize_tensor_input(entry[0]["index"], shape)
+                interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as why:
+                raise ModelError(f"LiteRT cannot run {self._name}: {why}") from None
+        return _Runner(interpreter, entry[0]["index"], exit_[0]["index"])

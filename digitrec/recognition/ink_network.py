@@ -1,0 +1,103 @@
+"""The ink network at work: look at a square window of a page, as a whole first, then closely at what was found there."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.classifiers.interpreters import Interpreters
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.flat import flattened
+
+SIDE = 64
+"""Pixels of a window as the network sees it."""
+_CLOSE = 1.5
+"""A close window is this many times as wide as the digit in it."""
+_INKED = 0.5
+_LEAST_PX = 5
+"""Ink that is no longer than this in its window is dirt."""
+_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of a page, in the page's pixels; it may reach beyond the page."""
+
+    left: float
+    top: float
+    side: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The ink in a window: (64, 64), 0.0 = paper, 1.0 = ink."""
+
+    window: Window
+    ink: Plane
+
+
+class InkNetwork:
+    """Finds the ink of digits whatever else is on the paper."""
+
+    def __init__(self, network: bytes, name: str) -> None:
+        """Take the content of `ink.tflite`.
+
+        Raises:
+            ModelError: LiteRT cannot run it.
+        """
+        self._run = Interpreters(network, name, (1, SIDE, SIDE))
+
+    def find(self, grey: Plane) -> Seen | None:
+        """The ink of the page's main sign, seen closely; None if there is none.
+
+        Args:
+            grey: the page, (h, w), 0..255.
+        """
+        height, width = grey.shape
+        side = float(max(height, width))
+        window = Window((width - side) / 2, (height - side) / 2, side)
+        seen = self.look(grey, window)
+        for _ in range(_ROUNDS):
+            near = self.closer(seen)
+            if near is None:
+                return None
+            if near.side > 0.9 * seen.window.side:
+                break
+            seen = self.look(grey, near)
+        return seen
+
+    def look(self, grey: Plane, window: Window) -> Seen:
+        """The ink in one window; beyond the page there is none."""
+        height, width = grey.shape
+        scale = SIDE / window.side
+        left, top = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
+        right = min(width, int(np.ceil(window.left + window.side)))
+        bottom = min(height, int(np.ceil(window.top + window.side)))
+        part = grey[top:bottom, left:right]
+        size = (max(1, min(SIDE, round((right - left) * scale))), max(1, min(SIDE, round((bottom - top) * scale))))
+        small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        flat = np.zeros((SIDE, SIDE), np.float32)
+        x = min(max(0, round((left - window.left) * scale)), SIDE - size[0])
+        y = min(max(0, round((top - window.top) * scale)), SIDE - size[1])
+        flat[y : y + size[1], x : x + size[0]] = flattened(np.asarray(small, np.float32))
+        return Seen(window, self._run(flat[None])[0])
+
+    @staticmethod
+    def closer(seen: Seen) -> Window | None:
+        """The window around the main sign in what was seen."""
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((seen.ink > _INKED).astype(np.uint8), connectivity=8)
+        if count < 2:
+            return None
+        mass = np.bincount(labels.ravel(), weights=seen.ink.ravel(), minlength=count)
+        mass[0] = 0
+        main = int(mass.argmax())
+        own = [label for label in range(1, count) if mass[label] > 0.08 * mass[main]]
+        left, top = stats[own, 0].min(), stats[own, 1].min()
+        right, bottom = (stats[own, 0] + stats[own, 2]).max(), (stats[own, 1] + stats[own, 3]).max()
+        longest = max(right - left, bottom - top)
+        if longest < _LEAST_PX:
+            return None
+        scale = seen.window.side / SIDE
+        side = _CLOSE * longest * scale
+        x, y = (left + right) / 2 * scale + seen.window.left, (top + bottom) / 2 * scale + seen.window.top
+        return Window(x - side / 2, y - side / 2, side)

@@ -1,0 +1,45 @@
+"""The line network at work: a strip of a page -> what it says, sign by sign."""
+
+import cv2
+import numpy as np
+
+from digitrec.classifiers.interpreters import Interpreters
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.flat import flattened
+from digitrec.recognition.sequence import Frames
+
+HEIGHT = 40
+"""Pixels of a strip."""
+STEP = 4
+"""Pixels of a strip for one frame."""
+_ROUND_TO = 32
+"""Strips are filled up to a multiple of this, so that few shapes are planned for."""
+_WIDEST = 640
+
+
+class LineNetwork:
+    """Reads what is written along a strip."""
+
+    def __init__(self, network: bytes, name: str) -> None:
+        """Take the content of `line.tflite`.
+
+        Raises:
+            ModelError: LiteRT cannot run it.
+        """
+        self._run = Interpreters(network, name, (1, HEIGHT, 2 * _ROUND_TO, 1))
+
+    def read(self, strip: Plane) -> tuple[Frames, float]:
+        """The frames of a strip, (T, 12), and how many of its pixels there are to a frame.
+
+        Args:
+            strip: grey, (h, w), 0..255, the line filling half its height or more.
+        """
+        height, width = strip.shape
+        scale = HEIGHT / height
+        wide = max(4, min(_WIDEST, round(width * scale)))
+        small = cv2.resize(strip, (wide, HEIGHT), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        filled = max(2 * _ROUND_TO, -(-wide // _ROUND_TO) * _ROUND_TO)
+        flat = np.zeros((1, HEIGHT, filled, 1), np.float32)
+        flat[0, :, :wide, 0] = flattened(np.asarray(small, np.float32))
+        frames = self._run(flat)[0, 0]
+        return frames[: -(-wide // STEP)], STEP * width / wide

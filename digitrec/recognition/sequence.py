@@ -1,0 +1,138 @@
+"""Frames of a line -> what it says, how sure that is, and where each sign stands.
+
+The frames come from a network trained with CTC (Graves et al. 2006): for each of T steps along the line, the
+probability of every sign and, last, of none being there. A text's probability is the sum over all ways in which its
+signs may fall on the steps, and is worked out exactly; the best text is looked for from the most probable sign of each
+step, exchanging, leaving out or adding one sign at a time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.float32]
+"""(T, signs + 1), each row sums to 1; the last column is CTC's blank."""
+Text = tuple[int, ...]
+
+_ROUNDS = 3
+_WORTH_ADDING = 0.05
+"""A sign that some step gives at least this probability may have been missed."""
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """What a line says."""
+
+    text: Text
+    probability: float
+    """That it is this text and no other."""
+    alternatives: NDArray[np.float64]
+    """(len(text), signs): for each place, the probability of the text with that sign there instead."""
+    steps: NDArray[np.float64]
+    """(len(text),): where each sign stands, in steps from the left."""
+
+
+def decode(frames: Frames) -> Line:
+    """The most probable text of a line.
+
+    >>> line = decode(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
+    >>> line.text, round(line.probability, 2), line.steps.tolist()
+    ((0, 1), 0.72, [0.0, 2.0])
+    """
+    signs = frames.shape[1] - 1
+    text = _greedy(frames)
+    for _ in range(_ROUNDS):
+        rivals = [text, *_exchanged(text, signs), *_one_less(text), *_one_more(text, frames)]
+        best = rivals[int(np.argmax(probabilities(frames, rivals)))]
+        if best == text:
+            break
+        text = best
+    chances = probabilities(frames, [text, *_exchanged(text, signs)])
+    return Line(text, float(chances[0]), chances[1:].reshape(len(text), signs), _places(frames, text))
+
+
+def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
+    """The probability of each of these texts, (len(texts),).
+
+    >>> probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
+    [0.25, 0.75, 0.0]
+    """
+    found = np.zeros(len(texts))
+    for length in {len(text) for text in texts}:
+        chosen = [index for index, text in enumerate(texts) if len(text) == length]
+        found[chosen] = _forward(frames, np.array([texts[index] for index in chosen], np.intp).reshape(len(chosen), length))
+    return found
+
+
+def _forward(frames: Frames, texts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """CTC's forward recursion for n texts of one length, (n, length)."""
+    states, may_skip = _states(texts, frames.shape[1] - 1)
+    chance = frames.astype(np.float64)[:, states]  # (T, n, 2 * length + 1)
+    alpha = np.zeros(states.shape)
+    alpha[:, :2] = chance[0, :, :2]
+    scale = np.zeros(len(texts))
+    for now in chance[1:]:
+        moved = alpha.copy()
+        moved[:, 1:] += alpha[:, :-1]
+        moved[:, 2:] += np.where(may_skip[:, 2:], alpha[:, :-2], 0.0)
+        alpha = moved * now
+        total = np.maximum(alpha.sum(axis=1), _TINY)
+        alpha /= total[:, None]
+        scale += np.log(total)
+    return np.asarray(alpha[:, -2:].sum(axis=1) * np.exp(scale), np.float64)
+
+
+def _states(texts: NDArray[np.intp], blank: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Blank, sign, blank, sign, ..., blank, (n, 2 * length + 1), and where the blank before may be left out."""
+    states = np.full((len(texts), 2 * texts.shape[1] + 1), blank, np.intp)
+    states[:, 1::2] = texts
+    may_skip = np.zeros(states.shape, np.bool_)
+    may_skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
+    return states, may_skip
+
+
+def _places(frames: Frames, text: Text) -> NDArray[np.float64]:
+    """Where each sign stands if the text's most probable course is taken (Viterbi): the middle of its steps."""
+    if not text:
+        return np.zeros(0)
+    states, may_skip = _states(np.array([text], np.intp), frames.shape[1] - 1)
+    chance = np.log(np.maximum(frames.astype(np.float64)[:, states[0]], _TINY))  # (T, 2 * length + 1)
+    width = chance.shape[1]
+    best = np.full(width, -np.inf)
+    best[:2] = chance[0, :2]
+    came = np.zeros((len(frames), width), np.intp)
+    for step in range(1, len(frames)):
+        options = np.full((3, width), -np.inf)
+        options[0] = best
+        options[1, 1:] = best[:-1]
+        options[2, 2:] = np.where(may_skip[0, 2:], best[:-2], -np.inf)
+        came[step] = options.argmax(axis=0)
+        best = options.max(axis=0) + chance[step]
+    state = width - 1 if best[-1] > best[-2] else width - 2
+    spans: list[list[int]] = [[] for _ in text]
+    for step in range(len(frames) - 1, -1, -1):
+        if state % 2:
+            spans[state // 2].append(step)
+        state -= int(came[step, state])
+    return np.array([float(np.mean(span)) if span else np.nan for span in spans])
+
+
+def _greedy(frames: Frames) -> Text:
+    best = frames.argmax(axis=1)
+    turns = np.concatenate(([True], best[1:] != best[:-1]))
+    return tuple(int(sign) for sign in best[turns] if sign != frames.shape[1] - 1)
+
+
+def _exchanged(text: Text, signs: int) -> list[Text]:
+    return [(*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(signs)]
+
+
+def _one_less(text: Text) -> list[Text]:
+    return [(*text[:place], *text[place + 1 :]) for place in range(len(text))]
+
+
+def _one_more(text: Text, frames: Frames) -> list[Text]:
+    likely = np.flatnonzero((frames[:, :-1] > _WORTH_ADDING).any(axis=0))
+    return [(*text[:place], int(sign), *text[place:]) for place in range(len(text) + 1) for sign in likely]
