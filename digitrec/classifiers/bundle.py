@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from digitrec.classifiers.card import Bound, ModelCard
+from digitrec.classifiers.calibration import decide
+from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
 from digitrec.imaging.normalise import RECIPE
 
 CARD = "model.json"
 TFLITE = "model.tflite"
 KERAS = "model.keras"
-_CONFIDENCE = 0.95
 _PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
 
 
@@ -35,7 +34,7 @@ class Bundle:
         card = _read_card(folder)
         if TFLITE not in card.files:
             raise ModelError(f"the model {folder} has no {TFLITE}")
-        if not card.id.endswith(card.files[TFLITE][:10]):
+        if not card.weights_id.endswith(card.files[TFLITE][:10]):
             raise ModelError(f"the model {folder} is named {card.id}, but its {TFLITE} is another one's")
         bundle = cls(folder, card)
         for name in card.files:
@@ -72,39 +71,12 @@ class Bundle:
         return self.folder / name
 
     def threshold(self, max_error: float) -> float:
-        """The lowest confidence to accept so that, with 95 % confidence, at most `max_error` of them are wrong.
+        """The lowest confidence to accept so that at most `max_error` of the accepted are wrong, by all its tables.
 
         Raises:
-            ModelError: too few labelled pictures were held out to promise that much.
+            ModelError: too few labelled pages were held out to promise that much.
         """
-        return threshold(self.card.bounds, max_error)
-
-
-def threshold(bounds: tuple[Bound, ...], max_error: float) -> float:
-    """The lowest threshold of a calibration table whose upper bound on the error is within `max_error`.
-
-    >>> table = (Bound(0.0, 1000, 20, 0.029), Bound(0.9, 950, 1, 0.005), Bound(0.99, 800, 0, 0.0037))
-    >>> threshold(table, 0.005)
-    0.9
-    """
-    for bound in bounds:
-        if bound.upper <= max_error:
-            return bound.threshold
-    best = min((bound.upper for bound in bounds), default=1.0)
-    raise ModelError(
-        f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
-        hint=f"Raise max_error to at least {best:.5f}, or train with more labelled pictures held out: a promise of "
-        f"{max_error:g} takes {pictures_needed(max_error):,} of them read without any error.",
-    )
-
-
-def pictures_needed(max_error: float) -> int:
-    """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
-
-    >>> pictures_needed(0.005)
-    598
-    """
-    return math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - max_error))
+        return decide(self.card.calibrations, max_error).threshold
 
 
 def _read_card(folder: Path) -> ModelCard:

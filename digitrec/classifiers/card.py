@@ -1,32 +1,19 @@
 """What a model says about itself: `model.json` as a frozen record, read and written here only."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any, Self
 
+from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.errors import ModelError
 
-SCHEMA = 1
-_ID = re.compile(r"[a-z0-9_]{1,40}-[0-9a-f]{10}")
+SCHEMA = 2
+_WITH_ONE_TABLE = 1
+"""Cards of this schema have one table, `bounds`."""
+_ID = re.compile(r"[a-z0-9_]{1,40}-[0-9a-f]{10}(-c[0-9a-f]{8})?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.(keras|tflite)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What is known of the pictures accepted at one threshold."""
-
-    threshold: float
-    """Accepted is what has at least this confidence."""
-    accepted: int
-    """How many of the held-out pictures that is; never one that most likely is no digit."""
-    wrong: int
-    """How many of those were read wrongly."""
-    upper: float
-    """With 95 % confidence the true share of wrong ones is below this (Clopper-Pearson, one-sided)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class ModelCard:
     """Everything in `model.json`."""
 
     id: str
-    """`<network>-<first 10 hex of the sha256 of model.tflite>`."""
+    """`<network>-<first 10 hex of the sha256 of model.tflite>`, and `-c<8 hex>` if it was calibrated anew."""
     network: str
     created_at: str
     recipe: int
@@ -70,8 +57,8 @@ class ModelCard:
     files: Mapping[str, str]
     """File name -> sha256."""
     temperature: float
-    bounds: tuple[Bound, ...]
-    """By rising threshold."""
+    calibrations: tuple[Calibration, ...]
+    """What the threshold follows from; the strictest decides."""
     metrics: tuple[Metric, ...]
     history: tuple[Epoch, ...]
     best_epoch: int
@@ -81,6 +68,11 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data name, source and digest, what was held out, epochs, rates, seconds: for people and reports."""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights_id(self) -> str:
+        """Its id without what a new calibration added."""
+        return "-".join(self.id.split("-")[:2])
 
     @property
     def fingerprint(self) -> str:
@@ -108,33 +100,36 @@ class ModelCard:
         if not isinstance(found, dict):
             raise TypeError("it is no JSON object")
         values = dict(found)
-        if values.pop("schema", None) != SCHEMA:
+        schema = values.pop("schema", None)
+        if schema not in {SCHEMA, _WITH_ONE_TABLE}:
             raise ValueError(f"its schema is not {SCHEMA}")
         files = values["files"]
         if not files or not all(_FILE.fullmatch(name) and _DIGEST.fullmatch(files[name]) for name in files):
             raise ValueError("its files are not all .keras or .tflite files with a sha256")
         if not _ID.fullmatch(values["id"]):
-            raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789")
+            raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789 or NETWORK-0123456789-c01234567")
         if not (isinstance(values["temperature"], float) and 0.01 <= values["temperature"] <= 100):
             raise ValueError(f"its temperature is {values['temperature']!r}")
-        bounds = tuple(Bound(**row) for row in values["bounds"])
-        rising = all(one.threshold < two.threshold for one, two in pairwise(bounds))
-        if not rising or not all(_sensible(one) for one in bounds):
-            raise ValueError("its calibration table makes no sense")
-        values["bounds"] = bounds
+        values["calibrations"] = _one_table(values) if schema == _WITH_ONE_TABLE else _tables(values["calibrations"])
         values["metrics"] = tuple(Metric(**row) for row in values["metrics"])
         values["history"] = tuple(Epoch(**row) for row in values["history"])
         values["input_shape"] = tuple(values["input_shape"])
         return cls(**values)
 
 
-def _sensible(bound: Bound) -> bool:
-    return (
-        0.0 <= bound.threshold <= 1.0
-        and 0 <= bound.wrong <= bound.accepted
-        and math.isfinite(bound.upper)
-        and 0.0 <= bound.upper <= 1.0
+def _tables(found: list[dict[str, Any]]) -> tuple[Calibration, ...]:
+    return tuple(
+        Calibration(**{**table, "rule": Rule(table["rule"]), "bounds": tuple(Bound(**row) for row in table["bounds"])})
+        for table in found
     )
+
+
+def _one_table(values: dict[str, Any]) -> tuple[Calibration, ...]:
+    rows = tuple(Bound(**row) for row in values.pop("bounds"))
+    training = values.get("training")
+    told = training.get("calibrated") if isinstance(training, dict) else None
+    pages = told if isinstance(told, int) else max((row.accepted for row in rows), default=0)
+    return (Calibration("held out", "pictures held out of training", pages, Rule.BOUND, rows),)
 
 
 def _words(why: Exception) -> str:

@@ -1,6 +1,7 @@
 """LiteRT interpreters of one network: any number of threads may run it, each with one of its own meanwhile."""
 
 from collections import deque
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,12 +37,16 @@ class Interpreters:
         """
         self._network = network
         self._name = name
+        self._entry = entry
+        first = self._start(entry)
+        self.exit: Shape = tuple(int(side) for side in first.interpreter.get_output_details()[0]["shape"])
+        """The shape that comes out for the shape it was started for."""
         # Not one for each thread: an engine's threads last for a batch only. For each shape its own, as planning
         # another one takes longer than running it.
-        self._idle: dict[Shape, deque[_Runner]] = {entry: deque([self._start(entry)])}
+        self._idle: dict[Shape, deque[_Runner]] = {entry: deque([first])}
 
-    def __reduce__(self) -> tuple[type["Interpreters"], tuple[bytes, str, Shape]]:
-        return Interpreters, (self._network, self._name, next(iter(self._idle)))
+    def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape]]:
+        return _received, (self._network, self._name, self._entry)
 
     def __call__(self, entry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on one input, a batch of one.
@@ -75,3 +80,9 @@ class Interpreters:
             except (ValueError, RuntimeError) as why:
                 raise ModelError(f"LiteRT cannot run {self._name}: {why}") from None
         return _Runner(interpreter, entry[0]["index"], exit_[0]["index"])
+
+
+@lru_cache(maxsize=8)
+def _received(network: bytes, name: str, entry: Shape) -> Interpreters:
+    # A child process is sent the same network with every file.
+    return Interpreters(network, name, entry)

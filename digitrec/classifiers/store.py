@@ -4,14 +4,16 @@
 names those in use before, the latest last, for `rollback`.
 """
 
-from collections.abc import Iterator
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec.classifiers.bundle import CARD, Bundle
 from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
-from digitrec.files import make_folder, write_whole
+from digitrec.files import fsync_folder, make_folder, write_whole
 
 SHIPPED = "shipped"
 _CURRENT = "current"
@@ -135,6 +137,32 @@ class ModelStore:
 
     def _write(self, file: str, names: tuple[str, ...]) -> None:
         write_whole(self.root / file, "".join(f"{name}\n" for name in names))
+
+
+def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
+    """Write the model folder `root/name`: it appears whole, replacing one of this name, or not at all.
+
+    Raises:
+        ModelError: what the files make is no usable model.
+    """
+    make_folder(root)
+    target = root / name
+    draft = root / f".draft-{secrets.token_hex(8)}"
+    draft.mkdir()
+    try:
+        for file, content in files.items():
+            write_whole(draft / file, content)
+        Bundle.open(draft)
+        if target.exists():
+            old = draft.with_name(f"{draft.name}-old")
+            target.rename(old)
+            shutil.rmtree(old)
+        draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    fsync_folder(root)
+    return target
 
 
 def _folders(root: Path) -> Iterator[Path]:

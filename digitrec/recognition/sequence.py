@@ -62,7 +62,9 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
     found = np.zeros(len(texts))
     for length in {len(text) for text in texts}:
         chosen = [index for index, text in enumerate(texts) if len(text) == length]
-        found[chosen] = _forward(frames, np.array([texts[index] for index in chosen], np.intp).reshape(len(chosen), length))
+        found[chosen] = _forward(
+            frames, np.array([texts[index] for index in chosen], np.intp).reshape(len(chosen), length)
+        )
     return found
 
 

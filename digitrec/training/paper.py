@@ -152,7 +152,7 @@ def photographed(ink: Floats, ground: Floats, dice: Dice) -> Picture:
         )
         page = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     page = page + dice.standard_normal((height, width)).astype(np.float32) * np.float32(dice.uniform(0, 1) ** 2 * 12)
-    picture = np.clip(np.rint(page), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(np.rint(page), 0, 255).astype(np.uint8)
     if dice.random() < 0.3:
         _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(30, 95))])
         picture = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)

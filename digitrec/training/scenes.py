@@ -20,10 +20,10 @@ from digitrec.training.strokes import Dice, Floats, Hand, a_hand, box_of, distan
 JUNK = 10
 """The class of a sign that is no digit, in a line's text."""
 
-_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy"
+_LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"
 """Letters that no digit looks like."""
-_OTHER_SIGNS = "#$%&?@*<>~!()=+"
-_LOOK_ALIKES = "SsZzbqgG"
+_OTHER_SIGNS = "#$%&?@*+"
+_LOOK_ALIKES = "BDGQSZbgqsyz"
 """Letters that a digit may look like, but seldom quite: learned from now and then."""
 _SPOILT, _SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
 """Stand for a digit mirrored, cut or written over, and for a scribble."""
@@ -124,7 +124,9 @@ def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
     soft = float(dice.uniform(0.8, 1.6))
     count = len(signs)
     if signs:
-        longest = float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
+        longest = (
+            float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
+        )
         longest = min(longest, 110 / count)
         room = max(_PAGE_SIDE - 0.9 * longest, 6.0)
         x, y = _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room, _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room
@@ -145,65 +147,82 @@ def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
 
 def strip(sources: Sources, dice: Dice) -> Strip:
     """A line with a number of one to eight digits; sometimes with words, or nothing."""
-    hand = a_hand(dice)
+    while True:
+        signs, text = _line(dice)
+        ink = _written(sources, signs, dice)
+        if ink.shape[1] <= _STRIP_WIDTHS[1]:
+            break
+    ground = paper.printed(_STRIP_HEIGHT, ink.shape[1], dice)
+    if dice.random() < 0.3:
+        ground = np.maximum(ground, paper.dirt(_STRIP_HEIGHT, ink.shape[1], dice))
+    if dice.random() < 0.3:
+        ink = _strangers(sources, ink, dice)
+    return Strip(paper.photographed(ink, ground, dice), text)
+
+
+def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
+    """The ink of a line, (40, 32 or more): one hand, its pen, its spacing, its way with round sums."""
     height = float(dice.uniform(19, 37))
-    signs, text = _line(dice)
-    font = _font(sources, dice) if dice.random() < 0.2 else None
-    ink = np.zeros((_STRIP_HEIGHT, 420), np.float32)
-    spread = float(dice.normal(0.12, 0.14) if dice.random() < 0.8 else dice.uniform(0.2, 0.7))
+    hand = _wider(a_hand(dice), height)
+    font = int(dice.integers(len(sources.fonts.names))) if dice.random() < 0.2 else None
+    spread = float(dice.normal(0.1, 0.15) if dice.random() < 0.8 else dice.uniform(0.2, 0.7))
     base = _STRIP_HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (_STRIP_HEIGHT - height) * 1.1
-    drift = float(dice.normal(0, 0.02))
+    drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
+    # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
+    small, joins = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4
+    ink = np.zeros((_STRIP_HEIGHT, 480), np.float32)
     x = start = 8.0 + float(dice.uniform(0, 12))
-    soft = float(dice.uniform(0.8, 1.5))
-    hand = _wider(hand, height)
-    for sign in signs:
+    end: tuple[float, float] | None = None
+    for index, sign in enumerate(signs):
         field = _sign(sources, sign, font, dice)
         left, top, right, bottom = box_of(field)
-        if sign in _POINTS or sign in "-=":
-            scale = height / 36
-            below = 0.36 * height if sign in _POINTS else float(dice.uniform(-0.1, 0.2)) * height
-            size = height
+        is_zero = index > 0 and sign == "0" and signs[index - 1] in "0123456789.,"
+        if sign in _POINTS or sign in "-=:":
+            scale, wants = height / 36, 0.36 if sign in _POINTS else float(dice.uniform(-0.1, 0.2))
         else:
-            size = height * float(np.clip(dice.normal(1, 0.08), 0.75, 1.2))
+            size = height * float(np.clip(dice.normal(1, 0.08), 0.75, 1.2)) * (small if is_zero else 1.0)
             scale = min(size / max(bottom - top, 1.0), 1.5 * size / max(right - left, 1.0))
-            below = float(dice.normal(0, 0.04)) * height
+            wants = float(dice.normal(0, 0.04)) + (0.4 * (1 - small) * float(dice.uniform(-0.5, 1)) if is_zero else 0.0)
         wide = (right - left) * scale * hand.narrow + 2 * max(hand.grow, 0) * scale
-        if x + wide > 400:
-            break
-        middle = (x + wide / 2, base + below + drift * (x - start))
+        if x + wide > ink.shape[1] - 20:
+            return ink
+        middle = (x + wide / 2, base + wants * height + drift * (x - start))
         write(ink, field, hand, middle, scale, dice, soft)
-        gap = spread * height + float(dice.normal(0, 0.05)) * height
+        high = (bottom - top) * scale
+        if end is not None and ((joins and is_zero and signs[index - 1] == "0") or dice.random() < 0.04):
+            to = (middle[0] - wide * float(dice.uniform(-0.1, 0.3)), middle[1] - high * float(dice.uniform(0.2, 0.5)))
+            _ligature(ink, end, to, max(1.0, 1.6 + hand.grow * scale), dice)
+        end = (middle[0] + wide * float(dice.uniform(0.0, 0.4)), middle[1] - high * float(dice.uniform(0.1, 0.5)))
+        gap = (spread - (0.08 if is_zero and joins else 0.0)) * height + float(dice.normal(0, 0.05)) * height
         x += max(wide + gap, 0.55 * wide + 2.0, 5.0)
-    else:
-        sign = ""
-    if sign:  # it did not fit
-        return strip(sources, dice)
-    left_cut = max(0.0, start - float(dice.exponential(6)))
-    width = int(x - left_cut + dice.exponential(8))
-    wanted = ink[:, int(left_cut) : int(left_cut) + max(width, _STRIP_WIDTHS[0])]
-    if wanted.shape[1] > _STRIP_WIDTHS[1]:
-        return strip(sources, dice)
-    wanted = np.ascontiguousarray(wanted)
-    ground = paper.printed(*wanted.shape, dice)
-    if dice.random() < 0.3:
-        ground = np.maximum(ground, paper.dirt(*wanted.shape, dice))
-    if dice.random() < 0.3:
-        wanted = _strangers(sources, wanted, dice)
-    return Strip(paper.photographed(wanted, ground, dice), text)
+    first = int(max(0.0, start - float(dice.exponential(6))))
+    last = int(min(x + dice.exponential(8), ink.shape[1]))
+    return np.ascontiguousarray(ink[:, first : max(last, first + _STRIP_WIDTHS[0])])
+
+
+def _ligature(ink: Floats, start: tuple[float, float], end: tuple[float, float], pen: float, dice: Dice) -> None:
+    """The stroke of a pen that was not lifted between two digits, in place."""
+    sag = float(dice.normal(0, 0.15)) * (end[0] - start[0])
+    along = np.linspace(0, 1, 8)
+    xs = start[0] + (end[0] - start[0]) * along
+    ys = start[1] + (end[1] - start[1]) * along + 4 * sag * along * (1 - along)
+    course = np.rint(np.column_stack([xs, ys]) * 8).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(ink, [course], False, float(dice.uniform(0.6, 1)), max(1, round(pen)), cv2.LINE_AA, 3)
 
 
 def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
     """What is written, and what it should be read as."""
     chance = dice.random()
-    if chance < 0.03:
+    if chance < 0.05:
         return "", ()
-    if chance < 0.10:
+    if chance < 0.12:
         count = int(dice.integers(1, 6))
-        return "".join(dice.choice([*(_LETTERS + _OTHER_SIGNS)], count)), (JUNK,) * count
+        return "".join(_no_digit(dice) for _ in range(count)), (JUNK,) * count
     count = 1 if dice.random() < 0.2 else int(dice.integers(2, 8))
     digits = [int(digit) for digit in dice.integers(0, 10, count)]
-    if dice.random() < 0.25:  # round sums, years and the like repeat themselves
-        digits[max(1, count // 2) :] = [int(dice.choice([0, 0, 1, digits[-1]]))] * (count - max(1, count // 2))
+    if dice.random() < 0.3 and count > 1:  # round sums, years and the like repeat themselves
+        kept = int(dice.integers(1, count))
+        digits[kept:] = [int(dice.choice([0, 0, 0, 1, digits[kept - 1]]))] * (count - kept)
     signs = [str(digit) for digit in digits]
     text = tuple(digits)
     if dice.random() < 0.4 and count > 3:
@@ -214,9 +233,14 @@ def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
         signs.append(str(dice.choice([".", ",", "-", "=", "=", ":"])))
     if dice.random() < 0.04:
         at = int(dice.integers(0, 2)) * len(signs)
-        signs.insert(at, str(dice.choice([*(_LETTERS + _OTHER_SIGNS)])))
+        signs.insert(at, _no_digit(dice))
         text = (JUNK, *text) if at == 0 else (*text, JUNK)
     return "".join(signs), text
+
+
+def _no_digit(dice: Dice) -> str:
+    signs = (*_LETTERS, *_OTHER_SIGNS, _SPOILT, _SPOILT, _SPOILT, _SCRIBBLE, _SCRIBBLE)
+    return str(dice.choice(signs))
 
 
 def _sign(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
@@ -238,11 +262,11 @@ def _spoilt(sources: Sources, dice: Dice) -> Picture:
     """A digit in which nobody would see one: mirrored, lying, halved, or written over another."""
 
     def one(digits: str) -> Picture:
-        return sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])]
+        return np.asarray(sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])], np.uint8)
 
     way = int(dice.integers(4))
     if way == 0:
-        return np.ascontiguousarray(one("234579")[:, ::-1])
+        return np.ascontiguousarray(one("234579")[:, ::-1], np.uint8)
     if way == 1:
         return np.ascontiguousarray(np.rot90(one("23457"), int(dice.choice([1, 3]))))
     if way == 2:
@@ -286,10 +310,6 @@ def _field(sources: Sources, digit: int, dice: Dice) -> Floats:
         return distance_field(sources.fonts.pictures[dice.choice(sources.of_sign[str(digit)])])
     picture = sources.pictures[dice.choice(sources.of_digit[digit])]
     return distance_field(other_habits(picture, digit, dice))
-
-
-def _font(sources: Sources, dice: Dice) -> int:
-    return int(dice.integers(len(sources.fonts.names)))
 
 
 def _longest(field: Floats) -> float:

@@ -39,7 +39,7 @@ class Hand:
 def a_hand(dice: Dice) -> Hand:
     """Any person."""
     return Hand(
-        slant=float(dice.normal(0.06, 0.25)),
+        slant=float(np.clip(dice.normal(0.08, 0.28), -0.6, 0.85)),
         angle=float(np.deg2rad(dice.normal(0, 4))),
         grow=float(dice.uniform(-0.7, 0.5) if dice.random() < 0.8 else dice.uniform(0.5, 1.4)),
         wobble=float(dice.uniform(0, 0.9)),

@@ -1,0 +1,140 @@
+"""How far a model's confidence can be trusted: what was counted on labelled pages, and the threshold that follows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from digitrec.errors import ModelError
+
+CONFIDENCE = 0.95
+"""Of the bounds, one-sided."""
+USUAL = (0.01, 0.005, 0.002, 0.001)
+"""The error rates a model's card tells about."""
+
+
+class Rule(StrEnum):
+    """What must be within `max_error` among the accepted pages of a table."""
+
+    BOUND = "bound"
+    """The bound on their error, with 95 % confidence (Clopper-Pearson, one-sided)."""
+    SHARE = "share"
+    """The share of errors that was counted: for sets too small for a bound of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What is known of the pages accepted at one threshold."""
+
+    threshold: float
+    """Accepted is what has at least this confidence."""
+    accepted: int
+    """How many of the labelled pages that is; never one that most likely holds no digit."""
+    wrong: int
+    """How many of those were read wrongly."""
+    upper: float
+    """With 95 % confidence the true share of wrong ones is below this (Clopper-Pearson, one-sided)."""
+
+    @property
+    def share(self) -> float:
+        """Of the accepted, the share that was wrong; 1 where none was accepted."""
+        return self.wrong / self.accepted if self.accepted else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """One set of labelled pages that no weight was fitted to, and what was accepted of it at each threshold."""
+
+    name: str
+    source: str
+    """What the pages are, in words."""
+    pages: int
+    """All of them, accepted or not."""
+    rule: Rule
+    bounds: tuple[Bound, ...]
+    """By rising threshold."""
+
+    def __post_init__(self) -> None:
+        rising = all(one.threshold < two.threshold for one, two in pairwise(self.bounds))
+        if not rising or not all(_is_sensible(one, self.pages) for one in self.bounds):
+            raise ValueError(f"its calibration table {self.name!r} makes no sense")
+
+    def error(self, bound: Bound) -> float:
+        """The error this table answers for at one of its thresholds, by its rule, 0..1."""
+        return bound.upper if self.rule is Rule.BOUND else bound.share
+
+    def threshold(self, max_error: float) -> float | None:
+        """The lowest threshold at which the rule holds; None if it holds at none.
+
+        >>> rows = (Bound(0.0, 1000, 20, 0.029), Bound(0.9, 950, 1, 0.005), Bound(0.99, 800, 0, 0.0037))
+        >>> Calibration("held out", "", 1000, Rule.BOUND, rows).threshold(0.005)
+        0.9
+        >>> Calibration("real", "", 1000, Rule.SHARE, rows).threshold(0.001)
+        0.99
+        """
+        return next((bound.threshold for bound in self.bounds if self.error(bound) <= max_error), None)
+
+    def at(self, threshold: float) -> Bound:
+        """What was accepted from this confidence on, or from the next lower one that was counted."""
+        below = [bound for bound in self.bounds if bound.threshold <= threshold]
+        return below[-1] if below else self.bounds[0]
+
+    @property
+    def best(self) -> float:
+        """The smallest error at which the rule holds, 0..1, rounded up to five digits."""
+        least = min((self.error(bound) for bound in self.bounds), default=1.0)
+        return math.ceil(round(least * 1e5, 6)) / 1e5
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The threshold for one error rate."""
+
+    threshold: float
+    table: str
+    """The name of the table that decided: its own lowest threshold is the highest."""
+
+
+def decide(tables: Sequence[Calibration], max_error: float) -> Decision:
+    """The strictest of the thresholds that the tables ask for.
+
+    Raises:
+        ModelError: a table asks for more than any threshold gives, or there is none.
+    """
+    found = []
+    for table in tables:
+        lowest = table.threshold(max_error)
+        if lowest is None:
+            raise _refused(tables, max_error)
+        found.append(Decision(lowest, table.name))
+    if not found:
+        raise _refused(tables, max_error)
+    return max(found, key=lambda one: one.threshold)
+
+
+def pictures_needed(max_error: float) -> int:
+    """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
+
+    >>> pictures_needed(0.005)
+    598
+    """
+    return math.ceil(math.log(1.0 - CONFIDENCE) / math.log(1.0 - max_error))
+
+
+def _refused(tables: Sequence[Calibration], max_error: float) -> ModelError:
+    best = max((table.best for table in tables), default=1.0)
+    return ModelError(
+        f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
+        hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: a promise of "
+        f"{max_error:g} takes {pictures_needed(max_error):,} of them read without any error.",
+    )
+
+
+def _is_sensible(bound: Bound, pages: int) -> bool:
+    return (
+        0.0 <= bound.threshold <= 1.0
+        and 0 <= bound.wrong <= bound.accepted <= pages
+        and math.isfinite(bound.upper)
+        and 0.0 <= bound.upper <= 1.0
+    )
