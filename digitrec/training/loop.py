@@ -21,7 +21,7 @@ _FEWEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is; `done` is set once an epoch is over."""
+    """Where training is; `done` is set once an epoch of the digits' network is over."""
 
     epoch: int
     epochs: int
@@ -29,7 +29,12 @@ class Progress:
     steps: int
     loss: float
     accuracy: float
+    """Of the digits' network on what it learns from; of the other stages, their own score so far."""
     done: Epoch | None = None
+    stage: str = "digits"
+    """What is being drawn or trained."""
+    words: str = ""
+    """A line for people, once a part of another stage is over."""
 
 
 def quietly(_: Progress) -> None:

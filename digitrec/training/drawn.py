@@ -1,0 +1,91 @@
+"""Crops and strips in numbers, flattened as the networks will see them and stored in a quarter of the room."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.flat import flattened
+from digitrec.records import Picture
+from digitrec.training import pools, scenes
+from digitrec.training.pools import Told
+from digitrec.training.scenes import Sources
+from digitrec.training.strokes import Dice
+
+_STEP, _PAPER = 32, 128
+"""A stored level is 128 + 32 times the flattened one: all of -4.0..4.0 fits."""
+_ROUND_TO = 32
+"""Strips are filled up with paper to a multiple of this width."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """What the ink network learns from."""
+
+    levels: Picture
+    """(n, 64, 64), stored."""
+    ink: Picture
+    """(n, 64, 64), 0 = paper, 255 = ink."""
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strips:
+    """What the line network learns from."""
+
+    levels: Sequence[Picture]
+    """Each (40, w), stored, w a multiple of 32."""
+    texts: Sequence[tuple[int, ...]]
+    """What each says: 0..9, or `scenes.JUNK`."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def stored(flat: Plane) -> Picture:
+    """Flattened levels as whole numbers.
+
+    >>> stored(np.array([[-4.0, 0.0, 0.5]], np.float32)).tolist()
+    [[0, 128, 144]]
+    """
+    return np.clip(flat * _STEP + _PAPER, 0, 255).astype(np.uint8)
+
+
+def restored(levels: Picture) -> NDArray[np.float32]:
+    """The flattened levels that were stored, whatever the shape."""
+    return (levels.astype(np.float32) - np.float32(_PAPER)) / np.float32(_STEP)
+
+
+def crops(sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None) -> Crops:
+    """Draw crops with their ink."""
+    levels = np.empty((count, 64, 64), np.uint8)
+    ink = np.empty_like(levels)
+    for place, item in enumerate(pools.draw(_crop, sources, count, seed, processes=processes, told=told)):
+        levels[place], ink[place] = item
+    return Crops(levels, ink)
+
+
+def strips(
+    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None
+) -> Strips:
+    """Draw strips with their texts."""
+    items = list(pools.draw(_strip, sources, count, seed, processes=processes, told=told))
+    return Strips([levels for levels, _ in items], [text for _, text in items])
+
+
+def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
+    found = scenes.crop(sources, dice)
+    return stored(flattened(found.picture.astype(np.float32))), found.ink
+
+
+def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:
+    found = scenes.strip(sources, dice)
+    levels = stored(flattened(found.picture.astype(np.float32)))
+    height, width = levels.shape
+    filled = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)
+    filled[:, :width] = levels
+    return filled, found.text

@@ -1,0 +1,145 @@
+"""Fit the line network with CTC (Graves et al. 2006): what a strip says is known, where each sign stands is not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.classifiers.quiet import quiet_start
+from digitrec.training import stage_loop
+from digitrec.training.drawn import Strips, restored
+from digitrec.training.loop import Progress
+from digitrec.training.paper_networks import LINE_CLASSES, LINE_STEP, line_network
+from digitrec.training.stage_loop import Stage, Trained
+from digitrec.training.strokes import Dice, Floats
+
+NAME = "line"
+BATCH = 48
+BLANK = LINE_CLASSES - 1
+_WIDTHS = (64, 96, 128, 160, 192)
+"""A batch holds strips of one of these widths, narrower ones filled up with paper."""
+_HEIGHT = 40
+_LONGEST = 10
+"""Signs in a text."""
+_PEAK_RATE, _WARM = 3e-3, 500
+_WEIGHT_DECAY = 4e-3
+_HIGHEST_LOSS = 50.0
+"""A strip that cannot be read counts no more than this."""
+_SMALLEST = 1e-7
+
+_Batch = tuple[Floats, NDArray[np.int32], NDArray[np.int32]]
+"""Strips (b, 40, w, 1), their texts (b, 10) and how many signs of each count (b,)."""
+_Places = NDArray[np.intp]
+
+
+def fit_line(
+    strips: Strips, held_out: Strips, *, epochs: int, seed: int, progress: Callable[[Progress], None]
+) -> Trained:
+    """Train a line network; its score is the share of held-out strips whose whole text is right."""
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = line_network()
+    known, unknown = _by_width(strips), _by_width(held_out)
+    stage = Stage(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
+    learn, read = _steps(model, stage_loop.rate(stage.total, _PEAK_RATE, _WARM))
+
+    def batches(epoch: int) -> Iterator[_Batch]:
+        dice = np.random.default_rng([seed, epoch])
+        groups = [(width, group) for width, places in known.items() for group in _groups(places, dice)]
+        for index in dice.permutation(len(groups)):
+            width, group = groups[index]
+            yield _batch(strips, width, group, dice)
+
+    def judge() -> float:
+        right = 0
+        for width, places in unknown.items():
+            for start in range(0, len(places), BATCH):
+                some = places[start : start + BATCH]
+                texts = texts_of(read(_batch(held_out, width, some, None)[0]))
+                right += sum(text == held_out.texts[place] for text, place in zip(texts, some, strict=True))
+        return right / len(held_out)
+
+    return stage_loop.run(stage, model, batches, learn, judge, progress)
+
+
+def texts_of(frames: Floats) -> list[tuple[int, ...]]:
+    """The text of each strip, taking the most probable sign of every frame: (b, T, 12).
+
+    >>> one = np.eye(12, dtype=np.float32)[[11, 3, 3, 11, 3, 7]]
+    >>> texts_of(one[None])
+    [(3, 3, 7)]
+    """
+    best = frames.argmax(axis=2)
+    turns = np.concatenate([np.ones((len(best), 1), np.bool_), best[:, 1:] != best[:, :-1]], axis=1)
+    return [tuple(int(sign) for sign in row[turn & (row != BLANK)]) for row, turn in zip(best, turns, strict=True)]
+
+
+def _by_width(strips: Strips) -> dict[int, _Places]:
+    widths = np.array([min(each for each in _WIDTHS if levels.shape[1] <= each) for levels in strips.levels], np.intp)
+    return {width: np.flatnonzero(widths == width) for width in _WIDTHS if (widths == width).any()}
+
+
+def _groups(places: _Places, dice: Dice) -> Sequence[_Places]:
+    """Batches of strips of one width; the last one filled up with the first again, so that all have the same size."""
+    count = -(-len(places) // BATCH)
+    return list(np.resize(dice.permutation(places), count * BATCH).reshape(count, BATCH))
+
+
+def _batch(strips: Strips, width: int, places: _Places, dice: Dice | None) -> _Batch:
+    """Strips of one width at most; each begins anywhere, a frame apart, or without dice at the left."""
+    pictures = np.zeros((len(places), _HEIGHT, width, 1), np.float32)
+    texts = np.zeros((len(places), _LONGEST), np.int32)
+    counts = np.zeros(len(places), np.int32)
+    for row, place in enumerate(places):
+        levels, text = strips.levels[place], strips.texts[place]
+        room = (width - levels.shape[1]) // LINE_STEP
+        left = 0 if dice is None else int(dice.integers(0, room + 1)) * LINE_STEP
+        pictures[row, :, left : left + levels.shape[1], 0] = restored(levels)
+        texts[row, : len(text)] = text
+        counts[row] = len(text)
+    return pictures, texts, counts
+
+
+def _steps(model: Any, rate: Any) -> tuple[Callable[[_Batch], float], Callable[[Floats], Floats]]:
+    """What learns from a batch and gives its loss, and what gives the frames of strips, (b, T, 12)."""
+    import keras
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+    strips = tf.TensorSpec((None, _HEIGHT, None, 1), tf.float32)
+
+    # One trace for all widths: with one for each, TensorFlow's optimizer mixes up the loops of the loss.
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[strips, tf.TensorSpec((None, _LONGEST), tf.int32), tf.TensorSpec((None,), tf.int32)]
+    )
+    def learn(pictures: Any, texts: Any, counts: Any) -> Any:
+        with tf.GradientTape() as tape:
+            frames = model(pictures, training=True)[:, 0]  # (b, T, 12)
+            shape = tf.shape(frames)
+            losses = tf.nn.ctc_loss(
+                texts,
+                tf.transpose(tf.math.log(tf.maximum(frames, _SMALLEST)), (1, 0, 2)),
+                counts,
+                tf.fill([shape[0]], shape[1]),
+                blank_index=BLANK,
+            )
+            loss = tf.reduce_mean(tf.minimum(losses, _HIGHEST_LOSS))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    @tf.function(input_signature=[strips])  # type: ignore[untyped-decorator]
+    def read(pictures: Any) -> Any:
+        return model(pictures, training=False)[:, 0]
+
+    def learn_quietly_first(batch: _Batch) -> float:
+        if optimizer.iterations == 0:
+            with quiet_start():  # planning the loss on some processors is talked about
+                return float(learn(*batch))
+        return float(learn(*batch))
+
+    return learn_quietly_first, lambda pictures: np.asarray(read(pictures), np.float32)
