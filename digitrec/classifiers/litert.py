@@ -31,7 +31,7 @@ class LiteRTClassifier:
         self._run = Interpreters(network, f"the model {fingerprint}", (1, SIDE, SIDE))
         if self._run.exit not in {(1, DIGITS), (1, CLASSES)}:
             raise ModelError(
-                f"the model {fingerprint} has the shapes (1, 28, 28) and {self._run.exit}; the second is not (1, 10) or (1, 11)"
+                f"the shapes of the model {fingerprint} end in {self._run.exit}, not in (1, 10) or (1, 11)"
             )
 
     @classmethod

@@ -30,10 +30,10 @@ def ink_network() -> Model:
 
 
 def line_network(width: int | None = None) -> Model:
-    """A convolutional reader of lines, trained with CTC (Graves 2006): a strip in, a class for every 4 pixels out (244,060 weights).
+    """A convolutional reader of lines, trained with CTC (Graves 2006): a strip in, a class for each 4 pixels out.
 
     Takes flattened grey (40, width, 1), width a multiple of 4; gives probabilities (1, width / 4, 12). No recurrence: a
-    digit is told by what is within two digits of it.
+    digit is told by what is within two digits of it. 244,060 weights.
     """
     from keras import Input, Model, layers
 
