@@ -163,10 +163,28 @@ def judge(page: Page, threshold: float) -> Reading:
         runner_up_confidence=_clip(runner_up_confidence),
         digits=tuple(digits),
     )
-    reason = page.reason or _doubt(page.scores, reading.confidence or 0.0, threshold)
+    reason = page.reason or _doubt(page.scores, threshold)
     if reason is None:
         return reading
     return replace(reading, status=Status.REVIEW, reason=reason, detail=page.detail or reason.words)
+
+
+def accepted_from(page: Page) -> float | None:
+    """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
+    return None if page.reason else trusted(page.scores)
+
+
+def trusted(scores: Scores) -> float | None:
+    """The probability that the digits of a page are all what they seem; None if one of them most likely is no digit.
+
+    >>> trusted(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
+    0.375
+    >>> trusted(np.array([[0.4, *[0.0] * 9, 0.6]], np.float32)) is None
+    True
+    """
+    likely = scores[:, :DIGITS].max(axis=1)  # (n,)
+    # No threshold is so low that something is accepted which most likely is no digit.
+    return None if (scores[:, NONE] > likely).any() else _clip(_product(map(float, likely)))
 
 
 def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
@@ -182,16 +200,15 @@ def file_status(readings: Iterable[Reading]) -> Status:
     return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
 
 
-def _doubt(scores: Scores, confidence: float, threshold: float) -> Reason | None:
-    nothing = scores[:, NONE]  # (n,)
-    # No threshold is so low that something is accepted which most likely is no digit.
-    if (nothing > scores[:, :DIGITS].max(axis=1)).any():
+def _doubt(scores: Scores, threshold: float) -> Reason | None:
+    confidence = trusted(scores)
+    if confidence is None:
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:
         return None
     # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
     of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
-    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - nothing)
+    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NONE])
     return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
 
 

@@ -3,15 +3,21 @@
 Both from pictures that no weight was fitted to.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import DIGITS, NONE, calibrated
-from digitrec.classifiers.card import Bound, Metric
-from digitrec.records import Scores
+from digitrec import reading
+from digitrec.classifiers.base import calibrated
+from digitrec.classifiers.calibration import CONFIDENCE, Bound, Calibration, Rule
+from digitrec.classifiers.card import Metric
+from digitrec.reading import Content
+from digitrec.records import Page, Scores
 from digitrec.training.arrays import Digits
 
-_CONFIDENCE = 0.95
+NEVER = -1.0
+"""The confidence of a page that no threshold accepts."""
 _STEPS = 200
 _SMALLEST = 1e-12
 
@@ -33,25 +39,55 @@ def temperature(scores: Scores, digits: Digits) -> float:
     return float(np.exp(best.x))
 
 
-def bounds(scores: Scores, digits: Digits) -> tuple[Bound, ...]:
+def table(
+    name: str, source: str, confidence: NDArray[np.float64], is_right: NDArray[np.bool_], rule: Rule
+) -> Calibration:
     """How many of the accepted were wrong, and may be wrong, at some 200 thresholds.
 
     Args:
-        scores: calibrated, (n, 11); each row from another digit, so that the rows are independent.
-        digits: the truth, (n,).
+        name: of the table.
+        source: what the pages are, in words.
+        confidence: (n,), at which each page would be accepted, or `NEVER`; see `verdicts`. Each page shows writing of
+            its own, so that they are independent.
+        is_right: (n,), whether it was read rightly; of a page that is never accepted it says nothing.
+        rule: what the table asks for.
     """
     from scipy.stats import beta
 
-    confidence = scores[:, :DIGITS].max(axis=1)
-    read_as = scores.argmax(axis=1)
-    is_wrong = read_as != digits
     found = []
     for threshold in _thresholds():
-        is_accepted = (confidence >= threshold) & (read_as != NONE)  # as `reading.judge` has it
-        accepted, wrong = int(is_accepted.sum()), int((is_accepted & is_wrong).sum())
-        upper = 1.0 if wrong == accepted else float(beta.ppf(_CONFIDENCE, wrong + 1, accepted - wrong))
+        is_accepted = confidence >= threshold
+        accepted, wrong = int(is_accepted.sum()), int((is_accepted & ~is_right).sum())
+        upper = 1.0 if wrong == accepted else float(beta.ppf(CONFIDENCE, wrong + 1, accepted - wrong))
         found.append(Bound(threshold, accepted, wrong, upper))
-    return tuple(found)
+    return Calibration(name, source, len(confidence), rule, tuple(found))
+
+
+def verdicts(labelled: Iterable[tuple[Content, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The confidence at which each page would be accepted, (n,), and whether it was read rightly, (n,).
+
+    Args:
+        labelled: what was read of each file, and its label: the number that every page of it shows, or `none`. Where
+            there is no number, to accept anything is wrong.
+    """
+    found: list[tuple[float, bool]] = []
+    for content, label in labelled:
+        found += [_verdict(page, label) for page in content.pages]
+        found += [(NEVER, False)] * (content.rejected is not None)
+    return np.array([one for one, _ in found], np.float64), np.array([right for _, right in found], np.bool_)
+
+
+def digit_verdicts(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The same for pages with one digit each that are cut out already: (n, 11) scores, (n,) digits."""
+    trusted = (reading.trusted(row[None]) for row in scores)
+    return np.array([NEVER if one is None else one for one in trusted], np.float64), scores.argmax(axis=1) == digits
+
+
+def _verdict(page: Page, label: str) -> tuple[float, bool]:
+    confidence = reading.accepted_from(page)
+    if confidence is None:
+        return NEVER, False
+    return confidence, reading.judge(page, confidence).text == label
 
 
 def metric(data: str, right: NDArray[np.bool_]) -> Metric:
@@ -63,7 +99,7 @@ def metric(data: str, right: NDArray[np.bool_]) -> Metric:
     from scipy.stats import binomtest
 
     count, total = int(right.sum()), len(right)
-    interval = binomtest(count, total).proportion_ci(_CONFIDENCE, method="wilson")
+    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
     return Metric(data, total, count, count / total, round(float(interval.low), 5), round(float(interval.high), 5))
 
 

@@ -1,8 +1,8 @@
 """A model's card in words, for people: `MODEL_CARD.md`."""
 
-from digitrec.classifiers.card import Bound, Metric, ModelCard
+from digitrec.classifiers.card import Metric, ModelCard
+from digitrec.training import promise_text
 
-_PROMISES = (0.02, 0.01, 0.005, 0.002, 0.001)
 _TEXT = """# {id}
 
 Reads one handwritten digit: 28 x 28 ink in (recipe {recipe}), ten calibrated probabilities out. The network is
@@ -30,20 +30,11 @@ Measured with `model.tflite`, which is what the service runs, on pictures it had
 | --- | --: | --: | --: | --- |
 {metrics}
 
-## How far its confidence can be trusted
-
-Temperature {temperature:.4f}, fitted so that a confidence of 0.9 is right nine times in ten. Every second calibration
-picture was varied as another hand, pen or crop might have (`digitrec/training/augment.py`). For pictures like those,
-with 95 % confidence (Clopper-Pearson, one-sided), at most this share of the accepted is wrong:
-
-| at most wrong | accept from | accepts | wrong among them |
-| --: | --: | --: | --: |
 {promises}
-
 ## Limits
 
 - A promise holds for writing like the data above. Other scans can be worse: check a few hundred labelled ones of your
-  own with `digitrec evaluate`.
+  own with `digitrec evaluate`, or set the threshold by them with `digitrec calibrate`.
 - It always names a digit. A letter or a smudge gets ten probabilities like any digit.
 - MNIST was written in the United States, decades ago. Ones with a flag or foot and crossed sevens are rare in it;
   augmentation draws some.
@@ -67,19 +58,10 @@ def write(card: ModelCard) -> str:
         seed=card.seed,
         versions=", ".join(f"{name} {version}" for name, version in card.versions.items()),
         metrics="\n".join(_row(metric) for metric in card.metrics),
-        temperature=card.temperature,
-        promises="\n".join(_promise(card.bounds, max_error, about["calibrated"]) for max_error in _PROMISES),
+        promises=promise_text.write(card),
     )
 
 
 def _row(metric: Metric) -> str:
     interval = f"{metric.low:.2%} to {metric.high:.2%}"
     return f"| {metric.data} | {metric.right:,} | {metric.pictures:,} | {metric.accuracy:.2%} | {interval} |"
-
-
-def _promise(bounds: tuple[Bound, ...], max_error: float, pictures: int) -> str:
-    for bound in bounds:
-        if bound.upper <= max_error:
-            share = bound.accepted / max(pictures, 1)
-            return f"| {max_error:.1%} | {bound.threshold:.6f} | {share:.1%} | {bound.wrong} of {bound.accepted:,} |"
-    return f"| {max_error:.1%} | not possible | | |"

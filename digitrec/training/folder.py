@@ -4,17 +4,16 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from digitrec import __version__
-from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, Bundle
+from digitrec.classifiers.bundle import CARD, KERAS, TFLITE
+from digitrec.classifiers.calibration import Rule
 from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.litert import LiteRTClassifier
-from digitrec.files import fsync_folder, make_folder, write_whole
+from digitrec.classifiers.store import put
 from digitrec.imaging.normalise import RECIPE
 from digitrec.training import calibrate, card_text, export
 from digitrec.training.arrays import Dataset, Split
@@ -47,6 +46,8 @@ def write_model(
     temperature = calibrate.temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(ink), digits)
     classifier = LiteRTClassifier(contents[TFLITE], name, temperature)
     scores = classifier.score(ink)
+    source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
+    table = calibrate.table("held out", source, *calibrate.digit_verdicts(scores, digits), Rule.BOUND)
     metrics = [calibrate.metric("held out, every second one varied", scores.argmax(axis=1) == digits)]
     if dataset.test is not None:
         measure = {f"{dataset.name}, test split": dataset.test, **measure}
@@ -61,7 +62,7 @@ def write_model(
         weights=int(model.count_params()),
         files=digests,
         temperature=temperature,
-        bounds=calibrate.bounds(scores, digits),
+        calibrations=(table,),
         metrics=tuple(metrics),
         history=tuple(fitted.history),
         best_epoch=fitted.best_epoch,
@@ -83,26 +84,4 @@ def write_model(
         },
     )
     texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": card_text.write(card)}
-    return _appear(out_root, name, {**contents, **texts})
-
-
-def _appear(out_root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
-    """Fill a folder beside the place and move it there."""
-    make_folder(out_root)
-    target = out_root / name
-    draft = out_root / f".draft-{secrets.token_hex(8)}"
-    draft.mkdir()
-    try:
-        for file, content in files.items():
-            write_whole(draft / file, content)
-        Bundle.open(draft)
-        if target.exists():
-            old = draft.with_name(f"{draft.name}-old")
-            target.rename(old)
-            shutil.rmtree(old)
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    fsync_folder(out_root)
-    return target
+    return put(out_root, name, {**contents, **texts})

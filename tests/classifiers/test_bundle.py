@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import digitrec
-from digitrec.classifiers.bundle import Bundle, pictures_needed, threshold
-from digitrec.classifiers.card import Bound, ModelCard
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.calibration import pictures_needed
+from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
@@ -22,8 +23,20 @@ def folder(tmp_path: Path) -> Path:
     return shutil.copytree(SHIPPED, tmp_path / "model")
 
 
+@pytest.fixture
+def old_folder(folder: Path) -> Path:
+    """A model as the first version wrote them: one table, called `bounds`."""
+
+    def change(card: dict[str, Any]) -> None:
+        card.update(schema=1, bounds=card.pop("calibrations")[0]["bounds"])
+
+    edit(folder, change)
+    return folder
+
+
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    card = json.loads((folder / "model.json").read_text())
+    """Change a card of today's schema."""
+    card = json.loads(json.dumps(ModelCard.from_json(json.loads((folder / "model.json").read_text())).as_json()))
     change(card)
     (folder / "model.json").write_text(json.dumps(card))
 
@@ -103,10 +116,16 @@ def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> 
         (lambda card: card["files"].update({"more.keras": "short"}), "files"),
         (lambda card: card["files"].pop("model.tflite"), "no model.tflite"),
         (lambda card: card.update(files=[]), "files"),
-        (lambda card: card["bounds"].reverse(), "calibration"),
-        (lambda card: card["bounds"][0].update(upper=2.0), "calibration"),
-        (lambda card: card["bounds"][0].update(wrong=10**9), "calibration"),
-        (lambda card: card["bounds"][0].pop("upper"), "upper"),
+        (lambda card: card.update(id=card["id"] + "-c123"), "id"),
+        (lambda card: card.update(bounds=[]), "bounds"),
+        (lambda card: card.update(schema=1), "bounds"),
+        (lambda card: card.update(calibrations=7), "model.json"),
+        (lambda card: card["calibrations"][0]["bounds"].reverse(), "calibration"),
+        (lambda card: card["calibrations"][0]["bounds"][0].update(upper=2.0), "calibration"),
+        (lambda card: card["calibrations"][0]["bounds"][0].update(wrong=10**9), "calibration"),
+        (lambda card: card["calibrations"][0].update(pages=3), "calibration"),
+        (lambda card: card["calibrations"][0]["bounds"][0].pop("upper"), "upper"),
+        (lambda card: card["calibrations"][0].update(rule="hope"), "hope"),
     ],
 )
 def test_a_card_that_makes_no_sense_is_refused(
@@ -148,20 +167,25 @@ def test_the_digests_are_those_of_the_files() -> None:
         assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
-    table = (Bound(0.0, 100, 9, 0.2), Bound(0.5, 90, 3, 0.08), Bound(0.7, 80, 3, 0.09), Bound(0.9, 70, 1, 0.06))
-
-    assert threshold(table, 0.3) == 0.0
-    assert threshold(table, 0.08) == 0.5
-    assert threshold(table, 0.07) == 0.9
-
-
 def test_a_promise_that_cannot_be_kept_names_the_pictures_it_takes() -> None:
     with pytest.raises(ModelError, match=r"0\.0001") as caught:
         Bundle.open(SHIPPED).threshold(0.0001)
     assert f"{pictures_needed(0.0001):,}" in caught.value.hint
 
 
-def test_a_table_without_rows_promises_nothing() -> None:
-    with pytest.raises(ModelError):
-        threshold((), 0.5)
+def test_a_model_of_the_first_version_opens_and_promises_the_same(old_folder: Path) -> None:
+    old, new = Bundle.open(old_folder), Bundle.open(SHIPPED)
+
+    (table,) = old.card.calibrations
+    assert (table.name, table.rule) == ("held out", "bound")
+    assert table.bounds == new.card.calibrations[0].bounds
+    assert table.pages == table.bounds[0].accepted == 5156
+    assert old.threshold(0.005) == new.threshold(0.005)
+
+
+def test_a_model_calibrated_anew_has_the_weights_of_the_old_one(folder: Path) -> None:
+    edit(folder, lambda card: card.update(id=card["id"] + "-c0123abcd"))
+
+    card = Bundle.open(folder).card
+    assert card.id == f"{card.weights_id}-c0123abcd"
+    assert card.weights_id == Bundle.open(SHIPPED).card.id

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
 
 from digitrec.classifiers.base import NONE, calibrated
-from digitrec.classifiers.bundle import pictures_needed, threshold
-from digitrec.errors import ModelError
-from digitrec.training.calibrate import bounds, metric, temperature
+from digitrec.classifiers.calibration import Bound, Rule, pictures_needed
+from digitrec.reading import Content, judge
+from digitrec.records import Box, Page, Reason, Status
+from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +20,10 @@ def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     scores = np.pad(scores, ((0, 0), (0, 1)))  # a classifier that knows digits only
     digits = (scores.cumsum(axis=1) < dice.random(count)[:, None] * scores.sum(axis=1, keepdims=True)).sum(axis=1)
     return scores, np.minimum(digits, 9)
+
+
+def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[Bound, ...]:
+    return table("held out", "some", *digit_verdicts(scores, digits), Rule.BOUND).bounds
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.7])
@@ -42,12 +48,12 @@ def test_the_table_counts_what_is_accepted_and_wrong() -> None:
     scores, digits = honest(3000, 1)
     confidence, is_wrong = scores.max(axis=1), scores.argmax(axis=1) != digits
 
-    table = bounds(scores, digits)
+    rows = bounds(scores, digits)
 
-    assert 150 <= len(table) <= 210
-    assert table[0].threshold == 0.0
-    assert table[0].accepted == 3000
-    for bound in table:
+    assert 150 <= len(rows) <= 210
+    assert rows[0].threshold == 0.0
+    assert rows[0].accepted == 3000
+    for bound in rows:
         assert bound.accepted == (confidence >= bound.threshold).sum()
         assert bound.wrong == (is_wrong & (confidence >= bound.threshold)).sum()
         assert bound.upper > bound.wrong / max(bound.accepted, 1) or bound.upper == 1.0
@@ -76,7 +82,8 @@ def test_the_promise_holds_nineteen_times_in_twenty() -> None:
     kept, tries = 0, 60
     for seed in range(tries):
         scores, digits = honest(2000, seed)
-        accept = threshold(bounds(scores, digits), 0.05)
+        accept = table("held out", "some", *digit_verdicts(scores, digits), Rule.BOUND).threshold(0.05)
+        assert accept is not None
         fresh, truth = honest(20_000, 1000 + seed)
         accepted = fresh.max(axis=1) >= accept
         kept += (fresh.argmax(axis=1) != truth)[accepted].mean() <= 0.05
@@ -85,11 +92,72 @@ def test_the_promise_holds_nineteen_times_in_twenty() -> None:
 
 
 def test_where_all_is_wrong_nothing_is_promised() -> None:
-    table = bounds(np.tile(np.eye(11, dtype=np.float32)[0], (20, 1)), np.ones(20, np.int64))
+    for rule in Rule:
+        found = table("some", "some", np.ones(20), np.zeros(20, bool), rule)
 
-    assert {bound.upper for bound in table} == {1.0}
-    with pytest.raises(ModelError):
-        threshold(table, 0.5)
+        assert {bound.upper for bound in found.bounds} == {1.0}
+        assert found.threshold(0.5) is None
+        assert found.best == 1.0
+
+
+def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
+    found = table("some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.SHARE)
+
+    assert found.pages == 3
+    assert (found.at(0.0).accepted, found.at(0.0).wrong) == (2, 1)
+    assert found.threshold(0.0) == pytest.approx(0.5, abs=0.05)
+    assert found.at(found.threshold(0.0) or 0).accepted == 1
+
+
+def digits_page(scores: list[list[float]], reason: Reason | None = None) -> Page:
+    ink, preview = np.zeros((len(scores), 28, 28), np.float32), np.zeros((9, 9), np.uint8)
+    boxes = (Box(0, 0, 9, 9),) * len(scores)
+    return Page(1, "png", 9, 9, boxes, ink, preview, reason, scores=np.array(scores, np.float32).reshape(-1, 11))
+
+
+def sure(digit: int, share: float) -> list[float]:
+    return [share if at == digit else (1 - share) / 10 for at in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("page", "label", "expected"),
+    [
+        (digits_page([sure(4, 0.5), sure(2, 0.5)]), "42", (0.25, True)),
+        (digits_page([sure(4, 0.5), sure(2, 0.5)]), "24", (0.25, False)),
+        (digits_page([sure(4, 0.5)]), "none", (0.5, False)),
+        (digits_page([sure(4, 0.5), sure(NONE, 0.5)]), "42", (NEVER, False)),
+        (digits_page([sure(4, 0.5)], Reason.AMBIGUOUS_LAYOUT), "4", (NEVER, False)),
+        (digits_page([], Reason.BLANK), "none", (NEVER, False)),
+    ],
+)
+def test_a_verdict_is_when_a_page_would_be_accepted_and_whether_that_is_right(
+    page: Page, label: str, expected: tuple[float, bool]
+) -> None:
+    (confidence,), (is_right,) = verdicts([(Content(pages=(page,)), label)])
+
+    assert (confidence, is_right) == (pytest.approx(expected[0]), expected[1])
+
+
+def test_a_file_that_is_rejected_counts_as_one_page() -> None:
+    confidence, _ = verdicts([(Content(rejected=Reason.TRUNCATED), "4"), (Content(returned="it changed"), "4")])
+
+    assert confidence.tolist() == [NEVER]
+
+
+@settings(max_examples=60)
+@given(
+    strategies.lists(strategies.lists(strategies.floats(0.001, 1), min_size=11, max_size=11), min_size=1, max_size=4),
+    strategies.sampled_from([None, None, None, Reason.AMBIGUOUS_LAYOUT]),
+)
+def test_a_page_is_accepted_by_the_service_up_to_its_confidence_and_never_above(
+    rows: list[list[float]], reason: Reason | None
+) -> None:
+    page = digits_page((np.array(rows) / np.sum(rows, axis=1, keepdims=True)).tolist(), reason)
+    (confidence,), _ = verdicts([(Content(pages=(page,)), "7")])
+
+    for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
+        is_accepted = judge(page, float(max(threshold, 0))).status is Status.ACCEPTED
+        assert is_accepted == (confidence >= max(threshold, 0))
 
 
 def test_accuracy_comes_with_its_interval() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digitrec.classifiers import store
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.keras import KerasClassifier
 from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.errors import DataError, UsageError
-from digitrec.training import datasets, fit, folder, mnist
+from digitrec.training import datasets, fit, mnist
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.loop import Progress
 from digitrec.training.networks import BUILDERS
@@ -151,7 +152,7 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    monkeypatch.setattr(folder, "write_whole", full)
+    monkeypatch.setattr(store, "write_whole", full)
 
     with pytest.raises(OSError, match="No space"):
         train(tmp_path, epochs=1)

@@ -1,0 +1,70 @@
+"""The threshold is the lowest that keeps every promise, the strictest of the tables, or is refused."""
+
+import pytest
+
+from digitrec.classifiers.calibration import Bound, Calibration, Rule, decide, pictures_needed
+from digitrec.errors import ModelError
+
+
+def table(name: str, rule: Rule, *rows: tuple[float, int, int, float]) -> Calibration:
+    return Calibration(name, "some pages", 200, rule, tuple(Bound(*row) for row in rows))
+
+
+DRAWN = table("drawn", Rule.BOUND, (0.0, 100, 9, 0.2), (0.5, 90, 3, 0.08), (0.7, 80, 3, 0.09), (0.9, 70, 1, 0.06))
+REAL = table("real", Rule.SHARE, (0.0, 50, 5, 0.3), (0.5, 48, 4, 0.2), (0.7, 40, 2, 0.2), (0.9, 30, 0, 0.2))
+
+
+def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
+    assert DRAWN.threshold(0.3) == 0.0
+    assert DRAWN.threshold(0.08) == 0.5
+    assert DRAWN.threshold(0.07) == 0.9
+    assert DRAWN.threshold(0.05) is None
+
+
+def test_a_table_for_shares_asks_for_what_was_counted() -> None:
+    assert REAL.threshold(0.1) == 0.0
+    assert REAL.threshold(0.09) == 0.5
+    assert REAL.threshold(0.05) == 0.7
+    assert REAL.threshold(0.001) == 0.9
+
+
+def test_of_a_table_for_shares_at_least_one_page_must_be_accepted() -> None:
+    nobody = table("real", Rule.SHARE, (0.0, 5, 5, 1.0), (0.9, 0, 0, 1.0))
+
+    assert nobody.threshold(0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("max_error", "threshold", "decides"),
+    [(0.3, 0.0, "drawn"), (0.09, 0.5, "drawn"), (0.08, 0.7, "real"), (0.06, 0.9, "drawn")],
+)
+def test_the_stricter_of_two_tables_decides(max_error: float, threshold: float, decides: str) -> None:
+    for tables in ((DRAWN, REAL), (REAL, DRAWN)):
+        found = decide(tables, max_error)
+
+        assert found.threshold == threshold
+        assert found.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
+
+
+def test_one_table_that_cannot_promise_it_is_enough_to_refuse() -> None:
+    with pytest.raises(ModelError, match=r"best it can promise is 0\.06000") as caught:
+        decide((REAL, DRAWN), 0.05)
+    assert "Raise max_error to at least 0.06000" in caught.value.hint
+    assert f"{pictures_needed(0.05)} of them" in caught.value.hint
+
+
+@pytest.mark.parametrize("tables", [(), (table("empty", Rule.BOUND),), (table("empty", Rule.SHARE),)])
+def test_nothing_counted_promises_nothing(tables: tuple[Calibration, ...]) -> None:
+    with pytest.raises(ModelError, match=r"1\.0"):
+        decide(tables, 0.5)
+
+
+def test_the_best_it_can_promise_is_never_told_too_low() -> None:
+    found = table("some", Rule.BOUND, (0.0, 100, 0, 0.0295130))
+
+    assert found.best == 0.02952
+    assert found.threshold(found.best) == 0.0
+
+
+def test_what_was_accepted_is_told_for_any_threshold() -> None:
+    assert [DRAWN.at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]
