@@ -55,10 +55,15 @@ def draw(digits: Picture, labels: NDArray[np.integer], count: int, seed: int) ->
 
 def draw_page(digit: Picture, rng: np.random.Generator) -> Picture:
     """Draw one digit, (28, 28), 0 = paper, 255 = ink, on a page of its own: (h, w, 3) RGB."""
+    return draw_page_and_ink(digit, rng)[0]
+
+
+def draw_page_and_ink(digit: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """The same page, and where its digit was written: (h, w), 0 = paper, 255 = ink."""
     low, high = _PAGE_PX
     height, width = (int(side) for side in np.exp(rng.uniform(np.log(low), np.log(high), 2)))
     width = int(np.clip(width, height * 0.6, height * 1.7))
-    ink = _placed(digit, height, width, rng)  # (h, w), 0.0 = paper, 1.0 = ink
+    written = ink = _placed(digit, height, width, rng)  # (h, w), 0.0 = paper, 1.0 = ink
     pen = str(rng.choice([*_PENS]))
     if pen == "pencil":  # graphite catches on the grain of the paper
         ink = ink * np.clip(0.85 + 0.2 * _grain((height, width), 1.0, rng), 0.3, 1)
@@ -68,7 +73,7 @@ def draw_page(digit: Picture, rng: np.random.Generator) -> Picture:
     page *= _light(height, width, rng)[..., None]
     if rng.random() < _LIGHT_ON_DARK:
         page = 255 - page
-    return _photographed(page, rng)
+    return _photographed(page, rng), np.asarray(np.rint(written * 255), np.uint8)
 
 
 def write(folder: Path, drawn: Iterable[Drawn]) -> list[Path]:

@@ -1,6 +1,8 @@
 """A trained network -> the two files of a model folder."""
 
+import io
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import cast
 
@@ -10,15 +12,22 @@ from digitrec.training.networks import Model
 
 
 def keras_file(model: Model) -> bytes:
-    """The network as a `.keras` file, without the state of the optimizer."""
+    """The network as a `.keras` file, packed tightly, without the state of the optimizer."""
+    packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         _copy(model).save(path)
-        return path.read_bytes()
+        with (
+            zipfile.ZipFile(path) as loose,
+            zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as tight,
+        ):
+            for entry in loose.infolist():
+                tight.writestr(entry.filename, loose.read(entry))
+    return packed.getvalue()
 
 
-def tflite_file(model: Model) -> bytes:
-    """The network as a `.tflite` file for one picture at a time, its weights as float16.
+def tflite_file(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: str = "digits") -> bytes:
+    """The network as a `.tflite` file for one input of this shape at a time, its weights as float16.
 
     The same weights give the same bytes, so the digest can name the model.
     """
@@ -27,8 +36,8 @@ def tflite_file(model: Model) -> bytes:
 
     # Whatever was built before in this process would otherwise show up in the names inside the file.
     keras.utils.clear_session()
-    entry = keras.Input(batch_shape=(1, SIDE, SIDE), name="ink")
-    fixed = keras.Model(entry, _copy(model)(entry), name="digits")
+    entry = keras.Input(batch_shape=shape, name="ink")
+    fixed = keras.Model(entry, _copy(model)(entry), name=name)
     with tempfile.TemporaryDirectory() as folder, quiet_start():
         fixed.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

@@ -1,7 +1,7 @@
 """The training loop: batches, epochs, the best weights, and what Ctrl-C leaves."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from digitrec.classifiers.card import Epoch
 from digitrec.errors import DataError
-from digitrec.records import Ink
+from digitrec.records import Ink, Picture
 from digitrec.training.arrays import Dataset, Digits, Split
 from digitrec.training.augment import augment
 from digitrec.training.networks import Model, Network
@@ -104,13 +104,46 @@ def half_varied(split: Split, seed: int) -> Ink:
     return ink
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """Further examples: some of them are in every batch, besides the data set's own."""
+
+    pictures: Picture
+    """(n, 28, 28), 0 = paper, 255 = ink."""
+    classes: Digits
+    """(n,)"""
+    of_batch: int
+    """How many of them are in a batch."""
+    vary: Callable[[Picture, Digits, np.random.Generator], Ink]
+
+
 def fit(
-    model: Model, network: Network, parts: Parts, *, epochs: int, seed: int, progress: Callable[[Progress], None]
+    model: Model,
+    network: Network,
+    parts: Parts,
+    *,
+    epochs: int,
+    seed: int,
+    progress: Callable[[Progress], None],
+    beside: Sequence[Beside] = (),
+    judged_by: tuple[Ink, Digits] | None = None,
 ) -> Fitted:
-    """Fit the model's weights in place; the best ones by validation loss are in what comes back."""
+    """Fit the model's weights in place; the best ones by validation loss are in what comes back.
+
+    Args:
+        model: what is fitted.
+        network: how.
+        parts: an epoch is over when each picture of `learn` was seen.
+        epochs: how many.
+        seed: of all dice.
+        progress: told after each batch and each epoch.
+        beside: further examples to learn from; none of them may be empty.
+        judged_by: further examples to validate with.
+    """
     import keras
 
-    steps = max(1, len(parts.learn) // network.batch)
+    own = network.batch - sum(each.of_batch for each in beside)
+    steps = max(1, len(parts.learn) // own)
     warm = max(1, min(steps, epochs * steps // 20))
     rate = keras.optimizers.schedules.CosineDecay(
         network.learning_rate / 20,
@@ -123,18 +156,23 @@ def fit(
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    validation = half_varied(parts.validate, seed) if network.augment else parts.validate.ink
+    validation, truth = (
+        half_varied(parts.validate, seed) if network.augment else parts.validate.ink,
+        parts.validate.digits,
+    )
+    if judged_by is not None:
+        validation, truth = np.concatenate([validation, judged_by[0]]), np.concatenate([truth, judged_by[1]])
     fitted = Fitted(model.get_weights())
     try:
         for epoch in range(1, epochs + 1):
             began = time.monotonic()
             loss = accuracy = 0.0
-            for step, (ink, digits) in enumerate(_batches(parts.learn, network, [seed, epoch], steps), start=1):
+            for step, (ink, digits) in enumerate(_batches(parts.learn, network, beside, [seed, epoch], steps), start=1):
                 now_loss, now_accuracy = (float(value) for value in model.train_on_batch(ink, digits))
                 loss += (now_loss - loss) / step
                 accuracy += (now_accuracy - accuracy) / step
                 progress(Progress(epoch, epochs, step, steps, loss, accuracy))
-            judged = _judged(model, validation, parts.validate.digits)
+            judged = _judged(model, validation, truth)
             seconds = round(time.monotonic() - began, 1)
             line = Epoch(epoch, loss, accuracy, *judged, float(rate(epoch * steps)), seconds)
             fitted.add(line, model)
@@ -146,14 +184,25 @@ def fit(
     return fitted
 
 
-def _batches(split: Split, network: Network, seed: list[int], steps: int) -> Iterator[tuple[Ink, Digits]]:
+def _batches(
+    split: Split, network: Network, beside: Sequence[Beside], seed: list[int], steps: int
+) -> Iterator[tuple[Ink, Digits]]:
     """The epoch's pictures in a new order; the next batch is drawn while the network learns from this one."""
-    order = np.random.default_rng(seed).permutation(len(split))
+    shuffle = np.random.default_rng(seed)
+    order = shuffle.permutation(len(split))
+    orders = [np.resize(shuffle.permutation(len(each.classes)), steps * each.of_batch) for each in beside]
+    own = network.batch - sum(each.of_batch for each in beside)
 
     def draw(step: int) -> tuple[Ink, Digits]:
-        some = split.take(order[step * network.batch : (step + 1) * network.batch])
+        some = split.take(order[step * own : (step + 1) * own])
         dice = np.random.default_rng([*seed, step])
-        return augment(some.pictures, some.digits, dice) if network.augment else some.ink, some.digits
+        inks = [augment(some.pictures, some.digits, dice) if network.augment else some.ink]
+        classes = [some.digits]
+        for each, places in zip(beside, orders, strict=True):
+            chosen = places[step * each.of_batch : (step + 1) * each.of_batch]
+            inks.append(each.vary(each.pictures[chosen], each.classes[chosen], dice))
+            classes.append(each.classes[chosen])
+        return np.concatenate(inks), np.concatenate(classes)
 
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(draw, 0)

@@ -1,0 +1,196 @@
+"""What the pipeline makes of synthetic pages: the 28 x 28 pictures that the digits' network will really be shown.
+
+Each page's ink is found the classical way and with the ink network. What lies where the page's sign was written is an
+example of that sign; what lies elsewhere is one of `NONE`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec import samples
+from digitrec.classifiers.base import NONE
+from digitrec.imaging import ink, layout
+from digitrec.imaging.contrast import Plane, grey_of, smaller
+from digitrec.imaging.layout import FoundDigit
+from digitrec.imaging.normalise import centred
+from digitrec.recognition.ink_network import SIDE as WINDOW_PX
+from digitrec.recognition.ink_network import InkNetwork, Window
+from digitrec.records import Picture
+from digitrec.training import pools, scenes
+from digitrec.training.arrays import Digits
+from digitrec.training.pools import Told
+from digitrec.training.scenes import Sources
+from digitrec.training.strokes import Dice
+
+_AS_SAMPLES = 0.25
+"""This share of the pages is drawn as `digitrec samples` does."""
+_SAME_BOX = 0.5
+"""A found digit is the one that was drawn if their boxes' intersection over union is above this."""
+_ELSEWHERE = 0.1
+"""It is something else if at most this share of its ink lies where something was drawn."""
+_MOST_DEBRIS = 0.1
+"""Debris makes up at most this share of all examples."""
+_WORK_PX = 1024
+_INKED = 127
+
+_Corners = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Pictures with their classes, for the digits' network."""
+
+    pictures: Picture
+    """(n, 28, 28), 0 = paper, 255 = ink."""
+    classes: Digits
+    """(n,) 0..9, or `NONE`."""
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looking:
+    """What pages are drawn from and looked at with."""
+
+    sources: Sources
+    network: InkNetwork
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """What one page gave: examples of its sign, and at most one of something that belongs nowhere."""
+
+    signs: tuple[Picture, ...]
+    digit: int
+    """The class of all of `signs`."""
+    debris: Picture | None
+
+
+def look(
+    sources: Sources,
+    network: InkNetwork,
+    pages: int,
+    seed: Sequence[int],
+    *,
+    processes: int = 0,
+    told: Told | None = None,
+) -> Examples:
+    """Draw pages and keep what is found on them."""
+    looking = Looking(sources, network)
+    return gathered(pools.draw(glimpse, looking, pages, seed, processes=processes, told=told))
+
+
+def glimpse(looking: Looking, dice: Dice) -> Glimpse:
+    """Draw one page, and look at it both ways."""
+    picture, written, digit = _page(looking.sources, dice)
+    plane = ink.find(picture)
+    near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
+    grey = grey_of(smaller(picture, _WORK_PX))
+    seen = looking.network.find(grey)
+    if seen is not None:
+        mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)
+        near.append(_told_apart(layout.arrange(seen.ink).digits, mask, _moved(corners, seen.window)))
+    signs = [sign for sign, _ in near if sign is not None]
+    debris = [one for _, others in near for one in others]
+    chosen = debris[dice.integers(len(debris))] if debris else None
+    return Glimpse(tuple(map(_stored, signs)), digit, None if chosen is None else _stored(chosen))
+
+
+def gathered(glimpses: Iterable[Glimpse]) -> Examples:
+    """All examples in order; of the debris the first, so that there is not too much of it."""
+    signs: list[Picture] = []
+    classes: list[int] = []
+    debris: list[Picture] = []
+    for each in glimpses:
+        signs += each.signs
+        classes += [each.digit] * len(each.signs)
+        debris += [] if each.debris is None else [each.debris]
+    debris = debris[: int(len(signs) * _MOST_DEBRIS / (1 - _MOST_DEBRIS))]
+    pictures = np.array([*signs, *debris], np.uint8).reshape(-1, 28, 28)
+    return Examples(pictures, np.array([*classes, *[NONE] * len(debris)], np.int64))
+
+
+def _page(sources: Sources, dice: Dice) -> tuple[Picture, Picture, int]:
+    """A page, (h, w) or (h, w, 3), where its sign was written, (h, w), and its class."""
+    if dice.random() < _AS_SAMPLES:
+        digit = int(dice.integers(10))
+        chosen = sources.pictures[dice.choice(sources.of_digit[digit])]
+        return *samples.draw_page_and_ink(chosen, dice), digit
+    drawn, digit = scenes.page(sources, dice)
+    return drawn.picture, drawn.ink, digit
+
+
+def _told_apart(
+    found: Sequence[FoundDigit], written: Picture, corners: _Corners | None
+) -> tuple[Plane | None, list[Plane]]:
+    """Of what was found, the sign that was written, if it is one thing, and whatever lies elsewhere."""
+    own = [one for one in found if corners is not None and _overlap(one, corners) > _SAME_BOX]
+    # Found ink is a little wider than what was written, and may have moved by a pixel.
+    near = cv2.dilate((written > _INKED // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    elsewhere = [one.ink for one in found if _share_on(one, near) < _ELSEWHERE]
+    return (own[0].ink if len(own) == 1 else None), elsewhere
+
+
+def _overlap(one: FoundDigit, corners: _Corners) -> float:
+    """Intersection over union of two boxes."""
+    box = one.box
+    across = min(box.x + box.width, corners[2]) - max(box.x, corners[0])
+    down = min(box.y + box.height, corners[3]) - max(box.y, corners[1])
+    both = max(across, 0.0) * max(down, 0.0)
+    either = box.width * box.height + (corners[2] - corners[0]) * (corners[3] - corners[1]) - both
+    return both / max(either, 1e-9)
+
+
+def _share_on(one: FoundDigit, near: NDArray[np.bool_]) -> float:
+    """The share of something's ink that lies on a mask of the same plane."""
+    box = one.box
+    on = one.ink[near[box.y : box.y + box.height, box.x : box.x + box.width]]
+    return float(on.sum()) / max(float(one.ink.sum()), 1e-9)
+
+
+def _corners(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
+    """The box of what was written, in pixels of a plane of this shape; None if nothing was."""
+    rows, columns = (np.flatnonzero((written > _INKED).any(axis=axis)) for axis in (1, 0))
+    if rows.size == 0:
+        return None
+    down, across = shape[0] / written.shape[0], shape[1] / written.shape[1]
+    return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
+
+
+def _moved(corners: _Corners | None, window: Window) -> _Corners | None:
+    """A box in pixels of a window; it may reach beyond."""
+    if corners is None:
+        return None
+    scale = WINDOW_PX / window.side
+    left, top, right, bottom = corners
+    return (
+        (left - window.left) * scale,
+        (top - window.top) * scale,
+        (right - window.left) * scale,
+        (bottom - window.top) * scale,
+    )
+
+
+def _resized(written: Picture, plane: Plane) -> Picture:
+    """What was written, at a plane's size."""
+    if written.shape == plane.shape:
+        return written
+    height, width = plane.shape
+    return np.asarray(cv2.resize(written, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _through(written: Picture, window: Window) -> Picture:
+    """What was written, as far as a window shows it: (64, 64)."""
+    scale = WINDOW_PX / window.side
+    moved = np.array([[scale, 0, -window.left * scale], [0, scale, -window.top * scale]])
+    return np.asarray(cv2.warpAffine(written, moved, (WINDOW_PX, WINDOW_PX), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def _stored(digit: Plane) -> Picture:
+    return np.asarray(np.rint(centred(digit) * 255), np.uint8)
