@@ -158,12 +158,12 @@ def judge(page: Page, threshold: float) -> Reading:
         reading,
         status=Status.ACCEPTED,
         text="".join(str(one.digit) for one in digits),
-        confidence=_clip(_product(one.confidence for one in digits)),
+        confidence=_clip(page.certainty * _product(one.confidence for one in digits)),
         runner_up=runner_up,
-        runner_up_confidence=_clip(runner_up_confidence),
+        runner_up_confidence=_clip(page.certainty * runner_up_confidence),
         digits=tuple(digits),
     )
-    reason = page.reason or _doubt(page.scores, threshold)
+    reason = page.reason or _doubt(page, threshold)
     if reason is None:
         return reading
     return replace(reading, status=Status.REVIEW, reason=reason, detail=page.detail or reason.words)
@@ -171,10 +171,10 @@ def judge(page: Page, threshold: float) -> Reading:
 
 def accepted_from(page: Page) -> float | None:
     """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
-    return None if page.reason else trusted(page.scores)
+    return None if page.reason else trusted(page.scores, page.certainty)
 
 
-def trusted(scores: Scores) -> float | None:
+def trusted(scores: Scores, certainty: float = 1.0) -> float | None:
     """The probability that the digits of a page are all what they seem; None if one of them most likely is no digit.
 
     >>> trusted(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
@@ -184,7 +184,7 @@ def trusted(scores: Scores) -> float | None:
     """
     likely = scores[:, :DIGITS].max(axis=1)  # (n,)
     # No threshold is so low that something is accepted which most likely is no digit.
-    return None if (scores[:, NONE] > likely).any() else _clip(_product(map(float, likely)))
+    return None if (scores[:, NONE] > likely).any() else _clip(certainty * _product(map(float, likely)))
 
 
 def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
@@ -200,8 +200,8 @@ def file_status(readings: Iterable[Reading]) -> Status:
     return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
 
 
-def _doubt(scores: Scores, threshold: float) -> Reason | None:
-    confidence = trusted(scores)
+def _doubt(page: Page, threshold: float) -> Reason | None:
+    scores, confidence = page.scores, trusted(page.scores, page.certainty)
     if confidence is None:
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:

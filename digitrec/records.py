@@ -113,6 +113,8 @@ class Page:
     """The reason in words, where there is more to say than `reason.words`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
     """(len(boxes), 11) once it has been read; none before."""
+    certainty: float = 1.0
+    """Probability that these are all the digits there are, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
