@@ -1,0 +1,185 @@
+"""A page that the cheap way is not sure of, looked at by the networks: what all of them together say.
+
+A single sign has up to three witnesses: the digit as the classical way cut it out, the digit as the ink network did,
+and the line network, which sees the page itself. Their scores are averaged: they seldom err alike. A number is read by
+the line network, row by row; where the classical way cut out as many digits, each of them is a witness, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
+from digitrec.imaging import layout, normalise
+from digitrec.imaging.contrast import Plane
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Window
+from digitrec.recognition.line_network import LineNetwork
+from digitrec.recognition.sequence import Frames, Line, decode, probabilities
+from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.records import Box, Ink, Page, Reason, Scores
+
+_LONG = 1.3
+"""A page at least this many times as wide as high may be one line of writing."""
+_EMPTY = 0.5
+"""Nothing is written if the line network gives that at least this probability, and nothing else found ink."""
+_STILL_DOUBTED = 0.3
+"""If the classical way finds as many digits, this share of the line network's doubt about their number is left."""
+_SINGLES = [(digit,) for digit in range(DIGITS)]
+_NO_INK = (0, normalise.SIDE, normalise.SIDE)
+_NO_SCORES = np.zeros((0, CLASSES), np.float32)
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks that look at the page itself."""
+
+    ink: InkNetwork
+    line: LineNetwork
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A page as the second look sees it."""
+
+    page: Page
+    """As the cheap way read it, with its scores."""
+    grey: Plane
+    """(h, w), 0..255."""
+    plane: Plane
+    """Its ink by the classical way, (h, w)."""
+    spans: tuple[Span, ...]
+    """Where the classical way found digits, in pixels of the grey plane."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ReadStrip:
+    """A strip of the page, and what the line network says of it."""
+
+    strip: Span
+    step_px: float
+    frames: Frames
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """Digits side by side: where each is, how it looks, (n, 28, 28), and what it may be, (n, 11)."""
+
+    spans: list[Span]
+    ink: Ink
+    scores: Scores
+    certainty: float
+    """Probability that there are so many digits, and where they are."""
+    has_others: bool
+    """Signs that are no digits stand among them, and were left out."""
+
+
+def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> Page:
+    """Read a page again, with all there is.
+
+    Args:
+        page: as the cheap way read it, with its scores.
+        grey: the page, (h, w), 0..255.
+        plane: its ink by the classical way, (h, w).
+        classifier: of single digits.
+        networks: that look at the page.
+    """
+    sight = Sight(page, grey, plane, tuple(on_grey(box, page, grey) for box in page.boxes))
+    rows = rows_of(sight.spans)
+    lines = [_line(sight, row, networks.line, whole=len(rows) < 2) for row in rows or [[]]]
+    if len(lines) > 1 or len(lines[0].line.text) > 1:
+        return _together(sight, [_number(sight, row, line) for row, line in zip(rows or [[]], lines, strict=True)])
+    single = _single(sight, lines[0], classifier, networks.ink)
+    return _together(sight, [single] if single is not None else [])
+
+
+def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: bool) -> _ReadStrip:
+    """The row as the line network reads it: in the strip around it, or on the whole of a page that is one line."""
+    height, width = sight.grey.shape
+    strips = [strip_around(around(row), sight.grey)] if row else []
+    if not strips or (whole and width >= _LONG * height):
+        strips.append(Span(0, 0, width, height))
+    found = []
+    for strip in strips:
+        frames, step_px = network.read(cut(sight.grey, strip))
+        found.append(_ReadStrip(strip, step_px, frames, decode(frames)))
+    return max(found, key=lambda one: one.line.probability)
+
+
+def _single(sight: Sight, line: _ReadStrip, classifier: Classifier, network: InkNetwork) -> _Row | None:
+    """One sign: the mean of what its witnesses say. None if all of them see bare paper."""
+    chances = probabilities(line.frames, [(), *_SINGLES])
+    witnesses = [np.append(chances[1:], max(0.0, 1.0 - float(chances[1:].sum())))]
+    spans, inks = list(sight.spans), list(sight.page.ink)
+    if len(spans) == 1:
+        witnesses.append(sight.page.scores[0])
+    seen = network.find(sight.grey)
+    found = layout.arrange(seen.ink).digits if seen is not None else ()
+    if seen is not None and len(found) == 1:
+        spans.append(_in_window(found[0].box, seen.window))
+        inks.append(normalise.centred(found[0].ink))
+        witnesses.append(classifier.score(inks[-1][None])[0])
+    if not spans or (len(witnesses) == 1 and chances[0] >= _EMPTY):
+        return None
+    scores = np.mean(witnesses, axis=0, dtype=np.float64).astype(np.float32)
+    return _Row(spans[-1:], np.stack(inks[-1:]), scores[None], 1.0, has_others=False)
+
+
+def _number(sight: Sight, row: Sequence[Span], read: _ReadStrip) -> _Row:
+    """Several signs: as the line network reads them, and each as it was cut out, where that gives as many."""
+    line = read.line
+    chances = np.maximum(line.alternatives, _TINY)  # (n, 11)
+    scores = chances / chances.sum(axis=1, keepdims=True)
+    certainty = min(1.0, line.probability / float(np.prod(scores[np.arange(len(line.text)), line.text])))
+    spans = _spans_of(read)
+    if len(row) == len(line.text):
+        own = [sight.spans.index(span) for span in row]
+        spans = list(row)
+        scores = (scores + sight.page.scores[own]) / 2
+        certainty = 1 - _STILL_DOUBTED * (1 - certainty)
+    kept = [place for place, sign in enumerate(line.text) if sign != NONE] or list(range(len(line.text)))[:1]
+    spans = [spans[place] for place in kept]
+    ink = np.stack([_cut_out(sight, span) for span in spans]) if spans else np.zeros(_NO_INK, np.float32)
+    return _Row(spans, ink, scores[kept].astype(np.float32), certainty, has_others=len(kept) < len(line.text))
+
+
+def _spans_of(read: _ReadStrip) -> list[Span]:
+    """Where the signs of a line stand: between them, half-way from one to the next."""
+    middles = read.strip.left + (read.line.steps + 0.5) * read.step_px
+    half = 0.45 * read.strip.height
+    edges = (middles[1:] + middles[:-1]) / 2
+    lefts = np.maximum(np.append(-np.inf, edges), middles - half)
+    rights = np.minimum(np.append(edges, np.inf), middles + half)
+    return [Span(left, read.strip.top, right, read.strip.bottom) for left, right in zip(lefts, rights, strict=True)]
+
+
+def _in_window(box: Box, window: Window) -> Span:
+    scale = window.side / SIDE
+    left, top = window.left + box.x * scale, window.top + box.y * scale
+    return Span(left, top, left + box.width * scale, top + box.height * scale)
+
+
+def _cut_out(sight: Sight, span: Span) -> Plane:
+    """The ink of one digit of a number, 28 x 28: for people to look at."""
+    across, down = sight.plane.shape[1] / sight.grey.shape[1], sight.plane.shape[0] / sight.grey.shape[0]
+    top, bottom = max(0, int(span.top * down)), max(1, int(np.ceil(span.bottom * down)))
+    left, right = max(0, int(span.left * across)), max(1, int(np.ceil(span.right * across)))
+    return normalise.centred(sight.plane[top:bottom, left:right])
+
+
+def _together(sight: Sight, rows: list[_Row]) -> Page:
+    """The page, read again."""
+    rows = [row for row in rows if row.spans]
+    page = sight.page
+    if not rows:
+        return replace(page, boxes=(), ink=np.zeros(_NO_INK, np.float32), scores=_NO_SCORES, reason=Reason.BLANK)
+    return replace(
+        page,
+        boxes=tuple(on_page(span, page, sight.grey) for row in rows for span in row.spans),
+        ink=np.concatenate([row.ink for row in rows]),
+        scores=np.concatenate([row.scores for row in rows]),
+        certainty=float(np.prod([row.certainty for row in rows])),
+        reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else None,
+    )
