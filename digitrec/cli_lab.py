@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digitrec import cli_tables
+from digitrec import cli_tables, cli_thresholds
 from digitrec.cli_options import takes_settings
 from digitrec.errors import ModelError
 from digitrec.settings import Settings
@@ -154,17 +154,20 @@ def show_model(
     name: Annotated[str | None, typer.Argument(help="Its id. Default: the one in use.", show_default=False)] = None,
     as_json: _Json = False,
 ) -> None:
-    """Show a model's card, and the threshold it accepts at."""
+    """Show a model's card, and from what confidence on it accepts for some error rates."""
     from digitrec import app
     from digitrec.classifiers.bundle import Bundle
 
     bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
+    tables = bundle.card.calibrations
     if as_json:
-        typer.echo(json.dumps(bundle.card.as_json()))
+        told = {"thresholds": cli_thresholds.as_json(tables, settings.max_error)}
+        typer.echo(json.dumps(bundle.card.as_json() | told))
         return
     typer.echo((bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    typer.echo(cli_thresholds.text(tables, settings.max_error))
     threshold = bundle.threshold(settings.max_error)
-    typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
+    typer.echo(f"\nAccepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 
 
 @takes_settings("max_error")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 import digitrec
-from digitrec import app, names, reading, samples
+from digitrec import app, labelled, names, reading, samples
 from digitrec.answering import preview_png
 from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import KERAS, Bundle
@@ -36,7 +36,6 @@ from digitrec.training.folders import LabelledPicture
 from digitrec.training.loop import Progress
 
 SMALL_SET = "mnist-5k"
-_CHUNK_FILES = 64
 _NEVER = 1.1
 
 
@@ -125,7 +124,9 @@ def evaluate(
     pictures = datasets.files_of(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
-        return _evaluate_files(settings, bundle, reader, _FileSet(_name_of(data), source, "", pictures), progress)
+        return _evaluate_files(
+            settings, bundle, reader, _FileSet(labelled.name_of(data), source, "", pictures), progress
+        )
     dataset = datasets.load(data)
     if not as_files:
         return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
@@ -219,33 +220,25 @@ def _evaluate_files(
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
 ) -> Evaluated:
-    engine = app.ENGINES[settings.engine](settings)
     threshold, problem = _threshold(bundle, settings.max_error)
     rows: list[RowFacts] = []
-    starts = range(0, len(files.pictures), _CHUNK_FILES)
-    chunks = [files.pictures[start : start + _CHUNK_FILES] for start in starts]
-    works = [reading.Given(tuple(one.path for one in chunk), settings.limits, reader) for chunk in chunks]
-    for chunk, contents in zip(chunks, engine.map(reading.read_given, works, lambda: False), strict=True):
-        judged = reading.readings_of(contents, threshold)
-        for one, content, readings in zip(chunk, contents, judged, strict=True):
-            for each in readings:
-                row = RowFacts(
-                    row=len(rows) + 1,
-                    file=names.escape(one.path.name),
-                    page=each.page,
-                    status=each.status,
-                    text=each.text,
-                    confidence=each.confidence,
-                    runner_up=each.runner_up,
-                    runner_up_confidence=each.runner_up_confidence,
-                    reason=each.reason,
-                    detail=each.detail,
-                    label=one.label,
-                    preview_png=preview_png(content, each),
-                )
-                rows.append(row)
-        if progress is not None:
-            progress(len(rows), len(files.pictures))
+    for one, content in labelled.read(settings, reader, files.pictures, progress):
+        for each in reading.readings_of([content], threshold)[0]:
+            row = RowFacts(
+                row=len(rows) + 1,
+                file=names.escape(one.path.name),
+                page=each.page,
+                status=each.status,
+                text=each.text,
+                confidence=each.confidence,
+                runner_up=each.runner_up,
+                runner_up_confidence=each.runner_up_confidence,
+                reason=each.reason,
+                detail=each.detail,
+                label=one.label,
+                preview_png=preview_png(content, each),
+            )
+            rows.append(row)
     found = evaluate_pages(rows)
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
     page = write_page_evaluation(_home(settings, facts), facts, found)
@@ -296,10 +289,6 @@ def _facts(settings: Settings, bundle: Bundle, name: str, source: str, digest: s
 
 def _home(settings: Settings, facts: EvaluationFacts) -> Path:
     return settings.reports / "evaluation" / facts.model_id / _folder_name(facts.data)
-
-
-def _name_of(data: str) -> str:
-    return Path(data.partition(":")[2] or data).resolve().name
 
 
 def _folder_name(name: str) -> str:

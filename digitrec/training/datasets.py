@@ -38,11 +38,16 @@ def load(spec: str) -> Dataset:
     return LOADERS[name](path) if name else _found_by_looking(_path(path))
 
 
-def files_of(spec: str) -> tuple[LabelledPicture, ...] | None:
-    """The files of a set that is a folder of labelled pictures; None if it is a set of arrays."""
+def files_of(spec: str, labels: Path | None = None) -> tuple[LabelledPicture, ...] | None:
+    """The files of a set that is a folder of labelled pictures; None if it is a set of arrays.
+
+    Args:
+        spec: as `load` takes it.
+        labels: a file,label CSV that goes before the labels in the folder.
+    """
     name, path = _parsed(spec)
     if name == "folder" or (not name and path is not None and _is_picture_folder(path)):
-        return labelled_pictures(_folder(path))
+        return labelled_pictures(_folder(path), labels)
     return None
 
 

@@ -51,11 +51,16 @@ def holds_pictures(folder: Path) -> bool:
     return next(folder.rglob(LABELS), None) is not None or any((folder / str(digit)).is_dir() for digit in range(10))
 
 
-def labelled_pictures(folder: Path) -> tuple[LabelledPicture, ...]:
+def labelled_pictures(folder: Path, labels: Path | None = None) -> tuple[LabelledPicture, ...]:
     """All labelled pictures of a folder, by path.
 
     A picture listed in a `labels.csv` (header `file,label`, files relative to where it lies) has that label; another in
     a folder named by one digit has that digit.
+
+    Args:
+        folder: where to look, subfolders too.
+        labels: a list that goes before all others; files are relative to where it lies if that is in the folder, else
+            to the folder.
 
     Raises:
         DataError: there are none, a list is malformed, or it names a file that is not there.
@@ -68,6 +73,9 @@ def labelled_pictures(folder: Path) -> tuple[LabelledPicture, ...]:
     # The deepest list has the last word, and any list has it over a folder's name.
     for table in sorted(folder.rglob(LABELS), key=lambda path: (len(path.parts), path)):
         found.update(_read_labels(table))
+    if labels is not None:
+        home, root = labels.resolve().parent, folder.resolve()
+        found.update(_read_labels(labels, folder / home.relative_to(root) if home.is_relative_to(root) else folder))
     if not found:
         raise DataError(
             f"{folder} holds no labelled pictures",
@@ -112,7 +120,7 @@ def _only_digit(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] |
     return np.round(ink[0] * 255).astype(np.uint8) if len(ink) == 1 else None
 
 
-def _read_labels(table: Path) -> dict[Path, str]:
+def _read_labels(table: Path, home: Path | None = None) -> dict[Path, str]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file, strict=True))
@@ -128,7 +136,7 @@ def _read_labels(table: Path) -> dict[Path, str]:
             continue
         if len(row) != 2 or not _LABEL.fullmatch(row[1].strip()):
             raise DataError(f"{table}, row {line}: {','.join(row)!r} is not a file and its digits (or `none`)")
-        path = table.parent / row[0].strip()
+        path = (home or table.parent) / row[0].strip()
         if not path.is_file():
             raise DataError(f"{table}, row {line}: there is no file {path}")
         found[path] = row[1].strip()

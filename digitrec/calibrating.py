@@ -1,0 +1,126 @@
+"""A model's threshold set anew by labelled pages: the same weights, another promise."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from digitrec import app, labelled
+from digitrec.classifiers.bundle import CARD, Bundle
+from digitrec.classifiers.calibration import Bound, Calibration, Rule, pictures_needed
+from digitrec.classifiers.card import ModelCard
+from digitrec.classifiers.store import put
+from digitrec.clock import utc
+from digitrec.errors import DataError
+from digitrec.settings import Settings
+from digitrec.training import calibrate, datasets, promise_text
+from digitrec.training.folders import LabelledPicture
+
+WORDS = "MODEL_CARD.md"
+OWN = "own scans"
+"""The name of the table they make."""
+_LARGEST_ERROR = 0.5
+"""Of the setting `max_error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A copy of a model with a threshold of its own."""
+
+    model_id: str
+    folder: Path
+    table: Calibration
+    max_error: float
+    at: Bound
+    """What was accepted at the threshold for `max_error`."""
+
+    def to_json(self) -> dict[str, object]:
+        """The same as plain types, without the table's rows."""
+        return {
+            "model_id": self.model_id,
+            "folder": str(self.folder),
+            "pages": self.table.pages,
+            "max_error": self.max_error,
+            **asdict(self.at),
+        }
+
+
+def calibrate_on(
+    settings: Settings,
+    data: str,
+    *,
+    labels: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibrated:
+    """Write a copy of the model in use into the store, its threshold set by the user's own labelled scans.
+
+    Args:
+        settings: name the model and `max_error`.
+        data: a folder of labelled pictures, as `--data` takes it.
+        labels: a file,label CSV that goes before the labels in the folder.
+        progress: told how many files are read, and how many there are.
+
+    Raises:
+        DataError: this is no folder of labelled pictures, or they are too few to promise `max_error`.
+        ModelError: the model cannot be used.
+    """
+    pictures = datasets.files_of(data, labels)
+    if pictures is None:
+        raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
+    bundle = app.bundle_of(settings)
+    source = f"the labelled pages of {labelled.name_of(data)}"
+    table = table_of(settings, bundle, pictures, OWN, source, Rule.BOUND, progress)
+    threshold = table.threshold(settings.max_error)
+    if threshold is None:
+        raise _too_few(table, settings.max_error)
+    digest = hashlib.sha256(json.dumps(asdict(table), sort_keys=True).encode()).hexdigest()
+    card = replace(
+        bundle.card,
+        id=f"{bundle.card.weights_id}-c{digest[:8]}",
+        calibrations=(table,),
+        training={**bundle.card.training, "calibrated_at": utc(time.time())},
+    )
+    contents = {file: bundle.content(file) for file in card.files}
+    folder = put(settings.models, card.id, {**contents, **texts(bundle, card)})
+    return Calibrated(card.id, folder, table, settings.max_error, table.at(threshold))
+
+
+def table_of(
+    settings: Settings,
+    bundle: Bundle,
+    pictures: Sequence[LabelledPicture],
+    name: str,
+    source: str,
+    rule: Rule,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """The calibration table of labelled pictures, read with a model."""
+    read = labelled.read(settings, app.page_reader(bundle), pictures, progress)
+    return calibrate.table(name, source, *calibrate.verdicts((content, one.label) for one, content in read), rule)
+
+
+def texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:
+    """The two texts of a model folder, by name, for a card that is a changed one of `bundle`'s."""
+    words = (bundle.folder / WORDS).read_text(encoding="utf-8")
+    return {
+        CARD: json.dumps(card.as_json(), indent=1) + "\n",
+        WORDS: promise_text.replaced(words, card, bundle.card.id),
+    }
+
+
+def _too_few(table: Calibration, max_error: float) -> DataError:
+    at_best = next((row for row in table.bounds if row.upper <= table.best), None)
+    if at_best is None or table.best > _LARGEST_ERROR:
+        least = "they can promise none at all"
+    else:
+        least = (
+            f"the smallest max_error they can promise is {table.best:.5f} "
+            f"({at_best.accepted:,} accepted, {at_best.wrong:,} of them wrong)"
+        )
+    return DataError(
+        f"{table.pages:,} labelled pages are too few to promise a max_error of {max_error:g}: {least}",
+        hint=f"Label more pages: {pictures_needed(max_error):,} that are accepted without any error would do, more if "
+        "some are wrong. Or raise max_error.",
+    )

@@ -1,0 +1,55 @@
+"""What a model's card and `models show` say of its confidence."""
+
+from dataclasses import replace
+
+import pytest
+
+from digitrec import app, cli_thresholds
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.calibration import Bound, Calibration, Rule
+from digitrec.classifiers.card import ModelCard
+from digitrec.training import promise_text
+
+DRAWN = Calibration(
+    "drawn", "drawn paper", 5000, Rule.BOUND, (Bound(0.0, 5000, 40, 0.0104), Bound(0.9, 4500, 9, 0.0035))
+)
+REAL = Calibration("real", "half of the photos", 400, Rule.SHARE, (Bound(0.0, 400, 5, 0.03), Bound(0.95, 300, 0, 0.01)))
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    return replace(Bundle.open(app.SHIPPED).card, id="cnn-eb72bb987e", calibrations=(DRAWN, REAL))
+
+
+def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:
+    words = promise_text.write(card)
+
+    assert "- drawn: 5,000 pages, drawn paper. Asked: with 95 % confidence (Clopper-Pearson" in words
+    assert "- real: 400 pages, half of the photos. Asked: of the accepted, no larger share was wrong" in words
+    assert "the highest decides" in words
+    assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
+    assert "| 0.2% | not possible | | | | | |" in words
+
+
+def test_only_the_title_and_the_chapter_of_a_card_change(card: ModelCard) -> None:
+    before = f"# cnn-old\n\nMade.\n\n{promise_text.HEADING}\n\nOld words.\n\n| a |\n\n## Limits\n\nNone of cnn-old.\n"
+
+    after = promise_text.replaced(before, card, "cnn-old")
+
+    assert after == f"# cnn-eb72bb987e\n\nMade.\n\n{promise_text.write(card)}\n## Limits\n\nNone of cnn-old.\n"
+    assert promise_text.replaced(after, card, card.id) == after
+
+
+def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
+    assert promise_text.replaced("# x\n\nWords.\n", card, "y") == f"# x\n\nWords.\n\n{promise_text.write(card)}"
+
+
+def test_models_show_tells_each_rate_its_threshold_what_decides_and_what_is_accepted() -> None:
+    lines = cli_thresholds.text((DRAWN, REAL), 0.02).splitlines()
+
+    by_rate = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[4:]}
+    assert list(by_rate) == ["0.02", "0.01", "0.005", "0.002", "0.001"]
+    assert by_rate["0.02"] == "0.000000 drawn drawn 100.0 % (40 of 5,000) real 100.0 % (5 of 400)"
+    assert by_rate["0.01"] == "0.950000 real drawn 90.0 % (9 of 4,500) real 75.0 % (0 of 300)"
+    assert by_rate["0.002"].startswith("not possible takes 1,497 labelled pages")
+    assert by_rate["0.002"].endswith("the best it can promise is 0.00350")
