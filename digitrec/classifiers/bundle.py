@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,9 @@ from digitrec.imaging.normalise import RECIPE
 CARD = "model.json"
 TFLITE = "model.tflite"
 KERAS = "model.keras"
+INK_TFLITE = "ink.tflite"
+LINE_TFLITE = "line.tflite"
+"""The networks that look at the page itself; a model has both or none."""
 _PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
 
 
@@ -34,8 +38,10 @@ class Bundle:
         card = _read_card(folder)
         if TFLITE not in card.files:
             raise ModelError(f"the model {folder} has no {TFLITE}")
-        if not card.weights_id.endswith(card.files[TFLITE][:10]):
-            raise ModelError(f"the model {folder} is named {card.id}, but its {TFLITE} is another one's")
+        if (INK_TFLITE in card.files) != (LINE_TFLITE in card.files):
+            raise ModelError(f"the model {folder} has only one of {INK_TFLITE} and {LINE_TFLITE}")
+        if not card.weights_id.endswith(f"-{weights_digest(card.files)[:10]}"):
+            raise ModelError(f"the model {folder} is named {card.id}, but its weights are another one's")
         bundle = cls(folder, card)
         for name in card.files:
             bundle.content(name)
@@ -51,10 +57,16 @@ class Bundle:
             )
         return bundle
 
+    @property
+    def reads_paper(self) -> bool:
+        """Whether it has networks that look at the page itself."""
+        return INK_TFLITE in self.card.files
+
     def content(self, name: str) -> bytes:
-        """One of the card's files, its digest compared."""
+        """One of the card's files, its digest compared; ModelError if the card names no such file."""
+        path = self.path(name)
         try:
-            content = (self.folder / name).read_bytes()
+            content = path.read_bytes()
         except OSError as why:
             raise ModelError(f"{self.folder / name} cannot be read: {why.strerror}") from None
         if hashlib.sha256(content).hexdigest() != self.card.files[name]:
@@ -77,6 +89,20 @@ class Bundle:
             ModelError: too few labelled pages were held out to promise that much.
         """
         return decide(self.card.calibrations, max_error).threshold
+
+
+def weights_digest(files: Mapping[str, str]) -> str:
+    """Names the weights of everything the service runs, by the sha256 of each file.
+
+    >>> weights_digest({"model.tflite": "ab12", "model.keras": "cd34"})
+    'ab12'
+    >>> weights_digest({"model.tflite": "ab12", "ink.tflite": "ef56"})[:10]
+    'ef5ad9cce1'
+    """
+    run = {name: digest for name, digest in files.items() if name.endswith(".tflite")}
+    if len(run) == 1:
+        return next(iter(run.values()))
+    return hashlib.sha256("".join(f"{name}:{run[name]}\n" for name in sorted(run)).encode()).hexdigest()
 
 
 def _read_card(folder: Path) -> ModelCard:

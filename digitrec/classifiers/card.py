@@ -46,7 +46,7 @@ class ModelCard:
     """Everything in `model.json`."""
 
     id: str
-    """`<network>-<first 10 hex of the sha256 of model.tflite>`, and `-c<8 hex>` if it was calibrated anew."""
+    """`<network>-<first 10 hex of bundle.weights_digest>`, and `-c<8 hex>` if it was calibrated anew."""
     network: str
     created_at: str
     recipe: int

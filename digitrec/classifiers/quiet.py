@@ -15,7 +15,7 @@ from typing import Any
 _CHATTER = re.compile(
     rb"^(WARNING: All log messages before absl|INFO: Created TensorFlow Lite|INFO: Initialized TensorFlow Lite"
     rb"|[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuda_platform|cuda_diagnostics|failed call to cuInit)"
-    rb"|E\d{4} .*oneDNN supports DT_BOOL only"
+    rb"|E\d{4} .*(oneDNN supports DT_BOOL only|NodeDef mentions attribute)"
     rb"|To enable the following instructions|Saved artifact at|\s*$)"
 )
 _one_at_a_time = threading.RLock()

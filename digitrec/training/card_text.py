@@ -1,12 +1,11 @@
 """A model's card in words, for people: `MODEL_CARD.md`."""
 
 from digitrec.classifiers.card import Metric, ModelCard
-from digitrec.training import promise_text
+from digitrec.training import paper_text, plain_text, promise_text
 
 _TEXT = """# {id}
 
-Reads one handwritten digit: 28 x 28 ink in (recipe {recipe}), ten calibrated probabilities out. The network is
-`{network}`, {weights:,} numbers. Made {created_at}.{stopped}
+{reads} Made {created_at}.{stopped}
 
 ## What it learned from
 
@@ -14,7 +13,7 @@ Reads one handwritten digit: 28 x 28 ink in (recipe {recipe}), ten calibrated pr
 - {learned:,} digits fitted the weights, {validated:,} others chose the best epoch ({best_epoch} of {seen}), and
   {calibrated:,} others again set the temperature and the table below.
 - No digit is in two of these groups, and none is from a test split.
-- Not learned from: letters, smudges, empty cells, printed digits, several digits in one picture.
+{learned_more}
 
 Command and time:
 
@@ -35,7 +34,7 @@ Measured with `model.tflite`, which is what the service runs, on pictures it had
 
 - A promise holds for writing like the data above. Other scans can be worse: check a few hundred labelled ones of your
   own with `digitrec evaluate`, or set the threshold by them with `digitrec calibrate`.
-- It always names a digit. A letter or a smudge gets ten probabilities like any digit.
+{limits}
 - MNIST was written in the United States, decades ago. Ones with a flag or foot and crossed sevens are rare in it;
   augmentation draws some.
 """
@@ -44,13 +43,14 @@ Measured with `model.tflite`, which is what the service runs, on pictures it had
 def write(card: ModelCard) -> str:
     """The card as Markdown."""
     about = dict(card.training)
+    words = paper_text if "stages" in about else plain_text
     about["command"] = about["command"] or "(called from Python)"
     return _TEXT.format(
         **about,
         id=card.id,
-        recipe=card.recipe,
-        network=card.network,
-        weights=card.weights,
+        reads=words.reads(card),
+        learned_more=words.learned(card),
+        limits=words.LIMITS,
         created_at=card.created_at,
         stopped=" Training was stopped early; these are the best weights until then." if card.interrupted else "",
         best_epoch=card.best_epoch,

@@ -36,7 +36,7 @@ def tflite_file(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: st
 
     # Whatever was built before in this process would otherwise show up in the names inside the file.
     keras.utils.clear_session()
-    entry = keras.Input(batch_shape=shape, name="ink")
+    entry = keras.Input(batch_shape=shape, name="entry")
     fixed = keras.Model(entry, _copy(model)(entry), name=name)
     with tempfile.TemporaryDirectory() as folder, quiet_start():
         fixed.export(folder, format="tf_saved_model", verbose=False)

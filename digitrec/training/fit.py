@@ -1,43 +1,51 @@
 """Train a network and leave a model folder: the one function behind `digitrec train`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import UsageError
+from digitrec.imaging.normalise import from_arrays
+from digitrec.training import glyphs, paper_digits
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.folder import write_model
-from digitrec.training.loop import Progress, cut, fit, quietly
+from digitrec.training.loop import Beside, Progress, cut, fit, quietly
 from digitrec.training.networks import BUILDERS
+from digitrec.training.stages import USUAL, Prepared, Recipe, prepare
 
 
 def train(
     dataset: Dataset,
     network: str,
     *,
-    epochs: int,
+    epochs: int | None,
     seed: int,
     out_root: Path,
     now: Callable[[], str],
     progress: Callable[[Progress], None] = quietly,
     measure: Mapping[str, Split] | None = None,
     command: str = "",
+    recipe: Recipe = USUAL,
+    kept: Path | None = None,
 ) -> Path:
     """Train a network and write it as a model folder below `out_root`.
 
     KeyboardInterrupt ends training, not the work: the best weights until then become the model, marked as interrupted.
+    In a training for paper, which trains three networks, it ends that of the network at hand; see `stages.prepare`.
 
     Args:
         dataset: its training split is learned from; its test split only measures the end result.
         network: a name in `networks.BUILDERS`.
-        epochs: how often every picture is seen.
+        epochs: how often every picture is seen; None: as often as the network needs.
         seed: the same seed, data, program and machine give the same weights.
         out_root: where model folders lie.
         now: gives the time as text, for `created_at`.
         progress: told after each batch and each epoch.
         measure: further pictures, by name, whose accuracy goes into the card; the test split's always does.
         command: what a person typed, for the model's card.
+        recipe: how much paper is drawn, for a network that reads it.
+        kept: where the stages of such a training are kept, so that it can go on after it was stopped.
 
     Returns:
         The new folder, `out_root/<id>`.
@@ -48,18 +56,30 @@ def train(
     """
     if network not in BUILDERS:
         raise UsageError(f"there is no network {network!r}", hint=f"Networks: {', '.join(BUILDERS)}.")
+    builder = BUILDERS[network]
+    epochs = builder.epochs if epochs is None else epochs
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; at least 1 is needed")
     parts = cut(dataset, seed)
     keras = start_keras()
     import tensorflow
 
-    keras.utils.set_random_seed(seed)
     tensorflow.config.experimental.enable_op_determinism()
+    prepared: Prepared | None = None
+    beside: Sequence[Beside] = ()
+    judged_by = None
+    if builder.reads_paper:
+        prepared = prepare(parts, digest=dataset.digest, seed=seed, recipe=recipe, root=kept, progress=progress)
+        beside = paper_digits.beside(builder, prepared.seen, glyphs.load())
+        judged_by = (from_arrays(prepared.held_out.pictures), prepared.held_out.classes)
     began = time.monotonic()
-    model = BUILDERS[network].build()
-    fitted = fit(model, BUILDERS[network], parts, epochs=epochs, seed=seed, progress=progress)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = builder.build()
+    fitted = fit(model, builder, parts, epochs=epochs, seed=seed, progress=progress, beside=beside, judged_by=judged_by)
     model.set_weights(fitted.weights)
+    measure = measure or {}
+    left_out = [*([f"the test split of {dataset.name}"] if dataset.test else []), *measure]
     return write_model(
         model,
         fitted,
@@ -69,6 +89,12 @@ def train(
         out_root=out_root,
         created_at=now(),
         seed=seed,
-        training={"epochs": epochs, "seconds": round(time.monotonic() - began), "command": command},
-        measure=measure or {},
+        training={
+            "epochs": epochs,
+            "seconds": round(time.monotonic() - began),
+            "command": command,
+            "left_out": left_out,
+        },
+        measure=measure,
+        prepared=prepared,
     )

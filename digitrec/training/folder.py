@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import __version__
-from digitrec.classifiers.bundle import CARD, KERAS, TFLITE
+from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, weights_digest
 from digitrec.classifiers.calibration import Rule
 from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.litert import LiteRTClassifier
@@ -19,6 +19,7 @@ from digitrec.training import calibrate, card_text, export
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.loop import Fitted, Parts, half_varied
 from digitrec.training.networks import Model
+from digitrec.training.stages import Prepared
 
 _LIBRARIES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow")
 
@@ -35,11 +36,18 @@ def write_model(
     created_at: str,
     training: Mapping[str, Any],
     measure: Mapping[str, Split],
+    prepared: Prepared | None = None,
 ) -> Path:
-    """Write `out_root/<id>` and return it. The same weights trained again replace the folder they made before."""
+    """Write `out_root/<id>` and return it. The same weights trained again replace the folder they made before.
+
+    With `prepared` its networks are written beside the digits' own, and its stages into the card.
+    """
     contents = {KERAS: export.keras_file(model), TFLITE: export.tflite_file(model)}
+    if prepared is not None:
+        contents |= prepared.files
+        training = {**training, "stages": prepared.stages}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    name = f"{network}-{digests[TFLITE][:10]}"
+    name = f"{network}-{weights_digest(digests)[:10]}"
 
     # What the service will run is what is calibrated and measured, not the network it was made from.
     ink, digits = half_varied(parts.calibrate, seed), parts.calibrate.digits
@@ -59,14 +67,14 @@ def write_model(
         created_at=created_at,
         recipe=RECIPE,
         input_shape=tuple(ink.shape[1:]),
-        weights=int(model.count_params()),
+        weights=int(model.count_params()) + (prepared.weights if prepared else 0),
         files=digests,
         temperature=temperature,
         calibrations=(table,),
         metrics=tuple(metrics),
         history=tuple(fitted.history),
         best_epoch=fitted.best_epoch,
-        interrupted=fitted.interrupted,
+        interrupted=fitted.interrupted or (prepared is not None and prepared.interrupted),
         seed=seed,
         training={
             **training,

@@ -1,0 +1,195 @@
+"""What comes before the digits' network in a training for paper: the ink network, the line network, and drawn pages."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from digitrec.imaging.normalise import RECIPE
+from digitrec.recognition.ink_network import InkNetwork
+from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, seen
+from digitrec.training.kept import Facts, Kept
+from digitrec.training.loop import Parts, Progress
+from digitrec.training.networks import Model
+from digitrec.training.paper_networks import ink_network, line_network
+from digitrec.training.pools import Told
+from digitrec.training.scenes import Sources
+from digitrec.training.seen import Examples
+from digitrec.training.stage_loop import Trained
+
+VERSION = 1
+"""Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
+
+_INK_SHAPE = (1, 64, 64)
+_LINE_SHAPE = (1, 40, 192, 1)
+"""LiteRT makes room for other widths when it meets them."""
+_CROPS, _CROPS_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
+"""Seeds of their own, beside the training's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How much is drawn, and how often it is seen."""
+
+    crops: int = 80_000
+    crops_held_out: int = 2_000
+    ink_epochs: int = 7
+    strips: int = 90_000
+    strips_held_out: int = 3_000
+    line_epochs: int = 8
+    pages: int = 60_000
+    pages_held_out: int = 1_200
+    """As many examples, or half as many again, as there are held-out digits in MNIST."""
+
+
+USUAL = Recipe()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What the stages before the digits' network leave."""
+
+    files: Mapping[str, bytes]
+    """`ink` and `line`, as `.keras` and as `.tflite`."""
+    weights: int
+    """Of both networks."""
+    seen: Examples
+    held_out: Examples
+    """Of pages with digits that nothing was fitted to."""
+    stages: Mapping[str, Facts]
+    """How each stage went, for the card."""
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What every stage needs."""
+
+    learn: Sources
+    validate: Sources
+    seed: int
+    recipe: Recipe
+    kept: Kept
+    progress: Callable[[Progress], None]
+
+    def told(self, what: str) -> Told:
+        """Passes on how much is drawn."""
+        return lambda done, total: self.progress(Progress(1, 1, done, total, 0.0, 0.0, stage=what))
+
+    def say(self, stage: str, words: str) -> None:
+        """Tell people a line."""
+        self.progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage=stage, words=words))
+
+
+def prepare(
+    parts: Parts,
+    *,
+    digest: str,
+    seed: int,
+    recipe: Recipe,
+    root: Path | None,
+    progress: Callable[[Progress], None],
+) -> Prepared:
+    """Train both networks and look at drawn pages, taking over whatever the same training did before.
+
+    KeyboardInterrupt ends the training of a network with its best weights until then, which are not kept on disk; while
+    something is drawn it ends everything.
+
+    Args:
+        parts: digits to draw from: to learn, and to validate.
+        digest: of the data set.
+        seed: of everything drawn and learned.
+        recipe: how much of it.
+        root: where results are kept, or None.
+        progress: told of everything.
+
+    Raises:
+        ModelError: something kept there cannot be used.
+    """
+    fonts = glyphs.load()
+    key = {"version": VERSION, "recipe": RECIPE, "data": digest, "seed": seed, **asdict(recipe)}
+    desk = _Desk(
+        Sources.of(parts.learn.pictures, parts.learn.digits, fonts),
+        Sources.of(parts.validate.pictures, parts.validate.digits, fonts),
+        seed,
+        recipe,
+        Kept.of(root, key),
+        progress,
+    )
+    ink, ink_facts, ink_cut = _network(desk, fit_ink.NAME, ink_network, _trained_ink)
+    line, line_facts, line_cut = _network(desk, fit_line.NAME, line_network, _trained_line)
+    files = {
+        "ink.keras": export.keras_file(ink),
+        "ink.tflite": export.tflite_file(ink, _INK_SHAPE, "ink"),
+        "line.keras": export.keras_file(line),
+        "line.tflite": export.tflite_file(line, _LINE_SHAPE, "line"),
+    }
+    finder = InkNetwork(files["ink.tflite"], "ink.tflite")
+    pages, page_facts = _seen(desk, finder, _weights_digest(ink), keep=not ink_cut)
+    held_out = seen.look(desk.validate, finder, recipe.pages_held_out, (seed, _PAGES_HELD_OUT))
+    return Prepared(
+        files,
+        int(ink.count_params() + line.count_params()),
+        pages,
+        held_out,
+        {"ink": ink_facts, "line": line_facts, "pages": page_facts},
+        ink_cut or line_cut,
+    )
+
+
+def _network(
+    desk: _Desk, name: str, build: Callable[[], Model], train: Callable[[_Desk], tuple[Trained, dict[str, Any]]]
+) -> tuple[Model, Facts, bool]:
+    """A network, kept or trained now; how that went; whether it was cut short."""
+    if (known := desk.kept.network(name, build)) is not None:
+        desk.say(name, f"{name} network: taken from {desk.kept.folder}")
+        return *known, False
+    began = time.monotonic()
+    trained, facts = train(desk)
+    facts |= {
+        "epochs": trained.epochs,
+        "score": round(trained.score, 5),
+        "weights": int(trained.model.count_params()),
+        "seconds": round(time.monotonic() - began),
+    }
+    if not trained.interrupted:
+        desk.kept.keep_network(name, trained.model, facts)
+    return trained.model, facts, trained.interrupted
+
+
+def _trained_ink(desk: _Desk) -> tuple[Trained, dict[str, Any]]:
+    recipe, began = desk.recipe, time.monotonic()
+    crops = drawn.crops(desk.learn, recipe.crops, (desk.seed, _CROPS), told=desk.told("crops"))
+    held_out = drawn.crops(desk.validate, recipe.crops_held_out, (desk.seed, _CROPS_HELD_OUT))
+    facts = {"drawn": len(crops), "held_out": len(held_out), "drawing_seconds": round(time.monotonic() - began)}
+    return fit_ink.fit_ink(crops, held_out, epochs=recipe.ink_epochs, seed=desk.seed, progress=desk.progress), facts
+
+
+def _trained_line(desk: _Desk) -> tuple[Trained, dict[str, Any]]:
+    recipe, began = desk.recipe, time.monotonic()
+    strips = drawn.strips(desk.learn, recipe.strips, (desk.seed, _STRIPS), told=desk.told("strips"))
+    held_out = drawn.strips(desk.validate, recipe.strips_held_out, (desk.seed, _STRIPS_HELD_OUT))
+    facts = {"drawn": len(strips), "held_out": len(held_out), "drawing_seconds": round(time.monotonic() - began)}
+    return fit_line.fit_line(strips, held_out, epochs=recipe.line_epochs, seed=desk.seed, progress=desk.progress), facts
+
+
+def _seen(desk: _Desk, finder: InkNetwork, made_with: str, *, keep: bool) -> tuple[Examples, Facts]:
+    name = "seen"
+    if (known := desk.kept.examples(name, made_with)) is not None:
+        desk.say("pages", f"pages: taken from {desk.kept.folder}")
+        return known
+    began = time.monotonic()
+    found = seen.look(desk.learn, finder, desk.recipe.pages, (desk.seed, _PAGES), told=desk.told("pages"))
+    facts = {"drawn": desk.recipe.pages, "examples": len(found), "seconds": round(time.monotonic() - began)}
+    if keep:
+        desk.kept.keep_examples(name, made_with, found, facts)
+    return found, facts
+
+
+def _weights_digest(model: Model) -> str:
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
