@@ -1,4 +1,4 @@
-"""The ink network at work: look at a square window of a page, as a whole first, then closely at what was found there."""
+"""The ink network at work: look at a window of a page, as a whole first, then closely at what was found there."""
 
 from dataclasses import dataclass
 

@@ -123,8 +123,8 @@ def _single(sight: Sight, line: _ReadStrip, classifier: Classifier, network: Ink
         witnesses.append(classifier.score(inks[-1][None])[0])
     if not spans or (len(witnesses) == 1 and chances[0] >= _EMPTY):
         return None
-    scores = np.mean(witnesses, axis=0, dtype=np.float64).astype(np.float32)
-    return _Row(spans[-1:], np.stack(inks[-1:]), scores[None], 1.0, has_others=False)
+    scores = np.mean(np.stack(witnesses), axis=0, keepdims=True).astype(np.float32)  # (1, 11)
+    return _Row(spans[-1:], np.stack(inks[-1:]), scores, 1.0, has_others=False)
 
 
 def _number(sight: Sight, row: Sequence[Span], read: _ReadStrip) -> _Row:
