@@ -36,9 +36,9 @@ class Recipe:
     crops: int = 80_000
     crops_held_out: int = 2_000
     ink_epochs: int = 7
-    strips: int = 90_000
+    strips: int = 110_000
     strips_held_out: int = 3_000
-    line_epochs: int = 8
+    line_epochs: int = 7
     pages: int = 60_000
     pages_held_out: int = 1_200
     """As many examples, or half as many again, as there are held-out digits in MNIST."""
