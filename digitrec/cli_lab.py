@@ -13,6 +13,7 @@ from digitrec.errors import ModelError
 from digitrec.settings import Settings
 
 _DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
+_NETWORK_HELP = "mlp (the classic exercise), cnn, or paper (three networks)."
 _Data = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -34,9 +35,12 @@ def register(cli: typer.Typer) -> None:
 @takes_settings("workspace")
 def train(
     settings: Settings,
-    network: Annotated[str, typer.Option("--network", help="mlp (the classic exercise) or cnn.")] = "cnn",
+    network: Annotated[str, typer.Option("--network", help=_NETWORK_HELP)] = "cnn",
     data: _Data = "mnist",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often every picture is seen.")] = 20,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="How often every picture is seen. Default: 20; paper: 16."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
     leave_out: Annotated[
         list[str] | None,
@@ -44,7 +48,13 @@ def train(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Train a network into a model folder and evaluate it; Ctrl-C keeps the best so far."""
+    """Train a network into a model folder and evaluate it; Ctrl-C keeps the best so far.
+
+    `--network paper` takes long: it draws paper, trains a network that finds ink and one that reads lines, looks at drawn
+    pages with them, and trains the network for the digits. What is finished is kept in the state folder, under training/,
+    and taken over when the same command is given again. Ctrl-C ends the training of the network at hand with the best so
+    far and goes on with the next; while paper is drawn it ends the command.
+    """
     from digitrec import lab
 
     with cli_tables.TrainingProgress() as progress:

@@ -61,9 +61,10 @@ class Progress:
 
 
 class TrainingProgress:
-    """A bar for the batches of an epoch where there is a terminal, and a line for each epoch."""
+    """A bar for each stage of a training where there is a terminal, and a line for each epoch."""
 
     def __init__(self) -> None:
+        self._stage = ""
         self._bar = Progress("Training", unit="batches")
 
     def __enter__(self) -> Self:
@@ -76,7 +77,12 @@ class TrainingProgress:
 
     def update(self, now: "TrainingState") -> None:
         """Training got this far."""
+        if now.stage != self._stage:
+            self._bar.__exit__(None, None, None)
+            self._stage, self._bar = now.stage, Progress(now.stage, unit="done")
         self._bar.update((now.epoch - 1) * now.steps + now.step, now.epochs * now.steps)
+        if now.words:
+            typer.echo(now.words, err=True)
         if now.done is not None:
             typer.echo(
                 f"epoch {now.epoch}/{now.epochs}  loss {now.done.loss:.4f}  accuracy {now.done.accuracy:.4f}  "

@@ -64,7 +64,7 @@ def train(
     data: str,
     network: str,
     *,
-    epochs: int,
+    epochs: int | None,
     seed: int,
     leave_out: Sequence[str],
     progress: Callable[[Progress], None],
@@ -75,7 +75,7 @@ def train(
         settings: say where models lie.
         data: what `--data` takes.
         network: a name in `networks.BUILDERS`.
-        epochs: how often every picture is seen.
+        epochs: how often every picture is seen; None: as often as the network needs.
         seed: of everything that is drawn.
         leave_out: further sets; pictures that belong to one of them are not learned from, but measured.
         progress: told after each batch and epoch.
@@ -97,6 +97,7 @@ def train(
         progress=progress,
         measure=measure,
         command=shlex.join(["digitrec", *sys.argv[1:]]),
+        kept=settings.state / "training",
     )
     return Bundle.open(folder)
 

@@ -1,5 +1,7 @@
 """The networks that can be trained; each takes ink (28, 28) and gives the probabilities of ten digits, maybe of none.
 
+`paper_networks` has those that look at paper.
+
 Add one: write a function here, register it in `BUILDERS`, prove it with `make accuracy`.
 """
 
