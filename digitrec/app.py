@@ -26,6 +26,7 @@ from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
 from digitrec.pipeline import Pipeline
 from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
 from digitrec.records import Rendering, Row
 from digitrec.service import Service, Stop, Summary
 from digitrec.settings import Settings
@@ -147,8 +148,8 @@ def bundle_of(settings: Settings) -> Bundle:
 
 
 def page_reader(bundle: Bundle) -> PageReader:
-    """What reads pages with a model."""
-    return PageReader(CLASSIFIERS["litert"](bundle))
+    """What reads pages with a model: with the networks for paper, if it has any."""
+    return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.reads_paper else None)
 
 
 def model_store(settings: Settings) -> ModelStore:

@@ -7,10 +7,12 @@ the line network, row by row; where the classical way cut out as many digits, ea
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
+from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Window
@@ -37,6 +39,19 @@ class Networks:
 
     ink: InkNetwork
     line: LineNetwork
+
+    @classmethod
+    def load(cls, bundle: Bundle) -> Self:
+        """Load them from a model folder that has them.
+
+        Raises:
+            ModelError: one cannot be run.
+        """
+        name = bundle.card.id
+        return cls(
+            InkNetwork(bundle.content(INK_TFLITE), f"{INK_TFLITE} of {name}"),
+            LineNetwork(bundle.content(LINE_TFLITE), f"{LINE_TFLITE} of {name}"),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +82,7 @@ class _ReadStrip:
 class _Row:
     """Digits side by side: where each is, how it looks, (n, 28, 28), and what it may be, (n, 11)."""
 
-    spans: list[Span]
+    spans: Sequence[Span]
     ink: Ink
     scores: Scores
     certainty: float
@@ -91,7 +106,7 @@ def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, n
     lines = [_line(sight, row, networks.line, whole=len(rows) < 2) for row in rows or [[]]]
     if len(lines) > 1 or len(lines[0].line.text) > 1:
         return _together(sight, [_number(sight, row, line) for row, line in zip(rows or [[]], lines, strict=True)])
-    single = _single(sight, lines[0], classifier, networks.ink)
+    single = _single(sight, lines[0], classifier, networks)
     return _together(sight, [single] if single is not None else [])
 
 
@@ -108,23 +123,27 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: boo
     return max(found, key=lambda one: one.line.probability)
 
 
-def _single(sight: Sight, line: _ReadStrip, classifier: Classifier, network: InkNetwork) -> _Row | None:
+def _single(sight: Sight, line: _ReadStrip, classifier: Classifier, networks: Networks) -> _Row | None:
     """One sign: the mean of what its witnesses say. None if all of them see bare paper."""
-    chances = probabilities(line.frames, [(), *_SINGLES])
-    witnesses = [np.append(chances[1:], max(0.0, 1.0 - float(chances[1:].sum())))]
     spans, inks = list(sight.spans), list(sight.page.ink)
-    if len(spans) == 1:
-        witnesses.append(sight.page.scores[0])
-    seen = network.find(sight.grey)
+    witnesses = [_as_single(line.frames), *(sight.page.scores if len(spans) == 1 else [])]
+    seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink).digits if seen is not None else ()
     if seen is not None and len(found) == 1:
         spans.append(_in_window(found[0].box, seen.window))
         inks.append(normalise.centred(found[0].ink))
-        witnesses.append(classifier.score(inks[-1][None])[0])
-    if not spans or (len(witnesses) == 1 and chances[0] >= _EMPTY):
+        frames, _ = networks.line.read(cut(sight.grey, strip_around(spans[-1], sight.grey)))
+        witnesses += [classifier.score(inks[-1][None])[0], _as_single(frames)]
+    if not spans or (len(witnesses) == 1 and float(probabilities(line.frames, [()])[0]) >= _EMPTY):
         return None
     scores = np.mean(np.stack(witnesses), axis=0, keepdims=True).astype(np.float32)  # (1, 11)
     return _Row(spans[-1:], np.stack(inks[-1:]), scores, 1.0, has_others=False)
+
+
+def _as_single(frames: Frames) -> Scores:
+    """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
+    chances = probabilities(frames, _SINGLES)
+    return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
 
 
 def _number(sight: Sight, row: Sequence[Span], read: _ReadStrip) -> _Row:
