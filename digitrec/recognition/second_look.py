@@ -17,7 +17,7 @@ from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Window
 from digitrec.recognition.line_network import LineNetwork
-from digitrec.recognition.sequence import Frames, Line, decode, probabilities
+from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
 from digitrec.records import Box, Ink, Page, Reason, Scores
 
@@ -27,7 +27,7 @@ _EMPTY = 0.5
 """Nothing is written if the line network gives that at least this probability, and nothing else found ink."""
 _STILL_DOUBTED = 0.3
 """If the classical way finds as many digits, this share of the line network's doubt about their number is left."""
-_SINGLES = [(digit,) for digit in range(DIGITS)]
+_SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
 _NO_INK = (0, normalise.SIDE, normalise.SIDE)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 _TINY = 1e-12
