@@ -50,10 +50,10 @@ def train(
 ) -> None:
     """Train a network into a model folder and evaluate it; Ctrl-C keeps the best so far.
 
-    `--network paper` takes long: it draws paper, trains a network that finds ink and one that reads lines, looks at drawn
-    pages with them, and trains the network for the digits. What is finished is kept in the state folder, under training/,
-    and taken over when the same command is given again. Ctrl-C ends the training of the network at hand with the best so
-    far and goes on with the next; while paper is drawn it ends the command.
+    `--network paper` takes long: it draws paper, trains a network that finds ink and one that reads lines, looks at
+    drawn pages, and trains the network for the digits. What is finished is kept in the state folder, under training/,
+    and taken over when the same command is given again. Ctrl-C ends the training of the network at hand with the best
+    so far and goes on with the next; while paper is drawn it ends the command.
     """
     from digitrec import lab
 

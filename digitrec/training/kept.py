@@ -17,7 +17,7 @@ from digitrec.training.networks import Model
 from digitrec.training.seen import Examples
 
 Facts = Mapping[str, Any]
-"""How a stage went: counts, seconds, score; plain JSON."""
+"""How a stage went: counts, seconds, score; plain JSON. `asked` holds what the stage was asked for."""
 _HINT = "Remove it; that part of the training is then done again."
 
 
@@ -33,13 +33,16 @@ class Kept:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return cls(None if root is None else root / digest[:16])
 
-    def network(self, name: str, build: Callable[[], Model]) -> tuple[Model, Facts] | None:
+    def network(self, name: str, build: Callable[[], Model], asked: Facts) -> tuple[Model, Facts] | None:
         """The network that `build` gives, with the weights in `NAME.keras`; None if that is not there.
+
+        Without `NAME.json` it was put there by hand, and is taken as it is; else it must have been asked for the same.
 
         Raises:
             ModelError: the file holds no such network.
         """
-        if self.folder is None or not (path := self.folder / f"{name}.keras").exists():
+        path, facts = self._found(f"{name}.keras", asked)
+        if path is None:
             return None
         import keras
 
@@ -49,45 +52,56 @@ class Kept:
             model.set_weights(keras.saving.load_model(path, compile=False, safe_mode=True).get_weights())
         except (ValueError, TypeError, OSError, KeyError) as why:
             raise ModelError(f"{path} does not hold the {name} network: {why}", hint=_HINT) from None
-        return model, self._facts(name)
+        return model, facts
 
     def keep_network(self, name: str, model: Model, facts: Facts) -> None:
-        """Keep a network and how it came about."""
-        self._write(f"{name}.json", json.dumps(facts, indent=1))
-        self._write(f"{name}.keras", export.keras_file(model))
+        """Keep a network and how it came about, `asked` included."""
+        self._write(f"{name}.keras", export.keras_file(model), facts)
 
-    def examples(self, name: str, made_with: str) -> tuple[Examples, Facts] | None:
-        """The examples in `NAME.npz`; None if that is not there, or was made with something else."""
-        if self.folder is None or not (path := self.folder / f"{name}.npz").exists():
+    def examples(self, name: str, asked: Facts) -> tuple[Examples, Facts] | None:
+        """The examples in `NAME.npz`; None if that is not there, or something else was asked for.
+
+        Raises:
+            ModelError: the file holds no examples.
+        """
+        path, facts = self._found(f"{name}.npz", asked)
+        if path is None:
             return None
         try:
             with np.load(path, allow_pickle=False) as packed:
-                if str(packed["made_with"]) != made_with:
-                    return None
-                return Examples(packed["pictures"], packed["classes"]), self._facts(name)
+                return Examples(packed["pictures"], packed["classes"]), facts
         except (ValueError, OSError, KeyError) as why:
             raise ModelError(f"{path} holds no examples: {why}", hint=_HINT) from None
 
-    def keep_examples(self, name: str, made_with: str, examples: Examples, facts: Facts) -> None:
-        """Keep examples, and what they were made with."""
+    def keep_examples(self, name: str, examples: Examples, facts: Facts) -> None:
+        """Keep examples and how they came about, `asked` included."""
         packed = io.BytesIO()
-        np.savez_compressed(packed, pictures=examples.pictures, classes=examples.classes, made_with=np.array(made_with))
-        self._write(f"{name}.json", json.dumps(facts, indent=1))
-        self._write(f"{name}.npz", packed.getvalue())
+        np.savez_compressed(packed, pictures=examples.pictures, classes=examples.classes)
+        self._write(f"{name}.npz", packed.getvalue(), facts)
 
-    def _facts(self, name: str) -> Facts:
-        path = (self.folder or Path()) / f"{name}.json"
-        if not path.exists():
-            return {}
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as why:
-            raise ModelError(
-                f"{path} cannot be read: {why}", hint="Remove it; it only tells how long that took."
-            ) from None
-        return dict(found)
+    def _found(self, file: str, asked: Facts) -> tuple[Path | None, Facts]:
+        """The file if it can be taken over, and what is known of it."""
+        if self.folder is None or not (path := self.folder / file).exists():
+            return None, {}
+        facts = _facts(path.with_suffix(".json"))
+        return (None if facts and facts.get("asked") != asked else path), facts
 
-    def _write(self, file: str, content: str | bytes) -> None:
-        if self.folder is not None:
-            make_folder(self.folder)
-            write_whole(self.folder / file, content)
+    def _write(self, file: str, content: bytes, facts: Facts) -> None:
+        if self.folder is None:
+            return
+        make_folder(self.folder)
+        path = self.folder / file
+        # The facts of what was there before must not vouch for this, nor these for that.
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        write_whole(path, content)
+        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1))
+
+
+def _facts(path: Path) -> Facts:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as why:
+        raise ModelError(f"{path} cannot be read: {why}", hint=_HINT) from None

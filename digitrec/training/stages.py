@@ -3,9 +3,8 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from digitrec.imaging.normalise import RECIPE
 from digitrec.recognition.ink_network import InkNetwork
@@ -109,7 +108,7 @@ def prepare(
         ModelError: something kept there cannot be used.
     """
     fonts = glyphs.load()
-    key = {"version": VERSION, "recipe": RECIPE, "data": digest, "seed": seed, **asdict(recipe)}
+    key = {"version": VERSION, "recipe": RECIPE, "data": digest, "seed": seed}
     desk = _Desk(
         Sources.of(parts.learn.pictures, parts.learn.digits, fonts),
         Sources.of(parts.validate.pictures, parts.validate.digits, fonts),
@@ -118,8 +117,12 @@ def prepare(
         Kept.of(root, key),
         progress,
     )
-    ink, ink_facts, ink_cut = _network(desk, fit_ink.NAME, ink_network, _trained_ink)
-    line, line_facts, line_cut = _network(desk, fit_line.NAME, line_network, _trained_line)
+    if desk.kept.folder is not None:
+        desk.say("paper", f"what is finished is kept in {desk.kept.folder}")
+    asked = {"drawn": recipe.crops, "held_out": recipe.crops_held_out, "epochs": recipe.ink_epochs}
+    ink, ink_facts, ink_cut = _network(desk, fit_ink.NAME, ink_network, asked, _trained_ink)
+    asked = {"drawn": recipe.strips, "held_out": recipe.strips_held_out, "epochs": recipe.line_epochs}
+    line, line_facts, line_cut = _network(desk, fit_line.NAME, line_network, asked, _trained_line)
     files = {
         "ink.keras": export.keras_file(ink),
         "ink.tflite": export.tflite_file(ink, _INK_SHAPE, "ink"),
@@ -140,51 +143,62 @@ def prepare(
 
 
 def _network(
-    desk: _Desk, name: str, build: Callable[[], Model], train: Callable[[_Desk], tuple[Trained, dict[str, Any]]]
+    desk: _Desk,
+    name: str,
+    build: Callable[[], Model],
+    asked: Facts,
+    train: Callable[[_Desk], tuple[Trained, float]],
 ) -> tuple[Model, Facts, bool]:
     """A network, kept or trained now; how that went; whether it was cut short."""
-    if (known := desk.kept.network(name, build)) is not None:
+    if (known := desk.kept.network(name, build, asked)) is not None:
         desk.say(name, f"{name} network: taken from {desk.kept.folder}")
         return *known, False
     began = time.monotonic()
-    trained, facts = train(desk)
-    facts |= {
+    trained, drawn_s = train(desk)
+    facts = {
+        **asked,
         "epochs": trained.epochs,
         "score": round(trained.score, 5),
-        "weights": int(trained.model.count_params()),
         "seconds": round(time.monotonic() - began),
+        "drawing_seconds": round(drawn_s - began),
+        "asked": asked,
     }
     if not trained.interrupted:
         desk.kept.keep_network(name, trained.model, facts)
     return trained.model, facts, trained.interrupted
 
 
-def _trained_ink(desk: _Desk) -> tuple[Trained, dict[str, Any]]:
-    recipe, began = desk.recipe, time.monotonic()
+def _trained_ink(desk: _Desk) -> tuple[Trained, float]:
+    """The network, and when all was drawn."""
+    recipe = desk.recipe
     crops = drawn.crops(desk.learn, recipe.crops, (desk.seed, _CROPS), told=desk.told("crops"))
     held_out = drawn.crops(desk.validate, recipe.crops_held_out, (desk.seed, _CROPS_HELD_OUT))
-    facts = {"drawn": len(crops), "held_out": len(held_out), "drawing_seconds": round(time.monotonic() - began)}
-    return fit_ink.fit_ink(crops, held_out, epochs=recipe.ink_epochs, seed=desk.seed, progress=desk.progress), facts
+    drawn_s = time.monotonic()
+    trained = fit_ink.fit_ink(crops, held_out, epochs=recipe.ink_epochs, seed=desk.seed, progress=desk.progress)
+    return trained, drawn_s
 
 
-def _trained_line(desk: _Desk) -> tuple[Trained, dict[str, Any]]:
-    recipe, began = desk.recipe, time.monotonic()
+def _trained_line(desk: _Desk) -> tuple[Trained, float]:
+    recipe = desk.recipe
     strips = drawn.strips(desk.learn, recipe.strips, (desk.seed, _STRIPS), told=desk.told("strips"))
     held_out = drawn.strips(desk.validate, recipe.strips_held_out, (desk.seed, _STRIPS_HELD_OUT))
-    facts = {"drawn": len(strips), "held_out": len(held_out), "drawing_seconds": round(time.monotonic() - began)}
-    return fit_line.fit_line(strips, held_out, epochs=recipe.line_epochs, seed=desk.seed, progress=desk.progress), facts
+    drawn_s = time.monotonic()
+    trained = fit_line.fit_line(strips, held_out, epochs=recipe.line_epochs, seed=desk.seed, progress=desk.progress)
+    return trained, drawn_s
 
 
 def _seen(desk: _Desk, finder: InkNetwork, made_with: str, *, keep: bool) -> tuple[Examples, Facts]:
     name = "seen"
-    if (known := desk.kept.examples(name, made_with)) is not None:
+    asked = {"drawn": desk.recipe.pages, "ink": made_with}
+    if (known := desk.kept.examples(name, asked)) is not None:
         desk.say("pages", f"pages: taken from {desk.kept.folder}")
         return known
     began = time.monotonic()
     found = seen.look(desk.learn, finder, desk.recipe.pages, (desk.seed, _PAGES), told=desk.told("pages"))
-    facts = {"drawn": desk.recipe.pages, "examples": len(found), "seconds": round(time.monotonic() - began)}
+    seconds = round(time.monotonic() - began)
+    facts = {"drawn": desk.recipe.pages, "examples": len(found), "seconds": seconds, "asked": asked}
     if keep:
-        desk.kept.keep_examples(name, made_with, found, facts)
+        desk.kept.keep_examples(name, found, facts)
     return found, facts
 
 
