@@ -6,9 +6,9 @@ from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink
-from digitrec.imaging.contrast import WORK_PX, grey_of, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import page_of, undecoded
+from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.records import Limits, Page
 
@@ -38,15 +38,19 @@ class PageReader:
 
     def page(self, format_name: str, sheet: Sheet) -> Page:
         """Read one sheet. Without writing it has the reason `blank`; if it was not decoded, that reason."""
+        return self.steps(format_name, sheet).page
+
+    def steps(self, format_name: str, sheet: Sheet) -> Steps:
+        """Read one sheet, and keep what it became at each step."""
         if isinstance(sheet.picture, RejectedImage):
-            return undecoded(format_name, sheet, sheet.picture)
+            return Steps(undecoded(format_name, sheet, sheet.picture))
         plane = ink.find(sheet.picture)
         page = page_of(format_name, sheet, sheet.picture, plane)
         page = replace(page, scores=self.classifier.score(page.ink))
+        decoded = Decoded(sheet.picture, plane)
         if self.networks is None or _is_sure(page):
-            return page
-        grey = grey_of(smaller(sheet.picture, WORK_PX))
-        return second_look(page, grey, plane, self.classifier, self.networks)
+            return Steps(page, decoded)
+        return Steps(page, decoded, second_look(page, decoded.grey, plane, self.classifier, self.networks))
 
 
 def _is_sure(page: Page) -> bool:

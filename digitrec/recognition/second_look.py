@@ -15,7 +15,7 @@ from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
 from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Window
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
 from digitrec.recognition.line_network import LineNetwork
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
@@ -69,13 +69,36 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _ReadStrip:
-    """A strip of the page, and what the line network says of it."""
+class ReadStrip:
+    """A strip of the page, in pixels of its grey plane, and what the line network says of it."""
 
     strip: Span
     step_px: float
     frames: Frames
     line: Line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Witness:
+    """What one way of looking says of a page's only sign: (11,), sums to 1."""
+
+    scores: Scores
+    looked_at: Plane | Span
+    """The sign cut out, (28, 28), 0.0 = paper, 1.0 = ink; or the strip that the line network read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SecondLook:
+    """What the networks saw on a page, and what came of it."""
+
+    page: Page
+    """As read again."""
+    strips: tuple[ReadStrip, ...]
+    """One for each row."""
+    seen: Seen | None = None
+    """Where the ink network looked closely; None if it found nothing, or was not asked, as there are several signs."""
+    witnesses: tuple[Witness, ...] = ()
+    """Of a single sign; none if there are several."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +114,7 @@ class _Row:
     """Signs that are no digits stand among them, and were left out."""
 
 
-def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> Page:
+def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> SecondLook:
     """Read a page again, with all there is.
 
     Args:
@@ -105,12 +128,12 @@ def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, n
     rows = rows_of(sight.spans)
     lines = [_line(sight, row, networks.line, whole=len(rows) < 2) for row in rows or [[]]]
     if len(lines) > 1 or len(lines[0].line.text) > 1:
-        return _together(sight, [_number(sight, row, line) for row, line in zip(rows or [[]], lines, strict=True)])
-    single = _single(sight, lines[0], classifier, networks)
-    return _together(sight, [single] if single is not None else [])
+        numbers = [_number(sight, row, line) for row, line in zip(rows or [[]], lines, strict=True)]
+        return SecondLook(_together(sight, numbers), tuple(lines))
+    return _single(sight, lines[0], classifier, networks)
 
 
-def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: bool) -> _ReadStrip:
+def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: bool) -> ReadStrip:
     """The row as the line network reads it: in the strip around it, or on the whole of a page that is one line."""
     height, width = sight.grey.shape
     strips = [strip_around(around(row), sight.grey)] if row else []
@@ -119,25 +142,30 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: boo
     found = []
     for strip in strips:
         frames, step_px = network.read(cut(sight.grey, strip))
-        found.append(_ReadStrip(strip, step_px, frames, decode(frames)))
+        found.append(ReadStrip(strip, step_px, frames, decode(frames)))
     return max(found, key=lambda one: one.line.probability)
 
 
-def _single(sight: Sight, line: _ReadStrip, classifier: Classifier, networks: Networks) -> _Row | None:
-    """One sign: the mean of what its witnesses say. None if all of them see bare paper."""
+def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
+    """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
     spans, inks = list(sight.spans), list(sight.page.ink)
-    witnesses = [_as_single(line.frames), *(sight.page.scores if len(spans) == 1 else [])]
+    witnesses = [Witness(_as_single(line.frames), line.strip)]
+    if len(spans) == 1:
+        witnesses.append(Witness(sight.page.scores[0], inks[0]))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink).digits if seen is not None else ()
     if seen is not None and len(found) == 1:
         spans.append(_in_window(found[0].box, seen.window))
         inks.append(normalise.centred(found[0].ink))
-        frames, _ = networks.line.read(cut(sight.grey, strip_around(spans[-1], sight.grey)))
-        witnesses += [classifier.score(inks[-1][None])[0], _as_single(frames)]
-    if not spans or (len(witnesses) == 1 and float(probabilities(line.frames, [()])[0]) >= _EMPTY):
-        return None
-    scores = np.mean(np.stack(witnesses), axis=0, keepdims=True).astype(np.float32)  # (1, 11)
-    return _Row(spans[-1:], np.stack(inks[-1:]), scores, 1.0, has_others=False)
+        strip = strip_around(spans[-1], sight.grey)
+        frames, _ = networks.line.read(cut(sight.grey, strip))
+        witnesses.append(Witness(classifier.score(inks[-1][None])[0], inks[-1]))
+        witnesses.append(Witness(_as_single(frames), strip))
+    rows = []
+    if spans and (len(witnesses) > 1 or float(probabilities(line.frames, [()])[0]) < _EMPTY):
+        scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
+        rows = [_Row(spans[-1:], np.stack(inks[-1:]), scores.astype(np.float32), 1.0, has_others=False)]
+    return SecondLook(_together(sight, rows), (line,), seen, tuple(witnesses))
 
 
 def _as_single(frames: Frames) -> Scores:
@@ -146,7 +174,7 @@ def _as_single(frames: Frames) -> Scores:
     return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
 
 
-def _number(sight: Sight, row: Sequence[Span], read: _ReadStrip) -> _Row:
+def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
     """Several signs: as the line network reads them, and each as it was cut out, where that gives as many."""
     line = read.line
     chances = np.maximum(line.alternatives, _TINY)  # (n, 11)
@@ -164,7 +192,7 @@ def _number(sight: Sight, row: Sequence[Span], read: _ReadStrip) -> _Row:
     return _Row(spans, ink, scores[kept].astype(np.float32), certainty, has_others=len(kept) < len(line.text))
 
 
-def _spans_of(read: _ReadStrip) -> list[Span]:
+def _spans_of(read: ReadStrip) -> list[Span]:
     """Where the signs of a line stand: between them, half-way from one to the next."""
     middles = read.strip.left + (read.line.steps + 0.5) * read.step_px
     half = 0.45 * read.strip.height
