@@ -86,9 +86,10 @@ def crop(sources: Sources, dice: Dice) -> Crop:
     return _scene(sources, signs, dice)
 
 
-def page(sources: Sources, dice: Dice) -> tuple[Crop, int]:
-    """A page of 40 to 320 pixels with one sign, and its class: 0..9, or `JUNK`."""
-    digit = int(dice.integers(10)) if dice.random() < 0.8 else JUNK
+def page(sources: Sources, dice: Dice, digit: int | None = None) -> tuple[Crop, int]:
+    """A page of 40 to 320 pixels with one sign, and its class: 0..9, or `JUNK`; None: a fifth of them is junk."""
+    if digit is None:
+        digit = int(dice.integers(10)) if dice.random() < 0.8 else JUNK
     drawn = _scene(sources, _junk(dice) if digit == JUNK else str(digit), dice)
     high, wide = (float(side) for side in np.exp(dice.uniform(np.log(40), np.log(260), 2)))
     wide = float(np.clip(wide, high * 0.75, high * 1.35))
@@ -306,7 +307,7 @@ def _blot(dice: Dice, *, long: bool) -> Floats:
 
 def _field(sources: Sources, digit: int, dice: Dice) -> Floats:
     """A digit: mostly a real one, as another school may have taught it, sometimes a font's."""
-    if dice.random() < 0.12:
+    if dice.random() < 0.12 and str(digit) in sources.of_sign:
         return distance_field(sources.fonts.pictures[dice.choice(sources.of_sign[str(digit)])])
     picture = sources.pictures[dice.choice(sources.of_digit[digit])]
     return distance_field(other_habits(picture, digit, dice))
