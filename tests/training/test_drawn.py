@@ -1,0 +1,44 @@
+"""Crops and strips as they are stored for training."""
+
+import numpy as np
+import pytest
+
+from digitrec.training import drawn, glyphs, mnist, scenes
+from digitrec.training.drawn import restored, stored
+from digitrec.training.scenes import Sources
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    small = mnist.small().train
+    return Sources.of(small.pictures, small.digits, glyphs.load())
+
+
+def test_storing_loses_no_more_than_a_step() -> None:
+    flat = np.linspace(-3.99, 3.96, 400, dtype=np.float32).reshape(20, 20)
+
+    assert np.abs(restored(stored(flat)) - flat).max() <= 1 / 32
+
+
+def test_paper_beside_a_strip_is_exactly_paper() -> None:
+    assert restored(np.full((2, 2), 128, np.uint8)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_crops_come_flattened_with_the_ink_that_was_drawn(sources: Sources) -> None:
+    found = drawn.crops(sources, 12, (3,))
+
+    assert len(found) == 12
+    for place in range(12):
+        crop = scenes.crop(sources, np.random.default_rng((3, place)))
+        np.testing.assert_array_equal(found.ink[place], crop.ink)
+    assert abs(restored(found.levels).mean()) < 0.3
+
+
+def test_strips_are_filled_up_to_a_multiple_of_32_and_keep_their_text(sources: Sources) -> None:
+    found = drawn.strips(sources, 20, (3,))
+
+    assert all(levels.shape[0] == 40 and levels.shape[1] % 32 == 0 for levels in found.levels)
+    assert max(levels.shape[1] for levels in found.levels) <= 192
+    assert found.texts == [scenes.strip(sources, np.random.default_rng((3, place))).text for place in range(20)]

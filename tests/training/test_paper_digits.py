@@ -1,0 +1,59 @@
+"""What is in a batch of the digits' network for paper."""
+
+import numpy as np
+import pytest
+
+from digitrec.classifiers.base import NONE
+from digitrec.training import glyphs, paper_digits
+from digitrec.training.loop import Beside
+from digitrec.training.networks import BUILDERS
+from digitrec.training.seen import Examples
+
+PAPER = BUILDERS["paper"]
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Beside]:
+    seen = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NONE]))
+    return list(paper_digits.beside(PAPER, seen, glyphs.load()))
+
+
+def test_half_of_a_batch_is_the_data_sets_own(found: list[Beside]) -> None:
+    assert [each.of_batch for each in found] == [60, 4, 4]
+    assert PAPER.batch == 128
+
+
+def test_letters_of_fonts_are_none_and_their_digits_are_digits(found: list[Beside]) -> None:
+    _, digits, letters = found
+
+    assert sorted(set(digits.classes.tolist())) == list(range(10))
+    assert set(letters.classes.tolist()) == {NONE}
+    assert len(letters.classes) > 1000
+
+
+def test_no_letter_is_one_that_looks_like_a_digit() -> None:
+    assert not set(paper_digits._LETTERS) & set(glyphs.LOOKALIKES)
+
+
+def test_glyphs_are_normalised_as_a_scan_is(found: list[Beside]) -> None:
+    pictures = found[1].pictures
+    rows, columns = pictures.max(axis=2) > 0, pictures.max(axis=1) > 0
+
+    assert np.maximum(rows.sum(axis=1), columns.sum(axis=1)).max() <= 20
+    assert pictures.max(axis=(1, 2)).min() > 200
+
+
+def test_pages_on_which_nothing_was_found_are_left_out() -> None:
+    nothing = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
+
+    assert len(paper_digits.beside(PAPER, nothing, glyphs.load())) == 2
+
+
+def test_examples_of_pages_are_varied_a_little(found: list[Beside]) -> None:
+    pages = found[0]
+
+    ink = pages.vary(pages.pictures, pages.classes, np.random.default_rng(0))
+
+    assert ink.shape == (5, 28, 28)
+    assert ink.dtype == np.float32
+    assert ((ink >= 0) & (ink <= 1)).all()
