@@ -3,7 +3,7 @@
 The frames come from a network trained with CTC (Graves et al. 2006): for each of T steps along the line, the
 probability of every sign and, last, of none being there. A text's probability is the sum over all ways in which its
 signs may fall on the steps, and is worked out exactly; the best text is looked for from the most probable sign of each
-step, exchanging, leaving out or adding one sign at a time.
+step, exchanging, adding or leaving out one sign at a time, or leaving out two: steps that waver between two signs.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def decode(frames: Frames) -> Line:
     signs = frames.shape[1] - 1
     text = _greedy(frames)
     for _ in range(_ROUNDS):
-        rivals = [text, *_exchanged(text, signs), *_one_less(text), *_one_more(text, frames)]
+        rivals = [text, *_exchanged(text, signs), *_fewer(text), *_one_more(text, frames)]
         best = rivals[int(np.argmax(probabilities(frames, rivals)))]
         if best == text:
             break
@@ -131,8 +131,9 @@ def _exchanged(text: Text, signs: int) -> list[Text]:
     return [(*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(signs)]
 
 
-def _one_less(text: Text) -> list[Text]:
-    return [(*text[:place], *text[place + 1 :]) for place in range(len(text))]
+def _fewer(text: Text) -> list[Text]:
+    """The text without one sign, or without two neighbours."""
+    return [(*text[:place], *text[place + some :]) for some in (1, 2) for place in range(len(text) - some + 1)]
 
 
 def _one_more(text: Text, frames: Frames) -> list[Text]:

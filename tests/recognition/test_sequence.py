@@ -1,0 +1,138 @@
+"""What a line says is the text that most of all ways of falling on its frames lead to."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec.recognition.sequence import Frames, Text, decode, probabilities
+
+SIGNS = 2
+BLANK = SIGNS
+
+
+def texts_of(length: int) -> list[Text]:
+    """All texts over the signs that fit so many frames."""
+    return [text for n in range(length + 1) for text in itertools.product(range(SIGNS), repeat=n)]
+
+
+def collapsed(course: tuple[int, ...]) -> Text:
+    """CTC's rule: what stays the same is one sign, and blanks go."""
+    return tuple(sign for sign, _ in itertools.groupby(course) if sign != BLANK)
+
+
+def by_hand(frames: Frames) -> dict[Text, float]:
+    """The probability of every text, summed over every course through the frames, one by one."""
+    found = dict.fromkeys(texts_of(len(frames)), 0.0)
+    for course in itertools.product(range(SIGNS + 1), repeat=len(frames)):
+        found[collapsed(course)] += float(np.prod([frames[step, sign] for step, sign in enumerate(course)]))
+    return found
+
+
+@st.composite
+def some_frames(draw: st.DrawFn, longest: int = 5) -> Frames:
+    shares = st.floats(0, 1, width=32)
+    row = st.lists(shares, min_size=SIGNS + 1, max_size=SIGNS + 1).filter(lambda row: sum(row) > 0.01)
+    rows = np.array(draw(st.lists(row, min_size=1, max_size=longest)))
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
+
+
+@given(some_frames())
+def test_each_text_has_the_probability_of_all_its_courses_together(frames: Frames) -> None:
+    expected = by_hand(frames)
+
+    found = probabilities(frames, [*expected])
+
+    np.testing.assert_allclose(found, [*expected.values()], atol=1e-6)
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+
+
+@given(some_frames())
+def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Frames) -> None:
+    chances = by_hand(frames)
+    best = max(chances, key=chances.__getitem__)
+
+    line = decode(frames)
+
+    assert line.probability == pytest.approx(chances[line.text], abs=1e-6)
+    assert line.text == best or chances[best] <= 0.5 or chances[best] == pytest.approx(chances[line.text], abs=1e-6)
+
+
+@given(some_frames())
+def test_no_text_that_differs_in_one_sign_is_better(frames: Frames) -> None:
+    line = decode(frames)
+    shorter = [(*line.text[:place], *line.text[place + 1 :]) for place in range(len(line.text))]
+
+    rivals = np.append(probabilities(frames, shorter), line.alternatives)
+
+    assert rivals.max(initial=0.0) <= line.probability + 1e-9
+
+
+@given(some_frames())
+def test_signs_stand_one_after_the_other_inside_the_line(frames: Frames) -> None:
+    steps = decode(frames).steps
+
+    assert ((0 <= steps) & (steps <= len(frames) - 1)).all()
+    assert (np.diff(steps) > 0).all()
+
+
+@given(some_frames())
+def test_the_alternatives_of_a_place_hold_the_text_itself(frames: Frames) -> None:
+    line = decode(frames)
+
+    assert line.alternatives.shape == (len(line.text), SIGNS)
+    own = line.alternatives[np.arange(len(line.text)), line.text]
+    np.testing.assert_allclose(own, line.probability, rtol=1e-9)
+
+
+def test_the_same_sign_twice_needs_a_blank_between() -> None:
+    together = np.array([[0.9, 0.0, 0.1], [0.9, 0.0, 0.1]], np.float32)
+    apart = np.array([[0.9, 0.0, 0.1], [0.1, 0.0, 0.9], [0.9, 0.0, 0.1]], np.float32)
+
+    assert probabilities(together, [(0, 0)]).tolist() == [0.0]
+    assert decode(together).text == (0,)
+    assert decode(apart).text == (0, 0)
+    assert decode(apart).steps.tolist() == [0.0, 2.0]
+
+
+def test_a_sign_that_no_frame_favours_is_found_if_all_of_them_together_do() -> None:
+    frames = np.array([[0.45, 0.0, 0.55]] * 3, np.float32)  # blank is the best of each, (0,) of all
+
+    line = decode(frames)
+
+    assert line.text == (0,)
+    assert line.probability > 1 - 0.55**3 - 0.2
+
+
+def test_steps_that_waver_between_two_signs_are_no_signs_of_their_own() -> None:
+    frames = np.array([[1, 0, 0], [0.47, 0.52, 0.01], [0.51, 0.49, 0], [0, 0.83, 0.17]], np.float32)
+
+    line = decode(frames)  # the best of each step are 0, 1, 0, 1
+
+    assert line.text == (0, 1)
+    assert line.probability > 0.6
+
+
+def test_an_empty_line_says_nothing_and_one_too_short_for_a_text_denies_it() -> None:
+    blank = np.array([[0.0, 0.0, 1.0]] * 4, np.float32)
+
+    line = decode(blank)
+
+    assert (line.text, line.probability, line.alternatives.shape, line.steps.shape) == ((), 1.0, (0, SIGNS), (0,))
+    assert probabilities(blank[:1], [(0, 1), (), (1, 0, 1)]).tolist() == [0.0, 1.0, 0.0]
+    assert probabilities(blank, []).shape == (0,)
+
+
+def test_a_long_line_is_read_without_running_out_of_small_numbers() -> None:
+    rng = np.random.default_rng(3)
+    text = tuple(int(sign) for sign in rng.integers(0, SIGNS, 60))
+    frames = np.full((180, SIGNS + 1), 0.02, np.float32)
+    frames[np.arange(180), [sign for one in text for sign in (BLANK, one, BLANK)]] = 0.96
+
+    line = decode(frames)
+
+    assert line.text == text
+    assert 0 < line.probability < 1
+    np.testing.assert_allclose(line.steps, 3 * np.arange(60) + 1, atol=1)
