@@ -73,6 +73,8 @@ class InkNetwork:
         left, top = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
         right = min(width, int(np.ceil(window.left + window.side)))
         bottom = min(height, int(np.ceil(window.top + window.side)))
+        if right <= left or bottom <= top:  # ink was seen beyond the page, where there is none
+            return Seen(window, np.zeros((SIDE, SIDE), np.float32))
         part = grey[top:bottom, left:right]
         size = (max(1, min(SIDE, round((right - left) * scale))), max(1, min(SIDE, round((bottom - top) * scale))))
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

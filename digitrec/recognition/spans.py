@@ -75,12 +75,15 @@ def rows_of(spans: Sequence[Span]) -> list[list[Span]]:
 
 
 def strip_around(span: Span, grey: Plane) -> Span:
-    """The strip of a page with this span in it, and paper around it as far as there is some; whole pixels."""
+    """The strip of a page with this span in it, and paper around it as far as there is some; whole pixels.
+
+    Of a span beyond the page, the border next to it.
+    """
     high = max(span.height, 1.0)
     middle = (span.top + span.bottom) / 2
     height, width = grey.shape
-    left = max(0, math.floor(span.left - _MARGIN_ENDS * high))
-    top = max(0, math.floor(middle - (0.5 + _MARGIN) * high))
+    left = min(max(0, math.floor(span.left - _MARGIN_ENDS * high)), width - 1)
+    top = min(max(0, math.floor(middle - (0.5 + _MARGIN) * high)), height - 1)
     right = min(width, max(left + 1, math.ceil(span.right + _MARGIN_ENDS * high)))
     bottom = min(height, max(top + 1, math.ceil(middle + (0.5 + _MARGIN) * high)))
     return Span(left, top, right, bottom)

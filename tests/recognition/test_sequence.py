@@ -74,7 +74,7 @@ def test_no_text_that_differs_in_one_sign_is_better(frames: Frames) -> None:
 def test_signs_stand_one_after_the_other_inside_the_line(frames: Frames) -> None:
     steps = decode(frames).steps
 
-    assert ((0 <= steps) & (steps <= len(frames) - 1)).all()
+    assert ((steps >= 0) & (steps <= len(frames) - 1)).all()
     assert (np.diff(steps) > 0).all()
 
 

@@ -1,0 +1,125 @@
+"""The window of the ink network closes in on the page's main sign, wherever that is and whatever the page's shape."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
+from tests.recognition import stand_ins
+from tests.recognition.stand_ins import dark, ink_by, paper
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "square"),
+    [
+        (200, 200, (90, 80, 40)),
+        (200, 320, (210, 60, 50)),
+        (640, 240, (40, 500, 60)),
+        (200, 200, (0, 0, 40)),
+        (300, 200, (160, 260, 40)),
+        (1024, 768, (400, 900, 70)),
+        (30, 30, (9, 10, 12)),
+    ],
+    ids=[
+        "middle",
+        "wide page",
+        "high page",
+        "upper left corner",
+        "lower right corner",
+        "small on a large page",
+        "tiny",
+    ],
+)
+def test_a_dark_square_is_seen_closely_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int, square: tuple[int, int, int]
+) -> None:
+    left, top, side = square
+    seen = ink_by(monkeypatch, dark).find(paper(height, width, square))
+
+    assert seen is not None
+    assert 1.1 * side < seen.window.side < 2.2 * side
+    assert seen.window.left < left + 0.1 * side
+    assert seen.window.left + seen.window.side > left + 0.9 * side
+    x, y, wide, high = box_of(seen)
+    assert (x, y, wide, high) == pytest.approx((left, top, side, side), abs=0.12 * side)
+
+
+def test_of_two_signs_far_apart_in_size_the_larger_one_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = ink_by(monkeypatch, dark).find(paper(300, 300, (40, 120, 60), (250, 20, 10)))
+
+    assert seen is not None
+    assert box_of(seen) == pytest.approx((40, 120, 60, 60), abs=8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (28, 28)])
+def test_a_page_on_which_nothing_is_seen_has_no_sign(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]) -> None:
+    assert ink_by(monkeypatch, stand_ins.nothing).find(paper(*shape)) is None
+    assert ink_by(monkeypatch, dark).find(paper(*shape)) is None
+
+
+def test_dirt_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ink_by(monkeypatch, dark).find(paper(200, 200, (100, 100, 6))) is None
+
+
+def test_ink_seen_beyond_the_page_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ink_by(monkeypatch, stand_ins.beyond).find(paper(3, 2000)) is None
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 999))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_network_sees_on_whatever_page_there_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def blots(entry: np.ndarray) -> np.ndarray:
+        ink = np.zeros_like(entry)
+        x, y, side = rng.integers(0, SIDE, 3)
+        ink[:, y : y + side, x : x + side] = 1
+        return ink
+
+    seen = ink_by(monkeypatch, blots).find(rng.uniform(0, 255, (height, width)).astype(np.float32))
+
+    assert seen is None or (seen.ink.shape == (SIDE, SIDE) and seen.window.side > 0)
+
+
+def test_beyond_the_page_the_network_is_shown_bare_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def looks(entry: np.ndarray) -> np.ndarray:
+        shown.append(entry[0])
+        return np.zeros_like(entry)
+
+    grey = np.random.default_rng(0).uniform(0, 255, (40, 80)).astype(np.float32)
+    ink_by(monkeypatch, looks).look(grey, Window(-40, -60, 160))
+
+    (entry,) = shown
+    assert entry.shape == (SIDE, SIDE)
+    assert np.abs(entry[24:40, 16:48]).min(axis=1).max() > 0
+    entry[24:40, 16:48] = 0
+    assert not entry.any()
+
+
+def test_the_closer_window_is_around_all_marks_of_some_weight() -> None:
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink[10:30, 20:24] = 1
+    ink[12:22, 40:44] = 1
+    ink[60, 60] = 1
+
+    near = InkNetwork.closer(Seen(Window(100, 200, 128), ink))
+
+    # 20..44 across and 10..30 down in the window are 140..188 and 220..260 on the page.
+    assert near == Window(164 - 36, 240 - 36, 72)
+
+
+def box_of(seen: Seen) -> tuple[float, float, float, float]:
+    """Where the ink is on the page: left, top, width, height."""
+    rows, columns = np.flatnonzero(seen.ink.any(axis=1)), np.flatnonzero(seen.ink.any(axis=0))
+    scale = seen.window.side / SIDE
+    return (
+        float(seen.window.left + columns[0] * scale),
+        float(seen.window.top + rows[0] * scale),
+        float((columns[-1] + 1 - columns[0]) * scale),
+        float((rows[-1] + 1 - rows[0]) * scale),
+    )

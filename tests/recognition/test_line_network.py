@@ -1,0 +1,71 @@
+"""A strip of any shape is shown to the line network 40 pixels high, and its frames are counted in the strip's pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digitrec.recognition.line_network import HEIGHT, STEP
+from tests.recognition.stand_ins import BLANK, SIGNS, Entry, Says, line_by, paper
+
+WIDEST = 640
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 2500))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_frames_cover_the_strip_and_no_more(monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> None:
+    says = Says((7,))
+
+    frames, step_px = line_by(monkeypatch, says).read(paper(height, width))
+
+    (entry,) = says.strips
+    wide = min(WIDEST, max(4, round(width * HEIGHT / height)))
+    assert entry.shape[:2] == (1, HEIGHT)
+    assert entry.shape[2] % 32 == 0
+    assert max(64, wide) <= entry.shape[2] < max(65, wide + 32)
+    assert frames.shape == (-(-wide // STEP), SIGNS + 1)
+    assert (len(frames) - 1) * step_px < width <= len(frames) * step_px * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "step_px"),
+    [
+        ((40, 101), 26, 4.0),
+        ((80, 203), 26, 203 / 102 * 4),
+        ((20, 33), 17, 2.0),
+        ((1, 1), 10, 0.1),
+        ((1, 2000), 160, 12.5),
+        ((2000, 3), 1, 3.0),
+    ],
+)
+def test_a_frame_is_so_many_pixels_of_the_strip(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], count: int, step_px: float
+) -> None:
+    frames, found_px = line_by(monkeypatch, Says((7,))).read(paper(*shape))
+
+    assert (len(frames), found_px) == (count, pytest.approx(step_px))
+
+
+def test_what_is_left_of_the_network_s_input_is_bare_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    says = Says((7,))
+
+    line_by(monkeypatch, says).read(paper(40, 41, (10, 10, 20)))
+
+    (entry,) = says.strips
+    assert entry.shape == (1, HEIGHT, 64, 1)
+    assert entry[0, 10:30, 10:30, 0].max() < -0.5
+    assert not entry[0, :, 41:].any()
+
+
+def test_a_mark_stands_in_the_frame_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sees_dark(entry: Entry) -> Entry:
+        """Sign 1 in every frame of which all is dark down the middle, else blank."""
+        is_dark = (entry[0, HEIGHT // 2, :, 0] < -0.5).reshape(-1, STEP).all(axis=1)
+        frames = np.zeros((1, 1, len(is_dark), SIGNS + 1), np.float32)
+        frames[0, 0, np.arange(len(is_dark)), np.where(is_dark, 1, BLANK)] = 1
+        return frames
+
+    frames, step_px = line_by(monkeypatch, sees_dark).read(paper(80, 600, (400, 20, 40)))
+
+    (steps,) = np.nonzero(frames[:, 1])
+    assert (float(steps[0] * step_px), float((steps[-1] + 1) * step_px)) == (400.0, 440.0)
