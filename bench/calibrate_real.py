@@ -29,6 +29,10 @@ from digitrec.training.loop import cut
 
 _SKIPPED = {"formats"}
 _LEAST_PAGES = 5_000
+_SMALL_SET = "mnist-5k"
+"""What older cards do not name: the first shipped model was trained without it."""
+_TEST_SPLIT = "the test split of "
+"""So a card names what is no set of its own, and was never among the training pictures."""
 Halves = tuple[Sequence[LabelledPicture], Sequence[LabelledPicture]]
 """What may set the threshold, and what measures it."""
 
@@ -49,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=5_600, help="how many pages are drawn, at least 5,000")
     parser.add_argument("--junk", type=float, default=0.2, help="share of the pages with clutter that show no digit")
     parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
-    parser.add_argument("--leave-out", nargs="*", default=["mnist-5k"], help="as `digitrec train --leave-out`")
+    parser.add_argument("--leave-out", nargs="*", help="as `digitrec train --leave-out`. Default: what its card names")
     parser.add_argument("--share", action="append", help="sets that may set the threshold. Default: photos, pencil")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn pages and of the halves")
     parser.add_argument("--max-error", type=float, default=0.005, help="what the figures printed are for")
@@ -63,7 +67,9 @@ def _arguments() -> argparse.Namespace:
 
 def _calibrate(given: argparse.Namespace) -> None:
     bundle = Bundle.open(given.model)
-    pool = held_out(bundle, given.mnist, given.leave_out)
+    named = bundle.card.training.get("left_out", [_SMALL_SET])
+    left_out = [one for one in named if not one.startswith(_TEST_SPLIT)] if given.leave_out is None else given.leave_out
+    pool = held_out(bundle, given.mnist, left_out)
     if (needed := held_out_pages.digits_needed(given.pages, given.junk)) > len(pool):
         raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")
     sets = {path.parent.name: halves(path.parent, given.seed) for path in sorted(given.data.glob("*/labels.csv"))}
