@@ -1,0 +1,123 @@
+"""The ink and line networks learn, the same way each time, and Ctrl-C leaves the best weights."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from digitrec.classifiers.quiet import start_keras
+from digitrec.training import drawn, glyphs, mnist, stage_loop
+from digitrec.training.drawn import Crops, Strips
+from digitrec.training.fit_ink import fit_ink
+from digitrec.training.fit_line import fit_line, texts_of
+from digitrec.training.loop import Progress, quietly
+from digitrec.training.scenes import Sources
+from digitrec.training.stage_loop import Stage
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    start_keras()
+    small = mnist.small().train
+    return Sources.of(small.pictures, small.digits, glyphs.load())
+
+
+@pytest.fixture(scope="module")
+def crops(sources: Sources) -> Crops:
+    return drawn.crops(sources, 100, (1,))
+
+
+@pytest.fixture(scope="module")
+def strips(sources: Sources) -> Strips:
+    return drawn.strips(sources, 20, (1,))
+
+
+def test_the_same_seed_gives_the_same_ink_network(crops: Crops) -> None:
+    one, again = (fit_ink(crops, crops, epochs=1, seed=3, progress=quietly) for _ in range(2))
+
+    for weights, others in zip(one.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, others)
+    assert one.score == again.score
+
+
+def test_the_line_network_learns_and_says_nothing_on_stderr(strips: Strips, capfd: pytest.CaptureFixture[str]) -> None:
+    losses: list[float] = []
+
+    trained = fit_line(strips, strips, epochs=2, seed=3, progress=lambda now: losses.append(now.loss))
+
+    assert losses[-1] < losses[0]
+    assert (trained.epochs, trained.interrupted) == (2, False)
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("best", "text"),
+    [([11, 11, 11], ()), ([3, 3, 3], (3,)), ([3, 11, 3], (3, 3)), ([10, 0, 0, 11], (10, 0))],
+)
+def test_repeated_frames_are_one_sign_and_a_blank_parts_two(best: list[int], text: tuple[int, ...]) -> None:
+    assert texts_of(np.eye(12, dtype=np.float32)[best][None]) == [text]
+
+
+class Numbers:
+    """Stands for a network: its weight is how many batches it has learned from."""
+
+    def __init__(self) -> None:
+        self.weights = [0]
+
+    def get_weights(self) -> list[int]:
+        return list(self.weights)
+
+    def set_weights(self, weights: list[int]) -> None:
+        self.weights = list(weights)
+
+
+def run(
+    scores: list[float], progress: Callable[[Progress], None] = quietly, interrupt_after: int = 99
+) -> tuple[Numbers, stage_loop.Trained]:
+    network, coming = Numbers(), iter(scores)
+
+    def learn(_: int) -> float:
+        if network.weights[0] == interrupt_after:
+            raise KeyboardInterrupt
+        network.weights = [network.weights[0] + 1]
+        return 1.0 / network.weights[0]
+
+    def batches(epoch: int) -> Iterator[int]:
+        yield from range(3)
+
+    stage = Stage("ink", "right", len(scores), 3)
+    return network, stage_loop.run(stage, network, batches, learn, lambda: next(coming), progress)
+
+
+def test_the_weights_of_the_best_epoch_stay() -> None:
+    network, trained = run([0.5, 0.9, 0.7])
+
+    assert network.weights == [6]
+    assert (trained.epochs, trained.score, trained.interrupted) == (3, 0.9, False)
+
+
+@pytest.mark.parametrize(("after", "weights", "finished"), [(2, 2, 0), (4, 3, 1), (8, 6, 2)])
+def test_an_interrupted_stage_leaves_its_best_weights(after: int, weights: int, finished: int) -> None:
+    network, trained = run([0.5, 0.9, 0.7], interrupt_after=after)
+
+    assert network.weights == [weights]
+    assert (trained.epochs, trained.interrupted) == (finished, True)
+
+
+def test_progress_names_the_stage_and_has_a_line_for_each_epoch() -> None:
+    told: list[Progress] = []
+
+    run([0.5, 0.9], told.append)
+
+    assert {one.stage for one in told} == {"ink"}
+    assert [(one.epoch, one.step) for one in told if not one.words] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
+    words = [one.words for one in told if one.words]
+    assert len(words) == 2
+    assert "epoch 2/2" in words[1]
+    assert "0.9000 right" in words[1]

@@ -1,0 +1,135 @@
+"""`digitrec train --network paper`, from digits to a model folder, with very little paper."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from digitrec import app
+from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
+from digitrec.classifiers.litert import LiteRTClassifier
+from digitrec.recognition.ink_network import InkNetwork
+from digitrec.recognition.line_network import LineNetwork
+from digitrec.records import Limits
+from digitrec.training import fit, mnist
+from digitrec.training.arrays import Dataset
+from digitrec.training.loop import Progress, quietly
+from digitrec.training.stages import Recipe
+from tests.conftest import draw
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+LITTLE = Recipe(
+    crops=192,
+    crops_held_out=16,
+    ink_epochs=1,
+    strips=40,
+    strips_held_out=8,
+    line_epochs=1,
+    pages=80,
+    pages_held_out=10,
+)
+
+
+def little_mnist() -> Dataset:
+    small = mnist.small()
+    return Dataset("mnist-5k", "a part", small.train.take(small.train.digits.argsort(kind="stable")[::4]), small.test)
+
+
+def train(out: Path, progress: Callable[[Progress], None] = quietly) -> Path:
+    return fit.train(
+        little_mnist(),
+        "paper",
+        epochs=1,
+        seed=1,
+        out_root=out / "models",
+        now=lambda: "2026-01-02T03:04:05Z",
+        progress=progress,
+        measure={"mnist-5k again": mnist.small().evaluation},
+        command="digitrec train --network paper",
+        recipe=LITTLE,
+        kept=out / "training",
+    )
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("paper")
+
+
+@pytest.fixture(scope="module")
+def trained(out: Path) -> Path:
+    return train(out)
+
+
+def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
+    bundle = Bundle.open(trained)
+
+    assert bundle.reads_paper
+    assert sorted(bundle.card.files) == sorted(
+        f"{name}.{kind}" for name in ("ink", "line", "model") for kind in ("keras", "tflite")
+    )
+    classifier = LiteRTClassifier.load(bundle)
+    assert classifier.score(mnist.small().train.ink[:2]).shape == (2, 11)
+    grey = mnist.small().train.ink[0] * 255
+    InkNetwork(bundle.content(INK_TFLITE), INK_TFLITE).find(grey)
+    frames, _ = LineNetwork(bundle.content(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
+    assert frames.shape[1] == 12
+
+
+def test_a_page_is_read_with_it(trained: Path) -> None:
+    (page,) = app.page_reader(Bundle.open(trained)).read(draw(7), Limits())
+
+    assert page.scores.shape[1] == 11
+
+
+def test_the_folder_stays_small(trained: Path) -> None:
+    assert sum(path.stat().st_size for path in trained.iterdir()) < 3_000_000
+
+
+def test_the_card_tells_how_each_network_came_about(trained: Path) -> None:
+    card = Bundle.open(trained).card
+    words = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+    assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
+        "ink": 192,
+        "line": 40,
+        "pages": 80,
+    }
+    assert "`ink` learned from 192 crops" in words
+    assert "`line` learned from 40 strips" in words
+    assert "80 pages" in words
+    assert "docs/fonts.md" in words
+    assert "Left out of everything: the test split of mnist-5k, mnist-5k again." in words
+    assert "It always names a digit" not in words
+
+
+def test_what_was_finished_is_taken_over_and_gives_the_same_model(trained: Path, out: Path) -> None:
+    told: list[Progress] = []
+
+    assert train(out, told.append) == trained
+
+    assert {one.stage for one in told} == {"paper", "ink", "line", "pages", "digits"}
+    taken = [one.words for one in told if "taken from" in one.words]
+    assert [words.split()[0] for words in taken] == ["ink", "line", "pages:"]
+
+
+def test_a_stage_that_was_interrupted_is_not_kept_but_the_model_is_made(
+    trained: Path, out: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(out / "training", tmp_path / "training")
+    for path in tmp_path.glob("training/*/[is]*.*"):  # ink and seen
+        path.unlink()
+
+    def interrupt(now: Progress) -> None:
+        if (now.stage, now.step) == ("ink", 3):
+            raise KeyboardInterrupt
+
+    card = Bundle.open(train(tmp_path, interrupt)).card
+
+    assert card.interrupted
+    assert sorted(path.name for path in tmp_path.glob("training/*/*")) == ["line.json", "line.keras"]
