@@ -1,0 +1,22 @@
+"""What the commands say while they work."""
+
+import pytest
+
+from digitrec.classifiers.card import Epoch
+from digitrec.cli_tables import TrainingProgress
+from digitrec.training.loop import Progress
+
+
+def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress() as progress:
+        progress.update(Progress(1, 1, 50, 100, 0.0, 0.0, stage="crops"))
+        progress.update(Progress(1, 2, 3, 3, 0.2, 0.9, stage="ink", words="ink network, epoch 1/2"))
+        progress.update(Progress(1, 16, 2, 4, 0.3, 0.8))
+        progress.update(Progress(1, 16, 4, 4, 0.3, 0.8, Epoch(1, 0.3, 0.8, 0.2, 0.9, 1e-3, 4.0)))
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert lines[0] == "ink network, epoch 1/2"
+    assert lines[1].startswith("epoch 1/16  loss 0.3000")
+    assert len(lines) == 2
