@@ -148,23 +148,24 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: boo
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
     """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
-    spans, inks = list(sight.spans), list(sight.page.ink)
+    where = around(sight.spans) if sight.spans else None
     witnesses = [Witness(_as_single(line.frames), line.strip)]
-    if len(spans) == 1:
-        witnesses.append(Witness(sight.page.scores[0], inks[0]))
+    if len(sight.spans) == 1:
+        witnesses.append(Witness(sight.page.scores[0], sight.page.ink[0]))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink).digits if seen is not None else ()
+    ink = sight.page.ink[0] if len(sight.spans) == 1 else None
     if seen is not None and len(found) == 1:
-        spans.append(_in_window(found[0].box, seen.window))
-        inks.append(normalise.centred(found[0].ink))
-        strip = strip_around(spans[-1], sight.grey)
+        where, ink = _in_window(found[0].box, seen.window), normalise.centred(found[0].ink)
+        strip = strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
-        witnesses.append(Witness(classifier.score(inks[-1][None])[0], inks[-1]))
+        witnesses.append(Witness(classifier.score(ink[None])[0], ink))
         witnesses.append(Witness(_as_single(frames), strip))
     rows = []
-    if spans and (len(witnesses) > 1 or float(probabilities(line.frames, [()])[0]) < _EMPTY):
+    if where is not None and (len(witnesses) > 1 or float(probabilities(line.frames, [()])[0]) < _EMPTY):
         scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
-        rows = [_Row(spans[-1:], np.stack(inks[-1:]), scores.astype(np.float32), 1.0, has_others=False)]
+        ink = _cut_out(sight, where) if ink is None else ink  # strokes that the classical way took for several signs
+        rows = [_Row([where], ink[None], scores.astype(np.float32), 1.0, has_others=False)]
     return SecondLook(_together(sight, rows), (line,), seen, tuple(witnesses))
 
 
@@ -218,6 +219,7 @@ def _cut_out(sight: Sight, span: Span) -> Plane:
 
 def _together(sight: Sight, rows: list[_Row]) -> Page:
     """The page, read again."""
+    certainty = float(np.prod([row.certainty for row in rows]))  # that a row is empty may be in doubt, too
     rows = [row for row in rows if row.spans]
     page = sight.page
     if not rows:
@@ -227,6 +229,6 @@ def _together(sight: Sight, rows: list[_Row]) -> Page:
         boxes=tuple(on_page(span, page, sight.grey) for row in rows for span in row.spans),
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
-        certainty=float(np.prod([row.certainty for row in rows])),
+        certainty=certainty,
         reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else None,
     )

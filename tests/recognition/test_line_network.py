@@ -1,4 +1,4 @@
-"""A strip of any shape is shown to the line network 40 pixels high, and its frames are counted in the strip's pixels."""
+"""A strip of any shape is shown to the line network 40 pixels high, and its frames count in the strip's pixels."""
 
 import numpy as np
 import pytest

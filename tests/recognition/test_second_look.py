@@ -1,0 +1,236 @@
+"""What networks add where the cheap way is not sure: witnesses for one sign, the line network for several."""
+
+import numpy as np
+import pytest
+
+from digitrec.classifiers.base import CLASSES, NONE
+from digitrec.imaging.decode import Sheet
+from digitrec.reading import judge
+from digitrec.recognition.explain import Steps
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
+from digitrec.recognition.spans import Span
+from digitrec.records import Box, Page, Picture, Reason, Status
+from tests.recognition import stand_ins
+from tests.recognition.stand_ins import Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
+
+
+def read(
+    monkeypatch: pytest.MonkeyPatch,
+    picture: Picture | np.ndarray,
+    *,
+    says: Says | None = None,
+    sees: object = dark,
+    sorter: Sorter | None = None,
+) -> Steps:
+    """A picture, read with stand-ins that see what is dark and say what they are told to."""
+    networks = Networks(ink_by(monkeypatch, sees), line_by(monkeypatch, says or Says((3,))))  # type: ignore[arg-type]
+    height, width = picture.shape[:2]
+    return PageReader(sorter or Sorter(7), networks).steps(
+        "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
+    )
+
+
+def assert_is_whole(page: Page) -> None:
+    """Everything a page promises about its digits."""
+    assert page.scores.shape == (len(page.boxes), CLASSES)
+    assert page.ink.shape == (len(page.boxes), 28, 28)
+    assert page.scores.dtype == page.ink.dtype == np.float32
+    np.testing.assert_allclose(page.scores.sum(axis=1), 1, atol=1e-5)
+    assert 0 <= page.certainty <= 1
+    assert bool(page.boxes) != (page.reason is not None and page.reason.rejects)
+    for box in page.boxes:
+        assert min(box.width, box.height) >= 1
+        assert 0 <= box.x <= page.width - box.width
+        assert 0 <= box.y <= page.height - box.height
+    judge(page, 0.5)
+
+
+ONE = paper(120, 100, (30, 40, 44))
+ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
+ROWS = paper(200, 140, (20, 20, 40), (80, 20, 40), (20, 130, 40))
+
+
+def test_one_sign_is_the_mean_of_what_its_witnesses_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read(monkeypatch, ONE, says=Says((3,)), sorter=Sorter(7, sure=0.9))
+
+    assert steps.second is not None
+    witnesses = steps.second.witnesses
+    # Twice the line network (the strip of the classical way, the one of the ink network), twice the classifier.
+    assert sorted(int(one.scores.argmax()) for one in witnesses) == [3, 3, 7, 7]
+    assert [isinstance(one.looked_at, Span) for one in witnesses] == [True, False, False, True]
+    np.testing.assert_allclose(steps.page.scores[0], np.mean([one.scores for one in witnesses], axis=0), atol=1e-6)
+    assert steps.page.reason is None
+    assert_is_whole(steps.page)
+
+
+def test_the_box_of_one_sign_is_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    (box,) = read(monkeypatch, ONE).page.boxes
+
+    assert (box.x, box.y, box.width, box.height) == pytest.approx((30, 40, 44, 44), abs=5)
+
+
+def test_a_witness_that_sees_nothing_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read(monkeypatch, ONE, sees=stand_ins.nothing)
+
+    assert steps.second is not None
+    assert steps.second.seen is None
+    assert [int(one.scores.argmax()) for one in steps.second.witnesses] == [3, 7]
+    assert_is_whole(steps.page)
+
+
+def test_a_sign_that_most_witnesses_take_for_none_is_not_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read(monkeypatch, ONE, says=Says((NONE,)), sorter=Sorter(7, sure=0.6)).page
+
+    assert page.scores[0].argmax() == NONE
+    assert judge(page, 0.01).reason is Reason.NOT_A_DIGIT
+
+
+def test_strokes_taken_for_two_signs_become_the_one_that_the_line_network_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = paper(100, 120, (20, 30, 36), (70, 30, 36))
+
+    steps = read(monkeypatch, picture, says=Says((4,)), sees=stand_ins.nothing)
+
+    assert len(steps.cheap.boxes) == 2
+    (box,) = steps.page.boxes
+    assert (box.x, box.y, box.width, box.height) == pytest.approx((20, 30, 86, 36), abs=3)
+    assert steps.page.scores[0].argmax() == 4
+    assert steps.page.ink.any()
+    assert_is_whole(steps.page)
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (1, 1), (3, 2000), (2000, 3), (700, 900)])
+def test_a_blank_page_stays_blank(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]) -> None:
+    page = read(monkeypatch, paper(*shape), says=Says(()))
+
+    assert page.page.reason is Reason.BLANK
+    assert_is_whole(page.page)
+
+
+def test_ink_that_no_network_confirms_is_shown_to_a_person_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read(monkeypatch, ONE, says=Says(()), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.6)).page
+
+    reading = judge(page, 0.9)
+
+    assert reading.status is Status.REVIEW
+    assert reading.text == "7"
+
+
+def test_a_number_has_a_box_for_each_digit_in_reading_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read(monkeypatch, ROW, says=Says((3, 9, 2)), sees=unused)
+
+    assert judge(steps.page, 0.01).text == "392"
+    assert [box.x for box in steps.page.boxes] == sorted(box.x for box in steps.page.boxes)
+    assert [(box.x, box.width) for box in steps.page.boxes] == [
+        (pytest.approx(x, abs=3), pytest.approx(40, abs=5)) for x in (20, 130, 240)
+    ]
+    assert_is_whole(steps.page)
+
+
+def test_digits_that_touch_are_told_apart_by_the_line_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = paper(80, 300, (40, 20, 40), (80, 20, 40), (120, 20, 40), (160, 20, 40))
+
+    page = read(monkeypatch, picture, says=Says((1, 2, 3, 4)), sees=unused).page
+
+    assert judge(page, 0.01).text == "1234"
+    middles = [box.x + box.width / 2 for box in page.boxes]
+    assert middles == sorted(middles)
+    assert all(30 < middle < 210 for middle in middles)
+    assert_is_whole(page)
+
+
+def test_digits_that_the_cheap_way_counts_alike_are_witnesses_too_and_settle_most_of_the_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted_alike = read(monkeypatch, ROW, says=Says((7, 7, 7), sure=0.8), sees=unused, sorter=Sorter(7)).page
+    counted_otherwise = read(monkeypatch, ROW, says=Says((7, 7), sure=0.8), sees=unused, sorter=Sorter(7)).page
+
+    assert counted_alike.certainty > 0.7
+    assert counted_alike.certainty > counted_otherwise.certainty + 0.3
+    assert_is_whole(counted_alike)
+    assert_is_whole(counted_otherwise)
+
+
+def test_rows_are_read_from_the_top_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class InTurn(Says):
+        def __call__(self, entry: Entry) -> Entry:
+            self.signs = ((1, 2), (3,))[len(self.strips)]
+            return super().__call__(entry)
+
+    steps = read(monkeypatch, ROWS, says=InTurn(()), sees=unused, sorter=Sorter(5, sure=0.5))
+
+    assert steps.second is not None
+    assert [strip.line.text for strip in steps.second.strips] == [(1, 2), (3,)]
+    assert judge(steps.page, 0.01).text == "123"
+    assert [box.y > 100 for box in steps.page.boxes] == [False, False, True]
+    assert_is_whole(steps.page)
+
+
+def test_signs_that_are_no_digits_are_left_out_and_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
+
+    reading = judge(page, 0.01)
+
+    assert (reading.text, reading.status, reading.reason) == ("32", Status.REVIEW, Reason.NOT_A_DIGIT)
+    assert [box.x > 120 for box in page.boxes] == [False, True]
+    assert_is_whole(page)
+
+
+def test_a_line_of_nothing_but_other_signs_is_not_a_digit_and_not_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read(monkeypatch, ROW, says=Says((NONE, NONE, NONE)), sees=unused).page
+
+    assert len(page.boxes) == 1
+    assert page.reason is Reason.NOT_A_DIGIT
+    assert_is_whole(page)
+
+
+def test_the_doubt_whether_a_row_is_empty_is_doubt_about_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EmptyBelow(Says):
+        def __call__(self, entry: Entry) -> Entry:
+            self.signs = (1, 2) if not self.strips else ()
+            self.sure = 0.999 if not self.strips else 0.9  # of every step
+            return super().__call__(entry)
+
+    steps = read(monkeypatch, ROWS, says=EmptyBelow(()), sees=unused)
+
+    assert steps.second is not None
+    above, below = steps.second.strips
+    assert (above.line.text, below.line.text) == ((1, 2), ())
+    assert len(steps.page.boxes) == 2
+    assert steps.page.certainty <= below.line.probability < 0.7
+    assert_is_whole(steps.page)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (2, 2), (28, 28), (5, 300)])
+@pytest.mark.parametrize("text", [(), (4,), (1, 2, 3), (NONE, 4)], ids=str)
+@pytest.mark.parametrize("sees", [dark, stand_ins.nothing, stand_ins.beyond])
+def test_a_page_of_any_shape_is_read_whatever_the_networks_say(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], text: tuple[int, ...], sees: object
+) -> None:
+    rng = np.random.default_rng(1)
+    for picture in (paper(*shape), rng.integers(0, 256, shape), paper(*shape, (shape[1] // 2, 0, 1 + min(shape) // 3))):
+        assert_is_whole(read(monkeypatch, picture, says=Says(text), sees=sees).page)
+
+
+def test_a_page_that_the_cheap_way_is_sure_of_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, unused), line_by(monkeypatch, unused))
+    sheet = Sheet(1, 100, 120, ONE.astype(np.uint8))
+
+    steps = PageReader(Sorter(7, sure=0.999), networks).steps("png", sheet)
+
+    assert steps.second is None
+    assert steps.page is steps.cheap
+
+
+def test_boxes_are_in_pixels_of_the_page_even_if_it_was_made_smaller_to_work_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = np.kron(ROW, np.ones((10, 10))).astype(np.uint8)
+
+    page = read(monkeypatch, large, says=Says((3, 9, 2)), sees=unused).page
+
+    assert [box.x for box in page.boxes] == [pytest.approx(x, abs=30) for x in (200, 1300, 2400)]
+    assert Box(0, 0, 3000, 800) not in page.boxes
+    assert_is_whole(page)
