@@ -1,0 +1,133 @@
+"""What each part of reading buys: labelled pictures read with parts of the model in use left out.
+
+`python -m bench.ablation --real DIR [--plain MODEL]`; DIR holds one folder a set, each with a labels.csv. Without it,
+drawn scans are read. MODEL is one trained on MNIST alone (`digitrec train --network cnn`), for comparison.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digitrec import app, lab, labelled
+from digitrec.classifiers.base import CLASSES, DIGITS, NONE
+from digitrec.classifiers.bundle import Bundle
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.decode import Sheet
+from digitrec.recognition.ink_network import InkNetwork, Seen
+from digitrec.recognition.line_network import STEP, LineNetwork
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
+from digitrec.recognition.sequence import Frames
+from digitrec.records import Page
+from digitrec.reporting.intervals import wilson
+from digitrec.settings import Settings
+from digitrec.training import calibrate
+from digitrec.training.folders import LabelledPicture, labelled_pictures
+
+_DRAWN, _DRAWN_SEED = 1000, 20_000
+
+
+class _Blind(InkNetwork):
+    """Sees no ink anywhere."""
+
+    def __init__(self) -> None:
+        """Need no weights."""
+
+    def find(self, grey: Plane) -> Seen | None:  # noqa: ARG002 - it does not look
+        """Nothing."""
+        return None
+
+
+class _Undecided(LineNetwork):
+    """Holds every single digit, and none, for equally probable: a witness who changes nothing."""
+
+    def __init__(self) -> None:
+        """Need no weights."""
+
+    def read(self, strip: Plane) -> tuple[Frames, float]:  # noqa: ARG002 - it does not look
+        """One frame."""
+        frame = np.full((1, CLASSES + 1), 1 / (DIGITS + 1), np.float32)
+        frame[0, NONE] = 0.0
+        return frame, float(STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class _WithoutLine(PageReader):
+    """Numbers as the classical way cuts them; a second look, without the line network, at single signs only."""
+
+    def page(self, format_name: str, sheet: Sheet) -> Page:
+        """Read one sheet."""
+        cheap = PageReader(self.classifier).page(format_name, sheet)
+        return cheap if len(cheap.boxes) > 1 else PageReader.page(self, format_name, sheet)
+
+
+def main() -> None:
+    """Print a table in Markdown, and write it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--real", type=Path, help="a folder of labelled sets of real pictures")
+    parser.add_argument("--plain", type=Path, help="the folder of a model trained on MNIST alone")
+    parser.add_argument("--model", help="an id or a folder; default: the one in use")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
+        settings = Settings.load(Path(folder), {"model": given.model})
+        sets = _sets(settings, given.real)
+        print("| | " + " | ".join(sets) + " |")
+        print("|---|" + "--:|" * len(sets))
+        found = {}
+        for name, reader in _readers(settings, given.plain).items():
+            found[name] = {each: _right(settings, reader, pictures) for each, pictures in sets.items()}
+            print(
+                f"| {name} | " + " | ".join(f"{100 * share:.2f}" for share in found[name].values()) + " |", flush=True
+            )
+    print(
+        "\nPer cent right; of pages without a digit, per cent that no digits are read on with any confidence above 0.5."
+    )
+    for each, pictures in sets.items():
+        interval = wilson(round(found[name][each] * len(pictures)), len(pictures))
+        print(f"{each}: {len(pictures)} pages; last row, 95 %: {100 * interval.low:.2f} to {100 * interval.high:.2f}")
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]:
+    bundle = app.bundle_of(settings)
+    classifier, networks = app.CLASSIFIERS["litert"](bundle), Networks.load(bundle)
+    readers: dict[str, PageReader] = {}
+    if plain is not None:
+        other = app.CLASSIFIERS["litert"](Bundle.open(plain))
+        readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
+        readers["... and both networks"] = PageReader(other, networks)
+    readers["classical ink, digits learned from paper"] = PageReader(classifier)
+    readers["... and the ink network"] = _WithoutLine(classifier, Networks(networks.ink, _Undecided()))
+    readers["... and the line network instead"] = PageReader(classifier, Networks(_Blind(), networks.line))
+    readers["... and both"] = PageReader(classifier, networks)
+    return readers
+
+
+def _sets(settings: Settings, real: Path | None) -> dict[str, Sequence[LabelledPicture]]:
+    drawn = settings.workspace / "drawn scans"
+    lab.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
+    folders = [drawn, *(path.parent for path in sorted(real.glob("*/labels.csv")))] if real else [drawn]
+    return {
+        folder.name: labelled_pictures(folder)
+        for folder in folders
+        if "broken" not in (folder / "labels.csv").read_text(encoding="utf-8")
+    }
+
+
+def _right(settings: Settings, reader: PageReader, pictures: Sequence[LabelledPicture]) -> float:
+    """The share of pages read rightly; a page without a digit is, if nothing on it is more than half believed."""
+    read = ((content, one.label) for one, content in labelled.read(settings, reader, pictures))
+    confidence, is_right = calibrate.verdicts(read)
+    is_none = np.array([one.label == "none" for one in pictures])
+    return float(np.where(is_none, confidence <= 0.5, is_right).mean())
+
+
+if __name__ == "__main__":
+    main()
