@@ -125,15 +125,33 @@ def predict(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the CSV's columns.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, help="Draw what the one picture became at each step: a PNG, replaced.", show_default=False
+        ),
+    ] = None,
+    dump_seen: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Draw the same for every picture into this folder.", show_default=False),
+    ] = None,
 ) -> None:
-    """Read these pictures now; nothing is moved or written."""
-    from digitrec import app
+    """Read these pictures now; nothing is moved, and nothing written but what is asked for."""
+    from digitrec import app, explaining
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
+    if explain is not None and len(files) > 1:
+        raise UsageError("--explain takes one picture", hint="`--dump-seen DIR` takes any number.")
     predicted = app.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)
+    read = {row.path for row in predicted.rows}
+    pictures = [path for path in files if str(path) in read]
+    if explain is not None and pictures:
+        explaining.write_one(settings, pictures[0], explain)
+    if dump_seen is not None:
+        explaining.write_each(settings, pictures, dump_seen)
     if predicted.unread:
         raise UsageError("; ".join(predicted.unread), hint="The other files were read.")
 

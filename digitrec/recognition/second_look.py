@@ -80,9 +80,12 @@ class ReadStrip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Witness:
-    """What one way of looking says of a page's only sign: (11,), sums to 1."""
+    """What one way of looking says of a page's only sign."""
 
+    way: str
+    """Which, in words."""
     scores: Scores
+    """(11,), sums to 1."""
     looked_at: Plane | Span
     """The sign cut out, (28, 28), 0.0 = paper, 1.0 = ink; or the strip that the line network read."""
 
@@ -149,9 +152,9 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: boo
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
     """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
     where = around(sight.spans) if sight.spans else None
-    witnesses = [Witness(_as_single(line.frames), line.strip)]
+    witnesses = [Witness("line network", _as_single(line.frames), line.strip)]
     if len(sight.spans) == 1:
-        witnesses.append(Witness(sight.page.scores[0], sight.page.ink[0]))
+        witnesses.append(Witness("classical cut", sight.page.scores[0], sight.page.ink[0]))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink).digits if seen is not None else ()
     ink = sight.page.ink[0] if len(sight.spans) == 1 else None
@@ -159,8 +162,8 @@ def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Net
         where, ink = _in_window(found[0].box, seen.window), normalise.centred(found[0].ink)
         strip = strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
-        witnesses.append(Witness(classifier.score(ink[None])[0], ink))
-        witnesses.append(Witness(_as_single(frames), strip))
+        witnesses.append(Witness("ink network's cut", classifier.score(ink[None])[0], ink))
+        witnesses.append(Witness("line network, closer", _as_single(frames), strip))
     rows = []
     if where is not None and (len(witnesses) > 1 or float(probabilities(line.frames, [()])[0]) < _EMPTY):
         scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)

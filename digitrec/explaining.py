@@ -1,0 +1,85 @@
+"""Pictures of how pictures were read: what each page became at each step, one PNG for each file."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from digitrec import app, files, imaging, reading
+from digitrec.errors import RejectedImage, UsageError
+from digitrec.recognition import drawing, panels
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Picture
+from digitrec.settings import Settings
+
+MOST_PAGES = 8
+"""So many pages of a file are shown."""
+
+
+def write_one(settings: Settings, picture: Path, target: Path) -> None:
+    """Show how a picture is read; what was at `target` is replaced.
+
+    Raises:
+        UsageError: the target is the picture.
+        ModelError: there is no usable model.
+    """
+    if target.exists() and target.samefile(picture):
+        raise UsageError(f"{target} is the picture itself", hint="Name another file for the explanation.")
+    (content,) = _drawn(settings, [picture])
+    files.make_folder(target.parent)
+    files.write_whole(target, content)
+
+
+def write_each(settings: Settings, pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """Show how each of these pictures is read: STEM.png in a folder, `STEM~2.png` where other bytes have that name.
+
+    Raises:
+        ModelError: there is no usable model.
+    """
+    files.make_folder(folder)
+    written = []
+    for picture, content in zip(pictures, _drawn(settings, pictures), strict=True):
+        written.append(_published(folder, files.plain(f"{picture.stem}.png"), content))
+    return written
+
+
+def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold: float) -> Picture:
+    """How the bytes of a file are read, page by page: (h, w, 3) RGB.
+
+    Args:
+        name: of the file, for the title.
+        data: its content.
+        limits: of what is opened.
+        reader: that reads it.
+        threshold: the lowest confidence that is accepted.
+    """
+    parts = [panels.words([name], size=0.7)]
+    try:
+        format_name, sheets = imaging.sheets(data, limits)
+        for sheet in islice(sheets, MOST_PAGES):
+            steps = reader.steps(format_name, sheet)
+            parts.append(drawing.page(steps, reading.judge(steps.page, threshold), threshold))
+        if next(sheets, None) is not None:
+            parts += [panels.rule(), panels.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
+    except RejectedImage as why:
+        detail = f"{why.reason}: {why.detail or why.reason.words}"
+        parts += [panels.rule(), panels.words(["No answer for this file: rejected", detail])]
+    return panels.with_margin(panels.above(parts))
+
+
+def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
+    bundle = app.bundle_of(settings)
+    reader, threshold = app.page_reader(bundle), bundle.threshold(settings.max_error)
+    for path in pictures:
+        yield panels.png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
+
+
+def _published(folder: Path, name: str, content: bytes) -> Path:
+    target, number = folder / name, 1
+    while True:
+        try:
+            files.publish_new(target, content)
+        except FileExistsError:
+            number += 1
+            target = folder / files.numbered(name, number)
+        else:
+            return target

@@ -1,0 +1,172 @@
+"""The drawn steps show what was there: the page, the ink, each sign, and the answer with its reason."""
+
+import cv2
+import numpy as np
+import pytest
+
+from digitrec.errors import RejectedImage
+from digitrec.imaging.decode import Sheet
+from digitrec.reading import judge
+from digitrec.recognition import drawing, panels
+from digitrec.recognition.explain import Steps
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
+from digitrec.records import Picture, Reason
+from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper
+
+LEAST_PX = 200
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every line that is written."""
+    lines: list[str] = []
+    write = panels.write
+
+    def noted(sheet: Picture, line: str, foot: tuple[int, int], **how: object) -> None:
+        lines.append(line)
+        write(sheet, line, foot, **how)  # type: ignore[arg-type]
+
+    for module in (panels, drawing):
+        monkeypatch.setattr(module, "write", noted)
+    return lines
+
+
+def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sorter | None = None) -> Steps:
+    height, width = picture.shape[:2]
+    return PageReader(sorter or Sorter(7), networks).steps(
+        "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
+    )
+
+
+def drawn(steps: Steps, threshold: float = 0.5) -> Picture:
+    return drawing.page(steps, judge(steps.page, threshold), threshold)
+
+
+def shows(sheet: Picture, part: Picture) -> bool:
+    """True if a picture is to be seen somewhere on the sheet, each pixel of it."""
+    return bool(cv2.matchTemplate(sheet, panels.in_colour(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
+
+
+ONE = paper(260, 240, (80, 90, 60))
+ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
+
+
+def test_a_page_read_the_classical_way_is_shown_with_its_grey_its_ink_and_its_sign(told: list[str]) -> None:
+    colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
+    steps = steps_of(colour)
+
+    sheet = drawn(steps)
+
+    assert sheet.dtype == np.uint8
+    assert sheet.shape[1] <= panels.WIDTH
+    assert steps.decoded is not None
+    assert shows(sheet, colour)
+    assert not shows(sheet, colour[::-1])
+    assert shows(sheet, np.rint(steps.decoded.grey).astype(np.uint8))
+    assert shows(sheet, np.kron(panels.of_ink(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
+    assert "Ink, the classical way: 1 box" in told
+    assert "7  90.00%" in told
+    assert "none  1.00%" in told
+    assert "read by the classical way alone" in told
+
+
+def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
+
+    sheet = drawn(steps)
+
+    assert steps.second is not None
+    assert steps.second.seen is not None
+    assert shows(sheet, np.kron(panels.of_ink(steps.second.seen.ink), np.ones((4, 4), np.uint8)))
+    assert {"line network", "classical cut", "ink network's cut", "line network, closer", "all of them"} <= {*told}
+    assert any(line.startswith("reads 3, probability 0.") for line in told)
+    assert "the networks were asked" in told
+
+
+def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+    steps = steps_of(ROW, Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((3, 10, 2)))))
+
+    sheet = drawn(steps)
+
+    assert sheet.shape[1] <= panels.WIDTH
+    assert any(line.startswith("reads 3?2, probability 0.") for line in told)
+    assert "? is a sign that is no digit" in told
+    assert "not_a_digit: this does not look like a digit" in told
+
+
+def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
+    steps = steps_of(ONE)
+
+    drawn(steps, threshold=0.5)
+    drawn(steps, threshold=0.95)
+
+    assert "Answer 7: accepted" in told
+    assert "confidence 0.9000, threshold 0.5000: high enough" in told
+    assert "Answer 7: review" in told
+    assert "confidence 0.9000, threshold 0.9500: too low" in told
+    assert "low_confidence: not sure enough to accept without a look" in told
+
+
+def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+    blank = steps_of(paper(100, 80), Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(()))))
+    broken = PageReader(Sorter(7)).steps("tiff", Sheet(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early")))
+
+    for steps in (blank, broken):
+        assert drawn(steps).shape[1] <= panels.WIDTH
+
+    assert "blank: nothing is written here" in told
+    assert any(line.startswith("reads nothing") for line in told)
+    assert "truncated: it ends early" in told
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (28, 28), (2500, 1800)])
+@pytest.mark.parametrize("text", [(), (4,), (1, 2, 3)], ids=str)
+def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], text: tuple[int, ...]
+) -> None:
+    height, width = shape
+    picture = paper(height, width, (width // 3, height // 3, 1 + min(shape) // 4))
+
+    sheet = drawn(steps_of(picture, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(text)))))
+
+    assert LEAST_PX < sheet.shape[1] <= panels.WIDTH
+    assert sheet.shape[0] > LEAST_PX
+    assert np.median(sheet) > 200
+
+
+def test_a_page_full_of_digits_stays_within_bounds(told: list[str]) -> None:
+    squares = [(20 + 60 * column, 20 + 60 * row, 34) for row in range(7) for column in range(9)]
+    steps = steps_of(paper(460, 570, *squares))
+
+    sheet = drawn(steps)
+
+    assert len(steps.page.boxes) == 63
+    assert sheet.shape[0] < 3000
+    assert told.count("7  90.00%") == 63
+
+
+def test_parts_lie_side_by_side_and_above_one_another_without_touching() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (high, wide, 3)).astype(np.uint8) for high, wide in ((40, 700), (90, 300), (20, 400))]
+
+    for sheet in (panels.beside(parts), panels.above(parts)):
+        assert all(shows(sheet, part) for part in parts)
+    assert panels.beside(parts).shape[1] <= panels.WIDTH
+    assert shows(panels.with_margin(parts[0]), parts[0])
+
+
+def test_words_are_broken_where_there_is_no_room() -> None:
+    line = "a sentence that goes on for quite a while " * 4
+
+    narrow, wide = panels.words([line], width=300), panels.words([line], width=1200)
+
+    assert narrow.shape[1] < 340
+    assert narrow.shape[0] > 2 * wide.shape[0]
+
+
+def test_a_small_picture_is_enlarged_in_whole_steps_and_a_large_one_made_to_fit() -> None:
+    assert panels.fitted(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
+    assert panels.fitted(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
+    assert panels.fitted(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)
+    assert panels.fitted(np.zeros((3, 2000), np.uint8), 376, 376).shape == (1, 376, 3)

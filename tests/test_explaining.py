@@ -1,0 +1,146 @@
+"""`predict --explain` and `--dump-seen`: a picture of how a picture was read, beside the rows as ever."""
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitrec import explaining
+from digitrec.errors import UsageError
+from digitrec.recognition import drawing, panels
+from digitrec.recognition.explain import Steps
+from digitrec.records import Limits, Picture, Reading
+from digitrec.settings import Settings
+from tests.conftest import draw, reader
+from tests.test_cli import call
+
+
+def opened(path: Path) -> Picture:
+    return np.asarray(cv2.imread(str(path)), np.uint8)
+
+
+def document(pages: int) -> bytes:
+    paper = [Image.fromarray(np.full((60, 50), 200 + number, np.uint8)) for number in range(pages)]
+    file = io.BytesIO()
+    paper[0].save(file, "TIFF", save_all=True, append_images=paper[1:])
+    return file.getvalue()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the pages that were drawn."""
+    numbers: list[int] = []
+    page = drawing.page
+
+    def noted(steps: Steps, reading: Reading, threshold: float) -> Picture:
+        numbers.append(reading.page)
+        return page(steps, reading, threshold)
+
+    monkeypatch.setattr(drawing, "page", noted)
+    return numbers
+
+
+def test_explain_writes_one_picture_and_the_rows_as_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sieben ü.png").write_bytes(draw(7))
+    (tmp_path / "why.png").write_bytes(b"of an earlier time")
+
+    assert call(monkeypatch, tmp_path, "predict", "--explain", "why.png", "sieben ü.png", "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)[0]["text"] == "7"
+    assert min(opened(tmp_path / "why.png").shape[:2]) > 400
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sieben ü.png", "why.png"]
+
+
+def test_explain_takes_one_picture_and_never_replaces_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "7.png").write_bytes(draw(7))
+
+    assert call(monkeypatch, tmp_path, "predict", "--explain", "why.png", "7.png", "7.png") == 2
+    assert "one picture" in capsys.readouterr().err
+    assert call(monkeypatch, tmp_path, "predict", "--explain", "./7.png", "7.png") == 2
+    assert "picture itself" in capsys.readouterr().err
+    assert (tmp_path / "7.png").read_bytes() == draw(7)
+    assert not (tmp_path / "why.png").exists()
+
+
+def test_dump_seen_draws_every_picture_that_can_be_read_under_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for folder, digit in (("a", 7), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "scan.png").write_bytes(draw(digit))
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    words = ("predict", "a/scan.png", "b/scan.png", "bad.jpg", "missing.png", "--csv", "--dump-seen", "seen/today")
+
+    assert call(monkeypatch, tmp_path, *words) == 2  # one is missing
+    first = {path.name: path.read_bytes() for path in (tmp_path / "seen" / "today").iterdir()}
+    call(monkeypatch, tmp_path, *words)
+    again = {path.name: path.read_bytes() for path in (tmp_path / "seen" / "today").iterdir()}
+
+    captured = capsys.readouterr()
+    assert captured.out.count("scan.png") == 4
+    assert "missing.png" in captured.err
+    assert [*sorted(first)] == ["bad.png", "scan.png", "scan~2.png"]
+    assert first["scan.png"] != first["scan~2.png"]
+    assert again == first
+
+
+def test_what_lies_in_the_folder_already_stays(tmp_path: Path) -> None:
+    picture = tmp_path / "7.png"
+    picture.write_bytes(draw(7))
+
+    written = explaining.write_each(Settings(workspace=tmp_path), [picture], tmp_path)
+
+    assert [path.name for path in written] == ["7~2.png"]
+    assert picture.read_bytes() == draw(7)
+
+
+def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(draw(7))
+    (tmp_path / "why.png").symlink_to("7.png")
+
+    with pytest.raises(UsageError, match="picture itself"):
+        explaining.write_one(Settings(workspace=tmp_path), tmp_path / "7.png", tmp_path / "why.png")
+
+    assert (tmp_path / "why.png").is_symlink()
+
+
+@pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (8, 8), (11, 8)])
+def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
+    shown: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
+) -> None:
+    told: list[str] = []
+    words = panels.words
+    monkeypatch.setattr(panels, "words", lambda lines, **how: told.extend(lines) or words(lines, **how))
+
+    sheet = explaining.drawn("scan.tif", document(pages), Limits(), reader(), 0.5)
+
+    assert shown == [*range(1, expected + 1)]
+    assert sheet.shape[0] > 200 * expected
+    assert told[0] == "scan.tif"
+    assert ("There are more pages: the first 8 are shown." in told) == (pages > expected)
+
+
+def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    words = panels.words
+    monkeypatch.setattr(panels, "words", lambda lines, **how: told.extend(lines) or words(lines, **how))
+
+    sheet = explaining.drawn("letter.doc", b"no picture", Limits(), reader(), 0.5)
+
+    assert sheet.shape[0] < 200
+    assert "not_an_image: the content is no picture" in told
+
+
+def test_the_same_bytes_give_the_same_drawing() -> None:
+    one, other = (panels.png(explaining.drawn("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2))
+
+    assert one == other
+    assert one.startswith(b"\x89PNG")
