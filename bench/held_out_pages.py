@@ -16,7 +16,7 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
 from digitrec.training import calibrate, glyphs, scenes
 from digitrec.training.arrays import Split
-from digitrec.training.scenes import JUNK, Sources
+from digitrec.training.signs import JUNK, Sources
 
 SCAN, SCENE = "drawn scans", "drawn pages with clutter"
 _CHUNK = 20

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened
 from digitrec.records import Picture
-from digitrec.training import pools, scenes
+from digitrec.training import lines, pools, scenes
 from digitrec.training.pools import Told
-from digitrec.training.scenes import Sources
+from digitrec.training.signs import Sources
 from digitrec.training.strokes import Dice
 
 _STEP, _PAPER = 32, 128
@@ -40,7 +40,7 @@ class Strips:
     levels: Sequence[Picture]
     """Each (40, w), stored, w a multiple of 32."""
     texts: Sequence[tuple[int, ...]]
-    """What each says: 0..9, or `scenes.JUNK`."""
+    """What each says: 0..9, or `signs.JUNK`."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -83,7 +83,7 @@ def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
 
 
 def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:
-    found = scenes.strip(sources, dice)
+    found = lines.strip(sources, dice)
     levels = stored(flattened(found.picture.astype(np.float32)))
     height, width = levels.shape
     filled = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)

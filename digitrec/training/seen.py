@@ -23,7 +23,7 @@ from digitrec.records import Picture
 from digitrec.training import pools, scenes
 from digitrec.training.arrays import Digits
 from digitrec.training.pools import Told
-from digitrec.training.scenes import Sources
+from digitrec.training.signs import Sources
 from digitrec.training.strokes import Dice
 
 _AS_SAMPLES = 0.25

@@ -14,8 +14,8 @@ from digitrec.training.loop import Parts, Progress
 from digitrec.training.networks import Model
 from digitrec.training.paper_networks import ink_network, line_network
 from digitrec.training.pools import Told
-from digitrec.training.scenes import Sources
 from digitrec.training.seen import Examples
+from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
 
 VERSION = 1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from digitrec.training import drawn, glyphs, mnist, scenes
+from digitrec.training import drawn, glyphs, lines, mnist, scenes
 from digitrec.training.drawn import restored, stored
-from digitrec.training.scenes import Sources
+from digitrec.training.signs import Sources
 
 pytestmark = pytest.mark.slow
 
@@ -41,4 +41,4 @@ def test_strips_are_filled_up_to_a_multiple_of_32_and_keep_their_text(sources: S
 
     assert all(levels.shape[0] == 40 and levels.shape[1] % 32 == 0 for levels in found.levels)
     assert max(levels.shape[1] for levels in found.levels) <= 192
-    assert found.texts == [scenes.strip(sources, np.random.default_rng((3, place))).text for place in range(20)]
+    assert found.texts == [lines.strip(sources, np.random.default_rng((3, place))).text for place in range(20)]

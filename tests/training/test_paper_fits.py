@@ -11,7 +11,7 @@ from digitrec.training.drawn import Crops, Strips
 from digitrec.training.fit_ink import fit_ink
 from digitrec.training.fit_line import fit_line, texts_of
 from digitrec.training.loop import Progress, quietly
-from digitrec.training.scenes import Sources
+from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Stage
 
 pytestmark = [

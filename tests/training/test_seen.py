@@ -90,7 +90,7 @@ def test_a_letter_is_an_example_of_none() -> None:
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_pages_of_either_kind_come_with_their_ink(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     from digitrec.training import glyphs, mnist
-    from digitrec.training.scenes import Sources
+    from digitrec.training.signs import Sources
 
     monkeypatch.setattr(seen, "_AS_SAMPLES", share)
     small = mnist.small().train

@@ -1,0 +1,153 @@
+"""Synthetic lines of writing, drawn from digits that are given: what the line network learns from.
+
+Each strip depends only on the sources and its dice, so any of them can be drawn again by itself.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.records import Picture
+from digitrec.training import paper
+from digitrec.training.signs import (
+    JUNK,
+    LETTERS,
+    OTHER_SIGNS,
+    POINTS,
+    SCRIBBLE,
+    SPOILT,
+    Sources,
+    digit_field,
+    longest_side,
+    sign_field,
+    wider,
+)
+from digitrec.training.strokes import Dice, Floats, a_hand, box_of, write
+
+_HEIGHT = 40
+_WIDTHS = (32, 192)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """A line of writing, and what it says."""
+
+    picture: Picture
+    """(40, 32..192)."""
+    text: tuple[int, ...]
+    """0..9, or `JUNK` for a sign that is none."""
+
+
+def strip(sources: Sources, dice: Dice) -> Strip:
+    """A line with a number of one to eight digits; sometimes with words, or nothing."""
+    while True:
+        signs, text = _line(dice)
+        ink = _written(sources, signs, dice)
+        if ink.shape[1] <= _WIDTHS[1]:
+            break
+    ground = paper.printed(_HEIGHT, ink.shape[1], dice)
+    if dice.random() < 0.3:
+        ground = np.maximum(ground, paper.dirt(_HEIGHT, ink.shape[1], dice))
+    if dice.random() < 0.3:
+        ink = _strangers(sources, ink, dice)
+    return Strip(paper.photographed(ink, ground, dice), text)
+
+
+def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
+    """What is written, and what it should be read as."""
+    chance = dice.random()
+    if chance < 0.05:
+        return "", ()
+    if chance < 0.12:
+        count = int(dice.integers(1, 6))
+        return "".join(_no_digit(dice) for _ in range(count)), (JUNK,) * count
+    count = 1 if dice.random() < 0.2 else int(dice.integers(2, 8))
+    digits = [int(digit) for digit in dice.integers(0, 10, count)]
+    if dice.random() < 0.3 and count > 1:  # round sums, years and the like repeat themselves
+        kept = int(dice.integers(1, count))
+        digits[kept:] = [int(dice.choice([0, 0, 0, 1, digits[kept - 1]]))] * (count - kept)
+    signs = [str(digit) for digit in digits]
+    text = tuple(digits)
+    if dice.random() < 0.4 and count > 3:
+        signs.insert(count - 3, str(dice.choice([*POINTS])))
+    elif dice.random() < 0.1 and count > 1:
+        signs.insert(int(dice.integers(1, count)), str(dice.choice([*POINTS])))
+    if dice.random() < 0.25:
+        signs.append(str(dice.choice([".", ",", "-", "=", "=", ":"])))
+    if dice.random() < 0.04:
+        at = int(dice.integers(0, 2)) * len(signs)
+        signs.insert(at, _no_digit(dice))
+        text = (JUNK, *text) if at == 0 else (*text, JUNK)
+    return "".join(signs), text
+
+
+def _no_digit(dice: Dice) -> str:
+    signs = (*LETTERS, *OTHER_SIGNS, SPOILT, SPOILT, SPOILT, SCRIBBLE, SCRIBBLE)
+    return str(dice.choice(signs))
+
+
+def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
+    """The ink of a line, (40, 32 or more): one hand, its pen, its spacing, its way with round sums."""
+    height = float(dice.uniform(19, 37))
+    hand = wider(a_hand(dice), height)
+    font = int(dice.integers(len(sources.fonts.names))) if dice.random() < 0.2 else None
+    spread = float(dice.normal(0.1, 0.15) if dice.random() < 0.8 else dice.uniform(0.2, 0.7))
+    base = _HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (_HEIGHT - height) * 1.1
+    drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
+    # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
+    small, joins = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4
+    ink = np.zeros((_HEIGHT, 480), np.float32)
+    x = start = 8.0 + float(dice.uniform(0, 12))
+    end: tuple[float, float] | None = None
+    for index, sign in enumerate(signs):
+        field = sign_field(sources, sign, font, dice)
+        left, top, right, bottom = box_of(field)
+        is_zero = index > 0 and sign == "0" and signs[index - 1] in "0123456789.,"
+        if sign in POINTS or sign in "-=:":
+            scale, wants = height / 36, 0.36 if sign in POINTS else float(dice.uniform(-0.1, 0.2))
+        else:
+            size = height * float(np.clip(dice.normal(1, 0.08), 0.75, 1.2)) * (small if is_zero else 1.0)
+            scale = min(size / max(bottom - top, 1.0), 1.5 * size / max(right - left, 1.0))
+            wants = float(dice.normal(0, 0.04)) + (0.4 * (1 - small) * float(dice.uniform(-0.5, 1)) if is_zero else 0.0)
+        wide = (right - left) * scale * hand.narrow + 2 * max(hand.grow, 0) * scale
+        if x + wide > ink.shape[1] - 20:
+            return ink
+        middle = (x + wide / 2, base + wants * height + drift * (x - start))
+        write(ink, field, hand, middle, scale, dice, soft)
+        high = (bottom - top) * scale
+        if end is not None and ((joins and is_zero and signs[index - 1] == "0") or dice.random() < 0.04):
+            to = (middle[0] - wide * float(dice.uniform(-0.1, 0.3)), middle[1] - high * float(dice.uniform(0.2, 0.5)))
+            _ligature(ink, end, to, max(1.0, 1.6 + hand.grow * scale), dice)
+        end = (middle[0] + wide * float(dice.uniform(0.0, 0.4)), middle[1] - high * float(dice.uniform(0.1, 0.5)))
+        gap = (spread - (0.08 if is_zero and joins else 0.0)) * height + float(dice.normal(0, 0.05)) * height
+        x += max(wide + gap, 0.55 * wide + 2.0, 5.0)
+    first = int(max(0.0, start - float(dice.exponential(6))))
+    last = int(min(x + dice.exponential(8), ink.shape[1]))
+    return np.ascontiguousarray(ink[:, first : max(last, first + _WIDTHS[0])])
+
+
+def _ligature(ink: Floats, start: tuple[float, float], end: tuple[float, float], pen: float, dice: Dice) -> None:
+    """The stroke of a pen that was not lifted between two digits, in place."""
+    sag = float(dice.normal(0, 0.15)) * (end[0] - start[0])
+    along = np.linspace(0, 1, 8)
+    xs = start[0] + (end[0] - start[0]) * along
+    ys = start[1] + (end[1] - start[1]) * along + 4 * sag * along * (1 - along)
+    course = np.rint(np.column_stack([xs, ys]) * 8).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(ink, [course], False, float(dice.uniform(0.6, 1)), max(1, round(pen)), cv2.LINE_AA, 3)
+
+
+def _strangers(sources: Sources, ink: Floats, dice: Dice) -> Floats:
+    """Pieces of the lines above and below, and of what stands before and after."""
+    height, width = ink.shape
+    field = digit_field(sources, int(dice.integers(10)), dice)
+    size = float(dice.uniform(20, 40))
+    if dice.random() < 0.5:
+        y = -0.42 * size if dice.random() < 0.5 else height + 0.42 * size
+        middle = (float(dice.uniform(0, width)), y)
+    else:
+        x = -0.30 * size if dice.random() < 0.5 else width + 0.30 * size
+        middle = (x, height / 2 + float(dice.normal(0, 3)))
+    alone = write(np.zeros_like(ink), field, a_hand(dice), middle, size / longest_side(field), dice)
+    touches = (alone > 0.3) & (cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0.3)
+    return ink if touches.any() else np.maximum(ink, alone)

@@ -1,0 +1,127 @@
+"""The signs that synthetic paper is written with: real digits, glyphs of fonts, and what is no digit at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.records import Picture
+from digitrec.training.augment import other_habits
+from digitrec.training.glyphs import Glyphs
+from digitrec.training.strokes import Dice, Floats, Hand, box_of, distance_field
+
+JUNK = 10
+"""The class of a sign that is no digit, in a line's text."""
+
+LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"
+"""Letters that no digit looks like."""
+OTHER_SIGNS = "#$%&?@*+"
+LOOK_ALIKES = "BDGQSZbgqsyz"
+"""Letters that a digit may look like, but seldom quite: learned from now and then."""
+SPOILT, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
+"""Stand for a digit mirrored, cut or written over, and for a scribble."""
+POINTS = ".,"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """What is written: real digits, and glyphs of fonts."""
+
+    pictures: Picture
+    """(n, 28, 28), 0 = paper, 255 = ink."""
+    fonts: Glyphs
+    of_digit: Mapping[int, NDArray[np.intp]]
+    """Where the pictures of each digit are."""
+    of_sign: Mapping[str, NDArray[np.intp]]
+    """Where the glyphs of each sign are."""
+
+    @classmethod
+    def of(cls, pictures: Picture, digits: NDArray[np.int64], fonts: Glyphs) -> Self:
+        """Take digits with their labels, (n,), and fonts."""
+        of_digit = {digit: np.flatnonzero(digits == digit) for digit in range(10)}
+        of_sign = {str(sign): np.flatnonzero(fonts.symbols == sign) for sign in np.unique(fonts.symbols)}
+        return cls(pictures, fonts, of_digit, of_sign)
+
+
+def sign_field(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
+    """The distance field of a sign: a digit, a glyph, `SPOILT` or `SCRIBBLE`; glyphs of one font, if one is given."""
+    if sign == SPOILT:
+        return distance_field(_spoilt(sources, dice))
+    if sign == SCRIBBLE:
+        return distance_field(_scribble(dice))
+    if sign.isdigit() and font is None:
+        return digit_field(sources, int(sign), dice)
+    if sign in POINTS and dice.random() < 0.6:
+        return _blot(dice, long=sign == ",")
+    found = sources.of_sign[sign]
+    if font is not None and (sources.fonts.font[found] == font).any():
+        found = found[sources.fonts.font[found] == font]
+    return distance_field(sources.fonts.pictures[dice.choice(found)])
+
+
+def digit_field(sources: Sources, digit: int, dice: Dice) -> Floats:
+    """A digit: mostly a real one, as another school may have taught it, sometimes a font's."""
+    if dice.random() < 0.12 and str(digit) in sources.of_sign:
+        return distance_field(sources.fonts.pictures[dice.choice(sources.of_sign[str(digit)])])
+    picture = sources.pictures[dice.choice(sources.of_digit[digit])]
+    return distance_field(other_habits(picture, digit, dice))
+
+
+def longest_side(field: Floats) -> float:
+    """Of the strokes of a distance field, in pixels of the glyph, at least 1."""
+    left, top, right, bottom = box_of(field)
+    return max(right - left, bottom - top, 1.0)
+
+
+def wider(hand: Hand, size: float) -> Hand:
+    """A stroke of less than a pixel is hardly there: the pen is no thinner than that."""
+    return replace(hand, grow=max(hand.grow, 0.9 * 20 / max(size, 1.0) / 2 - 0.9))
+
+
+def _spoilt(sources: Sources, dice: Dice) -> Picture:
+    """A digit in which nobody would see one: mirrored, lying, halved, or written over another."""
+
+    def one(digits: str) -> Picture:
+        return np.asarray(sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])], np.uint8)
+
+    way = int(dice.integers(4))
+    if way == 0:
+        return np.ascontiguousarray(one("234579")[:, ::-1], np.uint8)
+    if way == 1:
+        return np.ascontiguousarray(np.rot90(one("23457"), int(dice.choice([1, 3]))))
+    if way == 2:
+        picture = one("0235")
+        rows = np.flatnonzero(picture.max(axis=1) > 100)
+        middle = round((rows[0] + rows[-1]) / 2)
+        half = np.zeros_like(picture)
+        kept = np.s_[:middle] if dice.random() < 0.5 else np.s_[middle:]
+        half[kept] = picture[kept]
+        return half
+    return np.maximum(one("0123456789"), np.roll(one("0123456789"), int(dice.integers(-5, 6)), axis=1))
+
+
+def _scribble(dice: Dice) -> Picture:
+    """Where a pen may go if nothing is meant."""
+    count = int(dice.integers(3, 9))
+    corners = np.cumsum(dice.normal(0, 1, (count, 2)), axis=0)
+    along = np.linspace(0, count - 1, 60)
+    course = np.column_stack([np.interp(along, np.arange(count), corners[:, axis]) for axis in range(2)])
+    if dice.random() < 0.7:
+        course = np.column_stack([np.convolve(course[:, axis], np.full(9, 1 / 9), "valid") for axis in range(2)])
+    course -= course.min(axis=0)
+    course = 4 + course * 20 / max(float(course.max()), 1e-6)
+    glyph = np.zeros((28, 28), np.uint8)
+    points = np.rint(course * 8).astype(np.int32)
+    cv2.polylines(glyph, [points.reshape(-1, 1, 2)], False, 255, int(dice.integers(1, 4)), cv2.LINE_AA, 3)
+    return glyph
+
+
+def _blot(dice: Dice, *, long: bool) -> Floats:
+    """A point or comma as a pen leaves it."""
+    glyph = np.zeros((24, 24), np.uint8)
+    end = (12 + int(dice.normal(-1, 1)), 12 + (int(dice.integers(3, 8)) if long else int(dice.integers(0, 3))))
+    cv2.line(glyph, (12, 12), end, 255, int(dice.integers(2, 5)), cv2.LINE_AA)
+    return distance_field(glyph)
