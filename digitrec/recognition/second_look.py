@@ -151,7 +151,7 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: boo
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
     """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
-    where = around(sight.spans) if sight.spans else None
+    where = around(sight.spans or _spans_of(line)) if sight.spans or line.line.text else None
     witnesses = [Witness("line network", _as_single(line.frames), line.strip)]
     if len(sight.spans) == 1:
         witnesses.append(Witness("classical cut", sight.page.scores[0], sight.page.ink[0]))
@@ -221,10 +221,12 @@ def _cut_out(sight: Sight, span: Span) -> Plane:
 
 
 def _together(sight: Sight, rows: list[_Row]) -> Page:
-    """The page, read again."""
+    """The page, read again: blank only if the classical way found nothing, either."""
     certainty = float(np.prod([row.certainty for row in rows]))  # that a row is empty may be in doubt, too
     rows = [row for row in rows if row.spans]
     page = sight.page
+    if not rows and page.boxes:
+        return replace(page, certainty=certainty, reason=Reason.NOT_A_DIGIT)
     if not rows:
         return replace(page, boxes=(), ink=np.zeros(_NO_INK, np.float32), scores=_NO_SCORES, reason=Reason.BLANK)
     return replace(
