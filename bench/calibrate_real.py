@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import held_out_pages
 from digitrec import app, calibrating, labelled
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Calibration, Rule, decide
@@ -22,7 +21,7 @@ from digitrec.errors import DigitrecError, ModelError
 from digitrec.files import write_whole
 from digitrec.reporting.intervals import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training import calibrate, datasets
+from digitrec.training import calibrate, datasets, held_out_pages
 from digitrec.training.arrays import Split
 from digitrec.training.folders import NONE, LabelledPicture, labelled_pictures
 from digitrec.training.loop import cut
@@ -50,12 +49,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is written anew")
     parser.add_argument("--data", type=Path, required=True, help="a folder of labelled sets of real pictures")
-    parser.add_argument("--pages", type=int, default=5_600, help="how many pages are drawn, at least 5,000")
-    parser.add_argument("--junk", type=float, default=0.2, help="share of the pages with clutter that show no digit")
+    pages, junk = held_out_pages.PAGES, held_out_pages.JUNK_SHARE
+    parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
+    parser.add_argument("--junk", type=float, default=junk, help="share of the pages with clutter that show no digit")
     parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
     parser.add_argument("--leave-out", nargs="*", help="as `digitrec train --leave-out`. Default: what its card names")
     parser.add_argument("--share", action="append", help="sets that may set the threshold. Default: photos, pencil")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn pages and of the halves")
+    parser.add_argument("--seed", type=int, default=0, help="of the halves; pages are drawn with the model's own")
     parser.add_argument("--max-error", type=float, default=0.005, help="what the figures printed are for")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     given = parser.parse_args()
@@ -76,9 +76,9 @@ def _calibrate(given: argparse.Namespace) -> None:
     if missing := {*given.share} - {*sets}:
         raise SystemExit(f"{given.data} has no {', '.join(sorted(missing))}")
 
-    drawn = held_out_pages.judge(given.model, pool, given.pages, given.seed, given.junk)
-    source = "each drawn with another digit that training kept out: half on plain or printed paper, half amid clutter"
-    tables = [calibrate.table("drawn pages", source, drawn.confidence, drawn.is_right, Rule.BOUND)]
+    reader, seed = app.page_reader(bundle), bundle.card.seed
+    drawn = held_out_pages.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
+    tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
     settings = Settings(workspace=given.model)
     seen = [one for name in given.share for one in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
@@ -102,8 +102,7 @@ def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
         dataset = datasets.leave_out(dataset, other)
     if dataset.digest != bundle.card.training["digest"]:
         raise SystemExit(f"{bundle.card.id} was not trained on {data} without {' and '.join(leave_out) or 'anything'}")
-    found = cut(dataset, bundle.card.seed).calibrate
-    return found.take(np.random.default_rng(bundle.card.seed).permutation(len(found)))
+    return cut(dataset, bundle.card.seed).calibrate
 
 
 def halves(folder: Path, seed: int) -> Halves:

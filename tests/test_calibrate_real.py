@@ -3,15 +3,12 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench import calibrate_real, held_out_pages
+from bench import calibrate_real
 from digitrec import app
 from digitrec.classifiers.bundle import Bundle
 from digitrec.lab import write_samples
-from digitrec.training import mnist
-from digitrec.training.loop import cut
 
 pytestmark = pytest.mark.slow
 
@@ -38,21 +35,6 @@ def test_a_half_keeps_its_pictures_when_others_are_listed_in_another_order(tmp_p
     table.write_text("\n".join([header, *reversed(lines)]))
 
     assert calibrate_real.halves(tmp_path / "photos", 0)[0] == before
-
-
-def test_every_held_out_digit_is_on_one_page_and_half_of_the_pages_have_clutter() -> None:
-    held_out = cut(mnist.small(), seed=0).calibrate
-
-    found = held_out_pages.judge(app.SHIPPED, held_out, 60, 0, junk=0.2)
-
-    assert held_out_pages.digits_needed(60, 0.2) == 54
-    assert (found.kinds == held_out_pages.SCAN).sum() == 30
-    assert found.has_digit.sum() == 54
-    assert len(found.confidence) == len(found.is_right) == 60
-    assert found.is_right[found.kinds == held_out_pages.SCAN].mean() > 0.8
-    assert not found.is_right[~found.has_digit].any()
-    again = held_out_pages.judge(app.SHIPPED, held_out, 60, 0, junk=0.2)
-    np.testing.assert_array_equal(found.confidence, again.confidence)
 
 
 def test_a_model_trained_on_other_digits_is_refused() -> None:

@@ -33,6 +33,7 @@ def train(
 
     KeyboardInterrupt ends training, not the work: the best weights until then become the model, marked as interrupted.
     In a training for paper, which trains three networks, it ends that of the network at hand; see `stages.prepare`.
+    While pages are drawn, for these or for the promise at the end, it ends everything.
 
     Args:
         dataset: its training split is learned from; its test split only measures the end result.
@@ -97,4 +98,5 @@ def train(
         },
         measure=measure,
         prepared=prepared,
+        progress=progress,
     )

@@ -4,20 +4,18 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from digitrec import __version__
 from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, weights_digest
-from digitrec.classifiers.calibration import Rule
 from digitrec.classifiers.card import ModelCard
-from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.store import put
 from digitrec.imaging.normalise import RECIPE
-from digitrec.training import calibrate, card_text, export
+from digitrec.training import card_text, export, judging
 from digitrec.training.arrays import Dataset, Split
-from digitrec.training.loop import Fitted, Parts, half_varied
+from digitrec.training.loop import Fitted, Parts, Progress, quietly
 from digitrec.training.networks import Model
 from digitrec.training.stages import Prepared
 
@@ -37,11 +35,16 @@ def write_model(
     training: Mapping[str, Any],
     measure: Mapping[str, Split],
     prepared: Prepared | None = None,
+    progress: Callable[[Progress], None] = quietly,
 ) -> Path:
     """Write `out_root/<id>` and return it. The same weights trained again replace the folder they made before.
 
     With `prepared` its networks are written beside the digits' own, and its stages into the card.
     """
+
+    def told(done: int, total: int) -> None:
+        progress(Progress(1, 1, done, total, 0.0, 0.0, stage="calibration"))
+
     contents = {KERAS: export.keras_file(model), TFLITE: export.tflite_file(model)}
     if prepared is not None:
         contents |= prepared.files
@@ -50,28 +53,20 @@ def write_model(
     name = f"{network}-{weights_digest(digests)[:10]}"
 
     # What the service will run is what is calibrated and measured, not the network it was made from.
-    ink, digits = half_varied(parts.calibrate, seed), parts.calibrate.digits
-    temperature = calibrate.temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(ink), digits)
-    classifier = LiteRTClassifier(contents[TFLITE], name, temperature)
-    scores = classifier.score(ink)
-    source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
-    table = calibrate.table("held out", source, *calibrate.digit_verdicts(scores, digits), Rule.BOUND)
-    metrics = [calibrate.metric("held out, every second one varied", scores.argmax(axis=1) == digits)]
     if dataset.test is not None:
         measure = {f"{dataset.name}, test split": dataset.test, **measure}
-    for data, split in measure.items():
-        metrics.append(calibrate.metric(data, classifier.score(split.ink).argmax(axis=1) == split.digits))
+    judged = judging.judge(contents, name, parts=parts, seed=seed, measure=measure, prepared=prepared, told=told)
     card = ModelCard(
         id=name,
         network=network,
         created_at=created_at,
         recipe=RECIPE,
-        input_shape=tuple(ink.shape[1:]),
+        input_shape=parts.learn.pictures.shape[1:],
         weights=int(model.count_params()) + (prepared.weights if prepared else 0),
         files=digests,
-        temperature=temperature,
-        calibrations=(table,),
-        metrics=tuple(metrics),
+        temperature=judged.temperature,
+        calibrations=judged.calibrations,
+        metrics=judged.metrics,
         history=tuple(fitted.history),
         best_epoch=fitted.best_epoch,
         interrupted=fitted.interrupted or (prepared is not None and prepared.interrupted),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from digitrec.imaging.normalise import RECIPE
 from digitrec.recognition.ink_network import InkNetwork
-from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, seen
+from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, seen
 from digitrec.training.kept import Facts, Kept
 from digitrec.training.loop import Parts, Progress
 from digitrec.training.networks import Model
@@ -41,6 +41,8 @@ class Recipe:
     pages: int = 60_000
     pages_held_out: int = 1_200
     """As many examples, or half as many again, as there are held-out digits in MNIST."""
+    pages_judged: int = held_out_pages.PAGES
+    """What the model may promise is found with these, once it is trained; fewer, if too few digits are held out."""
 
 
 USUAL = Recipe()
@@ -57,6 +59,8 @@ class Prepared:
     seen: Examples
     held_out: Examples
     """Of pages with digits that nothing was fitted to."""
+    pages_judged: int
+    """How many pages show what the finished model may promise, as the recipe says."""
     stages: Mapping[str, Facts]
     """How each stage went, for the card."""
     interrupted: bool
@@ -137,6 +141,7 @@ def prepare(
         int(ink.count_params() + line.count_params()),
         pages,
         held_out,
+        recipe.pages_judged,
         {"ink": ink_facts, "line": line_facts, "pages": page_facts},
         ink_cut or line_cut,
     )

@@ -34,6 +34,17 @@ def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) 
     assert temperature(told, digits) == pytest.approx(true, rel=0.1)
 
 
+@pytest.mark.parametrize("true", [0.5, 1.7])
+def test_what_is_no_digit_is_calibrated_like_a_digit(true: float) -> None:
+    dice = np.random.default_rng(3)
+    scores = dice.dirichlet(np.full(11, 0.02), 20_000).astype(np.float32)
+    classes = (scores.cumsum(axis=1) < dice.random(20_000)[:, None]).sum(axis=1).clip(0, NONE)
+    told = calibrated(scores, 1 / true)
+
+    assert (classes == NONE).mean() > 0.05
+    assert temperature(told, classes) == pytest.approx(true, rel=0.1)
+
+
 def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
     digits = np.arange(50) % 10
     scores = np.eye(11, dtype=np.float32)[digits]

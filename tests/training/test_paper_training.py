@@ -12,9 +12,9 @@ from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.recognition.ink_network import InkNetwork
 from digitrec.recognition.line_network import LineNetwork
 from digitrec.records import Limits
-from digitrec.training import fit, mnist
+from digitrec.training import fit, held_out_pages, mnist
 from digitrec.training.arrays import Dataset
-from digitrec.training.loop import Progress, quietly
+from digitrec.training.loop import Progress, cut, quietly
 from digitrec.training.stages import Recipe
 from tests.conftest import draw
 
@@ -32,6 +32,7 @@ LITTLE = Recipe(
     line_epochs=1,
     pages=80,
     pages_held_out=10,
+    pages_judged=40,
 )
 
 
@@ -108,12 +109,23 @@ def test_the_card_tells_how_each_network_came_about(trained: Path) -> None:
     assert "It always names a digit" not in words
 
 
+def test_what_it_may_promise_is_counted_on_whole_pages_and_found_again_from_its_folder(trained: Path) -> None:
+    bundle = Bundle.open(trained)
+    held_out = cut(little_mnist(), bundle.card.seed).calibrate
+
+    again = held_out_pages.judge(app.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed)
+
+    assert bundle.card.calibrations == (again.table,)
+    assert (again.table.name, again.table.pages, again.table.rule) == ("drawn pages", 40, "bound")
+    assert f"- drawn pages: 40 pages, {again.table.source}" in (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
 def test_what_was_finished_is_taken_over_and_gives_the_same_model(trained: Path, out: Path) -> None:
     told: list[Progress] = []
 
     assert train(out, told.append) == trained
 
-    assert {one.stage for one in told} == {"paper", "ink", "line", "pages", "digits"}
+    assert {one.stage for one in told} == {"paper", "ink", "line", "pages", "digits", "calibration"}
     taken = [one.words for one in told if "taken from" in one.words]
     assert [words.split()[0] for words in taken] == ["ink", "line", "pages:"]
 

@@ -1,0 +1,158 @@
+"""Pages drawn from digits that no training saw, one page a digit, and what a model makes of them.
+
+From them follows the promise of a model that reads whole pages, in training and in `bench.calibrate_real` alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec import reading, samples
+from digitrec.classifiers.calibration import Calibration, Rule
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits
+from digitrec.training import calibrate, glyphs, pools, scenes
+from digitrec.training.arrays import Split
+from digitrec.training.pools import Told
+from digitrec.training.signs import JUNK, Sources
+
+PAGES = 5_600
+"""They take 5,040 digits: nearly all that are held out of MNIST's training pictures."""
+JUNK_SHARE = 0.2
+"""Of the pages with clutter, the share that shows no digit."""
+SCAN, SCENE = "drawn scans", "drawn pages with clutter"
+_SCANS_SEED = 50_000_000
+"""Far from any that scans for training, tests or `bench.accuracy` are drawn with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What was drawn, and the verdicts on it; see `calibrate.verdicts`."""
+
+    junk: float
+    """Of the pages with clutter, the share without a digit."""
+    kinds: NDArray[np.str_]
+    """(n,), SCAN or SCENE."""
+    has_digit: NDArray[np.bool_]
+    """(n,)"""
+    confidence: NDArray[np.float64]
+    """(n,)"""
+    is_right: NDArray[np.bool_]
+    """(n,)"""
+
+    @property
+    def table(self) -> Calibration:
+        """What may be promised by these pages."""
+        source = (
+            "each drawn with another digit that training kept out: half on plain or printed paper, half amid clutter, "
+            f"{self.junk:.0%} of these without a digit"
+        )
+        return calibrate.table("drawn pages", source, self.confidence, self.is_right, Rule.BOUND)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Desk:
+    """What pages are drawn from and read with."""
+
+    reader: PageReader
+    held_out: Split
+    sources: Sources
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    kind: str
+    place: int
+    """Of the held-out digit; of junk, the number of the page."""
+    is_junk: bool = False
+
+
+def digits_needed(pages: int, junk: float = JUNK_SHARE) -> int:
+    """How many held-out digits so many pages take.
+
+    >>> digits_needed(5000, 0.2)
+    4500
+    """
+    return pages - round((pages - pages // 2) * junk)
+
+
+def most_pages(digits: int, junk: float = JUNK_SHARE) -> int:
+    """How many pages so many held-out digits are enough for.
+
+    >>> most_pages(4500, 0.2)
+    5000
+    """
+    pages = digits
+    while digits_needed(pages + 1, junk) <= digits:
+        pages += 1
+    return pages
+
+
+def judge(
+    reader: PageReader,
+    held_out: Split,
+    *,
+    pages: int = PAGES,
+    junk: float = JUNK_SHARE,
+    seed: int,
+    told: Told | None = None,
+) -> Judged:
+    """Draw this many pages, half of them with clutter, and read them, in processes.
+
+    Args:
+        reader: of the model's networks.
+        held_out: the digits to draw from, at least `digits_needed(pages, junk)`, in any order; each is on one page,
+            though pieces of others may stick out at that page's edges.
+        pages: how many.
+        junk: share of the pages with clutter that show no digit, 0..1.
+        seed: of the order of the digits and of all that is drawn.
+        told: how many pages are done.
+    """
+    held_out = held_out.take(np.random.default_rng(seed).permutation(len(held_out)))
+    everything = Sources.of(held_out.pictures, held_out.digits, glyphs.load())
+    # Digits of fonts were learned from: here all are held-out ones.
+    signs = {sign: places for sign, places in everything.of_sign.items() if not sign.isdigit()}
+    desk = _Desk(reader, held_out, replace(everything, of_sign=signs), seed)
+    tasks = _tasks(pages, junk)
+    found = list(pools.each(_verdict, desk, tasks, told=told))
+    return Judged(
+        junk,
+        np.array([task.kind for task in tasks]),
+        np.array([not task.is_junk for task in tasks], np.bool_),
+        np.array([confidence for confidence, _ in found], np.float64),
+        np.array([is_right for _, is_right in found], np.bool_),
+    )
+
+
+def _tasks(pages: int, junk: float) -> Sequence[_Task]:
+    scans, digits = pages // 2, digits_needed(pages, junk)
+    return (
+        *(_Task(SCAN, place) for place in range(scans)),
+        *(_Task(SCENE, place) for place in range(scans, digits)),
+        *(_Task(SCENE, number, is_junk=True) for number in range(digits, pages)),
+    )
+
+
+def _verdict(desk: _Desk, task: _Task) -> tuple[float, bool]:
+    content, label = _drawn(desk, task)
+    (confidence,), (is_right,) = calibrate.verdicts([(reading.interpret(content, Limits(), desk.reader), label)])
+    return float(confidence), bool(is_right)
+
+
+def _drawn(desk: _Desk, task: _Task) -> tuple[bytes, str]:
+    """The bytes of a page's file, and its label."""
+    held_out, sources, seed = desk.held_out, desk.sources, desk.seed
+    if task.kind == SCAN:
+        one = held_out.take(np.array([task.place]))
+        ((_, content, digit),) = samples.draw(one.pictures, one.digits, 1, _SCANS_SEED + seed * 100_000 + task.place)
+        return content, str(digit)
+    digit = JUNK if task.is_junk else int(held_out.digits[task.place])
+    if not task.is_junk:
+        sources = replace(sources, of_digit={**sources.of_digit, digit: np.array([task.place])})
+    crop, _ = scenes.page(sources, np.random.default_rng((_SCANS_SEED, seed, task.place)), digit)
+    png: bytes = cv2.imencode(".png", crop.picture)[1].tobytes()
+    return png, "none" if task.is_junk else str(digit)

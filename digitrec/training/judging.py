@@ -1,0 +1,90 @@
+"""A model just trained, judged by digits that no weight of it was fitted to: temperature, tables, figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, TFLITE
+from digitrec.classifiers.calibration import Calibration, Rule
+from digitrec.classifiers.card import Metric
+from digitrec.classifiers.litert import LiteRTClassifier
+from digitrec.imaging.normalise import from_arrays
+from digitrec.recognition.ink_network import InkNetwork
+from digitrec.recognition.line_network import LineNetwork
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
+from digitrec.training import calibrate, held_out_pages
+from digitrec.training.arrays import Split
+from digitrec.training.loop import Parts, half_varied
+from digitrec.training.pools import Told
+from digitrec.training.stages import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model's card says of its confidence and of how well it reads."""
+
+    temperature: float
+    calibrations: tuple[Calibration, ...]
+    metrics: tuple[Metric, ...]
+
+
+def judge(
+    contents: Mapping[str, bytes],
+    name: str,
+    *,
+    parts: Parts,
+    seed: int,
+    measure: Mapping[str, Split],
+    prepared: Prepared | None,
+    told: Told | None = None,
+) -> Judged:
+    """Calibrate and measure the networks as the service will run them.
+
+    A model that reads digits only is calibrated on digits; one that reads paper, by pages drawn with them.
+
+    Args:
+        contents: the model's files, by name.
+        name: the model's.
+        parts: its `calibrate` part calibrates.
+        seed: of the training.
+        measure: what else its accuracy is measured on, by name.
+        prepared: what came before the digits' network, for a model that reads paper.
+        told: how many pages are drawn and read.
+    """
+    ink, digits = half_varied(parts.calibrate, seed), parts.calibrate.digits
+    shown, classes = ink, digits
+    if prepared is not None:  # it also knows what is no digit, and is shown what was found on paper
+        examples = prepared.held_out
+        shown = np.concatenate([ink, from_arrays(examples.pictures)])
+        classes = np.concatenate([digits, examples.classes])
+    temperature = calibrate.temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(shown), classes)
+    classifier = LiteRTClassifier(contents[TFLITE], name, temperature)
+    scores = classifier.score(ink)
+    if prepared is None:
+        source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
+        table = calibrate.table("held out", source, *calibrate.digit_verdicts(scores, digits), Rule.BOUND)
+    else:
+        table = _by_pages(contents, classifier, parts.calibrate, seed, prepared.pages_judged, told)
+    metrics = [calibrate.metric("held out, every second one varied", scores.argmax(axis=1) == digits)]
+    for data, split in measure.items():
+        metrics.append(calibrate.metric(data, classifier.score(split.ink).argmax(axis=1) == split.digits))
+    return Judged(temperature, (table,), tuple(metrics))
+
+
+def _by_pages(
+    contents: Mapping[str, bytes],
+    classifier: LiteRTClassifier,
+    held_out: Split,
+    seed: int,
+    pages: int,
+    told: Told | None,
+) -> Calibration:
+    """The table of pages that are read with all networks; fewer, if there are too few digits to draw them with."""
+    networks = Networks(
+        InkNetwork(contents[INK_TFLITE], INK_TFLITE),
+        LineNetwork(contents[LINE_TFLITE], LINE_TFLITE),
+    )
+    pages = min(pages, held_out_pages.most_pages(len(held_out)))
+    return held_out_pages.judge(PageReader(classifier, networks), held_out, pages=pages, seed=seed, told=told).table

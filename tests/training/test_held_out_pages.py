@@ -1,0 +1,71 @@
+"""Pages drawn from held-out digits show what a model may promise, in training and afterwards alike."""
+
+import numpy as np
+import pytest
+
+from digitrec import app
+from digitrec.classifiers.bundle import Bundle
+from digitrec.recognition.page_reader import PageReader
+from digitrec.training import held_out_pages, mnist, pools
+from digitrec.training.arrays import Split
+from digitrec.training.held_out_pages import SCAN, digits_needed, most_pages
+from digitrec.training.loop import cut
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Split:
+    return cut(mnist.small(), seed=0).calibrate
+
+
+@pytest.fixture(scope="module")
+def shipped() -> PageReader:
+    return app.page_reader(Bundle.open(app.SHIPPED))
+
+
+def test_half_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out: Split, shipped: PageReader) -> None:
+    found = held_out_pages.judge(shipped, held_out, pages=60, junk=0.2, seed=0)
+
+    assert (found.kinds == SCAN).sum() == 30
+    assert found.has_digit.sum() == digits_needed(60, 0.2) == 54
+    assert len(found.confidence) == len(found.is_right) == 60
+    assert found.is_right[found.kinds == SCAN].mean() > 0.8
+    assert not found.is_right[~found.has_digit].any()
+    assert (found.table.pages, found.table.rule) == (60, "bound")
+    assert "20% of these without a digit" in found.table.source
+
+
+def test_who_draws_and_reads_makes_no_difference(
+    held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = held_out_pages.judge(shipped, held_out, pages=40, seed=3)
+    monkeypatch.setattr(pools, "_FEWEST", 0)
+
+    elsewhere = held_out_pages.judge(shipped, held_out, pages=40, seed=3)
+
+    np.testing.assert_array_equal(here.confidence, elsewhere.confidence)
+    assert here.table == elsewhere.table
+
+
+def test_no_digit_is_on_two_pages(held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[int] = []
+    monkeypatch.setattr(held_out_pages, "_verdict", lambda _, task: (places.append(task.place), True))
+
+    held_out_pages.judge(shipped, held_out, pages=30, seed=0)
+
+    assert sorted(places) == list(range(30))
+
+
+@pytest.mark.parametrize("junk", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("digits", [1, 2, 20, 375])
+def test_as_many_pages_as_there_are_digits_for(digits: int, junk: float) -> None:
+    pages = most_pages(digits, junk)
+
+    assert digits_needed(pages, junk) <= digits < digits_needed(pages + 1, junk)
+
+
+def test_mnists_held_out_digits_are_enough_for_all_pages() -> None:
+    left = 60_000 - 5_000  # mnist-5k is left out of the model that is shipped
+
+    assert digits_needed(held_out_pages.PAGES) <= left * 3 // 32
