@@ -1,9 +1,9 @@
-"""Train a network, and use it if it is not worse than the one in use. For cron, monthly; see jobs/README.md."""
+"""Train a network like the one in use, and use it if it is not worse. For cron, monthly; see jobs/README.md."""
 
 import os
 import sys
 
-from digitrec import lab, logs, workspace
+from digitrec import app, lab, logs, workspace
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 from digitrec.training.loop import Progress
@@ -16,7 +16,8 @@ def main() -> int:
         settings = Settings.load()
         logs.start(settings.log_format)
         with workspace.only_one(settings, "retrain"):
-            bundle = lab.train(settings, data, "cnn", epochs=20, seed=0, leave_out=[], progress=_log)
+            network = app.bundle_of(settings).card.network
+            bundle = lab.train(settings, data, network, epochs=None, seed=0, leave_out=[], progress=_log)
             comparison = lab.promote(settings, bundle.card.id, force=False, data=data)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
@@ -26,6 +27,8 @@ def main() -> int:
 
 
 def _log(now: Progress) -> None:
+    if now.words:
+        logs.event("stage", stage=now.stage, words=now.words)
     if now.done is not None:
         logs.event("epoch", epoch=now.epoch, of=now.epochs, held_out_accuracy=now.done.validation_accuracy)
 
