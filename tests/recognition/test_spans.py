@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from digitrec.imaging.contrast import Plane
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.records import Box, Page
+from digitrec.records import Box, Page, Reason
 
 places = st.floats(-3000, 3000)
 
 
 def page(width: int, height: int) -> Page:
     no_ink, no_preview = np.zeros((0, 28, 28), np.float32), np.zeros((1, 1), np.uint8)
-    return Page(1, "png", width, height, (), no_ink, no_preview)
+    return Page(1, "png", width, height, (), no_ink, no_preview, Reason.BLANK)
 
 
 @st.composite
