@@ -119,8 +119,9 @@ def evaluate(
         UsageError: the model has no Keras network to evaluate.
     """
     bundle = app.bundle_of(settings)
-    reader = PageReader(_classifier(bundle, keras=keras))
+    reader = app.page_reader(bundle)
     if keras:
+        reader = replace(reader, classifier=_classifier(bundle, keras=True))
         settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
     pictures = datasets.files_of(data)
     if pictures is not None:
