@@ -18,7 +18,7 @@ REAL = Calibration("real", "half of the photos", 400, Rule.SHARE, (Bound(0.0, 40
 
 @pytest.fixture
 def card() -> ModelCard:
-    return replace(Bundle.open(app.SHIPPED).card, id="cnn-eb72bb987e", calibrations=(DRAWN, REAL))
+    return replace(Bundle.open(app.SHIPPED).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
 
 
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:
@@ -36,7 +36,7 @@ def test_only_the_title_and_the_chapter_of_a_card_change(card: ModelCard) -> Non
 
     after = promise_text.replaced(before, card, "cnn-old")
 
-    assert after == f"# cnn-eb72bb987e\n\nMade.\n\n{promise_text.write(card)}\n## Limits\n\nNone of cnn-old.\n"
+    assert after == f"# cnn-0123456789\n\nMade.\n\n{promise_text.write(card)}\n## Limits\n\nNone of cnn-old.\n"
     assert promise_text.replaced(after, card, card.id) == after
 
 
