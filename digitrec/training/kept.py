@@ -91,11 +91,10 @@ class Kept:
             return
         make_folder(self.folder)
         path = self.folder / file
-        # The facts of what was there before must not vouch for this, nor these for that.
-        path.with_suffix(".json").unlink(missing_ok=True)
+        # Facts without a file count for nothing; a file without facts would count as put there by hand.
         path.unlink(missing_ok=True)
-        write_whole(path, content)
         write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1))
+        write_whole(path, content)
 
 
 def _facts(path: Path) -> Facts:

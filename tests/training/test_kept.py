@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digitrec import files
 from digitrec.errors import ModelError
 from digitrec.training.kept import Kept
 from digitrec.training.seen import Examples
@@ -63,6 +64,27 @@ def test_examples_put_there_by_hand_are_taken_as_they_are(tmp_path: Path) -> Non
 
     assert known is not None
     assert known[1] == {}
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("writes", [0, 1])
+def test_cut_off_while_it_is_kept_it_is_not_taken_for_something_put_there_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, writes: int
+) -> None:
+    if before:
+        kept(tmp_path).keep_examples("seen", examples(), {"asked": {"drawn": 1}})
+    left = iter(range(writes))
+
+    def write(path: Path, content: str | bytes) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        files.write_whole(path, content)
+
+    monkeypatch.setattr("digitrec.training.kept.write_whole", write)
+    with pytest.raises(KeyboardInterrupt):
+        kept(tmp_path).keep_examples("seen", examples(), FACTS)
+
+    assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
 
 
 @pytest.mark.parametrize("file", ["seen.npz", "seen.json"])
