@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened
+from digitrec.recognition.ink_network import SIDE
 from digitrec.records import Picture
 from digitrec.training import lines, pools, scenes
 from digitrec.training.pools import Told
@@ -62,7 +63,7 @@ def restored(levels: Picture) -> NDArray[np.float32]:
 
 def crops(sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None) -> Crops:
     """Draw crops with their ink."""
-    levels = np.empty((count, 64, 64), np.uint8)
+    levels = np.empty((count, SIDE, SIDE), np.uint8)
     ink = np.empty_like(levels)
     for place, item in enumerate(pools.draw(_crop, sources, count, seed, processes=processes, told=told)):
         levels[place], ink[place] = item

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.classifiers.quiet import quiet_start
+from digitrec.recognition.line_network import HEIGHT, STEP
 from digitrec.training import stage_loop
 from digitrec.training.drawn import Strips, restored
 from digitrec.training.loop import Progress
-from digitrec.training.paper_networks import LINE_CLASSES, LINE_STEP, line_network
+from digitrec.training.paper_networks import LINE_CLASSES, line_network
 from digitrec.training.stage_loop import Stage, Trained
 from digitrec.training.strokes import Dice, Floats
 
@@ -19,7 +20,6 @@ BATCH = 48
 BLANK = LINE_CLASSES - 1
 _WIDTHS = (64, 96, 128, 160, 192)
 """A batch holds strips of one of these widths, narrower ones filled up with paper."""
-_HEIGHT = 40
 _LONGEST = 10
 """Signs in a text."""
 _PEAK_RATE, _WARM = 3e-3, 500
@@ -90,13 +90,13 @@ def _groups(places: _Places, dice: Dice) -> Sequence[_Places]:
 
 def _batch(strips: Strips, width: int, places: _Places, dice: Dice | None) -> _Batch:
     """Strips of one width at most; each begins anywhere, a frame apart, or without dice at the left."""
-    pictures = np.zeros((len(places), _HEIGHT, width, 1), np.float32)
+    pictures = np.zeros((len(places), HEIGHT, width, 1), np.float32)
     texts = np.zeros((len(places), _LONGEST), np.int32)
     counts = np.zeros(len(places), np.int32)
     for row, place in enumerate(places):
         levels, text = strips.levels[place], strips.texts[place]
-        room = (width - levels.shape[1]) // LINE_STEP
-        left = 0 if dice is None else int(dice.integers(0, room + 1)) * LINE_STEP
+        room = (width - levels.shape[1]) // STEP
+        left = 0 if dice is None else int(dice.integers(0, room + 1)) * STEP
         pictures[row, :, left : left + levels.shape[1], 0] = restored(levels)
         texts[row, : len(text)] = text
         counts[row] = len(text)
@@ -110,7 +110,7 @@ def _steps(model: Any, rate: Any) -> tuple[Callable[[_Batch], float], Callable[[
 
     optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0)
     optimizer.build(model.trainable_variables)
-    strips = tf.TensorSpec((None, _HEIGHT, None, 1), tf.float32)
+    strips = tf.TensorSpec((None, HEIGHT, None, 1), tf.float32)
 
     # One trace for all widths: with one for each, TensorFlow's optimizer mixes up the loops of the loss.
     @tf.function(  # type: ignore[untyped-decorator]

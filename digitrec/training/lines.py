@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from digitrec.recognition.line_network import HEIGHT
 from digitrec.records import Picture
 from digitrec.training import paper
 from digitrec.training.signs import (
@@ -25,7 +26,6 @@ from digitrec.training.signs import (
 )
 from digitrec.training.strokes import Dice, Floats, a_hand, box_of, write
 
-_HEIGHT = 40
 _WIDTHS = (32, 192)
 
 
@@ -40,15 +40,15 @@ class Strip:
 
 
 def strip(sources: Sources, dice: Dice) -> Strip:
-    """A line with a number of one to eight digits; sometimes with words, or nothing."""
+    """A line with a number of one to seven digits; sometimes with words, or nothing."""
     while True:
         signs, text = _line(dice)
         ink = _written(sources, signs, dice)
         if ink.shape[1] <= _WIDTHS[1]:
             break
-    ground = paper.printed(_HEIGHT, ink.shape[1], dice)
+    ground = paper.printed(HEIGHT, ink.shape[1], dice)
     if dice.random() < 0.3:
-        ground = np.maximum(ground, paper.dirt(_HEIGHT, ink.shape[1], dice))
+        ground = np.maximum(ground, paper.dirt(HEIGHT, ink.shape[1], dice))
     if dice.random() < 0.3:
         ink = _strangers(sources, ink, dice)
     return Strip(paper.photographed(ink, ground, dice), text)
@@ -93,11 +93,11 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     hand = wider(a_hand(dice), height)
     font = int(dice.integers(len(sources.fonts.names))) if dice.random() < 0.2 else None
     spread = float(dice.normal(0.1, 0.15) if dice.random() < 0.8 else dice.uniform(0.2, 0.7))
-    base = _HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (_HEIGHT - height) * 1.1
+    base = HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (HEIGHT - height) * 1.1
     drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
     # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
     small, joins = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4
-    ink = np.zeros((_HEIGHT, 480), np.float32)
+    ink = np.zeros((HEIGHT, 480), np.float32)
     x = start = 8.0 + float(dice.uniform(0, 12))
     end: tuple[float, float] | None = None
     for index, sign in enumerate(signs):

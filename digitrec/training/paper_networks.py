@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from digitrec.recognition.ink_network import SIDE
+from digitrec.recognition.line_network import HEIGHT
 from digitrec.training.networks import Model
 
 LINE_CLASSES = 12
 """Ten digits, a sign that is none, and CTC's blank."""
-LINE_STEP = 4
-"""Pixels of a strip for one frame of its text."""
 
 
 def ink_network() -> Model:
@@ -17,8 +17,8 @@ def ink_network() -> Model:
     """
     from keras import Input, Model, layers
 
-    entry = Input((64, 64), name="flat")
-    full = _step(layers.Reshape((64, 64, 1))(entry), 8)
+    entry = Input((SIDE, SIDE), name="flat")
+    full = _step(layers.Reshape((SIDE, SIDE, 1))(entry), 8)
     half = _step(_step(full, 16, strides=2), 16)
     quarter = _step(_step(half, 32, strides=2), 32)
     eighth = _step(_step(quarter, 48, strides=2), 48)
@@ -26,7 +26,7 @@ def ink_network() -> Model:
     up = _step(_joined(up, half), 16)
     up = _step(_joined(up, full), 8)
     ink = layers.Conv2D(1, 1, activation="sigmoid")(up)
-    return Model(entry, layers.Reshape((64, 64))(ink), name="ink")
+    return Model(entry, layers.Reshape((SIDE, SIDE))(ink), name="ink")
 
 
 def line_network(width: int | None = None) -> Model:
@@ -37,7 +37,7 @@ def line_network(width: int | None = None) -> Model:
     """
     from keras import Input, Model, layers
 
-    entry = Input((40, width, 1), name="strip")
+    entry = Input((HEIGHT, width, 1), name="strip")
     signal = layers.MaxPooling2D()(_step(entry, 16))
     signal = layers.MaxPooling2D()(_step(_step(signal, 32), 32))
     signal = layers.MaxPooling2D((2, 1))(_step(_step(signal, 56), 56))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from digitrec.recognition.ink_network import SIDE
 from digitrec.records import Picture
 from digitrec.training import paper
 from digitrec.training.signs import (
@@ -24,8 +25,6 @@ from digitrec.training.signs import (
     wider,
 )
 from digitrec.training.strokes import Dice, Floats, Hand, a_hand, write
-
-_PAGE_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +58,7 @@ def page(sources: Sources, dice: Dice, digit: int | None = None) -> tuple[Crop, 
     high, wide = (float(side) for side in np.exp(dice.uniform(np.log(40), np.log(260), 2)))
     wide = float(np.clip(wide, high * 0.75, high * 1.35))
     size = (round(wide), round(high))
-    how = cv2.INTER_CUBIC if high > _PAGE_SIDE else cv2.INTER_AREA
+    how = cv2.INTER_CUBIC if high > SIDE else cv2.INTER_AREA
     return Crop(_resized(drawn.picture, size, how), _resized(drawn.ink, size, how)), digit
 
 
@@ -84,7 +83,7 @@ def _junk(dice: Dice) -> str:
 
 
 def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
-    ink = np.zeros((_PAGE_SIDE, _PAGE_SIDE), np.float32)
+    ink = np.zeros((SIDE, SIDE), np.float32)
     wanted = np.zeros_like(ink)
     hand = a_hand(dice)
     soft = float(dice.uniform(0.8, 1.6))
@@ -94,8 +93,8 @@ def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
             float(np.exp(dice.uniform(np.log(13), np.log(76)))) if dice.random() < 0.4 else float(dice.uniform(26, 58))
         )
         longest = min(longest, 110 / count)
-        room = max(_PAGE_SIDE - 0.9 * longest, 6.0)
-        x, y = _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room, _PAGE_SIDE / 2 + dice.uniform(-0.5, 0.5) * room
+        room = max(SIDE - 0.9 * longest, 6.0)
+        x, y = SIDE / 2 + dice.uniform(-0.5, 0.5) * room, SIDE / 2 + dice.uniform(-0.5, 0.5) * room
         x -= (count - 1) * 0.4 * longest
         for sign in signs:
             field = sign_field(sources, sign, None, dice)
@@ -104,9 +103,9 @@ def _scene(sources: Sources, signs: str, dice: Dice) -> Crop:
             np.maximum(wanted, alone, out=wanted)
             x += size * dice.uniform(0.55, 1.0)
         _beside(sources, ink, wanted, hand, longest, (x, y), dice)
-    ground = paper.printed(_PAGE_SIDE, _PAGE_SIDE, dice)
+    ground = paper.printed(SIDE, SIDE, dice)
     if dice.random() < 0.35:
-        ground = np.maximum(ground, paper.dirt(_PAGE_SIDE, _PAGE_SIDE, dice))
+        ground = np.maximum(ground, paper.dirt(SIDE, SIDE, dice))
     picture = paper.photographed(ink, ground, dice)
     return Crop(picture, np.asarray(np.rint(wanted * 255), np.uint8))
 
@@ -129,15 +128,15 @@ def _beside(
         if side == 0:
             middle = (min(columns[0] - 0.1 * size, 3.0) - size * float(dice.uniform(0.0, 0.3)), y)
         elif side == 1:
-            middle = (max(columns[-1] + 0.1 * size, _PAGE_SIDE - 4.0) + size * float(dice.uniform(0.0, 0.3)), y)
+            middle = (max(columns[-1] + 0.1 * size, SIDE - 4.0) + size * float(dice.uniform(0.0, 0.3)), y)
         else:
             up = dice.random() < 0.5
             place = (
                 min(rows[0] - 0.2 * size, 2.0) - 0.3 * size
                 if up
-                else max(rows[-1] + 0.2 * size, _PAGE_SIDE - 3.0) + 0.3 * size
+                else max(rows[-1] + 0.2 * size, SIDE - 3.0) + 0.3 * size
             )
-            middle = (float(dice.uniform(0, _PAGE_SIDE)), place)
+            middle = (float(dice.uniform(0, SIDE)), place)
         alone = write(np.zeros_like(ink), field, wider(hand, size), middle, size / longest_side(field), dice)
         # What would touch the digit could be told from it by nobody.
         near = cv2.dilate(wanted, np.ones((3, 3), np.uint8)) > 0.3

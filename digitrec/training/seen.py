@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from digitrec import samples
 from digitrec.classifiers.base import NONE
 from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import Plane, grey_of, smaller
+from digitrec.imaging.contrast import WORK_PX, Plane, grey_of, smaller
 from digitrec.imaging.layout import FoundDigit
 from digitrec.imaging.normalise import centred
 from digitrec.recognition.ink_network import SIDE as WINDOW_PX
@@ -36,7 +36,6 @@ _LIKE_A_ONE = 1.7
 """Debris that is taller than this for its width may be told from a one by nobody, and is no example."""
 _MOST_DEBRIS = 0.1
 """Debris makes up at most this share of all examples."""
-_WORK_PX = 1024
 _INKED = 127
 
 _Corners = tuple[float, float, float, float]
@@ -93,7 +92,7 @@ def glimpse(looking: Looking, dice: Dice) -> Glimpse:
     picture, written, digit = _page(looking.sources, dice)
     plane = ink.find(picture)
     near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
-    grey = grey_of(smaller(picture, _WORK_PX))
+    grey = grey_of(smaller(picture, WORK_PX))
     seen = looking.network.find(grey)
     if seen is not None:
         mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)

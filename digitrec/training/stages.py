@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec.imaging.normalise import RECIPE
-from digitrec.recognition.ink_network import InkNetwork
+from digitrec.recognition.ink_network import SIDE, InkNetwork
+from digitrec.recognition.line_network import HEIGHT
 from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, seen
 from digitrec.training.kept import Facts, Kept
 from digitrec.training.loop import Parts, Progress
@@ -21,8 +22,8 @@ from digitrec.training.stage_loop import Trained
 VERSION = 1
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
-_INK_SHAPE = (1, 64, 64)
-_LINE_SHAPE = (1, 40, 192, 1)
+_INK_SHAPE = (1, SIDE, SIDE)
+_LINE_SHAPE = (1, HEIGHT, 192, 1)
 """LiteRT makes room for other widths when it meets them."""
 _CROPS, _CROPS_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
 """Seeds of their own, beside the training's."""
