@@ -1,6 +1,5 @@
 """What the digits' network for paper learns from besides a data set: drawn pages as the pipeline sees them; fonts."""
 
-import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,23 +9,23 @@ from digitrec.imaging.normalise import centred
 from digitrec.records import Ink, Picture
 from digitrec.training.arrays import Digits
 from digitrec.training.augment import Dice, augment, augment_slightly
-from digitrec.training.glyphs import LOOKALIKES, Glyphs
+from digitrec.training.glyphs import Glyphs
 from digitrec.training.loop import Beside
 from digitrec.training.networks import Network
 from digitrec.training.seen import Examples
+from digitrec.training.signs import LETTERS
 
 _OF_PAGES = 15 / 32
 """Share of a batch that is from pages; ..."""
 _OF_FONTS = 1 / 32
 """... of digits of fonts, and as much again of their letters."""
-_LETTERS = "".join(sorted(set(string.ascii_letters) - set(LOOKALIKES)))
 
 
 def beside(network: Network, seen: Examples, fonts: Glyphs) -> Sequence[Beside]:
     """Further examples for every batch of the network's."""
     of_fonts = round(network.batch * _OF_FONTS)
     pictures, digits = fonts.digits()
-    letters = fonts.of(_LETTERS)
+    letters = fonts.of(LETTERS)
     found = [
         Beside(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), _slightly),
         Beside(_normalised(pictures), digits, of_fonts, augment),

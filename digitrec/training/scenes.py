@@ -14,7 +14,7 @@ from digitrec.training import paper
 from digitrec.training.signs import (
     JUNK,
     LETTERS,
-    LOOK_ALIKES,
+    NEARLY_DIGITS,
     OTHER_SIGNS,
     SCRIBBLE,
     SPOILT,
@@ -76,7 +76,7 @@ def _junk(dice: Dice) -> str:
     if chance < 0.5:
         return str(dice.choice([*LETTERS]))
     if chance < 0.62:
-        return str(dice.choice([*LOOK_ALIKES]))
+        return str(dice.choice([*NEARLY_DIGITS]))
     if chance < 0.7:
         return str(dice.choice([*OTHER_SIGNS]))
     return SPOILT if chance < 0.85 else SCRIBBLE

@@ -1,5 +1,6 @@
 """The signs that synthetic paper is written with: real digits, glyphs of fonts, and what is no digit at all."""
 
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,16 +11,16 @@ from numpy.typing import NDArray
 
 from digitrec.records import Picture
 from digitrec.training.augment import other_habits
-from digitrec.training.glyphs import Glyphs
+from digitrec.training.glyphs import LOOKALIKES, Glyphs
 from digitrec.training.strokes import Dice, Floats, Hand, box_of, distance_field
 
 JUNK = 10
 """The class of a sign that is no digit, in a line's text."""
 
-LETTERS = "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"
+LETTERS = "".join(sorted(set(string.ascii_letters) - set(LOOKALIKES)))
 """Letters that no digit looks like."""
 OTHER_SIGNS = "#$%&?@*+"
-LOOK_ALIKES = "BDGQSZbgqsyz"
+NEARLY_DIGITS = "BDGQSZbgqsyz"
 """Letters that a digit may look like, but seldom quite: learned from now and then."""
 SPOILT, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
 """Stand for a digit mirrored, cut or written over, and for a scribble."""
