@@ -83,8 +83,7 @@ class Calibration:
     @property
     def best(self) -> float:
         """The smallest error at which the rule holds, 0..1, rounded up to five digits."""
-        least = min((self.error(bound) for bound in self.bounds), default=1.0)
-        return math.ceil(round(least * 1e5, 6)) / 1e5
+        return _rounded_up(min((self.error(bound) for bound in self.bounds), default=1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +96,17 @@ class Decision:
 
 
 def decide(tables: Sequence[Calibration], max_error: float) -> Decision:
-    """The strictest of the thresholds that the tables ask for.
+    """The lowest threshold at which the rule of every table holds.
+
+    That may be higher than each table's own lowest: among fewer accepted pages the bound is wider again.
 
     Raises:
-        ModelError: a table asks for more than any threshold gives, or there is none.
+        ModelError: at no threshold do all rules hold, or there is no table.
     """
-    found = []
-    for table in tables:
-        lowest = table.threshold(max_error)
-        if lowest is None:
-            raise _refused(tables, max_error)
-        found.append(Decision(lowest, table.name))
-    if not found:
+    lowest = next((one for one in _grid(tables) if _error(tables, one) <= max_error), None)
+    if lowest is None:
         raise _refused(tables, max_error)
-    return max(found, key=lambda one: one.threshold)
+    return Decision(lowest, max(tables, key=lambda table: table.threshold(max_error) or 0.0).name)
 
 
 def pictures_needed(max_error: float) -> int:
@@ -122,8 +118,26 @@ def pictures_needed(max_error: float) -> int:
     return math.ceil(math.log(1.0 - CONFIDENCE) / math.log(1.0 - max_error))
 
 
+def _grid(tables: Sequence[Calibration]) -> list[float]:
+    """The thresholds that are counted for some table, by size; none below the lowest that is counted for all."""
+    if not tables or not all(table.bounds for table in tables):
+        return []
+    least = max(table.bounds[0].threshold for table in tables)
+    every = {bound.threshold for table in tables for bound in table.bounds}
+    return sorted(one for one in every if one >= least)
+
+
+def _error(tables: Sequence[Calibration], threshold: float) -> float:
+    """The largest of the errors that the tables answer for there."""
+    return max(table.error(table.at(threshold)) for table in tables)
+
+
+def _rounded_up(error: float) -> float:
+    return math.ceil(round(error * 1e5, 6)) / 1e5
+
+
 def _refused(tables: Sequence[Calibration], max_error: float) -> ModelError:
-    best = max((table.best for table in tables), default=1.0)
+    best = _rounded_up(min((_error(tables, one) for one in _grid(tables)), default=1.0))
     return ModelError(
         f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
         hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: a promise of "

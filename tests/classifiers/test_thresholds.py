@@ -36,13 +36,16 @@ def test_of_a_table_for_shares_at_least_one_page_must_be_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("max_error", "threshold", "decides"),
-    [(0.3, 0.0, "drawn"), (0.09, 0.5, "drawn"), (0.08, 0.7, "real"), (0.06, 0.9, "drawn")],
+    [(0.3, 0.0, "drawn"), (0.09, 0.5, "drawn"), (0.08, 0.9, "real"), (0.06, 0.9, "drawn")],
 )
-def test_the_stricter_of_two_tables_decides(max_error: float, threshold: float, decides: str) -> None:
+def test_the_stricter_of_two_tables_decides_and_the_other_holds_there_too(
+    max_error: float, threshold: float, decides: str
+) -> None:
     for tables in ((DRAWN, REAL), (REAL, DRAWN)):
         found = decide(tables, max_error)
 
         assert found.threshold == threshold
+        assert all(one.error(one.at(found.threshold)) <= max_error for one in tables)
         assert found.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
 
 
@@ -51,6 +54,31 @@ def test_one_table_that_cannot_promise_it_is_enough_to_refuse() -> None:
         decide((REAL, DRAWN), 0.05)
     assert "Raise max_error to at least 0.06000" in caught.value.hint
     assert f"{pictures_needed(0.05)} of them" in caught.value.hint
+
+
+def test_the_best_that_tables_can_promise_together_is_told_and_can_be_promised() -> None:
+    early = table("early", Rule.BOUND, (0.0, 100, 1, 0.01), (0.5, 90, 1, 0.03), (0.9, 80, 1, 0.05))
+    late = table("late", Rule.SHARE, (0.0, 100, 10, 0.2), (0.5, 50, 2, 0.2), (0.9, 40, 0, 0.2))
+
+    with pytest.raises(ModelError, match=r"best it can promise is 0\.04000"):
+        decide((early, late), 0.02)
+    assert decide((early, late), 0.04).threshold == 0.5
+
+
+def test_a_table_that_accepts_nothing_there_any_more_does_not_hold() -> None:
+    ends = table("ends", Rule.SHARE, (0.0, 50, 0, 0.2), (0.9, 0, 0, 1.0))
+    begins = table("begins", Rule.BOUND, (0.0, 100, 9, 0.2), (0.9, 70, 0, 0.05))
+
+    with pytest.raises(ModelError, match="cannot promise"):
+        decide((ends, begins), 0.05)
+
+
+def test_tables_counted_at_other_thresholds_go_by_the_next_lower_one() -> None:
+    coarse = table("coarse", Rule.BOUND, (0.2, 100, 3, 0.09), (0.8, 90, 0, 0.04))
+
+    assert decide((DRAWN, coarse), 0.3).threshold == 0.2  # of less it knows nothing
+    assert decide((DRAWN, coarse), 0.09).threshold == 0.5
+    assert decide((DRAWN, coarse), 0.08).threshold == 0.9
 
 
 @pytest.mark.parametrize("tables", [(), (table("empty", Rule.BOUND),), (table("empty", Rule.SHARE),)])
