@@ -11,7 +11,7 @@ _TEXT = """# {id}
 
 - {data}: {source}.
 - {learned:,} digits fitted the weights, {validated:,} others chose the best epoch ({best_epoch} of {seen}), and
-  {calibrated:,} others again set the temperature and the table below.
+  {calibrated:,} others again were kept from both, to judge it by.
 - No digit is in two of these groups, and none is from a test split.
 {learned_more}
 

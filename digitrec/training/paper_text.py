@@ -17,9 +17,7 @@ _LEARNED = """- The pages, crops and strips that all three learned from are synt
 - {line}
 - {pages}
 - About half of what fitted `model` is from those pages, a little is digits and letters of the fonts; the rest is the
-  digits themselves, varied anew each time.
-- What `ink` and the classical way found on pages drawn with the digits that chose the best epoch helped to set the
-  temperature. The table below is of whole pages, read by all three networks.{left_out}"""
+  digits themselves, varied anew each time.{left_out}"""
 
 
 def reads(card: ModelCard) -> str:

@@ -10,18 +10,25 @@ _ASKED = {
     Rule.BOUND: "with 95 % confidence (Clopper-Pearson, one-sided) at most so many of the accepted are wrong",
     Rule.SHARE: "of the accepted, no larger share was wrong (too few pages for a bound of their own)",
 }
+_FOUND = ", and on what `ink` and the classical way found on pages drawn with the digits that chose the best epoch"
+_READ = ", read as a whole by all its networks"
 
 
 def write(card: ModelCard) -> str:
     """The chapter as Markdown, its heading included."""
-    tables = card.calibrations
-    several = " Each asks for a threshold of its own; the highest decides." if len(tables) > 1 else ""
+    tables, reads_paper = card.calibrations, "stages" in card.training
+    several = (
+        " Each asks for a threshold of its own; accepted is from where all of them hold." if len(tables) > 1 else ""
+    )
     heads = "".join(f" {table.name}: accepts | wrong among them |" for table in tables)
     lines = [
         HEADING,
         "",
-        f"Temperature {card.temperature:.4f}, fitted so that a confidence of 0.9 is right nine times in ten.",
-        f"From what confidence on an answer is accepted follows from labelled pages it never learned from.{several}",
+        f"Temperature {card.temperature:.4f}, fitted so that a confidence of 0.9 is right nine times in ten: "
+        f"on digits held out of the training{_FOUND if reads_paper else ''}.",
+        "",
+        "From what confidence on an answer is accepted follows from labelled pages it never learned from"
+        f"{_READ if reads_paper else ''}.{several}",
         "",
         *(f"- {table.name}: {table.pages:,} pages, {table.source}. Asked: {_ASKED[table.rule]}." for table in tables),
         "",

@@ -8,7 +8,7 @@ from digitrec import app, cli_thresholds
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.classifiers.card import ModelCard
-from digitrec.training import promise_text
+from digitrec.training import card_text, promise_text
 
 DRAWN = Calibration(
     "drawn", "drawn paper", 5000, Rule.BOUND, (Bound(0.0, 5000, 40, 0.0104), Bound(0.9, 4500, 9, 0.0035))
@@ -26,9 +26,24 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
 
     assert "- drawn: 5,000 pages, drawn paper. Asked: with 95 % confidence (Clopper-Pearson" in words
     assert "- real: 400 pages, half of the photos. Asked: of the accepted, no larger share was wrong" in words
-    assert "the highest decides" in words
+    assert "from where all of them hold" in words
     assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
     assert "| 0.2% | not possible | | | | | |" in words
+
+
+def test_how_the_temperature_was_set_and_what_was_read_is_told_in_this_chapter_which_is_made_new(
+    card: ModelCard,
+) -> None:
+    paper = replace(card, training={**card.training, "stages": {"ink": {}, "line": {}, "pages": {}}})
+    for words in (card_text.write(card), card_text.write(paper)):
+        before, _, chapter = words.partition(promise_text.HEADING)
+        assert "table" not in before
+        assert "temperature" not in before
+        assert "on digits held out of the training" in chapter
+
+    assert "`ink` and the classical way" not in promise_text.write(card)
+    assert "`ink` and the classical way" in promise_text.write(paper)
+    assert "read as a whole by all its networks" in promise_text.write(paper)
 
 
 def test_only_the_title_and_the_chapter_of_a_card_change(card: ModelCard) -> None:
