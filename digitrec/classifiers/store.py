@@ -153,16 +153,27 @@ def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
         for file, content in files.items():
             write_whole(draft / file, content)
         Bundle.open(draft)
-        if target.exists():
-            old = draft.with_name(f"{draft.name}-old")
-            target.rename(old)
-            shutil.rmtree(old)
-        draft.rename(target)
+        _swap(draft, target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     fsync_folder(root)
     return target
+
+
+def _swap(draft: Path, target: Path) -> None:
+    """Put a folder in the place of another, which is removed once that is done, or back if it cannot be."""
+    if not target.exists():
+        draft.rename(target)
+        return
+    old = draft.with_name(f"{draft.name}-old")
+    target.rename(old)
+    try:
+        draft.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
 
 
 def _folders(root: Path) -> Iterator[Path]:

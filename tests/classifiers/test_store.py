@@ -8,7 +8,7 @@ import pytest
 
 import digitrec
 from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.store import ModelStore
+from digitrec.classifiers.store import ModelStore, put
 from digitrec.errors import ModelError
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
@@ -135,3 +135,51 @@ def test_folders_being_written_are_not_listed(store: ModelStore) -> None:
     (store.root / ".draft-123").mkdir()
 
     assert len(store.list()) == 3
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_model_put_where_one_lies_replaces_it_and_leaves_nothing_else(store: ModelStore) -> None:
+    one, two = store.find("one"), store.find("two")
+    files = files_of(two)
+
+    assert put(store.root, one.name, files) == one
+    assert files_of(one) == files
+    assert sorted(path.name for path in store.root.iterdir()) == [one.name, two.name]
+
+
+def test_at_no_moment_but_between_two_renames_is_there_no_model(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = store.find("one")
+    there = []
+
+    def removed(path: Path, **_: object) -> None:
+        there.append((one / "model.json").is_file())
+        remove(path)
+
+    remove = shutil.rmtree
+    monkeypatch.setattr("digitrec.classifiers.store.shutil.rmtree", removed)
+
+    put(store.root, one.name, files_of(one))
+
+    assert there == [True]
+
+
+def test_a_model_that_cannot_be_put_leaves_the_one_before(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = store.find("one")
+    before, rename = files_of(one), Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith(".draft-") and not path.name.endswith("-old"):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        put(store.root, one.name, files_of(store.find("two")))
+
+    assert files_of(one) == before
+    assert len([*store.root.iterdir()]) == 2
