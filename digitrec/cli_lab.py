@@ -167,6 +167,7 @@ def show_model(
     """Show a model's card, and from what confidence on it accepts for some error rates."""
     from digitrec import app
     from digitrec.classifiers.bundle import Bundle
+    from digitrec.training import promise_text
 
     bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
     tables = bundle.card.calibrations
@@ -174,8 +175,8 @@ def show_model(
         told = {"thresholds": cli_thresholds.as_json(tables, settings.max_error)}
         typer.echo(json.dumps(bundle.card.as_json() | told))
         return
-    typer.echo((bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8"))
-    typer.echo(cli_thresholds.text(tables, settings.max_error))
+    words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    typer.echo(promise_text.replaced(words, bundle.card, bundle.card.id, cli_thresholds.rates(settings.max_error)))
     threshold = bundle.threshold(settings.max_error)
     typer.echo(f"\nAccepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 

@@ -121,6 +121,9 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     shown = digitrec(tmp_path, "models", "show", "--max-error", "0.2").output
     assert "own scans: 60 pages, the labelled pages of scans" in shown
     assert "takes 598 labelled pages" in shown
+    assert shown.count("Accepts from a confidence of") == 1
+    assert shown.count("decided by") == 1
+    assert "| 20% |" in shown
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
     assert in_use(tmp_path).folder == app.SHIPPED
 

@@ -109,6 +109,11 @@ def decide(tables: Sequence[Calibration], max_error: float) -> Decision:
     return Decision(lowest, max(tables, key=lambda table: table.threshold(max_error) or 0.0).name)
 
 
+def best_of(tables: Sequence[Calibration]) -> float:
+    """The smallest error at which every table's rule holds at some threshold, 0..1, rounded up to five digits."""
+    return _rounded_up(min((_error(tables, one) for one in _grid(tables)), default=1.0))
+
+
 def pictures_needed(max_error: float) -> int:
     """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
 
@@ -137,7 +142,7 @@ def _rounded_up(error: float) -> float:
 
 
 def _refused(tables: Sequence[Calibration], max_error: float) -> ModelError:
-    best = _rounded_up(min((_error(tables, one) for one in _grid(tables)), default=1.0))
+    best = best_of(tables)
     return ModelError(
         f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
         hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: a promise of "

@@ -1,6 +1,8 @@
 """How far a model's confidence can be trusted, in words: one chapter of its `MODEL_CARD.md`."""
 
-from digitrec.classifiers.calibration import USUAL, Calibration, Rule, decide
+from collections.abc import Sequence
+
+from digitrec.classifiers.calibration import USUAL, Calibration, Rule, best_of, decide, pictures_needed
 from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
 
@@ -14,8 +16,8 @@ _FOUND = ", and on what `ink` and the classical way found on pages drawn with th
 _READ = ", read as a whole by all its networks"
 
 
-def write(card: ModelCard) -> str:
-    """The chapter as Markdown, its heading included."""
+def write(card: ModelCard, rates: Sequence[float] = USUAL) -> str:
+    """The chapter as Markdown, its heading included; its table has a row for each of these error rates."""
     tables, reads_paper = card.calibrations, "stages" in card.training
     several = (
         " Each asks for a threshold of its own; accepted is from where all of them hold." if len(tables) > 1 else ""
@@ -34,34 +36,37 @@ def write(card: ModelCard) -> str:
         "",
         f"| at most wrong | accept from | decided by |{heads}",
         f"| --: | --: | --- |{' --: | --: |' * len(tables)}",
-        *(_row(tables, max_error) for max_error in USUAL),
+        *(_row(tables, max_error) for max_error in rates),
     ]
     return "\n".join(lines) + "\n"
 
 
-def replaced(words: str, card: ModelCard, old_id: str) -> str:
+def replaced(words: str, card: ModelCard, old_id: str, rates: Sequence[float] = USUAL) -> str:
     """A whole `MODEL_CARD.md` with the title and this chapter made new; what else it says stays.
 
     Args:
         words: the file as it was.
         card: what it is about now.
         old_id: the id it was about.
+        rates: the error rates that the chapter tells about.
     """
     words = words.replace(f"# {old_id}\n", f"# {card.id}\n", 1)
     before, heading, rest = words.partition(HEADING)
     if not heading:
-        return f"{words.rstrip()}\n\n{write(card)}"
+        return f"{words.rstrip()}\n\n{write(card, rates)}"
     after = rest.partition(_NEXT)[2]
-    return f"{before}{write(card)}" + (f"{_NEXT}{after}" if after else "")
+    return f"{before}{write(card, rates)}" + (f"{_NEXT}{after}" if after else "")
 
 
 def _row(tables: tuple[Calibration, ...], max_error: float) -> str:
+    share = f"{100 * max_error:.4g}%"
     try:
         decision = decide(tables, max_error)
     except ModelError:
-        return f"| {max_error:.1%} | not possible | |{' | |' * len(tables)}"
+        why = f"takes {pictures_needed(max_error):,} labelled pages without any error; at best {best_of(tables):.5f}"
+        return f"| {share} | not possible | {why} |{' | |' * len(tables)}"
     known = [(table, table.at(decision.threshold)) for table in tables]
     cells = "".join(
         f" {row.accepted / max(table.pages, 1):.1%} | {row.wrong} of {row.accepted:,} |" for table, row in known
     )
-    return f"| {max_error:.1%} | {decision.threshold:.6f} | {decision.table} |{cells}"
+    return f"| {share} | {decision.threshold:.6f} | {decision.table} |{cells}"

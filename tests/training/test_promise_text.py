@@ -28,7 +28,7 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
     assert "- real: 400 pages, half of the photos. Asked: of the accepted, no larger share was wrong" in words
     assert "from where all of them hold" in words
     assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
-    assert "| 0.2% | not possible | | | | | |" in words
+    assert "| 0.2% | not possible | takes 1,497 labelled pages without any error; at best 0.00350 | | | | |" in words
 
 
 def test_how_the_temperature_was_set_and_what_was_read_is_told_in_this_chapter_which_is_made_new(
@@ -59,12 +59,19 @@ def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
     assert promise_text.replaced("# x\n\nWords.\n", card, "y") == f"# x\n\nWords.\n\n{promise_text.write(card)}"
 
 
-def test_models_show_tells_each_rate_its_threshold_what_decides_and_what_is_accepted() -> None:
-    lines = cli_thresholds.text((DRAWN, REAL), 0.02).splitlines()
+def test_any_error_rate_can_be_told_of(card: ModelCard) -> None:
+    words = promise_text.replaced(promise_text.write(card), card, card.id, cli_thresholds.rates(0.0234))
 
-    by_rate = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[4:]}
-    assert list(by_rate) == ["0.02", "0.01", "0.005", "0.002", "0.001"]
-    assert by_rate["0.02"] == "0.000000 drawn drawn 100.0 % (40 of 5,000) real 100.0 % (5 of 400)"
-    assert by_rate["0.01"] == "0.950000 real drawn 90.0 % (9 of 4,500) real 75.0 % (0 of 300)"
-    assert by_rate["0.002"].startswith("not possible takes 1,497 labelled pages")
-    assert by_rate["0.002"].endswith("the best it can promise is 0.00350")
+    rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
+    assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"]
+    assert "| 2.34% | 0.000000 | drawn | 100.0% | 40 of 5,000 | 100.0% | 5 of 400 |" in words
+    assert "| 1% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
+
+
+def test_scripts_are_told_the_same(card: ModelCard) -> None:
+    usual, tight = (cli_thresholds.as_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
+
+    assert usual["threshold"] is tight["threshold"] is None
+    first = cli_thresholds.as_json(card.calibrations, 0.02)[0]
+    assert first["threshold"] == 0.0
+    assert first["decided_by"] == "drawn"
