@@ -58,7 +58,7 @@ class ModelCard:
     """File name -> sha256."""
     temperature: float
     calibrations: tuple[Calibration, ...]
-    """What the threshold follows from; the strictest decides."""
+    """What the threshold follows from; the rules of all must hold."""
     metrics: tuple[Metric, ...]
     history: tuple[Epoch, ...]
     best_epoch: int

@@ -1,4 +1,4 @@
-"""The threshold is the lowest that keeps every promise, the strictest of the tables, or is refused."""
+"""The threshold is the lowest that keeps the promise of every table, or is refused."""
 
 import pytest
 
