@@ -61,6 +61,8 @@ class Layout:
 
     digits: tuple[FoundDigit, ...]
     is_clear: bool
+    is_all: bool = True
+    """Nothing as heavy as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
 
 
 def arrange(ink: Plane) -> Layout:
@@ -76,13 +78,11 @@ def arrange(ink: Plane) -> Layout:
     groups = _without_neighbours(groups, main, sheet)
     taken = {label for group in groups for label in group.labels}
     groups, left_over = _with_small_marks(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
-    is_clear = (
-        len(groups) <= _MOST_DIGITS
-        and max((mark.mass for mark in left_over), default=0.0) < _LEFT_OVER * main.mass
-        and all(group.width < _WIDE * group.height for group in groups)
-    )
+    heaviest = max((mark.mass for mark in left_over), default=0.0)
+    is_all = len(groups) <= _MOST_DIGITS and heaviest < _LEFT_OVER * main.mass
+    is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
     digits = tuple(_cut_out(ink, labels, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
-    return Layout(digits, is_clear)
+    return Layout(digits, is_clear, is_all)
 
 
 def _is_like(mark: Mark, main: Mark) -> bool:

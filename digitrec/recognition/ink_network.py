@@ -43,9 +43,9 @@ class InkNetwork:
         """Take the content of `ink.tflite`.
 
         Raises:
-            ModelError: LiteRT cannot run it.
+            ModelError: LiteRT cannot run it, or it is no such network.
         """
-        self._run = Interpreters(network, name, (1, SIDE, SIDE))
+        self._run = Interpreters(network, name, (1, SIDE, SIDE), frozenset({(1, SIDE, SIDE)}))
 
     def find(self, grey: Plane) -> Seen | None:
         """The ink of the page's main sign, seen closely; None if there is none.

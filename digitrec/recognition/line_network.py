@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from digitrec.classifiers.base import CLASSES
 from digitrec.classifiers.interpreters import Interpreters
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened
@@ -12,6 +13,8 @@ HEIGHT = 40
 """Pixels of a strip."""
 STEP = 4
 """Pixels of a strip for one frame."""
+_SIGNS = CLASSES
+"""Ten digits and a sign that is none; a frame ends in CTC's blank."""
 _ROUND_TO = 32
 """Strips are filled up to a multiple of this, so that few shapes are planned for."""
 _WIDEST = 640
@@ -24,9 +27,10 @@ class LineNetwork:
         """Take the content of `line.tflite`.
 
         Raises:
-            ModelError: LiteRT cannot run it.
+            ModelError: LiteRT cannot run it, or it is no such network.
         """
-        self._run = Interpreters(network, name, (1, HEIGHT, 2 * _ROUND_TO, 1))
+        entry, exit_ = (1, HEIGHT, 2 * _ROUND_TO, 1), (1, 1, 2 * _ROUND_TO // STEP, _SIGNS + 1)
+        self._run = Interpreters(network, name, entry, frozenset({exit_}))
 
     def read(self, strip: Plane) -> tuple[Frames, float]:
         """The frames of a strip, (T, 12), and how many of its pixels there are to a frame.

@@ -1,8 +1,8 @@
 """A page that the cheap way is not sure of, looked at by the networks: what all of them together say.
 
-A single sign has up to three witnesses: the digit as the classical way cut it out, the digit as the ink network did,
-and the line network, which sees the page itself. Their scores are averaged: they seldom err alike. A number is read by
-the line network, row by row; where the classical way cut out as many digits, each of them is a witness, too.
+A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
+the line network, which sees the page itself, around either cut. Their scores are averaged: they seldom err alike. A
+number is read by the line network, row by row; where the classical way cut out as many digits, each is a witness, too.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,18 @@ from digitrec.records import Box, Ink, Page, Reason, Scores
 
 _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing."""
+_FILLED = 0.4
+"""... if its row is at least this share of the page's height; ..."""
+_LONGEST_STRIP = 16.0
+"""... a strip over the whole width is at most so many times as wide as high: longer ones lose detail."""
 _EMPTY = 0.5
-"""Nothing is written if the line network gives that at least this probability, and nothing else found ink."""
+"""Nothing is written if the line network gives that at least this probability for every ..."""
+_EMPTY_STEPS = 16
+"""... so many steps of its strip, and nothing else found ink."""
 _STILL_DOUBTED = 0.3
 """If the classical way finds as many digits, this share of the line network's doubt about their number is left."""
 _SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
-_NO_INK = (0, normalise.SIDE, normalise.SIDE)
+_NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 _TINY = 1e-12
 
@@ -128,48 +134,67 @@ def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, n
         networks: that look at the page.
     """
     sight = Sight(page, grey, plane, tuple(on_grey(box, page, grey) for box in page.boxes))
-    rows = rows_of(sight.spans)
-    lines = [_line(sight, row, networks.line, whole=len(rows) < 2) for row in rows or [[]]]
-    if len(lines) > 1 or len(lines[0].line.text) > 1:
-        numbers = [_number(sight, row, line) for row, line in zip(rows or [[]], lines, strict=True)]
-        return SecondLook(_together(sight, numbers), tuple(lines))
-    return _single(sight, lines[0], classifier, networks)
+    rows = rows_of(sight.spans) or [[]]
+    lines = [_line(sight, row, networks.line, is_only=len(rows) == 1) for row in rows]
+    if len(lines) == 1 and len(lines[0].line.text) < 2:
+        return _single(sight, lines[0], classifier, networks)
+    numbers = [_number(sight, row, line) for row, line in zip(rows, lines, strict=True)]
+    # What the classical way left out was read all the same, if it stands in the strip.
+    reason = None if len(lines) == 1 and lines[0].strip.width >= grey.shape[1] else _doubt(sight)
+    return SecondLook(_together(sight, numbers, reason), tuple(lines))
 
 
-def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, whole: bool) -> ReadStrip:
-    """The row as the line network reads it: in the strip around it, or on the whole of a page that is one line."""
+def _doubt(sight: Sight) -> Reason | None:
+    """Whether the classical way left something out that no network was asked about."""
+    is_all = sight.page.reason is None or layout.arrange(sight.plane).is_all
+    return None if is_all else Reason.AMBIGUOUS_LAYOUT
+
+
+def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: bool) -> ReadStrip:
+    """The row as the line network reads it: the strip around it, over the whole width if the page may be one line."""
     height, width = sight.grey.shape
-    strips = [strip_around(around(row), sight.grey)] if row else []
-    if not strips or (whole and width >= _LONG * height):
-        strips.append(Span(0, 0, width, height))
-    found = []
-    for strip in strips:
-        frames, step_px = network.read(cut(sight.grey, strip))
-        found.append(ReadStrip(strip, step_px, frames, decode(frames)))
-    return max(found, key=lambda one: one.line.probability)
+    strip = Span(0, 0, width, height)
+    if row:
+        near = strip_around(around(row), sight.grey)
+        is_long = is_only and width >= _LONG * height and width <= _LONGEST_STRIP * near.height
+        if not is_long:
+            strip = near
+        elif near.height < _FILLED * height:
+            strip = Span(0, near.top, width, near.bottom)
+    frames, step_px = network.read(cut(sight.grey, strip))
+    return ReadStrip(strip, step_px, frames, decode(frames))
 
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
     """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
-    where = around(sight.spans or _spans_of(line)) if sight.spans or line.line.text else None
+    nothing = float(probabilities(line.frames, [()])[0])
+    is_empty = nothing >= _EMPTY ** max(1.0, len(line.frames) / _EMPTY_STEPS)
     witnesses = [Witness("line network", _as_single(line.frames), line.strip)]
+    where, ink = None, None
+    if sight.spans:
+        where = around(sight.spans)
+    elif not is_empty:
+        where = around(_spans_of(line) or [line.strip])
     if len(sight.spans) == 1:
-        witnesses.append(Witness("classical cut", sight.page.scores[0], sight.page.ink[0]))
+        ink = sight.page.ink[0]
+        witnesses.append(Witness("classical cut", sight.page.scores[0], ink))
     seen = networks.ink.find(sight.grey)
-    found = layout.arrange(seen.ink).digits if seen is not None else ()
-    ink = sight.page.ink[0] if len(sight.spans) == 1 else None
-    if seen is not None and len(found) == 1:
-        where, ink = _in_window(found[0].box, seen.window), normalise.centred(found[0].ink)
-        strip = strip_around(where, sight.grey)
+    found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)
+    if seen is not None and found.digits:
+        where = around([_in_window(one.box, seen.window) for one in found.digits])
+    if where is not None and len(found.digits) == 1:
+        ink, strip = normalise.centred(found.digits[0].ink), strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
         witnesses.append(Witness("ink network's cut", classifier.score(ink[None])[0], ink))
         witnesses.append(Witness("line network, closer", _as_single(frames), strip))
     rows = []
-    if where is not None and (len(witnesses) > 1 or float(probabilities(line.frames, [()])[0]) < _EMPTY):
+    if where is not None:
         scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
-        ink = _cut_out(sight, where) if ink is None else ink  # strokes that the classical way took for several signs
+        ink = _cut_out(sight, where) if ink is None else ink  # strokes that were taken for several signs
         rows = [_Row([where], ink[None], scores.astype(np.float32), 1.0, has_others=False)]
-    return SecondLook(_together(sight, rows), (line,), seen, tuple(witnesses))
+    # One sign, clearly: then what the classical way did not know where to put was no ink.
+    reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
+    return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
 
 
 def _as_single(frames: Frames) -> Scores:
@@ -181,6 +206,15 @@ def _as_single(frames: Frames) -> Scores:
 def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
     """Several signs: as the line network reads them, and each as it was cut out, where that gives as many."""
     line = read.line
+    if not line.text:  # the classical way cut out something there
+        own = [sight.spans.index(span) for span in row]
+        return _Row(
+            (),
+            _NOTHING,
+            _NO_SCORES,
+            (line.probability + float(sight.page.scores[own, NONE].prod())) / 2,
+            has_others=False,
+        )
     chances = np.maximum(line.alternatives, _TINY)  # (n, 11)
     scores = chances / chances.sum(axis=1, keepdims=True)
     certainty = min(1.0, line.probability / float(np.prod(scores[np.arange(len(line.text)), line.text])))
@@ -192,7 +226,7 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
         certainty = 1 - _STILL_DOUBTED * (1 - certainty)
     kept = [place for place, sign in enumerate(line.text) if sign != NONE] or list(range(len(line.text)))[:1]
     spans = [spans[place] for place in kept]
-    ink = np.stack([_cut_out(sight, span) for span in spans]) if spans else np.zeros(_NO_INK, np.float32)
+    ink = np.stack([_cut_out(sight, span) for span in spans])
     return _Row(spans, ink, scores[kept].astype(np.float32), certainty, has_others=len(kept) < len(line.text))
 
 
@@ -220,7 +254,7 @@ def _cut_out(sight: Sight, span: Span) -> Plane:
     return normalise.centred(sight.plane[top:bottom, left:right])
 
 
-def _together(sight: Sight, rows: list[_Row]) -> Page:
+def _together(sight: Sight, rows: list[_Row], reason: Reason | None) -> Page:
     """The page, read again: blank only if the classical way found nothing, either."""
     certainty = float(np.prod([row.certainty for row in rows]))  # that a row is empty may be in doubt, too
     rows = [row for row in rows if row.spans]
@@ -228,12 +262,12 @@ def _together(sight: Sight, rows: list[_Row]) -> Page:
     if not rows and page.boxes:
         return replace(page, certainty=certainty, reason=Reason.NOT_A_DIGIT)
     if not rows:
-        return replace(page, boxes=(), ink=np.zeros(_NO_INK, np.float32), scores=_NO_SCORES, reason=Reason.BLANK)
+        return replace(page, boxes=(), ink=_NOTHING, scores=_NO_SCORES, reason=Reason.BLANK)
     return replace(
         page,
         boxes=tuple(on_page(span, page, sight.grey) for row in rows for span in row.spans),
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
         certainty=certainty,
-        reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else None,
+        reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else reason,
     )

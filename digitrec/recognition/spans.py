@@ -59,15 +59,15 @@ def around(spans: Sequence[Span]) -> Span:
 
 
 def rows_of(spans: Sequence[Span]) -> list[list[Span]]:
-    """Cut spans in reading order into rows: one that begins below the middle of a row's first begins the next row.
+    """Cut spans in reading order into rows: one that begins below the middle of a row's highest begins the next row.
 
     >>> [len(row) for row in rows_of([Span(0, 0, 9, 9), Span(10, 1, 19, 9), Span(0, 10, 9, 19)])]
     [2, 1]
     """
     rows: list[list[Span]] = []
     for span in spans:
-        first = rows[-1][0] if rows else None
-        if first is not None and span.top <= (first.top + first.bottom) / 2:
+        highest = min(rows[-1], key=lambda one: one.top) if rows else None
+        if highest is not None and span.top <= (highest.top + highest.bottom) / 2:
             rows[-1].append(span)
         else:
             rows.append([span])
