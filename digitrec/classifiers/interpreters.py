@@ -24,29 +24,32 @@ class _Runner(NamedTuple):
 class Interpreters:
     """A `.tflite` network with one input and one output. It can be sent to another process, as its bytes."""
 
-    def __init__(self, network: bytes, name: str, entry: Shape) -> None:
+    def __init__(self, network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> None:
         """Take the content of a `.tflite` file whose origin was checked.
 
         Args:
             network: the content.
             name: for messages.
             entry: the shape it is started for.
+            exits: what may come out for this shape.
 
         Raises:
-            ModelError: LiteRT cannot run it, or it does not take this shape.
+            ModelError: LiteRT cannot run it, it does not take this shape, or gives another.
         """
         self._network = network
         self._name = name
         self._entry = entry
+        self._exits = exits
         first = self._start(entry)
-        self.exit: Shape = tuple(int(side) for side in first.interpreter.get_output_details()[0]["shape"])
-        """The shape that comes out for the shape it was started for."""
+        found = tuple(int(side) for side in first.interpreter.get_output_details()[0]["shape"])
+        if found not in exits:
+            raise ModelError(f"the shapes of {name} end in {found}, not in {' or '.join(map(str, sorted(exits)))}")
         # Not one for each thread: an engine's threads last for a batch only. For each shape its own, as planning
         # another one takes longer than running it.
         self._idle: dict[Shape, deque[_Runner]] = {entry: deque([first])}
 
-    def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape]]:
-        return _received, (self._network, self._name, self._entry)
+    def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape, frozenset[Shape]]]:
+        return _received, (self._network, self._name, self._entry, self._exits)
 
     def __call__(self, entry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on one input, a batch of one.
@@ -83,6 +86,6 @@ class Interpreters:
 
 
 @lru_cache(maxsize=8)
-def _received(network: bytes, name: str, entry: Shape) -> Interpreters:
+def _received(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> Interpreters:
     # A child process is sent the same network with every file.
-    return Interpreters(network, name, entry)
+    return Interpreters(network, name, entry, exits)

@@ -1,0 +1,43 @@
+"""A network that gives something else than is worked with is refused when it is loaded, not inside a page."""
+
+from typing import Any
+
+import pytest
+
+from digitrec.classifiers.quiet import start_keras
+from digitrec.errors import ModelError
+from digitrec.recognition.ink_network import InkNetwork
+from digitrec.recognition.line_network import LineNetwork
+from digitrec.training import export
+from digitrec.training.paper_networks import ink_network, line_network
+
+pytestmark = pytest.mark.slow
+
+
+def other_line_network() -> Any:
+    """With a class too many."""
+    keras = start_keras()
+    entry = keras.Input((40, None, 1))
+    return keras.Model(entry, keras.layers.Conv2D(13, (40, 4), strides=4)(entry))
+
+
+def other_ink_network() -> Any:
+    """With pictures of half the size."""
+    keras = start_keras()
+    entry = keras.Input((64, 64))
+    return keras.Model(entry, keras.layers.AveragePooling1D(2)(entry))
+
+
+def test_the_networks_that_are_trained_are_taken() -> None:
+    InkNetwork(export.tflite_file(ink_network(), (1, 64, 64)), "ink.tflite")
+    LineNetwork(export.tflite_file(line_network(), (1, 40, 192, 1)), "line.tflite")
+
+
+def test_an_ink_network_with_another_picture_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"ink\.tflite end in \(1, 32, 64\), not in \(1, 64, 64\)"):
+        InkNetwork(export.tflite_file(other_ink_network(), (1, 64, 64)), "ink.tflite")
+
+
+def test_a_line_network_with_other_classes_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"line\.tflite end in \(1, 1, 16, 13\), not in \(1, 1, 16, 12\)"):
+        LineNetwork(export.tflite_file(other_line_network(), (1, 40, 192, 1)), "line.tflite")
