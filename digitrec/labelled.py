@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from digitrec import app, reading
+from digitrec.engines import Overrun
+from digitrec.errors import EnvironmentFailure
 from digitrec.reading import Content, Given
 from digitrec.recognition.page_reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.folders import LabelledPicture
 
-_CHUNK_FILES = 64
+_CHUNK_FILES = 8
+"""As in the pipeline: what `read_timeout_s` is for."""
+_TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial, which waits as long as it takes."
 
 
 def read(
@@ -27,13 +31,20 @@ def read(
         progress: told how many files are done, and how many there are.
 
     Raises:
+        EnvironmentFailure: a few files together took longer than `read_timeout_s`.
         OSError: a file cannot be read.
     """
     engine = app.ENGINES[settings.engine](settings)
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
     works = [Given(tuple(one.path for one in chunk), settings.limits, reader) for chunk in chunks]
+    read = engine.map(reading.read_given, works, lambda: False)
     done = 0
-    for chunk, contents in zip(chunks, engine.map(reading.read_given, works, lambda: False), strict=True):
+    for chunk in chunks:
+        try:
+            contents = next(read)
+        except Overrun as why:
+            files = f"{chunk[0].path} to {chunk[-1].path.name}"
+            raise EnvironmentFailure(f"{files} cannot be read in time: {why}", hint=_TOO_SLOW) from why
         yield from zip(chunk, contents, strict=True)
         done += len(chunk)
         if progress is not None:

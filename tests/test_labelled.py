@@ -1,0 +1,63 @@
+"""Labelled pictures are read as the service reads them, a few at a time, and a slow file is told of in words."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from digitrec import app, labelled
+from digitrec.engines import Overrun, Serial
+from digitrec.errors import EnvironmentFailure
+from digitrec.settings import Settings
+from digitrec.training.folders import LabelledPicture
+from tests.conftest import draw, reader
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Slow(Serial):
+    """Needs too long for the second chunk."""
+
+    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+        yield next(super().map(function, chunks, stopped))
+        raise Overrun("not done after 60 s")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[LabelledPicture]:
+    made = []
+    for number in range(20):
+        path = tmp_path / f"{number:02}.png"
+        path.write_bytes(draw(7))
+        made.append(LabelledPicture(path, str(number)))
+    return made
+
+
+def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, pictures: list[LabelledPicture]) -> None:
+    told: list[tuple[int, int]] = []
+
+    found = list(
+        labelled.read(
+            Settings(workspace=tmp_path, engine="serial"), reader(), pictures, lambda *done: told.append(done)
+        )
+    )
+
+    assert [one for one, _ in found] == pictures
+    assert all(len(content.pages) == 1 for _, content in found)
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_files_that_take_too_long_are_named_with_the_way_out(
+    tmp_path: Path, pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.ENGINES, "serial", lambda _: Slow())
+    found = labelled.read(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
+
+    assert [next(found)[0] for _ in range(8)] == pictures[:8]
+    with pytest.raises(EnvironmentFailure, match=r"08\.png to 15\.png.*not done after 60 s") as caught:
+        next(found)
+    assert caught.value.exit_code == 74
+    assert "read_timeout_s" in caught.value.hint
+    assert "--engine serial" in caught.value.hint
