@@ -1,7 +1,7 @@
 """Sets the threshold of a model that is to be shipped: by drawn pages, and by one half of labelled real sets.
 
-`python -m bench.calibrate_real --model DIR --data REAL`; REAL holds a folder for each set, with a labels.csv. Of two
-tables the stricter decides: (a) pages drawn from digits that training kept out, by the bound on their error; (b) a
+`python -m bench.calibrate_real --model DIR --data REAL`; REAL holds a folder for each set, with a labels.csv. The
+rules of two tables must hold: (a) pages drawn from digits that training kept out, by the bound on their error; (b) a
 seeded half of the real sets named by --share, by the share of errors. Then the other halves are measured.
 """
 
@@ -106,17 +106,16 @@ def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
 
 
 def halves(folder: Path, seed: int) -> Halves:
-    """The pictures of a set, cut in two by the digests of their names: the same halves whatever else lies there."""
+    """The pictures of a set, each in the half that the digest of its name says, whatever else lies there."""
     if folder.name in _SKIPPED:
         return (), ()
 
-    def key(one: LabelledPicture) -> str:
+    def sets_it(one: LabelledPicture) -> bool:
         name = one.path.relative_to(folder).as_posix()
-        return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).hexdigest()
+        return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).digest()[0] < 128
 
-    ordered = sorted(labelled_pictures(folder), key=key)
-    middle = len(ordered) // 2
-    return ordered[:middle], ordered[middle:]
+    pictures = labelled_pictures(folder)
+    return [one for one in pictures if sets_it(one)], [one for one in pictures if not sets_it(one)]
 
 
 def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[float, ModelError | None]:
