@@ -35,6 +35,13 @@ class Calibrated:
     max_error: float
     at: Bound
     """What was accepted at the threshold for `max_error`."""
+    run_max_error: float
+    """What `run` asks for, where no flag says otherwise."""
+
+    @property
+    def run_threshold(self) -> float | None:
+        """Accepted from here on by such a `run`; None: it would stop, as this cannot be promised."""
+        return self.table.threshold(self.run_max_error)
 
     def to_json(self) -> dict[str, object]:
         """The same as plain types, without the table's rows."""
@@ -43,6 +50,8 @@ class Calibrated:
             "folder": str(self.folder),
             "pages": self.table.pages,
             "max_error": self.max_error,
+            "run_max_error": self.run_max_error,
+            "run_threshold": self.run_threshold,
             **asdict(self.at),
         }
 
@@ -84,7 +93,8 @@ def calibrate_on(
     )
     contents = {file: bundle.content(file) for file in card.files}
     folder = put(settings.models, card.id, {**contents, **texts(bundle, card)})
-    return Calibrated(card.id, folder, table, settings.max_error, table.at(threshold))
+    run_max_error = Settings.load(settings.workspace).max_error
+    return Calibrated(card.id, folder, table, settings.max_error, table.at(threshold), run_max_error)
 
 
 def table_of(

@@ -1,6 +1,7 @@
 """The command that sets a model's threshold by the user's own labelled scans."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ import typer
 
 from digitrec import cli_tables
 from digitrec.cli_options import takes_settings
-from digitrec.settings import Settings
+from digitrec.errors import ModelError
+from digitrec.settings import FILE_NAME, Settings
 
 
 def register(cli: typer.Typer) -> None:
@@ -51,9 +53,22 @@ def calibrate(
         lab.promote(settings, found.model_id, force=True, data="")
     if as_json:
         return
-    if not promote:
+    if promote:
+        typer.echo(f"{found.model_id} is now in use. Undo: digitrec models rollback")
+    else:
         typer.echo(f"Use it: digitrec models promote {found.model_id} --force")
-        return
-    typer.echo(f"{found.model_id} is now in use. Undo: digitrec models rollback")
-    if settings.model is not None:
+    if promote and settings.model is not None:
         typer.echo(f"But the setting `model` names {settings.model}: where that holds, it is read with instead.")
+    if found.run_threshold is None:
+        typer.echo(_stops(settings, found.max_error, found.run_max_error))
+
+
+def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
+    """What to do where only a flag asked for an error rate that the model can promise."""
+    variable = "DIGITREC_MAX_ERROR"
+    instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
+    return (
+        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot promise: it would stop "
+        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{instead}:\n\n"
+        f"    max_error = {max_error:g}\n"
+    )

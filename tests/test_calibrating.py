@@ -63,6 +63,31 @@ def test_the_copy_has_the_same_weights_one_table_of_these_pages_and_is_in_use(tm
         assert words in done.output
 
 
+def test_a_flag_that_run_would_not_know_of_is_told_with_the_line_for_the_settings(tmp_path: Path, scans: Path) -> None:
+    done = calibrate(tmp_path, scans)
+
+    assert done.exit_code == 0
+    assert (
+        "`digitrec run` asks for max_error 0.005, which this model cannot promise: it would stop (exit code 78)."
+        in (done.output)
+    )
+    assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in done.output
+    with pytest.raises(ModelError, match="cannot promise"):
+        app.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
+
+    (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
+    assert app.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
+    assert "cannot promise" not in calibrate(tmp_path, scans).output
+
+
+def test_a_variable_that_goes_before_the_settings_file_is_told(
+    tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITREC_MAX_ERROR", "0.001")
+
+    assert "and take DIGITREC_MAX_ERROR away, which goes before it" in calibrate(tmp_path, scans).output
+
+
 def test_the_card_of_the_copy_tells_of_these_pages(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
     words = (in_use(tmp_path).folder / "MODEL_CARD.md").read_text()
@@ -180,6 +205,7 @@ def test_the_figures_can_be_had_as_json(tmp_path: Path, scans: Path) -> None:
     assert told["model_id"] == in_use(tmp_path).card.id
     assert told["pages"] == 60
     assert told["promoted"] is True
+    assert (told["run_max_error"], told["run_threshold"]) == (0.005, None)
     by_rate = {one["max_error"]: one for one in shown["thresholds"]}
     assert by_rate[0.2]["threshold"] == told["threshold"]
     assert by_rate[0.2]["decided_by"] == calibrating.OWN
