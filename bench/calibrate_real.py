@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import app, calibrating, labelled
+from digitrec import app, calibrating, lab, labelled
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Calibration, Rule, decide
 from digitrec.errors import DigitrecError, ModelError
@@ -28,10 +28,6 @@ from digitrec.training.loop import cut
 
 _SKIPPED = {"formats"}
 _LEAST_PAGES = 5_000
-_SMALL_SET = "mnist-5k"
-"""What older cards do not name: the first shipped model was trained without it."""
-_TEST_SPLIT = "the test split of "
-"""So a card names what is no set of its own, and was never among the training pictures."""
 Halves = tuple[Sequence[LabelledPicture], Sequence[LabelledPicture]]
 """What may set the threshold, and what measures it."""
 
@@ -67,8 +63,7 @@ def _arguments() -> argparse.Namespace:
 
 def _calibrate(given: argparse.Namespace) -> None:
     bundle = Bundle.open(given.model)
-    named = bundle.card.training.get("left_out", [_SMALL_SET])
-    left_out = [one for one in named if not one.startswith(_TEST_SPLIT)] if given.leave_out is None else given.leave_out
+    left_out = lab.left_out(bundle.card) if given.leave_out is None else given.leave_out
     pool = held_out(bundle, given.mnist, left_out)
     if (needed := held_out_pages.digits_needed(given.pages, given.junk)) > len(pool):
         raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")

@@ -191,10 +191,10 @@ def promote_model(
     """Make a model the one in use, unless it is worse than the current one (McNemar's test on a test split)."""
     from digitrec import lab
 
-    comparison = lab.promote(settings, name, force=force, data=data)
-    if comparison is not None and comparison.is_worse:
-        raise ModelError(f"not promoted: {comparison.words}", hint="Promote it all the same with --force.")
-    if comparison is not None:
+    comparisons = lab.promote(settings, name, force=force, data=data)
+    if worse := [one.words for one in comparisons if one.is_worse]:
+        raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Promote it all the same with --force.")
+    for comparison in comparisons:
         typer.echo(comparison.words)
     typer.echo(f"{name} is now in use. Undo: digitrec models rollback")
 

@@ -16,6 +16,7 @@ from digitrec import app, labelled, names, reading, samples
 from digitrec.answering import preview_png
 from digitrec.classifiers.base import Classifier
 from digitrec.classifiers.bundle import KERAS, Bundle
+from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import Stored
 from digitrec.clock import utc
 from digitrec.errors import DataError, ModelError, UsageError
@@ -31,11 +32,14 @@ from digitrec.reporting.page_evaluation import evaluate_pages
 from digitrec.settings import Settings
 from digitrec.training import datasets
 from digitrec.training.arrays import Dataset
-from digitrec.training.compare import Comparison, compare
+from digitrec.training.compare import Comparison, compare, compare_pages
 from digitrec.training.folders import LabelledPicture
 from digitrec.training.loop import Progress
 
 SMALL_SET = "mnist-5k"
+"""Cards without `left_out` are of models that were trained without it."""
+_TEST_SPLIT = "the test split of "
+"""So a card names what is no set of its own, and was never among the training pictures."""
 _NEVER = 1.1
 
 
@@ -156,10 +160,17 @@ def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_SET)
     return samples.write(folder, samples.draw(split.pictures, split.digits, count, seed))
 
 
-def promote(settings: Settings, name: str, *, force: bool, data: str) -> Comparison | None:
-    """Make a model the current one if it is not worse on a set's test split; None if that was not asked (`force`).
+def left_out(card: ModelCard) -> list[str]:
+    """The sets that a model was not shown, as `train` takes them in `leave_out`."""
+    named = card.training.get("left_out", [SMALL_SET])
+    return [one for one in named if not one.startswith(_TEST_SPLIT)]
 
-    The comparison says whether it was promoted: not if the candidate is worse.
+
+def promote(settings: Settings, name: str, *, force: bool, data: str) -> tuple[Comparison, ...]:
+    """Make a model the current one if it is not worse on a set's test split; nothing is compared with `force`.
+
+    Where one of the two reads paper, they are compared on scans drawn with that split as well. The comparisons say
+    whether it was promoted: not if the candidate is worse in any of them.
 
     Raises:
         ModelError: it cannot be used, or cannot promise `max_error`.
@@ -169,13 +180,15 @@ def promote(settings: Settings, name: str, *, force: bool, data: str) -> Compari
     candidate.threshold(settings.max_error)  # else the service would stop at its next start
     if force:
         store.promote(name)
-        return None
+        return ()
     current = Bundle.open(store.current())
     split = datasets.load(data).evaluation
-    comparison = compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)
-    if not comparison.is_worse:
+    comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
+    if current.reads_paper or candidate.reads_paper:
+        comparisons.append(compare_pages(app.page_reader(current), app.page_reader(candidate), split))
+    if not any(one.is_worse for one in comparisons):
         store.promote(name)
-    return comparison
+    return tuple(comparisons)
 
 
 def rollback(settings: Settings) -> str:

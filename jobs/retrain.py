@@ -16,13 +16,20 @@ def main() -> int:
         settings = Settings.load()
         logs.start(settings.log_format)
         with workspace.only_one(settings, "retrain"):
-            network = app.bundle_of(settings).card.network
-            bundle = lab.train(settings, data, network, epochs=None, seed=0, leave_out=[], progress=_log)
-            comparison = lab.promote(settings, bundle.card.id, force=False, data=data)
+            in_use = app.bundle_of(settings).card
+            # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
+            leave_out = [one for one in lab.left_out(in_use) if one != data]
+            bundle = lab.train(settings, data, in_use.network, epochs=None, seed=0, leave_out=leave_out, progress=_log)
+            comparisons = lab.promote(settings, bundle.card.id, force=False, data=data)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code
-    logs.event("retrained", model=bundle.card.id, result=comparison.words if comparison else "")
+    logs.event(
+        "retrained",
+        model=bundle.card.id,
+        promoted=not any(one.is_worse for one in comparisons),
+        result="; ".join(one.words for one in comparisons),
+    )
     return 0
 
 

@@ -1,5 +1,7 @@
 """What is measured is what the service does."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 
 from digitrec import app, lab
 from digitrec.classifiers.base import CLASSES
+from digitrec.classifiers.bundle import CARD, Bundle
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Ink, Scores
 from digitrec.settings import Settings
+from digitrec.training.arrays import Split
+from digitrec.training.compare import Comparison
 from tests.conftest import draw, reader
 
 pytestmark = pytest.mark.slow
@@ -59,3 +64,76 @@ def test_with_keras_only_the_network_for_digits_is_another(
     (with_keras,) = used
     assert with_keras.networks is networks
     assert isinstance(with_keras.classifier, Seven)
+
+
+class Promoting:
+    """Two models of a store that differ only where a test says so."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, paper: str = "") -> None:
+        self.settings = Settings(workspace=root, max_error=0.01)
+        store = app.model_store(self.settings)
+        for name in ("one", "two"):
+            shutil.copytree(app.SHIPPED, store.root / name)
+            card = json.loads((store.root / name / CARD).read_text())
+            (store.root / name / CARD).write_text(json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"}))
+        store.promote("one")
+        self.asked: list[str] = []
+        monkeypatch.setattr(Bundle, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
+        monkeypatch.setattr(app, "page_reader", lambda bundle: bundle.folder.name)
+        monkeypatch.setattr(lab, "compare", self._arrays)
+        monkeypatch.setattr(lab, "compare_pages", self._pages)
+        self.worse_on = ""
+
+    def _arrays(self, *_: object) -> Comparison:
+        return self._told("arrays")
+
+    def _pages(self, current: str, candidate: str, split: Split) -> Comparison:
+        assert (current, candidate) == ("one", "two")
+        return self._told("pages")
+
+    def _told(self, what: str) -> Comparison:
+        self.asked.append(what)
+        return Comparison(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
+
+    def in_use(self) -> str:
+        return app.model_store(self.settings).current_name()
+
+
+@pytest.mark.parametrize(
+    ("paper", "asked"), [("", ["arrays"]), ("one", ["arrays", "pages"]), ("two", ["arrays", "pages"])]
+)
+def test_models_are_compared_on_pages_too_where_one_reads_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper: str, asked: list[str]
+) -> None:
+    models = Promoting(tmp_path, monkeypatch, paper=paper)
+
+    found = lab.promote(models.settings, "two", force=False, data="mnist-5k")
+
+    assert models.asked == [one.things for one in found] == asked
+    assert models.in_use() == "two"
+
+
+@pytest.mark.parametrize("worse_on", ["arrays", "pages"])
+def test_a_model_that_is_worse_on_either_is_not_promoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worse_on: str
+) -> None:
+    models = Promoting(tmp_path, monkeypatch, paper="two")
+    models.worse_on = worse_on
+
+    found = lab.promote(models.settings, "two", force=False, data="mnist-5k")
+
+    assert [one.things for one in found if one.is_worse] == [worse_on]
+    assert models.in_use() == "one"
+
+
+def test_what_was_left_out_is_told_by_the_card_without_what_is_no_set_of_its_own() -> None:
+    card = Bundle.open(app.SHIPPED).card
+
+    for named, left_out in (
+        (["the test split of mnist", "mnist-5k", "digits-8x8"], ["mnist-5k", "digits-8x8"]),
+        (["the test split of mnist"], []),
+        (None, ["mnist-5k"]),
+    ):
+        training = {**card.training, "left_out": named}
+        training = training if named is not None else {key: training[key] for key in training if key != "left_out"}
+        assert lab.left_out(replace(card, training=training)) == left_out

@@ -1,6 +1,7 @@
 """`jobs/retrain.py`: a network like the one in use, promoted unless it is worse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from digitrec import app, lab
 from digitrec.classifiers.bundle import Bundle
 from digitrec.errors import ModelError
+from digitrec.training.compare import Comparison
 from digitrec.training.loop import Progress
 from jobs import retrain
 
@@ -19,15 +21,29 @@ class Trainer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int | None]] = []
+        self.left_out: list[str] = []
         self.promoted: list[str] = []
+        self.comparisons: tuple[Comparison, ...] = ()
 
-    def train(self, _: object, data: str, network: str, *, epochs: int | None, progress: Any, **__: object) -> Bundle:
+    def train(
+        self,
+        _: object,
+        data: str,
+        network: str,
+        *,
+        epochs: int | None,
+        leave_out: list[str],
+        progress: Any,
+        **__: object,
+    ) -> Bundle:
         self.asked.append((data, network, epochs))
+        self.left_out = leave_out
         progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
         return Bundle.open(app.SHIPPED)
 
-    def promote(self, _: object, name: str, **__: object) -> None:
+    def promote(self, _: object, name: str, **__: object) -> tuple[Comparison, ...]:
         self.promoted.append(name)
+        return self.comparisons
 
 
 @pytest.fixture
@@ -43,7 +59,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 def test_the_new_network_is_of_the_kind_in_use_and_as_long_trained_as_it_needs(
     network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_use = SimpleNamespace(card=SimpleNamespace(network=network))
+    in_use = SimpleNamespace(card=SimpleNamespace(network=network, training={}))
     monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
 
     assert retrain.main() == 0
@@ -62,6 +78,33 @@ def test_it_learns_from_the_data_that_is_named_and_tells_its_stages(
     assert trainer.asked[0][0] == "folder:scans"
     told = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert "ink network: epoch 1/7" in [one.get("words") for one in told]
+
+
+def test_what_the_model_in_use_was_not_shown_the_new_one_is_not_shown_either(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
+    in_use = SimpleNamespace(card=SimpleNamespace(network="cnn", training={"left_out": left_out}))
+    monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
+
+    assert retrain.main() == 0
+    assert trainer.left_out == ["mnist-5k", "digits-8x8"]
+
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
+    assert retrain.main() == 0
+    assert trainer.left_out == ["digits-8x8"]  # what is to be learned from cannot be left out
+
+
+def test_the_outcome_of_every_comparison_is_told(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
+    same = Comparison(100, 90, 90, 0, 0, 1.0)
+    trainer.comparisons = (same, replace(same, things="drawn scans", p_worse=0.01))
+
+    assert retrain.main() == 0
+
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert "100 pictures right" in told["result"]
+    assert "100 drawn scans right" in told["result"]
+    assert told["promoted"] is False
 
 
 def test_without_a_usable_model_it_trains_nothing(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:

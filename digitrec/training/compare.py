@@ -5,11 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec import reading, samples
 from digitrec.classifiers.base import Classifier
 from digitrec.errors import DataError
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits
 from digitrec.training.arrays import Split
 
 _SIGNIFICANT = 0.05
+_SCANS, _SEED = 400, 0
+"""How many scans are drawn, always the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Comparison:
     only_candidate: int
     p_worse: float
     """How likely so lopsided a result, or a more lopsided one, would be if the candidate were no worse."""
+    things: str = "pictures"
+    """What was read."""
 
     @property
     def is_worse(self) -> bool:
@@ -36,18 +43,21 @@ class Comparison:
         verdict = "worse than" if self.is_worse else "not shown to be worse than"
         return (
             f"the candidate is {verdict} the current model: {self.candidate_right} against {self.current_right} of "
-            f"{self.pictures} right; where they differ {self.only_candidate} speak for the candidate and "
+            f"{self.pictures} {self.things} right; where they differ {self.only_candidate} speak for the candidate and "
             f"{self.only_current} for the current (exact McNemar test, one-sided, p = {self.p_worse:.3g}; "
             f"worse means p < {_SIGNIFICANT})"
         )
 
 
-def not_worse(current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_]) -> Comparison:
+def not_worse(
+    current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], things: str = "pictures"
+) -> Comparison:
     """Compare by McNemar's exact test: only pictures on which the two differ say anything.
 
     Args:
         current_right: (n,) which pictures the current model reads rightly.
         candidate_right: (n,) the same for the candidate, on the same pictures.
+        things: what they are, in words.
 
     >>> not_worse(np.array([True] * 20), np.array([True] * 12 + [False] * 8)).is_worse
     True
@@ -67,6 +77,7 @@ def not_worse(current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool
         only_current,
         only_candidate,
         p_worse,
+        things,
     )
 
 
@@ -75,3 +86,18 @@ def compare(current: Classifier, candidate: Classifier, split: Split) -> Compari
     ink = split.ink
     current_right, candidate_right = (one.score(ink).argmax(axis=1) == split.digits for one in (current, candidate))
     return not_worse(current_right, candidate_right)
+
+
+def compare_pages(current: PageReader, candidate: PageReader, split: Split) -> Comparison:
+    """Let both read scans drawn with the digits of a split that neither has learned from, as the service reads."""
+    drawn = list(samples.draw(split.pictures, split.digits, _SCANS, _SEED))
+    current_right, candidate_right = (
+        np.array([_text(reader, scan) == str(digit) for _, scan, digit in drawn]) for reader in (current, candidate)
+    )
+    return not_worse(current_right, candidate_right, "drawn scans")
+
+
+def _text(reader: PageReader, scan: bytes) -> str:
+    """What it reads, whether it would be accepted or not."""
+    (readings,) = reading.readings_of([reading.interpret(scan, Limits(), reader)], 0.0)
+    return "".join(one.text for one in readings)

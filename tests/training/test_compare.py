@@ -1,14 +1,25 @@
 """A model is replaced unless the new one is shown to be worse."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from digitrec.classifiers.mean_ink import MeanInkClassifier
-from digitrec.errors import DataError
+from digitrec.errors import DataError, RejectedImage
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Page, Reason
 from digitrec.training import mnist
-from digitrec.training.compare import compare, not_worse
+from digitrec.training.compare import compare, compare_pages, not_worse
 
 pytestmark = pytest.mark.slow
+
+
+class Blank:
+    """Stands for a reader that sees no writing anywhere."""
+
+    def read(self, _: bytes, __: Limits) -> list[Page]:
+        raise RejectedImage(Reason.BLANK)
 
 
 def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +62,20 @@ def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
 
     assert compare(learned, MeanInkClassifier(), small.test).is_worse
     assert not compare(MeanInkClassifier(), learned, small.test).is_worse
+
+
+def test_readers_are_compared_on_the_same_scans_drawn_with_the_split_s_digits() -> None:
+    small = mnist.small()
+    assert small.test is not None
+    reader = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
+    blank: Any = Blank()
+
+    same = compare_pages(reader, reader, small.test)
+    worse, better = compare_pages(reader, blank, small.test), compare_pages(blank, reader, small.test)
+
+    assert (same.pictures, same.only_current, same.only_candidate) == (400, 0, 0)
+    assert 200 < same.current_right < 400
+    assert worse.is_worse
+    assert worse.candidate_right == 0
+    assert not better.is_worse
+    assert f"{same.current_right} against 0 of 400 drawn scans right" in better.words
