@@ -47,3 +47,11 @@ class LineNetwork:
         flat[0, :, :wide, 0] = flattened(np.asarray(small, np.float32))
         frames = self._run(flat)[0, 0]
         return frames[: -(-wide // STEP)], STEP * width / wide
+
+
+def slanted(strip: Plane, slant: float) -> Plane:
+    """A strip leant to the right by so many pixels for each one of its height, about its middle; the same size."""
+    height, width = strip.shape
+    lean = np.array([[1.0, -slant, slant * (height - 1) / 2], [0.0, 1.0, 0.0]])
+    moved = cv2.warpAffine(strip, lean, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)

@@ -3,6 +3,7 @@
 A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
 the line network, which sees the page itself, around either cut. Their scores are averaged: they seldom err alike. A
 number is read by the line network, row by row; where the classical way cut out as many digits, each is a witness, too.
+Signs among digits that are none, such as a currency's, are left out of the number, and cost it confidence.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
-from digitrec.recognition.line_network import LineNetwork
+from digitrec.recognition.line_network import LineNetwork, slanted
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
 from digitrec.records import Box, Ink, Page, Reason, Scores
@@ -33,6 +34,9 @@ _EMPTY_STEPS = 16
 """... so many steps of its strip, and nothing else found ink."""
 _STILL_DOUBTED = 0.3
 """If the classical way finds as many digits, this share of the line network's doubt about their number is left."""
+_PLAIN = 0.95
+"""A number that is less probable is looked at slanted to either side, too."""
+_SLANTS = (-0.25, 0.2)
 _SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
 _NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
@@ -119,8 +123,6 @@ class _Row:
     scores: Scores
     certainty: float
     """Probability that there are so many digits, and where they are."""
-    has_others: bool
-    """Signs that are no digits stand among them, and were left out."""
 
 
 def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> SecondLook:
@@ -161,8 +163,23 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
             strip = near
         elif near.height < _FILLED * height:
             strip = Span(0, near.top, width, near.bottom)
-    frames, step_px = network.read(cut(sight.grey, strip))
-    return ReadStrip(strip, step_px, frames, decode(frames))
+    piece = cut(sight.grey, strip)
+    frames, step_px = network.read(piece)
+    line, views = decode(frames), [frames]
+    if len(line.text) > 1 and line.probability < _PLAIN:
+        views += [network.read(slanted(piece, slant))[0] for slant in _SLANTS]
+        line = decode(*views)
+    if NONE in line.text:
+        digits = decode(*[_without_none(view) for view in views])
+        line = digits if digits.text else line
+    return ReadStrip(strip, step_px, frames, line)
+
+
+def _without_none(frames: Frames) -> Frames:
+    """Leaves signs that are no digits out of what a line may say: its probability is then that of digits alone."""
+    only = frames.copy()
+    only[:, NONE] = 0.0
+    return only
 
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
@@ -191,7 +208,7 @@ def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Net
     if where is not None:
         scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
         ink = _cut_out(sight, where) if ink is None else ink  # strokes that were taken for several signs
-        rows = [_Row([where], ink[None], scores.astype(np.float32), 1.0, has_others=False)]
+        rows = [_Row([where], ink[None], scores.astype(np.float32), 1.0)]
     # One sign, clearly: then what the classical way did not know where to put was no ink.
     reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
@@ -213,7 +230,6 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
             _NOTHING,
             _NO_SCORES,
             (line.probability + float(sight.page.scores[own, NONE].prod())) / 2,
-            has_others=False,
         )
     chances = np.maximum(line.alternatives, _TINY)  # (n, 11)
     scores = chances / chances.sum(axis=1, keepdims=True)
@@ -227,7 +243,7 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
     kept = [place for place, sign in enumerate(line.text) if sign != NONE] or list(range(len(line.text)))[:1]
     spans = [spans[place] for place in kept]
     ink = np.stack([_cut_out(sight, span) for span in spans])
-    return _Row(spans, ink, scores[kept].astype(np.float32), certainty, has_others=len(kept) < len(line.text))
+    return _Row(spans, ink, scores[kept].astype(np.float32), certainty)
 
 
 def _spans_of(read: ReadStrip) -> list[Span]:
@@ -269,5 +285,5 @@ def _together(sight: Sight, rows: list[_Row], reason: Reason | None) -> Page:
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
         certainty=certainty,
-        reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else reason,
+        reason=reason,
     )

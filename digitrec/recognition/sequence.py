@@ -36,23 +36,33 @@ class Line:
     """(len(text),): where each sign stands, in steps from the left."""
 
 
-def decode(frames: Frames) -> Line:
+def decode(frames: Frames, *others: Frames) -> Line:
     """The most probable text of a line.
+
+    Args:
+        frames: (T, signs + 1).
+        others: the same line seen otherwise, such as slanted; a text's probability is then the mean over all of them.
 
     >>> line = decode(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
     >>> line.text, round(line.probability, 2), line.steps.tolist()
     ((0, 1), 0.72, [0.0, 2.0])
     """
+    views = (frames, *others)
     signs = frames.shape[1] - 1
-    text = _greedy(frames)
+
+    def chances(texts: list[Text]) -> NDArray[np.float64]:
+        return np.asarray(np.mean([probabilities(view, texts) for view in views], axis=0), np.float64)
+
+    first = list(dict.fromkeys(_greedy(view) for view in views))
+    text = first[int(np.argmax(chances(first)))]
     for _ in range(_ROUNDS if len(text) <= _LONGEST else 0):
         rivals = [text, *_exchanged(text, signs), *_fewer(text), *_one_more(text, frames)]
-        best = rivals[int(np.argmax(probabilities(frames, rivals)))]
+        best = rivals[int(np.argmax(chances(rivals)))]
         if best == text:
             break
         text = best
-    chances = probabilities(frames, [text, *_exchanged(text, signs)])
-    return Line(text, float(chances[0]), chances[1:].reshape(len(text), signs), _places(frames, text))
+    found = chances([text, *_exchanged(text, signs)])
+    return Line(text, float(found[0]), found[1:].reshape(len(text), signs), _places(frames, text))
 
 
 def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 Each strip depends only on the sources and its dice, so any of them can be drawn again by itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,15 +16,13 @@ from digitrec.training.signs import (
     LETTERS,
     OTHER_SIGNS,
     POINTS,
-    SCRIBBLE,
-    SPOILT,
     Sources,
     digit_field,
     longest_side,
     sign_field,
     wider,
 )
-from digitrec.training.strokes import Dice, Floats, a_hand, box_of, write
+from digitrec.training.strokes import Dice, Floats, a_hand, box_of, distance_field, write
 
 _WIDTHS = (32, 192)
 
@@ -83,8 +81,8 @@ def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:
 
 
 def _no_digit(dice: Dice) -> str:
-    signs = (*LETTERS, *OTHER_SIGNS, SPOILT, SPOILT, SPOILT, SCRIBBLE, SCRIBBLE)
-    return str(dice.choice(signs))
+    # No scribbles: in a number a stroke like that is a 1.
+    return str(dice.choice([*LETTERS, *OTHER_SIGNS]))
 
 
 def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
@@ -96,13 +94,15 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     base = HEIGHT / 2 + float(dice.uniform(-0.5, 0.5)) * (HEIGHT - height) * 1.1
     drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
     # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
-    small, joins = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4
+    small, joins, hastes = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4, dice.random() < 0.15
     ink = np.zeros((HEIGHT, 480), np.float32)
     x = start = 8.0 + float(dice.uniform(0, 12))
     end: tuple[float, float] | None = None
     for index, sign in enumerate(signs):
-        field = sign_field(sources, sign, font, dice)
+        field = _in_number(sources, sign, font, dice) if len(signs) > 2 else sign_field(sources, sign, font, dice)
         left, top, right, bottom = box_of(field)
+        # Whoever writes in haste slants a 1 more than the rest.
+        pen = replace(hand, slant=hand.slant + float(dice.uniform(0.2, 0.6))) if sign == "1" and hastes else hand
         is_zero = index > 0 and sign == "0" and signs[index - 1] in "0123456789.,"
         if sign in POINTS or sign in "-=:":
             scale, wants = height / 36, 0.36 if sign in POINTS else float(dice.uniform(-0.1, 0.2))
@@ -114,7 +114,7 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
         if x + wide > ink.shape[1] - 20:
             return ink
         middle = (x + wide / 2, base + wants * height + drift * (x - start))
-        write(ink, field, hand, middle, scale, dice, soft)
+        write(ink, field, pen, middle, scale, dice, soft)
         high = (bottom - top) * scale
         if end is not None and ((joins and is_zero and signs[index - 1] == "0") or dice.random() < 0.04):
             to = (middle[0] - wide * float(dice.uniform(-0.1, 0.3)), middle[1] - high * float(dice.uniform(0.2, 0.5)))
@@ -125,6 +125,27 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     first = int(max(0.0, start - float(dice.exponential(6))))
     last = int(min(x + dice.exponential(8), ink.shape[1]))
     return np.ascontiguousarray(ink[:, first : max(last, first + _WIDTHS[0])])
+
+
+def _in_number(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
+    """A sign of a number, where its neighbours tell what a digit is that would be doubtful by itself.
+
+    A 2 may begin with a curl; a 9 may be written the other way round, as a P, which much of South America does.
+    """
+    if font is not None or sign not in {"2", "9"} or dice.random() > (0.2 if sign == "2" else 0.1):
+        return sign_field(sources, sign, font, dice)
+    picture = sources.pictures[dice.choice(sources.of_digit[int(sign)])]
+    if sign == "9":
+        return distance_field(np.ascontiguousarray(picture[:, ::-1]))
+    curled = picture.copy()
+    rows, columns = np.nonzero(picture > 120)
+    upper = rows < rows.min() + 0.45 * (rows.max() - rows.min())
+    start = int(np.flatnonzero(upper)[columns[upper].argmin()])
+    radius = float(dice.uniform(1.3, 3.2))
+    middle = (int(columns[start] + radius), int(rows[start] + float(dice.uniform(-0.5, 1.0)) * radius))
+    axes = (max(1, round(radius)), max(1, round(radius * float(dice.uniform(0.7, 1.3)))))
+    cv2.ellipse(curled, middle, axes, 0, float(dice.uniform(0, 60)), float(dice.uniform(270, 360)), 255, 2, cv2.LINE_AA)
+    return distance_field(curled)
 
 
 def _ligature(ink: Floats, start: tuple[float, float], end: tuple[float, float], pen: float, dice: Dice) -> None:
