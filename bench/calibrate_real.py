@@ -7,6 +7,7 @@ seeded half of the real sets named by --share, by the share of errors. Then the 
 
 import argparse
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     reader, seed = app.page_reader(bundle), bundle.card.seed
     drawn = held_out_pages.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
     tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
-    settings = Settings(workspace=given.model)
+    settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
     seen = [one for name in given.share for one in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
     tables.append(calibrating.table_of(settings, bundle, seen, "real pages", source, Rule.SHARE))

@@ -19,9 +19,9 @@ from digitrec.training.arrays import Split
 from digitrec.training.pools import Told
 from digitrec.training.signs import JUNK, Sources
 
-PAGES = 5_600
+PAGES = 5_280
 """They take 5,040 digits: nearly all that are held out of MNIST's training pictures."""
-JUNK_SHARE = 0.2
+JUNK_SHARE = 0.05
 """Of the pages with clutter, the share that shows no digit."""
 SCAN, SCENE = "drawn scans", "drawn pages with clutter"
 _SCANS_SEED = 50_000_000
