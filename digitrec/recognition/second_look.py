@@ -3,7 +3,7 @@
 A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
 the line network, which sees the page itself, around either cut. Their scores are averaged: they seldom err alike. A
 number is read by the line network, row by row; where the classical way cut out as many digits, each is a witness, too.
-Signs among digits that are none, such as a currency's, are left out of the number, and cost it confidence.
+Signs among digits that are none, such as a currency's, are left out of the number, and a person is asked.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,8 @@ _STILL_DOUBTED = 0.3
 _PLAIN = 0.95
 """A number that is less probable is looked at slanted to either side, too."""
 _SLANTS = (-0.25, 0.2)
+_NEARLY = 0.1
+"""A number of digits alone is preferred to one with other signs, if it is at least this share as probable."""
 _SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
 _NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
@@ -123,6 +125,8 @@ class _Row:
     scores: Scores
     certainty: float
     """Probability that there are so many digits, and where they are."""
+    has_others: bool = False
+    """Signs that are no digits stand among them, and were left out."""
 
 
 def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> SecondLook:
@@ -169,17 +173,10 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
     if len(line.text) > 1 and line.probability < _PLAIN:
         views += [network.read(slanted(piece, slant))[0] for slant in _SLANTS]
         line = decode(*views)
-    if NONE in line.text:
-        digits = decode(*[_without_none(view) for view in views])
-        line = digits if digits.text else line
+    if NONE in line.text and len(line.text) > 1:
+        digits = decode(*views, only=DIGITS)
+        line = digits if digits.probability > _NEARLY * line.probability else line
     return ReadStrip(strip, step_px, frames, line)
-
-
-def _without_none(frames: Frames) -> Frames:
-    """Leaves signs that are no digits out of what a line may say: its probability is then that of digits alone."""
-    only = frames.copy()
-    only[:, NONE] = 0.0
-    return only
 
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
@@ -243,7 +240,7 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
     kept = [place for place, sign in enumerate(line.text) if sign != NONE] or list(range(len(line.text)))[:1]
     spans = [spans[place] for place in kept]
     ink = np.stack([_cut_out(sight, span) for span in spans])
-    return _Row(spans, ink, scores[kept].astype(np.float32), certainty)
+    return _Row(spans, ink, scores[kept].astype(np.float32), certainty, has_others=len(kept) < len(line.text))
 
 
 def _spans_of(read: ReadStrip) -> list[Span]:
@@ -285,5 +282,5 @@ def _together(sight: Sight, rows: list[_Row], reason: Reason | None) -> Page:
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
         certainty=certainty,
-        reason=reason,
+        reason=Reason.NOT_A_DIGIT if any(row.has_others for row in rows) else reason,
     )

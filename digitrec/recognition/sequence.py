@@ -36,12 +36,13 @@ class Line:
     """(len(text),): where each sign stands, in steps from the left."""
 
 
-def decode(frames: Frames, *others: Frames) -> Line:
+def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
     """The most probable text of a line.
 
     Args:
         frames: (T, signs + 1).
         others: the same line seen otherwise, such as slanted; a text's probability is then the mean over all of them.
+        only: the text is of the first so many signs alone; `alternatives` tells of the others all the same.
 
     >>> line = decode(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
     >>> line.text, round(line.probability, 2), line.steps.tolist()
@@ -49,14 +50,15 @@ def decode(frames: Frames, *others: Frames) -> Line:
     """
     views = (frames, *others)
     signs = frames.shape[1] - 1
+    allowed = signs if only is None else only
 
     def chances(texts: list[Text]) -> NDArray[np.float64]:
         return np.asarray(np.mean([probabilities(view, texts) for view in views], axis=0), np.float64)
 
-    first = list(dict.fromkeys(_greedy(view) for view in views))
+    first = list(dict.fromkeys(tuple(sign for sign in _greedy(view) if sign < allowed) for view in views))
     text = first[int(np.argmax(chances(first)))]
     for _ in range(_ROUNDS if len(text) <= _LONGEST else 0):
-        rivals = [text, *_exchanged(text, signs), *_fewer(text), *_one_more(text, frames)]
+        rivals = [text, *_exchanged(text, allowed), *_fewer(text), *_one_more(text, frames[:, :allowed])]
         best = rivals[int(np.argmax(chances(rivals)))]
         if best == text:
             break
@@ -148,6 +150,6 @@ def _fewer(text: Text) -> list[Text]:
     return [(*text[:place], *text[place + some :]) for some in (1, 2) for place in range(len(text) - some + 1)]
 
 
-def _one_more(text: Text, frames: Frames) -> list[Text]:
-    likely = np.flatnonzero((frames[:, :-1] > _WORTH_ADDING).any(axis=0))
+def _one_more(text: Text, chances: Frames) -> list[Text]:
+    likely = np.flatnonzero((chances > _WORTH_ADDING).any(axis=0))
     return [(*text[:place], int(sign), *text[place:]) for place in range(len(text) + 1) for sign in likely]

@@ -159,13 +159,23 @@ def test_rows_are_read_from_the_top_each_by_itself(monkeypatch: pytest.MonkeyPat
             self.signs = ((1, 2), (3,))[len(self.strips)]
             return super().__call__(entry)
 
-    steps = read(monkeypatch, ROWS, says=InTurn(()), sees=unused, sorter=Sorter(5, sure=0.5))
+    steps = read(monkeypatch, ROWS, says=InTurn((), sure=0.9999), sees=unused, sorter=Sorter(5, sure=0.5))
 
     assert steps.second is not None
     assert [strip.line.text for strip in steps.second.strips] == [(1, 2), (3,)]
     assert judge(steps.page, 0.01).text == "123"
     assert [box.y > 100 for box in steps.page.boxes] == [False, False, True]
     assert_is_whole(steps.page)
+
+
+def test_a_number_in_doubt_is_looked_at_slanted_to_either_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_doubt, plain = Says((3, 9, 2), sure=0.98), Says((3, 9, 2), sure=0.9999)
+
+    assert judge(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, 0.01).text == "392"
+    assert judge(read(monkeypatch, ROW, says=plain, sees=unused).page, 0.01).text == "392"
+
+    assert len(in_doubt.strips) == 3
+    assert len(plain.strips) == 1
 
 
 def test_signs_that_are_no_digits_are_left_out_and_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_a_model_for_paper_is_judged_by_pages_that_its_own_networks_read(pages: 
 def test_there_are_fewer_pages_if_there_are_too_few_digits_for_them(pages: Pages) -> None:
     judge(seen(40), digits=90)
 
-    assert pages.pages == held_out_pages.most_pages(90) == 100
+    assert pages.pages == held_out_pages.most_pages(90) < held_out_pages.PAGES
 
 
 def test_a_model_for_digits_is_judged_by_digits(pages: Pages) -> None:
