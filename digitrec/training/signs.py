@@ -83,25 +83,43 @@ def wider(hand: Hand, size: float) -> Hand:
 
 
 def _spoilt(sources: Sources, dice: Dice) -> Picture:
-    """A digit in which nobody would see one: mirrored, lying, halved, or written over another."""
+    """A digit in which nobody would see one: mirrored, lying, halved, struck through, or written over another."""
 
     def one(digits: str) -> Picture:
         return np.asarray(sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])], np.uint8)
 
-    way = int(dice.integers(4))
+    way = int(dice.integers(5))
     if way == 0:
-        return np.ascontiguousarray(one("234579")[:, ::-1], np.uint8)
+        return np.ascontiguousarray(one("23457")[:, ::-1], np.uint8)
     if way == 1:
         return np.ascontiguousarray(np.rot90(one("23457"), int(dice.choice([1, 3]))))
     if way == 2:
-        picture = one("0235")
-        rows = np.flatnonzero(picture.max(axis=1) > 100)
-        middle = round((rows[0] + rows[-1]) / 2)
-        half = np.zeros_like(picture)
-        kept = np.s_[:middle] if dice.random() < 0.5 else np.s_[middle:]
-        half[kept] = picture[kept]
-        return half
-    return np.maximum(one("0123456789"), np.roll(one("0123456789"), int(dice.integers(-5, 6)), axis=1))
+        return _halved(one("05"), dice)  # half a 3 may be a 2
+    if way == 3:
+        return _struck_through(one("8"), dice)
+    under, over = (str(digit) for digit in dice.choice([0, 2, 3, 4, 5, 6, 8, 9], 2, replace=False))
+    return np.maximum(one(under), np.roll(one(over), int(dice.integers(-5, 6)), axis=1))
+
+
+def _halved(digit: Picture, dice: Dice) -> Picture:
+    """The upper or lower half of a digit."""
+    rows = np.flatnonzero(digit.max(axis=1) > 100)
+    middle = round((rows[0] + rows[-1]) / 2)
+    half = np.zeros_like(digit)
+    kept = np.s_[:middle] if dice.random() < 0.5 else np.s_[middle:]
+    half[kept] = digit[kept]
+    return half
+
+
+def _struck_through(eight: Picture, dice: Dice) -> Picture:
+    """An 8 with a bar through its waist, longer than it is wide: so a looped f is written."""
+    drawn = eight.copy()
+    rows, columns = np.nonzero(eight > 100)
+    y = round(rows.min() + (rows.max() - rows.min()) * float(dice.uniform(0.4, 0.6)))
+    left, right = int(columns.min() - dice.integers(1, 6)), int(columns.max() + dice.integers(1, 6))
+    tilt = int(dice.integers(-2, 3))
+    cv2.line(drawn, (left, y + tilt), (right, y - tilt), 255, int(dice.integers(1, 4)), cv2.LINE_AA)
+    return drawn
 
 
 def _scribble(dice: Dice) -> Picture:
