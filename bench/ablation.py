@@ -18,13 +18,14 @@ from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Page
 from digitrec.reading import Content, readings_of
 from digitrec.recognition.ink_network import InkNetwork, Seen
 from digitrec.recognition.line_network import STEP, LineNetwork
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.recognition.sequence import Frames
-from digitrec.records import Page, Status
+from digitrec.records import Status
 from digitrec.reporting.intervals import wilson
 from digitrec.settings import Settings
 from digitrec.training.folders import NONE as NO_DIGIT

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from digitrec import app, files, imaging, reading
 from digitrec.errors import RejectedImage, UsageError
+from digitrec.pictures import Picture
 from digitrec.recognition import drawing, panels
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Picture
+from digitrec.records import Limits
 from digitrec.settings import Settings
 
 MOST_PAGES = 8

@@ -20,8 +20,8 @@ from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import Stored
 from digitrec.clock import utc
 from digitrec.errors import DataError, ModelError, UsageError
+from digitrec.pictures import Picture
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Picture
 from digitrec.reporting import report
 from digitrec.reporting.batch import RowFacts
 from digitrec.reporting.evaluation import evaluate as evaluate_scores

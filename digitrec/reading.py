@@ -12,8 +12,9 @@ import numpy as np
 
 from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
+from digitrec.pictures import Page, Scores
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Digit, Limits, Page, Reading, Reason, Scores, Status
+from digitrec.records import Digit, Limits, Reading, Reason, Status
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digitrec import files
 from digitrec.errors import DataError, UsageError
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 
 Drawn: TypeAlias = tuple[str, bytes, int]
 """File name, content, digit."""

@@ -11,9 +11,10 @@ from PIL import Image
 
 from digitrec import explaining
 from digitrec.errors import UsageError
+from digitrec.pictures import Picture
 from digitrec.recognition import drawing, panels
 from digitrec.recognition.explain import Steps
-from digitrec.records import Limits, Picture, Reading
+from digitrec.records import Limits, Reading
 from digitrec.settings import Settings
 from tests.conftest import draw, reader
 from tests.test_cli import call

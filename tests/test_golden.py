@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from digitrec import imaging
-from digitrec.records import Limits, Page
+from digitrec.pictures import Page
+from digitrec.records import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())

@@ -11,9 +11,9 @@ import pytest
 from digitrec import app, lab
 from digitrec.classifiers.base import CLASSES
 from digitrec.classifiers.bundle import CARD, Bundle
+from digitrec.pictures import Ink, Scores
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
-from digitrec.records import Ink, Scores
 from digitrec.settings import Settings
 from digitrec.training.arrays import Split
 from digitrec.training.compare import Comparison

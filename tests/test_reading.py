@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from digitrec.pictures import Page
 from digitrec.reading import judge
-from digitrec.records import Box, Page, Reading, Reason, Status
+from digitrec.records import Box, Reading, Reason, Status
 
 
 def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> Reading:

@@ -8,7 +8,7 @@ from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
 from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import ModelError
-from digitrec.records import Ink, Scores
+from digitrec.pictures import Ink, Scores
 
 _BATCH = 64
 

@@ -9,7 +9,7 @@ import numpy as np
 from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
 from digitrec.classifiers.bundle import TFLITE, Bundle
 from digitrec.classifiers.interpreters import Interpreters
-from digitrec.records import Ink, Scores
+from digitrec.pictures import Ink, Scores
 
 
 class LiteRTClassifier:

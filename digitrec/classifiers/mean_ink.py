@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, checked
-from digitrec.records import Ink, Scores
+from digitrec.pictures import Ink, Scores
 
 
 class MeanInkClassifier:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from digitrec.imaging import decode
 from digitrec.imaging.pages import classical
-from digitrec.records import Limits, Page
+from digitrec.pictures import Page
+from digitrec.records import Limits
 
 __all__ = ["read", "sheets"]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 
 Plane = NDArray[np.float32]
 """One number for each spot of a page at working size: (h, w)."""

@@ -14,7 +14,8 @@ from digitrec.errors import RejectedImage
 from digitrec.imaging import heic, pdf, pillow, tiff, whole
 from digitrec.imaging.kinds import Kind, kind_of
 from digitrec.imaging.pixels import picture_of, upright
-from digitrec.records import Limits, Picture, Reason
+from digitrec.pictures import Picture
+from digitrec.records import Limits, Reason
 
 ENOUGH_PX = 1024
 """A JPEG is decoded at a half, quarter or eighth if its longest side still has this many pixels."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane, contrast_of, quantiles
 from digitrec.imaging.lines import without_edges, without_lines
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 
 _LEAST_CONTRAST = 0.04
 """Fainter than this against the paper is not taken for writing."""

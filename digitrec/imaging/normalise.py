@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 
 RECIPE: int = 1
 """Number of this way of making ink; a model remembers the one it was trained with."""

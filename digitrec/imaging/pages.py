@@ -7,7 +7,8 @@ from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout, normalise
 from digitrec.imaging.contrast import Plane, smaller
 from digitrec.imaging.decode import Sheet
-from digitrec.records import Box, Page, Picture, Reason
+from digitrec.pictures import Page, Picture
+from digitrec.records import Box, Reason
 
 _PREVIEW_PX = 96
 _NO_INK = (0, normalise.SIDE, normalise.SIDE)

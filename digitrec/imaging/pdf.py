@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from digitrec.errors import RejectedImage
 from digitrec.imaging import pdf_process
 from digitrec.imaging.pdf_process import Artist, Died
-from digitrec.records import Limits, Picture, Reason
+from digitrec.pictures import Picture
+from digitrec.records import Limits, Reason
 
 _MOST_DEATHS = 3
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from digitrec.errors import RejectedImage
-from digitrec.records import Limits, Picture, Reason
+from digitrec.pictures import Picture
+from digitrec.records import Limits, Reason
 
 _PROGRAM = Path(__file__).with_name("pdf_artist.py")
 _MOST_CPU_S = 10

@@ -7,6 +7,7 @@ import numpy as np
 
 from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.imaging.contrast import Plane, smaller
+from digitrec.pictures import Page, Picture, Scores
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.ink_network import Seen
 from digitrec.recognition.panels import (
@@ -29,7 +30,7 @@ from digitrec.recognition.panels import (
 from digitrec.recognition.second_look import ReadStrip, SecondLook, Witness
 from digitrec.recognition.sequence import Text
 from digitrec.recognition.spans import Span, cut
-from digitrec.records import Box, Page, Picture, Reading, Scores, Status
+from digitrec.records import Box, Reading, Status
 
 _SIDE = 376
 """Three of these stand side by side."""

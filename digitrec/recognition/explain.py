@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from digitrec.imaging.contrast import WORK_PX, Plane, grey_of, smaller
+from digitrec.pictures import Page, Picture
 from digitrec.recognition.second_look import SecondLook
-from digitrec.records import Page, Picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)

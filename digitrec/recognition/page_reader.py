@@ -8,9 +8,10 @@ from digitrec.errors import RejectedImage
 from digitrec.imaging import ink
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import page_of, undecoded
+from digitrec.pictures import Page
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.second_look import Networks, second_look
-from digitrec.records import Limits, Page
+from digitrec.records import Limits
 
 _SURE = 0.995
 """One digit, clearly cut out and read with at least this probability, needs no second look."""

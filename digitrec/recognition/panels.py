@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from digitrec.imaging.contrast import Plane
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 
 Colour = tuple[int, int, int]
 

@@ -16,11 +16,12 @@ from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
 from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
+from digitrec.pictures import Ink, Page, Scores
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
 from digitrec.recognition.line_network import LineNetwork, slanted
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.records import Box, Ink, Page, Reason, Scores
+from digitrec.records import Box, Reason
 
 _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digitrec.imaging.contrast import Plane
-from digitrec.records import Box, Page
+from digitrec.pictures import Page
+from digitrec.records import Box
 
 _MARGIN = 0.2
 """Paper left above and below what a strip shows, as a share of its height."""

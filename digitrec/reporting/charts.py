@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 from digitrec.reporting.calibration import ReliabilityBin, RiskPoint
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.errors import DataError
-from digitrec.records import Scores
+from digitrec.pictures import Scores
 from digitrec.reporting.batch import Json
 from digitrec.reporting.calibration import (
     ReliabilityBin,

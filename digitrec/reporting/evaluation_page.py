@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from digitrec import files
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 from digitrec.reporting import charts, pages
 from digitrec.reporting.batch import Json
 from digitrec.reporting.evaluation import Evaluation

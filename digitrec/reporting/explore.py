@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.errors import DataError
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 from digitrec.reporting import charts
 from digitrec.reporting.batch import Json
 from digitrec.reporting.evaluation_page import write_report

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digitrec.errors import DataError
 from digitrec.imaging.normalise import from_arrays
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 
 Digits = NDArray[np.int64]
 

@@ -12,8 +12,8 @@ from digitrec import reading
 from digitrec.classifiers.base import calibrated
 from digitrec.classifiers.calibration import CONFIDENCE, Bound, Calibration, Rule
 from digitrec.classifiers.card import Metric
+from digitrec.pictures import Page, Scores
 from digitrec.reading import Content
-from digitrec.records import Page, Scores
 from digitrec.training.arrays import Digits
 
 NEVER = -1.0

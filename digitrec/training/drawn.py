@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened
+from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE
-from digitrec.records import Picture
 from digitrec.training import lines, pools, scenes
 from digitrec.training.pools import Told
 from digitrec.training.signs import Sources

@@ -10,7 +10,7 @@ import numpy as np
 
 from digitrec.classifiers.card import Epoch
 from digitrec.errors import DataError
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 from digitrec.training.arrays import Dataset, Digits, Split
 from digitrec.training.augment import augment
 from digitrec.training.networks import Model, Network

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 from digitrec.training.strokes import Dice, Floats
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from digitrec.classifiers.base import NONE
 from digitrec.imaging.normalise import centred
-from digitrec.records import Ink, Picture
+from digitrec.pictures import Ink, Picture
 from digitrec.training.arrays import Digits
 from digitrec.training.augment import Dice, augment, augment_slightly
 from digitrec.training.glyphs import Glyphs

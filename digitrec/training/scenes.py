@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE
-from digitrec.records import Picture
 from digitrec.training import paper
 from digitrec.training.signs import (
     JUNK,

@@ -17,9 +17,9 @@ from digitrec.imaging import ink, layout
 from digitrec.imaging.contrast import WORK_PX, Plane, grey_of, smaller
 from digitrec.imaging.layout import FoundDigit
 from digitrec.imaging.normalise import centred
+from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE as WINDOW_PX
 from digitrec.recognition.ink_network import InkNetwork, Window
-from digitrec.records import Picture
 from digitrec.training import pools, scenes
 from digitrec.training.arrays import Digits
 from digitrec.training.pools import Told

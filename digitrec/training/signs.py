@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 from digitrec.training.augment import other_habits
 from digitrec.training.glyphs import LOOKALIKES, Glyphs
 from digitrec.training.strokes import Dice, Floats, Hand, box_of, distance_field

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.records import Picture
+from digitrec.pictures import Picture
 
 Dice = np.random.Generator
 Floats = NDArray[np.float32]

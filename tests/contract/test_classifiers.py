@@ -18,7 +18,7 @@ from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import ModelError
-from digitrec.records import Ink
+from digitrec.pictures import Ink
 from digitrec.training import export, mnist
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from PIL import Image
 
 from digitrec import imaging
 from digitrec.errors import RejectedImage
-from digitrec.records import Limits, Page, Picture
+from digitrec.pictures import Page, Picture
+from digitrec.records import Limits
 
 LIMITS = Limits()
 

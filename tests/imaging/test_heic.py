@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
-from digitrec.records import Limits, Picture, Reason
+from digitrec.pictures import Picture
+from digitrec.records import Limits, Reason
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from digitrec.imaging import contrast, ink
-from digitrec.records import Picture, Reason
+from digitrec.pictures import Picture
+from digitrec.records import Reason
 
 SIDES = st.integers(1, 70)
 SHAPES = st.one_of(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES, st.just(3)))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from digitrec.classifiers.base import CLASSES
 from digitrec.imaging.contrast import Plane
+from digitrec.pictures import Ink, Scores
 from digitrec.recognition import ink_network, line_network
 from digitrec.recognition.ink_network import InkNetwork
 from digitrec.recognition.line_network import STEP, LineNetwork
-from digitrec.records import Ink, Scores
 
 SIGNS = CLASSES
 BLANK = SIGNS

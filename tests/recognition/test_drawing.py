@@ -6,12 +6,13 @@ import pytest
 
 from digitrec.errors import RejectedImage
 from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Picture
 from digitrec.reading import judge
 from digitrec.recognition import drawing, panels
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
-from digitrec.records import Picture, Reason
+from digitrec.records import Reason
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper
 
 LEAST_PX = 200

@@ -15,9 +15,10 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.engines import Child, Threads
 from digitrec.errors import RejectedImage
 from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Ink, Page, Scores
 from digitrec.reading import Content, Given
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Ink, Limits, Page, Reason, Scores
+from digitrec.records import Limits, Reason
 from tests.conftest import draw, reader
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"

@@ -5,12 +5,13 @@ import pytest
 
 from digitrec.classifiers.base import CLASSES, NONE
 from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Page, Picture
 from digitrec.reading import judge
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.recognition.spans import Span
-from digitrec.records import Box, Page, Picture, Reason, Status
+from digitrec.records import Box, Reason, Status
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.imaging.contrast import Plane
+from digitrec.pictures import Page
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.records import Box, Page, Reason
+from digitrec.records import Box, Reason
 
 places = st.floats(-3000, 3000)
 

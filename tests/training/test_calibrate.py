@@ -6,8 +6,9 @@ from hypothesis import given, settings, strategies
 
 from digitrec.classifiers.base import NONE, calibrated
 from digitrec.classifiers.calibration import Bound, Rule, pictures_needed
+from digitrec.pictures import Page
 from digitrec.reading import Content, judge
-from digitrec.records import Box, Page, Reason, Status
+from digitrec.records import Box, Reason, Status
 from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
 
 pytestmark = pytest.mark.slow

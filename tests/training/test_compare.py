@@ -7,8 +7,9 @@ import pytest
 
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.errors import DataError, RejectedImage
+from digitrec.pictures import Page
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Page, Reason
+from digitrec.records import Limits, Reason
 from digitrec.training import mnist
 from digitrec.training.compare import compare, compare_pages, not_worse
 

@@ -8,7 +8,7 @@ import pytest
 from digitrec.classifiers.base import CLASSES, NONE, calibrated
 from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, TFLITE
 from digitrec.classifiers.calibration import Calibration, Rule
-from digitrec.records import Ink, Scores
+from digitrec.pictures import Ink, Scores
 from digitrec.training import held_out_pages, judging
 from digitrec.training.arrays import Split
 from digitrec.training.loop import Parts
