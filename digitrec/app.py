@@ -1,45 +1,64 @@
-"""Picks the implementations by name and puts them together: one run, a watch, a prediction."""
+"""Picks the implementations by name and puts them together: one run, a watch, a prediction.
+
+What reads pictures is imported when there is one to read: most runs of a scheduled job find an empty inbox.
+"""
 
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import cv2
+from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import batch_reports, logs, reading, results, workspace
-from digitrec.answering import Answering
-from digitrec.classifiers.base import Classifier
+from digitrec import logs, results, workspace
 from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
-from digitrec.engines import Child, Engine, Serial, Threads
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
-from digitrec.operations import rebuild
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
-from digitrec.pipeline import Pipeline
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
 from digitrec.records import Rendering, Row
 from digitrec.service import Service, Stop, Summary
 from digitrec.settings import Settings
+from digitrec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digitrec.classifiers.base import Classifier
+    from digitrec.engines import Engine
+    from digitrec.ledger import Ledger
+    from digitrec.pipeline import Pipeline
+    from digitrec.recognition.page_reader import PageReader
 
 SHIPPED = Path(__file__).with_name("models") / "default"
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 _FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
 
-CLASSIFIERS: dict[str, Callable[[Bundle], Classifier]] = {"litert": LiteRTClassifier.load}
-ENGINES: dict[str, Callable[[Settings], Engine]] = {
-    "serial": lambda _: Serial(),
-    "threads": lambda settings: Threads(settings.threads, settings.read_timeout_s),
-}
+
+def _litert(bundle: Bundle) -> "Classifier":
+    from digitrec.classifiers.litert import LiteRTClassifier
+
+    return LiteRTClassifier.load(bundle)
+
+
+def _serial(_: Settings) -> "Engine":
+    from digitrec.engines import Serial
+
+    return Serial()
+
+
+def _threads(settings: Settings) -> "Engine":
+    from digitrec.engines import Threads
+
+    return Threads(settings.threads, settings.read_timeout_s)
+
+
+CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
+ENGINES: "dict[str, Callable[[Settings], Engine]]" = {"serial": _serial, "threads": _threads}
 
 
 def run_once(
@@ -123,6 +142,8 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
     Raises:
         ModelError: there is no usable model.
     """
+    from digitrec import reading
+
     bundle = bundle_of(settings)
     reader = page_reader(bundle)
     threshold = bundle.threshold(settings.max_error)
@@ -147,8 +168,11 @@ def bundle_of(settings: Settings) -> Bundle:
     return Bundle.open(store.find(settings.model) if settings.model else store.current())
 
 
-def page_reader(bundle: Bundle) -> PageReader:
+def page_reader(bundle: Bundle) -> "PageReader":
     """What reads pages with a model: with the networks for paper, if it has any."""
+    from digitrec.recognition.page_reader import PageReader
+    from digitrec.recognition.second_look import Networks
+
     return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.reads_paper else None)
 
 
@@ -159,54 +183,73 @@ def model_store(settings: Settings) -> ModelStore:
 
 @contextmanager
 def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[Service]:
-    cv2.setNumThreads(1)  # the engine's threads share the cores; OpenCV's own would fight them
     with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers:
         bundle = bundle_of(settings)
-        threshold = bundle.threshold(settings.max_error)
-        _truth(settings)  # a labels file that cannot be used is told before anything is claimed
-
-        def truth() -> Truth:
-            try:
-                return _truth(settings)
-            except UsageError as why:  # it could be used at the start
-                raise EnvironmentFailure(str(why), hint=why.hint) from why
-
-        def report(batch_id: str) -> None:
-            batch_reports.write(settings, space.ledger, batch_id)
-            summary.batches.append(batch_id)
+        bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
+        _truth(settings)  # and so is a labels file
+        others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
 
         def stopped() -> bool:
             heart.works(bundle.card.id)
             return stop()
 
+        @cache
+        def pipeline() -> "Pipeline":
+            return _pipeline(settings, space, bundle, others, summary.batches.append, stopped)
+
         def is_current() -> bool:
             return settings.model is not None or model_store(settings).current() == bundle.folder
 
         stopped()
-        line = Pipeline(
-            inbox=space.inbox,
-            ledger=space.ledger,
-            outbox=settings.outbox,
-            engine=ENGINES[settings.engine](settings),
-            child=Child(settings.read_timeout_s),
-            reader=page_reader(bundle),
-            answering=Answering(
-                ledger=space.ledger,
-                threshold=threshold,
-                grace_s=settings.grace_s,
-                now_s=time.time,
-                others=[ledger for worker, ledger in ledgers.items() if worker != settings.worker],
-            ),
-            truth=truth,
-            limits=settings.limits,
-            rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
-            restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
-            check_folders=space.check_folders,
-            report=report,
-            stopped=stopped,
-            now_s=time.time,
-        )
-        yield Service(space, line, stop, summary, heart, is_current)
+        yield Service(space, pipeline, stop, summary, heart, is_current)
+
+
+def _pipeline(
+    settings: Settings,
+    space: Workspace,
+    bundle: Bundle,
+    others: "list[Ledger]",
+    reported: Callable[[str], None],
+    stopped: Callable[[], bool],
+) -> "Pipeline":
+    import cv2
+
+    from digitrec import batch_reports
+    from digitrec.answering import Answering
+    from digitrec.engines import Child
+    from digitrec.operations import rebuild
+    from digitrec.pipeline import Pipeline
+
+    cv2.setNumThreads(1)  # the engine's threads share the cores; OpenCV's own would fight them
+    threshold = bundle.threshold(settings.max_error)
+
+    def truth() -> Truth:
+        try:
+            return _truth(settings)
+        except UsageError as why:  # it could be used at the start
+            raise EnvironmentFailure(str(why), hint=why.hint) from why
+
+    def report(batch_id: str) -> None:
+        batch_reports.write(settings, space.ledger, batch_id)
+        reported(batch_id)
+
+    return Pipeline(
+        inbox=space.inbox,
+        ledger=space.ledger,
+        outbox=settings.outbox,
+        engine=ENGINES[settings.engine](settings),
+        child=Child(settings.read_timeout_s),
+        reader=page_reader(bundle),
+        answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
+        truth=truth,
+        limits=settings.limits,
+        rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
+        restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
+        check_folders=space.check_folders,
+        report=report,
+        stopped=stopped,
+        now_s=time.time,
+    )
 
 
 def _truth(settings: Settings) -> Truth:

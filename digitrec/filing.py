@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from digitrec import files, logs, names
-from digitrec.answering import Answering
 from digitrec.intake.inbox import Inbox, move_free
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.records import Claim, Fate, Row
+
+if TYPE_CHECKING:
+    from digitrec.answering import Answering
 
 DONE, REJECTED = "done", "rejected"
 
@@ -32,7 +35,7 @@ def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox
 
 
 def file_labels(
-    batch_id: str, claims: Iterable[Claim], truth: Truth, answering: Answering, inbox: Inbox, outbox: Path
+    batch_id: str, claims: Iterable[Claim], truth: Truth, answering: "Answering", inbox: Inbox, outbox: Path
 ) -> None:
     """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
     paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from digitrec import logs, mounts
 from digitrec.intake import observing, scan, watching
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.operations.heartbeat import Heart
-from digitrec.pipeline import Pipeline
 from digitrec.records import Count
 from digitrec.settings import Settings
 from digitrec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digitrec.pipeline import Pipeline
 
 
 def leave(code: int) -> NoReturn:
@@ -83,7 +85,8 @@ class Service:
     """One worker at work, its lock held."""
 
     space: Workspace
-    pipeline: Pipeline
+    pipeline: "Callable[[], Pipeline]"
+    """Made when there is something to read: an empty inbox costs next to nothing."""
     stop: Stop
     summary: Summary
     heart: Heart
@@ -94,7 +97,7 @@ class Service:
     def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
         """One pass; `progress` is told how many files are done, and how many there are."""
         settings = self.space.settings
-        self.summary.count += self.pipeline.recover()
+        self.summary.count += self._recover()
         total = self.summary.count.claimed + self._left()
         groups = watching.once(
             self._look,
@@ -105,10 +108,16 @@ class Service:
             batch_files=settings.batch_files,
         )
         for group in groups:
-            self.summary.count += self.pipeline.process(group)
+            self.summary.count += self.pipeline().process(group)
             if progress is not None:
                 progress(self.summary.count.claimed, total)
         self.summary.waiting = self._left()
+
+    def _recover(self) -> Count:
+        """Finish what was interrupted, if anything was."""
+        if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
+            return Count()
+        return self.pipeline().recover()
 
     def _left(self) -> int:
         return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
@@ -117,7 +126,7 @@ class Service:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
         settings = self.space.settings
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
-        self.pipeline.recover()
+        self._recover()
         groups = watching.groups(
             self._look,
             _settling(settings),
@@ -129,7 +138,7 @@ class Service:
         )
         for group in groups:
             if group:
-                self.pipeline.process(group)
+                self.pipeline().process(group)
             yield
             if not self.is_current():
                 logs.event("another model was promoted")

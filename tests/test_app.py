@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, filing, results, service, workspace
+from digitrec import app, batch_reports, filing, results, service, workspace
 from digitrec.errors import EnvironmentFailure
 from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
@@ -61,7 +61,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
         (Ledger, "note_places", FULL),
-        (app.batch_reports, "write", FULL),
+        (batch_reports, "write", FULL),
     ],
 )
 def test_a_failure_that_passes_costs_time_and_no_file(

@@ -2,7 +2,7 @@
 
 `tests/golden/<case>/` holds `picture.*`, its digits side by side as `ink.png` (28 high) and `boxes.csv`. A new case is
 a folder with a picture in it. `make golden` (DIGITREC_GOLDEN=1) writes the expected files; the diff is for a person
-to read. A change here is a change of what the network sees: see `normalise.RECIPE`.
+to read. A change here is a change of what the network sees: see `recipe.RECIPE`.
 """
 
 import csv

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "rich")
+HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "rich", "starlette", "pydantic")
+READING = ("numpy", "cv2", "PIL", "ai_edge_litert", "jinja2", "multiprocessing", "watchdog")
+"""What reading pictures takes: an empty inbox needs none of it."""
 PROGRAM = """
 import sys
 sys.argv = ["digitrec", *{words!r}]
@@ -16,12 +18,12 @@ try:
     cli.main()
 except SystemExit as end:
     assert not end.code, end.code
-print("LOADED", *(name for name in {heavy!r} if name in sys.modules))
+print("LOADED", *(name for name in {asked!r} if name in sys.modules))
 """
 
 
-def loaded(workspace: Path, *words: str) -> set[str]:
-    program = PROGRAM.format(words=[*words], heavy=HEAVY)
+def loaded(workspace: Path, *words: str, asked: tuple[str, ...] = HEAVY) -> set[str]:
+    program = PROGRAM.format(words=[*words], asked=asked)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=workspace
     )
@@ -39,6 +41,10 @@ def test_run_wakes_no_heavy_library_even_with_pictures_to_read(tmp_path: Path) -
 
     assert loaded(tmp_path, "run", "--settle-s", "0") == set()
     assert list((tmp_path / "outbox").glob("*Z-????????.csv"))
+
+
+def test_run_on_an_empty_inbox_does_not_even_wake_what_reads_pictures(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "run", asked=(*HEAVY, *READING)) == set()
 
 
 @pytest.mark.slow

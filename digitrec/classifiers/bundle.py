@@ -10,7 +10,7 @@ from typing import Self
 from digitrec.classifiers.calibration import decide
 from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
-from digitrec.imaging.normalise import RECIPE
+from digitrec.recipe import RECIPE
 
 CARD = "model.json"
 TFLITE = "model.tflite"

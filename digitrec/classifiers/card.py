@@ -50,7 +50,7 @@ class ModelCard:
     network: str
     created_at: str
     recipe: int
-    """The way of making ink it was trained with, `imaging.normalise.RECIPE` then."""
+    """The way of making ink it was trained with, `recipe.RECIPE` then."""
     input_shape: tuple[int, ...]
     weights: int
     """How many numbers were learned."""

@@ -2,7 +2,7 @@
 
 MNIST's recipe: scale so that the longest side is 20 pixels, keep the aspect, centre the mass in 28 x 28. A picture
 of MNIST itself therefore comes out as it went in. Whatever changes here, or earlier in `imaging`, changes what the
-network sees: raise `RECIPE` with it, and models made for another recipe refuse to load.
+network sees: raise `recipe.RECIPE` with it, and models made for another recipe refuse to load.
 """
 
 import cv2
@@ -10,9 +10,6 @@ import numpy as np
 
 from digitrec.imaging.contrast import Plane, quantiles
 from digitrec.pictures import Ink, Picture
-
-RECIPE: int = 1
-"""Number of this way of making ink; a model remembers the one it was trained with."""
 
 SIDE = 28
 _BODY = 20

@@ -12,7 +12,7 @@ from digitrec import __version__
 from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, weights_digest
 from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import put
-from digitrec.imaging.normalise import RECIPE
+from digitrec.recipe import RECIPE
 from digitrec.training import card_text, export, judging
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.loop import Fitted, Parts, Progress, quietly

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec.imaging.normalise import RECIPE
+from digitrec.recipe import RECIPE
 from digitrec.recognition.ink_network import SIDE, InkNetwork
 from digitrec.recognition.line_network import HEIGHT
 from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, seen
