@@ -16,7 +16,7 @@ from digitrec.imaging.pages import classical
 from digitrec.pictures import Page
 from digitrec.records import Limits
 
-__all__ = ["read", "sheets"]
+__all__ = ["read", "sheet", "sheets"]
 
 
 def read(data: bytes, limits: Limits) -> list[Page]:
@@ -37,3 +37,8 @@ def sheets(data: bytes, limits: Limits) -> tuple[str, Iterator[decode.Sheet]]:
     """
     kind = decode.format_of(data, limits)
     return kind.name, decode.sheets(kind, data, limits)
+
+
+def sheet(data: bytes, limits: Limits, number: int) -> decode.Sheet:
+    """One page of a file, from 1; of a document, the others are not decoded. RejectedImage if it cannot be had."""
+    return decode.sheet(decode.format_of(data, limits), data, limits, number)

@@ -7,6 +7,7 @@ a document of 500 pages never lies decoded in memory at once. To add a format: i
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from PIL import Image
 
@@ -56,6 +57,17 @@ def sheets(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     return DECODERS[kind.name](kind, data, limits)
 
 
+def sheet(kind: Kind, data: bytes, limits: Limits, number: int) -> Sheet:
+    """Decode page `number` alone, from 1; RejectedImage if there is none, or none that can be decoded."""
+    only = _DOCUMENTS.get(kind.name)
+    found = only(kind, data, limits, number) if only else islice(sheets(kind, data, limits), number - 1, None)
+    for one in found:
+        if isinstance(one.picture, RejectedImage):
+            raise one.picture
+        return one
+    raise RejectedImage(Reason.TRUNCATED, f"there is no page {number}")
+
+
 def _still(
     plugin: str, check: Callable[[bytes], None] | None, kind: Kind, data: bytes, limits: Limits
 ) -> Iterator[Sheet]:
@@ -83,8 +95,8 @@ def _measured(
     return _still(plugin, None, kind, data, limits)
 
 
-def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    """All pages. One that cannot be decoded costs its own row; a file that is cut off is rejected as a whole."""
+def _tiff(kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Sheet]:
+    """All pages, or only one. One that cannot be decoded costs its own row; a file cut off is rejected as a whole."""
     found = tiff.sheets(data, limits.max_pages)
     if len(found) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
@@ -93,6 +105,8 @@ def _tiff(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     with pillow.strictly(kind.words):
         image = pillow.opened(data, "TIFF")
     for number, page in enumerate(pages, start=1):
+        if only not in (None, number):
+            continue
         picture: Picture | RejectedImage
         try:
             picture = _tiff_picture(kind, image, page, limits)
@@ -127,10 +141,10 @@ def _heic(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     yield Sheet(1, width, height, picture)
 
 
-def _pdf(_kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    """All pages, drawn. One that cannot be drawn costs its own row."""
+def _pdf(_kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Sheet]:
+    """All pages, or only one, drawn. One that cannot be drawn costs its own row."""
     whole.pdf(data)
-    for number, picture in enumerate(pdf.pages(data, limits), start=1):
+    for number, picture in enumerate(pdf.pages(data, limits, only), start=only or 1):
         height, width = (0, 0) if isinstance(picture, RejectedImage) else picture.shape[:2]
         yield Sheet(number, width, height, picture)
 
@@ -159,3 +173,5 @@ DECODERS: dict[str, Decoder] = {
     "heic": _heic,
     "pdf": _pdf,
 }
+_DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {"tiff": _tiff, "pdf": _pdf}
+"""Of these a page can be had without those before it."""

@@ -14,14 +14,14 @@ from digitrec.records import Limits, Reason
 _MOST_DEATHS = 3
 
 
-def pages(data: bytes, limits: Limits) -> Iterator[Picture | RejectedImage]:
-    """Draw every page, or say why one cannot be drawn.
+def pages(data: bytes, limits: Limits, only: int | None = None) -> Iterator[Picture | RejectedImage]:
+    """Draw every page, or the one with this number, from 1; or say why one cannot be drawn.
 
     RejectedImage for the whole file: damaged, encrypted, too many pages, too slow, or three processes died of it.
     """
     document = _Document(data, limits)
     try:
-        for index in range(document.count):
+        for index in range(document.count) if only is None else range(only - 1, min(only, document.count)):
             try:
                 yield document.draw(index)
             except RejectedImage as why:
