@@ -51,7 +51,7 @@ class Ledger:
 
     @classmethod
     def for_notes(cls, path: Path) -> Self:
-        """Open an existing ledger for `note_departures`, which needs no lock.
+        """Open an existing ledger for departures and corrections, which need no lock.
 
         Raises:
             EnvironmentFailure: its tables are not those of this version; only its worker may change them.
@@ -94,6 +94,14 @@ class Ledger:
     def is_up_to_date(self) -> bool:
         """True if its tables are those of this version; a start of its worker brings older ones up to date."""
         return bool(self._db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,))
+
+    def ask(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement of a module with tables or questions of its own; what changes goes in a `transaction`."""
+        return self._db.execute(statement, values)
+
+    def has_table(self, name: str) -> bool:
+        """False for a table that the version which wrote this ledger did not know."""
+        return self.ask("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
     # Small facts: the folders' ids.
 
@@ -293,7 +301,7 @@ class Ledger:
 
     def departures(self, batch_id: str) -> dict[str, Departure]:
         """The originals of a batch that a person let go, by path."""
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'departures'").fetchone():
+        if not self.has_table("departures"):
             return {}  # an older version wrote this ledger: it let nothing go
         found = self._db.execute(f"{schema.SELECT_DEPARTURES} WHERE batch_id = ?", (batch_id,))
         return {one.path: one for one in map(schema.departure_from, found)}

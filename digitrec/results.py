@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from digitrec import files, names
-from digitrec.records import Digit, Rendering, Row
+from digitrec.records import Digit, Reading, Rendering, Row, Status
 
 SCHEMA_VERSION = 1
 LATEST = "latest.csv"
@@ -17,6 +17,12 @@ _DigitCell = Callable[[Row, int, Digit], object]
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
+
+
+def _digit_count(read: Reading) -> int | str:
+    if read.status is Status.CORRECTED:  # what a person saw, not what was found
+        return len(read.text) or ""
+    return len(read.digits) if read.text else ""
 
 
 _CELLS: dict[str, _Cell] = {
@@ -32,7 +38,7 @@ _CELLS: dict[str, _Cell] = {
     "confidence": lambda row, _: _number(row.reading.confidence),
     "runner_up": lambda row, _: row.reading.runner_up,
     "runner_up_confidence": lambda row, _: _number(row.reading.runner_up_confidence),
-    "digit_count": lambda row, _: len(row.reading.digits) if row.reading.text else "",
+    "digit_count": lambda row, _: _digit_count(row.reading),
     "reason_code": lambda row, _: row.reading.reason or "",
     "reason": lambda row, _: names.cell(row.reading.detail),
     "duplicate_of": lambda row, _: row.duplicate_of,

@@ -99,6 +99,33 @@ _MIGRATIONS = (
         PRIMARY KEY (batch_id, path)
     ) WITHOUT ROWID;
     """,
+    # A log: nothing in it is ever changed or deleted, the newest entry of a row is what holds. `corrected_tables` says
+    # up to which entry outbox/corrected/<batch>.csv tells it: one that a crash kept back is found without reading it.
+    """
+    CREATE TABLE corrections (
+        id       INTEGER PRIMARY KEY,
+        batch_id TEXT NOT NULL,
+        row      INTEGER NOT NULL,
+        at       TEXT NOT NULL,
+        who      TEXT NOT NULL CHECK (who <> ''),
+        verdict  TEXT NOT NULL CHECK (verdict IN ('confirmed', 'corrected', 'unsure', 'withdrawn')),
+        old      TEXT NOT NULL CHECK (old = 'none' OR old NOT GLOB '*[^0-9]*'),
+        new      TEXT NOT NULL CHECK (new = 'none' OR new NOT GLOB '*[^0-9]*'),
+        how      TEXT NOT NULL CHECK (how IN ('one', 'grid', 'audit', 'file', 'undo')),
+        FOREIGN KEY (batch_id, row) REFERENCES readings (batch_id, row),
+        CHECK ((new = '') = (verdict IN ('unsure', 'withdrawn')))
+    );
+    CREATE INDEX corrections_row ON corrections (batch_id, row, id);
+    CREATE TRIGGER corrections_stay BEFORE UPDATE ON corrections
+        BEGIN SELECT RAISE (ABORT, 'a correction is never changed'); END;
+    CREATE TRIGGER corrections_are_kept BEFORE DELETE ON corrections
+        BEGIN SELECT RAISE (ABORT, 'a correction is never deleted'); END;
+
+    CREATE TABLE corrected_tables (
+        batch_id TEXT PRIMARY KEY REFERENCES batches,
+        up_to    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 VERSION = len(_MIGRATIONS)
 

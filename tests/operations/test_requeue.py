@@ -274,7 +274,8 @@ def test_a_journal_that_a_power_cut_tore_tells_the_rest(read: Desk, caplog: pyte
 
 def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: Desk) -> None:
     with closing(sqlite3.connect(read.settings.ledger, isolation_level=None)) as db:
-        db.execute("DROP TABLE departures")
+        for table in ("departures", "corrections", "corrected_tables"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
 
     with pytest.raises(EnvironmentFailure) as why:

@@ -1,0 +1,45 @@
+"""What people said about the answers: a log in the ledger, from which everything else is made.
+
+    log        judge, undo, and what holds now
+    corrected  outbox/corrected/<batch>.csv: the answers of a batch after a person's review
+    truths     every page whose truth a person told: for reports and for learning
+
+A published CSV is never touched.
+"""
+
+from digitrec.corrections.corrected import corrected_rows, write_corrected, write_missing
+from digitrec.corrections.log import (
+    NONE,
+    Conflict,
+    Correction,
+    How,
+    Judgement,
+    Verdict,
+    history,
+    is_finished,
+    judge,
+    newest,
+    open_rows,
+    undo,
+)
+from digitrec.corrections.truths import Labelled, labelled
+
+__all__ = [
+    "NONE",
+    "Conflict",
+    "Correction",
+    "How",
+    "Judgement",
+    "Labelled",
+    "Verdict",
+    "corrected_rows",
+    "history",
+    "is_finished",
+    "judge",
+    "labelled",
+    "newest",
+    "open_rows",
+    "undo",
+    "write_corrected",
+    "write_missing",
+]

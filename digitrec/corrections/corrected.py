@@ -1,0 +1,113 @@
+"""`outbox/corrected/<batch>.csv`: the answers of a batch after a person's review. A copy of the ledger."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from digitrec import files, folders, results
+from digitrec.corrections.log import NONE, Correction, Verdict, is_finished, newest
+from digitrec.ledger import Ledger
+from digitrec.records import Reason, Row, Status
+
+CORRECTED = "corrected"
+"""The folder in the outbox."""
+
+_NEWEST_ID = "SELECT COALESCE(MAX(id), 0) FROM corrections WHERE batch_id = ?"
+_UP_TO = "SELECT up_to FROM corrected_tables WHERE batch_id = ?"
+_LATE = (
+    "SELECT corrections.batch_id FROM corrections LEFT JOIN corrected_tables USING (batch_id) "
+    "GROUP BY corrections.batch_id HAVING MAX(id) > COALESCE(MAX(up_to), 0) ORDER BY corrections.batch_id"
+)
+
+
+def corrected_rows(ledger: Ledger, batch_id: str) -> list[Row]:
+    """The rows of a batch with what people said in place of what the service said; others as published."""
+    holds = newest(ledger, batch_id)
+    return [corrected_row(row, holds.get((batch_id, row.row))) for row in ledger.rows(batch_id)]
+
+
+def corrected_row(row: Row, said: Correction | None) -> Row:
+    """A row with what a person said in it; as it is, if nobody said anything that settles it.
+
+    A text that is not the service's has no confidence, and no second guess.
+    """
+    if said is None or not said.verdict.is_settled:
+        return row
+    is_none = said.new == NONE
+    read = replace(
+        row.reading,
+        status=Status.CONFIRMED if said.verdict is Verdict.CONFIRMED else Status.CORRECTED,
+        text="" if is_none else said.new,
+        reason=Reason.NOT_A_DIGIT if is_none else None,
+        detail=Reason.NOT_A_DIGIT.words if is_none else "",
+    )
+    if read.text != row.reading.text:
+        read = replace(read, confidence=None, runner_up="", runner_up_confidence=None)
+    return replace(row, label=said.new, reading=read)
+
+
+def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
+    """Write a batch's table once its review is finished, and again whenever it is corrected afterwards.
+
+    May be done any number of times, by any process. Once the table is there it stays, and tells what holds.
+
+    Args:
+        outbox: of the workspace.
+        ledger: opened with `Ledger.for_notes`, or by its worker.
+        batch_id: of the ledger.
+
+    Returns:
+        Where it lies; None if the review goes on.
+
+    Raises:
+        EnvironmentFailure: the outbox is not the folder it was.
+        OSError: it cannot be written; `write_missing` does it later.
+    """
+    path = outbox / CORRECTED / f"{batch_id}.csv"
+    if _is_told(ledger, batch_id) and path.exists():
+        return path
+    while (found := _text(ledger, batch_id)) is not None:
+        newest_id, text = found
+        folders.check(outbox, ledger.fact("outbox_id"))
+        files.make_folder(path.parent, under=outbox)
+        with ledger.transaction():  # one at a time: who comes later must not put an older table in its place
+            if _number(ledger, _NEWEST_ID, batch_id) == newest_id:
+                files.write_whole(path, text)
+                ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, ?)", (batch_id, newest_id))
+                return path
+    return None
+
+
+def write_missing(outbox: Path, ledger: Ledger) -> list[Path]:
+    """Write the tables that a crash, or a full disk, kept back between a judgement and its table.
+
+    Costs one question to the ledger if there is none.
+    """
+    late = [batch_id for (batch_id,) in ledger.ask(_LATE)]
+    return [path for batch_id in late if (path := write_corrected(outbox, ledger, batch_id)) is not None]
+
+
+def table(ledger: Ledger, batch_id: str) -> str | None:
+    """The corrected table of a batch as it should lie in the outbox; None if there should be none."""
+    found = _text(ledger, batch_id) if ledger.has_table("corrections") else None
+    return found[1] if found else None
+
+
+def _is_told(ledger: Ledger, batch_id: str) -> bool:
+    return _number(ledger, _UP_TO, batch_id) == _number(ledger, _NEWEST_ID, batch_id)
+
+
+def _text(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
+    """The newest entry that the table of a batch tells, and the table; None while its review goes on."""
+    # The entry first: one that comes in between is told by the table already, and makes it be written once more.
+    newest_id = _number(ledger, _NEWEST_ID, batch_id) or 0
+    batch = ledger.batch(batch_id)
+    if batch is None or batch.rendering is None:
+        return None
+    if _number(ledger, _UP_TO, batch_id) is None and not (newest_id and is_finished(ledger, batch_id)):
+        return None
+    return newest_id, results.main_csv(corrected_rows(ledger, batch_id), batch.rendering)
+
+
+def _number(ledger: Ledger, ask: str, batch_id: str) -> int | None:
+    found = ledger.ask(ask, (batch_id,)).fetchone()
+    return int(found[0]) if found else None

@@ -1,0 +1,248 @@
+"""The log of corrections: only ever added to; the newest entry of a row is what holds. Any process may write."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from digitrec import names
+from digitrec.errors import DigitrecError, UsageError
+from digitrec.ledger import Ledger
+from digitrec.records import Reason
+
+NONE = "none"
+"""What a person says of a page without a digit; the same word as in `labels.csv`."""
+
+_TEXT = re.compile("[0-9]{1,1000}")
+_LONGEST_WHO = 100
+_FIELDS = "id, batch_id, row, at, who, verdict, old, new, how"
+_NEWEST_OF_ROW = f"SELECT {_FIELDS} FROM corrections WHERE batch_id = ? AND row = ? ORDER BY id DESC LIMIT 1"
+_BEFORE = f"SELECT {_FIELDS} FROM corrections WHERE batch_id = ? AND row = ? AND id < ? ORDER BY id DESC LIMIT 1"
+_INSERT = (
+    "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    f"RETURNING {_FIELDS}"
+)
+
+
+class Verdict(StrEnum):
+    """What a person found."""
+
+    CONFIRMED = "confirmed"
+    CORRECTED = "corrected"
+    UNSURE = "unsure"
+    WITHDRAWN = "withdrawn"
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the truth is known now."""
+        return self in {Verdict.CONFIRMED, Verdict.CORRECTED}
+
+
+class How(StrEnum):
+    """Where a person said it: one by one, by digit, in an audit, in a file made elsewhere; or it was taken back."""
+
+    ONE = "one"
+    GRID = "grid"
+    AUDIT = "audit"
+    FILE = "file"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One entry of the log."""
+
+    id: int
+    """Rises with every entry of a ledger."""
+    batch_id: str
+    row: int
+    at: str
+    who: str
+    verdict: Verdict
+    old: str
+    """The text that was valid before: digits, 'none', or '' for a page that had no answer."""
+    new: str
+    """Digits; 'none' if there is no digit on the page; '' only if unsure or withdrawn."""
+    how: How
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person says of one row."""
+
+    batch_id: str
+    row: int
+    new: str | None
+    """Digits, 'none' if there is no digit on the page, or None: not sure."""
+    seen: int
+    """The id of the newest entry of the row when the person looked; 0 if there was none."""
+
+
+class Conflict(DigitrecError):
+    """Somebody else has judged the row in between; `correction` is what they said, None if `seen` names no entry."""
+
+    exit_code: ClassVar[int] = 75
+    hint = "Look at the row again, then decide."
+
+    def __init__(self, batch_id: str, row: int, correction: Correction | None) -> None:
+        by = f"by {correction.who}" if correction else "otherwise"
+        super().__init__(f"row {row} of batch {batch_id} was judged {by} in between")
+        self.correction = correction
+
+
+def judge(ledger: Ledger, judgements: Sequence[Judgement], *, who: str, how: How, at: str) -> list[Correction]:
+    """Add what a person says: all of it, or nothing.
+
+    Args:
+        ledger: opened with `Ledger.for_notes`, or by its worker.
+        judgements: in the order in which they were made.
+        who: a person's name.
+        how: where they said it.
+        at: ISO 8601.
+
+    Raises:
+        Conflict: one of the rows was judged since it was looked at.
+        UsageError: a text is neither digits nor 'none', a row is not in this ledger, or `who` is no name.
+    """
+    who = name_of(who)
+    with ledger.transaction():
+        return [_judged(ledger, one, who, how, at) for one in judgements]
+
+
+def undo(ledger: Ledger, batch_id: str, row: int, *, seen: int, who: str, at: str) -> Correction:
+    """Bring back what held before the newest entry of a row; undone again, that entry holds again.
+
+    Args:
+        ledger: opened with `Ledger.for_notes`, or by its worker.
+        batch_id: of the row.
+        row: its number.
+        seen: the id of the entry to take back.
+        who: a person's name.
+        at: ISO 8601.
+
+    Raises:
+        Conflict: it is not the newest one of the row.
+        UsageError: `who` is no name.
+    """
+    who = name_of(who)
+    with ledger.transaction():
+        taken_back = _unchanged(ledger, batch_id, row, seen)
+        if taken_back is None:
+            raise Conflict(batch_id, row, None)
+        before = _one(ledger, _BEFORE, batch_id, row, seen)
+        verdict, new = (before.verdict, before.new) if before else (Verdict.WITHDRAWN, "")
+        old = taken_back.new if taken_back.verdict.is_settled else _read(ledger, batch_id, row)[0]
+        return _append(ledger, batch_id, row, at, who, verdict, old, new, How.UNDO)
+
+
+def newest(ledger: Ledger, batch_id: str | None = None) -> dict[tuple[str, int], Correction]:
+    """What holds now, by batch and row; rows nobody looked at, or whose entries were withdrawn, are missing.
+
+    Args:
+        ledger: one of an older version has none.
+        batch_id: only of this batch.
+    """
+    if not ledger.has_table("corrections"):
+        return {}
+    where, values = ("WHERE batch_id = ?", (batch_id,)) if batch_id is not None else ("", ())
+    ids = f"SELECT MAX(id) FROM corrections {where} GROUP BY batch_id, row"
+    ask = f"SELECT {_FIELDS} FROM corrections WHERE id IN ({ids}) AND verdict <> 'withdrawn' ORDER BY batch_id, row"
+    return {(one.batch_id, one.row): one for one in map(_correction, ledger.ask(ask, values))}
+
+
+def history(ledger: Ledger, batch_id: str, row: int) -> list[Correction]:
+    """All that was said about a row, the oldest first."""
+    if not ledger.has_table("corrections"):
+        return []
+    ask = f"SELECT {_FIELDS} FROM corrections WHERE batch_id = ? AND row = ? ORDER BY id"
+    return [_correction(one) for one in ledger.ask(ask, (batch_id, row))]
+
+
+def open_rows(ledger: Ledger, batch_id: str) -> int:
+    """How many rows of a batch wait for a person: in review, and neither confirmed nor corrected."""
+    return _count(ledger, "status = 'review'", batch_id) - _settled(ledger, batch_id, "status = 'review'")
+
+
+def is_finished(ledger: Ledger, batch_id: str) -> bool:
+    """True if a batch had rows to review, or answers that a person judged all the same, and none is open."""
+    is_reviewed = _count(ledger, "status = 'review'", batch_id) or _settled(ledger, batch_id, "1")
+    return bool(is_reviewed) and open_rows(ledger, batch_id) == 0
+
+
+def name_of(who: str) -> str:
+    """A person's name as it is kept; UsageError if it is none."""
+    name = names.escape(who.strip())
+    if not 1 <= len(name) <= _LONGEST_WHO:
+        raise UsageError(f"a name has {len(name)} characters; it lies in 1..{_LONGEST_WHO}", hint="Use --who NAME.")
+    return name
+
+
+def _count(ledger: Ledger, condition: str, batch_id: str) -> int:
+    (number,) = ledger.ask(f"SELECT COUNT(*) FROM readings WHERE batch_id = ? AND {condition}", (batch_id,)).fetchone()
+    return int(number)
+
+
+def _settled(ledger: Ledger, batch_id: str, condition: str) -> int:
+    if not ledger.has_table("corrections"):
+        return 0
+    ask = (
+        "SELECT COUNT(*) FROM corrections JOIN readings USING (batch_id, row) WHERE id IN "
+        "(SELECT MAX(id) FROM corrections WHERE batch_id = ? GROUP BY row) "
+        f"AND verdict IN ('confirmed', 'corrected') AND {condition}"
+    )
+    return int(ledger.ask(ask, (batch_id,)).fetchone()[0])
+
+
+def _judged(ledger: Ledger, one: Judgement, who: str, how: How, at: str) -> Correction:
+    if one.new is not None and one.new != NONE and not _TEXT.fullmatch(one.new):
+        shown = names.escape(one.new[:40])
+        raise UsageError(f"{shown!r} is no number", hint=f"A text is made of the digits 0 to 9, or is {NONE!r}.")
+    read, reason = _read(ledger, one.batch_id, one.row)
+    before = _unchanged(ledger, one.batch_id, one.row, one.seen)
+    old = before.new if before is not None and before.verdict.is_settled else read
+    if one.new is None:
+        return _append(ledger, one.batch_id, one.row, at, who, Verdict.UNSURE, old, "", how)
+    is_right = one.new == read or (one.new == NONE and reason in {Reason.NOT_A_DIGIT, Reason.BLANK})
+    verdict = Verdict.CONFIRMED if is_right else Verdict.CORRECTED
+    return _append(ledger, one.batch_id, one.row, at, who, verdict, old, one.new, how)
+
+
+def _read(ledger: Ledger, batch_id: str, row: int) -> tuple[str, str]:
+    """What the service read in a row, and its reason."""
+    found = ledger.ask("SELECT text, reason FROM readings WHERE batch_id = ? AND row = ?", (batch_id, row)).fetchone()
+    if found is None:
+        raise UsageError(f"batch {names.escape(batch_id)} has no row {row} here")
+    return found[0], found[1]
+
+
+def _unchanged(ledger: Ledger, batch_id: str, row: int, seen: int) -> Correction | None:
+    """The newest entry of a row; Conflict if it is not the one that was seen."""
+    found = _one(ledger, _NEWEST_OF_ROW, batch_id, row)
+    if (found.id if found else 0) != seen:
+        raise Conflict(batch_id, row, found)
+    return found
+
+
+def _append(ledger: Ledger, *values: object) -> Correction:
+    return _correction(ledger.ask(_INSERT, values).fetchone())
+
+
+def _one(ledger: Ledger, ask: str, *values: object) -> Correction | None:
+    found = ledger.ask(ask, values).fetchone()
+    return _correction(found) if found else None
+
+
+def _correction(values: tuple[object, ...]) -> Correction:
+    number, batch_id, row, at, who, verdict, old, new, how = values
+    return Correction(
+        id=int(str(number)),
+        batch_id=str(batch_id),
+        row=int(str(row)),
+        at=str(at),
+        who=str(who),
+        verdict=Verdict(str(verdict)),
+        old=str(old),
+        new=str(new),
+        how=How(str(how)),
+    )

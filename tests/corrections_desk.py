@@ -1,0 +1,58 @@
+"""A ledger with a batch that a person has to look at, without pictures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from digitrec.corrections import Correction, How, Judgement, history, judge, newest
+from digitrec.ledger import Ledger
+from digitrec.records import Batch, Claim, Fate, Reason, Row, Stage, Status
+from tests.test_results import HOW, ROW
+
+BATCH_ID = ROW.batch_id
+AT = "2026-01-03T10:00:00.000Z"
+
+
+def row(number: int, status: Status = Status.REVIEW, text: str = "7", **change: object) -> Row:
+    """A row of one page; in review unless told otherwise."""
+    reasons = {Status.REVIEW: Reason.LOW_CONFIDENCE, Status.REJECTED: Reason.TRUNCATED}
+    reason = change.pop("reason", reasons.get(status))
+    path = change.pop("path", f"desk/{number}.png")
+    digits = ROW.reading.digits * len(text)
+    read = replace(ROW.reading, status=status, text=text, reason=reason, digits=digits, **change)  # type: ignore[arg-type]
+    if status is Status.REJECTED:
+        read = replace(read, text="", confidence=None, runner_up="", runner_up_confidence=None, digits=())
+    return replace(ROW, row=number, path=str(path), sha256=f"{number:064x}", reading=read)
+
+
+def add_batch(ledger: Ledger, rows: Sequence[Row], batch_id: str = BATCH_ID) -> None:
+    """A batch that was answered and closed."""
+    rows = [replace(one, batch_id=batch_id) for one in rows]
+    fates = {Status.ACCEPTED: Fate.ACCEPTED, Status.REVIEW: Fate.REVIEW, Status.REJECTED: Fate.REJECTED}
+    claims = [
+        Claim(batch_id, one.path, one.row, one.size, 7, False, one.received_at, fates[one.reading.status])
+        for one in {each.path: each for each in rows}.values()
+    ]
+    places = [replace(one, place=f"outbox/done/{batch_id}/{one.path}") for one in claims]
+    ledger.open_batch(Batch(batch_id, ROW.received_at, Stage.PLANNED), places)
+    ledger.record(batch_id, rows, claims, HOW, [])
+    ledger.set_stage(batch_id, Stage.CLOSED)
+
+
+def desk_ledger(folder: Path, rows: Sequence[Row], worker: str = "main") -> Ledger:
+    """The ledger of a worker under .digitrec/ of a workspace, with one batch."""
+    ledger = Ledger.open(folder / ".digitrec" / worker / "ledger.sqlite3")
+    add_batch(ledger, rows)
+    return ledger
+
+
+def say(ledger: Ledger, number: int, new: str | None, who: str = "ann", batch_id: str = BATCH_ID) -> Correction:
+    """A person says what is on a row, having seen the newest entry."""
+    held = history(ledger, batch_id, number)
+    judgement = Judgement(batch_id, number, new, held[-1].id if held else 0)
+    return judge(ledger, [judgement], who=who, how=How.ONE, at=AT)[0]
+
+
+def texts(ledger: Ledger) -> dict[int, str]:
+    """What holds, by row."""
+    return {number: one.new for (_, number), one in newest(ledger).items()}
