@@ -9,8 +9,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import files, filing, folders, logs
+from digitrec import corrections, files, filing, folders, logs
 from digitrec.clock import utc
+from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.ledger import Ledger
@@ -76,6 +77,7 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         stack.callback(ledger.close)
         _remember(ledger, found)
         _remove_drafts(settings, ledger)
+        _tell_corrections(settings, ledger)
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
         yield Workspace(settings, inbox, ledger, found, lock)
@@ -122,11 +124,19 @@ def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
 
 
 def _remove_drafts(settings: Settings, ledger: Ledger) -> None:
-    for folder in (settings.outbox, settings.reports):  # where other workers write too
+    for folder in (settings.outbox, settings.outbox / CORRECTED, settings.reports):  # where other workers write too
         drafts.remove(folder, older_than_s=_DEAD_DRAFT_S)
     for batch in ledger.batches(unfinished=True):  # where only the holder of the lock does
         for kind in (filing.DONE, filing.REJECTED):
             drafts.remove_below(settings.outbox / kind / batch.id)
+
+
+def _tell_corrections(settings: Settings, ledger: Ledger) -> None:
+    try:
+        for path in corrections.write_missing(settings.outbox, ledger):
+            logs.event("corrected table written, which a crash had kept back", table=path)
+    except (EnvironmentFailure, OSError) as why:  # no reason to read no pictures
+        logs.warn("a corrected table cannot be written yet", why=why)
 
 
 def _checked_folders(settings: Settings) -> dict[str, str]:

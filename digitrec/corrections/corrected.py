@@ -1,16 +1,19 @@
 """`outbox/corrected/<batch>.csv`: the answers of a batch after a person's review. A copy of the ledger."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
 from digitrec import files, folders, results
-from digitrec.corrections.log import NONE, Correction, Verdict, is_finished, newest
+from digitrec.clock import utc
+from digitrec.corrections.log import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
 from digitrec.ledger import Ledger
 from digitrec.records import Reason, Row, Status
 
 CORRECTED = "corrected"
 """The folder in the outbox."""
 
+_REBUILT = "rebuilt"
 _NEWEST_ID = "SELECT COALESCE(MAX(id), 0) FROM corrections WHERE batch_id = ?"
 _UP_TO = "SELECT up_to FROM corrected_tables WHERE batch_id = ?"
 _LATE = (
@@ -63,7 +66,7 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
         OSError: it cannot be written; `write_missing` does it later.
     """
     path = outbox / CORRECTED / f"{batch_id}.csv"
-    if _is_told(ledger, batch_id) and path.exists():
+    if is_told(ledger, batch_id) and path.exists():
         return path
     while (found := _text(ledger, batch_id)) is not None:
         newest_id, text = found
@@ -86,14 +89,38 @@ def write_missing(outbox: Path, ledger: Ledger) -> list[Path]:
     return [path for batch_id in late if (path := write_corrected(outbox, ledger, batch_id)) is not None]
 
 
-def table(ledger: Ledger, batch_id: str) -> str | None:
+def restore(ledger: Ledger, outbox: Path, batch_id: str) -> int:
+    """Read a batch's corrected table back into a ledger that was made again; gives how many rows it settles.
+
+    Who judged them, and when, is not in the table: the log says `rebuilt`, and when the table was written.
+
+    Raises:
+        ValueError, KeyError, csv.Error, DigitrecError: it cannot be understood; nothing of it was taken.
+        OSError: it cannot be read.
+    """
+    path = outbox / CORRECTED / f"{batch_id}.csv"
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = [line for line in csv.DictReader(file, strict=True) if line["status"] in set(Verdict)]
+    said = [Judgement(batch_id, int(line["row"]), line["text"] or NONE, 0) for line in lines]
+    judge(ledger, said, who=_REBUILT, how=How.FILE, at=utc(path.stat().st_mtime))
+    with ledger.transaction():
+        ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
+    return len(said)
+
+
+def expected(ledger: Ledger, batch_id: str) -> str | None:
     """The corrected table of a batch as it should lie in the outbox; None if there should be none."""
     found = _text(ledger, batch_id) if ledger.has_table("corrections") else None
     return found[1] if found else None
 
 
-def _is_told(ledger: Ledger, batch_id: str) -> bool:
-    return _number(ledger, _UP_TO, batch_id) == _number(ledger, _NEWEST_ID, batch_id)
+def is_told(ledger: Ledger, batch_id: str) -> bool:
+    """False if something was said of a batch since its table was written: `write_missing` writes it."""
+    return not ledger.has_table("corrections") or (_number(ledger, _UP_TO, batch_id) or 0) == _number(
+        ledger, _NEWEST_ID, batch_id
+    )
 
 
 def _text(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:

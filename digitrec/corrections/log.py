@@ -19,10 +19,7 @@ _LONGEST_WHO = 100
 _FIELDS = "id, batch_id, row, at, who, verdict, old, new, how"
 _NEWEST_OF_ROW = f"SELECT {_FIELDS} FROM corrections WHERE batch_id = ? AND row = ? ORDER BY id DESC LIMIT 1"
 _BEFORE = f"SELECT {_FIELDS} FROM corrections WHERE batch_id = ? AND row = ? AND id < ? ORDER BY id DESC LIMIT 1"
-_INSERT = (
-    "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    f"RETURNING {_FIELDS}"
-)
+_INSERT = "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Verdict(StrEnum):
@@ -225,7 +222,7 @@ def _unchanged(ledger: Ledger, batch_id: str, row: int, seen: int) -> Correction
 
 
 def _append(ledger: Ledger, *values: object) -> Correction:
-    return _correction(ledger.ask(_INSERT, values).fetchone())
+    return _correction((ledger.ask(_INSERT, values).lastrowid, *values))
 
 
 def _one(ledger: Ledger, ask: str, *values: object) -> Correction | None:

@@ -1,6 +1,7 @@
 """The ledger made again from what lies in the outbox, when it is lost or damaged.
 
-Not in any CSV, so not made again: files that were given back, corrections, and the threshold of the time.
+Not in any CSV, so not made again: files that were given back, the threshold of the time, and of corrections those of
+reviews that were not finished, and who made the others.
 """
 
 import csv
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from digitrec import files, logs, names
 from digitrec.batch_ids import BATCH_ID
-from digitrec.errors import EnvironmentFailure
+from digitrec.corrections import corrected as corrected_tables
+from digitrec.errors import DigitrecError, EnvironmentFailure
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
@@ -80,8 +82,18 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
         raise EnvironmentFailure(f"{table} cannot be understood: {why}", hint=hint) from why
-    logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows))
+    corrected = _restore_corrections(ledger, batch_id, outbox)
+    logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows), corrections=corrected)
     return True
+
+
+def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
+    """From the batch's corrected table; one that cannot be understood is no reason to have no ledger."""
+    try:
+        return corrected_tables.restore(ledger, outbox, batch_id)
+    except (ValueError, KeyError, csv.Error, DigitrecError) as why:
+        logs.warn("the corrections of a batch cannot be read back", batch=batch_id, why=why)
+        return 0
 
 
 def _rendering(

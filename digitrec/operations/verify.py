@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import files, names, results
+from digitrec import corrections, files, names, results
 from digitrec.batch_ids import BATCH_ID
+from digitrec.corrections import corrected as corrected_tables
 from digitrec.intake.inbox import CLAIMED
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.ledger import Ledger
@@ -52,10 +53,11 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         rebuilt_at = rebuilt[worker]
         if rebuilt_at:
             notes.append(f"{worker}: ledger made again at {rebuilt_at}; files given back before are not in the account")
+            notes.append(f"{worker}: corrections from before are known of finished reviews only, and not who made them")
         if not ledger.is_up_to_date():
             notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")
         let_go: Counter[Left] = Counter()
-        also_elsewhere = 0
+        also_elsewhere = late = 0
         for batch in ledger.batches():
             if batch.id in known:
                 also_elsewhere += 1
@@ -67,9 +69,13 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             claims = ledger.claims(batch.id)
             count += Count.of(claims)
             differences += _of_tables(batch, ledger, outbox)
+            differences += _of_corrected(batch.id, ledger, outbox)
+            late += not corrected_tables.is_told(ledger, batch.id) and corrections.is_finished(ledger, batch.id)
             gone = departures.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
+        if late:
+            notes.append(f"{worker}: {late} corrected tables are not written yet; its next `run`, or `review`, does")
         if also_elsewhere:
             notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
         notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]
@@ -87,10 +93,11 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
 def _lying(workspace: Path) -> Iterator[tuple[str, Path]]:
     """Every batch that shows on the disk, and where: its CSVs, originals and claims."""
     outbox, claimed = workspace / "outbox", workspace / "inbox" / CLAIMED
+    tables = (outbox, outbox / corrected_tables.CORRECTED)
     homes = (outbox / "done", outbox / "rejected", *(claimed / name for name in _names(claimed)))
-    for folder in (outbox, *homes):
+    for folder in (*tables, *homes):
         for name in _names(folder):
-            batch_id = name.removesuffix(".csv").removesuffix(".digits") if folder == outbox else name
+            batch_id = name.removesuffix(".csv").removesuffix(".digits") if folder in tables else name
             if BATCH_ID.fullmatch(batch_id):
                 yield batch_id, folder / name
 
@@ -133,6 +140,21 @@ def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
                 yield f"{name} differs from the ledger"
         except FileNotFoundError:
             yield f"{name} is missing"
+
+
+def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
+    if not corrected_tables.is_told(ledger, batch_id):
+        return  # the review goes on, or a crash kept the table back
+    path = outbox / corrected_tables.CORRECTED / f"{batch_id}.csv"
+    text = corrected_tables.expected(ledger, batch_id)
+    shown = path.relative_to(outbox).as_posix()
+    try:
+        if text is None and os.path.lexists(path):
+            yield f"{shown} tells corrections that are in no ledger"
+        elif text is not None and path.read_bytes() != text.encode():
+            yield f"{shown} differs from the ledger"
+    except FileNotFoundError:
+        yield f"{shown} is missing"
 
 
 def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure], workspace: Path) -> Iterator[str]:
