@@ -254,7 +254,7 @@ def _evaluate_files(
                 preview_png=preview_png(content, each),
             )
             rows.append(row)
-    found = evaluate_pages(rows)
+    found = evaluate_pages(rows, threshold if not problem else None)
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
     page = write_page_evaluation(_home(settings, facts), facts, found)
     report.write_index(settings.reports)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from digitrec.pictures import Ink, Picture
 from digitrec.reporting.calibration import ReliabilityBin, RiskPoint
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
+from digitrec.reporting.intervals import Proportion, Range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#6b7680"
-_TEXT, _LINE = "#1d2329", "#dedbd4"
+_TEXT, _LINE, _FAINT = "#1d2329", "#dedbd4", "#9fb3c3"
 _STYLE: dict[Any, Any] = {
     "font.size": 11.5,
     "font.family": "sans-serif",
@@ -90,7 +91,9 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
         upper, lower = figure.subplots(2, 1, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="means what it says")
         confidence = [one.confidence for one in filled]
-        upper.plot(confidence, [one.accuracy for one in filled], color=BLUE, marker="o", label="measured")
+        accuracy = [one.accuracy or 0.0 for one in filled]
+        away = _away(accuracy, [(one.accuracy_low, one.accuracy_high) for one in filled])
+        upper.errorbar(confidence, accuracy, yerr=away, color=BLUE, ecolor=_FAINT, marker="o", label="measured, 95 %")
         upper.set(ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.05))
         _legend_above(upper)
         centres = [(one.low + one.high) / 2 for one in bins]
@@ -126,12 +129,17 @@ def class_bars(per_class: Sequence[ClassScore]) -> bytes:
     with _figure(_WIDTH, 4.4) as figure:
         axes = figure.subplots()
         place = np.arange(len(drawn))
-        precision = [one.precision or 0.0 for one in drawn]
-        recall = [one.recall or 0.0 for one in drawn]
         # Dots, not bars: the axis does not begin at 0, and a bar's length would lie.
-        axes.scatter(place - 0.12, precision, s=50, color=BLUE, label="precision")
-        axes.scatter(place + 0.12, recall, s=42, color=ORANGE, marker="D", label="recall")
-        span = max(0.002, 1 - min(precision + recall))
+        lowest = 1.0
+        for offset, colour, marker, name in ((-0.12, BLUE, "o", "precision"), (0.12, ORANGE, "D", "recall")):
+            values = [getattr(one, name) for one in drawn]
+            ranges = [
+                getattr(one, f"{name}_range") or Range(value, value) for one, value in zip(drawn, values, strict=True)
+            ]
+            away = _away(values, [(one.low, one.high) for one in ranges])
+            axes.errorbar(place + offset, values, yerr=away, fmt=marker, color=colour, ecolor=_FAINT, label=name)
+            lowest = min([lowest, *values, *(one.low for one in ranges)])
+        span = max(0.002, 1 - lowest)
         axes.set(xlabel="digit", ylim=(1 - 1.15 * span, 1 + 0.08 * span))
         axes.set_xticks(place, [str(one.digit) for one in drawn])
         _legend_above(axes)
@@ -139,18 +147,31 @@ def class_bars(per_class: Sequence[ClassScore]) -> bytes:
         return _png(figure)
 
 
-def risk_coverage_curve(points: Sequence[RiskPoint], threshold: float) -> bytes:
-    """What share could be accepted at which error; the cross is where the threshold stands."""
+def risk_coverage_curve(points: Sequence[RiskPoint], accepted: Proportion, wrong: Proportion) -> bytes:
+    """What share could be accepted at which error, with its 95 % band; the cross is where the threshold stands.
+
+    Args:
+        points: of the curve.
+        accepted: the share that is.
+        wrong: of those accepted.
+    """
+    coverage = [point.coverage for point in points]
     with _figure(_WIDTH, 3.6) as figure:
         axes = figure.subplots()
-        axes.plot([point.coverage for point in points], [point.risk for point in points], color=BLUE)
-        accepted = [point for point in points if point.threshold >= threshold]
-        if accepted:
-            here = accepted[-1]
-            axes.scatter([here.coverage], [here.risk], marker="X", s=90, color=ORANGE, zorder=3, label="the threshold")
-            _legend_above(axes)
+        band = [point.low for point in points], [point.high for point in points]
+        axes.fill_between(coverage, *band, color=_FAINT, alpha=0.5, linewidth=0, label="95 %")
+        axes.plot(coverage, [point.risk for point in points], color=BLUE)
+        top = 1.25 * max(point.risk for point in points)
+        if accepted.share is not None and wrong.share is not None:
+            away = _away([wrong.share], [(wrong.low, wrong.high)])
+            axes.errorbar([accepted.share], [wrong.share], yerr=away, color=ORANGE, zorder=3, capsize=4)
+            axes.scatter(
+                [accepted.share], [wrong.share], marker="X", s=90, color=ORANGE, zorder=4, label="the threshold"
+            )
+            top = max(top, 1.1 * wrong.high)
+        _legend_above(axes)
         axes.set(xlabel="share accepted", ylabel="share of those wrong", xlim=(0, 1.02))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(top, 0.001))
         _grid(axes)
         return _png(figure)
 
@@ -246,6 +267,12 @@ def _grid(*several: "Axes") -> None:
     for axes in several:
         axes.grid(axis="y", linewidth=0.8)
         axes.tick_params(length=0)
+
+
+def _away(values: Sequence[float], ranges: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """How far the ends of the ranges are below and above the values, (2, n), as error bars want it."""
+    pairs = zip(values, ranges, strict=True)
+    return np.maximum([(value - low, high - value) for value, (low, high) in pairs], 0.0).reshape(-1, 2).T
 
 
 def _legend_above(axes: "Axes") -> None:

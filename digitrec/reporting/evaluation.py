@@ -9,20 +9,25 @@ from numpy.typing import NDArray
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.errors import DataError
 from digitrec.pictures import Scores
+from digitrec.reporting import bootstrap
 from digitrec.reporting.batch import Json
 from digitrec.reporting.calibration import (
     ReliabilityBin,
     RiskPoint,
+    calibration_error,
     expected_calibration_error,
     reliability,
     risk_coverage,
 )
-from digitrec.reporting.intervals import Proportion, clopper_pearson, wilson
+from digitrec.reporting.intervals import Proportion, Range, clopper_pearson, f1_range, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOST_CONFUSED = 10
+BARELY = 6
+"""Pictures of each digit."""
+_SCORES = ("precision", "recall", "f1-score")
 _LEAST_PROBABILITY = 1e-12
 """float32 scores may be exactly 0; the logarithm must stay finite."""
 
@@ -38,6 +43,10 @@ class ClassScore:
     """Of those read as this digit, the share that is; None if the data has no picture of it, like the next two."""
     recall: float | None
     f1: float | None
+    precision_range: Range | None = None
+    """95 %, Wilson's; None where nothing was read as this digit, or the data has none of it."""
+    recall_range: Range | None = None
+    f1_range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,10 @@ class Average:
     precision: float
     recall: float
     f1: float
+    precision_range: Range
+    """95 %, drawn again (bootstrap), like the next two."""
+    recall_range: Range
+    f1_range: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,8 @@ class ConfusedPair:
     count: int
     share: float
     """Of the pictures of `truth`."""
+    range: Range
+    """95 %, Wilson's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +107,11 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
     ece: float
     """Expected calibration error, 0..1."""
+    ece_range: Range
+    """95 %, drawn again (bootstrap), like the next one."""
     nll: float
     """Mean negative log likelihood of the truth, nats."""
+    nll_range: Range
     threshold: float
     accepted: Proportion
     """Confidence at or above the threshold, and not taken for no digit."""
@@ -102,9 +120,11 @@ class Evaluation:
     risk_coverage: tuple[RiskPoint, ...]
     mistakes: tuple[Mistake, ...]
     """All of them, the surest first."""
+    barely: tuple[Mistake, ...]
+    """No mistakes: of each digit the few that were read rightly with the least confidence, least sure first."""
 
     def to_json(self) -> Json:
-        """The same as plain types, without NaN; the mistakes are counted, not listed."""
+        """The same as plain types, without NaN; mistakes are counted, not listed."""
         plain: Json = {
             "accuracy": self.accuracy.to_json(),
             "per_class": [asdict(one) for one in self.per_class],
@@ -114,7 +134,9 @@ class Evaluation:
             "confused": [asdict(pair) for pair in self.confused],
             "reliability": [asdict(one) for one in self.reliability],
             "ece": self.ece,
+            "ece_range": asdict(self.ece_range),
             "nll": self.nll,
+            "nll_range": asdict(self.nll_range),
             "threshold": self.threshold,
             "accepted": self.accepted.to_json(),
             "accepted_wrong": self.accepted_wrong.to_json(),
@@ -134,11 +156,13 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
     confidence = scores[:, :DIGITS].max(axis=1).astype(np.float64)  # (n,), 0..1
     right = read_as == truth  # (n,)
     accepted = (confidence >= threshold) & (read_as != NONE)  # as `reading.judge` has it
-    per_class, macro, weighted = _classes(truth, read_as)
     confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
+    per_class, macro, weighted = _classes(truth, read_as, confusion)
     bins = reliability(confidence, right)
     likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
+    surprise = -np.log(np.clip(likelihood, _LEAST_PROBABILITY, 1.0))  # (n,)
+    ece_range, nll_range = _drawn_again(confidence, right, surprise)
     return Evaluation(
         accuracy=wilson(int(right.sum()), len(truth)),
         per_class=per_class,
@@ -148,12 +172,15 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
         confused=_most_confused(confusion),
         reliability=bins,
         ece=expected_calibration_error(bins),
-        nll=float(-np.log(np.clip(likelihood, _LEAST_PROBABILITY, 1.0)).mean()),
+        ece_range=ece_range,
+        nll=float(surprise.mean()),
+        nll_range=nll_range,
         threshold=float(threshold),
         accepted=wilson(int(accepted.sum()), len(truth)),
         accepted_wrong=clopper_pearson(int((accepted & ~right).sum()), int(accepted.sum())),
         risk_coverage=risk_coverage(confidence, right),
         mistakes=_mistakes(truth, read_as, confidence),
+        barely=_barely(truth, read_as, confidence),
     )
 
 
@@ -168,8 +195,19 @@ def _check(truth: NDArray[np.integer[Any]], scores: Scores) -> None:
         raise ValueError("the scores are no probabilities")
 
 
+def _drawn_again(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], surprise: NDArray[np.float64]
+) -> tuple[Range, Range]:
+    """The ranges of the calibration error and of the mean surprise."""
+    rows = np.stack([confidence, right.astype(np.float64), surprise], axis=1)  # (n, 3)
+    return (
+        bootstrap.of_rows(rows, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0)),
+        bootstrap.of_rows(rows, lambda all_, drawn: float(all_[drawn, 2].mean())),
+    )
+
+
 def _classes(
-    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]]
+    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confusion: NDArray[np.int64]
 ) -> tuple[tuple[ClassScore, ...], Average, Average]:
     from sklearn.metrics import classification_report
 
@@ -178,27 +216,61 @@ def _classes(
     report: Mapping[str, Mapping[str, float]] = classification_report(
         truth, read_as, labels=present, output_dict=True, zero_division=0
     )
+    ranges = bootstrap.of_table(confusion, lambda tables: class_averages(tables, present))
     return (
-        tuple(_class(digit, report.get(str(digit))) for digit in range(10)),
-        _average(report["macro avg"]),
-        _average(report["weighted avg"]),
+        tuple(_class(digit, report.get(str(digit)), confusion) for digit in range(10)),
+        _average(report["macro avg"], ranges[:3]),
+        _average(report["weighted avg"], ranges[3:]),
     )
 
 
-def _class(digit: int, row: "Mapping[str, float] | None") -> ClassScore:
+def class_averages(tables: NDArray[np.float64], present: list[int]) -> NDArray[np.float64]:
+    """Mean precision, recall and F1 by digit, then by picture, of confusion tables: (m, 10, 11) in, (m, 6) out."""
+    right = np.diagonal(tables, axis1=1, axis2=2)[:, present]  # (m, digits)
+    support = tables.sum(axis=2)[:, present]
+    read = tables.sum(axis=1)[:, present]
+    each = [  # as scikit-learn has it: 0 where nothing was read so
+        right / np.maximum(read, 1),
+        right / np.maximum(support, 1),
+        2 * right / np.maximum(read + support, 1),
+    ]
+    by_digit = [one.mean(axis=1) for one in each]
+    by_picture = [(one * support).sum(axis=1) / support.sum(axis=1) for one in each]
+    return np.stack(by_digit + by_picture, axis=1)
+
+
+def _class(digit: int, row: "Mapping[str, float] | None", confusion: NDArray[np.int64]) -> ClassScore:
     if row is None:
         return ClassScore(digit, 0, None, None, None)
-    return ClassScore(digit, int(row["support"]), *(float(row[key]) for key in ("precision", "recall", "f1-score")))
+    right, read, support = (
+        int(one) for one in (confusion[digit, digit], confusion[:, digit].sum(), confusion[digit].sum())
+    )
+    precision, recall, f1 = (float(row[key]) for key in _SCORES)
+    return ClassScore(
+        digit,
+        support,
+        precision,
+        recall,
+        f1,
+        precision_range=_range(wilson(right, read)) if read else None,
+        recall_range=_range(wilson(right, support)),
+        f1_range=f1_range(right, read, support),
+    )
 
 
-def _average(row: "Mapping[str, float]") -> Average:
-    return Average(*(float(row[key]) for key in ("precision", "recall", "f1-score")))
+def _average(row: "Mapping[str, float]", ranges: tuple[Range, ...]) -> Average:
+    precision, recall, f1 = (float(row[key]) for key in _SCORES)
+    return Average(precision, recall, f1, *ranges)
+
+
+def _range(share: Proportion) -> Range:
+    return Range(share.low, share.high)
 
 
 def _most_confused(confusion: NDArray[np.int64]) -> tuple[ConfusedPair, ...]:
     support = confusion.sum(axis=1)
     pairs = [
-        ConfusedPair(truth, read_as, int(confusion[truth, read_as]), float(confusion[truth, read_as] / support[truth]))
+        _pair(truth, read_as, int(confusion[truth, read_as]), int(support[truth]))
         for truth in range(10)
         for read_as in range(10)
         if truth != read_as and confusion[truth, read_as]
@@ -207,9 +279,24 @@ def _most_confused(confusion: NDArray[np.int64]) -> tuple[ConfusedPair, ...]:
     return tuple(pairs[:MOST_CONFUSED])
 
 
+def _pair(truth: int, read_as: int, count: int, support: int) -> ConfusedPair:
+    return ConfusedPair(truth, read_as, count, count / support, _range(wilson(count, support)))
+
+
 def _mistakes(
     truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
 ) -> tuple[Mistake, ...]:
     wrong = np.flatnonzero(truth != read_as)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return tuple(Mistake(int(i), int(truth[i]), int(read_as[i]), float(confidence[i])) for i in wrong)
+
+
+def _barely(
+    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
+) -> tuple[Mistake, ...]:
+    found = []
+    for digit in range(DIGITS):
+        right = np.flatnonzero((truth == digit) & (read_as == digit))
+        least = right[np.argsort(confidence[right], kind="stable")][:BARELY]
+        found += [Mistake(int(i), digit, digit, float(confidence[i])) for i in least]
+    return tuple(found)

@@ -5,16 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from digitrec import files
 from digitrec.pictures import Picture
 from digitrec.reporting import charts, pages
 from digitrec.reporting.batch import Json
+from digitrec.reporting.cells import PER_CELL, Shown, matrix
 from digitrec.reporting.evaluation import Evaluation
 from digitrec.reporting.page_evaluation import READ_AS, PageEvaluation
 from digitrec.reporting.svg import bar_chart
+from digitrec.reporting.thumbs import small_png, smaller
 
 SHOWN_MISTAKES = 60
 """Pictures of mistakes on the page of a pipeline evaluation; the rest is counted."""
+SUREST = 40
+"""The same on the page of an array set, where they are small."""
 
 _READ_AS = (*READ_AS[:10], "none")
 """Columns of the confusion of digits."""
@@ -53,7 +59,9 @@ def write_evaluation(
     figures = {
         "confusion": charts.confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
         "reliability": charts.reliability_diagram(evaluation.reliability),
-        "risk_coverage": charts.risk_coverage_curve(evaluation.risk_coverage, evaluation.threshold),
+        "risk_coverage": charts.risk_coverage_curve(
+            evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
+        ),
         "classes": charts.class_bars(evaluation.per_class),
     }
     if evaluation.confused:
@@ -64,7 +72,14 @@ def write_evaluation(
     report = _report("digits", facts, evaluation.to_json())
     if history:
         report["history"] = {key: [float(value) for value in values] for key, values in history.items()}
-    return write_report(folder, "evaluation.html.j2", report, figures)
+    return write_report(
+        folder,
+        "evaluation.html.j2",
+        report,
+        figures,
+        matrix=matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _shown(evaluation, pictures)),
+        surest=[(one, small_png(_paper(pictures[one.index]))) for one in evaluation.mistakes[:SUREST]],
+    )
 
 
 def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: PageEvaluation) -> Path:
@@ -73,6 +88,12 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
     if any(one.pages for one in evaluation.digits):
         figures["confusion"] = charts.confusion_matrix(
             [one.read_as for one in evaluation.digits], READ_AS, READ_AS[:10]
+        )
+    if evaluation.ece is not None:
+        figures["reliability"] = charts.reliability_diagram(evaluation.reliability)
+    if evaluation.risk_coverage:
+        figures["risk_coverage"] = charts.risk_coverage_curve(
+            evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
         )
     report = _report("pages", facts, evaluation.to_json())
     statuses = [
@@ -84,10 +105,37 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
         "page_evaluation.html.j2",
         report,
         figures,
+        matrix=matrix([one.read_as for one in evaluation.digits], READ_AS[:10], READ_AS, _previews(evaluation)),
         chart=bar_chart("became", "What became of each digit's pages", statuses),
         mistakes=evaluation.mistakes[:SHOWN_MISTAKES],
         reason_words={reason.value: reason.words for reason, _ in evaluation.reasons},
     )
+
+
+def _shown(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[Shown]]:
+    """The pictures of each cell, (digit, column): the surest mistakes, the least sure of what is right."""
+    found: dict[tuple[int, int], list[Shown]] = {}
+    for one in (*evaluation.mistakes, *evaluation.barely):
+        cell = found.setdefault((one.truth, one.read_as), [])
+        if len(cell) < PER_CELL:
+            words = f"{pages.percent(one.confidence)}, no. {one.index}"
+            cell.append(Shown(small_png(_paper(pictures[one.index])), words))
+    return found
+
+
+def _previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[Shown]]:
+    found = {}
+    for cell, rows in evaluation.cells.items():
+        pictured = [(row, row.preview_png) for row in rows if row.preview_png]
+        found[cell] = [
+            Shown(smaller(png), f"{pages.percent(row.confidence)}, row {row.row}") for row, png in pictured[:PER_CELL]
+        ]
+    return found
+
+
+def _paper(ink: Picture) -> Picture:
+    """As on paper: dark on light; (28, 28), 255 = ink in, 0 = ink out."""
+    return np.asarray(255 - ink, np.uint8)
 
 
 def write_report(folder: Path, template: str, report: Json, figures: Mapping[str, bytes], **content: object) -> Path:

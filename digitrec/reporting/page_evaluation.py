@@ -1,13 +1,24 @@
 """How good the whole pipeline is: the numbers for labelled pages that went through it as files."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from digitrec.errors import DataError
 from digitrec.records import Reason, Status
+from digitrec.reporting import bootstrap
 from digitrec.reporting.batch import NO_DIGIT, Json, RowFacts, is_right, mistakes_in, right_share
-from digitrec.reporting.intervals import Proportion, clopper_pearson, wilson
+from digitrec.reporting.calibration import (
+    ReliabilityBin,
+    RiskPoint,
+    calibration_error,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+)
+from digitrec.reporting.intervals import Proportion, Range, clopper_pearson, wilson
 
 READ_AS = (*"0123456789", "other", "none")
 """Columns of the confusion of pages: one digit, another text, or no answer."""
@@ -25,6 +36,8 @@ class DigitPages:
     rejected: int
     read_as: tuple[int, ...]
     """Pages per column of READ_AS."""
+    precision: Proportion
+    """Of all labelled pages read as this digit alone, those that show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +60,20 @@ class PageEvaluation:
     """Pages with a number on them that were rejected."""
     reasons: tuple[tuple[Reason, int], ...]
     """How often each reason was given, in the order of the closed list."""
+    threshold: float | None
+    """Confidence from which a page was accepted; None if it is not known."""
+    reliability: tuple[ReliabilityBin, ...]
+    """Of the labelled pages with an answer: confidence is the probability that `text` is right."""
+    ece: float | None
+    """Expected calibration error of those, 0..1; None if there are none."""
+    ece_range: Range | None
+    """95 %, drawn again (bootstrap)."""
+    risk_coverage: tuple[RiskPoint, ...]
+    """Of the pages that a lower or higher threshold would accept; coverage counts all labelled ones."""
     digits: tuple[DigitPages, ...]
     """Ten, in order."""
+    cells: Mapping[tuple[int, int], tuple[RowFacts, ...]]
+    """The pages with one digit by (digit, column of READ_AS): wrong ones surest first, right ones least sure first."""
     mistakes: tuple[RowFacts, ...]
     """Accepted ones first, the surest first."""
 
@@ -63,15 +88,26 @@ class PageEvaluation:
             "empty": self.empty.to_json(),
             "rejected_numbers": self.rejected_numbers,
             "reasons": {reason.value: count for reason, count in self.reasons},
+            "threshold": self.threshold,
+            "reliability": [asdict(one) for one in self.reliability],
+            "ece": self.ece,
+            "ece_range": None if self.ece_range is None else asdict(self.ece_range),
+            "risk_coverage": [asdict(one) for one in self.risk_coverage],
             "digits": [
-                asdict(one) | {"accuracy": one.accuracy.to_json(), "read_as": list(one.read_as)} for one in self.digits
+                asdict(one)
+                | {
+                    "accuracy": one.accuracy.to_json(),
+                    "precision": one.precision.to_json(),
+                    "read_as": list(one.read_as),
+                }
+                for one in self.digits
             ],
             "mistakes": len(self.mistakes),
         }
 
 
-def evaluate_pages(rows: Iterable[RowFacts]) -> PageEvaluation:
-    """Measure labelled pages; DataError if none has a label."""
+def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> PageEvaluation:
+    """Measure labelled pages; DataError if none has a label. `threshold` is the one they were accepted with."""
     rows = list(rows)
     labelled = [row for row in rows if row.label]
     if not labelled:
@@ -83,6 +119,7 @@ def evaluate_pages(rows: Iterable[RowFacts]) -> PageEvaluation:
     numbers = [row for row in labelled if row.label != NO_DIGIT]
     empty = [row for row in labelled if row.label == NO_DIGIT]
     reasons = Counter(row.reason for row in labelled)
+    bins, ece, ece_range = _calibration([row for row in labelled if row.confidence is not None])
     return PageEvaluation(
         accuracy=right_share(labelled),
         unlabelled=len(rows) - len(labelled),
@@ -92,12 +129,43 @@ def evaluate_pages(rows: Iterable[RowFacts]) -> PageEvaluation:
         empty=wilson(sum(not is_right(row) for row in empty), len(empty)),
         rejected_numbers=sum(row.status is Status.REJECTED for row in numbers),
         reasons=tuple((reason, reasons[reason]) for reason in Reason if reasons[reason]),
-        digits=tuple(_digit(digit, [row for row in numbers if row.label == str(digit)]) for digit in range(10)),
+        threshold=threshold,
+        reliability=bins,
+        ece=ece,
+        ece_range=ece_range,
+        risk_coverage=_risk_coverage(labelled),
+        digits=tuple(_digit(digit, labelled) for digit in range(10)),
+        cells=_cells(labelled),
         mistakes=tuple(mistakes_in(labelled)),
     )
 
 
-def _digit(digit: int, rows: Sequence[RowFacts]) -> DigitPages:
+def _calibration(
+    answered: Sequence[RowFacts],
+) -> tuple[tuple[ReliabilityBin, ...], float | None, Range | None]:
+    """Whether confidences mean what they say, of pages that have one."""
+    confidence = np.array([row.confidence for row in answered], np.float64)
+    right = np.array([row.text == row.label for row in answered], np.bool_)
+    bins = reliability(confidence, right)
+    if not answered:
+        return bins, None, None
+    pairs = np.stack([confidence, right.astype(np.float64)], axis=1)  # (n, 2)
+    within = bootstrap.of_rows(pairs, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0))
+    return bins, expected_calibration_error(bins), within
+
+
+def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
+    # What is in review for another reason than its confidence is accepted at no threshold.
+    may = [row for row in labelled if row.status is Status.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE]
+    if not may:
+        return ()
+    confidence = np.array([row.confidence or 0.0 for row in may], np.float64)
+    return risk_coverage(confidence, np.array([row.text == row.label for row in may], np.bool_), len(labelled))
+
+
+def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitPages:
+    rows = [row for row in labelled if row.label == str(digit)]
+    read = [row for row in labelled if row.text == str(digit)]
     status = Counter(row.status for row in rows)
     columns = Counter(_column(row.text) for row in rows)
     return DigitPages(
@@ -108,7 +176,19 @@ def _digit(digit: int, rows: Sequence[RowFacts]) -> DigitPages:
         review=status[Status.REVIEW],
         rejected=status[Status.REJECTED],
         read_as=tuple(columns[column] for column in READ_AS),
+        precision=wilson(sum(row.label == row.text for row in read), len(read)),
     )
+
+
+def _cells(labelled: Iterable[RowFacts]) -> Mapping[tuple[int, int], tuple[RowFacts, ...]]:
+    cells: dict[tuple[int, int], list[RowFacts]] = {}
+    for row in labelled:
+        if row.label in READ_AS[:10]:
+            cells.setdefault((int(row.label), READ_AS.index(_column(row.text))), []).append(row)
+    return {
+        (digit, column): tuple(sorted(rows, key=lambda row: row.confidence or 0.0, reverse=digit != column))
+        for (digit, column), rows in cells.items()
+    }
 
 
 def _column(text: str) -> str:

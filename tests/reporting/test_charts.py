@@ -9,6 +9,7 @@ import pytest
 from digitrec.reporting import charts
 from digitrec.reporting.calibration import reliability, risk_coverage
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
+from digitrec.reporting.intervals import Range, wilson
 
 pytestmark = pytest.mark.slow  # matplotlib
 
@@ -29,16 +30,20 @@ def handwriting():
 def drawings(pictures, digits):
     dice = np.random.default_rng(1)
     confidence, right = dice.random(500), dice.random(500) < 0.8
-    pairs = [ConfusedPair(digit, (digit + 1) % 10, 20, 0.02) for digit in range(10)]
+    pairs = [ConfusedPair(digit, (digit + 1) % 10, 20, 0.02, Range(0.01, 0.03)) for digit in range(10)]
     mistakes = [Mistake(i, int(digit), (int(digit) + 1) % 10, 0.9) for i, digit in enumerate(digits)]
-    scores = [ClassScore(digit, 20, 0.9 + digit / 100, 0.99 - digit / 100, 0.95) for digit in range(10)]
+    within = Range(0.85, 1.0)
+    scores = [
+        ClassScore(digit, 20, 0.9 + digit / 100, 0.99 - digit / 100, 0.95, within, within, within)
+        for digit in range(10)
+    ]
     ink = pictures.astype(np.float32) / 255
     yield "confusion", charts.confusion_matrix(dice.integers(0, 50, (10, 10)).tolist(), DIGITS, DIGITS)
     yield "no errors", charts.confusion_matrix(np.diag([980] * 10).tolist(), DIGITS, DIGITS)
     yield "reliability", charts.reliability_diagram(reliability(confidence, right))
     yield "all sure", charts.reliability_diagram(reliability(np.ones(9), np.ones(9, bool)))
-    yield "risk", charts.risk_coverage_curve(risk_coverage(confidence, right), 0.9)
-    yield "no threshold", charts.risk_coverage_curve(risk_coverage(confidence, right), 1.1)
+    yield "risk", charts.risk_coverage_curve(risk_coverage(confidence, right), wilson(400, 500), wilson(4, 400))
+    yield "no threshold", charts.risk_coverage_curve(risk_coverage(confidence, right), wilson(0, 500), wilson(0, 0))
     yield "classes", charts.class_bars(scores)
     yield "perfect", charts.class_bars([ClassScore(3, 9, 1.0, 1.0, 1.0), ClassScore(4, 0, None, None, None)])
     yield "loss", charts.training_curve({"loss": [0.4, 0.2], "val_loss": [0.3, 0.25]}, "loss")

@@ -6,7 +6,8 @@ import pytest
 
 from digitrec.classifiers.base import NONE
 from digitrec.errors import DataError
-from digitrec.reporting.evaluation import ConfusedPair, evaluate
+from digitrec.reporting.evaluation import class_averages, evaluate
+from digitrec.reporting.intervals import wilson
 
 pytestmark = pytest.mark.slow  # scikit-learn
 
@@ -35,12 +36,48 @@ def test_the_numbers_are_those_counted_by_hand():
     assert measured.weighted.recall == pytest.approx(4 / 6)
     assert (measured.confusion[1][7], measured.confusion[7][1], measured.confusion[1][1]) == (1, 1, 2)
     assert sum(map(sum, measured.confusion)) == 6
-    assert measured.confused == (ConfusedPair(1, 7, 1, 1 / 3), ConfusedPair(7, 1, 1, 1 / 2))
+    assert [(one.truth, one.read_as, one.count, one.share) for one in measured.confused] == [
+        (1, 7, 1, 1 / 3),
+        (7, 1, 1, 1 / 2),
+    ]
+    assert (measured.confused[0].range.low, measured.confused[0].range.high) == (wilson(1, 3).low, wilson(1, 3).high)
     assert (measured.accepted.hits, measured.accepted.of) == (4, 6)
     assert (measured.accepted_wrong.hits, measured.accepted_wrong.of) == (0, 4)
     assert measured.accepted_wrong.high == pytest.approx(1 - 0.025**0.25)
     likelihood = [0.92, 0.95, 0.4 / 9, 0.99, 0.3 / 9, 0.98]
     assert measured.nll == pytest.approx(-sum(map(math.log, likelihood)) / 6, rel=1e-5)
+
+
+def test_every_number_lies_within_its_interval():
+    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+
+    seven = measured.per_class[7]
+    ranges = [
+        *((seven.precision, seven.precision_range), (seven.recall, seven.recall_range), (seven.f1, seven.f1_range)),
+        *((measured.macro.f1, measured.macro.f1_range), (measured.weighted.recall, measured.weighted.recall_range)),
+        *((measured.ece, measured.ece_range), (measured.nll, measured.nll_range)),
+        *((point.risk, point) for point in measured.risk_coverage),
+    ]
+    for value, within in ranges:
+        assert within.low <= value <= within.high
+        assert within.low < within.high
+    assert measured.per_class[4].f1_range is None
+
+
+def test_the_averages_of_a_confusion_are_those_of_scikit_learn():
+    dice = np.random.default_rng(3)
+    truth = dice.integers(0, 9, 500)  # no 9
+    read_as = np.where(dice.random(500) < 0.8, truth, dice.integers(0, 11, 500))
+    confusion = np.zeros((1, 10, 11))
+    np.add.at(confusion[0], (truth, read_as), 1)
+    measured = evaluate(truth, np.eye(11, dtype=np.float32)[read_as], threshold=0.5)
+
+    found = class_averages(confusion, list(range(9)))[0]
+
+    macro, weighted = measured.macro, measured.weighted
+    assert found.tolist() == pytest.approx(
+        [macro.precision, macro.recall, macro.f1, weighted.precision, weighted.recall, weighted.f1]
+    )
 
 
 def test_the_surest_mistake_comes_first():

@@ -91,8 +91,49 @@ def test_every_figure_lies_beside_the_page_that_shows_it(tmp_path, read_page, me
     assert figures == [
         "classes", "confusion", "pairs", "reliability", "risk_coverage", "training_accuracy", "training_loss",
     ]  # fmt: skip
-    assert len(page.tags("img")) == len(figures)
+    assert {picture["alt"] for picture in page.tags("img")} >= {
+        "Reliability diagram",
+        "Share wrong against share accepted",
+    }
     assert all(picture["alt"] for picture in page.tags("img"))
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_confusion_matrix_open_their_pictures(tmp_path, read_page, measured, pictures):
+    write_evaluation(tmp_path, FACTS, measured, pictures)
+
+    page, report = read(tmp_path, read_page)
+    opened = {section["id"] for section in page.tags("section") if section.get("class") == "card cell"}
+    links = {link["href"][1:] for link in page.tags("a") if link["href"].startswith("#cell-")}
+    numbers = {key: value for key, value in page.numbers.items() if key.startswith("confusion.")}
+
+    assert links == opened
+    assert links == {f"cell-{i}-{j}" for i in range(10) for j in range(10) if report["confusion"][i][j]}
+    assert len(numbers) == len(links)
+
+
+@pytest.mark.slow
+def test_every_metric_of_an_evaluation_is_shown_with_its_interval(tmp_path, read_page, measured, pictures):
+    write_evaluation(tmp_path, FACTS, measured, pictures)
+
+    page, _ = read(tmp_path, read_page)
+
+    for key in (
+        *(f"per_class.{digit}.{name}_range" for digit in range(10) for name in ("precision", "recall", "f1")),
+        *("macro.f1_range", "weighted.precision_range", "ece_range", "nll_range", "confused.0.range"),
+        *("accuracy", "accepted", "accepted_wrong"),
+    ):
+        assert {f"{key}.low", f"{key}.high"} <= set(page.numbers), key
+
+
+@pytest.mark.slow
+def test_the_surest_mistakes_are_shown(tmp_path, read_page, measured, pictures):
+    write_evaluation(tmp_path, FACTS, measured, pictures)
+
+    page, _ = read(tmp_path, read_page)
+
+    shown = [picture["alt"] for picture in page.tags("img") if picture["alt"].startswith("Picture no.")]
+    assert shown == [f"Picture no. {one.index}" for one in measured.mistakes[:40]]
 
 
 @pytest.mark.slow
@@ -145,9 +186,11 @@ def test_the_page_of_a_pipeline_evaluation_shows_its_numbers_and_mistakes(tmp_pa
     assert {"accuracy.share", "empty.hits", "rejected_numbers", "unlabelled", "digits.9.pages", "reasons.blank"} <= set(
         page.numbers
     )
+    assert {"ece", "ece_range.low", "digits.9.read_as.4", "digits.9.precision.high"} <= set(page.numbers)
+    assert [link["href"] for link in page.tags("a") if link["href"].startswith("#cell")] == ["#cell-9-4"]
     assert "<i>.png" in page.text
     assert not page.tags("i")
-    assert [path.name for path in tmp_path.glob("*.png")] == ["confusion.png"]
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == ["confusion", "reliability", "risk_coverage"]
 
 
 @pytest.mark.slow
@@ -158,7 +201,7 @@ def test_numbers_of_several_digits_need_no_table_of_digits(tmp_path, read_page):
 
     page, _ = read(tmp_path, read_page)
     assert "Pages with one digit" not in page.words
-    assert not list(tmp_path.glob("*.png"))
+    assert not (tmp_path / "confusion.png").exists()
 
 
 def explore_split(name, pictures, digits):

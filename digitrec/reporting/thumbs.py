@@ -1,0 +1,40 @@
+"""Small pictures for pages that show hundreds of them: sixteen greys, no side longer than asked."""
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+
+from digitrec.pictures import Picture
+
+SIDE = 44
+"""Pixels: a digit is plain to see, and noise, the worst a PNG can hold, takes a kilobyte."""
+_GREYS = 16
+
+
+def small_png(picture: Picture, side: int = SIDE) -> bytes:
+    """A grey picture, (h, w), as a small PNG."""
+    from PIL import Image
+
+    scale = min(1.0, side / max(picture.shape))
+    if scale < 1.0:
+        height, width = (max(1, round(length * scale)) for length in picture.shape)
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    levels = np.asarray(picture // (256 // _GREYS), np.uint8)  # 0..15
+    drawn = Image.fromarray(levels, mode="P")
+    drawn.putpalette([grey * 17 for grey in range(_GREYS) for _ in range(3)])
+    written = BytesIO()
+    drawn.save(written, format="png", bits=4, optimize=True)
+    return written.getvalue()
+
+
+def smaller(png: bytes, side: int = SIDE) -> bytes:
+    """The small picture of a larger PNG.
+
+    Raises:
+        ValueError: it is no PNG.
+    """
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise ValueError("a preview is no PNG")
+    return small_png(np.asarray(picture, np.uint8), side)
