@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
 from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
@@ -182,13 +183,13 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
 
 def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
     """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
-    nothing = float(probabilities(line.frames, [()])[0])
-    is_empty = nothing >= _EMPTY ** max(1.0, len(line.frames) / _EMPTY_STEPS)
-    witnesses = [Witness("line network", _as_single(line.frames), line.strip)]
+    # A line of one sign was compared with every other sign already.
+    of_line = _with_none(line.line.alternatives[0, :DIGITS]) if line.line.text else _as_single(line.frames)
+    witnesses = [Witness("line network", of_line, line.strip)]
     where, ink = None, None
     if sight.spans:
         where = around(sight.spans)
-    elif not is_empty:
+    elif not _is_empty(line.frames):
         where = around(_spans_of(line) or [line.strip])
     if len(sight.spans) == 1:
         ink = sight.page.ink[0]
@@ -212,9 +213,18 @@ def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Net
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
 
 
+def _is_empty(frames: Frames) -> bool:
+    """Whether the line network sees bare paper."""
+    return float(probabilities(frames, [()])[0]) >= _EMPTY ** max(1.0, len(frames) / _EMPTY_STEPS)
+
+
 def _as_single(frames: Frames) -> Scores:
     """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
-    chances = probabilities(frames, _SINGLES)
+    return _with_none(probabilities(frames, _SINGLES))
+
+
+def _with_none(chances: NDArray[np.float64]) -> Scores:
+    """The probabilities of the ten digits, (10,), with what is left for anything else, (11,)."""
     return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
 
 

@@ -18,6 +18,8 @@ Text = tuple[int, ...]
 _ROUNDS = 3
 _LONGEST = 24
 """For longer texts no better one is looked for: no number has as many digits, and it would take seconds."""
+_CERTAIN = 0.5
+"""All texts together have a probability of 1: above this there is no better one."""
 _WORTH_ADDING = 0.05
 """A sign that some step gives at least this probability may have been missed."""
 _TINY = 1e-30
@@ -56,14 +58,17 @@ def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
         return np.asarray(np.mean([probabilities(view, texts) for view in views], axis=0), np.float64)
 
     first = list(dict.fromkeys(tuple(sign for sign in _greedy(view) if sign < allowed) for view in views))
-    text = first[int(np.argmax(chances(first)))]
+    text = first[0] if len(first) == 1 else first[int(np.argmax(chances(first)))]
+    found = chances([text, *_exchanged(text, signs)])
     for _ in range(_ROUNDS if len(text) <= _LONGEST else 0):
+        if found[0] > _CERTAIN:
+            break
         rivals = [text, *_exchanged(text, allowed), *_fewer(text), *_one_more(text, frames[:, :allowed])]
         best = rivals[int(np.argmax(chances(rivals)))]
         if best == text:
             break
         text = best
-    found = chances([text, *_exchanged(text, signs)])
+        found = chances([text, *_exchanged(text, signs)])
     return Line(text, float(found[0]), found[1:].reshape(len(text), signs), _places(frames, text))
 
 
