@@ -126,6 +126,10 @@ _MIGRATIONS = (
         up_to    INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    # The order in which people look at answers; with what they choose by, so that 50,000 are counted without the table.
+    """
+    CREATE INDEX readings_sureness ON readings (ifnull(confidence, 2), batch_id, row, status, text);
+    """,
 )
 VERSION = len(_MIGRATIONS)
 
