@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec import names
+from digitrec import corrections, names
+from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import UsageError
 from digitrec.ledger import Ledger
 from digitrec.records import Count, Fate, Row
 from digitrec.reporting import report
 from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
+from digitrec.reporting.reviewed import Checked
 from digitrec.settings import Settings
 
 
@@ -49,6 +51,8 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
     claims = ledger.claims(batch_id)
     previews = ledger.previews(batch_id)
+    checked = _checked(ledger, batch_id)
+    corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
     how = batch.rendering
     return BatchFacts(
         batch_id=batch.id,
@@ -61,12 +65,20 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         threshold=how.threshold,
         max_error=how.max_error,
         csv=f"../../{settings.outbox.name}/{batch_id}.csv",
-        rows=[_row(row, previews.get(row.row)) for row in ledger.rows(batch_id)],
+        rows=[_row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id)],
         released=[ReleasedFacts(names.escape(one.path), one.detail) for one in claims if one.fate is Fate.RELEASED],
+        corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )
 
 
-def _row(row: Row, preview: bytes | None) -> RowFacts:
+def _checked(ledger: Ledger, batch_id: str) -> dict[int, Checked]:
+    """What people said of the batch's rows, by row."""
+    said = corrections.newest(ledger, batch_id)
+    drawn = corrections.audited(ledger, batch_id) if said else set()
+    return {row: Checked(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
+
+
+def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
     read = row.reading
     return RowFacts(
         row=row.row,
@@ -82,4 +94,5 @@ def _row(row: Row, preview: bytes | None) -> RowFacts:
         label=row.label,
         preview_png=preview,
         duplicate_of=row.duplicate_of,
+        checked=checked,
     )

@@ -156,6 +156,14 @@ def history(ledger: Ledger, batch_id: str, row: int) -> list[Correction]:
     return [_correction(one) for one in ledger.ask(ask, (batch_id, row))]
 
 
+def audited(ledger: Ledger, batch_id: str) -> set[int]:
+    """The rows of a batch that were drawn for an audit and judged in it, whatever was said of them since."""
+    if not ledger.has_table("corrections"):
+        return set()
+    ask = "SELECT DISTINCT row FROM corrections WHERE batch_id = ? AND how = ?"
+    return {int(row) for (row,) in ledger.ask(ask, (batch_id, How.AUDIT))}
+
+
 def open_rows(ledger: Ledger, batch_id: str) -> int:
     """How many rows of a batch wait for a person: in review, and neither confirmed nor corrected."""
     return _count(ledger, "status = 'review'", batch_id) - _settled(ledger, batch_id, "status = 'review'")

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from digitrec.corrections import Verdict
 from digitrec.records import Count, Reason, Status
 from digitrec.reporting.intervals import Proportion, wilson
+from digitrec.reporting.reviewed import Checked, review_numbers
 
 Json: TypeAlias = dict[str, Any]
 """Plain types only, as `json.dumps(..., allow_nan=False)` takes them."""
@@ -41,6 +43,14 @@ class RowFacts:
     """No side longer than 96 px; only needed where `wants_preview` says so."""
     duplicate_of: str = ""
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
+    checked: Checked | None = None
+    """What a person said of it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person should look at it, and nobody has settled it yet."""
+        is_settled = self.checked is not None and self.checked.verdict.is_settled
+        return self.status is Status.REVIEW and not is_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,8 @@ class BatchFacts:
     """The batch's CSV, relative to the folder of the report."""
     rows: Sequence[RowFacts] = ()
     released: Sequence[ReleasedFacts] = ()
+    corrected_csv: str = ""
+    """The table after a person's review, relative to the folder of the report; empty while there is none."""
 
 
 def is_right(row: RowFacts) -> bool:
@@ -101,6 +113,12 @@ def mistakes_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
 _GRAVITY = {Status.ACCEPTED: 0, Status.REVIEW: 1}
 
 
+def corrected_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
+    """Pages that a person corrected or was not sure of: accepted before held back, the surer the worse."""
+    said = [row for row in rows if row.checked is not None and row.checked.verdict is not Verdict.CONFIRMED]
+    return sorted(said, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
+
+
 def batch_numbers(facts: BatchFacts) -> Json:
     """The content of a batch's `report.json`: the numbers its page shows."""
     pages = Counter(row.status for row in facts.rows)
@@ -128,6 +146,8 @@ def batch_numbers(facts: BatchFacts) -> Json:
         "confidence": _confidence_bins(facts.rows),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
+        "automation": wilson(pages[Status.ACCEPTED], len(facts.rows)).to_json(),
+        "reviewed": review_numbers([(row.status, row.checked) for row in facts.rows], facts.corrected_csv),
     }
 
 
