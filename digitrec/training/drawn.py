@@ -61,6 +61,14 @@ def restored(levels: Picture) -> NDArray[np.float32]:
     return (levels.astype(np.float32) - np.float32(_PAPER)) / np.float32(_STEP)
 
 
+def filled(levels: Picture) -> Picture:
+    """A stored strip, (40, w), filled up with paper to a width that is a multiple of 32."""
+    height, width = levels.shape
+    wide = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)
+    wide[:, :width] = levels
+    return wide
+
+
 def crops(sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None) -> Crops:
     """Draw crops with their ink."""
     levels = np.empty((count, SIDE, SIDE), np.uint8)
@@ -85,8 +93,4 @@ def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
 
 def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:
     found = lines.strip(sources, dice)
-    levels = stored(flattened(found.picture.astype(np.float32)))
-    height, width = levels.shape
-    filled = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)
-    filled[:, :width] = levels
-    return filled, found.text
+    return filled(stored(flattened(found.picture.astype(np.float32)))), found.text

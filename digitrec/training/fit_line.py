@@ -22,7 +22,7 @@ _WIDTHS = (64, 96, 128, 160, 192)
 """A batch holds strips of one of these widths, narrower ones filled up with paper."""
 _LONGEST = 10
 """Signs in a text."""
-_PEAK_RATE, _WARM = 3e-3, 500
+PEAK_RATE, _WARM = 3e-3, 500
 _WEIGHT_DECAY = 4e-3
 _HIGHEST_LOSS = 50.0
 """A strip that cannot be read counts no more than this."""
@@ -34,17 +34,36 @@ _Places = NDArray[np.intp]
 
 
 def fit_line(
-    strips: Strips, held_out: Strips, *, epochs: int, seed: int, progress: Callable[[Progress], None]
+    strips: Strips,
+    held_out: Strips,
+    *,
+    epochs: int,
+    seed: int,
+    progress: Callable[[Progress], None],
+    start: Sequence[NDArray[Any]] | None = None,
+    peak_rate: float = PEAK_RATE,
 ) -> Trained:
-    """Train a line network; its score is the share of held-out strips whose whole text is right."""
+    """Train a line network; its score is the share of held-out strips whose whole text is right.
+
+    Args:
+        strips: what it learns from.
+        held_out: what chooses the best epoch.
+        epochs: how often it sees every strip.
+        seed: of all dice.
+        progress: told after each batch and each epoch.
+        start: the weights it goes on from; None: it begins anew.
+        peak_rate: the highest learning rate.
+    """
     import keras
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = line_network()
+    if start is not None:
+        model.set_weights(start)
     known, unknown = _by_width(strips), _by_width(held_out)
     stage = Stage(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
-    learn, read = _steps(model, stage_loop.rate(stage.total, _PEAK_RATE, _WARM))
+    learn, read = _steps(model, stage_loop.rate(stage.total, peak_rate, _WARM))
 
     def batches(epoch: int) -> Iterator[_Batch]:
         dice = np.random.default_rng([seed, epoch])

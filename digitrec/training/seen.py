@@ -32,7 +32,7 @@ _SAME_BOX = 0.5
 """A found digit is the one that was drawn if their boxes' intersection over union is above this."""
 _ELSEWHERE = 0.1
 """It is something else if at most this share of its ink lies where something was drawn."""
-_LIKE_A_ONE = 1.7
+LIKE_A_ONE = 1.7
 """Debris that is taller than this for its width may be told from a one by nobody, and is no example."""
 _MOST_DEBRIS = 0.1
 """Debris makes up at most this share of all examples."""
@@ -134,7 +134,7 @@ def _told_apart(
     own = [one for one in found if corners is not None and _overlap(one, corners) > _SAME_BOX]
     # Found ink is a little wider than what was written, and may have moved by a pixel.
     near = cv2.dilate((written > _INKED // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    others = [one for one in found if one.box.height < _LIKE_A_ONE * one.box.width]
+    others = [one for one in found if one.box.height < LIKE_A_ONE * one.box.width]
     elsewhere = [one.ink for one in others if _share_on(one, near) < _ELSEWHERE]
     return (own[0].ink if len(own) == 1 else None), elsewhere
 

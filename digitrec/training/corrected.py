@@ -1,0 +1,203 @@
+"""Pages that a person has read, as the networks see them: the examples that corrections give.
+
+Each page passes through what the service does with it. What its parts are shown there, they learn from: the digits'
+network each sign as it was cut out, the line network each strip around the writing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from digitrec import imaging
+from digitrec.classifiers.base import NONE
+from digitrec.errors import RejectedImage
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.decode import Sheet
+from digitrec.imaging.flat import flattened
+from digitrec.pictures import Page, Picture
+from digitrec.recognition.explain import Steps
+from digitrec.recognition.line_network import HEIGHT, STEP
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import SecondLook, second_look
+from digitrec.recognition.spans import Span, cut
+from digitrec.records import Limits
+from digitrec.training import pools
+from digitrec.training.drawn import Strips, filled, stored
+from digitrec.training.folders import NONE as NO_DIGIT
+from digitrec.training.pools import Told
+from digitrec.training.seen import LIKE_A_ONE, Examples
+from digitrec.training.signs import JUNK
+
+_WIDEST = 192
+"""Pixels of the longest strip that the line network learns from."""
+_LONGEST = 7
+"""Digits of the longest number that it learns from."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruePage:
+    """A page and what a person says it shows."""
+
+    path: Path
+    sha256: str
+    page: int
+    """From 1."""
+    text: str
+    """All its digits, left to right, top to bottom; or `none`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What the networks are shown of one page, with the truth."""
+
+    signs: tuple[Picture, ...] = ()
+    """Each (28, 28), 0 = paper, 255 = ink."""
+    classes: tuple[int, ...] = ()
+    """Of `signs`: 0..9 or `NONE`."""
+    strips: tuple[Picture, ...] = ()
+    """Each (40, w), stored as `drawn.stored` does."""
+    text: tuple[int, ...] = ()
+    """What every one of `strips` says."""
+    fits: bool = True
+    """As many digits were found as there are; else nothing can be said of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    reader: PageReader
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    pages: tuple[TruePage, ...]
+
+
+def look(
+    reader: PageReader, pages: Sequence[TruePage], limits: Limits, *, processes: int = 0, told: Told | None = None
+) -> list[Shown]:
+    """What the networks are shown of each page, in order.
+
+    Args:
+        reader: of the model that goes on learning.
+        pages: what a person has read; every file is there.
+        limits: on what is opened.
+        processes: how many look; 0: as many as there are cores.
+        told: how many files are done.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = [_File(path, tuple(of_file)) for path, of_file in _by_file(pages).items()]
+    found: dict[TruePage, Shown] = {}
+    seen = pools.each(_shown, _Desk(reader, limits), files, processes=processes, told=told)
+    for file, shown in zip(files, seen, strict=True):
+        found |= dict(zip(file.pages, shown, strict=True))
+    return [found[page] for page in pages]
+
+
+def examples(shown: Iterable[Shown]) -> Examples:
+    """What the digits' network learns from them."""
+    pairs = [pair for one in shown for pair in zip(one.signs, one.classes, strict=True)]
+    pictures = np.array([sign for sign, _ in pairs], np.uint8).reshape(-1, 28, 28)
+    return Examples(pictures, np.array([digit for _, digit in pairs], np.int64))
+
+
+def strips(shown: Iterable[Shown]) -> Strips:
+    """What the line network learns from them."""
+    pairs = [(strip, one.text) for one in shown for strip in one.strips]
+    return Strips([strip for strip, _ in pairs], [text for _, text in pairs])
+
+
+def _by_file(pages: Iterable[TruePage]) -> dict[Path, list[TruePage]]:
+    files: dict[Path, list[TruePage]] = {}
+    for page in pages:
+        files.setdefault(page.path, []).append(page)
+    return files
+
+
+def _shown(desk: _Desk, file: _File) -> list[Shown]:
+    wanted = {page.page: page.text for page in file.pages}
+    found: dict[int, Shown] = {}
+    try:
+        name, sheets = imaging.sheets(file.path.read_bytes(), desk.limits)
+        for sheet in sheets:
+            if sheet.number in wanted:
+                found[sheet.number] = _of_page(desk.reader, name, sheet, wanted[sheet.number])
+    except RejectedImage:
+        pass  # the service reads nothing there, either
+    return [found.get(page.page, Shown(fits=False)) for page in file.pages]
+
+
+def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> Shown:
+    steps = reader.steps(name, sheet)
+    if steps.decoded is None:
+        return Shown(fits=False)
+    second = steps.second
+    if second is None and reader.networks is not None:  # it was sure; there is more to see on this page all the same
+        grey, plane = steps.decoded.grey, steps.decoded.plane
+        second = second_look(steps.cheap, grey, plane, reader.classifier, reader.networks)
+    return _without_digit(steps, second) if text == NO_DIGIT else _with_digits(steps, second, text)
+
+
+def _with_digits(steps: Steps, second: SecondLook | None, text: str) -> Shown:
+    truth = tuple(map(int, text))
+    cuts = [steps.cheap.ink] if len(steps.cheap.boxes) == len(truth) else []
+    if len(truth) == 1:
+        cuts += [plane[None] for plane in _closer_cuts(steps.cheap, second)]
+    signs = tuple(_levels(sign) for ink in cuts for sign in ink)
+    return Shown(signs, truth * len(cuts), _strips(steps, second, len(truth)), truth, fits=bool(cuts))
+
+
+def _without_digit(steps: Steps, second: SecondLook | None) -> Shown:
+    """Every sign that was cut out is no digit, unless by itself it may be a one."""
+    boxes = steps.cheap.boxes
+    plain = [ink for ink, box in zip(steps.cheap.ink, boxes, strict=True) if box.height < LIKE_A_ONE * box.width]
+    signs = tuple(_levels(ink) for ink in (*plain, *_closer_cuts(steps.cheap, second)))
+    strips = _strips(steps, second, 1) if len(boxes) == 1 else ()
+    return Shown(signs, (NONE,) * len(signs), strips, (JUNK,))
+
+
+def _closer_cuts(cheap: Page, second: SecondLook | None) -> list[Plane]:
+    """The sign as the ink network cut it out, if it did."""
+    planes = [one.looked_at for one in second.witnesses if not isinstance(one.looked_at, Span)] if second else []
+    known = [ink.tobytes() for ink in cheap.ink]
+    return [plane for plane in planes if plane.tobytes() not in known]
+
+
+def _strips(steps: Steps, second: SecondLook | None, count: int) -> tuple[Picture, ...]:
+    """The strips that the line network read, if all the writing is in each."""
+    if second is None or steps.decoded is None or len(second.strips) != 1 or count > _LONGEST:
+        return ()
+    (row,) = second.strips
+    if count > 1 and JUNK in row.line.text:  # signs that are no digits stand there, too
+        return ()
+    spans = {row.strip, *(one.looked_at for one in second.witnesses if isinstance(one.looked_at, Span))}
+    found = [_strip(cut(steps.decoded.grey, span), count) for span in sorted(spans, key=lambda one: one.width)]
+    return tuple(strip for strip in found if strip is not None)
+
+
+def _strip(piece: Plane, count: int) -> Picture | None:
+    """A piece of a page as the line network is shown it; None if it is too long, or too short for so many signs."""
+    height, width = piece.shape
+    scale = HEIGHT / height
+    wide = max(4, round(width * scale))
+    if wide > _WIDEST or wide < 2 * count * STEP:
+        return None
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return filled(stored(flattened(np.asarray(cv2.resize(piece, (wide, HEIGHT), interpolation=how), np.float32))))
+
+
+def _levels(ink: Plane) -> Picture:
+    """A sign that is cut out and normalised, (28, 28), as `Examples` hold it."""
+    return np.asarray(np.rint(ink * 255), np.uint8)
+
+
+def counted(pages: Iterable[TruePage]) -> Counter[str]:
+    """How many pages show one digit, several, or none."""
+    return Counter(NO_DIGIT if page.text == NO_DIGIT else "one" if len(page.text) == 1 else "several" for page in pages)
