@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REAL ?=
+BENCH ?=
 
 .PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden clean
 
@@ -55,8 +56,8 @@ format: $(READY) ## put the code into shape
 accuracy: $(READY) ## measure the model in use; REAL=DIR adds labelled real pictures
 	$(BIN)/python -m bench.accuracy $(if $(REAL),--real $(REAL))
 
-bench: $(READY) ## measure the speed of `digitrec run` against reading the files
-	$(BIN)/python -m bench.speed
+bench: $(READY) ## measure the speed of `digitrec run` against reading the files; BENCH=--full takes the full sizes
+	$(BIN)/python -m bench $(BENCH)
 
 golden: $(READY) ## write the expected files of tests/golden anew; read the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
