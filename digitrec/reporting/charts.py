@@ -6,6 +6,7 @@ those of Okabe and Ito, told apart by people who see few colours.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from digitrec.pictures import Ink, Picture
 from digitrec.reporting.calibration import ReliabilityBin, RiskPoint
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
 from digitrec.reporting.intervals import Proportion, Range
+from digitrec.reporting.thumbs import few_greys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +49,15 @@ _WIDTH = 5.2
 _TILE = 30
 """A 28 x 28 picture and the gap to the next."""
 _PER_PAIR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A measure over time."""
+
+    words: str
+    points: Sequence[tuple[float | None, tuple[float, float] | None]]
+    """Per period the value and its interval; None where there is none."""
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> bytes:
@@ -209,16 +220,46 @@ def mean_and_spread(mean: Ink, spread: Ink) -> bytes:
         return _png(figure)
 
 
-def class_counts(counts: Mapping[str, Sequence[int]]) -> bytes:
-    """Pictures per digit, for each split by its name."""
+def grouped_bars(
+    places: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel: str = "digit", ylabel: str = "pictures"
+) -> bytes:
+    """A bar per place and group: pictures per digit for each split, or shares now and in training."""
     with _figure(_WIDTH, 4.4) as figure:
         axes = figure.subplots()
-        width = 0.8 / len(counts)
-        for i, (name, values) in enumerate(counts.items()):
-            place = np.arange(10) - 0.4 + width * (i + 0.5)
+        width = 0.8 / len(groups)
+        for i, (name, values) in enumerate(groups.items()):
+            place = np.arange(len(places)) - 0.4 + width * (i + 0.5)
             axes.bar(place, values, width=0.94 * width, color=(BLUE, ORANGE, GREEN)[i % 3], label=name)
-        axes.set(xlabel="digit", ylabel="pictures")
-        axes.set_xticks(range(10))
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.set_xticks(range(len(places)), places, fontsize=9.5 if max(map(len, places)) > 2 else None)
+        _legend_above(axes)
+        _grid(axes)
+        return _png(figure)
+
+
+def over_time(names: Sequence[str], lines: Sequence[Line], ylabel: str, limit: float | None = None) -> bytes:
+    """Measures of each period, one after the other, with their intervals; a dashed line at the limit."""
+    with _figure(2 * _WIDTH, 3.2) as figure:
+        axes = figure.subplots()
+        for i, line in enumerate(lines):
+            known = [(at, value, within) for at, (value, within) in enumerate(line.points) if value is not None]
+            places, values = [at for at, _, _ in known], [value for _, value, _ in known]
+            away = _away(values, [within or (value, value) for _, value, within in known])
+            colour, marker = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PURPLE, "^"))[i % 4]
+            style: dict[str, Any] = {
+                "color": colour,
+                "ecolor": _FAINT,
+                "marker": marker,
+                "markersize": 4,
+                "linewidth": 1,
+            }
+            axes.errorbar(places, values, yerr=away, label=line.words, **style)
+        if limit is not None:
+            axes.axhline(limit, color=GREY, linestyle="--", linewidth=1)
+        step = max(1, -(-len(names) // 10))
+        axes.set_xticks(range(0, len(names), step), names[::step], fontsize=9.5)
+        axes.set(ylabel=ylabel, xlim=(-0.5, len(names) - 0.5))
+        axes.set_ylim(bottom=0)
         _legend_above(axes)
         _grid(axes)
         return _png(figure)
@@ -305,14 +346,4 @@ def _tiles(strips: "Sequence[Sequence[NDArray[Any]]]", labels: Sequence[str], ac
         axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255)
         _bare(axes)
         axes.set_yticks([_TILE * i + 13.5 for i in range(len(labels))], labels, fontsize=15)
-        return _few_greys(_png(figure, _TILES_DOTS_PER_INCH))
-
-
-def _few_greys(png: bytes) -> bytes:
-    """The same picture in ten greys: a fifth of the bytes, and no eye sees the difference in handwriting."""
-    from PIL import Image
-
-    written = BytesIO()
-    with Image.open(BytesIO(png)) as drawn:
-        drawn.convert("L").quantize(10).save(written, format="png", optimize=True)
-    return written.getvalue()
+        return few_greys(_png(figure, _TILES_DOTS_PER_INCH))

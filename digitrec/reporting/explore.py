@@ -55,7 +55,7 @@ def write_explore(folder: Path, facts: ExploreFacts, splits: Sequence[ExploreSpl
     figures = {
         "examples": charts.example_grid(_as_bytes(first.ink), first.digits),
         "mean_and_spread": charts.mean_and_spread(mean, spread),
-        "classes": charts.class_counts({split.name: _counts(split.digits) for split in splits}),
+        "classes": charts.grouped_bars(list("0123456789"), {split.name: _counts(split.digits) for split in splits}),
         "ink_levels": charts.ink_levels(levels),
         "ink_amounts": charts.ink_amounts(amounts),
     }

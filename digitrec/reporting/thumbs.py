@@ -38,3 +38,13 @@ def smaller(png: bytes, side: int = SIDE) -> bytes:
     if picture is None:
         raise ValueError("a preview is no PNG")
     return small_png(np.asarray(picture, np.uint8), side)
+
+
+def few_greys(png: bytes) -> bytes:
+    """The same picture in ten greys: a fifth of the bytes, and no eye sees the difference in handwriting."""
+    from PIL import Image
+
+    written = BytesIO()
+    with Image.open(BytesIO(png)) as drawn:
+        drawn.convert("L").quantize(10).save(written, format="png", optimize=True)
+    return written.getvalue()

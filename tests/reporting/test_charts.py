@@ -52,7 +52,10 @@ def drawings(pictures, digits):
     yield "examples", charts.example_grid(pictures, digits)
     yield "few examples", charts.example_grid(pictures[:3], digits[:3])
     yield "mean", charts.mean_and_spread(ink[:10], ink[10:20])
-    yield "counts", charts.class_counts({"train": [6000] * 10, "test": [1000] * 10})
+    yield "counts", charts.grouped_bars(DIGITS, {"train": [6000] * 10, "test": [1000] * 10})
+    line = charts.Line("share", [(0.9, (0.8, 0.95)), (None, None), (0.8, (0.7, 0.9)), (0.5, None)])
+    yield "over time", charts.over_time(["a", "b", "c", "d"], [line], "share accepted", 0.2)
+    yield "over no time", charts.over_time(["a"], [charts.Line("x", [(None, None)])], "nothing")
     yield "levels", charts.ink_levels([10_000_000, *range(30), 500_000])
     yield "amounts", charts.ink_amounts(ink.mean(axis=(1, 2)))
 
@@ -63,7 +66,7 @@ def test_every_figure_is_a_png_of_sensible_size(handwriting):
         assert drawn is not None, name
         assert len(png) < 150_000, name
         assert 200 < drawn.shape[0] < 1200, name
-        assert 400 < drawn.shape[1] < 1400, name
+        assert 400 < drawn.shape[1] < 1700, name
         assert drawn.min() < 100 < drawn.max(), f"{name} is empty"
 
 
@@ -71,7 +74,7 @@ def test_the_same_numbers_give_the_same_bytes(handwriting):
     pictures, digits = handwriting
 
     def draw():
-        return charts.example_grid(pictures, digits), charts.class_counts({"all": [1, 2] * 5})
+        return charts.example_grid(pictures, digits), charts.grouped_bars(DIGITS, {"all": [1, 2] * 5})
 
     assert draw() == draw()
 
@@ -82,7 +85,7 @@ import matplotlib
 before = dict(matplotlib.rcParams)
 from digitrec.reporting import charts
 assert charts.confusion_matrix([[1, 2], [0, 3]], ["0", "1"], ["0", "1"])
-assert charts.class_counts({"all": [1] * 10})
+assert charts.grouped_bars(["0", "1"], {"all": [1, 2]})
 import matplotlib.pyplot as plt
 print(plt.get_fignums(), [key for key in before if before[key] != matplotlib.rcParams[key] and key != "backend"])
 """
