@@ -77,6 +77,7 @@ def write_model(
             "source": dataset.source,
             "digest": dataset.digest,
             "learned": len(parts.learn),
+            "learned_of_each": [int((parts.learn.digits == digit).sum()) for digit in range(10)],
             "validated": len(parts.validate),
             "calibrated": len(parts.calibrate),
         },

@@ -65,6 +65,7 @@ def test_the_card_tells_how_the_model_came_about(trained: Path) -> None:
     assert not card.interrupted
     assert [metric.data for metric in card.metrics] == ["held out, every second one varied", "mnist-5k, test split"]
     assert card.training["digest"] == mnist.small().digest
+    assert sum(card.training["learned_of_each"]) == card.training["learned"]
     assert card.training["learned"] + card.training["validated"] + card.training["calibrated"] == 4000
     assert {"tensorflow", "keras", "numpy", "digitrec"} <= set(card.versions)
 
