@@ -215,7 +215,8 @@ def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Net
 
 def _is_empty(frames: Frames) -> bool:
     """Whether the line network sees bare paper."""
-    return float(probabilities(frames, [()])[0]) >= _EMPTY ** max(1.0, len(frames) / _EMPTY_STEPS)
+    nothing = float(probabilities(frames, [()])[0])
+    return bool(nothing >= _EMPTY ** max(1.0, len(frames) / _EMPTY_STEPS))
 
 
 def _as_single(frames: Frames) -> Scores:

@@ -22,7 +22,9 @@ _CERTAIN = 0.5
 """All texts together have a probability of 1: above this there is no better one."""
 _WORTH_ADDING = 0.05
 """A sign that some step gives at least this probability may have been missed."""
-_TINY = 1e-30
+_RESCALE = 8
+"""Steps after which probabilities are brought back to about 1: in between they stay far from what a double can hold."""
+_TINY = 1e-250
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,38 +80,39 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
     >>> probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
     [0.25, 0.75, 0.0]
     """
-    found = np.zeros(len(texts))
-    for length in {len(text) for text in texts}:
-        chosen = [index for index, text in enumerate(texts) if len(text) == length]
-        found[chosen] = _forward(
-            frames, np.array([texts[index] for index in chosen], np.intp).reshape(len(chosen), length)
-        )
-    return found
-
-
-def _forward(frames: Frames, texts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """CTC's forward recursion for n texts of one length, (n, length)."""
+    if not texts:
+        return np.zeros(0)
     states, may_skip = _states(texts, frames.shape[1] - 1)
-    chance = frames.astype(np.float64)[:, states]  # (T, n, 2 * length + 1)
-    alpha = np.zeros(states.shape)
-    alpha[:, :2] = chance[0, :, :2]
-    scale = np.zeros(len(texts))
-    for now in chance[1:]:
-        moved = alpha.copy()
-        moved[:, 1:] += alpha[:, :-1]
-        moved[:, 2:] += np.where(may_skip[:, 2:], alpha[:, :-2], 0.0)
-        alpha = moved * now
-        total = np.maximum(alpha.sum(axis=1), _TINY)
-        alpha /= total[:, None]
-        scale += np.log(total)
-    return np.asarray(alpha[:, -2:].sum(axis=1) * np.exp(scale), np.float64)
+    chance = frames.astype(np.float64)[:, states]  # (T, n, states)
+    count, width = states.shape
+    alpha = np.zeros((count, width + 2))  # with two states before the first, in which nothing ever is
+    moved = np.empty((count, width))
+    alpha[:, 2:4] = chance[0, :, :2]
+    scale = np.zeros(count)
+    for step, now in enumerate(chance[1:], start=1):  # CTC's forward recursion, all texts at once
+        np.multiply(alpha[:, :-2], may_skip, out=moved)
+        moved += alpha[:, 1:-1]
+        moved += alpha[:, 2:]
+        np.multiply(moved, now, out=alpha[:, 2:])
+        if step % _RESCALE == 0:
+            total = np.maximum(alpha.sum(axis=1), _TINY)
+            alpha /= total[:, None]
+            scale += np.log(total)
+    last = np.array([2 * len(text) for text in texts]) + 2
+    rows = np.arange(count)
+    ends = alpha[rows, last] + alpha[rows, last - 1]
+    return np.asarray(ends * np.exp(scale), np.float64)
 
 
-def _states(texts: NDArray[np.intp], blank: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Blank, sign, blank, sign, ..., blank, (n, 2 * length + 1), and where the blank before may be left out."""
-    states = np.full((len(texts), 2 * texts.shape[1] + 1), blank, np.intp)
-    states[:, 1::2] = texts
-    may_skip = np.zeros(states.shape, np.bool_)
+def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Blank, sign, blank, sign, ..., blank, (n, states), and 1.0 where the blank before may be left out, else 0.0.
+
+    Shorter texts are filled up with blanks: nothing goes back from there.
+    """
+    states = np.full((len(texts), 2 * max(map(len, texts)) + 1), blank, np.intp)
+    for row, text in zip(states, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    may_skip = np.zeros(states.shape)
     may_skip[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
     return states, may_skip
 
@@ -118,7 +121,7 @@ def _places(frames: Frames, text: Text) -> NDArray[np.float64]:
     """Where each sign stands if the text's most probable course is taken (Viterbi): the middle of its steps."""
     if not text:
         return np.zeros(0)
-    states, may_skip = _states(np.array([text], np.intp), frames.shape[1] - 1)
+    states, may_skip = _states([text], frames.shape[1] - 1)
     chance = np.log(np.maximum(frames.astype(np.float64)[:, states[0]], _TINY))  # (T, 2 * length + 1)
     width = chance.shape[1]
     best = np.full(width, -np.inf)
@@ -128,7 +131,7 @@ def _places(frames: Frames, text: Text) -> NDArray[np.float64]:
         options = np.full((3, width), -np.inf)
         options[0] = best
         options[1, 1:] = best[:-1]
-        options[2, 2:] = np.where(may_skip[0, 2:], best[:-2], -np.inf)
+        options[2, 2:] = np.where(may_skip[0, 2:] > 0, best[:-2], -np.inf)
         came[step] = options.argmax(axis=0)
         best = options.max(axis=0) + chance[step]
     state = width - 1 if best[-1] > best[-2] else width - 2

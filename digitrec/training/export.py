@@ -27,7 +27,7 @@ def keras_file(model: Model) -> bytes:
 
 
 def tflite_file(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: str = "digits") -> bytes:
-    """The network as a `.tflite` file for one input of this shape at a time, its weights as float16.
+    """The network as a `.tflite` file for one input of this shape at a time, its weights as int8 (dynamic range).
 
     The same weights give the same bytes, so the digest can name the model.
     """
@@ -42,7 +42,6 @@ def tflite_file(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: st
         fixed.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
         return cast("bytes", converter.convert())
 
 
