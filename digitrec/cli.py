@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import digitrec
-from digitrec import cli_calibrate, cli_lab, cli_ops, cli_options, cli_tables, logs
+from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_tables, logs
 from digitrec.cli_options import takes_settings
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.settings import Settings, knobs
@@ -224,6 +224,7 @@ def config(
 
 cli_lab.register(cli)
 cli_calibrate.register(cli)
+cli_export.register(cli)
 cli_ops.register(cli)
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Protocol
+from typing import IO, Protocol
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -28,6 +30,22 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         draft.replace(path)
     except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
+    draft = path.with_name(_draft_name())
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
         draft.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)

@@ -93,6 +93,12 @@ def main_csv(rows: Sequence[Row], how: Rendering) -> str:
     return _csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
 
 
+def main_cells(row: Row, how: Rendering) -> dict[str, str]:
+    """The cells of one row of the main table as text, by column; all columns that this version knows."""
+    found = {column: cell(row, how) for column, cell in _CELLS.items()}
+    return {column: "" if value is None else str(value) for column, value in found.items()}
+
+
 def digits_csv(rows: Sequence[Row], how: Rendering) -> str:
     """The second table, one row a digit found."""
     found = (

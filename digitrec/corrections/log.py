@@ -164,6 +164,12 @@ def audited(ledger: Ledger, batch_id: str) -> set[int]:
     return {int(row) for (row,) in ledger.ask(ask, (batch_id, How.AUDIT))}
 
 
+def newest_id(ledger: Ledger, batch_id: str, row: int) -> int:
+    """The id of the newest entry of a row, which is what a `Judgement` has to have seen; 0 if there is none."""
+    found = _one(ledger, _NEWEST_OF_ROW, batch_id, row)
+    return found.id if found else 0
+
+
 def open_rows(ledger: Ledger, batch_id: str) -> int:
     """How many rows of a batch wait for a person: in review, and neither confirmed nor corrected."""
     return _count(ledger, "status = 'review'", batch_id) - _settled(ledger, batch_id, "status = 'review'")

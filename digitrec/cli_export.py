@@ -1,0 +1,116 @@
+"""The commands that take answers elsewhere and bring corrections back: export, apply."""
+
+import getpass
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digitrec import names
+from digitrec.cli_options import takes_settings
+from digitrec.clock import utc
+from digitrec.errors import UsageError
+from digitrec.exporting.forms import Form
+from digitrec.settings import Settings
+
+_MOST_TOLD = 20
+
+
+def register(cli: typer.Typer) -> None:
+    """Add these commands to the program."""
+    cli.command(epilog="Example: digitrec export --since 2026-01-31 --format xlsx --out answers.xlsx")(export)
+    cli.command(epilog="Example: digitrec apply corrections.csv --who ann")(apply)
+
+
+@takes_settings("csv_profile")
+def export(
+    settings: Settings,
+    since: Annotated[
+        str,
+        typer.Option(
+            metavar="DATE|BATCH", help="Only batches from then on (UTC), or from this one on.", show_default=False
+        ),
+    ] = "",
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Default: by the name of --out, else csv.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="The file, replaced at once. Default: print it.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the newest truth of all batches and workers as one table, with every correction in it.
+
+    It has the columns of the CSVs, and who corrected a row and when. Text stays text: "0650" keeps its zero.
+    """
+    from digitrec import workspace
+    from digitrec.exporting import truth
+
+    form = form or _form_of(out)
+    if out is None and not form.is_text:
+        raise UsageError(f"{form} is nothing to print", hint=f"Add --out answers.{form}")
+    with workspace.all_ledgers(settings) as ledgers:
+        told = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
+    sys.stdout.flush()
+    if out is not None:
+        typer.echo(f"{told.rows} rows of {told.batches} batches, {told.settled} of them looked at by a person: {out}")
+
+
+def _form_of(out: Path | None) -> Form:
+    suffix = out.suffix.lower().removeprefix(".") if out else ""
+    return Form(suffix) if suffix in set(Form) else Form.CSV
+
+
+@takes_settings("workspace")
+def apply(
+    settings: Settings,
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV.", show_default=False)
+    ],
+    who: Annotated[
+        str, typer.Option(help="Whose corrections these are. Default: your login.", show_default=False)
+    ] = "",
+    confirm_unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-unchanged", help="What is in review in an edited table and was left as it is, is right."
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Apply the other lines, if some cannot be applied.")
+    ] = False,
+) -> None:
+    """Take corrections made elsewhere.
+
+    A CSV that names answers (batch_id,row or sha256 or file, and page where there are several) and has the truth in
+    `text` or `label`: digits, or none. Or one of our tables with `text` edited; lines left as they are say nothing.
+    """
+    from digitrec import workspace
+    from digitrec.exporting import applying
+
+    with workspace.all_ledgers(settings) as ledgers:
+        plan = applying.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
+    for bad in plan.bad[:_MOST_TOLD]:
+        typer.echo(bad, err=True)
+    if len(plan.bad) > _MOST_TOLD:
+        typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
+    if plan.bad and not skip_bad:
+        hint = "Put them right, or add --skip-bad."
+        raise UsageError(f"{len(plan.bad)} lines of {table} cannot be applied; nothing was", hint=hint)
+    done = applying.apply(settings, plan, who=who or _login(), at=utc(time.time()))
+    typer.echo(
+        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} known already, "
+        f"{plan.unchanged} left as they are" + (f", {len(plan.bad)} skipped" if plan.bad else "")
+    )
+    for path in done.tables:
+        typer.echo(f"  {path}")
+
+
+def _login() -> str:
+    try:
+        return names.escape(getpass.getuser())
+    except (KeyError, OSError):  # a user id without a name, in a container; KeyError before Python 3.13
+        raise UsageError("your login has no name", hint="Say who you are: --who NAME.") from None

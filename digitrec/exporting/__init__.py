@@ -1,0 +1,9 @@
+"""The newest truth in one table, for those who work on with it; and corrections that come back from there.
+
+    truth     the rows of all batches, with what people said in them
+    forms     rows -> csv, jsonl, xlsx, parquet
+    sheet     a CSV that others made, or edited -> its lines
+    applying  such lines -> corrections
+
+No published file is ever touched.
+"""
