@@ -1,7 +1,7 @@
 """How fast `digitrec run` is, against reading the files and against what others do with them (docs/performance.md).
 
 `python -m bench` prints tables and writes JSON; `--scale 0.02 --pairs 1` is a first look, `--full` the real thing;
-`--markdown FILE` prints the tables of a JSON file for the documentation.
+`--markdown JSON --into docs/performance.md` puts what was measured into the documentation.
 """
 
 import argparse
@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or print what was measured."""
     given = _arguments(arguments)
     if given.markdown:
-        print(tables.markdown(Results.read(given.markdown)), end="")
+        found = tables.markdown(Results.read(given.markdown))
+        if given.into is None:
+            print(found, end="")
+        else:
+            given.into.write_text(tables.inserted(given.into.read_text(encoding="utf-8"), found), encoding="utf-8")
         return
     scale = 1.0 if given.full else given.scale
     growth = (
@@ -76,6 +80,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep drawn pictures here, for the next time. Default: a temp folder")
     parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results.json", help="write the figures here")
     parser.add_argument("--markdown", type=Path, metavar="JSON", help="measure nothing: print the tables of this file")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="put them into this page, between its marks")
     given = parser.parse_args(arguments)
     if not (given.scale is None or 0 < given.scale <= 1) or given.pairs < 1:
         parser.error("--scale lies in 0..1, --pairs is at least 1")

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Store:
     def get(self, kind: str, count: int) -> PictureSet:
         """The set, drawn now unless it is there."""
         told = re.sub(r"[^A-Za-z0-9]+", "-", self.data).strip("-")
-        folder = self.work / "sets" / f"{kind}-{count}-{told}"
+        folder = self.work / "sets" / f"{kind}-{count}-{told}-{_drawn_by():08x}"
         if not folder.exists():
             draft = folder.with_name(folder.name + ".part")
             shutil.rmtree(draft, ignore_errors=True)
@@ -84,6 +85,19 @@ class Store:
             (Path(folder) / "inbox").mkdir()
             drop(pictures, Path(folder))
             yield Path(folder)
+
+
+def _drawn_by() -> int:
+    """Changes with the code that draws: a set that it no longer draws is not taken for one that it does."""
+    digest = 0
+    for name in (
+        "bench/drawing.py",
+        "digitrec/samples.py",
+        "digitrec/training/strokes.py",
+        "digitrec/training/paper.py",
+    ):
+        digest = zlib.crc32((process.ROOT / name).read_bytes(), digest)
+    return digest
 
 
 def drop(pictures: Sequence[Path], workspace: Path) -> None:

@@ -7,6 +7,7 @@ from bench.figures import Figure, Results, Taken
 from bench.kinds import KINDS
 
 Rows = list[tuple[str, ...]]
+MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 
 def text(results: Results) -> str:
@@ -19,6 +20,19 @@ def markdown(results: Results) -> str:
     return "\n\n".join("\n".join([f"**{title}**", "", *_piped(rows)]) for title, rows in _tables(results)) + _notes(
         results
     )
+
+
+def inserted(document: str, tables: str) -> str:
+    r"""The document with these tables between its marks.
+
+    >>> inserted("before\n<!-- bench -->\nold\n<!-- /bench -->\n", "new\n").splitlines()
+    ['before', '<!-- bench -->', '', 'new', '', '<!-- /bench -->']
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    begin, end = (document.index(mark) for mark in MARKS)
+    return f"{document[: begin + len(MARKS[0])]}\n\n{tables}\n{document[end:]}"
 
 
 def shown(figure: Figure) -> str:
@@ -34,7 +48,8 @@ def shown(figure: Figure) -> str:
 
 def _tables(results: Results) -> Iterator[tuple[str, Rows]]:
     if results.figures:
-        yield _title(results), _targets(results.figures)
+        is_small = results.about["scale"] not in {None, 1.0}
+        yield _title(results), _targets(results.figures, is_small=is_small)
     if results.taken:
         yield "What each took, the median of all pairs", _taken(results.taken)
     if results.stages:
@@ -49,7 +64,7 @@ def _title(results: Results) -> str:
     return f"{about['made_at']}, {about['machine']}, {about['cores']} cores, {about['pairs']} pairs, {sizes}"
 
 
-def _targets(figures: Sequence[Figure]) -> Rows:
+def _targets(figures: Sequence[Figure], *, is_small: bool) -> Rows:
     rows: Rows = [("figure", "at least", "aim", "here: median (spread)", "reached")]
     for one in figures:
         target = one.target
@@ -57,7 +72,8 @@ def _targets(figures: Sequence[Figure]) -> Rows:
             rows.append((one.label, "", "", shown(one), ""))
         else:
             bounds = (f"{target.at_least:g} {one.unit}", f"{target.aim:g} {one.unit}")
-            rows.append((one.label, *bounds, shown(one), target.reached(one.median)))
+            reached = "too few files" if is_small else target.reached(one.median)
+            rows.append((one.label, *bounds, shown(one), reached))
     return rows
 
 

@@ -207,6 +207,9 @@ def test_the_whole_bench_measures_prints_and_writes(tmp_path: Path, capsys: pyte
     bench.main([*sizes, *places, "--only", "d", "cores", "stages"])
     printed = capsys.readouterr().out
     bench.main(["--markdown", str(tmp_path / "results.json")])
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bench -->\nfrom last year\n<!-- /bench -->\nafter\n")
+    bench.main(["--markdown", str(tmp_path / "results.json"), "--into", str(page)])
 
     results = Results.read(tmp_path / "results.json")
     assert {"photos_floor"} <= {figure.key for figure in results.figures}
@@ -218,6 +221,9 @@ def test_the_whole_bench_measures_prints_and_writes(tmp_path: Path, capsys: pyte
     assert "(d) CPU of run over cv2.imread" in printed
     assert "| (d) CPU of run over cv2.imread |" in capsys.readouterr().out
     assert not list(tmp_path.glob("workspace-*"))
+    assert "| decode |" in page.read_text()
+    assert "last year" not in page.read_text()
+    assert page.read_text().endswith("<!-- /bench -->\nafter\n")
 
 
 def some_results() -> Results:
