@@ -1,6 +1,6 @@
 """The ledger's account of a batch -> the facts its report is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +22,26 @@ def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
     report.write_index(settings.reports)
 
 
-def write_all(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> tuple[Path, int]:
-    """Write the report of every recorded batch again, or of one; gives the list of reports and how many were made.
+def write_one(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) -> tuple[Path, int]:
+    """Write the report of one batch again; gives the list of reports and how many were made.
 
     Raises:
-        UsageError: no ledger has answers for the batch named.
+        UsageError: no ledger has answers for the batch.
     """
-    made = 0
+    made = sum(1 for _ in written(settings, ledgers, batch_id))
+    if not made:
+        raise UsageError(f"no ledger has answers for batch {batch_id}")
+    return report.write_index(settings.reports), made
+
+
+def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> Iterator[BatchFacts]:
+    """Write the report of every recorded batch again, or of one, and give what each is made of."""
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
             if batch.rendering is not None and only in (None, batch.id):
                 facts = facts_of(replace(settings, worker=worker), ledger, batch.id)
                 report.write_batch_report(settings.reports / batch.id, facts)
-                made += 1
-    if only is not None and not made:
-        raise UsageError(f"no ledger has answers for batch {only}")
-    return report.write_index(settings.reports), made
+                yield facts
 
 
 def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import digitrec
-from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_tables, logs
+from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_review, cli_tables, logs
 from digitrec.cli_options import takes_settings
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.settings import Settings, knobs
@@ -164,11 +164,18 @@ def report(
         str | None, typer.Option("--batch", help="Only this batch. Default: all.", show_default=False)
     ] = None,
 ) -> None:
-    """Make the batch reports again from the ledgers, and the list of all reports."""
-    from digitrec import batch_reports, workspace
+    """Make the reports again from the ledgers, with what people corrected since: batches, the trend, and the list.
+
+    The trend tells over time how much is accepted, how wrong that is, how much it differs from before, and how fast it
+    goes. It is not made with --batch.
+    """
+    from digitrec import batch_reports, trending, workspace
 
     with workspace.all_ledgers(settings) as ledgers:
-        page, made = batch_reports.write_all(settings, ledgers, batch)
+        if batch is None:
+            page, made = trending.write_all(settings, ledgers)
+        else:
+            page, made = batch_reports.write_one(settings, ledgers, batch)
     typer.echo(f"{made} reports made. {page}")
 
 
@@ -226,6 +233,7 @@ cli_lab.register(cli)
 cli_calibrate.register(cli)
 cli_export.register(cli)
 cli_ops.register(cli)
+cli_review.register(cli)
 
 if __name__ == "__main__":
     program()

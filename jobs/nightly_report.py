@@ -2,7 +2,7 @@
 
 import sys
 
-from digitrec import batch_reports, logs, workspace
+from digitrec import logs, trending, workspace
 from digitrec.errors import DigitrecError
 from digitrec.operations import verify
 from digitrec.settings import Settings
@@ -14,7 +14,7 @@ def main() -> int:
         settings = Settings.load()
         logs.start(settings.log_format)
         with workspace.all_ledgers(settings) as ledgers:
-            page, made = batch_reports.write_all(settings, ledgers)
+            page, made = trending.write_all(settings, ledgers)
             account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)

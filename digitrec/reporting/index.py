@@ -66,6 +66,8 @@ class Listing:
     evaluations_total: int
     data: tuple[DataEntry | Damaged, ...]
     data_total: int
+    has_trend: bool
+    """Whether there is a page about the time, in `trend/`."""
 
 
 def listing(reports: Path) -> Listing:
@@ -85,6 +87,7 @@ def listing(reports: Path) -> Listing:
         evaluations_total=len(evaluations),
         data=tuple(_read_data(reports, name) for name in _newest(reports, data)),
         data_total=len(data),
+        has_trend=(reports / "trend" / "index.html").is_file(),
     )
 
 

@@ -1,0 +1,88 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec import app
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.calibration import Bound, Calibration, Rule
+from digitrec.reporting.drift import FEWEST, THRESHOLD, drift
+from digitrec.reporting.reference import _histogram, reference_of
+
+pytestmark = pytest.mark.slow  # scipy
+
+
+def test_the_index_is_the_one_computed_by_hand():
+    found = drift([600, 400], [500, 500])
+
+    p, q = 600.5 / 1001, 500.5 / 1001
+    by_hand = (p - q) * math.log(p / q) + (q - p) * math.log((1 - p) / (1 - q))
+    assert found.psi == pytest.approx(by_hand)
+    assert found.chance == pytest.approx((1 / 1000 + 1 / 1000) * 3.8415, rel=1e-4)
+    assert (found.of, found.with_) == (1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("counts", "reading"),
+    [([500, 500], "little"), ([620, 380], "little"), ([670, 330], "moderate"), ([750, 250], "considerable")],
+)
+def test_its_reading_is_the_usual_one(counts, reading):
+    assert drift(counts, [500, 500]).reading == reading
+
+
+def test_too_few_to_tell_are_told_as_such():
+    few = drift([FEWEST // 2 - 1, FEWEST // 2], [5000, 5000])
+
+    assert (few.psi, few.reading) == (None, "too few")
+    assert drift([5000, 5000], [1, 0]).psi is None
+
+
+def test_chance_alone_does_not_reach_the_threshold_from_the_fewest_on():
+    assert drift([FEWEST / 11] * 11, [FEWEST * 10] * 11).chance < THRESHOLD
+
+
+@given(st.lists(st.integers(0, 500), min_size=10, max_size=10), st.lists(st.integers(0, 500), min_size=10, max_size=10))
+def test_it_is_never_negative_and_finite_whatever_is_empty(counts, reference):
+    found = drift(counts, reference)
+
+    assert found.psi is None or 0 <= found.psi < math.inf
+    assert found.psi is None or found.psi == pytest.approx(drift(reference, counts).psi)
+
+
+def test_other_bins_are_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="same bins"):
+        drift([1, 2], [1, 2, 3])
+
+
+def test_a_calibration_table_tells_how_confidence_was_spread():
+    rows = (Bound(0.0, 900, 0, 0.1), Bound(0.5, 800, 0, 0.1), Bound(0.9, 600, 0, 0.1), Bound(0.999, 100, 0, 0.1))
+
+    bins = _histogram(Calibration("held out", "", 1000, Rule.BOUND, rows))
+
+    assert sum(bins) == pytest.approx(1000)
+    assert bins[0] == pytest.approx(100)
+    assert sum(bins[1:4]) == pytest.approx(200)  # 0.5 to 0.9
+    assert bins[-2:] == pytest.approx((100, 100))  # from 0.999 on, and never accepted
+
+
+def test_the_shipped_model_tells_what_it_was_made_with():
+    card = Bundle.open(app.SHIPPED).card
+
+    known = reference_of(card)
+
+    assert known.confidence is not None
+    assert sum(known.confidence) == pytest.approx(max(one.pages for one in card.calibrations))
+    assert known.digits is not None
+    assert sum(known.digits) == card.training["learned"]
+
+
+@pytest.mark.parametrize("told", [None, [1] * 9, ["1"] * 10, [0] * 10, "0123456789", {"0": 1}, [-1] * 10])
+def test_an_older_card_tells_no_mix_of_digits(told):
+    from dataclasses import replace
+
+    card = Bundle.open(app.SHIPPED).card
+
+    known = reference_of(replace(card, training={"learned_of_each": told}, calibrations=()))
+
+    assert (known.digits, known.confidence) == (None, None)
