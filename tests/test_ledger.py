@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from digitrec import corrections, schema
 from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
 from digitrec.records import Batch, Claim, Fate, Reason, ReturnedFile, Stage, Status
@@ -82,6 +83,33 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledge
 
     with pytest.raises(EnvironmentFailure, match="newer"):
         Ledger.open(path)
+
+
+@pytest.mark.parametrize("version", range(1, schema.VERSION))
+def test_a_ledger_of_any_older_version_is_brought_up_to_date_with_what_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    path = tmp_path / "old.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", version)
+        older = Ledger.open(path)
+        recorded(older)
+        older.close()
+    found = Ledger.read_only(path)
+    assert not found.is_up_to_date()
+    assert corrections.newest(found) == {}
+    found.close()
+
+    ledger = Ledger.open(path)
+
+    assert ledger.is_up_to_date()
+    assert ledger.rows(BATCH.id) == [ROW]
+    said = [corrections.Judgement(BATCH.id, 1, "1", 0)]
+    kept = corrections.judge(ledger, said, who="ann", how=corrections.How.ONE, at=BATCH.opened_at)
+    assert list(corrections.newest(ledger).values()) == kept
+    assert ledger.departures(BATCH.id) == {}
+    assert ledger.is_sound()
+    ledger.close()
 
 
 def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
