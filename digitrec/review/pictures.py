@@ -1,0 +1,185 @@
+"""Originals -> what a browser shows: the page, the part of it where the digits are, a small copy. Kept in memory.
+
+A page is decoded once, at most two at a time, and kept with at most `_PAGE_PX`; what is shown is made from that.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from digitrec import imaging
+from digitrec.errors import RejectedImage
+from digitrec.imaging.contrast import smaller
+from digitrec.pictures import Picture
+from digitrec.records import Box, Limits, Row
+from digitrec.review import originals
+
+_PAGE_PX = 2400
+_SHARP_PIXELS = 250_000
+"""Up to so many, PNG; more as JPEG: a tenth of the bytes and of the time."""
+_QUALITY = 92
+_MOST_BYTES = 256_000_000
+_AT_ONCE = 2
+
+_MARGIN = 0.6
+"""Around the digits, as a share of the height of the highest."""
+_SMALL_PAGE_PX = 420
+"""A page no larger than this is shown whole ..."""
+_LARGE_PART = 0.45
+"""... and so is one that the part with the digits would be so much of."""
+
+
+class View(StrEnum):
+    """What is shown of a page."""
+
+    WHOLE = "whole"
+    NEAR = "near"
+    SMALL = "small"
+
+
+_LONGEST_PX = {View.WHOLE: 1000, View.NEAR: 800, View.SMALL: 176}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture for a browser."""
+
+    data: bytes
+    is_original: bool
+    """False for the small copy that the ledger kept: the original is gone."""
+
+    @property
+    def media_type(self) -> str:
+        """What a browser calls it."""
+        return "image/png" if self.data.startswith(b"\x89PNG") else "image/jpeg"
+
+
+class NoPicture(Exception):
+    """Neither the original nor a small copy of it can be shown; says why."""
+
+
+class Pictures:
+    """Pictures of answers; for several threads at once."""
+
+    def __init__(self, outbox: Path, limits: Limits) -> None:
+        self._outbox = outbox
+        self._limits = limits
+        self._decoding = threading.BoundedSemaphore(_AT_ONCE)
+        self._kept = _Kept(_MOST_BYTES)
+
+    def show(self, row: Row, place: str, preview: bytes | None, view: View) -> Shown:
+        """The picture of an answer.
+
+        Args:
+            row: with its digits.
+            place: where the original lies, under the workspace.
+            preview: what the ledger kept of it, PNG.
+            view: how much of it.
+
+        Raises:
+            NoPicture: there is none.
+        """
+        part = near(row) if view is not View.WHOLE else None
+        # The boxes belong to the answer, not to the bytes: two models may have cut the same picture differently.
+        key = (row.sha256, row.reading.page, view.value, part)
+
+        def drawn() -> bytes:
+            # A hundred small ones are asked for at once, and hardly one of them large afterwards.
+            page = self._page(row, place, is_kept=view is not View.SMALL)
+            return _encoded(smaller(_cut(page, part, row), _LONGEST_PX[view]))
+
+        try:
+            data = self._kept.find(key)
+            if data is None:  # two threads may draw the same: that is rare, and no harm
+                self._kept.keep(key, data := drawn())
+            return Shown(data, is_original=True)
+        except (originals.Gone, RejectedImage) as why:
+            if preview is None:
+                raise NoPicture(str(why)) from why
+            return Shown(preview, is_original=False)
+
+    def _page(self, row: Row, place: str, *, is_kept: bool) -> Picture:
+        key = (row.sha256, row.reading.page, "page", None)
+        with self._decoding:
+            data = self._kept.find(key)
+            if data is not None:
+                return _decoded(data)
+            original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
+            sheet = imaging.sheet(original, self._limits, row.reading.page)
+            if isinstance(sheet.picture, RejectedImage):
+                raise sheet.picture
+            page = smaller(sheet.picture, _PAGE_PX)
+            if is_kept:
+                self._kept.keep(key, _encoded(page))
+            return page
+
+
+def near(row: Row) -> Box | None:
+    """The part of a page where its digits are, in pixels of the page; None if the whole is small, or mostly that."""
+    boxes = [one.box for one in row.reading.digits]
+    width, height = row.reading.width or 0, row.reading.height or 0
+    if not boxes or max(width, height) <= _SMALL_PAGE_PX:
+        return None
+    margin = round(_MARGIN * max(box.height for box in boxes))
+    left = max(0, min(box.x for box in boxes) - margin)
+    top = max(0, min(box.y for box in boxes) - margin)
+    right = min(width, max(box.x + box.width for box in boxes) + margin)
+    bottom = min(height, max(box.y + box.height for box in boxes) + margin)
+    if (right - left) * (bottom - top) > _LARGE_PART * width * height:
+        return None
+    return Box(left, top, right - left, bottom - top)
+
+
+class _Kept:
+    """What was made lately, up to so many bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._made: OrderedDict[object, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def find(self, key: object) -> bytes | None:
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+            return self._made.get(key)
+
+    def keep(self, key: object, data: bytes) -> None:
+        with self._lock:
+            self._bytes += len(data) - len(self._made.pop(key, b""))
+            self._made[key] = data
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._made.popitem(last=False)[1])
+
+
+def _cut(page: Picture, part: Box | None, row: Row) -> Picture:
+    """A part given in pixels of the page as a person sees it; `page` may be smaller."""
+    width, height = row.reading.width, row.reading.height
+    if part is None or not width or not height:
+        return page
+    down, across = page.shape[0] / height, page.shape[1] / width
+    top, left = int(part.y * down), int(part.x * across)
+    bottom, right = round((part.y + part.height) * down), round((part.x + part.width) * across)
+    return page[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def _decoded(data: bytes) -> Picture:
+    page = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert page is not None  # it was encoded here
+    return np.asarray(cv2.cvtColor(page, cv2.COLOR_BGR2RGB) if page.ndim == 3 else page, np.uint8)
+
+
+def _encoded(picture: Picture) -> bytes:
+    colours = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    is_sharp = picture.shape[0] * picture.shape[1] <= _SHARP_PIXELS
+    how = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]) if is_sharp else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, data = cv2.imencode(how[0], colours, how[1])
+    if not done:
+        raise ValueError(f"no picture of shape {picture.shape}")
+    return data.tobytes()

@@ -1,0 +1,214 @@
+// One by one: the least sure first.
+
+import { show, weakest } from "./frame.js";
+import { get, picture } from "./net.js";
+import { inTurn, save, takeBack } from "./saving.js";
+import { announce, helpDialog, note, progress } from "./talk.js";
+import { byId, el, percent, saying } from "./words.js";
+
+const PIECE = 24;
+const AHEAD = 6;
+const LONG = 9;
+
+const work = byId("work");
+const typed = byId("typed");
+const isAudit = "audit" in work.dataset;
+const how = isAudit ? "audit" : "one";
+const help = helpDialog();
+
+const entries = [];
+const saved = []; // what can be undone, the last one at the end
+let at = 0;
+let next = "";
+let isWhole = false;
+let count = { open: 0, unsure: 0, settled: 0 };
+let byYou = 0;
+let loading = null;
+
+const query = new URLSearchParams(location.search);
+const start = query.get("at");
+
+async function more() {
+  if (next === null) return;
+  const asked = new URLSearchParams(query);
+  asked.set("after", next);
+  asked.set("most", PIECE);
+  const found = await get(`${isAudit ? "/api/audit" : "/api/list"}?${asked}`);
+  next = found.next;
+  const known = new Set(entries.map(({ batch, row }) => `${batch}/${row}`));
+  entries.push(...found.entries.filter(({ batch, row }) => !known.has(`${batch}/${row}`)));
+  ({ count, by_you: byYou } = found);
+}
+
+function ensure() {
+  if (next !== null && at + PIECE / 2 > entries.length && !loading) {
+    loading = more().catch(trouble).finally(() => { loading = null; });
+  }
+  return loading;
+}
+
+function trouble(problem) {
+  note(problem.message, { kind: "warn" });
+}
+
+async function go(to, words = "") {
+  if (to < 0) { announce("This is the first one."); return; }
+  if (to >= entries.length) await ensure();
+  at = Math.min(Math.max(0, to), entries.length);
+  isWhole = false;
+  typed.value = "";
+  render(words);
+  ensure();
+  for (const one of entries.slice(at + 1, at + 1 + AHEAD)) picture(one.near ? "near" : "whole", one).catch(() => {});
+}
+
+function render(words = "") {
+  progress(count, byYou);
+  const entry = entries[at];
+  const isOver = entry === undefined;
+  byId("empty").hidden = !isOver;
+  byId("work").hidden = isOver;
+  if (isOver) { over(words); return; }
+  const reads = byId("reads");
+  const doubt = weakest(entry);
+  reads.replaceChildren(...(entry.text
+    ? [...entry.text].map((digit, i) => el("span", { className: i === doubt ? "doubt" : "", textContent: digit }))
+    : ["Nothing read"]));
+  reads.className = entry.text ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
+  const orElse = entry.runner_up ? `; or else ${entry.runner_up}, ${percent(entry.runner_up_confidence)}` : "";
+  byId("sure").textContent = entry.confidence === null ? "" : `${percent(entry.confidence)} sure${orElse}`;
+  const label = entry.label ? ` Its label says ${saying(entry.label)}.` : "";
+  const state = entry.status === "accepted" ? "it was accepted" : entry.why;
+  byId("why").textContent = `${state.charAt(0).toUpperCase()}${state.slice(1)}.${label}`;
+  const said = byId("said");
+  said.hidden = !entry.said;
+  if (entry.said) said.textContent = `${entry.said.who}: ${saying(entry.said.new)} (${entry.said.at.slice(0, 16).replace("T", " ")} UTC)`;
+  byId("file").textContent = entry.page > 1 ? `${entry.file}, page ${entry.page}` : entry.file;
+  const zoom = byId("zoom");
+  zoom.hidden = !entry.near;
+  zoom.firstChild.textContent = isWhole ? "Only the digits " : "Whole page ";
+  tellEnter();
+  show(entry, isWhole);
+  const sure = entry.text ? `Reads ${entry.text}, ${percent(entry.confidence)} sure` : "Nothing read";
+  announce(`${words} ${sure}. ${state}`.trim());
+  if (document.activeElement === document.body || document.activeElement?.closest("#work")) typed.focus({ preventScroll: true });
+}
+
+function over(words) {
+  const empty = byId("empty");
+  const isNone = entries.length === 0;
+  empty.textContent = isNone ? "There is nothing here to look at. " : "That was the last one. ";
+  if (isNone && !isAudit) empty.append("Which answers are shown is chosen above. ");
+  empty.append(el("a", { href: "/", textContent: "To the overview" }));
+  announce(`${words} ${empty.textContent}`);
+}
+
+/** What Enter would save; undefined if it would do nothing. */
+function offered(entry) {
+  if (typed.value) return typed.value;
+  if (entry.text) return entry.text;
+  return entry.reason === "blank" || entry.reason === "not_a_digit" ? "none" : undefined;
+}
+
+function tellEnter() {
+  const entry = entries[at];
+  const what = entry && offered(entry);
+  const button = byId("enter");
+  button.disabled = what === undefined;
+  const shown = what !== undefined && what.length > 12 ? `${what.slice(0, 12)}…` : what;
+  button.replaceChildren(
+    what === undefined ? "Type what is there" : `${typed.value ? "Save" : "Agree"}: ${saying(shown)}`, el("kbd", { textContent: "Enter" }));
+}
+
+function tally(entry, before, after) {
+  const kind = (said) => (said === undefined ? "open" : said === null ? "unsure" : "settled");
+  count = { ...count };
+  count[kind(before)] -= 1;
+  count[kind(after)] += 1;
+}
+
+function judge(what) {
+  const entry = entries[at];
+  const before = entry.said ? (entry.said.new || null) : undefined;
+  tally(entry, before, what);
+  save(how, [{ entry, new: what }]).then(({ done, byYou: number }) => {
+    byYou = number || byYou;
+    if (done.length) saved.push(entry);
+    else tally(entry, what, entry.said ? (entry.said.new || null) : undefined);
+    progress(count, byYou);
+    if (entries[at] === entry) render();
+  }).catch((problem) => {
+    tally(entry, what, before);
+    trouble(problem);
+    go(entries.indexOf(entry), "This was not saved.");
+  });
+  go(at + 1, `Saved: ${saying(what)}.`);
+}
+
+async function undo() {
+  await inTurn(async () => {}); // what is being saved can be undone, too
+  const entry = saved.pop();
+  if (!entry) { announce("There is nothing to undo."); return; }
+  try {
+    const before = entry.said ? (entry.said.new || null) : undefined;
+    const { undone, byYou: number } = await takeBack([entry]);
+    if (undone) tally(entry, before, entry.said ? (entry.said.new || null) : undefined);
+    byYou = number;
+    await go(entries.indexOf(entry), undone ? "Undone." : "");
+  } catch (problem) {
+    saved.push(entry);
+    trouble(problem);
+  }
+}
+
+function press(key) {
+  const entry = entries[at];
+  if (key === "z") { undo(); return true; }
+  if (key === "?") { help(); return true; }
+  if (key === "ArrowLeft" || key === "ArrowRight") {
+    if (typed.value) return false;
+    go(at + (key === "ArrowLeft" ? -1 : 1));
+    return true;
+  }
+  if (!entry) return false;
+  if (/^[0-9]$/.test(key)) typed.value += key;
+  else if (key === "Backspace") typed.value = typed.value.slice(0, -1);
+  else if (key === "Escape") typed.value = "";
+  else if (key === "x") judge("none");
+  else if (key === "u") judge(null);
+  else if (key === "f" && entry.near) { isWhole = !isWhole; render(); }
+  else if (key === "Enter") {
+    const what = offered(entry);
+    if (what === undefined) announce("Type what is there, or press x.");
+    else judge(what);
+  } else return false;
+  tellEnter();
+  return true;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+  const from = event.target;
+  const isField = from !== typed && /^(INPUT|SELECT|TEXTAREA)$/.test(from.tagName);
+  if (isField || (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(from.tagName))) return;
+  // In the field itself digits and Backspace work as they do everywhere; a caret may stand in the middle.
+  if (from === typed && (/^[0-9]$/.test(event.key) || event.key === "Backspace")) return;
+  if (press(event.key.length === 1 ? event.key.toLowerCase() : event.key)) event.preventDefault();
+});
+typed.addEventListener("input", () => {
+  typed.value = typed.value.replace(/[^0-9]/g, "");
+  tellEnter();
+});
+work.addEventListener("click", (event) => {
+  const key = event.target.closest("[data-key]")?.dataset.key;
+  if (key) press(key);
+});
+byId("zoom").addEventListener("click", () => press("f"));
+
+async function begin() {
+  if (start && /^[^/]+\/[0-9]+$/.test(start)) entries.push(await get(`/api/entry/${start}`));
+  await more();
+  await go(0);
+}
+
+begin().catch(trouble);

@@ -1,0 +1,88 @@
+"""Try it: a picture that nobody keeps, read as the service would, with what the network saw."""
+
+import threading
+from base64 import b64encode
+from collections.abc import Callable
+from itertools import islice
+
+import cv2
+import numpy as np
+
+from digitrec import imaging, names, reading
+from digitrec.errors import RejectedImage
+from digitrec.imaging.contrast import smaller
+from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Picture
+from digitrec.recognition import panels
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Status
+from digitrec.review.wire import Json
+
+MOST_PAGES = 8
+_LONGEST_PX = 800
+
+Loaded = tuple[PageReader, float]
+"""What reads, and from which confidence on an answer is accepted."""
+
+
+class TryOut:
+    """Reads with the model in use, which is loaded when it is first asked; for several threads, one after another."""
+
+    def __init__(self, load: Callable[[], Loaded], limits: Limits) -> None:
+        self._load = load
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+
+    def read(self, data: bytes) -> Json:
+        """What the bytes of a file say, for the page.
+
+        Raises:
+            ModelError: there is no usable model.
+        """
+        with self._lock:
+            self._loaded = self._loaded or self._load()
+            reader, threshold = self._loaded
+            pages: list[Json] = []
+            try:
+                format_name, sheets = imaging.sheets(data, self._limits)
+                pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MOST_PAGES)]
+                has_more = next(sheets, None) is not None
+            except RejectedImage as why:
+                return {"pages": [], "more": False, "threshold": threshold, "why": names.escape(why.detail)}
+        return {"pages": pages, "more": has_more, "threshold": threshold, "why": ""}
+
+
+def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) -> Json:
+    page = reader.page(format_name, sheet)
+    read = reading.judge(page, threshold)
+    digits = [
+        {
+            "box": [one.box.x, one.box.y, one.box.width, one.box.height],
+            "digit": one.digit,
+            "confidence": one.confidence,
+            "probabilities": [*one.probabilities, max(0.0, 1.0 - sum(one.probabilities))],
+            "ink": _uri(panels.of_ink(ink)),
+        }
+        for one, ink in zip(read.digits, page.ink, strict=True)
+    ]
+    return {
+        "page": read.page,
+        "format": read.format,
+        "width": read.width,
+        "height": read.height,
+        "text": read.text,
+        "confidence": read.confidence,
+        "is_accepted": read.status is Status.ACCEPTED,
+        "why": names.escape(read.detail),
+        "runner_up": read.runner_up,
+        "runner_up_confidence": read.runner_up_confidence,
+        "picture": None if isinstance(sheet.picture, RejectedImage) else _uri(smaller(sheet.picture, _LONGEST_PX)),
+        "digits": digits,
+    }
+
+
+def _uri(picture: Picture) -> str:
+    colours = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    _, data = cv2.imencode(".png", np.asarray(colours, np.uint8))
+    return f"data:image/png;base64,{b64encode(data.tobytes()).decode('ascii')}"
