@@ -57,9 +57,10 @@ def grey_of(picture: Picture) -> Plane:
     """Weigh the three colours by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
     if picture.ndim == 2:
         return picture.astype(np.float32)
-    spots = smaller(picture, _PAPER_PX).reshape(-1, 3).astype(np.float32)
-    middle = np.median(spots, axis=0)  # (3,)
-    shows = np.maximum(spots.max(axis=0) - middle, middle - spots.min(axis=0)) ** 2
+    spots = smaller(picture, _PAPER_PX).reshape(-1, 3)
+    middle = _median(spots)  # (3,)
+    lightest, darkest = spots.max(axis=0).astype(np.float64), spots.min(axis=0)
+    shows = np.maximum(lightest - middle, middle - darkest) ** 2
     weights = shows / shows.sum() if shows.sum() > 0 else np.full(3, 1 / 3)
     return np.asarray(cv2.transform(picture.astype(np.float32), weights[None].astype(np.float32)), np.float32)
 
@@ -70,26 +71,34 @@ def _is_light_on_dark(grey: Plane) -> bool:
     window = max(3, (min(thumb.shape) // 2) | 1)
     light = cv2.medianBlur(np.clip(np.rint(thumb), 0, 255).astype(np.uint8), window).astype(np.float32)
     level = _untilted(thumb, bowl=True)
-    return _lean(level - np.median(level)) + _lean(thumb - light) > 0
+    (middle,) = quantiles(level, 0.5)
+    return _lean(level - np.float32(middle)) + _lean(thumb - light) > 0
+
+
+def _median(spots: Picture) -> NDArray[np.float64]:
+    """The middle level of each colour: (n, colours) in, (colours,) out; by counting, as there are but 256 levels."""
+    ranks = [(len(spots) - 1) // 2, len(spots) // 2]
+    below = [np.cumsum(np.bincount(levels, minlength=256)) for levels in spots.T]
+    return np.array([np.searchsorted(counts, ranks, side="right").mean() for counts in below])
 
 
 def _untilted(thumb: Plane, *, bowl: bool) -> Plane:
     """Take out what a lamp from one side does: the best fitting plane, or plane and bowl."""
-    level = thumb - thumb.mean()
-    for shape, square in _tilts(*thumb.shape, bowl=bowl):
-        level = level - shape * ((level * shape).sum() / square)
-    return np.asarray(level, np.float32)
+    level = (thumb - thumb.mean()).ravel()
+    shapes = _tilts(*thumb.shape, bowl=bowl)
+    return np.asarray(level - (shapes @ level) @ shapes, np.float32).reshape(thumb.shape)
 
 
 @lru_cache(32)  # sides are 1.._PAPER_PX, and most pages of a batch have the same
-def _tilts(height: int, width: int, *, bowl: bool) -> list[tuple[Plane, float]]:
-    """The ways light falls off over a page, each with the sum of its squares."""
+def _tilts(height: int, width: int, *, bowl: bool) -> Plane:
+    """The ways light falls off over a page, (2 or 5, height * width), each of length 1."""
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
     # On a full grid these five are at right angles to each other and to the mean, so each is fitted by itself.
     shapes = [x + 0 * y, y + 0 * x]
     if bowl:
         shapes += [x * y, x**2 - np.mean(x**2) + 0 * y, y**2 - np.mean(y**2) + 0 * x]
-    return [(shape, max(float((shape * shape).sum()), 1e-9)) for shape in shapes]
+    flat = np.stack([shape.ravel() for shape in shapes])
+    return np.asarray(flat / np.sqrt(np.maximum((flat * flat).sum(axis=1, keepdims=True), 1e-9)), np.float32)
 
 
 def _lean(deviation: Plane) -> float:

@@ -55,10 +55,11 @@ def without_edges(contrast: Plane, dark: float) -> Plane:
     for quarter in range(4):
         side = np.rot90(cleared, quarter)  # a view: its first rows lie along one border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
-        covered = (side[: depth + 1, margin : side.shape[1] - margin] > dark).mean(axis=1)
-        begins = np.flatnonzero(covered[:3] >= _EDGE_COVERS)
-        if begins.size == 0:
+        inner = side[: depth + 1, margin : side.shape[1] - margin]
+        begins = np.flatnonzero((inner[:3] > dark).mean(axis=1) >= _EDGE_COVERS)
+        if begins.size == 0:  # as on most pages
             continue
+        covered = (inner > dark).mean(axis=1)
         ends = np.flatnonzero(covered[begins[0] :] < _EDGE_FADES)
         if ends.size:  # else it is no edge but a large dark part of the page
             cleared = cleared.copy() if cleared is contrast else cleared
@@ -85,7 +86,7 @@ def without_lines(contrast: Plane, dark: float) -> Plane:
 def _lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[_Line]:
     """The lines from left to right; those that stop short of a border only if the page is known to be ruled."""
     courses: list[tuple[float, float]] = []
-    for reaches, left, right in _courses(contrast > dark, thick):
+    for reaches, left, right in _courses(contrast > dark, thick, is_ruled=is_ruled):
         is_new = all(abs(left - y0) > thick or abs(right - y1) > thick for y0, y1 in courses)
         crosses = any((left - y0) * (right - y1) < 0 for y0, y1 in courses)
         if is_new and not crosses and (reaches or is_ruled or courses):
@@ -94,12 +95,18 @@ def _lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[
     return [line for line in measured if line.level >= dark and line.below - line.above + 1 <= thick + 1]
 
 
-def _courses(dark: NDArray[np.bool_], thick: int) -> list[tuple[bool, float, float]]:
-    """Straight courses that are dark nearly throughout, surest first: (reaches both borders, height left, right)."""
+def _courses(dark: NDArray[np.bool_], thick: int, *, is_ruled: bool) -> list[tuple[bool, float, float]]:
+    """Straight courses that are dark nearly throughout, surest first: (reaches both borders, height left, right).
+
+    None at all if no course reaches both borders and the page is not known to be ruled.
+    """
     height, width = dark.shape
     strip, inset = max(2, round(width * _PROBE)), round(width * _INSET)
-    starts = [*_crossings(dark, 0, strip, thick), *_crossings(dark, inset, strip, thick)]
-    ends = [*_crossings(dark, width - strip, strip, thick), *_crossings(dark, width - strip - inset, strip, thick)]
+    starts, ends = [*_crossings(dark, 0, strip, thick)], [*_crossings(dark, width - strip, strip, thick)]
+    if not (is_ruled or (starts and ends)):  # as on most pages
+        return []
+    starts += _crossings(dark, inset, strip, thick)
+    ends += _crossings(dark, width - strip - inset, strip, thick)
     if width < 8 or not 0 < len(starts) * len(ends) <= _MOST_PAIRS:
         return []
     thickened = cv2.dilate(dark.astype(np.uint8), np.ones((3, 1), np.uint8))

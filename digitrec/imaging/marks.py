@@ -118,8 +118,10 @@ def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
     is_inked = ink > _INKED
     count, found, stats, _ = cv2.connectedComponentsWithStats(is_inked.astype(np.uint8), connectivity=8)
     labels = np.asarray(found, np.int32)
-    mass = np.bincount(labels[is_inked], weights=ink[is_inked], minlength=count)
-    is_clear = np.bincount(labels[ink > _CLEAR], minlength=count) > 0
+    inked = np.flatnonzero(is_inked)
+    label_of, ink_of = labels.ravel()[inked], ink.ravel()[inked]
+    mass = np.bincount(label_of, weights=ink_of, minlength=count)
+    is_clear = np.bincount(label_of[ink_of > _CLEAR], minlength=count) > 0
     heaviest = sorted(np.flatnonzero(is_clear), key=lambda label: -mass[label])[:_MOST_MARKS]
     marks: list[Mark] = []
     printed: list[Mark] = []
