@@ -14,6 +14,7 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.ledger import Ledger
 from digitrec.records import Reason, Status
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
+from tests.older_ledgers import make_older
 
 ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED), row(5)]
 
@@ -179,9 +180,7 @@ def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
 def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path: Path, ledger: Ledger) -> None:
     path = tmp_path / ".digitrec" / "main" / "ledger.sqlite3"
     ledger.close()
-    with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE corrections; DROP TABLE corrected_tables; PRAGMA user_version = 2;")
-    db.close()
+    make_older(path, 2)
     older = Ledger.read_only(path)
 
     assert corrections.newest(older) == {}

@@ -21,6 +21,7 @@ from digitrec.records import Status
 from digitrec.settings import Settings
 from tests.conftest import read_csv
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.older_ledgers import make_older
 
 OTHER = "20260202T030405Z-00000000"
 ROWS = [
@@ -281,9 +282,7 @@ def test_what_somebody_said_since_is_not_overwritten_by_a_table_that_was_left_as
 
 def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) -> None:
     path = settings.state / "b" / "ledger.sqlite3"
-    with closing(Ledger.open(path)) as ledger:
-        ledger.ask("DROP TABLE corrections")
-        ledger.ask("PRAGMA user_version = 2")
+    make_older(path, 2)
 
     plan = planned(settings, f"batch_id,row,text\n{OTHER},1,12\n")
 

@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from digitrec.operations import departures, requeue
 from digitrec.operations.finding import Found
 from digitrec.records import Reason
 from tests.conftest import Desk, draw
+from tests.older_ledgers import make_older
 from tests.operations.conftest import Say
 from tests.test_crash import PowerCut, cut
 
@@ -273,10 +272,7 @@ def test_a_journal_that_a_power_cut_tore_tells_the_rest(read: Desk, caplog: pyte
 
 
 def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: Desk) -> None:
-    with closing(sqlite3.connect(read.settings.ledger, isolation_level=None)) as db:
-        for table in ("departures", "corrections", "corrected_tables"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("PRAGMA user_version = 1")
+    make_older(read.settings.ledger, 1)
 
     with pytest.raises(EnvironmentFailure) as why:
         put_back(read, "cut.png")
