@@ -3,10 +3,11 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,7 @@ from digitrec.training.arrays import Dataset
 from digitrec.training.compare import Comparison, compare, compare_pages
 from digitrec.training.folders import LabelledPicture
 from digitrec.training.loop import Progress
+from digitrec.training.seen import Examples
 
 SMALL_SET = "mnist-5k"
 """Cards without `left_out` are of models that were trained without it."""
@@ -72,6 +74,8 @@ def train(
     seed: int,
     leave_out: Sequence[str],
     progress: Callable[[Progress], None],
+    learned: Examples | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Train a network, write it into the store, and give it.
 
@@ -83,6 +87,8 @@ def train(
         seed: of everything that is drawn.
         leave_out: further sets; pictures that belong to one of them are not learned from, but measured.
         progress: told after each batch and epoch.
+        learned: of corrected pages, to learn from as well.
+        about: more for the model's card.
     """
     from digitrec.training import fit
 
@@ -100,10 +106,22 @@ def train(
         now=_now,
         progress=progress,
         measure=measure,
-        command=shlex.join(["digitrec", *sys.argv[1:]]),
-        kept=settings.state / "training",
+        command=command(),
+        kept=kept(settings),
+        learned=learned,
+        about=about,
     )
     return Bundle.open(folder)
+
+
+def command() -> str:
+    """What a person typed, for a model's card."""
+    return shlex.join(["digitrec", *sys.argv[1:]])
+
+
+def kept(settings: Settings) -> Path:
+    """Where trainings keep what they finished."""
+    return settings.state / "training"
 
 
 def evaluate(
@@ -166,7 +184,9 @@ def left_out(card: ModelCard) -> list[str]:
     return [one for one in named if not one.startswith(_TEST_SPLIT)]
 
 
-def promote(settings: Settings, name: str, *, force: bool, data: str) -> tuple[Comparison, ...]:
+def promote(
+    settings: Settings, name: str, *, force: bool, data: str, also: Sequence[Comparison] = ()
+) -> tuple[Comparison, ...]:
     """Make a model the current one if it is not worse on a set's test split; nothing is compared with `force`.
 
     Where one of the two reads paper, they are compared on scans drawn with that split as well. The comparisons say
@@ -186,6 +206,7 @@ def promote(settings: Settings, name: str, *, force: bool, data: str) -> tuple[C
     comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
     if current.reads_paper or candidate.reads_paper:
         comparisons.append(compare_pages(app.page_reader(current), app.page_reader(candidate), split))
+    comparisons += also
     if not any(one.is_worse for one in comparisons):
         store.promote(name)
     return tuple(comparisons)
@@ -211,7 +232,7 @@ class _FileSet:
 
 def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier, dataset: Dataset) -> Evaluated:
     split = dataset.evaluation
-    threshold, problem = _threshold(bundle, settings.max_error)
+    threshold, problem = threshold_or_never(bundle, settings.max_error)
     found = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
     history = {
         "loss": [epoch.loss for epoch in bundle.card.history],
@@ -235,7 +256,7 @@ def _evaluate_files(
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
 ) -> Evaluated:
-    threshold, problem = _threshold(bundle, settings.max_error)
+    threshold, problem = threshold_or_never(bundle, settings.max_error)
     rows: list[RowFacts] = []
     for one, content in labelled.read(settings, reader, files.pictures, progress):
         for each in reading.readings_of([content], threshold)[0]:
@@ -262,7 +283,7 @@ def _evaluate_files(
     return Evaluated(bundle.card.id, files.name, files.source, *shares, page, problem)
 
 
-def _threshold(bundle: Bundle, max_error: float) -> tuple[float, str]:
+def threshold_or_never(bundle: Bundle, max_error: float) -> tuple[float, str]:
     """The threshold, or one that accepts nothing and why: a model can be measured all the same."""
     try:
         return bundle.threshold(max_error), ""

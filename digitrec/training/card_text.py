@@ -1,7 +1,7 @@
 """A model's card in words, for people: `MODEL_CARD.md`."""
 
 from digitrec.classifiers.card import Metric, ModelCard
-from digitrec.training import paper_text, plain_text, promise_text
+from digitrec.training import corrections_text, paper_text, plain_text, promise_text
 
 _TEXT = """# {id}
 
@@ -20,7 +20,7 @@ Command and time:
     {command}
 
 {epochs} epochs asked for, seed {seed}, {seconds:,} seconds. With {versions}.
-
+{corrections}
 ## How well it reads
 
 Measured with `model.tflite`, which is what the service runs, on pictures it had never seen.
@@ -50,6 +50,7 @@ def write(card: ModelCard) -> str:
         id=card.id,
         reads=words.reads(card),
         learned_more=words.learned(card),
+        corrections=corrections_text.write(card),
         limits=words.LIMITS,
         created_at=card.created_at,
         stopped=" Training was stopped early; these are the best weights until then." if card.interrupted else "",

@@ -1,17 +1,19 @@
 """Train a network and leave a model folder: the one function behind `digitrec train`."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import UsageError
 from digitrec.imaging.normalise import from_arrays
-from digitrec.training import glyphs, paper_digits
+from digitrec.training import glyphs, oversampled, paper_digits
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.folder import write_model
 from digitrec.training.loop import Beside, Progress, cut, fit, quietly
 from digitrec.training.networks import BUILDERS
+from digitrec.training.seen import Examples
 from digitrec.training.stages import USUAL, Prepared, Recipe, prepare
 
 
@@ -28,6 +30,8 @@ def train(
     command: str = "",
     recipe: Recipe = USUAL,
     kept: Path | None = None,
+    learned: Examples | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a network and write it as a model folder below `out_root`.
 
@@ -47,6 +51,8 @@ def train(
         command: what a person typed, for the model's card.
         recipe: how much paper is drawn, for a network that reads it.
         kept: where the stages of such a training are kept, so that it can go on after it was stopped.
+        learned: of corrected pages; some of them are in every batch.
+        about: more for the model's card.
 
     Returns:
         The new folder, `out_root/<id>`.
@@ -67,11 +73,14 @@ def train(
 
     tensorflow.config.experimental.enable_op_determinism()
     prepared: Prepared | None = None
-    beside: Sequence[Beside] = ()
+    beside: list[Beside] = []
     judged_by = None
+    if learned is not None:
+        steps = epochs * max(1, len(parts.learn) // builder.batch)
+        beside += oversampled.beside(builder, learned, steps)
     if builder.reads_paper:
         prepared = prepare(parts, digest=dataset.digest, seed=seed, recipe=recipe, root=kept, progress=progress)
-        beside = paper_digits.beside(builder, prepared.seen, glyphs.load())
+        beside += paper_digits.beside(builder, prepared.seen, glyphs.load())
         judged_by = (from_arrays(prepared.held_out.pictures), prepared.held_out.classes)
     began = time.monotonic()
     keras.utils.clear_session()
@@ -95,6 +104,7 @@ def train(
             "seconds": round(time.monotonic() - began),
             "command": command,
             "left_out": left_out,
+            **(about or {}),
         },
         measure=measure,
         prepared=prepared,

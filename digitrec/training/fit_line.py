@@ -11,6 +11,7 @@ from digitrec.recognition.line_network import HEIGHT, STEP
 from digitrec.training import stage_loop
 from digitrec.training.drawn import Strips, restored
 from digitrec.training.loop import Progress
+from digitrec.training.networks import Model
 from digitrec.training.paper_networks import LINE_CLASSES, line_network
 from digitrec.training.stage_loop import Stage, Trained
 from digitrec.training.strokes import Dice, Floats
@@ -61,9 +62,9 @@ def fit_line(
     model = line_network()
     if start is not None:
         model.set_weights(start)
-    known, unknown = _by_width(strips), _by_width(held_out)
+    known = _by_width(strips)
     stage = Stage(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
-    learn, read = _steps(model, stage_loop.rate(stage.total, peak_rate, _WARM))
+    learn, read = _learner(model, stage_loop.rate(stage.total, peak_rate, _WARM)), _reader(model)
 
     def batches(epoch: int) -> Iterator[_Batch]:
         dice = np.random.default_rng([seed, epoch])
@@ -73,15 +74,14 @@ def fit_line(
             yield _batch(strips, width, group, dice)
 
     def judge() -> float:
-        right = 0
-        for width, places in unknown.items():
-            for start in range(0, len(places), BATCH):
-                some = places[start : start + BATCH]
-                texts = texts_of(read(_batch(held_out, width, some, None)[0]))
-                right += sum(text == held_out.texts[place] for text, place in zip(texts, some, strict=True))
-        return right / len(held_out)
+        return float(_right(read, held_out).mean())
 
     return stage_loop.run(stage, model, batches, learn, judge, progress)
+
+
+def read_right(model: Model, strips: Strips) -> NDArray[np.bool_]:
+    """Which strips' whole texts a line network reads rightly, (n,)."""
+    return _right(_reader(model), strips)
 
 
 def texts_of(frames: Floats) -> list[tuple[int, ...]]:
@@ -94,6 +94,16 @@ def texts_of(frames: Floats) -> list[tuple[int, ...]]:
     best = frames.argmax(axis=2)
     turns = np.concatenate([np.ones((len(best), 1), np.bool_), best[:, 1:] != best[:, :-1]], axis=1)
     return [tuple(int(sign) for sign in row[turn & (row != BLANK)]) for row, turn in zip(best, turns, strict=True)]
+
+
+def _right(read: Callable[[Floats], Floats], strips: Strips) -> NDArray[np.bool_]:
+    right = np.zeros(len(strips), np.bool_)
+    for width, places in _by_width(strips).items():
+        for start in range(0, len(places), BATCH):
+            some = places[start : start + BATCH]
+            texts = texts_of(read(_batch(strips, width, some, None)[0]))
+            right[some] = [text == strips.texts[place] for text, place in zip(texts, some, strict=True)]
+    return right
 
 
 def _by_width(strips: Strips) -> dict[int, _Places]:
@@ -122,8 +132,8 @@ def _batch(strips: Strips, width: int, places: _Places, dice: Dice | None) -> _B
     return pictures, texts, counts
 
 
-def _steps(model: Any, rate: Any) -> tuple[Callable[[_Batch], float], Callable[[Floats], Floats]]:
-    """What learns from a batch and gives its loss, and what gives the frames of strips, (b, T, 12)."""
+def _learner(model: Any, rate: Any) -> Callable[[_Batch], float]:
+    """What learns from a batch and gives its loss."""
     import keras
     import tensorflow as tf
 
@@ -151,14 +161,23 @@ def _steps(model: Any, rate: Any) -> tuple[Callable[[_Batch], float], Callable[[
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
-    @tf.function(input_signature=[strips])  # type: ignore[untyped-decorator]
-    def read(pictures: Any) -> Any:
-        return model(pictures, training=False)[:, 0]
-
     def learn_quietly_first(batch: _Batch) -> float:
         if optimizer.iterations == 0:
             with quiet_start():  # planning the loss on some processors is talked about
                 return float(learn(*batch))
         return float(learn(*batch))
 
-    return learn_quietly_first, lambda pictures: np.asarray(read(pictures), np.float32)
+    return learn_quietly_first
+
+
+def _reader(model: Any) -> Callable[[Floats], Floats]:
+    """What gives the frames of strips, (b, T, 12)."""
+    import tensorflow as tf
+
+    strips = tf.TensorSpec((None, HEIGHT, None, 1), tf.float32)
+
+    @tf.function(input_signature=[strips])  # type: ignore[untyped-decorator]
+    def read(pictures: Any) -> Any:
+        return model(pictures, training=False)[:, 0]
+
+    return lambda pictures: np.asarray(read(pictures), np.float32)

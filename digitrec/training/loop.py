@@ -69,8 +69,13 @@ class Fitted:
         self.history.append(epoch)
 
 
-def cut(dataset: Dataset, seed: int) -> Parts:
+def cut(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Parts:
     """Hold out an eighth of the training pictures, of every digit alike: 1 in 32 validates, 3 in 32 calibrate.
+
+    Args:
+        dataset: its training split is cut.
+        seed: the same one cuts it the same way.
+        held_out: the share of both together; a quarter of it validates.
 
     Raises:
         DataError: the data set is for evaluation only, too small, or lacks a digit.
@@ -88,7 +93,7 @@ def cut(dataset: Dataset, seed: int) -> Parts:
     group = np.zeros(len(everything), np.int64)
     for digit in range(10):
         places = dice.permutation(np.flatnonzero(everything.digits == digit))
-        validate, calibrate = max(1, round(len(places) / 32)), max(2, round(len(places) * 3 / 32))
+        validate, calibrate = max(1, round(len(places) * held_out / 4)), max(2, round(len(places) * held_out * 3 / 4))
         group[places[:validate]] = 1
         group[places[validate : validate + calibrate]] = 2
     learn, validation, calibration = (everything.take(group == number) for number in range(3))

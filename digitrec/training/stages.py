@@ -23,7 +23,7 @@ VERSION = 3
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
 _INK_SHAPE = (1, SIDE, SIDE)
-_LINE_SHAPE = (1, HEIGHT, 192, 1)
+LINE_SHAPE = (1, HEIGHT, 192, 1)
 """LiteRT makes room for other widths when it meets them."""
 _CROPS, _CROPS_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
 """Seeds of their own, beside the training's."""
@@ -132,7 +132,7 @@ def prepare(
         "ink.keras": export.keras_file(ink),
         "ink.tflite": export.tflite_file(ink, _INK_SHAPE, "ink"),
         "line.keras": export.keras_file(line),
-        "line.tflite": export.tflite_file(line, _LINE_SHAPE, "line"),
+        "line.tflite": export.tflite_file(line, LINE_SHAPE, "line"),
     }
     finder = InkNetwork(files["ink.tflite"], "ink.tflite")
     pages, page_facts = _seen(desk, finder, _weights_digest(ink), keep=not ink_cut)

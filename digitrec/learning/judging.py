@@ -1,0 +1,207 @@
+"""What a model that learned from corrections does better, on pages it never learned from; and doubtful corrections."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import cv2
+import numpy as np
+
+from digitrec import app, lab, reading
+from digitrec.classifiers.bundle import Bundle
+from digitrec.learning.gathering import Gathered
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Reading, Reason, Status
+from digitrec.reporting.intervals import Proportion, wilson
+from digitrec.settings import Settings
+from digitrec.training import pools
+from digitrec.training.compare import Comparison, not_worse
+from digitrec.training.corrected import TruePage
+from digitrec.training.folders import NONE
+
+_SURE = 0.99
+"""What counts as confident where a model and people agree on no page."""
+_SEVERAL = "several"
+_SIGHTED = {Reason.NOT_A_DIGIT, Reason.BLANK}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of a page."""
+
+    text: str
+    """Digits, `none`, or '' for a page it cannot read."""
+    confidence: float
+    """Probability that `text` is right, 0..1."""
+    is_accepted: bool
+    is_right: bool
+    """As everywhere: the text is the truth; of a page without a digit, it was not accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A page, and what either model says of it."""
+
+    page: TruePage
+    before: Answer
+    after: Answer
+    preview_png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How one model does on some pages."""
+
+    right: Proportion
+    accepted: Proportion
+    accepted_wrong: Proportion
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "Figures":
+        """Count."""
+        accepted = [one for one in answers if one.is_accepted]
+        return cls(
+            wilson(sum(one.is_right for one in answers), len(answers)),
+            wilson(len(accepted), len(answers)),
+            wilson(sum(not one.is_right for one in accepted), len(accepted)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What became of a model by learning from corrections."""
+
+    before: Figures
+    """On the pages held out for ever, with the model in use."""
+    after: Figures
+    comparison: Comparison | None
+    """On the same; None if no page is held out."""
+    accepted: Comparison | None
+    """The same for being accepted with the right answer: what nobody has to look at any more."""
+    suspects: tuple[Judged, ...]
+    """Corrections that may be mistakes, the most suspicious first."""
+    won_over: int
+    """Corrections that the model in use contradicted confidently, and the new one agrees with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What both models read with."""
+
+    before: PageReader
+    after: PageReader
+    threshold_before: float
+    threshold_after: float
+    limits: Limits
+
+
+def desk(settings: Settings, before: Bundle, after: Bundle) -> Desk:
+    """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
+    thresholds = [lab.threshold_or_never(one, settings.max_error)[0] for one in (before, after)]
+    return Desk(app.page_reader(before), app.page_reader(after), thresholds[0], thresholds[1], settings.limits)
+
+
+def judge(
+    settings: Settings,
+    pages: Gathered,
+    start: Bundle,
+    taught: Bundle,
+    told: Callable[[int, int], None] | None = None,
+) -> Learned:
+    """Let both models read every page, as the service would."""
+    two = desk(settings, start, taught)
+    return learned(read(two, pages.held_out, told), read(two, pages.learn, told))
+
+
+def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
+    """Figures of the pages held out; suspects among all."""
+    everything = [*held_out, *others]
+    sure_before = _confident([(one.page, one.before) for one in everything])
+    sure_after = _confident([(one.page, one.after) for one in everything])
+    doubted = [one for one in everything if one.after.text != one.page.text]
+    suspects = [one for one in doubted if sure_before(one.page, one.before) or sure_after(one.page, one.after)]
+    suspects.sort(key=lambda one: (-one.after.confidence, one.page.path, one.page.page))
+    won = [one for one in everything if one.after.text == one.page.text and sure_before(one.page, one.before)]
+    before, after = [one.before for one in held_out], [one.after for one in held_out]
+    return Learned(
+        Figures.of(before),
+        Figures.of(after),
+        _compared(before, after, lambda one: one.is_right, "held-out corrected pages"),
+        _compared(before, after, lambda one: one.is_accepted and one.is_right, "held-out pages accepted and"),
+        tuple(suspects),
+        len(won),
+    )
+
+
+def read(desk: Desk, pages: Sequence[TruePage], told: Callable[[int, int], None] | None = None) -> list[Judged]:
+    """What both say of each page, file by file."""
+    files = [tuple(of_file) for _, of_file in groupby(sorted(pages, key=_place), key=lambda page: page.path)]
+    return [one for found in pools.each(_read, desk, files, told=told) for one in found]
+
+
+def _place(page: TruePage) -> tuple[str, int]:
+    return str(page.path), page.page
+
+
+def _read(desk: Desk, pages: Sequence[TruePage]) -> list[Judged]:
+    data = pages[0].path.read_bytes()
+    contents = [reading.interpret(data, desk.limits, reader) for reader in (desk.before, desk.after)]
+    (before,) = reading.readings_of(contents[:1], desk.threshold_before)
+    (after,) = reading.readings_of(contents[1:], desk.threshold_after)
+    previews = {one.number: one.preview for one in contents[0].pages}
+    answers = [{one.page: one for one in readings} for readings in (before, after)]
+    return [
+        Judged(
+            page,
+            _answer(answers[0].get(page.page), page.text),
+            _answer(answers[1].get(page.page), page.text),
+            _png(previews[page.page]) if page.page in previews else b"",
+        )
+        for page in pages
+    ]
+
+
+def _answer(found: Reading | None, truth: str) -> Answer:
+    if found is None:
+        return Answer("", 0.0, is_accepted=False, is_right=truth == NONE)
+    is_accepted = found.status is Status.ACCEPTED
+    is_right = not is_accepted if truth == NONE else found.text == truth
+    if found.reason in _SIGHTED:
+        missing = [1.0 - sum(one.probabilities) for one in found.digits]
+        return Answer(NONE, float(np.clip(max(missing, default=1.0), 0.0, 1.0)), is_accepted, is_right)
+    return Answer(found.text, found.confidence or 0.0, is_accepted, is_right)
+
+
+def _confident(said: Sequence[tuple[TruePage, Answer]]) -> Callable[[TruePage, Answer], bool]:
+    """Whether a model contradicts a person as surely as it mostly is when both agree (Northcutt et al. 2021).
+
+    How sure that is differs by what is read: each digit has a mean of its own.
+    """
+    agreed: dict[str, list[float]] = {}
+    for page, answer in said:
+        if answer.text == page.text:
+            agreed.setdefault(_kind(answer.text), []).append(answer.confidence)
+    usual = np.mean([one for some in agreed.values() for one in some]) if agreed else _SURE
+    means: Mapping[str, float] = {kind: float(np.mean(some)) for kind, some in agreed.items()}
+
+    def is_contradicted(page: TruePage, answer: Answer) -> bool:
+        enough = means.get(_kind(answer.text), float(usual))
+        return answer.text not in {page.text, ""} and answer.confidence >= enough
+
+    return is_contradicted
+
+
+def _kind(text: str) -> str:
+    return text if text == NONE or len(text) == 1 else _SEVERAL
+
+
+def _compared(
+    before: Sequence[Answer], after: Sequence[Answer], counts: Callable[[Answer], bool], things: str
+) -> Comparison | None:
+    if not before:
+        return None
+    return not_worse(np.array([*map(counts, before)], np.bool_), np.array([*map(counts, after)], np.bool_), things)
+
+
+def _png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    return bytes(cv2.imencode(".png", picture)[1])

@@ -1,0 +1,209 @@
+"""Train, compare, report, and promote if the new model got worse in nothing: what `jobs/retrain.py` does."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import digitrec
+from digitrec import app, lab, names, workspace
+from digitrec.classifiers.bundle import Bundle
+from digitrec.clock import utc
+from digitrec.learning.gathering import Gathered, gather
+from digitrec.learning.judging import Figures, Judged, Learned, judge
+from digitrec.learning.teaching import can_go_on, teach
+from digitrec.reporting import learning_page
+from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningFacts, Suspect
+from digitrec.reporting.report import write_index
+from digitrec.settings import Settings
+from digitrec.training.compare import Comparison
+from digitrec.training.going_on import USUAL, More
+from digitrec.training.loop import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """A new model, and whether it is in use now."""
+
+    model_id: str
+    before: str
+    """The id of the model that was in use."""
+    is_promoted: bool
+    comparisons: tuple[Comparison, ...]
+    pages: Gathered
+    learned: Learned | None
+    """None if there were no corrections to learn from."""
+    report: Path | None
+
+
+def retrain(settings: Settings, data: str, progress: Callable[[Progress], None], more: More = USUAL) -> Retrained:
+    """Train a network like the one in use, with all corrections, and use it if it is worse in nothing.
+
+    Nothing: neither on the data set's test split, nor on scans drawn with it, nor on the corrected pages held out for
+    ever; each by McNemar's exact test, one-sided. `digitrec models rollback` undoes it.
+
+    Raises:
+        BusyError: another one is at it.
+        DigitrecError: data or model cannot be used; nothing was promoted.
+    """
+    with workspace.only_one(settings, "retrain"):
+        in_use, pages = app.bundle_of(settings), gather(settings)
+        taught = _taught(settings, data, pages, in_use, progress, more)
+        learned = judge(settings, pages, in_use, taught) if pages.learn else None
+        also = _some(learned.comparison) if learned is not None else ()
+        comparisons = lab.promote(settings, taught.card.id, force=False, data=data, also=also)
+        is_promoted = not any(one.is_worse for one in comparisons)
+        page = None if learned is None else report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
+        return Retrained(taught.card.id, in_use.card.id, is_promoted, comparisons, pages, learned, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A new model that learned from corrections; which one is in use has not changed."""
+
+    bundle: Bundle
+    pages: Gathered
+    learned: Learned
+    report: Path
+
+
+def learn(
+    settings: Settings,
+    data: str,
+    *,
+    start: str | None,
+    network: str | None,
+    epochs: int | None,
+    seed: int,
+    leave_out: Sequence[str],
+    progress: Callable[[Progress], None],
+    more: More = USUAL,
+) -> Lesson:
+    """Train a model with all corrections, and report what that changed on those held out.
+
+    Args:
+        settings: say where everything is.
+        data: what `--data` takes.
+        start: the model that goes on, as `models promote` takes it; None: the one in use.
+        network: if that is another kind than `start`, a network begins from nothing.
+        epochs: how often every picture is seen; None: as often as is usual.
+        seed: of what begins from nothing.
+        leave_out: sets that what begins from nothing does not learn from.
+        progress: told of everything.
+        more: how much is drawn and learned to go on.
+
+    Raises:
+        DataError: there is nothing to learn from, or these data are no good.
+        ModelError: the model cannot be used, or cannot go on.
+    """
+    before = app.bundle_of(settings if start is None else replace(settings, model=start))
+    pages = gather(settings)
+    taught = teach(
+        settings,
+        data,
+        pages,
+        start=before,
+        goes_on=network in {None, before.card.network},
+        network=network,
+        epochs=epochs,
+        seed=seed,
+        leave_out=leave_out,
+        progress=progress,
+        more=more,
+    )
+    learned = judge(settings, pages, before, taught)
+    return Lesson(taught, pages, learned, report(settings, before, taught, pages, learned))
+
+
+def report(
+    settings: Settings,
+    start: Bundle,
+    taught: Bundle,
+    pages: Gathered,
+    learned: Learned,
+    comparisons: tuple[Comparison, ...] = (),
+    is_promoted: bool | None = None,
+) -> Path:
+    """Write `reports/learning/<model>/`; gives the path of the page.
+
+    Args:
+        settings: say where reports lie.
+        start: the model in use before.
+        taught: the new one.
+        pages: what it learned from.
+        learned: what that changed.
+        comparisons: all that decided; none: those of the held-out corrections.
+        is_promoted: None if nobody has decided yet.
+    """
+    about = LearningFacts(
+        taught.card.id,
+        start.card.id,
+        digitrec.__version__,
+        utc(time.time()),
+        settings.max_error,
+        pages.as_json(),
+        is_promoted,
+    )
+    decided = comparisons or _some(learned.comparison)
+    compared = [*(_facts(one, decides=True) for one in decided)]
+    compared += [_facts(one, decides=False) for one in _some(learned.accepted)]
+    held_out = set(pages.held_out)
+    page = learning_page.write_learning(
+        settings.reports / "learning" / taught.card.id,
+        about,
+        _figures(learned.before),
+        _figures(learned.after),
+        compared,
+        [_suspect(settings, one, is_held_out=one.page in held_out) for one in learned.suspects],
+        learned.won_over,
+    )
+    write_index(settings.reports)
+    return page
+
+
+def _taught(
+    settings: Settings, data: str, pages: Gathered, in_use: Bundle, progress: Callable[[Progress], None], more: More
+) -> Bundle:
+    """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
+    # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
+    leave_out = [one for one in lab.left_out(in_use.card) if one != data]
+    kind = in_use.card.network
+    if not pages.learn:
+        return lab.train(settings, data, kind, epochs=None, seed=0, leave_out=leave_out, progress=progress)
+    goes_on = can_go_on(in_use, data)
+    return teach(
+        settings,
+        data,
+        pages,
+        start=in_use,
+        goes_on=goes_on,
+        leave_out=leave_out,
+        progress=progress,
+        more=more,
+    )
+
+
+def _some(one: Comparison | None) -> tuple[Comparison, ...]:
+    return () if one is None else (one,)
+
+
+def _facts(one: Comparison, *, decides: bool) -> ComparedFacts:
+    return ComparedFacts(**asdict(one), is_worse=one.is_worse, decides=decides)
+
+
+def _figures(one: Figures) -> HowItDoes:
+    return HowItDoes(one.right, one.accepted, one.accepted_wrong)
+
+
+def _suspect(settings: Settings, one: Judged, *, is_held_out: bool) -> Suspect:
+    return Suspect(
+        names.escape(one.page.path.relative_to(settings.workspace).as_posix()),
+        one.page.page,
+        one.page.text,
+        one.before.text,
+        one.before.confidence,
+        one.after.text,
+        one.after.confidence,
+        is_held_out,
+        one.preview_png,
+    )

@@ -1,0 +1,260 @@
+"""Go on learning from where a model is, with what people corrected: minutes, where a training from nothing takes hours.
+
+Its ink network stays. The digits' network goes on with digits, freshly drawn pages and the corrections; so does the
+line network, with drawn strips and those of the corrected pages: both are asked about a page in doubt.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitrec.classifiers.bundle import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
+from digitrec.classifiers.quiet import start_keras
+from digitrec.errors import ModelError
+from digitrec.imaging.normalise import from_arrays
+from digitrec.recipe import RECIPE
+from digitrec.recognition.ink_network import InkNetwork
+from digitrec.training import (
+    compare,
+    corrected,
+    drawn,
+    export,
+    fit_line,
+    glyphs,
+    held_out_pages,
+    oversampled,
+    paper_digits,
+    seen,
+)
+from digitrec.training.arrays import Dataset, Split
+from digitrec.training.corrected import Shown
+from digitrec.training.drawn import Strips
+from digitrec.training.folder import write_model
+from digitrec.training.kept import Kept
+from digitrec.training.loop import Beside, Parts, Progress, cut, fit, quietly
+from digitrec.training.networks import BUILDERS, Model
+from digitrec.training.paper_networks import line_network
+from digitrec.training.seen import Examples
+from digitrec.training.signs import Sources
+from digitrec.training.stages import LINE_SHAPE, Prepared
+
+LINE_KERAS = "line.keras"
+_NEW_HELD_OUT = 0.5
+"""Share held out of a data set that the model never saw: it is small, and a promise takes many digits."""
+_PAGES, _PAGES_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _VARIED = range(11, 16)
+"""Seeds of their own, far from those of `stages`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """How much is drawn and learned when a model goes on."""
+
+    epochs: int = 2
+    steps: int = 300
+    """Batches of an epoch of the digits' network."""
+    rate: float = 3e-4
+    """A sixth of what the network began with: it knows most of it."""
+    pages: int = 12_000
+    pages_held_out: int = 1_200
+    strips: int = 8_000
+    strips_held_out: int = 1_000
+    line_epochs: int = 1
+    line_rate: float = 5e-4
+    pages_judged: int = held_out_pages.PAGES
+
+
+USUAL = More()
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What every part needs."""
+
+    start: Bundle
+    parts: Parts
+    more: More
+    kept: Kept
+    progress: Callable[[Progress], None]
+
+    @property
+    def seed(self) -> int:
+        """Of the training it goes on from."""
+        return self.start.card.seed
+
+    def sources(self, part: Split) -> Sources:
+        """What is drawn from."""
+        return Sources.of(part.pictures, part.digits, glyphs.load())
+
+    def told(self, what: str) -> Callable[[int, int], None]:
+        """Passes on how much is drawn."""
+        return lambda done, total: self.progress(Progress(1, 1, done, total, 0.0, 0.0, stage=what))
+
+
+def go_on(
+    start: Bundle,
+    dataset: Dataset,
+    shown: Sequence[Shown],
+    *,
+    out_root: Path,
+    now: Callable[[], str],
+    corrections: Mapping[str, Any],
+    is_new: bool = False,
+    measure: Mapping[str, Split] | None = None,
+    more: More = USUAL,
+    progress: Callable[[Progress], None] = quietly,
+    command: str = "",
+    kept: Path | None = None,
+) -> Path:
+    """Train a model further and write it as another one below `out_root`; the model it goes on from stays as it is.
+
+    Args:
+        start: the model it goes on from.
+        dataset: what that learned from, cut the same way, so that what it never saw judges this one, too.
+        shown: the corrected pages, as `corrected.look` gives them.
+        out_root: where model folders lie.
+        now: gives the time as text.
+        corrections: about them, for the card.
+        is_new: the data set is one that `start` never saw.
+        measure: further pictures, by name, whose accuracy goes into the card.
+        more: how much is drawn and learned.
+        progress: told after each batch and each epoch.
+        command: what a person typed, for the card.
+        kept: where drawn pages are kept for the next time.
+
+    Raises:
+        DataError: the data set is for evaluation only, or too small.
+        ModelError: `start` lacks the weights to go on from, or is of a kind that is not trained any more.
+    """
+    began = time.monotonic()
+    if start.card.network not in BUILDERS:
+        raise ModelError(f"there is no network {start.card.network!r} any more that {start.card.id} could go on as")
+    network = replace(BUILDERS[start.card.network], learning_rate=more.rate)
+    parts = cut(dataset, start.card.seed, _NEW_HELD_OUT) if is_new else cut(dataset, start.card.seed)
+    key = {"version": "going on", "recipe": RECIPE, "data": dataset.digest, "seed": start.card.seed}
+    desk = _Desk(start, parts, more, Kept.of(kept, key), progress)
+    start_keras()
+    import tensorflow
+
+    tensorflow.config.experimental.enable_op_determinism()
+    learned = corrected.examples(shown)
+    prepared: Prepared | None = None
+    beside: list[Beside] = [*oversampled.beside(network, learned, more.epochs * more.steps)]
+    judged_by, facts = Examples(learned.pictures[:0], learned.classes[:0]), dict(corrections)
+    if network.reads_paper:
+        prepared, line_facts = _prepared(desk, shown)
+        facts |= line_facts
+        beside += paper_digits.beside(network, prepared.seen, glyphs.load())
+        # The corrections choose the best epoch, too: else it would be the one that forgets least.
+        judged_by = _together(prepared.held_out, learned)
+    model = _with_weights(start, KERAS, network.build, desk.seed)
+    own = network.batch - sum(each.of_batch for each in beside)
+    order = np.random.default_rng([desk.seed, _VARIED]).permutation(len(parts.learn))
+    fitted = fit(
+        model,
+        network,
+        replace(parts, learn=parts.learn.take(np.resize(order, own * more.steps))),
+        epochs=more.epochs,
+        seed=desk.seed,
+        progress=progress,
+        beside=beside,
+        judged_by=(from_arrays(judged_by.pictures), judged_by.classes),
+    )
+    model.set_weights(fitted.weights)
+    measure = measure or {}
+    return write_model(
+        model,
+        fitted,
+        dataset=dataset,
+        parts=parts,
+        network=start.card.network,
+        seed=desk.seed,
+        out_root=out_root,
+        created_at=now(),
+        training={
+            "epochs": more.epochs,
+            "seconds": round(time.monotonic() - began),
+            "command": command,
+            "left_out": [*([f"the test split of {dataset.name}"] if dataset.test else []), *measure],
+            "corrections": {**facts, "examples": len(learned), "went_on_from": start.card.id},
+        },
+        measure=measure,
+        prepared=prepared,
+        progress=progress,
+    )
+
+
+def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[str, Any]]:
+    """What the networks for paper leave, and how the line network went on."""
+    start, more = desk.start, desk.more
+    names = ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)
+    files = {name: start.content(name) for name in names}
+    line, facts = _line(desk, corrected.strips(shown))
+    if line is not None:
+        files |= {LINE_KERAS: export.keras_file(line), LINE_TFLITE: export.tflite_file(line, LINE_SHAPE, "line")}
+    finder = InkNetwork(files[INK_TFLITE], INK_TFLITE)
+    asked = {"drawn": more.pages, "ink": start.card.files[INK_TFLITE]}
+    if (known := desk.kept.examples("seen", asked)) is not None:
+        pages = known[0]
+    else:
+        drawn_from = desk.sources(desk.parts.learn)
+        pages = seen.look(drawn_from, finder, more.pages, (desk.seed, _PAGES), told=desk.told("pages"))
+        desk.kept.keep_examples("seen", pages, {"drawn": more.pages, "examples": len(pages), "asked": asked})
+    held_out = seen.look(desk.sources(desk.parts.validate), finder, more.pages_held_out, (desk.seed, _PAGES_HELD_OUT))
+    weights = start.card.weights - int(
+        _with_weights(start, KERAS, BUILDERS[start.card.network].build, 0).count_params()
+    )
+    prepared = Prepared(
+        files, weights, pages, held_out, more.pages_judged, start.card.training["stages"], interrupted=False
+    )
+    return prepared, facts
+
+
+def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]:
+    """The line network after it went on; None if there is nothing to learn, or it reads drawn lines worse since."""
+    more, seed = desk.more, desk.seed
+    learned = oversampled.varied(strips, (seed, _VARIED))
+    if not len(learned):
+        return None, {"line": "`line` stayed as it was: there was no strip for it to learn from"}
+    fresh = drawn.strips(desk.sources(desk.parts.learn), more.strips, (seed, _STRIPS), told=desk.told("strips"))
+    held_out = drawn.strips(desk.sources(desk.parts.validate), more.strips_held_out, (seed, _STRIPS_HELD_OUT))
+    before = _with_weights(desk.start, LINE_KERAS, line_network, seed)
+    weights, was_right = before.get_weights(), fit_line.read_right(before, held_out)
+    trained = fit_line.fit_line(
+        Strips([*fresh.levels, *learned.levels], [*fresh.texts, *learned.texts]),
+        held_out,
+        epochs=more.line_epochs,
+        seed=seed,
+        progress=desk.progress,
+        start=weights,
+        peak_rate=more.line_rate,
+    )
+    found = compare.not_worse(was_right, fit_line.read_right(trained.model, held_out), "drawn lines")
+    words = (
+        f"of {found.pictures:,} held-out drawn lines it read {found.candidate_right:,}, before {found.current_right:,}"
+    )
+    if found.is_worse:
+        return None, {"strips": len(strips), "line": f"`line` stayed as it was: having gone on, {words}"}
+    return trained.model, {"strips": len(strips), "line": f"`line` went on, too: {words}"}
+
+
+def _with_weights(start: Bundle, name: str, build: Callable[[], Model], seed: int) -> Model:
+    """A new network with the weights of one of the model's."""
+    import keras
+
+    start.content(name)  # its digest is compared before it is loaded
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = build()
+    try:
+        model.set_weights(keras.saving.load_model(start.path(name), compile=False, safe_mode=True).get_weights())
+    except (ValueError, TypeError, OSError, KeyError) as why:
+        raise ModelError(f"{start.path(name)} does not hold the network it should: {why}") from None
+    return model
+
+
+def _together(one: Examples, other: Examples) -> Examples:
+    return Examples(np.concatenate([one.pictures, other.pictures]), np.concatenate([one.classes, other.classes]))
