@@ -87,6 +87,8 @@ def _answer_lines(answer: "Answer") -> Iterator[str]:
         yield f"  the same bytes as {answer.duplicate_of}, which came first"
     elif answer.same_bytes:
         yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
+    for one in answer.said:
+        yield f"  {one.verdict:9} {one.at} by {one.who}{f': {one.new}' if one.new else ''}"
 
 
 def outlook_lines(outlook: "Outlook") -> Iterator[str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from digitrec import names
+from digitrec import corrections, names
+from digitrec.corrections import Correction
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
@@ -33,6 +34,8 @@ class Answer:
     duplicate_of: str
     same_bytes: tuple[str, ...]
     """Other rows with the same bytes, at most ten."""
+    said: tuple[Correction, ...]
+    """What people said of it, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
         is_there=bool(claim.place) and os.path.lexists(workspace / claim.place),
         reason_file=names.escape(claim.reason_file) if not left else "",
         let_go=_let_go(left),
-        answers=tuple(_answer(row, ledgers.values()) for row in rows),
+        answers=tuple(_answer(row, ledger, ledgers.values()) for row in rows),
     )
 
 
@@ -128,7 +131,7 @@ def _let_go(left: Departure | None) -> str:
     return f"{left.what} {left.at}{to}"
 
 
-def _answer(row: Row, ledgers: Iterable[Ledger]) -> Answer:
+def _answer(row: Row, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
     own = (row.batch_id, row.row)
     alike = [at for ledger in ledgers for at in ledger.rows_with(row.sha256, row.reading.page) if at != own]
     read = row.reading
@@ -142,6 +145,7 @@ def _answer(row: Row, ledgers: Iterable[Ledger]) -> Answer:
         reason=names.escape(read.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(f"{batch_id}/{number}" for batch_id, number in alike[:_MOST_ALIKE]),
+        said=tuple(corrections.history(its, row.batch_id, row.row)),
     )
 
 

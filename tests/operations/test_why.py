@@ -172,6 +172,21 @@ def test_why_prints_the_story_for_people_and_for_scripts(read: Desk, say: Say) -
     assert event["answers"][0]["row"] == f"{row['batch_id']}/{row['row']}"
 
 
+def test_why_tells_what_people_said_of_an_answer(read: Desk, say: Say, tmp_path: Path) -> None:
+    for label in ("7", "none"):
+        (tmp_path / "said.csv").write_text(f"file,label\ntuesday/7.png,{label}\n")
+        assert say("apply", str(tmp_path / "said.csv"), "--who", "ann").code == 0
+
+    first, last = say("why", "tuesday/7.png").out.splitlines()[-3:-1]
+
+    assert first.startswith("  confirmed ")
+    assert first.endswith(" by ann: 7")
+    assert last.startswith("  corrected ")
+    assert last.endswith(" by ann: none")
+    said = say("why", "tuesday/7.png", "--json").json["events"][0]["answers"][0]["said"]
+    assert [(one["old"], one["new"], one["who"]) for one in said] == [("7", "7", "ann"), ("7", "none", "ann")]
+
+
 @pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1", "deadbeef", "%00.png", "..", "/"])
 def test_of_a_file_that_never_was_nothing_is_known(read: Desk, say: Say, given: str) -> None:
     found = say("why", given)
