@@ -248,7 +248,9 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Des
     assert "main: corrections from before are known of finished reviews only, and not who made them" in account.notes
 
 
-@pytest.mark.parametrize("damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,x\r\n9,corrected,5\r\n"])
+@pytest.mark.parametrize(
+    "damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,5\r\n9,corrected,5\r\n"]
+)
 def test_a_corrected_table_that_cannot_be_understood_is_told_and_the_ledger_made_again_all_the_same(
     read: Desk, damage: bytes
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec import corrections
+from digitrec import corrections, schema
 from digitrec.corrections import NONE, Conflict, How, Judgement, Verdict
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.ledger import Ledger
@@ -211,9 +211,12 @@ def _actions(draw: st.DrawFn) -> list[tuple[str, int, str | None, bool]]:
 
 @given(actions=_actions())
 def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
-    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int, str | None, bool]]
+    actions: list[tuple[str, int, str | None, bool]],
 ) -> None:
-    ledger = desk_ledger(tmp_path_factory.mktemp("two"), ROWS)
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db, Path("memory"))
+    ledger = Ledger(db)
+    add_batch(ledger, ROWS)
     said: dict[int, list[tuple[int, str | None]]] = {1: [], 2: []}  # (id, what holds; "" = nothing)
     screens: dict[str, dict[int, int]] = {"ann": {}, "bob": {}}
     for who, number, what, looks_again in actions:
