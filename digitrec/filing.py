@@ -23,6 +23,8 @@ DONE, REJECTED = "done", "rejected"
 def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox: Path) -> list[Claim]:
     """Put every original of a recorded batch where it belongs; may be done again after a crash.
 
+    `rows` are those of the rejected files at least: they tell why.
+
     Returns:
         The claims with the places of their files.
     """

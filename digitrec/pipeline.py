@@ -20,7 +20,7 @@ from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job, Work
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Batch, Claim, Count, Limits, Rendering, ReturnedFile, Stage
+from digitrec.records import Batch, Claim, Count, Fate, Limits, Rendering, ReturnedFile, Stage
 
 _CHUNK_FILES = 8
 _MOST_DEATHS = 3
@@ -211,7 +211,9 @@ class Pipeline:
 
     def _file_away(self, batch_id: str) -> None:
         claims = self.ledger.claims(batch_id)
-        placed = filing.file_away(claims, self.ledger.rows(batch_id), self.inbox, self.outbox)
+        rejected = [claim.path for claim in claims if claim.fate is Fate.REJECTED]
+        rows = [row for path in rejected for row in self.ledger.rows_of(batch_id, path)]
+        placed = filing.file_away(claims, rows, self.inbox, self.outbox)
         self.ledger.note_places(placed)
         for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in claims}:
             logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)

@@ -67,6 +67,10 @@ def grey_of(picture: Picture) -> Plane:
 
 def _is_light_on_dark(grey: Plane) -> bool:
     """Ink is the rarer colour: levels lean away from the paper, seen against the whole page and against its light."""
+    lowest, highest = float(grey.min()), float(grey.max())
+    for paper in (highest, lowest):  # drawn rather than scanned: most of it is bare, and of one level
+        if 2 * np.count_nonzero(grey == paper) > grey.size:
+            return paper == lowest
     thumb = smaller(grey, _THUMB_PX)
     window = max(3, (min(thumb.shape) // 2) | 1)
     light = cv2.medianBlur(np.clip(np.rint(thumb), 0, 255).astype(np.uint8), window).astype(np.float32)

@@ -52,6 +52,8 @@ def without_edges(contrast: Plane, dark: float) -> Plane:
     `dark` is the contrast from which a spot counts as dark. Gives `contrast` itself if there is nothing to clear.
     """
     cleared = contrast
+    if not any((border > dark).any() for border in (contrast[:3], contrast[-3:], contrast[:, :3], contrast[:, -3:])):
+        return contrast
     for quarter in range(4):
         side = np.rot90(cleared, quarter)  # a view: its first rows lie along one border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
