@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import signal
 import socket
 import time
 import webbrowser
@@ -74,8 +75,13 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
             timeout_graceful_shutdown=_SHORTEST_END_S,
         )
         server = uvicorn.Server(config)
+        signal.signal(signal.SIGTERM, _leave)  # uvicorn ends what it serves first, then raises the signal again
         started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}")
         server.run(sockets=[door])
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def site_of(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0) -> Site:

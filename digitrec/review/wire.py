@@ -18,7 +18,8 @@ MOST_JUDGEMENTS = 500
 _LARGEST_ROW = 2**31
 _LONGEST_FILE = 400
 _LONGEST_TEXT = 1000
-_HOWS = {How.ONE, How.GRID, How.AUDIT}
+_HOWS = [How.ONE, How.GRID, How.AUDIT]
+"""A list: what comes in may have no hash."""
 
 
 def entry_json(entry: Entry) -> Json:
@@ -107,7 +108,7 @@ def judgements_from(body: object) -> tuple[How, list[Judgement]]:
     Raises:
         UsageError: it is anything else.
     """
-    if not isinstance(body, dict) or set(body) != {"how", "judgements"} or body["how"] not in {*map(str, _HOWS)}:
+    if not isinstance(body, dict) or set(body) != {"how", "judgements"} or body["how"] not in _HOWS:
         raise UsageError("judgements say how they were made: one, grid or audit")
     return How(body["how"]), [_judgement(one) for one in _list(body["judgements"])]
 

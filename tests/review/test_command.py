@@ -1,0 +1,61 @@
+"""`digitrec review`: what it prints, where it listens, and how it ends."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from digitrec.errors import UsageError
+from digitrec.reviewing import listening
+from tests.conftest import in_folder
+from tests.review.conftest import Answer, Opens
+
+
+def test_before_anything_was_read_it_says_so(tmp_path: Path) -> None:
+    done = in_folder(tmp_path, "review", "--no-browser")
+
+    assert done.returncode == 2
+    assert "nothing was read" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_listens_on_this_machine_only_and_says_if_a_port_is_taken() -> None:
+    with listening(0) as door:
+        host, port = door.getsockname()
+        assert host == "127.0.0.1"
+        with pytest.raises(UsageError, match=f"port {port} cannot be had"):
+            listening(port)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens, number: int, code: int) -> None:
+    pages = opened([Answer()])
+    command = [sys.executable, "-m", "digitrec", "review", "--no-browser", "--who", "Anna"]
+    with subprocess.Popen(
+        [*command, "--workspace", str(pages.settings.workspace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
+        assert found
+        asked = urllib.request.Request(found[0])
+        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor).open(asked, timeout=20) as answer:
+            assert "to look at" in answer.read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(found[0], timeout=20)
+        refused = socket.create_connection(("127.0.0.1", int(found[1])))
+        refused.close()
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=20)
+
+    assert running.returncode == code
+    assert "Traceback" not in errors
+    assert "token" not in errors

@@ -1,0 +1,142 @@
+"""Which answers are shown, in which order, and what is counted."""
+
+from pathlib import Path
+
+import pytest
+
+from digitrec.records import Reason, Stage
+from digitrec.settings import Settings
+from tests.review.conftest import BATCH, OTHER, Answer, Opens, Person, fill
+
+MIXED = [
+    Answer("7", 0.8, "monday/a.png"),
+    Answer("3", 0.2, "monday/b.png"),
+    Answer("7", 0.99, "tuesday/C.png"),
+    Answer("", None, "tuesday/d.png", Reason.TRUNCATED),
+    Answer("42", 0.5, "e.png", Reason.AMBIGUOUS_LAYOUT),
+]
+
+
+def rows(person: Person, query: str) -> list[int]:
+    return [each["row"] for each in person.listed(query)["entries"]]
+
+
+def test_the_least_sure_come_first_and_those_without_an_answer_last(opened: Opens) -> None:
+    assert rows(opened(MIXED).person(), "") == [2, 5, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("status=review", [2, 5, 1]),
+        ("status=accepted", [3]),
+        ("status=rejected", [4]),
+        ("text=7", [1, 3]),
+        ("text=7&status=review", [1]),
+        ("text=numbers", [5]),
+        ("text=nothing", [4]),
+        ("file=MONDAY/", [2, 1]),
+        ("file=c.PNG", [3]),
+        ("file=nowhere", []),
+        (f"batch={BATCH}", [2, 5, 1, 3, 4]),
+        (f"batch={OTHER}", []),
+    ],
+)
+def test_answers_are_found_by_status_digit_batch_and_file_name(opened: Opens, query: str, expected: list[int]) -> None:
+    assert rows(opened(MIXED).person(), query) == expected
+
+
+@pytest.mark.parametrize("name", ["100%.png", "a'b\"c.png", "ä/Ö.png", "x\n.png", "_%_.png"])
+def test_a_file_is_found_by_its_name_as_it_is_or_as_the_table_writes_it(opened: Opens, name: str) -> None:
+    from digitrec import names
+
+    person = opened([Answer(name=name), Answer(name="other.png")]).person()
+
+    for spelt in (name, names.cell(name)):
+        found = person.get("/api/list", params={"file": spelt}).json()["entries"]
+        assert [each["file"] for each in found] == [names.escape(name)]
+
+
+def test_pages_of_a_list_follow_one_another_without_a_gap(opened: Opens) -> None:
+    person = opened([Answer("7", 0.5 if i % 3 else 0.1 + 0.2) for i in range(50)]).person()
+    seen: list[int] = []
+    after = ""
+    while after is not None:
+        found = person.get("/api/list", params={"most": 7, "after": after}).json()
+        seen += [each["row"] for each in found["entries"]]
+        after = found["next"]
+
+    assert len(seen) == 50
+    assert sorted(seen) == list(range(1, 51))
+
+
+def test_what_is_settled_or_unsure_leaves_the_list_and_is_found_by_its_state(opened: Opens) -> None:
+    person = opened(MIXED).person()
+    person.judge((1, "7"), (2, None), (5, "12"))
+
+    assert rows(person, "state=open") == [3, 4]
+    assert rows(person, "state=unsure") == [2]
+    assert rows(person, "state=settled") == [5, 1]
+    assert rows(person, "state=any") == [2, 5, 1, 3, 4]
+    assert person.listed()["count"] == {"open": 2, "unsure": 1, "settled": 2}
+
+
+def test_what_was_undone_is_back_in_the_list(opened: Opens) -> None:
+    person = opened(MIXED).person()
+    (held,) = person.judge((1, "7")).json()["done"]
+
+    person.post("/api/undo", {"entries": [{"batch": BATCH, "row": 1, "seen": held["seen"]}]})
+
+    assert rows(person, "") == [2, 5, 1, 3, 4]
+    assert person.listed()["entries"][2]["seen"] > held["seen"]
+
+
+def test_all_workers_answers_are_in_one_list(opened: Opens, tmp_path: Path) -> None:
+    pages = opened([Answer("7", 0.3), Answer("7", 0.7)])
+    fill(Settings(workspace=tmp_path, worker="second"), OTHER, [Answer("7", 0.5)])
+    person = pages.person()
+
+    assert [(each["batch"], each["row"]) for each in person.listed()["entries"]] == [(BATCH, 1), (OTHER, 1), (BATCH, 2)]
+    assert person.judge((1, "1"), batch=OTHER).status_code == 200
+    assert person.listed()["count"] == {"open": 2, "unsure": 0, "settled": 1}
+
+
+def test_a_batch_that_is_still_at_work_is_not_shown(opened: Opens, tmp_path: Path) -> None:
+    pages = opened([Answer()])
+    fill(Settings(workspace=tmp_path), OTHER, [Answer()], stage=Stage.PUBLISHED)
+
+    assert [each["batch"] for each in pages.person().listed()["entries"]] == [BATCH]
+
+
+def test_an_audit_is_the_same_for_the_same_seed_and_goes_on_where_it_was(opened: Opens) -> None:
+    answers = [Answer("7", 0.95) for _ in range(200)] + [Answer("7", 0.5)]
+    drawn = opened(answers, audit=20, seed=3).site.desk.sample
+    again = opened((), audit=20, seed=3)
+    other = opened((), audit=20, seed=4)
+    person = again.person()
+
+    first = person.get("/api/audit").json()
+    assert [(BATCH, each["row"]) for each in first["entries"]] == list(drawn) == list(again.site.desk.sample)
+    assert set(drawn) != set(other.site.desk.sample)
+    assert person.judge((drawn[0][1], "7"), (drawn[1][1], "1"), how="audit").status_code == 200
+
+    later = opened((), audit=20, seed=3)
+    assert later.site.desk.sample == drawn
+    left = later.person().get("/api/audit").json()
+    assert [each["row"] for each in left["entries"]] == [row for _, row in drawn[2:]]
+    assert left["count"] == {"open": 18, "unsure": 0, "settled": 2}
+
+
+def test_an_audit_draws_only_accepted_answers_that_nobody_looked_at(opened: Opens) -> None:
+    pages = opened([Answer("7", 0.95), Answer("7", 0.5), Answer("7", 0.95), Answer("", None, reason=Reason.BLANK)])
+    pages.person().judge((1, "7"), how="grid")
+
+    assert list(opened((), audit=50).site.desk.sample) == [(BATCH, 3)]
+
+
+def test_the_audit_takes_only_what_it_has_drawn(opened: Opens) -> None:
+    person = opened([Answer("7", 0.95), Answer("7", 0.5)], audit=50).person()
+
+    assert person.judge((2, "7"), how="audit").status_code == 400
+    assert person.judge((1, "7"), how="audit").status_code == 200
+    assert person.get("/api/audit?after=x").status_code == 400
