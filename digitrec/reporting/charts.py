@@ -262,6 +262,7 @@ def over_time(names: Sequence[str], lines: Sequence[Line], ylabel: str, limit: f
         axes.set_ylim(bottom=0)
         _legend_above(axes)
         _grid(axes)
+        axes.tick_params(axis="x", pad=9)  # below the lowest number of the other axis
         return _png(figure)
 
 

@@ -170,7 +170,12 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
     }
     assert {
         *("all.automation.low", "models.0.all.audit.high", "models.0.recent.audit.high", "periods.0.automation.share"),
-        *("models.0.drift.digits.psi", "periods.2.drift_before.confidence.chance", "periods.1.files_per_s"),
+        *(
+            "models.0.drift.digits.psi",
+            "periods.2.drift_before.confidence.psi",
+            "models.0.drift.digits.chance",
+            "periods.1.files_per_s",
+        ),
     } <= set(page.numbers)
     assert "is an estimate for all accepted answers" in page.words
     figures = {path.stem for path in (tmp_path / "trend").glob("*.png")}
