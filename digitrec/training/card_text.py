@@ -42,7 +42,7 @@ Measured with `model.tflite`, which is what the service runs, on pictures it had
 
 def write(card: ModelCard) -> str:
     """The card as Markdown."""
-    about = dict(card.training)
+    about = {key: value for key, value in card.training.items() if key != "corrections"}
     words = paper_text if "stages" in about else plain_text
     about["command"] = about["command"] or "(called from Python)"
     return _TEXT.format(
