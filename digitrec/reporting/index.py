@@ -50,6 +50,20 @@ class DataEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LessonEntry:
+    """What a model learned from corrections, in the list."""
+
+    folder: str
+    made_at: str
+    model_id: str
+    pages: int
+    """That it learned from."""
+    before: Proportion
+    """Of the held-out corrected pages, those that the model in use before read rightly."""
+    after: Proportion
+
+
+@dataclass(frozen=True, slots=True)
 class Damaged:
     """A report whose numbers cannot be read; its page may be sound."""
 
@@ -66,12 +80,14 @@ class Listing:
     evaluations_total: int
     data: tuple[DataEntry | Damaged, ...]
     data_total: int
+    lessons: tuple[LessonEntry | Damaged, ...]
+    lessons_total: int
     has_trend: bool
     """Whether there is a page about the time, in `trend/`."""
 
 
 def listing(reports: Path) -> Listing:
-    """Look into `reports/*/`, `reports/evaluation/*/*/` and `reports/explore/*/`."""
+    """Look into `reports/*/`, `reports/evaluation/*/*/`, `reports/explore/*/` and `reports/learning/*/`."""
     # Ids of batches begin with their time; only the newest are opened.
     batches = sorted(filter(batch_ids.BATCH_ID.fullmatch, _folders(reports)), reverse=True)
     evaluations = [
@@ -80,6 +96,7 @@ def listing(reports: Path) -> Listing:
         for data in _folders(reports / "evaluation" / model)
     ]
     data = [f"explore/{name}" for name in _folders(reports / "explore")]
+    lessons = [f"learning/{name}" for name in _folders(reports / "learning")]
     return Listing(
         batches=tuple(_read_batch(reports, name) for name in batches[:NEWEST]),
         batches_total=len(batches),
@@ -87,6 +104,8 @@ def listing(reports: Path) -> Listing:
         evaluations_total=len(evaluations),
         data=tuple(_read_data(reports, name) for name in _newest(reports, data)),
         data_total=len(data),
+        lessons=tuple(_read_lesson(reports, name) for name in _newest(reports, lessons)),
+        lessons_total=len(lessons),
         has_trend=(reports / "trend" / "index.html").is_file(),
     )
 
@@ -153,6 +172,21 @@ def _read_data(reports: Path, name: str) -> DataEntry | Damaged:
         return Damaged(name)
 
 
+def _read_lesson(reports: Path, name: str) -> LessonEntry | Damaged:
+    report = _read(reports / name, "learning")
+    try:
+        return LessonEntry(
+            folder=name,
+            made_at=_text(report["made_at"]),
+            model_id=_text(report["model_id"]),
+            pages=_whole(report["pages"]["learned"]),
+            before=_counted(report["before"]["right"]),
+            after=_counted(report["after"]["right"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return Damaged(name)
+
+
 def _read(folder: Path, kind: str) -> dict[str, Any]:
     """The report's numbers; empty if they cannot be read, which the caller then finds incomplete."""
     try:
@@ -178,6 +212,11 @@ def _share(value: object) -> float:
     if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise TypeError(value)
     return float(value)
+
+
+def _counted(value: dict[str, Any]) -> Proportion:
+    """A proportion, or nothing that was counted."""
+    return _proportion(value if value["of"] else {**value, "share": 0.0})
 
 
 def _proportion(value: dict[str, Any]) -> Proportion:
