@@ -18,8 +18,10 @@ from digitrec.imaging.pixels import picture_of, upright
 from digitrec.pictures import Picture
 from digitrec.records import Limits, Reason
 
-ENOUGH_PX = 1024
-"""A JPEG is decoded at a half, quarter or eighth if its longest side still has this many pixels."""
+ENOUGH_PX = 1000
+"""A JPEG is decoded at a half, quarter or eighth if its longest side still has this many pixels, ..."""
+GLANCE_PX = 400
+"""... or, where a first look may do, this many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +35,12 @@ class Sheet:
     height: int
     picture: Picture | RejectedImage
     """Or why this page, unlike others of the file, has none."""
+    finer: Callable[[], Picture] | None = None
+    """Decodes it once more, with `ENOUGH_PX`: where `picture` has less than there is."""
+
+    def fine(self) -> Picture | RejectedImage:
+        """The picture with all the detail that is of use."""
+        return self.finer() if self.finer is not None else self.picture
 
 
 Decoder = Callable[[Kind, bytes, Limits], Iterator[Sheet]]
@@ -77,14 +85,41 @@ def _still(
     with pillow.strictly(kind.words):
         image = pillow.opened(data, plugin)
         _check_pixels(*image.size, limits)
-        width, height = image.size
-        if plugin == "JPEG":
-            scale = ENOUGH_PX / max(width, height)
-            image.draft(None, (int(width * scale), int(height * scale)))
         image.load()
         turn = pillow.orientation(image)
         picture = upright(picture_of(image), turn)
-    yield Sheet(1, *((height, width) if turn in {5, 6, 7, 8} else (width, height)), picture)
+    yield Sheet(1, *_size(image.size, turn), picture)
+
+
+def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """A photo or scan, decoded as small as a first look takes it."""
+    whole.jpeg(data)
+    with pillow.strictly(kind.words):
+        image = pillow.opened(data, "JPEG")
+        full = image.size
+        _check_pixels(*full, limits)
+        turn = pillow.orientation(image)
+        picture = _drafted(image, turn, GLANCE_PX)
+    is_reduced = image.size != full
+
+    def finer() -> Picture:
+        with pillow.strictly(kind.words):
+            return _drafted(pillow.opened(data, "JPEG"), turn, ENOUGH_PX)
+
+    yield Sheet(1, *_size(full, turn), picture, finer if is_reduced else None)
+
+
+def _drafted(image: Image.Image, turn: int, longest_px: int) -> Picture:
+    """A JPEG at the smallest scale that leaves its longest side so many pixels."""
+    scale = longest_px / max(image.size)
+    image.draft(None, (int(image.width * scale), int(image.height * scale)))
+    image.load()
+    return upright(picture_of(image), turn)
+
+
+def _size(size: tuple[int, int], turn: int) -> tuple[int, int]:
+    """Width and height as a person sees them."""
+    return (size[1], size[0]) if turn in {5, 6, 7, 8} else size
 
 
 def _measured(
@@ -161,7 +196,7 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 
 DECODERS: dict[str, Decoder] = {
     "png": partial(_still, "PNG", whole.png),
-    "jpeg": partial(_still, "JPEG", whole.jpeg),
+    "jpeg": _jpeg,
     "tiff": _tiff,
     "bmp": partial(_still, "BMP", None),
     "gif": partial(_measured, "GIF", whole.gif_canvas),

@@ -16,9 +16,10 @@ _NO_INK = (0, normalise.SIDE, normalise.SIDE)
 
 def classical(format_name: str, sheet: Sheet) -> Page:
     """Find the digits of a sheet without any network; a sheet that was not decoded becomes its reason."""
-    if isinstance(sheet.picture, RejectedImage):
-        return undecoded(format_name, sheet, sheet.picture)
-    return page_of(format_name, sheet, sheet.picture, ink.find(sheet.picture))
+    picture = sheet.fine()
+    if isinstance(picture, RejectedImage):
+        return undecoded(format_name, sheet, picture)
+    return page_of(format_name, sheet, picture, ink.find(picture))
 
 
 def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:

@@ -6,15 +6,20 @@ from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink
+from digitrec.imaging.contrast import smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import page_of, undecoded
-from digitrec.pictures import Page
+from digitrec.pictures import Page, Picture
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.records import Limits
 
 _SURE = 0.995
 """One digit, clearly cut out and read with at least this probability, needs no second look."""
+_GLANCE_PX = 512
+"""A larger page is looked at in this size first: most digits fill enough of it."""
+_LARGE_PX = 40
+"""A digit that is at least so long there is as good as on the page itself: it becomes 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +50,30 @@ class PageReader:
         """Read one sheet, and keep what it became at each step."""
         if isinstance(sheet.picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, sheet.picture))
-        plane = ink.find(sheet.picture)
-        page = page_of(format_name, sheet, sheet.picture, plane)
-        page = replace(page, scores=self.classifier.score(page.ink))
-        decoded = Decoded(sheet.picture, plane)
-        if self.networks is None or _is_sure(page):
-            return Steps(page, decoded)
-        return Steps(page, decoded, second_look(page, decoded.grey, plane, self.classifier, self.networks))
+        if max(sheet.picture.shape) > _GLANCE_PX or sheet.finer is not None:
+            steps = self._cheap(format_name, sheet, smaller(sheet.picture, _GLANCE_PX))
+            if _is_sure(steps.cheap) and _is_large(steps.cheap):
+                return steps
+        picture = sheet.fine()
+        if isinstance(picture, RejectedImage):
+            return Steps(undecoded(format_name, sheet, picture))
+        steps = self._cheap(format_name, sheet, picture)
+        if self.networks is None or _is_sure(steps.cheap) or steps.decoded is None:
+            return steps
+        grey, plane = steps.decoded.grey, steps.decoded.plane
+        return replace(steps, second=second_look(steps.cheap, grey, plane, self.classifier, self.networks))
+
+    def _cheap(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
+        plane = ink.find(picture)
+        page = page_of(format_name, sheet, picture, plane)
+        return Steps(replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, plane))
 
 
 def _is_sure(page: Page) -> bool:
     return page.reason is None and len(page.scores) == 1 and float(page.scores[0, :NONE].max()) >= _SURE
+
+
+def _is_large(page: Page) -> bool:
+    """Whether the page's digit lost nothing at a glance that scaling it to 20 pixels would have kept."""
+    longest = max(max(box.width, box.height) for box in page.boxes)
+    return longest * _GLANCE_PX >= _LARGE_PX * max(page.width, page.height)

@@ -111,9 +111,10 @@ class Pictures:
                 return _decoded(data)
             original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
             sheet = imaging.sheet(original, self._limits, row.reading.page)
-            if isinstance(sheet.picture, RejectedImage):
-                raise sheet.picture
-            page = smaller(sheet.picture, _PAGE_PX)
+            picture = sheet.fine()
+            if isinstance(picture, RejectedImage):
+                raise picture
+            page = smaller(picture, _PAGE_PX)
             if is_kept:
                 self._kept.keep(key, _encoded(page))
             return page

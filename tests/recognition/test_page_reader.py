@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from digitrec.reading import Content, Given
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reason
 from tests.conftest import draw, reader
+from tests.recognition.stand_ins import Sorter
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
 
@@ -115,3 +117,24 @@ def test_the_shipped_model_gives_the_same_pages_here_in_threads_and_in_a_child(t
 
 def _readings(contents: list[list[Content]]) -> list[reading.Reading]:
     return [one for (content,) in contents for one in reading.readings_of([content], 0.5)[0]]
+
+
+def photo(height: int) -> bytes:
+    """A page of 1600 x 2000 pixels as JPEG, with a 7 that is drawn in a square of this height."""
+    page = np.full((2000, 1600), 235, np.uint8)
+    digit = cv2.imdecode(np.frombuffer(draw(7), np.uint8), cv2.IMREAD_GRAYSCALE)
+    page[400 : 400 + height, 500 : 500 + height] = cv2.resize(digit, (height, height))
+    return bytes(cv2.imencode(".jpg", page)[1])
+
+
+@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (120, 0.999, 1000), (600, 0.9, 1000)])
+def test_a_glance_at_a_large_photo_does_if_its_digit_is_large_and_sure(height: int, sure: float, side: int) -> None:
+    _, sheets = imaging.sheets(photo(height), Limits())
+
+    steps = PageReader(Sorter(7, sure)).steps("jpeg", next(sheets))
+
+    assert steps.decoded is not None
+    assert steps.decoded.picture.shape[0] == side
+    (box,) = steps.page.boxes
+    assert (steps.page.width, steps.page.height) == (1600, 2000)
+    assert 400 <= box.y < box.y + box.height <= 400 + height
