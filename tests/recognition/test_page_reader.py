@@ -127,7 +127,7 @@ def photo(height: int) -> bytes:
     return bytes(cv2.imencode(".jpg", page)[1])
 
 
-@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (120, 0.999, 1000), (600, 0.9, 1000)])
+@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
 def test_a_glance_at_a_large_photo_does_if_its_digit_is_large_and_sure(height: int, sure: float, side: int) -> None:
     _, sheets = imaging.sheets(photo(height), Limits())
 
