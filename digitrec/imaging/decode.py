@@ -18,10 +18,10 @@ from digitrec.imaging.pixels import picture_of, upright
 from digitrec.pictures import Picture
 from digitrec.records import Limits, Reason
 
-ENOUGH_PX = 1000
-"""A JPEG is decoded at a half, quarter or eighth if its longest side still has this many pixels, ..."""
+ENOUGH_PX = 870
+"""A JPEG is decoded at a half, quarter or eighth (A4 at 300 dpi) if its longest side keeps so many pixels, ..."""
 GLANCE_PX = 400
-"""... or, where a first look may do, this many."""
+"""... or, where a glance may do, so many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

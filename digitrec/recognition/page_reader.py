@@ -18,8 +18,10 @@ _SURE = 0.995
 """One digit, clearly cut out and read with at least this probability, needs no second look."""
 _GLANCE_PX = 512
 """A larger page is looked at in this size first: most digits fill enough of it."""
-_LARGE_PX = 40
+_LARGE_PX = 28
 """A digit that is at least so long there is as good as on the page itself: it becomes 20."""
+_SURE_AT_A_GLANCE = 0.98
+"""An answer that is less sure there is looked for on the page itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +50,35 @@ class PageReader:
 
     def steps(self, format_name: str, sheet: Sheet) -> Steps:
         """Read one sheet, and keep what it became at each step."""
-        if isinstance(sheet.picture, RejectedImage):
-            return Steps(undecoded(format_name, sheet, sheet.picture))
-        if max(sheet.picture.shape) > _GLANCE_PX or sheet.finer is not None:
-            steps = self._cheap(format_name, sheet, smaller(sheet.picture, _GLANCE_PX))
-            if _is_sure(steps.cheap) and _is_large(steps.cheap):
-                return steps
-        picture = sheet.fine()
+        picture = sheet.picture
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
-        steps = self._cheap(format_name, sheet, picture)
-        if self.networks is None or _is_sure(steps.cheap) or steps.decoded is None:
-            return steps
-        grey, plane = steps.decoded.grey, steps.decoded.plane
-        return replace(steps, second=second_look(steps.cheap, grey, plane, self.classifier, self.networks))
+        if max(picture.shape) > _GLANCE_PX or sheet.finer is not None:
+            steps = self._look(format_name, sheet, smaller(picture, _GLANCE_PX))
+            if _is_large(steps.page) and _confidence(steps.page) >= _SURE_AT_A_GLANCE:
+                return steps
+            picture = sheet.fine()
+            if isinstance(picture, RejectedImage):
+                return Steps(undecoded(format_name, sheet, picture))
+        return self._look(format_name, sheet, picture)
 
-    def _cheap(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
+    def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
         plane = ink.find(picture)
         page = page_of(format_name, sheet, picture, plane)
-        return Steps(replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, plane))
+        page, decoded = replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, plane)
+        if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
+            return Steps(page, decoded)
+        return Steps(page, decoded, second_look(page, decoded.grey, plane, self.classifier, self.networks))
 
 
-def _is_sure(page: Page) -> bool:
-    return page.reason is None and len(page.scores) == 1 and float(page.scores[0, :NONE].max()) >= _SURE
+def _confidence(page: Page) -> float:
+    """That its digits are all what they seem, 0..1; 0.0 if there are none, or it is not clear which belong together."""
+    if page.reason is not None:
+        return 0.0
+    return page.certainty * float(page.scores[:, :NONE].max(axis=1).prod())
 
 
 def _is_large(page: Page) -> bool:
-    """Whether the page's digit lost nothing at a glance that scaling it to 20 pixels would have kept."""
-    longest = max(max(box.width, box.height) for box in page.boxes)
-    return longest * _GLANCE_PX >= _LARGE_PX * max(page.width, page.height)
+    """Whether its digits lost nothing at a glance that scaling them to 20 pixels would have kept."""
+    smallest = min((max(box.width, box.height) for box in page.boxes), default=0)
+    return smallest * _GLANCE_PX >= _LARGE_PX * max(page.width, page.height)
