@@ -1,6 +1,7 @@
-"""`jobs/retrain.py`: a network like the one in use, promoted unless it is worse."""
+"""`jobs/retrain.py`: a network like the one in use, with what people corrected, promoted unless it is worse."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,12 @@ import pytest
 from digitrec import app, lab
 from digitrec.classifiers.bundle import Bundle
 from digitrec.errors import ModelError
+from digitrec.learning import Gathered, retraining
 from digitrec.training.compare import Comparison
+from digitrec.training.corrected import TruePage
 from digitrec.training.loop import Progress
 from jobs import retrain
+from tests.conftest import draw
 
 
 class Trainer:
@@ -22,6 +26,7 @@ class Trainer:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int | None]] = []
         self.left_out: list[str] = []
+        self.taught: list[tuple[str, int, bool]] = []
         self.promoted: list[str] = []
         self.comparisons: tuple[Comparison, ...] = ()
 
@@ -41,9 +46,13 @@ class Trainer:
         progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
         return Bundle.open(app.SHIPPED)
 
-    def promote(self, _: object, name: str, **__: object) -> tuple[Comparison, ...]:
+    def teach(self, _: object, data: str, pages: Gathered, *, start: Bundle, goes_on: bool, **__: object) -> Bundle:
+        self.taught.append((data, len(pages.learn), goes_on))
+        return start
+
+    def promote(self, _: object, name: str, *, also: Sequence[Comparison], **__: object) -> tuple[Comparison, ...]:
         self.promoted.append(name)
-        return self.comparisons
+        return (*self.comparisons, *also)
 
 
 @pytest.fixture
@@ -52,6 +61,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
     monkeypatch.setattr(lab, "train", trainer.train)
     monkeypatch.setattr(lab, "promote", trainer.promote)
+    monkeypatch.setattr(retraining, "teach", trainer.teach)
     return trainer
 
 
@@ -59,7 +69,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 def test_the_new_network_is_of_the_kind_in_use_and_as_long_trained_as_it_needs(
     network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_use = SimpleNamespace(card=SimpleNamespace(network=network, training={}))
+    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network=network, training={}))
     monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
 
     assert retrain.main() == 0
@@ -84,7 +94,7 @@ def test_what_the_model_in_use_was_not_shown_the_new_one_is_not_shown_either(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
-    in_use = SimpleNamespace(card=SimpleNamespace(network="cnn", training={"left_out": left_out}))
+    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": left_out}))
     monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
 
     assert retrain.main() == 0
@@ -112,3 +122,57 @@ def test_without_a_usable_model_it_trains_nothing(trainer: Trainer, monkeypatch:
 
     assert retrain.main() == ModelError.exit_code
     assert trainer.asked == []
+
+
+@pytest.fixture
+def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
+    """A page to learn from, and one held out which both models read alike."""
+    paths = [tmp_path / f"{digit}.png" for digit in (4, 7)]
+    for path in paths:
+        path.write_bytes(draw(int(path.stem)))
+    learn, held_out = (TruePage(path, "0" * 64, 1, path.stem) for path in paths)
+    found = Gathered((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
+    monkeypatch.setattr(retraining, "gather", lambda _: found)
+    return found
+
+
+def test_with_corrections_the_model_in_use_goes_on_and_held_out_ones_decide_too(
+    trainer: Trainer,
+    corrected: Gathered,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")  # it was not shown to the shipped model
+
+    assert retrain.main() == 0
+
+    assert trainer.asked == []
+    assert trainer.taught == [("mnist-5k", len(corrected.learn), True)]
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert "held-out corrected pages" in told["result"]
+    assert told["corrections"] == 1
+    assert Path(told["report"]).is_relative_to(tmp_path / "reports/learning")
+    assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
+
+
+def test_with_data_that_the_model_in_use_does_not_know_one_begins_from_nothing(
+    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "can_go_on", lambda *_: False)
+
+    assert retrain.main() == 0
+    assert trainer.taught == [("mnist", 1, False)]
+
+
+def test_a_model_that_is_worse_on_held_out_corrections_is_not_promoted_and_the_page_says_so(
+    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(retraining, "can_go_on", lambda *_: True)
+    trainer.comparisons = (Comparison(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
+
+    assert retrain.main() == 0
+
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert told["promoted"] is False
+    assert "not in use: it is worse in something" in Path(told["report"]).read_text(encoding="utf-8")

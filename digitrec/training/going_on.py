@@ -132,6 +132,7 @@ def go_on(
     began = time.monotonic()
     if start.card.network not in BUILDERS:
         raise ModelError(f"there is no network {start.card.network!r} any more that {start.card.id} could go on as")
+    start.path(KERAS)
     network = replace(BUILDERS[start.card.network], learning_rate=more.rate)
     parts = cut(dataset, start.card.seed, _NEW_HELD_OUT) if is_new else cut(dataset, start.card.seed)
     key = {"version": "going on", "recipe": RECIPE, "data": dataset.digest, "seed": start.card.seed}
