@@ -28,7 +28,11 @@ STAGES: Mapping[str, Sequence[str]] = {
     "look, settle": ("digitrec.intake.scan:look", "digitrec.intake.settling:Settling.look"),
     "claim": ("digitrec.intake.inbox:Inbox.claim", "digitrec.intake.inbox:Inbox.make_durable"),
     "open, hash": ("digitrec.reading:read",),
-    "decode": ("digitrec.imaging.decode:sheets", "digitrec.imaging.decode:format_of"),
+    "decode": (
+        "digitrec.imaging.decode:sheets",
+        "digitrec.imaging.decode:format_of",
+        "digitrec.imaging.decode:Sheet.fine",
+    ),
     "imaging": ("digitrec.imaging.ink:find", "digitrec.imaging.pages:page_of"),
     "first look": ("digitrec.classifiers.litert:LiteRTClassifier.score",),
     "second look": ("digitrec.recognition.second_look:second_look",),
