@@ -90,7 +90,7 @@ class Pictures:
 
         def drawn() -> bytes:
             # A hundred small ones are asked for at once, and hardly one of them large afterwards.
-            page = self._page(row, place, is_kept=view is not View.SMALL)
+            page = self._page(row, place, is_small=view is View.SMALL and part is None)
             return _encoded(smaller(_cut(page, part, row), _LONGEST_PX[view]))
 
         try:
@@ -103,7 +103,7 @@ class Pictures:
                 raise NoPicture(str(why)) from why
             return Shown(preview, is_original=False)
 
-    def _page(self, row: Row, place: str, *, is_kept: bool) -> Picture:
+    def _page(self, row: Row, place: str, *, is_small: bool) -> Picture:
         key = (row.sha256, row.reading.page, "page", None)
         with self._decoding:
             data = self._kept.find(key)
@@ -111,11 +111,11 @@ class Pictures:
                 return _decoded(data)
             original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
             sheet = imaging.sheet(original, self._limits, row.reading.page)
-            picture = sheet.fine()
+            picture = sheet.picture if is_small else sheet.fine()
             if isinstance(picture, RejectedImage):
                 raise picture
             page = smaller(picture, _PAGE_PX)
-            if is_kept:
+            if not is_small:
                 self._kept.keep(key, _encoded(page))
             return page
 

@@ -66,6 +66,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
         }
         for one, ink in zip(read.digits, page.ink, strict=True)
     ]
+    picture = sheet.fine()
     return {
         "page": read.page,
         "format": read.format,
@@ -77,7 +78,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
         "why": names.escape(read.detail),
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,
-        "picture": None if isinstance(sheet.picture, RejectedImage) else _uri(smaller(sheet.picture, _LONGEST_PX)),
+        "picture": None if isinstance(picture, RejectedImage) else _uri(smaller(picture, _LONGEST_PX)),
         "digits": digits,
     }
 

@@ -19,6 +19,7 @@ let next = "";
 let count = { open: 0, unsure: 0, settled: 0 };
 let byYou = 0;
 let isBusy = false;
+let work = Promise.resolve(); // one thing after another: a second Enter, or an undo, waits for the first
 let ahead = null; // the piece after this one, asked for while a person looks
 
 const trouble = (problem) => note(problem.message, { kind: "warn" });
@@ -127,70 +128,61 @@ async function fill() {
   }
 }
 
+/** Do it when what was asked for before is done. */
+function inTurn(job) {
+  work = work.then(async () => {
+    isBusy = true;
+    tellAll();
+    try {
+      await job();
+    } catch (problem) {
+      trouble(problem);
+    } finally {
+      isBusy = false;
+      tellAll();
+    }
+  });
+}
+
 async function confirm() {
-  if (isBusy) return;
   if (shown.some((one) => one.picture === "loading")) { announce("Pictures are still loading."); return; }
   const chosen = shown.filter((one) => isRight(one) || isSaid(one));
   if (!chosen.length) { announce("There is nothing to save: type what the marked ones are."); return; }
-  isBusy = true;
-  tellAll();
-  try {
-    const { done, byYou: number } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isSaid(one) ? one.new : one.entry.text })));
-    byYou = number;
-    if (done.length) saved.push(done);
-    const gone = new Set(chosen);
-    chosen.forEach(({ tile }) => tile.remove());
-    shown = shown.filter((one) => !gone.has(one));
-    ahead = next === null ? null : ahead;
-    const left = shown.length;
-    await refresh();
-    await fill();
-    announce(`${done.length} saved. ${left ? `${left} left here.` : ""}`);
-    focus(current() ?? shown[0]);
-    if (!left) window.scrollTo({ top: 0 });
-  } catch (problem) {
-    trouble(problem);
-  } finally {
-    isBusy = false;
-    tellAll();
-  }
+  const { done } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isSaid(one) ? one.new : one.entry.text })));
+  if (done.length) saved.push(done);
+  const gone = new Set(chosen);
+  chosen.forEach(({ tile }) => tile.remove());
+  shown = shown.filter((one) => !gone.has(one));
+  const left = shown.length;
+  await fill();
+  await refresh();
+  announce(`${done.length} saved. ${left ? `${left} left here.` : ""}`);
+  focus(current() ?? shown[0]);
+  if (!left) window.scrollTo({ top: 0 });
 }
 
-/** How far it is now, where nothing more was asked for. */
+/** How far it is now: the piece that was asked for ahead was counted before. */
 async function refresh() {
-  if (next !== null) return;
   const asked = new URLSearchParams(query);
   asked.set("most", 1);
   ({ count, by_you: byYou } = await get(`/api/list?${asked}`));
 }
 
 async function undo() {
-  const entries = saved.pop();
-  if (!entries || isBusy) { announce("There is nothing to undo."); return; }
-  isBusy = true;
-  try {
-    const { undone, byYou: number } = await takeBack(entries);
-    byYou = number;
-    if (undone) {
-      shown.forEach(({ tile }) => tile.remove());
-      const rest = shown;
-      shown = [];
-      entries.forEach(add);
-      for (const { entry } of rest) if (shown.length < 2 * SCREEN) add(entry);
-      focus(shown[0]);
-      note(`${undone} undone.`, { seconds: 4 });
-    }
-    next ??= null;
-    const asked = new URLSearchParams(query);
-    asked.set("most", 1);
-    ({ count, by_you: byYou } = await get(`/api/list?${asked}`));
-  } catch (problem) {
-    saved.push(entries);
-    trouble(problem);
-  } finally {
-    isBusy = false;
-    tellAll();
+  const entries = saved.at(-1);
+  if (!entries) { announce("There is nothing to undo."); return; }
+  const { undone } = await takeBack(entries);
+  saved.pop();
+  if (undone) {
+    const rest = shown;
+    rest.forEach(({ tile }) => tile.remove());
+    shown = [];
+    entries.forEach(add);
+    rest.forEach((one) => { shown.push(one); grid.append(one.tile); });
+    focus(shown[0]);
+    note(`${undone} undone.`, { seconds: 4 });
   }
+  await refresh();
 }
 
 async function skip() {
@@ -215,9 +207,9 @@ function step(key) {
 
 function press(key) {
   const one = current();
-  if (key === "Enter") confirm();
-  else if (key === "z") undo();
-  else if (key === "n") skip().catch(trouble);
+  if (key === "Enter") inTurn(confirm);
+  else if (key === "z") inTurn(undo);
+  else if (key === "n") inTurn(skip);
   else if (key === "?") help();
   else if (!one) return false;
   else if (/^(Arrow|Home$|End$)/.test(key)) step(key);
@@ -253,8 +245,8 @@ byId("bottom").addEventListener("click", (event) => {
   const key = event.target.closest("[data-key]")?.dataset.key;
   if (key) press(key);
 });
-byId("enter").addEventListener("click", confirm);
-byId("undo").addEventListener("click", undo);
-byId("skip").addEventListener("click", () => skip().catch(trouble));
+for (const [id, job] of [["enter", confirm], ["undo", undo], ["skip", skip]]) {
+  byId(id).addEventListener("click", () => inTurn(job));
+}
 
-fill().catch(trouble);
+inTurn(fill);

@@ -21,7 +21,9 @@ const saved = []; // what can be undone, the last one at the end
 let at = 0;
 let next = "";
 let isWhole = false;
-let count = { open: 0, unsure: 0, settled: 0 };
+let count = { open: 0, unsure: 0, settled: 0 }; // as the server told, and what was saved since
+const waiting = new Set(); // {before, after} of what is not saved yet
+let changes = 0; // of `count`, or on the way there
 let byYou = 0;
 let loading = null;
 
@@ -33,11 +35,13 @@ async function more() {
   const asked = new URLSearchParams(query);
   asked.set("after", next);
   asked.set("most", PIECE);
+  const before = changes;
   const found = await get(`${isAudit ? "/api/audit" : "/api/list"}?${asked}`);
   next = found.next;
   const known = new Set(entries.map(({ batch, row }) => `${batch}/${row}`));
   entries.push(...found.entries.filter(({ batch, row }) => !known.has(`${batch}/${row}`)));
-  ({ count, by_you: byYou } = found);
+  // What was saved meanwhile may be in the server's count or not: then ours is the better one.
+  if (before === changes && !waiting.size) ({ count, by_you: byYou } = found);
 }
 
 function ensure() {
@@ -53,17 +57,22 @@ function trouble(problem) {
 
 async function go(to, words = "") {
   if (to < 0) { announce("This is the first one."); return; }
-  if (to >= entries.length) await ensure();
-  at = Math.min(Math.max(0, to), entries.length);
+  // At once: what is pressed while more is on its way must not meet the one before.
+  at = Math.min(to, entries.length);
   isWhole = false;
   typed.value = "";
+  if (at === entries.length && next !== null) {
+    const mine = at;
+    await ensure();
+    if (at !== mine) return;
+  }
   render(words);
   ensure();
   for (const one of entries.slice(at + 1, at + 1 + AHEAD)) picture(one.near ? "near" : "whole", one).catch(() => {});
 }
 
 function render(words = "") {
-  progress(count, byYou);
+  tellProgress();
   const entry = entries[at];
   const isOver = entry === undefined;
   byId("empty").hidden = !isOver;
@@ -120,25 +129,33 @@ function tellEnter() {
     what === undefined ? "Type what is there" : `${typed.value ? "Save" : "Agree"}: ${saying(shown)}`, el("kbd", { textContent: "Enter" }));
 }
 
-function tally(entry, before, after) {
-  const kind = (said) => (said === undefined ? "open" : said === null ? "unsure" : "settled");
-  count = { ...count };
-  count[kind(before)] -= 1;
-  count[kind(after)] += 1;
+const holding = ({ said }) => (said ? (said.new ? "settled" : "unsure") : "open");
+
+function moved(counted, { before, after }) {
+  const now = { ...counted };
+  now[before] -= 1;
+  now[after] += 1;
+  return now;
+}
+
+function tellProgress() {
+  progress([...waiting].reduce(moved, count), byYou);
 }
 
 function judge(what) {
   const entry = entries[at];
-  const before = entry.said ? (entry.said.new || null) : undefined;
-  tally(entry, before, what);
+  const move = { before: holding(entry), after: what === null ? "unsure" : "settled" };
+  waiting.add(move);
+  changes += 1;
   save(how, [{ entry, new: what }]).then(({ done, byYou: number }) => {
-    byYou = number || byYou;
+    byYou = number;
     if (done.length) saved.push(entry);
-    else tally(entry, what, entry.said ? (entry.said.new || null) : undefined);
-    progress(count, byYou);
+    waiting.delete(move);
+    count = moved(count, { before: move.before, after: holding(entry) });
     if (entries[at] === entry) render();
+    else tellProgress();
   }).catch((problem) => {
-    tally(entry, what, before);
+    waiting.delete(move);
     trouble(problem);
     go(entries.indexOf(entry), "This was not saved.");
   });
@@ -150,9 +167,10 @@ async function undo() {
   const entry = saved.pop();
   if (!entry) { announce("There is nothing to undo."); return; }
   try {
-    const before = entry.said ? (entry.said.new || null) : undefined;
+    const before = holding(entry);
+    changes += 1;
     const { undone, byYou: number } = await takeBack([entry]);
-    if (undone) tally(entry, before, entry.said ? (entry.said.new || null) : undefined);
+    count = moved(count, { before, after: holding(entry) });
     byYou = number;
     await go(entries.indexOf(entry), undone ? "Undone." : "");
   } catch (problem) {

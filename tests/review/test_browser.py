@@ -1,0 +1,313 @@
+"""The pages in a real Chromium, as people use them: by keyboard, by mouse, by two at once, on a phone."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import corrections, files
+from digitrec.ledger import Ledger
+from digitrec.records import Reason
+from digitrec.settings import Settings
+from tests.conftest import draw
+from tests.review import browser
+from tests.review.conftest import BATCH, OTHER, Answer, fill
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.program() is None, reason="no Chromium is installed"),
+]
+HOSTILE = "<img src=x onerror=document.title='owned'>.png"
+UNCERTAIN = [Answer(str(i % 10), 0.10 + i / 100) for i in range(59)] + [Answer("4", 0.85, HOSTILE)]
+ALIKE = [Answer("7", 0.95 + i / 10_000, content=draw(1, shift=i) if i == 3 else None) for i in range(30)]
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    settings = Settings(workspace=tmp_path)
+    files.make_folder(settings.outbox)
+    fill(settings, BATCH, UNCERTAIN)
+    fill(settings, OTHER, ALIKE)
+    with closing(Ledger.open(settings.ledger)) as ledger:
+        ledger.remember("outbox_id", "0" * 32)
+    (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def address(workspace: Path) -> Iterator[str]:
+    with browser.served(workspace, "--who", "Anna") as found:
+        yield found
+
+
+@pytest.fixture
+def tab(chromium: Any, address: str) -> Iterator[Any]:
+    """A tab of Anna's; whatever a script complains about fails the test."""
+    context = chromium.new_context(viewport=DESK, reduced_motion="reduce")
+    page = context.new_page()
+    complaints: list[str] = []
+    outside: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda why: complaints.append(str(why)))
+    page.on("request", lambda asked: outside.append(asked.url) if "//127.0.0.1:" not in asked.url else None)
+    page.goto(address)
+    yield page
+    # That a request was answered with an error is part of some tests; a browser notes it all the same.
+    assert [each for each in complaints if not each.startswith("Failed to load resource")] == []
+    assert [each for each in outside if not each.startswith(("blob:", "data:"))] == []
+    context.close()
+
+
+def go(tab: Any, path: str) -> None:
+    tab.goto(tab.url.split("/", 3)[0] + "//" + tab.url.split("/", 3)[2] + path)
+
+
+def progress(tab: Any, pattern: str) -> None:
+    """Wait until the line of progress says so; the pages' own policy forbids scripts for that."""
+    expect(tab.locator("#done")).to_have_text(re.compile(pattern), timeout=20_000)
+
+
+def expect(locator: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def said(workspace: Path) -> dict[tuple[str, int], tuple[str, str]]:
+    with closing(Ledger.read_only(Settings(workspace=workspace).ledger)) as ledger:
+        return {place: (one.new, one.how) for place, one in corrections.newest(ledger).items()}
+
+
+def begin(tab: Any, path: str = "/one?status=review") -> None:
+    go(tab, path)
+    tab.wait_for_selector("#frame svg")
+
+
+def test_sixty_uncertain_pictures_are_reviewed_by_keyboard_alone(tab: Any, workspace: Path) -> None:
+    begin(tab)
+
+    for number in range(60):
+        progress(tab, f"^{number} of 60")
+        if number == 5:
+            for key in ("4", "9", "Backspace", "2", "Enter"):
+                tab.keyboard.press(key)
+        elif number == 6:
+            tab.keyboard.press("x")
+        else:
+            tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note >> text=outbox/corrected")
+
+    found = said(workspace)
+    assert len(found) == 60
+    assert found[BATCH, 6] == ("42", "one")
+    assert found[BATCH, 7] == ("none", "one")
+    assert found[BATCH, 1] == ("0", "one")
+    assert (workspace / "outbox" / "corrected" / f"{BATCH}.csv").exists()
+    assert "That was the last one." in tab.inner_text("#empty")
+
+
+def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
+    begin(tab)
+
+    tab.keyboard.press("u")
+    tab.keyboard.press("3")
+    tab.keyboard.press("Enter")
+    progress(tab, "^1 of 60 settled, 1 not sure")
+    tab.keyboard.press("z")
+    progress(tab, "^0 of 60 settled, 1 not sure")
+    assert said(workspace) == {(BATCH, 1): ("", "one")}
+    assert tab.inner_text("#file") == "scan-00002.png", "what was undone is shown"
+    for key, name in (("ArrowRight", "00003"), ("ArrowLeft", "00002"), ("ArrowLeft", "00001")):
+        tab.keyboard.press(key)
+        expect(tab.locator("#file")).to_have_text(f"scan-{name}.png")
+    assert "Anna: not sure" in tab.inner_text("#said")
+    tab.keyboard.press("?")
+    assert tab.is_visible("dialog[open] >> text=there is no digit")
+    tab.keyboard.press("Escape")
+    assert not tab.is_visible("dialog[open]")
+
+
+def test_typing_ahead_loses_and_mixes_up_nothing(tab: Any, workspace: Path) -> None:
+    begin(tab)
+
+    for number in range(20):
+        tab.keyboard.press(str((number + 1) % 10))
+        tab.keyboard.press("Enter")
+    progress(tab, "20 by you$")
+
+    assert {row: new for (_, row), (new, _) in said(workspace).items()} == {
+        number + 1: str((number + 1) % 10) for number in range(20)
+    }
+
+
+def test_the_odd_one_of_a_grid_is_corrected_and_the_rest_confirmed_at_once(tab: Any, workspace: Path) -> None:
+    go(tab, f"/grid?text=7&batch={OTHER}")
+    expect(tab.locator(".tile img")).to_have_count(30, timeout=30_000)
+
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Space")
+    tab.keyboard.press("1")
+    tab.locator(".tile").nth(9).click()
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".tile")).to_have_count(1, timeout=30_000)
+
+    found = said(workspace)
+    assert found[OTHER, 4] == ("1", "grid")
+    assert len(found) == 29, "marked without a correction: it stays"
+    assert sum(new == "7" for new, _ in found.values()) == 28
+    tab.keyboard.press("z")
+    expect(tab.locator(".tile")).to_have_count(30, timeout=30_000)
+    assert said(workspace) == {}
+
+
+def test_two_tabs_at_once_do_not_overwrite_each_other(tab: Any, chromium: Any, workspace: Path) -> None:
+    go(tab, "/")
+    tab.fill("#name", "Ben")
+    tab.click("#invite button")
+    tab.wait_for_selector("#link:not([hidden])")
+    link = tab.input_value("#link input")
+    context = chromium.new_context(viewport=DESK)
+    bens = context.new_page()
+    bens.goto(link)
+    begin(bens)
+    begin(tab)
+
+    tab.keyboard.press("1")
+    tab.keyboard.press("Enter")
+    progress(tab, "1 by you$")
+    for key in ("2", "Enter"):
+        bens.keyboard.press(key)
+    dialog = bens.wait_for_selector("dialog.conflict[open]")
+    assert "Anna" in dialog.inner_text()
+    assert said(workspace)[BATCH, 1][0] == "1", "nothing is overwritten"
+    bens.click("dialog.conflict >> text=Keep mine")
+    progress(bens, "1 by you$")
+    assert said(workspace)[BATCH, 1][0] == "2", "Ben knew, and decided"
+
+    tab.keyboard.press("z")
+    tab.wait_for_selector(".note >> text=Ben has said")
+    assert said(workspace)[BATCH, 1][0] == "2"
+    context.close()
+
+
+def test_a_digit_is_drawn_and_a_photo_brought_and_nothing_stored(tab: Any, workspace: Path) -> None:
+    go(tab, "/try")
+    box = tab.locator("canvas").bounding_box()
+    mouse = tab.mouse
+    mouse.move(box["x"] + 0.38 * box["width"], box["y"] + 0.2 * box["height"])
+    mouse.down()
+    for x, y in ((0.62, 0.2), (0.48, 0.8)):
+        mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=10)
+    mouse.up()
+    tab.click("#read")
+    tab.wait_for_selector(".result .reads", timeout=60_000)
+    assert tab.inner_text(".result .reads") == "7"
+    assert tab.locator(".chances li").count() == 11
+    assert tab.locator(".seen img").count() == 1
+
+    before = {path for path in workspace.rglob("*") if ".sqlite3-" not in path.name}
+    tab.set_input_files("#upload", files=[{"name": HOSTILE, "mimeType": "image/png", "buffer": draw(3)}])
+    expect(tab.locator(".result .reads")).to_have_count(2, timeout=30_000)
+    assert tab.locator(".result h2").first.inner_text() == HOSTILE
+    assert {path for path in workspace.rglob("*") if ".sqlite3-" not in path.name} == before
+    tab.set_input_files("#upload", files=[{"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}])
+    tab.wait_for_selector(".result >> text=No answer: the content is no picture.")
+
+
+def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:
+    begin(tab, f"/one?file={HOSTILE.replace(' ', '+').replace('<', '%3C')}")
+    assert tab.inner_text("#file") == HOSTILE
+    go(tab, "/grid?text=4&state=any")
+    tab.wait_for_selector(".tile img")
+
+    assert HOSTILE in "".join(each.get_attribute("aria-label") for each in tab.locator(".tile").all())
+    assert "owned" not in tab.title()
+    assert tab.locator("img[src=x]").count() == 0
+
+
+def test_every_page_is_for_everybody_and_fits_light_and_dark_on_desk_and_phone(tab: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    pages = {
+        "/": ".batches",
+        "/one?status=review": "#frame svg",
+        f"/grid?text=7&batch={OTHER}": ".tile img",
+        "/try": "canvas",
+    }
+    for scheme, size in product(("light", "dark"), (DESK, PHONE)):
+        tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        tab.set_viewport_size(size)
+        for path, ready in pages.items():
+            go(tab, path)
+            tab.wait_for_selector(ready)
+            if "grid" in path:
+                tab.keyboard.press("Space")
+            found = Axe().run(tab).response["violations"]
+            serious = [one for one in found if one["impact"] in {"serious", "critical"}]
+            assert serious == [], (path, json.dumps([(one["id"], one["nodes"][0]["html"]) for one in serious]))
+            assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+
+
+def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Path) -> None:
+    context = chromium.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    tab = context.new_page()
+    tab.goto(address)
+    begin(tab)
+
+    for key in ("1", "2", "Backspace", "Enter", "x", "u"):
+        tab.tap(f"#work [data-key='{key}']")
+    progress(tab, "^2 of 60 settled, 1 not sure · 3 by you")
+
+    assert [new for new, _ in said(workspace).values()] == ["1", "none", ""]
+    for key in ("Enter", "0", "9", "x", "ArrowRight"):
+        box = tab.locator(f"#work [data-key='{key}']").bounding_box()
+        assert box["y"] + box["height"] <= PHONE["height"], f"{key} is reached without scrolling"
+        assert min(box["width"], box["height"]) >= 40, f"{key} is large enough for a finger"
+    context.close()
+
+
+def test_what_is_wrong_is_said_and_what_was_typed_is_not_taken_for_saved(tab: Any, workspace: Path) -> None:
+    go(tab, "/one?status=rejected")
+    tab.wait_for_selector("#empty >> text=nothing here to look at")
+    (workspace / "outbox" / "done" / BATCH / "scan-00001.png").unlink()
+    go(tab, "/one?status=review")
+    tab.wait_for_selector("#frame >> text=No picture")
+    tab.route(
+        "**/api/judge", lambda route: route.fulfill(status=503, body='{"problem": "the disk is full", "hint": ""}')
+    )
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note >> text=the disk is full")
+    progress(tab, "^0 of 60")
+    assert tab.inner_text("#file") == "scan-00001.png"
+    tab.unroute("**/api/judge")
+    tab.keyboard.press("Enter")
+    progress(tab, "^1 of 60 settled · 1 by you")
+    assert list(said(workspace)) == [(BATCH, 1)]
+
+
+def test_blank_pages_are_confirmed_as_such(chromium: Any, tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path)
+    fill(settings, BATCH, [Answer("", None, reason=Reason.BLANK, content=draw(1))])
+    with browser.served(tmp_path) as address:
+        tab = chromium.new_page()
+        tab.goto(address)
+        go(tab, "/one?status=rejected")
+        tab.wait_for_selector("#enter >> text=Agree: no digit")
+        tab.keyboard.press("Enter")
+        progress(tab, "^1 of 1")
+        tab.close()
+
+    assert said(tmp_path) == {(BATCH, 1): ("none", "one")}
