@@ -128,7 +128,7 @@ _MIGRATIONS = (
     """,
     # The order in which people look at answers; with what they choose by, so that 50,000 are counted without the table.
     """
-    CREATE INDEX readings_sureness ON readings (ifnull(confidence, 2), batch_id, row, status, text);
+    CREATE INDEX readings_sureness ON readings (ifnull(confidence, 2), batch_id, row, status, text, path);
     """,
 )
 VERSION = len(_MIGRATIONS)

@@ -1,6 +1,7 @@
 """The work itself: what waits, what it looks like, what people say of it. Each question opens the ledgers anew."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -186,13 +187,10 @@ class Desk:
         return Saved(tuple(done), tuple(conflicts), finished, late)
 
     def _audited(self, ledgers: Sequence[Ledger]) -> Count:
-        counts = Count()
-        newest = {place: one for ledger in ledgers for place, one in corrections.newest(ledger).items()}
-        for place in self.sample:
-            said = newest.get(place)
-            is_settled = said is not None and said.verdict.is_settled
-            counts += Count(int(said is None), int(said is not None and not is_settled), int(is_settled))
-        return counts
+        counts = Counter(_holds(ledgers, batch_id, row) for batch_id, row in self.sample)
+        return Count(
+            counts[Verdict.WITHDRAWN], counts[Verdict.UNSURE], counts[Verdict.CONFIRMED] + counts[Verdict.CORRECTED]
+        )
 
     def _entry(self, ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry:
         found = _found(ledgers, batch_id, row)
@@ -217,6 +215,12 @@ class Desk:
 
 def _found(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
     return next(filter(None, (queue.entry(ledger, batch_id, row) for ledger in ledgers)), None)
+
+
+def _holds(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:
+    """What was said of a row last; withdrawn if nothing was."""
+    said = [one for ledger in ledgers for one in corrections.history(ledger, batch_id, row)]
+    return said[-1].verdict if said else Verdict.WITHDRAWN
 
 
 def _by_ledger(

@@ -181,9 +181,10 @@ def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
     where, values = chosen.conditions()
     if chosen.state is not State.ANY:
         where += f" AND {_HOLDS} IN {_STATES[chosen.state]}"
-    where += f" AND ({_SURENESS}, readings.batch_id, readings.row) > (?, ?, ?)"
+    # The first of the two is what the index is entered by.
+    where += f" AND {_SURENESS} >= ? AND ({_SURENESS}, readings.batch_id, readings.row) > (?, ?, ?)"
     ask = f"{_KEYS} WHERE {where} ORDER BY 1, 2, 3 LIMIT ?"
-    return ledger.ask(ask, (*values, *after, most)).fetchall()
+    return ledger.ask(ask, (*values, after[0], *after, most)).fetchall()
 
 
 def _digits(ledger: Ledger, batch_id: str, number: int) -> tuple[Digit, ...]:
