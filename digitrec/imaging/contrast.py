@@ -57,9 +57,8 @@ def grey_of(picture: Picture) -> Plane:
     """Weigh the three colours by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
     if picture.ndim == 2:
         return picture.astype(np.float32)
-    spots = smaller(picture, _PAPER_PX).reshape(-1, 3)
-    middle = _median(spots)  # (3,)
-    lightest, darkest = spots.max(axis=0).astype(np.float64), spots.min(axis=0)
+    spots = smaller(picture, _PAPER_PX)
+    darkest, middle, lightest = np.array([_levels_of(spots, colour) for colour in range(3)]).T  # (3,) each
     shows = np.maximum(lightest - middle, middle - darkest) ** 2
     weights = shows / shows.sum() if shows.sum() > 0 else np.full(3, 1 / 3)
     return np.asarray(cv2.transform(picture.astype(np.float32), weights[None].astype(np.float32)), np.float32)
@@ -79,11 +78,12 @@ def _is_light_on_dark(grey: Plane) -> bool:
     return _lean(level - np.float32(middle)) + _lean(thumb - light) > 0
 
 
-def _median(spots: Picture) -> NDArray[np.float64]:
-    """The middle level of each colour: (n, colours) in, (colours,) out; by counting, as there are but 256 levels."""
-    ranks = [(len(spots) - 1) // 2, len(spots) // 2]
-    below = [np.cumsum(np.bincount(levels, minlength=256)) for levels in spots.T]
-    return np.array([np.searchsorted(counts, ranks, side="right").mean() for counts in below])
+def _levels_of(spots: Picture, colour: int) -> tuple[float, float, float]:
+    """The darkest level of a colour, its median and its lightest; by counting, as there are but 256."""
+    below = np.cumsum(cv2.calcHist([spots], [colour], None, [256], [0, 256]).ravel().astype(np.intp))
+    ranks = [0, (int(below[-1]) - 1) // 2, int(below[-1]) // 2, int(below[-1]) - 1]
+    darkest, low, high, lightest = np.searchsorted(below, ranks, side="right").tolist()
+    return darkest, (low + high) / 2, lightest
 
 
 def _untilted(thumb: Plane, *, bowl: bool) -> Plane:
