@@ -44,7 +44,7 @@ def _network(name: str, things: str, measured: str, facts: Mapping[str, Any]) ->
     if not facts:
         return f"`{name}` was taken over as it was; how long it took is not known."
     return (
-        f"`{name}` learned from {facts['drawn']:,} {things}, each seen {facts['epochs']} times: {facts['seconds']:,} "
+        f"`{name}` learned from {facts['drawn']:,} {things} in {facts['epochs']} epochs: {facts['seconds']:,} "
         f"seconds,\n  {facts['drawing_seconds']:,} of these to draw them. Of {facts['held_out']:,} others, with digits "
         f"held out, it has {facts['score']:.2%} {measured} right."
     )
