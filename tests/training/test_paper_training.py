@@ -98,11 +98,11 @@ def test_the_card_tells_how_each_network_came_about(trained: Path) -> None:
 
     assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
         "ink": 192,
-        "line": 40,
+        "line": 80,
         "pages": 80,
     }
     assert "`ink` learned from 192 crops" in words
-    assert "`line` learned from 40 strips" in words
+    assert "`line` learned from 80 strips" in words
     assert "80 pages" in words
     assert "docs/fonts.md" in words
     assert "Left out of everything: the test split of mnist-5k, mnist-5k again." in words
