@@ -26,12 +26,8 @@ _QUALITY = 92
 _MOST_BYTES = 256_000_000
 _AT_ONCE = 2
 
-_MARGIN = 0.6
-"""Around the digits, as a share of the height of the highest."""
-_SMALL_PAGE_PX = 420
-"""A page no larger than this is shown whole ..."""
-_LARGE_PART = 0.45
-"""... and so is one that the part with the digits would be so much of."""
+_SMALL_DIGIT = 0.16
+"""Digits that are lower than this share of the page's longest side are shown near."""
 
 
 class View(StrEnum):
@@ -121,18 +117,16 @@ class Pictures:
 
 
 def near(row: Row) -> Box | None:
-    """The part of a page where its digits are, in pixels of the page; None if the whole is small, or mostly that."""
+    """Small digits with their surroundings, in pixels of the page; None if they are seen well on the whole page."""
     boxes = [one.box for one in row.reading.digits]
     width, height = row.reading.width or 0, row.reading.height or 0
-    if not boxes or max(width, height) <= _SMALL_PAGE_PX:
+    margin = max((box.height for box in boxes), default=0)
+    if not 0 < margin < _SMALL_DIGIT * max(width, height):
         return None
-    margin = round(_MARGIN * max(box.height for box in boxes))
     left = max(0, min(box.x for box in boxes) - margin)
     top = max(0, min(box.y for box in boxes) - margin)
     right = min(width, max(box.x + box.width for box in boxes) + margin)
     bottom = min(height, max(box.y + box.height for box in boxes) + margin)
-    if (right - left) * (bottom - top) > _LARGE_PART * width * height:
-        return None
     return Box(left, top, right - left, bottom - top)
 
 

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from http.client import HTTPConnection
+from http.cookiejar import CookieJar
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from digitrec.errors import UsageError
 from digitrec.reviewing import listening
 from tests.conftest import in_folder
+from tests.review import browser
 from tests.review.conftest import Answer, Opens
 
 
@@ -30,6 +33,29 @@ def test_it_listens_on_this_machine_only_and_says_if_a_port_is_taken() -> None:
         assert host == "127.0.0.1"
         with pytest.raises(UsageError, match=f"port {port} cannot be had"):
             listening(port)
+
+
+@pytest.mark.slow
+def test_a_hundred_megabytes_are_refused_without_being_read(opened: Opens) -> None:
+    pages = opened([Answer()])
+    with browser.served(pages.settings.workspace) as address:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies := CookieJar()))
+        opener.open(address, timeout=20).close()
+        (cookie,) = cookies
+        host = address.split("/")[2]
+        connection = HTTPConnection(host, timeout=20)
+        connection.putrequest("POST", "/api/try")
+        for name, value in (
+            ("Cookie", f"{cookie.name}={cookie.value}"),
+            ("Origin", f"http://{host}"),
+            ("Content-Length", str(100_000_000)),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders(b"x")  # and not a byte more
+        answer = connection.getresponse()
+        connection.close()
+
+    assert answer.status == 413
 
 
 @pytest.mark.slow

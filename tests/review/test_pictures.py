@@ -117,8 +117,8 @@ def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> 
     reading = Reading(1, Status.REVIEW, "77", 0.5, width=2000, height=1000, digits=digits)
     row = Row(BATCH, 1, "a.png", "", 0, "", "", "", reading)
 
-    assert near(row) == Box(70, 170, 140, 110)
-    assert near(replace(row, reading=replace(reading, width=200, height=260))) is None, "a small page is shown whole"
+    assert near(row) == Box(50, 150, 180, 150)
+    assert near(replace(row, reading=replace(reading, width=200, height=260))) is None, "they are large on this page"
     assert near(replace(row, reading=replace(reading, digits=()))) is None
 
 

@@ -32,6 +32,16 @@ export function framed(src, { width, height, boxes, label, part = null, doubt = 
   return drawing;
 }
 
+/** The whole page in a corner: where the frames are on it, and what else is there. */
+function inset(entry, isStillShown) {
+  picture("whole", entry).then(({ src }) => {
+    if (!isStillShown()) return;
+    const page = framed(src, { ...entry, label: "The whole page", doubt: weakest(entry) });
+    page.setAttribute("class", "inset");
+    byId("frame").append(page);
+  }, () => {}); // the part is there: that is enough
+}
+
 let turn = 0;
 
 /** Show an entry in #frame; gives whether its picture is there. */
@@ -46,6 +56,7 @@ export async function show(entry, isWhole) {
     const label = `Picture of ${entry.file}, ${count === 1 ? "1 digit" : `${count} digits`} framed`;
     const words = { ...entry, part: isOriginal ? part : null, doubt: weakest(entry), label };
     frame.replaceChildren(entry.width ? framed(src, words) : el("img", { src, alt: label }));
+    if (words.part) inset(entry, () => mine === turn);
     if (!isOriginal) frame.append(el("p", { className: "soft small", textContent: "A small copy: the original is gone." }));
   } catch (problem) {
     if (mine !== turn) return false;

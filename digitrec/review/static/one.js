@@ -68,7 +68,9 @@ async function go(to, words = "") {
   }
   render(words);
   ensure();
-  for (const one of entries.slice(at + 1, at + 1 + AHEAD)) picture(one.near ? "near" : "whole", one).catch(() => {});
+  for (const one of entries.slice(at + 1, at + 1 + AHEAD)) {
+    for (const view of one.near ? ["near", "whole"] : ["whole"]) picture(view, one).catch(() => {});
+  }
 }
 
 function render(words = "") {
