@@ -47,7 +47,7 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            "--epochs", min=1, help="How often every picture is seen. Default: 20; paper: 16; a model that goes on: 2."
+            "--epochs", min=1, help="How often every picture is seen. Default: 20; paper: 16; a model that goes on: 1."
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
