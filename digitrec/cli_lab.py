@@ -24,7 +24,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     cli.command(
-        epilog="Examples: digitrec train --network mlp --epochs 5 --data mnist.npz;  digitrec train --with-corrections"
+        epilog="Example: digitrec train --network mlp --epochs 5 --data mnist.npz, or digitrec train --with-corrections"
     )(train)
     cli.command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
     cli.command(epilog="Example: digitrec explore --data digits-8x8")(explore)

@@ -20,7 +20,7 @@ def words(lesson: "Lesson") -> str:
         f"accepted {cli_tables.share(learned.after.accepted)}",
     ]
     lines += [] if learned.comparison is None else [f"  {learned.comparison.words}"]
-    lines += [f"  {len(learned.suspects)} corrections may be mistakes"] if learned.suspects else []
+    lines += [f"  corrections that may be mistakes: {len(learned.suspects):,}"] if learned.suspects else []
     return "\n".join([*lines, f"  report: {lesson.report}"])
 
 
