@@ -53,9 +53,9 @@ def latency(folder: Path, answers: int) -> None:
     _judge(settings, rng)
     site = reviewing.site_of(settings, Sessions(), _PORT, audit=50)
     times = asyncio.run(_ask_all(site.app(), site.sessions.invite("Bench")))
-    print(f"{answers} answers; milliseconds a request, median and slowest of {_ROUNDS}:")
+    print(f"{answers} answers; milliseconds a request, fastest, median and slowest of {_ROUNDS}:")
     for address, taken in times.items():
-        print(f"  {address:44} {statistics.median(taken):7.1f} {max(taken):7.1f}")
+        print(f"  {address:44} {min(taken):7.1f} {statistics.median(taken):7.1f} {max(taken):7.1f}")
 
 
 async def _ask_all(app: Any, token: str) -> dict[str, list[float]]:
