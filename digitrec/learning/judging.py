@@ -127,7 +127,7 @@ def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
         Figures.of(before),
         Figures.of(after),
         _compared(before, after, lambda one: one.is_right, "held-out corrected pages"),
-        _compared(before, after, lambda one: one.is_accepted and one.is_right, "held-out pages accepted and"),
+        _compared(before, after, lambda one: one.is_accepted and one.is_right, "held-out corrected pages, accepted and right"),
         tuple(suspects),
         len(won),
     )

@@ -14,6 +14,8 @@ from digitrec.records import Reason, Status
 from digitrec.reporting.batch import RowFacts
 from digitrec.reporting.evaluation import evaluate
 from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
+from digitrec.reporting.intervals import wilson
+from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
 from digitrec.reporting.page_evaluation import evaluate_pages
 from tests.reporting.filled import HOSTILE, filled, preview
 
@@ -32,6 +34,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = settings.reports / "evaluation" / "cnn-1"
     _array_evaluation(home / "set")
     _page_evaluation(home / "pages")
+    lesson = _lesson(settings.reports / "learning" / "cnn-2")
     with workspace.all_ledgers(settings) as ledgers:
         page, _ = trending.write_all(settings, ledgers)
     return {
@@ -40,6 +43,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trend": settings.reports / "trend" / "index.html",
         "evaluation": home / "set" / "index.html",
         "page evaluation": home / "pages" / "index.html",
+        "lesson": lesson,
     }
 
 
@@ -59,7 +63,7 @@ def test_every_page_is_smaller_than_three_megabytes(reports: dict[str, Path]) ->
         assert page.stat().st_size < LARGEST, name
 
 
-@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation"])
+@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "lesson"])
 def test_a_page_asks_for_nothing_runs_nothing_and_fits_a_phone(
     browser: Any, reports: dict[str, Path], name: str
 ) -> None:
@@ -81,7 +85,7 @@ def test_a_page_asks_for_nothing_runs_nothing_and_fits_a_phone(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation"])
+@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "lesson"])
 def test_a_page_is_accessible(browser: Any, reports: dict[str, Path], name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -166,3 +170,15 @@ def _page_evaluation(folder: Path) -> None:
         )
     rows.append(RowFacts(501, "none.png", 1, Status.REJECTED, reason=Reason.BLANK, label="none"))
     write_page_evaluation(folder, FACTS, evaluate_pages(rows, 0.956905))
+
+
+def _lesson(folder: Path) -> Path:
+    pages = {"learned": 245, "held_out": 55, "confirmed": 267, "corrected": 33, "repeated": 1, "missing": 2}
+    facts = LearningFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
+    before = HowItDoes(wilson(51, 55), wilson(32, 55), wilson(0, 32))
+    after = HowItDoes(wilson(55, 55), wilson(44, 55), wilson(0, 44))
+    compared = [ComparedFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False, decides=True)]
+    doubtful = [
+        Suspect(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
+    ]
+    return write_learning(folder, facts, before, after, compared, doubtful, 22)
