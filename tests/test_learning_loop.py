@@ -41,7 +41,13 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
     learned, held_out = len(done.pages.learn), len(done.pages.held_out)
     assert (learned + held_out, done.pages.missing) == (20, 0)
     assert {page.sha256 for page in done.pages.learn}.isdisjoint(page.sha256 for page in done.pages.held_out)
-    assert [one.things for one in done.comparisons] == ["pictures", "drawn scans", "held-out corrected pages"]
+    assert [one.things for one in done.comparisons] == [
+        "pictures",
+        "drawn scans",
+        "held-out corrected pages",
+        "held-out corrected pages, accepted and",
+        "drawn scans, accepted and",
+    ]
     assert done.is_promoted, [one.words for one in done.comparisons]
     assert app.bundle_of(settings).card.id == done.model_id != before
     assert done.report is not None

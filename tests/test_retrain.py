@@ -150,7 +150,8 @@ def test_with_corrections_the_model_in_use_goes_on_and_held_out_ones_decide_too(
     assert trainer.asked == []
     assert trainer.taught == [("mnist-5k", len(corrected.learn), True)]
     (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
-    assert "held-out corrected pages" in told["result"]
+    assert "1 held-out corrected pages right" in told["result"]
+    assert "400 drawn scans, accepted and right" in told["result"]
     assert told["corrections"] == 1
     assert Path(told["report"]).is_relative_to(tmp_path / "reports/learning")
     assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
@@ -159,16 +160,17 @@ def test_with_corrections_the_model_in_use_goes_on_and_held_out_ones_decide_too(
 def test_with_data_that_the_model_in_use_does_not_know_one_begins_from_nothing(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
     monkeypatch.setattr(retraining, "can_go_on", lambda *_: False)
 
     assert retrain.main() == 0
-    assert trainer.taught == [("mnist", 1, False)]
+    assert trainer.taught == [("mnist-5k", 1, False)]
 
 
 def test_a_model_that_is_worse_on_held_out_corrections_is_not_promoted_and_the_page_says_so(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(retraining, "can_go_on", lambda *_: True)
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
     trainer.comparisons = (Comparison(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
 
     assert retrain.main() == 0

@@ -14,14 +14,15 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reading, Reason, Status
 from digitrec.reporting.intervals import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training import pools
-from digitrec.training.compare import Comparison, not_worse
+from digitrec.training import datasets, pools
+from digitrec.training.compare import Comparison, compare_accepted, not_worse
 from digitrec.training.corrected import TruePage
 from digitrec.training.folders import NONE
 
 _SURE = 0.99
 """What counts as confident where a model and people agree on no page."""
 _SEVERAL = "several"
+_HELD_OUT = "held-out corrected pages"
 _SIGHTED = {Reason.NOT_A_DIGIT, Reason.BLANK}
 
 
@@ -77,7 +78,7 @@ class Learned:
     comparison: Comparison | None
     """On the same; None if no page is held out."""
     accepted: Comparison | None
-    """The same for being accepted with the right answer: what nobody has to look at any more."""
+    """The same for being accepted with the right answer: what nobody has to look at."""
     suspects: tuple[Judged, ...]
     """Corrections that may be mistakes, the most suspicious first."""
     won_over: int
@@ -99,6 +100,24 @@ def desk(settings: Settings, before: Bundle, after: Bundle) -> Desk:
     """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
     thresholds = [lab.threshold_or_never(one, settings.max_error)[0] for one in (before, after)]
     return Desk(app.page_reader(before), app.page_reader(after), thresholds[0], thresholds[1], settings.limits)
+
+
+def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, found: Learned) -> list[Comparison]:
+    """What decides besides a data set's test split: the held-out corrections, and what nobody has to look at.
+
+    Args:
+        settings: say `max_error`.
+        data: scans are drawn with its test split.
+        start: the model in use.
+        taught: the new one.
+        found: what became of the held-out corrections.
+    """
+    decides = [one for one in (found.comparison, found.accepted) if one is not None]
+    if start.reads_paper or taught.reads_paper:
+        two = desk(settings, start, taught)
+        thresholds = two.threshold_before, two.threshold_after
+        decides.append(compare_accepted(two.before, two.after, datasets.load(data).evaluation, thresholds))
+    return decides
 
 
 def judge(
@@ -127,7 +146,9 @@ def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
         Figures.of(before),
         Figures.of(after),
         _compared(before, after, lambda one: one.is_right, "held-out corrected pages"),
-        _compared(before, after, lambda one: one.is_accepted and one.is_right, "held-out corrected pages, accepted and right"),
+        _compared(
+            before, after, lambda one: one.is_accepted and one.is_right, "held-out corrected pages, accepted and"
+        ),
         tuple(suspects),
         len(won),
     )

@@ -9,6 +9,7 @@ import digitrec
 from digitrec import app, lab, names, workspace
 from digitrec.classifiers.bundle import Bundle
 from digitrec.clock import utc
+from digitrec.learning import judging
 from digitrec.learning.gathering import Gathered, gather
 from digitrec.learning.judging import Figures, Judged, Learned, judge
 from digitrec.learning.teaching import can_go_on, teach
@@ -40,7 +41,8 @@ def retrain(settings: Settings, data: str, progress: Callable[[Progress], None],
     """Train a network like the one in use, with all corrections, and use it if it is worse in nothing.
 
     Nothing: neither on the data set's test split, nor on scans drawn with it, nor on the corrected pages held out for
-    ever; each by McNemar's exact test, one-sided. `digitrec models rollback` undoes it.
+    ever, in what it reads and in what it accepts; each by McNemar's exact test, one-sided. `digitrec models rollback`
+    undoes it.
 
     Raises:
         BusyError: another one is at it.
@@ -50,7 +52,7 @@ def retrain(settings: Settings, data: str, progress: Callable[[Progress], None],
         in_use, pages = app.bundle_of(settings), gather(settings)
         taught = _taught(settings, data, pages, in_use, progress, more)
         learned = judge(settings, pages, in_use, taught) if pages.learn else None
-        also = _some(learned.comparison) if learned is not None else ()
+        also = judging.comparisons(settings, data, in_use, taught, learned) if learned is not None else ()
         comparisons = lab.promote(settings, taught.card.id, force=False, data=data, also=also)
         is_promoted = not any(one.is_worse for one in comparisons)
         page = None if learned is None else report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
@@ -144,16 +146,14 @@ def report(
         pages.as_json(),
         is_promoted,
     )
-    decided = comparisons or _some(learned.comparison)
-    compared = [*(_facts(one, decides=True) for one in decided)]
-    compared += [_facts(one, decides=False) for one in _some(learned.accepted)]
+    decided = comparisons or [one for one in (learned.comparison, learned.accepted) if one is not None]
     held_out = set(pages.held_out)
     page = learning_page.write_learning(
         settings.reports / "learning" / taught.card.id,
         about,
         _figures(learned.before),
         _figures(learned.after),
-        compared,
+        [_facts(one) for one in decided],
         [_suspect(settings, one, is_held_out=one.page in held_out) for one in learned.suspects],
         learned.won_over,
     )
@@ -183,12 +183,8 @@ def _taught(
     )
 
 
-def _some(one: Comparison | None) -> tuple[Comparison, ...]:
-    return () if one is None else (one,)
-
-
-def _facts(one: Comparison, *, decides: bool) -> ComparedFacts:
-    return ComparedFacts(**asdict(one), is_worse=one.is_worse, decides=decides)
+def _facts(one: Comparison) -> ComparedFacts:
+    return ComparedFacts(**asdict(one), is_worse=one.is_worse)
 
 
 def _figures(one: Figures) -> HowItDoes:

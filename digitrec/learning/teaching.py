@@ -9,6 +9,7 @@ from digitrec import app, lab
 from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.clock import utc
 from digitrec.errors import DataError
+from digitrec.extras import TRAINING, needs
 from digitrec.learning.gathering import Gathered
 from digitrec.settings import Settings
 from digitrec.training import corrected, datasets
@@ -58,7 +59,9 @@ def teach(
     Raises:
         DataError: there is nothing to learn from, or these data are no good.
         ModelError: `start` cannot go on.
+        MissingPackage: this installation cannot train.
     """
+    needs("train", *TRAINING)
     pages.require()
     found = _fitting(start, data) if goes_on else None
     shown = _shown(settings, pages, start, progress)

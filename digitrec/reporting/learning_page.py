@@ -52,8 +52,6 @@ class ComparedFacts:
     only_candidate: int
     p_worse: float
     is_worse: bool
-    decides: bool
-    """Whether the model is promoted hangs on it."""
 
 
 @dataclass(frozen=True, slots=True)

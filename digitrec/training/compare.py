@@ -9,7 +9,7 @@ from digitrec import reading, samples
 from digitrec.classifiers.base import Classifier
 from digitrec.errors import DataError
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
+from digitrec.records import Limits, Status
 from digitrec.training.arrays import Split
 
 _SIGNIFICANT = 0.05
@@ -90,14 +90,36 @@ def compare(current: Classifier, candidate: Classifier, split: Split) -> Compari
 
 def compare_pages(current: PageReader, candidate: PageReader, split: Split) -> Comparison:
     """Let both read scans drawn with the digits of a split that neither has learned from, as the service reads."""
+    return _compare_scans(current, candidate, split, (0.0, 0.0), "drawn scans", only_accepted=False)
+
+
+def compare_accepted(
+    current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[float, float]
+) -> Comparison:
+    """The same, but what is not accepted, by either with its own threshold, is not read rightly: somebody must look."""
+    things = "drawn scans, accepted and"
+    return _compare_scans(current, candidate, split, thresholds, things, only_accepted=True)
+
+
+def _compare_scans(
+    current: PageReader,
+    candidate: PageReader,
+    split: Split,
+    thresholds: tuple[float, float],
+    things: str,
+    *,
+    only_accepted: bool,
+) -> Comparison:
     drawn = list(samples.draw(split.pictures, split.digits, _SCANS, _SEED))
-    current_right, candidate_right = (
-        np.array([_text(reader, scan) == str(digit) for _, scan, digit in drawn]) for reader in (current, candidate)
-    )
-    return not_worse(current_right, candidate_right, "drawn scans")
+    right = []
+    for reader, threshold in zip((current, candidate), thresholds, strict=True):
+        read = [(_read(reader, scan, threshold), str(digit)) for _, scan, digit in drawn]
+        right.append([text == digit and (is_accepted or not only_accepted) for (text, is_accepted), digit in read])
+    return not_worse(np.array(right[0], np.bool_), np.array(right[1], np.bool_), things)
 
 
-def _text(reader: PageReader, scan: bytes) -> str:
-    """What it reads, whether it would be accepted or not."""
-    (readings,) = reading.readings_of([reading.interpret(scan, Limits(), reader)], 0.0)
-    return "".join(one.text for one in readings)
+def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:
+    """What it reads, and whether it would be accepted."""
+    (readings,) = reading.readings_of([reading.interpret(scan, Limits(), reader)], threshold)
+    is_accepted = all(one.status is Status.ACCEPTED for one in readings)
+    return "".join(one.text for one in readings), is_accepted

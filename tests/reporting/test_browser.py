@@ -177,7 +177,7 @@ def _lesson(folder: Path) -> Path:
     facts = LearningFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
     before = HowItDoes(wilson(51, 55), wilson(32, 55), wilson(0, 32))
     after = HowItDoes(wilson(55, 55), wilson(44, 55), wilson(0, 44))
-    compared = [ComparedFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False, decides=True)]
+    compared = [ComparedFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False)]
     doubtful = [
         Suspect(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
     ]

@@ -11,7 +11,7 @@ from digitrec.pictures import Page
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reason
 from digitrec.training import mnist
-from digitrec.training.compare import compare, compare_pages, not_worse
+from digitrec.training.compare import compare, compare_accepted, compare_pages, not_worse
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +80,15 @@ def test_readers_are_compared_on_the_same_scans_drawn_with_the_split_s_digits() 
     assert worse.candidate_right == 0
     assert not better.is_worse
     assert f"{same.current_right} against 0 of 400 drawn scans right" in better.words
+
+
+def test_a_reader_that_must_be_looked_after_more_is_worse_though_it_reads_the_same() -> None:
+    small = mnist.small()
+    assert small.test is not None
+    reader: Any = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
+
+    found = compare_accepted(reader, reader, small.test, (0.0, 1.1))
+
+    assert found.is_worse
+    assert found.candidate_right == 0
+    assert not compare_accepted(reader, reader, small.test, (0.0, 0.0)).is_worse
