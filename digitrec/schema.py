@@ -2,8 +2,10 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.records import Box, Claim, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
 
@@ -168,8 +170,11 @@ SELECT_DEPARTURES = f"SELECT {', '.join(_DEPARTURE)} FROM departures"
 def migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the tables up to date, one version after the other, each in a transaction of its own.
 
+    A ledger of an earlier version is copied first, to `<name>.backup-<its version>` beside it, once.
+
     Raises:
         EnvironmentFailure: a newer digitrec has written this ledger.
+        sqlite3.OperationalError, OSError: there is no room for the copy, or no right to make it; nothing is changed.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
@@ -177,8 +182,33 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer digitrec (schema {version}, this one knows {VERSION})",
             hint="Upgrade digitrec, or name another --state-dir.",
         )
+    if 0 < version < VERSION:
+        _back_up(db, backup_of(path, version))
     for number in range(version, VERSION):
         db.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def backup_of(path: Path, version: int) -> Path:
+    """Where the copy of a ledger lies that was made before it was brought up to date from this version."""
+    return path.with_name(f"{path.name}.backup-{version}")
+
+
+def _back_up(db: sqlite3.Connection, target: Path) -> None:
+    """Copy the whole ledger, log included, into one file that appears whole or not at all; an earlier copy stays."""
+    if target.exists():
+        return
+    draft = target.with_name(f".{target.name}.part")
+    draft.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(draft)) as copy:
+            db.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without a log beside it
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    files.fsync_folder(target.parent)
 
 
 def claim_values(claim: Claim) -> tuple[object, ...]:

@@ -1,8 +1,10 @@
 """The database guards its own truth."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -110,6 +112,56 @@ def test_a_ledger_of_any_older_version_is_brought_up_to_date_with_what_it_knows(
     assert ledger.departures(BATCH.id) == {}
     assert ledger.is_sound()
     ledger.close()
+
+
+def older(path: Path, version: int) -> None:
+    with mock.patch.object(schema, "VERSION", version):
+        ledger = Ledger.open(path)
+        recorded(ledger)
+        ledger.close()
+
+
+def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 2)
+
+    Ledger.open(path).close()
+
+    (backup,) = tmp_path.glob("*.backup-*")
+    assert backup == schema.backup_of(path, 2)
+    with closing(sqlite3.connect(backup)) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (2,)
+        assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        assert copy.execute("SELECT COUNT(*) FROM readings").fetchone() == (1,)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
+
+
+def test_a_copy_made_before_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    Ledger.open(path).close()
+    assert not list(tmp_path.glob("*.backup-*"))
+    path.unlink()
+    older(path, 1)
+    schema.backup_of(path, 1).write_bytes(b"from an earlier try")
+
+    Ledger.open(path).close()
+
+    assert schema.backup_of(path, 1).read_bytes() == b"from an earlier try"
+
+
+def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 1)
+
+    with (
+        mock.patch.object(schema.os, "fsync", side_effect=OSError(28, "No space left on device")),
+        pytest.raises(OSError, match="No space"),
+    ):
+        Ledger.open(path)
+
+    with closing(Ledger.read_only(path)) as ledger:
+        assert not ledger.is_up_to_date()
+    assert not list(tmp_path.glob("*backup*"))
 
 
 def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
