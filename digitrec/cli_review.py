@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from digitrec.cli_options import takes_settings
+from digitrec.extras import needs
 from digitrec.settings import Settings
 
 
@@ -30,6 +31,7 @@ def review(
     said is kept in the ledger at once, with name and time; a published CSV is never changed. When everything of a
     batch that was put up for review is settled, outbox/corrected/<batch>.csv appears.
     """
+    needs("review", "starlette", "uvicorn")
     from digitrec import reviewing
 
     def started(address: str) -> None:

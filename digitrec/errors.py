@@ -26,6 +26,10 @@ class UsageError(DigitrecError):
     exit_code = 2
 
 
+class MissingPackage(UsageError):
+    """A slim installation cannot do this."""
+
+
 class DataError(DigitrecError):
     """A data set cannot be used."""
 

@@ -21,6 +21,7 @@ from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import Stored
 from digitrec.clock import utc
 from digitrec.errors import DataError, ModelError, UsageError
+from digitrec.extras import TRAINING, needs
 from digitrec.pictures import Picture
 from digitrec.recognition.page_reader import PageReader
 from digitrec.reporting import report
@@ -89,7 +90,11 @@ def train(
         progress: told after each batch and epoch.
         learned: of corrected pages, to learn from as well.
         about: more for the model's card.
+
+    Raises:
+        MissingPackage: this installation cannot train.
     """
+    needs("train", *TRAINING)
     from digitrec.training import fit
 
     dataset = datasets.load(data)
@@ -138,8 +143,9 @@ def evaluate(
 
     Raises:
         DataError: the set cannot be used.
-        UsageError: the model has no Keras network to evaluate.
+        UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
+    needs("evaluate", "matplotlib", "seaborn", "sklearn", "scipy")
     bundle = app.bundle_of(settings)
     reader = app.page_reader(bundle)
     if keras:
@@ -162,6 +168,7 @@ def evaluate(
 
 def explore(settings: Settings, data: str) -> Path:
     """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
+    needs("explore", "matplotlib", "seaborn")
     dataset = datasets.load(data)
     splits = [
         ExploreSplit(split.name, split.pictures, split.ink, split.digits)
@@ -201,6 +208,7 @@ def promote(
     if force:
         store.promote(name)
         return ()
+    needs("models promote without --force", "scipy")
     current = Bundle.open(store.current())
     split = datasets.load(data).evaluation
     comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]

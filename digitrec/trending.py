@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import digitrec
-from digitrec import app, batch_reports
+from digitrec import app, batch_reports, logs
 from digitrec.clock import utc
+from digitrec.errors import MissingPackage
 from digitrec.ledger import Ledger
 from digitrec.reporting import report
 from digitrec.reporting.entries import BatchEntry, entry_of
@@ -18,6 +19,8 @@ from digitrec.settings import Settings
 def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
     """Write all of them; gives the list of reports, and how many reports of batches were made.
 
+    Where a slim installation cannot draw the trend, a warning says so.
+
     Args:
         settings: say where reports and models lie.
         ledgers: of all workers.
@@ -28,13 +31,17 @@ def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, 
     entries: list[BatchEntry] = []
     for facts in batch_reports.written(settings, ledgers):
         entries.append(entry_of(facts))
-    write_trend(
-        settings.reports / FOLDER,
-        entries,
-        _references(settings),
-        made_at=utc(time.time()),
-        app_version=digitrec.__version__,
-    )
+    made_at = utc(time.time())
+    try:
+        write_trend(
+            settings.reports / FOLDER,
+            entries,
+            _references(settings),
+            made_at=made_at,
+            app_version=digitrec.__version__,
+        )
+    except MissingPackage as why:  # the other reports are what a slim installation can have
+        logs.warn("the trend is not made", why=why, hint=why.hint)
     return report.write_index(settings.reports), len(entries)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from digitrec.extras import needs
+
 _CHATTER = re.compile(
     rb"^(WARNING: All log messages before absl|INFO: Created TensorFlow Lite|INFO: Initialized TensorFlow Lite"
     rb"|[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuda_platform|cuda_diagnostics|failed call to cuInit)"
@@ -47,7 +49,12 @@ def quiet_start() -> Iterator[None]:
 
 
 def start_keras() -> Any:
-    """Import Keras and let TensorFlow look for devices, which is when it talks most; gives the module."""
+    """Import Keras and let TensorFlow look for devices, which is when it talks most; gives the module.
+
+    Raises:
+        MissingPackage: they are not installed.
+    """
+    needs("Keras' download and --keras", "tensorflow", "keras")
     with quiet_start():
         import keras
         import tensorflow

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import IO, TypeAlias
 
 from digitrec.errors import UsageError
+from digitrec.extras import needs
 
 Cells: TypeAlias = Iterable[Mapping[str, str]]
 """Rows, each a text by column."""
@@ -94,7 +95,12 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
 
 
 def _parquet(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
-    """A Parquet file."""
+    """A Parquet file.
+
+    Raises:
+        MissingPackage: pyarrow is not installed.
+    """
+    needs("export --format parquet", "pyarrow")
     import pyarrow as pa
     from pyarrow import parquet
 

