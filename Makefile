@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 REAL ?=
 BENCH ?=
 
-.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden clean
+.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden slim licences release clean
 
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -61,6 +61,16 @@ bench: $(READY) ## measure the speed of `digitrec run` against reading the files
 
 golden: $(READY) ## write the expected files of tests/golden anew; read the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
+
+slim: $(READY) ## pin what reading needs in requirements-slim.lock, as requirements.lock has it (docs/slim.md); takes uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make slim" -c requirements.lock slim.in -o requirements-slim.lock
+
+licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
+	$(BIN)/python -m bench.licences
+
+release: $(READY) ## build wheel and sdist into dist/, install them anew, complete and slim, and read with both
+	$(BIN)/python -m bench.release
 
 clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
