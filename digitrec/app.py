@@ -20,8 +20,11 @@ from digitrec.clock import utc
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
+from digitrec.operations import metrics_places
 from digitrec.operations.heartbeat import Heart
+from digitrec.operations.hooks import Hooks
 from digitrec.operations.ledgers import readable
+from digitrec.operations.supervisor import Supervisor
 from digitrec.records import Rendering, Row
 from digitrec.service import Service, Stop, Summary
 from digitrec.settings import Settings
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).with_name("models") / "default"
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
+_ALIVE_EVERY_S = 10.0
+"""A sign of life for the supervisor while nothing can be done."""
 _FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
 
 
@@ -76,18 +81,24 @@ def run_once(
         BusyError, ModelError, SettingsError: at once.
     """
     stop = stop or Stop()
-    summary, heart = Summary(), Heart(settings)
+    summary, heart, hooks = Summary(), Heart(settings), Hooks(settings)
+    metrics_file = metrics_places.MetricsFile(settings)
     failed_s, done, pauses = None, 0, _pauses()
     while True:
         try:
-            with _service(settings, stop, summary, heart, thorough=failed_s is not None) as service:
+            with _service(settings, stop, summary, heart, hooks, thorough=failed_s is not None) as service:
                 service.read_what_is_there(progress)
             return summary
+        except ModelError as why:
+            hooks.failed(why, stop, is_last=True)
+            raise
         except _FAILURES as why:
             heart.failed(_told(why))
             if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
                 failed_s, done, pauses = time.monotonic(), len(summary.batches), _pauses()
+                hooks.worked()
             left_s = failed_s + settings.run_retry_s - time.monotonic()
+            hooks.failed(_told(why), stop, is_last=left_s <= 0)
             if stop():
                 return summary
             if left_s <= 0:
@@ -96,6 +107,7 @@ def run_once(
             logs.warn("failed, trying again", why=why, pause_s=round(pause_s, 1))
             stop.bell.wait(pause_s)
         finally:
+            metrics_file.write(at_once=True)
             heart.stopped()
 
 
@@ -104,26 +116,44 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
 
     Raises:
         BusyError: another process holds this inbox and worker.
+        EnvironmentFailure: something else has `metrics_port`.
+        SettingsError: a hook is neither a command line nor an address.
     """
     observer = observer or _observer(settings, stop)
-    heart = Heart(settings, lambda: observer.state)
+    supervisor = Supervisor()
+    heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
+    hooks, metrics_file = Hooks(settings), metrics_places.MetricsFile(settings)
+
+    def stopped() -> bool:
+        supervisor.alive()
+        return stop()
+
     pauses = _pauses()
     failed = False
     try:
-        while not stop():
-            try:
-                with _service(settings, stop, Summary(), heart, thorough=failed) as service:
-                    for _ in service.read_what_comes(observer):
-                        pauses, failed = _pauses(), False
-            except (*_FAILURES, ModelError) as why:
-                pause_s = next(pauses)
-                failed = True
-                heart.failed(_told(why))
-                logs.warn("failed, trying again", why=_told(why), pause_s=pause_s)
-                _wait(stop, pause_s)
+        with metrics_places.shown(settings):
+            while not stop():
+                try:
+                    with _service(settings, stop, Summary(), heart, hooks, thorough=failed) as service:
+                        for _ in service.read_what_comes(observer):
+                            pauses, failed = _pauses(), False
+                            hooks.worked()
+                            supervisor.ready()
+                            metrics_file.write()
+                except (*_FAILURES, ModelError) as why:
+                    pause_s = next(pauses)
+                    failed = True
+                    heart.failed(_told(why))
+                    logs.warn("failed, trying again", why=_told(why), pause_s=pause_s)
+                    hooks.failed(_told(why), stopped)
+                    supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
+                    metrics_file.write(at_once=True)
+                    _wait(stop.bell, pause_s, stopped)
     finally:
+        supervisor.stopping()
         observer.stop()
         heart.stopped()
+        metrics_file.write(at_once=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +212,9 @@ def model_store(settings: Settings) -> ModelStore:
 
 
 @contextmanager
-def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, thorough: bool) -> Iterator[Service]:
+def _service(
+    settings: Settings, stop: Stop, summary: Summary, heart: Heart, hooks: Hooks, *, thorough: bool
+) -> Iterator[Service]:
     with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers:
         bundle = bundle_of(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
@@ -193,15 +225,19 @@ def _service(settings: Settings, stop: Stop, summary: Summary, heart: Heart, *, 
             heart.works(bundle.card.id)
             return stop()
 
+        def reported(batch_id: str) -> None:
+            summary.batches.append(batch_id)
+            hooks.reported(batch_id)
+
         @cache
         def pipeline() -> "Pipeline":
-            return _pipeline(settings, space, bundle, others, summary.batches.append, stopped)
+            return _pipeline(settings, space, bundle, others, reported, stopped, heart)
 
         def is_current() -> bool:
             return settings.model is not None or model_store(settings).current() == bundle.folder
 
         stopped()
-        yield Service(space, pipeline, stop, summary, heart, is_current)
+        yield Service(space, pipeline, stop, summary, heart, is_current, hooks, stopped)
 
 
 def _pipeline(
@@ -211,6 +247,7 @@ def _pipeline(
     others: "list[Ledger]",
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
+    heart: Heart,
 ) -> "Pipeline":
     import cv2
 
@@ -249,6 +286,7 @@ def _pipeline(
         report=report,
         stopped=stopped,
         now_s=time.time,
+        timed=heart.timed,
     )
 
 
@@ -283,10 +321,10 @@ def _pauses() -> Iterator[float]:
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _wait(stop: Stop, pause_s: float) -> None:
+def _wait(bell: observing.Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
     until_s = time.monotonic() + pause_s
-    while not stop() and (left_s := until_s - time.monotonic()) > 0:
-        stop.bell.wait(left_s)
+    while not stopped() and (left_s := until_s - time.monotonic()) > 0:
+        bell.wait(min(left_s, _ALIVE_EVERY_S))
 
 
 def _told(why: Exception) -> DigitrecError:

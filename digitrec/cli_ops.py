@@ -1,4 +1,4 @@
-"""The commands that keep it running: status, health, doctor, why, requeue, prune."""
+"""The commands that keep it running: status, health, metrics, doctor, why, requeue, prune."""
 
 import json
 import time
@@ -25,6 +25,7 @@ def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     cli.command(epilog="Example: digitrec status --json")(status)
     cli.command(epilog="Example: digitrec health --max-wait-s 600")(health)
+    cli.command(epilog="Example: digitrec metrics > /var/lib/node_exporter/digitrec.prom")(metrics)
     cli.command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
     cli.command(epilog="Example: digitrec why scan-0042.png")(why)
     cli.command(epilog="Example: digitrec requeue --reason truncated --dry-run")(requeue)
@@ -50,6 +51,18 @@ def health(settings: Settings, as_json: _Json = False) -> None:
     found = judge(_status(settings), settings.worker, settings.max_wait_s)
     typer.echo(json.dumps(asdict(found)) if as_json else f"{'well' if found.is_well else 'UNWELL'}: {found.why}")
     raise typer.Exit(0 if found.is_well else 1)
+
+
+@takes_settings("workspace")
+def metrics(settings: Settings) -> None:
+    """Print what monitoring asks for, in Prometheus' text format: of all workers, from ledgers and folders.
+
+    `run` and `watch` write the same to --metrics-file after each pass; `watch --metrics-port` answers a Prometheus on
+    this machine.
+    """
+    from digitrec.operations import metrics as operation
+
+    typer.echo(operation.text(operation.gather(settings)), nl=False)
 
 
 @takes_settings("model", "watch_mode")

@@ -6,6 +6,7 @@ Every step is durable before the next begins and may be done twice, so that a cr
 import errno
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -53,6 +54,8 @@ class Pipeline:
     stopped: Callable[[], bool]
     now_s: Callable[[], float]
     """Seconds since 1970."""
+    timed: Callable[[str], AbstractContextManager[object]] = nullcontext
+    """Measures a stage by its name, for monitoring."""
     begun: set[str] = field(default_factory=set)
     """Batches whose reading this process began: it lives, so they killed nobody."""
 
@@ -77,7 +80,8 @@ class Pipeline:
         planned = [self._planned(batch, one, now_s) for one in seen]
         self.begun.add(batch.id)
         self.ledger.open_batch(batch, planned)
-        refused = [claim for claim in planned if not self._claim(claim)]
+        with self.timed("claim"):
+            refused = [claim for claim in planned if not self._claim(claim)]
         if refused:
             self.ledger.hold([self._refused(claim, now_s) for claim in refused])
         return self._finish(batch)
@@ -122,14 +126,17 @@ class Pipeline:
             self._read_and_record(batch)
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
-            self._publish(batch.id)
+            with self.timed("publish"):
+                self._publish(batch.id)
         self.check_folders()
-        self._file_away(batch.id)
+        with self.timed("file_away"):
+            self._file_away(batch.id)
         self.inbox.close(batch.id)
         if batch.stage is Stage.CLOSED:
             return Count()
         count = Count.of(self.ledger.claims(batch.id))
-        self.report(batch.id)
+        with self.timed("report"):
+            self.report(batch.id)
         self.ledger.set_stage(batch.id, Stage.CLOSED)
         logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
@@ -156,15 +163,17 @@ class Pipeline:
     def _read_and_record(self, batch: Batch) -> None:
         claims = self.ledger.claims(batch.id)
         contents: dict[str, Content] = {}
-        try:
-            # A batch that was being read when a process died is not read in this one.
-            reads = self._read_fast if batch.id in self.begun else self._read_one_by_one
-            contents.update(reads(claims))
-        except Overrun as why:
-            logs.warn("reading takes too long, going on one by one", batch=batch.id, why=why)
-            contents.update(self._read_one_by_one(claims))
-        answers = self.answering.answer(claims, contents, self.truth())
-        self.ledger.record(batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
+        with self.timed("read"):
+            try:
+                # A batch that was being read when a process died is not read in this one.
+                reads = self._read_fast if batch.id in self.begun else self._read_one_by_one
+                contents.update(reads(claims))
+            except Overrun as why:
+                logs.warn("reading takes too long, going on one by one", batch=batch.id, why=why)
+                contents.update(self._read_one_by_one(claims))
+        with self.timed("record"):
+            answers = self.answering.answer(claims, contents, self.truth())
+            self.ledger.record(batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))

@@ -16,6 +16,7 @@ from digitrec.intake import observing, scan, watching
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.operations.heartbeat import Heart
+from digitrec.operations.hooks import Hooks
 from digitrec.records import Count
 from digitrec.settings import Settings
 from digitrec.workspace import Workspace
@@ -92,6 +93,9 @@ class Service:
     heart: Heart
     is_current: Callable[[], bool]
     """False once another model was promoted."""
+    hooks: Hooks
+    alive: Callable[[], bool]
+    """A sign of life; True if stopped."""
     told: set[str] = field(default_factory=set)
 
     def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
@@ -108,7 +112,7 @@ class Service:
             batch_files=settings.batch_files,
         )
         for group in groups:
-            self.summary.count += self.pipeline().process(group)
+            self.summary.count += self._process(group)
             if progress is not None:
                 progress(self.summary.count.claimed, total)
         self.summary.waiting = self._left()
@@ -117,7 +121,20 @@ class Service:
         """Finish what was interrupted, if anything was."""
         if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
             return Count()
-        return self.pipeline().recover()
+        with self._telling():
+            return self.pipeline().recover()
+
+    def _process(self, group: list[Seen]) -> Count:
+        with self._telling():
+            return self.pipeline().process(group)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Call the hooks of every batch that is closed in here, also if a later one fails."""
+        try:
+            yield
+        finally:
+            self.hooks.tell_batches(self.space.ledger, self.alive)
 
     def _left(self) -> int:
         return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
@@ -138,7 +155,7 @@ class Service:
         )
         for group in groups:
             if group:
-                self.pipeline().process(group)
+                self._process(group)
             yield
             if not self.is_current():
                 logs.event("another model was promoted")

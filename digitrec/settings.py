@@ -72,6 +72,16 @@ class Settings:
     engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads"))
     threads: int = _knob(0, "Threads that read; 0 = one a core.", low=0, high=256)
     log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
+    metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
+    metrics_port: int = _knob(
+        0, "`watch` shows it on this port, to this machine only; 0 = it does not.", low=0, high=65535
+    )
+    on_batch: str | None = _knob(
+        None, "Command, or http(s) address, that is told of each batch once it is closed (JSON)."
+    )
+    on_reject: str | None = _knob(None, "The same, told of a batch's rejected files.")
+    on_unhealthy: str | None = _knob(None, "The same, told when disk, folder or model failed three times in a row.")
+    hook_timeout_s: float = _knob(10.0, "A hook is ended after this long, seconds.", low=0.1, high=300)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +102,8 @@ class Settings:
                 )
             if folder == _PACKAGE or _PACKAGE in folder.parents:
                 raise SettingsError(f"{name}/ would lie inside the program, at {folder}", hint="Use --workspace DIR.")
+        if self.metrics is not None and self.inbox.resolve() in self.metrics.resolve().parents:
+            raise SettingsError(f"metrics_file {self.metrics} lies in the inbox", hint="Move it elsewhere.")
 
     @property
     def inbox(self) -> Path:
@@ -122,6 +134,11 @@ class Settings:
     def models(self) -> Path:
         """Trained models, and which of them is current."""
         return self.state / "models"
+
+    @property
+    def metrics(self) -> Path | None:
+        """The file for monitoring, if there is to be one."""
+        return self.workspace / self.metrics_file if self.metrics_file is not None else None
 
     @property
     def limits(self) -> Limits:

@@ -72,6 +72,12 @@ def test_the_state_may_not_lie_in_a_data_folder_nor_around_one(tmp_path: Path, s
         Settings.load(tmp_path, {"state_dir": Path(state_dir)})
 
 
+def test_what_monitoring_reads_may_not_lie_in_the_inbox(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="lies in the inbox"):
+        Settings.load(tmp_path, {"metrics_file": Path("inbox/digitrec.prom")})
+    assert Settings.load(tmp_path, {"metrics_file": Path("digitrec.prom")}).metrics == tmp_path / "digitrec.prom"
+
+
 def test_every_knob_says_what_it_is_and_its_default_is_allowed() -> None:
     for knob in knobs():
         assert knob.metadata["help"].endswith((".", "/"))

@@ -7,9 +7,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Heartbeat:
     failure: str = ""
     """The last failure of the environment; `doing` says whether it goes on."""
     failed_at_s: float | None = None
+    stages: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """How often each stage of a batch was gone through since the first heartbeat, and the seconds it took in all."""
 
     def has_ended(self) -> bool:
         """True if its process is known to be gone; one on another machine, or in another container, cannot be seen."""
@@ -67,8 +69,9 @@ def read(folder: Path) -> Heartbeat | None:
     """The last heartbeat in a worker's folder; None if there is none that can be understood."""
     try:
         found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-        return Heartbeat(**found | {"doing": Doing(found["doing"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        stages = {str(name): (int(times), float(s)) for name, (times, s) in found.get("stages", {}).items()}
+        return Heartbeat(**found | {"doing": Doing(found["doing"]), "stages": stages})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -76,7 +79,12 @@ class Heart:
     """Beats for one process, and only while no other one beats in its place."""
 
     def __init__(
-        self, settings: Settings, observer: Callable[[], str] = str, *, now_s: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        observer: Callable[[], str] = str,
+        *,
+        now_s: Callable[[], float] = time.time,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is written yet.
 
@@ -84,7 +92,9 @@ class Heart:
             settings: say whose heart it is.
             observer: tells how events are, 'alive' or 'scan only'; "" if there is no observer.
             now_s: seconds since 1970.
+            pulse: is called at each sign of life, for whoever watches over this process.
         """
+        self._pulse = pulse
         self._path = settings.ledger.with_name(FILE_NAME)
         self._observer = observer
         self._now_s = now_s
@@ -99,6 +109,7 @@ class Heart:
             scanned_at_s=before.scanned_at_s if before else None,
             failure=before.failure if before else "",
             failed_at_s=before.failed_at_s if before else None,
+            stages=before.stages if before else {},
         )
         self._is_ours = False
         self._told = False
@@ -116,11 +127,21 @@ class Heart:
         """The environment failed; there will be another try."""
         self._beat(replace(self._last, doing=Doing.FAILING, failure=str(why), failed_at_s=self._now_s()))
 
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add what this takes to the stage's seconds; they are told with the next beat."""
+        began_s = time.monotonic()
+        yield
+        times, seconds = self._last.stages.get(stage, (0, 0.0))
+        now = {stage: (times + 1, seconds + time.monotonic() - began_s)}
+        self._last = replace(self._last, stages={**self._last.stages, **now})
+
     def stopped(self) -> None:
         """This is the end of the process."""
         self._beat(replace(self._last, doing=Doing.STOPPED))
 
     def _beat(self, now: Heartbeat) -> None:
+        self._pulse()
         now = replace(now, at_s=self._now_s(), observer=self._observer())
         is_news = (now.doing, now.observer, now.model_id, now.failure) != _news(self._last)
         if not is_news and 0 <= now.at_s - self._last.at_s < _EVERY_S:

@@ -1,0 +1,190 @@
+"""What monitoring asks for, in Prometheus' words: from ledgers, heartbeats and folders. Needs no lock.
+
+Names and their meaning are in METRICS; jobs/alerts.yml has rules to begin with. The last look is told as a moment
+(seconds since 1970), not as an age: a file that nobody writes any more would show the same age for ever.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import digitrec
+from digitrec.ledger import Ledger
+from digitrec.operations.heartbeat import read as read_heartbeat
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState, Status, status
+from digitrec.operations.workers import NOT_RUNNING
+from digitrec.settings import Settings
+
+METRICS = {
+    "digitrec_build_info": ("gauge", "1; the label says which version this is."),
+    "digitrec_model_info": ("gauge", "1; the label says which model a worker reads with."),
+    "digitrec_files_total": ("counter", "Files of closed batches, by what became of them."),
+    "digitrec_batches_total": ("counter", "Batches that were closed."),
+    "digitrec_batches_open": ("gauge", "Batches that are not at their end."),
+    "digitrec_batch_seconds": ("summary", "From the claim of a batch to its answers."),
+    "digitrec_stage_seconds": (
+        "summary",
+        "What each stage of a batch took, by stage, since the state folder was made.",
+    ),
+    "digitrec_files_waiting": ("gauge", "Files in the inbox, those that were given back too."),
+    "digitrec_files_claimed": ("gauge", "Files that lie claimed."),
+    "digitrec_queue_age_seconds": ("gauge", "How long the oldest file has waited; 0 if none waits."),
+    "digitrec_last_scan_timestamp_seconds": ("gauge", "When a worker last looked at the inbox."),
+    "digitrec_worker_running": ("gauge", "1 while a worker's process gives signs of life."),
+    "digitrec_worker_failing": ("gauge", "1 while disk, folder or model fail and are tried again."),
+    "digitrec_inbox_readable": ("gauge", "0 if the inbox cannot be looked at."),
+    "digitrec_ledger_readable": ("gauge", "0 if the ledger of a worker cannot be read; what it knows is left out."),
+    "digitrec_free_bytes": ("gauge", "Room on the disk of a folder."),
+    "digitrec_review_open": ("gauge", "Pages that wait for a person."),
+    "digitrec_corrections_total": ("counter", "What people said about answers, by verdict."),
+    "digitrec_drift_psi": (
+        "gauge",
+        "How far recent pages are from those of the training (PSI), as of the last `digitrec report`.",
+    ),
+}
+"""Kind and meaning of each."""
+
+_FILES = (
+    "SELECT fate, COUNT(*) FROM claims JOIN batches USING (batch_id) "
+    "WHERE stage = 'closed' AND fate IS NOT NULL GROUP BY fate"
+)
+_FATES = ("accepted", "review", "rejected", "released")
+_BATCHES = (
+    "SELECT stage = 'closed', COUNT(*), "
+    "COUNT(rendering), TOTAL(julianday(json_extract(rendering, '$.processed_at')) - julianday(opened_at)) * 86400 "
+    "FROM batches GROUP BY stage = 'closed'"
+)
+_REVIEW = "SELECT COUNT(*) FROM readings WHERE status = 'review'"
+_SETTLED = (
+    "SELECT COUNT(*) FROM corrections JOIN readings USING (batch_id, row) WHERE id IN "
+    "(SELECT MAX(id) FROM corrections GROUP BY batch_id, row) "
+    "AND verdict IN ('confirmed', 'corrected') AND status = 'review'"
+)
+_CORRECTIONS = "SELECT verdict, COUNT(*) FROM corrections GROUP BY verdict"
+_VERDICTS = ("confirmed", "corrected", "unsure", "withdrawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One number."""
+
+    metric: str
+    """A name in METRICS."""
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
+    """`_sum` and `_count` of a summary."""
+
+
+def gather(settings: Settings, now_s: float | None = None) -> list[Sample]:
+    """Look at everything once. What cannot be read is left out, and a metric says so.
+
+    Args:
+        settings: say where everything is.
+        now_s: seconds since 1970.
+    """
+    now_s = time.time() if now_s is None else now_s
+    with readable(settings) as ledgers:
+        found = status(settings, ledgers, ModelState(""), now_s)
+        return [*_of_status(found, settings, now_s), *_of_ledgers(found, ledgers), *_of_drift(settings)]
+
+
+def text(samples: Iterable[Sample]) -> str:
+    """Prometheus' text format, version 0.0.4; metrics in the order of METRICS.
+
+    >>> print(text([Sample("digitrec_files_total", 3, {"status": "review"})]), end="")
+    # HELP digitrec_files_total Files of closed batches, by what became of them.
+    # TYPE digitrec_files_total counter
+    digitrec_files_total{status="review"} 3
+    """
+    by_metric: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_metric.setdefault(sample.metric, []).append(sample)
+    lines = []
+    for name, (kind, words) in METRICS.items():
+        if name in by_metric:
+            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}", *map(_line, by_metric[name])]
+    return "\n".join(lines) + "\n"
+
+
+def _line(sample: Sample) -> str:
+    labels = ",".join(f'{name}="{_quoted(value)}"' for name, value in sample.labels.items())
+    value = repr(sample.value) if sample.value != int(sample.value) else str(int(sample.value))
+    return f"{sample.metric}{sample.suffix}{f'{{{labels}}}' if labels else ''} {value}"
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _of_status(found: Status, settings: Settings, now_s: float) -> Iterator[Sample]:
+    yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
+    yield Sample("digitrec_inbox_readable", not found.problem)
+    if not found.problem:
+        yield Sample("digitrec_files_waiting", found.waiting)
+        yield Sample("digitrec_queue_age_seconds", round(found.oldest_s or 0.0, 3))
+    for folder, free in found.free_bytes.items():
+        if free is not None:
+            yield Sample("digitrec_free_bytes", free, {"folder": folder})
+    for worker in found.workers:
+        whose = {"worker": worker.name}
+        yield Sample("digitrec_files_claimed", worker.claimed, whose)
+        yield Sample("digitrec_worker_running", worker.state not in {NOT_RUNNING, "silent"}, whose)
+        yield Sample("digitrec_worker_failing", worker.state == "failing", whose)
+        if worker.last_scan_s is not None:
+            yield Sample("digitrec_last_scan_timestamp_seconds", round(now_s - worker.last_scan_s, 3), whose)
+        if worker.model_id:
+            yield Sample("digitrec_model_info", 1, {**whose, "model_id": worker.model_id})
+        heart = read_heartbeat(settings.state / worker.name)
+        for stage, (times, seconds) in sorted(heart.stages.items()) if heart else ():
+            yield Sample("digitrec_stage_seconds", times, {**whose, "stage": stage}, "_count")
+            yield Sample("digitrec_stage_seconds", round(seconds, 3), {**whose, "stage": stage}, "_sum")
+
+
+def _of_ledgers(found: Status, ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
+    for worker in found.workers:
+        ledger = ledgers.get(worker.name)
+        try:
+            known = [] if ledger is None else list(_of_ledger(ledger, {"worker": worker.name}))
+        except sqlite3.DatabaseError:  # damaged, or of a version with other tables; `doctor` says which
+            ledger, known = None, []
+        yield from known
+        if worker.ledger != "not here":
+            yield Sample("digitrec_ledger_readable", ledger is not None, {"worker": worker.name})
+
+
+def _of_ledger(ledger: Ledger, whose: Mapping[str, str]) -> Iterator[Sample]:
+    fates = dict(ledger.ask(_FILES).fetchall())
+    for fate in _FATES:  # also those that never were: a rate needs a zero to begin from
+        yield Sample("digitrec_files_total", fates.get(fate, 0), {**whose, "status": fate})
+    stages = {bool(is_closed): counted for is_closed, *counted in ledger.ask(_BATCHES)}
+    closed, answered, seconds = stages.get(True, [0, 0, 0.0])
+    yield Sample("digitrec_batches_total", closed, whose)
+    yield Sample("digitrec_batches_open", stages.get(False, [0])[0], whose)
+    yield Sample("digitrec_batch_seconds", answered, whose, "_count")
+    yield Sample("digitrec_batch_seconds", round(seconds, 3), whose, "_sum")
+    (held_back,) = ledger.ask(_REVIEW).fetchone()
+    said: dict[str, int] = {}
+    settled = 0
+    if ledger.has_table("corrections"):
+        said = dict(ledger.ask(_CORRECTIONS).fetchall())
+        (settled,) = ledger.ask(_SETTLED).fetchone()
+    yield Sample("digitrec_review_open", held_back - settled, whose)
+    for verdict in _VERDICTS:
+        yield Sample("digitrec_corrections_total", said.get(verdict, 0), {**whose, "verdict": verdict})
+
+
+def _of_drift(settings: Settings) -> Iterator[Sample]:
+    """What the last trend report says of the model it has seen last; working it out takes reading every row."""
+    try:
+        found = json.loads((settings.reports / "trend" / "report.json").read_text(encoding="utf-8"))
+        for model in found["models"][:1]:
+            for of, drift in model["drift"].items():
+                if drift is not None and drift["psi"] is not None:
+                    labels = {"of": str(of), "model_id": str(model["model_id"])}
+                    yield Sample("digitrec_drift_psi", round(float(drift["psi"]), 6), labels)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return  # there is no such report, or one of another version

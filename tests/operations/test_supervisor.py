@@ -1,0 +1,77 @@
+"""What systemd is told."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from digitrec import app, service
+from digitrec.intake.observing import NoObserver
+from digitrec.operations.supervisor import Supervisor
+from digitrec.settings import Settings
+
+
+def listen(address: str) -> socket.socket:
+    ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ear.bind(address)
+    ear.settimeout(20)
+    return ear
+
+
+def test_readiness_is_told_once_and_signs_of_life_once_a_second(tmp_path: Path) -> None:
+    with listen(str(tmp_path / "notify")) as ear:
+        supervisor = Supervisor(str(tmp_path / "notify"))
+        for _ in range(3):
+            supervisor.ready()
+            supervisor.alive()
+        supervisor.stopping()
+
+        assert [ear.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+        ear.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            ear.recv(100)
+
+
+def test_an_abstract_address_is_understood() -> None:
+    name = f"digitrec-{time.monotonic_ns()}"
+    with listen(f"\0{name}") as ear:
+        Supervisor(f"@{name}").ready()
+
+        assert ear.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/notify"])
+def test_nobody_who_listens_stops_nothing(address: str) -> None:
+    supervisor = Supervisor(address)
+    supervisor.ready()
+    supervisor.alive()
+    supervisor.stopping()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_failing", [False, True], ids=["looking", "without its inbox"])
+def test_a_watch_is_ready_lives_and_says_that_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_failing: bool
+) -> None:
+    settings = Settings(workspace=tmp_path, scan_interval_s=0.5)
+    (tmp_path / "inbox").mkdir()
+    app.run_once(settings)
+    if is_failing:
+        (tmp_path / "inbox" / ".digitrec-folder").unlink()  # as an unmounted share looks
+        (tmp_path / "inbox" / ".claimed").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with listen(str(tmp_path / "notify")) as ear:
+        stop = service.Stop()
+        thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
+        thread.start()
+        heard = {ear.recv(100)}
+        while not {b"READY=1", b"WATCHDOG=1"} <= heard:
+            heard.add(ear.recv(100))
+        stop.set()
+        while b"STOPPING=1" not in heard:
+            heard.add(ear.recv(100))
+        thread.join(30)
+
+    assert heard == {b"READY=1", b"WATCHDOG=1", b"STOPPING=1"}
