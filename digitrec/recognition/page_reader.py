@@ -14,14 +14,13 @@ from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.records import Limits
 
-_SURE = 0.995
-"""One digit, clearly cut out and read with at least this probability, needs no second look."""
+_SURE = 0.99
+"""One digit, clearly cut out and read with at least this probability, needs no second look; nor does a page need more
+detail whose answer is at least so sure at a glance."""
 _GLANCE_PX = 512
 """A larger page is looked at in this size first: most digits fill enough of it."""
 _LARGE_PX = 28
 """A digit that is at least so long there is as good as on the page itself: it becomes 20."""
-_SURE_AT_A_GLANCE = 0.98
-"""An answer that is less sure there is looked for on the page itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class PageReader:
             return Steps(undecoded(format_name, sheet, picture))
         if max(picture.shape) > _GLANCE_PX or sheet.finer is not None:
             steps = self._look(format_name, sheet, smaller(picture, _GLANCE_PX))
-            if _is_large(steps.page) and _confidence(steps.page) >= _SURE_AT_A_GLANCE:
+            if _is_large(steps.page) and _confidence(steps.page) >= _SURE:
                 return steps
             picture = sheet.fine()
             if isinstance(picture, RejectedImage):
