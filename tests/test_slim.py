@@ -43,6 +43,7 @@ WORK = (
     ("status",),
     ("verify",),
     ("health",),
+    ("metrics",),
     ("doctor",),
     ("why", "7.png"),
     ("config",),
@@ -51,7 +52,11 @@ WORK = (
     ("export",),
     ("export", "--format", "jsonl"),
     ("export", "--out", "answers.xlsx"),
+    ("export", "--out", "answers.csv"),
+    ("apply", "answers.csv", "--who", "ann"),
+    ("requeue", "7.png", "--dry-run"),
     ("prune", "--keep", "90d"),
+    ("models", "promote", "shipped", "--force"),
 )
 
 
