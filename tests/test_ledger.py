@@ -1,5 +1,6 @@
 """The database guards its own truth."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -134,6 +135,18 @@ def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_p
         assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
         assert copy.execute("SELECT COUNT(*) FROM readings").fetchone() == (1,)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
+
+
+def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 2)
+    Ledger.open(path).close()
+
+    path.unlink()
+    shutil.copy(schema.backup_of(path, 2), path)
+    with mock.patch.object(schema, "VERSION", 2), closing(Ledger.open(path)) as ledger:
+        assert ledger.is_up_to_date()
+        assert ledger.rows(BATCH.id) == [ROW]
 
 
 def test_a_copy_made_before_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:

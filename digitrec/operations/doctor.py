@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from digitrec import batch_ids
 from digitrec.intake.inbox import CLAIMED
@@ -33,6 +34,7 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     yield _model(model)
     for worker in paths(settings):
         yield _ledger(worker, ledgers.get(worker))
+        yield from _backups(worker, paths(settings)[worker])
     yield from _claims(settings)
 
 
@@ -58,6 +60,14 @@ def _ledger(worker: str, ledger: Ledger | None) -> Finding:
     except sqlite3.DatabaseError as why:
         return fault(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
     return ok(what, "every page is sound")
+
+
+def _backups(worker: str, path: Path) -> Iterator[Finding]:
+    """Copies that upgrades made before they changed the ledger."""
+    found = sorted(one.name for one in path.parent.glob(f"{path.name}.backup-*"))
+    if found:
+        detail = f"{', '.join(found)} from before an upgrade, to go back with"
+        yield note(f"ledger {worker}", detail, "Remove it when you are sure of this version (docs/upgrading.md).")
 
 
 def _claims(settings: Settings) -> Iterator[Finding]:

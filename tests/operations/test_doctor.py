@@ -17,7 +17,9 @@ from digitrec.operations.doctor import doctor
 from digitrec.operations.findings import Finding, Grade
 from digitrec.operations.ledgers import readable
 from digitrec.operations.status import ModelState
+from digitrec.schema import backup_of
 from tests.conftest import Desk
+from tests.older_ledgers import make_older
 from tests.operations.conftest import Say
 
 pytestmark = pytest.mark.slow
@@ -285,3 +287,17 @@ def test_doctor_prints_a_line_a_finding_and_ends_with_1_on_a_fault(used: Desk, s
     (fault,) = [one for one in found.json if one["grade"] == "FAULT"]
     assert (fault["what"], bool(fault["cure"])) == ("outbox", True)
     assert any(line.startswith("FAULT  outbox: ") for line in say("doctor").out.splitlines())
+
+
+def test_a_copy_from_before_an_upgrade_is_named_and_survives_the_loss_of_its_ledger(used: Desk) -> None:
+    make_older(used.settings.ledger, 2)
+    used.run()
+
+    assert bad(look(used)) == [(Grade.NOTE, "ledger main")]
+    used.settings.ledger.write_bytes(b"this is no database")
+    for log in used.settings.ledger.parent.glob("ledger.sqlite3-*"):
+        log.unlink()
+    used.run()
+    assert backup_of(used.settings.ledger, 2).exists()
+    assert bad(look(used)) == [(Grade.NOTE, "ledger main")]
+    assert used.account().differences == ()
