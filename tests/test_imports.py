@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "rich", "starlette", "pydantic")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "pandas",
+    "matplotlib",
+    "seaborn",
+    "sklearn",
+    "scipy",
+    "rich",
+    "starlette",
+    "pydantic",
+    "prometheus_client",
+)
 READING = ("numpy", "cv2", "PIL", "ai_edge_litert", "jinja2", "multiprocessing", "watchdog")
 """What reading pictures takes: an empty inbox needs none of it."""
 PROGRAM = """
