@@ -40,8 +40,10 @@ _PLAIN = 0.95
 """A number that is less probable is looked at slanted to either side, too."""
 _SLANTS = (-0.25, 0.2)
 _NEARLY = 0.1
-"""A number of digits alone is preferred to one with other signs, if it is at least this share as probable."""
+"""A number of digits alone is preferred to one with other signs, if it is at least this share as probable; and one sign
+to several, if the classical way saw one."""
 _SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
+_ONE_SIGN: list[Text] = [(sign,) for sign in range(CLASSES)]
 _NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 _TINY = 1e-12
@@ -146,6 +148,10 @@ def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, n
     lines = [_line(sight, row, networks.line, is_only=len(rows) == 1) for row in rows]
     if len(lines) == 1 and len(lines[0].line.text) < 2:
         return _single(sight, lines[0], classifier, networks)
+    if len(lines) == 1 and len(sight.spans) == 1:
+        share = _share_of_one(lines[0])
+        if share is not None:
+            return _single(sight, lines[0], classifier, networks, share_of_one=share)
     numbers = [_number(sight, row, line) for row, line in zip(rows, lines, strict=True)]
     # What the classical way left out was read all the same, if it stands in the strip.
     reason = None if len(lines) == 1 and lines[0].strip.width >= grey.shape[1] else _doubt(sight)
@@ -181,10 +187,29 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
     return ReadStrip(strip, step_px, frames, line)
 
 
-def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks) -> SecondLook:
-    """One sign: the mean of what its witnesses say. Blank if all of them see bare paper."""
+def _share_of_one(read: ReadStrip) -> float | None:
+    """The probability of the line being one sign, if that is not much less likely than what it says; else None.
+
+    Strokes of a digit that are apart look like two digits to the line network, though the classical way saw one.
+    """
+    chances = probabilities(read.frames, _ONE_SIGN)
+    return float(chances.sum()) if chances.max() >= _NEARLY * read.line.probability else None
+
+
+def _single(
+    sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks, *, share_of_one: float | None = None
+) -> SecondLook:
+    """One sign: the mean of what its witnesses say. Blank if all of them see bare paper.
+
+    With `share_of_one` the line network would rather see several: what it says of one counts, and some doubt is left.
+    """
+
+    def as_single(frames: Frames) -> Scores:
+        return _as_single(frames) if share_of_one is None else _given_one(frames)
+
     # A line of one sign was compared with every other sign already.
-    of_line = _with_none(line.line.alternatives[0, :DIGITS]) if line.line.text else _as_single(line.frames)
+    of_line = _with_none(line.line.alternatives[0, :DIGITS]) if len(line.line.text) == 1 else as_single(line.frames)
+    certainty = 1.0 if share_of_one is None else 1.0 - _STILL_DOUBTED * (1.0 - share_of_one)
     witnesses = [Witness("line network", of_line, line.strip)]
     where, ink = None, None
     if sight.spans:
@@ -202,12 +227,12 @@ def _single(sight: Sight, line: ReadStrip, classifier: Classifier, networks: Net
         ink, strip = normalise.centred(found.digits[0].ink), strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
         witnesses.append(Witness("ink network's cut", classifier.score(ink[None])[0], ink))
-        witnesses.append(Witness("line network, closer", _as_single(frames), strip))
+        witnesses.append(Witness("line network, closer", as_single(frames), strip))
     rows = []
     if where is not None:
         scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
         ink = _cut_out(sight, where) if ink is None else ink  # strokes that were taken for several signs
-        rows = [_Row([where], ink[None], scores.astype(np.float32), 1.0)]
+        rows = [_Row([where], ink[None], scores.astype(np.float32), certainty)]
     # One sign, clearly: then what the classical way did not know where to put was no ink.
     reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
@@ -222,6 +247,12 @@ def _is_empty(frames: Frames) -> bool:
 def _as_single(frames: Frames) -> Scores:
     """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
     return _with_none(probabilities(frames, _SINGLES))
+
+
+def _given_one(frames: Frames) -> Scores:
+    """What a line's frames say if there is one sign, (11,)."""
+    chances = np.maximum(probabilities(frames, _ONE_SIGN), _TINY)
+    return np.asarray(chances / chances.sum(), np.float32)
 
 
 def _with_none(chances: NDArray[np.float64]) -> Scores:

@@ -1,5 +1,7 @@
 """What networks add where the cheap way is not sure: witnesses for one sign, the line network for several."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -8,19 +10,20 @@ from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Page, Picture
 from digitrec.reading import judge
 from digitrec.recognition.explain import Steps
+from digitrec.recognition.line_network import STEP
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.recognition.spans import Span
 from digitrec.records import Box, Reason, Status
 from tests.recognition import stand_ins
-from tests.recognition.stand_ins import Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
+from tests.recognition.stand_ins import BLANK, Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
 
 
 def read(
     monkeypatch: pytest.MonkeyPatch,
     picture: Picture | np.ndarray,
     *,
-    says: Says | None = None,
+    says: Callable[[Entry], Entry] | None = None,
     sees: object = dark,
     sorter: Sorter | None = None,
 ) -> Steps:
@@ -99,6 +102,31 @@ def test_strokes_taken_for_two_signs_become_the_one_that_the_line_network_reads(
     assert (box.x, box.y, box.width, box.height) == pytest.approx((20, 30, 86, 36), abs=3)
     assert steps.page.scores[0].argmax() == 4
     assert steps.page.ink.any()
+    assert_is_whole(steps.page)
+
+
+def one_or_two(one: float) -> Callable[[Entry], Entry]:
+    """A line network that sees a 1 at three steps, or, unless the middle one counts, two of them."""
+
+    def run(entry: Entry) -> Entry:
+        frames = stand_ins.frames_of(*[BLANK] * (entry.shape[2] // STEP), sure=0.999)
+        frames[2:5] = stand_ins.frames_of(1, 1, 1, sure=0.999)
+        frames[3, [1, BLANK]] = one, 1 - one - 0.001
+        return frames[None, None]
+
+    return run
+
+
+@pytest.mark.parametrize(("one", "text"), [(0.3, "1"), (0.02, "11")])
+def test_two_signs_to_the_line_network_are_one_if_that_is_likely_and_the_cheap_way_saw_one(
+    monkeypatch: pytest.MonkeyPatch, one: float, text: str
+) -> None:
+    steps = read(monkeypatch, ONE, says=one_or_two(one), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.985))
+
+    assert steps.second is not None
+    assert steps.second.strips[0].line.text == (1, 1)
+    assert judge(steps.page, 0.9).text == text
+    assert steps.page.certainty < 0.99
     assert_is_whole(steps.page)
 
 
