@@ -92,7 +92,7 @@ def test_the_page_shows_what_people_found_and_the_same_numbers(tmp_path, make_fa
         shown.numbers
     )
     assert {"href": "../../outbox/corrected/b.csv"} in shown.tags("a")
-    assert "estimated for all accepted answers of this batch" in shown.words
+    assert "estimated for the accepted answers of this batch that nobody had looked at" in shown.words
     assert "2 pages still to look at" in shown.words
 
 
