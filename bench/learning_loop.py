@@ -2,7 +2,8 @@
 
 `python -m bench.learning_loop --data DIR --mnist SPEC`; DIR holds pictures and their labels.csv. With `--odd N` instead
 of `--data`, N scans are drawn of a person who strikes noughts through, writes 1 like a capital lambda and 9 the other
-way round. The model made is thrown away with its workspace, unless `--workspace` names one to keep.
+way round. The model made is thrown away with its workspace, unless `--workspace` names one to keep. What people say
+goes straight into the ledger; `bench.review_loop` says it through the real page.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,19 @@ _ODD_SEED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Read:
     """A page as the service answered it."""
 
     batch_id: str
     row: int
+    file: str
+    """Its path under the inbox."""
     page: TruePage
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print what happens, and the figures; write them as JSON if asked."""
-    given = _arguments()
+    given = _arguments(arguments)
     try:
         if given.workspace:
             _loop(given, given.workspace)
@@ -59,7 +62,7 @@ def main() -> None:
         raise SystemExit(f"{why}. {why.hint}") from None
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, help="a folder with pictures of pages and their labels.csv")
@@ -69,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--wrong", type=int, default=0, help="spoil so many labels, to see if it is noticed")
     parser.add_argument("--workspace", type=Path, help="keep it here; if pages are reviewed there, these are the half")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
-    given: argparse.Namespace = parser.parse_args()
+    given: argparse.Namespace = parser.parse_args(arguments)
     return given
 
 
@@ -78,11 +81,12 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     workspace.accept_folders(settings)
     with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
         data = given.data or _write_odd(Path(drawn), given.odd)
-        labels = _drop(data, settings.inbox)
+        labels = drop(data, settings.inbox)
     before = app.bundle_of(settings)
     summary = app.run_once(settings)
-    print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
-    pages = _pages(settings, labels)
+    if summary.count.claimed:  # else they were read before
+        print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
+    pages = pages_of(settings, labels)
     reviewed = _review(settings, pages, given.seed, given.wrong)
     others = [one.page for one in pages if (one.batch_id, one.row) not in reviewed]
     print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
@@ -108,7 +112,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
         files.write_whole(given.json, json.dumps(figures, indent=1) + "\n")
 
 
-def _drop(data: Path, inbox: Path) -> Mapping[str, str]:
+def drop(data: Path, inbox: Path) -> Mapping[str, str]:
     """Copy the pictures, not their labels, into the inbox unless they were there before; gives the labels by path."""
     labels = {}
     for one in labelled_pictures(data):
@@ -120,24 +124,25 @@ def _drop(data: Path, inbox: Path) -> Mapping[str, str]:
     return labels
 
 
-def _pages(settings: Settings, labels: Mapping[str, str]) -> list[_Read]:
+def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
+    """Every page that was read, by batch and row, with its truth."""
     with closing(Ledger.read_only(settings.ledger)) as ledger:
         found = []
         for batch in ledger.batches():
             places = {claim.path: claim.place for claim in ledger.claims(batch.id)}
             for row in ledger.rows(batch.id):
                 page = TruePage(settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path])
-                found.append(_Read(batch.id, row.row, page))
+                found.append(Read(batch.id, row.row, row.path, page))
     return found
 
 
-def _review(settings: Settings, pages: list[_Read], seed: int, wrong: int) -> set[tuple[str, int]]:
+def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set[tuple[str, int]]:
     """Say what is on one half of them, or take what was said before; gives the rows that were reviewed."""
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
         if known := corrections.newest(ledger):
             return set(known)
         dice = np.random.default_rng(seed)
-        half = [pages[place] for place in sorted(dice.permutation(len(pages))[: len(pages) // 2])]
+        half = half_of(pages, dice)
         texts = [one.page.text for one in half]
         for place in dice.permutation(len(half))[:wrong]:
             texts[place] = str((int(texts[place]) + int(dice.integers(1, 10))) % 10)
@@ -145,6 +150,11 @@ def _review(settings: Settings, pages: list[_Read], seed: int, wrong: int) -> se
         found = corrections.judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
         print(f"{sum(one.verdict is corrections.Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
     return {(one.batch_id, one.row) for one in half}
+
+
+def half_of(pages: list[Read], dice: np.random.Generator) -> list[Read]:
+    """The pages that are reviewed: drawn from all of them, in their order."""
+    return [pages[place] for place in sorted(dice.permutation(len(pages))[: len(pages) // 2])]
 
 
 def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[TruePage]) -> dict[str, object]:
