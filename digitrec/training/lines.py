@@ -11,6 +11,7 @@ import numpy as np
 from digitrec.pictures import Picture
 from digitrec.recognition.line_network import HEIGHT
 from digitrec.training import paper
+from digitrec.training.schools import another_form
 from digitrec.training.signs import (
     JUNK,
     LETTERS,
@@ -95,11 +96,13 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
     # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
     small, joins, hastes = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4, dice.random() < 0.15
+    foreign = 0.5 if dice.random() < 0.4 else 0.0
     ink = np.zeros((HEIGHT, 480), np.float32)
     x = start = 8.0 + float(dice.uniform(0, 12))
     end: tuple[float, float] | None = None
     for index, sign in enumerate(signs):
-        field = _in_number(sources, sign, font, dice) if len(signs) > 2 else sign_field(sources, sign, font, dice)
+        in_number = len(signs) > 2 and sign.isdigit() and font is None
+        field = _in_number(sources, sign, foreign, dice) if in_number else sign_field(sources, sign, font, dice)
         left, top, right, bottom = box_of(field)
         # Whoever writes in haste slants a 1 more than the rest.
         pen = replace(hand, slant=hand.slant + float(dice.uniform(0.2, 0.6))) if sign == "1" and hastes else hand
@@ -127,13 +130,16 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     return np.ascontiguousarray(ink[:, first : max(last, first + _WIDTHS[0])])
 
 
-def _in_number(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
-    """A sign of a number, where its neighbours tell what a digit is that would be doubtful by itself.
+def _in_number(sources: Sources, sign: str, foreign: float, dice: Dice) -> Floats:
+    """A digit of a number, where its neighbours tell what it is, though it would be doubtful by itself.
 
-    A 2 may begin with a curl; a 9 may be written the other way round, as a P, which much of South America does.
+    It may have a form of another school; a 2 may begin with a curl; a 9 may be written the other way round, as a P,
+    which much of South America does.
     """
-    if font is not None or sign not in {"2", "9"} or dice.random() > (0.2 if sign == "2" else 0.1):
-        return sign_field(sources, sign, font, dice)
+    if dice.random() < foreign:
+        return distance_field(another_form(int(sign), dice))
+    if sign not in {"2", "9"} or dice.random() > (0.2 if sign == "2" else 0.1):
+        return sign_field(sources, sign, None, dice)
     picture = sources.pictures[dice.choice(sources.of_digit[int(sign)])]
     if sign == "9":
         return distance_field(np.ascontiguousarray(picture[:, ::-1]))
