@@ -19,7 +19,7 @@ from digitrec.training.seen import Examples
 from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
 
-VERSION = 3
+VERSION = 4
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
 _INK_SHAPE = (1, SIDE, SIDE)
@@ -38,10 +38,10 @@ class Recipe:
     crops: int = 80_000
     crops_held_out: int = 2_000
     ink_epochs: int = 7
-    strips: int = 110_000
+    line_rounds: tuple[tuple[int, int], ...] = ((110_000, 5), (110_000, 6), (240_000, 4))
+    """Strips and epochs of each round, every one of other strips: from the second on, the network goes on from what it
+    was (Loshchilov 2017)."""
     strips_held_out: int = 3_000
-    line_epochs: tuple[int, ...] = (5, 6)
-    """In rounds, each of other strips: from the second on, the network goes on from what it was (Loshchilov 2017)."""
     pages: int = 60_000
     pages_held_out: int = 1_200
     """As many examples, or half as many again, as there are held-out digits in MNIST."""
@@ -129,8 +129,8 @@ def prepare(
         desk.say("paper", f"what is finished is kept in {desk.kept.folder}")
     asked = {"drawn": recipe.crops, "held_out": recipe.crops_held_out, "epochs": recipe.ink_epochs}
     ink, ink_facts, ink_cut = _network(desk, fit_ink.NAME, ink_network, asked, _trained_ink)
-    rounds = len(recipe.line_epochs)
-    asked = {"drawn": rounds * recipe.strips, "held_out": recipe.strips_held_out, "epochs": sum(recipe.line_epochs)}
+    strips, epochs = (sum(each) for each in zip(*recipe.line_rounds, strict=True))
+    asked = {"drawn": strips, "held_out": recipe.strips_held_out, "epochs": epochs}
     line, line_facts, line_cut = _network(desk, fit_line.NAME, line_network, asked, _trained_line)
     files = {
         "ink.keras": export.keras_file(ink),
@@ -194,10 +194,10 @@ def _trained_line(desk: _Desk) -> tuple[Trained, float]:
     drawn_s = time.monotonic()
     trained: Trained | None = None
     finished = 0
-    for number, epochs in enumerate(recipe.line_epochs):
+    for number, (count, epochs) in enumerate(recipe.line_rounds):
         began = time.monotonic()
         other = (number + 1,) if number else ()
-        strips = drawn.strips(desk.learn, recipe.strips, (desk.seed, _STRIPS, *other), told=desk.told("strips"))
+        strips = drawn.strips(desk.learn, count, (desk.seed, _STRIPS, *other), told=desk.told("strips"))
         drawn_s += time.monotonic() - began
         trained = fit_line.fit_line(
             strips,
