@@ -50,7 +50,7 @@ def run(words: Sequence[str], *, cores: int | None = None) -> tuple[Cost, str]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _on(cores):
             began_s = time.perf_counter()
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env=_clean())
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env=clean_environment())
         try:
             # Not getrusage(RUSAGE_CHILDREN): its peak is that of all children ever.
             _, status, used = os.wait4(process.pid, 0)
@@ -76,7 +76,7 @@ def idle(words: Sequence[str], *, warm_s: float, window_s: float, windows: int) 
     shares = []
     with tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, cwd=ROOT, env=_clean()
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, cwd=ROOT, env=clean_environment()
         )
         try:
             time.sleep(warm_s)
@@ -126,7 +126,7 @@ def _cpu_s(process: "subprocess.Popen[bytes]") -> float:
     return time.clock_gettime((~process.pid << 3) | 2)  # what clock_getcpuclockid(3) gives
 
 
-def _clean() -> Mapping[str, str]:
+def clean_environment() -> Mapping[str, str]:
     """The environment without what would change a measurement: settings, or imports that are compiled every time."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
 

@@ -1,0 +1,187 @@
+"""The account of a soak, made without the product: what was dropped against what lies in outbox, by bytes."""
+
+import csv
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+_TABLE = re.compile(rb"\d{8}T\d{6}Z-[0-9a-f]{8}\.csv")
+_NUMBERED = re.compile(rb"~\d+(?=(\.[^./]*)?$)")
+
+
+@dataclass(slots=True)
+class Dropped:
+    """A file that was put into the inbox."""
+
+    path: bytes
+    """Under the inbox."""
+    sha256: str
+    pages: int | None
+    """None where it is broken, and nobody can say."""
+    manner: str
+    at_s: float
+    """When it was complete, seconds since 1970."""
+    is_withdrawn: bool = False
+    """Whoever dropped it deleted it, or put another in its place, before it was claimed: no row may tell of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A file as a published table has it."""
+
+    table: str
+    path: bytes
+    sha256: str
+    pages: int
+    is_rejected: bool
+    reasons: tuple[str, ...]
+    published_s: float
+    """When the table appeared, seconds since 1970."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of everything."""
+
+    files: int = 0
+    withdrawn: int = 0
+    answered: int = 0
+    rows: int = 0
+    tables: int = 0
+    originals: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Dropped, and without a row or without its original."""
+    doubled: list[str] = field(default_factory=list)
+    """More rows or originals than files."""
+    wrong: list[str] = field(default_factory=list)
+    """Anything else that is not as promised."""
+    latencies_s: dict[str, list[float]] = field(default_factory=dict)
+    """From complete to in a published table: of whole files, and of broken ones."""
+
+    @property
+    def is_true(self) -> bool:
+        """True if there is nothing to complain of."""
+        return not (self.lost or self.doubled or self.wrong)
+
+
+def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
+    """Hold what was dropped against the tables and the originals."""
+    everything = list(dropped)
+    expected = [one for one in everything if not one.is_withdrawn]
+    found = list(answers(outbox))
+    kept = list(originals(outbox))
+    result = Account(
+        files=len(everything),
+        withdrawn=len(everything) - len(expected),
+        answered=len(found),
+        rows=sum(one.pages for one in found),
+        tables=len({one.table for one in found}),
+        originals=len(kept),
+    )
+    _compare(result, "row", Counter(one.sha256 for one in expected), Counter(one.sha256 for one in found), expected)
+    _compare(result, "original", Counter(one.sha256 for one in expected), Counter(sha for _, _, sha in kept), expected)
+    _names(result, expected, found)
+    _places(result, found, kept)
+    _pages_and_times(result, expected, found)
+    return result
+
+
+def answers(outbox: Path) -> Iterator[Answered]:
+    """Every file of every published table, once for each table that has it."""
+    for path in sorted(outbox.iterdir()):
+        if not _TABLE.fullmatch(os.fsencode(path.name)):
+            continue
+        published_s = path.stat().st_mtime
+        by_file: dict[bytes, list[dict[str, str]]] = defaultdict(list)
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, strict=True):
+                by_file[_path_in(row["file"])].append(row)
+        for name, rows in by_file.items():
+            numbers = [int(row["page"]) for row in rows]
+            digests = {row["sha256"] for row in rows}
+            if numbers != [*range(1, len(rows) + 1)] or len(digests) != 1:
+                raise ValueError(f"{path.name}: the pages of {name!r} are {numbers}, their digests {sorted(digests)}")
+            is_rejected = all(row["status"] == "rejected" for row in rows)
+            reasons = tuple(row["reason_code"] for row in rows)
+            yield Answered(path.stem, name, digests.pop(), len(rows), is_rejected, reasons, published_s)
+
+
+def originals(outbox: Path) -> Iterator[tuple[str, bytes, str]]:
+    """Every original that was filed away: "done/BATCH" or "rejected/BATCH", its path there, its sha256."""
+    for kind in ("done", "rejected"):
+        for batch in sorted((outbox / kind).glob("*")):
+            for path in sorted(batch.rglob("*")):
+                if path.is_symlink() or not path.is_file() or (kind == "rejected" and _is_reason(path)):
+                    continue
+                name = os.fsencode(path.relative_to(batch))
+                yield f"{kind}/{batch.name}", name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_reason(path: Path) -> bool:
+    return path.name.endswith(".reason.json")
+
+
+def _path_in(cell: str) -> bytes:
+    """The path that a cell of the table tells: `%XX` for what is unsafe, a quote before a formula."""
+    return unquote_to_bytes(cell.removeprefix("'"))
+
+
+def _compare(
+    result: Account, what: str, want: Mapping[str, int], have: Mapping[str, int], expected: Iterable[Dropped]
+) -> None:
+    named = {one.sha256: one for one in expected}
+    for sha256 in want.keys() | have.keys():
+        more = have.get(sha256, 0) - want.get(sha256, 0)
+        one = named.get(sha256)
+        told = f"{what} of {one.path!r}, {one.manner}" if one else f"{what} of unknown bytes {sha256}"
+        if more < 0:
+            result.lost += [told] * -more
+        elif more > 0:
+            result.doubled += [told] * more
+
+
+def _names(result: Account, expected: Iterable[Dropped], found: Iterable[Answered]) -> None:
+    """The rows tell the names that were dropped; one that was given back beside another may be numbered."""
+    want = Counter((one.sha256, one.path) for one in expected)
+    rest: list[Answered] = []
+    for answered in found:
+        key = (answered.sha256, answered.path)
+        if want[key]:
+            want[key] -= 1
+        else:
+            rest.append(answered)
+    for answered in rest:
+        key = (answered.sha256, _NUMBERED.sub(b"", answered.path))
+        if want[key]:
+            want[key] -= 1
+        else:
+            result.wrong.append(f"{answered.table}: nothing of these bytes was dropped as {answered.path!r}")
+
+
+def _places(result: Account, found: Iterable[Answered], kept: Iterable[tuple[str, bytes, str]]) -> None:
+    """Every original lies where its row says that it does."""
+    want = Counter((f"{'rejected' if one.is_rejected else 'done'}/{one.table}", one.sha256) for one in found)
+    have = Counter((place, sha256) for place, _, sha256 in kept)
+    for place, sha256 in (want - have) + (have - want):
+        result.wrong.append(f"{place}: row and original do not agree about {sha256}")
+
+
+def _pages_and_times(result: Account, expected: Iterable[Dropped], found: Iterable[Answered]) -> None:
+    by_bytes: dict[str, list[Answered]] = defaultdict(list)
+    for answered in sorted(found, key=lambda one: one.published_s):
+        by_bytes[answered.sha256].append(answered)
+    for one in sorted(expected, key=lambda each: each.at_s):
+        if not by_bytes[one.sha256]:
+            continue  # lost, and told
+        answered = by_bytes[one.sha256].pop(0)
+        kind = "empty" if one.manner == "empty" else "broken" if one.pages is None else "whole"
+        result.latencies_s.setdefault(kind, []).append(answered.published_s - one.at_s)
+        if one.pages is not None and kind == "whole" and answered.pages != one.pages:
+            result.wrong.append(f"{one.path!r}: {answered.pages} rows for {one.pages} pages")
+        if kind == "whole" and answered.is_rejected and set(answered.reasons) != {"blank"}:
+            result.wrong.append(f"{one.path!r} is whole, was {one.manner}, and rejected as {set(answered.reasons)}")
