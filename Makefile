@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 REAL ?=
 BENCH ?=
 
-.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden slim licences release clean
+.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden slim licences docs release clean
 
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -69,9 +69,13 @@ slim: $(READY) ## pin what reading needs in requirements-slim.lock, as requireme
 licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
 	$(BIN)/python -m bench.licences
 
+docs: $(READY) ## write docs/reference anew from the code, and build the site into site/; open site/index.html
+	$(BIN)/python -m bench.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 release: $(READY) ## build wheel and sdist into dist/, install them anew, complete and slim, and read with both
 	$(BIN)/python -m bench.release
 
 clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger
-	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find digitrec tests jobs bench -name __pycache__ -type d -prune -exec rm -rf {} +
