@@ -6,7 +6,7 @@ What reads pictures is imported when there is one to read: most runs of a schedu
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
 from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
+from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
 from digitrec.operations import metrics_places
@@ -62,8 +63,15 @@ def _threads(settings: Settings) -> "Engine":
     return Threads(settings.threads, settings.read_timeout_s)
 
 
+def _dask(settings: Settings) -> "Engine":
+    needs("--engine dask", "distributed")
+    from digitrec.cluster.engine import Dask
+
+    return Dask(settings.scheduler or "", settings.read_timeout_s)
+
+
 CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
-ENGINES: "dict[str, Callable[[Settings], Engine]]" = {"serial": _serial, "threads": _threads}
+ENGINES: "dict[str, Callable[[Settings], Engine]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
 
 
 def run_once(
@@ -215,7 +223,7 @@ def model_store(settings: Settings) -> ModelStore:
 def _service(
     settings: Settings, stop: Stop, summary: Summary, heart: Heart, hooks: Hooks, *, thorough: bool
 ) -> Iterator[Service]:
-    with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers:
+    with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers, ExitStack() as stack:
         bundle = bundle_of(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
         _truth(settings)  # and so is a labels file
@@ -231,7 +239,9 @@ def _service(
 
         @cache
         def pipeline() -> "Pipeline":
-            return _pipeline(settings, space, bundle, others, reported, stopped, heart)
+            made = _pipeline(settings, space, bundle, others, reported, stopped, heart)
+            stack.callback(made.engine.close)
+            return made
 
         def is_current() -> bool:
             return settings.model is not None or model_store(settings).current() == bundle.folder

@@ -43,6 +43,9 @@ class Engine(Protocol):
             Overrun: a chunk took too long; the results before it have been given.
         """
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+
 
 class Serial:
     """One after the other, in this thread."""
@@ -53,6 +56,9 @@ class Serial:
             if stopped():
                 return
             yield function(chunk)
+
+    def close(self) -> None:
+        """It holds nothing."""
 
 
 class Threads:
@@ -72,6 +78,9 @@ class Threads:
                 if not answers:
                     return
                 yield answers[0]
+
+    def close(self) -> None:
+        """Its threads ended with the last map."""
 
 
 class Child:

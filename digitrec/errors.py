@@ -65,6 +65,12 @@ class ModelError(DigitrecError):
     hint = "Train one with `digitrec train`, or point --model at one."
 
 
+class WorkerMismatch(ModelError):
+    """A worker of the cluster would read otherwise than this process."""
+
+    hint = "Install the same digitrec with the same requirements.lock on every worker, and start them again."
+
+
 class RejectedImage(Exception):
     """This file, or this page of it, has no answer; `reason` is one of the rejecting reason codes."""
 

@@ -1,6 +1,7 @@
 """Labelled pictures, read as the service reads them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from digitrec import app, reading
@@ -34,21 +35,21 @@ def read(
         EnvironmentFailure: a few files together took longer than `read_timeout_s`.
         OSError: a file cannot be read.
     """
-    engine = app.ENGINES[settings.engine](settings)
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
     works = [Given(tuple(one.path for one in chunk), settings.limits, reader) for chunk in chunks]
-    read = engine.map(reading.read_given, works, lambda: False)
     done = 0
-    for chunk in chunks:
-        try:
-            contents = next(read)
-        except Overrun as why:
-            files = f"{chunk[0].path} to {chunk[-1].path.name}"
-            raise EnvironmentFailure(f"{files} cannot be read in time: {why}", hint=_TOO_SLOW) from why
-        yield from zip(chunk, contents, strict=True)
-        done += len(chunk)
-        if progress is not None:
-            progress(done, len(pictures))
+    with closing(app.ENGINES[settings.engine](settings)) as engine:
+        read = engine.map(reading.read_given, works, lambda: False)
+        for chunk in chunks:
+            try:
+                contents = next(read)
+            except Overrun as why:
+                files = f"{chunk[0].path} to {chunk[-1].path.name}"
+                raise EnvironmentFailure(f"{files} cannot be read in time: {why}", hint=_TOO_SLOW) from why
+            yield from zip(chunk, contents, strict=True)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(pictures))
 
 
 def name_of(data: str) -> str:

@@ -69,7 +69,8 @@ class Settings:
     labels: Path | None = _knob(None, "A file,label CSV with the truth, for accuracy in reports.")
     labels_from_folders: bool = _knob(False, "A folder named by one digit is the truth of its pictures.")
     watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
-    engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads"))
+    engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads", "dask"))
+    scheduler: str | None = _knob(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
     threads: int = _knob(0, "Threads that read; 0 = one a core.", low=0, high=256)
     log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
     metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
@@ -89,6 +90,8 @@ class Settings:
             _check(knob, getattr(self, knob.name))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.worker):
             raise SettingsError(f"worker is {self.worker!r}; use letters, digits, '-', '_' and '.' (at most 64)")
+        if self.engine == "dask" and not self.scheduler:
+            raise SettingsError("engine is dask, and no scheduler is named", hint="Add --scheduler tcp://HOST:8786.")
         object.__setattr__(self, "workspace", self.workspace.absolute())
         self._check_folders()
 

@@ -1,69 +1,144 @@
-"""Every engine: results in order, errors raised, nothing lost."""
+"""Every engine: results in order, errors raised, nothing lost, the same tables."""
 
-import threading
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from distributed import LocalCluster
 
-from digitrec import app
-from digitrec.engines import Engine, Overrun, Threads
+from digitrec import app, engines
+from digitrec.cluster import engine as cluster_engine
+from digitrec.engines import Engine, Overrun
 from digitrec.settings import Settings
+from tests.conftest import draw
+
+LOOPBACK: Any = {"host": "127.0.0.1", "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
+BATCH = re.compile(rb"\d{8}T\d{6}Z-[0-9a-f]{8}")
+TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
 def running() -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """A cluster of two workers in this process."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.fixture(params=sorted(app.ENGINES))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    make: Callable[[Settings], Engine] = app.ENGINES[request.param]
-    return make(Settings(threads=3))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Engine]]:
+    made: list[Engine] = []
+
+    def make(**settings: float) -> Engine:
+        where = request.getfixturevalue("scheduler") if name == "dask" else None
+        made.append(app.ENGINES[name](Settings(threads=3, engine=name, scheduler=where, **settings)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def engine(make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(cluster_engine, "FEWEST_CHUNKS", 3)  # else so few chunks would travel together
+    return make()
 
 
 def test_results_come_in_the_order_of_the_chunks(engine: Engine) -> None:
     def slow_first(number: int) -> int:
-        time.sleep(0.02 if number == 0 else 0)
+        time.sleep(0.05 if number == 0 else 0)
         return number * number
 
     assert list(engine.map(slow_first, range(20), running)) == [number * number for number in range(20)]
+    assert list(engine.map(slow_first, range(5), running)) == [0, 1, 4, 9, 16]
 
 
 def test_no_chunks_give_no_results(engine: Engine) -> None:
     assert list(engine.map(abs, [], running)) == []
 
 
-def test_an_error_in_a_chunk_reaches_the_caller(engine: Engine) -> None:
+def test_an_error_in_a_chunk_reaches_the_caller_after_the_results_before_it(engine: Engine) -> None:
+    results = engine.map(lambda number: 12 // number, [1, 2, 3, 4, 0, 1], running)
+
+    assert [next(results) for _ in range(4)] == [12, 6, 4, 3]
     with pytest.raises(ZeroDivisionError):
-        list(engine.map(lambda number: 1 // number, [1, 0, 1], running))
+        next(results)
 
 
 def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
-    results = engine.map(abs, [-1, -2, -3], running)
+    results = engine.map(abs, [-1, -2, -3, -4, -5, -6, -7], running)
 
     assert next(results) == 1
     del results
+    assert list(engine.map(abs, [-8], running)) == [8]
 
 
-@pytest.mark.slow
-def test_threads_notice_a_chunk_that_takes_too_long_and_do_not_wait_for_it() -> None:
-    release = threading.Event()
+def test_a_stop_before_the_first_chunk_ends_the_work_with_a_beginning_of_the_results(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.1)
+
+    found = list(engine.map(abs, [-1, -2, -3], lambda: True))
+
+    assert found == [1, 2, 3][: len(found)]
+
+
+@pytest.mark.parametrize("name", ["threads", "dask"], indirect=True)
+def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Engine]) -> None:
+    engine = make(read_timeout_s=1)
+    results = engine.map(time.sleep, [0, 4], running)
     began_s = time.monotonic()
-    try:
-        with pytest.raises(Overrun):
-            list(Threads(2, timeout_s=0.2).map(lambda _: release.wait(30), [1], running))
-        assert time.monotonic() - began_s < 5
-    finally:
-        release.set()
+
+    assert next(results) is None
+    with pytest.raises(Overrun):
+        next(results)
+    assert time.monotonic() - began_s < 3.5
 
 
-@pytest.mark.slow
-def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitrec.engines.PATIENCE_S", 0.3)
-    release = threading.Event()
+@pytest.mark.parametrize("name", ["threads", "dask"], indirect=True)
+def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.3)
     began_s = time.monotonic()
-    try:
-        assert list(Threads(2, timeout_s=60).map(lambda _: release.wait(30), [1], lambda: True)) == []
-        assert time.monotonic() - began_s < 5
-    finally:
-        release.set()
+
+    assert list(engine.map(lambda _: time.sleep(3), [1], lambda: True)) == []
+    assert time.monotonic() - began_s < 2.5
+
+
+def test_a_whole_run_writes_the_same_bytes_but_for_times_and_batch(
+    tmp_path: Path, name: str, request: pytest.FixtureRequest
+) -> None:
+    where = request.getfixturevalue("scheduler") if name == "dask" else None
+    for folder, each in (("plain", "serial"), ("spread", name)):
+        fill(tmp_path / folder / "inbox")
+        app.run_once(Settings(workspace=tmp_path / folder, engine=each, scheduler=where, settle_s=0))
+
+    assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
+
+
+def fill(inbox: Path) -> None:
+    inbox.mkdir(parents=True, exist_ok=True)
+    for number in range(25):
+        (inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number % 3))
+    (inbox / "cut.png").write_bytes(draw(5)[:200])
+    (inbox / "text.png").write_bytes(b"no picture")
+
+
+def tables(workspace: Path) -> list[bytes]:
+    """Main and digit table, without what differs from run to run."""
+    found = sorted((workspace / "outbox").glob("*Z-*.csv"), key=lambda path: path.name.count("."))
+    assert len(found) == 2
+    return [BATCH.sub(b"BATCH", TIME.sub(b"TIME", path.read_bytes())) for path in found]

@@ -1,0 +1,197 @@
+"""The engine that spreads chunks over a Dask cluster. Only this process writes anything; workers read and answer."""
+
+import itertools
+import multiprocessing
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from multiprocessing.pool import ThreadPool
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from distributed import Client, Future, KilledWorker
+
+from digitrec import logs
+from digitrec.cluster import likeness, parcels
+from digitrec.cluster.parcels import Done, Parcel, SentReader
+from digitrec.engines import PATIENCE_S, Overrun
+from digitrec.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    from digitrec.recognition.page_reader import PageReader
+
+FEWEST_CHUNKS, MOST_CHUNKS = 32, 128
+"""In one parcel. A chunk of the pipeline is 8 files: so 256 to 1,024 files travel together."""
+_PARCELS_EACH = 4
+"""A large batch is cut so that every thread of every worker gets about so many: the last ones end together."""
+_AHEAD = 2
+"""Parcels for each thread that are sent before their turn, so that none waits for us."""
+_CONNECT_S = 5.0
+_CLOSE_S = 2.0
+_SLICE_S = 0.25
+_LOOK_EVERY_S = 2.0
+_ALONE_S = 30.0
+"""Without any worker for so long, the cluster has failed: nannies start a worker anew in seconds."""
+_QUIET_TIMES = 30.0
+"""No parcel at all came back for so many times `timeout_s`: then we read ourselves."""
+
+_START = "Start it with `dask scheduler`, and look at --scheduler; claimed files are kept for the next run."
+_WORKERS = "Start some with `dask worker ADDRESS`; claimed files are kept for the next run."
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Dask:
+    """Workers of a cluster; each reads the files itself, from the same path or store."""
+
+    def __init__(self, scheduler: str, timeout_s: float) -> None:
+        """Connect, and compare every worker with this process.
+
+        Args:
+            scheduler: its address, `tcp://host:8786` or `tls://host:8786`.
+            timeout_s: longest that one chunk may take on a worker, seconds.
+
+        Raises:
+            EnvironmentFailure: nobody answers there in time, or it has no workers.
+            WorkerMismatch: a worker would read otherwise.
+        """
+        self._scheduler = scheduler
+        self._timeout_s = timeout_s
+        self._likeness = likeness.here()
+        self._sent: dict[int, tuple[PageReader, SentReader]] = {}
+        self._readers: dict[str, Future] = {}
+        try:
+            self._client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as why:
+            raise EnvironmentFailure(
+                f"the scheduler {scheduler} cannot be reached: {str(why).splitlines()[0]}", hint=_START
+            ) from why
+        try:
+            self._compare()
+        except BaseException:
+            self.close()
+            raise
+
+    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+        """See `Engine.map`.
+
+        Raises:
+            Overrun: a chunk took too long, or killed workers until the scheduler gave it up.
+            EnvironmentFailure: the scheduler is gone, or all workers are.
+            WorkerMismatch: a worker that came later would read otherwise.
+        """
+        everything = list(chunks)
+        threads = self._threads()
+        size = min(MOST_CHUNKS, max(FEWEST_CHUNKS, -(-len(everything) // (_PARCELS_EACH * max(1, threads)))))
+        waiting = iter(_parts(everything, size))
+        under_way: deque[Future] = deque()
+        try:
+            for part in itertools.islice(waiting, _AHEAD * max(1, threads)):
+                under_way.append(self._submit(function, part))
+            while under_way:
+                done = self._wait(under_way, stopped)
+                if done is None:
+                    return
+                under_way.popleft()
+                for part in itertools.islice(waiting, 1):
+                    under_way.append(self._submit(function, part))
+                yield from done.results
+                if done.failure is not None:
+                    raise done.failure
+        finally:
+            if under_way and self._client.status == "running":
+                self._client.cancel(list(under_way))
+
+    def close(self) -> None:
+        """Leave the cluster; what it keeps for us is let go."""
+        self._readers.clear()
+        self._client.close(timeout=_CLOSE_S)
+
+    def _submit(self, function: Callable[[T], R], part: Sequence[T]) -> Future:
+        used: list[str] = []
+        content = parcels.pack(function, part, lambda reader: self._named(reader, used))
+        parcel = Parcel(content, self._timeout_s, self._likeness)
+        readers = [self._readers[name] for name in dict.fromkeys(used)]
+        return self._client.submit(parcels.work, parcel, readers, pure=False)
+
+    def _named(self, reader: "PageReader", used: list[str]) -> str:
+        """The digest of a reader, which is on its way to the workers."""
+        if id(reader) not in self._sent:
+            self._sent[id(reader)] = reader, parcels.send(reader)
+        sent = self._sent[id(reader)][1]
+        if sent.digest not in self._readers:
+            # The result of a task, not scattered data: when the worker that has it dies, the scheduler makes it again.
+            self._readers[sent.digest] = self._client.submit(SentReader, *sent, pure=False)
+        used.append(sent.digest)
+        return sent.digest
+
+    def _wait(self, under_way: Iterable[Future], stopped: Callable[[], bool]) -> Done | None:
+        """The first parcel under way, once it is done; None after a stop."""
+        first, *rest = under_way
+        looked_s = moved_s = time.monotonic()
+        alone_s = stopped_s = None
+        finished = sum(one.done() for one in rest)
+        ring = threading.Event()
+        first.add_done_callback(lambda _: ring.set())
+        while not ring.wait(_SLICE_S):
+            now_s = time.monotonic()
+            stopped_s = now_s if stopped_s is None and stopped() else stopped_s
+            if stopped_s is not None and now_s - stopped_s >= PATIENCE_S:
+                return None
+            if finished != (by_now := sum(one.done() for one in rest)):
+                finished, moved_s = by_now, now_s
+            if now_s - moved_s >= _QUIET_TIMES * self._timeout_s:
+                raise Overrun(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
+            if now_s - looked_s >= _LOOK_EVERY_S:
+                looked_s, alone_s = now_s, None if self._threads() else alone_s or now_s
+            if alone_s is not None and now_s - alone_s >= _ALONE_S:
+                raise EnvironmentFailure(f"the scheduler {self._scheduler} has lost all its workers", hint=_WORKERS)
+        return self._fetched(first)
+
+    def _fetched(self, future: Future) -> Done:
+        if future.status in {"cancelled", "lost"}:
+            raise self._gone("it has forgotten our work")
+        try:
+            done: Done = future.result(timeout=self._timeout_s)
+        except KilledWorker as why:
+            raise Overrun(f"every worker that read some of these files died: {why}") from why
+        except (OSError, TimeoutError, CancelledError) as why:
+            raise self._gone(str(why)) from why
+        return done
+
+    def _compare(self) -> None:
+        """Ask every worker what it would read with.
+
+        Raises:
+            EnvironmentFailure: there is none, or they do not answer.
+            WorkerMismatch: one would read otherwise.
+        """
+        found = self._asked(lambda: self._client.run(likeness.question()))
+        if not found:
+            raise EnvironmentFailure(f"the scheduler {self._scheduler} has no workers", hint=_WORKERS)
+        for worker, theirs in found.items():
+            likeness.require(worker, theirs, self._likeness)
+        logs.event("cluster joined", scheduler=self._scheduler, workers=len(found))
+
+    def _threads(self) -> int:
+        """How many chunks the workers can read at the same time; 0 without any worker."""
+        return sum(self._asked(self._client.nthreads).values())
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        """What the scheduler answers, within the time."""
+        if self._client.status != "running":
+            raise self._gone("the connection was closed")
+        with ThreadPool(1) as pool:  # its thread is a daemon: an answer that never comes holds nobody up
+            try:
+                return pool.apply_async(ask).get(_CONNECT_S)
+            except (multiprocessing.TimeoutError, OSError) as why:
+                raise self._gone(str(why) or f"no answer within {_CONNECT_S:g} s") from why
+
+    def _gone(self, why: str) -> EnvironmentFailure:
+        return EnvironmentFailure(f"the scheduler {self._scheduler} is gone: {why}", hint=_START)
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

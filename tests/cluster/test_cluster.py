@@ -1,0 +1,196 @@
+"""A cluster of processes: workers that die, workers that differ, and one that is not there."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client, LocalCluster
+
+from digitrec import app
+from digitrec.cluster import engine as cluster_engine
+from digitrec.cluster import likeness, parcels
+from digitrec.cluster.engine import Dask
+from digitrec.cluster.parcels import Parcel
+from digitrec.engines import Overrun
+from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
+from digitrec.settings import Settings
+from tests.conftest import reader
+from tests.contract.test_engines import LOOPBACK, fill, running, tables
+
+NOBODY = "tcp://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Two worker processes."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **LOOPBACK) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def scheduler(cluster: LocalCluster) -> str:
+    return str(cluster.scheduler_address)
+
+
+@pytest.fixture
+def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dask]:
+    monkeypatch.setattr(cluster_engine, "FEWEST_CHUNKS", 2)
+    made = Dask(scheduler, timeout_s=30)
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str, tmp_path: Path) -> None:
+    for folder, engine in (("plain", "serial"), ("spread", "dask")):
+        fill(tmp_path / folder / "inbox")
+        app.run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
+
+    assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
+
+
+@pytest.mark.slow
+def test_the_model_is_started_once_in_each_worker(engine: Dask) -> None:
+    def started(one: object) -> tuple[int, int]:
+        time.sleep(0.05)
+        return os.getpid(), id(one)
+
+    found = set(engine.map(started, [reader()] * 12, running))
+
+    assert len(found) == len({process for process, _ in found})
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_version_is_refused_with_78_and_nothing_is_claimed(scheduler: str, tmp_path: Path) -> None:
+    def becomes(version: str) -> None:
+        import digitrec
+
+        digitrec.__version__ = version
+
+    import digitrec
+
+    fill(tmp_path / "inbox")
+    settings = Settings(workspace=tmp_path, engine="dask", scheduler=scheduler, settle_s=0)
+    with Client(scheduler, set_as_default=False) as client:
+        try:
+            client.run(becomes, "0.0.1", workers=[min(client.nthreads())])
+            with pytest.raises(WorkerMismatch, match=r"digitrec is 0\.0\.1 there") as refused:
+                app.run_once(settings)
+        finally:
+            client.run(becomes, digitrec.__version__)
+
+    assert refused.value.exit_code == 78
+    assert len(list(settings.inbox.glob("*.png"))) == 27
+
+
+@pytest.mark.slow
+def test_a_worker_killed_half_way_changes_nothing(engine: Dask, tmp_path: Path) -> None:
+    mark = str(tmp_path / "killed")
+
+    def dies_once(number: int) -> int:
+        if number == 5 and not os.path.exists(mark):  # noqa: PTH110 - it runs elsewhere
+            open(mark, "x").close()  # noqa: PTH123
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number + 1
+
+    assert list(engine.map(dies_once, range(10), running)) == [*range(1, 11)]
+    assert (tmp_path / "killed").exists()
+
+
+@pytest.mark.slow
+def test_a_chunk_that_goes_on_killing_workers_is_given_up_after_the_results_before_it(
+    engine: Dask, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # the first death is one too many: not so long a test
+
+    def kills(number: int) -> int:
+        if number == 2:
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    results = engine.map(kills, range(4), running)
+
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(Overrun, match="died"):
+        next(results)
+
+
+def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> None:
+    with pytest.raises(WorkerMismatch, match=r"numpy is .* there and 1\.0 here"):
+        parcels.work(Parcel(b"", 1, {**likeness.here(), "numpy": "1.0"}), [])
+
+
+def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
+    sent = parcels.send(reader())
+    altered = sent._replace(content=sent.content[:-100] + bytes(100))
+    content = parcels.pack(abs, [1], lambda _: sent.digest)
+
+    with pytest.raises(WorkerMismatch, match="arrived"):
+        parcels.work(Parcel(content, 1, likeness.here()), [altered])
+
+
+def test_a_worker_without_digitrec_can_tell_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "digitrec.cluster.likeness", None)
+    told = likeness.question()()
+
+    with pytest.raises(WorkerMismatch, match="not usable"):
+        likeness.require("tcp://10.0.0.7:40001", told, likeness.here())
+
+
+def test_a_scheduler_that_does_not_answer_is_an_environment_failure_and_nothing_is_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_engine, "_CONNECT_S", 0.5)
+    fill(tmp_path / "inbox")
+    settings = Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY, settle_s=0, run_retry_s=0)
+
+    with pytest.raises(EnvironmentFailure, match="cannot be reached") as failure:
+        app.run_once(settings)
+
+    assert "dask scheduler" in failure.value.hint
+    assert len(list(settings.inbox.glob("*.png"))) == 27
+
+
+def test_a_cluster_without_workers_is_an_environment_failure() -> None:
+    with (
+        LocalCluster(n_workers=0, processes=False, **LOOPBACK) as cluster,
+        pytest.raises(EnvironmentFailure, match="no workers"),
+    ):
+        Dask(cluster.scheduler_address, 1)
+
+
+def test_a_cluster_that_loses_all_workers_or_its_scheduler_is_an_environment_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster_engine, "_ALONE_S", 0.2)
+    monkeypatch.setattr(cluster_engine, "_LOOK_EVERY_S", 0.1)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
+        engine = Dask(cluster.scheduler_address, 5)
+        cluster.scale(0)
+        with pytest.raises(EnvironmentFailure, match="lost all its workers"):
+            list(engine.map(abs, [-1], running))
+        results = engine.map(abs, [-1], running)
+    with pytest.raises(EnvironmentFailure, match="gone"):
+        list(results)
+    engine.close()
+
+
+def test_a_cluster_engine_without_a_scheduler_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no scheduler"):
+        Settings(engine="dask")
+
+
+def test_without_the_package_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from digitrec import extras
+    from digitrec.errors import MissingPackage
+
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+
+    with pytest.raises(MissingPackage, match="distributed") as refused:
+        app.ENGINES["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))
+    assert "pip install" in refused.value.hint
