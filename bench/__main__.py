@@ -18,7 +18,7 @@ from bench import measuring, tables
 from bench.figures import Results
 from bench.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
 from bench.measuring import Bench, say
-from bench.process import ROOT, CommandFailed, cores
+from bench.process import ROOT, CommandFailed, cores, processor
 from bench.sets import Store
 
 _GROWTH, _FULL_GROWTH = (1_000, 10_000), (1_000, 10_000, 100_000)
@@ -90,7 +90,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _about(given: argparse.Namespace, scale: float | None, work: Path) -> dict[str, object]:
     return {
         "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": _processor(),
+        "machine": processor(),
         "cores": cores(),
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
@@ -114,13 +114,6 @@ def _warn(bench: Bench) -> None:
         bench.note("The files lay in memory, where fsync costs nothing; --work DIR names a folder on a disk.")
     if about["scale"] not in {None, 1.0}:
         bench.note("Of few files, the start is a large part: no figure here is to be held against its target.")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _filesystem(work: Path) -> str:

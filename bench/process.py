@@ -5,6 +5,7 @@ parent held when it was started. So pictures are drawn, and networks are run, in
 """
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def run(words: Sequence[str], *, cores: int | None = None) -> tuple[Cost, str]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _on(cores):
             began_s = time.perf_counter()
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env=clean_environment())
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env=clean_environment()
+            )
         try:
             # Not getrusage(RUSAGE_CHILDREN): its peak is that of all children ever.
             _, status, used = os.wait4(process.pid, 0)
@@ -100,6 +103,14 @@ def idle(words: Sequence[str], *, warm_s: float, window_s: float, windows: int) 
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def processor() -> str:
+    """What this machine calls its processor."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def python(*words: str) -> list[str]:

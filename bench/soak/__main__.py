@@ -20,15 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import tables
-from bench.process import ROOT, cores
+from bench.process import ROOT, cores, processor
 from bench.soak import pool, told
 from bench.soak.account import account
-from bench.soak.arrivals import Arrivals
+from bench.soak.arrivals import MANNERS, MOST, Arrivals
 from bench.soak.life import Watch, kill_plan
 from digitrec import mounts
 
-_OPTIONS = ("--empty-wait-s", "60")
-"""Ten minutes by default: too long to wait for at the end."""
 _TICK_S = 0.05
 _LOOK_S, _HEALTH_S = 2.0, 60.0
 _LONGEST_REST_S = 900.0
@@ -48,6 +46,11 @@ class Plan:
     kill_s: tuple[float, float] = (120.0, 240.0)
     """Between a start and the end that follows."""
     pool: int = 400
+    manners: Mapping[str, int] = field(default_factory=lambda: MANNERS)
+    most: int = MOST
+    """Files of one arrival."""
+    options: tuple[str, ...] = ("--empty-wait-s", "60")
+    """Of `watch`. By default an empty file waits ten minutes: too long to wait for at the end."""
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ def soak(plan: Plan, workspace: Path) -> told.Figures:
         folder.mkdir(parents=True)
     say(f"Drawing {plan.pool} files ...")
     arrivals = Arrivals(inbox, stage, pool.draw(plan.pool, plan.seed), plan.seed)
-    watch, seen = Watch(workspace, _OPTIONS, time.monotonic()), Seen()
+    watch, seen = Watch(workspace, plan.options, time.monotonic()), Seen()
     load = [os.getloadavg()[0]]
     try:
         _go_on(plan, arrivals, watch, seen)
@@ -129,7 +132,7 @@ def _go_on(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
     while (now_s := watch.now_s()) < over_s:
         arrivals.go_on()
         if now_s >= burst_s:
-            arrivals.burst()
+            arrivals.burst(plan.manners, plan.most)
             burst_s = watch.now_s() + when.expovariate(1 / plan.pause_s)
         if now_s >= look_s:
             watch.look()
@@ -211,14 +214,12 @@ def _warnings(log: str) -> Mapping[str, int]:
 
 
 def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, object]:
-    from bench.__main__ import _processor
-
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
         "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": _processor(),
+        "machine": processor(),
         "cores": cores(),
         "load": ", ".join(f"{one:.1f}" for one in load),
         "filesystem": mounts.kind_of(workspace),

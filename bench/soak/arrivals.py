@@ -11,7 +11,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,20 @@ from bench.soak.account import Dropped
 from bench.soak.pool import Sample
 from digitrec import files
 
-_MOST = 500
+MANNERS: Mapping[str, int] = {
+    "moved": 30,
+    "written": 20,
+    "part": 15,
+    "folder": 8,
+    "slow": 8,
+    "onto": 8,
+    "withdrawn": 6,
+    "again": 5,
+    "odd": 8,
+    "empty": 4,
+}
+"""How files arrive, and how often."""
+MOST = 500
 _RECENT = 400
 _BROKEN_SHARE = 0.08
 _FOLDERS = (b"", b"", b"", b"", b"office/", b"scans/2026/11/", b"7/", "Zähler/".encode(), b"a b/%41/", b"bad\xff/")
@@ -77,30 +90,30 @@ class Arrivals:
         self.left_alone: list[bytes] = []
         """Paths that nobody may claim."""
         self.bursts = 0
-        self._manners: dict[str, tuple[int, Callable[[int], None]]] = {
-            "moved": (30, self._moved),
-            "written": (20, self._written),
-            "part": (15, self._part),
-            "folder": (8, self._folder),
-            "slow": (8, self._slow),
-            "onto": (8, self._onto),
-            "withdrawn": (6, self._withdrawn),
-            "again": (5, self._again),
-            "odd": (8, self._odd),
-            "empty": (4, self._empty),
-        }
 
-    def burst(self) -> int:
-        """Let 1 to 500 files arrive in one manner, small numbers more often; gives how many were begun."""
-        names = [*self._manners]
-        manner = self._rng.choices(names, [self._manners[name][0] for name in names])[0]
-        count = round(math.exp(self._rng.uniform(0, math.log(_MOST))))
-        before = len(self.dropped)
-        self._manners[manner][1](count)
+    def burst(self, manners: Mapping[str, int] = MANNERS, most: int = MOST) -> None:
+        """Let 1 to `most` files arrive in one of these manners, by their weights; small numbers more often."""
+        (manner,) = self._rng.choices([*manners], [*manners.values()])
+        self.arrive(manner, round(math.exp(self._rng.uniform(0, math.log(most)))))
         self.bursts += 1
         if self.bursts % 8 == 0:
             self._not_ours()
-        return len(self.dropped) - before
+
+    def arrive(self, manner: str, count: int) -> None:
+        """Let so many files arrive in this manner; fewer where more would make no sense."""
+        ways: Mapping[str, Callable[[int], None]] = {
+            "moved": self._moved,
+            "written": self._written,
+            "part": self._part,
+            "folder": self._folder,
+            "slow": self._slow,
+            "onto": self._onto,
+            "withdrawn": self._withdrawn,
+            "again": self._again,
+            "odd": self._odd,
+            "empty": self._empty,
+        }
+        ways[manner](count)
 
     def go_on(self) -> None:
         """Do what is due: pieces of slow files, deletions."""
@@ -116,7 +129,7 @@ class Arrivals:
 
     def _sample(self, among: Sequence[Sample] | None = None) -> tuple[Sample, bytes, int]:
         if among is None:
-            among = self._broken if self._rng.random() < _BROKEN_SHARE else self._whole
+            among = (self._rng.random() < _BROKEN_SHARE and self._broken) or self._whole
         number = next(self._number)
         sample = self._rng.choice(among)
         return sample, sample.varied(number), number

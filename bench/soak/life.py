@@ -88,7 +88,7 @@ class Watch:
         """True while files lie claimed."""
         claimed = self._workspace / "inbox" / ".claimed" / "main"
         with suppress(FileNotFoundError):
-            return any(entry.is_dir() for entry in os.scandir(claimed))
+            return any(path.is_dir() for path in claimed.iterdir())
         return False
 
     def look(self) -> None:

@@ -6,9 +6,11 @@ those that are meant to be.
 
 import io
 import random
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from tests.imaging.pdfs import encrypted
 
 _TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 """EXIF that says: turned by a quarter."""
+_UNDATED: Mapping[str, Any] = {"creationDate": time.gmtime(0), "modDate": time.gmtime(0)}
 _MOST_PAGES = 5
 _BROKEN_SHARE = 0.3
 _SEED = 2_611
@@ -151,7 +154,7 @@ _MAKERS: Mapping[str, Callable[[Sequence[Picture]], tuple[bytes, int]]] = {
     "png grey": _saved("PNG", "L"),
     "jpg grey": _saved("JPEG", "L", quality=70),
     "tif pages": _several("TIFF", compression="tiff_lzw"),
-    "pdf": _several("PDF"),
+    "pdf": _several("PDF", **_UNDATED),
     "heic": _heic,
     "webp": _saved("WEBP", quality=80),
     "png deep": _deep("PNG"),
@@ -165,7 +168,7 @@ _MAKERS: Mapping[str, Callable[[Sequence[Picture]], tuple[bytes, int]]] = {
     "png alpha": _saved("PNG", "RGBA"),
     "jpg cmyk": _saved("JPEG", "CMYK"),
     "tif deflated": _several("TIFF", compression="tiff_adobe_deflate"),
-    "pdf fax": _several("PDF", "1"),
+    "pdf fax": _several("PDF", "1", **_UNDATED),
     "bmp": _saved("BMP"),
     "gif": _saved("GIF", "P"),
     "png bits": _saved("PNG", "1"),
