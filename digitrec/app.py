@@ -264,6 +264,7 @@ def _pipeline(
     from digitrec import batch_reports
     from digitrec.answering import Answering
     from digitrec.engines import Child
+    from digitrec.filing import FolderOutbox
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
 
@@ -283,7 +284,7 @@ def _pipeline(
     return Pipeline(
         inbox=space.inbox,
         ledger=space.ledger,
-        outbox=settings.outbox,
+        outbox=FolderOutbox(settings.outbox, space.inbox),
         engine=ENGINES[settings.engine](settings),
         child=Child(settings.read_timeout_s),
         reader=page_reader(bundle),

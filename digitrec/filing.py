@@ -4,20 +4,43 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from digitrec import files, logs, names
+from digitrec import files, logs, names, results
 from digitrec.intake.inbox import Inbox, move_free
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
-from digitrec.records import Claim, Fate, Row
+from digitrec.records import Claim, Fate, Rendering, Row
 
 if TYPE_CHECKING:
     from digitrec.answering import Answering
 
 DONE, REJECTED = "done", "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOutbox:
+    """The outbox as a folder: tables, and the originals of one worker's inbox."""
+
+    folder: Path
+    inbox: Inbox
+
+    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+        """See `pipeline.Outbox.publish`."""
+        results.publish(batch_id, rows, how, self.folder)
+
+    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+        """See `pipeline.Outbox.file_away`."""
+        return file_away(claims, rows, self.inbox, self.folder)
+
+    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
+        """See `pipeline.Outbox.tidy`."""
+        for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in placed}:
+            logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
+            self.inbox.give_back(batch_id, stranger)
+        file_labels(batch_id, placed, truth, answering, self.inbox, self.folder)
 
 
 def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox: Path) -> list[Claim]:

@@ -230,6 +230,14 @@ class Ledger:
         ).fetchone()
         return ReturnedFile(*found) if found else None
 
+    def was_answered(self, path: str, inode: int, size: int, mtime_ns: int) -> bool:
+        """Whether a file has an answer as it is now: for a source whose files stay where they are."""
+        found = self._db.execute(
+            "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'released'",
+            (os.fsencode(path), inode, size, mtime_ns),
+        ).fetchone()
+        return found is not None
+
     def was_fresh(self, path: str, inode: int, size: int, mtime_ns: int) -> bool | None:
         """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
         found = self._db.execute(

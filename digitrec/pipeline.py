@@ -5,23 +5,24 @@ Every step is durable before the next begins and may be done twice, so that a cr
 
 import errno
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from digitrec import batch_ids, filing, logs, reading, results
+from digitrec import batch_ids, logs, reading
 from digitrec.answering import STOPPED, Answering, returned
 from digitrec.clock import utc
 from digitrec.engines import Child, Engine, Overrun, ReaderDied
-from digitrec.intake.inbox import Inbox
 from digitrec.intake.scan import Seen
+from digitrec.intake.store import Stored
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job, Work
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Batch, Claim, Count, Fate, Limits, Rendering, ReturnedFile, Stage
+from digitrec.records import Batch, Claim, Count, Fate, Limits, Rendering, ReturnedFile, Row, Stage
 
 _CHUNK_FILES = 8
 _MOST_DEATHS = 3
@@ -30,13 +31,58 @@ _OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno
 T = TypeVar("T")
 
 
+class Queue(Protocol):
+    """Where files are claimed; a folder's are moved out of everybody's way, a store's stay where they are."""
+
+    def claim(self, batch_id: str, path: str) -> None:
+        """Make a file ours, if it is still there."""
+
+    def is_writable(self) -> bool:
+        """False if nothing can be claimed."""
+
+    def batches(self) -> list[str]:
+        """The batches that show without the ledger."""
+
+    def claimed(self, batch_id: str) -> list[str]:
+        """The files of a batch that are ours."""
+
+    def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
+        """Whatever happens, they stay ours."""
+
+    def place(self, batch_id: str, path: str) -> Path | Stored:
+        """Where a claimed file is read."""
+
+    def state(self, batch_id: str, path: str) -> os.stat_result:
+        """What a file is that was claimed without being planned."""
+
+    def close(self, batch_id: str) -> None:
+        """The batch is done with."""
+
+
+class Outbox(Protocol):
+    """Where answers go, and what becomes of the files; each step may be done again after a crash."""
+
+    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+        """Put both tables of a batch there, whole and replacing none with other bytes; the digits first.
+
+        Raises:
+            FileExistsError: a table of this name with other content is there.
+        """
+
+    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+        """Put every file where it belongs; gives the claims with its place. `rows` are those of rejected files."""
+
+    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: Answering) -> None:
+        """See to what came along with a batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The collaborators of one run, chosen in app.py."""
 
-    inbox: Inbox
+    inbox: Queue
     ledger: Ledger
-    outbox: Path
+    outbox: Outbox
     engine: Engine
     child: Child
     reader: PageReader
@@ -156,7 +202,7 @@ class Pipeline:
         return True
 
     def _unplanned(self, batch: Batch, path: str) -> Claim:
-        state = self.inbox.place(batch.id, path).lstat()
+        state = self.inbox.state(batch.id, path)
         # How old it was before its first claim is not known any more: let it have its grace.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
@@ -214,7 +260,7 @@ class Pipeline:
     def _publish(self, batch_id: str) -> None:
         batch, rows = self.ledger.batch(batch_id), self.ledger.rows(batch_id)
         if rows and batch is not None and batch.rendering is not None:
-            results.publish(batch_id, rows, batch.rendering, self.outbox)
+            self.outbox.publish(batch_id, rows, batch.rendering)
             logs.event("batch published", batch=batch_id, rows=len(rows))
         self.ledger.set_stage(batch_id, Stage.PUBLISHED)
 
@@ -222,12 +268,9 @@ class Pipeline:
         claims = self.ledger.claims(batch_id)
         rejected = [claim.path for claim in claims if claim.fate is Fate.REJECTED]
         rows = [row for path in rejected for row in self.ledger.rows_of(batch_id, path)]
-        placed = filing.file_away(claims, rows, self.inbox, self.outbox)
+        placed = self.outbox.file_away(claims, rows)
         self.ledger.note_places(placed)
-        for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in claims}:
-            logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
-            self.inbox.give_back(batch_id, stranger)
-        filing.file_labels(batch_id, placed, self.truth(), self.answering, self.inbox, self.outbox)
+        self.outbox.tidy(batch_id, placed, self.truth(), self.answering)
 
 
 def _counted(count: Count) -> dict[str, int]:

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import numpy as np
 
 from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
+from digitrec.intake import store
+from digitrec.intake.store import Stored, Wanted
 from digitrec.pictures import Page, Scores
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Digit, Limits, Reading, Reason, Status
@@ -26,7 +28,7 @@ _LEAST_SHARE_OF_TWO = 0.6
 class Job:
     """One file to read, and what it must still be."""
 
-    path: Path
+    path: Path | Stored
     inode: int
     size: int
     mtime_ns: int
@@ -81,6 +83,8 @@ def read_given(given: Given) -> list[Content]:
 
 def read_chunk(work: Work) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
+    if any(isinstance(job.path, Stored) for job in work.jobs):
+        return _read_stored(work)
     return [read(job, work.limits, work.reader) for job in work.jobs]
 
 
@@ -90,7 +94,7 @@ def read(job: Job, limits: Limits, reader: PageReader) -> Content:
     A file that is not what the job says, or that changes meanwhile, is returned.
     """
     try:
-        descriptor = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open(job)
     except OSError as why:
         return _unreadable(why)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -98,7 +102,7 @@ def read(job: Job, limits: Limits, reader: PageReader) -> Content:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode) or _identity(before) != (job.inode, job.size, job.mtime_ns):
                 return Content(returned=CHANGED)
-            if before.st_size > limits.max_bytes:
+            if before.st_size > limits.max_bytes:  # its digest is wanted all the same
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 data = b""
             else:
@@ -110,19 +114,51 @@ def read(job: Job, limits: Limits, reader: PageReader) -> Content:
     if _identity(after) != _identity(before) or (data and len(data) != before.st_size):
         return Content(returned=CHANGED)
     if before.st_size > limits.max_bytes:
-        detail = f"{before.st_size:,} bytes; at most {limits.max_bytes:,} are read"
-        return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
+        return _too_large(before.st_size, limits, digest)
     return interpret(data, limits, reader, digest)
 
 
 def crashed(job: Job) -> Content:
     """What is known of a file whose reading stops the reader: its digest."""
+    if isinstance(job.path, Stored):  # it would have to be fetched again, for its digest alone
+        return Content(rejected=Reason.CRASHES_READER)
     try:
-        descriptor = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open(job)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             return Content(hashlib.file_digest(file, "sha256").hexdigest(), rejected=Reason.CRASHES_READER)
     except OSError as why:
         return _unreadable(why)
+
+
+def _read_stored(work: Work) -> list[Content]:
+    """The same for objects: fetched side by side, and none that is too large."""
+    small = [job for job in work.jobs if job.size <= work.limits.max_bytes]
+    wanted = [Wanted(job.path, (job.inode, job.size, job.mtime_ns)) for job in small if isinstance(job.path, Stored)]
+    fetched = dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
+    return [_interpret_stored(job, fetched, work) for job in work.jobs]
+
+
+def _interpret_stored(job: Job, fetched: Mapping[Stored, bytes | OSError | None], work: Work) -> Content:
+    if job.size > work.limits.max_bytes:
+        return _too_large(job.size, work.limits)
+    if not isinstance(job.path, Stored):
+        return read(job, work.limits, work.reader)
+    found = fetched[job.path]
+    if isinstance(found, OSError):
+        return _unreadable(found)
+    return Content(returned=CHANGED) if found is None else interpret(found, work.limits, work.reader)
+
+
+def _open(job: Job) -> int:
+    """A file opened without following links; OSError if it cannot be."""
+    if isinstance(job.path, Stored):
+        raise TypeError(f"{job.path} is an object, and is read by `read_chunk`")
+    return os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _too_large(size: int, limits: Limits, digest: str = "") -> Content:
+    detail = f"{size:,} bytes; at most {limits.max_bytes:,} are read"
+    return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
 
 
 def interpret(data: bytes, limits: Limits, reader: PageReader, digest: str | None = None) -> Content:

@@ -113,26 +113,38 @@ def digits_csv(rows: Sequence[Row], how: Rendering) -> str:
     return _csv(how, how.digit_columns, found)
 
 
+def tables(batch_id: str, rows: Sequence[Row], how: Rendering) -> dict[str, str]:
+    """Both tables of a batch by name, the digits first: who sees the main one finds the other."""
+    return {f"{batch_id}.digits.csv": digits_csv(rows, how), f"{batch_id}.csv": main_csv(rows, how)}
+
+
 def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) -> None:
-    """Put both tables of a batch into the outbox, the digits first: who sees the main one finds the other.
+    """Put both tables of a batch into the outbox.
 
     Raises:
         FileExistsError: a file with this name and other content is there; nothing is replaced.
         OSError: the outbox cannot be written.
     """
-    files.publish_new(outbox / f"{batch_id}.digits.csv", digits_csv(rows, how))
-    table = main_csv(rows, how)
-    files.publish_new(outbox / f"{batch_id}.csv", table)
-    if _batch_in(outbox / LATEST) <= batch_id:  # a batch that was held up may be older than what others published
+    table = ""
+    for name, table in tables(batch_id, rows, how).items():
+        files.publish_new(outbox / name, table)
+    if _latest_in(outbox) <= batch_id:  # a batch that was held up may be older than what others published
         files.write_whole(outbox / LATEST, table)
 
 
-def _batch_in(table: Path) -> str:
-    """The id of the batch a table holds; "" if it holds none."""
+def batch_in(table: Iterable[str]) -> str:
+    """The id of the batch that the lines of a table tell of; "" if they are no table."""
     try:
-        with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.DictReader(file), {}).get("batch_id") or ""
-    except (FileNotFoundError, csv.Error):
+        return next(csv.DictReader(table), {}).get("batch_id") or ""
+    except csv.Error:
+        return ""
+
+
+def _latest_in(outbox: Path) -> str:
+    try:
+        with (outbox / LATEST).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return batch_in(file)
+    except FileNotFoundError:
         return ""
 
 

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from digitrec import logs, mounts
-from digitrec.intake import observing, scan, watching
+from digitrec import logs
+from digitrec.intake import observing, watching
 from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.hooks import Hooks
 from digitrec.records import Count
-from digitrec.settings import Settings
 from digitrec.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ class Service:
         total = self.summary.count.claimed + self._left()
         groups = watching.once(
             self._look,
-            _settling(settings),
+            self.space.settling(),
             self.stop.bell,
             stopped=self.stop,
             wait_s=settings.run_wait_s,
@@ -137,7 +135,7 @@ class Service:
             self.hooks.tell_batches(self.space.ledger, self.alive)
 
     def _left(self) -> int:
-        return sum(1 for _ in scan.look(self.space.settings.inbox, self._skipped))
+        return sum(1 for _ in self.space.look(self._skipped))
 
     def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
@@ -146,7 +144,7 @@ class Service:
         self._recover()
         groups = watching.groups(
             self._look,
-            _settling(settings),
+            self.space.settling(),
             observer,
             self.stop.bell,
             stopped=self.stop,
@@ -165,7 +163,7 @@ class Service:
         self.space.check_folders()
         self.heart.scanned()
         held = self.space.ledger.held(time.time())
-        for seen in scan.look(self.space.settings.inbox, self._skipped):
+        for seen in self.space.look(self._skipped):
             if (seen.inode, seen.size, seen.mtime_ns) not in held:
                 yield seen
 
@@ -173,12 +171,3 @@ class Service:
         if path not in self.told:
             self.told.add(path)
             logs.warn("passed over", file=path, why=why)
-
-
-def _settling(settings: Settings) -> Settling:
-    settle_s = settings.settle_s
-    if mounts.is_remote(kind := mounts.kind_of(settings.inbox)):
-        # There, sizes and times are seen with a delay (attribute caches).
-        settle_s = max(settle_s, settings.network_settle_s)
-        logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
-    return Settling(settle_s, settings.empty_wait_s)

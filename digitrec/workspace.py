@@ -4,16 +4,19 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import corrections, files, filing, folders, logs
+from digitrec import corrections, files, filing, folders, logs, mounts
 from digitrec.clock import utc
 from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure
+from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED, Inbox
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling
 from digitrec.ledger import Ledger
 from digitrec.operations import drafts, rebuild
 from digitrec.operations import ledgers as found_ledgers
@@ -35,6 +38,19 @@ class Workspace:
     """Of inbox and outbox, when it was opened."""
     lock: int
     """The descriptor of the lock."""
+
+    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
+        """Every file in the inbox that may be claimed; told is what is passed over."""
+        return scan.look(self.settings.inbox, skipped)
+
+    def settling(self) -> Settling:
+        """Tells when a file in the inbox is complete."""
+        settle_s = self.settings.settle_s
+        if mounts.is_remote(kind := mounts.kind_of(self.settings.inbox)):
+            # There, sizes and times are seen with a delay (attribute caches).
+            settle_s = max(settle_s, self.settings.network_settle_s)
+            logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
+        return Settling(settle_s, self.settings.empty_wait_s)
 
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or the lock is another file."""

@@ -21,6 +21,7 @@ from digitrec.answering import Answering
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.clock import utc
 from digitrec.engines import Serial
+from digitrec.filing import FolderOutbox
 from digitrec.intake.scan import Seen, look
 from digitrec.intake.truth import Truth
 from digitrec.operations import rebuild, verify
@@ -95,7 +96,7 @@ class Desk:
             yield Pipeline(
                 inbox=space.inbox,
                 ledger=space.ledger,
-                outbox=self.outbox,
+                outbox=FolderOutbox(self.outbox, space.inbox),
                 engine=Serial(),
                 child=self.child,
                 reader=self.reader,

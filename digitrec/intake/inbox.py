@@ -77,6 +77,10 @@ class Inbox:
         """Where a claimed file lies."""
         return self._mine / batch_id / path
 
+    def state(self, batch_id: str, path: str) -> os.stat_result:
+        """What a claimed file is."""
+        return self.place(batch_id, path).lstat()
+
     def claim(self, batch_id: str, path: str) -> None:
         """Make a file ours by one rename, if it is still there. `make_durable` comes after all of them."""
         target = self.place(batch_id, path)

@@ -68,3 +68,24 @@ class Settling:
 
     def _is_old(self, seen: Seen, wall_ns: int) -> bool:
         return wall_ns - seen.ctime_ns > _OLD_NS and (seen.size > 0 or self._left_s(seen, wall_ns) <= 0)
+
+
+class SettlingByAge(Settling):
+    """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old."""
+
+    def look(
+        self, found: Iterable[Seen], now_s: float, wall_ns: int, *, trust_old: bool = False, newcomers: bool = True
+    ) -> list[Seen]:
+        """See `Settling.look`; the times are the store's, so a clock that runs behind only waits longer."""
+        del trust_old  # age is all that counts
+        before, self._waiting = self._waiting, {}
+        settled = []
+        for seen in found:
+            if seen.path not in before and not newcomers:
+                continue
+            left_s = self._settle_s - (wall_ns - seen.changed_ns) / 1e9
+            if left_s <= 0:
+                settled.append(seen)
+            else:
+                self._waiting[seen.path] = _Waiting(seen, now_s + left_s)
+        return settled
