@@ -73,7 +73,7 @@ docs: $(READY) ## write docs/reference anew from the code, and build the site in
 	$(BIN)/python -m bench.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-release: $(READY) ## build wheel and sdist into dist/, install them anew, complete and slim, and read with both
+release: $(READY) ## build wheel and sdist into dist/, install them anew, complete, slim and as the Containerfile does, and read with each
 	$(BIN)/python -m bench.release
 
 clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger

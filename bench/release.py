@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import digitrec
+from bench import container
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -23,14 +24,17 @@ PICTURES = 20
 def main() -> int:
     """Build, install, try; anything that fails ends it with the failing command's exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.release", description=main.__doc__)
-    parser.add_argument("--slim-only", action="store_true", help="do not install the complete package (gigabytes)")
+    parser.add_argument("--only", choices=("complete", "slim", "container"), help="of the three, try this one only")
     asked = parser.parse_args()
     try:
         wheel = build(DIST)
         with TemporaryDirectory(prefix="digitrec-release-") as home:
-            if not asked.slim_only:
+            if asked.only in {None, "complete"}:
                 complete(Path(home), wheel)
-            slim(Path(home), wheel)
+            if asked.only in {None, "slim"}:
+                slim(Path(home), wheel)
+            if asked.only in {None, "container"}:
+                contained(Path(home))
     except subprocess.CalledProcessError as why:
         print(f"release: `{' '.join(map(str, why.cmd))}` ended with {why.returncode}", file=sys.stderr)
         return 1
@@ -73,10 +77,27 @@ def slim(home: Path, wheel: Path) -> None:
     lock = ["--require-hashes", "-r", str(ROOT / "requirements-slim.lock")]
     python = _installed("slim", home / "slim", [lock, ["--no-deps", str(wheel)]])
     work = home / "slim-work"
+    _drop_golden(work)
+    _read(python, work)
+
+
+def contained(home: Path) -> None:
+    """What the Containerfile says, without an engine: its steps, and the golden pictures read with what they make."""
+    _run(sys.executable, "-m", "venv", home / "image", cwd=ROOT)
+    began_s = time.monotonic()
+    python = container.install(home / "container", home / "image" / "bin" / "python")
+    installed = home / "container" / "opt"
+    print(f"installed container: {time.monotonic() - began_s:.0f} s, {_size(installed) / 1e6:,.0f} MB")
+    work = home / "container-work"
+    _drop_golden(work)
+    _read(python, work)
+    _run(python.with_name("digitrec"), "health", cwd=work)
+
+
+def _drop_golden(work: Path) -> None:
     (work / "inbox").mkdir(parents=True)
     for picture in (ROOT / "tests" / "golden").glob("*/picture.*"):
         shutil.copyfile(picture, work / "inbox" / f"{picture.parent.name}{picture.suffix}")
-    _read(python, work)
 
 
 def _installed(name: str, folder: Path, wanted: Sequence[Sequence[str]]) -> Path:

@@ -1,0 +1,86 @@
+"""The Containerfile: its parts. `make release` runs its steps."""
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import typer
+from packaging.requirements import Requirement
+
+from bench.container import FILE, ROOT, SOURCE, TARGET, Step, steps
+from digitrec.cli import cli
+
+STEPS = steps(FILE.read_text(encoding="utf-8"))
+
+
+def of(name: str, stage: int = 2) -> list[Step]:
+    return [one for one in STEPS if one.name == name and one.stage == stage]
+
+
+def test_what_runs_is_made_in_another_stage_of_the_same_python() -> None:
+    bases = [one.words[0] for one in STEPS if one.name == "FROM"]
+
+    assert len(bases) == 2
+    assert len(set(bases)) == 1, "the environment points at the Python it was made with"
+    assert not of("RUN"), "what runs as root belongs to the first stage"
+    assert [one.words for one in of("COPY")] == [[TARGET, TARGET]]
+
+
+def test_it_runs_as_nobody_in_particular_and_not_as_root() -> None:
+    (user,) = of("USER")
+
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user.value), "a number: engines can see that it is not root"
+
+
+def test_its_folder_is_the_workspace_and_the_volume() -> None:
+    (folder,), (volume,), (variables,) = of("WORKDIR"), of("VOLUME"), of("ENV")
+
+    assert folder.value == volume.value
+    assert f"DIGITREC_WORKSPACE={folder.value}" in variables.words
+    assert f"PATH={TARGET}/bin:$PATH" in variables.words
+
+
+def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
+    program = typer.main.get_command(cli)
+    (entry,), (start,), (health,) = of("ENTRYPOINT"), of("CMD"), of("HEALTHCHECK")
+    (asked,) = re.findall(r'CMD \["digitrec", "(\w+)"\]$', health.value)
+
+    assert (entry.words, start.words, asked) == (["digitrec"], ["watch"], "health")
+    assert {start.words[0], asked} <= set(program.commands)  # type: ignore[attr-defined]
+    assert of("STOPSIGNAL")[0].value == "SIGTERM"
+
+
+def test_it_holds_what_the_slim_lock_names_and_what_is_copied_is_there_and_let_through() -> None:
+    let_through = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
+    copied = [name for one in of("COPY", 1) for name in one.words[:-1]]
+    installs = [one.value for one in of("RUN", 1) if "install" in one.value]
+
+    assert of("WORKDIR", 1)[0].value == SOURCE
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in let_through, name
+    assert {f"!{name}" for name in copied} == {line for line in let_through if line.startswith("!")}
+    assert any("-r requirements-slim.lock" in one for one in installs)
+    assert all("--require-hashes" in one or "--no-index" in one for one in installs)
+
+
+def test_what_builds_the_wheel_is_taken_from_the_lock_with_all_that_it_needs() -> None:
+    (line,) = (one.value for one in of("RUN", 1) if one.value.startswith("awk"))
+    (taken,) = re.findall(r"\^\(([^)]+)\)==", line)
+    needed, waiting = set[str](), ["hatchling"]
+    while waiting:
+        asked = Requirement(waiting.pop())
+        if asked.name not in needed and (asked.marker is None or asked.marker.evaluate({"extra": ""})):
+            needed.add(asked.name)
+            waiting += importlib.metadata.requires(asked.name) or ()
+
+    assert set(taken.split("|")) == needed
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{re.escape(name)}==", lock, re.MULTILINE) for name in needed)
+
+
+def test_the_page_about_it_names_what_it_says() -> None:
+    page = Path(ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+
+    assert of("USER")[0].value.partition(":")[0] in page
+    assert f":{of('VOLUME')[0].value}" in page
