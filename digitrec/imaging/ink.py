@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane, contrast_of, quantiles
+from digitrec.imaging.contrast import SMALL_PX, Plane, contrast_of, in_order, smaller
 from digitrec.imaging.lines import without_edges, without_lines
+from digitrec.imaging.pieces import pieces_of
 from digitrec.pictures import Picture
 
 _LEAST_CONTRAST = 0.04
@@ -59,12 +60,16 @@ class _Levels:
         return self.paper + share * (self.ink - self.paper)
 
 
-def find(picture: Picture) -> Plane:
+def find(picture: Picture, small: Picture | None = None) -> Plane:
     """Find the ink of a page: (h, w), 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there.
 
     The plane has the page's proportions and is no larger than `contrast.WORK_PX`.
+
+    Args:
+        picture: the page.
+        small: the page, no side longer than `contrast.SMALL_PX`; None: it is made here.
     """
-    contrast = contrast_of(picture)
+    contrast = contrast_of(picture, smaller(picture, SMALL_PX) if small is None else small)
     levels = _levels(contrast)
     for cleaned in (_without_edges, _without_lines):
         if levels is None:
@@ -75,8 +80,9 @@ def find(picture: Picture) -> Plane:
     if levels is None:
         return np.zeros_like(contrast)
     levels = _above_net(contrast, levels)
-    ink: Plane = np.clip((contrast - levels.paper) / (levels.ink - levels.paper), 0, 1).astype(np.float32)
-    return ink
+    ink = contrast - np.float32(levels.paper)
+    ink /= np.float32(levels.ink - levels.paper)
+    return np.clip(ink, 0, 1, out=ink)
 
 
 def _without_edges(contrast: Plane, levels: _Levels) -> Plane:
@@ -92,31 +98,29 @@ def _without_lines(contrast: Plane, levels: _Levels) -> Plane:
 def _levels(contrast: Plane) -> _Levels | None:
     """Tell paper from ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
-    sample = contrast[::step, ::step]
-    quiet, bare = quantiles(sample, _QUIET, _PAPER)
+    ordered = np.sort(contrast[::step, ::step], axis=None)
+    quiet, bare = in_order(ordered, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
-    inked = sample[sample > max(paper, _LEAST_CONTRAST)]
+    inked = ordered[np.searchsorted(ordered, np.float32(max(paper, _LEAST_CONTRAST)), side="right") :]
     if inked.size < 4:
         return None
     grades = np.clip(inked * 255, 0, 255).astype(np.uint8)
     split, _ = cv2.threshold(grades.reshape(1, -1), 0, 255, cv2.THRESH_OTSU)
-    clear = inked[grades > split]
-    (full,) = quantiles(clear if clear.size else inked, _FULL)
+    clear = inked[np.searchsorted(grades, np.uint8(split), side="right") :]
+    (full,) = in_order(clear if clear.size else inked, _FULL)
     paper = max(paper, _FAINTEST_SHARE * full)
     if full - paper < _LEAST_RANGE or full < bare + _LEAST_DEVIATIONS * deviation:
         return None
-    (darkest,) = quantiles(inked, _DARKEST)
+    (darkest,) = in_order(inked, _DARKEST)
     return _Levels(paper, full, darkest)
 
 
 def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
     """Raise the paper's level until a grid, paler than the pen, no longer ties everything together."""
-    dark = contrast > levels.at(0.2)
-    if (
-        sum(bool(border.any()) for border in (dark[:2], dark[-2:], dark[:, :2], dark[:, -2:])) < 3
-        or not _spans(dark)[0]
-    ):
+    faint = levels.at(0.2)
+    borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
+    if sum(bool(border.max() > faint) for border in borders) < 3 or not _spans(contrast > faint)[0]:
         return levels
     for step in _STEPS:
         cut = levels.paper + step * (levels.darkest - levels.paper)
@@ -130,7 +134,6 @@ def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
 def _spans(dark: NDArray[np.bool_]) -> tuple[bool, int]:
     """Whether one mark reaches three borders, and the longest side of the largest that reaches none."""
     height, width = dark.shape
-    _, _, stats, _ = cv2.connectedComponentsWithStats(dark.astype(np.uint8), connectivity=8)
-    x, y, w, h = stats[1:, :4].T
-    borders = (x <= 1).astype(int) + (y <= 1) + (x + w >= width - 1) + (y + h >= height - 1)
-    return bool((borders >= 3).any()), int(np.maximum(w, h)[borders == 0].max(initial=0))
+    left, top, right, bottom = pieces_of(dark).boxes[1:].T
+    borders = (left <= 1).astype(int) + (top <= 1) + (right >= width - 1) + (bottom >= height - 1)
+    return bool((borders >= 3).any()), int(np.maximum(right - left, bottom - top)[borders == 0].max(initial=0))

@@ -157,14 +157,17 @@ def _cut_out(ink: Plane, labels: NDArray[np.int32], group: Mark) -> FoundDigit:
     """The ink of one digit, with its faint parts and without anyone else's, made even along the stroke."""
     window = np.s_[group.top : group.bottom, group.left : group.right]
     part, near = ink[window], labels[window]
-    is_own = np.zeros(int(near.max()) + 1, np.bool_)
-    is_own[list(group.labels)] = True
-    own = is_own[near]
-    count, pieces = cv2.connectedComponents((part > _FAINT).astype(np.uint8), connectivity=8)
-    is_touched = np.zeros(count, np.bool_)
-    is_touched[pieces[own]] = True
-    is_touched[0] = False  # the paper
-    digit = np.where(is_touched[pieces] & (own | (near == 0)), part, np.float32(0))
+    own = near == group.labels[0]
+    for label in group.labels[1:]:
+        own |= near == label
+    is_kept = part > _FAINT
+    count, pieces = cv2.connectedComponents(is_kept.view(np.uint8), connectivity=8)
+    if count > 2:  # else it is one piece, the digit's
+        is_touched = np.zeros(count, np.bool_)
+        is_touched[pieces[own]] = True
+        is_kept &= is_touched[pieces]
+    is_kept &= own | (near == 0)
+    digit = np.where(is_kept, part, np.float32(0))
     return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit))
 
 
@@ -175,5 +178,5 @@ def _even(digit: Plane) -> Plane:
     wide = cv2.copyMakeBorder(digit, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
     peak = cv2.blur(cv2.dilate(wide, np.ones((reach, reach), np.uint8)), (reach, reach))
     height, width = digit.shape
-    peak = peak[margin : margin + height, margin : margin + width]
-    return np.minimum(digit / np.clip(peak, 0.5, 1), 1).astype(np.float32)
+    even = digit / np.clip(peak[margin : margin + height, margin : margin + width], 0.5, 1)
+    return np.minimum(even, 1, out=even)

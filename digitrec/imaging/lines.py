@@ -52,14 +52,15 @@ def without_edges(contrast: Plane, dark: float) -> Plane:
     `dark` is the contrast from which a spot counts as dark. Gives `contrast` itself if there is nothing to clear.
     """
     cleared = contrast
-    if not any((border > dark).any() for border in (contrast[:3], contrast[-3:], contrast[:, :3], contrast[:, -3:])):
-        return contrast
-    for quarter in range(4):
-        side = np.rot90(cleared, quarter)  # a view: its first rows lie along one border
+    borders = (contrast[:3], contrast[:, -3:], contrast[-3:], contrast[:, :3])
+    for quarter, border in enumerate(borders):
+        if border.max() <= dark:  # as on most pages
+            continue
+        side = np.rot90(cleared, quarter)  # a view: its first rows lie along this border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
         inner = side[: depth + 1, margin : side.shape[1] - margin]
         begins = np.flatnonzero((inner[:3] > dark).mean(axis=1) >= _EDGE_COVERS)
-        if begins.size == 0:  # as on most pages
+        if begins.size == 0:
             continue
         covered = (inner > dark).mean(axis=1)
         ends = np.flatnonzero(covered[begins[0] :] < _EDGE_FADES)
@@ -73,7 +74,7 @@ def without_lines(contrast: Plane, dark: float) -> Plane:
     """Clear ruled lines and grids, and mend the strokes that crossed them; `contrast` itself if there are none."""
     thick = max(2, round(_LINE_THICK * max(contrast.shape)))
     across = _lines(contrast, dark, thick, is_ruled=False)
-    down = _lines(np.ascontiguousarray(contrast.T), dark, thick, is_ruled=len(across) > 1)
+    down = _lines(contrast.T, dark, thick, is_ruled=len(across) > 1)
     if len(down) > 1 and not across:
         across = _lines(contrast, dark, thick, is_ruled=True)
     if len(down) == 1 and not across and 0.2 < (down[0].left + down[0].right) / 2 / contrast.shape[1] < 0.8:
@@ -88,7 +89,7 @@ def without_lines(contrast: Plane, dark: float) -> Plane:
 def _lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[_Line]:
     """The lines from left to right; those that stop short of a border only if the page is known to be ruled."""
     courses: list[tuple[float, float]] = []
-    for reaches, left, right in _courses(contrast > dark, thick, is_ruled=is_ruled):
+    for reaches, left, right in _courses(contrast, dark, thick, is_ruled=is_ruled):
         is_new = all(abs(left - y0) > thick or abs(right - y1) > thick for y0, y1 in courses)
         crosses = any((left - y0) * (right - y1) < 0 for y0, y1 in courses)
         if is_new and not crosses and (reaches or is_ruled or courses):
@@ -97,21 +98,25 @@ def _lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[
     return [line for line in measured if line.level >= dark and line.below - line.above + 1 <= thick + 1]
 
 
-def _courses(dark: NDArray[np.bool_], thick: int, *, is_ruled: bool) -> list[tuple[bool, float, float]]:
+def _courses(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[tuple[bool, float, float]]:
     """Straight courses that are dark nearly throughout, surest first: (reaches both borders, height left, right).
 
     None at all if no course reaches both borders and the page is not known to be ruled.
     """
-    height, width = dark.shape
+    height, width = contrast.shape
     strip, inset = max(2, round(width * _PROBE)), round(width * _INSET)
-    starts, ends = [*_crossings(dark, 0, strip, thick)], [*_crossings(dark, width - strip, strip, thick)]
+
+    def crossings(x: int) -> list[tuple[float, float]]:
+        return [*_crossings(contrast[:, x : x + strip] > dark, x, thick)]
+
+    starts, ends = crossings(0), crossings(width - strip)
     if not (is_ruled or (starts and ends)):  # as on most pages
         return []
-    starts += _crossings(dark, inset, strip, thick)
-    ends += _crossings(dark, width - strip - inset, strip, thick)
+    starts += crossings(inset)
+    ends += crossings(width - strip - inset)
     if width < 8 or not 0 < len(starts) * len(ends) <= _MOST_PAIRS:
         return []
-    thickened = cv2.dilate(dark.astype(np.uint8), np.ones((3, 1), np.uint8))
+    thickened = cv2.dilate((contrast > dark).view(np.uint8), np.ones((3, 1), np.uint8))
     found = []
     for y_start, x_start in starts:
         for y_end, x_end in ends:
@@ -128,10 +133,10 @@ def _courses(dark: NDArray[np.bool_], thick: int, *, is_ruled: bool) -> list[tup
     return [(reaches, left, right) for reaches, _, left, right in sorted(found, reverse=True)]
 
 
-def _crossings(dark: NDArray[np.bool_], x: int, strip: int, thick: int) -> Iterator[tuple[float, float]]:
+def _crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tuple[float, float]]:
     """The middles (y, x) of what is dark, and not too thick, in the strip of columns that begins at `x`."""
-    part = dark[:, x : x + strip]
-    rows = np.add.reduce(part, axis=1, dtype=np.intp) / part.shape[1] >= 0.35
+    strip = dark.shape[1]
+    rows = np.add.reduce(dark, axis=1, dtype=np.intp) / strip >= 0.35
     if not rows.any():  # as on most pages
         return
     turns = np.flatnonzero(np.diff(np.concatenate(([False], rows, [False])).astype(np.int8)))

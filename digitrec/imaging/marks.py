@@ -6,11 +6,11 @@ A mark knows its own box; the sheet it lies on knows what comes from outside or 
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
+from digitrec.imaging.pieces import pieces_of
 
 _INKED, _CLEAR = 0.22, 0.6
 """A mark holds together from `_INKED` on and has a `_CLEAR` spot."""
@@ -115,21 +115,18 @@ class Sheet:
 
 def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
     """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
-    is_inked = ink > _INKED
-    count, found, stats, _ = cv2.connectedComponentsWithStats(is_inked.astype(np.uint8), connectivity=8)
-    labels = np.asarray(found, np.int32)
-    inked = np.flatnonzero(is_inked)
-    label_of, ink_of = labels.ravel()[inked], ink.ravel()[inked]
-    mass = np.bincount(label_of, weights=ink_of, minlength=count)
-    is_clear = np.bincount(label_of[ink_of > _CLEAR], minlength=count) > 0
-    heaviest = sorted(np.flatnonzero(is_clear), key=lambda label: -mass[label])[:_MOST_MARKS]
+    pieces = pieces_of(ink > _INKED)
+    ink_of, count = ink.ravel()[pieces.places], len(pieces.boxes)
+    mass = np.bincount(pieces.label_of, weights=ink_of, minlength=count)
+    is_clear = np.bincount(pieces.label_of[ink_of > _CLEAR], minlength=count) > 0
+    heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
     marks: list[Mark] = []
     printed: list[Mark] = []
     for label in heaviest:
-        x, y, width, height, area = (int(value) for value in stats[label])
-        mark = Mark((int(label),), x, y, x + width, y + height, float(mass[label]))
+        left, top, right, bottom = pieces.boxes[label].tolist()
+        mark = Mark((label,), left, top, right, bottom, float(mass[label]))
         if not sheet.hugs_border(mark):
-            is_printed = sheet.crosses(mark, area) or sheet.is_framed_by(mark, labels)
+            is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
             (printed if is_printed else marks).append(mark)
     is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
-    return labels, marks if is_written else printed + marks
+    return pieces.labels, marks if is_written else printed + marks

@@ -5,12 +5,11 @@ import numpy as np
 
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout, normalise
-from digitrec.imaging.contrast import Plane, smaller
+from digitrec.imaging.contrast import SMALL_PX, Plane, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Page, Picture
 from digitrec.records import Box, Reason
 
-_PREVIEW_PX = 96
 _NO_INK = (0, normalise.SIDE, normalise.SIDE)
 
 
@@ -19,7 +18,8 @@ def classical(format_name: str, sheet: Sheet) -> Page:
     picture = sheet.fine()
     if isinstance(picture, RejectedImage):
         return undecoded(format_name, sheet, picture)
-    return page_of(format_name, sheet, picture, ink.find(picture))
+    small = smaller(picture, SMALL_PX)
+    return page_of(format_name, sheet, small, ink.find(picture, small))
 
 
 def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
@@ -37,13 +37,13 @@ def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
     )
 
 
-def page_of(format_name: str, sheet: Sheet, picture: Picture, plane: Plane) -> Page:
+def page_of(format_name: str, sheet: Sheet, small: Picture, plane: Plane) -> Page:
     """Arrange the ink of a sheet, whoever found it, into digits.
 
     Args:
         format_name: of the file.
         sheet: it was decoded.
-        picture: the sheet's, for the preview.
+        small: the sheet's picture, no side longer than `contrast.SMALL_PX`: what people are shown.
         plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink; its size may be another than the picture's.
     """
     found = layout.arrange(plane)
@@ -56,7 +56,7 @@ def page_of(format_name: str, sheet: Sheet, picture: Picture, plane: Plane) -> P
         height=sheet.height,
         boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
         ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
-        preview=_preview(picture),
+        preview=small if small.ndim == 2 else np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8),
         reason=reason if digits else Reason.BLANK,
     )
 
@@ -69,9 +69,3 @@ def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
     right = -(-(box.x + box.width) * sheet.width // width)
     bottom = -(-(box.y + box.height) * sheet.height // height)
     return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)
-
-
-def _preview(picture: Picture) -> Picture:
-    """A small grey copy for people."""
-    small = smaller(picture, _PREVIEW_PX)
-    return small if small.ndim == 2 else np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)

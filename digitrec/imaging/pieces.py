@@ -1,0 +1,44 @@
+"""What hangs together in a plane: pieces, their boxes and their sizes."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """The pieces of a mask, numbered from 1; 0 is everything else."""
+
+    labels: NDArray[np.int32]
+    """(h, w), the number of each spot."""
+    places: NDArray[np.intp]
+    """Where the mask is True: flat indices of the plane, ascending."""
+    label_of: NDArray[np.int32]
+    """The number of each of these places."""
+    boxes: NDArray[np.intp]
+    """(count + 1, 4): left, top, right and bottom of each piece, half open; of number 0 nothing is told."""
+    areas: NDArray[np.intp]
+    """(count + 1,): spots of each piece; 0 for number 0."""
+
+
+def pieces_of(mask: NDArray[np.bool_]) -> Pieces:
+    """Tell the pieces of a mask, (h, w), apart; spots that touch at a corner hang together.
+
+    >>> pieces_of(np.array([[True, False, False], [False, True, False]])).boxes[1:].tolist()
+    [[0, 0, 2, 2]]
+    """
+    height, width = mask.shape
+    count, found = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
+    places = np.flatnonzero(mask)
+    label_of = labels.ravel()[places]
+    # OpenCV's own statistics look at every spot of the paper, too, and take ten times as long.
+    columns, rows = places % width, places // width
+    boxes = np.tile(np.array([width, height, 0, 0], np.intp), (count, 1))
+    np.minimum.at(boxes[:, 0], label_of, columns)
+    np.minimum.at(boxes[:, 1], label_of, rows)
+    np.maximum.at(boxes[:, 2], label_of, columns + 1)
+    np.maximum.at(boxes[:, 3], label_of, rows + 1)
+    return Pieces(labels, places, label_of, boxes, np.bincount(label_of, minlength=count))
