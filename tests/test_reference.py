@@ -84,6 +84,14 @@ def test_every_page_has_its_place_in_the_site() -> None:
     assert all(name in site.decisions() for name in decisions)
 
 
+def test_links_of_the_repository_become_links_of_the_site() -> None:
+    links = "[a](../jobs/README.md#logs) ![b](x.png) [c](../LICENSE) [`d`](../digitrec/cli.py) [e](https://example.com)"
+
+    assert site.relinked(links, "slim.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
+    assert site.relinked("[a](../slim.md)", "howto/cron.md") == "[a](../slim.md)"
+    assert site.relinked("[a](../docs/slim.md)", "jobs.md") == "[a](slim.md)"
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_asks_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
