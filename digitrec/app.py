@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs, results, workspace
+from digitrec import logs, results, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
@@ -27,9 +27,8 @@ from digitrec.operations.hooks import Hooks
 from digitrec.operations.ledgers import readable
 from digitrec.operations.supervisor import Supervisor
 from digitrec.records import Rendering, Row
-from digitrec.service import Service, Stop, Summary
+from digitrec.service import Service, Space, Stop, Summary
 from digitrec.settings import Settings
-from digitrec.workspace import Workspace
 
 if TYPE_CHECKING:
     from digitrec.classifiers.base import Classifier
@@ -127,6 +126,8 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
         EnvironmentFailure: something else has `metrics_port`.
         SettingsError: a hook is neither a command line nor an address.
     """
+    if settings.source or settings.outbox_url:
+        raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
     observer = observer or _observer(settings, stop)
     supervisor = Supervisor()
     heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
@@ -223,7 +224,11 @@ def model_store(settings: Settings) -> ModelStore:
 def _service(
     settings: Settings, stop: Stop, summary: Summary, heart: Heart, hooks: Hooks, *, thorough: bool
 ) -> Iterator[Service]:
-    with workspace.opened(settings, thorough=thorough) as space, readable(settings) as ledgers, ExitStack() as stack:
+    with (
+        stores.folders_or_stores(settings, thorough=thorough) as space,
+        readable(settings) as ledgers,
+        ExitStack() as stack,
+    ):
         bundle = bundle_of(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
         _truth(settings)  # and so is a labels file
@@ -252,7 +257,7 @@ def _service(
 
 def _pipeline(
     settings: Settings,
-    space: Workspace,
+    space: Space,
     bundle: Bundle,
     others: "list[Ledger]",
     reported: Callable[[str], None],
@@ -264,7 +269,6 @@ def _pipeline(
     from digitrec import batch_reports
     from digitrec.answering import Answering
     from digitrec.engines import Child
-    from digitrec.filing import FolderOutbox
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
 
@@ -284,7 +288,7 @@ def _pipeline(
     return Pipeline(
         inbox=space.inbox,
         ledger=space.ledger,
-        outbox=FolderOutbox(settings.outbox, space.inbox),
+        outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
         child=Child(settings.read_timeout_s),
         reader=page_reader(bundle),
@@ -302,7 +306,7 @@ def _pipeline(
 
 
 def _truth(settings: Settings) -> Truth:
-    return Truth(settings.inbox, settings.labels, from_folders=settings.labels_from_folders)
+    return Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders)
 
 
 def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:

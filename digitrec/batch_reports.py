@@ -57,7 +57,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
     corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
-    how = batch.rendering
+    how, table = batch.rendering, settings.table_of(batch_id)
     return BatchFacts(
         batch_id=batch.id,
         worker=settings.worker,
@@ -68,7 +68,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         files=Count.of(claims),
         threshold=how.threshold,
         max_error=how.max_error,
-        csv=f"../../{settings.outbox.name}/{batch_id}.csv",
+        csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
         rows=[_row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id)],
         released=[ReleasedFacts(names.escape(one.path), one.detail) for one in claims if one.fate is Fate.RELEASED],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",

@@ -85,6 +85,8 @@ def run(
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec import app, service
 
+    if dry_run and settings.source:
+        raise UsageError("--dry-run looks at the inbox, not at a store", hint="Leave out --source and --outbox.")
     if dry_run:
         cli_ops.print_outlook(settings, as_json=as_json)
         return

@@ -79,7 +79,8 @@ def _option(knob: Field[Any]) -> inspect.Parameter:
     parts += [f"[default: {str(default).lower()}]"] if default not in (None, Path()) else []
     name = "--" + knob.name.replace("_", "-")
     flag = f"{name}/--no-{name[2:]}" if isinstance(default, bool) else name
-    option = typer.Option(flag, help=" ".join(parts), show_default=False, rich_help_panel="Settings")
+    flags = [flag, knob.metadata["short"]] if knob.metadata["short"] else [flag]
+    option = typer.Option(*flags, help=" ".join(parts), show_default=False, rich_help_panel="Settings")
     kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
     return inspect.Parameter(
         knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

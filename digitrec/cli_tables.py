@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -110,14 +109,15 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
     count = summary.count
     lines = []
     if not count.claimed and not is_stopped:
-        lines.append(f"Nothing to read in {settings.inbox}")
+        lines.append(f"Nothing to read in {settings.source or settings.inbox}")
     else:
         lines.append(
             f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
             f"{count.rejected} rejected, {count.released} given back"
         )
         for batch_id in summary.batches[-_MOST_BATCHES:]:
-            lines += [f"  CSV     {_csv(settings, batch_id)}"] if _csv(settings, batch_id).exists() else []
+            table = settings.table_of(batch_id)
+            lines += [f"  CSV     {table}"] if isinstance(table, str) or table.exists() else []
             lines += [f"  report  {settings.reports / batch_id / 'index.html'}"]
     if len(summary.batches) > _MOST_BATCHES:
         lines.append(
@@ -127,7 +127,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
         why = (
             "stopped before they were read" if is_stopped else "still changing, empty, or held back (`digitrec status`)"
         )
-        lines.append(f"{_files(summary.waiting)} left in the inbox: {why}")
+        lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
     return "\n".join(lines)
 
 
@@ -138,7 +138,11 @@ def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
         "claimed": summary.count.claimed,
         "waiting": summary.waiting,
         "batches": [
-            {"batch_id": each, "csv": str(_csv(settings, each)), "report": str(settings.reports / each / "index.html")}
+            {
+                "batch_id": each,
+                "csv": str(settings.table_of(each)),
+                "report": str(settings.reports / each / "index.html"),
+            }
             for each in summary.batches
         ],
     }
@@ -147,8 +151,10 @@ def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
 def print_batches(settings: Settings, batches: Iterable[str]) -> None:
     """The answers of these batches as a table, from their CSVs."""
     for batch_id in batches:
-        path = _csv(settings, batch_id)
-        if path.exists():
+        path = settings.table_of(batch_id)
+        if isinstance(path, str):
+            typer.echo(f"{path} is not fetched to be shown here")
+        elif path.exists():
             with path.open(encoding="utf-8-sig", newline="") as file:
                 _print_table(list(csv.DictReader(file)))
 
@@ -203,10 +209,6 @@ def _print_table(lines: Sequence[dict[str, str]]) -> None:
 
 def _short(column: str, cell: str) -> str:
     return f"{float(cell):.4f}" if column == "confidence" and cell else cell
-
-
-def _csv(settings: Settings, batch_id: str) -> Path:
-    return settings.outbox / f"{batch_id}.csv"
 
 
 def _batches(number: int) -> str:

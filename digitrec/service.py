@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
 from digitrec.intake import observing, watching
 from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling
+from digitrec.ledger import Ledger
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.hooks import Hooks
 from digitrec.records import Count
-from digitrec.workspace import Workspace
+from digitrec.settings import Settings
 
 if TYPE_CHECKING:
-    from digitrec.pipeline import Pipeline
+    from digitrec.pipeline import Outbox, Pipeline, Queue
 
 
 def leave(code: int) -> NoReturn:
@@ -79,11 +81,40 @@ class Summary:
     """Files left in the inbox: still changing, empty, or given back."""
 
 
+class Space(Protocol):
+    """Where a worker finds its files and leaves its answers, its lock held."""
+
+    @property
+    def settings(self) -> Settings:
+        """What it goes by."""
+
+    @property
+    def inbox(self) -> "Queue":
+        """Where files are claimed."""
+
+    @property
+    def outbox(self) -> "Outbox":
+        """Where answers go."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Its durable truth."""
+
+    def check_folders(self) -> None:
+        """Raise EnvironmentFailure if they are not the places that they were."""
+
+    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
+        """Every file that may be claimed; told is what is passed over."""
+
+    def settling(self) -> Settling:
+        """Tells when a file is complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One worker at work, its lock held."""
 
-    space: Workspace
+    space: Space
     pipeline: "Callable[[], Pipeline]"
     """Made when there is something to read: an empty inbox costs next to nothing."""
     stop: Stop

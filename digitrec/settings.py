@@ -27,8 +27,10 @@ def _knob(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    short: str = "",
 ) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    told = {"help": help, "low": low, "high": high, "choices": choices, "short": short}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,12 @@ class Settings:
     watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
     engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads", "dask"))
     scheduler: str | None = _knob(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
+    source: str | None = _knob(
+        None, "`run` reads the pictures below this URL instead of the inbox: s3://BUCKET/PREFIX."
+    )
+    outbox_url: str | None = _knob(
+        None, "The tables of `source` go below this URL (`--outbox`): s3://BUCKET/OTHER.", short="--outbox"
+    )
     threads: int = _knob(0, "Threads that read; 0 = one a core.", low=0, high=256)
     log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
     metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
@@ -137,6 +145,16 @@ class Settings:
     def models(self) -> Path:
         """Trained models, and which of them is current."""
         return self.state / "models"
+
+    @property
+    def truth_folder(self) -> Path:
+        """What labels.csv files are looked for in: the inbox, or copies of those in a source."""
+        return self.ledger.with_name("labels") if self.source else self.inbox
+
+    def table_of(self, batch_id: str) -> Path | str:
+        """Where the table of a batch is published: a file, or a URL."""
+        name = f"{batch_id}.csv"
+        return f"{self.outbox_url.rstrip('/')}/{name}" if self.outbox_url else self.outbox / name
 
     @property
     def metrics(self) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from digitrec import corrections, files, filing, folders, logs, mounts
 from digitrec.clock import utc
 from digitrec.corrections.corrected import CORRECTED
-from digitrec.errors import BusyError, EnvironmentFailure
+from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.intake.scan import Seen
@@ -38,6 +38,11 @@ class Workspace:
     """Of inbox and outbox, when it was opened."""
     lock: int
     """The descriptor of the lock."""
+
+    @property
+    def outbox(self) -> filing.FolderOutbox:
+        """Where answers and originals go."""
+        return filing.FolderOutbox(self.settings.outbox, self.inbox)
 
     def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
         """Every file in the inbox that may be claimed; told is what is passed over."""
@@ -80,6 +85,7 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         BusyError: another process holds the lock.
         EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or a ledger cannot be used now.
     """
+    _refuse_source(settings)
     inbox = Inbox(settings.inbox, settings.worker)
     # Where a lock lies another process may hold it, and that is the first thing to know; elsewhere nothing may be
     # made before it is sure that this is the inbox.
@@ -97,6 +103,17 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
         yield Workspace(settings, inbox, ledger, found, lock)
+
+
+def _refuse_source(settings: Settings) -> None:
+    """Raise UsageError if this worker reads a store: its ledger is of no folder."""
+    with (
+        suppress(sqlite3.Error),
+        closing(Ledger.read_only(settings.ledger)) as ledger,
+    ):  # damaged: seen to later
+        if source := ledger.fact("source_url"):
+            hint = "Name another --worker NAME, or --source and --outbox."
+            raise UsageError(f"worker {settings.worker} of this workspace reads {source}", hint=hint)
 
 
 def accept_folders(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Pictures in a store behind a URL: listed, read whole, never changed. Any store that fsspec knows will do (`s3://`, ...).
+"""Pictures in a store behind a URL: listed, read whole, never changed. Any store that fsspec knows (`s3://`, ...).
 
 An object is told apart from what lay under its name before by its etag, size and time, as a file is by its inode.
 """
@@ -157,7 +157,7 @@ def _ns(when: object) -> int:
         when = datetime.fromisoformat(when)
     if isinstance(when, datetime):
         return round(when.timestamp() * 1e6) * 1000
-    return int(float(str(when)) * 1e9)
+    return round(float(str(when)) * 1e6) * 1000
 
 
 @cache

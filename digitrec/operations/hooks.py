@@ -80,9 +80,10 @@ class Hooks:
 
     def _of_batch(self, batch_id: str, claims: list[Claim]) -> dict[str, object]:
         count = Count.of(claims)
-        table = self._settings.outbox / f"{batch_id}.csv"
+        table = self._settings.table_of(batch_id)
+        is_there = isinstance(table, str) or table.exists()
         fates = {"accepted": count.accepted, "review": count.review, "rejected": count.rejected}
-        return {"batch_id": batch_id, "csv": str(table) if table.exists() else "", **fates, "released": count.released}
+        return {"batch_id": batch_id, "csv": str(table) if is_there else "", **fates, "released": count.released}
 
     def _of_rejected(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
         files = []

@@ -3,14 +3,16 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from digitrec import corrections, files, names, results
 from digitrec.batch_ids import BATCH_ID
 from digitrec.corrections import corrected as corrected_tables
 from digitrec.intake.inbox import CLAIMED
+from digitrec.intake.store import Store
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
@@ -56,6 +58,9 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             notes.append(f"{worker}: corrections from before are known of finished reviews only, and not who made them")
         if not ledger.is_up_to_date():
             notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")
+        outbox_url, source = ledger.fact("outbox_url"), ledger.fact("source_url")
+        read = Store(outbox_url).read if outbox_url else partial(_content, outbox)
+        notes += [f"{worker}: reads {source}; its tables are compared, its originals are not"] if source else []
         let_go: Counter[Left] = Counter()
         also_elsewhere = late = 0
         for batch in ledger.batches():
@@ -68,9 +73,11 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
                 continue
             claims = ledger.claims(batch.id)
             count += Count.of(claims)
-            differences += _of_tables(batch, ledger, outbox)
+            differences += _of_tables(batch, ledger, read)
             differences += _of_corrected(batch.id, ledger, outbox)
             late += not corrected_tables.is_told(ledger, batch.id) and corrections.is_finished(ledger, batch.id)
+            # A store's originals are their owner's: never moved, and theirs to remove.
+            claims = [] if source else claims
             gone = departures.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
@@ -116,7 +123,15 @@ def _holds_files(path: Path) -> bool:
     return any(not is_draft(name) for _, _, found in os.walk(path) for name in found)
 
 
-def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
+def _content(folder: Path, name: str) -> bytes | None:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]) -> Iterator[str]:
+    """Compare the tables of a batch; `read` gives the content of a name in the outbox, None if it is not there."""
     rows = ledger.rows(batch.id)
     if batch.rendering is None:
         yield f"{batch.id}: closed without an answer"
@@ -131,15 +146,14 @@ def _of_tables(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
         f"{batch.id}.digits.csv": results.digits_csv(rows, batch.rendering),
     }
     for name, text in texts.items():
+        found = read(name)
         if not rows:
-            if os.path.lexists(outbox / name):
+            if found is not None:
                 yield f"{name} is of a batch without rows"
-            continue
-        try:
-            if (outbox / name).read_bytes() != text.encode():
-                yield f"{name} differs from the ledger"
-        except FileNotFoundError:
+        elif found is None:
             yield f"{name} is missing"
+        elif found != text.encode():
+            yield f"{name} differs from the ledger"
 
 
 def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:

@@ -1,0 +1,231 @@
+"""A run whose pictures lie in a store, and whose tables go to one: what stands there for inbox, outbox and lock.
+
+Objects are never moved, changed or deleted: the ledger alone knows which were answered (docs/decisions/012-cloud.md).
+"""
+
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from digitrec import files, logs, results, workspace
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.folders import MARKER
+from digitrec.intake import truth
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling, SettlingByAge
+from digitrec.intake.store import Store, Stored, Wanted
+from digitrec.intake.truth import Truth
+from digitrec.ledger import Ledger
+from digitrec.records import Claim, Rendering, Row
+from digitrec.settings import Settings
+from digitrec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digitrec.answering import Answering
+
+_ID = "store_id"
+_ELSEWHERE = "Name another --worker NAME or --workspace DIR: each ledger is of one source and one outbox."
+_OTHERS = "Use the state_dir that belongs to it, or name another --outbox: then everything is read again."
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInbox:
+    """Stands for the inbox: what the ledger calls claimed is claimed, and lies where it lay."""
+
+    source: Store
+    ledger: Ledger
+
+    def claim(self, batch_id: str, path: str) -> None:
+        """Nothing to move."""
+
+    def is_writable(self) -> bool:
+        """Nothing is ever written there."""
+        return True
+
+    def batches(self) -> list[str]:
+        """None shows without the ledger."""
+        return []
+
+    def claimed(self, batch_id: str) -> list[str]:
+        """The files of a batch, by the ledger; one that has gone since is found out when it is read."""
+        return [claim.path for claim in self.ledger.claims(batch_id)]
+
+    def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
+        """The ledger has them."""
+
+    def place(self, batch_id: str, path: str) -> Stored:  # noqa: ARG002 - a folder's inbox asks for it
+        """Where it is read."""
+        return Stored(self.source.url, path)
+
+    def state(self, batch_id: str, path: str) -> os.stat_result:
+        """Nothing is ever claimed without being planned."""
+        raise FileNotFoundError(f"{path} is in no plan of batch {batch_id}")
+
+    def close(self, batch_id: str) -> None:
+        """Nothing to remove."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutbox:
+    """Stands for the outbox: tables only. A put is whole or nothing; see `pipeline.Outbox`."""
+
+    source: Store
+    store: Store
+
+    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+        """Put both tables, the digits first, and then the newest one again as latest.csv."""
+        table = b""
+        for name, text in results.tables(batch_id, rows, how).items():
+            table = text.encode()
+            self.store.publish_new(name, table)
+        latest = (self.store.read(results.LATEST) or b"").decode("utf-8-sig", errors="replace")
+        if results.batch_in(latest.splitlines(keepends=True)) <= batch_id:
+            self.store.write(results.LATEST, table)
+
+    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
+        """They stay where they are."""
+        return [replace(claim, place=f"{self.source.url}/{claim.path}") for claim in claims]
+
+    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
+        """Labels stay where they are, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpace:
+    """A source and an outbox that this process holds the lock of; see `service.Space`."""
+
+    settings: Settings
+    source: Store
+    store: Store
+    """The outbox."""
+    ledger: Ledger
+    labels: dict[str, tuple[Seen, bool]] = field(default_factory=dict)
+    """Objects named labels.csv that were looked into, and whether they are the truth."""
+
+    @property
+    def inbox(self) -> StoreInbox:
+        """What stands for the inbox."""
+        return StoreInbox(self.source, self.ledger)
+
+    @property
+    def outbox(self) -> StoreOutbox:
+        """What stands for the outbox."""
+        return StoreOutbox(self.source, self.store)
+
+    def settling(self) -> Settling:
+        """An object is complete when its last change is `settle_s` old."""
+        return SettlingByAge(self.settings.settle_s, 0)
+
+    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
+        """Every object that has no answer as it is now."""
+        for seen in self.source.look(skipped):
+            if self.ledger.was_answered(seen.path, seen.inode, seen.size, seen.mtime_ns):
+                continue
+            if seen.path.rpartition("/")[2] != truth.FILE_NAME or not self._is_truth(seen):
+                yield seen
+
+    def check_folders(self) -> None:
+        """Raise EnvironmentFailure if the outbox is not the one that it was."""
+        known_id, found = self.ledger.fact(_ID), self.store.read(MARKER)
+        if found is None and known_id is not None and self.ledger.batches():
+            raise EnvironmentFailure(f"{self.store.url} is empty, or has lost its {MARKER}", hint=_OTHERS)
+        if found is not None and found.decode(errors="replace").strip() != known_id:
+            raise EnvironmentFailure(f"{self.store.url} is the outbox of another ledger", hint=_OTHERS)
+        if found is None:
+            known_id = known_id or secrets.token_hex(16)
+            self.ledger.remember(_ID, known_id)  # first: what is there without being known is another ledger's
+            self.store.publish_new(MARKER, f"{known_id}\n".encode())
+
+    def _is_truth(self, seen: Seen) -> bool:
+        """Whether an object named labels.csv is one; if so, a copy is put where `Truth` looks."""
+        known = self.labels.get(seen.path)
+        if known is None or known[0] != seen:
+            self.labels[seen.path] = seen, self._copied(seen)
+        return self.labels[seen.path][1]
+
+    def _copied(self, seen: Seen) -> bool:
+        wanted = Wanted(Stored(self.source.url, seen.path), (seen.inode, seen.size, seen.mtime_ns))
+        if "" in seen.path.split("/") or seen.size > self.settings.max_bytes:
+            return False
+        (content,) = self.source.fetch([wanted])
+        if not isinstance(content, bytes):
+            return False
+        copy = self.settings.truth_folder / seen.path
+        files.make_folder(copy.parent)
+        files.write_whole(copy, content)
+        if not truth.is_truth(copy):
+            copy.unlink()
+            return False
+        return True
+
+
+def folders_or_stores(settings: Settings, *, thorough: bool) -> AbstractContextManager[Workspace | StoreSpace]:
+    """Open what the settings name, a workspace's folders or stores; see `workspace.opened` and `opened`."""
+    if settings.source or settings.outbox_url:
+        return opened(settings)
+    return workspace.opened(settings, thorough=thorough)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[StoreSpace]:
+    """Hold the lock of this worker, with its ledger open and its outbox looked at.
+
+    Raises:
+        UsageError: source and outbox do not go together, or are not those of this ledger.
+        BusyError: another process holds the lock.
+        EnvironmentFailure, OSError, sqlite3.OperationalError: a store or the ledger cannot be used now.
+    """
+    source, outbox = _both(settings)
+    with workspace.only_one(settings, f"source-{settings.worker}"), closing(_ledger(settings)) as ledger:
+        _own(settings, ledger, source, outbox)
+        if settings.truth_folder.is_dir():
+            shutil.rmtree(settings.truth_folder)  # copies; the objects may have gone since
+        space = StoreSpace(settings, source, outbox, ledger)
+        space.check_folders()
+        yield space
+
+
+def _both(settings: Settings) -> tuple[Store, Store]:
+    """The source and the outbox.
+
+    Raises:
+        UsageError: one is missing, or the outbox lies in the source.
+    """
+    if not settings.source or not settings.outbox_url:
+        missing, given = ("--outbox", "--source") if settings.source else ("--source", "--outbox")
+        hint = "Name both; a folder is file:///PATH. Without both, the folders inbox/ and outbox/ are used."
+        raise UsageError(f"{given} is given without {missing}", hint=hint)
+    source, outbox = Store(settings.source), Store(settings.outbox_url)
+    if f"{outbox.url}/".startswith(f"{source.url}/"):
+        hint = "Name an --outbox beside it: its tables would be read as pictures."
+        raise UsageError(f"the outbox {outbox.url} lies in the source {source.url}", hint=hint)
+    return source, outbox
+
+
+def _own(settings: Settings, ledger: Ledger, source: Store, outbox: Store) -> None:
+    mine = {"source_url": source.url, "outbox_url": outbox.url}
+    known = {name: ledger.fact(name) for name in mine}
+    if known == mine:
+        return
+    if any(known.values()):
+        told = f"reads {known['source_url']} into {known['outbox_url']}"
+        raise UsageError(f"worker {settings.worker} of this workspace {told}", hint=_ELSEWHERE)
+    if ledger.batches():
+        raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_ELSEWHERE)
+    logs.event("first use of this source by this worker", source=source.url, outbox=outbox.url, worker=settings.worker)
+    for name, url in mine.items():
+        ledger.remember(name, url)
+
+
+def _ledger(settings: Settings) -> Ledger:
+    try:
+        return Ledger.open(settings.ledger)
+    except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
+        raise
+    except sqlite3.DatabaseError as why:
+        raise EnvironmentFailure(f"the ledger {settings.ledger} is damaged: {why}", hint=_OTHERS) from why
