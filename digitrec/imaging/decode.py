@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+import cv2
+import numpy as np
 from PIL import Image
 
 from digitrec.errors import RejectedImage
@@ -22,6 +24,11 @@ ENOUGH_PX = 870
 """A JPEG is decoded at a half, quarter or eighth (A4 at 300 dpi) if its longest side keeps so many pixels, ..."""
 GLANCE_PX = 400
 """... or, where a glance may do, so many."""
+
+_PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"cHRM", b"sRGB"}
+"""No transparency, no animation, nothing that tells how the picture is turned."""
+_PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): cv2.IMREAD_GRAYSCALE, bytes((8, 2, 0, 0, 0)): cv2.IMREAD_COLOR_RGB}
+"""Bits, colour type, compression, filter and interlace of PNGs that hold plain grey levels or colours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +83,8 @@ def sheet(kind: Kind, data: bytes, limits: Limits, number: int) -> Sheet:
     raise RejectedImage(Reason.TRUNCATED, f"there is no page {number}")
 
 
-def _still(
-    plugin: str, check: Callable[[bytes], None] | None, kind: Kind, data: bytes, limits: Limits
-) -> Iterator[Sheet]:
+def _still(plugin: str, kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     """A file with one picture; of an animation, the first."""
-    if check is not None:
-        check(data)
     with pillow.strictly(kind.words):
         image = pillow.opened(data, plugin)
         _check_pixels(*image.size, limits)
@@ -89,6 +92,21 @@ def _still(
         turn = pillow.orientation(image)
         picture = upright(picture_of(image), turn)
     yield Sheet(1, *_size(image.size, turn), picture)
+
+
+def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+    """A PNG: a plain one by OpenCV, which is ten times as quick with a small one; anything else by Pillow."""
+    chunks = whole.png(data)
+    is_plain = chunks <= _PLAIN_CHUNKS and data.startswith(b"IHDR", 12)
+    mode = _PLAIN_PNG.get(data[24:29]) if is_plain else None
+    if mode is not None:
+        width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+        _check_pixels(width, height, limits)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        if picture is not None:  # else it is damaged: Pillow says how
+            yield Sheet(1, width, height, np.asarray(picture, np.uint8))
+            return
+    yield from _still("PNG", kind, data, limits)
 
 
 def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
@@ -127,7 +145,7 @@ def _measured(
 ) -> Iterator[Sheet]:
     """The same for formats whose plugin reserves the memory for all pixels as soon as it opens the file."""
     _check_pixels(*canvas(data), limits)
-    return _still(plugin, None, kind, data, limits)
+    return _still(plugin, kind, data, limits)
 
 
 def _tiff(kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Sheet]:
@@ -195,16 +213,16 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 DECODERS: dict[str, Decoder] = {
-    "png": partial(_still, "PNG", whole.png),
+    "png": _png,
     "jpeg": _jpeg,
     "tiff": _tiff,
-    "bmp": partial(_still, "BMP", None),
+    "bmp": partial(_still, "BMP"),
     "gif": partial(_measured, "GIF", whole.gif_canvas),
     "webp": partial(_measured, "WEBP", whole.webp_canvas),
-    "pbm": partial(_still, "PPM", None),
-    "pgm": partial(_still, "PPM", None),
-    "ppm": partial(_still, "PPM", None),
-    "jpeg2000": partial(_still, "JPEG2000", None),
+    "pbm": partial(_still, "PPM"),
+    "pgm": partial(_still, "PPM"),
+    "ppm": partial(_still, "PPM"),
+    "jpeg2000": partial(_still, "JPEG2000"),
     "heic": _heic,
     "pdf": _pdf,
 }

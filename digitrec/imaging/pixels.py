@@ -24,7 +24,9 @@ def picture_of(image: Image.Image) -> Picture:
         return _from_deep(image)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_paper(np.asarray(image.convert("RGBA")))
-    if image.mode in {"1", "L"}:
+    if image.mode in {"L", "RGB"}:
+        return np.asarray(image)
+    if image.mode == "1":
         return np.asarray(image.convert("L"))
     if image.mode == "LAB":
         return np.asarray(image.getchannel("L"))

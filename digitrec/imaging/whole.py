@@ -8,11 +8,11 @@ RejectedImage(truncated) and looks at structure only, so it costs next to nothin
 import re
 import zlib
 
+import numpy as np
+
 from digitrec.errors import RejectedImage
 from digitrec.records import Reason
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-"""Inside JPEG pixel data FF is followed by 00 or a restart number (D0..D7); anything else is structure."""
 _STANDALONE = {0x01, 0xD8}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
@@ -33,9 +33,12 @@ def cut(words: str) -> RejectedImage:
     return RejectedImage(Reason.TRUNCATED, f"this {words}")
 
 
-def png(data: bytes) -> None:
-    """Every chunk is complete, those that carry the picture have their checksum, and the last one is IEND."""
-    at = 8
+def png(data: bytes) -> frozenset[bytes]:
+    """Every chunk is complete, those that carry the picture have their checksum, and the last one is IEND.
+
+    Gives the names of all chunks.
+    """
+    at, names = 8, set()
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         name = data[at + 4 : at + 8]
@@ -45,24 +48,37 @@ def png(data: bytes) -> None:
         is_critical = not name[0] & 0x20
         if is_critical and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise cut("PNG is damaged: a checksum is wrong")
+        names.add(name)
         if name == b"IEND":
-            return
+            return frozenset(names)
         at = end
     raise cut("PNG is cut off: its end is missing")
 
 
 def jpeg(data: bytes) -> None:
     """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter."""
-    at, scans = 2, 0
-    while marker := _MARKER.search(data, at):
-        code, at = marker[1][0], marker.end()
+    end_of_last, scans = 2, 0
+    for at in _markers(data):
+        if at < end_of_last:  # what looks like a marker inside a segment is none
+            continue
+        code = data[at + 1]
         if code == _END_OF_IMAGE and scans:
             return
-        if code in _STANDALONE or code == _END_OF_IMAGE:
-            continue
-        scans += code == _START_OF_SCAN
-        at += int.from_bytes(data[at : at + 2], "big")
+        end_of_last = at + 2
+        if code not in _STANDALONE and code != _END_OF_IMAGE:
+            scans += code == _START_OF_SCAN
+            end_of_last += int.from_bytes(data[end_of_last : end_of_last + 2], "big")
     raise cut("JPEG is cut off: its end is missing")
+
+
+def _markers(data: bytes) -> list[int]:
+    """Where FF is followed by anything but FF, 00 or a restart number (D0..D7), as it is inside JPEG pixel data."""
+    values = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(values[:-1] == 0xFF)  # not a regular expression: a page has 10,000 of FF 00
+    after = values[places + 1]
+    is_marker = (after != 0xFF) & (after != 0) & ((after < 0xD0) | (after > 0xD7))
+    found: list[int] = places[is_marker].tolist()
+    return found
 
 
 def gif_canvas(data: bytes) -> tuple[int, int]:
