@@ -213,8 +213,8 @@ def _own(settings: Settings, ledger: Ledger, source: Store, outbox: Store) -> No
     if known == mine:
         return
     if any(known.values()):
-        told = f"reads {known['source_url']} into {known['outbox_url']}"
-        raise UsageError(f"worker {settings.worker} of this workspace {told}", hint=_ELSEWHERE)
+        told = f"{known['source_url']} into {known['outbox_url']}"
+        raise UsageError(f"worker {settings.worker} of this workspace reads {told}", hint=_ELSEWHERE)
     if ledger.batches():
         raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_ELSEWHERE)
     logs.event("first use of this source by this worker", source=source.url, outbox=outbox.url, worker=settings.worker)

@@ -114,8 +114,7 @@ def _loaded(sent: SentReader) -> PageReader:
         if sent.digest not in _readers:
             found = hashlib.sha256(sent.content).hexdigest()
             if found != sent.digest:
-                told = f"model {found[:16]} arrived at worker {_name()}, and {sent.digest[:16]} was sent"
-                raise WorkerMismatch(told)
+                raise WorkerMismatch(f"model {found[:16]} arrived at worker {_name()}, and {sent.digest[:16]} was sent")
             cv2.setNumThreads(1)  # the worker's threads share the cores; OpenCV's own would fight them
             while len(_readers) >= _MOST_READERS:
                 del _readers[next(iter(_readers))]

@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from distributed import LocalCluster
 from moto.server import ThreadedMotoServer
 
 from digitrec import app, results, stores, workspace
@@ -22,6 +23,7 @@ from digitrec.operations.verify import verify
 from digitrec.service import Summary
 from digitrec.settings import Settings
 from tests.conftest import draw, in_folder
+from tests.contract.test_engines import BATCH, LOOPBACK, TIME
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,24 @@ def test_pictures_are_read_from_a_store_and_tables_put_into_one_and_nothing_is_m
     assert not place.settings.inbox.exists()
     assert not place.settings.outbox.exists()
     assert (place.settings.reports / batch / "index.html").is_file()
+
+
+def test_the_workers_of_a_cluster_fetch_the_pictures_themselves_and_the_tables_are_the_same(
+    s3: str, tmp_path: Path
+) -> None:
+    found = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
+        for engine in ("threads", "dask"):
+            place = Place(f"{s3}/{engine}", tmp_path / engine)
+            for digit in range(10):
+                place.put(f"{digit}.png", draw(digit))
+            place.put("cut.png", draw(5)[:200])
+            (batch,) = place.run(engine=engine, scheduler=cluster.scheduler_address).batches
+            table = place.fs.cat_file(f"{place.root}/out/{batch}.csv")
+            found.append(BATCH.sub(b"BATCH", TIME.sub(b"TIME", table)))
+
+    assert found[0] == found[1]
+    assert found[0].count(b"\n") == 12
 
 
 def test_another_run_reads_only_what_is_new_or_changed(place: Place) -> None:
