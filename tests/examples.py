@@ -158,7 +158,7 @@ def _plain(line: str) -> str:
         (r"\b(mlp|cnn|paper)-[0-9a-f]{10}", "MODEL"),
         (r"\b[0-9a-f]{16,64}\b", "DIGEST"),
         (r"\b\d+\.\d+", "FRACTION"),
-        (r"\b\d+ (accepted|(?:to )?review)", r"SOME \1"),
+        (r"\b\d+ (accepted|confirmed|corrected|(?:to )?review)", r"SOME \1"),
         (r"\d+ s ago", "BEFORE"),
         (r" +", " "),
     ):
