@@ -128,8 +128,21 @@ def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) ->
     table = ""
     for name, table in tables(batch_id, rows, how).items():
         files.publish_new(outbox / name, table)
-    if _latest_in(outbox) <= batch_id:  # a batch that was held up may be older than what others published
+    if not is_older(batch_id, _latest_in(outbox)):
         files.write_whole(outbox / LATEST, table)
+
+
+def is_older(batch_id: str, latest: str) -> bool:
+    """True if a batch was opened before the one that latest.csv holds, as one that was held up may be.
+
+    Of two that were opened in the same second the last one published counts; the rest of an id is drawn.
+
+    >>> is_older("20260102T030405Z-ffffffff", "20260102T030406Z-00000000")
+    True
+    >>> is_older("20260102T030405Z-00000000", "20260102T030405Z-ffffffff")
+    False
+    """
+    return batch_id.partition("-")[0] < latest.partition("-")[0]
 
 
 def batch_in(table: Iterable[str]) -> str:

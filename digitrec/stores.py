@@ -84,7 +84,7 @@ class StoreOutbox:
             table = text.encode()
             self.store.publish_new(name, table)
         latest = (self.store.read(results.LATEST) or b"").decode("utf-8-sig", errors="replace")
-        if results.batch_in(latest.splitlines(keepends=True)) <= batch_id:
+        if not results.is_older(batch_id, results.batch_in(latest.splitlines(keepends=True))):
             self.store.write(results.LATEST, table)
 
     def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
