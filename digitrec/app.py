@@ -66,7 +66,7 @@ def _dask(settings: Settings) -> "Engine":
     needs("--engine dask", "distributed")
     from digitrec.cluster.engine import Dask
 
-    return Dask(settings.scheduler or "", settings.read_timeout_s)
+    return Dask(settings.scheduler or "", settings.read_timeout_s, "" if settings.source else str(settings.inbox))
 
 
 CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}

@@ -68,7 +68,7 @@ class ModelError(DigitrecError):
 class WorkerMismatch(ModelError):
     """A worker of the cluster would read otherwise than this process."""
 
-    hint = "Install the same digitrec with the same requirements.lock on every worker, and start them again."
+    hint = "Every worker needs the same digitrec and requirements.lock, and the inbox at the same path."
 
 
 class RejectedImage(Exception):

@@ -46,12 +46,13 @@ R = TypeVar("R")
 class Dask:
     """Workers of a cluster; each reads the files itself, from the same path or store."""
 
-    def __init__(self, scheduler: str, timeout_s: float) -> None:
+    def __init__(self, scheduler: str, timeout_s: float, inbox: str = "") -> None:
         """Connect, and compare every worker with this process.
 
         Args:
             scheduler: its address, `tcp://host:8786` or `tls://host:8786`.
             timeout_s: longest that one chunk may take on a worker, seconds.
+            inbox: the folder that all files lie in, which every worker has to see; "" if they lie elsewhere.
 
         Raises:
             EnvironmentFailure: nobody answers there in time, or it has no workers.
@@ -59,7 +60,8 @@ class Dask:
         """
         self._scheduler = scheduler
         self._timeout_s = timeout_s
-        self._likeness = likeness.here()
+        self._inbox = inbox
+        self._likeness = likeness.here(inbox)
         self._sent: dict[int, tuple[PageReader, SentReader]] = {}
         self._readers: dict[str, Future] = {}
         try:
@@ -112,7 +114,7 @@ class Dask:
     def _submit(self, function: Callable[[T], R], part: Sequence[T]) -> Future:
         used: list[str] = []
         content = parcels.pack(function, part, lambda reader: self._named(reader, used))
-        parcel = Parcel(content, self._timeout_s, self._likeness)
+        parcel = Parcel(content, self._timeout_s, self._likeness, self._inbox)
         readers = [self._readers[name] for name in dict.fromkeys(used)]
         return self._client.submit(parcels.work, parcel, readers, pure=False)
 
@@ -168,7 +170,7 @@ class Dask:
             EnvironmentFailure: there is none, or they do not answer.
             WorkerMismatch: one would read otherwise.
         """
-        found = self._asked(lambda: self._client.run(likeness.question()))
+        found = self._asked(lambda: self._client.run(likeness.question(self._inbox)))
         if not found:
             raise EnvironmentFailure(f"the scheduler {self._scheduler} has no workers", hint=_WORKERS)
         for worker, theirs in found.items():

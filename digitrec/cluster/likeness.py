@@ -1,9 +1,11 @@
-"""Whether another process would read a picture as this one does: the same program, with the same libraries."""
+"""Whether another process would read a picture as this one does: the same program, libraries and folder."""
 
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 
 import digitrec
+from digitrec import folders
 from digitrec.errors import WorkerMismatch
 from digitrec.recipe import RECIPE
 
@@ -15,19 +17,24 @@ Likeness = Mapping[str, str]
 """Versions of what decides on an answer, by name."""
 
 
-def here() -> Likeness:
-    """Of this process."""
-    return {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in _LIBRARIES}
+def here(inbox: str = "") -> Likeness:
+    """Of this process.
+
+    Args:
+        inbox: the folder it would read from; "" if there is none.
+    """
+    found = {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in _LIBRARIES}
+    return found | {inbox: _marker(Path(inbox))} if inbox else found
 
 
-def question() -> Callable[[], Likeness]:
+def question(inbox: str = "") -> Callable[[], Likeness]:
     """Asks a process for its likeness; one without digitrec can answer it, too."""
 
     def ask() -> Likeness:
         from importlib import import_module
 
         try:
-            answer: Likeness = import_module("digitrec.cluster.likeness").here()
+            answer: Likeness = import_module("digitrec.cluster.likeness").here(inbox)
         except ImportError as why:  # not there, or of a version that knew no clusters
             return {"digitrec": f"not usable ({why})"}
         return answer
@@ -56,6 +63,14 @@ def require(worker: str, theirs: Likeness, ours: Likeness) -> None:
     if other:
         told = ", ".join(f"{name} is {theirs.get(name, _ABSENT)} there and {ours[name]} here" for name in other)
         raise WorkerMismatch(f"worker {worker} would read otherwise: {told}")
+
+
+def _marker(folder: Path) -> str:
+    """Tells a folder from others that are found at the same path."""
+    try:
+        return f"folder {folders.identity(folder)}"
+    except OSError as why:
+        return f"not readable ({why.strerror})"
 
 
 def _version(name: str) -> str:

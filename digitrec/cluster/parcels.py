@@ -39,6 +39,8 @@ class Parcel(NamedTuple):
     """Longest that one chunk may take, seconds."""
     likeness: Likeness
     """Of the coordinator."""
+    inbox: str = ""
+    """The folder that is read from, if it is a folder."""
 
 
 class Done(NamedTuple):
@@ -67,7 +69,7 @@ def work(parcel: Parcel, readers: Sequence[SentReader]) -> Done:
     Raises:
         WorkerMismatch: this worker would read otherwise, or got another model than was sent.
     """
-    likeness.require(_name(), likeness.here(), parcel.likeness)  # one that came late was never asked
+    likeness.require(_name(), likeness.here(parcel.inbox), parcel.likeness)  # one that came late was never asked
     loaded = {sent.digest: _loaded(sent) for sent in readers}
     function, chunks = _Unpacker(io.BytesIO(parcel.content), loaded).load()
     results: list[Any] = []

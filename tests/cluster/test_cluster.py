@@ -125,6 +125,15 @@ def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> Non
         parcels.work(Parcel(b"", 1, {**likeness.here(), "numpy": "1.0"}), [])
 
 
+def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -> None:
+    (tmp_path / ".digitrec-folder").write_text("0a1b\n")
+    ours = likeness.here(str(tmp_path))
+    (tmp_path / ".digitrec-folder").write_text("2c3d\n")
+
+    with pytest.raises(WorkerMismatch, match=f"{tmp_path} is folder 2c3d there and folder 0a1b here"):
+        parcels.work(Parcel(b"", 1, ours, str(tmp_path)), [])
+
+
 def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
     sent = parcels.send(reader())
     altered = sent._replace(content=sent.content[:-100] + bytes(100))
