@@ -69,7 +69,9 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         threshold=how.threshold,
         max_error=how.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
-        rows=[_row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id)],
+        rows=[
+            _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
+        ],
         released=[ReleasedFacts(names.escape(one.path), one.detail) for one in claims if one.fate is Fate.RELEASED],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from digitrec import files, logs, names, results
-from digitrec.intake.inbox import Inbox, move_free
+from digitrec.intake.inbox import Inbox, folders_of, move_free
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.records import Claim, Fate, Rendering, Row
@@ -64,7 +64,7 @@ def file_labels(
 ) -> None:
     """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
     paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
-    for folder in sorted({str(parent) for path in paths for parent in PurePosixPath(path).parents}):
+    for folder in sorted(folders_of(paths)):
         listed = truth.files(folder)
         waiting = any(os.path.lexists(inbox.root / path) for path in listed)
         if listed & paths and not waiting and answering.have_read(listed):
@@ -143,11 +143,9 @@ def _write_reason(original: Path, row: Row) -> Path:
 
 def _fsync(placed: Sequence[Claim], inbox: Inbox, outbox: Path) -> None:
     roots = {inbox.root.name: inbox.root, outbox.name: outbox}
-    folders: set[Path] = set()
-    for claim in placed:
-        top, _, rest = claim.place.partition("/")
-        folders.add((roots[top] / rest).parent)
-        folders.add(inbox.place(claim.batch_id, claim.path).parent)
-    for folder in folders:
+    targets = {claim.place.rpartition("/")[0].partition("/") for claim in placed}
+    sources = {(claim.batch_id, claim.path.rpartition("/")[0]) for claim in placed}
+    folders = {roots[top] / rest for top, _, rest in targets}
+    for folder in folders | {inbox.place(*source) for source in sources}:
         if folder.is_dir():
             files.fsync_folder(folder)

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from digitrec import files, schema
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Batch, Claim, Departure, Digit, Reason, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Count, Departure, Digit, Reason, Rendering, ReturnedFile, Row, Stage
 
 
 class Ledger:
@@ -200,10 +200,15 @@ class Ledger:
         """The files of a batch, by path."""
         return [schema.claim_from(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
 
-    def rows(self, batch_id: str) -> list[Row]:
-        """The rows of a batch, in order."""
+    def count(self, batch_id: str) -> Count:
+        """The files of a batch by fate."""
+        ask = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
+        return Count(**dict(self._db.execute(ask, (batch_id,)).fetchall()))
+
+    def rows(self, batch_id: str, *, with_digits: bool = True) -> list[Row]:
+        """The rows of a batch, in order; without the digits' boxes they are found in half the time."""
         digits: dict[int, list[Digit]] = {}
-        for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)):
+        for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)) if with_digits else ():
             digits.setdefault(row, []).append(schema.digit_from(tuple(values)))
         found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
         return [schema.row_from(one, tuple(digits.get(one[1], ()))) for one in found]

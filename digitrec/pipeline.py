@@ -180,7 +180,7 @@ class Pipeline:
         self.inbox.close(batch.id)
         if batch.stage is Stage.CLOSED:
             return Count()
-        count = Count.of(self.ledger.claims(batch.id))
+        count = self.ledger.count(batch.id)
         with self.timed("report"):
             self.report(batch.id)
         self.ledger.set_stage(batch.id, Stage.CLOSED)

@@ -5,7 +5,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -186,24 +187,22 @@ def judge(page: Page, threshold: float) -> Reading:
         page: its scores calibrated.
         threshold: lowest confidence that is accepted without a look.
     """
-    reading = Reading(page.number, Status.REJECTED, format=page.format, width=page.width, height=page.height)
+    reading = partial(Reading, page.number, format=page.format, width=page.width, height=page.height)
     if page.reason is not None and page.reason.rejects:
-        return replace(reading, reason=page.reason, detail=page.detail or page.reason.words)
-    digits = [Digit(box, tuple(map(float, row[:DIGITS]))) for box, row in zip(page.boxes, page.scores, strict=True)]
+        return reading(Status.REJECTED, reason=page.reason, detail=page.detail or page.reason.words)
+    digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
     runner_up, runner_up_confidence = _second_best(digits)
-    reading = replace(
-        reading,
-        status=Status.ACCEPTED,
+    reason = page.reason or _doubt(page, threshold)
+    return reading(
+        Status.ACCEPTED if reason is None else Status.REVIEW,
         text="".join(str(one.digit) for one in digits),
         confidence=_clip(page.certainty * _product(one.confidence for one in digits)),
         runner_up=runner_up,
         runner_up_confidence=_clip(page.certainty * runner_up_confidence),
+        reason=reason,
+        detail="" if reason is None else page.detail or reason.words,
         digits=tuple(digits),
     )
-    reason = page.reason or _doubt(page, threshold)
-    if reason is None:
-        return reading
-    return replace(reading, status=Status.REVIEW, reason=reason, detail=page.detail or reason.words)
 
 
 def accepted_from(page: Page) -> float | None:
@@ -263,7 +262,8 @@ def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
 
 
 def _second(one: Digit) -> int:
-    return max((digit for digit in range(DIGITS) if digit != one.digit), key=one.probabilities.__getitem__)
+    first = one.digit
+    return max((digit for digit in range(DIGITS) if digit != first), key=one.probabilities.__getitem__)
 
 
 def _product(numbers: Iterable[float]) -> float:

@@ -89,12 +89,12 @@ class Digit:
     @property
     def digit(self) -> int:
         """The most probable one, 0..9."""
-        return max(range(10), key=self.probabilities.__getitem__)
+        return self.probabilities.index(max(self.probabilities))
 
     @property
     def confidence(self) -> float:
         """Its probability."""
-        return self.probabilities[self.digit]
+        return max(self.probabilities)
 
 
 @dataclass(frozen=True, slots=True)

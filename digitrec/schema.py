@@ -264,7 +264,7 @@ def digit_values(row: Row) -> list[tuple[object, ...]]:
 def digit_from(values: tuple[object, ...]) -> Digit:
     """The digit in x, y, width, height, p0 .. p9."""
     x, y, width, height = (_int(value) for value in values[:4])
-    return Digit(Box(x, y, width, height), tuple(float(str(value)) for value in values[4:]))
+    return Digit(Box(x, y, width, height), tuple(map(_real, values[4:])))
 
 
 def departure_values(departure: Departure) -> tuple[object, ...]:
@@ -321,5 +321,11 @@ def _int(value: object) -> int:
     return value
 
 
+def _real(value: object) -> float:
+    if not isinstance(value, float | int):
+        raise sqlite3.DatabaseError(f"a number is stored as {type(value).__name__}")
+    return value
+
+
 def _float(value: object) -> float | None:
-    return None if value is None else float(str(value))
+    return None if value is None else _real(value)

@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
@@ -75,7 +75,7 @@ class Inbox:
 
     def place(self, batch_id: str, path: str) -> Path:
         """Where a claimed file lies."""
-        return self._mine / batch_id / path
+        return self._mine.joinpath(batch_id, path)
 
     def state(self, batch_id: str, path: str) -> os.stat_result:
         """What a claimed file is."""
@@ -84,10 +84,13 @@ class Inbox:
     def claim(self, batch_id: str, path: str) -> None:
         """Make a file ours by one rename, if it is still there. `make_durable` comes after all of them."""
         target = self.place(batch_id, path)
-        # The lock lies in `_mine`: if that is gone, the folder is another one, and nothing may be made in it.
-        files.make_folder(target.parent, under=self._mine, durable=False)
-        with suppress(FileNotFoundError):
+        try:
             files.move_new(self.root / path, target)
+        except FileNotFoundError:  # its folder is missing, or the file
+            # The lock lies in `_mine`: if that is gone, the folder is another one, and nothing may be made in it.
+            files.make_folder(target.parent, under=self._mine, durable=False)
+            with suppress(FileNotFoundError):
+                files.move_new(self.root / path, target)
 
     def is_writable(self) -> bool:
         """False if nothing in the inbox can be claimed."""
@@ -96,7 +99,7 @@ class Inbox:
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Fsync both folders of the renames, once per folder."""
         batch = self._mine / batch_id
-        for folder in {parent for path in paths for parent in Path(path).parents}:
+        for folder in folders_of(paths):
             files.fsync_folder(batch / folder)
             if (self.root / folder).is_dir():
                 files.fsync_folder(self.root / folder)
@@ -107,7 +110,8 @@ class Inbox:
         batch = self._mine / batch_id
         found = []
         for folder, _, names in os.walk(batch):
-            found += [os.path.relpath(os.path.join(folder, name), batch) for name in names]  # noqa: PTH118
+            under = os.path.relpath(folder, batch)
+            found += names if under == "." else [f"{under}/{name}" for name in names]
         return sorted(found)
 
     def give_back(self, batch_id: str, path: str) -> str:
@@ -120,6 +124,16 @@ class Inbox:
         for folder, _, _ in os.walk(batch, topdown=False):
             Path(folder).rmdir()
         files.fsync_folder(self._mine)
+
+
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """Every folder that one of these files lies in, at any depth; "." is the one that all paths begin at.
+
+    >>> sorted(folders_of(["a/b/1.png", "a/2.png"]))
+    ['.', 'a', 'a/b']
+    """
+    nearest = {path.rpartition("/")[0] for path in paths}
+    return {str(folder) for one in nearest for folder in PurePosixPath(one, "file").parents}
 
 
 def _folders(folder: Path) -> list[str]:
@@ -145,5 +159,6 @@ def move_free(source: Path, root: Path, path: str) -> str:
                 raise
             name, number = files.plain(name), 2
         else:
-            return target.relative_to(root).as_posix()
+            folder = path.rpartition("/")[0]
+            return f"{folder}/{target.name}" if folder else target.name
         target = target.with_name(files.numbered(name, number))
