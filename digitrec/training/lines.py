@@ -96,7 +96,7 @@ def _written(sources: Sources, signs: str, dice: Dice) -> Floats:
     drift, soft = float(dice.normal(0, 0.02)), float(dice.uniform(0.8, 1.5))
     # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
     small, joins, hastes = float(dice.uniform(0.5, 1.0)), dice.random() < 0.4, dice.random() < 0.15
-    foreign = 0.5 if dice.random() < 0.4 else 0.0
+    foreign = 0.6 if dice.random() < 0.5 else 0.0
     ink = np.zeros((HEIGHT, 480), np.float32)
     x = start = 8.0 + float(dice.uniform(0, 12))
     end: tuple[float, float] | None = None
