@@ -39,11 +39,18 @@ class Measured:
 
     files: int
     wall_s: dict[str, list[float]] = field(default_factory=dict)
-    cpu_s: dict[str, list[float]] = field(default_factory=dict)
+    cpu_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Of the coordinator, and of scheduler and workers."""
     tables: dict[str, list[bytes]] = field(default_factory=dict)
 
-    def note(self, who: str, cost: Cost, tables: list[bytes]) -> None:
+    def note(self, who: str, cost: Cost, elsewhere_s: float, tables: list[bytes]) -> None:
         """Keep a run, if it answered as every other one did.
+
+        Args:
+            who: what it is called.
+            cost: of the coordinator.
+            elsewhere_s: CPU that scheduler and workers took.
+            tables: what was published.
 
         Raises:
             CommandFailed: its tables differ.
@@ -52,18 +59,20 @@ class Measured:
             raise CommandFailed(f"the tables of {who} differ from those of {next(iter(self.tables))}")
         self.tables[who] = tables
         self.wall_s.setdefault(who, []).append(cost.wall_s)
-        self.cpu_s.setdefault(who, []).append(cost.cpu_s)
-        say(f"  {who}: {self.files / cost.wall_s:.0f} files/s, {cost.wall_s:.1f} s, {cost.cpu_s:.1f} CPU s here")
+        self.cpu_s.setdefault(who, []).append((cost.cpu_s, elsewhere_s))
+        cpu = f"{cost.cpu_s:.1f} + {elsewhere_s:.1f} CPU s"
+        say(f"  {who}: {self.files / cost.wall_s:.0f} files/s, {cost.wall_s:.1f} s, {cpu}")
 
     def lines(self) -> Iterator[str]:
         """A table in Markdown; times against the first, round by round."""
         first = next(iter(self.wall_s))
-        yield f"| {self.files:,} files | files/s | time against {first} | CPU s of the coordinator |"
-        yield "|---|--:|--:|--:|"
+        yield f"| {self.files:,} files | files/s | time against {first} | CPU s of the coordinator | of the cluster |"
+        yield "|---|--:|--:|--:|--:|"
         for who, walls in self.wall_s.items():
             against = statistics.median(mine / its for mine, its in zip(walls, self.wall_s[first], strict=False))
-            speed, cpu_s = self.files / statistics.median(walls), statistics.median(self.cpu_s[who])
-            yield f"| {who} | {speed:,.0f} | {against:.2f} | {cpu_s:.1f} |"
+            here_s, there_s = (statistics.median(column) for column in zip(*self.cpu_s[who], strict=True))
+            speed = f"{self.files / statistics.median(walls):,.0f}"
+            yield f"| {who} | {speed} | {against:.2f} | {here_s:.1f} | {there_s:.1f} |"
 
 
 def main() -> None:
@@ -83,7 +92,7 @@ def main() -> None:
         with cluster(1) as one, cluster(2) as two:
             engines = {THREADS: [], ONE: _dask(one), TWO: _dask(two)}
             _in_turn([*engines], given.rounds, lambda who: _local(store, pictures, local, who, engines[who]))
-            after_s = statistics.median(local.wall_s[TWO]) / 2
+            after_s = min(local.wall_s[TWO]) / 2
             with _killing(two, after_s):
                 _local(store, pictures, local, f"{TWO}, one killed after {after_s:.0f} s", engines[TWO])
         far = Measured(min(given.objects, pictures.count))
@@ -105,8 +114,9 @@ def _dask(scheduler: str) -> list[str]:
 
 def _local(store: Store, pictures: PictureSet, found: Measured, who: str, engine: Sequence[str]) -> None:
     with store.workspace(pictures.files) as workspace:
+        before_s = _cpu_s(engine)
         cost, _ = process.run(_command(workspace, pictures.count, engine))
-        found.note(who, cost, _read_tables(workspace / "outbox"))
+        found.note(who, cost, _cpu_s(engine) - before_s, _read_tables(workspace / "outbox"))
 
 
 def _far(store: Store, bucket: str, found: Measured, who: str, engine: Sequence[str]) -> None:
@@ -115,9 +125,21 @@ def _far(store: Store, bucket: str, found: Measured, who: str, engine: Sequence[
     with store.workspace() as workspace:
         out = f"{bucket}/out-{time.monotonic_ns()}"
         places = ["--source", f"{bucket}/in", "--outbox", out]
+        before_s = _cpu_s(engine)
         cost, _ = process.run([*_command(workspace, found.files, engine), *places])
+        there_s = _cpu_s(engine) - before_s
         fsspec.filesystem("s3").get(out, str(workspace / "outbox"), recursive=True)
-        found.note(who, cost, _read_tables(workspace / "outbox"))
+        found.note(who, cost, there_s, _read_tables(workspace / "outbox"))
+
+
+def _cpu_s(engine: Sequence[str]) -> float:
+    """What scheduler and workers have taken until now; a worker that died takes its account with it."""
+    from distributed import Client
+
+    if not engine:
+        return 0.0
+    with Client(engine[-1], set_as_default=False) as client:
+        return float(sum(client.run(time.process_time).values()) + client.run_on_scheduler(time.process_time))
 
 
 def _command(workspace: Path, files: int, engine: Sequence[str]) -> list[str]:
