@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
 REAL ?=
 BENCH ?=
 
@@ -34,8 +35,9 @@ watch: $(READY) ## read whatever arrives in inbox/, until Ctrl-C
 train: $(READY) ## train a network on MNIST and evaluate it
 	$(BIN)/digitrec train --network cnn
 
-test: $(READY) ## run every test, and the examples in docstrings
-	$(BIN)/python -m pytest -q --doctest-modules --doctest-continue-on-failure digitrec tests
+test: $(READY) ## run every test, and the examples in docstrings, WORKERS (2) at once
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15 \
+		--doctest-modules --doctest-continue-on-failure digitrec tests
 
 fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
 	DIGITREC_FAST=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
