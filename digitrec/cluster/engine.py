@@ -27,7 +27,7 @@ _PARCELS_EACH = 4
 """A large batch is cut so that every thread of every worker gets about so many: the last ones end together."""
 _AHEAD = 2
 """Parcels for each thread that are sent before their turn, so that none waits for us."""
-_CONNECT_S = 5.0
+_CONNECT_S = 8.0
 _CLOSE_S = 2.0
 _SLICE_S = 0.25
 _LOOK_EVERY_S = 2.0
@@ -147,7 +147,7 @@ class Dask:
             if now_s - moved_s >= _QUIET_TIMES * self._timeout_s:
                 raise Overrun(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
             if now_s - looked_s >= _LOOK_EVERY_S:
-                looked_s, alone_s = now_s, None if self._threads() else alone_s or now_s
+                looked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
             if alone_s is not None and now_s - alone_s >= _ALONE_S:
                 raise EnvironmentFailure(f"the scheduler {self._scheduler} has lost all its workers", hint=_WORKERS)
         return self._fetched(first)
@@ -180,6 +180,19 @@ class Dask:
     def _threads(self) -> int:
         """How many chunks the workers can read at the same time; 0 without any worker."""
         return sum(self._asked(self._client.nthreads).values())
+
+    def _has_workers(self) -> bool:
+        """False also while the scheduler is too busy to answer; that may pass.
+
+        Raises:
+            EnvironmentFailure: the connection was closed.
+        """
+        try:
+            return self._threads() > 0
+        except EnvironmentFailure:
+            if self._client.status == "running":
+                return False
+            raise
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         """What the scheduler answers, within the time."""
