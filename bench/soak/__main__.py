@@ -45,6 +45,8 @@ class Plan:
     """Between two arrivals, on average."""
     kill_s: tuple[float, float] = (120.0, 240.0)
     """Between a start and the end that follows."""
+    kills: int | None = None
+    """After so many it is left alone, however little time has gone by; None: as many as there is time for."""
     pool: int = 400
     manners: Mapping[str, int] = field(default_factory=lambda: MANNERS)
     most: int = MOST
@@ -130,6 +132,8 @@ def _go_on(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
     end_s, how, waits = kill_plan(ends, *plan.kill_s)
     delay_s: float | None = None
     while (now_s := watch.now_s()) < over_s:
+        if plan.kills is not None and len(watch.lives) > plan.kills and now_s < killing_s:
+            killing_s, over_s = now_s, now_s + 60 * plan.calm_minutes
         arrivals.go_on()
         if now_s >= burst_s:
             arrivals.burst(plan.manners, plan.most)
