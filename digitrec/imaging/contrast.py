@@ -97,29 +97,27 @@ def _is_light_on_dark(grey: Plane) -> bool:
 
 def _tilt(levels: Plane, *, bowl: bool) -> Plane:
     """What a lamp from one side does: the plane, or plane and bowl, that fits best, about 0.0."""
-    off = levels - levels.mean()
-    x, x_bowl = _axis(levels.shape[1])
-    y, y_bowl = _axis(levels.shape[0])
+    down, across = _shapes(levels.shape[0]), _shapes(levels.shape[1])
     # On a full grid these are at right angles to each other and to the mean, so each is fitted by itself.
-    along, down = off.mean(axis=0), off.mean(axis=1)
-    across, upright = (along @ x / x.size) * x, (down @ y / y.size) * y
-    tilt: Plane = across + upright[:, None]
-    if bowl:
-        across, upright = (along @ x_bowl / x.size) * x_bowl, (down @ y_bowl / y.size) * y_bowl
-        tilt += across + upright[:, None] + (y @ off @ x / off.size) * np.outer(y, x)
+    shares = down @ (levels - levels.mean()) @ across.T / np.float32(levels.size)
+    tilt: Plane = down.T @ (shares * (_PLANE_AND_BOWL if bowl else _PLANE)) @ across
     return tilt
 
 
+_PLANE = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]], np.float32)
+"""Which products of the shapes down and across a page, (3, 3), are a plane; ..."""
+_PLANE_AND_BOWL = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
+"""... a plane and a bowl."""
+
+
 @lru_cache(maxsize=2 * SMALL_PX)
-def _axis(length: int) -> tuple[Plane, Plane]:
-    """A slope and a bowl along one side, (length,), each of mean 0 and mean square 1."""
-    slope = np.linspace(-1, 1, length, dtype=np.float32)
-    bowl = np.subtract(slope * slope, np.mean(slope * slope), dtype=np.float32)
-    return _levelled(slope), _levelled(bowl)
-
-
-def _levelled(shape: Plane) -> Plane:
-    return shape / np.float32(max(float(np.sqrt(np.mean(shape * shape))), 1e-6))
+def _shapes(length: int) -> Plane:
+    """Flat, sloping and bowl along a side, (3, length): at right angles, each of mean square 1, or all 0."""
+    side = np.linspace(-1, 1, length)
+    slope = side - side.mean()
+    bowl = slope**2 - (slope**2).mean()
+    shapes = np.stack([np.ones(length), slope, bowl])
+    return np.asarray(shapes / np.sqrt(np.maximum((shapes**2).mean(axis=1, keepdims=True), 1e-9)), np.float32)
 
 
 def _lean(deviation: Plane) -> float:

@@ -109,8 +109,9 @@ def _courses(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> lis
     def crossings(x: int) -> list[tuple[float, float]]:
         return [*_crossings(contrast[:, x : x + strip] > dark, x, thick)]
 
-    starts, ends = crossings(0), crossings(width - strip)
-    if not (is_ruled or (starts and ends)):  # as on most pages
+    starts = crossings(0)
+    ends = crossings(width - strip) if starts or is_ruled else []
+    if not (is_ruled or ends):  # as on most pages
         return []
     starts += crossings(inset)
     ends += crossings(width - strip - inset)
@@ -167,10 +168,15 @@ def _wiped(contrast: Plane, line: _Line) -> Plane:
     above, below = line.above - 1, line.below + 1
     left, right = (0, line.left), (width - 1, line.right)
     corners = [(x, y + side) for (x, y), side in ((left, above), (right, above), (right, below), (left, below))]
-    on_line = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), np.rint(corners).astype(np.int32), 1) > 0
-    bare = np.where(on_line, np.float32(0), contrast)
+    outline = np.rint(corners).astype(np.int32)
     reach = below - above + 4
+    top, bottom = max(0, int(outline[:, 1].min()) - reach), min(height, int(outline[:, 1].max()) + reach + 1)
+    band = contrast[top:bottom]  # nothing further away is touched, or asked
+    on_line = cv2.fillConvexPoly(np.zeros(band.shape, np.uint8), outline - np.array([0, top], np.int32), 1) > 0
+    bare = np.where(on_line, np.float32(0), band)
     bridges = (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1].copy())
     mended = np.maximum.reduce([cv2.morphologyEx(bare, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
-    written = np.where(contrast > _DARKER * line.level, contrast, 0)
-    return np.where(on_line, np.minimum(np.maximum(mended, written), contrast), contrast).astype(np.float32)
+    written = np.where(band > _DARKER * line.level, band, 0)
+    wiped = contrast.copy()
+    wiped[top:bottom][on_line] = np.minimum(np.maximum(mended, written), band)[on_line]
+    return wiped
