@@ -1,4 +1,7 @@
-"""A network that gives something else than is worked with is refused when it is loaded, not inside a page."""
+"""A network that gives something else than is worked with is refused when it is loaded, not inside a page.
+
+That those which are trained are taken is shown where they are trained: tests/training/test_paper_training.py.
+"""
 
 from typing import Any
 
@@ -9,7 +12,6 @@ from digitrec.errors import ModelError
 from digitrec.recognition.ink_network import InkNetwork
 from digitrec.recognition.line_network import LineNetwork
 from digitrec.training import export
-from digitrec.training.paper_networks import ink_network, line_network
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +28,6 @@ def other_ink_network() -> Any:
     keras = start_keras()
     entry = keras.Input((64, 64))
     return keras.Model(entry, keras.layers.AveragePooling1D(2)(entry))
-
-
-def test_the_networks_that_are_trained_are_taken() -> None:
-    InkNetwork(export.tflite_file(ink_network(), (1, 64, 64)), "ink.tflite")
-    LineNetwork(export.tflite_file(line_network(), (1, 40, 192, 1)), "line.tflite")
 
 
 def test_an_ink_network_with_another_picture_is_refused() -> None:
