@@ -36,6 +36,9 @@ _ALONE_S = 30.0
 _QUIET_TIMES = 30.0
 """No parcel at all came back for so many times `timeout_s`: then we read ourselves."""
 
+_COMING = {"pending", "lost"}
+"""States of a parcel that will have results: those that died with a worker are made again by another."""
+
 _START = "Start it with `dask scheduler`, and look at --scheduler; claimed files are kept for the next run."
 _WORKERS = "Start some with `dask worker ADDRESS`; claimed files are kept for the next run."
 
@@ -137,7 +140,11 @@ class Dask:
         finished = sum(one.done() for one in rest)
         ring = threading.Event()
         first.add_done_callback(lambda _: ring.set())
-        while not ring.wait(_SLICE_S):
+        while True:
+            ring.wait(_SLICE_S)
+            ring.clear()
+            if first.status not in _COMING:
+                return self._fetched(first)
             now_s = time.monotonic()
             stopped_s = now_s if stopped_s is None and stopped() else stopped_s
             if stopped_s is not None and now_s - stopped_s >= PATIENCE_S:
@@ -150,10 +157,9 @@ class Dask:
                 looked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
             if alone_s is not None and now_s - alone_s >= _ALONE_S:
                 raise EnvironmentFailure(f"the scheduler {self._scheduler} has lost all its workers", hint=_WORKERS)
-        return self._fetched(first)
 
     def _fetched(self, future: Future) -> Done:
-        if future.status in {"cancelled", "lost"}:
+        if future.status == "cancelled":
             raise self._gone("it has forgotten our work")
         try:
             done: Done = future.result(timeout=self._timeout_s)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,33 @@ def test_a_worker_killed_half_way_changes_nothing(engine: Dask, tmp_path: Path) 
 
     assert list(engine.map(dies_once, range(10), running)) == [*range(1, 11)]
     assert (tmp_path / "killed").exists()
+
+
+class Gone:
+    """Stands for a parcel that was done, and whose results died with their worker before they were fetched."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    @property
+    def status(self) -> str:
+        self.looks += 1
+        return "lost" if self.looks < 3 else "finished"
+
+    def add_done_callback(self, told: Callable[[object], None]) -> None:
+        told(self)
+
+    def result(self, timeout: float) -> parcels.Done:
+        assert self.looks >= 3, "it is made again first"
+        return parcels.Done([7], None)
+
+
+def test_results_that_died_with_their_worker_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_engine, "_SLICE_S", 0.01)
+    engine = Dask.__new__(Dask)
+    engine._timeout_s = 30.0
+
+    assert engine._wait([Gone()], running) == parcels.Done([7], None)  # type: ignore[list-item]
 
 
 @pytest.mark.slow
