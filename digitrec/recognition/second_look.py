@@ -3,7 +3,8 @@
 A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
 the line network, which sees the page itself, around either cut. Their scores are averaged: they seldom err alike. A
 number is read by the line network, row by row; where the classical way cut out as many digits, each is a witness, too.
-Signs among digits that are none, such as a currency's, are left out of the number, and a person is asked.
+A sign that is none before or after the digits, such as a currency's, is left out of the number, and a person is asked;
+one that stands between digits is guessed to be one of them.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ _EMPTY_STEPS = 16
 """... so many steps of its strip, and nothing else found ink."""
 _STILL_DOUBTED = 0.3
 """If the classical way finds as many digits, this share of the line network's doubt about their number is left."""
+_OF_LINE = 0.9
+"""What the line network says of a number's digit counts so much, what the classifier says of its cut the rest: alone, a
+digit of another school is easily taken for another one or for a letter."""
 _PLAIN = 0.95
 """A number that is less probable is looked at slanted to either side, too."""
 _SLANTS = (-0.25, 0.2)
@@ -183,8 +187,15 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
         line = decode(*views)
     if NONE in line.text and len(line.text) > 1:
         digits = decode(*views, only=DIGITS)
-        line = digits if digits.probability > _NEARLY * line.probability else line
+        if _stands_between(line.text) or digits.probability > _NEARLY * line.probability:
+            line = digits
     return ReadStrip(strip, step_px, frames, line)
+
+
+def _stands_between(text: Text) -> bool:
+    """Whether a sign that is none stands between digits: it is a digit, strangely written."""
+    digits = [place for place, sign in enumerate(text) if sign != NONE]
+    return bool(digits) and NONE in text[digits[0] : digits[-1]]
 
 
 def _share_of_one(read: ReadStrip) -> float | None:
@@ -278,7 +289,7 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
     if len(row) == len(line.text):
         own = [sight.spans.index(span) for span in row]
         spans = list(row)
-        scores = (scores + sight.page.scores[own]) / 2
+        scores = _OF_LINE * scores + (1 - _OF_LINE) * sight.page.scores[own]
         certainty = 1 - _STILL_DOUBTED * (1 - certainty)
     kept = [place for place, sign in enumerate(line.text) if sign != NONE] or list(range(len(line.text)))[:1]
     spans = [spans[place] for place in kept]

@@ -62,6 +62,8 @@ def around(spans: Sequence[Span]) -> Span:
 def rows_of(spans: Sequence[Span]) -> list[list[Span]]:
     """Cut spans in reading order into rows: one that begins below the middle of a row's highest begins the next row.
 
+    What would be a row beside the one before is none of its own: a small last zero beside a tall first digit.
+
     >>> [len(row) for row in rows_of([Span(0, 0, 9, 9), Span(10, 1, 19, 9), Span(0, 10, 9, 19)])]
     [2, 1]
     """
@@ -72,7 +74,18 @@ def rows_of(spans: Sequence[Span]) -> list[list[Span]]:
             rows[-1].append(span)
         else:
             rows.append([span])
-    return rows
+    whole: list[list[Span]] = []
+    for row in rows:
+        if whole and _beside(around(whole[-1]), around(row)):
+            whole[-1] = sorted([*whole[-1], *row], key=lambda span: span.left)
+        else:
+            whole.append(row)
+    return whole
+
+
+def _beside(upper: Span, lower: Span) -> bool:
+    """Whether one covers more than half the height of the other."""
+    return min(upper.bottom, lower.bottom) - max(upper.top, lower.top) > min(upper.height, lower.height) / 2
 
 
 def strip_around(span: Span, grey: Plane) -> Span:

@@ -86,12 +86,12 @@ def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    steps = steps_of(ROW, Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((3, 10, 2)))))
+    steps = steps_of(ROW, Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
 
     sheet = drawn(steps)
 
     assert sheet.shape[1] <= panels.WIDTH
-    assert any(line.startswith("reads 3?2, probability 0.") for line in told)
+    assert any(line.startswith("reads ?32, probability 0.") for line in told)
     assert "? is a sign that is no digit" in told
     assert "not_a_digit: this does not look like a digit" in told
 

@@ -207,13 +207,26 @@ def test_a_number_in_doubt_is_looked_at_slanted_to_either_side(monkeypatch: pyte
     assert len(plain.strips) == 1
 
 
-def test_signs_that_are_no_digits_are_left_out_and_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
+def test_a_sign_that_is_none_before_or_after_a_number_is_left_out_and_a_person_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = read(monkeypatch, ROW, says=Says((NONE, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
     reading = judge(page, 0.01)
 
     assert (reading.text, reading.status, reading.reason) == ("32", Status.REVIEW, Reason.NOT_A_DIGIT)
-    assert [box.x > 120 for box in page.boxes] == [False, True]
+    assert_is_whole(page)
+
+
+def test_a_sign_that_is_none_between_digits_is_guessed_to_be_one_and_a_person_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
+
+    reading = judge(page, 0.01)
+
+    assert len(reading.text) == 3
+    assert (reading.text[0], reading.text[2], reading.status) == ("3", "2", Status.REVIEW)
     assert_is_whole(page)
 
 

@@ -1,5 +1,6 @@
 """Rows of boxes, and the strips around them: never empty, never beyond the page."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -100,11 +101,17 @@ def test_spans_that_stand_in_two_rows_are_told_apart_and_keep_their_order() -> N
     assert rows_of([]) == []
 
 
+def test_a_small_digit_beside_a_tall_one_begins_no_row_of_its_own() -> None:
+    tall, next_one, small = Span(10, 0, 30, 40), Span(32, 4, 50, 38), Span(52, 22, 66, 39)
+
+    assert rows_of([tall, next_one, small]) == [[tall, next_one, small]]
+
+
 @given(st.lists(spans(), max_size=12))
 def test_every_span_is_in_exactly_one_row(found: list[Span]) -> None:
     rows = rows_of(found)
 
-    assert [span for row in rows for span in row] == found
+    assert Counter(span for row in rows for span in row) == Counter(found)
     assert all(rows)
 
 
