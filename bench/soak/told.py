@@ -81,6 +81,8 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
         "longest_life": {
             "minutes": ((longest.ended_s or longest.began_s) - longest.began_s) / 60,
             "trends": {name: _plain(trend) for name, trend in trends(longest.sights).items()},
+            "second_half": {name: _plain(trend) for name, trend in trends(_second_half(longest)).items()},
+            "memory": [(round(one.age_s), round(one.rss_mb, 1), one.descriptors) for one in longest.sights[::15]],
         },
         "heartbeat": dict(Counter(one.doing for one in sights)),
         "sights": len(sights),
@@ -107,6 +109,7 @@ def markdown(told: Figures) -> str:
     trends_ = [
         *_trends("all lives", told["over_lives"]),
         *_trends(f"the longest life, {told['longest_life']['minutes']:.0f} min", told["longest_life"]["trends"]),
+        *_trends("its second half", told["longest_life"].get("second_half", {})),
     ]
     facts = [
         ("files dropped", f"{account['files']:,} in {told['bursts']:,} arrivals"),
@@ -155,6 +158,11 @@ def _latencies(told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]
         (words[kind], f"{one['files']:,}", f"{one['median']:.1f}", f"{one['p95']:.1f}", f"{one['most']:.1f}")
         for kind, one in told.items()
     ]
+
+
+def _second_half(life: Life) -> list[Sight]:
+    """By then it has read whatever waited, and a picture of every kind."""
+    return life.sights[len(life.sights) // 2 :]
 
 
 def _trends(where: str, told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
