@@ -55,3 +55,9 @@ def slanted(strip: Plane, slant: float) -> Plane:
     lean = np.array([[1.0, -slant, slant * (height - 1) / 2], [0.0, 1.0, 0.0]])
     moved = cv2.warpAffine(strip, lean, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32)
+
+
+def with_margin(strip: Plane, share: float) -> Plane:
+    """A strip with this share of its height added above and below, as light as its border is there."""
+    margin = round(share * strip.shape[0])
+    return np.asarray(cv2.copyMakeBorder(strip, margin, margin, 0, 0, cv2.BORDER_REPLICATE), np.float32)

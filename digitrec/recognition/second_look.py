@@ -20,7 +20,7 @@ from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Ink, Page, Scores
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
-from digitrec.recognition.line_network import LineNetwork, slanted
+from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
 from digitrec.records import Box, Reason
@@ -41,8 +41,9 @@ _OF_LINE = 0.9
 """What the line network says of a number's digit counts so much, what the classifier says of its cut the rest: alone, a
 digit of another school is easily taken for another one or for a letter."""
 _PLAIN = 0.95
-"""A number that is less probable is looked at slanted to either side, too."""
+"""A number that is less probable is looked at slanted to either side, and smaller, too."""
 _SLANTS = (-0.25, 0.2)
+_MARGIN = 0.1
 _NEARLY = 0.1
 """A number of digits alone is preferred to one with other signs, if it is at least this share as probable; and one sign
 to several, if the classical way saw one."""
@@ -183,7 +184,8 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
     frames, step_px = network.read(piece)
     line, views = decode(frames), [frames]
     if len(line.text) > 1 and line.probability < _PLAIN:
-        views += [network.read(slanted(piece, slant))[0] for slant in _SLANTS]
+        others = [*(slanted(piece, slant) for slant in _SLANTS), with_margin(piece, _MARGIN)]
+        views += [network.read(other)[0] for other in others]
         line = decode(*views)
     if NONE in line.text and len(line.text) > 1:
         digits = decode(*views, only=DIGITS)

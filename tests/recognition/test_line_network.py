@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.line_network import HEIGHT, STEP
+from digitrec.recognition.line_network import HEIGHT, STEP, with_margin
 from tests.recognition.stand_ins import BLANK, SIGNS, Entry, Says, line_by, paper
 
 WIDEST = 640
@@ -69,3 +69,12 @@ def test_a_mark_stands_in_the_frame_over_it(monkeypatch: pytest.MonkeyPatch) -> 
 
     (steps,) = np.nonzero(frames[:, 1])
     assert (float(steps[0] * step_px), float((steps[-1] + 1) * step_px)) == (400.0, 440.0)
+
+
+def test_a_margin_is_as_light_as_the_border_beside_it() -> None:
+    strip = np.tile(np.arange(20, dtype=np.float32)[:, None], (1, 3))
+
+    wider = with_margin(strip, 0.1)
+
+    assert wider.shape == (24, 3)
+    assert wider[:, 0].tolist() == [0, 0, *range(20), 19, 19]
