@@ -63,6 +63,13 @@ class Settings:
     max_wait_s: float = _knob(
         3600.0, "`health` is unwell when a file has waited longer than this, seconds.", low=1, high=31_536_000
     )
+    max_look_s: float = _knob(
+        0.0,
+        "`health` is unwell when the last look is older than this, seconds; 0 = three scan intervals. "
+        "For `run` from cron: three times what lies between two starts.",
+        low=0,
+        high=31_536_000,
+    )
     read_timeout_s: float = _knob(60.0, "Longest the reading of one file may take, seconds.", low=1, high=3600)
     max_bytes: int = _knob(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
     max_pixels: int = _knob(100_000_000, "Largest page read, pixels.", low=1, high=2_000_000_000)

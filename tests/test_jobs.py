@@ -42,8 +42,8 @@ def tried(*words: str | Path, folder: Path = ROOT) -> str:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every command line of the crontab and the units, by where it stands."""
     for line in (JOBS / "crontab").read_text().splitlines():
-        if "cd /srv" in line:
-            yield "crontab", shlex.split(line.partition("&&")[2].partition(">>")[0])
+        if "&&" in line:
+            yield "crontab", shlex.split(line.partition("&&")[2].partition(">")[0])
     for unit in UNITS:
         for line in re.findall(r"^ExecStart=(.*)", unit.read_text(), re.MULTILINE):
             yield unit.name, shlex.split(line)
@@ -63,6 +63,18 @@ def test_every_command_line_parses_and_every_script_is_there() -> None:
         else:
             assert first.endswith(".venv/bin/python"), where
             assert (ROOT / others[0]).is_file(), where
+
+
+def test_the_crontab_can_be_used_by_anybody_after_two_folders_are_put_in() -> None:
+    lines = (JOBS / "crontab").read_text().splitlines()
+    jobs = [line for line in lines if "&&" in line]
+
+    assert "REPLACES" in lines[0]
+    assert [line.partition("=")[0] for line in lines if re.match("[A-Z_]+=", line)] == ["PROGRAM", "DIGITREC_WORKSPACE"]
+    assert all('cd "$PROGRAM" && ' in line and '> "$DIGITREC_WORKSPACE/' in line for line in jobs)
+    assert not any("/srv" in line or "/var" in line for line in jobs)
+    assert [line for line in jobs if "retrain" in line or "prune" in line] == [*jobs[-2:]]
+    assert all(line.startswith("# ") for line in jobs[-2:])
 
 
 def test_every_timer_has_its_service_and_every_unit_is_told_of() -> None:
@@ -111,7 +123,8 @@ def test_the_alert_rules_ask_for_metrics_that_exist() -> None:
 @needs("logrotate")
 def test_logrotate_understands_its_file(tmp_path: Path) -> None:
     copy = tmp_path / "digitrec"
-    copy.write_text((JOBS / "logrotate").read_text().replace("create 0640 digitrec adm", "create 0640"))
+    mine = (JOBS / "logrotate").read_text().replace("digitrec digitrec", "root root")  # a user that there is
+    copy.write_text(mine)
     copy.chmod(0o644)  # it refuses what others may write
 
     said = tried(shutil.which("logrotate") or "", "--debug", "--state", tmp_path / "state", copy)

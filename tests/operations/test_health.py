@@ -74,3 +74,19 @@ def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) 
     assert unwell.code == 1
     assert unwell.json["is_well"] is False
     assert "half.png has waited" in unwell.json["why"]
+
+
+def test_a_worker_that_cron_starts_is_well_between_two_starts_if_told_how_often() -> None:
+    resting = replace(WELL, workers=(replace(WORKER, state="not running", last_scan_s=290.0, is_late=True),))
+
+    unwell = health(resting, "main", 3600)
+    assert not unwell.is_well
+    assert "--max-look-s" in unwell.why
+    assert health(resting, "main", 3600, max_look_s=900).is_well
+    assert not health(resting, "main", 3600, max_look_s=289).is_well
+
+
+def test_a_worker_at_a_long_batch_is_well_whatever_the_last_look() -> None:
+    reading = replace(WORKER, state="reading", last_scan_s=5000.0, is_late=False)
+
+    assert health(replace(WELL, workers=(reading,)), "main", 3600, max_look_s=900).is_well
