@@ -17,6 +17,7 @@ help: ## list every target
 setup: $(READY) ## make the environment in .venv (python3 -m venv, then pip, from requirements.lock)
 
 $(READY): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV): pip fetches and unpacks about 3 GB, which takes some minutes (reading alone needs an eighth: docs/slim.md)."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
