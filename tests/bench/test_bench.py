@@ -75,7 +75,12 @@ def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("kind", "suffix", "sides"),
-    [(DIGITS, ".png", {28}), (SCANS, ".jpg", set()), (SHEETS, ".jpg", {2480, 3508}), (PHOTOS, ".jpg", {3024, 4032})],
+    [
+        (DIGITS, ".png", {28}),
+        (SCANS, ".jpg", set()),
+        pytest.param(SHEETS, ".jpg", {2480, 3508}, marks=pytest.mark.slow),
+        pytest.param(PHOTOS, ".jpg", {3024, 4032}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_drawn_set_holds_what_it_says_and_can_be_drawn_again(
     tmp_path: Path, kind: str, suffix: str, sides: set[int]

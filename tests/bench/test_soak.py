@@ -43,6 +43,7 @@ def held(desk: Desk, arrivals: Arrivals) -> Account:
     return account.account(arrivals.dropped, desk.outbox)
 
 
+@pytest.mark.slow
 def test_a_desk_that_does_its_work_has_a_true_account(desk: Desk, arrivals: Arrivals) -> None:
     for manner in ("moved", "written", "part", "folder", "odd", "again"):
         arrivals.arrive(manner, 6)
@@ -128,6 +129,7 @@ def test_a_name_that_was_taken_may_be_numbered(desk: Desk) -> None:
     assert account.account([dropped], desk.outbox).is_true
 
 
+@pytest.mark.slow
 def test_what_was_overwritten_or_deleted_before_its_claim_is_no_loss_and_what_was_claimed_is_expected(
     desk: Desk, arrivals: Arrivals
 ) -> None:
