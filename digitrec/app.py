@@ -17,7 +17,7 @@ from digitrec import logs, results, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
-from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError
+from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError, failure_of
 from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
@@ -345,5 +345,4 @@ def _wait(bell: observing.Bell, pause_s: float, stopped: Callable[[], bool]) -> 
 def _told(why: Exception) -> DigitrecError:
     if isinstance(why, DigitrecError):
         return why
-    what = "the ledger" if isinstance(why, sqlite3.Error) else "disk or folder"
-    return EnvironmentFailure(f"{what} failed: {why}")
+    return failure_of(why) if isinstance(why, OSError) else EnvironmentFailure(f"the ledger failed: {why}")

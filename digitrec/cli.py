@@ -3,15 +3,17 @@
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import digitrec
-from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_review, cli_tables, logs
-from digitrec.cli_options import takes_settings
+from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_review, cli_tables, cli_words, logs
+from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
+from digitrec.plural import counted
 from digitrec.settings import Settings, knobs
 
 _EXIT_STRICT = 3
@@ -77,13 +79,14 @@ def _program(
 @takes_settings()
 def run(
     settings: Settings,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
     table: Annotated[bool, typer.Option("--table", help="Print the answers as a table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be read now.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec import app, service
+    from digitrec.operations import ledgers, waiting
 
     if dry_run and settings.source:
         raise UsageError("--dry-run looks at the inbox, not at a store", hint="Leave out --source and --outbox.")
@@ -93,13 +96,21 @@ def run(
 
     if sys.stderr.isatty():
         logs.start(settings.log_format, quiet=True)  # the summary tells it all
+    is_new = not settings.source and ledgers.is_new(settings)
     stop = service.Stop()
     with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:
         summary = app.run_once(settings, stop, progress.update)
     if as_json:
         typer.echo(json.dumps(cli_tables.summary_json(settings, summary)))
     else:
+        if is_new:
+            typer.echo(f"Made a new workspace in {settings.workspace}")
         typer.echo(cli_tables.summary_text(settings, summary, is_stopped=stop()))
+        if summary.waiting and not settings.source:
+            with ledgers.readable(settings) as found:
+                held_back = waiting.held_back(settings, found, time.time())
+            for line in cli_words.held_back_lines(held_back):
+                typer.echo(line)
     if table:
         cli_tables.print_batches(settings, summary.batches)
     if stop():
@@ -147,7 +158,8 @@ def predict(
         raise UsageError("--explain takes one picture", hint="`--dump-seen DIR` takes any number.")
     predicted = app.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
-    cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)
+    if predicted.rows or form != "table":
+        cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)
     read = {row.path for row in predicted.rows}
     pictures = [path for path in files if str(path) in read]
     if explain is not None and pictures:
@@ -155,7 +167,9 @@ def predict(
     if dump_seen is not None:
         explaining.write_each(settings, pictures, dump_seen)
     if predicted.unread:
-        raise UsageError("; ".join(predicted.unread), hint="The other files were read.")
+        folder = next((path for path in files if path.is_dir()), None)
+        hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""
+        raise UsageError("; ".join(predicted.unread), hint=hint or ("The other files were read." if read else ""))
 
 
 @cli.command(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
@@ -174,11 +188,13 @@ def report(
     from digitrec import batch_reports, trending, workspace
 
     with workspace.all_ledgers(settings) as ledgers:
+        if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
+            return
         if batch is None:
             page, made = trending.write_all(settings, ledgers)
         else:
             page, made = batch_reports.write_one(settings, ledgers, batch)
-    typer.echo(f"{made} reports made. {page}")
+    typer.echo(f"{counted(made, 'report')} made. {page}")
 
 
 @cli.command(epilog="Example: digitrec verify --json")
@@ -192,13 +208,16 @@ def verify(
 ) -> None:
     """Prove from disk and ledgers that every claimed file is answered for; exit 1 if not."""
     from digitrec import workspace
+    from digitrec.operations import ledgers as found_ledgers
     from digitrec.operations import verify as operation
 
-    if rebuild:
+    if rebuild and (settings.inbox.exists() or not found_ledgers.is_new(settings)):  # else it is no workspace
         with workspace.opened(settings, thorough=True):
             pass  # opening does it, under the worker's lock; a sound ledger stays as it is
     with workspace.all_ledgers(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
+        if not account.differences:
+            tell_if_unread(settings, ledgers)
     typer.echo(cli_tables.account_json(account) if as_json else cli_tables.account_text(account))
     raise typer.Exit(1 if account.differences else 0)
 

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from digitrec import names
-from digitrec.cli_options import takes_settings
+from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import UsageError
 from digitrec.exporting.forms import Form
+from digitrec.plural import counted
 from digitrec.settings import Settings
 
 _MOST_TOLD = 20
@@ -53,22 +54,33 @@ def export(
     if out is None and not form.is_text:
         raise UsageError(f"{form} is nothing to print", hint=f"Add --out answers.{form}")
     with workspace.all_ledgers(settings) as ledgers:
+        tell_if_unread(settings, ledgers)
         told = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
-        typer.echo(f"{told.rows} rows of {told.batches} batches, {told.settled} of them looked at by a person: {out}")
+        of = f"{counted(told.rows, 'row')} of {counted(told.batches, 'batch', 'batches')}"
+        typer.echo(f"{of}, {told.settled} of them looked at by a person: {out}")
 
 
 def _form_of(out: Path | None) -> Form:
+    """The form that a name asks for.
+
+    Raises:
+        UsageError: its ending is none that we write.
+    """
     suffix = out.suffix.lower().removeprefix(".") if out else ""
-    return Form(suffix) if suffix in set(Form) else Form.CSV
+    if suffix and suffix not in set(Form):
+        hint = f"Use {', '.join(f'.{each}' for each in Form)}, or say what it is: --format."
+        raise UsageError(f"{out} has an ending that says no form", hint=hint)
+    return Form(suffix) if suffix else Form.CSV
 
 
 @takes_settings("workspace")
 def apply(
     settings: Settings,
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV.", show_default=False)
+        Path,
+        typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV, or an .xlsx.", show_default=False),
     ],
     who: Annotated[
         str, typer.Option(help="Whose corrections these are. Default: your login.", show_default=False)
@@ -85,8 +97,9 @@ def apply(
 ) -> None:
     """Take corrections made elsewhere.
 
-    A CSV that names answers (batch_id,row or sha256 or file, and page where there are several) and has the truth in
-    `text` or `label`: digits, or none. Or one of our tables with `text` edited; lines left as they are say nothing.
+    A CSV or an Excel workbook that names answers (batch_id,row or sha256 or file, and page where there are several) and
+    has the truth in `text` or `label`: digits, or none. Or one of our tables with `text` edited; lines left as they are
+    say nothing.
     """
     from digitrec import workspace
     from digitrec.exporting import applying
@@ -99,7 +112,7 @@ def apply(
         typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
     if plan.bad and not skip_bad:
         hint = "Put them right, or add --skip-bad."
-        raise UsageError(f"{len(plan.bad)} lines of {table} cannot be applied; nothing was", hint=hint)
+        raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
     done = applying.apply(settings, plan, who=who or _login(), at=utc(time.time()))
     typer.echo(
         f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} known already, "

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitrec import cli_words, names
-from digitrec.cli_options import takes_settings
+from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import ModelError, UsageError
+from digitrec.plural import counted
 from digitrec.records import Reason
 from digitrec.settings import Settings
 
@@ -35,8 +36,13 @@ def register(cli: typer.Typer) -> None:
 @takes_settings("model")
 def status(settings: Settings, as_json: _Json = False) -> None:
     """Show how things stand: what waits, who works, what failed, how much room is left. Needs no lock."""
+    from digitrec.operations.ledgers import readable
+
     found = _status(settings)
     typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(cli_words.status_lines(found)))
+    with readable(settings) as ledgers:
+        if not found.problem:
+            tell_if_unread(settings, ledgers)
 
 
 @takes_settings("model", "max_wait_s", "max_look_s")
@@ -161,15 +167,20 @@ def requeue(
     elif dry_run:
         for each in chosen:
             typer.echo(names.escape(each.claim.place))
-        typer.echo(f"{len(chosen)} originals would go back into the inbox")
+        typer.echo(f"{counted(len(chosen), 'original')} would go back into the inbox")
     else:
-        typer.echo(f"{len(moved)} originals are back in the inbox")
+        typer.echo(f"{counted(len(moved), 'original is', 'originals are')} back in the inbox")
 
 
 @takes_settings("workspace")
 def prune(
     settings: Settings,
-    keep: Annotated[str, typer.Option("--keep", help="Keep what was answered within this time: 90d, 12h, 8w.")],
+    keep: Annotated[
+        str,
+        typer.Option(
+            "--keep", help="Keep what was answered within this time: 90d, 12h, 8w. Needed.", show_default=False
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it only says what it would do.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -181,6 +192,9 @@ def prune(
     from digitrec import workspace
     from digitrec.operations import prune as operation
 
+    if not keep:
+        hint = "`digitrec prune --keep 90d` shows what is older than 90 days; with --yes it is removed."
+        raise UsageError("prune takes the time that things are kept", hint=hint)
     keep_s = operation.seconds(keep)
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
         chosen = operation.choose(settings, ledgers, keep_s, time.time())
@@ -220,7 +234,7 @@ def _adopt(settings: Settings, *, ledger_lost: bool, as_json: bool) -> None:
         return
     for path in given_back:
         typer.echo(path)
-    typer.echo(f"{len(given_back)} files of worker {settings.worker} are back in the inbox")
+    typer.echo(f"back in the inbox: {counted(len(given_back), 'file')} of worker {settings.worker}")
     for batch_id in adopted.answered:
         typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
 

@@ -4,17 +4,20 @@ import functools
 import inspect
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from digitrec import logs
-from digitrec.errors import EnvironmentFailure
+from digitrec.errors import EnvironmentFailure, failure_of
 from digitrec.settings import Settings, default_of, knobs
+
+if TYPE_CHECKING:
+    from digitrec.ledger import Ledger
 
 debug = False
 """Show tracebacks."""
@@ -69,7 +72,17 @@ def _failing_clearly() -> Iterator[None]:
         hint = "`digitrec doctor` tells which, and the cure."
         raise EnvironmentFailure(f"a ledger failed: {why}", hint=hint) from why
     except OSError as why:
-        raise EnvironmentFailure(f"disk or folder failed: {why}", hint="`digitrec doctor` looks at them.") from why
+        raise failure_of(why) from why
+
+
+def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
+    """Say so on standard error if nothing was ever read here, as in a mistyped workspace; gives whether it is so."""
+    from digitrec.operations.ledgers import is_unread
+
+    is_so = is_unread(settings, ledgers)
+    if is_so:
+        typer.echo(f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR", err=True)
+    return is_so
 
 
 def _option(knob: Field[Any]) -> inspect.Parameter:

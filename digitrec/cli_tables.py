@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from digitrec import results
+from digitrec.plural import counted
 from digitrec.records import Rendering, Row
 from digitrec.settings import Settings
 
@@ -117,12 +118,10 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
         )
         for batch_id in summary.batches[-_MOST_BATCHES:]:
             table = settings.table_of(batch_id)
-            lines += [f"  CSV     {table}"] if isinstance(table, str) or table.exists() else []
-            lines += [f"  report  {settings.reports / batch_id / 'index.html'}"]
-    if len(summary.batches) > _MOST_BATCHES:
-        lines.append(
-            f"  and {len(summary.batches) - _MOST_BATCHES} batches before; all: {settings.reports / 'index.html'}"
-        )
+            if isinstance(table, str) or table.exists():  # else all its files were given back
+                lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
+    if (before := len(summary.batches) - _MOST_BATCHES) > 0:
+        lines.append(f"  and {_batches(before)} before; all: {settings.reports / 'index.html'}")
     if summary.waiting:
         why = (
             "stopped before they were read" if is_stopped else "still changing, empty, or held back (`digitrec status`)"
@@ -176,7 +175,7 @@ def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
 def account_text(account: "Account") -> str:
     """What `verify` found, for people."""
     count = account.count
-    verdict = f"{len(account.differences)} differences" if account.differences else "no difference"
+    verdict = counted(len(account.differences), "difference") if account.differences else "no difference"
     lines = [
         f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
         f"{count.review} review + {count.rejected} rejected + {count.released} given back: {verdict}"
@@ -212,8 +211,8 @@ def _short(column: str, cell: str) -> str:
 
 
 def _batches(number: int) -> str:
-    return f"{number} batch{'' if number == 1 else 'es'}"
+    return counted(number, "batch", "batches")
 
 
 def _files(number: int) -> str:
-    return f"{number} file{'' if number == 1 else 's'}"
+    return counted(number, "file")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from digitrec import names
+from digitrec.plural import counted
 
 if TYPE_CHECKING:
     from digitrec.operations.findings import Finding
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from digitrec.operations.workers import Worker
 
 _MOST_LINES = 20
+_MOST_HELD_BACK = 5
 
 
 def status_lines(found: "Status") -> Iterator[str]:
@@ -39,9 +41,13 @@ def status_lines(found: "Status") -> Iterator[str]:
 def _worker_lines(worker: "Worker") -> Iterator[str]:
     looked = "never looked" if worker.last_scan_s is None else f"looked {span(worker.last_scan_s)} ago"
     ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
-    yield f"worker      {worker.name}: {worker.state}, {looked}, events {worker.observer}{ledger}"
+    if worker.state == "not running":
+        rests = "it has never looked" if worker.last_scan_s is None else f"last {looked}"
+        yield f"worker      {worker.name}: no run is active; {rests}{ledger}"
+    else:
+        yield f"worker      {worker.name}: {worker.state}, {looked}, events {worker.observer}{ledger}"
     for batch in worker.open_batches:
-        yield f"  open      {batch.id}: {batch.stage}, {batch.files} files claimed, {span(batch.age_s)}"
+        yield f"  open      {batch.id}: {batch.stage}, {counted(batch.files, 'file')} claimed, {span(batch.age_s)}"
     if worker.failed_s is not None:
         yield f"  failed    {span(worker.failed_s)} ago: {worker.failure}"
 
@@ -96,7 +102,7 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
     yield from (f"read    {names.escape(one.path)}" for one in outlook.read)
     yield from (f"leave   {names.escape(one.path)}: {_left(one)}" for one in outlook.left)
-    yield f"{len(outlook.read)} files would be read, {len(outlook.left)} left; nothing was touched"
+    yield f"{counted(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
 
 
 def outlook_json(outlook: "Outlook") -> dict[str, object]:
@@ -115,6 +121,16 @@ def _left(one: "Waiting") -> str:
     return f"{names.escape(one.why)} ({span(one.wait_s)} left)" if one.why else "it would not settle in run_wait_s"
 
 
+def held_back_lines(found: Sequence["Waiting"]) -> Iterator[str]:
+    """The files that were given back, below the summary of a run."""
+    for one in found[:_MOST_HELD_BACK]:
+        again = f"tried again in {span(one.wait_s)}" if one.wait_s else "tried again by the next run"
+        why = one.back.file.why if one.back else one.why
+        yield f"  given back  {names.escape(one.path)}: {names.escape(why)}; {again}"
+    if len(found) > _MOST_HELD_BACK:
+        yield f"  given back  and {len(found) - _MOST_HELD_BACK} more (`digitrec status`)"
+
+
 def requeued_line(one: "Requeued") -> str:
     """One original that was put back."""
     return f"{names.escape(one.found.claim.place)} -> {names.escape(one.place)}"
@@ -123,7 +139,8 @@ def requeued_line(one: "Requeued") -> str:
 def prunable_line(one: "Prunable") -> str:
     """What goes of one batch."""
     report = f", report {size(one.report_bytes)}" if one.report else ""
-    return f"{one.batch_id}  {one.answered_at[:10]}  {len(one.claims)} originals {size(one.original_bytes)}{report}"
+    originals = f"{counted(len(one.claims), 'original')} {size(one.original_bytes)}"
+    return f"{one.batch_id}  {one.answered_at[:10]}  {originals}{report}"
 
 
 def prunable_json(one: "Prunable") -> dict[str, object]:
@@ -144,7 +161,8 @@ def prunable_total(chosen: Sequence["Prunable"]) -> str:
     """How much it is in all."""
     originals = sum(len(one.claims) for one in chosen)
     room = size(sum(one.original_bytes + one.report_bytes for one in chosen))
-    return f"{originals} originals and {sum(one.report is not None for one in chosen)} reports, {room}"
+    reports = sum(one.report is not None for one in chosen)
+    return f"{counted(originals, 'original')} and {counted(reports, 'report')}, {room}"
 
 
 def story_json(story: "Story") -> dict[str, object]:

@@ -6,8 +6,10 @@ An engine spreads only pure work: paths in, ink or scores out.
 import errno
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ThreadPool
 from typing import Any, Protocol, TypeVar
@@ -15,6 +17,8 @@ from typing import Any, Protocol, TypeVar
 PATIENCE_S = 3.0
 """After a stop, what is being read has this long to finish, seconds."""
 
+_QUICK_S = 0.03
+"""A chunk that takes less is of small pictures, at hand: eight scans take 10 ms, eight A4 pages 200."""
 _SLICE_S = 0.25
 _START_S = 120.0
 _READY = "ready"
@@ -62,7 +66,7 @@ class Serial:
 
 
 class Threads:
-    """Several at once; decoding releases Python's lock."""
+    """Several at once, where that pays: decoding and waiting release Python's lock, the steps after them hardly do."""
 
     def __init__(self, threads: int, timeout_s: float) -> None:
         self._threads = threads or len(os.sched_getaffinity(0))
@@ -72,7 +76,7 @@ class Threads:
         """See `Engine.map`."""
         # ThreadPool's threads are daemons: one that hangs in a decoder does not keep the process from ending.
         with ThreadPool(self._threads) as pool:
-            results = pool.imap(function, chunks)
+            results = pool.imap(_Lane(function), chunks)
             while True:
                 answers = _in_time(lambda slice_s: [results.next(slice_s)], self._timeout_s, stopped)
                 if not answers:
@@ -81,6 +85,25 @@ class Threads:
 
     def close(self) -> None:
         """Its threads ended with the last map."""
+
+
+class _Lane:
+    """A function that threads enter one by one as long as it is quick, for they would only wait for Python's lock.
+
+    Two threads took a third more CPU than one for small pictures, and as long (docs/performance.md).
+    """
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self._function: Callable[[Any], Any] = function
+        self._one = threading.Lock()
+        self._is_quick = True
+
+    def __call__(self, chunk: Any) -> Any:
+        with self._one if self._is_quick else nullcontext():
+            began_s = time.monotonic()
+            result = self._function(chunk)
+            self._is_quick = time.monotonic() - began_s < _QUICK_S
+        return result
 
 
 class Child:

@@ -3,6 +3,9 @@
 Only `cli.main` prints these. `RejectedImage` never reaches it: it becomes a row with a reason.
 """
 
+import errno
+import os
+from pathlib import Path
 from typing import ClassVar
 
 from digitrec.records import Reason
@@ -69,6 +72,23 @@ class WorkerMismatch(ModelError):
     """A worker of the cluster would read otherwise than this process."""
 
     hint = "Every worker needs the same digitrec and requirements.lock, and the inbox at the same path."
+
+
+def failure_of(why: OSError) -> EnvironmentFailure:
+    """What a disk or a folder refused, in words; a draft's own name would tell nobody anything.
+
+    >>> str(failure_of(PermissionError(13, "Permission denied", "/proc/nothing/.x0.part")))
+    '/proc may not be used by this user: Permission denied'
+    """
+    if why.errno not in {errno.EACCES, errno.EPERM, errno.EROFS} or why.filename is None:
+        return EnvironmentFailure(f"disk or folder failed: {why}", hint=_DOCTOR)
+    place = Path(os.fsdecode(why.filename))
+    while place.name and not os.access(place, os.F_OK):
+        place = place.parent
+    return EnvironmentFailure(f"{place} may not be used by this user: {why.strerror}", hint=_DOCTOR)
+
+
+_DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."
 
 
 class RejectedImage(Exception):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from digitrec import app, cli
+from digitrec.errors import failure_of
 from tests.conftest import draw, in_folder
 
 
@@ -191,3 +192,74 @@ def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
 
     assert done.returncode == 78
     assert "altered" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("verify",), ("verify", "--rebuild"), ("report",), ("export",), ("status",)])
+def test_a_mistyped_workspace_is_told_and_nothing_is_made_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    code = call(monkeypatch, tmp_path, *words)
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert f"nothing was ever read in {tmp_path}" in told.err or f"{tmp_path} is no workspace" in told.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_says_once_that_it_made_a_workspace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call(monkeypatch, tmp_path, "run")
+    assert f"Made a new workspace in {tmp_path}" in capsys.readouterr().out
+    call(monkeypatch, tmp_path, "run")
+    assert "new workspace" not in capsys.readouterr().out
+
+
+def test_run_names_the_files_that_were_given_back_and_when_they_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    for number in range(7):
+        (tmp_path / "inbox" / f"half-{number}.png").write_bytes(draw(7)[:200])
+
+    call(monkeypatch, tmp_path, "run", "--settle-s", "0")
+
+    lines = capsys.readouterr().out.splitlines()
+    named = [line for line in lines if line.startswith("  given back  ")]
+    assert "half-0.png: " in named[0]
+    assert "; tried again in " in named[0]
+    assert named[5:] == ["  given back  and 2 more (`digitrec status`)"]
+    assert not [line for line in lines if "report" in line], "a batch without answers has nothing to show"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("predict", "inbox"), "digitrec predict inbox/*"),
+        (("predict", "missing.png"), "missing.png"),
+        (("prune",), "--keep 90d"),
+    ],
+)
+def test_a_way_on_is_shown_and_no_empty_table(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / "inbox").mkdir()
+
+    assert call(monkeypatch, tmp_path, *words) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+
+
+def test_a_folder_that_may_not_be_written_is_named_not_the_draft_in_it(tmp_path: Path) -> None:
+    refused = PermissionError(13, "Permission denied", str(tmp_path / "inbox" / ".x1b2.part"))
+
+    told = failure_of(refused)
+
+    assert str(told) == f"{tmp_path} may not be used by this user: Permission denied"
+    assert "digitrec doctor" in told.hint

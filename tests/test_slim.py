@@ -137,7 +137,7 @@ def test_everyday_commands_work_in_a_slim_installation(slim: Slim) -> None:
     (told,) = map(json.loads, done.stderr.splitlines())
     assert (done.returncode, told["event"]) == (0, "the trend is not made")
     assert "matplotlib" in told["why"]
-    assert "1 reports made" in done.stdout
+    assert "1 report made" in done.stdout
     assert len(list((slim.folder / "reports").glob("*Z-*/index.html"))) == 1
 
 

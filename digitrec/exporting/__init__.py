@@ -2,7 +2,8 @@
 
     truth     the rows of all batches, with what people said in them
     forms     rows -> csv, jsonl, xlsx, parquet
-    sheet     a CSV that others made, or edited -> its lines
+    sheet     a CSV or workbook that others made, or edited -> its lines
+    workbook  what Excel saved -> cells
     applying  such lines -> corrections
 
 No published file is ever touched.

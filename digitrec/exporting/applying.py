@@ -1,6 +1,7 @@
 """Corrections made elsewhere: first what each line means, of all lines; then, if all is well, all of them."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -155,7 +156,8 @@ class _Catalogue:
             raise BadLine("it names no answer")
         found = [one for one in found if not _differs(line, one.row, page)]
         if not found:
-            raise BadLine("there is no such answer")
+            named = shlex.quote(names.escape(line["file"] or line["sha256"])[:200])
+            raise BadLine(f"there is no such answer; `digitrec why {named}` tells what is known")
         if len({one.row.reading.page for one in found}) > 1:
             raise BadLine("the file has several pages; name one in a column page")
         if len({one.row.sha256 for one in found}) > 1:

@@ -1,4 +1,4 @@
-"""A CSV that people or their programs made, or one of ours that a spreadsheet has been at."""
+"""A table that people or their programs made, or one of ours that a spreadsheet has been at."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from digitrec import names
 from digitrec.corrections import NONE
 from digitrec.errors import UsageError
+from digitrec.exporting import workbook
 
 _KEYS = ("sha256", "file")
 _WHOLE = re.compile(r"([0-9]{1,15})(\.0*)?")  # programs that know only one kind of number write 5.0
@@ -70,30 +71,14 @@ def lines(content: bytes) -> Iterator[Line | tuple[int, str]]:
     """The lines of a table; (number, why) for those that do not fit its header. Empty ones are left out.
 
     Args:
-        content: UTF-8, with or without a byte order mark; cells separated by comma, semicolon or tab.
+        content: an Excel workbook; or UTF-8, with or without a byte order mark, cells separated by comma, semicolon or
+            tab.
 
     Raises:
         UsageError: it is no such table, or lacks columns.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as why:
-        raise UsageError(f"it is not UTF-8: {why}", hint="Save it as `CSV UTF-8`.") from why
-    first, _, rest = text.partition("\n")
-    skipped = int(re.fullmatch("sep=.\r?", first) is not None)  # Excel's own
-    if skipped:
-        text = rest
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []
-    while True:
-        begins = skipped + reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as why:
-            raise UsageError(f"line {begins}: {why}", hint="Save it as CSV again.") from why
-        if cells is None:
-            break
+    for begins, cells in workbook.cells(content) if workbook.is_workbook(content) else _cells(content):
         if not any(map(str.strip, cells)):
             continue
         if not header:
@@ -106,6 +91,29 @@ def lines(content: bytes) -> Iterator[Line | tuple[int, str]]:
             yield Line(begins, dict(zip(header, map(str.strip, padded), strict=True)))
     if not header:
         raise UsageError("the table is empty", hint=_COLUMNS_HINT)
+
+
+def _cells(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV as cells, and where each begins."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        raise UsageError(f"it is not UTF-8: {why}", hint="Save it as `CSV UTF-8`.") from why
+    first, _, rest = text.partition("\n")
+    skipped = int(re.fullmatch("sep=.\r?", first) is not None)  # Excel's own
+    if skipped:
+        text = rest
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        begins = skipped + reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as why:
+            raise UsageError(f"line {begins}: {why}", hint="Save it as CSV again.") from why
+        if cells is None:
+            return
+        yield begins, cells
 
 
 def _require_columns(header: list[str]) -> None:

@@ -9,6 +9,7 @@ from digitrec import names
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import waiting
+from digitrec.operations.ledgers import is_new
 from digitrec.operations.workers import Worker, all_workers
 from digitrec.settings import Settings
 
@@ -80,7 +81,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
                 told = (names.escape(one.path), one.back.worker, names.escape(file.why))
                 backs.append(Returned(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
-        problem = names.escape(str(why))
+        problem = names.escape(_problem(settings, why))
     for worker in workers:
         for batch in worker.open_batches:
             if batch.files:
@@ -96,6 +97,16 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         free_bytes={"inbox": _free(settings.inbox), "outbox": _free(settings.outbox), "state": _free(settings.state)},
         model=model,
         problem=problem,
+    )
+
+
+def _problem(settings: Settings, why: OSError) -> str:
+    if settings.inbox.exists():
+        return str(why)
+    if is_new(settings):
+        return f"{settings.workspace} is no workspace. Name yours with --workspace DIR, or make one: `digitrec init`"
+    return (
+        f"{settings.inbox} is missing. If a share is not mounted, mount it; if it is meant to be new, `digitrec init`"
     )
 
 

@@ -18,6 +18,7 @@ from digitrec.ledger import Ledger
 from digitrec.operations import departures
 from digitrec.operations.drafts import is_draft
 from digitrec.operations.rebuild import REBUILT_AT
+from digitrec.plural import counted
 from digitrec.records import Batch, Claim, Count, Departure, Fate, Left, Stage
 
 
@@ -85,7 +86,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             notes.append(f"{worker}: {late} corrected tables are not written yet; its next `run`, or `review`, does")
         if also_elsewhere:
             notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
-        notes += [f"{worker}: {number} originals were {what}; accounted for" for what, number in sorted(let_go.items())]
+        notes += [f"{worker}: {counted(n, 'original')} {what}; accounted for" for what, n in sorted(let_go.items())]
     for batch_id, path in lying:
         shown = path.relative_to(workspace)
         place = names.escape(shown.as_posix())

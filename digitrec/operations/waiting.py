@@ -103,6 +103,16 @@ def of(seen: Seen, settings: Settings, back: Back | None, now_s: float) -> Waiti
     return Waiting(seen.path, seen.size, age_s, quiet_s, why, wait_s, back)
 
 
+def held_back(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[Waiting]:
+    """The files in the inbox that were given back, by path.
+
+    Raises:
+        OSError: the inbox cannot be listed.
+    """
+    found = (one for one in look(settings, returned(ledgers), now_s) if one.back is not None)
+    return sorted(found, key=lambda one: one.path)
+
+
 def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Outlook:
     """What `run` would do if it started now (`run --dry-run`): by path, in the order of the CSV.
 

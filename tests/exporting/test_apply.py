@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
 
 from digitrec import corrections, workspace
 from digitrec.corrections import NONE, How, Verdict
@@ -172,6 +173,45 @@ def test_a_line_that_cannot_be_applied_is_told_and_the_others_are_planned(
     assert held(settings) == {}
 
 
+def workbook(*rows: tuple[object, ...]) -> bytes:
+    book = Workbook()
+    for cells in rows:
+        book.active.append(cells)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(settings: Settings) -> None:
+    header = ("batch_id", "row", None, "text")
+
+    plan = planned(settings, workbook(header, (BATCH_ID, 1, None, 7), (), (BATCH_ID, 2.0, None, 650)))
+
+    assert plan.said == {"main": {(BATCH_ID, 1): "7"}}
+    assert plan.bad == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
+
+
+def test_the_workbook_that_export_wrote_says_nothing_until_it_is_edited(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "answers.xlsx"
+    with workspace.all_ledgers(settings) as ledgers:
+        told = truth.export(settings, ledgers, Form.XLSX, path)
+    untouched = planned(settings, path.read_bytes())
+    book = load_workbook(path)
+    line = next(each for each in book.active if each[3].value == "'=odd 50%25;.png")
+    line[7].value = "650"
+    book.save(path)
+
+    assert (untouched.said, untouched.bad, untouched.unchanged) == ({}, [], told.rows)
+    assert planned(settings, path.read_bytes()).said == {"main": {(BATCH_ID, 5): "650"}}
+
+
+def test_digits_that_a_workbook_keeps_as_text_are_meant(settings: Settings) -> None:
+    plan = planned(settings, workbook(("batch_id", "row", "text"), (BATCH_ID, 2, "650"), (BATCH_ID, 1, "None")))
+
+    assert plan.bad == []
+    assert plan.said == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
+
+
 def test_lines_are_numbered_as_an_editor_does_even_after_a_cell_of_several_lines(settings: Settings) -> None:
     plan = planned(settings, f'sep=,\r\nbatch_id,row,text,note\r\n{BATCH_ID},1,7,"a\r\nb"\r\n{BATCH_ID},9,7,\r\n')
 
@@ -190,7 +230,8 @@ def test_lines_are_numbered_as_an_editor_does_even_after_a_cell_of_several_lines
         ("file,label\nü,7\n".encode("cp1252"), "not UTF-8"),
         ("file,label\n".encode("utf-16"), "not UTF-8"),
         (b'file,label\n"a"b,7\n', "line 2"),
-        (b"PK\x03\x04 a workbook", "lacks columns"),
+        (b"PK\x03\x04 a workbook", "no Excel workbook"),
+        (b"\xd0\xcf\x11\xe0 an old one", "no Excel workbook"),
     ],
 )
 def test_what_is_no_such_table_is_refused(settings: Settings, content: bytes, why: str) -> None:

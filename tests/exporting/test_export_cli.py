@@ -35,7 +35,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, 
     assert [one["text"] for one in lines] == ["1", "2"]
 
     written = say("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
-    assert written.out == f"2 rows of 1 batches, 0 of them looked at by a person: {tmp_path / 'all.jsonl'}\n"
+    assert written.out == f"2 rows of 1 batch, 0 of them looked at by a person: {tmp_path / 'all.jsonl'}\n"
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
@@ -43,6 +43,7 @@ def test_what_cannot_be_exported_is_told_with_a_way_out(read: Desk, say: Say, tm
     for words, why in (
         (("--format", "xlsx"), "--out answers.xlsx"),
         (("--since", "yesterday"), "Write a day"),
+        (("--out", str(tmp_path / "all.ods")), "Use .csv, .jsonl, .xlsx, .parquet"),
         (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
         (("--out", str(tmp_path / "gone" / "all.csv")), "Make the folder"),
     ):

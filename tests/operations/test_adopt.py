@@ -213,7 +213,7 @@ def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytes
     found = say("requeue", "--worker", "dead")
 
     assert found.code == 0
-    assert found.out.splitlines() == ["b%0A.png", "1 files of worker dead are back in the inbox"]
+    assert found.out.splitlines() == ["b%0A.png", "back in the inbox: 1 file of worker dead"]
     assert say("requeue", "--worker", "dead", "--json").json == {"given_back": [], "answered_batches": []}
 
 

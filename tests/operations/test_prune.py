@@ -73,7 +73,7 @@ def test_what_was_pruned_is_accounted_for(read: Desk) -> None:
 
     account = read.account()
     assert account.differences == ()
-    assert "main: 2 originals were pruned; accounted for" in account.notes
+    assert "main: 2 originals pruned; accounted for" in account.notes
     assert account.count.claimed == 3
 
 
@@ -84,7 +84,7 @@ def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: D
     read.run()
 
     assert read.account().differences == ()
-    assert "main: 2 originals were pruned; accounted for" in read.account().notes
+    assert "main: 2 originals pruned; accounted for" in read.account().notes
 
 
 def test_nothing_else_is_removed(read: Desk) -> None:
@@ -195,7 +195,7 @@ def test_a_person_sees_what_would_go_before_it_goes(read: Desk, say: Say, monkey
     assert outbox(read) == before
     assert dry.code == 0
     assert f"{batch_of(read, 'old.bad')}  2025-09-24  2 originals" in dry.out
-    assert "2 originals and 1 reports" in dry.out
+    assert "2 originals and 1 report" in dry.out
     assert "would be removed; add --yes to do it" in dry.out
     assert say("prune", "--keep", "90d", "--json").json["dry_run"] is True
     done = say("prune", "--keep", "90d", "--yes")

@@ -58,7 +58,7 @@ def test_a_rejected_file_goes_back_where_it_was_dropped_and_is_accounted_for(rea
     assert [path.name for path in read.outbox.glob("rejected/**/*.json")] == ["cut.png.reason.json"]
     account = read.account()
     assert account.differences == ()
-    assert "main: 1 originals were requeued; accounted for" in account.notes
+    assert "main: 1 original requeued; accounted for" in account.notes
     assert len(read.rows()) == 3, "the published row stays"
 
 
@@ -254,7 +254,7 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -
 
     account = read.account()
     assert account.differences == ()
-    assert "main: 1 originals were requeued; accounted for" in account.notes
+    assert "main: 1 original requeued; accounted for" in account.notes
 
 
 def test_a_journal_that_a_power_cut_tore_tells_the_rest(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -292,7 +292,7 @@ def test_it_works_while_the_service_does(read: Desk, say: Say) -> None:
 
     assert found.code == 0
     assert found.out.splitlines()[0].endswith("/cut.png -> inbox/cut.png")
-    assert found.out.splitlines()[-1] == "1 originals are back in the inbox"
+    assert found.out.splitlines()[-1] == "1 original is back in the inbox"
 
 
 def test_only_one_lets_originals_go_at_a_time(read: Desk, say: Say) -> None:
@@ -308,7 +308,7 @@ def test_a_dry_run_of_requeue_moves_nothing(read: Desk, say: Say) -> None:
 
     assert found.code == 0
     assert found.out.splitlines()[0].endswith("/a/bad.png")
-    assert found.out.splitlines()[-1] == "1 originals would go back into the inbox"
+    assert found.out.splitlines()[-1] == "1 original would go back into the inbox"
     assert in_inbox(read) == {}
     dry = say("requeue", "--reason", "not_an_image", "--dry-run", "--json").json
     assert (dry["dry_run"], [one["to"] for one in dry["files"]]) == (True, [None])

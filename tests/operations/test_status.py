@@ -124,7 +124,7 @@ def test_a_missing_inbox_is_told_and_the_rest_is_shown_all_the_same(desk: Desk) 
 
     found = look(desk)
 
-    assert "No such file" in found.problem
+    assert "inbox is missing. If a share is not mounted" in found.problem
     assert found.free_bytes["inbox"] is None
     assert found.free_bytes["outbox"] is not None
 
@@ -213,7 +213,7 @@ def test_a_dry_run_tells_what_would_be_read_and_what_would_be_left(
     assert first == "read    b%FF.png"
     assert empty.startswith("leave   empty.png: it is empty")
     assert half.startswith("leave   half.png: given back: ")
-    assert total == "1 files would be read, 2 left; nothing was touched"
+    assert total == "1 file would be read, 2 left; nothing was touched"
 
 
 def test_a_dry_run_names_the_batches_that_would_be_finished_first(
