@@ -149,7 +149,10 @@ def predict(
         typer.Option(file_okay=False, help="Draw the same for every picture into this folder.", show_default=False),
     ] = None,
 ) -> None:
-    """Read these pictures now; nothing is moved, and nothing written but what is asked for."""
+    """Read these pictures now, moving nothing.
+
+    Nothing is written but what is asked for.
+    """
     from digitrec import app, explaining
 
     if as_json and as_csv:
@@ -180,10 +183,10 @@ def report(
         str | None, typer.Option("--batch", help="Only this batch. Default: all.", show_default=False)
     ] = None,
 ) -> None:
-    """Make the reports again from the ledgers, with what people corrected since: batches, the trend, and the list.
+    """Make the reports again, with what people corrected since.
 
-    The trend tells over time how much is accepted, how wrong that is, how much it differs from before, and how fast it
-    goes. It is not made with --batch.
+    They are made from the ledgers: those of the batches, the trend, and the list. The trend tells over time how much is
+    accepted, how wrong that is, how much it differs from before, and how fast it goes. It is not made with --batch.
     """
     from digitrec import batch_reports, trending, workspace
 
@@ -206,7 +209,10 @@ def verify(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
-    """Prove from disk and ledgers that every claimed file is answered for; exit 1 if not."""
+    """Prove that every claimed file is answered for; exit 1 if not.
+
+    From disk and ledgers: every original is read again.
+    """
     from digitrec import workspace
     from digitrec.operations import ledgers as found_ledgers
     from digitrec.operations import verify as operation
@@ -225,7 +231,7 @@ def verify(
 @cli.command(epilog="Example: digitrec init --workspace /srv/scans")
 @takes_settings("workspace")
 def init(settings: Settings) -> None:
-    """Make the folders of a workspace; accept new or emptied ones as they are."""
+    """Make the folders of a workspace; accept new or emptied ones."""
     from digitrec import workspace
 
     workspace.accept_folders(settings)

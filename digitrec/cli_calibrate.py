@@ -33,7 +33,10 @@ def calibrate(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Set the threshold by your own labelled scans; the promise then holds for writing like yours."""
+    """Set the threshold by your own labelled scans.
+
+    The promise then holds for writing like yours.
+    """
     from digitrec import calibrating, lab
 
     with cli_tables.Progress("Reading", unit="pictures") as progress:

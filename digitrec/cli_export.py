@@ -43,9 +43,10 @@ def export(
         typer.Option(dir_okay=False, help="The file, replaced at once. Default: print it.", show_default=False),
     ] = None,
 ) -> None:
-    """Write the newest truth of all batches and workers as one table, with every correction in it.
+    """Write all answers, with every correction, as one table.
 
-    It has the columns of the CSVs, and who corrected a row and when. Text stays text: "0650" keeps its zero.
+    Of all batches and workers, the newest truth of each. It has the columns of the CSVs, and who corrected a row and
+    when. Text stays text: "0650" keeps its zero.
     """
     from digitrec import workspace
     from digitrec.exporting import truth

@@ -67,7 +67,9 @@ def train(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Train a network into a model folder and evaluate it; Ctrl-C keeps the best so far.
+    """Train a network into a model folder, and evaluate it.
+
+    Ctrl-C keeps the best so far.
 
     `--network paper` takes long: it draws paper, trains a network that finds ink and one that reads lines, looks at
     drawn pages, and trains the network for the digits. What is finished is kept in the state folder, under training/,
@@ -119,7 +121,10 @@ def evaluate(
     keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT twin.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Measure the model in use on a set's test split, and write a report."""
+    """Measure the model in use on a set's test split.
+
+    A page under reports/evaluation/ has all of it.
+    """
     from digitrec import lab
 
     with cli_tables.Progress("Reading", unit="pictures") as progress:
@@ -142,7 +147,10 @@ def evaluate(
 
 @takes_settings("workspace")
 def explore(settings: Settings, data: _Data = "mnist") -> None:
-    """Write a page about a data set: shapes, counts, examples, means, ink."""
+    """Write a page about a data set.
+
+    It shows shapes, counts, examples, means and ink.
+    """
     from digitrec import lab
 
     typer.echo(lab.explore(settings, data))
@@ -159,7 +167,10 @@ def samples(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same scans.")] = 0,
     data: _Data = "mnist-5k",
 ) -> None:
-    """Draw scans of real digits, with their labels.csv, to try the service with."""
+    """Draw scans of real digits, with labels, to try it with.
+
+    The labels.csv beside them tells what they show.
+    """
     from digitrec import lab, workspace
 
     if folder is None:
@@ -171,7 +182,10 @@ def samples(
 
 @takes_settings("workspace")
 def list_models(settings: Settings, as_json: _Json = False) -> None:
-    """List every model: the shipped one and the trained ones; `*` marks the one in use."""
+    """List every model; `*` marks the one in use.
+
+    There are the shipped one and the trained ones.
+    """
     from digitrec import lab
 
     found = lab.stored_models(settings)
@@ -193,9 +207,13 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
 def show_model(
     settings: Settings,
     name: Annotated[str | None, typer.Argument(help="Its id. Default: the one in use.", show_default=False)] = None,
+    card: Annotated[bool, typer.Option("--card", help="Show its card as well: how it was made and measured.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show a model's card, and from what confidence on it accepts for some error rates."""
+    """Show from what confidence a model accepts.
+
+    For some error rates, and what share of known pages is accepted then. `--card` adds all that is known of it.
+    """
     from digitrec import app
     from digitrec.classifiers.bundle import Bundle
     from digitrec.training import promise_text
@@ -206,10 +224,15 @@ def show_model(
         told = {"thresholds": cli_thresholds.as_json(tables, settings.max_error)}
         typer.echo(json.dumps(bundle.card.as_json() | told))
         return
-    words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    typer.echo(promise_text.replaced(words, bundle.card, bundle.card.id, cli_thresholds.rates(settings.max_error)))
+    typer.echo(f"{bundle.card.id}  {bundle.folder}")
+    for line in cli_thresholds.lines(tables, settings.max_error):
+        typer.echo(line)
+    if card:
+        words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        rates = cli_thresholds.rates(settings.max_error)
+        typer.echo(f"\n{promise_text.replaced(words, bundle.card, bundle.card.id, rates)}")
     threshold = bundle.threshold(settings.max_error)
-    typer.echo(f"\nAccepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
+    typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 
 
 @takes_settings("max_error")
@@ -219,7 +242,10 @@ def promote_model(
     data: _Data = "mnist",
     force: Annotated[bool, typer.Option("--force", help="Do not compare.")] = False,
 ) -> None:
-    """Make a model the one in use, unless it is worse than the current one (McNemar's test on a test split)."""
+    """Make a model the one in use, unless it is worse.
+
+    Worse than the current one by McNemar's test on a test split.
+    """
     from digitrec import lab
 
     comparisons = lab.promote(settings, name, force=force, data=data)

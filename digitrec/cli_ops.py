@@ -35,7 +35,10 @@ def register(cli: typer.Typer) -> None:
 
 @takes_settings("model")
 def status(settings: Settings, as_json: _Json = False) -> None:
-    """Show how things stand: what waits, who works, what failed, how much room is left. Needs no lock."""
+    """Show how things stand: what waits, who works, what failed.
+
+    And how much room is left. Needs no lock.
+    """
     from digitrec.operations.ledgers import readable
 
     found = _status(settings)
@@ -63,7 +66,9 @@ def health(settings: Settings, as_json: _Json = False) -> None:
 
 @takes_settings("workspace")
 def metrics(settings: Settings) -> None:
-    """Print what monitoring asks for, in Prometheus' text format: of all workers, from ledgers and folders.
+    """Print what monitoring asks for, in Prometheus' text format.
+
+    Of all workers, from ledgers and folders.
 
     `run` and `watch` write the same to --metrics-file after each pass; `watch --metrics-port` answers a Prometheus on
     this machine.
@@ -75,9 +80,10 @@ def metrics(settings: Settings) -> None:
 
 @takes_settings("model", "watch_mode")
 def doctor(settings: Settings, as_json: _Json = False) -> None:
-    """Look for what could keep the service from its work: one line each, with the cure. Exit 1 if there is a fault.
+    """Look for what could keep it from its work, with the cures.
 
-    Run it as the user who runs the service. It makes a file in every folder, and removes it.
+    One line each; exit 1 if there is a fault. Run it as the user who runs the service. It makes a file in every folder,
+    and removes it.
     """
     from digitrec.operations.doctor import doctor as look
     from digitrec.operations.findings import Grade
@@ -102,9 +108,9 @@ def why(
     ],
     as_json: _Json = False,
 ) -> None:
-    """Tell what happened to a file: its claims, rows and reasons, where it lies, or why it still waits.
+    """Tell what happened to a file, or why it still waits.
 
-    Exit 2 if nothing is known of it.
+    Its claims, rows and reasons, and where it lies. Exit 2 if nothing is known of it.
     """
     from digitrec import workspace
     from digitrec.operations.why import why as ask
@@ -136,11 +142,11 @@ def requeue(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Put answered originals back into the inbox for another try, or give up a dead worker (--worker NAME alone).
+    """Put answered originals back into the inbox for another try.
 
-    Originals are moved, so that the bytes exist once; beside a name that is taken, never over it. Reason files go,
-    rows stay, and `verify` counts the originals as accounted for. A dead worker's unanswered claims go back into the
-    inbox; those with answers are finished by `digitrec run --worker NAME`.
+    Or give up a dead worker (--worker NAME alone). Originals are moved, so that the bytes exist once; beside a name
+    that is taken, never over it. Reason files go, rows stay, and `verify` counts the originals as accounted for. A dead
+    worker's unanswered claims go back into the inbox; those with answers are finished by `digitrec run --worker NAME`.
     """
     is_for_worker = settings.sources.get("worker") == "flag"
     if is_for_worker and (files or batch or reason or dry_run):
@@ -184,10 +190,11 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it only says what it would do.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Remove old originals (done/, rejected/ with reason files) and batch reports for good. CSVs stay.
+    """Remove old originals and batch reports for good; CSVs stay.
 
-    Only of batches that are closed and whose CSV is in the outbox, and only originals that are as the ledger knows
-    them; `verify` counts them as accounted for. `digitrec report` can make the reports again.
+    Those in done/, and in rejected/ with their reason files. Only of batches that are closed and whose CSV is in the
+    outbox, and only originals that are as the ledger knows them; `verify` counts them as accounted for.
+    `digitrec report` can make the reports again.
     """
     from digitrec import workspace
     from digitrec.operations import prune as operation

@@ -23,6 +23,8 @@ debug = False
 """Show tracebacks."""
 
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
+_LAST = ("engine", "scheduler", "source", "outbox_url")
+"""What only those need who read on several machines, or from a store."""
 _Command = Callable[..., None]
 
 
@@ -51,7 +53,8 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
                 command(settings=settings, **given)
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-        parameters = [*own, *options, _DEBUG]
+        first, *others = sorted(options, key=_place)
+        parameters = [first, *own, *others, _DEBUG]
         with_settings.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         with_settings.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
         return with_settings
@@ -98,6 +101,11 @@ def _option(knob: Field[Any]) -> inspect.Parameter:
     return inspect.Parameter(
         knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def _place(option: inspect.Parameter) -> int:
+    """Where an option stands in the help: the folder first, what few need last."""
+    return -1 if option.name == "workspace" else int(option.name in _LAST)
 
 
 _DEBUG = inspect.Parameter(

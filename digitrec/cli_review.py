@@ -25,11 +25,11 @@ def review(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of that draw: the same answers every time.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
-    """Look at what was read, in a browser: confirm it, correct it, or try a picture. Ctrl-C ends it.
+    """Look at answers in a browser: confirm, correct, or try one.
 
-    Served on 127.0.0.1 only. The address that is printed lets one person in, once; the page invites others. What is
-    said is kept in the ledger at once, with name and time; a published CSV is never changed. When everything of a
-    batch that was put up for review is settled, outbox/corrected/<batch>.csv appears.
+    Ctrl-C ends it. Served on 127.0.0.1 only. The address that is printed lets one person in, once; the page invites
+    others. What is said is kept in the ledger at once, with name and time; a published CSV is never changed. When
+    everything of a batch that was put up for review is settled, outbox/corrected/<batch>.csv appears.
     """
     needs("review", "starlette", "uvicorn")
     from digitrec import reviewing

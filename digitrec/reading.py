@@ -158,7 +158,7 @@ def _open(job: Job) -> int:
 
 
 def _too_large(size: int, limits: Limits, digest: str = "") -> Content:
-    detail = f"{size:,} bytes; at most {limits.max_bytes:,} are read"
+    detail = f"{size} bytes; the limit is {limits.max_bytes}"
     return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
 
 

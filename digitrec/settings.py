@@ -222,7 +222,10 @@ def _from_file(path: Path) -> dict[str, object]:
         return {}
     except NotADirectoryError:
         raise SettingsError(f"{path.parent} is a file, not a folder", hint="Use --workspace DIR.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
+    except tomllib.TOMLDecodeError as why:
+        hint = 'A value is a number, true or false, or text in quotes: settle_s = 5, worker = "office".'
+        raise SettingsError(f"{path} cannot be used: {why}", hint=hint) from why
+    except (OSError, UnicodeDecodeError) as why:
         raise SettingsError(f"{path} cannot be used: {why}") from why
     allowed = {knob.name: knob for knob in knobs() if knob.name != "workspace"}
     unknown = sorted(set(table) - set(allowed))

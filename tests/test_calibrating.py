@@ -143,7 +143,11 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     assert copy.name in digitrec(tmp_path, "models", "list").output
     assert digitrec(tmp_path, "models", "promote", copy.name, "--force", "--max-error", "0.2").exit_code == 0
     assert in_use(tmp_path).folder == copy
-    shown = digitrec(tmp_path, "models", "show", "--max-error", "0.2").output
+    brief = digitrec(tmp_path, "models", "show", "--max-error", "0.2").output
+    assert "own scans" in brief
+    assert "cannot be promised" in brief
+    shown = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
+    assert brief.splitlines()[1] in shown
     assert "own scans: 60 pages, the labelled pages of scans" in shown
     assert "takes 598 labelled pages" in shown
     assert shown.count("Accepts from a confidence of") == 1

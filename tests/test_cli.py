@@ -1,6 +1,7 @@
 """An unusable file, model, setting or folder gives one clear line with the way out, and the right exit code."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -263,3 +264,31 @@ def test_a_folder_that_may_not_be_written_is_named_not_the_draft_in_it(tmp_path:
 
     assert str(told) == f"{tmp_path} may not be used by this user: Permission denied"
     assert "digitrec doctor" in told.hint
+
+
+def test_every_command_is_summed_up_in_a_line_that_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (("-h",), ("models", "-h")):
+        assert call(monkeypatch, tmp_path, *words) == 0
+        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_help_begins_with_what_is_used_every_day_and_ends_with_what_few_need(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call(monkeypatch, tmp_path, "run", "--help")
+
+    options = re.findall(r"^ +(?:-h, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert options[:4] == ["--workspace", "--table", "--dry-run", "--strict"]
+    assert options[-6:] == ["--engine", "--scheduler", "--source", "--outbox-url", "--debug", "--help"]
+
+
+def test_a_text_without_quotes_in_the_settings_is_told_with_the_way_to_write_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "digitrec.toml").write_text("settle_s = five\n")
+
+    assert call(monkeypatch, tmp_path, "config") == 78
+    assert "text in quotes" in capsys.readouterr().err
