@@ -202,7 +202,7 @@ def test_verify_tells_corrected_tables_that_are_late_missing_changed_or_strange(
         past = corrections.history(ledger, first.stem, 1)
         corrections.judge(ledger, [Judgement(first.stem, 1, "9", past[-1].id)], who="bob", how=How.AUDIT, at=AT)
         assert read.account().differences == ()
-        assert "main: 1 corrected tables are not written yet; its next `run`, or `review`, does" in read.account().notes
+        assert "main: 1 corrected table not written yet; its next `run`, or `review`, does" in read.account().notes
         corrections.write_missing(read.outbox, ledger)
     second.write_bytes(second.read_bytes().replace(b"0650", b"650"))
     assert read.account().differences == (f"corrected/{second.name} differs from the ledger",)

@@ -83,7 +83,8 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
-            notes.append(f"{worker}: {late} corrected tables are not written yet; its next `run`, or `review`, does")
+            tables = counted(late, "corrected table")
+            notes.append(f"{worker}: {tables} not written yet; its next `run`, or `review`, does")
         if also_elsewhere:
             notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
         notes += [f"{worker}: {counted(n, 'original')} {what}; accounted for" for what, n in sorted(let_go.items())]
