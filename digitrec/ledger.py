@@ -215,11 +215,8 @@ class Ledger:
 
     def previews(self, batch_id: str) -> dict[int, bytes]:
         """The small pictures (PNG) of the rows that a person should look at, by row."""
-        return dict(
-            self._db.execute(
-                "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL", (batch_id,)
-            )
-        )
+        ask = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"
+        return dict(self._db.execute(ask, (batch_id,)))
 
     def first_with(self, sha256: str, page: int) -> tuple[str, int] | None:
         """Batch and row of the earliest page with these bytes."""
@@ -237,11 +234,8 @@ class Ledger:
 
     def was_answered(self, path: str, inode: int, size: int, mtime_ns: int) -> bool:
         """Whether a file has an answer as it is now: for a source whose files stay where they are."""
-        found = self._db.execute(
-            "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'released'",
-            (os.fsencode(path), inode, size, mtime_ns),
-        ).fetchone()
-        return found is not None
+        ask = "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'released'"
+        return self._db.execute(ask, (os.fsencode(path), inode, size, mtime_ns)).fetchone() is not None
 
     def was_fresh(self, path: str, inode: int, size: int, mtime_ns: int) -> bool | None:
         """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
