@@ -103,7 +103,7 @@ def test_the_command_makes_all_of_it_or_one_batch(read: Desk) -> None:
     one = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
 
     assert (asked.exit_code, asked.stdout.split()[:3]) == (0, ["2", "reports", "made."])
-    assert (one.exit_code, one.stdout.split()[:3]) == (0, ["1", "reports", "made."])
+    assert (one.exit_code, one.stdout.split()[:3]) == (0, ["1", "report", "made."])
     assert not (read.settings.reports / "trend" / "index.html").exists()
 
 
