@@ -37,9 +37,12 @@ SAID_AS = {
 LOOKED_UP = {
     "axe-playwright-python": "MIT",  # its LICENSE file
     "colorama": "BSD-3-Clause",  # on Windows only, so that its metadata are not here
-    "tzdata": "Apache-2.0",  # likewise
+    "importlib-metadata": "Apache-2.0",  # before Python 3.12 only
+    "lazy-importer": "Apache-2.0",  # likewise
     "namex": "Apache-2.0",  # its LICENSE file
     "pypdfium2": "BSD-3-Clause AND Apache-2.0",  # and notices of what PDFium is made of, all permissive
+    "tzdata": "Apache-2.0",  # on Windows only
+    "zipp": "MIT",  # before Python 3.12 only
 }
 """Where metadata say nothing that can be read."""
 CARRIED = {
