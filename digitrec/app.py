@@ -59,7 +59,7 @@ def _serial(_: Settings) -> "Engine":
 def _threads(settings: Settings) -> "Engine":
     from digitrec.engines import Threads
 
-    return Threads(settings.threads, settings.read_timeout_s)
+    return Threads(settings.threads, settings.read_timeout_s, has_children=settings.engine == "processes")
 
 
 def _dask(settings: Settings) -> "Engine":
@@ -71,6 +71,7 @@ def _dask(settings: Settings) -> "Engine":
 
 CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
 ENGINES: "dict[str, Callable[[Settings], Engine]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
+ENGINES["processes"] = _threads
 
 
 def run_once(
@@ -268,7 +269,7 @@ def _pipeline(
 
     from digitrec import batch_reports
     from digitrec.answering import Answering
-    from digitrec.engines import Child
+    from digitrec.child import Child
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
 

@@ -1,50 +1,49 @@
-"""Map a pure function over chunks: here, in threads, or in a child process that may die.
+"""Map a pure function over chunks: here, in several threads, or with child processes that help.
 
 An engine spreads only pure work: paths in, ink or scores out.
 """
 
-import errno
 import multiprocessing
 import os
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from multiprocessing.connection import Connection
-from multiprocessing.pool import ThreadPool
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-PATIENCE_S = 3.0
-"""After a stop, what is being read has this long to finish, seconds."""
+from digitrec import logs
+from digitrec.child import Child, ReaderDied
+from digitrec.patience import Overrun, in_time
 
-_QUICK_S = 0.03
-"""A chunk that takes less is of small pictures, at hand: eight scans take 10 ms, eight A4 pages 200."""
-_SLICE_S = 0.25
-_START_S = 120.0
-_READY = "ready"
+MOST_UNASKED = 8
+"""No more are taken for granted, whatever the machine: each child needs 100 MB."""
+_WORTH_S = 1.0
+"""A child takes 0.3 seconds to start: so much work has to be there for each, done without a pause or to be done; ..."""
+_LEAST_S = 0.3
+"""... and so much still to do; ..."""
+_SHORT_S = 0.01
+"""... and a chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
+_IDLE_S = 10.0
+"""A pause: children wait no longer for work."""
+_LEAVE_S = 2.0
+_KNOWN_CHUNKS = 4
+"""After so many it is known how long they take."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Overrun(Exception):
-    """A chunk took longer than it may."""
-
-
-class ReaderDied(Exception):
-    """The child process that worked on a chunk died, or was ended because it took too long."""
-
-
 class Engine(Protocol):
     """Anything that spreads work."""
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """Apply a function to every chunk; results in the order of the chunks.
 
         Once `stopped` says so it ends, at the latest after `PATIENCE_S`, with the results it has until then.
 
         Raises:
-            Overrun: a chunk took too long; the results before it have been given.
+            Overrun: a chunk took too long, or ended the process that read it; the results before it have been given.
         """
 
     def close(self) -> None:
@@ -54,7 +53,7 @@ class Engine(Protocol):
 class Serial:
     """One after the other, in this thread."""
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`; nothing can overrun, and a chunk that was begun is finished."""
         for chunk in chunks:
             if stopped():
@@ -66,152 +65,180 @@ class Serial:
 
 
 class Threads:
-    """Several at once, where that pays: decoding and waiting release Python's lock, the steps after them hardly do."""
+    """One thread; as many as there are cores for chunks that take long, as decoding and waiting release Python's lock.
 
-    def __init__(self, threads: int, timeout_s: float) -> None:
-        self._threads = threads or len(os.sched_getaffinity(0))
+    For small pictures a second thread would only cost a third more CPU (docs/performance.md). With `has_children` the
+    other cores work on them, too, if there are enough: each in a child process, which stays for what comes next.
+    """
+
+    def __init__(self, threads: int, timeout_s: float, *, has_children: bool = False) -> None:
+        self._threads = threads or min(MOST_UNASKED, len(os.sched_getaffinity(0)))
         self._timeout_s = timeout_s
+        self._has_children = has_children
+        self._helpers: list[_Helper] = []
+        self._rush_s = 0.0
+        """How long work went on without a pause before this map."""
+        self._ended_s = 0.0
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`."""
-        # ThreadPool's threads are daemons: one that hangs in a decoder does not keep the process from ending.
-        with ThreadPool(self._threads) as pool:
-            results = pool.imap(_Lane(function), chunks)
-            while True:
-                answers = _in_time(lambda slice_s: [results.next(slice_s)], self._timeout_s, stopped)
-                if not answers:
+        crew = _Crew(function, chunks)
+        self._helpers = [helper for helper in self._helpers if helper.is_there]
+        if crew.began_s - self._ended_s > _IDLE_S:
+            self._rush_s = 0.0
+        try:
+            for place in range(len(chunks)):
+                done = in_time(partial(self._look, crew, place), self._timeout_s, stopped)
+                if done is None:
                     return
-                yield answers[0]
+                if isinstance(done.error, ReaderDied):
+                    raise Overrun(str(done.error)) from done.error
+                if done.error is not None:
+                    raise done.error
+                yield done.result
+        finally:
+            if crew.dismiss():
+                self.close()  # a child may be at work that nobody waits for
+            self._ended_s = time.monotonic()
+            self._rush_s += self._ended_s - crew.began_s
 
     def close(self) -> None:
-        """Its threads ended with the last map."""
+        """End the children."""
+        while self._helpers:
+            self._helpers.pop().end()
+
+    def _look(self, crew: "_Crew", place: int, slice_s: float) -> "_Done":
+        """What became of the chunk at this place, if that is known in time; more hands are set to work if it pays."""
+        if crew.size == 0:
+            crew.hire()
+            for helper in self._helpers:
+                crew.ask(helper)
+        missing = self._threads - crew.size
+        if missing > 0 and crew.is_slow:
+            for _ in range(missing):
+                crew.hire()
+        elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S and crew.left_s() >= _LEAST_S:
+            worth = int((self._rush_s + crew.left_s()) / _WORTH_S)
+            for _ in range(min(missing, worth - len(self._helpers))):
+                self._helpers.append(_Helper(self._timeout_s))
+                crew.ask(self._helpers[-1])
+        return crew.result(place, slice_s)
 
 
-class _Lane:
-    """A function that threads enter one by one as long as it is quick, for they would only wait for Python's lock.
+class _Done(NamedTuple):
+    """What became of the chunk at a place."""
 
-    Two threads took a third more CPU than one for small pictures, and as long (docs/performance.md).
-    """
-
-    def __init__(self, function: Callable[[T], R]) -> None:
-        self._function: Callable[[Any], Any] = function
-        self._one = threading.Lock()
-        self._is_quick = True
-
-    def __call__(self, chunk: Any) -> Any:
-        with self._one if self._is_quick else nullcontext():
-            began_s = time.monotonic()
-            result = self._function(chunk)
-            self._is_quick = time.monotonic() - began_s < _QUICK_S
-        return result
+    place: int
+    at_s: float
+    result: Any
+    error: Exception | None = None
 
 
-class Child:
-    """Calls a function in a child process, which may die or hang without harm; a new one follows a dead one."""
+class _Crew:
+    """Those who work on some chunks; each takes the next one as soon as it is done with the one before."""
+
+    def __init__(self, function: Callable[[Any], Any], chunks: Sequence[Any]) -> None:
+        self.function = function
+        self.size = 0
+        self.is_slow = False
+        """Nothing was done within a time in which a quick chunk is: eight scans take 25 ms, eight A4 pages 200."""
+        self.began_s = self._last_s = time.monotonic()
+        self._waiting = enumerate(chunks)
+        self._left = len(chunks)
+        self._taking = threading.Lock()
+        self._is_over = False
+        self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self._known: dict[int, _Done] = {}
+        self._count = 0
+
+    def hire(self) -> None:
+        """One more thread works here. If it hangs in a decoder, it does not keep the process from ending."""
+        self.size += 1
+        threading.Thread(target=self.work, args=(self.function,), daemon=True).start()
+
+    def ask(self, helper: "_Helper") -> None:
+        """A child works as well."""
+        self.size += 1
+        helper.help(self)
+
+    def work(self, function: Callable[[Any], Any]) -> None:
+        """Do chunk after chunk, in whatever thread this is."""
+        while not self._is_over:
+            with self._taking:
+                place, chunk = next(self._waiting, (-1, None))
+            if place < 0:
+                return
+            try:
+                result, error = function(chunk), None
+            except Exception as why:  # noqa: BLE001 - it is raised again where the results are taken
+                result, error = None, why
+            self._done.put(_Done(place, time.monotonic(), result, error))
+
+    def result(self, place: int, slice_s: float) -> _Done:
+        """What became of the chunk at this place; multiprocessing.TimeoutError if that is not known yet."""
+        if place not in self._known:
+            try:
+                done = self._done.get(timeout=slice_s)
+            except queue.Empty:
+                self.is_slow = True
+                raise multiprocessing.TimeoutError from None
+            self._known[done.place] = done
+            self._last_s = max(self._last_s, done.at_s)
+            self._left -= 1
+            self._count += 1
+        if place not in self._known:
+            raise multiprocessing.TimeoutError
+        return self._known.pop(place)
+
+    def pace_s(self) -> float:
+        """How long one chunk takes, seconds; 0.0 as long as that cannot be told."""
+        return (self._last_s - self.began_s) / self._count if self._count >= _KNOWN_CHUNKS else 0.0
+
+    def left_s(self) -> float:
+        """How long the rest will take at this pace, seconds."""
+        return self.pace_s() * self._left
+
+    def dismiss(self) -> bool:
+        """Nothing is begun any more. True if somebody may still be at work."""
+        self._is_over = True
+        return self._left > 0
+
+
+class _Helper:
+    """A child process and the thread that gives it work. Both end when none came for a while."""
 
     def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._line: Connection | None = None
+        self._child = Child(timeout_s)
+        self._crews: queue.SimpleQueue[_Crew | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
 
-    def call(self, function: Callable[[T], R], argument: T, stopped: Callable[[], bool]) -> R | None:
-        """The function's result; None if it was given up because `stopped` said so.
+    @property
+    def is_there(self) -> bool:
+        """False once it has ended."""
+        return self._thread.is_alive()
 
-        Raises:
-            ReaderDied: the child died, or overran its time and was killed.
-            OSError: no child can be started now.
-        """
-        line = self._line or self._start(function, argument)
+    def help(self, crew: _Crew) -> None:
+        """Work with this crew. If it cannot, the others do it all."""
+        self._crews.put(crew)
+
+    def end(self) -> None:
+        """Stop at once, whatever the child is at."""
+        self._crews.put(None)
+        self._child.kill()
+        self._thread.join(_LEAVE_S)
+
+    def _call(self, function: Callable[[T], R], chunk: T) -> R | None:
+        return self._child.call(function, chunk, lambda: False)
+
+    def _live(self) -> None:
         try:
-            line.send((function, argument))
-            answers = _in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, stopped)
-        except (EOFError, OSError, Overrun) as why:
-            self.stop()
-            raise ReaderDied(str(why) or "the child process died") from why
-        if not answers:
-            self.stop()
-            return None
-        answer, error = answers[0]
-        if error is not None:
-            raise error
-        result: R = answer
-        return result
-
-    def stop(self) -> None:
-        """End the child."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-        if self._line is not None:
-            self._line.close()
-        self._process = self._line = None
-
-    def _start(self, function: Callable[[T], R], argument: T) -> Connection:
-        # A fresh interpreter: a fork of a process with threads may hang.
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        try:
-            process = context.Process(target=_answer, args=(theirs,), daemon=True)
-            process.start()
-            self._process, self._line = process, ours
-            # To receive them is to import all they need and to start networks: on a busy machine that takes long, and
-            # is no file's fault. So the clock of the first call begins after it.
-            ours.send((function, argument))
-            if not ours.poll(_START_S) or ours.recv() != _READY:
-                raise EOFError
-        except (OSError, EOFError) as why:
-            ours.close()
-            self.stop()
-            raise OSError(errno.EAGAIN, "no child process can be started to read in") from why
+            while (crew := self._crews.get(timeout=_IDLE_S)) is not None:
+                self._child.prepare(crew.function)
+                crew.work(partial(self._call, crew.function))
+        except queue.Empty:
+            pass
+        except OSError as why:
+            logs.warn("no other process helps with reading", why=why)
         finally:
-            theirs.close()
-        return ours
-
-
-def _in_time(look: Callable[[float], list[R]], timeout_s: float, stopped: Callable[[], bool]) -> list[R]:
-    """What `look` gives within the time, in slices, so that a stop is noticed; [] after a stop or at the end.
-
-    Raises:
-        Overrun: nothing came in time.
-    """
-    began_s = time.monotonic()
-    stopped_s: float | None = None
-    while True:
-        try:
-            return look(_SLICE_S)
-        except StopIteration:
-            return []
-        except multiprocessing.TimeoutError:
-            now_s = time.monotonic()
-        stopped_s = now_s if stopped_s is None and stopped() else stopped_s
-        if stopped_s is not None and now_s - stopped_s >= PATIENCE_S:
-            return []
-        if now_s - began_s >= timeout_s:
-            raise Overrun(f"not done after {timeout_s:g} s")
-
-
-def _received(line: Connection, slice_s: float) -> list[Any]:
-    if not line.poll(slice_s):
-        raise multiprocessing.TimeoutError
-    return [line.recv()]
-
-
-def _answer(line: Connection) -> None:
-    import ctypes
-    import signal
-
-    # Ctrl-C reaches the whole group; the parent decides. And die with the parent, even while hanging.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    line.recv()
-    line.send(_READY)
-    while True:
-        try:
-            function, argument = line.recv()
-        except EOFError:
-            return
-        try:
-            line.send((function(argument), None))
-        except Exception as why:  # noqa: BLE001 - it is raised again in the parent
-            line.send((None, why))
+            self._child.stop()

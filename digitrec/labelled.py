@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from digitrec import app, reading
-from digitrec.engines import Overrun
 from digitrec.errors import EnvironmentFailure
-from digitrec.reading import Content, Given
+from digitrec.patience import Overrun
+from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.folders import LabelledPicture
@@ -36,10 +37,11 @@ def read(
         OSError: a file cannot be read.
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
-    works = [Given(tuple(one.path for one in chunk), settings.limits, reader) for chunk in chunks]
+    paths = [[one.path for one in chunk] for chunk in chunks]
+    read_given = partial(reading.read_given, limits=settings.limits, reader=reader)
     done = 0
     with closing(app.ENGINES[settings.engine](settings)) as engine:
-        read = engine.map(reading.read_given, works, lambda: False)
+        read = engine.map(read_given, paths, lambda: False)
         for chunk in chunks:
             try:
                 contents = next(read)

@@ -9,18 +9,21 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from digitrec import batch_ids, logs, reading
 from digitrec.answering import STOPPED, Answering, returned
+from digitrec.child import Child, ReaderDied
 from digitrec.clock import utc
-from digitrec.engines import Child, Engine, Overrun, ReaderDied
+from digitrec.engines import Engine
 from digitrec.intake.scan import Seen
 from digitrec.intake.store import Stored
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
-from digitrec.reading import Content, Job, Work
+from digitrec.patience import Overrun
+from digitrec.reading import Content, Job
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Batch, Claim, Count, Fate, Limits, Rendering, ReturnedFile, Row, Stage
 
@@ -215,7 +218,7 @@ class Pipeline:
                 reads = self._read_fast if batch.id in self.begun else self._read_one_by_one
                 contents.update(reads(claims))
             except Overrun as why:
-                logs.warn("reading takes too long, going on one by one", batch=batch.id, why=why)
+                logs.warn("reading was broken off, going on one by one", batch=batch.id, why=why)
                 contents.update(self._read_one_by_one([one for one in claims if one.path not in contents]))
         with self.timed("record"):
             answers = self.answering.answer(claims, contents, self.truth())
@@ -223,25 +226,25 @@ class Pipeline:
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
-        works = (Work(tuple(map(self._job, chunk)), self.limits, self.reader) for chunk in chunks)
-        read = self.engine.map(reading.read_chunk, works, self.stopped)
+        jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
+        read = self.engine.map(self._read_chunk(), jobs, self.stopped)
         for chunk, contents in zip(chunks, read, strict=False):  # a stop leaves the rest unread
             yield from zip((claim.path for claim in chunk), contents, strict=True)
 
     def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
+        read_chunk = self._read_chunk()
         try:
             for claim in claims:
                 if self.stopped():
                     return
-                yield claim.path, self._read_in_child(claim)
+                yield claim.path, self._read_in_child(read_chunk, claim)
         finally:
             self.child.stop()
 
-    def _read_in_child(self, claim: Claim) -> Content:
-        work = Work((self._job(claim),), self.limits, self.reader)
+    def _read_in_child(self, read_chunk: Callable[[Sequence[Job]], list[Content]], claim: Claim) -> Content:
         for death in itertools.count(1):
             try:
-                contents = self.child.call(reading.read_chunk, work, self.stopped)
+                contents = self.child.call(read_chunk, [self._job(claim)], self.stopped)
             except ReaderDied as why:
                 if self.stopped():  # the signal may have reached the child as well
                     break
@@ -253,6 +256,9 @@ class Pipeline:
                 break
             return contents[0]
         return Content(returned=STOPPED)
+
+    def _read_chunk(self) -> Callable[[Sequence[Job]], list[Content]]:
+        return partial(reading.read_chunk, limits=self.limits, reader=self.reader)
 
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)

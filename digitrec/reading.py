@@ -55,38 +55,20 @@ class Content:
         return self.rejected in _UNDECODABLE or any(page.reason in _UNDECODABLE for page in self.pages)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A chunk for an engine."""
-
-    jobs: tuple[Job, ...]
-    limits: Limits
-    reader: PageReader
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A chunk of files that a person names: whatever lies there is read."""
-
-    paths: tuple[Path, ...]
-    limits: Limits
-    reader: PageReader
-
-
-def read_given(given: Given) -> list[Content]:
-    """Read every file of a chunk, in order; links are followed.
+def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> list[Content]:
+    """Read every file of a chunk that a person named, in order; links are followed.
 
     Raises:
         OSError: one cannot be read.
     """
-    return [interpret(path.read_bytes(), given.limits, given.reader) for path in given.paths]
+    return [interpret(path.read_bytes(), limits, reader) for path in paths]
 
 
-def read_chunk(work: Work) -> list[Content]:
+def read_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
-    if any(isinstance(job.path, Stored) for job in work.jobs):
-        return _read_stored(work)
-    return [read(job, work.limits, work.reader) for job in work.jobs]
+    if any(isinstance(job.path, Stored) for job in jobs):
+        return _read_stored(jobs, limits, reader)
+    return [read(job, limits, reader) for job in jobs]
 
 
 def read(job: Job, limits: Limits, reader: PageReader) -> Content:
@@ -131,23 +113,25 @@ def crashed(job: Job) -> Content:
         return _unreadable(why)
 
 
-def _read_stored(work: Work) -> list[Content]:
+def _read_stored(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
     """The same for objects: fetched side by side, and none that is too large."""
-    small = [job for job in work.jobs if job.size <= work.limits.max_bytes]
+    small = [job for job in jobs if job.size <= limits.max_bytes]
     wanted = [Wanted(job.path, (job.inode, job.size, job.mtime_ns)) for job in small if isinstance(job.path, Stored)]
     fetched = dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
-    return [_interpret_stored(job, fetched, work) for job in work.jobs]
+    return [_interpret_stored(job, fetched, limits, reader) for job in jobs]
 
 
-def _interpret_stored(job: Job, fetched: Mapping[Stored, bytes | OSError | None], work: Work) -> Content:
-    if job.size > work.limits.max_bytes:
-        return _too_large(job.size, work.limits)
+def _interpret_stored(
+    job: Job, fetched: Mapping[Stored, bytes | OSError | None], limits: Limits, reader: PageReader
+) -> Content:
+    if job.size > limits.max_bytes:
+        return _too_large(job.size, limits)
     if not isinstance(job.path, Stored):
-        return read(job, work.limits, work.reader)
+        return read(job, limits, reader)
     found = fetched[job.path]
     if isinstance(found, OSError):
         return _unreadable(found)
-    return Content(returned=CHANGED) if found is None else interpret(found, work.limits, work.reader)
+    return Content(returned=CHANGED) if found is None else interpret(found, limits, reader)
 
 
 def _open(job: Job) -> int:

@@ -78,7 +78,7 @@ class Settings:
     labels: Path | None = _knob(None, "A file,label CSV with the truth, for accuracy in reports.")
     labels_from_folders: bool = _knob(False, "A folder named by one digit is the truth of its pictures.")
     watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
-    engine: str = _knob("threads", "How reading is spread.", choices=("serial", "threads", "dask"))
+    engine: str = _knob("processes", "How reading is spread.", choices=("serial", "threads", "processes", "dask"))
     scheduler: str | None = _knob(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
     source: str | None = _knob(
         None, "`run` reads the pictures below this URL instead of the inbox: s3://BUCKET/PREFIX."
@@ -86,7 +86,7 @@ class Settings:
     outbox_url: str | None = _knob(
         None, "The tables of `source` go below this URL (`--outbox`): s3://BUCKET/OTHER.", short="--outbox"
     )
-    threads: int = _knob(0, "Threads that read; 0 = one a core.", low=0, high=256)
+    threads: int = _knob(0, "Threads or processes that read; 0 = one a core, at most 8.", low=0, high=256)
     log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
     metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
     metrics_port: int = _knob(

@@ -1,12 +1,15 @@
-"""What `Threads` does side by side, and what one by one."""
+"""What `Threads` does side by side, what one by one, and what in child processes."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from digitrec import engines
 from digitrec.engines import Threads
+from digitrec.patience import Overrun
 
 
 def running() -> bool:
@@ -31,24 +34,25 @@ class Crowd:
         return chunk
 
 
-def test_quick_chunks_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_QUICK_S", 5.0)
+@pytest.mark.parametrize("has_children", [False, True])
+def test_quick_chunks_go_one_by_one(has_children: bool) -> None:
     crowd = Crowd(0.001)
 
-    assert list(Threads(4, 60.0).map(crowd, range(40), running)) == list(range(40))
+    assert list(Threads(4, 60.0, has_children=has_children).map(crowd, range(40), running)) == list(range(40))
 
     assert crowd.most == 1
 
 
-def test_chunks_that_take_long_are_worked_on_side_by_side() -> None:
-    crowd = Crowd(engines._QUICK_S * 2)
+@pytest.mark.parametrize("has_children", [False, True])
+def test_chunks_that_take_long_are_worked_on_side_by_side(has_children: bool) -> None:
+    crowd = Crowd(0.4)
 
-    assert list(Threads(4, 60.0).map(crowd, range(12), running)) == list(range(12))
+    assert list(Threads(4, 60.0, has_children=has_children).map(crowd, range(12), running)) == list(range(12))
 
     assert crowd.most == 4
 
 
-def test_a_quick_chunk_that_fails_lets_the_others_go_on() -> None:
+def test_a_chunk_that_fails_lets_the_others_go_on() -> None:
     def one_fails(chunk: int) -> int:
         if chunk == 2:
             raise ValueError(chunk)
@@ -59,3 +63,78 @@ def test_a_quick_chunk_that_fails_lets_the_others_go_on() -> None:
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(ValueError, match="2"):
         next(found)
+
+
+def who(chunk: int) -> tuple[int, int]:
+    time.sleep(0.02)
+    return chunk, os.getpid()
+
+
+def dies_elsewhere(parent: int) -> int:
+    time.sleep(0.02)
+    if os.getpid() != parent:
+        os._exit(3)
+    return parent
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Threads:
+    monkeypatch.setattr(engines, "_WORTH_S", 0.5)
+    return Threads(3, 60.0, has_children=True)
+
+
+def children() -> set[int]:
+    """Processes that this one has started and that are still there."""
+    mine = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(one) for path in mine for one in path.read_text().split()}
+
+
+@pytest.mark.slow
+def test_with_enough_to_do_children_help_and_the_same_ones_do_the_next_work(engine: Threads) -> None:
+    before = children()
+    first = list(engine.map(who, range(150), running))
+    second = list(engine.map(who, range(50), running))
+    helpers = children() - before
+    engine.close()
+
+    assert [chunk for chunk, _ in first] == list(range(150))
+    assert {pid for _, pid in first} == {os.getpid(), *helpers}
+    assert len(helpers) == 2
+    assert {pid for _, pid in second} == {os.getpid(), *helpers}
+    assert children() == before
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_is_told_after_the_results_before_its_chunk(engine: Threads) -> None:
+    before, given = children(), []
+
+    with pytest.raises(Overrun, match="died"):
+        given.extend(engine.map(dies_elsewhere, [os.getpid()] * 200, running))
+
+    assert set(given) <= {os.getpid()}
+    assert children() == before
+
+
+@pytest.mark.slow
+def test_children_without_work_end_and_others_come_when_there_is_some(
+    engine: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_IDLE_S", 0.2)
+    before = children()
+    assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
+
+    time.sleep(1.0)
+    assert children() == before
+
+    assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
+    engine.close()
+    assert children() == before
+
+
+@pytest.mark.slow
+def test_where_no_child_can_be_started_the_work_is_done_all_the_same(
+    engine: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+    assert {pid for _, pid in engine.map(who, range(100), running)} == {os.getpid()}

@@ -1,14 +1,15 @@
 """Labelled pictures are read as the service reads them, a few at a time, and a slow file is told of in words."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from digitrec import app, labelled
-from digitrec.engines import Overrun, Serial
+from digitrec.engines import Serial
 from digitrec.errors import EnvironmentFailure
+from digitrec.patience import Overrun
 from digitrec.settings import Settings
 from digitrec.training.folders import LabelledPicture
 from tests.conftest import draw, reader
@@ -20,7 +21,7 @@ R = TypeVar("R")
 class Slow(Serial):
     """Needs too long for the second chunk."""
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         yield next(super().map(function, chunks, stopped))
         raise Overrun("not done after 60 s")
 

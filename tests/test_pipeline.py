@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from digitrec import files, reading, results
-from digitrec.engines import Child, Overrun
+from digitrec.child import Child, ReaderDied
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
-from digitrec.reading import Content, Work
+from digitrec.patience import Overrun
+from digitrec.reading import Content, Job
 from digitrec.records import Reason
 from tests.conftest import Desk, draw, read_csv
 
@@ -362,9 +364,9 @@ def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypat
         desk.drop(f"{number:02}.png", draw(number % 10))
     real = reading.read_chunk
 
-    def read_chunk(work: Work) -> list[Content]:
+    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
         desk.stopped = True
-        return real(work)
+        return real(jobs, **given)
 
     with monkeypatch.context() as patch:
         patch.setattr(reading, "read_chunk", read_chunk)
@@ -386,10 +388,8 @@ class Mortal:
         self.poison = poison
         self.deaths = 0
 
-    def call(self, function: Any, argument: Work, stopped: Any) -> Any:
-        from digitrec.engines import ReaderDied
-
-        if argument.jobs[0].path.name == self.poison:
+    def call(self, function: Any, argument: list[Job], stopped: Any) -> Any:
+        if Path(str(argument[0].path)).name == self.poison:
             self.deaths += 1
             raise ReaderDied
         return function(argument)
@@ -408,11 +408,6 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_and_the_others_are
     def overrun(*_: object) -> Any:
         raise Overrun
 
-    monkeypatch.setattr(reading, "read_chunk", overrun)
-    monkeypatch.setattr("digitrec.pipeline.reading.read_chunk", overrun)
-    with pytest.raises(Overrun):
-        reading.read_chunk(None)  # type: ignore[arg-type]
-    monkeypatch.undo()
     with desk.at_work() as line:
         monkeypatch.setattr(type(line.engine), "map", overrun)
         line.process(sorted(desk.look()))
@@ -435,8 +430,6 @@ def _sleep(_: object) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("function", [_die, _sleep], ids=["dies", "hangs"])
 def test_a_child_that_dies_or_hangs_is_noticed_and_followed_by_another(function: Any) -> None:
-    from digitrec.engines import ReaderDied
-
     child = Child(timeout_s=2.0 if function is _sleep else 20.0)
     try:
         with pytest.raises(ReaderDied):

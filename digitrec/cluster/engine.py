@@ -15,8 +15,8 @@ from distributed import Client, Future, KilledWorker
 from digitrec import logs
 from digitrec.cluster import likeness, parcels
 from digitrec.cluster.parcels import Done, Parcel, SentReader
-from digitrec.engines import PATIENCE_S, Overrun
 from digitrec.errors import EnvironmentFailure
+from digitrec.patience import PATIENCE_S, Overrun
 
 if TYPE_CHECKING:
     from digitrec.recognition.page_reader import PageReader
@@ -79,7 +79,7 @@ class Dask:
             self.close()
             raise
 
-    def map(self, function: Callable[[T], R], chunks: Iterable[T], stopped: Callable[[], bool]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`.
 
         Raises:
@@ -87,10 +87,9 @@ class Dask:
             EnvironmentFailure: the scheduler is gone, or all workers are.
             WorkerMismatch: a worker that came later would read otherwise.
         """
-        everything = list(chunks)
         threads = self._threads()
-        size = min(MOST_CHUNKS, max(FEWEST_CHUNKS, -(-len(everything) // (_PARCELS_EACH * max(1, threads)))))
-        waiting = iter(_parts(everything, size))
+        size = min(MOST_CHUNKS, max(FEWEST_CHUNKS, -(-len(chunks) // (_PARCELS_EACH * max(1, threads)))))
+        waiting = iter(_parts(chunks, size))
         under_way: deque[Future] = deque()
         try:
             for part in itertools.islice(waiting, _AHEAD * max(1, threads)):

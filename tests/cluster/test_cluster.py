@@ -15,8 +15,8 @@ from digitrec.cluster import engine as cluster_engine
 from digitrec.cluster import likeness, parcels
 from digitrec.cluster.engine import Dask
 from digitrec.cluster.parcels import Parcel
-from digitrec.engines import Overrun
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
+from digitrec.patience import Overrun
 from digitrec.settings import Settings
 from tests.conftest import reader
 from tests.contract.test_engines import LOOPBACK, fill, running, tables

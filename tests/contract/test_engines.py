@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from digitrec import app, engines
+from digitrec import app, patience
 from digitrec.cluster import engine as cluster_engine
-from digitrec.engines import Engine, Overrun
+from digitrec.engines import Engine
+from digitrec.patience import Overrun
 from digitrec.settings import Settings
 from tests.conftest import draw
 
@@ -88,7 +89,7 @@ def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
 def test_a_stop_before_the_first_chunk_ends_the_work_with_a_beginning_of_the_results(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
     monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.1)
 
     found = list(engine.map(abs, [-1, -2, -3], lambda: True))
@@ -96,7 +97,7 @@ def test_a_stop_before_the_first_chunk_ends_the_work_with_a_beginning_of_the_res
     assert found == [1, 2, 3][: len(found)]
 
 
-@pytest.mark.parametrize("name", ["threads", "dask"], indirect=True)
+@pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
 def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Engine]) -> None:
     engine = make(read_timeout_s=1)
     results = engine.map(time.sleep, [0, 4], running)
@@ -108,9 +109,9 @@ def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callabl
     assert time.monotonic() - began_s < 3.5
 
 
-@pytest.mark.parametrize("name", ["threads", "dask"], indirect=True)
+@pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
 def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
     monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.3)
     began_s = time.monotonic()
 

@@ -140,7 +140,7 @@ def test_a_file_that_lies_claimed_is_found_with_and_without_a_ledger(
     class PowerCut(BaseException):
         pass
 
-    def cut(*_: object) -> None:
+    def cut(*_: object, **__: object) -> None:
         raise PowerCut
 
     desk.drop("7.png")

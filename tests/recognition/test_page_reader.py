@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,13 +12,14 @@ import pytest
 
 import digitrec
 from digitrec import app, imaging, reading
+from digitrec.child import Child
 from digitrec.classifiers.base import CLASSES
 from digitrec.classifiers.bundle import Bundle
-from digitrec.engines import Child, Threads
+from digitrec.engines import Threads
 from digitrec.errors import RejectedImage
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Ink, Page, Scores
-from digitrec.reading import Content, Given
+from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reason
 from tests.conftest import draw, reader
@@ -99,13 +101,14 @@ def test_the_shipped_model_gives_the_same_pages_here_in_threads_and_in_a_child(t
     chunks = []
     for digit in range(10):
         (tmp_path / f"{digit}.png").write_bytes(draw(digit))
-        chunks.append(Given((tmp_path / f"{digit}.png",), Limits(), shipped))
-    here = [reading.read_given(chunk) for chunk in chunks]
+        chunks.append([tmp_path / f"{digit}.png"])
+    read_given = partial(reading.read_given, limits=Limits(), reader=shipped)
+    here = [read_given(chunk) for chunk in chunks]
 
-    in_threads = list(Threads(3, 60.0).map(reading.read_given, chunks, running))
+    in_threads = list(Threads(3, 60.0).map(read_given, chunks, running))
     child = Child(timeout_s=60.0)
     try:
-        in_child = [child.call(reading.read_given, chunk, running) or [] for chunk in chunks]
+        in_child = [child.call(read_given, chunk, running) or [] for chunk in chunks]
     finally:
         child.stop()
 
