@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import SMALL_PX, Plane, contrast_of, in_order, smaller
-from digitrec.imaging.lines import without_edges, without_lines
+from digitrec.imaging.contrast import GreyPage, Plane, contrast_of, in_order
+from digitrec.imaging.lines import is_bare_around, without_edges, without_lines
 from digitrec.imaging.pieces import pieces_of
-from digitrec.pictures import Picture
 
 _LEAST_CONTRAST = 0.04
 """Fainter than this against the paper is not taken for writing."""
@@ -55,44 +54,45 @@ class _Levels:
     """From here it is full ink."""
     darkest: float
 
+    @property
+    def edge(self) -> float:
+        """From here it may be a shadow: soft, and paler than ink, but above the paper's noise."""
+        return min(1.5 * self.paper, (self.paper + self.ink) / 2)
+
+    @property
+    def line(self) -> float:
+        """From here it may be a ruled line. Paler ones are let be: to clear is never quite harmless to the strokes."""
+        return self.at(_PALEST_LINE)
+
     def at(self, share: float) -> float:
         """The contrast of this share of full ink."""
         return self.paper + share * (self.ink - self.paper)
 
 
-def find(picture: Picture, small: Picture | None = None) -> Plane:
-    """Find the ink of a page: (h, w), 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there.
-
-    The plane has the page's proportions and is no larger than `contrast.WORK_PX`.
-
-    Args:
-        picture: the page.
-        small: the page, no side longer than `contrast.SMALL_PX`; None: it is made here.
-    """
-    contrast = contrast_of(picture, smaller(picture, SMALL_PX) if small is None else small)
+def find(page: GreyPage) -> Plane:
+    """Find the ink of a page: (h, w) as its grey plane, 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there."""
+    contrast = contrast_of(page)
     levels = _levels(contrast)
-    for cleaned in (_without_edges, _without_lines):
-        if levels is None:
-            break
-        cleaner = cleaned(contrast, levels)
-        if cleaner is not contrast:
-            contrast, levels = cleaner, _levels(cleaner)
+    if levels is not None and not is_bare_around(contrast, min(levels.edge, levels.line)):
+        contrast, levels = _cleared(contrast, levels)
     if levels is None:
         return np.zeros_like(contrast)
-    levels = _above_net(contrast, levels)
     ink = contrast - np.float32(levels.paper)
     ink /= np.float32(levels.ink - levels.paper)
-    return np.clip(ink, 0, 1, out=ink)
+    np.maximum(ink, 0, out=ink)
+    np.minimum(ink, 1, out=ink)
+    return ink
 
 
-def _without_edges(contrast: Plane, levels: _Levels) -> Plane:
-    """Shadows are soft and may be paler than ink: what is one and a half times above the paper's noise counts."""
-    return without_edges(contrast, min(1.5 * levels.paper, (levels.paper + levels.ink) / 2))
-
-
-def _without_lines(contrast: Plane, levels: _Levels) -> Plane:
-    """Lines so pale that they count as paper need no clearing, which is never quite harmless to the strokes."""
-    return without_lines(contrast, levels.at(_PALEST_LINE))
+def _cleared(contrast: Plane, levels: _Levels) -> tuple[Plane, _Levels | None]:
+    """A page without edges, lines and nets, and its levels then."""
+    bare = without_edges(contrast, levels.edge)
+    found = levels if bare is contrast else _levels(bare)
+    if found is None:
+        return bare, None
+    clear = without_lines(bare, found.line)
+    found = found if clear is bare else _levels(clear)
+    return clear, found and _above_net(clear, found)
 
 
 def _levels(contrast: Plane) -> _Levels | None:
@@ -118,7 +118,7 @@ def _levels(contrast: Plane) -> _Levels | None:
 
 def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
     """Raise the paper's level until a grid, paler than the pen, no longer ties everything together."""
-    faint = levels.at(0.2)
+    faint = levels.line
     borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
     if sum(bool(border.max() > faint) for border in borders) < 3 or not _spans(contrast > faint)[0]:
         return levels

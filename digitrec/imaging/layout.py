@@ -178,5 +178,6 @@ def _even(digit: Plane) -> Plane:
     wide = cv2.copyMakeBorder(digit, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
     peak = cv2.blur(cv2.dilate(wide, np.ones((reach, reach), np.uint8)), (reach, reach))
     height, width = digit.shape
-    even = digit / np.clip(peak[margin : margin + height, margin : margin + width], 0.5, 1)
+    even = np.maximum(peak[margin : margin + height, margin : margin + width], 0.5)
+    np.divide(digit, np.minimum(even, 1, out=even), out=even)
     return np.minimum(even, 1, out=even)

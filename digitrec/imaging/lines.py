@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
 
+_BORDER = 3
+"""Pixels along a border that a dark edge begins within."""
 _EDGE_DEPTH = 0.25
 """A dark edge is at most this share of the page deep ..."""
 _EDGE_COVERS = 0.7
@@ -46,20 +48,28 @@ class _Line:
     """Where it begins and ends, pixels from its middle."""
 
 
+def is_bare_around(contrast: Plane, dark: float) -> bool:
+    """Nothing so dark lies near any border: so there are no edges to clear, no lines, and no net."""
+    height, width = contrast.shape
+    down, across = max(_BORDER, round(height * _PROBE)), max(_BORDER, round(width * _PROBE))
+    borders = (contrast[:down], contrast[:, :across], contrast[-_BORDER:], contrast[:, -_BORDER:])
+    return all(cv2.minMaxLoc(border)[1] <= dark for border in borders)
+
+
 def without_edges(contrast: Plane, dark: float) -> Plane:
     """Clear the dark bands along the borders: a cell's frame, a page's shadow, a scanner's lid.
 
     `dark` is the contrast from which a spot counts as dark. Gives `contrast` itself if there is nothing to clear.
     """
     cleared = contrast
-    borders = (contrast[:3], contrast[:, -3:], contrast[-3:], contrast[:, :3])
+    borders = (contrast[:_BORDER], contrast[:, -_BORDER:], contrast[-_BORDER:], contrast[:, :_BORDER])
     for quarter, border in enumerate(borders):
         if border.max() <= dark:  # as on most pages
             continue
         side = np.rot90(cleared, quarter)  # a view: its first rows lie along this border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
         inner = side[: depth + 1, margin : side.shape[1] - margin]
-        begins = np.flatnonzero((inner[:3] > dark).mean(axis=1) >= _EDGE_COVERS)
+        begins = np.flatnonzero((inner[:_BORDER] > dark).mean(axis=1) >= _EDGE_COVERS)
         if begins.size == 0:
             continue
         covered = (inner > dark).mean(axis=1)

@@ -1,13 +1,12 @@
 """A sheet and the ink found on it -> a page: boxes in pixels that a person sees, digits as 28 x 28, a preview."""
 
-import cv2
 import numpy as np
 
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout, normalise
-from digitrec.imaging.contrast import SMALL_PX, Plane, smaller
+from digitrec.imaging.contrast import GreyPage, Plane
 from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page, Picture
+from digitrec.pictures import Page
 from digitrec.records import Box, Reason
 
 _NO_INK = (0, normalise.SIDE, normalise.SIDE)
@@ -18,8 +17,8 @@ def classical(format_name: str, sheet: Sheet) -> Page:
     picture = sheet.fine()
     if isinstance(picture, RejectedImage):
         return undecoded(format_name, sheet, picture)
-    small = smaller(picture, SMALL_PX)
-    return page_of(format_name, sheet, small, ink.find(picture, small))
+    page = GreyPage.of(picture)
+    return page_of(format_name, sheet, page, ink.find(page))
 
 
 def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
@@ -37,14 +36,14 @@ def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
     )
 
 
-def page_of(format_name: str, sheet: Sheet, small: Picture, plane: Plane) -> Page:
+def page_of(format_name: str, sheet: Sheet, page: GreyPage, plane: Plane) -> Page:
     """Arrange the ink of a sheet, whoever found it, into digits.
 
     Args:
         format_name: of the file.
         sheet: it was decoded.
-        small: the sheet's picture, no side longer than `contrast.SMALL_PX`: what people are shown.
-        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink; its size may be another than the picture's.
+        page: its picture.
+        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink.
     """
     found = layout.arrange(plane)
     digits = [normalise.centred(digit.ink) for digit in found.digits]
@@ -56,7 +55,7 @@ def page_of(format_name: str, sheet: Sheet, small: Picture, plane: Plane) -> Pag
         height=sheet.height,
         boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
         ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
-        preview=small if small.ndim == 2 else np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8),
+        preview=page.preview,
         reason=reason if digits else Reason.BLANK,
     )
 

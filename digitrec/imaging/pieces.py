@@ -29,11 +29,15 @@ def pieces_of(mask: NDArray[np.bool_]) -> Pieces:
     >>> pieces_of(np.array([[True, False, False], [False, True, False]])).boxes[1:].tolist()
     [[0, 0, 2, 2]]
     """
-    width = mask.shape[1]
-    count, found = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    width, spots = mask.shape[1], mask.view(np.uint8)
+    count, found = cv2.connectedComponents(spots, connectivity=8)
     labels = np.asarray(found, np.int32)
     places = np.flatnonzero(mask)
     label_of = labels.ravel()[places]
+    if count == 2:  # a clean digit
+        x, y, across, down = cv2.boundingRect(spots)
+        boxes = np.array([[0, 0, 0, 0], [x, y, x + across, y + down]])
+        return Pieces(labels, places, label_of, boxes, np.array([0, places.size]))
     # OpenCV's own statistics look at every spot of the paper, too, and take ten times as long.
     columns = places % width
     left, first = np.full(count, width), np.full(count, mask.size)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from digitrec.imaging.contrast import WORK_PX, Plane, grey_of, smaller
+from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.second_look import SecondLook
 
@@ -13,13 +13,10 @@ class Decoded:
 
     picture: Picture
     """(h, w) or (h, w, 3)."""
+    grey: Plane
+    """What the networks look at, (h, w), 0..255; its size may be another than the picture's."""
     plane: Plane
-    """(h, w), 0.0 = paper, 1.0 = ink; its size may be another than the picture's."""
-
-    @property
-    def grey(self) -> Plane:
-        """What the networks look at, (h, w), 0..255."""
-        return grey_of(smaller(self.picture, WORK_PX))
+    """(h, w), 0.0 = paper, 1.0 = ink."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

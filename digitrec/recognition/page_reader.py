@@ -6,7 +6,7 @@ from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink
-from digitrec.imaging.contrast import SMALL_PX, smaller
+from digitrec.imaging.contrast import GreyPage, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
@@ -62,10 +62,10 @@ class PageReader:
         return self._look(format_name, sheet, picture)
 
     def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
-        small = smaller(picture, SMALL_PX)
-        plane = ink.find(picture, small)
-        page = page_of(format_name, sheet, small, plane)
-        page, decoded = replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, plane)
+        grey = GreyPage.of(picture)
+        plane = ink.find(grey)
+        page = page_of(format_name, sheet, grey, plane)
+        page, decoded = replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, grey.grey, plane)
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
             return Steps(page, decoded)
         return Steps(page, decoded, second_look(page, decoded.grey, plane, self.classifier, self.networks))

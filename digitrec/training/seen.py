@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from digitrec import samples
 from digitrec.classifiers.base import NONE
 from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import WORK_PX, Plane, grey_of, smaller
+from digitrec.imaging.contrast import GreyPage, Plane
 from digitrec.imaging.layout import FoundDigit
 from digitrec.imaging.normalise import centred
 from digitrec.pictures import Picture
@@ -90,9 +90,9 @@ def look(
 def glimpse(looking: Looking, dice: Dice) -> Glimpse:
     """Draw one page, and look at it both ways."""
     picture, written, digit = _page(looking.sources, dice)
-    plane = ink.find(picture)
+    page = GreyPage.of(picture)
+    grey, plane = page.grey, ink.find(page)
     near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
-    grey = grey_of(smaller(picture, WORK_PX))
     seen = looking.network.find(grey)
     if seen is not None:
         mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)

@@ -1,0 +1,29 @@
+"""Pieces of a mask, against what SciPy says of them."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stn
+from scipy import ndimage
+
+from digitrec.imaging.pieces import pieces_of
+
+SIDES = st.integers(1, 12)
+
+
+@given(stn.arrays(np.bool_, st.tuples(SIDES, SIDES)))
+def test_boxes_and_areas_of_all_pieces(mask: np.ndarray) -> None:
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    expected = [
+        (across.start, down.start, across.stop, down.stop, int((labels == number).sum()))
+        for number, (down, across) in enumerate(ndimage.find_objects(labels), start=1)
+    ]
+
+    found = pieces_of(mask)
+
+    assert len(found.boxes) == len(found.areas) == count + 1
+    told = [(*box, area) for box, area in zip(found.boxes[1:].tolist(), found.areas[1:].tolist(), strict=True)]
+    assert sorted(told) == sorted(expected)
+    assert found.areas[0] == 0
+    np.testing.assert_array_equal(found.places, np.flatnonzero(mask))
+    np.testing.assert_array_equal(found.label_of, found.labels[mask])
