@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs, results, stores
+from digitrec import logs, one_thread, results, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
@@ -265,15 +265,13 @@ def _pipeline(
     stopped: Callable[[], bool],
     heart: Heart,
 ) -> "Pipeline":
-    import cv2
-
+    one_thread.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec import batch_reports
     from digitrec.answering import Answering
     from digitrec.child import Child
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
 
-    cv2.setNumThreads(1)  # the engine's threads share the cores; OpenCV's own would fight them
     threshold = bundle.threshold(settings.max_error)
 
     def truth() -> Truth:

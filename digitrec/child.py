@@ -7,7 +7,6 @@ does not begin by running the program of its parent once more.
 import errno
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 from digitrec.patience import Overrun, in_time
 
 _START_S = 120.0
-_ONE_THREAD = {"OPENCV_FOR_THREADS_NUM": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""The cores are taken by other processes."""
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from digitrec.child import serve; serve(sys.argv[1])"
 )
@@ -117,9 +114,7 @@ class Child:
         with theirs:
             number = theirs.fileno()
             command = [sys.executable, "-c", _PROGRAM, str(number), json.dumps(sys.path)]
-            self._process = subprocess.Popen(
-                command, pass_fds=[number], stdin=subprocess.DEVNULL, env=os.environ | _ONE_THREAD
-            )
+            self._process = subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL)
         return self._line
 
 
@@ -128,9 +123,12 @@ def serve(number: str) -> None:
     import ctypes
     import signal
 
+    from digitrec import one_thread
+
     # Ctrl-C reaches the whole group; the parent decides. And die with the parent, even while hanging.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    one_thread.load()
     line: Connection = Connection(int(number))
     function: Callable[[Any], Any] = str
     while True:

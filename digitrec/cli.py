@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 import digitrec
-from digitrec import cli_calibrate, cli_export, cli_lab, cli_ops, cli_options, cli_review, cli_tables, cli_words, logs
+from digitrec import (
+    cli_calibrate,
+    cli_export,
+    cli_lab,
+    cli_ops,
+    cli_options,
+    cli_review,
+    cli_tables,
+    cli_words,
+    logs,
+    one_thread,
+)
 from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.plural import counted
@@ -153,6 +164,7 @@ def predict(
 
     Nothing is written but what is asked for.
     """
+    one_thread.load()
     from digitrec import app, explaining
 
     if as_json and as_csv:

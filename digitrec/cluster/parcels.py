@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from digitrec import one_thread
 from digitrec.cluster import likeness
 from digitrec.cluster.likeness import Likeness
 from digitrec.engines import Threads
@@ -110,14 +111,12 @@ def _loaded(sent: SentReader) -> PageReader:
     Raises:
         WorkerMismatch: what arrived is not what was sent.
     """
-    import cv2
-
     with _loading:
         if sent.digest not in _readers:
             found = hashlib.sha256(sent.content).hexdigest()
             if found != sent.digest:
                 raise WorkerMismatch(f"model {found[:16]} arrived at worker {_name()}, and {sent.digest[:16]} was sent")
-            cv2.setNumThreads(1)  # the worker's threads share the cores; OpenCV's own would fight them
+            one_thread.load()
             while len(_readers) >= _MOST_READERS:
                 del _readers[next(iter(_readers))]
             # It came over the line that every task comes over: who could change it could send code of his own.
