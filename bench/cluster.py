@@ -148,7 +148,7 @@ def _cpu_s(engine: Sequence[str]) -> float:
 
 def _command(workspace: Path, files: int, engine: Sequence[str]) -> list[str]:
     place = ["--workspace", str(workspace), "--settle-s", "0", "--batch-files", str(files)]
-    return python("-m", "digitrec", "run", *place, *engine)
+    return python("-m", "digitrec", "run", *place, *(engine or ["--engine", "threads"]))
 
 
 def _read_tables(outbox: Path) -> list[bytes]:

@@ -7,18 +7,28 @@ does not begin by running the program of its parent once more.
 import errno
 import json
 import multiprocessing
+import pickle
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TypeVar
 
-from digitrec.patience import Overrun, in_time
+from digitrec.patience import Overrun, Patience, in_time
 
 _START_S = 120.0
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from digitrec.child import serve; serve(sys.argv[1])"
-)
+_LEAVE_S = 1.0
+# Ctrl-C reaches the whole group; the parent decides.
+_PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from digitrec.child import serve
+serve(sys.argv[1])
+"""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,23 +67,25 @@ class Child:
             ReaderDied: the child died, or overran its time and was killed.
             OSError: no child can be started now.
         """
-        line = self.prepare(function)
+        line = self.prepare(function, stopped)
+        if line is None:
+            return None
         try:
             line.send(argument)
-            answer = in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, stopped)
+            answer = in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, Patience(stopped))
         except (EOFError, OSError, Overrun) as why:
-            self.stop()
+            self._end()
             raise ReaderDied(str(why) or "the child process died") from why
         if answer is None:
-            self.stop()
+            self._end()
             return None
         if answer.error is not None:
             raise answer.error
         result: R = answer.result
         return result
 
-    def prepare(self, function: Callable[[T], R]) -> Connection:
-        """Have a child that knows this function: what comes along with it, such as networks, is sent once.
+    def prepare(self, function: Callable[[T], R], stopped: Callable[[], bool]) -> Connection | None:
+        """Have a child that knows this function, with what comes along, such as networks; None after a stop.
 
         To receive it is to import all it needs and to start the networks. On a busy machine that takes long, and is no
         chunk's fault: so the clock of a call begins after it.
@@ -81,16 +93,18 @@ class Child:
         Raises:
             OSError: no child can be started now.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self._end()  # it died while it had nothing to do
         try:
             line = self._line or self._start()
             if self._known is not function:
                 line.send(_Function(function))
-                if not line.poll(_START_S):
-                    raise EOFError
-                line.recv()
+                if in_time(lambda slice_s: _received(line, slice_s), _START_S, Patience(stopped)) is None:
+                    self._end()
+                    return None
                 self._known = function
-        except (OSError, EOFError) as why:
-            self.stop()
+        except (OSError, EOFError, Overrun) as why:
+            self._end()
             raise OSError(errno.EAGAIN, "no child process can be started to read in") from why
         return line
 
@@ -101,10 +115,20 @@ class Child:
             process.kill()
 
     def stop(self) -> None:
-        """End the child, and tidy up after it."""
+        """End a child that has nothing to do, so that it can tidy up after itself."""
+        if self._line is not None:
+            self._line.close()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVE_S)
+        self._end()
+
+    def _end(self) -> None:
+        """End the child, whatever it is at."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # the kernel holds it: a share that is gone
+                self._process.wait(_LEAVE_S)
         if self._line is not None:
             self._line.close()
         self._process = self._line = self._known = None
@@ -113,7 +137,9 @@ class Child:
         self._line, theirs = multiprocessing.Pipe()
         with theirs:
             number = theirs.fileno()
-            command = [sys.executable, "-c", _PROGRAM, str(number), json.dumps(sys.path)]
+            # Neither flag lets the current folder be imported from.
+            flag, path = "-I" if sys.flags.isolated else "-P", json.dumps([str(one) for one in sys.path])
+            command = [sys.executable or "python3", flag, "-c", _PROGRAM, str(number), path]
             self._process = subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL)
         return self._line
 
@@ -125,25 +151,32 @@ def serve(number: str) -> None:
 
     from digitrec import one_thread
 
-    # Ctrl-C reaches the whole group; the parent decides. And die with the parent, even while hanging.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # die with the parent, even while hanging
     one_thread.load()
     line: Connection = Connection(int(number))
     function: Callable[[Any], Any] = str
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the parent is gone, or needs us no more
+        while True:
             told = line.recv()
-        except EOFError:
-            return
-        if isinstance(told, _Function):
-            function = told.call
-            line.send(_Answer(None))
-            continue
+            if isinstance(told, _Function):
+                function = told.call
+                line.send(_Answer(None))
+            else:
+                line.send_bytes(_answered(function, told))
+
+
+def _answered(function: Callable[[Any], Any], told: object) -> bytes:
+    """The answer as it is sent: an error with the place where it happened, and in words if it cannot travel itself."""
+    try:
+        return pickle.dumps(_Answer(function(told)))
+    except Exception as why:  # noqa: BLE001 - it is raised again in the parent
+        why.add_note(f"In the child process:\n{traceback.format_exc()}")
         try:
-            line.send(_Answer(function(told)))
-        except Exception as why:  # noqa: BLE001 - it is raised again in the parent
-            line.send(_Answer(None, why))
+            sent = pickle.dumps(_Answer(None, why))
+            pickle.loads(sent)  # noqa: S301 - our own
+        except Exception:  # noqa: BLE001 - whatever its class does
+            sent = pickle.dumps(_Answer(None, RuntimeError("".join(traceback.format_exception(why)))))
+        return sent
 
 
 def _received(line: Connection, slice_s: float) -> _Answer:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from digitrec import logs
 from digitrec.child import Child, ReaderDied
-from digitrec.patience import Overrun, in_time
+from digitrec.patience import Overrun, Patience, in_time
 
 MOST_UNASKED = 8
 """No more are taken for granted, whatever the machine: each child needs 100 MB."""
 _WORTH_S = 1.0
-"""A child takes 0.3 seconds to start: so much work has to be there for each, done without a pause or to be done; ..."""
+"""A child takes 0.2 seconds to start: so much work has to be there for each, done without a pause or to be done; ..."""
 _LEAST_S = 0.3
 """... and so much still to do; ..."""
 _SHORT_S = 0.01
@@ -82,14 +82,14 @@ class Threads:
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`."""
-        crew = _Crew(function, chunks)
+        crew, patience = _Crew(function, chunks), Patience(stopped)
         self._helpers = [helper for helper in self._helpers if helper.is_there]
         if crew.began_s - self._ended_s > _IDLE_S:
             self._rush_s = 0.0
         try:
             for place in range(len(chunks)):
-                done = in_time(partial(self._look, crew, place), self._timeout_s, stopped)
-                if done is None:
+                done = in_time(partial(self._look, crew, place, patience), self._timeout_s, patience)
+                if done is None or done is _NEVER:
                     return
                 if isinstance(done.error, ReaderDied):
                     raise Overrun(str(done.error)) from done.error
@@ -97,7 +97,8 @@ class Threads:
                     raise done.error
                 yield done.result
         finally:
-            if crew.dismiss():
+            crew.call_off()
+            if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
             self._ended_s = time.monotonic()
             self._rush_s += self._ended_s - crew.began_s
@@ -107,8 +108,11 @@ class Threads:
         while self._helpers:
             self._helpers.pop().end()
 
-    def _look(self, crew: "_Crew", place: int, slice_s: float) -> "_Done":
+    def _look(self, crew: "_Crew", place: int, patience: Patience, slice_s: float) -> "_Done":
         """What became of the chunk at this place, if that is known in time; more hands are set to work if it pays."""
+        if patience.is_stopped():
+            crew.call_off()
+            return crew.result(place, slice_s)
         if crew.size == 0:
             crew.hire()
             for helper in self._helpers:
@@ -118,7 +122,7 @@ class Threads:
             for _ in range(missing):
                 crew.hire()
         elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S and crew.left_s() >= _LEAST_S:
-            worth = int((self._rush_s + crew.left_s()) / _WORTH_S)
+            worth = min(int((self._rush_s + crew.left_s()) / _WORTH_S), len(os.sched_getaffinity(0)) - 1)
             for _ in range(min(missing, worth - len(self._helpers))):
                 self._helpers.append(_Helper(self._timeout_s))
                 crew.ask(self._helpers[-1])
@@ -134,6 +138,10 @@ class _Done(NamedTuple):
     error: Exception | None = None
 
 
+_NEVER = _Done(-1, 0.0, None)
+"""The chunk is not even begun, and will not be."""
+
+
 class _Crew:
     """Those who work on some chunks; each takes the next one as soon as it is done with the one before."""
 
@@ -144,6 +152,7 @@ class _Crew:
         """Nothing was done within a time in which a quick chunk is: eight scans take 25 ms, eight A4 pages 200."""
         self.began_s = self._last_s = time.monotonic()
         self._waiting = enumerate(chunks)
+        self._begun = 0
         self._left = len(chunks)
         self._taking = threading.Lock()
         self._is_over = False
@@ -153,19 +162,29 @@ class _Crew:
 
     def hire(self) -> None:
         """One more thread works here. If it hangs in a decoder, it does not keep the process from ending."""
-        self.size += 1
+        self._join()
         threading.Thread(target=self.work, args=(self.function,), daemon=True).start()
 
     def ask(self, helper: "_Helper") -> None:
-        """A child works as well."""
-        self.size += 1
+        """A child works as well, if it can."""
+        self._join()
         helper.help(self)
 
+    def leave(self) -> None:
+        """Somebody does not work here any more."""
+        with self._taking:
+            self.size -= 1
+
+    def _join(self) -> None:
+        with self._taking:
+            self.size += 1
+
     def work(self, function: Callable[[Any], Any]) -> None:
-        """Do chunk after chunk, in whatever thread this is."""
-        while not self._is_over:
+        """Do chunk after chunk, in whatever thread this is; one that ended the child is the last."""
+        while True:
             with self._taking:
-                place, chunk = next(self._waiting, (-1, None))
+                place, chunk = (-1, None) if self._is_over else next(self._waiting, (-1, None))
+                self._begun = max(self._begun, place + 1)
             if place < 0:
                 return
             try:
@@ -173,9 +192,13 @@ class _Crew:
             except Exception as why:  # noqa: BLE001 - it is raised again where the results are taken
                 result, error = None, why
             self._done.put(_Done(place, time.monotonic(), result, error))
+            if isinstance(error, ReaderDied):
+                return
 
     def result(self, place: int, slice_s: float) -> _Done:
         """What became of the chunk at this place; multiprocessing.TimeoutError if that is not known yet."""
+        if self._is_over and place >= self._begun:
+            return _NEVER
         if place not in self._known:
             try:
                 done = self._done.get(timeout=slice_s)
@@ -198,10 +221,15 @@ class _Crew:
         """How long the rest will take at this pace, seconds."""
         return self.pace_s() * self._left
 
-    def dismiss(self) -> bool:
-        """Nothing is begun any more. True if somebody may still be at work."""
-        self._is_over = True
-        return self._left > 0
+    @property
+    def is_done(self) -> bool:
+        """Whatever was begun has come to its end."""
+        return self._begun == self._count
+
+    def call_off(self) -> None:
+        """Nothing is begun any more."""
+        with self._taking:
+            self._is_over = True
 
 
 class _Helper:
@@ -210,6 +238,7 @@ class _Helper:
     def __init__(self, timeout_s: float) -> None:
         self._child = Child(timeout_s)
         self._crews: queue.SimpleQueue[_Crew | None] = queue.SimpleQueue()
+        self._is_at_work = self._is_over = False
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
@@ -224,21 +253,32 @@ class _Helper:
 
     def end(self) -> None:
         """Stop at once, whatever the child is at."""
+        self._is_over = True
         self._crews.put(None)
-        self._child.kill()
+        if self._is_at_work:
+            self._child.kill()
         self._thread.join(_LEAVE_S)
-
-    def _call(self, function: Callable[[T], R], chunk: T) -> R | None:
-        return self._child.call(function, chunk, lambda: False)
 
     def _live(self) -> None:
         try:
             while (crew := self._crews.get(timeout=_IDLE_S)) is not None:
-                self._child.prepare(crew.function)
-                crew.work(partial(self._call, crew.function))
+                self._work_with(crew)
         except queue.Empty:
             pass
         except OSError as why:
-            logs.warn("no other process helps with reading", why=why)
+            if not self._is_over:
+                logs.warn("no other process helps with reading", why=why)
         finally:
             self._child.stop()
+
+    def _work_with(self, crew: _Crew) -> None:
+        self._is_at_work = True
+        try:
+            if self._child.prepare(crew.function, self._stopped) is not None:
+                crew.work(lambda chunk: self._child.call(crew.function, chunk, self._stopped))
+        finally:
+            self._is_at_work = False
+            crew.leave()
+
+    def _stopped(self) -> bool:
+        return self._is_over

@@ -15,7 +15,7 @@ from digitrec.training.folders import LabelledPicture
 
 _CHUNK_FILES = 8
 """As in the pipeline: what `read_timeout_s` is for."""
-_TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial, which waits as long as it takes."
+_TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial: here, one by one, as long as it takes."
 
 
 def read(
@@ -33,7 +33,7 @@ def read(
         progress: told how many files are done, and how many there are.
 
     Raises:
-        EnvironmentFailure: a few files together took longer than `read_timeout_s`.
+        EnvironmentFailure: a few files together took longer than `read_timeout_s`, or ended the process that read them.
         OSError: a file cannot be read.
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
@@ -47,7 +47,7 @@ def read(
                 contents = next(read)
             except Overrun as why:
                 files = f"{chunk[0].path} to {chunk[-1].path.name}"
-                raise EnvironmentFailure(f"{files} cannot be read in time: {why}", hint=_TOO_SLOW) from why
+                raise EnvironmentFailure(f"{files} cannot be read: {why}", hint=_TOO_SLOW) from why
             yield from zip(chunk, contents, strict=True)
             done += len(chunk)
             if progress is not None:

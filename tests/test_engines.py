@@ -80,6 +80,7 @@ def dies_elsewhere(parent: int) -> int:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Threads:
     monkeypatch.setattr(engines, "_WORTH_S", 0.5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     return Threads(3, 60.0, has_children=True)
 
 
@@ -138,3 +139,26 @@ def test_where_no_child_can_be_started_the_work_is_done_all_the_same(
     monkeypatch.setattr("sys.executable", "/nowhere/python")
 
     assert {pid for _, pid in engine.map(who, range(100), running)} == {os.getpid()}
+
+
+@pytest.mark.parametrize("has_children", [False, True])
+def test_a_stop_is_noticed_while_results_keep_coming(has_children: bool) -> None:
+    asked: list[float] = []
+
+    def stopped() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) > 3
+
+    found = list(Threads(2, 60.0, has_children=has_children).map(who, range(500), stopped))
+
+    assert [chunk for chunk, _ in found] == list(range(len(found)))
+    assert len(found) < 50
+
+
+def test_after_a_stop_what_was_begun_comes_to_its_end_and_nothing_else_is_begun() -> None:
+    crowd = Crowd(0.5)
+
+    found = list(Threads(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))
+
+    assert found == list(range(len(found)))
+    assert 2 <= len(found) <= 5

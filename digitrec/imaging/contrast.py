@@ -27,8 +27,8 @@ _SMALLEST_PX = 48
 """Longest side of the one that polarity is judged on."""
 
 _CLEAR_LEAN = 0.8
-"""Levels that lean so far against the whole page have not leant further to the other side against its light: on none
-of 3,200 pages."""
+"""Levels that lean so far against the whole page lean further to the other side against its light on one page in
+10,000, and that one is noise."""
 _DOUBTFUL_LEAN = 0.25
 """The grain of bare paper seldom leans by more. Light writing on dark does by 1 to 2, and most writing is dark."""
 _STROKE_SHARE = 0.35
