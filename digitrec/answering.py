@@ -79,6 +79,8 @@ class Answering:
 
     def _fate(self, claim: Claim, content: Content, *, others_can: bool) -> tuple[Fate | None, ReturnedFile | None]:
         """Given back, with what to remember of it; or None: its readings decide."""
+        if not content.returned and not content.is_undecodable:
+            return None, None
         known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
         now_s = self.now_s()
         if content.returned:
@@ -94,8 +96,6 @@ class Answering:
                 )
             )
             return (None, None) if is_given_up else (Fate.RELEASED, back)
-        if not content.is_undecodable:
-            return None, None
         is_same = known is not None and known.sha256 == content.sha256
         waited_s = now_s - known.first_at_s if known is not None and is_same else None
         if (waited_s is None and claim.is_fresh) or (waited_s is not None and 0 <= waited_s < self.grace_s):

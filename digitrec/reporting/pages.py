@@ -1,11 +1,14 @@
 """HTML from the templates: what is data stays data, and a page needs nothing but itself."""
 
+import os
+import sys
 from base64 import b64encode
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import BytecodeCache, Environment
 
 _LONGEST_NAME = 160
 _NARROW = "\u202f"
@@ -29,6 +32,7 @@ def _environment() -> "Environment":
 
     environment = Environment(
         loader=PackageLoader("digitrec.reporting"),
+        bytecode_cache=_compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -46,6 +50,18 @@ def _environment() -> "Environment":
     }
     environment.globals |= {"plural": plural}
     return environment
+
+
+def _compiled() -> "BytecodeCache | None":
+    """Where compiled templates are kept, as Python keeps its modules; to compile them takes a fifth of a short run.
+
+    None if Python writes nothing there, or has written nothing: the program's folder is not ours to write to.
+    """
+    from jinja2 import FileSystemBytecodeCache
+
+    folder = Path(__file__).with_name("__pycache__")
+    is_ours = not sys.dont_write_bytecode and os.access(folder, os.W_OK)
+    return FileSystemBytecodeCache(str(folder), "template-%s.cache") if is_ours else None
 
 
 def at(report: Any, key: str) -> Any:

@@ -1,0 +1,44 @@
+"""Compiled templates are kept beside Python's compiled modules."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from digitrec.reporting import pages
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(pages, "__file__", str(tmp_path / "pages.py"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    pages._environment.cache_clear()
+    yield tmp_path
+    pages._environment.cache_clear()
+
+
+def test_they_are_kept_only_where_python_keeps_its_modules(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pages._compiled() is None, "Python has written nothing there"
+
+    (home / "__pycache__").mkdir()
+    assert pages._compiled() is not None
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert pages._compiled() is None
+
+
+def test_a_page_made_with_what_was_kept_is_the_same(home: Path) -> None:
+    made = [_style()]
+    (home / "__pycache__").mkdir()
+    for _ in range(2):  # kept now; then made with it
+        pages._environment.cache_clear()
+        made.append(_style())
+        assert list((home / "__pycache__").glob("template-*.cache"))
+
+    assert "{" in made[0]
+    assert made[0] == made[1] == made[2]
+
+
+def _style() -> str:
+    return pages.render("_style.css")
