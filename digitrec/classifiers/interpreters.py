@@ -87,5 +87,5 @@ class Interpreters:
 
 @lru_cache(maxsize=8)
 def _received(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> Interpreters:
-    # A child process is sent the same network with every file.
+    # A child process is sent the same network with every batch.
     return Interpreters(network, name, entry, exits)
