@@ -60,6 +60,40 @@ class GreyPage:
         return cls(grey, small_grey, np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), np.uint8))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Thumbnail:
+    """A page as small as a glance takes it, made the quick way."""
+
+    grey: Plane
+    """(h, w), 0..255, no side longer than asked."""
+    preview: Picture
+    """The page as people see it, (h, w), no side longer than `SMALL_PX`."""
+
+    @classmethod
+    def of(cls, picture: Picture, longest_px: int) -> Self:
+        """A picture, (h, w) or (h, w, 3), in grey with a longest side of at most so many pixels."""
+        small = _roughly(picture, SMALL_PX)
+        tiny = _roughly(small, longest_px)
+        if picture.ndim == 2:
+            return cls(tiny.astype(np.float32), small)
+        grey = np.asarray(cv2.transform(tiny.astype(np.float32), _weights(tiny)), np.float32)
+        return cls(grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8))
+
+
+def _roughly(picture: Picture, longest_px: int) -> Picture:
+    """Halve a picture for as long as it stays large enough, then take it to the size by interpolation; never enlarge."""
+    height, width = picture.shape[:2]
+    if max(height, width) <= longest_px:
+        return picture
+    while max(height, width) >= 2 * longest_px and min(height, width) > 1:
+        height, width = height // 2, width // 2
+        even = picture[: 2 * height, : 2 * width]
+        picture = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    scale = longest_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def contrast_of(page: GreyPage) -> Plane:
     """How far each spot is from its paper towards black: about 0.0 = paper (noise goes below), 1.0 = black.
 

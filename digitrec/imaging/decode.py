@@ -11,6 +11,7 @@ from itertools import islice
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from digitrec.errors import RejectedImage
@@ -22,13 +23,19 @@ from digitrec.records import Limits, Reason
 
 ENOUGH_PX = 870
 """A JPEG is decoded at a half, quarter or eighth (A4 at 300 dpi) if its longest side keeps so many pixels, ..."""
-GLANCE_PX = 400
+GLANCE_PX = 96
 """... or, where a glance may do, so many."""
 
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"cHRM", b"sRGB"}
 """No transparency, no animation, nothing that tells how the picture is turned."""
 _PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): cv2.IMREAD_GRAYSCALE, bytes((8, 2, 0, 0, 0)): cv2.IMREAD_COLOR_RGB}
 """Bits, colour type, compression, filter and interlace of PNGs that hold plain grey levels or colours."""
+
+
+_PLAIN_MARKERS = {0xD8, 0xE0, 0xFE, 0xDB, 0xC0, 0xC2, 0xC4, 0xDD, 0xDA, 0xD9}
+"""Of JPEGs without EXIF, so that nothing tells how they are turned: tables, scans, comments."""
+_PLAIN_JPEG = {"Gray": "GRAY", "YCbCr": "RGB"}
+"""Colours as they are packed, and as what they are decoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +117,11 @@ def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
 
 
 def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    """A photo or scan, decoded as small as a first look takes it."""
-    whole.jpeg(data)
+    """A photo or scan, decoded as small as a glance takes it: a plain one by libjpeg-turbo itself, others by Pillow."""
+    sheet = _plain_jpeg(data, limits) if whole.jpeg(data) <= _PLAIN_MARKERS else None
+    if sheet is not None:
+        yield sheet
+        return
     with pillow.strictly(kind.words):
         image = pillow.opened(data, "JPEG")
         full = image.size
@@ -125,6 +135,28 @@ def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
             return _drafted(pillow.opened(data, "JPEG"), turn, ENOUGH_PX)
 
     yield Sheet(1, *_size(full, turn), picture, finer if is_reduced else None)
+
+
+def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
+    """One that needs no more than its pixels decoded; None if it is another, or damaged: Pillow says how."""
+    try:
+        height, width, packed, _ = simplejpeg.decode_jpeg_header(data)
+        _check_pixels(width, height, limits)
+        colours = _PLAIN_JPEG.get(packed)
+        if colours is None:
+            return None
+
+        def at(longest_px: int) -> Picture:
+            reduced = next((by for by in (8, 4, 2) if max(width, height) >= by * longest_px), 1)
+            least = {"min_height": height // reduced, "min_width": width // reduced, "min_factor": reduced}
+            found = simplejpeg.decode_jpeg(data, colours, **least)
+            return found[..., 0] if colours == "GRAY" else found
+
+        picture = at(GLANCE_PX)
+    except ValueError:
+        return None
+    is_reduced = picture.shape[:2] != (height, width)
+    return Sheet(1, width, height, picture, partial(at, ENOUGH_PX) if is_reduced else None)
 
 
 def _drafted(image: Image.Image, turn: int, longest_px: int) -> Picture:

@@ -1,12 +1,15 @@
 """A sheet and the ink found on it -> a page: boxes in pixels that a person sees, digits as 28 x 28, a preview."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout, normalise
 from digitrec.imaging.contrast import GreyPage, Plane
 from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page
+from digitrec.pictures import Page, Picture
 from digitrec.records import Box, Reason
 
 _NO_INK = (0, normalise.SIDE, normalise.SIDE)
@@ -18,7 +21,8 @@ def classical(format_name: str, sheet: Sheet) -> Page:
     if isinstance(picture, RejectedImage):
         return undecoded(format_name, sheet, picture)
     page = GreyPage.of(picture)
-    return page_of(format_name, sheet, page, ink.find(page))
+    plane = ink.find(page)
+    return page_of(format_name, sheet, page.preview, layout.arrange(plane), partial(on_sheet, plane=plane, sheet=sheet))
 
 
 def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
@@ -36,16 +40,18 @@ def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
     )
 
 
-def page_of(format_name: str, sheet: Sheet, page: GreyPage, plane: Plane) -> Page:
-    """Arrange the ink of a sheet, whoever found it, into digits.
+def page_of(
+    format_name: str, sheet: Sheet, preview: Picture, found: layout.Layout, where: Callable[[Box], Box]
+) -> Page:
+    """A page with the digits that were found on it, not scored yet.
 
     Args:
         format_name: of the file.
         sheet: it was decoded.
-        page: its picture.
-        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink.
+        preview: its picture, small, (h, w).
+        found: its digits.
+        where: takes their boxes to pixels of the page.
     """
-    found = layout.arrange(plane)
     digits = [normalise.centred(digit.ink) for digit in found.digits]
     reason = None if found.is_clear else Reason.AMBIGUOUS_LAYOUT
     return Page(
@@ -53,15 +59,15 @@ def page_of(format_name: str, sheet: Sheet, page: GreyPage, plane: Plane) -> Pag
         format=format_name,
         width=sheet.width,
         height=sheet.height,
-        boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
+        boxes=tuple(where(digit.box) for digit in found.digits),
         ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
-        preview=page.preview,
+        preview=preview,
         reason=reason if digits else Reason.BLANK,
     )
 
 
-def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
-    """A box of the ink's plane in pixels of the full page: never outside it, never empty."""
+def on_sheet(box: Box, plane: Plane, sheet: Sheet) -> Box:
+    """A box of the whole sheet's ink, (h, w), in pixels of the full page: never outside it, never empty."""
     height, width = plane.shape
     left = box.x * sheet.width // width
     top = box.y * sheet.height // height

@@ -55,15 +55,19 @@ def png(data: bytes) -> frozenset[bytes]:
     raise cut("PNG is cut off: its end is missing")
 
 
-def jpeg(data: bytes) -> None:
-    """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter."""
-    end_of_last, scans = 2, 0
+def jpeg(data: bytes) -> frozenset[int]:
+    """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter.
+
+    Gives the codes of all markers.
+    """
+    end_of_last, scans, codes = 2, 0, set()
     for at in _markers(data):
         if at < end_of_last:  # what looks like a marker inside a segment is none
             continue
         code = data[at + 1]
+        codes.add(code)
         if code == _END_OF_IMAGE and scans:
-            return
+            return frozenset(codes)
         end_of_last = at + 2
         if code not in _STANDALONE and code != _END_OF_IMAGE:
             scans += code == _START_OF_SCAN

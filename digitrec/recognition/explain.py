@@ -4,19 +4,20 @@ from dataclasses import dataclass
 
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Page, Picture
+from digitrec.recognition.ink_network import Seen
 from digitrec.recognition.second_look import SecondLook
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A page that was decoded, and where the classical way sees ink."""
+    """A page that was decoded, and where ink is seen on it."""
 
     picture: Picture
     """(h, w) or (h, w, 3)."""
     grey: Plane
     """What the networks look at, (h, w), 0..255; its size may be another than the picture's."""
-    plane: Plane
-    """(h, w), 0.0 = paper, 1.0 = ink."""
+    ink: Plane | Seen
+    """(h, w), 0.0 = paper, 1.0 = ink, the classical way; if a glance did, what the ink network saw."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class Steps:
     """One page, step by step."""
 
     cheap: Page
-    """As the classical way cut it up and the classifier read it."""
+    """As it was cut up, at a glance or the classical way, and the classifier read it."""
     decoded: Decoded | None = None
     """None if it was not decoded."""
     second: SecondLook | None = None

@@ -8,6 +8,7 @@ import numpy as np
 from digitrec.classifiers.interpreters import Interpreters
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened
+from digitrec.records import Box
 
 SIDE = 64
 """Pixels of a window as the network sees it."""
@@ -30,10 +31,20 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """The ink in a window: (64, 64), 0.0 = paper, 1.0 = ink."""
+    """The ink in a window."""
 
     window: Window
     ink: Plane
+    """(64, 64), 0.0 = paper, 1.0 = ink."""
+    part: Box
+    """Which of the 64 x 64 shows the page; the rest lies beyond it."""
+
+
+def whole(grey: Plane) -> Window:
+    """The smallest window with all of a page, (h, w), in it."""
+    height, width = grey.shape
+    side = float(max(height, width))
+    return Window((width - side) / 2, (height - side) / 2, side)
 
 
 class InkNetwork:
@@ -53,10 +64,7 @@ class InkNetwork:
         Args:
             grey: the page, (h, w), 0..255.
         """
-        height, width = grey.shape
-        side = float(max(height, width))
-        window = Window((width - side) / 2, (height - side) / 2, side)
-        seen = self.look(grey, window)
+        seen = self.look(grey, whole(grey))
         for _ in range(_ROUNDS):
             near = self.closer(seen)
             if near is None:
@@ -74,7 +82,7 @@ class InkNetwork:
         right = min(width, int(np.ceil(window.left + window.side)))
         bottom = min(height, int(np.ceil(window.top + window.side)))
         if right <= left or bottom <= top:  # ink was seen beyond the page, where there is none
-            return Seen(window, np.zeros((SIDE, SIDE), np.float32))
+            return Seen(window, np.zeros((SIDE, SIDE), np.float32), Box(0, 0, SIDE, SIDE))
         part = grey[top:bottom, left:right]
         size = (max(1, min(SIDE, round((right - left) * scale))), max(1, min(SIDE, round((bottom - top) * scale))))
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -82,7 +90,7 @@ class InkNetwork:
         x = min(max(0, round((left - window.left) * scale)), SIDE - size[0])
         y = min(max(0, round((top - window.top) * scale)), SIDE - size[1])
         flat[y : y + size[1], x : x + size[0]] = flattened(np.asarray(small, np.float32))
-        return Seen(window, self._run(flat[None])[0])
+        return Seen(window, self._run(flat[None])[0], Box(x, y, *size))
 
     @staticmethod
     def closer(seen: Seen) -> Window | None:

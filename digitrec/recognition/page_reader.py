@@ -1,26 +1,25 @@
 """A file's bytes -> its pages, each digit found and scored: one pure step, for any thread or process."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
-from digitrec.imaging import ink
-from digitrec.imaging.contrast import GreyPage, smaller
+from digitrec.imaging import ink, layout
+from digitrec.imaging.contrast import GreyPage, Thumbnail
 from digitrec.imaging.decode import Sheet
-from digitrec.imaging.pages import page_of, undecoded
-from digitrec.pictures import Page, Picture
+from digitrec.imaging.pages import on_sheet, page_of, undecoded
+from digitrec.pictures import Page
 from digitrec.recognition.explain import Decoded, Steps
+from digitrec.recognition.glance import alone, is_worth_a_glance
+from digitrec.recognition.ink_network import SIDE, whole
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.records import Limits
 
 _SURE = 0.99
 """One digit, clearly cut out and read with at least this probability, needs no second look; nor does a page need more
 detail whose answer is at least so sure at a glance."""
-_GLANCE_PX = 512
-"""A larger page is looked at in this size first: most digits fill enough of it."""
-_LARGE_PX = 28
-"""A digit that is at least so long there is as good as on the page itself: it becomes 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +51,33 @@ class PageReader:
         picture = sheet.picture
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
-        if max(picture.shape) > _GLANCE_PX or sheet.finer is not None:
-            steps = self._look(format_name, sheet, smaller(picture, _GLANCE_PX))
-            if _is_large(steps.page) and _confidence(steps.page) >= _SURE:
-                return steps
-            picture = sheet.fine()
-            if isinstance(picture, RejectedImage):
-                return Steps(undecoded(format_name, sheet, picture))
-        return self._look(format_name, sheet, picture)
+        if self.networks is None or not is_worth_a_glance(picture):
+            return self.closely(format_name, sheet)
+        tiny = Thumbnail.of(picture, SIDE)
+        seen = self.networks.ink.look(tiny.grey, whole(tiny.grey))
+        sign = alone(seen)
+        if sign is not None and sign.is_large:
+            page = self._scored(sign.page(format_name, sheet, tiny.grey, tiny.preview))
+            if _confidence(page) >= _SURE:
+                return Steps(page, Decoded(picture, tiny.grey, seen))
+        return self.closely(format_name, sheet)
 
-    def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
+    def closely(self, format_name: str, sheet: Sheet) -> Steps:
+        """The same without the glance: every step."""
+        picture = sheet.fine()
+        if isinstance(picture, RejectedImage):
+            return Steps(undecoded(format_name, sheet, picture))
         grey = GreyPage.of(picture)
         plane = ink.find(grey)
-        page = page_of(format_name, sheet, grey, plane)
-        page, decoded = replace(page, scores=self.classifier.score(page.ink)), Decoded(picture, grey.grey, plane)
+        where = partial(on_sheet, plane=plane, sheet=sheet)
+        page = self._scored(page_of(format_name, sheet, grey.preview, layout.arrange(plane), where))
+        decoded = Decoded(picture, grey.grey, plane)
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
             return Steps(page, decoded)
-        return Steps(page, decoded, second_look(page, decoded.grey, plane, self.classifier, self.networks))
+        return Steps(page, decoded, second_look(page, grey.grey, plane, self.classifier, self.networks))
+
+    def _scored(self, page: Page) -> Page:
+        return replace(page, scores=self.classifier.score(page.ink))
 
 
 def _confidence(page: Page) -> float:
@@ -77,8 +86,3 @@ def _confidence(page: Page) -> float:
         return 0.0
     return page.certainty * float(page.scores[:, :NONE].max(axis=1).prod())
 
-
-def _is_large(page: Page) -> bool:
-    """Whether its digits lost nothing at a glance that scaling them to 20 pixels would have kept."""
-    smallest = min((max(box.width, box.height) for box in page.boxes), default=0)
-    return smallest * _GLANCE_PX >= _LARGE_PX * max(page.width, page.height)

@@ -36,8 +36,13 @@ class Line:
     """That it is this text and no other."""
     alternatives: NDArray[np.float64]
     """(len(text), signs): for each place, the probability of the text with that sign there instead."""
-    steps: NDArray[np.float64]
-    """(len(text),): where each sign stands, in steps from the left."""
+    frames: Frames
+    """That it was read from."""
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """(len(text),): where each sign stands, in steps from the left."""
+        return _places(self.frames, self.text)
 
 
 def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
@@ -71,7 +76,7 @@ def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
             break
         text = best
         found = chances([text, *_exchanged(text, signs)])
-    return Line(text, float(found[0]), found[1:].reshape(len(text), signs), _places(frames, text))
+    return Line(text, float(found[0]), found[1:].reshape(len(text), signs), frames)
 
 
 def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
@@ -80,8 +85,9 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
     >>> probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
     [0.25, 0.75, 0.0]
     """
-    if not texts:
-        return np.zeros(0)
+    if max(map(len, texts), default=0) < 2:  # most pages show one sign
+        of_one = _of_one_or_none(frames)
+        return of_one[[text[0] if text else -1 for text in texts]]
     states, may_skip = _states(texts, frames.shape[1] - 1)
     chance = frames.astype(np.float64)[:, states]  # (T, n, states)
     count, width = states.shape
@@ -102,6 +108,20 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
     rows = np.arange(count)
     ends = alpha[rows, last] + alpha[rows, last - 1]
     return np.asarray(ends * np.exp(scale), np.float64)
+
+
+def _of_one_or_none(frames: Frames) -> NDArray[np.float64]:
+    """The probability of each sign alone and, last, of none at all, (signs + 1,)."""
+    chance = frames.astype(np.float64)
+    signs, blank = chance[:, :-1], chance[:, -1]
+    none_before = np.cumprod(np.append(1.0, blank))  # (T + 1,)
+    none_after = np.cumprod(np.append(1.0, blank[::-1]))[-2::-1]
+    ends_at = np.empty_like(signs)  # the sign alone has been there, and this is its last step
+    ended = np.zeros(signs.shape[1])
+    for step, now in enumerate(signs):
+        np.add(ended, none_before[step], out=ends_at[step])
+        ended = np.multiply(ends_at[step], now, out=ends_at[step])
+    return np.append(none_after @ ends_at, none_before[-1])
 
 
 def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
