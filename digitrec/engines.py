@@ -18,11 +18,11 @@ from digitrec.patience import Overrun, Patience, in_time
 
 MOST_UNASKED = 8
 """No more are taken for granted, whatever the machine: each child needs 100 MB."""
-_WORTH_S = 1.0
+_WORTH_S = 0.5
 """A child takes 0.2 seconds to start: so much work has to be there for each, done without a pause or to be done; ..."""
 _LEAST_S = 0.3
 """... and so much still to do; ..."""
-_SHORT_S = 0.01
+_SHORT_S = 0.006
 """... and a chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""

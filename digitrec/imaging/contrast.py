@@ -81,7 +81,7 @@ class Thumbnail:
 
 
 def _roughly(picture: Picture, longest_px: int) -> Picture:
-    """Halve a picture for as long as it stays large enough, then take it to the size by interpolation; never enlarge."""
+    """Halve a picture for as long as it stays large enough, then interpolate; never enlarge."""
     height, width = picture.shape[:2]
     if max(height, width) <= longest_px:
         return picture

@@ -149,7 +149,7 @@ def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
         def at(longest_px: int) -> Picture:
             reduced = next((by for by in (8, 4, 2) if max(width, height) >= by * longest_px), 1)
             least = {"min_height": height // reduced, "min_width": width // reduced, "min_factor": reduced}
-            found = simplejpeg.decode_jpeg(data, colours, **least)
+            found: Picture = simplejpeg.decode_jpeg(data, colours, **least)
             return found[..., 0] if colours == "GRAY" else found
 
         picture = at(GLANCE_PX)

@@ -1,8 +1,5 @@
 """A sheet and the ink found on it -> a page: boxes in pixels that a person sees, digits as 28 x 28, a preview."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 
 from digitrec.errors import RejectedImage
@@ -22,7 +19,7 @@ def classical(format_name: str, sheet: Sheet) -> Page:
         return undecoded(format_name, sheet, picture)
     page = GreyPage.of(picture)
     plane = ink.find(page)
-    return page_of(format_name, sheet, page.preview, layout.arrange(plane), partial(on_sheet, plane=plane, sheet=sheet))
+    return page_of(format_name, sheet, page.preview, plane, layout.arrange(plane))
 
 
 def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
@@ -40,17 +37,15 @@ def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
     )
 
 
-def page_of(
-    format_name: str, sheet: Sheet, preview: Picture, found: layout.Layout, where: Callable[[Box], Box]
-) -> Page:
+def page_of(format_name: str, sheet: Sheet, preview: Picture, plane: Plane, found: layout.Layout) -> Page:
     """A page with the digits that were found on it, not scored yet.
 
     Args:
         format_name: of the file.
         sheet: it was decoded.
         preview: its picture, small, (h, w).
+        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink, whoever found it.
         found: its digits.
-        where: takes their boxes to pixels of the page.
     """
     digits = [normalise.centred(digit.ink) for digit in found.digits]
     reason = None if found.is_clear else Reason.AMBIGUOUS_LAYOUT
@@ -59,15 +54,15 @@ def page_of(
         format=format_name,
         width=sheet.width,
         height=sheet.height,
-        boxes=tuple(where(digit.box) for digit in found.digits),
+        boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
         ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
         preview=preview,
         reason=reason if digits else Reason.BLANK,
     )
 
 
-def on_sheet(box: Box, plane: Plane, sheet: Sheet) -> Box:
-    """A box of the whole sheet's ink, (h, w), in pixels of the full page: never outside it, never empty."""
+def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
+    """A box of the ink's plane in pixels of the full page: never outside it, never empty."""
     height, width = plane.shape
     left = box.x * sheet.width // width
     top = box.y * sheet.height // height

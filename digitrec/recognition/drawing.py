@@ -81,7 +81,8 @@ def _planes(steps: Steps, decoded: Decoded) -> list[Picture]:
     ink = _large(of_ink(decoded.plane))
     _boxes(ink, steps.cheap, [str(number) for number in range(1, len(steps.cheap.boxes) + 1)])
     count = len(steps.cheap.boxes)
-    found = f"Ink, the classical way: {count} box{'es' if count != 1 else ''}"
+    way = "at a glance" if steps.is_glance else "the classical way"
+    found = f"Ink, {way}: {count} box{'es' if count != 1 else ''}"
     return [
         panel("The page as a person sees it", picture),
         panel("Grey", grey, notes),
@@ -153,7 +154,11 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     """The page with the boxes that count, and the answer in words."""
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
-    how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
+    how = "the classical way was sure enough"
+    if steps.is_glance:
+        how = "sure enough at a glance: all of the page in 64 x 64"
+    elif steps.second is not None:
+        how = "read by all networks"
     shown = panel("The answer, and where it stands", picture)
     room = WIDTH - shown.shape[1] - 40 if shown.shape[1] < WIDTH // 2 else WIDTH
     return [shown, words(["", *_why(reading, threshold), "", how], size=0.55, width=room)]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Page, Picture
-from digitrec.recognition.ink_network import Seen
 from digitrec.recognition.second_look import SecondLook
 
 
@@ -16,8 +15,8 @@ class Decoded:
     """(h, w) or (h, w, 3)."""
     grey: Plane
     """What the networks look at, (h, w), 0..255; its size may be another than the picture's."""
-    ink: Plane | Seen
-    """(h, w), 0.0 = paper, 1.0 = ink, the classical way; if a glance did, what the ink network saw."""
+    plane: Plane
+    """Ink the classical way, or at a glance: (h, w), 0.0 = paper, 1.0 = ink."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +28,9 @@ class Steps:
     decoded: Decoded | None = None
     """None if it was not decoded."""
     second: SecondLook | None = None
-    """None if the networks were not asked."""
+    """None if one way of looking did."""
+    is_glance: bool = False
+    """The ink network saw all of the page in 64 x 64, and that did."""
 
     @property
     def page(self) -> Page:

@@ -1,20 +1,16 @@
-"""A page at a glance: its only sign as the ink network sees it in 64 x 64, on all of the page or in a window near it.
+"""A page at a glance: its only sign, as the ink network sees it with all of the page in 64 x 64.
 
 Most scans show one sign with paper all around it. There this network is as good as all that looks closer, and quicker
 than the classical way of finding ink. Whatever else may be on a page leaves a trace at this size, too: then the sign is
-not alone, and the page is looked at closely.
+not alone, and the page has to be looked at closely.
 """
 
 from dataclasses import dataclass
 
 from digitrec.imaging import layout
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.decode import Sheet
-from digitrec.imaging.pages import page_of
-from digitrec.pictures import Page, Picture
-from digitrec.recognition.ink_network import SIDE, Seen
-from digitrec.recognition.spans import in_window, on_page
-from digitrec.records import Box
+from digitrec.imaging.contrast import Plane, Thumbnail
+from digitrec.pictures import Picture
+from digitrec.recognition.ink_network import SIDE, InkNetwork, whole
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""
@@ -25,49 +21,36 @@ _MOST_BESIDE = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Alone:
-    """A sign that is alone in a window of a page, and whole."""
+class Glance:
+    """One sign, alone on its page and whole."""
 
-    seen: Seen
+    tiny: Thumbnail
+    """The page, no side longer than 64."""
+    plane: Plane
+    """Its ink, (h, w), 0.0 = paper, 1.0 = ink."""
     found: layout.Layout
-    """That sign, in pixels of the part of the window that shows the page."""
-
-    @property
-    def is_large(self) -> bool:
-        """Whether it can be told here which sign it is."""
-        return max(self.found.digits[0].ink.shape) >= _LEAST_PX
-
-    def page(self, format_name: str, sheet: Sheet, grey: Plane, preview: Picture) -> Page:
-        """The page with this sign, not scored yet.
-
-        Args:
-            format_name: of the file.
-            sheet: the page.
-            grey: of it; the window is in its pixels.
-            preview: its picture, small, (h, w).
-        """
-
-        def where(box: Box) -> Box:
-            part = self.seen.part
-            in_all = Box(box.x + part.x, box.y + part.y, box.width, box.height)
-            return on_page(in_window(in_all, self.seen.window), sheet, grey)
-
-        return page_of(format_name, sheet, preview, self.found, where)
+    """The sign in it."""
 
 
-def is_worth_a_glance(picture: Picture) -> bool:
-    """Whether a page, (h, w) or (h, w, 3), is larger than what the network sees, and no line of writing."""
+def glance(picture: Picture, network: InkNetwork) -> Glance | None:
+    """The only sign of a page; None if there is none, or anything else, or it cannot be told at a glance.
+
+    Args:
+        picture: the page, (h, w) or (h, w, 3).
+        network: that finds ink.
+    """
     height, width = picture.shape[:2]
-    return max(height, width) > SIDE and width < _LONG * height
-
-
-def alone(seen: Seen) -> Alone | None:
-    """The only sign in a window; None if there is none, or anything else, or it runs out of the page."""
+    if max(height, width) <= SIDE or width >= _LONG * height:
+        return None
+    tiny = Thumbnail.of(picture, SIDE)
+    seen = network.look(tiny.grey, whole(tiny.grey))
     part = seen.part
     plane = seen.ink[part.y : part.y + part.height, part.x : part.x + part.width]
     found = layout.arrange(plane)
     if len(found.digits) != 1 or not found.is_clear:
         return None
-    box, own = found.digits[0].box, float(found.digits[0].ink.sum())
-    is_cut = box.x == 0 or box.y == 0 or box.x + box.width == part.width or box.y + box.height == part.height
-    return None if is_cut or float(plane.sum()) > (1 + _MOST_BESIDE) * own else Alone(seen, found)
+    sign = found.digits[0]
+    left, top, right, bottom = sign.box.x, sign.box.y, sign.box.x + sign.box.width, sign.box.y + sign.box.height
+    is_cut = left == 0 or top == 0 or right == part.width or bottom == part.height
+    is_alone = float(plane.sum()) <= (1 + _MOST_BESIDE) * float(sign.ink.sum())
+    return Glance(tiny, plane, found) if is_alone and not is_cut and max(sign.ink.shape) >= _LEAST_PX else None

@@ -19,11 +19,11 @@ from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Ink, Page, Scores
-from digitrec.recognition.ink_network import InkNetwork, Seen
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
 from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
-from digitrec.recognition.spans import Span, around, cut, in_window, on_grey, on_page, rows_of, strip_around
-from digitrec.records import Reason
+from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.records import Box, Reason
 
 _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing."""
@@ -235,7 +235,7 @@ def _single(
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)
     if seen is not None and found.digits:
-        where = around([in_window(one.box, seen.window) for one in found.digits])
+        where = around([_in_window(one.box, seen.window) for one in found.digits])
     if where is not None and len(found.digits) == 1:
         ink, strip = normalise.centred(found.digits[0].ink), strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
@@ -307,6 +307,12 @@ def _spans_of(read: ReadStrip) -> list[Span]:
     lefts = np.maximum(np.append(-np.inf, edges), middles - half)
     rights = np.minimum(np.append(edges, np.inf), middles + half)
     return [Span(left, read.strip.top, right, read.strip.bottom) for left, right in zip(lefts, rights, strict=True)]
+
+
+def _in_window(box: Box, window: Window) -> Span:
+    scale = window.side / SIDE
+    left, top = window.left + box.x * scale, window.top + box.y * scale
+    return Span(left, top, left + box.width * scale, top + box.height * scale)
 
 
 def _cut_out(sight: Sight, span: Span) -> Plane:

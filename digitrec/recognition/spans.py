@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digitrec.imaging.contrast import Plane
-from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Page
-from digitrec.recognition.ink_network import SIDE, Window
 from digitrec.records import Box
 
 _MARGIN = 0.2
@@ -41,14 +39,7 @@ def on_grey(box: Box, page: Page, grey: Plane) -> Span:
     return Span(box.x * across, box.y * down, (box.x + box.width) * across, (box.y + box.height) * down)
 
 
-def in_window(box: Box, window: Window) -> Span:
-    """A box of what the ink network saw in a window, (64, 64), in pixels of the plane that the window is of."""
-    scale = window.side / SIDE
-    left, top = window.left + box.x * scale, window.top + box.y * scale
-    return Span(left, top, left + box.width * scale, top + box.height * scale)
-
-
-def on_page(span: Span, page: Page | Sheet, grey: Plane) -> Box:
+def on_page(span: Span, page: Page, grey: Plane) -> Box:
     """The box of a span in pixels of the page: never outside it, never empty."""
     across, down = page.width / grey.shape[1], page.height / grey.shape[0]
     left = min(max(0, math.floor(span.left * across)), page.width - 1)

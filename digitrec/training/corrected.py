@@ -135,7 +135,7 @@ def _shown(desk: _Desk, file: _File) -> list[Shown]:
 
 
 def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> Shown:
-    steps = reader.steps(name, sheet)
+    steps = reader.closely(name, sheet)
     if steps.decoded is None:
         return Shown(fits=False)
     second = steps.second
