@@ -142,21 +142,28 @@ def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
     try:
         height, width, packed, _ = simplejpeg.decode_jpeg_header(data)
         _check_pixels(width, height, limits)
-        colours = _PLAIN_JPEG.get(packed)
-        if colours is None:
+        if packed not in _PLAIN_JPEG:
             return None
-
-        def at(longest_px: int) -> Picture:
-            reduced = next((by for by in (8, 4, 2) if max(width, height) >= by * longest_px), 1)
-            least = {"min_height": height // reduced, "min_width": width // reduced, "min_factor": reduced}
-            found: Picture = simplejpeg.decode_jpeg(data, colours, **least)
-            return found[..., 0] if colours == "GRAY" else found
-
-        picture = at(GLANCE_PX)
+        picture = _turbo(data, _PLAIN_JPEG[packed], (height, width), GLANCE_PX)
     except ValueError:
         return None
-    is_reduced = picture.shape[:2] != (height, width)
-    return Sheet(1, width, height, picture, partial(at, ENOUGH_PX) if is_reduced else None)
+
+    def finer() -> Picture:
+        try:
+            return _turbo(data, _PLAIN_JPEG[packed], (height, width), ENOUGH_PX)
+        except ValueError as why:
+            raise whole.cut("JPEG is cut off or damaged") from why
+
+    return Sheet(1, width, height, picture, finer if picture.shape[:2] != (height, width) else None)
+
+
+def _turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
+    """A plain JPEG at the smallest scale, down to an eighth, that leaves its longest side so many pixels."""
+    by = next((by for by in (8, 4, 2) if max(size) >= by * longest_px), 1)
+    found: Picture = simplejpeg.decode_jpeg(
+        data, colours, min_height=size[0] // by, min_width=size[1] // by, min_factor=by
+    )
+    return found[..., 0] if colours == "GRAY" else found
 
 
 def _drafted(image: Image.Image, turn: int, longest_px: int) -> Picture:

@@ -154,11 +154,10 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     """The page with the boxes that count, and the answer in words."""
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
-    how = "the classical way was sure enough"
     if steps.is_glance:
-        how = "sure enough at a glance: all of the page in 64 x 64"
-    elif steps.second is not None:
-        how = "read by all networks"
+        how = "read at a glance: all of the page in 64 x 64"
+    else:
+        how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
     shown = panel("The answer, and where it stands", picture)
     room = WIDTH - shown.shape[1] - 40 if shown.shape[1] < WIDTH // 2 else WIDTH
     return [shown, words(["", *_why(reading, threshold), "", how], size=0.55, width=room)]

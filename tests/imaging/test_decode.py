@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from PIL import Image, ImageFile
 
 from digitrec import imaging
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
+from digitrec.pictures import Picture
 from digitrec.records import Limits, Reason
 
 # Black and white only, so that every depth and packing can carry exactly the same picture.
@@ -203,6 +206,47 @@ def test_a_jpeg_whose_rest_was_never_written_is_rejected() -> None:
     whole = saved(page_of(size=(400, 300), scale=6, at=(60, 300)), "JPEG")
 
     assert rejection(whole[: len(whole) // 2] + bytes(len(whole) // 2)).reason is Reason.TRUNCATED
+
+
+COLOURED = np.random.default_rng(3).integers(0, 256, (1900, 1700, 3), np.uint8)
+PLAIN = {
+    "grey": Image.fromarray(COLOURED[..., 0]),
+    "colour": Image.fromarray(COLOURED),
+    "odd sides": Image.fromarray(COLOURED[:1899, :1001]),
+    "small": Image.fromarray(COLOURED[:150, :130]),
+}
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"subsampling": 0}, {"comment": b"by hand"}], ids=str)
+@pytest.mark.parametrize("picture", PLAIN)
+def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
+    monkeypatch: pytest.MonkeyPatch, picture: str, how: dict[str, object]
+) -> None:
+    data = saved(PLAIN[picture], "JPEG", **how)
+
+    (quick,) = imaging.sheets(data, LIMITS)[1]
+    monkeypatch.setattr(decode, "_PLAIN_MARKERS", set())
+    (slow,) = imaging.sheets(data, LIMITS)[1]
+
+    assert (quick.width, quick.height) == (slow.width, slow.height) == PLAIN[picture].size
+    np.testing.assert_array_equal(np.asarray(quick.picture), np.asarray(slow.picture))
+    np.testing.assert_array_equal(np.asarray(quick.fine()), np.asarray(slow.fine()))
+
+
+def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> Picture:
+        raise ValueError("Corrupt JPEG data")
+
+    whole = saved(PLAIN["colour"], "JPEG")
+    (sheet,) = imaging.sheets(whole, LIMITS)[1]
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refused)
+
+    (found,) = imaging.sheets(whole, LIMITS)[1]
+    with pytest.raises(RejectedImage) as caught:
+        sheet.fine()
+
+    np.testing.assert_array_equal(np.asarray(found.picture), np.asarray(sheet.picture))
+    assert caught.value.reason is Reason.TRUNCATED
 
 
 def test_a_png_with_a_wrong_checksum_is_rejected() -> None:

@@ -13,7 +13,7 @@ from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Reason
-from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper
+from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
 LEAST_PX = 200
 
@@ -83,6 +83,20 @@ def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatc
     assert {"line network", "classical cut", "ink network's cut", "line network, closer", "all of them"} <= {*told}
     assert any(line.startswith("reads 3, probability 0.") for line in told)
     assert "the networks were asked" in told
+
+
+def test_a_page_read_at_a_glance_is_shown_as_small_as_it_was_seen(
+    monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995))
+
+    sheet = drawn(steps)
+
+    assert steps.decoded is not None
+    assert shows(sheet, np.kron(np.rint(steps.decoded.grey).astype(np.uint8), np.ones((5, 5), np.uint8)))
+    assert "Ink, at a glance: 1 box" in told
+    assert "7  99.50%" in told
+    assert "read at a glance: all of the page in 64 x 64" in told
 
 
 def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:

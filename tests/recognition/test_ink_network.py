@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
+from digitrec.records import Box
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import dark, ink_by, paper
 
@@ -107,7 +108,7 @@ def test_the_closer_window_is_around_all_marks_of_some_weight() -> None:
     ink[12:22, 40:44] = 1
     ink[60, 60] = 1
 
-    near = InkNetwork.closer(Seen(Window(100, 200, 128), ink))
+    near = InkNetwork.closer(Seen(Window(100, 200, 128), ink, Box(0, 0, SIDE, SIDE)))
 
     # 20..44 across and 10..30 down in the window are 140..188 and 220..260 on the page.
     assert near == Window(164 - 36, 240 - 36, 72)

@@ -21,9 +21,10 @@ from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Ink, Page, Scores
 from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
 from digitrec.records import Limits, Reason
 from tests.conftest import draw, reader
-from tests.recognition.stand_ins import Sorter
+from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
 
@@ -130,14 +131,18 @@ def photo(height: int) -> bytes:
     return bytes(cv2.imencode(".jpg", page)[1])
 
 
-@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
-def test_a_glance_at_a_large_photo_does_if_its_digit_is_large_and_sure(height: int, sure: float, side: int) -> None:
-    _, sheets = imaging.sheets(photo(height), Limits())
+def test_a_large_photo_is_looked_at_closely_in_more_detail_than_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+    at_a_glance, closely = (
+        PageReader(Sorter(7, sure), networks).steps("jpeg", next(imaging.sheets(photo(1000), Limits())[1]))
+        for sure in (0.999, 0.98)
+    )
 
-    steps = PageReader(Sorter(7, sure)).steps("jpeg", next(sheets))
-
-    assert steps.decoded is not None
-    assert steps.decoded.picture.shape[0] == side
-    (box,) = steps.page.boxes
-    assert (steps.page.width, steps.page.height) == (1600, 2000)
-    assert 400 <= box.y < box.y + box.height <= 400 + height
+    for steps, height in ((at_a_glance, 250), (closely, 1000)):
+        assert steps.decoded is not None
+        assert steps.decoded.picture.shape[0] == height
+        (box,) = steps.page.boxes
+        assert (steps.page.width, steps.page.height) == (1600, 2000)
+        assert 400 <= box.y < box.y + box.height <= 1400
+    assert at_a_glance.is_glance
+    assert not closely.is_glance

@@ -30,7 +30,7 @@ def read(
     """A picture, read with stand-ins that see what is dark and say what they are told to."""
     networks = Networks(ink_by(monkeypatch, sees), line_by(monkeypatch, says or Says((3,))))  # type: ignore[arg-type]
     height, width = picture.shape[:2]
-    return PageReader(sorter or Sorter(7), networks).steps(
+    return PageReader(sorter or Sorter(7), networks).closely(
         "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
     )
 
@@ -270,7 +270,7 @@ def test_a_page_that_the_cheap_way_is_sure_of_is_not_looked_at_again(monkeypatch
     networks = Networks(ink_by(monkeypatch, unused), line_by(monkeypatch, unused))
     sheet = Sheet(1, 100, 120, ONE.astype(np.uint8))
 
-    steps = PageReader(Sorter(7, sure=0.999), networks).steps("png", sheet)
+    steps = PageReader(Sorter(7, sure=0.999), networks).closely("png", sheet)
 
     assert steps.second is None
     assert steps.page is steps.cheap

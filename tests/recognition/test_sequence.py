@@ -50,6 +50,21 @@ def test_each_text_has_the_probability_of_all_its_courses_together(frames: Frame
 
 
 @given(some_frames())
+def test_one_sign_or_none_is_found_by_a_shorter_way_that_says_the_same(frames: Frames) -> None:
+    expected = by_hand(frames)
+    one_or_none: list[Text] = [(1,), (), (0,), (1,)]
+
+    found = probabilities(frames, one_or_none)
+
+    np.testing.assert_allclose(found, [expected[text] for text in one_or_none], atol=1e-6)
+    np.testing.assert_allclose(found, probabilities(frames, [*one_or_none, (0, 1)])[:-1], atol=1e-12)
+
+
+def test_no_text_at_all_has_no_probability() -> None:
+    assert probabilities(np.full((3, SIGNS + 1), 1 / 3, np.float32), []).shape == (0,)
+
+
+@given(some_frames())
 def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Frames) -> None:
     chances = by_hand(frames)
     best = max(chances, key=chances.__getitem__)

@@ -30,13 +30,12 @@ def keep_preview(pages: Pages) -> bytes:
 
 
 def test_a_picture_is_shown_as_it_is_and_small(opened: Opens) -> None:
-    person = opened(
-        [Answer(), Answer(content=bytes(cv2.imencode(".jpg", np.zeros((3000, 2000), np.uint8))[1]))]
-    ).person()
+    photos = [bytes(cv2.imencode(".jpg", np.zeros(size, np.uint8))[1]) for size in ((3000, 2000), (330, 220))]
+    person = opened([Answer(), *(Answer(content=photo) for photo in photos)]).person()
 
     assert size_of(person, "whole") == (60, 80)
     assert size_of(person, "whole", row=2) == (667, 1000)
-    assert max(size_of(person, "small", row=2)) <= 176
+    assert size_of(person, "small", row=2) == size_of(person, "small", row=3) == (117, 176)
 
 
 def test_a_photo_is_turned_as_the_boxes_are(opened: Opens) -> None:

@@ -1,0 +1,138 @@
+"""A page at a glance: one sign, whole and alone, is read from all of the page in 64 x 64; anything else is not."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import digitrec
+from digitrec import app, imaging
+from digitrec.classifiers.bundle import Bundle
+from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
+from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Picture
+from digitrec.recognition.glance import glance
+from digitrec.recognition.ink_network import SIDE
+from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.second_look import Networks
+from digitrec.records import Box, Limits
+from tests.conftest import draw
+from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+def page(height: int, width: int, *squares: tuple[int, int, int]) -> Picture:
+    return paper(height, width, *squares).astype(np.uint8)
+
+
+def sheet_of(picture: Picture) -> Sheet:
+    return Sheet(1, picture.shape[1], picture.shape[0], picture)
+
+
+ONE = page(400, 320, (100, 120, 140))
+
+
+def test_one_sign_with_paper_around_it_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
+
+    steps = PageReader(Sorter(7, sure=0.995), networks).steps("png", sheet_of(ONE))
+
+    assert steps.is_glance
+    assert steps.second is None
+    (box,) = steps.page.boxes
+    corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+    np.testing.assert_allclose(corners, (100, 120, 240, 260), atol=400 / SIDE + 1)
+    assert steps.page.ink.shape == (1, 28, 28)
+    assert max(steps.page.preview.shape) == SMALL_PX
+    assert steps.decoded is not None
+    assert steps.decoded.plane.shape == steps.decoded.grey.shape == (64, 51)
+
+
+def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+
+    steps = PageReader(Sorter(7, sure=0.98), networks).steps("png", sheet_of(ONE))
+
+    assert not steps.is_glance
+    assert steps.second is not None
+    assert steps.decoded is not None
+    assert steps.decoded.plane.shape == ONE.shape
+
+
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (page(400, 320), "bare paper"),
+        (page(400, 320, (100, 20, 140), (100, 230, 140)), "two signs"),
+        (page(400, 320, (0, 120, 140)), "runs out of the page at the left"),
+        (page(400, 320, (180, 120, 140)), "at the right"),
+        (page(400, 320, (100, 260, 140)), "at the bottom"),
+        (page(400, 320, (100, 120, 60), (250, 330, 30)), "something else beside it"),
+        (page(400, 320, (100, 120, 50)), "too small to be told"),
+    ],
+    ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
+)
+def test_what_else_there_may_be_is_left_to_a_closer_look(
+    monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
+) -> None:
+    assert glance(picture, ink_by(monkeypatch, dark)) is None, why
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (64, 50), (40, 64), (100, 200), (300, 700)])
+def test_small_pages_and_those_that_may_be_a_line_get_no_glance(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    assert glance(page(*shape, (20, 12, 12)), ink_by(monkeypatch, unused)) is None
+
+
+def test_a_page_without_ink_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((7,))))
+
+    assert not PageReader(Sorter(7, sure=0.995), networks).steps("png", sheet_of(ONE)).is_glance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_the_shipped_model_reads_most_large_digits_at_a_glance_and_as_it_does_closely(suffix: str) -> None:
+    shipped = app.page_reader(Bundle.open(SHIPPED))
+    glances = 0
+    for digit in range(10):
+        small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)
+        large = np.full((900, 700), 235, np.uint8)
+        large[200:640, 180:510] = cv2.resize(small, (330, 440), interpolation=cv2.INTER_CUBIC)
+        name, sheets = imaging.sheets(cv2.imencode(suffix, large)[1].tobytes(), Limits())
+        sheet = next(sheets)
+
+        at_a_glance, closely = shipped.steps(name, sheet), shipped.closely(name, sheet)
+
+        assert not closely.is_glance
+        assert at_a_glance.page.scores[0].argmax() == closely.page.scores[0].argmax() == digit
+        assert (at_a_glance.page.width, at_a_glance.page.height) == (700, 900)
+        assert share_in_common(at_a_glance.page.boxes[0], closely.page.boxes[0]) > 0.75
+        glances += at_a_glance.is_glance
+    assert glances >= 7
+
+
+def share_in_common(one: Box, other: Box) -> float:
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    both = max(0, across) * max(0, down)
+    return both / (one.width * one.height + other.width * other.height - both)
+
+
+@pytest.mark.parametrize("shape", [(1000, 700), (301, 203, 3), (97, 64, 3), (65, 3), (3, 2000, 3), (2000, 1, 3)])
+def test_a_thumbnail_shows_what_the_slow_way_does(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    blots = cv2.resize(rng.integers(0, 256, (5, 4), np.uint8), shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    picture = np.dstack([blots] * 3) if len(shape) == 3 else blots
+
+    tiny = Thumbnail.of(picture, SIDE)
+
+    slow = smaller(blots.astype(np.float32), SIDE)
+    assert tiny.grey.shape == slow.shape
+    assert max(tiny.preview.shape) == min(SMALL_PX, max(shape))
+    assert tiny.preview.dtype == np.uint8
+    if min(shape[:2]) > 3:
+        assert np.abs(tiny.grey - slow).mean() < 2.5
