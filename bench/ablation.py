@@ -60,13 +60,22 @@ class _Undecided(LineNetwork):
 
 
 @dataclass(frozen=True, slots=True)
+class _WithoutGlance(PageReader):
+    """Looks closely at every page."""
+
+    def page(self, format_name: str, sheet: Sheet) -> Page:
+        """Read one sheet."""
+        return self.closely(format_name, sheet).page
+
+
+@dataclass(frozen=True, slots=True)
 class _WithoutLine(PageReader):
     """Numbers as the classical way cuts them; a second look, without the line network, at single signs only."""
 
     def page(self, format_name: str, sheet: Sheet) -> Page:
         """Read one sheet."""
         cheap = PageReader(self.classifier).page(format_name, sheet)
-        return cheap if len(cheap.boxes) > 1 else PageReader.page(self, format_name, sheet)
+        return cheap if len(cheap.boxes) > 1 else self.closely(format_name, sheet).page
 
 
 def main() -> None:
@@ -103,11 +112,12 @@ def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]
     if plain is not None:
         other = app.CLASSIFIERS["litert"](Bundle.open(plain))
         readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
-        readers["... and both networks"] = PageReader(other, networks)
+        readers["... and both networks"] = _WithoutGlance(other, networks)
     readers["classical ink, digits learned from paper"] = PageReader(classifier)
     readers["... and the ink network"] = _WithoutLine(classifier, Networks(networks.ink, _Undecided()))
-    readers["... and the line network instead"] = PageReader(classifier, Networks(_Blind(), networks.line))
-    readers["... and both"] = PageReader(classifier, networks)
+    readers["... and the line network instead"] = _WithoutGlance(classifier, Networks(_Blind(), networks.line))
+    readers["... and both"] = _WithoutGlance(classifier, networks)
+    readers["... and a glance first: as shipped"] = PageReader(classifier, networks)
     return readers
 
 

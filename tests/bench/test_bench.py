@@ -182,7 +182,7 @@ def test_under_the_second_look_everything_counts_for_it() -> None:
     ticks = count(0, 10)
     clocks = stages.Clocks(lambda: next(ticks) * 10**9)
 
-    with clocks.stage("second look"), clocks.stage("first look"):
+    with clocks.stage("second look"), clocks.stage("digits' network"):
         pass
 
     assert clocks.spent_s() == {"second look": 10.0}
