@@ -8,23 +8,16 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bench.lesser_readers import Blind, Undecided, WithoutGlance, WithoutLine
 from digitrec import app, lab, labelled
-from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.classifiers.bundle import Bundle
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page
 from digitrec.reading import Content, readings_of
-from digitrec.recognition.ink_network import InkNetwork, Seen
-from digitrec.recognition.line_network import STEP, LineNetwork
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
-from digitrec.recognition.sequence import Frames
 from digitrec.records import Status
 from digitrec.reporting.intervals import wilson
 from digitrec.settings import Settings
@@ -33,49 +26,6 @@ from digitrec.training.folders import LabelledPicture, labelled_pictures
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000
 _HALF_BELIEVED = 0.5
-
-
-class _Blind(InkNetwork):
-    """Sees no ink anywhere."""
-
-    def __init__(self) -> None:
-        """Need no weights."""
-
-    def find(self, grey: Plane) -> Seen | None:  # noqa: ARG002 - it does not look
-        """Nothing."""
-        return None
-
-
-class _Undecided(LineNetwork):
-    """Holds every single digit, and none, for equally probable: a witness who changes nothing."""
-
-    def __init__(self) -> None:
-        """Need no weights."""
-
-    def read(self, strip: Plane) -> tuple[Frames, float]:  # noqa: ARG002 - it does not look
-        """One frame."""
-        frame = np.full((1, CLASSES + 1), 1 / (DIGITS + 1), np.float32)
-        frame[0, NONE] = 0.0
-        return frame, float(STEP)
-
-
-@dataclass(frozen=True, slots=True)
-class _WithoutGlance(PageReader):
-    """Looks closely at every page."""
-
-    def page(self, format_name: str, sheet: Sheet) -> Page:
-        """Read one sheet."""
-        return self.closely(format_name, sheet).page
-
-
-@dataclass(frozen=True, slots=True)
-class _WithoutLine(PageReader):
-    """Numbers as the classical way cuts them; a second look, without the line network, at single signs only."""
-
-    def page(self, format_name: str, sheet: Sheet) -> Page:
-        """Read one sheet."""
-        cheap = PageReader(self.classifier).page(format_name, sheet)
-        return cheap if len(cheap.boxes) > 1 else self.closely(format_name, sheet).page
 
 
 def main() -> None:
@@ -112,11 +62,11 @@ def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]
     if plain is not None:
         other = app.CLASSIFIERS["litert"](Bundle.open(plain))
         readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
-        readers["... and both networks"] = _WithoutGlance(other, networks)
+        readers["... and both networks"] = WithoutGlance(other, networks)
     readers["classical ink, digits learned from paper"] = PageReader(classifier)
-    readers["... and the ink network"] = _WithoutLine(classifier, Networks(networks.ink, _Undecided()))
-    readers["... and the line network instead"] = _WithoutGlance(classifier, Networks(_Blind(), networks.line))
-    readers["... and both"] = _WithoutGlance(classifier, networks)
+    readers["... and the ink network"] = WithoutLine(classifier, Networks(networks.ink, Undecided()))
+    readers["... and the line network instead"] = WithoutGlance(classifier, Networks(Blind(), networks.line))
+    readers["... and both"] = WithoutGlance(classifier, networks)
     readers["... and a glance first: as shipped"] = PageReader(classifier, networks)
     return readers
 
