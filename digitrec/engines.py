@@ -22,12 +22,12 @@ _WORTH_S = 0.5
 """A child takes 0.2 seconds to start: so much work has to be there for each, done without a pause or to be done; ..."""
 _LEAST_S = 0.3
 """... and so much still to do; ..."""
-_SHORT_S = 0.006
+_SHORT_S = 0.009
 """... and a chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
-_KNOWN_CHUNKS = 4
+_KNOWN_CHUNKS = 8
 """After so many it is known how long they take."""
 
 T = TypeVar("T")

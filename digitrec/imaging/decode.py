@@ -21,10 +21,9 @@ from digitrec.imaging.pixels import picture_of, upright
 from digitrec.pictures import Picture
 from digitrec.records import Limits, Reason
 
-ENOUGH_PX = 870
-"""A JPEG is decoded at a half, quarter or eighth (A4 at 300 dpi) if its longest side keeps so many pixels, ..."""
-GLANCE_PX = 96
-"""... or, where a glance may do, so many."""
+GLANCE_PX, MEDIUM_PX, ENOUGH_PX = 96, 400, 870
+"""A JPEG is decoded at a half, quarter or eighth if its longest side keeps so many pixels: for a glance, for a look at
+half the detail, and for all that is of use."""
 
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"cHRM", b"sRGB"}
 """No transparency, no animation, nothing that tells how the picture is turned."""
@@ -49,12 +48,18 @@ class Sheet:
     height: int
     picture: Picture | RejectedImage
     """Or why this page, unlike others of the file, has none."""
-    finer: Callable[[], Picture] | None = None
-    """Decodes it once more, with `ENOUGH_PX`: where `picture` has less than there is."""
+    finer: Callable[[int], Picture] | None = None
+    """Decodes it once more, its longest side of at least so many pixels: where `picture` has less than there is."""
+
+    def at(self, longest_px: int) -> Picture | RejectedImage:
+        """The picture with its longest side of at least so many pixels, if it has them."""
+        if self.finer is None or isinstance(self.picture, RejectedImage) or max(self.picture.shape) >= longest_px:
+            return self.picture
+        return self.finer(longest_px)
 
     def fine(self) -> Picture | RejectedImage:
         """The picture with all the detail that is of use."""
-        return self.finer() if self.finer is not None else self.picture
+        return self.at(ENOUGH_PX)
 
 
 Decoder = Callable[[Kind, bytes, Limits], Iterator[Sheet]]
@@ -130,9 +135,9 @@ def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
         picture = _drafted(image, turn, GLANCE_PX)
     is_reduced = image.size != full
 
-    def finer() -> Picture:
+    def finer(longest_px: int) -> Picture:
         with pillow.strictly(kind.words):
-            return _drafted(pillow.opened(data, "JPEG"), turn, ENOUGH_PX)
+            return _drafted(pillow.opened(data, "JPEG"), turn, longest_px)
 
     yield Sheet(1, *_size(full, turn), picture, finer if is_reduced else None)
 
@@ -148,9 +153,9 @@ def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
     except ValueError:
         return None
 
-    def finer() -> Picture:
+    def finer(longest_px: int) -> Picture:
         try:
-            return _turbo(data, _PLAIN_JPEG[packed], (height, width), ENOUGH_PX)
+            return _turbo(data, _PLAIN_JPEG[packed], (height, width), longest_px)
         except ValueError as why:
             raise whole.cut("JPEG is cut off or damaged") from why
 

@@ -6,17 +6,22 @@ from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import GreyPage
-from digitrec.imaging.decode import Sheet
+from digitrec.imaging.contrast import GreyPage, smaller
+from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
-from digitrec.pictures import Page
+from digitrec.pictures import Page, Picture
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.glance import glance
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.records import Limits
 
 _SURE = 0.99
-"""One digit, clearly cut out and read with at least this probability, at a glance or closely, needs no further look."""
+"""One digit, clearly cut out and read with at least this probability, needs no further look; nor does a page need more
+detail whose answer is at least so sure without."""
+_MEDIUM_PX = 512
+"""A larger page is looked at in this size first: most digits fill enough of it."""
+_LARGE_PX = 28
+"""A digit that is at least so long there is as good as on the page itself: it becomes 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,19 @@ class PageReader:
 
     def closely(self, format_name: str, sheet: Sheet) -> Steps:
         """Read one sheet without a glance before: the classical way, and with all networks if that is not sure."""
-        picture = sheet.fine()
+        picture = sheet.at(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
+        if max(picture.shape) > _MEDIUM_PX or max(picture.shape) < max(sheet.width, sheet.height):
+            steps = self._look(format_name, sheet, smaller(picture, _MEDIUM_PX))
+            if _is_large(steps.page) and _confidence(steps.page) >= _SURE:
+                return steps
+            picture = sheet.fine()
+            if isinstance(picture, RejectedImage):
+                return Steps(undecoded(format_name, sheet, picture))
+        return self._look(format_name, sheet, picture)
+
+    def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
         grey = GreyPage.of(picture)
         plane = ink.find(grey)
         page = self._scored(page_of(format_name, sheet, grey.preview, plane, layout.arrange(plane)))
@@ -79,3 +94,9 @@ def _confidence(page: Page) -> float:
     if page.reason is not None:
         return 0.0
     return page.certainty * float(page.scores[:, :NONE].max(axis=1).prod())
+
+
+def _is_large(page: Page) -> bool:
+    """Whether its digits lost nothing at medium size that scaling them to 20 pixels would have kept."""
+    smallest = min((max(box.width, box.height) for box in page.boxes), default=0)
+    return smallest * _MEDIUM_PX >= _LARGE_PX * max(page.width, page.height)

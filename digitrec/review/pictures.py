@@ -107,9 +107,7 @@ class Pictures:
                 return _decoded(data)
             original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
             sheet = imaging.sheet(original, self._limits, row.reading.page)
-            picture = sheet.picture
-            if not is_small or isinstance(picture, RejectedImage) or max(picture.shape) < _LONGEST_PX[View.SMALL]:
-                picture = sheet.fine()
+            picture = sheet.at(_LONGEST_PX[View.SMALL]) if is_small else sheet.fine()
             if isinstance(picture, RejectedImage):
                 raise picture
             page = smaller(picture, _PAGE_PX)
