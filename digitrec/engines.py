@@ -9,11 +9,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from digitrec import logs
-from digitrec.child import Child, ReaderDied
+from digitrec.child import Child, ReaderDied, may_fork
 from digitrec.patience import Overrun, Patience, in_time
 
 MOST_UNASKED = 8
@@ -24,6 +25,8 @@ _LEAST_S = 0.3
 """... and so much still to do; ..."""
 _SHORT_S = 0.009
 """... and a chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
+_FORK_CHUNKS = 16
+"""A fork takes 5 ms: so many chunks have to be there for each process, this one too."""
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
@@ -76,6 +79,8 @@ class Threads:
         self._timeout_s = timeout_s
         self._has_children = has_children
         self._helpers: list[_Helper] = []
+        self._forks: list[Child] = []
+        """Children that were made while it was safe, and may be of use."""
         self._rush_s = 0.0
         """How long work went on without a pause before this map."""
         self._ended_s = 0.0
@@ -86,6 +91,7 @@ class Threads:
         self._helpers = [helper for helper in self._helpers if helper.is_there]
         if crew.began_s - self._ended_s > _IDLE_S:
             self._rush_s = 0.0
+        self._prepare(function, len(chunks))
         try:
             for place in range(len(chunks)):
                 done = in_time(partial(self._look, crew, place, patience), self._timeout_s, patience)
@@ -98,10 +104,21 @@ class Threads:
                 yield done.result
         finally:
             crew.call_off()
+            while self._forks:
+                self._forks.pop().stop()
             if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
             self._ended_s = time.monotonic()
             self._rush_s += self._ended_s - crew.began_s
+
+    def _prepare(self, function: Callable[[Any], Any], chunks: int) -> None:
+        """Fork for the other cores as long as there is no other thread here; whether it pays is known later."""
+        most = min(self._threads, len(os.sched_getaffinity(0)), chunks // _FORK_CHUNKS) - 1 - len(self._helpers)
+        if self._has_children and most > 0 and may_fork():
+            with suppress(OSError):  # then there is no help, or fresh children do
+                for _ in range(most):
+                    self._forks.append(Child(self._timeout_s))
+                    self._forks[-1].fork(function)
 
     def close(self) -> None:
         """End the children."""
@@ -124,7 +141,8 @@ class Threads:
         elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S and crew.left_s() >= _LEAST_S:
             worth = min(int((self._rush_s + crew.left_s()) / _WORTH_S), len(os.sched_getaffinity(0)) - 1)
             for _ in range(min(missing, worth - len(self._helpers))):
-                self._helpers.append(_Helper(self._timeout_s))
+                child = self._forks.pop() if self._forks else Child(self._timeout_s)
+                self._helpers.append(_Helper(child))
                 crew.ask(self._helpers[-1])
         return crew.result(place, slice_s)
 
@@ -235,8 +253,8 @@ class _Crew:
 class _Helper:
     """A child process and the thread that gives it work. Both end when none came for a while."""
 
-    def __init__(self, timeout_s: float) -> None:
-        self._child = Child(timeout_s)
+    def __init__(self, child: Child) -> None:
+        self._child = child
         self._crews: queue.SimpleQueue[_Crew | None] = queue.SimpleQueue()
         self._is_at_work = self._is_over = False
         self._thread = threading.Thread(target=self._live, daemon=True)

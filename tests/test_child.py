@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -111,3 +112,142 @@ def test_a_child_that_is_killed_from_elsewhere_has_died(child: Child) -> None:
 
     with pytest.raises(ReaderDied):
         child.call(time.sleep, 30, running)
+
+
+FORKS = """
+import errno, fcntl, os, pickle, signal, sys, tempfile, threading, time
+from digitrec.child import Child, ReaderDied, may_fork
+running = lambda: False
+
+def ends(pid):
+    until_s = time.monotonic() + 20
+    while time.monotonic() < until_s:
+        try:
+            os.kill(pid, 0)
+            if open(f"/proc/{pid}/stat").read().split()[2] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.01)
+    return False
+"""
+
+
+def in_one_thread(script: str) -> str:
+    """What a process of its own prints that has no other thread, as those that run tests have."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKS + script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    return ended.stdout.strip()
+
+
+def test_a_fork_answers_with_what_it_was_made_with_and_with_what_it_is_sent() -> None:
+    assert (
+        in_one_thread("""
+assert may_fork()
+child, factor = Child(20.0), 3
+times = lambda number: (os.getpid(), factor * number)  # cannot be sent
+child.fork(times)
+first, again = child.call(times, 7, running), child.call(times, 8, running)
+assert first[0] == again[0] != os.getpid()
+print(first[1], again[1], child.call(abs, -5, running), end=" ")
+try:
+    child.call(int, "seven", running)
+except ValueError as why:
+    print("invalid literal" in str(why))
+child.stop()
+assert ends(first[0])
+""")
+        == "21 24 5 True"
+    )
+
+
+def test_a_fork_that_dies_or_takes_too_long_is_followed_by_a_fresh_interpreter() -> None:
+    assert (
+        in_one_thread("""
+for fatal, timeout_s in ((lambda _: os.kill(os.getpid(), signal.SIGKILL), 20.0), (lambda _: time.sleep(60), 0.2)):
+    child = Child(timeout_s)
+    child.fork(fatal)
+    try:
+        child.call(fatal, None, running)
+    except ReaderDied:
+        child._timeout_s = 20.0
+        print(child.call(abs, -5, running), end=" ")
+    child.stop()
+""")
+        == "5 5"
+    )
+
+
+def test_a_fork_keeps_nothing_open_and_leaves_signals_to_its_parent() -> None:
+    assert in_one_thread("""
+signal.signal(signal.SIGTERM, lambda *_: None)
+with tempfile.TemporaryDirectory() as folder:
+    lock = open(folder + "/lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    child = Child(20.0)
+    seen = lambda _: (
+        [os.readlink(f"/proc/self/fd/{one}") for one in range(3, 64) if os.path.exists(f"/proc/self/fd/{one}")],
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    )
+    child.fork(seen)
+    opened, *signals = child.call(seen, None, running)
+    print([one.split(":")[0] for one in opened], *signals)
+    child.stop()
+    with open(folder + "/lock", "w") as other:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("still locked")
+""").splitlines() == ["['socket'] True True", "still locked"]
+
+
+def test_a_fork_ends_with_its_parent_whatever_it_is_at() -> None:
+    assert (
+        in_one_thread("""
+ours, theirs = os.pipe()
+if os.fork() == 0:
+    child = Child(60.0)
+    hangs = lambda _: time.sleep(60)
+    child.fork(hangs)
+    child._line.send(None)
+    os.write(theirs, str(child._process._pid).encode())
+    os.kill(os.getpid(), signal.SIGKILL)
+pid = int(os.read(ours, 20))
+os.wait()
+print(ends(pid))
+""")
+        == "True"
+    )
+
+
+def test_a_process_with_another_thread_is_not_to_be_forked() -> None:
+    assert (
+        in_one_thread("""
+begun, done = may_fork(), threading.Event()
+thread = threading.Thread(target=done.wait)
+thread.start()
+between = may_fork()
+done.set()
+thread.join()
+print(begun, between)
+""")
+        == "True False"
+    )
+
+
+def test_a_fork_draws_its_pdfs_itself() -> None:
+    assert (
+        in_one_thread("""
+from digitrec.imaging import pdf_process
+pdf_process.put_back(pdf_process.hire())
+child = Child(20.0)
+known = lambda _: (len(pdf_process._idle), len(pdf_process._all))
+child.fork(known)
+print(known(None), child.call(known, None, running), pdf_process.hire().is_usable)
+child.stop()
+""")
+        == "(1, 1) (0, 0) True"
+    )

@@ -1,6 +1,8 @@
 """What `Threads` does side by side, what one by one, and what in child processes."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -103,6 +105,42 @@ def test_with_enough_to_do_children_help_and_the_same_ones_do_the_next_work(engi
     assert len(helpers) == 2
     assert {pid for _, pid in second} == {os.getpid(), *helpers}
     assert children() == before
+
+
+IN_ONE_THREAD = """
+import os, time
+os.sched_getaffinity = lambda _: {0, 1, 2}
+from digitrec.child import Child
+from digitrec.engines import Threads
+
+def no_interpreter(_):
+    raise AssertionError("a fork would do")
+
+def who(chunk):
+    time.sleep(TAKES_S)
+    return chunk, os.getpid()
+
+Child._start = no_interpreter
+engine = Threads(3, 60.0, has_children=True)
+first, second = ([*engine.map(who, range(COUNT), lambda: False)] for _ in range(2))
+assert [chunk for chunk, _ in first] == [*range(COUNT)]
+processes = {pid for _, pid in first} | {pid for _, pid in second}
+engine.close()
+left = [each for each in os.listdir("/proc/self/task") for _ in open(f"/proc/self/task/{each}/children").read().split()]
+print(os.getpid() in processes, len(processes), len(left))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("takes_s", "count", "processes"), [(0.02, 150, 3), (0.02, 20, 1), (0.0, 150, 1)])
+def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
+    takes_s: float, count: int, processes: int
+) -> None:
+    script = IN_ONE_THREAD.replace("TAKES_S", str(takes_s)).replace("COUNT", str(count))
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.stdout.split(), ended.stderr) == (["True", str(processes), "0"], "")
 
 
 @pytest.mark.slow

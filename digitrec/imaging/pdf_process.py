@@ -5,6 +5,7 @@
 
 import atexit
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -133,3 +134,12 @@ def dismiss(artist: Artist) -> bool:
 def _dismiss_all() -> None:
     for artist in list(_all):
         dismiss(artist)
+
+
+def _forget_all() -> None:
+    """In a fork: they work for the parent."""
+    _idle.clear()
+    _all.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
