@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -266,7 +266,7 @@ def _pipeline(
     heart: Heart,
 ) -> "Pipeline":
     one_thread.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
-    from digitrec import batch_reports
+    from digitrec import batch_reports, reading
     from digitrec.answering import Answering
     from digitrec.child import Child
     from digitrec.operations import rebuild
@@ -290,10 +290,9 @@ def _pipeline(
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
         child=Child(settings.read_timeout_s),
-        reader=page_reader(bundle),
+        read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,
-        limits=settings.limits,
         rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -24,8 +23,7 @@ from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Batch, Claim, Count, Fate, Limits, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Count, Fate, Rendering, ReturnedFile, Row, Stage
 
 _CHUNK_FILES = 8
 _MOST_DEATHS = 3
@@ -88,10 +86,10 @@ class Pipeline:
     outbox: Outbox
     engine: Engine
     child: Child
-    reader: PageReader
+    read_chunk: Callable[[Sequence[Job]], list[Content]]
+    """Reads files; always the same, so that a child that knows it is not sent the networks again."""
     answering: Answering
     truth: Callable[[], Truth]
-    limits: Limits
     rendering: Callable[[], Rendering]
     """How a batch that is recorded now will be rendered."""
     restore: Callable[[str], bool]
@@ -227,24 +225,23 @@ class Pipeline:
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
         jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
-        read = self.engine.map(self._read_chunk(), jobs, self.stopped)
+        read = self.engine.map(self.read_chunk, jobs, self.stopped)
         for chunk, contents in zip(chunks, read, strict=False):  # a stop leaves the rest unread
             yield from zip((claim.path for claim in chunk), contents, strict=True)
 
     def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        read_chunk = self._read_chunk()
         try:
             for claim in claims:
                 if self.stopped():
                     return
-                yield claim.path, self._read_in_child(read_chunk, claim)
+                yield claim.path, self._read_in_child(claim)
         finally:
             self.child.stop()
 
-    def _read_in_child(self, read_chunk: Callable[[Sequence[Job]], list[Content]], claim: Claim) -> Content:
+    def _read_in_child(self, claim: Claim) -> Content:
         for death in itertools.count(1):
             try:
-                contents = self.child.call(read_chunk, [self._job(claim)], self.stopped)
+                contents = self.child.call(self.read_chunk, [self._job(claim)], self.stopped)
             except ReaderDied as why:
                 if self.stopped():  # the signal may have reached the child as well
                     break
@@ -256,9 +253,6 @@ class Pipeline:
                 break
             return contents[0]
         return Content(returned=STOPPED)
-
-    def _read_chunk(self) -> Callable[[Sequence[Job]], list[Content]]:
-        return partial(reading.read_chunk, limits=self.limits, reader=self.reader)
 
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)

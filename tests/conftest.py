@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from digitrec import batch_reports, imaging, results, workspace
+from digitrec import batch_reports, imaging, reading, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.clock import utc
@@ -99,10 +100,9 @@ class Desk:
                 outbox=FolderOutbox(self.outbox, space.inbox),
                 engine=Serial(),
                 child=self.child,
-                reader=self.reader,
+                read_chunk=partial(reading.read_chunk, limits=self.settings.limits, reader=self.reader),
                 answering=Answering(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
                 truth=lambda: Truth(self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders),
-                limits=self.settings.limits,
                 rendering=self._rendering,
                 restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
                 check_folders=space.check_folders,
