@@ -31,7 +31,7 @@ STAGES: Mapping[str, Sequence[str]] = {
     "decode": (
         "digitrec.imaging.decode:sheets",
         "digitrec.imaging.decode:format_of",
-        "digitrec.imaging.decode:Sheet.fine",
+        "digitrec.imaging.decode:Sheet.at",
     ),
     "imaging": ("digitrec.reading:interpret",),
     "glance": ("digitrec.recognition.glance:glance",),

@@ -1,13 +1,16 @@
 """Pictures of how pictures were read: what each page became at each step, one PNG for each file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from digitrec import app, files, imaging, reading
 from digitrec.errors import RejectedImage, UsageError
+from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.pictures import Picture
 from digitrec.recognition import drawing, panels
+from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
 from digitrec.settings import Settings
@@ -57,7 +60,7 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
     try:
         format_name, sheets = imaging.sheets(data, limits)
         for sheet in islice(sheets, MOST_PAGES):
-            steps = reader.steps(format_name, sheet)
+            steps = _in_detail(reader.steps(format_name, sheet), sheet)
             parts.append(drawing.page(steps, reading.judge(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
             parts += [panels.rule(), panels.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
@@ -65,6 +68,14 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
         detail = f"{why.reason}: {why.detail or why.reason.words}"
         parts += [panels.rule(), panels.words(["No answer for this file: rejected", detail])]
     return panels.with_margin(panels.above(parts))
+
+
+def _in_detail(steps: Steps, sheet: Sheet) -> Steps:
+    """With the page as people see it in more detail than a glance takes."""
+    picture = sheet.at(MEDIUM_PX)
+    if steps.decoded is None or isinstance(picture, RejectedImage):
+        return steps
+    return replace(steps, decoded=replace(steps.decoded, picture=picture)) if steps.is_glance else steps
 
 
 def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:

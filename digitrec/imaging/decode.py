@@ -30,7 +30,6 @@ _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"cHRM", b"sRGB"}
 _PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): cv2.IMREAD_GRAYSCALE, bytes((8, 2, 0, 0, 0)): cv2.IMREAD_COLOR_RGB}
 """Bits, colour type, compression, filter and interlace of PNGs that hold plain grey levels or colours."""
 
-
 _PLAIN_MARKERS = {0xD8, 0xE0, 0xFE, 0xDB, 0xC0, 0xC2, 0xC4, 0xDD, 0xDA, 0xD9}
 """Of JPEGs without EXIF, so that nothing tells how they are turned: tables, scans, comments."""
 _PLAIN_JPEG = {"Gray": "GRAY", "YCbCr": "RGB"}
@@ -164,7 +163,7 @@ def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
 
 def _turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
     """A plain JPEG at the smallest scale, down to an eighth, that leaves its longest side so many pixels."""
-    by = next((by for by in (8, 4, 2) if max(size) >= by * longest_px), 1)
+    by = _reduction(max(size), longest_px)
     found: Picture = simplejpeg.decode_jpeg(
         data, colours, min_height=size[0] // by, min_width=size[1] // by, min_factor=by
     )
@@ -173,10 +172,15 @@ def _turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) ->
 
 def _drafted(image: Image.Image, turn: int, longest_px: int) -> Picture:
     """A JPEG at the smallest scale that leaves its longest side so many pixels."""
-    scale = longest_px / max(image.size)
-    image.draft(None, (int(image.width * scale), int(image.height * scale)))
+    by = _reduction(max(image.size), longest_px)
+    image.draft(None, (max(1, image.width // by), max(1, image.height // by)))
     image.load()
     return upright(picture_of(image), turn)
+
+
+def _reduction(longest: int, longest_px: int) -> int:
+    """By how much a JPEG is made smaller as it is decoded: 1, 2, 4 or 8."""
+    return next((by for by in (8, 4, 2) if longest >= by * longest_px), 1)
 
 
 def _size(size: tuple[int, int], turn: int) -> tuple[int, int]:

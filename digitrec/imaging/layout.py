@@ -53,6 +53,8 @@ class FoundDigit:
 
     box: Box
     ink: Plane
+    pieces: int
+    """Of so many pieces it was put together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +170,7 @@ def _cut_out(ink: Plane, labels: NDArray[np.int32], group: Mark) -> FoundDigit:
         is_kept &= is_touched[pieces]
     is_kept &= own | (near == 0)
     digit = np.where(is_kept, part, np.float32(0))
-    return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit))
+    return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit), len(group.labels))
 
 
 def _even(digit: Plane) -> Plane:

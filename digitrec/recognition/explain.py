@@ -28,7 +28,7 @@ class Steps:
     decoded: Decoded | None = None
     """None if it was not decoded."""
     second: SecondLook | None = None
-    """None if one way of looking did."""
+    """None if the networks together were not asked."""
     is_glance: bool = False
     """The ink network saw all of the page in 64 x 64, and that did."""
 

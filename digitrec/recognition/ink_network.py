@@ -37,7 +37,7 @@ class Seen:
     ink: Plane
     """(64, 64), 0.0 = paper, 1.0 = ink."""
     part: Box
-    """Which of the 64 x 64 shows the page; the rest lies beyond it."""
+    """Which of the 64 x 64 shows the page; the rest lies beyond it. All of them, if no page is seen at all."""
 
 
 def whole(grey: Plane) -> Window:

@@ -67,11 +67,12 @@ class PageReader:
         picture = sheet.at(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
-        if max(picture.shape) > _MEDIUM_PX or max(picture.shape) < max(sheet.width, sheet.height):
+        is_reduced = max(picture.shape) < max(sheet.width, sheet.height)
+        if is_reduced or max(picture.shape) > _MEDIUM_PX:
             steps = self._look(format_name, sheet, smaller(picture, _MEDIUM_PX))
             if _is_large(steps.page) and _confidence(steps.page) >= _SURE:
                 return steps
-            picture = sheet.fine()
+            picture = sheet.fine() if is_reduced else picture
             if isinstance(picture, RejectedImage):
                 return Steps(undecoded(format_name, sheet, picture))
         return self._look(format_name, sheet, picture)

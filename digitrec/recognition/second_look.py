@@ -95,7 +95,6 @@ class ReadStrip:
 
     strip: Span
     step_px: float
-    frames: Frames
     line: Line
 
 
@@ -191,7 +190,7 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
         digits = decode(*views, only=DIGITS)
         if _stands_between(line.text) or digits.probability > _NEARLY * line.probability:
             line = digits
-    return ReadStrip(strip, step_px, frames, line)
+    return ReadStrip(strip, step_px, line)
 
 
 def _stands_between(text: Text) -> bool:
@@ -205,7 +204,7 @@ def _share_of_one(read: ReadStrip) -> float | None:
 
     Strokes of a digit that are apart look like two digits to the line network, though the classical way saw one.
     """
-    chances = probabilities(read.frames, _ONE_SIGN)
+    chances = probabilities(read.line.frames, _ONE_SIGN)
     return float(chances.sum()) if chances.max() >= _NEARLY * read.line.probability else None
 
 
@@ -221,13 +220,15 @@ def _single(
         return _as_single(frames) if share_of_one is None else _given_one(frames)
 
     # A line of one sign was compared with every other sign already.
-    of_line = _with_none(line.line.alternatives[0, :DIGITS]) if len(line.line.text) == 1 else as_single(line.frames)
+    of_line = (
+        _with_none(line.line.alternatives[0, :DIGITS]) if len(line.line.text) == 1 else as_single(line.line.frames)
+    )
     certainty = 1.0 if share_of_one is None else 1.0 - _STILL_DOUBTED * (1.0 - share_of_one)
     witnesses = [Witness("line network", of_line, line.strip)]
     where, ink = None, None
     if sight.spans:
         where = around(sight.spans)
-    elif not _is_empty(line.frames):
+    elif not _is_empty(line.line.frames):
         where = around(_spans_of(line) or [line.strip])
     if len(sight.spans) == 1:
         ink = sight.page.ink[0]

@@ -1,7 +1,8 @@
 """Pages that a person has read, as the networks see them: the examples that corrections give.
 
-Each page passes through what the service does with it. What its parts are shown there, they learn from: the digits'
-network each sign as it was cut out, the line network each strip around the writing.
+Each page passes through what the service does where it looks closely. What its parts are shown there, they learn from:
+the digits' network each sign as it was cut out, the line network each strip around the writing. A glance adds nothing:
+it shows the ink network's cut, smaller.
 """
 
 from collections import Counter

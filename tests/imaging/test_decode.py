@@ -233,6 +233,21 @@ def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
     np.testing.assert_array_equal(np.asarray(quick.fine()), np.asarray(slow.fine()))
 
 
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+@pytest.mark.parametrize("size", [(20, 2000), (500, 5), (766, 383)])
+def test_a_long_and_narrow_jpeg_is_read_in_the_same_sizes_whoever_decodes_it(
+    size: tuple[int, int], orientation: int | None
+) -> None:
+    image, exif = Image.new("RGB", size, (250, 240, 230)), Image.Exif()
+    exif[0x0112] = orientation or 1
+    (plain,) = imaging.sheets(saved(image, "JPEG"), LIMITS)[1]
+
+    (sheet,) = imaging.sheets(saved(image, "JPEG", **({"exif": exif} if orientation else {})), LIMITS)[1]
+
+    for px in (decode.GLANCE_PX, decode.MEDIUM_PX, decode.ENOUGH_PX):
+        assert max(np.asarray(sheet.at(px)).shape) == max(np.asarray(plain.at(px)).shape)
+
+
 def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> Picture:
         raise ValueError("Corrupt JPEG data")

@@ -131,6 +131,21 @@ def photo(height: int) -> bytes:
     return bytes(cv2.imencode(".jpg", page)[1])
 
 
+@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
+def test_half_the_detail_of_a_large_photo_does_if_its_digit_is_large_and_sure(
+    height: int, sure: float, side: int
+) -> None:
+    _, sheets = imaging.sheets(photo(height), Limits())
+
+    steps = PageReader(Sorter(7, sure)).closely("jpeg", next(sheets))
+
+    assert steps.decoded is not None
+    assert steps.decoded.picture.shape[0] == side
+    (box,) = steps.page.boxes
+    assert (steps.page.width, steps.page.height) == (1600, 2000)
+    assert 400 <= box.y < box.y + box.height <= 400 + height
+
+
 def test_a_large_photo_is_looked_at_closely_in_more_detail_than_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
     at_a_glance, closely = (
