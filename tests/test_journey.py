@@ -152,7 +152,7 @@ def test_a_signal_does_not_wait_for_a_file_of_hundreds_of_pages(tmp_path: Path) 
     from PIL import Image
 
     sheet = np.full((3000, 2200), 255, np.uint8)
-    cv2.putText(sheet, "7", (700, 1900), cv2.FONT_HERSHEY_SIMPLEX, 40, 0, 60)
+    cv2.putText(sheet, "71", (200, 1900), cv2.FONT_HERSHEY_SIMPLEX, 40, 0, 60)  # not read at a glance
     page = Image.fromarray(sheet).convert("1")
     (tmp_path / "inbox").mkdir()
     page.save(

@@ -53,7 +53,7 @@ class FoundDigit:
 
     box: Box
     ink: Plane
-    pieces: int
+    pieces: int = 1
     """Of so many pieces it was put together."""
 
 
