@@ -6,6 +6,7 @@ all the same (`Child.fork`): that takes 5 ms instead of 200, as all is imported 
 """
 
 import errno
+import gc
 import json
 import multiprocessing
 import os
@@ -26,7 +27,7 @@ from digitrec.patience import Overrun, Patience, in_time
 
 _START_S = 120.0
 _LEAVE_S = 1.0
-_GLANCE_S = 0.005
+_GLANCE_S = 0.001
 # Ctrl-C reaches the whole group; the parent decides.
 _PROGRAM = """
 import signal
@@ -60,30 +61,42 @@ class _Fork:
     def __init__(self, work: Callable[[], None]) -> None:
         self._asking = threading.Lock()
         self._code: int | None = None
+        known = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # the parent's handlers
         self._pid = os.fork()
         if self._pid == 0:
             code = 1
             try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, known)
                 work()
                 code = 0
             except Exception:  # noqa: BLE001 - there is nobody else to tell
                 traceback.print_exc()
             finally:
                 os._exit(code)  # what the parent holds open is not ours to tidy up
+        signal.pthread_sigmask(signal.SIG_SETMASK, known)
 
     def poll(self) -> int | None:
         """Its exit status, negative for a signal; None as long as it lives."""
-        with self._asking:  # once it was asked for, the number may be another's
-            if self._code is None:
-                ended, status = os.waitpid(self._pid, os.WNOHANG)
-                self._code = os.waitstatus_to_exitcode(status) if ended else None
-            return self._code
+        with self._asking:
+            return self._asked()
 
     def kill(self) -> None:
         """End it, if it lives."""
         with self._asking:
-            if self._code is None:
+            if self._asked() is None:
                 os.kill(self._pid, signal.SIGKILL)
+
+    def _asked(self) -> int | None:
+        if self._code is None:  # once it was told, the number may be another's
+            try:
+                ended, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:  # whoever started us ignores the ends of children, and so do we
+                self._code = 0
+            else:
+                self._code = os.waitstatus_to_exitcode(status) if ended else None
+        return self._code
 
     def wait(self, timeout: float) -> None:
         """Until it has ended; TimeoutExpired if that takes longer, seconds."""
@@ -163,8 +176,12 @@ class Child:
         """
         self._line, theirs = multiprocessing.Pipe()
         with theirs:
-            self._process = _Fork(partial(_serve_as_fork, theirs, function, os.getpid()))
-            self._known = function
+            try:
+                self._process = _Fork(partial(_serve_as_fork, theirs, function, os.getpid()))
+            except OSError:
+                self._end()
+                raise
+        self._known = function
 
     def kill(self) -> None:
         """End the child, from any thread; the call that is under way raises."""
@@ -213,13 +230,15 @@ def serve(number: str) -> None:
 
 def may_fork() -> bool:
     """Whether there is no other thread in this process, of Python or not: what it holds locked, a copy never gets."""
-    return len(os.listdir("/proc/self/task")) == 1
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # nobody can tell
+        return False
 
 
 def _serve_as_fork(line: Connection, function: Callable[[Any], Any], parent: int) -> None:
     """The same in a fork, which keeps nothing that is open but its connection: neither ledger nor lock is its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # what came along stays as it is: else it is copied to be looked at, and may close what is not its own
     _die_with_parent()
     if os.getppid() == parent:  # else it died before it could take us along
         for number in map(int, os.listdir("/proc/self/fd")):

@@ -81,17 +81,19 @@ class Threads:
         self._helpers: list[_Helper] = []
         self._forks: list[Child] = []
         """Children that were made while it was safe, and may be of use."""
+        self._is_quick = False
+        """The chunks of the last map were too quick for children."""
         self._rush_s = 0.0
         """How long work went on without a pause before this map."""
         self._ended_s = 0.0
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         """See `Engine.map`."""
-        crew, patience = _Crew(function, chunks), Patience(stopped)
         self._helpers = [helper for helper in self._helpers if helper.is_there]
+        self._prepare(function, len(chunks))
+        crew, patience = _Crew(function, chunks), Patience(stopped)
         if crew.began_s - self._ended_s > _IDLE_S:
             self._rush_s = 0.0
-        self._prepare(function, len(chunks))
         try:
             for place in range(len(chunks)):
                 done = in_time(partial(self._look, crew, place, patience), self._timeout_s, patience)
@@ -104,8 +106,8 @@ class Threads:
                 yield done.result
         finally:
             crew.call_off()
-            while self._forks:
-                self._forks.pop().stop()
+            self._let_go()
+            self._is_quick = 0 < crew.pace_s() <= _SHORT_S
             if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
             self._ended_s = time.monotonic()
@@ -114,14 +116,23 @@ class Threads:
     def _prepare(self, function: Callable[[Any], Any], chunks: int) -> None:
         """Fork for the other cores as long as there is no other thread here; whether it pays is known later."""
         most = min(self._threads, len(os.sched_getaffinity(0)), chunks // _FORK_CHUNKS) - 1 - len(self._helpers)
-        if self._has_children and most > 0 and may_fork():
+        if self._has_children and most > 0 and not self._is_quick and may_fork():
             with suppress(OSError):  # then there is no help, or fresh children do
                 for _ in range(most):
-                    self._forks.append(Child(self._timeout_s))
-                    self._forks[-1].fork(function)
+                    child = Child(self._timeout_s)
+                    child.fork(function)
+                    self._forks.append(child)
+
+    def _let_go(self) -> None:
+        """End the forks that were not asked for anything."""
+        for child in self._forks:
+            child.kill()
+        while self._forks:
+            self._forks.pop().stop()
 
     def close(self) -> None:
         """End the children."""
+        self._let_go()
         while self._helpers:
             self._helpers.pop().end()
 

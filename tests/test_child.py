@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.child import Child, ReaderDied
+from digitrec.child import Child, ReaderDied, may_fork
 from digitrec.errors import RejectedImage
 from digitrec.records import Reason
 
@@ -251,3 +251,43 @@ child.stop()
 """)
         == "(1, 1) (0, 0) True"
     )
+
+
+def test_a_fork_does_without_being_told_of_the_ends_of_children() -> None:
+    assert in_one_thread("""
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+child = Child(20.0)
+child.fork(abs)
+print(child.call(abs, -5, running))
+pid = child._process._pid
+child.kill()
+child.stop()
+child.kill()
+print(ends(pid))
+""").split() == ["5", "True"]
+
+
+def test_where_no_fork_can_be_made_a_fresh_interpreter_comes() -> None:
+    assert (
+        in_one_thread("""
+def refused():
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+os.fork, child = refused, Child(20.0)
+try:
+    child.fork(abs)
+except BlockingIOError:
+    print("refused", child.call(abs, -5, running))
+child.stop()
+""")
+        == "refused 5"
+    )
+
+
+def test_where_threads_cannot_be_counted_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_there(_: str) -> list[str]:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/self/task")
+
+    monkeypatch.setattr(os, "listdir", nothing_there)
+
+    assert not may_fork()

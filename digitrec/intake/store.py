@@ -5,6 +5,7 @@ An object is told apart from what lay under its name before by its etag, size an
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -177,6 +178,9 @@ def _opened(url: str) -> tuple[Any, str]:
         hint = f"`python -m pip install {'s3fs' if url.startswith('s3') else 'the package it names'}` installs it."
         raise UsageError(f"{url} cannot be used: {why}", hint=hint) from why
     return fs, str(root).rstrip("/")
+
+
+os.register_at_fork(after_in_child=_opened.cache_clear)  # its connections are the parent's
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
