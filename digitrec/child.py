@@ -27,7 +27,7 @@ from digitrec.patience import Overrun, Patience, in_time
 
 _START_S = 120.0
 _LEAVE_S = 1.0
-_GLANCE_S = 0.001
+_ASK_EVERY_S = 0.001
 # Ctrl-C reaches the whole group; the parent decides.
 _PROGRAM = """
 import signal
@@ -104,7 +104,7 @@ class _Fork:
         while self.poll() is None:
             if time.monotonic() > until_s:
                 raise subprocess.TimeoutExpired("a fork", timeout)
-            time.sleep(_GLANCE_S)
+            time.sleep(_ASK_EVERY_S)
 
 
 class Child:
@@ -118,7 +118,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | _Fork | None = None
         self._line: Connection | None = None
         self._known: object = None
-        """The function that it was sent last."""
+        """The function that it was sent last, or forked with."""
 
     def call(self, function: Callable[[T], R], argument: T, stopped: Callable[[], bool]) -> R | None:
         """The function's result; None if it was given up because `stopped` said so.

@@ -87,5 +87,5 @@ class Interpreters:
 
 @lru_cache(maxsize=8)
 def _received(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> Interpreters:
-    # A child process is sent the same network with every batch.
+    # A child process may be sent the same network again, with another function.
     return Interpreters(network, name, entry, exits)

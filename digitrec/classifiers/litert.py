@@ -53,5 +53,5 @@ class LiteRTClassifier:
 
 @lru_cache(maxsize=4)
 def _received(network: bytes, fingerprint: str, temperature: float) -> LiteRTClassifier:
-    # A child process is sent the same network with every batch.
+    # A child process may be sent the same network again, with another function.
     return LiteRTClassifier(network, fingerprint, temperature)
