@@ -20,7 +20,7 @@ from digitrec.patience import Overrun, Patience, in_time
 MOST_UNASKED = 8
 """No more are taken for granted, whatever the machine: each child needs 100 MB."""
 _WORTH_S = 0.5
-"""A child takes up to 0.2 seconds to start: so much work has to be there for each, without a pause or to be done; ..."""
+"""A child takes up to 0.2 seconds to start: so much work has to be there for each, in one go or to be done; ..."""
 _LEAST_S = 0.3
 """... and so much still to do; ..."""
 _SHORT_S = 0.009
