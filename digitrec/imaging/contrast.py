@@ -68,6 +68,8 @@ class Thumbnail:
     """(h, w), 0..255, no side longer than asked."""
     preview: Picture
     """The page as people see it, (h, w), no side longer than `SMALL_PX`."""
+    weights: Plane | None
+    """The share of each colour in its grey, (1, 3); None if it has no colours."""
 
     @classmethod
     def of(cls, picture: Picture, longest_px: int) -> Self:
@@ -75,9 +77,15 @@ class Thumbnail:
         small = _roughly(picture, SMALL_PX)
         tiny = _roughly(small, longest_px)
         if picture.ndim == 2:
-            return cls(tiny.astype(np.float32), small)
-        grey = np.asarray(cv2.transform(tiny.astype(np.float32), _weights(tiny)), np.float32)
-        return cls(grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8))
+            return cls(tiny.astype(np.float32), small, None)
+        weights = _weights(tiny)
+        grey = np.asarray(cv2.transform(tiny.astype(np.float32), weights), np.float32)
+        return cls(grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), weights)
+
+    def grey_of(self, picture: Picture) -> Plane:
+        """The same picture at another size, (h, w) or (h, w, 3), in the same grey: (h, w)."""
+        levels = picture.astype(np.float32)
+        return levels if self.weights is None else np.asarray(cv2.transform(levels, self.weights), np.float32)
 
 
 def _roughly(picture: Picture, longest_px: int) -> Picture:

@@ -27,9 +27,10 @@ from digitrec.recognition.panels import (
     words,
     write,
 )
-from digitrec.recognition.second_look import ReadStrip, SecondLook, Witness
+from digitrec.recognition.second_look import ReadStrip, SecondLook
 from digitrec.recognition.sequence import Text
 from digitrec.recognition.spans import Span, cut
+from digitrec.recognition.witnesses import Witness
 from digitrec.records import Box, Reading, Status
 
 _SIDE = 376
@@ -102,7 +103,7 @@ def _signs(found: Page) -> list[Picture]:
 def _second(second: SecondLook, grey: Plane) -> list[Picture]:
     """What the networks saw."""
     strips = [_strip(one, grey) for one in second.strips[:_MANY]]
-    parts = [words(["The line network"]), above(strips)]
+    parts = [words(["The line network"]), above(strips)] if strips else []
     if len(second.strips) > _MANY:
         parts.append(words([f"and {len(second.strips) - _MANY} more rows"], size=0.45))
     if second.seen is not None:
@@ -155,7 +156,8 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
     if steps.is_glance:
-        how = "read at a glance: all of the page in 64 x 64"
+        asked = ", and the line network agrees" if steps.second is not None else ""
+        how = f"read at a glance: all of the page in 64 x 64{asked}"
     else:
         how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
     shown = panel("The answer, and where it stands", picture)
@@ -186,7 +188,7 @@ def _likely(scores: Scores) -> list[str]:
 
 def _strips(second: SecondLook) -> list[Span]:
     closer = [one.looked_at for one in second.witnesses if isinstance(one.looked_at, Span)]
-    return [*(read.strip for read in second.strips), *closer[1:]]
+    return [*(read.strip for read in second.strips), *closer[len(second.strips) :]]
 
 
 def _text(text: Text) -> str:

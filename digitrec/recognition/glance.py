@@ -1,28 +1,36 @@
 """A page at a glance: its only sign, as the ink network sees it with all of the page in 64 x 64.
 
 Most scans show one sign with paper all around it. There this network is as good as all that looks closer, and quicker
-than the classical way of finding ink. A sign that is small, in several pieces or cut by the border, and anything on the
-page that is a tenth as heavy, is left to a closer look.
+than the classical way of finding ink. A sign that is small, in several pieces or cut by the border, or has something
+beside it that is a tenth as heavy, takes a second witness: the line network, which sees the page and not its ink.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digitrec.imaging import layout
-from digitrec.imaging.contrast import Plane, Thumbnail
-from digitrec.pictures import Picture
+from digitrec.imaging.contrast import Plane, Thumbnail, smaller
+from digitrec.pictures import Page, Picture
 from digitrec.recognition.ink_network import SIDE, InkNetwork, whole
+from digitrec.recognition.line_network import LineNetwork
+from digitrec.recognition.second_look import SecondLook
+from digitrec.recognition.spans import cut, on_grey, strip_around
+from digitrec.recognition.witnesses import Witness, as_single, mean
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""
 _LEAST_PX = 12
-"""A sign is at least so long, of the 64; ..."""
-_MOST_BESIDE = 0.1
-"""... what else looks like ink is at most this share of its own."""
+"""A sign that is alone is at least so long, of the 64, ..."""
+_BESIDE_ALONE = 0.1
+"""... and what else looks like ink is at most this share of its own."""
+_MOST_BESIDE = 0.3
+"""With more than this there may be several signs."""
+_STRIP_PX = 192
+"""The line network is shown a sign from the page at this size, or less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glance:
-    """One sign, alone on its page and whole."""
+    """One sign."""
 
     tiny: Thumbnail
     """The page, no side longer than 64."""
@@ -30,10 +38,12 @@ class Glance:
     """Its ink, (h, w), 0.0 = paper, 1.0 = ink."""
     found: layout.Layout
     """The sign in it."""
+    is_alone: bool
+    """It is large enough, whole, in one piece, and there is nothing beside it."""
 
 
 def glance(picture: Picture, network: InkNetwork) -> Glance | None:
-    """The only sign of a page; None if there is none, or anything else, or it cannot be told at a glance.
+    """The only sign of a page; None if there is none, or several, or it cannot be told at a glance.
 
     Args:
         picture: the page, (h, w) or (h, w, 3).
@@ -53,5 +63,29 @@ def glance(picture: Picture, network: InkNetwork) -> Glance | None:
     left, top, right, bottom = sign.box.x, sign.box.y, sign.box.x + sign.box.width, sign.box.y + sign.box.height
     is_cut = left == 0 or top == 0 or right == part.width or bottom == part.height
     own = float(plane[top:bottom, left:right][sign.ink > 0].sum())
-    is_alone = sign.pieces == 1 and float(plane.sum()) <= (1 + _MOST_BESIDE) * own
-    return Glance(tiny, plane, found) if is_alone and not is_cut and max(sign.ink.shape) >= _LEAST_PX else None
+    beside = float(plane.sum()) - own
+    if beside > _MOST_BESIDE * own:
+        return None
+    is_whole = sign.pieces == 1 and not is_cut and max(sign.ink.shape) >= _LEAST_PX
+    return Glance(tiny, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE * own)
+
+
+def grey_of(seen: Glance, picture: Picture) -> Plane:
+    """The page as the line network is shown it, (h, w), 0..255."""
+    return seen.tiny.grey_of(smaller(picture, _STRIP_PX))
+
+
+def witnessed(page: Page, grey: Plane, network: LineNetwork) -> SecondLook:
+    """A page with one sign, read at a glance, and the line network's word for it: the mean of both.
+
+    Args:
+        page: with its scores.
+        grey: the page, (h, w), 0..255.
+        network: that reads the strip around the sign.
+    """
+    strip = strip_around(on_grey(page.boxes[0], page, grey), grey)
+    frames, _ = network.read(cut(grey, strip))
+    of_cut = Witness("ink network's cut", page.scores[0], page.ink[0])
+    of_line = Witness("line network", as_single(frames), strip)
+    witnesses = (of_cut, of_line)
+    return SecondLook(replace(page, scores=mean(witnesses)), (), witnesses=witnesses)

@@ -11,8 +11,9 @@ from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.glance import glance
+from digitrec.recognition.glance import glance, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
+from digitrec.recognition.witnesses import SURE_OF_BOTH
 from digitrec.records import Limits
 
 _SURE = 0.99
@@ -55,11 +56,10 @@ class PageReader:
         picture = sheet.picture
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
-        seen = glance(picture, self.networks.ink) if self.networks is not None else None
-        if seen is not None:
-            page = self._scored(page_of(format_name, sheet, seen.tiny.preview, seen.plane, seen.found))
-            if _confidence(page) >= _SURE:
-                return Steps(page, Decoded(picture, seen.tiny.grey, seen.plane), is_glance=True)
+        if self.networks is not None:
+            at_a_glance = self._glance(format_name, sheet, picture, self.networks)
+            if at_a_glance is not None:
+                return at_a_glance
         return self.closely(format_name, sheet)
 
     def closely(self, format_name: str, sheet: Sheet) -> Steps:
@@ -76,6 +76,22 @@ class PageReader:
             if isinstance(picture, RejectedImage):
                 return Steps(undecoded(format_name, sheet, picture))
         return self._look(format_name, sheet, picture)
+
+    def _glance(self, format_name: str, sheet: Sheet, picture: Picture, networks: Networks) -> Steps | None:
+        """The page as read at a glance; None if that is not sure."""
+        seen = glance(picture, networks.ink)
+        if seen is None:
+            return None
+        page = self._scored(page_of(format_name, sheet, seen.tiny.preview, seen.plane, seen.found))
+        confidence = _confidence(page)
+        if seen.is_alone and confidence >= _SURE:
+            return Steps(page, Decoded(picture, seen.tiny.grey, seen.plane), is_glance=True)
+        if confidence < 2 * SURE_OF_BOTH - 1:  # whatever the line network says, their mean is too low
+            return None
+        grey = grey_of(seen, picture)
+        second = witnessed(page, grey, networks.line)
+        is_sure = _confidence(second.page) >= SURE_OF_BOTH
+        return Steps(page, Decoded(picture, grey, seen.plane), second, is_glance=True) if is_sure else None
 
     def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
         grey = GreyPage.of(picture)

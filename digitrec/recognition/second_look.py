@@ -1,10 +1,11 @@
 """A page that the cheap way is not sure of, looked at by the networks: what all of them together say.
 
 A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
-the line network, which sees the page itself, around either cut. Their scores are averaged: they seldom err alike. A
-number is read by the line network, row by row; where the classical way cut out as many digits, each is a witness, too.
-A sign that is none before or after the digits, such as a currency's, is left out of the number, and a person is asked;
-one that stands between digits is guessed to be one of them.
+the line network, which sees the page itself, around either cut. Their scores are averaged; if those around the
+classical cut are sure, the ink network is not asked. A number is read by the line network, row by row; where the
+classical way cut out as many digits, each is a witness, too. A sign that is none before or after the digits, such as a
+currency's, is left out of the number, and a person is asked; one that stands between digits is guessed to be one of
+them.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
 from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
@@ -23,6 +23,7 @@ from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
 from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign
 from digitrec.records import Box, Reason
 
 _LONG = 1.3
@@ -47,11 +48,9 @@ _MARGIN = 0.1
 _NEARLY = 0.1
 """A number of digits alone is preferred to one with other signs, if it is at least this share as probable; and one sign
 to several, if the classical way saw one."""
-_SINGLES: list[Text] = [(digit,) for digit in range(DIGITS)]
-_ONE_SIGN: list[Text] = [(sign,) for sign in range(CLASSES)]
+_LEAST = 1e-12
 _NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
-_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +95,6 @@ class ReadStrip:
     strip: Span
     step_px: float
     line: Line
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Witness:
-    """What one way of looking says of a page's only sign."""
-
-    way: str
-    """Which, in words."""
-    scores: Scores
-    """(11,), sums to 1."""
-    looked_at: Plane | Span
-    """The sign cut out, (28, 28), 0.0 = paper, 1.0 = ink; or the strip that the line network read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,27 +191,20 @@ def _share_of_one(read: ReadStrip) -> float | None:
 
     Strokes of a digit that are apart look like two digits to the line network, though the classical way saw one.
     """
-    chances = probabilities(read.line.frames, _ONE_SIGN)
+    chances = of_one_sign(read.line.frames)
     return float(chances.sum()) if chances.max() >= _NEARLY * read.line.probability else None
 
 
 def _single(
     sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks, *, share_of_one: float | None = None
 ) -> SecondLook:
-    """One sign: the mean of what its witnesses say. Blank if all of them see bare paper.
+    """One sign: the mean of what its witnesses say, or of the first two if that is sure. Blank if all see bare paper.
 
     With `share_of_one` the line network would rather see several: what it says of one counts, and some doubt is left.
     """
-
-    def as_single(frames: Frames) -> Scores:
-        return _as_single(frames) if share_of_one is None else _given_one(frames)
-
-    # A line of one sign was compared with every other sign already.
-    of_line = (
-        _with_none(line.line.alternatives[0, :DIGITS]) if len(line.line.text) == 1 else as_single(line.line.frames)
-    )
+    of_one = as_single if share_of_one is None else given_one
     certainty = 1.0 if share_of_one is None else 1.0 - _STILL_DOUBTED * (1.0 - share_of_one)
-    witnesses = [Witness("line network", of_line, line.strip)]
+    witnesses = [Witness("line network", of_one(line.line.frames), line.strip)]
     where, ink = None, None
     if sight.spans:
         where = around(sight.spans)
@@ -233,6 +213,9 @@ def _single(
     if len(sight.spans) == 1:
         ink = sight.page.ink[0]
         witnesses.append(Witness("classical cut", sight.page.scores[0], ink))
+        scores = mean(witnesses)
+        if share_of_one is None and sight.page.reason is None and scores[0, :DIGITS].max() >= SURE_OF_BOTH:
+            return SecondLook(replace(sight.page, scores=scores), (line,), None, tuple(witnesses))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)
     if seen is not None and found.digits:
@@ -241,12 +224,11 @@ def _single(
         ink, strip = normalise.centred(found.digits[0].ink), strip_around(where, sight.grey)
         frames, _ = networks.line.read(cut(sight.grey, strip))
         witnesses.append(Witness("ink network's cut", classifier.score(ink[None])[0], ink))
-        witnesses.append(Witness("line network, closer", as_single(frames), strip))
+        witnesses.append(Witness("line network, closer", of_one(frames), strip))
     rows = []
     if where is not None:
-        scores = np.mean(np.stack([one.scores for one in witnesses]), axis=0, keepdims=True)  # (1, 11)
         ink = _cut_out(sight, where) if ink is None else ink  # strokes that were taken for several signs
-        rows = [_Row([where], ink[None], scores.astype(np.float32), certainty)]
+        rows = [_Row([where], ink[None], mean(witnesses), certainty)]
     # One sign, clearly: then what the classical way did not know where to put was no ink.
     reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
@@ -256,22 +238,6 @@ def _is_empty(frames: Frames) -> bool:
     """Whether the line network sees bare paper."""
     nothing = float(probabilities(frames, [()])[0])
     return bool(nothing >= _EMPTY ** max(1.0, len(frames) / _EMPTY_STEPS))
-
-
-def _as_single(frames: Frames) -> Scores:
-    """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
-    return _with_none(probabilities(frames, _SINGLES))
-
-
-def _given_one(frames: Frames) -> Scores:
-    """What a line's frames say if there is one sign, (11,)."""
-    chances = np.maximum(probabilities(frames, _ONE_SIGN), _TINY)
-    return np.asarray(chances / chances.sum(), np.float32)
-
-
-def _with_none(chances: NDArray[np.float64]) -> Scores:
-    """The probabilities of the ten digits, (10,), with what is left for anything else, (11,)."""
-    return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
 
 
 def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
@@ -285,7 +251,7 @@ def _number(sight: Sight, row: Sequence[Span], read: ReadStrip) -> _Row:
             _NO_SCORES,
             (line.probability + float(sight.page.scores[own, NONE].prod())) / 2,
         )
-    chances = np.maximum(line.alternatives, _TINY)  # (n, 11)
+    chances = np.maximum(line.alternatives, _LEAST)  # (n, 11)
     scores = chances / chances.sum(axis=1, keepdims=True)
     certainty = min(1.0, line.probability / float(np.prod(scores[np.arange(len(line.text)), line.text])))
     spans = _spans_of(read)

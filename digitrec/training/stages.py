@@ -19,7 +19,7 @@ from digitrec.training.seen import Examples
 from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
 
-VERSION = 4
+VERSION = 5
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
 _INK_SHAPE = (1, SIDE, SIDE)
@@ -35,9 +35,9 @@ _CROPS, _CROPS_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _PAGES, _PAGES_HELD_OUT = ra
 class Recipe:
     """How much is drawn, and how often it is seen."""
 
-    crops: int = 80_000
+    crops: int = 160_000
     crops_held_out: int = 2_000
-    ink_epochs: int = 7
+    ink_epochs: int = 8
     line_rounds: tuple[tuple[int, int], ...] = ((110_000, 5), (110_000, 6), (240_000, 4), (260_000, 3))
     """Strips and epochs of each round, every one of other strips: from the second on, the network goes on from what it
     was (Loshchilov 2017)."""

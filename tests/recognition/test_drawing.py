@@ -99,6 +99,23 @@ def test_a_page_read_at_a_glance_is_shown_as_small_as_it_was_seen(
     assert "read at a glance: all of the page in 64 x 64" in told
 
 
+def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
+    monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    line = Says((7,), sure=0.9999)
+    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98))
+
+    sheet = drawn(steps)
+
+    assert steps.is_glance
+    assert steps.second is not None
+    assert sheet.shape[1] <= panels.WIDTH
+    assert "The line network" not in told
+    assert {"ink network's cut", "line network", "all of them"} <= {*told}
+    assert "blue: strips that the line network" in told
+    assert "read at a glance: all of the page in 64 x 64, and the line network agrees" in told
+
+
 def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
     steps = steps_of(ROW, Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
 

@@ -1,4 +1,4 @@
-"""A page at a glance: one sign, whole and alone, is read from all of the page in 64 x 64; anything else is not."""
+"""A page at a glance: one sign is read from all of the page in 64 x 64, with a second witness if it is not alone."""
 
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 ONE = page(400, 320, (100, 120, 140))
+BARE = page(400, 320)
 
 
 def test_one_sign_with_paper_around_it_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,47 @@ def test_one_sign_with_paper_around_it_is_seen_where_it_is(monkeypatch: pytest.M
     assert steps.decoded.plane.shape == steps.decoded.grey.shape == (64, 51)
 
 
+def test_a_sign_that_is_less_sure_takes_the_line_network_as_a_second_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Says((7,), sure=0.9999)
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+
+    steps = PageReader(Sorter(7, sure=0.97), networks).steps("png", sheet_of(ONE))
+
+    assert steps.is_glance
+    assert steps.second is not None
+    assert [one.way for one in steps.second.witnesses] == ["ink network's cut", "line network"]
+    of_cut, of_line = (one.scores for one in steps.second.witnesses)
+    assert of_cut[7] == pytest.approx(0.97)
+    assert of_line[7] > 0.99
+    np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
+    assert steps.page.boxes == steps.cheap.boxes
+    # It was shown the strip around the sign: paper, the square, paper.
+    (strip,) = line.strips
+    columns = np.flatnonzero((strip[0, :, :, 0] < -0.5).any(axis=0))
+    assert 0.15 < columns[0] / columns[-1] < 0.35
+
+
+@pytest.mark.parametrize("second", [Says((3,), sure=0.9999), Says((7, 7), sure=0.9999), Says((), sure=0.9999)])
+def test_a_sign_that_the_second_witness_does_not_know_is_looked_at_closely(
+    monkeypatch: pytest.MonkeyPatch, second: Says
+) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, second))
+
+    steps = PageReader(Sorter(7, sure=0.97), networks).steps("png", sheet_of(ONE))
+
+    assert not steps.is_glance
+    assert len(second.strips) > 1
+
+
+def test_no_second_witness_is_asked_about_a_sign_that_it_could_not_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
+    reader = PageReader(Sorter(7, sure=0.95), networks)
+    closely = object()
+    monkeypatch.setattr(PageReader, "closely", lambda *_: closely)
+
+    assert reader.steps("png", sheet_of(ONE)) is closely
+
+
 def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
 
@@ -66,13 +108,7 @@ def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: p
     [
         (page(400, 320), "bare paper"),
         (page(400, 320, (100, 20, 140), (100, 230, 140)), "two signs"),
-        (page(400, 320, (0, 120, 140)), "runs out of the page at the left"),
-        (page(400, 320, (100, 0, 140)), "at the top"),
-        (page(400, 320, (180, 120, 140)), "at the right"),
-        (page(400, 320, (100, 260, 140)), "at the bottom"),
-        (page(400, 320, (100, 120, 100), (250, 310, 50)), "something else beside it"),
-        (page(400, 320, (100, 120, 100), (130, 228, 40)), "in two pieces"),
-        (page(400, 320, (100, 120, 50)), "too small to be told"),
+        (page(400, 320, (100, 120, 100), (250, 310, 70)), "half a sign beside it"),
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
@@ -80,6 +116,36 @@ def test_what_else_there_may_be_is_left_to_a_closer_look(
     monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
 ) -> None:
     assert glance(picture, ink_by(monkeypatch, dark)) is None, why
+
+
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (page(400, 320, (0, 120, 140)), "runs out of the page at the left"),
+        (page(400, 320, (100, 0, 140)), "at the top"),
+        (page(400, 320, (180, 120, 140)), "at the right"),
+        (page(400, 320, (100, 260, 140)), "at the bottom"),
+        (page(400, 320, (100, 120, 100), (250, 310, 45)), "something else beside it"),
+        (page(400, 320, (100, 120, 100), (130, 228, 40)), "in two pieces"),
+        (page(400, 320, (100, 120, 50)), "small"),
+    ],
+    ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
+)
+def test_a_sign_that_is_not_whole_and_alone_takes_a_second_witness_however_sure_the_first_is(
+    monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
+) -> None:
+    seen = glance(picture, ink_by(monkeypatch, dark))
+    assert seen is not None, why
+    assert not seen.is_alone, why
+
+    for says, is_enough in ((7, True), (3, False)):
+        line = Says((says,), sure=0.9999)
+        networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+
+        steps = PageReader(Sorter(7, sure=0.9999), networks).steps("png", sheet_of(picture))
+
+        assert line.strips, why
+        assert steps.is_glance is is_enough, why
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (64, 50), (40, 64), (100, 200), (300, 700)])

@@ -68,6 +68,43 @@ def test_one_sign_is_the_mean_of_what_its_witnesses_say(monkeypatch: pytest.Monk
     assert_is_whole(steps.page)
 
 
+def test_what_the_first_two_witnesses_agree_on_needs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read(monkeypatch, ONE, says=Says((7,), sure=0.9999), sees=unused, sorter=Sorter(7, sure=0.98))
+
+    assert steps.second is not None
+    assert [one.way for one in steps.second.witnesses] == ["line network", "classical cut"]
+    assert steps.second.seen is None
+    np.testing.assert_allclose(
+        steps.page.scores[0], np.mean([one.scores for one in steps.second.witnesses], axis=0), atol=1e-6
+    )
+    assert steps.page.boxes == steps.cheap.boxes
+    assert_is_whole(steps.page)
+
+
+@pytest.mark.parametrize(
+    ("picture", "says", "sure"),
+    [
+        (ONE, Says((7,), sure=0.9999), 0.95),
+        (ONE, Says((7,), sure=0.99), 0.98),
+        (ONE, Says((3,), sure=0.9999), 0.98),
+        (paper(120, 100, (16, 40, 34), (50, 40, 34)), Says((7,), sure=0.9999), 0.98),
+    ],
+    ids=["cut-in-doubt", "line-in-doubt", "another-digit", "too-wide-for-one"],
+)
+def test_where_the_first_two_are_not_sure_the_ink_network_is_asked(
+    monkeypatch: pytest.MonkeyPatch, picture: np.ndarray, says: Says, sure: float
+) -> None:
+    asked = []
+
+    def sees(entry: Entry) -> Entry:
+        asked.append(entry)
+        return dark(entry)
+
+    read(monkeypatch, picture, says=says, sees=sees, sorter=Sorter(7, sure=sure))
+
+    assert asked
+
+
 def test_the_box_of_one_sign_is_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     (box,) = read(monkeypatch, ONE).page.boxes
 
