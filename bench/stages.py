@@ -36,7 +36,7 @@ STAGES: Mapping[str, Sequence[str]] = {
     "imaging": ("digitrec.reading:interpret",),
     "glance": ("digitrec.recognition.glance:glance",),
     "digits' network": ("digitrec.classifiers.litert:LiteRTClassifier.score",),
-    "second look": ("digitrec.recognition.second_look:second_look",),
+    "second look": ("digitrec.recognition.second_look:second_look", "digitrec.recognition.glance:witnessed"),
     "judge": ("digitrec.answering:Answering.answer",),
     "ledger": ("digitrec.ledger:Ledger.*",),
     "publish": ("digitrec.results:publish",),

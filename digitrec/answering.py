@@ -104,25 +104,22 @@ class Answering:
         return None, None
 
     def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
-        contents = {claim.path: content for claim, content, _ in found}
-        unnumbered = [
-            Row(claim.batch_id, 0, claim.path, content.sha256, claim.size, claim.received_at, "", "", one)
-            for claim, content, one in found
-        ]
         rows: list[Row] = []
         first: dict[tuple[str, int], str] = {}
         pictured = 0
-        for number, row in enumerate(results.ordered(unnumbered), start=1):
-            key = (row.sha256, row.reading.page)
-            label = truth.of(row.path)
-            is_shown = row.reading.status is not Status.ACCEPTED or label not in ("", row.reading.text)
+        in_order = sorted(found, key=lambda one: results.order(one[0].path, one[2].page))
+        for number, (claim, content, read) in enumerate(in_order, start=1):
+            key = (content.sha256, read.page)
+            label = truth.of(claim.path)
+            is_shown = read.status is not Status.ACCEPTED or label not in ("", read.text)
             preview = None
             if is_shown and pictured < _MOST_PREVIEWS:
-                preview = preview_png(contents[row.path], row.reading)
+                preview = preview_png(content, read)
                 pictured += preview is not None
-            duplicate_of = self._earlier(key, first) if row.sha256 else ""
-            first.setdefault(key, f"{row.batch_id}/{number}")
-            rows.append(replace(row, row=number, label=label, duplicate_of=duplicate_of, preview=preview))
+            duplicate_of = self._earlier(key, first) if content.sha256 else ""
+            first.setdefault(key, f"{claim.batch_id}/{number}")
+            told = (claim.path, content.sha256, claim.size, claim.received_at, label, duplicate_of)
+            rows.append(Row(claim.batch_id, number, *told, read, preview))
         return rows
 
     def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:

@@ -8,7 +8,7 @@ from digitrec import corrections, names
 from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import UsageError
 from digitrec.ledger import Ledger
-from digitrec.records import Count, Fate, Row
+from digitrec.records import Fate, Row
 from digitrec.reporting import report
 from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
 from digitrec.reporting.reviewed import Checked
@@ -53,7 +53,8 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     batch = ledger.batch(batch_id)
     if batch is None or batch.rendering is None:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
-    claims = ledger.claims(batch_id)
+    count = ledger.count(batch_id)
+    released = [one for one in ledger.claims(batch_id) if one.fate is Fate.RELEASED] if count.released else []
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
     corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
@@ -65,14 +66,14 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         app_version=how.app_version,
         opened_at=batch.opened_at,
         processed_at=how.processed_at,
-        files=Count.of(claims),
+        files=count,
         threshold=how.threshold,
         max_error=how.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
         rows=[
             _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
         ],
-        released=[ReleasedFacts(names.escape(one.path), one.detail) for one in claims if one.fate is Fate.RELEASED],
+        released=[ReleasedFacts(names.escape(one.path), one.detail) for one in released],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )
 

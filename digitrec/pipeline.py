@@ -167,10 +167,13 @@ class Pipeline:
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
-        if batch.stage is Stage.PLANNED and not self._adopt(batch):
-            return Count()
-        if batch.stage in {Stage.PLANNED, Stage.READING}:
-            self._read_and_record(batch)
+        if batch.stage is Stage.PLANNED:
+            claims = self._adopted(batch)
+            if not claims:
+                return Count()
+            self._read_and_record(batch, claims)
+        elif batch.stage is Stage.READING:
+            self._read_and_record(batch, self.ledger.claims(batch.id))
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
@@ -188,27 +191,26 @@ class Pipeline:
         logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
 
-    def _adopt(self, batch: Batch) -> bool:
-        """The claims of a batch are the files that lie in its folder; False if there are none."""
+    def _adopted(self, batch: Batch) -> list[Claim]:
+        """The claims of a batch, by path: the files that lie in its folder; there may be none."""
         planned = {claim.path: claim for claim in self.ledger.claims(batch.id)}
         lying = set(self.inbox.claimed(batch.id))
         if not lying:
             self.ledger.forget_batch(batch.id)
             self.inbox.close(batch.id)
-            return False
+            return []
         self.inbox.make_durable(batch.id, lying)
         unplanned = [self._unplanned(batch, path) for path in sorted(lying - planned.keys())]
         self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
         logs.event("files claimed", batch=batch.id, files=len(lying))
-        return True
+        return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in lying]
 
     def _unplanned(self, batch: Batch, path: str) -> Claim:
         state = self.inbox.state(batch.id, path)
         # How old it was before its first claim is not known any more: let it have its grace.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
-    def _read_and_record(self, batch: Batch) -> None:
-        claims = self.ledger.claims(batch.id)
+    def _read_and_record(self, batch: Batch, claims: Sequence[Claim]) -> None:
         contents: dict[str, Content] = {}
         with self.timed("read"):
             try:

@@ -44,10 +44,11 @@ def cut(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, call: int, aft
         calls += 1
         if calls == call and not after:
             raise PowerCut
-        result = real(*given, **named)
-        if calls == call:
-            raise PowerCut
-        return result
+        try:
+            return real(*given, **named)
+        finally:  # whether it did anything or not
+            if calls == call:
+                raise PowerCut
 
     monkeypatch.setattr(home, name, counted)
 

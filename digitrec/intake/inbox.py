@@ -147,11 +147,15 @@ def move_free(source: Path, root: Path, path: str) -> str:
     A name that the target's filesystem refuses (too long, an illegal character) is made plain first.
     """
     target = root / path
-    files.make_folder(target.parent, under=root)
     name, number = target.name, 1
     while True:
         try:
             files.move_across(source, target)
+        except FileNotFoundError:  # its folder is missing, or the file
+            if target.parent.is_dir():
+                raise
+            files.make_folder(target.parent, under=root)
+            continue
         except FileExistsError:
             number += 1
         except OSError as why:

@@ -124,7 +124,9 @@ class _Row:
     """Signs that are no digits stand among them, and were left out."""
 
 
-def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks) -> SecondLook:
+def second_look(
+    page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks, *, ask_all: bool = False
+) -> SecondLook:
     """Read a page again, with all there is.
 
     Args:
@@ -133,16 +135,17 @@ def second_look(page: Page, grey: Plane, plane: Plane, classifier: Classifier, n
         plane: its ink by the classical way, (h, w).
         classifier: of single digits.
         networks: that look at the page.
+        ask_all: ask all witnesses of a single sign, even if the first two are sure.
     """
     sight = Sight(page, grey, plane, tuple(on_grey(box, page, grey) for box in page.boxes))
     rows = rows_of(sight.spans) or [[]]
     lines = [_line(sight, row, networks.line, is_only=len(rows) == 1) for row in rows]
     if len(lines) == 1 and len(lines[0].line.text) < 2:
-        return _single(sight, lines[0], classifier, networks)
+        return _single(sight, lines[0], classifier, networks, ask_all=ask_all)
     if len(lines) == 1 and len(sight.spans) == 1:
         share = _share_of_one(lines[0])
         if share is not None:
-            return _single(sight, lines[0], classifier, networks, share_of_one=share)
+            return _single(sight, lines[0], classifier, networks, share_of_one=share, ask_all=True)
     numbers = [_number(sight, row, line) for row, line in zip(rows, lines, strict=True)]
     # What the classical way left out was read all the same, if it stands in the strip.
     reason = None if len(lines) == 1 and lines[0].strip.width >= grey.shape[1] else _doubt(sight)
@@ -196,7 +199,13 @@ def _share_of_one(read: ReadStrip) -> float | None:
 
 
 def _single(
-    sight: Sight, line: ReadStrip, classifier: Classifier, networks: Networks, *, share_of_one: float | None = None
+    sight: Sight,
+    line: ReadStrip,
+    classifier: Classifier,
+    networks: Networks,
+    *,
+    share_of_one: float | None = None,
+    ask_all: bool,
 ) -> SecondLook:
     """One sign: the mean of what its witnesses say, or of the first two if that is sure. Blank if all see bare paper.
 
@@ -214,7 +223,7 @@ def _single(
         ink = sight.page.ink[0]
         witnesses.append(Witness("classical cut", sight.page.scores[0], ink))
         scores = mean(witnesses)
-        if share_of_one is None and sight.page.reason is None and scores[0, :DIGITS].max() >= SURE_OF_BOTH:
+        if not ask_all and sight.page.reason is None and scores[0, :DIGITS].max() >= SURE_OF_BOTH:
             return SecondLook(replace(sight.page, scores=scores), (line,), None, tuple(witnesses))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)

@@ -139,10 +139,10 @@ def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> Shown:
     steps = reader.closely(name, sheet)
     if steps.decoded is None:
         return Shown(fits=False)
-    second = steps.second
-    if second is None and reader.networks is not None:  # it was sure; there is more to see on this page all the same
+    second = None
+    if reader.networks is not None:  # however sure the first looks were, there is more to see on this page
         grey, plane = steps.decoded.grey, steps.decoded.plane
-        second = second_look(steps.cheap, grey, plane, reader.classifier, reader.networks)
+        second = second_look(steps.cheap, grey, plane, reader.classifier, reader.networks, ask_all=True)
     return _without_digit(steps, second) if text == NO_DIGIT else _with_digits(steps, second, text)
 
 
