@@ -20,11 +20,13 @@ from digitrec.patience import Overrun, Patience, in_time
 MOST_UNASKED = 8
 """No more are taken for granted, whatever the machine: each child needs 100 MB."""
 _WORTH_S = 0.5
-"""A child takes up to 0.2 seconds to start: so much work has to be there for each, in one go or to be done; ..."""
+"""A fresh child takes up to 0.2 seconds to start: so much work has to be there for each, done or to be done; ..."""
 _LEAST_S = 0.3
-"""... and so much still to do; ..."""
-_SHORT_S = 0.009
-"""... and a chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
+"""... and so much still to do."""
+_WORTH_FORKED_S = 0.15
+"""A fork is there already, and has some 20 ms of its own to do: so much work has to be left for each."""
+_SHORT_S = 0.006
+"""A chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
 _FORK_CHUNKS = 16
 """A fork takes 5 ms: so many chunks have to be there for each process, this one too."""
 _IDLE_S = 10.0
@@ -149,13 +151,20 @@ class Threads:
         if missing > 0 and crew.is_slow:
             for _ in range(missing):
                 crew.hire()
-        elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S and crew.left_s() >= _LEAST_S:
-            worth = min(int((self._rush_s + crew.left_s()) / _WORTH_S), len(os.sched_getaffinity(0)) - 1)
-            for _ in range(min(missing, worth - len(self._helpers))):
+        elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S:
+            for _ in range(min(missing, self._worth(crew.left_s()) - len(self._helpers))):
                 child = self._forks.pop() if self._forks else Child(self._timeout_s)
                 self._helpers.append(_Helper(child))
                 crew.ask(self._helpers[-1])
         return crew.result(place, slice_s)
+
+    def _worth(self, left_s: float) -> int:
+        """For how many children there is enough to do."""
+        if self._forks:
+            enough_for = left_s / _WORTH_FORKED_S
+        else:
+            enough_for = (self._rush_s + left_s) / _WORTH_S if left_s >= _LEAST_S else 0
+        return min(int(enough_for), len(os.sched_getaffinity(0)) - 1)
 
 
 class _Done(NamedTuple):
