@@ -132,7 +132,7 @@ print(os.getpid() in processes, len(processes), len(left))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("takes_s", "count", "processes"), [(0.02, 150, 3), (0.02, 20, 1), (0.0, 150, 1)])
+@pytest.mark.parametrize(("takes_s", "count", "processes"), [(0.02, 150, 3), (0.01, 56, 3), (0.02, 20, 1), (0.0, 150, 1)])
 def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
     takes_s: float, count: int, processes: int
 ) -> None:

@@ -37,7 +37,7 @@ class Recipe:
 
     crops: int = 160_000
     crops_held_out: int = 2_000
-    ink_epochs: int = 8
+    ink_epochs: int = 14
     line_rounds: tuple[tuple[int, int], ...] = ((110_000, 5), (110_000, 6), (240_000, 4), (260_000, 3))
     """Strips and epochs of each round, every one of other strips: from the second on, the network goes on from what it
     was (Loshchilov 2017)."""
