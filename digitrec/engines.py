@@ -152,19 +152,19 @@ class Threads:
             for _ in range(missing):
                 crew.hire()
         elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S:
-            for _ in range(min(missing, self._worth(crew.left_s()) - len(self._helpers))):
+            for _ in range(min(missing, self._worth(crew.left_s()))):
                 child = self._forks.pop() if self._forks else Child(self._timeout_s)
                 self._helpers.append(_Helper(child))
                 crew.ask(self._helpers[-1])
         return crew.result(place, slice_s)
 
     def _worth(self, left_s: float) -> int:
-        """For how many children there is enough to do."""
+        """For how many more children there is enough to do; fresh ones come when no fork is left."""
+        most = len(os.sched_getaffinity(0)) - 1 - len(self._helpers)
         if self._forks:
-            enough_for = left_s / _WORTH_FORKED_S
-        else:
-            enough_for = (self._rush_s + left_s) / _WORTH_S if left_s >= _LEAST_S else 0
-        return min(int(enough_for), len(os.sched_getaffinity(0)) - 1)
+            return min(int(left_s / _WORTH_FORKED_S) - len(self._helpers), len(self._forks), most)
+        enough_for = int((self._rush_s + left_s) / _WORTH_S) if left_s >= _LEAST_S else 0
+        return min(enough_for - len(self._helpers), most)
 
 
 class _Done(NamedTuple):

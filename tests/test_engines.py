@@ -109,7 +109,7 @@ def test_with_enough_to_do_children_help_and_the_same_ones_do_the_next_work(engi
 
 IN_ONE_THREAD = """
 import os, time
-os.sched_getaffinity = lambda _: {0, 1, 2}
+os.sched_getaffinity = lambda _: {*range(CORES)}
 from digitrec.child import Child
 from digitrec.engines import Threads
 
@@ -121,7 +121,7 @@ def who(chunk):
     return chunk, os.getpid()
 
 Child._start = no_interpreter
-engine = Threads(3, 60.0, has_children=True)
+engine = Threads(CORES, 60.0, has_children=True)
 first, second = ([*engine.map(who, range(COUNT), lambda: False)] for _ in range(2))
 assert [chunk for chunk, _ in first] == [*range(COUNT)]
 processes = {pid for _, pid in first} | {pid for _, pid in second}
@@ -132,11 +132,20 @@ print(os.getpid() in processes, len(processes), len(left))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("takes_s", "count", "processes"), [(0.02, 150, 3), (0.01, 56, 3), (0.02, 20, 1), (0.0, 150, 1)])
+@pytest.mark.parametrize(
+    ("takes_s", "count", "cores", "processes"),
+    [
+        (0.02, 150, 3, 3),
+        (0.01, 56, 3, 3),
+        (0.018, 64, 8, 4),  # no fresh ones beside the forks: so much work is not there
+        (0.02, 20, 3, 1),
+        (0.0, 150, 3, 1),
+    ],
+)
 def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
-    takes_s: float, count: int, processes: int
+    takes_s: float, count: int, cores: int, processes: int
 ) -> None:
-    script = IN_ONE_THREAD.replace("TAKES_S", str(takes_s)).replace("COUNT", str(count))
+    script = IN_ONE_THREAD.replace("TAKES_S", str(takes_s)).replace("COUNT", str(count)).replace("CORES", str(cores))
 
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 

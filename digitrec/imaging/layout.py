@@ -66,6 +66,12 @@ class Layout:
     is_all: bool = True
     """Nothing as heavy as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
 
+    def beside(self, ink: Plane) -> float:
+        """How much of the ink, (h, w), that this is the layout of, is not the first digit's, as a share of its own."""
+        box, own = self.digits[0].box, self.digits[0].ink > 0
+        mass = float(ink[box.y : box.y + box.height, box.x : box.x + box.width][own].sum())
+        return float(ink.sum()) / max(mass, 1e-9) - 1
+
 
 def arrange(ink: Plane) -> Layout:
     """Group the ink of a page, (h, w), into digits; none if there is nothing but dirt."""

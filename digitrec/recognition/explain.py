@@ -14,7 +14,7 @@ class Decoded:
     picture: Picture
     """(h, w) or (h, w, 3)."""
     grey: Plane
-    """What the networks look at, (h, w), 0..255; its size may be another than the picture's."""
+    """What the last network that was asked looked at, (h, w), 0..255; its size may be another than the picture's."""
     plane: Plane
     """Ink the classical way, or at a glance: (h, w), 0.0 = paper, 1.0 = ink."""
 

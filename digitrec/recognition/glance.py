@@ -62,12 +62,11 @@ def glance(picture: Picture, network: InkNetwork) -> Glance | None:
     sign = found.digits[0]
     left, top, right, bottom = sign.box.x, sign.box.y, sign.box.x + sign.box.width, sign.box.y + sign.box.height
     is_cut = left == 0 or top == 0 or right == part.width or bottom == part.height
-    own = float(plane[top:bottom, left:right][sign.ink > 0].sum())
-    beside = float(plane.sum()) - own
-    if beside > _MOST_BESIDE * own:
+    beside = found.beside(plane)
+    if beside > _MOST_BESIDE:
         return None
     is_whole = sign.pieces == 1 and not is_cut and max(sign.ink.shape) >= _LEAST_PX
-    return Glance(tiny, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE * own)
+    return Glance(tiny, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE)
 
 
 def grey_of(seen: Glance, picture: Picture) -> Plane:

@@ -29,7 +29,8 @@ _LARGE_PX = 28
 class PageReader:
     """Reads pages with its collaborators, chosen in app.py.
 
-    First at a glance; if that is not sure, the classical way; and if that is not, either, with all networks.
+    First at a glance; if that is not sure, with the line network's word for it; then the classical way; and if nothing
+    of that is sure, with all networks.
 
     The same bytes give the same pages in any process; what a page becomes depends on that page alone.
     """

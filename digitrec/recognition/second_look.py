@@ -23,7 +23,7 @@ from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
 from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign
+from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign, with_none
 from digitrec.records import Box, Reason
 
 _LONG = 1.3
@@ -45,6 +45,8 @@ _PLAIN = 0.95
 """A number that is less probable is looked at slanted to either side, and smaller, too."""
 _SLANTS = (-0.25, 0.2)
 _MARGIN = 0.1
+_MOST_BESIDE = 0.05
+"""Ink beside a sign, as a share of its own, up to which it is alone on its page."""
 _NEARLY = 0.1
 """A number of digits alone is preferred to one with other signs, if it is at least this share as probable; and one sign
 to several, if the classical way saw one."""
@@ -212,8 +214,11 @@ def _single(
     With `share_of_one` the line network would rather see several: what it says of one counts, and some doubt is left.
     """
     of_one = as_single if share_of_one is None else given_one
+    # A line of one sign was compared with every other sign already, in all its views.
+    is_one = len(line.line.text) == 1
+    of_line = with_none(line.line.alternatives[0, :DIGITS]) if is_one else of_one(line.line.frames)
     certainty = 1.0 if share_of_one is None else 1.0 - _STILL_DOUBTED * (1.0 - share_of_one)
-    witnesses = [Witness("line network", of_one(line.line.frames), line.strip)]
+    witnesses = [Witness("line network", of_line, line.strip)]
     where, ink = None, None
     if sight.spans:
         where = around(sight.spans)
@@ -223,7 +228,7 @@ def _single(
         ink = sight.page.ink[0]
         witnesses.append(Witness("classical cut", sight.page.scores[0], ink))
         scores = mean(witnesses)
-        if not ask_all and sight.page.reason is None and scores[0, :DIGITS].max() >= SURE_OF_BOTH:
+        if not ask_all and scores[0, :DIGITS].max() >= SURE_OF_BOTH and _is_alone(sight):
             return SecondLook(replace(sight.page, scores=scores), (line,), None, tuple(witnesses))
     seen = networks.ink.find(sight.grey)
     found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)
@@ -241,6 +246,12 @@ def _single(
     # One sign, clearly: then what the classical way did not know where to put was no ink.
     reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
+
+
+def _is_alone(sight: Sight) -> bool:
+    """Whether the classical way's only sign is in one piece and has nothing beside it: else it may be several."""
+    found = layout.arrange(sight.plane)
+    return found.is_clear and found.digits[0].pieces == 1 and found.beside(sight.plane) <= _MOST_BESIDE
 
 
 def _is_empty(frames: Frames) -> bool:

@@ -40,7 +40,11 @@ def mean(witnesses: Sequence[Witness]) -> Scores:
 
 def as_single(frames: Frames) -> Scores:
     """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
-    chances = probabilities(frames, _SINGLES)
+    return with_none(probabilities(frames, _SINGLES))
+
+
+def with_none(chances: NDArray[np.float64]) -> Scores:
+    """The probabilities of the ten digits, (10,), with what is left for anything else, (11,)."""
     return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
 
 

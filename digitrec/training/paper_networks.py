@@ -13,8 +13,8 @@ LINE_CLASSES = 12
 def ink_network() -> Model:
     """A small U-shaped network (Ronneberger 2015), 64 x 64 flattened grey in, share of ink out.
 
-    Its largest scale is half of that: each of its spots is told four pixels, and tells four (sub-pixel convolution, Shi
-    2016), which takes a third of the time. Strided convolutions go down, nearest-neighbour enlarging goes up.
+    87,108 weights. Its largest scale is half of that, and each of its spots tells four pixels (sub-pixel convolution,
+    Shi 2016). Strided convolutions go down, nearest-neighbour enlarging goes up.
     """
     from keras import Input, Model, layers
 

@@ -111,6 +111,7 @@ def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
     assert steps.second is not None
     assert sheet.shape[1] <= panels.WIDTH
     assert "The line network" not in told
+    assert (sheet == np.array(panels.BLUE)).all(axis=2).sum() > 100  # the strip's frame, beside the words
     assert {"ink network's cut", "line network", "all of them"} <= {*told}
     assert "blue: strips that the line network" in told
     assert "read at a glance: all of the page in 64 x 64, and the line network agrees" in told

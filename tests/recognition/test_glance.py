@@ -108,7 +108,7 @@ def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: p
     [
         (page(400, 320), "bare paper"),
         (page(400, 320, (100, 20, 140), (100, 230, 140)), "two signs"),
-        (page(400, 320, (100, 120, 100), (250, 310, 70)), "half a sign beside it"),
+        (page(400, 320, (100, 120, 100), (250, 310, 58)), "a third of a sign beside it"),
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
@@ -188,6 +188,21 @@ def share_in_common(one: Box, other: Box) -> float:
     down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     both = max(0, across) * max(0, down)
     return both / (one.width * one.height + other.width * other.height - both)
+
+
+def test_the_second_witness_sees_a_page_in_the_colour_that_shows_the_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Says((7,), sure=0.9999)
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+    cyan = np.dstack([ONE, np.full_like(ONE, 220), np.full_like(ONE, 220)])  # dark in red alone
+
+    steps = PageReader(Sorter(7, sure=0.97), networks).steps("png", sheet_of(cyan))
+
+    assert steps.is_glance
+    assert steps.decoded is not None
+    assert max(steps.decoded.grey.shape) == 192
+    assert np.ptp(steps.decoded.grey) > 150
+    (strip,) = line.strips
+    assert (strip < -0.5).any()
 
 
 @pytest.mark.parametrize("shape", [(1000, 700), (301, 203, 3), (97, 64, 3), (65, 3), (3, 2000, 3), (2000, 1, 3)])

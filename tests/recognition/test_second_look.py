@@ -88,8 +88,10 @@ def test_what_the_first_two_witnesses_agree_on_needs_no_other(monkeypatch: pytes
         (ONE, Says((7,), sure=0.99), 0.98),
         (ONE, Says((3,), sure=0.9999), 0.98),
         (paper(120, 100, (16, 40, 34), (50, 40, 34)), Says((7,), sure=0.9999), 0.98),
+        (paper(120, 100, (30, 40, 44), (34, 86, 16)), Says((7,), sure=0.9999), 0.98),
+        (paper(120, 100, (30, 40, 44), (86, 100, 12)), Says((7,), sure=0.9999), 0.98),
     ],
-    ids=["cut-in-doubt", "line-in-doubt", "another-digit", "too-wide-for-one"],
+    ids=["cut-in-doubt", "line-in-doubt", "another-digit", "too-wide-for-one", "in-two-pieces", "something-beside"],
 )
 def test_where_the_first_two_are_not_sure_the_ink_network_is_asked(
     monkeypatch: pytest.MonkeyPatch, picture: np.ndarray, says: Says, sure: float
@@ -165,6 +167,13 @@ def test_two_signs_to_the_line_network_are_one_if_that_is_likely_and_the_cheap_w
     assert judge(steps.page, 0.9).text == text
     assert steps.page.certainty < 0.99
     assert_is_whole(steps.page)
+
+
+def test_the_doubt_whether_it_is_one_sign_stays_however_sure_the_witnesses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read(monkeypatch, ONE, says=one_or_two(0.3), sees=stand_ins.nothing, sorter=Sorter(1, sure=0.989))
+
+    assert steps.page.scores[0, 1] > 0.98
+    assert steps.page.certainty < 0.99
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (1, 1), (3, 2000), (2000, 3), (700, 900)])
