@@ -76,7 +76,7 @@ def publish_new(path: Path, content: str | bytes) -> None:
     fsync_folder(path.parent)
 
 
-def move_new(source: Path, target: Path) -> None:
+def move_new(source: Path | str, target: Path | str) -> None:
     """Rename within one filesystem, never replacing: FileExistsError if the target is there."""
     if _renameat2 is not None:
         if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
@@ -86,7 +86,7 @@ def move_new(source: Path, target: Path) -> None:
             raise OSError(number, os.strerror(number), str(source), None, str(target))
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    source.rename(target)
+    Path(source).rename(target)
 
 
 def move_across(source: Path, target: Path) -> None:

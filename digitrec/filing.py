@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -106,6 +107,9 @@ def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:
 
 def _move(source: Path, outbox: Path, path: str) -> str:
     target = outbox / path
+    with suppress(OSError):  # there is no folder yet, or the name is taken or refused: that is seen to below
+        files.move_across(source, target)
+        return path
     # Between filesystems a crash can leave the finished copy and the original: then only the unlink is missing.
     is_copied = target.is_file() and source.stat().st_dev != target.stat().st_dev
     if is_copied and files.sha256_of(target) == files.sha256_of(source):

@@ -167,17 +167,18 @@ class Pipeline:
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
+        rows: Sequence[Row] | None = None
         if batch.stage is Stage.PLANNED:
             claims = self._adopted(batch)
             if not claims:
                 return Count()
-            self._read_and_record(batch, claims)
+            rows = self._read_and_record(batch, claims)
         elif batch.stage is Stage.READING:
-            self._read_and_record(batch, self.ledger.claims(batch.id))
+            rows = self._read_and_record(batch, self.ledger.claims(batch.id))
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
-                self._publish(batch.id)
+                self._publish(batch.id, self.ledger.rows(batch.id) if rows is None else rows)
         self.check_folders()
         with self.timed("file_away"):
             self._file_away(batch.id)
@@ -210,7 +211,8 @@ class Pipeline:
         # How old it was before its first claim is not known any more: let it have its grace.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
-    def _read_and_record(self, batch: Batch, claims: Sequence[Claim]) -> None:
+    def _read_and_record(self, batch: Batch, claims: Sequence[Claim]) -> Sequence[Row]:
+        """The rows, as the ledger has them now."""
         contents: dict[str, Content] = {}
         with self.timed("read"):
             try:
@@ -223,6 +225,7 @@ class Pipeline:
         with self.timed("record"):
             answers = self.answering.answer(claims, contents, self.truth())
             self.ledger.record(batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
+        return answers.rows
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
@@ -259,8 +262,8 @@ class Pipeline:
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
 
-    def _publish(self, batch_id: str) -> None:
-        batch, rows = self.ledger.batch(batch_id), self.ledger.rows(batch_id)
+    def _publish(self, batch_id: str, rows: Sequence[Row]) -> None:
+        batch = self.ledger.batch(batch_id)
         if rows and batch is not None and batch.rendering is not None:
             self.outbox.publish(batch_id, rows, batch.rendering)
             logs.event("batch published", batch=batch_id, rows=len(rows))

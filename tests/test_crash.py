@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from digitrec import files, filing, reading, results
@@ -106,12 +108,23 @@ def test_a_batch_that_was_recorded_is_never_read_again(desk: Desk, monkeypatch: 
 
 
 def test_the_same_bytes_are_rendered_again_after_a_crash(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What was just recorded is published without being read from the ledger, and after a crash from there.
     desk.drop("7.png")
+    desk.drop("=the same.png")
+    desk.drop("3/ü \udcff.png", draw(3))
+    desk.drop("broken.png", draw(5)[:200])
+    desk.drop("empty.png", b"")
+    desk.drop("blank.png", cv2.imencode(".png", np.full((60, 60), 240, np.uint8))[1].tobytes())
+    desk.drop(
+        "noise.png", cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (50, 200), np.uint8))[1].tobytes()
+    )
+    desk.drop("labels.csv", b"file,label\n7.png,1\n")
     with monkeypatch.context() as patch:
         cut(patch, results, "publish", call=1, after=True)
         with pytest.raises(PowerCut):
             desk.run()
     before = {path.name: path.read_bytes() for path in desk.outbox.glob("*.csv")}
+    assert sum(content.count(b"\r\n") for content in before.values()) > 12
     desk.now_s += 3600
 
     desk.run()

@@ -575,8 +575,8 @@ def test_a_name_that_the_outbox_refuses_is_made_plain(desk: Desk, monkeypatch: p
     desk.drop("a:b.png")
     real = files.move_new
 
-    def refuses_colons(source: Path, target: Path) -> None:
-        if ":" in target.name and "done" in target.parts:
+    def refuses_colons(source: Path | str, target: Path | str) -> None:
+        if ":" in Path(target).name and "done" in Path(target).parts:
             raise OSError(errno.EINVAL, "Invalid argument")
         real(source, target)
 

@@ -83,14 +83,14 @@ class Inbox:
 
     def claim(self, batch_id: str, path: str) -> None:
         """Make a file ours by one rename, if it is still there. `make_durable` comes after all of them."""
-        target = self.place(batch_id, path)
+        source, target = f"{self.root}/{path}", f"{self._mine}/{batch_id}/{path}"  # a Path takes as long as the rename
         try:
-            files.move_new(self.root / path, target)
+            files.move_new(source, target)
         except FileNotFoundError:  # its folder is missing, or the file
             # The lock lies in `_mine`: if that is gone, the folder is another one, and nothing may be made in it.
-            files.make_folder(target.parent, under=self._mine, durable=False)
+            files.make_folder(Path(target).parent, under=self._mine, durable=False)
             with suppress(FileNotFoundError):
-                files.move_new(self.root / path, target)
+                files.move_new(source, target)
 
     def is_writable(self) -> bool:
         """False if nothing in the inbox can be claimed."""

@@ -31,11 +31,12 @@ class Truth:
         """
         if path in self._given:
             return self._given[path]
-        for folder in PurePosixPath(path).parents:
-            label = self._table(str(folder)).get(path)
-            if label is not None:
-                return label
-        folder_name = PurePosixPath(path).parent.name
+        nearest = folder = path.rpartition("/")[0]
+        while (label := self._table(folder or ".").get(path)) is None and folder:
+            folder = folder.rpartition("/")[0]
+        if label is not None:
+            return label
+        folder_name = nearest.rpartition("/")[2]
         if self._from_folders and len(folder_name) == 1 and folder_name in "0123456789":
             return folder_name
         return ""
