@@ -33,7 +33,9 @@ _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
 _KNOWN_CHUNKS = 8
-"""After so many it is known how long they take."""
+"""After so many it is known how long they take, ..."""
+_GUESSED_CHUNKS = 4
+"""... after so many well enough for a fork: the first ones take longer than those that follow."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,6 +85,8 @@ class Threads:
         self._helpers: list[_Helper] = []
         self._forks: list[Child] = []
         """Children that were made while it was safe, and may be of use."""
+        self._ahead: list[_Crew] = []
+        """Whose results nobody has asked for yet."""
         self._is_quick = False
         """The chunks of the last map were too quick for children."""
         self._rush_s = 0.0
@@ -90,14 +94,21 @@ class Threads:
         self._ended_s = 0.0
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
-        """See `Engine.map`."""
+        """See `Engine.map`. Children that are there begin at once, even before the first result is asked for."""
         self._helpers = [helper for helper in self._helpers if helper.is_there]
         self._prepare(function, len(chunks))
-        crew, patience = _Crew(function, chunks), Patience(stopped)
-        if crew.began_s - self._ended_s > _IDLE_S:
+        crew = _Crew(function, chunks)
+        self._ahead.append(crew)
+        for helper in self._helpers:
+            crew.ask(helper)
+        return self._results(crew, len(chunks), Patience(stopped))
+
+    def _results(self, crew: "_Crew", chunks: int, patience: Patience) -> Iterator[Any]:
+        if time.monotonic() - self._ended_s > _IDLE_S:
             self._rush_s = 0.0
+        self._ahead.remove(crew)
         try:
-            for place in range(len(chunks)):
+            for place in range(chunks):
                 done = in_time(partial(self._look, crew, place, patience), self._timeout_s, patience)
                 if done is None or done is _NEVER:
                     return
@@ -112,12 +123,14 @@ class Threads:
             self._is_quick = 0 < crew.pace_s() <= _SHORT_S
             if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
-            self._ended_s = time.monotonic()
-            self._rush_s += self._ended_s - crew.began_s
+            now_s = time.monotonic()
+            self._rush_s += now_s - max(crew.began_s, self._ended_s)
+            self._ended_s = now_s
 
     def _prepare(self, function: Callable[[Any], Any], chunks: int) -> None:
         """Fork for the other cores as long as there is no other thread here; whether it pays is known later."""
-        most = min(self._threads, len(os.sched_getaffinity(0)), chunks // _FORK_CHUNKS) - 1 - len(self._helpers)
+        there = len(self._helpers) + len(self._forks)
+        most = min(self._threads, len(os.sched_getaffinity(0)), chunks // _FORK_CHUNKS) - 1 - there
         if self._has_children and most > 0 and not self._is_quick and may_fork():
             with suppress(OSError):  # then there is no help, or fresh children do
                 for _ in range(most):
@@ -143,23 +156,26 @@ class Threads:
         if patience.is_stopped():
             crew.call_off()
             return crew.result(place, slice_s)
-        if crew.size == 0:
+        if crew.threads == 0:
             crew.hire()
-            for helper in self._helpers:
-                crew.ask(helper)
         missing = self._threads - crew.size
         if missing > 0 and crew.is_slow:
             for _ in range(missing):
                 crew.hire()
-        elif missing > 0 and self._has_children and crew.pace_s() > _SHORT_S:
-            for _ in range(min(missing, self._worth(crew.left_s()))):
+        elif missing > 0 and self._has_children:
+            for _ in range(min(missing, self._worth(crew))):
                 child = self._forks.pop() if self._forks else Child(self._timeout_s)
                 self._helpers.append(_Helper(child))
-                crew.ask(self._helpers[-1])
+                for one in (crew, *self._ahead):
+                    one.ask(self._helpers[-1])
         return crew.result(place, slice_s)
 
-    def _worth(self, left_s: float) -> int:
+    def _worth(self, crew: "_Crew") -> int:
         """For how many more children there is enough to do; fresh ones come when no fork is left."""
+        pace_s = crew.pace_s(_GUESSED_CHUNKS if self._forks else _KNOWN_CHUNKS)
+        if pace_s <= _SHORT_S:
+            return 0
+        left_s = pace_s * crew.left
         most = len(os.sched_getaffinity(0)) - 1 - len(self._helpers)
         if self._forks:
             return min(int(left_s / _WORTH_FORKED_S) - len(self._helpers), len(self._forks), most)
@@ -185,13 +201,14 @@ class _Crew:
 
     def __init__(self, function: Callable[[Any], Any], chunks: Sequence[Any]) -> None:
         self.function = function
-        self.size = 0
+        self.size = self.threads = 0
         self.is_slow = False
         """Nothing was done within a time in which a quick chunk is: eight scans take 25 ms, eight A4 pages 200."""
         self.began_s = self._last_s = time.monotonic()
         self._waiting = enumerate(chunks)
         self._begun = 0
-        self._left = len(chunks)
+        self.left = len(chunks)
+        """Chunks whose results nobody has yet."""
         self._taking = threading.Lock()
         self._is_over = False
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
@@ -201,6 +218,7 @@ class _Crew:
     def hire(self) -> None:
         """One more thread works here. If it hangs in a decoder, it does not keep the process from ending."""
         self._join()
+        self.threads += 1
         threading.Thread(target=self.work, args=(self.function,), daemon=True).start()
 
     def ask(self, helper: "_Helper") -> None:
@@ -215,6 +233,8 @@ class _Crew:
 
     def _join(self) -> None:
         with self._taking:
+            if self._begun == 0 and self.size == 0:
+                self.began_s = self._last_s = time.monotonic()
             self.size += 1
 
     def work(self, function: Callable[[Any], Any]) -> None:
@@ -245,19 +265,15 @@ class _Crew:
                 raise multiprocessing.TimeoutError from None
             self._known[done.place] = done
             self._last_s = max(self._last_s, done.at_s)
-            self._left -= 1
+            self.left -= 1
             self._count += 1
         if place not in self._known:
             raise multiprocessing.TimeoutError
         return self._known.pop(place)
 
-    def pace_s(self) -> float:
-        """How long one chunk takes, seconds; 0.0 as long as that cannot be told."""
-        return (self._last_s - self.began_s) / self._count if self._count >= _KNOWN_CHUNKS else 0.0
-
-    def left_s(self) -> float:
-        """How long the rest will take at this pace, seconds."""
-        return self.pace_s() * self._left
+    def pace_s(self, known: int = _KNOWN_CHUNKS) -> float:
+        """How long one chunk takes, seconds; 0.0 as long as fewer than `known` are done."""
+        return (self._last_s - self.began_s) / self._count if self._count >= known else 0.0
 
     @property
     def is_done(self) -> bool:

@@ -6,7 +6,7 @@ Every step is durable before the next begins and may be done twice, so that a cr
 import errno
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from digitrec.reading import Content, Job
 from digitrec.records import Batch, Claim, Count, Fate, Rendering, ReturnedFile, Row, Stage
 
 _CHUNK_FILES = 8
+_MOST_AHEAD = 1024
+"""A larger batch is not claimed before its turn: after a stop all of it has to be given back, too."""
 _MOST_DEATHS = 3
 # What keeps one file from being renamed, while others can be.
 _OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
@@ -78,6 +80,16 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A batch whose files are claimed, and being read."""
+
+    batch: Batch
+    claims: Sequence[Claim]
+    contents: Iterator[tuple[str, Content]]
+    """What was read of each file, by path, as far as it is known; children may be at it already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """The collaborators of one run, chosen in app.py."""
 
@@ -122,6 +134,33 @@ class Pipeline:
 
     def process(self, seen: Sequence[Seen]) -> Count:
         """Claim these files as one batch and bring it to its end."""
+        return sum(self.process_all([seen]), Count())
+
+    def process_all(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Count]:
+        """Claim each group as one batch and bring it to its end; gives what became of each.
+
+        The next one is claimed before: children go on with it while what they read is put on record, published and
+        filed away here.
+        """
+        opened: Opened | None = None
+        for group in groups:
+            if opened is not None and len(group) > _MOST_AHEAD:
+                yield self._answered(opened)
+                opened = None
+            try:
+                following = self._open(group)
+            except Exception:
+                if opened is not None:  # whatever keeps the next one from being claimed
+                    self._answered(opened)
+                raise
+            if opened is not None:
+                yield self._answered(opened)
+            opened = following
+        if opened is not None:
+            yield self._answered(opened)
+
+    def _open(self, seen: Sequence[Seen]) -> Opened | None:
+        """Claim these files as one batch, and begin to read them; None if none of them is there any more."""
         now_s = self.now_s()
         batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
         planned = [self._planned(batch, one, now_s) for one in seen]
@@ -131,7 +170,8 @@ class Pipeline:
             refused = [claim for claim in planned if not self._claim(claim)]
         if refused:
             self.ledger.hold([self._refused(claim, now_s) for claim in refused])
-        return self._finish(batch)
+        claims = self._adopted(batch)
+        return Opened(batch, claims, self._being_read(batch, claims)) if claims else None
 
     def _claim(self, claim: Claim) -> bool:
         """False if this one file may not be moved; if none may, that is an environment failure."""
@@ -167,14 +207,19 @@ class Pipeline:
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
-        rows: Sequence[Row] | None = None
-        if batch.stage is Stage.PLANNED:
-            claims = self._adopted(batch)
-            if not claims:
+        if batch.stage in {Stage.PLANNED, Stage.READING}:
+            claims = self._adopted(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
+            if batch.stage is Stage.PLANNED and not claims:
                 return Count()
-            rows = self._read_and_record(batch, claims)
-        elif batch.stage is Stage.READING:
-            rows = self._read_and_record(batch, self.ledger.claims(batch.id))
+            return self._answered(Opened(batch, claims, self._being_read(batch, claims)))
+        return self._end(batch)
+
+    def _answered(self, opened: Opened) -> Count:
+        """Read what is not read yet, put it on record, and bring the batch to its end."""
+        return self._end(opened.batch, self._record(opened, self._read(opened)))
+
+    def _end(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
+        """Bring a batch that is on record to its end; `rows` are those of one that was read just now."""
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
@@ -211,28 +256,37 @@ class Pipeline:
         # How old it was before its first claim is not known any more: let it have its grace.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
-    def _read_and_record(self, batch: Batch, claims: Sequence[Claim]) -> Sequence[Row]:
-        """The rows, as the ledger has them now."""
+    def _being_read(self, batch: Batch, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
+        # A batch that was being read when a process died is not read in this one.
+        return self._read_fast(claims) if batch.id in self.begun else self._read_one_by_one(claims)
+
+    def _read(self, opened: Opened) -> dict[str, Content]:
+        """What every file of a batch holds, by path; after a stop, of those that were read."""
         contents: dict[str, Content] = {}
         with self.timed("read"):
             try:
-                # A batch that was being read when a process died is not read in this one.
-                reads = self._read_fast if batch.id in self.begun else self._read_one_by_one
-                contents.update(reads(claims))
+                contents.update(opened.contents)
             except Overrun as why:
-                logs.warn("reading was broken off, going on one by one", batch=batch.id, why=why)
-                contents.update(self._read_one_by_one([one for one in claims if one.path not in contents]))
+                logs.warn("reading was broken off, going on one by one", batch=opened.batch.id, why=why)
+                contents.update(self._read_one_by_one([one for one in opened.claims if one.path not in contents]))
+        return contents
+
+    def _record(self, opened: Opened, contents: Mapping[str, Content]) -> Sequence[Row]:
+        """Put the answers of a batch on record; gives its rows, as the ledger has them now."""
         with self.timed("record"):
-            answers = self.answering.answer(claims, contents, self.truth())
-            self.ledger.record(batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
+            answers = self.answering.answer(opened.claims, contents, self.truth())
+            self.ledger.record(opened.batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
         return answers.rows
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         chunks = list(_chunks(claims, _CHUNK_FILES))
         jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
         read = self.engine.map(self.read_chunk, jobs, self.stopped)
-        for chunk, contents in zip(chunks, read, strict=False):  # a stop leaves the rest unread
-            yield from zip((claim.path for claim in chunk), contents, strict=True)
+        return (  # a stop leaves the rest unread
+            (claim.path, content)
+            for chunk, contents in zip(chunks, read, strict=False)
+            for claim, content in zip(chunk, contents, strict=True)
+        )
 
     def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
         try:

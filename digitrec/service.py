@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
@@ -132,7 +132,7 @@ class Service:
         settings = self.space.settings
         self.summary.count += self._recover()
         total = self.summary.count.claimed + self._left()
-        groups = watching.once(
+        looks = watching.once(
             self._look,
             self.space.settling(),
             self.stop.bell,
@@ -140,10 +140,11 @@ class Service:
             wait_s=settings.run_wait_s,
             batch_files=settings.batch_files,
         )
-        for group in groups:
-            self.summary.count += self._process(group)
-            if progress is not None:
-                progress(self.summary.count.claimed, total)
+        for groups in looks:
+            for count in self._process(groups):
+                self.summary.count += count
+                if progress is not None:
+                    progress(self.summary.count.claimed, total)
         self.summary.waiting = self._left()
 
     def _recover(self) -> Count:
@@ -153,9 +154,15 @@ class Service:
         with self._telling():
             return self.pipeline().recover()
 
-    def _process(self, group: list[Seen]) -> Count:
-        with self._telling():
-            return self.pipeline().process(group)
+    def _process(self, groups: Iterable[list[Seen]]) -> Iterator[Count]:
+        """What became of each group; the hooks are called after each."""
+        counts = self.pipeline().process_all(groups)
+        while True:
+            with self._telling():
+                count = next(counts, None)
+            if count is None:
+                return
+            yield count
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -184,7 +191,8 @@ class Service:
         )
         for group in groups:
             if group:
-                self._process(group)
+                for _ in self._process([group]):
+                    pass
             yield
             if not self.is_current():
                 logs.event("another model was promoted")

@@ -73,21 +73,29 @@ def once(
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
-) -> Iterator[list[Seen]]:
-    """Yield what is there at the first look, in groups, as it becomes complete; wait at most `wait_s` for that.
+) -> Iterator[Iterator[list[Seen]]]:
+    """Yield what is there at the first look, as it becomes complete; wait at most `wait_s` for that.
 
-    Arguments and errors are those of `groups`.
+    The groups of one look come together: none of them has to be waited for. Arguments and errors
+    are those of `groups`.
     """
-    deadline_s = clock() + wait_s
-    is_first = True
-    while not stopped():
-        settled = settling.look(look(), clock(), wall_ns(), trust_old=True, newcomers=is_first)
-        is_first = False
+
+    def grouped(settled: list[Seen]) -> Iterator[list[Seen]]:
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
             yield group
             if stopped():
                 return
+
+    deadline_s = clock() + wait_s
+    is_first = True
+    while not stopped():
+        settled = settling.look(look(), clock(), wall_ns(), trust_old=True, newcomers=is_first)
+        is_first = False
+        if settled:
+            yield grouped(settled)
+        if stopped():
+            return
         next_at_s = settling.next_at_s()
         if next_at_s is None or next_at_s > deadline_s:
             return

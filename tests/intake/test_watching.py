@@ -114,8 +114,9 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
         late = [seen("late")] if looks > 1 else []
         return iter([seen("still"), seen("growing", next(sizes)), *late])
 
-    found = list(
-        once(
+    found = [
+        list(ready)
+        for ready in once(
             look,
             Settling(2.0, 600.0),
             QuietBell(clock),
@@ -125,9 +126,9 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
             clock=clock,
             wall_ns=lambda: 0,
         )
-    )
+    ]
 
-    assert {one.path for group in found for one in group} == {"still"}
+    assert [[one.path for one in group] for groups in found for group in groups] == [["still"]]
     assert clock.now_s <= 111.0
 
 
