@@ -6,6 +6,7 @@ An engine spreads only pure work: paths in, ink or scores out.
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ _SHORT_S = 0.006
 """A chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
 _FORK_CHUNKS = 16
 """A fork takes 5 ms: so many chunks have to be there for each process, this one too."""
+_TURN_S = 0.0005
+"""Python lets a thread keep its lock for 5 ms: for so long a child would wait for its next chunk."""
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
@@ -293,6 +296,7 @@ class _Helper:
         self._child = child
         self._crews: queue.SimpleQueue[_Crew | None] = queue.SimpleQueue()
         self._is_at_work = self._is_over = False
+        sys.setswitchinterval(_TURN_S)
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
