@@ -123,8 +123,9 @@ class Desk:
             seen = [one for one in self.look() if (one.inode, one.size, one.mtime_ns) not in held]
             changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
             seen = sorted(one._replace(ctime_ns=changed_ns) for one in seen)
-            for start in range(0, len(seen), self.settings.batch_files):
-                line.process(seen[start : start + self.settings.batch_files])
+            size = self.settings.batch_files
+            for _ in line.process_all(seen[start : start + size] for start in range(0, len(seen), size)):
+                pass
 
     def look(self) -> list[Seen]:
         return list(look(self.inbox, lambda *_: None))

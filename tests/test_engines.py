@@ -107,6 +107,21 @@ def test_with_enough_to_do_children_help_and_the_same_ones_do_the_next_work(engi
     assert children() == before
 
 
+@pytest.mark.slow
+def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engine: Threads) -> None:
+    list(engine.map(who, range(150), running))
+    later = engine.map(who, range(10), running)
+
+    time.sleep(1.0)
+    began = time.monotonic()
+    found = list(later)
+    engine.close()
+
+    assert [chunk for chunk, _ in found] == list(range(10))
+    assert os.getpid() not in {pid for _, pid in found}
+    assert time.monotonic() - began < 1.0
+
+
 IN_ONE_THREAD = """
 import os, time
 os.sched_getaffinity = lambda _: {*range(CORES)}
