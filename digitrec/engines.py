@@ -102,7 +102,7 @@ class Threads:
         self._prepare(function, len(chunks))
         crew = _Crew(function, chunks)
         self._ahead.append(crew)
-        for helper in self._helpers:
+        for helper in self._helpers if not self._is_quick else ():
             crew.ask(helper)
         return self._results(crew, len(chunks), Patience(stopped))
 
@@ -123,7 +123,7 @@ class Threads:
         finally:
             crew.call_off()
             self._let_go()
-            self._is_quick = 0 < crew.pace_s() <= _SHORT_S
+            self._is_quick = 0 < crew.pace_s() * crew.most <= _SHORT_S
             if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
             now_s = time.monotonic()
@@ -165,7 +165,9 @@ class Threads:
         if missing > 0 and crew.is_slow:
             for _ in range(missing):
                 crew.hire()
-        elif missing > 0 and self._has_children:
+        elif missing > 0 and self._has_children and crew.pace_s(self._known) > _SHORT_S:
+            for helper in self._helpers:
+                crew.ask(helper)  # if it was not before, as the last chunks were quick
             for _ in range(min(missing, self._worth(crew))):
                 child = self._forks.pop() if self._forks else Child(self._timeout_s)
                 self._helpers.append(_Helper(child))
@@ -173,12 +175,14 @@ class Threads:
                     one.ask(self._helpers[-1])
         return crew.result(place, slice_s)
 
+    @property
+    def _known(self) -> int:
+        """So many chunks have to be done before their pace counts."""
+        return _GUESSED_CHUNKS if self._forks else _KNOWN_CHUNKS
+
     def _worth(self, crew: "_Crew") -> int:
         """For how many more children there is enough to do; fresh ones come when no fork is left."""
-        pace_s = crew.pace_s(_GUESSED_CHUNKS if self._forks else _KNOWN_CHUNKS)
-        if pace_s <= _SHORT_S:
-            return 0
-        left_s = pace_s * crew.left
+        left_s = crew.pace_s(self._known) * crew.left
         most = len(os.sched_getaffinity(0)) - 1 - len(self._helpers)
         if self._forks:
             return min(int(left_s / _WORTH_FORKED_S) - len(self._helpers), len(self._forks), most)
@@ -204,7 +208,8 @@ class _Crew:
 
     def __init__(self, function: Callable[[Any], Any], chunks: Sequence[Any]) -> None:
         self.function = function
-        self.size = self.threads = 0
+        self.size = self.most = self.threads = 0
+        self._asked: list[_Helper] = []
         self.is_slow = False
         """Nothing was done within a time in which a quick chunk is: eight scans take 25 ms, eight A4 pages 200."""
         self.began_s = self._last_s = time.monotonic()
@@ -225,9 +230,11 @@ class _Crew:
         threading.Thread(target=self.work, args=(self.function,), daemon=True).start()
 
     def ask(self, helper: "_Helper") -> None:
-        """A child works as well, if it can."""
-        self._join()
-        helper.help(self)
+        """A child works as well, if it can; it is asked once."""
+        if helper not in self._asked:
+            self._asked.append(helper)
+            self._join()
+            helper.help(self)
 
     def leave(self) -> None:
         """Somebody does not work here any more."""
@@ -239,6 +246,7 @@ class _Crew:
             if self._begun == 0 and self.size == 0:
                 self.began_s = self._last_s = time.monotonic()
             self.size += 1
+            self.most = max(self.most, self.size)
 
     def work(self, function: Callable[[Any], Any]) -> None:
         """Do chunk after chunk, in whatever thread this is; one that ended the child is the last."""

@@ -122,6 +122,23 @@ def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engin
     assert time.monotonic() - began < 1.0
 
 
+def who_at_once(chunk: int) -> tuple[int, int]:
+    return chunk, os.getpid()
+
+
+@pytest.mark.slow
+def test_children_that_came_for_slow_chunks_leave_quick_ones_alone_and_come_back_for_slow_ones(engine: Threads) -> None:
+    assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
+    list(engine.map(who_at_once, range(50), running))  # now it is known that they are quick
+
+    alone = {pid for _, pid in engine.map(who_at_once, range(50), running)}
+    again = {pid for _, pid in engine.map(who, range(150), running)}
+    engine.close()
+
+    assert alone == {os.getpid()}
+    assert len(again) == 3
+
+
 IN_ONE_THREAD = """
 import os, time
 os.sched_getaffinity = lambda _: {*range(CORES)}
