@@ -6,6 +6,7 @@ Every step is durable before the next begins and may be done twice, so that a cr
 import errno
 import itertools
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from digitrec.answering import STOPPED, Answering, returned
 from digitrec.child import Child, ReaderDied
 from digitrec.clock import utc
 from digitrec.engines import Engine
+from digitrec.errors import DigitrecError
 from digitrec.intake.scan import Seen
 from digitrec.intake.store import Stored
 from digitrec.intake.truth import Truth
@@ -147,14 +149,15 @@ class Pipeline:
             if opened is not None and len(group) > _MOST_AHEAD:
                 yield self._answered(opened)
                 opened = None
+            following, failure = None, None
             try:
                 following = self._open(group)
-            except Exception:
-                if opened is not None:  # whatever keeps the next one from being claimed
-                    self._answered(opened)
-                raise
+            except (DigitrecError, OSError, sqlite3.Error) as why:  # that keeps no answer from what was claimed before
+                failure = why
             if opened is not None:
                 yield self._answered(opened)
+            if failure is not None:
+                raise failure
             opened = following
         if opened is not None:
             yield self._answered(opened)

@@ -191,8 +191,8 @@ class Service:
         )
         for group in groups:
             if group:
-                for _ in self._process([group]):
-                    pass
+                with self._telling():
+                    self.pipeline().process(group)
             yield
             if not self.is_current():
                 logs.event("another model was promoted")

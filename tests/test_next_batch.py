@@ -9,7 +9,7 @@ from digitrec import pipeline
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.scan import Seen
 from digitrec.ledger import Ledger
-from digitrec.records import Row, Stage
+from digitrec.records import Count, Row, Stage
 from tests.conftest import Desk, draw
 
 
@@ -67,6 +67,7 @@ def test_a_batch_that_was_read_is_answered_though_the_next_cannot_be_claimed(
     for digit in range(4):
         desk.drop(f"{digit}.png", draw(digit))
     claim = Inbox.claim
+    counts: list[Count] = []
 
     def fails_later(inbox: Inbox, batch_id: str, path: str) -> None:
         if path > "1.png":
@@ -76,8 +77,9 @@ def test_a_batch_that_was_read_is_answered_though_the_next_cannot_be_claimed(
     with monkeypatch.context() as patch:
         patch.setattr(Inbox, "claim", fails_later)
         with desk.at_work() as line, pytest.raises(OSError, match="Input/output"):
-            list(line.process_all(groups_of(desk, 2)))
+            counts += line.process_all(groups_of(desk, 2))
 
+    assert [count.claimed for count in counts] == [2], "and it is counted"
     assert [row["file"] for row in desk.rows()] == ["0.png", "1.png"]
     desk.run()
     assert sorted(row["file"] for row in desk.rows()) == ["0.png", "1.png", "2.png", "3.png"]

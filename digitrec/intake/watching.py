@@ -76,8 +76,7 @@ def once(
 ) -> Iterator[Iterator[list[Seen]]]:
     """Yield what is there at the first look, as it becomes complete; wait at most `wait_s` for that.
 
-    The groups of one look come together: none of them has to be waited for. Arguments and errors
-    are those of `groups`.
+    The groups of one look come together: none of them has to be waited for. Arguments and errors are those of `groups`.
     """
 
     def grouped(settled: list[Seen]) -> Iterator[list[Seen]]:
