@@ -20,7 +20,7 @@ class Blind(InkNetwork):
     def __init__(self) -> None:
         """Need no weights."""
 
-    def find(self, grey: Plane) -> Seen | None:  # noqa: ARG002 - it does not look
+    def find(self, grey: Plane, afar: Seen | None = None) -> Seen | None:  # noqa: ARG002 - it does not look
         """Nothing."""
         return None
 

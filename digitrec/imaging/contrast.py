@@ -132,12 +132,18 @@ def _weights(small: Picture) -> Plane:
     """The share of each colour, (1, 3), from its darkest level, its median and its lightest."""
     last = small.shape[0] * small.shape[1] - 1
     places = np.array([0, last // 2, (last + 1) // 2, last], np.float32)
-    counts = [cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)]
-    levels = [np.searchsorted(np.cumsum(count), places, side="right") for count in counts]  # so many are no lighter
-    darkest, low, high, lightest = np.array(levels, np.float64).T  # (3,) each
-    shows = np.maximum(lightest - (low + high) / 2, (low + high) / 2 - darkest) ** 2
-    weights = shows / shows.sum() if shows.any() else np.full(3, 1 / 3)
-    return weights[None].astype(np.float32)
+    counts = np.array([cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)])
+    no_lighter = counts.reshape(3, 256, 1).cumsum(axis=1)
+    levels = np.count_nonzero(no_lighter <= places, axis=1)  # (3, 4): so many levels are too dark
+    shows = [_shows(*of_colour) for of_colour in levels.tolist()]
+    total = sum(shows)
+    return np.array([[one / total for one in shows] if total else [1 / 3] * 3], np.float32)
+
+
+def _shows(darkest: int, low: int, high: int, lightest: int) -> float:
+    """How much a colour shows, from its darkest level, the two in the middle and its lightest."""
+    middle = (low + high) / 2
+    return max(lightest - middle, middle - darkest) ** 2
 
 
 def _is_light_on_dark(grey: Plane, small: Plane) -> bool:
@@ -222,6 +228,6 @@ def in_order(ordered: Plane, *shares: float) -> list[float]:
         place = last * share
         index = min(int(place), last)
         low, high = ordered[index], ordered[min(index + 1, last)]
-        beyond = np.float64(place - index)
-        found.append(float(high - (high - low) * (1 - beyond) if beyond >= 0.5 else low + (high - low) * beyond))
+        step, beyond = float(high - low), place - index
+        found.append(float(high) - step * (1 - beyond) if beyond >= 0.5 else float(low) + step * beyond)
     return found

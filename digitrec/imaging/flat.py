@@ -1,8 +1,10 @@
 """Page -> what the ink and line networks look at: the lamp taken out, the contrast made alike.
 
 The local mean is taken away and what is left is divided by its typical size, so that paper lies near 0.0 whatever its
-colour, and a network never sees how bright a page was. Beyond a page there is its paper: 0.0.
+colour, and a network never sees how bright a page was.
 """
+
+import math
 
 import cv2
 import numpy as np
@@ -27,7 +29,17 @@ def flattened(grey: Plane) -> Plane:
     local = cv2.blur(
         grey, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(grey.shape) > window else cv2.BORDER_REPLICATE
     )
-    off = grey - local
-    spread = max(float(np.sqrt((off * off).mean())), _LEAST_SPREAD)
-    flat: Plane = np.clip(off / (2 * spread), -_LIMIT, _LIMIT).astype(np.float32)
-    return flat
+    flat = grey - local
+    spread = max(cv2.norm(flat) / math.sqrt(flat.size), _LEAST_SPREAD)
+    flat /= np.float32(2 * spread)
+    return np.clip(flat, -_LIMIT, _LIMIT, out=flat)
+
+
+def in_square(flat: Plane, side: int, left: int, top: int) -> Plane:
+    """A flattened crop at this place of a square, (side, side).
+
+    Its border goes on around it: where paper ends in plain 0.0 there is an edge, and that looks like ink.
+    """
+    height, width = flat.shape
+    right, bottom = side - left - width, side - top - height
+    return np.asarray(cv2.copyMakeBorder(flat, top, bottom, left, right, cv2.BORDER_REPLICATE), np.float32)

@@ -7,14 +7,19 @@ beside it that is a tenth as heavy, takes a second witness: the line network, wh
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from digitrec.classifiers.base import NONE
 from digitrec.imaging import layout
 from digitrec.imaging.contrast import Plane, Thumbnail, smaller
+from digitrec.imaging.decode import MEDIUM_PX
 from digitrec.pictures import Page, Picture
-from digitrec.recognition.ink_network import SIDE, InkNetwork, whole
+from digitrec.recognition.close_look import Close
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, whole
 from digitrec.recognition.line_network import LineNetwork
 from digitrec.recognition.second_look import SecondLook
-from digitrec.recognition.spans import cut, on_grey, strip_around
-from digitrec.recognition.witnesses import Witness, as_single, mean
+from digitrec.recognition.spans import Span, cut, on_grey, on_page, strip_around
+from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, mean
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""
@@ -26,6 +31,8 @@ _MOST_BESIDE = 0.3
 """With more than this there may be several signs."""
 _STRIP_PX = 192
 """The line network is shown a sign from the page at this size, or less."""
+_CLOSE_PX = MEDIUM_PX
+"""A page that is looked at closely has this size, or less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +41,8 @@ class Glance:
 
     tiny: Thumbnail
     """The page, no side longer than 64."""
+    seen: Seen
+    """It, as the ink network saw it."""
     plane: Plane
     """Its ink, (h, w), 0.0 = paper, 1.0 = ink."""
     found: layout.Layout
@@ -66,12 +75,17 @@ def glance(picture: Picture, network: InkNetwork) -> Glance | None:
     if beside > _MOST_BESIDE:
         return None
     is_whole = sign.pieces == 1 and not is_cut and max(sign.ink.shape) >= _LEAST_PX
-    return Glance(tiny, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE)
+    return Glance(tiny, seen, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE)
 
 
 def grey_of(seen: Glance, picture: Picture) -> Plane:
     """The page as the line network is shown it, (h, w), 0..255."""
     return seen.tiny.grey_of(smaller(picture, _STRIP_PX))
+
+
+def grey_closely(seen: Glance, picture: Picture) -> Plane:
+    """The page as it is looked at closely, (h, w), 0..255."""
+    return seen.tiny.grey_of(smaller(picture, _CLOSE_PX))
 
 
 def witnessed(page: Page, grey: Plane, network: LineNetwork) -> SecondLook:
@@ -82,9 +96,23 @@ def witnessed(page: Page, grey: Plane, network: LineNetwork) -> SecondLook:
         grey: the page, (h, w), 0..255.
         network: that reads the strip around the sign.
     """
-    strip = strip_around(on_grey(page.boxes[0], page, grey), grey)
-    frames, _ = network.read(cut(grey, strip))
     of_cut = Witness("ink network's cut", page.scores[0], page.ink[0])
-    of_line = Witness("line network", as_single(frames), strip)
-    witnesses = (of_cut, of_line)
+    witnesses = (of_cut, _of_line(on_grey(page.boxes[0], page, grey), grey, network))
     return SecondLook(replace(page, scores=mean(witnesses)), (), witnesses=witnesses)
+
+
+def closely_witnessed(page: Page, grey: Plane, close: Close, network: LineNetwork) -> SecondLook | None:
+    """The same of a sign that was looked at closely; None if it is none, or so unsure that no other word could help."""
+    if close.where is None or close.cut is None or not close.is_clear:
+        return None
+    if close.cut.scores[:NONE].max() < 2 * SURE_OF_BOTH - 1:
+        return None
+    witnesses = (close.cut, _of_line(close.where, grey, network))
+    boxes, ink = (on_page(close.where, page, grey),), np.asarray(close.cut.looked_at)[None]
+    return SecondLook(replace(page, boxes=boxes, ink=ink, scores=mean(witnesses)), (), close.seen, witnesses)
+
+
+def _of_line(where: Span, grey: Plane, network: LineNetwork) -> Witness:
+    strip = strip_around(where, grey)
+    frames, _ = network.read(cut(grey, strip))
+    return Witness("line network", as_single(frames), strip)

@@ -1,13 +1,14 @@
 """The ink network at work: look at a window of a page, as a whole first, then closely at what was found there."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from digitrec.classifiers.interpreters import Interpreters
 from digitrec.imaging.contrast import Plane
-from digitrec.imaging.flat import flattened
+from digitrec.imaging.flat import flattened, in_square
 from digitrec.records import Box
 
 SIDE = 64
@@ -58,13 +59,14 @@ class InkNetwork:
         """
         self._run = Interpreters(network, name, (1, SIDE, SIDE), frozenset({(1, SIDE, SIDE)}))
 
-    def find(self, grey: Plane) -> Seen | None:
+    def find(self, grey: Plane, afar: Seen | None = None) -> Seen | None:
         """The ink of the page's main sign, seen closely; None if there is none.
 
         Args:
             grey: the page, (h, w), 0..255.
+            afar: all of the page as it was seen before, in whatever size; None: it is looked at now.
         """
-        seen = self.look(grey, whole(grey))
+        seen = self.look(grey, whole(grey)) if afar is None else replace(afar, window=whole(grey))
         for _ in range(_ROUNDS):
             near = self.closer(seen)
             if near is None:
@@ -75,22 +77,24 @@ class InkNetwork:
         return seen
 
     def look(self, grey: Plane, window: Window) -> Seen:
-        """The ink in one window; beyond the page there is none."""
+        """The ink in one window; what is seen beyond the page counts for nothing."""
         height, width = grey.shape
         scale = SIDE / window.side
-        left, top = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
-        right = min(width, int(np.ceil(window.left + window.side)))
-        bottom = min(height, int(np.ceil(window.top + window.side)))
+        left, top = max(0, math.floor(window.left)), max(0, math.floor(window.top))
+        right = min(width, math.ceil(window.left + window.side))
+        bottom = min(height, math.ceil(window.top + window.side))
         if right <= left or bottom <= top:  # ink was seen beyond the page, where there is none
             return Seen(window, np.zeros((SIDE, SIDE), np.float32), Box(0, 0, SIDE, SIDE))
         part = grey[top:bottom, left:right]
         size = (max(1, min(SIDE, round((right - left) * scale))), max(1, min(SIDE, round((bottom - top) * scale))))
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        flat = np.zeros((SIDE, SIDE), np.float32)
         x = min(max(0, round((left - window.left) * scale)), SIDE - size[0])
         y = min(max(0, round((top - window.top) * scale)), SIDE - size[1])
-        flat[y : y + size[1], x : x + size[0]] = flattened(np.asarray(small, np.float32))
-        return Seen(window, self._run(flat[None])[0], Box(x, y, *size))
+        flat = in_square(flattened(np.asarray(small, np.float32)), SIDE, x, y)
+        ink = np.zeros((SIDE, SIDE), np.float32)
+        shown = np.s_[y : y + size[1], x : x + size[0]]
+        ink[shown] = self._run(flat[None])[0][shown]
+        return Seen(window, ink, Box(x, y, *size))
 
     @staticmethod
     def closer(seen: Seen) -> Window | None:

@@ -10,8 +10,9 @@ from digitrec.imaging.contrast import GreyPage, smaller
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
+from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.glance import glance, grey_of, witnessed
+from digitrec.recognition.glance import Glance, closely_witnessed, glance, grey_closely, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.recognition.witnesses import SURE_OF_BOTH
 from digitrec.records import Limits
@@ -29,8 +30,8 @@ _LARGE_PX = 28
 class PageReader:
     """Reads pages with its collaborators, chosen in app.py.
 
-    First at a glance; if that is not sure, with the line network's word for it; then the classical way; and if nothing
-    of that is sure, with all networks.
+    First at a glance; if that is not sure, with the line network's word for it; then its only sign closely, by both;
+    then the classical way; and if nothing of that is sure, with all networks.
 
     The same bytes give the same pages in any process; what a page becomes depends on that page alone.
     """
@@ -57,33 +58,34 @@ class PageReader:
         picture = sheet.picture
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
-        if self.networks is not None:
-            at_a_glance = self._glance(format_name, sheet, picture, self.networks)
-            if at_a_glance is not None:
-                return at_a_glance
-        return self.closely(format_name, sheet)
+        seen = None if self.networks is None else glance(picture, self.networks.ink)
+        if seen is None or self.networks is None:
+            return self.closely(format_name, sheet)
+        page = self._scored(page_of(format_name, sheet, seen.tiny.preview, seen.plane, seen.found))
+        at_a_glance = self._at_a_glance(page, seen, picture, self.networks)
+        return at_a_glance or self._nearer(page, seen, sheet, self.networks)
 
-    def closely(self, format_name: str, sheet: Sheet) -> Steps:
-        """Read one sheet without a glance before: the classical way, and with all networks if that is not sure."""
+    def closely(self, format_name: str, sheet: Sheet, close: Close | None = None) -> Steps:
+        """Read one sheet without a glance before: the classical way, and with all networks if that is not sure.
+
+        With `close`, its main sign was looked at before.
+        """
         picture = sheet.at(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(format_name, sheet, picture))
         is_reduced = max(picture.shape) < max(sheet.width, sheet.height)
         if is_reduced or max(picture.shape) > _MEDIUM_PX:
-            steps = self._look(format_name, sheet, smaller(picture, _MEDIUM_PX))
+            steps = self._look(format_name, sheet, smaller(picture, _MEDIUM_PX), close)
             if _is_large(steps.page) and _confidence(steps.page) >= _SURE:
                 return steps
             picture = sheet.fine() if is_reduced else picture
             if isinstance(picture, RejectedImage):
                 return Steps(undecoded(format_name, sheet, picture))
-        return self._look(format_name, sheet, picture)
+            close = None  # there is more to see now
+        return self._look(format_name, sheet, picture, close)
 
-    def _glance(self, format_name: str, sheet: Sheet, picture: Picture, networks: Networks) -> Steps | None:
-        """The page as read at a glance; None if that is not sure."""
-        seen = glance(picture, networks.ink)
-        if seen is None:
-            return None
-        page = self._scored(page_of(format_name, sheet, seen.tiny.preview, seen.plane, seen.found))
+    def _at_a_glance(self, page: Page, seen: Glance, picture: Picture, networks: Networks) -> Steps | None:
+        """The page as read at a glance, if that is sure, or is with the line network's word for it."""
         confidence = _confidence(page)
         if seen.is_alone and confidence >= _SURE:
             return Steps(page, Decoded(picture, seen.tiny.grey, seen.plane), is_glance=True)
@@ -94,14 +96,26 @@ class PageReader:
         is_sure = _confidence(second.page) >= SURE_OF_BOTH
         return Steps(page, Decoded(picture, grey, seen.plane), second, is_glance=True) if is_sure else None
 
-    def _look(self, format_name: str, sheet: Sheet, picture: Picture) -> Steps:
+    def _nearer(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
+        """The page's only sign looked at closely; the page as a whole, if that is not sure, either."""
+        picture = sheet.at(MEDIUM_PX)
+        if isinstance(picture, RejectedImage):
+            return Steps(undecoded(page.format, sheet, picture))
+        grey = grey_closely(seen, picture)
+        close = close_look(grey, self.classifier, networks.ink, seen.seen)
+        second = None if close is None else closely_witnessed(page, grey, close, networks.line)
+        if second is not None and _confidence(second.page) >= SURE_OF_BOTH:
+            return Steps(page, Decoded(picture, grey, seen.plane), second, is_glance=True)
+        return self.closely(page.format, sheet, close)
+
+    def _look(self, format_name: str, sheet: Sheet, picture: Picture, close: Close | None) -> Steps:
         grey = GreyPage.of(picture)
         plane = ink.find(grey)
         page = self._scored(page_of(format_name, sheet, grey.preview, plane, layout.arrange(plane)))
         decoded = Decoded(picture, grey.grey, plane)
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
             return Steps(page, decoded)
-        return Steps(page, decoded, second_look(page, grey.grey, plane, self.classifier, self.networks))
+        return Steps(page, decoded, second_look(page, grey.grey, plane, self.classifier, self.networks, close))
 
     def _scored(self, page: Page) -> Page:
         return replace(page, scores=self.classifier.score(page.ink))

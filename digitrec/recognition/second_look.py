@@ -19,12 +19,13 @@ from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
 from digitrec.imaging import layout, normalise
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Ink, Page, Scores
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
+from digitrec.recognition.close_look import Close, close_look
+from digitrec.recognition.ink_network import InkNetwork, Seen
 from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
 from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
 from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign, with_none
-from digitrec.records import Box, Reason
+from digitrec.records import Reason
 
 _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing."""
@@ -127,7 +128,14 @@ class _Row:
 
 
 def second_look(
-    page: Page, grey: Plane, plane: Plane, classifier: Classifier, networks: Networks, *, ask_all: bool = False
+    page: Page,
+    grey: Plane,
+    plane: Plane,
+    classifier: Classifier,
+    networks: Networks,
+    close: Close | None = None,
+    *,
+    ask_all: bool = False,
 ) -> SecondLook:
     """Read a page again, with all there is.
 
@@ -137,17 +145,18 @@ def second_look(
         plane: its ink by the classical way, (h, w).
         classifier: of single digits.
         networks: that look at the page.
+        close: what was seen closely of its main sign, if it was looked at before.
         ask_all: ask all witnesses of a single sign, even if the first two are sure.
     """
     sight = Sight(page, grey, plane, tuple(on_grey(box, page, grey) for box in page.boxes))
     rows = rows_of(sight.spans) or [[]]
     lines = [_line(sight, row, networks.line, is_only=len(rows) == 1) for row in rows]
     if len(lines) == 1 and len(lines[0].line.text) < 2:
-        return _single(sight, lines[0], classifier, networks, ask_all=ask_all)
+        return _single(sight, lines[0], classifier, networks, close, ask_all=ask_all)
     if len(lines) == 1 and len(sight.spans) == 1:
         share = _share_of_one(lines[0])
         if share is not None:
-            return _single(sight, lines[0], classifier, networks, share_of_one=share, ask_all=True)
+            return _single(sight, lines[0], classifier, networks, close, share_of_one=share, ask_all=True)
     numbers = [_number(sight, row, line) for row, line in zip(rows, lines, strict=True)]
     # What the classical way left out was read all the same, if it stands in the strip.
     reason = None if len(lines) == 1 and lines[0].strip.width >= grey.shape[1] else _doubt(sight)
@@ -205,6 +214,7 @@ def _single(
     line: ReadStrip,
     classifier: Classifier,
     networks: Networks,
+    close: Close | None,
     *,
     share_of_one: float | None = None,
     ask_all: bool,
@@ -230,21 +240,21 @@ def _single(
         scores = mean(witnesses)
         if not ask_all and scores[0, :DIGITS].max() >= SURE_OF_BOTH and _is_alone(sight):
             return SecondLook(replace(sight.page, scores=scores), (line,), None, tuple(witnesses))
-    seen = networks.ink.find(sight.grey)
-    found = layout.arrange(seen.ink) if seen is not None else layout.Layout((), is_clear=False)
-    if seen is not None and found.digits:
-        where = around([_in_window(one.box, seen.window) for one in found.digits])
-    if where is not None and len(found.digits) == 1:
-        ink, strip = normalise.centred(found.digits[0].ink), strip_around(where, sight.grey)
-        frames, _ = networks.line.read(cut(sight.grey, strip))
-        witnesses.append(Witness("ink network's cut", classifier.score(ink[None])[0], ink))
-        witnesses.append(Witness("line network, closer", of_one(frames), strip))
+    grey = sight.grey
+    close = close_look(grey, classifier, networks.ink) if close is None else close.on(grey)
+    if close is not None and close.where is not None:
+        where = close.where
+        if close.cut is not None:
+            ink, strip = np.asarray(close.cut.looked_at), strip_around(where, grey)
+            frames, _ = networks.line.read(cut(grey, strip))
+            witnesses += [close.cut, Witness("line network, closer", of_one(frames), strip)]
     rows = []
     if where is not None:
         ink = _cut_out(sight, where) if ink is None else ink  # strokes that were taken for several signs
         rows = [_Row([where], ink[None], mean(witnesses), certainty)]
     # One sign, clearly: then what the classical way did not know where to put was no ink.
-    reason = None if len(found.digits) == 1 and found.is_clear else _doubt(sight)
+    reason = None if close is not None and close.is_clear else _doubt(sight)
+    seen = None if close is None else close.seen
     return SecondLook(_together(sight, rows, reason), (line,), seen, tuple(witnesses))
 
 
@@ -294,12 +304,6 @@ def _spans_of(read: ReadStrip) -> list[Span]:
     lefts = np.maximum(np.append(-np.inf, edges), middles - half)
     rights = np.minimum(np.append(edges, np.inf), middles + half)
     return [Span(left, read.strip.top, right, read.strip.bottom) for left, right in zip(lefts, rights, strict=True)]
-
-
-def _in_window(box: Box, window: Window) -> Span:
-    scale = window.side / SIDE
-    left, top = window.left + box.x * scale, window.top + box.y * scale
-    return Span(left, top, left + box.width * scale, top + box.height * scale)
 
 
 def _cut_out(sight: Sight, span: Span) -> Plane:

@@ -32,6 +32,10 @@ class Span:
         """Pixels down."""
         return self.bottom - self.top
 
+    def scaled(self, share: float) -> "Span":
+        """The same on the page in another size, this share of its own."""
+        return Span(self.left * share, self.top * share, self.right * share, self.bottom * share)
+
 
 def on_grey(box: Box, page: Page, grey: Plane) -> Span:
     """A box of the page in pixels of its grey plane, which may be smaller."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
-from digitrec.imaging.flat import flattened
+from digitrec.imaging.flat import flattened, in_square
 from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE
 from digitrec.training import lines, pools, scenes
@@ -88,7 +88,12 @@ def strips(
 
 def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
     found = scenes.crop(sources, dice)
-    return stored(flattened(found.picture.astype(np.float32))), found.ink
+    height, width = found.ink.shape
+    left, top = (SIDE - width) // 2, (SIDE - height) // 2
+    levels = stored(in_square(flattened(found.picture.astype(np.float32)), SIDE, left, top))
+    ink = np.zeros((SIDE, SIDE), np.uint8)
+    ink[top : top + height, left : left + width] = found.ink
+    return levels, ink
 
 
 def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:

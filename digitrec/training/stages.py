@@ -19,7 +19,7 @@ from digitrec.training.seen import Examples
 from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
 
-VERSION = 5
+VERSION = 6
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
 _INK_SHAPE = (1, SIDE, SIDE)

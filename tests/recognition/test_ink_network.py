@@ -1,11 +1,12 @@
 """The window of the ink network closes in on the page's main sign, wherever that is and whatever the page's shape."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
+from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window, whole
 from digitrec.records import Box
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import dark, ink_by, paper
@@ -85,21 +86,43 @@ def test_whatever_a_network_sees_on_whatever_page_there_is_an_answer(
     assert seen is None or (seen.ink.shape == (SIDE, SIDE) and seen.window.side > 0)
 
 
-def test_beyond_the_page_the_network_is_shown_bare_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_page_its_border_goes_on_and_ink_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
 
     def looks(entry: np.ndarray) -> np.ndarray:
         shown.append(entry[0])
-        return np.zeros_like(entry)
+        return np.ones_like(entry)
 
     grey = np.random.default_rng(0).uniform(0, 255, (40, 80)).astype(np.float32)
-    ink_by(monkeypatch, looks).look(grey, Window(-40, -60, 160))
+    seen = ink_by(monkeypatch, looks).look(grey, Window(-40, -60, 160))
 
     (entry,) = shown
-    assert entry.shape == (SIDE, SIDE)
-    assert np.abs(entry[24:40, 16:48]).min(axis=1).max() > 0
-    entry[24:40, 16:48] = 0
-    assert not entry.any()
+    page = entry[24:40, 16:48]
+    assert np.abs(page).min(axis=1).max() > 0
+    np.testing.assert_array_equal(entry, np.pad(page, ((24, 24), (16, 16)), "edge"))
+    assert seen.part == Box(16, 24, 32, 16)
+    np.testing.assert_array_equal(seen.ink, np.pad(np.ones((16, 32)), ((24, 24), (16, 16))))
+
+
+def test_a_page_that_was_seen_from_afar_is_not_looked_at_as_a_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def noted(entry: np.ndarray) -> np.ndarray:
+        looks.append(entry)
+        return dark(entry)
+
+    network, page = ink_by(monkeypatch, noted), paper(320, 240, (100, 80, 40))
+    small = cv2.resize(page, (48, 64), interpolation=cv2.INTER_AREA)
+    afar = network.look(small, whole(small))
+    looks.clear()
+
+    seen = network.find(page, afar)
+
+    assert seen is not None
+    assert box_of(seen) == pytest.approx((100, 80, 40, 40), abs=3)
+    again, closely = len(looks), network.find(page)
+    assert closely is not None
+    assert len(looks) == again + again + 1
 
 
 def test_the_closer_window_is_around_all_marks_of_some_weight() -> None:

@@ -27,13 +27,21 @@ def test_paper_beside_a_strip_is_exactly_paper() -> None:
 
 
 def test_crops_come_flattened_with_the_ink_that_was_drawn(sources: Sources) -> None:
-    found = drawn.crops(sources, 12, (3,))
+    found = drawn.crops(sources, 24, (3,))
 
-    assert len(found) == 12
-    for place in range(12):
+    assert len(found) == 24
+    shapes = set()
+    for place in range(24):
         crop = scenes.crop(sources, np.random.default_rng((3, place)))
-        np.testing.assert_array_equal(found.ink[place], crop.ink)
+        height, width = crop.ink.shape
+        shapes.add((height, width))
+        top, left = (64 - height) // 2, (64 - width) // 2
+        shown = np.s_[top : top + height, left : left + width]
+        np.testing.assert_array_equal(found.ink[place][shown], crop.ink)
+        assert found.ink[place].sum() == crop.ink.sum()
     assert abs(restored(found.levels).mean()) < 0.3
+    assert (64, 64) in shapes
+    assert any(min(shape) < 64 == max(shape) for shape in shapes)
 
 
 def test_strips_are_filled_up_to_a_multiple_of_32_and_keep_their_text(sources: Sources) -> None:
