@@ -98,11 +98,14 @@ def _cleared(contrast: Plane, levels: _Levels) -> tuple[Plane, _Levels | None]:
 def _levels(contrast: Plane) -> _Levels | None:
     """Tell paper from ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
-    ordered = np.sort(contrast[::step, ::step], axis=None)
-    quiet, bare = in_order(ordered, _QUIET, _PAPER)
+    levels = contrast[::step, ::step].flatten()
+    # Of the paper's levels only these two quantiles matter, so they are not sorted.
+    places = [int((levels.size - 1) * share) for share in (_QUIET, _PAPER)]
+    levels.partition(sorted({min(place + after, levels.size - 1) for place in places for after in (0, 1)}))
+    quiet, bare = in_order(levels, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
-    inked = ordered[np.searchsorted(ordered, np.float32(max(paper, _LEAST_CONTRAST)), side="right") :]
+    inked = np.sort(levels[levels > np.float32(max(paper, _LEAST_CONTRAST))])
     if inked.size < 4:
         return None
     grades = np.clip(inked * 255, 0, 255).astype(np.uint8)

@@ -69,7 +69,7 @@ class Layout:
     def beside(self, ink: Plane) -> float:
         """How much of the ink, (h, w), that this is the layout of, is not the first digit's, as a share of its own."""
         box, own = self.digits[0].box, self.digits[0].ink > 0
-        mass = float(ink[box.y : box.y + box.height, box.x : box.x + box.width][own].sum())
+        mass = float(np.vdot(ink[box.y : box.y + box.height, box.x : box.x + box.width], own.astype(np.float32)))
         return float(ink.sum()) / max(mass, 1e-9) - 1
 
 
@@ -79,18 +79,23 @@ def arrange(ink: Plane) -> Layout:
     labels, marks = marks_of(ink, sheet)
     if not marks:
         return Layout((), is_clear=True)
-    main = max(marks, key=sheet.weight)
+    main = marks[0] if len(marks) == 1 else max(marks, key=sheet.weight)
     if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(marks) < _CROWD:
         return Layout((), is_clear=True)
-    groups = _side_by_side([mark for mark in marks if mark is main or _is_like(mark, main)])
-    groups = _without_neighbours(groups, main, sheet)
-    taken = {label for group in groups for label in group.labels}
-    groups, left_over = _with_small_marks(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
+    groups, left_over = ([main], []) if len(marks) == 1 else _grouped(marks, main, sheet)
     heaviest = max((mark.mass for mark in left_over), default=0.0)
     is_all = len(groups) <= _MOST_DIGITS and heaviest < _LEFT_OVER * main.mass
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
     digits = tuple(_cut_out(ink, labels, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
     return Layout(digits, is_clear, is_all)
+
+
+def _grouped(marks: list[Mark], main: Mark, sheet: Sheet) -> tuple[list[Mark], list[Mark]]:
+    """The marks of each digit as one, in no order; and those that belong nowhere."""
+    groups = _side_by_side([mark for mark in marks if mark is main or _is_like(mark, main)])
+    groups = _without_neighbours(groups, main, sheet)
+    taken = {label for group in groups for label in group.labels}
+    return _with_small_marks(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
 
 
 def _is_like(mark: Mark, main: Mark) -> bool:
@@ -175,7 +180,7 @@ def _cut_out(ink: Plane, labels: NDArray[np.int32], group: Mark) -> FoundDigit:
         is_touched[pieces[own]] = True
         is_kept &= is_touched[pieces]
     is_kept &= own | (near == 0)
-    digit = np.where(is_kept, part, np.float32(0))
+    digit = part * is_kept
     return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit), len(group.labels))
 
 

@@ -117,14 +117,18 @@ def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
     """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
     pieces = pieces_of(ink > _INKED)
     ink_of, count = ink.ravel()[pieces.places], len(pieces.boxes)
-    mass = np.bincount(pieces.label_of, weights=ink_of, minlength=count)
-    is_clear = np.bincount(pieces.label_of[ink_of > _CLEAR], minlength=count) > 0
-    heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
+    if count == 2:  # a clean digit
+        mass = [0.0, float(ink_of.sum(dtype=np.float64))]
+        heaviest = [1] if ink_of.max() > _CLEAR else []
+    else:
+        mass = np.bincount(pieces.label_of, weights=ink_of, minlength=count).tolist()
+        is_clear = np.bincount(pieces.label_of[ink_of > _CLEAR], minlength=count) > 0
+        heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
     marks: list[Mark] = []
     printed: list[Mark] = []
     for label in heaviest:
         left, top, right, bottom = pieces.boxes[label].tolist()
-        mark = Mark((label,), left, top, right, bottom, float(mass[label]))
+        mark = Mark((label,), left, top, right, bottom, mass[label])
         if not sheet.hugs_border(mark):
             is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
             (printed if is_printed else marks).append(mark)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,30 @@ def _newest(reports: Path, folders: Iterable[str]) -> list[str]:
 
 
 def _changed_ns(path: Path) -> int:
+    return _state(path)[0]
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """When a file was changed, which it is, and its size; it is written anew, never in place."""
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:
-        return 0  # oldest: it is going to be listed as damaged
+        return 0, 0, 0  # oldest: it is going to be listed as damaged
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _read_batch(reports: Path, name: str) -> BatchEntry | Damaged:
-    report = _read(reports / name, "batch")
+    path = reports / name / "report.json"
+    try:
+        return _batch_in(path, _state(path))
+    except OSError:
+        return Damaged(name)
+
+
+@lru_cache(maxsize=2 * NEWEST)
+def _batch_in(path: Path, _: tuple[int, ...]) -> BatchEntry | Damaged:
+    """One whose state is the same is not read again: the list is made after every batch."""
+    report, name = _parsed(path.read_bytes(), "batch"), path.parent.name
     try:
         truth = report["truth"]
         return BatchEntry(
@@ -190,8 +207,15 @@ def _read_lesson(reports: Path, name: str) -> LessonEntry | Damaged:
 def _read(folder: Path, kind: str) -> dict[str, Any]:
     """The report's numbers; empty if they cannot be read, which the caller then finds incomplete."""
     try:
-        report = json.loads((folder / "report.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _parsed((folder / "report.json").read_bytes(), kind)
+    except OSError:
+        return {}
+
+
+def _parsed(content: bytes, kind: str) -> dict[str, Any]:
+    try:
+        report = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return report if isinstance(report, dict) and report.get("kind") == kind else {}
 

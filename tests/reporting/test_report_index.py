@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +40,33 @@ def test_batches_are_listed_newest_first_with_their_link(tmp_path, make_facts, r
         "20260121T100000Z-00000002/index.html",
         "20260120T100000Z-00000001/index.html",
     ]
+
+
+def test_a_report_is_read_once_and_again_when_it_was_written_anew(tmp_path, make_facts, monkeypatch):
+    batch(tmp_path, make_facts, "20260120T100000Z-00000001")
+    batch(tmp_path, make_facts, "20260121T100000Z-00000001")
+    read = []
+    parsed = index._parsed
+    monkeypatch.setattr(index, "_parsed", lambda content, kind: read.append(kind) or parsed(content, kind))
+
+    first, again = index.listing(tmp_path), index.listing(tmp_path)
+
+    assert first == again
+    assert len(read) == 2
+    batch(tmp_path, make_facts, "20260120T100000Z-00000001", label="7")
+    newest, oldest = index.listing(tmp_path).batches
+    assert len(read) == 3
+    assert newest.accuracy is None
+    assert oldest.accuracy.share == 1.0
+
+
+def test_a_report_that_could_not_be_read_is_read_the_next_time(tmp_path, make_facts, monkeypatch):
+    batch(tmp_path, make_facts, "20260120T100000Z-00000001")
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "the disk")))
+        assert index.listing(tmp_path).batches == (index.Damaged("20260120T100000Z-00000001"),)
+
+    assert isinstance(index.listing(tmp_path).batches[0], index.BatchEntry)
 
 
 def test_accuracy_is_listed_where_the_truth_was_known(tmp_path, make_facts):
