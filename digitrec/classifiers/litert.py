@@ -45,9 +45,9 @@ class LiteRTClassifier:
         """
         pictures = checked(ink)
         scores = np.zeros((len(pictures), CLASSES), np.float32)
-        for row, picture in zip(scores, pictures, strict=True):
-            found = self._run(picture[None])[0]
-            row[: len(found)] = found
+        for place in range(len(pictures)):
+            found = self._run(pictures[place : place + 1])[0]
+            scores[place, : len(found)] = found
         return calibrated(scores, self._temperature)
 
 

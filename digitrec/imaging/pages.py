@@ -55,7 +55,7 @@ def page_of(format_name: str, sheet: Sheet, preview: Picture, plane: Plane, foun
         width=sheet.width,
         height=sheet.height,
         boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
-        ink=np.stack(digits) if digits else np.zeros(_NO_INK, np.float32),
+        ink=np.array(digits) if digits else np.zeros(_NO_INK, np.float32),
         preview=preview,
         reason=reason if digits else Reason.BLANK,
     )

@@ -62,6 +62,8 @@ def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
     allowed = signs if only is None else only
 
     def chances(texts: list[Text]) -> NDArray[np.float64]:
+        if len(views) == 1:
+            return probabilities(frames, texts)
         return np.asarray(np.mean([probabilities(view, texts) for view in views], axis=0), np.float64)
 
     first = list(dict.fromkeys(tuple(sign for sign in _greedy(view) if sign < allowed) for view in views))
@@ -114,14 +116,19 @@ def _of_one_or_none(frames: Frames) -> NDArray[np.float64]:
     """The probability of each sign alone and, last, of none at all, (signs + 1,)."""
     chance = frames.astype(np.float64)
     signs, blank = chance[:, :-1], chance[:, -1]
-    none_before = np.cumprod(np.append(1.0, blank))  # (T + 1,)
-    none_after = np.cumprod(np.append(1.0, blank[::-1]))[-2::-1]
+    steps = len(frames)
+    none_before, none_after = np.ones(steps + 1), np.ones(steps)
+    np.cumprod(blank, out=none_before[1:])
+    np.cumprod(blank[:0:-1], out=none_after[-2::-1])
     ends_at = np.empty_like(signs)  # the sign alone has been there, and this is its last step
     ended = np.zeros(signs.shape[1])
     for step, now in enumerate(signs):
         np.add(ended, none_before[step], out=ends_at[step])
         ended = np.multiply(ends_at[step], now, out=ends_at[step])
-    return np.append(none_after @ ends_at, none_before[-1])
+    found = np.empty(signs.shape[1] + 1)
+    np.matmul(none_after, ends_at, out=found[:-1])
+    found[-1] = none_before[-1]
+    return found
 
 
 def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -73,6 +73,21 @@ def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(found) == len(set(found))
 
 
+@pytest.mark.parametrize(("count", "cpu_s"), [(1_000, 3.0), (1_001, 5.0)])
+def test_of_short_runs_the_one_in_the_middle_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, cpu_s: float
+) -> None:
+    took_s = iter([5.0, 3.0, 1.0, 9.0, 2.0])
+    monkeypatch.setattr(
+        measuring, "_cold", lambda *_: measuring.Once(process.Cost(next(took_s), 1.0, 90.0), 1.0, 1.0, 2)
+    )
+    desk = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
+
+    found = measuring._typical(desk, sets.PictureSet(DIGITS, tmp_path, count), count)
+
+    assert found.whole.cpu_s == cpu_s
+
+
 @pytest.mark.parametrize(
     ("kind", "suffix", "sides"),
     [
