@@ -130,12 +130,13 @@ def smaller(plane: _Levels, longest_px: int) -> _Levels:
 
 def _weights(small: Picture) -> Plane:
     """The share of each colour, (1, 3), from its darkest level, its median and its lightest."""
-    last = small.shape[0] * small.shape[1] - 1
-    places = np.array([0, last // 2, (last + 1) // 2, last], np.float32)
-    counts = np.array([cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)])
-    no_lighter = counts.reshape(3, 256, 1).cumsum(axis=1)
-    levels = np.count_nonzero(no_lighter <= places, axis=1)  # (3, 4): so many levels are too dark
-    shows = [_shows(*of_colour) for of_colour in levels.tolist()]
+    size = small.shape[0] * small.shape[1]
+    counts = [cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)]
+    no_lighter = np.concatenate(counts).cumsum()  # (768,), one colour after the other
+    first = (0, (size - 1) // 2, size // 2, size - 1)
+    places = np.array([place + size * colour for colour in range(3) for place in first], np.float32)
+    found = np.searchsorted(no_lighter, places, side="right").tolist()
+    shows = [_shows(*(level - 256 * colour for level in found[4 * colour : 4 * colour + 4])) for colour in range(3)]
     total = sum(shows)
     return np.array([[one / total for one in shows] if total else [1 / 3] * 3], np.float32)
 
