@@ -66,18 +66,30 @@ def without_edges(contrast: Plane, dark: float) -> Plane:
     for quarter, border in enumerate(borders):
         if border.max() <= dark:  # as on most pages
             continue
-        side = np.rot90(cleared, quarter)  # a view: its first rows lie along this border
+        side = _turned(cleared, quarter)  # its first rows lie along this border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
         inner = side[: depth + 1, margin : side.shape[1] - margin]
-        begins = np.flatnonzero((inner[:_BORDER] > dark).mean(axis=1) >= _EDGE_COVERS)
+        begins = np.flatnonzero(_share(inner[:_BORDER] > dark) >= _EDGE_COVERS)
         if begins.size == 0:
             continue
-        covered = (inner > dark).mean(axis=1)
+        covered = _share(inner > dark)
         ends = np.flatnonzero(covered[begins[0] :] < _EDGE_FADES)
         if ends.size:  # else it is no edge but a large dark part of the page
             cleared = cleared.copy() if cleared is contrast else cleared
-            np.rot90(cleared, quarter)[: begins[0] + ends[0] + 1] = 0
+            _turned(cleared, quarter)[: begins[0] + ends[0] + 1] = 0
     return cleared
+
+
+def _turned(plane: Plane, quarter: int) -> Plane:
+    """A view of the plane as `np.rot90` gives it, which takes ten times as long."""
+    turned = plane.T if quarter % 2 else plane
+    return turned[:: 1 if quarter in {0, 3} else -1, :: 1 if quarter < 2 else -1]
+
+
+def _share(dark: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How much of each row is True."""
+    shares: NDArray[np.float64] = np.count_nonzero(dark, axis=1) / dark.shape[1]
+    return shares
 
 
 def without_lines(contrast: Plane, dark: float) -> Plane:

@@ -156,8 +156,9 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
     if steps.is_glance:
+        nearer = ", its sign once more closely" if steps.second is not None and steps.second.seen is not None else ""
         asked = ", and the line network agrees" if steps.second is not None else ""
-        how = f"read at a glance: all of the page in 64 x 64{asked}"
+        how = f"read at a glance: all of the page in 64 x 64{nearer}{asked}"
     else:
         how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
     shown = panel("The answer, and where it stands", picture)

@@ -30,7 +30,7 @@ class Steps:
     second: SecondLook | None = None
     """None if the networks together were not asked."""
     is_glance: bool = False
-    """The ink network saw all of the page in 64 x 64, and that did, or with what the line network said."""
+    """All of the page in 64 x 64 did, maybe with a close look at its sign and what the line network said."""
 
     @property
     def page(self) -> Page:

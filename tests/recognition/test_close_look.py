@@ -6,31 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import CLASSES
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
-from digitrec.pictures import Ink, Picture, Scores
+from digitrec.pictures import Picture
 from digitrec.recognition.close_look import close_look
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.recognition.spans import Span
-from tests.recognition.stand_ins import Entry, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
-
-
-@dataclass
-class Learning:
-    """A classifier that is surer of each sign than of the one before."""
-
-    sign: int
-    sures: list[float]
-    fingerprint: str = "learns"
-
-    def score(self, ink: Ink) -> Scores:
-        scores = np.zeros((len(ink), CLASSES), np.float32)
-        for row in scores:
-            sure = self.sures.pop(0)
-            row[:] = (1 - sure) / (CLASSES - 1)
-            row[self.sign] = sure
-        return scores
+from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
 
 @dataclass

@@ -13,7 +13,7 @@ from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Reason
-from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
+from tests.recognition.stand_ins import Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
 LEAST_PX = 200
 
@@ -33,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sorter | None = None) -> Steps:
+def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sorter | Learning | None = None) -> Steps:
     height, width = picture.shape[:2]
     return PageReader(sorter or Sorter(7), networks).steps(
         "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
@@ -115,6 +115,21 @@ def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
     assert {"ink network's cut", "line network", "all of them"} <= {*told}
     assert "blue: strips that the line network" in told
     assert "read at a glance: all of the page in 64 x 64, and the line network agrees" in told
+
+
+def test_a_sign_that_took_a_close_look_is_shown_with_its_window(
+    monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
+    steps = steps_of(ONE, networks, Learning(7, [0.5, 0.98]))
+
+    sheet = drawn(steps)
+
+    assert steps.is_glance
+    assert (sheet == np.array(panels.ORANGE)).all(axis=2).sum() > 100  # the window's frame
+    assert {"Ink, at a glance: 1 box", "The ink network's closest look", "ink network's cut"} <= {*told}
+    words = "read at a glance: all of the page in 64 x 64, its sign once more closely, and the line network agrees"
+    assert words in " ".join(told)
 
 
 def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
