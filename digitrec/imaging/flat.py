@@ -29,10 +29,12 @@ def flattened(grey: Plane) -> Plane:
     local = cv2.blur(
         grey, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(grey.shape) > window else cv2.BORDER_REPLICATE
     )
-    flat = grey - local
+    flat: Plane = grey - local
     spread = max(cv2.norm(flat) / math.sqrt(flat.size), _LEAST_SPREAD)
     flat /= np.float32(2 * spread)
-    return np.clip(flat, -_LIMIT, _LIMIT, out=flat)
+    np.maximum(flat, -_LIMIT, out=flat)
+    np.minimum(flat, _LIMIT, out=flat)
+    return flat
 
 
 def in_square(flat: Plane, side: int, left: int, top: int) -> Plane:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.marks import Mark, Sheet, marks_of
+from digitrec.imaging.pieces import Pieces
 from digitrec.records import Box
 
 _FAINT = 0.07
@@ -76,7 +76,7 @@ class Layout:
 def arrange(ink: Plane) -> Layout:
     """Group the ink of a page, (h, w), into digits; none if there is nothing but dirt."""
     sheet = Sheet(ink.shape[1], ink.shape[0])
-    labels, marks = marks_of(ink, sheet)
+    pieces, marks = marks_of(ink, sheet)
     if not marks:
         return Layout((), is_clear=True)
     main = marks[0] if len(marks) == 1 else max(marks, key=sheet.weight)
@@ -86,7 +86,7 @@ def arrange(ink: Plane) -> Layout:
     heaviest = max((mark.mass for mark in left_over), default=0.0)
     is_all = len(groups) <= _MOST_DIGITS and heaviest < _LEFT_OVER * main.mass
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
-    digits = tuple(_cut_out(ink, labels, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
+    digits = tuple(_cut_out(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
     return Layout(digits, is_clear, is_all)
 
 
@@ -166,20 +166,21 @@ def _in_reading_order(groups: list[Mark]) -> list[Mark]:
     return ordered
 
 
-def _cut_out(ink: Plane, labels: NDArray[np.int32], group: Mark) -> FoundDigit:
+def _cut_out(ink: Plane, pieces: Pieces, group: Mark) -> FoundDigit:
     """The ink of one digit, with its faint parts and without anyone else's, made even along the stroke."""
     window = np.s_[group.top : group.bottom, group.left : group.right]
-    part, near = ink[window], labels[window]
-    own = near == group.labels[0]
-    for label in group.labels[1:]:
-        own |= near == label
+    part, near = ink[window], pieces.labels[window]
     is_kept = part > _FAINT
-    count, pieces = cv2.connectedComponents(is_kept.view(np.uint8), connectivity=8)
-    if count > 2:  # else it is one piece, the digit's
+    count, parts = cv2.connectedComponents(is_kept.view(np.uint8), connectivity=8)
+    is_lone = len(pieces.boxes) == 2
+    if count > 2 or not is_lone:  # else all of it is the digit's
+        own = near == group.labels[0]
+        for label in group.labels[1:]:
+            own |= near == label
         is_touched = np.zeros(count, np.bool_)
-        is_touched[pieces[own]] = True
-        is_kept &= is_touched[pieces]
-    is_kept &= own | (near == 0)
+        is_touched[parts[own]] = True
+        is_kept &= is_touched[parts]
+        is_kept &= own | (near == 0)
     digit = part * is_kept
     return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit), len(group.labels))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.imaging.contrast import Plane
-from digitrec.imaging.pieces import pieces_of
+from digitrec.imaging.pieces import Pieces, pieces_of
 
 _INKED, _CLEAR = 0.22, 0.6
 """A mark holds together from `_INKED` on and has a `_CLEAR` spot."""
@@ -113,8 +113,8 @@ class Sheet:
         return mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * whole
 
 
-def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
-    """What hangs together and may be writing, heaviest first, with the plane of labels, (h, w)."""
+def marks_of(ink: Plane, sheet: Sheet) -> tuple[Pieces, list[Mark]]:
+    """What hangs together, and which of it may be writing, heaviest first."""
     pieces = pieces_of(ink > _INKED)
     ink_of, count = ink.ravel()[pieces.places], len(pieces.boxes)
     if count == 2:  # a clean digit
@@ -133,4 +133,4 @@ def marks_of(ink: Plane, sheet: Sheet) -> tuple[NDArray[np.int32], list[Mark]]:
             is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
             (printed if is_printed else marks).append(mark)
     is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
-    return pieces.labels, marks if is_written else printed + marks
+    return pieces, marks if is_written else printed + marks

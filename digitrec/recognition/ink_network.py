@@ -87,10 +87,13 @@ class InkNetwork:
             return Seen(window, np.zeros((SIDE, SIDE), np.float32), Box(0, 0, SIDE, SIDE))
         part = grey[top:bottom, left:right]
         size = (max(1, min(SIDE, round((right - left) * scale))), max(1, min(SIDE, round((bottom - top) * scale))))
-        small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        small = part
+        if size != (right - left, bottom - top):
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            small = np.asarray(cv2.resize(part, size, interpolation=how), np.float32)
         x = min(max(0, round((left - window.left) * scale)), SIDE - size[0])
         y = min(max(0, round((top - window.top) * scale)), SIDE - size[1])
-        flat = in_square(flattened(np.asarray(small, np.float32)), SIDE, x, y)
+        flat = in_square(flattened(small), SIDE, x, y)
         ink = np.zeros((SIDE, SIDE), np.float32)
         shown = np.s_[y : y + size[1], x : x + size[0]]
         ink[shown] = self._run(flat[None])[0][shown]
