@@ -1,5 +1,6 @@
 """Readers with a part left out, for `bench.ablation`: in a module that child processes can import."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page
+from digitrec.recognition.explain import Steps
 from digitrec.recognition.ink_network import InkNetwork, Seen
 from digitrec.recognition.line_network import STEP, LineNetwork
 from digitrec.recognition.page_reader import PageReader
@@ -42,16 +43,19 @@ class Undecided(LineNetwork):
 class WithoutGlance(PageReader):
     """Looks closely at every page."""
 
-    def page(self, format_name: str, sheet: Sheet) -> Page:
-        """Read one sheet."""
-        return self.closely(format_name, sheet).page
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+        """Read sheets."""
+        return [self.closely(name, sheet) for name, sheet in sheets]
 
 
 @dataclass(frozen=True, slots=True)
 class WithoutLine(PageReader):
     """Numbers as the classical way cuts them; a second look, without the line network, at single signs only."""
 
-    def page(self, format_name: str, sheet: Sheet) -> Page:
-        """Read one sheet."""
-        cheap = PageReader(self.classifier).page(format_name, sheet)
-        return cheap if len(cheap.boxes) > 1 else self.closely(format_name, sheet).page
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+        """Read sheets."""
+        cheap = PageReader(self.classifier).steps_of(sheets)
+        return [
+            steps if len(steps.page.boxes) > 1 else self.closely(name, sheet)
+            for (name, sheet), steps in zip(sheets, cheap, strict=True)
+        ]

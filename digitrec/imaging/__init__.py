@@ -16,7 +16,7 @@ from digitrec.imaging.pages import classical
 from digitrec.pictures import Page
 from digitrec.records import Limits
 
-__all__ = ["read", "sheet", "sheets"]
+__all__ = ["is_document", "read", "sheet", "sheets"]
 
 
 def read(data: bytes, limits: Limits) -> list[Page]:
@@ -37,6 +37,11 @@ def sheets(data: bytes, limits: Limits) -> tuple[str, Iterator[decode.Sheet]]:
     """
     kind = decode.format_of(data, limits)
     return kind.name, decode.sheets(kind, data, limits)
+
+
+def is_document(name: str) -> bool:
+    """Whether files of this format may have several pages."""
+    return name in decode.DOCUMENTS
 
 
 def sheet(data: bytes, limits: Limits, number: int) -> decode.Sheet:

@@ -50,6 +50,11 @@ class Sheet:
     finer: Callable[[int], Picture] | None = None
     """Decodes it once more, its longest side of at least so many pixels: where `picture` has less than there is."""
 
+    @property
+    def size(self) -> int:
+        """How many levels it holds in memory."""
+        return 0 if isinstance(self.picture, RejectedImage) else self.picture.size
+
     def at(self, longest_px: int) -> Picture | RejectedImage:
         """The picture with its longest side of at least so many pixels, if it has them."""
         if self.finer is None or isinstance(self.picture, RejectedImage) or max(self.picture.shape) >= longest_px:
@@ -85,7 +90,7 @@ def sheets(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
 
 def sheet(kind: Kind, data: bytes, limits: Limits, number: int) -> Sheet:
     """Decode page `number` alone, from 1; RejectedImage if there is none, or none that can be decoded."""
-    only = _DOCUMENTS.get(kind.name)
+    only = DOCUMENTS.get(kind.name)
     found = only(kind, data, limits, number) if only else islice(sheets(kind, data, limits), number - 1, None)
     for one in found:
         if isinstance(one.picture, RejectedImage):
@@ -274,5 +279,5 @@ DECODERS: dict[str, Decoder] = {
     "heic": _heic,
     "pdf": _pdf,
 }
-_DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {"tiff": _tiff, "pdf": _pdf}
+DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {"tiff": _tiff, "pdf": _pdf}
 """Of these a page can be had without those before it."""

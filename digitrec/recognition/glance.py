@@ -5,14 +5,17 @@ than the classical way of finding ink. A sign that is small, in several pieces o
 beside it that is a tenth as heavy, takes a second witness: the line network, which sees the page and not its ink.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from digitrec.classifiers.base import NONE
+from digitrec.errors import RejectedImage
 from digitrec.imaging import layout
 from digitrec.imaging.contrast import Plane, Thumbnail, smaller
-from digitrec.imaging.decode import MEDIUM_PX
+from digitrec.imaging.decode import MEDIUM_PX, Sheet
+from digitrec.imaging.pages import page_of
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.close_look import Close
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, whole
@@ -39,8 +42,10 @@ _CLOSE_PX = MEDIUM_PX
 class Glance:
     """One sign."""
 
+    picture: Picture
+    """The page, (h, w) or (h, w, 3), ..."""
     tiny: Thumbnail
-    """The page, no side longer than 64."""
+    """... and no side longer than 64."""
     seen: Seen
     """It, as the ink network saw it."""
     plane: Plane
@@ -50,41 +55,58 @@ class Glance:
     is_alone: bool
     """It is large enough, whole, in one piece, and there is nothing beside it."""
 
+    def page(self, format_name: str, sheet: Sheet) -> Page:
+        """The sheet with this sign, not scored yet."""
+        return page_of(format_name, sheet, self.tiny.preview, self.plane, self.found)
 
-def glance(picture: Picture, network: InkNetwork) -> Glance | None:
-    """The only sign of a page; None if there is none, or several, or it cannot be told at a glance.
+
+def glances(pictures: Sequence[Picture | RejectedImage], network: InkNetwork) -> list[Glance | None]:
+    """The only sign of each page; None if there is none, or several, or it cannot be told at a glance.
 
     Args:
-        picture: the page, (h, w) or (h, w, 3).
+        pictures: the pages, each (h, w) or (h, w, 3).
         network: that finds ink.
     """
+    told: list[Glance | None] = [None] * len(pictures)
+    shown = {
+        place: picture
+        for place, picture in enumerate(pictures)
+        if not isinstance(picture, RejectedImage) and _is_seen_whole(picture)
+    }
+    tiny = [Thumbnail.of(picture, SIDE) for picture in shown.values()]
+    seen = [network.look(one.grey, whole(one.grey)) for one in tiny]
+    planes = [one.of_page for one in seen]
+    found = [layout.arrange(plane) for plane in planes]
+    for place, *sign in zip(shown, shown.values(), tiny, seen, planes, found, strict=True):
+        told[place] = _only_sign(*sign)
+    return told
+
+
+def _is_seen_whole(picture: Picture) -> bool:
     height, width = picture.shape[:2]
-    if max(height, width) <= SIDE or width >= _LONG * height:
-        return None
-    tiny = Thumbnail.of(picture, SIDE)
-    seen = network.look(tiny.grey, whole(tiny.grey))
-    part = seen.part
-    plane = seen.ink[part.y : part.y + part.height, part.x : part.x + part.width]
-    found = layout.arrange(plane)
+    return bool(max(height, width) > SIDE and width < _LONG * height)
+
+
+def _only_sign(picture: Picture, tiny: Thumbnail, seen: Seen, plane: Plane, found: layout.Layout) -> Glance | None:
     if len(found.digits) != 1 or not found.is_clear:
         return None
-    sign = found.digits[0]
-    left, top, right, bottom = sign.box.x, sign.box.y, sign.box.x + sign.box.width, sign.box.y + sign.box.height
-    is_cut = left == 0 or top == 0 or right == part.width or bottom == part.height
     beside = found.beside(plane)
     if beside > _MOST_BESIDE:
         return None
+    (sign,), (height, width) = found.digits, plane.shape
+    box = sign.box
+    is_cut = box.x == 0 or box.y == 0 or box.x + box.width == width or box.y + box.height == height
     is_whole = sign.pieces == 1 and not is_cut and max(sign.ink.shape) >= _LEAST_PX
-    return Glance(tiny, seen, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE)
+    return Glance(picture, tiny, seen, plane, found, is_alone=is_whole and beside <= _BESIDE_ALONE)
 
 
-def grey_of(seen: Glance, picture: Picture) -> Plane:
+def grey_of(seen: Glance) -> Plane:
     """The page as the line network is shown it, (h, w), 0..255."""
-    return seen.tiny.grey_of(smaller(picture, _STRIP_PX))
+    return seen.tiny.grey_of(smaller(seen.picture, _STRIP_PX))
 
 
 def grey_closely(seen: Glance, picture: Picture) -> Plane:
-    """The page as it is looked at closely, (h, w), 0..255."""
+    """The page in more detail, as it is looked at closely: (h, w), 0..255."""
     return seen.tiny.grey_of(smaller(picture, _CLOSE_PX))
 
 

@@ -40,6 +40,12 @@ class Seen:
     part: Box
     """Which of the 64 x 64 shows the page; the rest lies beyond it. All of them, if no page is seen at all."""
 
+    @property
+    def of_page(self) -> Plane:
+        """That part of the ink, (h, w)."""
+        part = self.part
+        return self.ink[part.y : part.y + part.height, part.x : part.x + part.width]
+
 
 def whole(grey: Plane) -> Window:
     """The smallest window with all of a page, (h, w), in it."""

@@ -1,6 +1,10 @@
 """A file's bytes -> its pages, each digit found and scored: one pure step, for any thread or process."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
 
 from digitrec import imaging
 from digitrec.classifiers.base import NONE, Classifier
@@ -12,7 +16,7 @@ from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.glance import Glance, closely_witnessed, glance, grey_closely, grey_of, witnessed
+from digitrec.recognition.glance import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.recognition.witnesses import SURE_OF_BOTH
 from digitrec.records import Limits
@@ -24,6 +28,8 @@ _MEDIUM_PX = 512
 """A larger page is looked at in this size first: most digits fill enough of it."""
 _LARGE_PX = 28
 """A digit that is at least so long there is as good as on the page itself: it becomes 20."""
+_SMALL = 1_000_000
+"""Pages of up to so many levels wait for each other in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,32 @@ class PageReader:
         Raises:
             RejectedImage: there is no page to speak of: empty, no picture, cut off, not read, or over a limit.
         """
-        name, sheets = imaging.sheets(data, limits)
-        return [self.page(name, sheet) for sheet in sheets]
+        (found,) = self.read_all([data], limits)
+        if isinstance(found, RejectedImage):
+            raise found
+        return found
+
+    def read_all(self, files: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
+        """Read several files, each as it would be read alone; in place of its pages, why a file has none."""
+        found: list[list[Page] | RejectedImage] = []
+        waiting: list[tuple[list[Page], str, Sheet]] = []
+        for data in files:
+            pages: list[Page] = []
+            try:
+                name, sheets = imaging.sheets(data, limits)
+                for sheet in sheets:
+                    if imaging.is_document(name) or sheet.size > _SMALL:  # one at a time is in memory
+                        pages.append(self.page(name, sheet))
+                    else:
+                        waiting.append((pages, name, sheet))
+            except RejectedImage as why:
+                found.append(why)
+            else:
+                found.append(pages)
+        together = self.steps_of([(name, sheet) for _, name, sheet in waiting])
+        for (pages, _, _), steps in zip(waiting, together, strict=True):
+            pages.append(steps.page)
+        return found
 
     def page(self, format_name: str, sheet: Sheet) -> Page:
         """Read one sheet. Without writing it has the reason `blank`; if it was not decoded, that reason."""
@@ -55,15 +85,25 @@ class PageReader:
 
     def steps(self, format_name: str, sheet: Sheet) -> Steps:
         """Read one sheet, and keep what it became at each step."""
-        picture = sheet.picture
-        if isinstance(picture, RejectedImage):
-            return Steps(undecoded(format_name, sheet, picture))
-        seen = None if self.networks is None else glance(picture, self.networks.ink)
-        if seen is None or self.networks is None:
-            return self.closely(format_name, sheet)
-        page = self._scored(page_of(format_name, sheet, seen.tiny.preview, seen.plane, seen.found))
-        at_a_glance = self._at_a_glance(page, seen, picture, self.networks)
-        return at_a_glance or self._nearer(page, seen, sheet, self.networks)
+        (found,) = self.steps_of([(format_name, sheet)])
+        return found
+
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+        """The same for several sheets, each with the format of its file.
+
+        They take the steps of a glance together: what one step needs is in the processor's caches then, and a page
+        takes a tenth less. What a page becomes depends on that page alone all the same.
+        """
+        networks = self.networks
+        if networks is None:
+            return [self.closely(name, sheet) for name, sheet in sheets]
+        seen = glances([sheet.picture for _, sheet in sheets], networks.ink)
+        found = zip(sheets, seen, strict=True)
+        pages = iter(self._scored([one.page(name, sheet) for (name, sheet), one in found if one is not None]))
+        return [
+            self.closely(name, sheet) if one is None else self._from_glance(next(pages), one, sheet, networks)
+            for (name, sheet), one in zip(sheets, seen, strict=True)
+        ]
 
     def closely(self, format_name: str, sheet: Sheet, close: Close | None = None) -> Steps:
         """Read one sheet without a glance before: the classical way, and with all networks if that is not sure.
@@ -84,17 +124,17 @@ class PageReader:
             close = None  # there is more to see now
         return self._look(format_name, sheet, picture, close)
 
-    def _at_a_glance(self, page: Page, seen: Glance, picture: Picture, networks: Networks) -> Steps | None:
-        """The page as read at a glance, if that is sure, or is with the line network's word for it."""
+    def _from_glance(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
+        """A page on which a glance found one sign, with its scores: as many looks as it takes to be sure."""
         confidence = _confidence(page)
         if seen.is_alone and confidence >= _SURE:
-            return Steps(page, Decoded(picture, seen.tiny.grey, seen.plane), is_glance=True)
-        if confidence < 2 * SURE_OF_BOTH - 1:  # whatever the line network says, their mean is too low
-            return None
-        grey = grey_of(seen, picture)
-        second = witnessed(page, grey, networks.line)
-        is_sure = _confidence(second.page) >= SURE_OF_BOTH
-        return Steps(page, Decoded(picture, grey, seen.plane), second, is_glance=True) if is_sure else None
+            return Steps(page, Decoded(seen.picture, seen.tiny.grey, seen.plane), is_glance=True)
+        if confidence >= 2 * SURE_OF_BOTH - 1:  # else their mean is too low, whatever the line network says
+            grey = grey_of(seen)
+            second = witnessed(page, grey, networks.line)
+            if _confidence(second.page) >= SURE_OF_BOTH:
+                return Steps(page, Decoded(seen.picture, grey, seen.plane), second, is_glance=True)
+        return self._nearer(page, seen, sheet, networks)
 
     def _nearer(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
         """The page's only sign looked at closely; the page as a whole, if that is not sure, either."""
@@ -111,14 +151,18 @@ class PageReader:
     def _look(self, format_name: str, sheet: Sheet, picture: Picture, close: Close | None) -> Steps:
         grey = GreyPage.of(picture)
         plane = ink.find(grey)
-        page = self._scored(page_of(format_name, sheet, grey.preview, plane, layout.arrange(plane)))
+        (page,) = self._scored([page_of(format_name, sheet, grey.preview, plane, layout.arrange(plane))])
         decoded = Decoded(picture, grey.grey, plane)
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
             return Steps(page, decoded)
         return Steps(page, decoded, second_look(page, grey.grey, plane, self.classifier, self.networks, close))
 
-    def _scored(self, page: Page) -> Page:
-        return replace(page, scores=self.classifier.score(page.ink))
+    def _scored(self, pages: Sequence[Page]) -> list[Page]:
+        if not pages:
+            return []
+        scores = self.classifier.score(np.concatenate([page.ink for page in pages]))
+        ends = list(accumulate(len(page.ink) for page in pages))
+        return [replace(page, scores=scores[end - len(page.ink) : end]) for page, end in zip(pages, ends, strict=True)]
 
 
 def _confidence(page: Page) -> float:

@@ -12,8 +12,8 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Picture
-from digitrec.recognition.glance import glance
-from digitrec.recognition.ink_network import SIDE
+from digitrec.recognition.glance import Glance, glances
+from digitrec.recognition.ink_network import SIDE, InkNetwork
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Box, Limits
@@ -29,6 +29,11 @@ def page(height: int, width: int, *squares: tuple[int, int, int]) -> Picture:
 
 def sheet_of(picture: Picture) -> Sheet:
     return Sheet(1, picture.shape[1], picture.shape[0], picture)
+
+
+def glance(picture: Picture, network: InkNetwork) -> Glance | None:
+    (seen,) = glances([picture], network)
+    return seen
 
 
 ONE = page(400, 320, (100, 120, 140))

@@ -1,0 +1,125 @@
+"""The files of a chunk are read side by side, and each as it is read alone."""
+
+import dataclasses
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import digitrec
+from digitrec import app, reading
+from digitrec.classifiers.bundle import Bundle
+from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Page
+from digitrec.reading import Content, Job, read_chunk
+from digitrec.recognition.explain import Steps
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Reason
+from tests.conftest import draw, reader
+
+SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+
+
+def scan(digit: int, height: int, width: int) -> bytes:
+    small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)
+    sheet = np.full((height, width), 230, np.uint8)
+    side = min(height, width) // 2
+    sheet[side // 2 : side // 2 + side, side // 2 : side // 2 + side] = cv2.resize(small, (side, side))
+    return cv2.imencode(".jpg", sheet)[1].tobytes()
+
+
+def document(*digits: int) -> bytes:
+    pages = [Image.open(BytesIO(draw(digit))).convert("L") for digit in digits]
+    packed = BytesIO()
+    pages[0].save(packed, "TIFF", save_all=True, append_images=pages[1:])
+    return packed.getvalue()
+
+
+def jobs_of(folder: Path, files: Sequence[bytes]) -> list[Job]:
+    jobs = []
+    for number, content in enumerate(files):
+        path = folder / f"{number:03}"
+        path.write_bytes(content)
+        state = path.stat()
+        jobs.append(Job(path, state.st_ino, state.st_size, state.st_mtime_ns))
+    return jobs
+
+
+def assert_same(one: Content, other: Content) -> None:
+    for field in dataclasses.fields(Content):
+        if field.name != "pages":
+            assert getattr(one, field.name) == getattr(other, field.name)
+    for page, its_other in zip(one.pages, other.pages, strict=True):
+        for field in dataclasses.fields(Page):
+            np.testing.assert_array_equal(getattr(page, field.name), getattr(its_other, field.name))
+
+
+FILES = [
+    draw(3),
+    scan(7, 300, 220),
+    b"",
+    document(4, 5, 6),
+    scan(2, 200, 300)[:-400],
+    scan(8, 120, 100),
+    b"no picture at all",
+    document(1, 2)[:300],
+    cv2.imencode(".png", np.full((50, 40), 255, np.uint8))[1].tobytes(),
+    scan(9, 1400, 1100),
+    draw(0),
+]
+
+
+@pytest.mark.slow
+def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
+    jobs, shipped = jobs_of(tmp_path, FILES), app.page_reader(Bundle.open(SHIPPED))
+    (tmp_path / "006").write_bytes(b"somebody writes into it")
+    (tmp_path / "010").unlink()
+
+    together = read_chunk(jobs, Limits(), shipped)
+
+    assert len(together) == len(jobs)
+    for job, content in zip(jobs, together, strict=True):
+        assert_same(content, *read_chunk([job], Limits(), shipped))
+    assert [content.rejected for content in together[:3]] == [None, None, Reason.EMPTY_FILE]
+    assert [len(content.pages) for content in together] == [1, 1, 0, 3, 0, 1, 0, 0, 1, 1, 0]
+    assert [bool(content.returned) for content in together] == [at in {6, 10} for at in range(11)]
+    assert together[8].pages[0].reason is Reason.BLANK
+
+
+def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[tuple[str, int]]] = []
+    steps_of = PageReader.steps_of
+
+    def noted(self: PageReader, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+        seen.append([(name, sheet.number) for name, sheet in sheets])
+        return steps_of(self, sheets)
+
+    monkeypatch.setattr(PageReader, "steps_of", noted)
+    large = cv2.imencode(".png", np.full((1100, 1000), 255, np.uint8))[1].tobytes()
+    files = [draw(3), large, document(4, 5), draw(6)]
+
+    contents = read_chunk(jobs_of(tmp_path, files), Limits(), reader())
+
+    assert seen == [[("png", 1)], [("tiff", 1)], [("tiff", 2)], [("png", 1), ("png", 1)]]
+    assert [len(content.pages) for content in contents] == [1, 1, 2, 1]
+
+
+@given(st.lists(st.integers(0, 3_000_000), max_size=12))
+def test_no_more_than_a_megabyte_of_files_is_held_unless_one_alone_is_larger(sizes: list[int]) -> None:
+    jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
+
+    groups = [some for some in reading._together(jobs) if some]
+
+    assert [job for some in groups for job in some] == jobs
+    assert all(len(some) == 1 or sum(job.size for job in some) <= 1 << 20 for some in groups)
+    for some, following in pairwise(groups):
+        assert sum(job.size for job in (*some, following[0])) > 1 << 20  # none could have held one more
