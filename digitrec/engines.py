@@ -26,7 +26,7 @@ _LEAST_S = 0.3
 """... and so much still to do."""
 _WORTH_FORKED_S = 0.15
 """A fork is there already, and has some 20 ms of its own to do: so much work has to be left for each."""
-_SHORT_S = 0.006
+_SHORT_S = 0.005
 """A chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
 _FORK_CHUNKS = 16
 """A fork takes 5 ms: so many chunks have to be there for each process, this one too."""
