@@ -9,6 +9,7 @@ import numpy as np
 from digitrec.classifiers.interpreters import Interpreters
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened, in_square
+from digitrec.imaging.pieces import pieces_of
 from digitrec.records import Box
 
 SIDE = 64
@@ -16,6 +17,8 @@ SIDE = 64
 _CLOSE = 1.5
 """A close window is this many times as wide as the digit in it."""
 _INKED = 0.5
+_SAME_SIGN = 0.08
+"""What has more than this share of the main mark's ink may belong to it."""
 _LEAST_PX = 5
 """Ink that is no longer than this in its window is dirt."""
 _ROUNDS = 2
@@ -108,15 +111,13 @@ class InkNetwork:
     @staticmethod
     def closer(seen: Seen) -> Window | None:
         """The window around the main sign in what was seen."""
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((seen.ink > _INKED).astype(np.uint8), connectivity=8)
-        if count < 2:
+        pieces = pieces_of(seen.ink > _INKED)
+        if len(pieces.boxes) < 2:
             return None
-        mass = np.bincount(labels.ravel(), weights=seen.ink.ravel(), minlength=count)
-        mass[0] = 0
-        main = int(mass.argmax())
-        own = [label for label in range(1, count) if mass[label] > 0.08 * mass[main]]
-        left, top = stats[own, 0].min(), stats[own, 1].min()
-        right, bottom = (stats[own, 0] + stats[own, 2]).max(), (stats[own, 1] + stats[own, 3]).max()
+        mass = np.bincount(pieces.label_of, weights=seen.ink.ravel()[pieces.places])
+        own = pieces.boxes[mass > _SAME_SIGN * mass.max()]
+        left, top = own[:, :2].min(axis=0).tolist()
+        right, bottom = own[:, 2:].max(axis=0).tolist()
         longest = max(right - left, bottom - top)
         if longest < _LEAST_PX:
             return None
