@@ -26,18 +26,18 @@ _LEAST_S = 0.3
 """... and so much still to do."""
 _WORTH_FORKED_S = 0.15
 """A fork is there already, and has some 20 ms of its own to do: so much work has to be left for each."""
-_SHORT_S = 0.005
+_SHORT_S = 0.010
 """A chunk has to take longer than this: to hand it over and take its results takes up to a millisecond."""
-_FORK_CHUNKS = 16
+_FORK_CHUNKS = 8
 """A fork takes 5 ms: so many chunks have to be there for each process, this one too."""
 _TURN_S = 0.0005
 """Python lets a thread keep its lock for 5 ms: for so long a child would wait for its next chunk."""
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
-_KNOWN_CHUNKS = 8
+_KNOWN_CHUNKS = 4
 """After so many it is known how long they take, ..."""
-_GUESSED_CHUNKS = 4
+_GUESSED_CHUNKS = 3
 """... after so many well enough for a fork: the first ones take longer than those that follow."""
 
 T = TypeVar("T")
@@ -211,7 +211,7 @@ class _Crew:
         self.size = self.most = self.threads = 0
         self._asked: list[_Helper] = []
         self.is_slow = False
-        """Nothing was done within a time in which a quick chunk is: eight scans take 25 ms, eight A4 pages 200."""
+        """Nothing was done within a time in which a quick chunk is: 16 scans take 20 ms, eight A4 pages 160."""
         self.began_s = self._last_s = time.monotonic()
         self._waiting = enumerate(chunks)
         self._begun = 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from digitrec import batch_ids, logs, reading
 from digitrec.answering import STOPPED, Answering, returned
@@ -27,13 +27,14 @@ from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
 from digitrec.records import Batch, Claim, Count, Fate, Rendering, ReturnedFile, Row, Stage
 
-_CHUNK_FILES = 8
+_CHUNK_FILES = 16
+_SMALL_BYTES = 1 << 16
+"""A larger file, a photo or a whole sheet, takes longer: it counts as two."""
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be given back, too."""
 _MOST_DEATHS = 3
 # What keeps one file from being renamed, while others can be.
 _OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
-T = TypeVar("T")
 
 
 class Queue(Protocol):
@@ -282,7 +283,7 @@ class Pipeline:
         return answers.rows
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        chunks = list(_chunks(claims, _CHUNK_FILES))
+        chunks = list(_chunks(claims))
         jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
         read = self.engine.map(self.read_chunk, jobs, self.stopped)
         return (  # a stop leaves the rest unread
@@ -339,7 +340,15 @@ def _counted(count: Count) -> dict[str, int]:
     return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "released")}
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    each = iter(items)
-    while chunk := list(itertools.islice(each, size)):
+def _chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
+    """What one call reads: so many small files, or half as many larger ones."""
+    chunk: list[Claim] = []
+    count = 0
+    for claim in claims:
+        chunk.append(claim)
+        count += 2 if claim.size > _SMALL_BYTES else 1
+        if count >= _CHUNK_FILES:
+            yield chunk
+            chunk, count = [], 0
+    if chunk:
         yield chunk

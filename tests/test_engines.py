@@ -168,9 +168,9 @@ print(os.getpid() in processes, len(processes), len(left))
     ("takes_s", "count", "cores", "processes"),
     [
         (0.02, 150, 3, 3),
-        (0.01, 56, 3, 3),
-        (0.018, 64, 8, 4),  # no fresh ones beside the forks: so much work is not there
-        (0.02, 20, 3, 1),
+        (0.015, 56, 3, 3),
+        (0.03, 32, 8, 4),  # no fresh ones beside the forks: so much work is not there
+        (0.02, 12, 3, 1),
         (0.0, 150, 3, 1),
     ],
 )

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, reading, results
+from digitrec import files, pipeline, reading, results
 from digitrec.child import Child, ReaderDied
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
-from digitrec.records import Reason
+from digitrec.records import Claim, Reason
 from tests.conftest import Desk, draw, read_csv
 
 
@@ -360,7 +360,7 @@ def test_claims_of_another_worker_are_left_alone(desk: Desk) -> None:
 
 
 def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(20):
+    for number in range(40):
         desk.drop(f"{number:02}.png", draw(number % 10))
     real = reading.read_chunk
 
@@ -371,14 +371,26 @@ def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(reading, "read_chunk", read_chunk)
         desk.run()
-    assert len(desk.rows()) == 8
-    assert len(desk.look()) == 12
+    assert len(desk.rows()) == 16
+    assert len(desk.look()) == 24
     desk.stopped = False
     desk.run()
 
-    assert sorted(row["file"] for row in desk.rows()) == [f"{number:02}.png" for number in range(20)]
-    assert desk.account().count.released == 12
+    assert sorted(row["file"] for row in desk.rows()) == [f"{number:02}.png" for number in range(40)]
+    assert desk.account().count.released == 24
     assert desk.account().differences == ()
+
+
+def test_larger_files_are_read_by_the_half_as_many_at_a_time() -> None:
+    claims = [
+        Claim("batch", str(number), number, size, 0, True, "")
+        for number, size in enumerate([500] * 20 + [2_000_000] * 10 + [500] * 3)
+    ]
+
+    chunks = [*pipeline._chunks(claims)]
+
+    assert [claim for chunk in chunks for claim in chunk] == claims
+    assert [len(chunk) for chunk in chunks] == [16, 10, 7]
 
 
 class Mortal:
