@@ -156,9 +156,11 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
     if steps.is_glance:
-        nearer = ", its sign once more closely" if steps.second is not None and steps.second.seen is not None else ""
-        asked = ", and the line network agrees" if steps.second is not None else ""
-        how = f"read at a glance: all of the page in 64 x 64{nearer}{asked}"
+        how = "read at a glance: all of the page in 64 x 64"
+        if steps.second is not None:
+            how += ", and the line network agrees"
+        if steps.second is not None and steps.second.seen is not None:
+            how = "its only sign, found at a glance, was looked at closely, and by the line network"
     else:
         how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
     shown = panel("The answer, and where it stands", picture)

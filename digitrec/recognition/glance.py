@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitrec.classifiers.base import NONE
 from digitrec.errors import RejectedImage
 from digitrec.imaging import layout
 from digitrec.imaging.contrast import Plane, Thumbnail, smaller
@@ -21,8 +20,9 @@ from digitrec.recognition.close_look import Close
 from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, whole
 from digitrec.recognition.line_network import LineNetwork
 from digitrec.recognition.second_look import SecondLook
+from digitrec.recognition.sequence import Frames
 from digitrec.recognition.spans import Span, cut, on_grey, on_page, strip_around
-from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, mean
+from digitrec.recognition.witnesses import Witness, as_single, mean, of_one_sign
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""
@@ -36,6 +36,8 @@ _STRIP_PX = 192
 """The line network is shown a sign from the page at this size, or less."""
 _CLOSE_PX = MEDIUM_PX
 """A page that is looked at closely has this size, or less."""
+_ONE_SIGN = 0.9
+"""The line network has to give it this probability that a sign that is looked at closely is one, whichever."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,23 +120,26 @@ def witnessed(page: Page, grey: Plane, network: LineNetwork) -> SecondLook:
         grey: the page, (h, w), 0..255.
         network: that reads the strip around the sign.
     """
+    strip, frames = _strip_read(on_grey(page.boxes[0], page, grey), grey, network)
     of_cut = Witness("ink network's cut", page.scores[0], page.ink[0])
-    witnesses = (of_cut, _of_line(on_grey(page.boxes[0], page, grey), grey, network))
+    witnesses = (of_cut, Witness("line network", as_single(frames), strip))
     return SecondLook(replace(page, scores=mean(witnesses)), (), witnesses=witnesses)
 
 
 def closely_witnessed(page: Page, grey: Plane, close: Close, network: LineNetwork) -> SecondLook | None:
-    """The same of a sign that was looked at closely; None if it is none, or so unsure that no other word could help."""
+    """The same of a sign that was looked at closely; None if it is not the only one, or that is in doubt."""
     if close.where is None or close.cut is None or not close.is_clear:
         return None
-    if close.cut.scores[:NONE].max() < 2 * SURE_OF_BOTH - 1:
+    strip, frames = _strip_read(close.where, grey, network)
+    if of_one_sign(frames).sum() < _ONE_SIGN:
         return None
-    witnesses = (close.cut, _of_line(close.where, grey, network))
+    witnesses = (close.cut, Witness("line network", as_single(frames), strip))
     boxes, ink = (on_page(close.where, page, grey),), np.asarray(close.cut.looked_at)[None]
     return SecondLook(replace(page, boxes=boxes, ink=ink, scores=mean(witnesses)), (), close.seen, witnesses)
 
 
-def _of_line(where: Span, grey: Plane, network: LineNetwork) -> Witness:
+def _strip_read(where: Span, grey: Plane, network: LineNetwork) -> tuple[Span, Frames]:
+    """The strip around a sign, and what the line network says of it."""
     strip = strip_around(where, grey)
     frames, _ = network.read(cut(grey, strip))
-    return Witness("line network", as_single(frames), strip)
+    return strip, frames

@@ -36,8 +36,8 @@ _SMALL = 1_000_000
 class PageReader:
     """Reads pages with its collaborators, chosen in app.py.
 
-    First at a glance; if that is not sure, with the line network's word for it; then its only sign closely, by both;
-    then the classical way; and if nothing of that is sure, with all networks.
+    First at a glance; if that is not sure, with the line network's word for it; then its only sign closely, by both. Of
+    pages with several signs, or none, first the classical way, and if that is not sure, with all networks.
 
     The same bytes give the same pages in any process; what a page becomes depends on that page alone.
     """
@@ -137,14 +137,14 @@ class PageReader:
         return self._nearer(page, seen, sheet, networks)
 
     def _nearer(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
-        """The page's only sign looked at closely; the page as a whole, if that is not sure, either."""
+        """The page's only sign looked at closely; if the line network sees more than one, the page as a whole."""
         picture = sheet.at(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return Steps(undecoded(page.format, sheet, picture))
         grey = grey_closely(seen, picture)
         close = close_look(grey, self.classifier, networks.ink, seen.seen)
         second = None if close is None else closely_witnessed(page, grey, close, networks.line)
-        if second is not None and _confidence(second.page) >= SURE_OF_BOTH:
+        if second is not None:
             return Steps(page, Decoded(picture, grey, seen.plane), second, is_glance=True)
         return self.closely(page.format, sheet, close)
 

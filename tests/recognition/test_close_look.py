@@ -12,7 +12,7 @@ from digitrec.recognition.close_look import close_look
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.recognition.spans import Span
-from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
+from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper
 
 
 @dataclass
@@ -75,8 +75,8 @@ def test_of_a_large_page_as_much_is_decoded_as_a_close_look_takes(monkeypatch: p
     assert (box.x, box.y, box.width, box.height) == pytest.approx((1000, 1200, 600, 600), abs=40)
 
 
-@pytest.mark.parametrize("says", [Says((3,), sure=0.9999), Says((7, 7), sure=0.9999), Says((), sure=0.9999)])
-def test_a_sign_that_the_line_network_reads_otherwise_is_looked_at_with_all_there_is(
+@pytest.mark.parametrize("says", [Says((7, 7), sure=0.9999), Says((), sure=0.9999), Says((7,), sure=0.98)])
+def test_a_sign_that_the_line_network_does_not_clearly_see_as_one_is_looked_at_with_all_there_is(
     monkeypatch: pytest.MonkeyPatch, says: Says
 ) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, says))
@@ -85,6 +85,23 @@ def test_a_sign_that_the_line_network_reads_otherwise_is_looked_at_with_all_ther
 
     assert not steps.is_glance
     assert len(says.strips) > 1
+
+
+@pytest.mark.parametrize(("sign", "sure"), [(7, 0.4), (3, 0.9999)])
+def test_of_one_sign_what_both_say_closely_counts_however_unsure_it_is(
+    monkeypatch: pytest.MonkeyPatch, sign: int, sure: float
+) -> None:
+    looks = Looks()
+    networks = Networks(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((sign,), sure=0.9999)))
+    classifier = Learning(7, [0.5, sure])
+
+    steps = PageReader(classifier, networks).steps("png", sheet_of(SMALL))
+
+    assert len(looks.shown) == 2
+    assert classifier.sures == []
+    assert steps.is_glance
+    confidence = steps.page.scores[0].max()
+    assert confidence == pytest.approx((sure + 1) / 2 if sign == 7 else 0.5, abs=0.01)
 
 
 def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,16 +122,6 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     assert steps.second.witnesses[2].scores[7] == pytest.approx(0.8)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
-
-
-def test_a_sign_that_stays_unsure_closely_takes_no_word_of_the_line_network_yet(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
-    closely = object()
-    monkeypatch.setattr(PageReader, "closely", lambda *_: closely)
-
-    assert PageReader(Learning(7, [0.5, 0.95]), networks).steps("png", sheet_of(SMALL)) is closely
 
 
 def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
