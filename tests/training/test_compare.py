@@ -1,5 +1,6 @@
 """A model is replaced unless the new one is shown to be worse."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.slow
 class Blank:
     """Stands for a reader that sees no writing anywhere."""
 
-    def read(self, _: bytes, __: Limits) -> list[Page]:
-        raise RejectedImage(Reason.BLANK)
+    def read_all(self, files: Sequence[bytes], _: Limits) -> list[list[Page] | RejectedImage]:
+        return [RejectedImage(Reason.BLANK) for _ in files]
 
 
 def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
