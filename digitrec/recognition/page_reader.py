@@ -94,16 +94,20 @@ class PageReader:
         They take the steps of a glance together: what one step needs is in the processor's caches then, and a page
         takes a tenth less. What a page becomes depends on that page alone all the same.
         """
-        networks = self.networks
-        if networks is None:
-            return [self.closely(name, sheet) for name, sheet in sheets]
-        seen = glances([sheet.picture for _, sheet in sheets], networks.ink)
-        found = zip(sheets, seen, strict=True)
+        pictures = [sheet.picture for _, sheet in sheets]
+        seen = [None] * len(sheets) if self.networks is None else glances(pictures, self.networks.ink)
+        found = list(zip(sheets, seen, strict=True))
         pages = iter(self._scored([one.page(name, sheet) for (name, sheet), one in found if one is not None]))
-        return [
-            self.closely(name, sheet) if one is None else self._from_glance(next(pages), one, sheet, networks)
-            for (name, sheet), one in zip(sheets, seen, strict=True)
-        ]
+        plain = [None if one is not None else _plain(sheet) for (_, sheet), one in found]
+        shown = [(*of, picture) for of, picture in zip(sheets, plain, strict=True) if picture is not None]
+        looked = iter(self._looks(shown))
+        steps = []
+        for ((name, sheet), one), picture in zip(found, plain, strict=True):
+            if one is not None and self.networks is not None:
+                steps.append(self._from_glance(next(pages), one, sheet, self.networks))
+            else:
+                steps.append(next(looked) if picture is not None else self.closely(name, sheet))
+        return steps
 
     def closely(self, format_name: str, sheet: Sheet, close: Close | None = None) -> Steps:
         """Read one sheet without a glance before: the classical way, and with all networks if that is not sure.
@@ -149,13 +153,31 @@ class PageReader:
         return self.closely(page.format, sheet, close)
 
     def _look(self, format_name: str, sheet: Sheet, picture: Picture, close: Close | None) -> Steps:
-        grey = GreyPage.of(picture)
-        plane = ink.find(grey)
-        (page,) = self._scored([page_of(format_name, sheet, grey.preview, plane, layout.arrange(plane))])
-        decoded = Decoded(picture, grey.grey, plane)
+        (found,) = self._looks([(format_name, sheet, picture)], close)
+        return found
+
+    def _looks(self, shown: Sequence[tuple[str, Sheet, Picture]], close: Close | None = None) -> list[Steps]:
+        """Sheets the classical way, each in the detail of a picture, and with all networks if that is not sure."""
+        greys = [GreyPage.of(picture) for _, _, picture in shown]
+        planes = [ink.find(grey) for grey in greys]
+        found = [layout.arrange(plane) for plane in planes]
+        pages = self._scored(
+            [
+                page_of(name, sheet, grey.preview, plane, signs)
+                for (name, sheet, _), grey, plane, signs in zip(shown, greys, planes, found, strict=True)
+            ]
+        )
+        return [
+            self._checked(page, Decoded(picture, grey.grey, plane), close)
+            for page, (_, _, picture), grey, plane in zip(pages, shown, greys, planes, strict=True)
+        ]
+
+    def _checked(self, page: Page, decoded: Decoded, close: Close | None) -> Steps:
+        """A page that was read the classical way, looked at again if that is not sure."""
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
             return Steps(page, decoded)
-        return Steps(page, decoded, second_look(page, grey.grey, plane, self.classifier, self.networks, close))
+        second = second_look(page, decoded.grey, decoded.plane, self.classifier, self.networks, close)
+        return Steps(page, decoded, second)
 
     def _scored(self, pages: Sequence[Page]) -> list[Page]:
         if not pages:
@@ -170,6 +192,14 @@ def _confidence(page: Page) -> float:
     if page.reason is not None:
         return 0.0
     return page.certainty * float(page.scores[:, :NONE].max(axis=1).prod())
+
+
+def _plain(sheet: Sheet) -> Picture | None:
+    """The picture of a sheet that is small, with all the detail there is: one look the classical way will do."""
+    picture = sheet.picture
+    if isinstance(picture, RejectedImage) or sheet.finer is not None or max(picture.shape) > _MEDIUM_PX:
+        return None
+    return picture
 
 
 def _is_large(page: Page) -> bool:
