@@ -1,6 +1,6 @@
 """Readers with a part left out, for `bench.ablation`: in a module that child processes can import."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,19 +43,16 @@ class Undecided(LineNetwork):
 class WithoutGlance(PageReader):
     """Looks closely at every page."""
 
-    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> Iterator[Steps]:
         """Read sheets."""
-        return [self.closely(name, sheet) for name, sheet in sheets]
+        return (self.closely(name, sheet) for name, sheet in sheets)
 
 
 @dataclass(frozen=True, slots=True)
 class WithoutLine(PageReader):
     """Numbers as the classical way cuts them; a second look, without the line network, at single signs only."""
 
-    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> Iterator[Steps]:
         """Read sheets."""
-        cheap = PageReader(self.classifier).steps_of(sheets)
-        return [
-            steps if len(steps.page.boxes) > 1 else self.closely(name, sheet)
-            for (name, sheet), steps in zip(sheets, cheap, strict=True)
-        ]
+        for (name, sheet), steps in zip(sheets, PageReader(self.classifier).steps_of(sheets), strict=True):
+            yield steps if len(steps.page.boxes) > 1 else self.closely(name, sheet)

@@ -1,6 +1,7 @@
 """What is measured, a function a section. Whatever is compared is run in turn, on the same files, in pairs."""
 
 import json
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,10 +241,12 @@ def _cold(bench: Bench, pictures: PictureSet, count: int) -> Once:
 
 
 def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:
-    """A short run is over before the machine's other work evens out: of several, the one in the middle counts."""
-    times = _SHORT_RUNS if count <= _SHORT_FILES else 1
-    runs = sorted((_cold(bench, pictures, count) for _ in range(times)), key=lambda one: one.whole.cpu_s)
-    return runs[times // 2]
+    """A short run is over before the machine's other work evens out: of several, the medians count."""
+    runs = [_cold(bench, pictures, count) for _ in range(_SHORT_RUNS if count <= _SHORT_FILES else 1)]
+    cpu_s, wall_s = (
+        statistics.median(took) for took in zip(*((one.work_cpu_s, one.work_wall_s) for one in runs), strict=True)
+    )
+    return Once(Cost(cpu_s, wall_s, max(one.whole.peak_mb for one in runs)), cpu_s, wall_s, count)
 
 
 def _seconds(all_of_it: Sequence[Once], unit: str) -> list[float]:

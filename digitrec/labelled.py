@@ -13,7 +13,7 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.folders import LabelledPicture
 
-_CHUNK_FILES = 8
+_CHUNK_FILES = 16
 """As in the pipeline: what `read_timeout_s` is for."""
 _TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial: here, one by one, as long as it takes."
 

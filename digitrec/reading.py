@@ -4,10 +4,11 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Digit, Limits, Reading, Reason, Status
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
+T = TypeVar("T")
 CHANGED = "it changed while it was read"
 GONE = "it is not there any more"
 _LEAST_SHARE_OF_TWO = 0.6
@@ -63,39 +65,52 @@ def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
     Raises:
         OSError: one cannot be read.
     """
-    return [interpret(path.read_bytes(), limits, reader) for path in paths]
+    return [
+        content
+        for some in _together(paths, lambda path: path.stat().st_size)
+        for content in _interpreted([_hashed(path.read_bytes()) for path in some], limits, reader)
+    ]
 
 
 def read_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
     if any(isinstance(job.path, Stored) for job in jobs):
         return _read_stored(jobs, limits, reader)
-    return [content for some in _together(jobs) for content in _interpreted(some, limits, reader)]
+    return [
+        content
+        for some in _together(jobs, lambda job: job.size)
+        for content in _interpreted([_opened(job, limits) for job in some], limits, reader)
+    ]
 
 
-def _together(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+def _together(files: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Small files side by side, which takes less time; no more than so many bytes of them."""
     start = size = 0
-    for place, job in enumerate(jobs):
-        if place > start and size + job.size > _MOST_BYTES:
-            yield jobs[start:place]
+    for place, file in enumerate(files):
+        own = size_of(file)
+        if place > start and size + own > _MOST_BYTES:
+            yield files[start:place]
             start, size = place, 0
-        size += job.size
-    yield jobs[start:]
+        size += own
+    yield files[start:]
 
 
-def _interpreted(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
-    opened = [_opened(job, limits) for job in jobs]
+def _interpreted(opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader) -> list[Content]:
+    """What files show, in order; of one that could not be read, what is known already."""
     read = iter(reader.read_all([one.data for one in opened if isinstance(one, _Opened)], limits))
     return [_content(next(read), one.sha256) if isinstance(one, _Opened) else one for one in opened]
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """The bytes of a file that is what its job says."""
+    """The bytes of a file."""
 
     data: bytes
     sha256: str
+
+
+def _hashed(data: bytes) -> _Opened:
+    return _Opened(data, hashlib.sha256(data).hexdigest())
 
 
 def _opened(job: Job, limits: Limits) -> _Opened | Content:
@@ -154,7 +169,7 @@ def _interpret_stored(
     if job.size > limits.max_bytes:
         return _too_large(job.size, limits)
     if not isinstance(job.path, Stored):
-        return _interpreted([job], limits, reader)[0]
+        return _interpreted([_opened(job, limits)], limits, reader)[0]
     found = fetched[job.path]
     if isinstance(found, OSError):
         return _unreadable(found)
@@ -175,8 +190,8 @@ def _too_large(size: int, limits: Limits, digest: str = "") -> Content:
 
 def interpret(data: bytes, limits: Limits, reader: PageReader) -> Content:
     """What the bytes of a file show."""
-    (read,) = reader.read_all([data], limits)
-    return _content(read, hashlib.sha256(data).hexdigest())
+    (content,) = _interpreted([_hashed(data)], limits, reader)
+    return content
 
 
 def _content(read: list[Page] | RejectedImage, sha256: str) -> Content:

@@ -1,7 +1,7 @@
 """The files of a chunk are read side by side, and each as it is read alone."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +16,9 @@ from PIL import Image
 import digitrec
 from digitrec import app, reading
 from digitrec.classifiers.bundle import Bundle
+from digitrec.imaging import decode
 from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page
+from digitrec.pictures import Page, Picture
 from digitrec.reading import Content, Job, read_chunk
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
@@ -61,6 +62,11 @@ def assert_same(one: Content, other: Content) -> None:
             np.testing.assert_array_equal(getattr(page, field.name), getattr(its_other, field.name))
 
 
+def row(*digits: int) -> bytes:
+    signs = [cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE) for digit in digits]
+    return cv2.imencode(".png", np.hstack(signs))[1].tobytes()
+
+
 FILES = [
     draw(3),
     scan(7, 300, 220),
@@ -73,7 +79,29 @@ FILES = [
     cv2.imencode(".png", np.full((50, 40), 255, np.uint8))[1].tobytes(),
     scan(9, 1400, 1100),
     draw(0),
+    row(4, 2),
+    row(1, 7, 3),
+    draw(6),
 ]
+
+
+def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = decode._turbo
+
+    def turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
+        if longest_px > decode.GLANCE_PX and size == (1600, 1200):
+            raise ValueError("corrupt from here on")
+        return real(data, colours, size, longest_px)
+
+    monkeypatch.setattr(decode, "_turbo", turbo)
+    jobs = jobs_of(tmp_path, [draw(3), scan(5, 1600, 1200), draw(8)])
+
+    before, refused, after = read_chunk(jobs, Limits(), reader())
+
+    assert [len(content.pages) for content in (before, after)] == [1, 1]
+    assert [page.reason for page in refused.pages] == [Reason.TRUNCATED]
 
 
 @pytest.mark.slow
@@ -88,8 +116,9 @@ def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
     for job, content in zip(jobs, together, strict=True):
         assert_same(content, *read_chunk([job], Limits(), shipped))
     assert [content.rejected for content in together[:3]] == [None, None, Reason.EMPTY_FILE]
-    assert [len(content.pages) for content in together] == [1, 1, 0, 3, 0, 1, 0, 0, 1, 1, 0]
-    assert [bool(content.returned) for content in together] == [at in {6, 10} for at in range(11)]
+    assert [len(content.pages) for content in together] == [1, 1, 0, 3, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1]
+    assert [bool(content.returned) for content in together] == [at in {6, 10} for at in range(14)]
+    assert [len(together[at].pages[0].boxes) for at in (11, 12, 13)] == [2, 3, 1]
     assert together[8].pages[0].reason is Reason.BLANK
 
 
@@ -99,7 +128,7 @@ def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_
     seen: list[list[tuple[str, int]]] = []
     steps_of = PageReader.steps_of
 
-    def noted(self: PageReader, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+    def noted(self: PageReader, sheets: Sequence[tuple[str, Sheet]]) -> Iterator[Steps]:
         seen.append([(name, sheet.number) for name, sheet in sheets])
         return steps_of(self, sheets)
 
@@ -117,7 +146,7 @@ def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_
 def test_no_more_than_a_megabyte_of_files_is_held_unless_one_alone_is_larger(sizes: list[int]) -> None:
     jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
-    groups = [some for some in reading._together(jobs) if some]
+    groups = [some for some in reading._together(jobs, lambda job: job.size) if some]
 
     assert [job for some in groups for job in some] == jobs
     assert all(len(some) == 1 or sum(job.size for job in some) <= 1 << 20 for some in groups)

@@ -21,8 +21,8 @@ from digitrec.patience import PATIENCE_S, Overrun
 if TYPE_CHECKING:
     from digitrec.recognition.page_reader import PageReader
 
-FEWEST_CHUNKS, MOST_CHUNKS = 32, 128
-"""In one parcel. A chunk of the pipeline is 8 files: so 256 to 1,024 files travel together."""
+FEWEST_CHUNKS, MOST_CHUNKS = 16, 64
+"""In one parcel. A chunk of the pipeline is 16 small files: so 256 to 1,024 of them travel together."""
 _PARCELS_EACH = 4
 """A large batch is cut so that every thread of every worker gets about so many: the last ones end together."""
 _AHEAD = 2

@@ -56,10 +56,13 @@ class Sheet:
         return 0 if isinstance(self.picture, RejectedImage) else self.picture.size
 
     def at(self, longest_px: int) -> Picture | RejectedImage:
-        """The picture with its longest side of at least so many pixels, if it has them."""
+        """The picture with its longest side of at least so many pixels, if it has them; or why it cannot be had."""
         if self.finer is None or isinstance(self.picture, RejectedImage) or max(self.picture.shape) >= longest_px:
             return self.picture
-        return self.finer(longest_px)
+        try:
+            return self.finer(longest_px)
+        except RejectedImage as why:  # its coarse half was sound
+            return why
 
     def fine(self) -> Picture | RejectedImage:
         """The picture with all the detail that is of use."""

@@ -1,6 +1,6 @@
 """A file's bytes -> its pages, each digit found and scored: one pure step, for any thread or process."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -59,25 +59,28 @@ class PageReader:
 
     def read_all(self, files: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
         """Read several files, each as it would be read alone; in place of its pages, why a file has none."""
-        found: list[list[Page] | RejectedImage] = []
         waiting: list[tuple[list[Page], str, Sheet]] = []
-        for data in files:
-            pages: list[Page] = []
-            try:
-                name, sheets = imaging.sheets(data, limits)
-                for sheet in sheets:
-                    if imaging.is_document(name) or sheet.size > _SMALL:  # one at a time is in memory
-                        pages.append(self.page(name, sheet))
-                    else:
-                        waiting.append((pages, name, sheet))
-            except RejectedImage as why:
-                found.append(why)
-            else:
-                found.append(pages)
+        found = [self._begun(data, limits, waiting) for data in files]
         together = self.steps_of([(name, sheet) for _, name, sheet in waiting])
         for (pages, _, _), steps in zip(waiting, together, strict=True):
             pages.append(steps.page)
         return found
+
+    def _begun(
+        self, data: bytes, limits: Limits, waiting: list[tuple[list[Page], str, Sheet]]
+    ) -> list[Page] | RejectedImage:
+        """The pages of a file; a small one waits and is still to come. Of others no more than one is in memory."""
+        pages: list[Page] = []
+        try:
+            name, sheets = imaging.sheets(data, limits)
+            for sheet in sheets:
+                if imaging.is_document(name) or sheet.size > _SMALL:
+                    pages.append(self.page(name, sheet))
+                else:
+                    waiting.append((pages, name, sheet))
+        except RejectedImage as why:
+            return why
+        return pages
 
     def page(self, format_name: str, sheet: Sheet) -> Page:
         """Read one sheet. Without writing it has the reason `blank`; if it was not decoded, that reason."""
@@ -88,7 +91,7 @@ class PageReader:
         (found,) = self.steps_of([(format_name, sheet)])
         return found
 
-    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> list[Steps]:
+    def steps_of(self, sheets: Sequence[tuple[str, Sheet]]) -> Iterator[Steps]:
         """The same for several sheets, each with the format of its file.
 
         They take the steps of a glance together: what one step needs is in the processor's caches then, and a page
@@ -99,15 +102,13 @@ class PageReader:
         found = list(zip(sheets, seen, strict=True))
         pages = iter(self._scored([one.page(name, sheet) for (name, sheet), one in found if one is not None]))
         plain = [None if one is not None else _plain(sheet) for (_, sheet), one in found]
-        shown = [(*of, picture) for of, picture in zip(sheets, plain, strict=True) if picture is not None]
-        looked = iter(self._looks(shown))
-        steps = []
+        shown = [(*of, picture, None) for of, picture in zip(sheets, plain, strict=True) if picture is not None]
+        looked = self._looks(shown)
         for ((name, sheet), one), picture in zip(found, plain, strict=True):
             if one is not None and self.networks is not None:
-                steps.append(self._from_glance(next(pages), one, sheet, self.networks))
+                yield self._from_glance(next(pages), one, sheet, self.networks)
             else:
-                steps.append(next(looked) if picture is not None else self.closely(name, sheet))
-        return steps
+                yield next(looked) if picture is not None else self.closely(name, sheet)
 
     def closely(self, format_name: str, sheet: Sheet, close: Close | None = None) -> Steps:
         """Read one sheet without a glance before: the classical way, and with all networks if that is not sure.
@@ -153,24 +154,22 @@ class PageReader:
         return self.closely(page.format, sheet, close)
 
     def _look(self, format_name: str, sheet: Sheet, picture: Picture, close: Close | None) -> Steps:
-        (found,) = self._looks([(format_name, sheet, picture)], close)
+        (found,) = self._looks([(format_name, sheet, picture, close)])
         return found
 
-    def _looks(self, shown: Sequence[tuple[str, Sheet, Picture]], close: Close | None = None) -> list[Steps]:
+    def _looks(self, shown: Sequence[tuple[str, Sheet, Picture, Close | None]]) -> Iterator[Steps]:
         """Sheets the classical way, each in the detail of a picture, and with all networks if that is not sure."""
-        greys = [GreyPage.of(picture) for _, _, picture in shown]
+        greys = [GreyPage.of(picture) for _, _, picture, _ in shown]
         planes = [ink.find(grey) for grey in greys]
         found = [layout.arrange(plane) for plane in planes]
         pages = self._scored(
             [
                 page_of(name, sheet, grey.preview, plane, signs)
-                for (name, sheet, _), grey, plane, signs in zip(shown, greys, planes, found, strict=True)
+                for (name, sheet, _, _), grey, plane, signs in zip(shown, greys, planes, found, strict=True)
             ]
         )
-        return [
-            self._checked(page, Decoded(picture, grey.grey, plane), close)
-            for page, (_, _, picture), grey, plane in zip(pages, shown, greys, planes, strict=True)
-        ]
+        for page, (_, _, picture, close), grey, plane in zip(pages, shown, greys, planes, strict=True):
+            yield self._checked(page, Decoded(picture, grey.grey, plane), close)
 
     def _checked(self, page: Page, decoded: Decoded, close: Close | None) -> Steps:
         """A page that was read the classical way, looked at again if that is not sure."""

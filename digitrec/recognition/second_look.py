@@ -2,10 +2,10 @@
 
 A single sign has up to four witnesses: the digit as the classical way cut it out, the digit as the ink network did, and
 the line network, which sees the page itself, around either cut. Their scores are averaged; if those around the
-classical cut are sure, the ink network is not asked. A number is read by the line network, row by row; where the
-classical way cut out as many digits, each is a witness, too. A sign that is none before or after the digits, such as a
-currency's, is left out of the number, and a person is asked; one that stands between digits is guessed to be one of
-them.
+classical cut are sure, what the ink network sees closely is not asked for. A number is read by the line network, row by
+row; where the classical way cut out as many digits, each is a witness, too. A sign that is none before or after the
+digits, such as a currency's, is left out of the number, and a person is asked; one that stands between digits is
+guessed to be one of them.
 """
 
 from collections.abc import Sequence
@@ -109,7 +109,7 @@ class SecondLook:
     strips: tuple[ReadStrip, ...]
     """One for each row."""
     seen: Seen | None = None
-    """Where the ink network looked closely; None if it found nothing, or was not asked, as there are several signs."""
+    """Where the ink network looked closely; None if it found nothing, or that counts for nothing here."""
     witnesses: tuple[Witness, ...] = ()
     """Of a single sign; none if there are several."""
 

@@ -78,14 +78,16 @@ def test_of_short_runs_the_one_in_the_middle_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, cpu_s: float
 ) -> None:
     took_s = iter([5.0, 3.0, 1.0, 9.0, 2.0])
-    monkeypatch.setattr(
-        measuring, "_cold", lambda *_: measuring.Once(process.Cost(next(took_s), 1.0, 90.0), 1.0, 1.0, 2)
-    )
+
+    def once(cpu_s: float) -> measuring.Once:
+        return measuring.Once(process.Cost(cpu_s, 10 - cpu_s, 90.0), cpu_s, 10 - cpu_s, 2)
+
+    monkeypatch.setattr(measuring, "_cold", lambda *_: once(next(took_s)))
     desk = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
 
     found = measuring._typical(desk, sets.PictureSet(DIGITS, tmp_path, count), count)
 
-    assert found.whole.cpu_s == cpu_s
+    assert (found.whole.cpu_s, found.whole.wall_s) == (cpu_s, 10 - cpu_s)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A sign that a glance found and could not tell is looked at closely, and what was seen is handed on."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.pictures import Picture
+from digitrec.recognition import page_reader
 from digitrec.recognition.close_look import close_look
 from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
+from digitrec.recognition.second_look import Networks, SecondLook
 from digitrec.recognition.spans import Span
 from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper
 
@@ -122,6 +124,28 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     assert steps.second.witnesses[2].scores[7] == pytest.approx(0.8)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
+
+
+def test_what_was_seen_closely_counts_for_nothing_where_there_is_more_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = page((1000, 1200, 60), height=3000, width=2400)
+
+    def finer(longest_px: int) -> Picture:
+        share = longest_px / 3000
+        return np.asarray(cv2.resize(large, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.uint8)
+
+    handed = []
+    real = page_reader.second_look
+
+    def noted(*given: Any) -> SecondLook:
+        handed.append(given[-1])
+        return real(*given)
+
+    monkeypatch.setattr(page_reader, "second_look", noted)
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+
+    PageReader(Sorter(7, sure=0.5), networks).steps("jpeg", Sheet(1, 2400, 3000, finer(400), finer))
+
+    assert [close is None for close in handed] == [False, True]
 
 
 def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
