@@ -47,7 +47,7 @@ def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, picture
 
     assert [one for one, _ in found] == pictures
     assert all(len(content.pages) == 1 for _, content in found)
-    assert told == [(8, 20), (16, 20), (20, 20)]
+    assert told == [(16, 20), (20, 20)]
 
 
 def test_files_that_take_too_long_are_named_with_the_way_out(
@@ -56,8 +56,8 @@ def test_files_that_take_too_long_are_named_with_the_way_out(
     monkeypatch.setitem(app.ENGINES, "serial", lambda _: Slow())
     found = labelled.read(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
 
-    assert [next(found)[0] for _ in range(8)] == pictures[:8]
-    with pytest.raises(EnvironmentFailure, match=r"08\.png to 15\.png.*not done after 60 s") as caught:
+    assert [next(found)[0] for _ in range(16)] == pictures[:16]
+    with pytest.raises(EnvironmentFailure, match=r"16\.png to 19\.png.*not done after 60 s") as caught:
         next(found)
     assert caught.value.exit_code == 74
     assert "read_timeout_s" in caught.value.hint

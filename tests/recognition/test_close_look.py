@@ -127,7 +127,7 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
 
 
 def test_what_was_seen_closely_counts_for_nothing_where_there_is_more_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = page((1000, 1200, 60), height=3000, width=2400)
+    large = page((1000, 1200, 400), height=3000, width=2400)
 
     def finer(longest_px: int) -> Picture:
         share = longest_px / 3000
