@@ -16,6 +16,7 @@ from typing import Protocol
 from digitrec import batch_ids, logs, reading
 from digitrec.answering import STOPPED, Answering, returned
 from digitrec.child import Child, ReaderDied
+from digitrec.chunks import chunked
 from digitrec.clock import utc
 from digitrec.engines import Engine
 from digitrec.errors import DigitrecError
@@ -27,9 +28,6 @@ from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
 from digitrec.records import Batch, Claim, Count, Fate, Rendering, ReturnedFile, Row, Stage
 
-_CHUNK_FILES = 16
-_SMALL_BYTES = 1 << 16
-"""A larger file, a photo or a whole sheet, takes longer: it counts as two."""
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be given back, too."""
 _MOST_DEATHS = 3
@@ -283,7 +281,7 @@ class Pipeline:
         return answers.rows
 
     def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        chunks = list(_chunks(claims))
+        chunks = list(chunked(claims))
         jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
         read = self.engine.map(self.read_chunk, jobs, self.stopped)
         return (  # a stop leaves the rest unread
@@ -338,17 +336,3 @@ class Pipeline:
 
 def _counted(count: Count) -> dict[str, int]:
     return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "released")}
-
-
-def _chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
-    """What one call reads: so many small files, or half as many larger ones."""
-    chunk: list[Claim] = []
-    count = 0
-    for claim in claims:
-        chunk.append(claim)
-        count += 2 if claim.size > _SMALL_BYTES else 1
-        if count >= _CHUNK_FILES:
-            yield chunk
-            chunk, count = [], 0
-    if chunk:
-        yield chunk

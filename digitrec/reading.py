@@ -4,14 +4,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from digitrec.chunks import together
 from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
 from digitrec.intake import store
@@ -21,12 +21,9 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Digit, Limits, Reading, Reason, Status
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
-T = TypeVar("T")
 CHANGED = "it changed while it was read"
 GONE = "it is not there any more"
 _LEAST_SHARE_OF_TWO = 0.6
-_MOST_BYTES = 1 << 20
-"""Files are read side by side up to so many bytes; a larger one is read alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
     """
     return [
         content
-        for some in _together(paths, lambda path: path.stat().st_size)
+        for some in together(paths, lambda path: path.stat().st_size)
         for content in _interpreted([_hashed(path.read_bytes()) for path in some], limits, reader)
     ]
 
@@ -78,21 +75,9 @@ def read_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[
         return _read_stored(jobs, limits, reader)
     return [
         content
-        for some in _together(jobs, lambda job: job.size)
+        for some in together(jobs, lambda job: job.size)
         for content in _interpreted([_opened(job, limits) for job in some], limits, reader)
     ]
-
-
-def _together(files: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """Small files side by side, which takes less time; no more than so many bytes of them."""
-    start = size = 0
-    for place, file in enumerate(files):
-        own = size_of(file)
-        if place > start and size + own > _MOST_BYTES:
-            yield files[start:place]
-            start, size = place, 0
-        size += own
-    yield files[start:]
 
 
 def _interpreted(opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader) -> list[Content]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, pipeline, reading, results
+from digitrec import files, reading, results
 from digitrec.child import Child, ReaderDied
+from digitrec.chunks import chunked
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
@@ -387,10 +388,10 @@ def test_larger_files_are_read_by_the_half_as_many_at_a_time() -> None:
         for number, size in enumerate([500] * 20 + [2_000_000] * 10 + [500] * 3)
     ]
 
-    chunks = [*pipeline._chunks(claims)]
+    found = [*chunked(claims)]
 
-    assert [claim for chunk in chunks for claim in chunk] == claims
-    assert [len(chunk) for chunk in chunks] == [16, 10, 7]
+    assert [claim for chunk in found for claim in chunk] == claims
+    assert [len(chunk) for chunk in found] == [16, 10, 7]
 
 
 class Mortal:

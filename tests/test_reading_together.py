@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import digitrec
-from digitrec import app, reading
+from digitrec import app
+from digitrec.chunks import together
 from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging import decode
 from digitrec.imaging.decode import Sheet
@@ -146,7 +147,7 @@ def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_
 def test_no_more_than_a_megabyte_of_files_is_held_unless_one_alone_is_larger(sizes: list[int]) -> None:
     jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
-    groups = [some for some in reading._together(jobs, lambda job: job.size) if some]
+    groups = [*together(jobs, lambda job: job.size)]
 
     assert [job for some in groups for job in some] == jobs
     assert all(len(some) == 1 or sum(job.size for job in some) <= 1 << 20 for some in groups)
