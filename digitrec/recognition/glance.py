@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from digitrec.classifiers.base import DIGITS
 from digitrec.errors import RejectedImage
 from digitrec.imaging import layout
 from digitrec.imaging.contrast import Plane, Thumbnail, smaller
@@ -22,7 +23,7 @@ from digitrec.recognition.line_network import LineNetwork
 from digitrec.recognition.second_look import SecondLook
 from digitrec.recognition.sequence import Frames
 from digitrec.recognition.spans import Span, cut, on_grey, on_page, strip_around
-from digitrec.recognition.witnesses import Witness, as_single, mean, of_one_sign
+from digitrec.recognition.witnesses import Witness, as_single, mean, of_one_sign, with_none
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""
@@ -131,9 +132,10 @@ def closely_witnessed(page: Page, grey: Plane, close: Close, network: LineNetwor
     if close.where is None or close.cut is None or not close.is_clear:
         return None
     strip, frames = _strip_read(close.where, grey, network)
-    if of_one_sign(frames).sum() < _ONE_SIGN:
+    chances = of_one_sign(frames)
+    if chances.sum() < _ONE_SIGN:
         return None
-    witnesses = (close.cut, Witness("line network", as_single(frames), strip))
+    witnesses = (close.cut, Witness("line network", with_none(chances[:DIGITS]), strip))
     boxes, ink = (on_page(close.where, page, grey),), np.asarray(close.cut.looked_at)[None]
     return SecondLook(replace(page, boxes=boxes, ink=ink, scores=mean(witnesses)), (), close.seen, witnesses)
 
