@@ -99,8 +99,12 @@ def tables() -> Iterator[str]:
     yield "path, then page. An empty cell is a missing value. Times are ISO 8601, UTC. Read every column as text,"
     yield 'or "0650" loses its zero: [Excel and pandas](../howto/excel.md).'
     yield from ("", "## outbox/BATCH.csv", "")
-    yield "One row for each page of each file. It is complete when it appears and never changes; `outbox/latest.csv` is"
-    yield "a copy of the newest. `outbox/corrected/BATCH.csv` has the same columns."
+    yield "One row for each page of each file. It is complete when it appears and never changes."
+    yield "`outbox/corrected/BATCH.csv` has the same columns."
+    yield ""
+    yield "`outbox/latest.csv` has them, too. After `run` it holds the rows of all batches that the run published, and of"
+    yield "those that it finished for an earlier run; it is written once, at the end of the run. While `watch` works it is"
+    yield "a copy of the batch published last. It is replaced whole; of several workers the last one to write it wins."
     yield ""
     yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in results.COLUMNS))
     yield from ("", "## outbox/BATCH.digits.csv", "")

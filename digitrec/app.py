@@ -3,21 +3,19 @@
 What reads pictures is imported when there is one to read: most runs of a scheduled job find an empty inbox.
 """
 
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs, one_thread, results, stores
+from digitrec import logs, one_thread, results, retrying, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
-from digitrec.errors import DigitrecError, EnvironmentFailure, ModelError, UsageError, failure_of
+from digitrec.errors import EnvironmentFailure, ModelError, UsageError
 from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
@@ -26,7 +24,7 @@ from digitrec.operations.heartbeat import Heart
 from digitrec.operations.hooks import Hooks
 from digitrec.operations.ledgers import readable
 from digitrec.operations.supervisor import Supervisor
-from digitrec.records import Rendering, Row
+from digitrec.records import Rendering
 from digitrec.service import Service, Space, Stop, Summary
 from digitrec.settings import Settings
 
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
     from digitrec.recognition.page_reader import PageReader
 
 SHIPPED = Path(__file__).with_name("models") / "default"
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
-_ALIVE_EVERY_S = 10.0
-"""A sign of life for the supervisor while nothing can be done."""
-_FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
 
 
 def _litert(bundle: Bundle) -> "Classifier":
@@ -88,35 +82,57 @@ def run_once(
         EnvironmentFailure: it failed for `run_retry_s`; the claims are kept.
         BusyError, ModelError, SettingsError: at once.
     """
-    stop = stop or Stop()
-    summary, heart, hooks = Summary(), Heart(settings), Hooks(settings)
+    summary = Summary()
+    try:
+        _run(settings, summary, stop or Stop(), progress)
+    except Exception:
+        _write_latest(settings, summary)
+        raise
+    return summary
+
+
+def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[int, int], None] | None) -> None:
+    """Read until all is done, a stop is asked for, or the environment failed for too long."""
+    heart, hooks = Heart(settings), Hooks(settings)
     metrics_file = metrics_places.MetricsFile(settings)
-    failed_s, done, pauses = None, 0, _pauses()
+    failed_s, done, pauses = None, 0, retrying.pauses()
     while True:
         try:
-            with _service(settings, stop, summary, heart, hooks, thorough=failed_s is not None) as service:
+            with _service(
+                settings, stop, summary, heart, hooks, summary.note, thorough=failed_s is not None
+            ) as service:
                 service.read_what_is_there(progress)
-            return summary
+            stores.write_latest(settings, summary.published)
+            return
         except ModelError as why:
             hooks.failed(why, stop, is_last=True)
             raise
-        except _FAILURES as why:
-            heart.failed(_told(why))
+        except retrying.FAILURES as why:
+            heart.failed(retrying.failure_from(why))
             if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
-                failed_s, done, pauses = time.monotonic(), len(summary.batches), _pauses()
+                failed_s, done, pauses = time.monotonic(), len(summary.batches), retrying.pauses()
                 hooks.worked()
             left_s = failed_s + settings.run_retry_s - time.monotonic()
-            hooks.failed(_told(why), stop, is_last=left_s <= 0)
+            hooks.failed(retrying.failure_from(why), stop, is_last=left_s <= 0)
             if stop():
-                return summary
+                _write_latest(settings, summary)
+                return
             if left_s <= 0:
-                raise _told(why) from why
+                raise retrying.failure_from(why) from why
             pause_s = min(next(pauses), left_s)
             logs.warn("failed, trying again", why=why, pause_s=round(pause_s, 1))
             stop.bell.wait(pause_s)
         finally:
             metrics_file.write(at_once=True)
             heart.stopped()
+
+
+def _write_latest(settings: Settings, summary: Summary) -> None:
+    """Write latest.csv at the end of a run that failed, if that is possible."""
+    try:
+        stores.write_latest(settings, summary.published)
+    except (EnvironmentFailure, OSError) as why:
+        logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
 def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = None) -> None:
@@ -138,68 +154,35 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
         supervisor.alive()
         return stop()
 
-    pauses = _pauses()
+    def show(batch_id: str) -> None:
+        stores.write_latest(settings, [batch_id])
+
+    pauses = retrying.pauses()
     failed = False
     try:
         with metrics_places.shown(settings):
             while not stop():
                 try:
-                    with _service(settings, stop, Summary(), heart, hooks, thorough=failed) as service:
+                    with _service(settings, stop, Summary(), heart, hooks, show, thorough=failed) as service:
                         for _ in service.read_what_comes(observer):
-                            pauses, failed = _pauses(), False
+                            pauses, failed = retrying.pauses(), False
                             hooks.worked()
                             supervisor.ready()
                             metrics_file.write()
-                except (*_FAILURES, ModelError) as why:
+                except (*retrying.FAILURES, ModelError) as why:
                     pause_s = next(pauses)
                     failed = True
-                    heart.failed(_told(why))
-                    logs.warn("failed, trying again", why=_told(why), pause_s=pause_s)
-                    hooks.failed(_told(why), stopped)
+                    heart.failed(retrying.failure_from(why))
+                    logs.warn("failed, trying again", why=retrying.failure_from(why), pause_s=pause_s)
+                    hooks.failed(retrying.failure_from(why), stopped)
                     supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
                     metrics_file.write(at_once=True)
-                    _wait(stop.bell, pause_s, stopped)
+                    retrying.wait(stop.bell, pause_s, stopped)
     finally:
         supervisor.stopping()
         observer.stop()
         heart.stopped()
         metrics_file.write(at_once=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """What `predict` read."""
-
-    rows: list[Row]
-    rendering: Rendering
-    unread: list[str]
-    """Why a path could not be read, a sentence each."""
-
-
-def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
-    """Read these files now, touching no folder.
-
-    Raises:
-        ModelError: there is no usable model.
-    """
-    from digitrec import reading
-
-    bundle = bundle_of(settings)
-    reader = page_reader(bundle)
-    threshold = bundle.threshold(settings.max_error)
-    now = utc(time.time())
-    rows: list[Row] = []
-    unread: list[str] = []
-    for path in paths:
-        try:
-            data = path.read_bytes()
-        except OSError as why:
-            unread.append(f"{path} cannot be read: {why.strerror}")
-            continue
-        content = reading.interpret(data, settings.limits, reader)
-        for one in reading.readings_of([content], threshold)[0]:
-            rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
-    return Predicted(rows, _rendering(settings, bundle, threshold, now), unread)
 
 
 def bundle_of(settings: Settings) -> Bundle:
@@ -223,7 +206,14 @@ def model_store(settings: Settings) -> ModelStore:
 
 @contextmanager
 def _service(
-    settings: Settings, stop: Stop, summary: Summary, heart: Heart, hooks: Hooks, *, thorough: bool
+    settings: Settings,
+    stop: Stop,
+    summary: Summary,
+    heart: Heart,
+    hooks: Hooks,
+    published: Callable[[str], None],
+    *,
+    thorough: bool,
 ) -> Iterator[Service]:
     with (
         stores.folders_or_stores(settings, thorough=thorough) as space,
@@ -245,7 +235,7 @@ def _service(
 
         @cache
         def pipeline() -> "Pipeline":
-            made = _pipeline(settings, space, bundle, others, reported, stopped, heart)
+            made = _pipeline(settings, space, bundle, others, published, reported, stopped, heart)
             stack.callback(made.engine.close)
             return made
 
@@ -261,6 +251,7 @@ def _pipeline(
     space: Space,
     bundle: Bundle,
     others: "list[Ledger]",
+    published: Callable[[str], None],
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
     heart: Heart,
@@ -293,9 +284,10 @@ def _pipeline(
         read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,
-        rendering=lambda: _rendering(settings, bundle, threshold, utc(time.time())),
+        rendering=lambda: rendering(settings, bundle, threshold, utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
+        published=published,
         report=report,
         stopped=stopped,
         now_s=time.time,
@@ -307,7 +299,8 @@ def _truth(settings: Settings) -> Truth:
     return Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders)
 
 
-def _rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
+def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
+    """Return how the tables of a batch that is recorded now are written."""
     return Rendering(
         columns=results.COLUMNS,
         digit_columns=results.DIGIT_COLUMNS,
@@ -325,22 +318,3 @@ def _observer(settings: Settings, stop: Stop) -> observing.Observer:
     if settings.watch_mode == "scan":
         return observing.NoObserver()
     return observing.FolderObserver(settings.inbox, stop.bell)
-
-
-def _pauses() -> Iterator[float]:
-    pause_s = _SHORTEST_PAUSE_S
-    while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-def _wait(bell: observing.Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + pause_s
-    while not stopped() and (left_s := until_s - time.monotonic()) > 0:
-        bell.wait(min(left_s, _ALIVE_EVERY_S))
-
-
-def _told(why: Exception) -> DigitrecError:
-    if isinstance(why, DigitrecError):
-        return why
-    return failure_of(why) if isinstance(why, OSError) else EnvironmentFailure(f"the ledger failed: {why}")

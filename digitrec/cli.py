@@ -165,13 +165,13 @@ def predict(
     Nothing is written but what is asked for.
     """
     one_thread.load()
-    from digitrec import app, explaining
+    from digitrec import explaining, predicting
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     if explain is not None and len(files) > 1:
         raise UsageError("--explain takes one picture", hint="`--dump-seen DIR` takes any number.")
-    predicted = app.predict(settings, files)
+    predicted = predicting.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     if predicted.rows or form != "table":
         cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)

@@ -213,6 +213,10 @@ class Ledger:
         found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
         return [schema.row_from(one, tuple(digits.get(one[1], ()))) for one in found]
 
+    def has_rows(self, batch_id: str) -> bool:
+        """Return False for a batch without answers, which has no table."""
+        return self._db.execute("SELECT 1 FROM readings WHERE batch_id = ?", (batch_id,)).fetchone() is not None
+
     def previews(self, batch_id: str) -> dict[int, bytes]:
         """The small pictures (PNG) of the rows that a person should look at, by row."""
         ask = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"

@@ -109,6 +109,8 @@ class Pipeline:
     """Puts a batch into the ledger whose CSV is in the outbox; False if there is none."""
     check_folders: Callable[[], None]
     """Raises if inbox or outbox is not the folder it was; asked before anything is put there."""
+    published: Callable[[str], None]
+    """Told of every batch whose table is in the outbox, before its files are archived; for latest.csv."""
     report: Callable[[str], None]
     """Makes the report of a batch."""
     stopped: Callable[[], bool]
@@ -226,6 +228,8 @@ class Pipeline:
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
                 self._publish(batch.id, self.ledger.rows(batch.id) if rows is None else rows)
+        if batch.stage is not Stage.CLOSED and self.ledger.has_rows(batch.id):
+            self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
             self._file_away(batch.id)

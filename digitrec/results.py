@@ -5,11 +5,12 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from digitrec import files, names
+from digitrec import files, logs, names
 from digitrec.records import Digit, Reading, Rendering, Row, Status
 
 SCHEMA_VERSION = 1
 LATEST = "latest.csv"
+_BOM = "\ufeff"
 
 _Cell = Callable[[Row, Rendering], object]
 _DigitCell = Callable[[Row, int, Digit], object]
@@ -125,45 +126,65 @@ def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) ->
         FileExistsError: a file with this name and other content is there; nothing is replaced.
         OSError: the outbox cannot be written.
     """
-    table = ""
     for name, table in tables(batch_id, rows, how).items():
         files.publish_new(outbox / name, table)
-    if not is_older(batch_id, _latest_in(outbox)):
-        files.write_whole(outbox / LATEST, table)
 
 
-def is_older(batch_id: str, latest: str) -> bool:
-    """True if a batch was opened before the one that latest.csv holds, as one that was held up may be.
+def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
+    """Replace latest.csv by the rows of these batches; without any of their tables it stays as it is.
 
-    Of two that were opened in the same second the last one published counts; the rest of an id is drawn.
-
-    >>> is_older("20260102T030405Z-ffffffff", "20260102T030406Z-00000000")
-    True
-    >>> is_older("20260102T030405Z-00000000", "20260102T030405Z-ffffffff")
-    False
+    Raises:
+        OSError: the outbox cannot be read or written.
     """
-    return batch_id.partition("-")[0] < latest.partition("-")[0]
+    if found := tables_of(batch_ids, lambda name: _content(outbox / name)):
+        files.write_whole(outbox / LATEST, merged(found))
 
 
-def batch_in(table: Iterable[str]) -> str:
-    """The id of the batch that the lines of a table tell of; "" if they are no table."""
+def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[str]:
+    """Return the main tables of these batches as text.
+
+    Args:
+        batch_ids: in the order of publication.
+        read: gives the content of a file of the outbox, None if it is not there: a person may have moved a table.
+    """
+    contents = {batch_id: read(f"{batch_id}.csv") for batch_id in batch_ids}
+    for batch_id, content in contents.items():
+        if content is None:
+            logs.warn("the table of a batch is gone, latest.csv lacks its rows", batch=batch_id)
+    return [content.decode() for content in contents.values() if content is not None]
+
+
+def merged(found: Sequence[str]) -> str:
+    r"""Merge main tables into one, sorted by path, then page; rows of the same page in the order of the tables.
+
+    Columns are only ever added at the end, so the longest header fits all.
+
+    >>> merged(["file,page\r\nb,1\r\n", "file,page,text\r\na,1,7\r\n"])
+    'file,page,text\r\na,1,7\r\nb,1,\r\n'
+    """
+    if len(found) == 1:
+        return found[0]
+    parsed = [list(csv.reader(io.StringIO(table.removeprefix(_BOM), newline=""))) for table in found]
+    columns = max((lines[0] for lines in parsed), key=len)
+    file, page = columns.index("file"), columns.index("page")
+    rows = sorted((row for lines in parsed for row in lines[1:]), key=lambda row: (row[file], int(row[page])))
+    return _text(columns, (row + [""] * (len(columns) - len(row)) for row in rows), has_bom=found[-1].startswith(_BOM))
+
+
+def _content(path: Path) -> bytes | None:
     try:
-        return next(csv.DictReader(table), {}).get("batch_id") or ""
-    except csv.Error:
-        return ""
-
-
-def _latest_in(outbox: Path) -> str:
-    try:
-        with (outbox / LATEST).open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return batch_in(file)
+        return path.read_bytes()
     except FileNotFoundError:
-        return ""
+        return None
 
 
 def _csv(how: Rendering, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return _text(columns, rows, has_bom=how.csv_profile == "excel")
+
+
+def _text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_bom: bool) -> str:
     text = io.StringIO(newline="")
-    text.write("\ufeff" if how.csv_profile == "excel" else "")
+    text.write(_BOM if has_bom else "")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows(rows)

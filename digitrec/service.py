@@ -77,8 +77,15 @@ class Summary:
 
     count: Count = field(default_factory=Count)
     batches: list[str] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
+    """Batches whose tables latest.csv will hold, in the order of publication."""
     waiting: int = 0
     """Files left in the inbox: still changing, empty, or given back."""
+
+    def note(self, batch_id: str) -> None:
+        """Note a batch whose table is in the outbox."""
+        if batch_id not in self.published:
+            self.published.append(batch_id)
 
 
 class Space(Protocol):

@@ -78,14 +78,9 @@ class StoreOutbox:
     store: Store
 
     def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
-        """Put both tables, the digits first, and then the newest one again as latest.csv."""
-        table = b""
+        """Put both tables, the digits first."""
         for name, text in results.tables(batch_id, rows, how).items():
-            table = text.encode()
-            self.store.publish_new(name, table)
-        latest = (self.store.read(results.LATEST) or b"").decode("utf-8-sig", errors="replace")
-        if not results.is_older(batch_id, results.batch_in(latest.splitlines(keepends=True))):
-            self.store.write(results.LATEST, table)
+            self.store.publish_new(name, text.encode())
 
     def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
         """They stay where they are."""
@@ -169,6 +164,22 @@ def folders_or_stores(settings: Settings, *, thorough: bool) -> AbstractContextM
     if settings.source or settings.outbox_url:
         return opened(settings)
     return workspace.opened(settings, thorough=thorough)
+
+
+def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
+    """Replace latest.csv of the outbox that the settings name; of several workers the last one to write wins.
+
+    Raises:
+        EnvironmentFailure, OSError: the outbox cannot be read or written.
+    """
+    if not batch_ids:
+        return
+    if not settings.outbox_url:
+        results.write_latest(settings.outbox, batch_ids)
+        return
+    store = Store(settings.outbox_url)
+    if found := results.tables_of(batch_ids, store.read):
+        store.write(results.LATEST, results.merged(found).encode())
 
 
 @contextmanager

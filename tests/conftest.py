@@ -71,6 +71,7 @@ class Desk:
     stopped: bool = False
     child: Any = field(default_factory=InlineChild)
     reader: PageReader = field(default_factory=reader)
+    published: list[str] = field(default_factory=list)
 
     @property
     def inbox(self) -> Path:
@@ -106,6 +107,7 @@ class Desk:
                 rendering=self._rendering,
                 restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
                 check_folders=space.check_folders,
+                published=self.published.append,
                 report=self.report_now,
                 stopped=lambda: self.stopped,
                 now_s=lambda: self.now_s,
@@ -126,6 +128,8 @@ class Desk:
             size = self.settings.batch_files
             for _ in line.process_all(seen[start : start + size] for start in range(0, len(seen), size)):
                 pass
+        results.write_latest(self.outbox, dict.fromkeys(self.published))
+        self.published.clear()
 
     def look(self) -> list[Seen]:
         return list(look(self.inbox, lambda *_: None))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, batch_reports, filing, results, service, workspace
+from digitrec import app, batch_reports, filing, results, retrying, service, workspace
 from digitrec.errors import EnvironmentFailure
 from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
@@ -32,7 +32,7 @@ def rows(settings: Settings) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_SHORTEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, error: Exception, *, times: int) -> list[int]:

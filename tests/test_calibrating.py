@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from digitrec import app, calibrating
+from digitrec import app, calibrating, predicting
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import pictures_needed
 from digitrec.cli import cli
@@ -73,10 +73,10 @@ def test_a_flag_that_run_would_not_know_of_is_told_with_the_line_for_the_setting
     )
     assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in done.output
     with pytest.raises(ModelError, match="cannot promise"):
-        app.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
+        predicting.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
-    assert app.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
+    assert predicting.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
     assert "cannot promise" not in calibrate(tmp_path, scans).output
 
 
@@ -103,7 +103,7 @@ def test_the_card_of_the_copy_tells_of_these_pages(tmp_path: Path, scans: Path) 
 def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
 
-    found = app.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
+    found = predicting.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
     assert found.rendering.model_id == in_use(tmp_path).card.id
     assert found.rendering.threshold == in_use(tmp_path).threshold(0.2)

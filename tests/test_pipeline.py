@@ -601,30 +601,6 @@ def test_a_name_that_the_outbox_refuses_is_made_plain(desk: Desk, monkeypatch: p
     assert desk.account().differences == ()
 
 
-def test_latest_does_not_go_back_to_an_older_batch(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    newest = (desk.outbox / "latest.csv").read_bytes()
-    (row,) = desk.rows()
-
-    with desk.at_work() as line:
-        batch = line.ledger.batch(row["batch_id"])
-        assert batch is not None
-        assert batch.rendering is not None
-        results.publish("20200102T030405Z-00000000", line.ledger.rows(row["batch_id"]), batch.rendering, desk.outbox)
-
-    assert (desk.outbox / "latest.csv").read_bytes() == newest
-
-
-def test_latest_is_the_last_of_several_batches_of_the_same_second(desk: Desk) -> None:
-    for shift in range(6):
-        desk.drop(f"{shift}.png", draw(7, shift=shift))
-        desk.run()
-
-        (row,) = read_csv(desk.outbox / "latest.csv")
-        assert row["file"] == f"{shift}.png"
-
-
 def test_a_labels_file_that_breaks_off_costs_no_picture(desk: Desk) -> None:
     desk.drop("7.png")
     desk.drop("labels.csv", b'file,label\n7.png,7\n,\n"' + b"x" * 200_000)

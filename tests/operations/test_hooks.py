@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from digitrec import app, results, service, workspace
+from digitrec import app, results, retrying, service, workspace
 from digitrec.errors import EnvironmentFailure, SettingsError
 from digitrec.intake.observing import NoObserver
 from digitrec.operations import hook_calls
@@ -250,7 +250,7 @@ def test_a_run_and_a_watch_call_their_hooks_and_a_failing_one_stops_neither(
     assert [one["event"] for one in told(desk)] == ["batch"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(app, "_SHORTEST_PAUSE_S", 0.01)
+        patch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
         patch.setattr(results, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         desk.drop("8.png")
         with pytest.raises(EnvironmentFailure):

@@ -1,0 +1,36 @@
+"""What is tried again after a failure, and when."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+from digitrec.errors import DigitrecError, EnvironmentFailure, failure_of
+from digitrec.intake.observing import Bell
+
+FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
+"""Failures of the environment: they cost time, and are tried again."""
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+_ALIVE_EVERY_S = 10.0
+"""Time between two signs of life for the supervisor while nothing can be done, seconds."""
+
+
+def pauses() -> Iterator[float]:
+    """Yield the pause before each next try, seconds: twice the one before, up to five minutes."""
+    pause_s = SHORTEST_PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def wait(bell: Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
+    """Wait for the next try; a stop ends the wait."""
+    until_s = time.monotonic() + pause_s
+    while not stopped() and (left_s := until_s - time.monotonic()) > 0:
+        bell.wait(min(left_s, _ALIVE_EVERY_S))
+
+
+def failure_from(why: Exception) -> DigitrecError:
+    """Return the failure as an error that a person can put right."""
+    if isinstance(why, DigitrecError):
+        return why
+    return failure_of(why) if isinstance(why, OSError) else EnvironmentFailure(f"the ledger failed: {why}")

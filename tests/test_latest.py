@@ -1,0 +1,165 @@
+"""What outbox/latest.csv holds after a run, and while a watch goes on."""
+
+import errno
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from digitrec import app, filing, results, retrying, service
+from digitrec.errors import EnvironmentFailure
+from digitrec.intake.observing import NoObserver
+from digitrec.settings import Settings
+from tests.conftest import Desk, draw, read_csv
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "inbox").mkdir()
+    return Settings(workspace=tmp_path, settle_s=0, engine="serial", batch_files=2, run_retry_s=0)
+
+
+def drop(settings: Settings, *digits: int) -> None:
+    for digit in digits:
+        (settings.inbox / f"{digit}.png").write_bytes(draw(digit))
+
+
+def latest(settings: Settings) -> list[str]:
+    return [row["file"] for row in read_csv(settings.outbox / "latest.csv")]
+
+
+def unable(*_: object) -> None:
+    raise FULL
+
+
+def test_latest_of_a_run_holds_the_rows_of_all_its_batches_by_path(settings: Settings) -> None:
+    drop(settings, 4, 3, 2, 1, 0)
+
+    summary = app.run_once(settings)
+
+    assert len(summary.batches) == 3
+    assert latest(settings) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    rows = [row for batch in summary.batches for row in read_csv(settings.outbox / f"{batch}.csv")]
+    assert read_csv(settings.outbox / "latest.csv") == sorted(rows, key=lambda row: row["file"])
+
+
+def test_latest_of_one_batch_is_a_copy_of_its_table(settings: Settings) -> None:
+    drop(settings, 7)
+
+    (batch,) = app.run_once(settings).batches
+
+    assert (settings.outbox / "latest.csv").read_bytes() == (settings.outbox / f"{batch}.csv").read_bytes()
+
+
+def test_a_run_that_published_nothing_leaves_latest_alone(settings: Settings) -> None:
+    drop(settings, 7)
+    app.run_once(settings)
+    before = (settings.outbox / "latest.csv").stat()
+
+    app.run_once(settings)
+
+    after = (settings.outbox / "latest.csv").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_latest_is_written_once_at_the_end_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(settings, 0, 1, 2, 3)
+    written: list[int] = []
+    real = results.write_latest
+
+    def counted(outbox: Path, batch_ids: list[str]) -> None:
+        written.append(len(batch_ids))
+        real(outbox, batch_ids)
+
+    monkeypatch.setattr(results, "write_latest", counted)
+    app.run_once(settings)
+
+    assert written == [2]
+
+
+def test_latest_of_a_run_that_fails_holds_what_it_published(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(settings, 0, 1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(filing, "file_away", unable)
+        with pytest.raises(EnvironmentFailure, match="No space"):
+            app.run_once(settings)
+
+    assert latest(settings) == ["0.png", "1.png"]
+
+
+def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Settings) -> None:
+    drop(settings, 0, 1, 2, 3)
+    stop = service.Stop()
+
+    app.run_once(settings, stop, lambda *_: stop.set())
+
+    assert latest(settings)[:2] == ["0.png", "1.png"]
+
+
+def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(settings, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(filing, "file_away", unable)
+        with pytest.raises(EnvironmentFailure):
+            app.run_once(settings)
+    drop(settings, 1)
+
+    app.run_once(settings)
+
+    assert latest(settings) == ["0.png", "1.png"]
+
+
+def test_latest_is_the_last_published_whatever_the_clock_said_before(settings: Settings, tmp_path: Path) -> None:
+    ahead = Desk(tmp_path, settings, now_s=1_900_000_000.0)
+    ahead.drop("7.png")
+    ahead.run()
+    assert latest(settings) == ["7.png"]
+    drop(settings, 8)
+
+    app.run_once(settings)
+
+    assert latest(settings) == ["8.png"]
+
+
+def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(desk: Desk) -> None:
+    desk.set(batch_files=1)
+    desk.drop("1.png", draw(1))
+    desk.drop("2.png", draw(2))
+    desk.run()
+    first, second = desk.tables()
+    first.unlink()
+
+    results.write_latest(desk.outbox, [first.stem, second.stem])
+
+    assert (desk.outbox / "latest.csv").read_bytes() == second.read_bytes()
+
+
+@pytest.mark.slow
+def test_latest_of_a_watch_is_the_newest_batch(settings: Settings) -> None:
+    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
+    stop = service.Stop()
+    thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
+    thread.start()
+    try:
+        for digit in (3, 1):
+            drop(settings, digit)
+            until_s = time.monotonic() + 15
+            while not (settings.outbox / "latest.csv").exists() or latest(settings) != [f"{digit}.png"]:
+                assert time.monotonic() < until_s
+                time.sleep(0.02)
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
