@@ -102,9 +102,9 @@ def tables() -> Iterator[str]:
     yield "One row for each page of each file. It is complete when it appears and never changes."
     yield "`outbox/corrected/BATCH.csv` has the same columns."
     yield ""
-    yield "`outbox/latest.csv` has them, too. After `run` it holds the rows of all batches that the run published, and of"
-    yield "those that it finished for an earlier run; it is written once, at the end of the run. While `watch` works it is"
-    yield "a copy of the batch published last. It is replaced whole; of several workers the last one to write it wins."
+    yield "`outbox/latest.csv` has them, too. After `run` it holds the rows of all batches that the run published, and"
+    yield "of those that it finished for an earlier run; it is written once, at the end of the run. While `watch` works"
+    yield "it is a copy of the batch published last. It is replaced whole; of several workers the last one wins."
     yield ""
     yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in results.COLUMNS))
     yield from ("", "## outbox/BATCH.digits.csv", "")
