@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from digitrec import names
 from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import UsageError
@@ -125,6 +124,6 @@ def apply(
 
 def _login() -> str:
     try:
-        return names.escape(getpass.getuser())
+        return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, in a container; KeyError before Python 3.13
         raise UsageError("your login has no name", hint="Say who you are: --who NAME.") from None

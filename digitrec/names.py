@@ -25,8 +25,16 @@ def cell(text: str) -> str:
     >>> cell("=HYPERLINK(1)"), cell("7.png"), cell("'x")
     ("'=HYPERLINK(1)", '7.png', "''x")
     """
-    safe = escape(text)
-    return "'" + safe if _FORMULA.match(safe) else safe
+    return no_formula(escape(text))
+
+
+def no_formula(text: str) -> str:
+    """A text that was escaped before, never a formula to a spreadsheet.
+
+    >>> no_formula("=HYPERLINK(1)"), no_formula("an%0An")
+    ("'=HYPERLINK(1)", 'an%0An')
+    """
+    return "'" + text if _FORMULA.match(text) else text
 
 
 def from_cell(text: str) -> str:
@@ -41,4 +49,5 @@ def from_cell(text: str) -> str:
 
 
 def _bytes(letter: str) -> bytes:
-    return os.fsencode(letter) if "\ud800" <= letter <= "\udfff" else letter.encode()
+    is_byte = "\udc80" <= letter <= "\udcff"  # how Python keeps an undecodable one
+    return os.fsencode(letter) if is_byte else letter.encode(errors="surrogatepass")

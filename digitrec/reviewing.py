@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 
 from digitrec import app, corrections, logs
 from digitrec.clock import utc
-from digitrec.corrections.log import name_of
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.ledger import Ledger
 from digitrec.operations import ledgers as found_ledgers
@@ -58,8 +57,10 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
     """
     import uvicorn
 
+    from digitrec.review.connections import BACKLOG, Door, raise_open_files, room_for
+
     sessions = Sessions()
-    token = sessions.invite(name_of(wanted.who or login_name()))
+    token = sessions.invite(wanted.who or login_name())
     # While one connection stays, SQLite need not tidy up after every request: a judgement costs one fsync, not five.
     with found_ledgers.readable(settings) as ledgers, listening(wanted.port) as door:
         for ledger in ledgers.values():
@@ -68,9 +69,11 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
         site = site_of(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
         config = uvicorn.Config(
             site.app(),
+            http=Door(room_for(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
+            backlog=BACKLOG,
             access_log=False,  # it would hold the token
             log_config=None,
-            log_level="warning",
+            log_level="error",  # a warning is about what a client sent, and a client can send thousands
             server_header=False,
             lifespan="off",
             ws="none",

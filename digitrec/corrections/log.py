@@ -182,8 +182,10 @@ def is_finished(ledger: Ledger, batch_id: str) -> bool:
 
 
 def name_of(who: str) -> str:
-    """A person's name as it is kept; UsageError if it is none."""
+    """A person's name as it is kept and shown: escaped, once. UsageError if it is none."""
     name = names.escape(who.strip())
+    if "\0" in who:
+        raise UsageError("a name holds no NUL character", hint="Use --who NAME.")
     if not 1 <= len(name) <= _LONGEST_WHO:
         raise UsageError(f"a name has {len(name)} characters; it lies in 1..{_LONGEST_WHO}", hint="Use --who NAME.")
     return name

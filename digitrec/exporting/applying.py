@@ -101,7 +101,6 @@ def apply(settings: Settings, wanted: Plan, *, who: str, at: str) -> Applied:
         EnvironmentFailure, OSError, sqlite3.Error: what is told by then is kept.
     """
     done = Applied()
-    who = corrections.name_of(who)
     for worker, said in wanted.said.items():
         with closing(Ledger.for_notes(paths(settings)[worker])) as ledger:
             newest_ids = {key: corrections.newest_id(ledger, *key) for key in said}

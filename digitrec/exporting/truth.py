@@ -87,7 +87,7 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Itera
             told.rows += 1
             told.settled += is_settled
             yield results.main_cells(corrected_row(row, said), batch.rendering) | {
-                "corrected_by": names.cell(said.who) if said is not None and is_settled else "",
+                "corrected_by": names.no_formula(said.who) if said is not None and is_settled else "",
                 "corrected_at": said.at if said is not None and is_settled else "",
             }
 

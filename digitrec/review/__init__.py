@@ -8,6 +8,7 @@
     sessions   one-time links, and who is there
     desk       the work itself: questions, judgements, undo, corrected tables
     tryout     reads a picture that nobody keeps
+    connections  limits on connections, and on the time of a request header
     server     addresses -> the above; templates/ and static/ are what a browser gets
 
 Nothing here starts a server or picks a model: `reviewing.py` does.

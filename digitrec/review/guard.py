@@ -105,7 +105,7 @@ async def body(request: Request, most_bytes: int) -> bytes:
         TooLarge: it is larger, or says that it is.
     """
     told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most_bytes:
+    if told.isascii() and told.isdecimal() and (len(told) > len(str(most_bytes)) or int(told) > most_bytes):
         raise TooLarge
     found = bytearray()
     async for chunk in request.stream():

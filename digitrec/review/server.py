@@ -17,7 +17,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from digitrec import names
-from digitrec.corrections.log import name_of
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError
 from digitrec.review import pages, wire
 from digitrec.review.desk import Desk, Listed, Saved
@@ -53,10 +52,10 @@ class Site:
             Route("/grid", self.grid),
             Route("/try", self.try_page),
             Route("/enter", self.enter, methods=["GET"]),
-            Route("/picture/{view}/{batch}/{row:int}", self.picture),
+            Route("/picture/{view}/{batch}/{row}", self.picture),
             Route("/api/list", self.listed),
             Route("/api/audit", self.audit),
-            Route("/api/entry/{batch}/{row:int}", self.entry),
+            Route("/api/entry/{batch}/{row}", self.entry),
             Route("/api/judge", self.judge, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
             Route("/api/invite", self.invite, methods=["POST"]),
@@ -101,7 +100,7 @@ class Site:
         asked = await _json(request)
         if not isinstance(asked, dict) or set(asked) != {"who"} or not isinstance(asked["who"], str):
             raise UsageError("say who it is for")
-        token = self.sessions.invite(name_of(asked["who"]))
+        token = self.sessions.invite(asked["who"])
         return JSONResponse({"link": f"http://{request.headers['host']}/enter?{urlencode({'token': token})}"})
 
     # Pages.
@@ -139,10 +138,10 @@ class Site:
 
     async def audit(self, request: Request) -> Response:
         """The next answers of the audit."""
-        after = request.query_params.get("after", "") or "0"
-        if not (after.isascii() and after.isdecimal() and len(after) < 10):
+        after = wire.whole(request.query_params.get("after", "") or "0")
+        if after is None:
             raise UsageError("this list has no such place")
-        found = await run_sync(self.desk.audit, int(after), _most(request.query_params.get("most", "")))
+        found = await run_sync(self.desk.audit, after, _most(request.query_params.get("most", "")))
         return _listed(request, found)
 
     async def entry(self, request: Request) -> Response:
@@ -212,12 +211,13 @@ def _filter(request: Request) -> Filter:
 
 
 def _place(request: Request) -> tuple[str, int]:
-    return request.path_params["batch"], request.path_params["row"]
+    """Return batch and row of an address; row 0, which none has, for what is no number."""
+    return request.path_params["batch"], wire.whole(request.path_params["row"]) or 0
 
 
 def _most(text: str) -> int:
-    most = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else _MOST_LISTED
-    return min(max(most, 1), _MOST_LISTED)
+    most = wire.whole(text)
+    return _MOST_LISTED if most is None else min(max(most, 1), _MOST_LISTED)
 
 
 def _listed(request: Request, found: Listed) -> Response:
@@ -236,7 +236,9 @@ async def _json(request: Request) -> object:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise UsageError("this takes JSON")
     try:
-        return json.loads(await body(request, _MOST_JSON_BYTES))
+        found = json.loads(await body(request, _MOST_JSON_BYTES))
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
+        return found
     except (ValueError, RecursionError):
         raise UsageError("this is no JSON") from None
 

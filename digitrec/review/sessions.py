@@ -4,6 +4,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 
+from digitrec.corrections import name_of
+
 _MOST_LINKS = 50
 """Invitations nobody has used; the oldest goes."""
 
@@ -13,8 +15,14 @@ class Session:
     """A person at a browser."""
 
     who: str
+    """Their name as they gave it."""
     done: int = 0
     """Answers judged, less those undone."""
+
+    @property
+    def name(self) -> str:
+        """The name as it is shown, and kept with every judgement."""
+        return name_of(self.who)
 
 
 @dataclass(slots=True)
@@ -25,7 +33,8 @@ class Sessions:
     _open: dict[bytes, Session] = field(default_factory=dict)
 
     def invite(self, who: str) -> str:
-        """A secret that lets `who` in, once."""
+        """A secret that lets `who` in, once; UsageError if that is no name."""
+        name_of(who)
         secret = secrets.token_urlsafe(32)
         while len(self._links) >= _MOST_LINKS:
             del self._links[next(iter(self._links))]

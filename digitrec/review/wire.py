@@ -125,6 +125,15 @@ def is_place(batch_id: str, row: int) -> bool:
     return BATCH_ID.fullmatch(batch_id) is not None and 1 <= row < _LARGEST_ROW
 
 
+def whole(text: str) -> int | None:
+    """Return the whole number that a text writes with at most nine digits; None if it does not.
+
+    >>> whole("007"), whole("-1"), whole("9" * 5000)
+    (7, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
 def is_number(text: str) -> bool:
     """True for digits, and not endlessly many."""
     return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_TEXT
