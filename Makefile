@@ -58,6 +58,7 @@ format: $(READY) ## put the code into shape
 
 accuracy: $(READY) ## measure the model in use; REAL=DIR adds labelled real pictures
 	$(BIN)/python -m bench.accuracy $(if $(REAL),--real $(REAL))
+	$(BIN)/python -m bench.pages
 
 bench: $(READY) ## measure the speed of `digitrec run` against reading the files; BENCH=--full takes the full sizes
 	$(BIN)/python -m bench $(BENCH)
