@@ -86,7 +86,9 @@ def settings() -> Iterator[str]:
     """Every knob, as a flag, a variable and a line of the file."""
     yield from ("# Settings", "")
     yield "A flag (`--settle-s 5`) beats a variable (`DIGITREC_SETTLE_S=5`) beats `digitrec.toml` in the workspace"
-    yield "(`settle_s = 5`) beats the default. `digitrec config` prints each value and where it came from."
+    yield "(`settle_s = 5`) beats the default. `digitrec config` prints each value and where it came from. An empty"
+    yield "variable counts as not given. The file is UTF-8, with or without byte order mark. A relative `state_dir` or"
+    yield "`metrics_file` lies in the workspace."
     yield ""
     rows = ((f"`{one.name}`", _default(default_of(one)), _limits(one), one.metadata["help"]) for one in knobs())
     yield from _table(("setting", "default", "takes", "meaning"), rows)

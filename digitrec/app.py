@@ -15,7 +15,7 @@ from digitrec import logs, one_thread, results, retrying, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
-from digitrec.errors import EnvironmentFailure, ModelError, UsageError
+from digitrec.errors import EnvironmentFailure, ModelError, UsageError, at_step
 from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
@@ -25,7 +25,7 @@ from digitrec.operations.hooks import Hooks
 from digitrec.operations.ledgers import readable
 from digitrec.operations.supervisor import Supervisor
 from digitrec.records import Rendering
-from digitrec.service import Service, Space, Stop, Summary
+from digitrec.service import Service, Space, Stop, Summary, timed_steps
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,19 +108,20 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
             hooks.failed(why, stop, is_last=True)
             raise
         except retrying.FAILURES as why:
-            heart.failed(retrying.failure_from(why))
+            failure = retrying.failure_from(why, settings.ledger)
+            heart.failed(failure)
             if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
                 failed_s, done, pauses = time.monotonic(), len(summary.batches), retrying.pauses()
                 hooks.worked()
             left_s = failed_s + settings.run_retry_s - time.monotonic()
-            hooks.failed(retrying.failure_from(why), stop, is_last=left_s <= 0)
+            hooks.failed(failure, stop, is_last=left_s <= 0)
             if stop():
                 _write_latest(settings, summary)
                 return
             if left_s <= 0:
-                raise retrying.failure_from(why) from why
+                raise failure from why
             pause_s = min(next(pauses), left_s)
-            logs.warn("failed, trying again", why=why, pause_s=round(pause_s, 1))
+            logs.warn("failed, trying again", why=failure, pause_s=round(pause_s, 1))
             stop.bell.wait(pause_s)
         finally:
             metrics_file.write(at_once=True)
@@ -172,9 +173,10 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
                 except (*retrying.FAILURES, ModelError) as why:
                     pause_s = next(pauses)
                     failed = True
-                    heart.failed(retrying.failure_from(why))
-                    logs.warn("failed, trying again", why=retrying.failure_from(why), pause_s=pause_s)
-                    hooks.failed(retrying.failure_from(why), stopped)
+                    failure = retrying.failure_from(why, settings.ledger)
+                    heart.failed(failure)
+                    logs.warn("failed, trying again", why=failure, pause_s=pause_s)
+                    hooks.failed(failure, stopped)
                     supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
                     metrics_file.write(at_once=True)
                     retrying.wait(stop.bell, pause_s, stopped)
@@ -216,6 +218,7 @@ def _service(
     thorough: bool,
 ) -> Iterator[Service]:
     with (
+        at_step("looking at the inbox", settings.inbox),
         stores.folders_or_stores(settings, thorough=thorough) as space,
         readable(settings) as ledgers,
         ExitStack() as stack,
@@ -291,7 +294,7 @@ def _pipeline(
         report=report,
         stopped=stopped,
         now_s=time.time,
-        timed=heart.timed,
+        timed=timed_steps(settings, heart.timed),
     )
 
 

@@ -20,6 +20,7 @@ from digitrec import (
     cli_tables,
     cli_words,
     logs,
+    names,
     one_thread,
 )
 from digitrec.cli_options import takes_settings, tell_if_unread
@@ -66,9 +67,9 @@ def program() -> None:
 
 
 def _complain(what: str, hint: str) -> None:
-    typer.echo(f"digitrec: {what}", err=True)
+    typer.echo(f"digitrec: {names.printable(what)}", err=True)
     if hint:
-        typer.echo(f"  {hint}", err=True)
+        typer.echo(f"  {names.printable(hint)}", err=True)
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitrec import logs
-from digitrec.errors import EnvironmentFailure, failure_of
+from digitrec.errors import EnvironmentFailure, at_step, failure_of
 from digitrec.settings import Settings, default_of, knobs
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         signature = inspect.signature(command)
         own = [each for name, each in signature.parameters.items() if name != "settings"]
         options = [_option(knob) for knob in wanted]
+        step = command.__name__.replace("_", " ")
 
         @functools.wraps(command)
         def with_settings(*, debug_wanted: bool, **given: Any) -> None:
@@ -47,9 +48,10 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             debug = debug_wanted
             flags = {knob.name: given.pop(knob.name) for knob in wanted}
             workspace = flags.pop("workspace")
-            settings = Settings.load(workspace, flags)
+            with _failing_clearly(step, workspace or Path()):
+                settings = Settings.load(workspace, flags)
             logs.start(settings.log_format)
-            with _failing_clearly():
+            with _failing_clearly(step, settings.workspace):
                 command(settings=settings, **given)
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
@@ -63,17 +65,18 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
 
 
 @contextmanager
-def _failing_clearly() -> Iterator[None]:
+def _failing_clearly(step: str, workspace: Path) -> Iterator[None]:
     """Disk and ledger fail with one line in every command, as they do in the service."""
     try:
-        yield
+        with at_step(step, workspace):
+            yield
     except KeyboardInterrupt:  # typer would make it a 1
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # whoever read our output has gone: that is no failure of ours
         raise
     except sqlite3.Error as why:
         hint = "`digitrec doctor` tells which, and the cure."
-        raise EnvironmentFailure(f"a ledger failed: {why}", hint=hint) from why
+        raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why
     except OSError as why:
         raise failure_of(why) from why
 
@@ -96,7 +99,13 @@ def _option(knob: Field[Any]) -> inspect.Parameter:
     name = "--" + knob.name.replace("_", "-")
     flag = f"{name}/--no-{name[2:]}" if isinstance(default, bool) else name
     flags = [flag, knob.metadata["short"]] if knob.metadata["short"] else [flag]
-    option = typer.Option(*flags, help=" ".join(parts), show_default=False, rich_help_panel="Settings")
+    option = typer.Option(
+        *flags,
+        help=" ".join(parts),
+        show_default=False,
+        rich_help_panel="Settings",
+        readable=False,  # typer would look for a relative path here, and it may mean one in the workspace
+    )
     kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
     return inspect.Parameter(
         knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

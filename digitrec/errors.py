@@ -5,6 +5,8 @@ Only `cli.main` prints these. `RejectedImage` never reaches it: it becomes a row
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -74,20 +76,60 @@ class WorkerMismatch(ModelError):
     hint = "Every worker needs the same digitrec and requirements.lock, and the inbox at the same path."
 
 
-def failure_of(why: OSError) -> EnvironmentFailure:
-    """What a disk or a folder refused, in words; a draft's own name would tell nobody anything.
+@contextmanager
+def at_step(step: str, place: Path | str) -> Iterator[None]:
+    """Add to an OSError that leaves this block the step it failed in, and `place` if it has no path; innermost first.
 
-    >>> str(failure_of(PermissionError(13, "Permission denied", "/proc/nothing/.x0.part")))
-    '/proc may not be used by this user: Permission denied'
+    Errors of calls on an open file (write, fsync, lock) have no path of their own.
     """
-    if why.errno not in {errno.EACCES, errno.EPERM, errno.EROFS} or why.filename is None:
-        return EnvironmentFailure(f"disk or folder failed: {why}", hint=_DOCTOR)
-    place = Path(os.fsdecode(why.filename))
-    while place.name and not os.access(place, os.F_OK):
-        place = place.parent
-    return EnvironmentFailure(f"{place} may not be used by this user: {why.strerror}", hint=_DOCTOR)
+    try:
+        yield
+    except OSError as why:
+        if why.filename is None:
+            why.filename = str(place)
+        if not getattr(why, "__notes__", ()):
+            why.add_note(step)
+        raise
 
 
+def failure_of(why: OSError) -> EnvironmentFailure:
+    """Return the failure that a person is told for an OSError: the step, the path and the reason.
+
+    >>> str(failure_of(PermissionError(13, "Permission denied", "/proc/nothing/a.csv")))
+    'disk or folder failed: /proc may not be used by this user: Permission denied'
+    """
+    step = getattr(why, "__notes__", ["disk or folder"])[0]
+    return EnvironmentFailure(f"{step} failed: {plain(why)}", hint=_DOCTOR)
+
+
+def plain(why: Exception) -> str:
+    """Return what an exception says; of an OSError path and reason in words, without its number.
+
+    >>> plain(NotADirectoryError(20, "Not a directory", "/proc/uptime/main/ledger.sqlite3"))
+    '/proc/uptime is not a folder'
+    >>> plain(OSError(18, "Invalid cross-device link", "/a", None, "/b")), plain(OSError(28, "No space left on device"))
+    ('/a -> /b: Invalid cross-device link', 'No space left on device')
+    """
+    if not isinstance(why, OSError) or why.filename is None:
+        return getattr(why, "strerror", None) or str(why) or type(why).__name__
+    reason = why.strerror or type(why).__name__
+    if why.errno in _OF_A_FOLDER:
+        place = Path(_text(why.filename))
+        while place.name and not os.access(place, os.F_OK):
+            place = place.parent
+        if why.errno == errno.ENOTDIR and not place.is_dir():
+            return f"{place} is not a folder"
+        if why.errno != errno.ENOTDIR:
+            return f"{place} may not be used by this user: {reason}"
+    paths = [_text(path) for path in (why.filename, why.filename2) if path is not None]
+    return f"{' -> '.join(paths)}: {reason}"
+
+
+def _text(path: object) -> str:
+    return os.fsdecode(path) if isinstance(path, bytes) else str(path)
+
+
+_OF_A_FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."
 
 

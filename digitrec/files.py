@@ -13,8 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO, Protocol
 
+from digitrec import logs
+
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
+_NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO}
+"""Answers of filesystems, mostly of file servers, that cannot fsync a folder."""
+_warned_of: set[int] = set()
+"""The errors that this process warned of."""
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 
 
@@ -26,13 +32,8 @@ class _Hash(Protocol):
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace `path` at once: draft beside it (0666 less umask, UTF-8), fsync, rename, fsync the folder."""
-    draft = _draft(path, content)
-    try:
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
@@ -40,11 +41,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
     draft = path.with_name(_draft_name())
     try:
-        with draft.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        with _naming(path, draft):
+            with draft.open("xb") as file:
+                yield file
+                fsync(file)
+            draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -58,22 +59,30 @@ def publish_new(path: Path, content: str | bytes) -> None:
     Where the filesystem refuses links the caller's lock has to keep others away between look and rename.
     """
     content = content.encode() if isinstance(content, str) else content
-    draft = _draft(path, content)
+    draft = path.with_name(_draft_name())
     try:
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            _require_same(path, content)
-        except OSError as why:
-            if why.errno not in _NOT_SUPPORTED:
-                raise
-            if path.exists():
-                _require_same(path, content)
-            else:
-                draft.replace(path)
+        with _naming(path, draft):
+            with draft.open("xb") as file:
+                file.write(content)
+                fsync(file)
+            _link(draft, path, content)
     finally:
         draft.unlink(missing_ok=True)
     fsync_folder(path.parent)
+
+
+def _link(draft: Path, path: Path, content: bytes) -> None:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        _require_same(path, content)
+    except OSError as why:
+        if why.errno not in _NOT_SUPPORTED:
+            raise
+        if path.exists():
+            _require_same(path, content)
+        else:
+            draft.replace(path)
 
 
 def move_new(source: Path | str, target: Path | str) -> None:
@@ -117,11 +126,14 @@ def make_folder(folder: Path, *, under: Path | None = None, durable: bool = True
 
     Raises:
         FileNotFoundError: `under` is not there.
+        NotADirectoryError: a file has the name of a folder.
     """
     missing = []
     while not folder.is_dir():
         if folder == under:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        if os.path.lexists(folder) and not folder.is_dir():  # nor made by another process since
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         missing.append(folder)
         folder = folder.parent
     for one in reversed(missing):
@@ -130,13 +142,48 @@ def make_folder(folder: Path, *, under: Path | None = None, durable: bool = True
             fsync_folder(one.parent)
 
 
+def fsync(file: IO[bytes]) -> None:
+    """Make the content of an open file durable.
+
+    Raises:
+        OSError: it is not; with the path, which the error of the system call lacks.
+    """
+    file.flush()
+    _fsync(file.fileno(), file.name)
+
+
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable; where the filesystem cannot, warn once and go on."""
+    why = refused_fsync(folder)
+    if why is not None and not _warned_of:
+        logs.warn("fsync of a folder is refused, the work goes on", folder=folder, why=why)
+    if why is not None:
+        _warned_of.add(why.errno or 0)
+
+
+def refused_fsync(folder: Path) -> OSError | None:
+    """Fsync a folder; return the error of a filesystem that cannot do it.
+
+    Raises:
+        OSError: any other error.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _fsync(descriptor, folder)
+    except OSError as why:
+        if why.errno not in _NO_FOLDER_FSYNC:
+            raise
+        return why
     finally:
         os.close(descriptor)
+    return None
+
+
+def _fsync(descriptor: int, path: Path | str) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as why:
+        raise OSError(why.errno, f"fsync: {why.strerror}", str(path)) from why
 
 
 def sha256_of(path: Path) -> str:
@@ -171,17 +218,15 @@ def plain(name: str) -> str:
     return short.rstrip(" .") + suffix
 
 
-def _draft(path: Path, content: str | bytes) -> Path:
-    draft = path.with_name(_draft_name())
+@contextmanager
+def _naming(path: Path, draft: Path) -> Iterator[None]:
+    """Let an OSError name the file that is written, not its draft."""
     try:
-        with draft.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        draft.unlink(missing_ok=True)
+        yield
+    except OSError as why:
+        if why.filename in (None, str(draft)):
+            why.filename, why.filename2 = str(path), None
         raise
-    return draft
 
 
 def _draft_name() -> str:
@@ -200,8 +245,7 @@ def _copy(source: Path, target: Path) -> str:
         while block := reading.read(1 << 20):
             digest.update(block)
             writing.write(block)
-        writing.flush()
-        os.fsync(writing.fileno())
+        fsync(writing)
     stat = source.stat()
     os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     return digest.hexdigest()

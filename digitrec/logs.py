@@ -6,6 +6,7 @@ import sys
 import time
 
 from digitrec import names
+from digitrec.errors import plain
 
 _logger = logging.getLogger("digitrec")
 
@@ -51,9 +52,13 @@ class _Text(logging.Formatter):
 def _safe(record: logging.LogRecord) -> dict[str, object]:
     fields: dict[str, object] = getattr(record, "fields", {})
     return {
-        name: value if isinstance(value, int | float | bool) or value is None else names.escape(str(value))
+        name: value if isinstance(value, int | float | bool) or value is None else names.escape(_words(value))
         for name, value in fields.items()
     }
+
+
+def _words(value: object) -> str:
+    return plain(value) if isinstance(value, OSError) else str(value)
 
 
 def _utc(seconds: float, form: str) -> str:

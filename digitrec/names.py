@@ -19,6 +19,15 @@ def escape(name: str) -> str:
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), name)
 
 
+def printable(text: str) -> str:
+    r"""A message on one line, harmless in a terminal; `%` stays, as names in a message may be escaped already.
+
+    >>> printable("7%0A.png cannot be read\n"), printable("/srv/b\udcff")
+    ('7%0A.png cannot be read%0A', '/srv/b%FF')
+    """
+    return _UNSAFE.sub(lambda found: found[0] if found[0] == "%" else escape(found[0]), text)
+
+
 def cell(text: str) -> str:
     """A text for a CSV cell: escaped, and never a formula to a spreadsheet (OWASP, "CSV injection").
 

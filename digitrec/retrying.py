@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from digitrec.errors import DigitrecError, EnvironmentFailure, failure_of
 from digitrec.intake.observing import Bell
@@ -29,8 +30,8 @@ def wait(bell: Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
         bell.wait(min(left_s, _ALIVE_EVERY_S))
 
 
-def failure_from(why: Exception) -> DigitrecError:
-    """Return the failure as an error that a person can put right."""
-    if isinstance(why, DigitrecError):
-        return why
-    return failure_of(why) if isinstance(why, OSError) else EnvironmentFailure(f"the ledger failed: {why}")
+def failure_from(why: Exception, ledger: Path) -> DigitrecError:
+    """Return the failure as an error that a person can put right; `ledger` is the one that is worked with."""
+    if isinstance(why, OSError):
+        return failure_of(why)
+    return why if isinstance(why, DigitrecError) else EnvironmentFailure(f"the ledger {ledger} failed: {why}")

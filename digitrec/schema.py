@@ -204,7 +204,7 @@ def _back_up(db: sqlite3.Connection, target: Path) -> None:
             db.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without a log beside it
         with draft.open("rb+") as file:
-            os.fsync(file.fileno())
+            files.fsync(file)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

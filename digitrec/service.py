@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
+from digitrec.errors import at_step
 from digitrec.intake import observing, watching
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
@@ -36,6 +37,27 @@ def leave(code: int) -> NoReturn:
     if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)
     sys.exit(code)
+
+
+def timed_steps(
+    settings: Settings, timed: Callable[[str], AbstractContextManager[None]]
+) -> Callable[[str], AbstractContextManager[None]]:
+    """Return `timed` for a stage of a batch; an OSError in it also tells the step, and a folder if it has no path."""
+    steps = {
+        "claim": ("claiming files", settings.inbox),
+        "read": ("reading files", settings.inbox),
+        "record": ("recording the answers", settings.state),
+        "publish": ("publishing the tables", settings.outbox),
+        "file_away": ("archiving the originals", settings.outbox),
+        "report": ("writing the report", settings.reports),
+    }
+
+    @contextmanager
+    def both(stage: str) -> Iterator[None]:
+        with timed(stage), at_step(*steps[stage]):
+            yield
+
+    return both
 
 
 class Stop:

@@ -3,6 +3,7 @@
 Order: flag, then `DIGITREC_X` variable, then `digitrec.toml` in the workspace, then the default.
 """
 
+import bisect
 import difflib
 import operator
 import os
@@ -13,7 +14,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from digitrec.errors import SettingsError
+from digitrec.errors import SettingsError, plain
 from digitrec.records import Limits
 
 FILE_NAME = "digitrec.toml"
@@ -104,23 +105,25 @@ class Settings:
         for knob in knobs():
             _check(knob, getattr(self, knob.name))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.worker):
-            raise SettingsError(f"worker is {self.worker!r}; use letters, digits, '-', '_' and '.' (at most 64)")
+            raise SettingsError(f"worker is {_shown(self.worker)}; use letters, digits, '-', '_' and '.' (at most 64)")
         if self.engine == "dask" and not self.scheduler:
             raise SettingsError("engine is dask, and no scheduler is named", hint="Add --scheduler tcp://HOST:8786.")
         object.__setattr__(self, "workspace", self.workspace.absolute())
         self._check_folders()
 
     def _check_folders(self) -> None:
-        state = self.state.resolve()
+        state = _real(self.state)
+        if self.state_dir is not None and (blocking := _file_on_the_way(state)) is not None:
+            raise SettingsError(f"state_dir is {self.state_dir}; {blocking} is not a folder", hint=_STATE)
         for name in ("inbox", "outbox", "reports"):
-            folder = (self.workspace / name).resolve()
+            folder = _real(self.workspace / name)
             if state == folder or folder in state.parents or state in folder.parents:
                 raise SettingsError(
                     f"state_dir {state} and {name}/ lie in one another", hint="Move state_dir elsewhere."
                 )
             if folder == _PACKAGE or _PACKAGE in folder.parents:
                 raise SettingsError(f"{name}/ would lie inside the program, at {folder}", hint="Use --workspace DIR.")
-        if self.metrics is not None and self.inbox.resolve() in self.metrics.resolve().parents:
+        if self.metrics is not None and _real(self.inbox) in _real(self.metrics).parents:
             raise SettingsError(f"metrics_file {self.metrics} lies in the inbox", hint="Move it elsewhere.")
 
     @property
@@ -206,34 +209,87 @@ def knobs() -> list[Field[Any]]:
     return [one for one in fields(Settings) if one.metadata]
 
 
+_STATE = "Name a folder on a local disk; a relative one lies in the workspace."
+
+
+def _real(path: Path) -> Path:
+    """Resolve links; unlike `Path.resolve`, links in a circle are no error here."""
+    return Path(os.path.realpath(path))
+
+
+def _file_on_the_way(folder: Path) -> Path | None:
+    """Return the part of a path that is there and is no folder; None if every part that is there is one."""
+    there = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
+    return None if os.path.isdir(there) else there  # noqa: PTH112 - a Path raises where it may not look
+
+
 def _from_environment() -> dict[str, object]:
     found: dict[str, object] = {}
     for knob in knobs():
-        text = os.environ.get(f"DIGITREC_{knob.name.upper()}", "")
-        if text:
-            found[knob.name] = _parse(knob, text)
+        name = f"DIGITREC_{knob.name.upper()}"
+        if text := os.environ.get(name, ""):
+            found[knob.name] = _value(knob, text, name)
     return found
 
 
 def _from_file(path: Path) -> dict[str, object]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode("utf-8-sig")
+        table = tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except NotADirectoryError:
-        raise SettingsError(f"{path.parent} is a file, not a folder", hint="Use --workspace DIR.") from None
+        blocking = _file_on_the_way(path.parent)
+        raise SettingsError(f"the workspace {blocking} is not a folder", hint="Use --workspace DIR.") from None
+    except OSError as why:
+        raise SettingsError(f"the settings cannot be read: {plain(why)}") from why
+    except UnicodeDecodeError as why:
+        line = why.object.count(b"\n", 0, why.start) + 1
+        raise SettingsError(f"{path}, line {line}: this is not UTF-8", hint="Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as why:
         hint = 'A value is a number, true or false, or text in quotes: settle_s = 5, worker = "office".'
         raise SettingsError(f"{path} cannot be used: {why}", hint=hint) from why
-    except (OSError, UnicodeDecodeError) as why:
-        raise SettingsError(f"{path} cannot be used: {why}") from why
+    except (ValueError, RecursionError) as why:
+        line = _line_that_raises(type(why), text)
+        raise SettingsError(f"{path}, line {line}: a number is too long, or too many brackets are nested") from None
     allowed = {knob.name: knob for knob in knobs() if knob.name != "workspace"}
     unknown = sorted(set(table) - set(allowed))
     if unknown:
         near = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"It takes: {', '.join(allowed)}."
-        raise SettingsError(f"{path} has unknown settings: {', '.join(unknown)}", hint=hint)
-    return {name: _parse(allowed[name], value) for name, value in table.items()}
+        shown = ", ".join(map(_shown, unknown[:_MOST_SHOWN]))
+        raise SettingsError(f"{path}, line {_line_of(unknown[0], text)}: unknown settings: {shown}", hint=hint)
+    return {name: _value(allowed[name], value, f"{path}, line {_line_of(name, text)}") for name, value in table.items()}
+
+
+def _line_that_raises(kind: type[Exception], text: str) -> int:
+    """Return the number of the line at which the TOML reader gives up with an error that does not tell it."""
+    lines = text.split("\n")
+
+    def is_reached(count: int) -> bool:
+        try:
+            tomllib.loads("\n".join(lines[:count]))
+        except (ValueError, RecursionError) as why:
+            return type(why) is kind
+        return False
+
+    return bisect.bisect_left(range(1, len(lines)), True, key=is_reached) + 1
+
+
+def _line_of(name: str, text: str) -> int:
+    """Return the number of the first line that begins with a key; of a key written with escapes, the first."""
+    lines = (line.lstrip("[ \t\"'") for line in text.split("\n"))
+    return next((number for number, line in enumerate(lines, 1) if line.startswith(name)), 1)
+
+
+def _value(knob: Field[Any], value: object, source: str) -> object:
+    """Return a value as the setting takes it, checked; an error names where the value comes from."""
+    try:
+        parsed = _parse(knob, value)
+        _check(knob, parsed)
+    except SettingsError as why:
+        raise SettingsError(f"{source}: {why}", hint=why.hint) from None
+    return parsed
 
 
 def _parse(knob: Field[Any], value: object) -> object:
@@ -248,16 +304,28 @@ def _parse(knob: Field[Any], value: object) -> object:
         if "int" in kind:
             return int(value) if isinstance(value, str) else operator.index(_number(value))
         return _text(value)
-    except (ValueError, KeyError, TypeError):
-        raise SettingsError(f"{knob.name} is {value!r}; that is not a {_WORDS.get(kind, 'text')}") from None
+    except (ValueError, KeyError, TypeError, OverflowError, RuntimeError):  # the last of expanduser: no such user
+        raise SettingsError(f"{knob.name} is {_shown(value)}; that is not a {_WORDS.get(knob.type, 'text')}") from None
+
+
+_MOST_SHOWN, _MOST_LETTERS = 5, 80
+
+
+def _shown(value: object) -> str:
+    """Return a value on one line of bounded length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write numbers of so many digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_WORDS = {"<class 'bool'>": "yes or no", "<class 'int'>": "whole number", "<class 'float'>": "number"}
+_WORDS: Mapping[Any, str] = {bool: "yes or no", int: "whole number", float: "number", Path: "path", Path | None: "path"}
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError
     return value
 
@@ -271,9 +339,9 @@ def _number(value: object) -> Any:
 def _check(knob: Field[Any], value: object) -> None:
     low, high, choices = (knob.metadata[key] for key in ("low", "high", "choices"))
     if choices and value not in choices:
-        raise SettingsError(f"{knob.name} is {value!r}; it is one of {', '.join(choices)}")
+        raise SettingsError(f"{knob.name} is {_shown(value)}; it is one of {', '.join(choices)}")
     if low is not None and not (isinstance(value, int | float) and low <= value <= high):
-        raise SettingsError(f"{knob.name} is {value}; it lies in {low:g}..{high:g}")
+        raise SettingsError(f"{knob.name} is {_shown(value)}; it lies in {low:g}..{high:g}")
 
 
 def default_of(knob: Field[Any]) -> object:

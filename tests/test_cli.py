@@ -262,7 +262,7 @@ def test_a_folder_that_may_not_be_written_is_named_not_the_draft_in_it(tmp_path:
 
     told = failure_of(refused)
 
-    assert str(told) == f"{tmp_path} may not be used by this user: Permission denied"
+    assert str(told) == f"disk or folder failed: {tmp_path} may not be used by this user: Permission denied"
     assert "digitrec doctor" in told.hint
 
 

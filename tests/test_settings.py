@@ -1,8 +1,12 @@
 """Flag before variable before file before default; every value checked once, with a way out."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from digitrec.errors import SettingsError
 from digitrec.settings import Settings, default_of, knobs
@@ -85,3 +89,139 @@ def test_every_knob_says_what_it_is_and_its_default_is_allowed() -> None:
         if low is not None:
             assert isinstance(default, int | float)
             assert low <= default <= high
+
+
+ANY = hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""A folder or an environment that lasts for all examples: each one overwrites what it uses."""
+
+
+def refused(workspace: Path | None) -> str | None:
+    """What is told of the settings of a workspace; None if they can be used."""
+    try:
+        Settings.load(workspace)
+    except SettingsError as why:
+        return str(why)
+    return None
+
+
+@ANY
+@given(content=st.binary(max_size=200))
+def test_any_bytes_in_the_settings_file_are_settings_or_one_message(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "digitrec.toml").write_bytes(content)
+
+    told = refused(tmp_path)
+
+    assert told is None or (str(tmp_path / "digitrec.toml") in told and len(told) < 1000)
+
+
+LETTERS = st.text(st.characters(codec="utf-8"), max_size=20)
+VALUES = st.recursive(
+    st.one_of(
+        LETTERS.map(lambda text: '"' + "".join(f"\\U{ord(letter):08x}" for letter in text) + '"'),
+        st.integers().map(str),
+        st.integers(0, 2**20_000).map(hex),
+        st.floats().map(str),
+        st.sampled_from(["true", "false", "-0", "1e400", "inf", "-nan", "9" * 5000, '"~nobody-here/x"', '"/dev/null"']),
+        st.dates().map(str),
+        st.times().map(str),
+        st.datetimes().map(lambda at: at.isoformat()),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]"),
+        inner.map(lambda each: f"{{x = {each}}}"),
+    ),
+    max_leaves=5,
+)
+
+
+@ANY
+@given(name=st.sampled_from([knob.name for knob in knobs()]), value=VALUES)
+def test_any_value_of_any_setting_is_used_or_told_with_its_file_and_line(tmp_path: Path, name: str, value: str) -> None:
+    (tmp_path / "digitrec.toml").write_text(f"# first\n{name} = {value}\n", encoding="utf-8")
+
+    told = refused(tmp_path)
+
+    assert told is None or (("line 2" in told or name in told) and len(told) < 1000)
+
+
+TOLD = [
+    (b"settle_s = 5\nworker = 7\n", "line 2: worker is 7; that is not a text"),
+    (b"\nsettle_s = -1\n", "line 2: settle_s is -1.0; it lies in 0..3600"),
+    (b"settle_s = nan\n", "line 1: settle_s is nan"),
+    (b"settle_s = inf\n", "line 1: settle_s is inf"),
+    (b"settle_s = 2026-01-31\n", "line 1: settle_s is datetime.date(2026, 1, 31); that is not a number"),
+    (b"batch_files = 0x1" + b"0" * 5000 + b"\n", "line 1: batch_files is a number of thousands of digits"),
+    (b"grace_s = 1" + b"0" * 400 + b"\n", "line 1: grace_s is 1000"),
+    (b"\n\nthreads = " + b"9" * 5000 + b"\n", "line 3: a number is too long"),
+    (b"\nthreads = " + b"[" * 100_000 + b"\n", "line 2: a number is too long, or too many brackets are nested"),
+    (b'settle_s = 5\nworker = "caf\xe9"\n', "line 2: this is not UTF-8"),
+    (b"settle_s = 5\n\0\n", "at line 2"),
+    (b"\n\ncolour = 1\n", "line 3: unknown settings: 'colour'"),
+    (b"[settle_s]\nx = 1\n", "line 1: settle_s is {'x': 1}; that is not a number"),
+    (b'labels = "a\\u0000b"\n', "line 1: labels is 'a\\x00b'; that is not a path"),
+    (b'labels = "~nobody-here/x"\n', "line 1: labels is '~nobody-here/x'; that is not a path"),
+]
+
+
+@pytest.mark.parametrize(("content", "told"), TOLD, ids=[told for _, told in TOLD])
+def test_a_mistake_in_the_settings_file_is_told_with_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "digitrec.toml").write_bytes(content)
+
+    found = refused(tmp_path)
+
+    assert found is not None
+    assert str(tmp_path / "digitrec.toml") in found
+    assert told in found
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "digitrec.toml").write_bytes(b"\xef\xbb\xbfsettle_s = 5\r\n")
+
+    assert Settings.load(tmp_path).settle_s == 5
+
+
+VARIABLE = st.binary(max_size=30).map(lambda data: data.replace(b"\0", b""))
+
+
+@ANY
+@given(name=st.sampled_from([knob.name for knob in knobs()]), value=VARIABLE)
+def test_any_bytes_in_a_variable_are_a_setting_or_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: bytes
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setitem(os.environb, f"DIGITREC_{name.upper()}".encode(), value)
+        told = refused(None)
+
+    assert told is None or (name in told.lower() and told.isprintable())
+
+
+def test_an_empty_variable_is_a_setting_that_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for knob in knobs():
+        monkeypatch.setenv(f"DIGITREC_{knob.name.upper()}", "")
+
+    assert Settings.load(tmp_path).sources == {"workspace": "flag"}
+
+
+@pytest.mark.parametrize("state_dir", ["/dev/null", "/dev/null/below", "file", "file/below", "loop"])
+def test_a_state_dir_that_is_no_folder_is_refused_by_name(tmp_path: Path, state_dir: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(SettingsError, match=f"state_dir is {state_dir}; .* is not a folder"):
+        Settings.load(tmp_path, {"state_dir": Path(state_dir)})
+
+
+def test_a_relative_state_dir_lies_in_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert Settings.load(tmp_path, {"state_dir": Path("state")}).state == tmp_path / "state"
+
+
+@pytest.mark.parametrize("workspace", ["file", "file/below"])
+def test_a_workspace_at_a_file_is_refused_by_name(tmp_path: Path, workspace: str) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(SettingsError, match=f"the workspace {tmp_path}/file is not a folder"):
+        Settings.load(tmp_path / workspace)

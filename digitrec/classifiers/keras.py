@@ -7,7 +7,7 @@ import numpy as np
 from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
 from digitrec.classifiers.bundle import KERAS, Bundle
 from digitrec.classifiers.quiet import start_keras
-from digitrec.errors import ModelError
+from digitrec.errors import ModelError, plain
 from digitrec.pictures import Ink, Scores
 
 _BATCH = 64
@@ -37,7 +37,7 @@ class KerasClassifier:
         try:
             model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError, KeyError) as why:
-            raise ModelError(f"Keras cannot load {path}: {why}") from None
+            raise ModelError(f"Keras cannot load {path}: {plain(why)}") from None
         return cls(model, bundle.card.fingerprint + "-keras", bundle.card.temperature)
 
     def score(self, ink: Ink) -> Scores:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from digitrec.classifiers.bundle import CARD, Bundle
 from digitrec.classifiers.card import ModelCard
-from digitrec.errors import ModelError
+from digitrec.errors import ModelError, plain
 from digitrec.files import fsync_folder, make_folder, write_whole
 
 SHIPPED = "shipped"
@@ -187,4 +187,6 @@ def _lines(path: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as why:
-        raise ModelError(f"{path} cannot be read: {why}", hint="Remove it: the shipped model is used then.") from None
+        raise ModelError(
+            f"{path} cannot be read: {plain(why)}", hint="Remove it: the shipped model is used then."
+        ) from None

@@ -22,13 +22,15 @@ def note(ledger: Ledger, outbox: Path, departures: Sequence[Departure]) -> None:
         return
     ledger.note_departures(departures)
     lines = "".join(json.dumps(_line(one)) + "\n" for one in departures)
-    descriptor = os.open(outbox / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    with os.fdopen(descriptor, "ab") as journal:
+    with open(outbox / JOURNAL, "ab", opener=_without_following) as journal:
         # On a line of its own, even after one that a power cut left unfinished.
         journal.write(b"\n" * bool(journal.tell()) + lines.encode())
-        journal.flush()
-        os.fsync(journal.fileno())
+        files.fsync(journal)
     files.fsync_folder(outbox)
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def read(outbox: Path) -> Iterator[Departure]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from digitrec import batch_ids
@@ -32,10 +33,13 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     yield from machine.events(settings.inbox, settings.watch_mode)
     yield from machine.clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
     yield _model(model)
-    for worker in paths(settings):
+    there: Mapping[str, Path] = {}
+    with suppress(OSError):  # the rights on the state folder are told by then
+        there = paths(settings)
+    for worker, path in there.items():
         yield _ledger(worker, ledgers.get(worker))
-        yield from _backups(worker, paths(settings)[worker])
-    yield from _claims(settings)
+        yield from _backups(worker, path)
+    yield from _claims(settings, there)
 
 
 def _model(model: ModelState) -> Finding:
@@ -70,7 +74,7 @@ def _backups(worker: str, path: Path) -> Iterator[Finding]:
         yield note(f"ledger {worker}", detail, "Remove it when you are sure of this version (docs/upgrading.md).")
 
 
-def _claims(settings: Settings) -> Iterator[Finding]:
+def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Finding]:
     """Claims whose worker has no ledger here: nobody is going to finish them by itself."""
     try:
         found = [name for name in waiting.workers(settings.inbox) if waiting.claims(settings.inbox, name)]
@@ -78,7 +82,7 @@ def _claims(settings: Settings) -> Iterator[Finding]:
         yield fault("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
         return
     for name in found:
-        if name not in paths(settings):
+        if name not in there:
             cure = f"If that worker lives elsewhere, nothing. If it is gone: `digitrec requeue --worker {name}`."
             yield note("claims", f"worker {name} holds files, and its ledger is not here", cure)
 

@@ -1,5 +1,6 @@
 """The ledgers of all workers, as far as they can be opened: for those who report on the rest."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,8 +12,16 @@ from digitrec.settings import Settings
 
 
 def paths(settings: Settings) -> dict[str, Path]:
-    """Where ledgers lie, by worker."""
-    return {path.parent.name: path for path in sorted(settings.state.glob(f"*/{settings.ledger.name}"))}
+    """Return where ledgers lie, by worker.
+
+    Raises:
+        OSError: the state folder cannot be looked at; a glob would find no ledger in it, and no word of that.
+    """
+    try:
+        found = {name: settings.state / name / settings.ledger.name for name in sorted(os.listdir(settings.state))}
+    except FileNotFoundError:
+        return {}
+    return {worker: path for worker, path in found.items() if path.exists()}
 
 
 def is_new(settings: Settings) -> bool:
@@ -33,7 +42,10 @@ def readable(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """Open every ledger for reading, but not those that refuse."""
     with ExitStack() as stack:
         found = {}
-        for worker, path in paths(settings).items():
+        there: Mapping[str, Path] = {}
+        with suppress(OSError):  # `doctor` and `status` tell that the state folder cannot be looked at
+            there = paths(settings)
+        for worker, path in there.items():
             try:
                 ledger = Ledger.read_only(path)
             except sqlite3.OperationalError:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from digitrec import folders, mounts, names
+from digitrec import files, folders, mounts, names
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED
-from digitrec.operations.findings import Finding, fault, note, ok
+from digitrec.operations.findings import Finding, Grade, fault, note, ok
 from digitrec.settings import Settings
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
@@ -36,10 +36,13 @@ def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Findin
         if not folder.is_dir():
             yield _missing(name, folder, is_known=name in known_ids)
             continue
-        yield _rights(name, folder)
+        rights = _rights(name, folder)
+        yield rights
         if name in known_ids:
             yield from _identity(name, folder, known_ids[name])
         yield _room(name, folder)
+        if name != "reports" and rights.grade is not Grade.FAULT:
+            yield from _durability(name, folder)
     if settings.inbox.is_dir():
         yield _claiming(settings.inbox)
         yield from _inside(settings.inbox)
@@ -48,6 +51,8 @@ def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Findin
 
 
 def _missing(name: str, folder: Path, *, is_known: bool) -> Finding:
+    if os.path.lexists(folder):
+        return fault(name, f"{folder} is not a folder", "Move it away; `digitrec init` makes the folder.")
     if is_known:
         cure = "If a share is not mounted, mount it. If it is meant to be new, run `digitrec init`."
         return fault(name, f"{folder} is missing", cure)
@@ -69,6 +74,22 @@ def _rights(name: str, folder: Path) -> Finding:
         cure = "Set both clocks by NTP; until then `run` may think that a file is older, or younger, than it is."
         return note(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
     return ok(name, f"{folder} can be read and written")
+
+
+def _durability(name: str, folder: Path) -> Iterator[Finding]:
+    """Try what the service does after it wrote or moved a file: some file servers cannot fsync a folder."""
+    try:
+        why = files.refused_fsync(folder)
+    except OSError as refused:
+        yield fault(name, f"{folder} cannot be written through to its disk: {refused.strerror}", "Look at the disk.")
+        return
+    if why is not None:
+        cure = "Keep it on a disk that can. Until then, run `digitrec verify` after a power cut of the file server."
+        yield note(
+            name,
+            f"{folder} takes no fsync ({os.strerror(why.errno or 0)}): a power cut can undo the newest renames",
+            cure,
+        )
 
 
 def _identity(name: str, folder: Path, known_id: str) -> Iterator[Finding]:
@@ -127,7 +148,7 @@ def _inside(inbox: Path) -> Iterator[Finding]:
     def closed(why: OSError) -> None:
         stuck.setdefault("folder", []).append(os.fsdecode(why.filename))
 
-    for folder, subfolders, files in os.walk(inbox, onerror=closed):
+    for folder, subfolders, found_files in os.walk(inbox, onerror=closed):
         subfolders[:] = [each for each in subfolders if scan.is_wanted(each)]
         at = Path(folder)
         state = at.lstat()
@@ -136,7 +157,7 @@ def _inside(inbox: Path) -> Iterator[Finding]:
             stuck.setdefault("other", []).append(folder)
         if at != inbox and not os.access(at, os.W_OK | os.X_OK):
             stuck.setdefault("folder", []).append(folder)
-        for name in filter(scan.is_wanted, files):
+        for name in filter(scan.is_wanted, found_files):
             try:
                 its = (at / name).lstat()
             except OSError:  # gone since it was listed

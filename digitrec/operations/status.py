@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec import names
+from digitrec.errors import plain
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
 from digitrec.operations import waiting
@@ -102,7 +103,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
 
 def _problem(settings: Settings, why: OSError) -> str:
     if settings.inbox.exists():
-        return str(why)
+        return plain(why)
     if is_new(settings):
         return f"{settings.workspace} is no workspace. Name yours with --workspace DIR, or make one: `digitrec init`"
     return (

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from digitrec import names
-from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError
+from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, failure_of
 from digitrec.review import pages, wire
 from digitrec.review.desk import Desk, Listed, Saved
 from digitrec.review.guard import Guard, TooLarge, body
@@ -68,7 +68,7 @@ class Site:
             EnvironmentFailure: _of_error(503),
             DigitrecError: _of_error(503),
             sqlite3.Error: _told("the ledger cannot be used now; nothing that was saved is lost", 503),
-            OSError: _told("disk or folder failed; nothing that was saved is lost", 503),
+            OSError: lambda request, why: _of_error(503)(request, failure_of(why)),
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)

@@ -14,7 +14,7 @@ import numpy as np
 
 from digitrec.classifiers.bundle import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
 from digitrec.classifiers.quiet import start_keras
-from digitrec.errors import ModelError
+from digitrec.errors import ModelError, plain
 from digitrec.imaging.normalise import from_arrays
 from digitrec.recipe import RECIPE
 from digitrec.recognition.ink_network import InkNetwork
@@ -253,7 +253,7 @@ def _with_weights(start: Bundle, name: str, build: Callable[[], Model], seed: in
     try:
         model.set_weights(keras.saving.load_model(start.path(name), compile=False, safe_mode=True).get_weights())
     except (ValueError, TypeError, OSError, KeyError) as why:
-        raise ModelError(f"{start.path(name)} does not hold the network it should: {why}") from None
+        raise ModelError(f"{start.path(name)} does not hold the network it should: {plain(why)}") from None
     return model
 
 

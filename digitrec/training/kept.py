@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from digitrec.errors import ModelError
+from digitrec.errors import ModelError, plain
 from digitrec.files import make_folder, write_whole
 from digitrec.training import export
 from digitrec.training.networks import Model
@@ -51,7 +51,7 @@ class Kept:
         try:
             model.set_weights(keras.saving.load_model(path, compile=False, safe_mode=True).get_weights())
         except (ValueError, TypeError, OSError, KeyError) as why:
-            raise ModelError(f"{path} does not hold the {name} network: {why}", hint=_HINT) from None
+            raise ModelError(f"{path} does not hold the {name} network: {plain(why)}", hint=_HINT) from None
         return model, facts
 
     def keep_network(self, name: str, model: Model, facts: Facts) -> None:
@@ -71,7 +71,7 @@ class Kept:
             with np.load(path, allow_pickle=False) as packed:
                 return Examples(packed["pictures"], packed["classes"]), facts
         except (ValueError, OSError, KeyError) as why:
-            raise ModelError(f"{path} holds no examples: {why}", hint=_HINT) from None
+            raise ModelError(f"{path} holds no examples: {plain(why)}", hint=_HINT) from None
 
     def keep_examples(self, name: str, examples: Examples, facts: Facts) -> None:
         """Keep examples and how they came about, `asked` included."""
@@ -103,4 +103,4 @@ def _facts(path: Path) -> Facts:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as why:
-        raise ModelError(f"{path} cannot be read: {why}", hint=_HINT) from None
+        raise ModelError(f"{path} cannot be read: {plain(why)}", hint=_HINT) from None

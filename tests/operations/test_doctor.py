@@ -107,6 +107,34 @@ def test_rights_are_really_tried(used: Desk, monkeypatch: pytest.MonkeyPatch, na
     assert "Read-only file system" in one.detail
 
 
+def test_a_folder_that_takes_no_fsync_is_noted_with_its_meaning(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    monkeypatch.setattr(places.files.os, "fsync", refused)
+
+    found = look(used)
+
+    assert bad(found) == [(Grade.NOTE, "inbox"), (Grade.NOTE, "outbox"), (Grade.NOTE, "state")]
+    assert f"{used.inbox} takes no fsync (Invalid argument): a power cut can undo the newest renames" in [
+        one.detail for one in found
+    ]
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox", "reports", ".digitrec"])
+def test_a_file_where_a_folder_should_be_is_a_fault(used: Desk, name: str) -> None:
+    (used.root / name).rename(used.root / "away")
+    (used.root / name).write_text("no folder")
+
+    (found,) = [one for one in look(used) if one.grade is Grade.FAULT]
+
+    assert found.detail == f"{used.root / name} is not a folder"
+
+
 def test_a_folder_whose_clock_differs_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr(places.time, "time", lambda: real() + 60)

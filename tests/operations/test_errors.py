@@ -1,0 +1,167 @@
+"""An error of the system becomes a line that names the step, the path and the reason."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import app, files, results, stores
+from digitrec.errors import EnvironmentFailure, at_step, failure_of
+from digitrec.settings import Settings
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+
+IO = OSError(errno.EIO, "Input/output error")
+
+
+def failing(error: OSError, *, on: Callable[[int], bool]) -> Callable[[int], None]:
+    """An fsync that fails for some descriptors."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if on(descriptor):
+            raise OSError(error.errno, error.strerror)
+        real(descriptor)
+
+    return fsync
+
+
+def is_folder(descriptor: int) -> bool:
+    return Path(f"/proc/self/fd/{descriptor}").is_dir()
+
+
+def is_file(descriptor: int) -> bool:
+    return not is_folder(descriptor)
+
+
+def test_the_innermost_step_and_the_path_that_is_known_are_told() -> None:
+    with pytest.raises(OSError, match="error") as caught, at_step("outer", "/srv"), at_step("inner", "/srv/inbox"):
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert str(failure_of(caught.value)) == "inner failed: /srv/inbox: Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", b"/srv/b\xff.csv"), "/srv/b\udcff.csv: No space left"),
+        (OSError("the tunnel is down"), "the tunnel is down"),
+        (OSError(), "OSError"),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), "/a -> /b: Invalid"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/dev/null/x/y"), "/dev/null is not a folder"),
+        (PermissionError(errno.EACCES, "Permission denied", "/proc/gone/x"), "/proc may not be used by this user"),
+    ],
+)
+def test_any_error_of_the_system_is_told_without_its_number(error: OSError, told: str) -> None:
+    assert str(failure_of(error)).startswith(f"disk or folder failed: {told}")
+    assert "Errno" not in str(failure_of(error))
+
+
+def test_a_file_that_cannot_be_written_through_names_itself_not_its_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "fsync", failing(IO, on=is_file))
+
+    for write in (files.write_whole, files.publish_new):
+        with pytest.raises(OSError, match="Input/output") as caught:
+            write(tmp_path / "a.csv", "1")
+        assert str(failure_of(caught.value)).endswith(f"failed: {tmp_path}/a.csv: fsync: Input/output error")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_publish_names_the_step_and_the_table(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(workspace=desk.root, settle_s=0, engine="serial", run_retry_s=0)
+    desk.drop("7.png")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    real = files.publish_new
+
+    def refused(path: Path, content: str) -> None:
+        if path.suffix == ".csv":
+            raise OSError(full.errno, full.strerror, str(path))
+        real(path, content)
+
+    monkeypatch.setattr(results.files, "publish_new", refused)
+
+    with pytest.raises(EnvironmentFailure) as caught:
+        app.run_once(settings)
+
+    told = str(caught.value)
+    assert told.startswith(f"publishing the tables failed: {desk.outbox}/2")
+    assert told.endswith(".digits.csv: No space left on device")
+
+
+def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(workspace=desk.root, settle_s=0, engine="serial", run_retry_s=0)
+    with monkeypatch.context() as patch:
+
+        def refused(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        patch.setattr(stores.workspace.fcntl, "flock", refused)
+        with pytest.raises(EnvironmentFailure) as caught:
+            app.run_once(settings)
+
+    assert str(caught.value) == f"looking at the inbox failed: {desk.inbox}: No locks available"
+
+
+@pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
+def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
+    desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    desk.inbox.joinpath("7.png").write_bytes(draw(7))
+    monkeypatch.setattr(files, "_warned_of", set())
+    monkeypatch.setattr(files.os, "fsync", failing(OSError(refusal, os.strerror(refusal)), on=is_folder))
+
+    done = say("run", "--settle-s", "0", "--log-format", "text")
+
+    assert done.code == 0
+    assert len(desk.tables()) == 1
+    (warning,) = [line for line in done.err.splitlines() if " ! " in line]
+    assert "fsync of a folder is refused, the work goes on" in warning
+    assert os.strerror(refusal) in warning
+    assert desk.account().differences == ()
+
+
+def test_any_other_error_of_a_folder_fsync_is_a_failure_with_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "fsync", failing(OSError(errno.ENOSPC, "No space left"), on=is_folder))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.fsync_folder(tmp_path)
+
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_a_filesystem_without_folder_fsync_is_met_for_real() -> None:
+    refused = files.refused_fsync(Path("/proc"))
+
+    assert refused is not None
+    assert refused.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox"])
+@pytest.mark.parametrize("command", ["run", "init"])
+def test_a_file_where_a_folder_should_be_is_named_with_74(desk: Desk, say: Say, name: str, command: str) -> None:
+    desk.inbox.rmdir()
+    (desk.root / name).write_text("no folder")
+
+    done = say(command, *(("--run-retry-s", "0") if command == "run" else ()))
+
+    assert done.code == 74
+    assert f"{desk.root}/{name} is not a folder" in done.err
+    assert (desk.root / name).read_text() == "no folder"
+
+
+def test_a_file_where_the_reports_should_be_is_named_with_74(desk: Desk, say: Say) -> None:
+    desk.drop("7.png")
+    desk.settings.reports.write_text("no folder")
+
+    assert say("init").code == 74
+    done = say("report")
+
+    assert done.code == 74
+    assert f"{desk.settings.reports} is not a folder" in done.err
