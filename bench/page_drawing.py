@@ -20,7 +20,8 @@ _DIGIT_WIDTH = 0.62
 """Typical width of a digit over its height, to measure gaps in."""
 _THINNEST = 0.45
 """A pen thinner than this share of the glyph's own stroke follows its centre line instead of shrinking it."""
-_LOOPS = {"0": 1, "6": 1, "8": 2, "9": 1}
+_LOOPS = {"0": {1}, "2": {0, 1}, "4": {0, 1}, "6": {1}, "8": {2}, "9": {1}}
+"""Loops of a digit as its centre line shows it; of the others: none."""
 _TRIES = 20
 _POINT = 0.08
 """A point is at least this wide, over the height of a digit."""
@@ -192,15 +193,15 @@ def lay_out(text: str, sources: Sources, draws: Parameters, *, gap: float, pen: 
 
 
 def _digit(character: str, sources: Sources, pen: float, rng: Dice) -> _Glyph:
-    """A digit of the data set, another where this pen would not leave its loops open."""
+    """A digit of the data set, another one where this pen would open or close a loop and so make it another digit."""
     for _ in range(_TRIES):
         body = _enlarged(sources.pictures[rng.choice(sources.of_digit[int(character)])])
         left, top, right, foot = strokes.box_of(strokes.distance_field(body))
         unit = max(foot - top, 0.75 * (right - left))
         distances, grow, is_thin = _inked(body, pen * unit)
-        # A blot has a loop that its centre line does not show; a thicker pen may close what was open.
-        needed = _LOOPS.get(character, 0) if is_thin else loops(body > 110)
-        if loops(distances + grow > 0) >= needed:
+        # The centre line of a blot has no loop, and that of a 5 with a full belly is a 6.
+        wanted = _LOOPS.get(character, {0}) if is_thin else {loops(body > 110)}
+        if loops(distances + grow > 0) in wanted:
             break
     size = float(rng.uniform(0.86, 1.0))
     width, drop = (right - left) / unit * size, float(rng.normal(0, 0.02))

@@ -159,7 +159,7 @@ def comb(sources: Sources, draws: Parameters) -> Drawn:
 def frame(sources: Sources, draws: Parameters) -> Drawn:
     """Draw 1 to 6 digits with frame lines on two to four sides, from touching (-0.08) to 0.5 away; h 20 to 75 %.
 
-    Lines 1 px to 0.12 h thick, darkness 0.3 to 1, as long as the frame or across the whole page.
+    Lines 1 px to 0.12 thick, darkness 0.3 to 1, as long as the frame or (two upright lines always) across the page.
     """
     text = number(draws, 1, 1) if draws.happens("one_digit", 0.4) else number(draws, 2, 6)
     sheet, height = one_line(text, sources, draws, Style(share=(0.2, 0.75), is_ruled=False, room=1.4))
@@ -169,7 +169,9 @@ def frame(sources: Sources, draws: Parameters) -> Drawn:
     top, foot, left, right = ys[0] - away[0], ys[-1] + away[1], xs[0] - away[2], xs[-1] + away[3]
     thick, dark = max(1.0, height * draws.uniform("line", 0.01, 0.12)), draws.uniform("darkness", 0.3, 1)
     high, wide = sheet.shape
-    is_long = draws.happens("across_the_page", 0.4)
+    # Two upright lines as high as the digits would read as ones.
+    is_long = draws.happens("across_the_page", 0.4) or {*map(int, sides)} == {2, 3}
+    draws.values["across_the_page"] = is_long
     x0, x1, y0, y1 = (0, wide, 0, high) if is_long else (left, right, top, foot)
     lines = (((x0, top), (x1, top)), ((x0, foot), (x1, foot)), ((left, y0), (left, y1)), ((right, y0), (right, y1)))
     for start, end in (lines[int(side)] for side in sides):

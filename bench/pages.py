@@ -56,8 +56,11 @@ class Read:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw pages, or take real ones, read them, and print the table."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
     kinds = given.kinds.split(",") if given.kinds else []
+    if given.real is None and (unknown := ", ".join(kind for kind in kinds if kind not in KINDS)):
+        parser.error(f"there is no kind {unknown}; --kinds takes {', '.join(KINDS)}")
     count = given.count or (_QUICK if given.quick else _LONG)
     if given.sheet is not None:
         given.sheet.write_bytes(contact_sheet(_sources(given.data)[0], kinds or [*KINDS], given.seed))

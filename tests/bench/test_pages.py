@@ -118,17 +118,19 @@ def test_strokes_are_as_wide_as_the_pen(sources: Sources, pen: float, text: str)
     assert wide == pytest.approx(400 * pen, rel=0.4)
 
 
-@pytest.mark.parametrize("pen", [0.02, 0.15])
-@pytest.mark.parametrize(("text", "count"), [("0", 1), ("6", 1), ("8", 2), ("9", 1)])
-def test_a_pen_leaves_the_loops_of_a_digit_open(sources: Sources, pen: float, text: str, count: int) -> None:
-    open_ = 0
+@pytest.mark.parametrize(
+    ("pen", "text", "count"),
+    [(0.02, "0", 1), (0.02, "5", 0), (0.02, "6", 1), (0.02, "8", 2), (0.02, "9", 1), (0.15, "0", 1), (0.15, "7", 0)],
+)
+def test_a_pen_makes_no_other_digit_of_a_digit(sources: Sources, pen: float, text: str, count: int) -> None:
+    alike = 0
     for seed in range(8):
         draws = Parameters(np.random.default_rng(seed))
         sheet = Sheet.blank(300, 300)
         sheet.write(page_drawing.lay_out(text, sources, draws, gap=0.3, pen=pen), 90, 150, 240, draws.rng)
-        open_ += page_drawing.loops(sheet.ink > 0.5) >= count
+        alike += page_drawing.loops(sheet.ink > 0.5) == count
 
-    assert open_ >= (7 if pen < 0.05 else 5)  # the data set has digits with open loops
+    assert alike >= 7  # of 8: what is a hair's width in the data set may close or open
 
 
 def test_a_centre_line_is_one_pixel_wide_and_in_one_piece() -> None:
@@ -142,6 +144,20 @@ def test_a_centre_line_is_one_pixel_wide_and_in_one_piece() -> None:
     assert pieces == 2  # the ground, and the line
     assert not squares.any()
     assert not (line & (body == 0)).any()
+
+
+def test_two_upright_lines_of_a_frame_are_no_ones(sources: Sources) -> None:
+    upright = [page for page in drawn(sources, "frame", 60) if page.parameters["sides"] == ["left", "right"]]
+
+    assert upright
+    assert all(page.parameters["across_the_page"] for page in upright)
+
+
+def test_an_unknown_kind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        pages.main(["--kinds", "rows,roes"])
+
+    assert "there is no kind roes" in capsys.readouterr().err
 
 
 def test_specks_beside_a_digit_are_too_small_to_be_writing(sources: Sources) -> None:
