@@ -238,15 +238,15 @@ print(begun, between)
     )
 
 
-def test_a_fork_draws_its_pdfs_itself() -> None:
+def test_a_fork_decodes_its_documents_itself() -> None:
     assert (
         in_one_thread("""
-from digitrec.imaging import pdf_process
-pdf_process.put_back(pdf_process.hire())
+from digitrec.imaging import document_process
+document_process.release(document_process.acquire())
 child = Child(20.0)
-known = lambda _: (len(pdf_process._idle), len(pdf_process._all))
+known = lambda _: (len(document_process._idle), len(document_process._all))
 child.fork(known)
-print(known(None), child.call(known, None, running), pdf_process.hire().is_usable)
+print(known(None), child.call(known, None, running), document_process.acquire().is_usable)
 child.stop()
 """)
         == "(1, 1) (0, 0) True"

@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import Image
 
 from digitrec.errors import RejectedImage
-from digitrec.imaging import heic, pdf, pillow, tiff, whole
+from digitrec.imaging import documents, pillow, tiff, whole
 from digitrec.imaging.kinds import Kind, kind_of
 from digitrec.imaging.pixels import picture_of, upright
 from digitrec.pictures import Picture
@@ -238,22 +238,15 @@ def _tiff_picture(kind: Kind, image: Image.Image, page: tiff.Sheet, limits: Limi
         return picture_of(image)
 
 
-def _heic(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    """The primary picture; of a sequence, the others are left out."""
-    whole.heic(data)
-    with pillow.strictly(kind.words):
-        image = heic.opened(data)
-        width, height = image.size
-        _check_pixels(width, height, limits)
-        picture = picture_of(image.to_pillow())
-    height, width = picture.shape[:2]
-    yield Sheet(1, width, height, picture)
+def _document(
+    check: Callable[[bytes], None], kind: Kind, data: bytes, limits: Limits, only: int | None = None
+) -> Iterator[Sheet]:
+    """All pages, or only one, decoded by another process. One that cannot be decoded costs its own row.
 
-
-def _pdf(_kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Sheet]:
-    """All pages, or only one, drawn. One that cannot be drawn costs its own row."""
-    whole.pdf(data)
-    for number, picture in enumerate(pdf.pages(data, limits, only), start=only or 1):
+    Of a HEIC the primary picture is the only page; of a sequence, the others are left out.
+    """
+    check(data)
+    for number, picture in enumerate(documents.pages(kind, data, limits, only), start=only or 1):
         height, width = (0, 0) if isinstance(picture, RejectedImage) else picture.shape[:2]
         yield Sheet(number, width, height, picture)
 
@@ -279,8 +272,11 @@ DECODERS: dict[str, Decoder] = {
     "pgm": partial(_still, "PPM"),
     "ppm": partial(_still, "PPM"),
     "jpeg2000": partial(_still, "JPEG2000"),
-    "heic": _heic,
-    "pdf": _pdf,
+    "heic": partial(_document, whole.heic),
+    "pdf": partial(_document, whole.pdf),
 }
-DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {"tiff": _tiff, "pdf": _pdf}
+DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {
+    "tiff": _tiff,
+    "pdf": partial(_document, whole.pdf),
+}
 """Of these a page can be had without those before it."""

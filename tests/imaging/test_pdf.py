@@ -1,8 +1,5 @@
-import subprocess
-import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,13 +7,10 @@ import pytest
 from drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pdfs import DRAWN, SEVEN, bomb, deflated, drawn, encrypted, pdf, scanned, stream
+from pdfs import DRAWN, SEVEN, deflated, drawn, encrypted, pdf, scanned, stream
 from PIL import Image
 
 from digitrec import imaging
-from digitrec.errors import RejectedImage
-from digitrec.imaging import pdf as document
-from digitrec.imaging import pdf_process
 from digitrec.records import Limits, Reason
 
 pytestmark = pytest.mark.slow
@@ -199,69 +193,6 @@ def test_documents_are_drawn_side_by_side_and_alike() -> None:
     for pages, expected in zip(found, alone * 5, strict=True):
         for page, known in zip(pages, expected, strict=True):
             np.testing.assert_array_equal(page.ink, known.ink)
-
-
-@pytest.mark.slow
-def test_a_file_that_kills_what_draws_it_is_rejected_and_the_next_one_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pdf_process, "_LEAST_MEMORY", 150_000_000)
-
-    assert rejection(bomb(9), Limits(max_bytes=100_000, max_pixels=1_000_000)).reason is Reason.CRASHES_READER
-    assert read_one(WHOLE["lines"]).reason is None
-
-
-@pytest.mark.slow
-def test_a_file_that_takes_too_long_to_draw_is_over_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf_process, "_MOST_CPU_S", 0)
-    endless = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/FlateDecode")])
-
-    assert "longer than any scan" in rejection(endless).detail
-
-
-def test_a_document_outlives_what_draws_it() -> None:
-    pages = document.pages(WHOLE["two pages"], LIMITS)
-    first = next(pages)
-    for artist in pdf_process._all:
-        artist._process.kill()
-
-    (second,) = pages
-
-    assert not isinstance(first, RejectedImage)
-    np.testing.assert_array_equal(first, second)
-
-
-def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pdf_process.json, "loads", broken)
-        with pytest.raises(KeyboardInterrupt):
-            imaging.read(WHOLE["two pages"], LIMITS)
-
-    assert read_one(WHOLE["lines"]).reason is None
-
-
-@pytest.mark.slow
-def test_neither_library_wakes_before_its_kind_of_file_comes_and_nothing_is_left_behind() -> None:
-    program = f"""
-import sys
-from digitrec import imaging
-from digitrec.imaging import pdf_process
-from digitrec.records import Limits
-imaging.read({saved(GREY)!r}, Limits())
-assert not {{"pillow_heif", "pypdfium2"}} & set(sys.modules) and not pdf_process._all
-imaging.read({WHOLE["lines"]!r}, Limits())
-print(*(artist._process.pid for artist in pdf_process._all))
-"""
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip()
-    assert not Path("/proc", done.stdout.strip()).exists()
 
 
 @given(st.sampled_from(sorted(WHOLE)), st.data())

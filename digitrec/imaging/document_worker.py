@@ -1,0 +1,314 @@
+"""Decode the pages of PDF and HEIC files in a process of its own; `document_process` starts it and talks to it.
+
+PDFium and libheif read untrusted bytes: a crafted file of 2 kB keeps them busy for hours, fills the memory or crashes
+them, and PDFium is not thread-safe. Here the worst that happens is that this process ends: it may use only so much
+memory, and so much processor time for one request, and it never outlives the process that started it. Nothing of
+digitrec is imported, and each library only with its first file, so that it starts in 0.1 s.
+
+A request is a line of JSON on stdin, an answer a line of JSON on stdout; either may be followed by bytes:
+
+    ["open", "pdf" | "heic", size, memory, cpu_s, wall_s], file
+    {"pages": 3}
+    ["decode", 0, max_pixels]
+    {"mode": "RGB", "width": 1654, "height": 2339, "stride": 4964, "pixels": 11610796}, so many bytes
+    ["close"]
+    {}
+
+or {"error": "truncated" | "encrypted" | "unsupported_format" | "too_large", "detail": "..."}.
+"""
+
+import fcntl
+import json
+import math
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+_TWICE_PIXELS = 50_000_000
+"""A picture of so many pixels gets twice the time. A HEIC of 100 megapixels takes 2 to 6 s of processor time, a JPEG
+2000 in a PDF 4 s."""
+
+_DPI, _POINTS = 200, 72
+"""Resolution of a rendering, and PDF's own unit: both per inch."""
+_LEAST_PX, _MOST_PX = 256, 4096
+"""A page's longest side has at least this many pixels, since it may be one digit cut out, and at most this many."""
+
+_MOST_OBJECTS = 2000
+"""Images are looked for among this many objects of a page."""
+_JPEG_END, _JPEG_TAIL = b"\xff\xd9", 1024
+_WHITE = 255
+
+_HEVC = b"hvc1"
+"""The one way of packing pixels into a HEIF container that is read."""
+_LIMIT_WORDS, _MEMORY_WORDS = "ecurity limit", "emory allocation"
+"""libheif refuses what is larger inside than it says outside, and tells so when it gets no more memory."""
+_HEIC_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
+    *(RuntimeError, struct.error),
+)
+"""What pillow-heif is seen to raise on bytes that are not what their header says."""
+
+
+class DecodeError(Exception):
+    """This file or page cannot be decoded."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Raster(NamedTuple):
+    """The pixels of a page as a person sees it."""
+
+    mode: str
+    """As Pillow names it."""
+    width: int
+    height: int
+    stride: int
+    """Bytes of a row, at least those of its pixels."""
+    pixels: bytes | memoryview
+
+
+Allow = Callable[[int], None]
+"""Is told how many pixels are decoded next, and sets the time limit by them."""
+
+
+class Document(Protocol):
+    """One file held open."""
+
+    pages: int
+
+    def decode(self, index: int, max_pixels: int, allow: Allow) -> Raster:
+        """Decode one page, from 0."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Pdf:
+    """A PDF, its pages rendered with their forms and notes."""
+
+    def __init__(self, data: bytes) -> None:
+        import pypdfium2
+
+        try:
+            self._document = pypdfium2.PdfDocument(data)
+            self._document.init_forms()
+        except pypdfium2.PdfiumError as why:
+            raw = pypdfium2.raw
+            is_locked = getattr(why, "err_code", 0) in {raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY}
+            raise DecodeError("encrypted" if is_locked else "truncated") from why
+        self.pages = len(self._document)
+
+    def decode(self, index: int, max_pixels: int, allow: Allow) -> Raster:
+        """Render one page."""
+        from pypdfium2 import PdfiumError
+
+        try:
+            page = self._document[index]
+        except PdfiumError as why:
+            raise DecodeError("truncated") from why
+        try:
+            images = list(_images(page))
+            allow(max((_pixels(image, max_pixels) for image in images), default=0))
+            for image in images:
+                _check(image)
+            bitmap = page.render(scale=_scale(page.get_width(), page.get_height(), max_pixels), rev_byteorder=True)
+            pixels = bytes(bitmap.buffer)
+            raster = Raster("RGB", bitmap.width, bitmap.height, bitmap.stride, pixels)
+            bitmap.close()
+            if pixels.count(_WHITE) == len(pixels):
+                for image in images:
+                    image.get_bitmap().close()  # one that cannot be decoded raises: the page only looks blank
+        except PdfiumError as why:
+            raise DecodeError("truncated") from why
+        finally:
+            page.close()
+        return raster
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._document.close()
+
+
+class Heic:
+    """A HEIC photograph: the primary picture, turned as the container says; an EXIF orientation is a copy of that."""
+
+    pages = 1
+
+    def __init__(self, data: bytes) -> None:
+        import pillow_heif
+
+        try:
+            self._file = pillow_heif.open_heif(data)
+        except _HEIC_DAMAGE as why:
+            raise _heic_error(why) from why
+        if len(self._file) == 0 and _HEVC not in data:
+            raise DecodeError("unsupported_format", "a HEIF whose pixels are not packed as HEVC is not read")
+
+    def decode(self, _: int, max_pixels: int, allow: Allow) -> Raster:
+        """Decode the primary picture, once its size is within the limit."""
+        file = self._file
+        try:
+            width, height = file.size
+            if width * height > max_pixels:
+                raise DecodeError("too_large", f"{width} x {height} pixels; the limit is {max_pixels}")
+            allow(width * height)
+            pixels = file.data
+            width, height = file.size  # as decoded
+            return Raster(file.mode, width, height, file.stride, memoryview(pixels)[: height * file.stride])
+        except _HEIC_DAMAGE as why:
+            raise _heic_error(why) from why
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def _heic_error(why: Exception) -> DecodeError:
+    if _LIMIT_WORDS in str(why):  # which libheif tells as a kind of memory error
+        return DecodeError("too_large", "more pixels than are ever decoded")
+    if _MEMORY_WORDS in str(why):
+        raise MemoryError from why  # ends this process, as it does wherever else memory is missing
+    return DecodeError("truncated")
+
+
+KINDS: dict[str, Callable[[bytes], Document]] = {"pdf": Pdf, "heic": Heic}
+
+
+def _scale(width: float, height: float, max_pixels: int) -> float:
+    """Return the pixels a point of a PDF page of this many points is rendered with."""
+    longest = max(width, height)
+    if not (math.isfinite(longest) and longest > 0):
+        raise DecodeError("truncated")
+    scale = min(max(_DPI / _POINTS, _LEAST_PX / longest), _MOST_PX / longest)
+    while math.ceil(width * scale) * math.ceil(height * scale) > max_pixels:
+        scale *= 0.98
+    return scale
+
+
+def _images(page: Any) -> Iterator[Any]:
+    from pypdfium2 import raw
+
+    objects = islice(page.get_objects(max_depth=3), _MOST_OBJECTS)
+    return (each for each in objects if each.type == raw.FPDF_PAGEOBJ_IMAGE)
+
+
+def _pixels(image: Any, max_pixels: int) -> int:
+    """Return how many pixels an image of a PDF page has; DecodeError if that is over the limit."""
+    from pypdfium2 import raw
+
+    width, height = raw.c_uint(), raw.c_uint()
+    if not raw.FPDFImageObj_GetImagePixelSize(image, width, height):
+        return 0
+    if width.value * height.value > max_pixels:
+        raise DecodeError("too_large", f"an image of {width.value} x {height.value} pixels; the limit is {max_pixels}")
+    return int(width.value * height.value)
+
+
+def _check(image: Any) -> None:
+    """PDFium draws what it can of an image that is cut off, or nothing: neither may pass for what was written."""
+    from pypdfium2 import raw
+
+    facts = raw.FPDF_IMAGEOBJ_METADATA()
+    if not raw.FPDFImageObj_GetImageMetadata(image, image.page, facts) or facts.bits_per_pixel == 0:
+        raise DecodeError("truncated", "an image in it cannot be decoded")
+    needed = (facts.width * facts.bits_per_pixel + 7) // 8 * facts.height
+    filters, data = image.get_filters(), image.get_data()
+    if filters == ["DCTDecode"]:
+        is_whole = _JPEG_END in bytes(data[-_JPEG_TAIL:])
+    elif filters == ["FlateDecode"]:
+        is_whole = _inflates_to(bytes(data), needed)
+    else:
+        is_whole = bool(filters) or len(data) >= needed
+    if not is_whole:
+        raise DecodeError("truncated", "an image in it is cut off or damaged")
+
+
+def _inflates_to(packed: bytes, needed: int) -> bool:
+    """Return True if at least this many bytes come out."""
+    inflater = zlib.decompressobj()
+    found = 0
+    try:
+        while found < needed and not inflater.eof:
+            piece = inflater.decompress(packed, 1 << 20)
+            found += len(piece)
+            if not piece and not inflater.unconsumed_tail:
+                break
+            packed = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return found >= needed
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    document: Document | None = None
+    cpu_s = wall_s = 0.0
+    for line in requests:
+        what, *given = json.loads(line)
+        raster = None
+        answer: dict[str, object] = {}
+        try:
+            if what == "open":
+                kind, size, memory, cpu_s, wall_s = given
+                _limit(resource.RLIMIT_AS, memory)
+                data = requests.read(size)
+                _limit_time(cpu_s, wall_s)
+                document = KINDS[kind](data)
+                answer = {"pages": document.pages}
+            elif what == "decode" and document is not None:
+                _limit_time(cpu_s, wall_s)
+                index, max_pixels = given
+                raster = document.decode(index, max_pixels, partial(_limit_time, cpu_s, wall_s))
+                answer = raster._asdict() | {"pixels": len(raster.pixels)}
+            elif document is not None:
+                document.close()
+                document = None
+        except DecodeError as why:
+            answer = {"error": why.reason, "detail": why.detail}
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(json.dumps(answer).encode() + b"\n")
+        if raster is not None:
+            answers.write(raster.pixels)
+        answers.flush()
+
+
+def _limit_time(cpu_s: float, wall_s: float, pixels: int = 0) -> None:
+    """Let the kernel end this process if the request under way takes longer than this from now on."""
+    times = 1 + pixels / _TWICE_PIXELS
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + int(cpu_s * times))
+    signal.setitimer(signal.ITIMER_REAL, wall_s * times)
+
+
+def _limit(what: int, most: int) -> None:
+    """Beyond this the kernel ends the process, or gives it no more."""
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Let the kernel kill this process, even one that hangs, when nobody holds the other end of this pipe any more.
+
+    Unlike PR_SET_PDEATHSIG this does not depend on the thread that started the process.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # it ended before
+        sys.exit()
+
+
+if __name__ == "__main__":
+    _end_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _serve(sys.stdin.buffer, sys.stdout.buffer)
