@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
 GAP = "…"
-_ROOTS = {"DigitrecError", "RejectedImage", "BadLine"}
+_ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "BadLine"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
 _YIELDING = ("operations/verify.py", "exporting/sheet.py")
@@ -96,7 +96,7 @@ def _told(node: ast.AST, classes: Set[str]) -> ast.expr | None:
     name = _dotted(node.func)
     if name in _OWN_WORDS:
         return ast.copy_location(ast.Constant(_OWN_WORDS[name]), node)
-    position = 1 if name == "RejectedImage" else 0
+    position = 1 if name in {"RejectedImage", "DecodeError"} else 0
     is_telling = name == "logs.warn" or name.rpartition(".")[2] in classes
     return node.args[position] if is_telling and len(node.args) > position else None
 
