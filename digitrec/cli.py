@@ -217,27 +217,51 @@ def report(
 @takes_settings("workspace")
 def verify(
     settings: Settings,
+    batches: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BATCH]...", help="With --tables: only these. Default: all.", show_default=False),
+    ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First make a lost or damaged ledger again from outbox and folders.")
+    ] = False,
+    tables: Annotated[
+        bool,
+        typer.Option(
+            "--tables", help="With --rebuild: also write missing tables of finished batches again; replaces none."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
     """Prove that every claimed file is answered for; exit 1 if not.
 
-    From disk and ledgers: every original is read again.
+    From disk and ledgers: every original is read again. Tables that --tables writes again have the same bytes as the
+    lost ones, and each is listed; latest.csv stays as it is.
     """
     from digitrec import workspace
+    from digitrec.operations import finding
     from digitrec.operations import ledgers as found_ledgers
+    from digitrec.operations import rebuild as rebuilding
     from digitrec.operations import verify as operation
 
+    if tables and not rebuild:
+        raise UsageError("--tables goes with --rebuild", hint="digitrec verify --rebuild --tables")
+    if batches and not tables:
+        raise UsageError("a BATCH goes with --rebuild --tables", hint="digitrec verify --help")
+    written: list[str] = []
     if rebuild and (settings.inbox.exists() or not found_ledgers.is_new(settings)):  # else it is no workspace
-        with workspace.opened(settings, thorough=True):
-            pass  # opening does it, under the worker's lock; a sound ledger stays as it is
+        # Opening makes the ledger again, under the worker's lock; a sound one stays as it is.
+        with workspace.opened(settings, thorough=True), workspace.all_ledgers(settings) as ledgers:
+            for name in rebuilding.write_tables(settings.outbox, ledgers, batches or ()) if tables else ():
+                written.append(name)
+                if not as_json:
+                    typer.echo(f"written again: {name}")
+    elif batches:
+        finding.require_closed(batches[0], {})
     with workspace.all_ledgers(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:
             tell_if_unread(settings, ledgers)
-    typer.echo(cli_tables.account_json(account) if as_json else cli_tables.account_text(account))
+    typer.echo(cli_tables.account_json(account, written) if as_json else cli_tables.account_text(account))
     raise typer.Exit(1 if account.differences else 0)
 
 

@@ -186,9 +186,9 @@ def account_text(account: "Account") -> str:
     return "\n".join(lines)
 
 
-def account_json(account: "Account") -> str:
-    """What `verify` found, for scripts."""
-    return json.dumps({**asdict(account), "claimed": account.count.claimed})
+def account_json(account: "Account", written: Sequence[str]) -> str:
+    """Return what `verify` found, for scripts; `written` are the tables that it wrote again, by name."""
+    return json.dumps({**asdict(account), "claimed": account.count.claimed, "tables_written": list(written)})
 
 
 def _print_table(lines: Sequence[dict[str, str]]) -> None:

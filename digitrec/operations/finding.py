@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from digitrec import names
+from digitrec.errors import UsageError
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
-from digitrec.records import Claim
+from digitrec.records import Claim, Stage
 from digitrec.settings import Settings
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
@@ -44,6 +45,13 @@ def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[
         for claim in _claims(given, settings, ledger):
             found[claim.batch_id, claim.path] = Found(worker, claim)
     return [found[key] for key in sorted(found)]
+
+
+def require_closed(batch_id: str, stages: Mapping[str, Stage]) -> None:
+    """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
+    if stages.get(batch_id) is not Stage.CLOSED:
+        shown = names.escape(batch_id)
+        raise UsageError(f"batch {shown} is {'not closed yet' if batch_id in stages else 'in no ledger'}")
 
 
 def spellings(given: str) -> set[str]:

@@ -1,7 +1,7 @@
-"""The ledger made again from what lies in the outbox, when it is lost or damaged.
+"""Make a lost or damaged ledger again from what lies in the outbox, and lost tables from the ledger.
 
-Not in any CSV, so not made again: files that were given back, the threshold of the time, and of corrections those of
-reviews that were not finished, and who made the others.
+Not in any CSV, so lost with a ledger: files that were given back, the threshold of the time, and of corrections those
+of reviews that were not finished, and who made the others.
 """
 
 import csv
@@ -11,16 +11,18 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from digitrec import files, logs, names
+from digitrec import files, logs, names, results
 from digitrec.batch_ids import BATCH_ID
 from digitrec.corrections import corrected as corrected_tables
-from digitrec.errors import DigitrecError, EnvironmentFailure
+from digitrec.errors import DigitrecError, EnvironmentFailure, plain
 from digitrec.intake.inbox import CLAIMED
+from digitrec.intake.store import Store
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
+from digitrec.operations.finding import require_closed
 from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 _MOST_NUMBERED = 100
@@ -55,6 +57,49 @@ def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str],
     return restored
 
 
+def write_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection[str]) -> Iterator[str]:
+    """Write the missing tables of finished batches again, byte by byte as they were; yield the name of each.
+
+    A table that is there is left as it is, and so is latest.csv.
+
+    Args:
+        outbox: of the workspace; a worker that reads a store has its tables there.
+        ledgers: of all workers, by name.
+        wanted: ids of batches; none means all that are finished.
+
+    Raises:
+        UsageError: no ledger knows a batch that is wanted, or it is not finished.
+        EnvironmentFailure, OSError: the outbox cannot be read or written.
+    """
+    batches = [(ledger, batch) for ledger in ledgers.values() for batch in ledger.batches()]
+    for batch_id in wanted:
+        require_closed(batch_id, {batch.id: batch.stage for _, batch in batches})
+    for ledger, batch in batches:
+        if batch.stage is Stage.CLOSED and batch.id in (wanted or {batch.id}):
+            yield from _write_tables_of(batch, ledger, outbox)
+
+
+def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
+    rows = ledger.rows(batch.id)
+    if not rows or batch.rendering is None:
+        return
+    url = ledger.fact("outbox_url")
+    store = Store(url) if url else None
+    for name, text in results.tables(batch.id, rows, batch.rendering).items():
+        if store is not None and store.read(name) is None:
+            store.publish_new(name, text.encode())
+            yield name
+        elif store is None and not os.path.lexists(outbox / name):
+            files.publish_new(outbox / name, text)
+            yield name
+    corrected = corrected_tables.expected(ledger, batch.id) if corrected_tables.is_told(ledger, batch.id) else None
+    path = outbox / corrected_tables.CORRECTED / f"{batch.id}.csv"
+    if corrected is not None and not os.path.lexists(path):
+        files.make_folder(path.parent, under=outbox)
+        files.publish_new(path, corrected)
+        yield path.relative_to(outbox).as_posix()
+
+
 def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     """Put one batch into the ledger from its CSVs; False if it has none.
 
@@ -81,7 +126,7 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
         ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
-        raise EnvironmentFailure(f"{table} cannot be understood: {why}", hint=hint) from why
+        raise EnvironmentFailure(f"{table} cannot be understood: {plain(why)}", hint=hint) from why
     corrected = _restore_corrections(ledger, batch_id, outbox)
     logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows), corrections=corrected)
     return True

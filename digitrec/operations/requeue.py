@@ -14,7 +14,7 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.intake.inbox import move_free
 from digitrec.ledger import Ledger
 from digitrec.operations import departures
-from digitrec.operations.finding import Found, find
+from digitrec.operations.finding import Found, find, require_closed
 from digitrec.operations.ledgers import paths
 from digitrec.records import Claim, Departure, Fate, Left, Reason, Stage
 from digitrec.settings import Settings
@@ -51,8 +51,8 @@ def choose(
     """
     batches = {(worker, batch.id): batch.stage for worker, ledger in ledgers.items() for batch in ledger.batches()}
     stages = {batch: stage for (_, batch), stage in batches.items()}
-    if batch_id is not None and stages.get(batch_id) is not Stage.CLOSED:
-        raise UsageError(f"batch {batch_id} is {'not closed yet' if batch_id in stages else 'in no ledger'}")
+    if batch_id is not None:
+        require_closed(batch_id, stages)
     chosen: list[Found] = []
     for each in given:
         chosen += _one(each, find(each, settings, ledgers), settings.workspace, batch_id)

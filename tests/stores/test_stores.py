@@ -19,6 +19,7 @@ from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import store as store_module
 from digitrec.intake.store import Store
 from digitrec.ledger import Ledger
+from digitrec.operations.rebuild import write_tables
 from digitrec.operations.verify import verify
 from digitrec.service import Summary
 from digitrec.settings import Settings
@@ -402,6 +403,20 @@ def test_verify_accounts_for_a_store(here: Place) -> None:
     here.fs.pipe_file(f"{here.root}/out/{batch}.csv", b"changed")
     here.fs.rm_file(f"{here.root}/out/{batch}.digits.csv")
     assert differences() == (f"{batch}.csv differs from the ledger", f"{batch}.digits.csv is missing")
+
+
+def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
+    here.put("7.png", draw(7))
+    (batch,) = here.run().batches
+    name = f"{here.root}/out/{batch}.digits.csv"
+    before = here.fs.cat_file(name)
+    here.fs.rm_file(name)
+
+    with workspace.all_ledgers(here.settings) as ledgers:
+        written = list(write_tables(here.settings.outbox, ledgers, ()))
+
+    assert written == [f"{batch}.digits.csv"]
+    assert here.fs.cat_file(name) == before
 
 
 def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -> None:
