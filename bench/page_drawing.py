@@ -26,7 +26,7 @@ _TRIES = 20
 _POINT = 0.08
 """A point is at least this wide, over the height of a digit."""
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-SIGNS = "-.,/:+="
+SIGNS = "-.,/+="
 
 
 class Parameters:
@@ -212,7 +212,7 @@ def _sign(character: str, sources: Sources, font: int, pen: float, rng: Dice) ->
     """A sign drawn with strokes, or a letter of a handwriting font where its line has it."""
     unit = float(_FOOT - _TOP)
     if character in SIGNS:
-        pen = max(pen, _POINT) * float(rng.uniform(1.0, 1.5)) if character in ".,:" else pen
+        pen = max(pen, _POINT) * float(rng.uniform(1.0, 1.5)) if character in ".," else pen
         distances, grow = _brushed(_strokes_of(character, pen * unit, rng), pen * unit), 0.0
     else:
         places = sources.of_sign[character]
@@ -244,9 +244,8 @@ def _strokes_of(sign: str, thick: float, rng: Dice) -> NDArray[np.bool_]:
     if sign == "/":
         reach = round(half * float(rng.uniform(0.5, 1.1)))
         line((middle + reach, _TOP + lean[0]), (middle - reach, _FOOT + lean[1]))
-    if sign in ".:":
-        for y in (low,) if sign == "." else (low - half // 2, middle):
-            line((middle, y), (middle + lean[0] // 2, y + lean[1] // 2))
+    if sign == ".":
+        line((middle, low), (middle + lean[0] // 2, low + lean[1] // 2))
     if sign == ",":
         tail = round((_FOOT - _TOP) * float(rng.uniform(0.14, 0.32)))
         line((middle, low - tail // 3), (middle - tail // 2, low + tail * 2 // 3))
