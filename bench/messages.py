@@ -97,7 +97,7 @@ def _told(node: ast.AST, classes: Set[str]) -> ast.expr | None:
     if name in _OWN_WORDS:
         return ast.copy_location(ast.Constant(_OWN_WORDS[name]), node)
     position = 1 if name in {"RejectedImage", "DecodeError"} else 0
-    is_telling = name == "logs.warn" or name.rpartition(".")[2] in classes
+    is_telling = name in {"logs.warn", "warn"} or name.rpartition(".")[2] in classes
     return node.args[position] if is_telling and len(node.args) > position else None
 
 

@@ -15,12 +15,11 @@ from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
-from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, Status
+from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, Status, backoff_s
 
 T = TypeVar("T")
 
 _MOST_PREVIEWS = 100
-_LONGEST_BACK_OFF_S = 300.0
 _MOST_TRIES = 3
 _ID_TIME = "%Y%m%dT%H%M%SZ"
 STOPPED = "the service was stopped before it was read"
@@ -81,7 +80,7 @@ class Answering:
         """Given back, with what to remember of it; or None: its readings decide."""
         if not content.returned and not content.is_undecodable:
             return None, None
-        known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
+        known = self.ledger.returned(claim.identity)
         now_s = self.now_s()
         if content.returned:
             back = returned(claim, content.returned, known, now_s, content.sha256) if content.error else None
@@ -152,7 +151,7 @@ def returned(claim: Claim, why: str, known: ReturnedFile | None, now_s: float, s
         why=why,
         first_at_s=known.first_at_s if known else now_s,
         tries=tries,
-        next_at_s=now_s + min(2.0 ** (tries - 1), _LONGEST_BACK_OFF_S),
+        next_at_s=now_s + backoff_s(tries),
     )
 
 

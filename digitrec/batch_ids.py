@@ -9,6 +9,9 @@ from digitrec.clock import utc
 
 BATCH_ID = re.compile(r"[12][0-9]{3}(?:0[1-9]|1[0-2])[0-9]{2}T[0-9]{6}Z-[0-9a-f]{8}")
 
+LENGTH = 25
+"""Letters of an id."""
+
 
 def new(now_s: float) -> str:
     """An id for a batch that is opened now, seconds since 1970."""

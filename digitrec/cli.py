@@ -123,6 +123,8 @@ def run(
                 held_back = waiting.held_back(settings, found, time.time())
             for line in cli_words.held_back_lines(held_back):
                 typer.echo(line)
+        for line in cli_words.passed_over_lines(summary.passed_over):
+            typer.echo(line)
     if table:
         cli_tables.print_batches(settings, summary.batches)
     if stop():

@@ -136,6 +136,7 @@ def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
         **asdict(summary.count),
         "claimed": summary.count.claimed,
         "waiting": summary.waiting,
+        "passed_over": asdict(summary.passed_over),
         "batches": [
             {
                 "batch_id": each,

@@ -8,6 +8,7 @@ from digitrec import names
 from digitrec.plural import counted
 
 if TYPE_CHECKING:
+    from digitrec.intake.scan import PassedOver
     from digitrec.operations.findings import Finding
     from digitrec.operations.prune import Prunable
     from digitrec.operations.requeue import Requeued
@@ -29,6 +30,8 @@ def status_lines(found: "Status") -> Iterator[str]:
         yield f"given back  {back.file}: {back.why}; tried {_times(back.tries)} in {span(back.since_s)}, {again}"
     if len(found.returned) > _MOST_LINES:
         yield f"given back  and {len(found.returned) - _MOST_LINES} more (--json has them)"
+    for line in passed_over_lines(found.passed_over):
+        yield f"left out    {line}"
     for worker in found.workers:
         yield from _worker_lines(worker)
     free = ", ".join(f"{name} {size(room)}" for name, room in found.free_bytes.items())
@@ -168,6 +171,14 @@ def prunable_total(chosen: Sequence["Prunable"]) -> str:
 def story_json(story: "Story") -> dict[str, object]:
     """What happened to a file, for scripts."""
     return asdict(story)
+
+
+def passed_over_lines(passed: "PassedOver") -> Iterator[str]:
+    """How many files can never be claimed where they lie; no line if none."""
+    counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
+    if total := sum(counts.values()):
+        each = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+        yield f"{counted(total, 'file')} passed over: {each} (`digitrec doctor` says what to do)"
 
 
 def _times(number: int) -> str:

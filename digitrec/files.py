@@ -15,6 +15,8 @@ from typing import IO, Protocol
 
 from digitrec import logs
 
+PATH_MAX = 4096
+"""The longest path that Linux takes, bytes, with the NUL at its end."""
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO}
@@ -39,7 +41,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
-    draft = path.with_name(_draft_name())
+    draft = _draft_of(path)
     try:
         with _naming(path, draft):
             with draft.open("xb") as file:
@@ -59,7 +61,7 @@ def publish_new(path: Path, content: str | bytes) -> None:
     Where the filesystem refuses links the caller's lock has to keep others away between look and rename.
     """
     content = content.encode() if isinstance(content, str) else content
-    draft = path.with_name(_draft_name())
+    draft = _draft_of(path)
     try:
         with _naming(path, draft):
             with draft.open("xb") as file:
@@ -105,7 +107,7 @@ def move_across(source: Path, target: Path) -> None:
     except OSError as why:
         if why.errno != errno.EXDEV:
             raise
-        draft = target.with_name(_draft_name())
+        draft = _draft_of(target)
         try:
             if _copy(source, draft) != sha256_of(draft):
                 raise OSError(errno.EIO, "the copy differs from the original", str(target))
@@ -138,8 +140,9 @@ def make_folder(folder: Path, *, under: Path | None = None, durable: bool = True
         folder = folder.parent
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
-        if durable:
-            fsync_folder(one.parent)
+    # After all of them: the first fsync then writes the journal for the others, too, however deep they lie.
+    for one in reversed(missing) if durable else ():
+        fsync_folder(one.parent)
 
 
 def fsync(file: IO[bytes]) -> None:
@@ -229,9 +232,13 @@ def _naming(path: Path, draft: Path) -> Iterator[None]:
         raise
 
 
-def _draft_name() -> str:
+def _draft_of(path: Path) -> Path:
+    """Return what a file is called until it is whole: beside its place, or above it where that path is too long."""
     # A leading dot and `.part`: neither our scanner nor anyone's glob takes it for a result.
-    return f".{secrets.token_hex(8)}.part"
+    name, folder = f".{secrets.token_hex(8)}.part", path.parent
+    while len(os.fsencode(folder / name)) >= PATH_MAX:
+        folder = folder.parent
+    return folder / name
 
 
 def _require_same(path: Path, content: bytes) -> None:

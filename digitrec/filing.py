@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digitrec import files, logs, names, results
@@ -69,8 +69,14 @@ def file_labels(
         listed = truth.files(folder)
         waiting = any(os.path.lexists(inbox.root / path) for path in listed)
         if listed & paths and not waiting and answering.have_read(listed):
-            path = (PurePosixPath(folder) / LABELS).as_posix()
-            place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
+            path = LABELS if folder == "." else f"{folder}/{LABELS}"
+            try:
+                place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
+            except OSError as why:
+                if why.errno != errno.ENAMETOOLONG:
+                    raise
+                logs.warn("labels stay in the inbox: their path is too long for the outbox", file=path, batch=batch_id)
+                continue
             files.fsync_folder((outbox / place).parent)
             files.fsync_folder((inbox.root / path).parent)
             logs.event("labels filed away", file=path, batch=batch_id)
@@ -93,7 +99,7 @@ def _explain(claim: Claim, row: Row, outbox: Path) -> Claim:
     if claim.reason_file:
         return claim
     original = outbox.parent / claim.place
-    reason_file = _write_reason(original, row)
+    reason_file = _write_reason(original, row, outbox / REJECTED / claim.batch_id)
     return replace(claim, reason_file=reason_file.relative_to(outbox.parent).as_posix())
 
 
@@ -118,8 +124,8 @@ def _move(source: Path, outbox: Path, path: str) -> str:
     return move_free(source, outbox, path)
 
 
-def _write_reason(original: Path, row: Row) -> Path:
-    """Write the reason file beside a rejected original; gives its path."""
+def _write_reason(original: Path, row: Row, home: Path) -> Path:
+    """Write the reason file beside a rejected original, or in the folder of its batch; gives its path."""
     told = {
         "file": names.escape(row.path),
         "batch_id": row.batch_id,
@@ -131,8 +137,9 @@ def _write_reason(original: Path, row: Row) -> Path:
         "received_at": row.received_at,
     }
     digest = row.sha256[:16] or f"row-{row.row}"
-    for name in (f"{original.name}.reason.json", f"{digest}.reason.json", f"{digest}-{row.row}.reason.json"):
-        path = original.with_name(name)
+    last = f"{digest}-{row.row}.reason.json"
+    places = [original.with_name(name) for name in (f"{original.name}.reason.json", f"{digest}.reason.json", last)]
+    for path in (*places, home / last):  # the last where every path beside the original would be too long
         try:
             files.publish_new(path, json.dumps(told, indent=2) + "\n")
         except FileExistsError:

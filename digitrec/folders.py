@@ -1,6 +1,9 @@
-"""The folders people see, told from look-alikes: an unmounted share looks like an empty folder."""
+"""The folders people see, told from look-alikes: an unmounted share looks like an empty folder. And what is in them."""
 
+import errno
+import os
 import secrets
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +11,9 @@ from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure
 
 MARKER = ".digitrec-folder"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PIECE = 900
+"""Letters. A letter has at most four bytes, and a name at most 255: such a path, and one name more, fits PATH_MAX."""
 
 
 def check(folder: Path, known_id: str | None, *, is_first_use: bool = True) -> str:
@@ -68,3 +74,96 @@ def _mark(folder: Path, wanted: str) -> str:
 
 def _cure(folder: Path) -> str:
     return f"If a share is not mounted, mount it. If {folder.name}/ is meant to be new, run `digitrec init`."
+
+
+def walk(
+    root: Path,
+    *,
+    enters: Callable[[str, os.DirEntry[str]], bool] = lambda _path, _entry: True,
+    failed: Callable[[str, OSError], None] | None = None,
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield path and entry of everything below a folder, to any depth; no link is entered.
+
+    Without recursion, and from descriptors: also what lies deeper than a path of PATH_MAX reaches. An entry can be
+    asked for its stat fields until the next one comes.
+
+    Args:
+        root: the folder.
+        enters: False for a subfolder that is left out; asked after it was yielded.
+        failed: told path and error of a subfolder that cannot be listed; without it the error is raised.
+
+    Raises:
+        OSError: the folder itself cannot be listed.
+    """
+    ways: list[tuple[str, ...]] = [()]
+    while ways:
+        # A way is the path of a folder in pieces, each short enough for one call, whatever the letters.
+        way = ways.pop()
+        base = _opened(root, way, failed)
+        if base is None:
+            continue
+        try:
+            folders = [""]
+            while folders:
+                folder = folders.pop()
+                if len(folder) > _PIECE:
+                    ways.append((*way, folder))
+                    continue
+                for path, entry in _listed(base, way, folder, failed):
+                    yield path, entry
+                    if is_folder(entry) and enters(path, entry):
+                        folders.append(f"{folder}/{entry.name}" if folder else entry.name)
+        finally:
+            os.close(base)
+
+
+def _opened(root: Path, way: tuple[str, ...], failed: Callable[[str, OSError], None] | None) -> int | None:
+    """Open a folder piece by piece; None if that failed and was told."""
+    descriptor = os.open(root, _FOLDER)
+    try:
+        for piece in way:
+            above = descriptor
+            descriptor = os.open(piece, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+            os.close(above)
+    except OSError as why:
+        os.close(descriptor)
+        _tell("/".join(way), why, failed)
+        return None
+    return descriptor
+
+
+def _listed(
+    base: int, way: tuple[str, ...], folder: str, failed: Callable[[str, OSError], None] | None
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the entries of one folder with their paths."""
+    above = "/".join((*way, folder) if folder else way)
+    prefix = f"{above}/" if above else ""
+    descriptor = -1
+    try:
+        descriptor = os.open(folder or ".", _FOLDER | os.O_NOFOLLOW, dir_fd=base)
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                yield prefix + entry.name, entry
+    except OSError as why:
+        if not above:
+            raise
+        _tell(above, why, failed)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _tell(path: str, why: OSError, failed: Callable[[str, OSError], None] | None) -> None:
+    if why.errno == errno.ENOENT:  # gone since it was seen: someone else's business
+        return
+    if failed is None:
+        raise why
+    failed(path, why)
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, and no link to one; False where that cannot be told."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # whoever looks at the entry itself learns why
+        return False

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -149,7 +149,7 @@ class Ledger:
                 "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
                 [(one.fate, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
             )
-            self._db.executemany(schema.INSERT_RETURNED, [astuple(one) for one in returned])
+            self._db.executemany(schema.INSERT_RETURNED, [schema.returned_values(one) for one in returned])
             self._db.execute(
                 "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
                 (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
@@ -158,7 +158,7 @@ class Ledger:
     def hold(self, returned: Sequence[ReturnedFile]) -> None:
         """Note files that stay in the inbox for now."""
         with self.transaction():
-            self._db.executemany(schema.INSERT_RETURNED, [astuple(one) for one in returned])
+            self._db.executemany(schema.INSERT_RETURNED, [schema.returned_values(one) for one in returned])
 
     def set_stage(self, batch_id: str, stage: Stage) -> None:
         """A step is done."""
@@ -229,25 +229,22 @@ class Ledger:
         ).fetchone()
         return (found[0], found[1]) if found else None
 
-    def returned(self, inode: int, size: int, mtime_ns: int) -> ReturnedFile | None:
+    def returned(self, identity: tuple[int, int, int]) -> ReturnedFile | None:
         """What is known of a file that was given back and has not changed since."""
-        found = self._db.execute(
-            f"{schema.SELECT_RETURNED} WHERE inode = ? AND size = ? AND mtime_ns = ?", (inode, size, mtime_ns)
-        ).fetchone()
+        ask = f"{schema.SELECT_RETURNED} WHERE inode = ? AND size = ? AND mtime_ns = ?"
+        found = self._db.execute(ask, identity).fetchone()
         return ReturnedFile(*found) if found else None
 
-    def was_answered(self, path: str, inode: int, size: int, mtime_ns: int) -> bool:
+    def was_answered(self, path: str, identity: tuple[int, int, int]) -> bool:
         """Whether a file has an answer as it is now: for a source whose files stay where they are."""
         ask = "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'released'"
-        return self._db.execute(ask, (os.fsencode(path), inode, size, mtime_ns)).fetchone() is not None
+        return self._db.execute(ask, (os.fsencode(path), *identity)).fetchone() is not None
 
-    def was_fresh(self, path: str, inode: int, size: int, mtime_ns: int) -> bool | None:
+    def was_fresh(self, path: str, identity: tuple[int, int, int]) -> bool | None:
         """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
-        found = self._db.execute(
-            "SELECT is_fresh FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? "
-            "AND fate = 'released' ORDER BY batch_id LIMIT 1",
-            (os.fsencode(path), inode, size, mtime_ns),
-        ).fetchone()
+        where = "path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate = 'released'"
+        ask = f"SELECT is_fresh FROM claims WHERE {where} ORDER BY batch_id LIMIT 1"
+        found = self._db.execute(ask, (os.fsencode(path), *identity)).fetchone()
         return bool(found[0]) if found else None
 
     def has_read_since(self, batch_id: str) -> bool:
@@ -259,8 +256,9 @@ class Ledger:
         return self._db.execute(ask, (batch_id,)).fetchone() is not None
 
     def held(self, now_s: float) -> set[tuple[int, int, int]]:
-        """(inode, size, mtime_ns) of the files that must not be tried again yet; `now_s` in seconds since 1970."""
-        return set(self._db.execute("SELECT inode, size, mtime_ns FROM returned WHERE next_at_s > ?", (now_s,)))
+        """The files that must not be tried again yet; `now_s` in seconds since 1970."""
+        found = self._db.execute(f"{schema.SELECT_RETURNED} WHERE next_at_s > ?", (now_s,))
+        return {file.identity for file in (ReturnedFile(*one) for one in found) if file.is_held(now_s)}
 
     def has_been_read(self, paths: Iterable[str]) -> bool:
         """True if every one of these paths has an answer."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 
 from digitrec import names
@@ -34,6 +35,14 @@ def start(log_format: str, *, quiet: bool = False) -> None:
     _logger.handlers[:] = [handler]
     _logger.propagate = False
     _logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    threading.excepthook = _thread_ended
+
+
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    """Log in one line what Python would print as a traceback between the lines of the log."""
+    if args.exc_type is not SystemExit:
+        name = args.thread.name if args.thread else "?"
+        warn("a thread was ended by an error", thread=name, why=f"{args.exc_type.__name__}: {args.exc_value}")
 
 
 class _Json(logging.Formatter):

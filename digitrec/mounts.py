@@ -31,6 +31,11 @@ def kind_of(folder: Path, table: Path = TABLE) -> str:
     return kind
 
 
+def points(table: Path = TABLE) -> set[str]:
+    """Return every path on which something is mounted; none if that cannot be told."""
+    return {point for point, _ in _mounts(table)}
+
+
 def _mounts(table: Path) -> Iterator[tuple[str, str]]:
     """Mount points and kinds, in the order they were mounted."""
     try:

@@ -189,12 +189,12 @@ class Pipeline:
         return True
 
     def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
-        known = self.ledger.returned(claim.inode, claim.size, claim.mtime_ns)
+        known = self.ledger.returned(claim.identity)
         return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
 
     def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
         # Our own rename, when it was given back before, is no change of the file.
-        is_fresh = self.ledger.was_fresh(seen.path, seen.inode, seen.size, seen.mtime_ns)
+        is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
         if is_fresh is None:
             is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
         return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from digitrec.intake import store
 from digitrec.intake.store import Stored, Wanted
 from digitrec.pictures import Page, Scores
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Digit, Limits, Reading, Reason, Status
+from digitrec.records import Digit, Identity, Limits, Reading, Reason, Status, identity, identity_of
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"
@@ -34,6 +34,11 @@ class Job:
     inode: int
     size: int
     mtime_ns: int
+
+    @property
+    def identity(self) -> Identity:
+        """What the file must still be."""
+        return identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,16 @@ def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
     ]
 
 
-def read_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
+def read_chunk(
+    jobs: Sequence[Job], limits: Limits, reader: PageReader, fstat: Callable[[int], os.stat_result] | None = None
+) -> list[Content]:
     """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
     if any(isinstance(job.path, Stored) for job in jobs):
         return _read_stored(jobs, limits, reader)
     return [
         content
         for some in together(jobs, lambda job: job.size)
-        for content in _interpreted([_opened(job, limits) for job in some], limits, reader)
+        for content in _interpreted([_opened(job, limits, fstat) for job in some], limits, reader)
     ]
 
 
@@ -98,7 +105,7 @@ def _hashed(data: bytes) -> _Opened:
     return _Opened(data, hashlib.sha256(data).hexdigest())
 
 
-def _opened(job: Job, limits: Limits) -> _Opened | Content:
+def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | None = None) -> _Opened | Content:
     """Open a file without following links, and hash it; if nothing can be read from it, what that means.
 
     A file that is not what the job says, or that changes meanwhile, is returned.
@@ -109,8 +116,8 @@ def _opened(job: Job, limits: Limits) -> _Opened | Content:
         return _unreadable(why)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         try:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode) or _identity(before) != (job.inode, job.size, job.mtime_ns):
+            before = (fstat or os.fstat)(descriptor)
+            if not stat.S_ISREG(before.st_mode) or identity_of(before) != job.identity:
                 return Content(returned=CHANGED)
             if before.st_size > limits.max_bytes:  # its digest is wanted all the same
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -118,10 +125,10 @@ def _opened(job: Job, limits: Limits) -> _Opened | Content:
             else:
                 data = file.readall()
                 digest = hashlib.sha256(data).hexdigest()
-            after = os.fstat(descriptor)
+            after = (fstat or os.fstat)(descriptor)
         except OSError as why:
             return _unreadable(why)
-    if _identity(after) != _identity(before) or (data and len(data) != before.st_size):
+    if identity_of(after) != identity_of(before) or (data and len(data) != before.st_size):
         return Content(returned=CHANGED)
     if before.st_size > limits.max_bytes:
         return _too_large(before.st_size, limits, digest)
@@ -143,7 +150,7 @@ def crashed(job: Job) -> Content:
 def _read_stored(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
     """The same for objects: fetched side by side, and none that is too large."""
     small = [job for job in jobs if job.size <= limits.max_bytes]
-    wanted = [Wanted(job.path, (job.inode, job.size, job.mtime_ns)) for job in small if isinstance(job.path, Stored)]
+    wanted = [Wanted(job.path, job.identity) for job in small if isinstance(job.path, Stored)]
     fetched = dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
     return [_interpret_stored(job, fetched, limits, reader) for job in jobs]
 
@@ -290,10 +297,6 @@ def _product(numbers: Iterable[float]) -> float:
 def _clip(probability: float) -> float:
     # Ten float32 shares may add up to a hair over 1.
     return min(1.0, max(0.0, probability))
-
-
-def _identity(state: os.stat_result) -> tuple[int, int, int]:
-    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _unreadable(why: OSError) -> Content:

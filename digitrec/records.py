@@ -1,9 +1,35 @@
 """The small frozen records that travel between modules."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
+
+Identity: TypeAlias = tuple[int, int, int]
+"""Inode, size and mtime_ns of a file, each folded into signed 64 bit: what tells it from every other one."""
+
+
+def fold(number: int) -> int:
+    """Fold a stat field into signed 64 bit, all that SQLite stores; a number that fits stays as it is.
+
+    Inodes reach 2^64 - 1 (mergerfs, CIFS, FUSE), and nanoseconds after 2262 more than 2^63.
+
+    >>> fold(7), fold(-1), fold(2**63), fold(2**64 - 1)
+    (7, -1, -9223372036854775808, -1)
+    """
+    return (number + 2**63) % 2**64 - 2**63
+
+
+def identity(inode: int, size: int, mtime_ns: int) -> Identity:
+    """Return what tells a file from others, as the ledger stores it."""
+    return fold(inode), fold(size), fold(mtime_ns)
+
+
+def identity_of(state: os.stat_result) -> Identity:
+    """Return the identity of a file from its stat fields."""
+    return identity(state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 class Status(StrEnum):
@@ -170,6 +196,7 @@ class Claim:
     inode: int
     size: int
     mtime_ns: int
+    """As `os.stat` tells them, or folded, as the ledger does: `identity` compares them."""
     is_fresh: bool
     """It had changed less than `grace_s` before that look."""
     received_at: str
@@ -181,6 +208,11 @@ class Claim:
     """Where the original lies now, under the workspace; "" while it is claimed."""
     reason_file: str = ""
     """Where its reason file lies, if it was rejected."""
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this file from others."""
+        return identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +229,31 @@ class ReturnedFile:
     tries: int
     next_at_s: float
     """Not tried again before this, seconds since 1970."""
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this file from others."""
+        return identity(self.inode, self.size, self.mtime_ns)
+
+    def is_held(self, now_s: float) -> bool:
+        """Return whether it is not to be tried yet: for its backoff and no longer, whatever the clock did meanwhile."""
+        return self.next_at_s - self._hold_s() <= now_s < self.next_at_s
+
+    def _hold_s(self) -> float:
+        # Only what was read and cannot be decoded has a digest: it is held from its first try on, by `grace_s`.
+        return self.next_at_s - self.first_at_s if self.sha256 else backoff_s(self.tries)
+
+
+LONGEST_BACKOFF_S = 300.0
+
+
+def backoff_s(tries: int) -> float:
+    """Return for how long a file is held after so many tries: 1 s, 2 s, 4 s, at most 5 minutes.
+
+    >>> backoff_s(1), backoff_s(3), backoff_s(2000)
+    (1.0, 4.0, 300.0)
+    """
+    return float(min(2 ** min(tries - 1, 16), LONGEST_BACKOFF_S))
 
 
 class Left(StrEnum):

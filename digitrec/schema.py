@@ -7,7 +7,7 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Box, Claim, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
+from digitrec.records import Box, Claim, Departure, Digit, Fate, Left, Reading, Reason, ReturnedFile, Row, Status
 
 _MIGRATIONS = (
     """
@@ -213,7 +213,7 @@ def _back_up(db: sqlite3.Connection, target: Path) -> None:
 
 def claim_values(claim: Claim) -> tuple[object, ...]:
     """A claim as a row of `claims`."""
-    names = (os.fsencode(claim.path), claim.inode, claim.size, claim.mtime_ns, claim.is_fresh, claim.received_at)
+    names = (os.fsencode(claim.path), *claim.identity, claim.is_fresh, claim.received_at)
     return (
         claim.batch_id,
         *names,
@@ -242,6 +242,11 @@ def claim_from(values: tuple[object, ...]) -> Claim:
         place=_path(place),
         reason_file=_path(reason_file),
     )
+
+
+def returned_values(file: ReturnedFile) -> tuple[object, ...]:
+    """A file that was given back as a row of `returned`."""
+    return (*file.identity, file.sha256, file.why, file.first_at_s, file.tries, file.next_at_s)
 
 
 def reading_values(row: Row) -> tuple[object, ...]:

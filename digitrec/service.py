@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from digitrec import logs
 from digitrec.errors import at_step
 from digitrec.intake import observing, watching
-from digitrec.intake.scan import Seen
+from digitrec.intake.scan import PassedOver, Seen
 from digitrec.intake.settling import Settling
 from digitrec.ledger import Ledger
 from digitrec.operations.heartbeat import Heart
@@ -103,6 +103,8 @@ class Summary:
     """Batches whose tables latest.csv will hold, in the order of publication."""
     waiting: int = 0
     """Files left in the inbox: still changing, empty, or given back."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """Files that can never be claimed where they lie."""
 
     def note(self, batch_id: str) -> None:
         """Note a batch whose table is in the outbox."""
@@ -132,8 +134,8 @@ class Space(Protocol):
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if they are not the places that they were."""
 
-    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
-        """Every file that may be claimed; told is what is passed over."""
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+        """Every file that may be claimed; what is passed over is told, and counted."""
 
     def settling(self) -> Settling:
         """Tells when a file is complete."""
@@ -202,7 +204,8 @@ class Service:
             self.hooks.tell_batches(self.space.ledger, self.alive)
 
     def _left(self) -> int:
-        return sum(1 for _ in self.space.look(self._skipped))
+        self.summary.passed_over = PassedOver()
+        return sum(1 for _ in self.space.look(self._skipped, self.summary.passed_over))
 
     def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
@@ -232,7 +235,7 @@ class Service:
         self.heart.scanned()
         held = self.space.ledger.held(time.time())
         for seen in self.space.look(self._skipped):
-            if (seen.inode, seen.size, seen.mtime_ns) not in held:
+            if seen.identity not in held:
                 yield seen
 
     def _skipped(self, path: str, why: str) -> None:

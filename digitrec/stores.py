@@ -16,7 +16,7 @@ from digitrec import files, logs, results, workspace
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.folders import MARKER
 from digitrec.intake import truth
-from digitrec.intake.scan import Seen
+from digitrec.intake.scan import PassedOver, Seen
 from digitrec.intake.settling import Settling, SettlingByAge
 from digitrec.intake.store import Store, Stored, Wanted
 from digitrec.intake.truth import Truth
@@ -116,10 +116,11 @@ class StoreSpace:
         """An object is complete when its last change is `settle_s` old."""
         return SettlingByAge(self.settings.settle_s, 0)
 
-    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
-        """Every object that has no answer as it is now."""
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+        """Every object that has no answer as it is now; a store has neither mounts nor paths that are too long."""
+        del passed
         for seen in self.source.look(skipped):
-            if self.ledger.was_answered(seen.path, seen.inode, seen.size, seen.mtime_ns):
+            if self.ledger.was_answered(seen.path, seen.identity):
                 continue
             if seen.path.rpartition("/")[2] != truth.FILE_NAME or not self._is_truth(seen):
                 yield seen
@@ -144,7 +145,7 @@ class StoreSpace:
         return self.labels[seen.path][1]
 
     def _copied(self, seen: Seen) -> bool:
-        wanted = Wanted(Stored(self.source.url, seen.path), (seen.inode, seen.size, seen.mtime_ns))
+        wanted = Wanted(Stored(self.source.url, seen.path), seen.identity)
         if "" in seen.path.split("/") or seen.size > self.settings.max_bytes:
             return False
         (content,) = self.source.fetch([wanted])

@@ -15,7 +15,7 @@ from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED, Inbox
-from digitrec.intake.scan import Seen
+from digitrec.intake.scan import PassedOver, Seen
 from digitrec.intake.settling import Settling
 from digitrec.ledger import Ledger
 from digitrec.operations import drafts, rebuild
@@ -44,9 +44,9 @@ class Workspace:
         """Where answers and originals go."""
         return filing.FolderOutbox(self.settings.outbox, self.inbox)
 
-    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
-        """Every file in the inbox that may be claimed; told is what is passed over."""
-        return scan.look(self.settings.inbox, skipped)
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+        """Every file in the inbox that may be claimed; what is passed over is told, and counted."""
+        return scan.look(self.settings.inbox, skipped, self.settings.worker, passed)
 
     def settling(self) -> Settling:
         """Tells when a file in the inbox is complete."""

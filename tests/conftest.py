@@ -122,7 +122,7 @@ class Desk:
         with self.at_work() as line:
             line.recover()
             held = line.ledger.held(self.now_s)
-            seen = [one for one in self.look() if (one.inode, one.size, one.mtime_ns) not in held]
+            seen = [one for one in self.look() if one.identity not in held]
             changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
             seen = sorted(one._replace(ctime_ns=changed_ns) for one in seen)
             size = self.settings.batch_files

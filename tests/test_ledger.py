@@ -70,8 +70,8 @@ def test_a_file_that_was_given_back_is_held_until_its_time(ledger: Ledger) -> No
     ledger.open_batch(BATCH, [CLAIM])
     ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.RELEASED)], HOW, [back])
 
-    assert ledger.returned(5, 123, 7) == back
-    assert ledger.returned(5, 124, 7) is None
+    assert ledger.returned((5, 123, 7)) == back
+    assert ledger.returned((5, 124, 7)) is None
     assert ledger.held(1029.0) == {(5, 123, 7)}
     assert ledger.held(1031.0) == set()
     ledger.close()

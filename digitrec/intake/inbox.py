@@ -5,9 +5,9 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from digitrec import files
+from digitrec import files, folders
 from digitrec.errors import BusyError, EnvironmentFailure
 
 CLAIMED = ".claimed"
@@ -97,10 +97,11 @@ class Inbox:
         return os.access(self.root, os.W_OK | os.X_OK) and os.access(self._mine, os.W_OK | os.X_OK)
 
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
-        """Fsync both folders of the renames, once per folder."""
-        batch = self._mine / batch_id
+        """Fsync both folders of the renames, and those that were made for them, once per folder."""
+        batch, paths = self._mine / batch_id, list(paths)
         for folder in folders_of(paths):
             files.fsync_folder(batch / folder)
+        for folder in {path.rpartition("/")[0] for path in paths}:
             if (self.root / folder).is_dir():
                 files.fsync_folder(self.root / folder)
         files.fsync_folder(self._mine)
@@ -108,11 +109,9 @@ class Inbox:
     def claimed(self, batch_id: str) -> list[str]:
         """The files that lie claimed in a batch, sorted."""
         batch = self._mine / batch_id
-        found = []
-        for folder, _, names in os.walk(batch):
-            under = os.path.relpath(folder, batch)
-            found += names if under == "." else [f"{under}/{name}" for name in names]
-        return sorted(found)
+        if not batch.is_dir():
+            return []
+        return sorted(path for path, entry in folders.walk(batch) if not folders.is_folder(entry))
 
     def give_back(self, batch_id: str, path: str) -> str:
         """Put a claimed file back where it was dropped; if the name is taken, beside it. Gives its path now."""
@@ -121,8 +120,10 @@ class Inbox:
     def close(self, batch_id: str) -> None:
         """Remove the empty folders of a batch."""
         batch = self._mine / batch_id
-        for folder, _, _ in os.walk(batch, topdown=False):
-            Path(folder).rmdir()
+        if batch.is_dir():
+            found = [path for path, entry in folders.walk(batch) if folders.is_folder(entry)]
+            for path in ("", *found)[::-1]:  # what lies deeper was found later
+                os.rmdir(f"{batch}/{path}")  # noqa: PTH106 - a Path takes longer than the call
         files.fsync_folder(self._mine)
 
 
@@ -132,8 +133,13 @@ def folders_of(paths: Iterable[str]) -> set[str]:
     >>> sorted(folders_of(["a/b/1.png", "a/2.png"]))
     ['.', 'a', 'a/b']
     """
-    nearest = {path.rpartition("/")[0] for path in paths}
-    return {str(folder) for one in nearest for folder in PurePosixPath(one, "file").parents}
+    found = {"."}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _folders(folder: Path) -> list[str]:

@@ -2,14 +2,20 @@
 
 import os
 import queue
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from digitrec import logs, mounts
+from digitrec import folders, logs, mounts
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
+
+
+_MOST_LEVELS = 100
+"""watchdog goes down by recursion, anew for every folder that is made: below 1,000 levels its thread ends, and some
+hundred keep it busy for minutes."""
 
 
 class Bell:
@@ -69,6 +75,8 @@ class FolderObserver:
         self._held = -1
         """The folder watched, held open: otherwise a new folder may get the inode number of a deleted one."""
         self._told = False
+        self._threads: list[threading.Thread] = []
+        """Those that watchdog started; one that reads from inotify is none of its emitters."""
 
     @property
     def state(self) -> str:
@@ -83,22 +91,27 @@ class FolderObserver:
         try:
             running = self._watchdog
             if isinstance(running, BaseObserver):
-                threads = [running, *running.emitters]
                 is_same = os.path.samestat(os.fstat(self._held), self._folder.stat())
-                if is_same and len(threads) > 1 and all(one.is_alive() for one in threads):
+                threads = [running, *running.emitters, *self._threads]
+                if is_same and running.emitters and all(one.is_alive() for one in threads):
                     return
                 logs.warn("observer died, starting it anew", folder=self._folder)
                 self.stop()
             if mounts.is_remote(kind := mounts.kind_of(self._folder)):
                 self._tell(f"events do not travel over {kind}")
                 return
+            if any(path.count("/") > _MOST_LEVELS for path, _ in folders.walk(self._folder, failed=lambda *_: None)):
+                self._tell(f"there are folders more than {_MOST_LEVELS} levels deep")
+                return
             held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             try:
                 # It speaks of its inner watches when subfolders come and go; nothing of that is ours to mend.
                 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")
+                before = set(threading.enumerate())
                 observer = Watchdog()
                 observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
                 observer.start()
+                started = set(threading.enumerate()) - before
             except BaseException:
                 os.close(held)
                 raise
@@ -106,6 +119,7 @@ class FolderObserver:
             self._tell(str(why))
             return
         self._watchdog, self._held, self._told = observer, held, False
+        self._threads = [one for one in started if type(one).__module__.startswith("watchdog.")]
 
     def _tell(self, why: str) -> None:
         if not self._told:

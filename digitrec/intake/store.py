@@ -19,6 +19,7 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.extras import needs
 from digitrec.intake import scan
 from digitrec.intake.scan import Seen
+from digitrec.records import Identity
 
 _AT_ONCE = 8
 """So many objects of a chunk are fetched side by side: a store takes its time for each."""
@@ -35,10 +36,10 @@ class Stored(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """An object, and what it must still be: inode, size and mtime_ns as `Seen` tells them."""
+    """An object, and what it must still be."""
 
     stored: Stored
-    identity: tuple[int, int, int]
+    identity: Identity
 
 
 class Store:
@@ -69,7 +70,7 @@ class Store:
                 continue  # what stores keep in the place of a folder
             if info.get("islink"):
                 skipped(path, "is a link")
-            elif all(scan.is_wanted(part) for part in path.split("/")):
+            elif not scan.foreign_part(path):
                 yield _seen(path, info)
 
     def fetch(self, wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:
@@ -133,7 +134,7 @@ class Store:
         except (OSError, EnvironmentFailure) as why:
             # Never EIO, which ends in a rejection: a store that fails is no fault of the file.
             return OSError(errno.EAGAIN, str(why))
-        is_same = (now.inode, now.size, now.mtime_ns) == wanted.identity and len(content) == now.size
+        is_same = now.identity == wanted.identity and len(content) == now.size
         return content if is_same else None
 
 

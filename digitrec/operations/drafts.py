@@ -3,9 +3,10 @@
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from digitrec import logs
+from digitrec import folders, logs
 
 _DRAFT = re.compile(r"\.[0-9a-f]{16}\.part")
 
@@ -31,16 +32,22 @@ def remove(folder: Path, *, older_than_s: float) -> None:
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if is_draft(entry.name) and entry.is_file(follow_symlinks=False)]
     for entry in found:
-        try:
+        with suppress(FileNotFoundError):  # it is whole by now, or another worker was faster
             if time.time() - entry.stat(follow_symlinks=False).st_ctime >= older_than_s:
-                Path(entry.path).unlink()
-        except FileNotFoundError:  # it is whole by now, or another worker was faster
-            continue
-        except PermissionError as why:
-            logs.warn("a draft cannot be removed", file=entry.path, why=why.strerror)
+                _remove(Path(entry.path))
+
+
+def _remove(draft: Path) -> None:
+    try:
+        draft.unlink(missing_ok=True)
+    except PermissionError as why:
+        logs.warn("a draft cannot be removed", file=draft, why=why.strerror)
 
 
 def remove_below(folder: Path) -> None:
     """Remove all drafts in a folder and those below it; nobody else may write there."""
-    for each, _, _ in os.walk(folder):
-        remove(Path(each), older_than_s=-float("inf"))
+    if not folder.is_dir():
+        return
+    found = [path for path, entry in folders.walk(folder) if is_draft(entry.name) and not folders.is_folder(entry)]
+    for path in found:
+        _remove(folder / path)

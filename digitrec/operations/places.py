@@ -11,6 +11,7 @@ from digitrec import files, folders, mounts, names
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED
 from digitrec.operations.findings import Finding, Grade, fault, note, ok
+from digitrec.plural import counted
 from digitrec.settings import Settings
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
@@ -45,7 +46,7 @@ def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Findin
             yield from _durability(name, folder)
     if settings.inbox.is_dir():
         yield _claiming(settings.inbox)
-        yield from _inside(settings.inbox)
+        yield from _inside(settings.inbox, settings.worker)
     if settings.state.is_dir():
         yield _state_disk(settings.state)
 
@@ -140,39 +141,66 @@ def _claiming(inbox: Path) -> Finding:
     return ok("claiming", f"inbox and {CLAIMED} are one filesystem")
 
 
-def _inside(inbox: Path) -> Iterator[Finding]:
+def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
     """Subfolders and files that cannot be claimed or read by this user."""
     device = inbox.stat().st_dev
     stuck: dict[str, list[str]] = {}
+    passed = scan.PassedOver()
 
-    def closed(why: OSError) -> None:
-        stuck.setdefault("folder", []).append(os.fsdecode(why.filename))
+    def put(kind: str, path: str) -> None:
+        stuck.setdefault(kind, []).append(f"{inbox}/{path}")
 
-    for folder, subfolders, found_files in os.walk(inbox, onerror=closed):
-        subfolders[:] = [each for each in subfolders if scan.is_wanted(each)]
-        at = Path(folder)
-        state = at.lstat()
-        is_sticky = state.st_mode & stat.S_ISVTX and state.st_uid != os.geteuid()
-        if state.st_dev != device:
-            stuck.setdefault("other", []).append(folder)
-        if at != inbox and not os.access(at, os.W_OK | os.X_OK):
-            stuck.setdefault("folder", []).append(folder)
-        for name in filter(scan.is_wanted, found_files):
-            try:
-                its = (at / name).lstat()
-            except OSError:  # gone since it was listed
-                continue
-            if stat.S_ISREG(its.st_mode) and not os.access(at / name, os.R_OK):
-                stuck.setdefault("file", []).append(f"{folder}/{name}")
-            elif is_sticky and os.geteuid() not in {0, its.st_uid}:
-                stuck.setdefault("sticky", []).append(f"{folder}/{name}")
+    def skipped(path: str, why: str) -> None:
+        if why == scan.TOO_LONG:
+            put("long", path)
+
+    def enters(path: str, entry: "os.DirEntry[str]") -> bool:
+        if not scan.is_entered(entry.name):
+            return False
+        try:
+            is_mounted = (inbox / path).lstat().st_dev != device
+        except OSError:  # gone, or too deep to be claimed from
+            return False
+        if is_mounted:
+            put("other", path)
+        elif not os.access(inbox / path, os.W_OK | os.X_OK):
+            put("folder", path)
+        return not is_mounted
+
+    for seen in scan.look(inbox, skipped, worker, passed):
+        if not os.access(inbox / seen.path, os.R_OK):
+            put("file", seen.path)
+        elif _is_sticky(inbox / seen.path):
+            put("sticky", seen.path)
+    for _ in folders.walk(inbox, enters=enters, failed=lambda path, _: put("folder", path)):
+        pass
     for kind, found in stuck.items():
         detail, cure = _INSIDE[kind]
-        yield fault("inbox", f"{detail}: {names.escape(found[0])}{_others(found)}", cure.format(user=_user()))
+        count = {"other": passed.elsewhere, "long": passed.too_long}.get(kind, 0)
+        named = ", ".join(map(names.escape, found)) if kind == "other" else f"{names.escape(found[0])}{_others(found)}"
+        told = f" ({counted(count, 'file')})" if count else ""
+        yield fault("inbox", f"{detail}: {named}{told}", cure.format(user=_user()))
+
+
+def _is_sticky(file: Path) -> bool:
+    """Whether only others may move a file, because of the sticky bit of its folder."""
+    try:
+        folder, its = file.parent.lstat(), file.lstat()
+    except OSError:  # gone since it was listed
+        return False
+    is_sticky = folder.st_mode & stat.S_ISVTX and folder.st_uid != os.geteuid()
+    return bool(is_sticky and os.geteuid() not in {0, its.st_uid})
 
 
 _INSIDE = {
-    "other": ("another filesystem is mounted inside the inbox; nothing there can be claimed", "Mount it elsewhere."),
+    "other": (
+        "another filesystem is mounted inside the inbox; nothing there can be claimed",
+        "Move its files into the inbox, or mount it elsewhere and name it as a workspace's inbox of its own.",
+    ),
+    "long": (
+        "a path is too long to be claimed",
+        "Move the files into a folder that lies less deep, or give the folders shorter names.",
+    ),
     "folder": ("a folder does not let its files be claimed", "Give the user {user} rights to read and write it."),
     "file": ("a file cannot be read", "Give the user {user} the right to read it; it is tried again by itself."),
     "sticky": (

@@ -1,6 +1,5 @@
 """Old originals and batch reports, removed for good. Never a CSV, never anything that is in no ledger."""
 
-import os
 import re
 import shutil
 import stat
@@ -142,4 +141,5 @@ def _age_s(batch: Batch, now_s: float) -> float:
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum((Path(at) / name).lstat().st_size for at, _, names in os.walk(folder) for name in names)
+    files = (entry for _, entry in folders.walk(folder) if not folders.is_folder(entry))
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in files)

@@ -251,8 +251,9 @@ def _find_reason(home: Path, place: str, row: Row) -> str:
         return ""
     digest = row.sha256[:16] or f"row-{row.row}"
     stems = (Path(place).name, digest, f"{digest}-{row.row}")
-    candidates = (Path(place).with_name(f"{stem}.reason.json").as_posix() for stem in stems)
-    return next((one for one in candidates if _tells_of(home / one, row)), "")
+    candidates = [Path(place).with_name(f"{stem}.reason.json").as_posix() for stem in stems]
+    # Where these paths would be too long, it lies in the folder of the batch.
+    return next((one for one in (*candidates, f"{stems[-1]}.reason.json") if _tells_of(home / one, row)), "")
 
 
 def _tells_of(path: Path, row: Row) -> bool:

@@ -123,9 +123,10 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -
     left = [Departure(one.claim.batch_id, one.claim.path, Left.REQUEUED, now) for one in ours]
     departures.note(ledger, settings.outbox, left)
     moved: list[Departure] = []
+    fine: set[str] = set()
     try:
         for one, departure in zip(ours, left, strict=True):
-            place = f"{settings.inbox.name}/{_put_back(settings, one.claim)}"
+            place = f"{settings.inbox.name}/{_put_back(settings, one.claim, fine)}"
             moved.append(replace(departure, place=place))
             logs.event("requeued", file=one.claim.path, batch=one.claim.batch_id, place=place)
             yield Requeued(one, place)
@@ -133,10 +134,10 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -
         departures.note(ledger, settings.outbox, moved)
 
 
-def _put_back(settings: Settings, claim: Claim) -> str:
-    """Move one original; gives its path under the inbox."""
+def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
+    """Move one original; gives its path under the inbox. `fine` are folders that need not be looked at again."""
     source = settings.workspace / claim.place
-    path = move_free(source, settings.inbox, _home(settings.inbox, claim.path))
+    path = move_free(source, settings.inbox, _home(settings.inbox, claim.path, fine))
     files.fsync_folder((settings.inbox / path).parent)
     if claim.reason_file:
         # It is no original and would explain a file that is not beside it any more; the row tells the same.
@@ -146,14 +147,20 @@ def _put_back(settings: Settings, claim: Claim) -> str:
     return path
 
 
-def _home(inbox: Path, path: str) -> str:
+def _home(inbox: Path, path: str, fine: set[str]) -> str:
     """The path it came by; its name alone if a folder on the way is a link now, into which nobody would look."""
-    parents = [inbox / parent for parent in PurePosixPath(path).parents if parent.name]
-    if any(os.path.islink(each) for each in parents):  # noqa: PTH114
+    parents, folder = [], path.rpartition("/")[0]
+    while folder and folder not in fine:
+        parents.append(folder)
+        folder = folder.rpartition("/")[0]
+    if any(os.path.islink(f"{inbox}/{each}") for each in parents):  # noqa: PTH114
         return PurePosixPath(path).name
-    blocked = [each for each in parents if each.exists() and not each.is_dir()]
+    there = [f"{inbox}/{each}" for each in parents]
+    blocked = [each for each in there if os.path.exists(each) and not os.path.isdir(each)]  # noqa: PTH110, PTH112
     if blocked:
         raise EnvironmentFailure(
-            f"{blocked[0]} is a file where a folder was", hint="Rename it, then requeue again; nothing was lost."
+            f"{blocked[0]} is a file where a folder was",
+            hint="Rename it, then requeue again; nothing was lost.",
         )
+    fine.update(parents)
     return path

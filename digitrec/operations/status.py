@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitrec import names
 from digitrec.errors import plain
 from digitrec.intake.inbox import CLAIMED
+from digitrec.intake.scan import PassedOver
 from digitrec.ledger import Ledger
 from digitrec.operations import waiting
 from digitrec.operations.ledgers import is_new
@@ -57,6 +58,8 @@ class Status:
     model: ModelState
     problem: str
     """Why the inbox cannot be looked at; "" if it can."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """Files in the inbox that can never be claimed where they lie."""
 
 
 def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState, now_s: float) -> Status:
@@ -68,17 +71,17 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         model: the one in use.
         now_s: seconds since 1970.
     """
-    count, oldest, problem = 0, ("", -1.0), ""
+    count, oldest, problem, passed = 0, ("", -1.0), "", PassedOver()
     backs: list[Returned] = []
     workers: tuple[Worker, ...] = ()
     try:
         workers = all_workers(settings, ledgers, now_s)
-        for one in waiting.look(settings, waiting.returned(ledgers), now_s):
+        for one in waiting.look(settings, waiting.returned(ledgers), now_s, passed):
             count += 1
             oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
             if one.back is not None and len(backs) < _MOST_RETURNED:
                 file = one.back.file
-                again_in_s = max(0.0, file.next_at_s - now_s)
+                again_in_s = file.next_at_s - now_s if file.is_held(now_s) else 0.0
                 told = (names.escape(one.path), one.back.worker, names.escape(file.why))
                 backs.append(Returned(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
@@ -98,6 +101,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         free_bytes={"inbox": _free(settings.inbox), "outbox": _free(settings.outbox), "state": _free(settings.state)},
         model=model,
         problem=problem,
+        passed_over=passed,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from digitrec import corrections, files, names, results
+from digitrec import corrections, files, folders, names, results
 from digitrec.batch_ids import BATCH_ID
 from digitrec.corrections import corrected as corrected_tables
 from digitrec.intake.inbox import CLAIMED
@@ -122,7 +122,7 @@ def _holds_files(path: Path) -> bool:
     """True for a file, and for a folder with a file below it that is no draft."""
     if not path.is_dir():
         return os.path.lexists(path)
-    return any(not is_draft(name) for _, _, found in os.walk(path) for name in found)
+    return any(not is_draft(entry.name) for _, entry in folders.walk(path) if not folders.is_folder(entry))
 
 
 def _content(folder: Path, name: str) -> bytes | None:
@@ -187,11 +187,11 @@ def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure],
         yield from _of_original(claim, workspace)
     for kind in ("done", "rejected"):
         home = workspace / "outbox" / kind / batch_id
-        for folder, _, found in os.walk(home):
-            for name in found:
-                place = (Path(folder) / name).relative_to(workspace).as_posix()
-                if place not in expected and name != LABELS and not is_draft(name):
-                    yield f"{place} is in no ledger"
+        for path, entry in folders.walk(home) if home.is_dir() else ():
+            place = f"outbox/{kind}/{batch_id}/{path}"
+            is_ours = place in expected or entry.name == LABELS or is_draft(entry.name)
+            if not is_ours and not folders.is_folder(entry):
+                yield f"{place} is in no ledger"
 
 
 def _of_original(claim: Claim, workspace: Path) -> Iterator[str]:

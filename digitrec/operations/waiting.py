@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED, Inbox
-from digitrec.intake.scan import Seen
+from digitrec.intake.scan import PassedOver, Seen
 from digitrec.ledger import Ledger
-from digitrec.records import ReturnedFile
+from digitrec.records import Identity, ReturnedFile
 from digitrec.settings import Settings
 
 
@@ -21,8 +21,8 @@ class Back(NamedTuple):
     file: ReturnedFile
 
 
-Returned = Mapping[tuple[int, int, int], Back]
-"""Files that were given back, by inode, size and mtime_ns."""
+Returned = Mapping[Identity, Back]
+"""Files that were given back, by what they are."""
 
 _OLD_S = 60.0
 
@@ -61,32 +61,33 @@ def returned(ledgers: Mapping[str, Ledger]) -> Returned:
 
     A ledger that cannot be read tells nothing; `doctor` names it.
     """
-    found: dict[tuple[int, int, int], Back] = {}
+    found: dict[Identity, Back] = {}
     for worker, ledger in ledgers.items():
         try:
             files = ledger.all_returned()
         except sqlite3.DatabaseError:
             continue
         for file in files:
-            key = (file.inode, file.size, file.mtime_ns)
+            key = file.identity
             if key not in found or found[key].file.next_at_s < file.next_at_s:
                 found[key] = Back(worker, file)
     return found
 
 
-def look(settings: Settings, backs: Returned, now_s: float) -> Iterator[Waiting]:
+def look(settings: Settings, backs: Returned, now_s: float, passed: PassedOver | None = None) -> Iterator[Waiting]:
     """Every file in the inbox that is to be read some time, in no particular order.
 
     Args:
         settings: say where the inbox is, and how long files wait.
         backs: the files that were given back.
         now_s: seconds since 1970.
+        passed: counts the files that can never be claimed where they lie.
 
     Raises:
         OSError: the inbox cannot be listed.
     """
-    for seen in scan.look(settings.inbox, lambda *_: None):
-        yield of(seen, settings, backs.get((seen.inode, seen.size, seen.mtime_ns)), now_s)
+    for seen in scan.look(settings.inbox, lambda *_: None, settings.worker, passed):
+        yield of(seen, settings, backs.get(seen.identity), now_s)
 
 
 def of(seen: Seen, settings: Settings, back: Back | None, now_s: float) -> Waiting:
@@ -94,7 +95,7 @@ def of(seen: Seen, settings: Settings, back: Back | None, now_s: float) -> Waiti
     quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
     age_s = max(quiet_s, now_s - back.file.first_at_s) if back else quiet_s
     why, wait_s = "", 0.0
-    if back and back.file.next_at_s > now_s:
+    if back and back.file.is_held(now_s):
         why, wait_s = f"given back: {back.file.why}", back.file.next_at_s - now_s
     elif not seen.size and quiet_s < settings.empty_wait_s:
         why, wait_s = "it is empty and may still be filled", settings.empty_wait_s - quiet_s

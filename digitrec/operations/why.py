@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from digitrec import corrections, names
+from digitrec import corrections, folders, names
 from digitrec.corrections import Correction
 from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED
@@ -16,7 +16,7 @@ from digitrec.records import Departure, Fate, Left, Row
 from digitrec.settings import Settings
 
 _MOST_ALIKE = 10
-_NEVER = "it is never read: names like this belong to programs that are still at work"
+_NEVER = "it is never read: files and folders with such names belong to other programs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +156,14 @@ def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now
     if not lying:
         return
     passed: dict[str, str] = {}
-    seen = {one.path: one for one in scan.look(settings.inbox, passed.__setitem__) if one.path in lying}
+    looked = scan.look(settings.inbox, passed.__setitem__, settings.worker)
+    seen = {one.path: one for one in looked if one.path in lying}
     backs = waiting.returned(ledgers)
     for path in lying:
-        if ignored := next((part for part in PurePosixPath(path).parts if not scan.is_wanted(part)), None):
+        if ignored := scan.foreign_part(path):
             reason = f"{_NEVER} ({names.escape(ignored)})"
         elif one := seen.get(path):
-            how = waiting.of(one, settings, backs.get((one.inode, one.size, one.mtime_ns)), now_s)
+            how = waiting.of(one, settings, backs.get(one.identity), now_s)
             reason = f"{how.why}; {how.wait_s:.0f} s left" if how.why else "it waits to be read"
         else:
             above = [str(each) for each in PurePosixPath(path).parents]
@@ -174,12 +175,9 @@ _LABELS = "it tells labels: it has no row of its own and is filed away with the 
 
 
 def _everything(inbox: Path) -> Iterator[str]:
-    for folder, subfolders, files in os.walk(inbox):
-        if Path(folder) == inbox and CLAIMED in subfolders:
-            subfolders.remove(CLAIMED)
-        # os.walk counts links to folders as folders, and does not enter them.
-        links = [each for each in subfolders if (Path(folder) / each).is_symlink()]
-        yield from ((PurePosixPath(os.path.relpath(folder, inbox)) / name).as_posix() for name in (*files, *links))
+    for path, entry in folders.walk(inbox, enters=lambda path, _: path != CLAIMED, failed=lambda *_: None):
+        if not folders.is_folder(entry):
+            yield path
 
 
 def _claimed(given: str, settings: Settings, known: set[tuple[str, str]]) -> Iterator[Lying]:

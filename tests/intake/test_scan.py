@@ -2,11 +2,14 @@
 
 import os
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from digitrec.intake import scan
+from tests.deep import deepen, remove
 
 
 def names(inbox: Path) -> tuple[list[str], dict[str, str]]:
@@ -19,6 +22,12 @@ def drop(inbox: Path, name: str, content: bytes = b"x") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+@pytest.fixture
+def deep_path(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    remove(tmp_path)
 
 
 def test_files_in_subfolders_are_seen_with_their_path(tmp_path: Path) -> None:
@@ -36,14 +45,25 @@ def test_files_in_subfolders_are_seen_with_their_path(tmp_path: Path) -> None:
         "._7.png",
         "7.png.part",
         "7.png.PART",
+        "7.partial",
         "7.tmp",
         "7.crdownload",
+        "7.OpDownload",
         "7.filepart",
+        "7.png.!uT",
+        "7.aria2",
+        ".7.png.swp",
+        "7.swp",
+        "7.png~",
         "Thumbs.db",
-        "desktop.ini",
+        "THUMBS.DB",
+        "Desktop.ini",
         "@eaDir/7.png",
+        "@EADIR/7.png",
         ".stfolder/7.png",
         "__MACOSX/7.png",
+        "Lost+Found/7.png",
+        "System Volume Information/7.png",
         ".claimed/main/batch/7.png",
         ".digitrec-folder",
     ],
@@ -52,6 +72,92 @@ def test_what_file_managers_and_browsers_leave_is_never_taken(tmp_path: Path, na
     drop(tmp_path, name)
 
     assert names(tmp_path) == ([], {})
+
+
+@pytest.mark.parametrize(
+    "name", ["#recycle", "#Snapshot", "@Recycle", "@Recently-Snapshot", "@tmp", "$RECYCLE.BIN", "$Recycle.Bin"]
+)
+def test_recycle_bins_and_snapshots_are_passed_over_and_told(tmp_path: Path, name: str) -> None:
+    drop(tmp_path, f"desk/{name}/deeper/7.png")
+    drop(tmp_path, f"{name}.png")
+
+    found, skipped = names(tmp_path)
+
+    assert found == [f"{name}.png"]
+    assert list(skipped) == [f"desk/{name}"]
+    assert "recycle bin" in skipped[f"desk/{name}"]
+
+
+def test_a_file_named_like_a_foreign_folder_is_a_file(tmp_path: Path) -> None:
+    drop(tmp_path, "@tmp")
+
+    assert names(tmp_path) == (["@tmp"], {})
+
+
+def test_files_whose_path_is_too_long_are_told_once_and_counted(deep_path: Path) -> None:
+    deepen(deep_path, 3000, every=100)
+    passed = scan.PassedOver()
+    skipped: dict[str, str] = {}
+    began_s = time.process_time()
+
+    found = [one.path for one in scan.look(deep_path, skipped.__setitem__, "main", passed)]
+
+    assert time.process_time() - began_s < 2, "a look costs no more than the folders are many"
+    claimed = len(os.fsencode(deep_path / ".claimed/main/20260102T030405Z-00000000")) + 1
+    fitting = [levels for levels in range(100, 3001, 100) if claimed + len("d/" * levels + "7.png") < 4096]
+    assert sorted(path.count("/") for path in found) == fitting
+    assert passed == scan.PassedOver(too_long=30 - len(fitting))
+    assert list(skipped.values()) == [scan.TOO_LONG]
+
+
+def test_a_path_of_exactly_the_longest_length_is_taken(deep_path: Path) -> None:
+    longest = scan.longest_path(deep_path, "main")
+    levels = (longest - 200) // 2
+    deepen(deep_path, levels, every=levels)
+    folder = "d/" * levels
+    for letters in (longest - len(folder), longest - len(folder) + 1):
+        with open(f"{deep_path}/{folder}{'x' * letters}", "wb") as file:  # noqa: PTH123 - a path near the limit
+            file.write(b"x")
+    passed = scan.PassedOver()
+
+    found = [one.path for one in scan.look(deep_path, lambda *_: None, "main", passed)]
+
+    assert max(map(len, found)) == longest
+    assert (len(found), passed.too_long) == (2, 1)
+    claimed = deep_path / ".claimed/main/20260102T030405Z-00000000" / max(found, key=len)
+    assert len(os.fsencode(claimed)) == 4095
+
+
+def test_what_lies_on_another_filesystem_is_told_once_and_counted(tmp_path: Path) -> None:
+    drop(tmp_path, "1.png")
+    for name in ("share/2.png", "share/deeper/3.png", "share/deeper/4.png"):
+        drop(tmp_path, name)
+    passed = scan.PassedOver()
+    skipped: list[tuple[str, str]] = []
+
+    def elsewhere(entry: "os.DirEntry[str]") -> os.stat_result:
+        found = entry.stat(follow_symlinks=False)
+        is_share = entry.name in {"share", "deeper", "2.png", "3.png", "4.png"}
+        return os.stat_result([*found[:2], found.st_dev + is_share, *found[3:10]])
+
+    found = [
+        one.path
+        for one in scan.look(tmp_path, lambda *what: skipped.append(what), "main", passed, elsewhere)  # type: ignore[arg-type,func-returns-value]
+    ]
+
+    assert found == ["1.png"]
+    assert passed == scan.PassedOver(elsewhere=3)
+    assert skipped == [("share", scan.ELSEWHERE)]
+
+
+def test_a_file_that_tells_another_device_than_its_folder_is_taken(tmp_path: Path) -> None:
+    drop(tmp_path, "1.png")
+
+    def layered(entry: "os.DirEntry[str]") -> os.stat_result:  # overlayfs
+        found = entry.stat(follow_symlinks=False)
+        return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
+
+    assert [one.path for one in scan.look(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
 
 
 def test_links_pipes_and_sockets_are_passed_over_and_told(tmp_path: Path) -> None:

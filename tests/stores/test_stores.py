@@ -434,5 +434,5 @@ def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -
 
 def test_a_ledger_knows_what_it_answered(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite3")
-    assert not ledger.was_answered("7.png", 1, 2, 3)
+    assert not ledger.was_answered("7.png", (1, 2, 3))
     ledger.close()

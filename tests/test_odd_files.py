@@ -1,0 +1,240 @@
+"""Files with odd stat fields, and folders too deep for recursion: each is read, kept and found like any other."""
+
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec.intake import scan
+from digitrec.intake.scan import Seen
+from digitrec.ledger import Ledger
+from digitrec.operations import prune, requeue, waiting, why
+from digitrec.operations.doctor import doctor
+from digitrec.operations.findings import Grade
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState, status
+from digitrec.pipeline import Pipeline
+from digitrec.records import Batch, Claim, ReturnedFile, Stage, fold
+from digitrec.settings import Settings
+from tests.conftest import Desk, draw
+from tests.deep import deepen, remove
+
+ODD = [0, 1, -1, 2**31, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1]
+IN_2300_NS = 10_413_792_000 * 10**9
+"""More than 2^63."""
+
+
+def odd_stat(found: os.stat_result, inode: int) -> os.stat_result:
+    """The same file, as a filesystem with such inodes tells it."""
+    fields: list[Any] = list(found[:10])
+    names = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+    return os.stat_result([fields[0], inode, *fields[2:]], names)
+
+
+@dataclasses.dataclass
+class OddDesk(Desk):
+    """A workspace on a filesystem whose inodes are large."""
+
+    inode: int = 0
+
+    def look(self) -> list[Seen]:
+        return list(
+            scan.look(
+                self.inbox, lambda *_: None, stat_of=lambda one: odd_stat(one.stat(follow_symlinks=False), self.inode)
+            )
+        )
+
+    @contextmanager
+    def at_work(self) -> Iterator[Pipeline]:
+        with super().at_work() as line:
+            fstat: Callable[[int], os.stat_result] = lambda one: odd_stat(os.fstat(one), self.inode)  # noqa: E731
+            yield dataclasses.replace(line, read_chunk=partial(line.read_chunk, fstat=fstat))
+
+
+@pytest.fixture
+def deep_desk() -> Iterator[Desk]:
+    """A workspace in memory, where there is room: a thousand folders take a thousand fsyncs."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        root = Path(folder)
+        desk = Desk(root, Settings(workspace=root, engine="serial"))
+        desk.inbox.mkdir()
+        yield desk
+        for each in (desk.inbox, desk.outbox):
+            remove(each)
+
+
+@pytest.mark.parametrize("number", ODD)
+def test_a_folded_number_fits_the_ledger_and_keeps_its_bits(number: int) -> None:
+    assert -(2**63) <= fold(number) < 2**63
+    assert (fold(number) - number) % 2**64 == 0
+    assert fold(fold(number)) == fold(number)
+
+
+@pytest.mark.parametrize("number", ODD)
+def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: int) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite3")
+    batch = Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
+    claim = Claim(batch.id, "7.png", number, 5, number, True, batch.opened_at)
+
+    ledger.open_batch(batch, [claim])
+    ledger.hold([ReturnedFile(number, 5, number, "", "EIO", 1000.0, 1, 1001.0)])
+
+    assert [one.identity for one in ledger.claims(batch.id)] == [claim.identity]
+    assert ledger.held(1000.5) == {claim.identity}
+    assert ledger.returned(claim.identity) is not None
+    ledger.close()
+
+
+@pytest.mark.parametrize("inode", ODD)
+def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, desk: Desk, inode: int) -> None:
+    odd = OddDesk(tmp_path, desk.settings, inode=inode)
+    odd.drop("7.png")
+    odd.drop("half.png", draw(3)[:100])
+
+    odd.run(is_old=False)
+    odd.now_s += 1
+    odd.run(is_old=False)
+    assert [row["file"] for row in odd.rows()] == ["7.png"], "the other one is held, and known again"
+    odd.now_s += 60
+    odd.run(is_old=False)
+
+    assert {row["file"]: row["reason_code"] for row in odd.rows()} == {"7.png": "", "half.png": "truncated"}
+    assert odd.account().differences == ()
+
+
+@pytest.mark.parametrize("ns", [0, -1, -(10**9), 2**31 * 10**9, 2**63, IN_2300_NS, -2_000_000_000 * 10**9], ids=str)
+def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: int) -> None:
+    path = desk.drop("7.png")
+    os.utime(path, ns=(ns, ns))
+    told = status_of(desk)
+    assert (told.waiting, told.problem) == (1, "")
+
+    desk.run()
+
+    assert [row["status"] for row in desk.rows()] == ["accepted"]
+    assert desk.account().differences == ()
+    with readable(desk.settings) as ledgers:
+        (event,) = why.why("7.png", desk.settings, ledgers, time.time()).events
+        assert event.is_there
+        chosen = requeue.choose(desk.settings, ledgers)
+        assert len(list(requeue.requeue(desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
+    desk.run()
+    assert len(desk.rows()) == 2
+    with readable(desk.settings) as ledgers:
+        chosen_old = prune.choose(desk.settings, ledgers, 0, time.time() + 10**9)
+        assert len(list(prune.prune(desk.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
+    assert desk.account().differences == ()
+
+
+def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk: Desk) -> None:
+    deepen(deep_desk.inbox, 1200, every=400, content=draw(7))
+    told = status_of(deep_desk)
+    assert (told.waiting, told.problem) == (3, "")
+
+    deep_desk.run()
+
+    assert sorted(row["file"].count("/") for row in deep_desk.rows()) == [400, 800, 1200]
+    assert deep_desk.account().differences == ()
+    assert not any((deep_desk.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
+    assert not [one for one in doctor_of(deep_desk) if one.grade is Grade.FAULT and one.what == "inbox"]
+    with readable(deep_desk.settings) as ledgers:
+        assert len(why.why("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
+        chosen = requeue.choose(deep_desk.settings, ledgers)
+        assert len(list(requeue.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
+        assert len(why.why("7.png", deep_desk.settings, ledgers, time.time()).lying) == 3
+    deep_desk.run()
+    with readable(deep_desk.settings) as ledgers:
+        old = prune.choose(deep_desk.settings, ledgers, 0, time.time() + 10**9)
+        assert sum(len(one.claims) for one in prune.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
+    assert deep_desk.account().differences == ()
+
+
+def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> None:
+    deepen(deep_desk.inbox, 3000, every=1500, content=draw(7))
+
+    told = status_of(deep_desk)
+    faults = [one.detail for one in doctor_of(deep_desk) if one.grade is Grade.FAULT]
+    deep_desk.run()
+
+    assert (told.waiting, told.problem) == (1, "")
+    assert told.passed_over == scan.PassedOver(too_long=1)
+    assert len(faults) == 1
+    assert faults[0].startswith("a path is too long to be claimed")
+    assert [row["file"].count("/") for row in deep_desk.rows()] == [1500]
+    assert deep_desk.account().differences == ()
+
+
+def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: Desk) -> None:
+    longest = scan.longest_path(deep_desk.inbox, "main")
+    levels = (longest - 1) // 2
+    deepen(deep_desk.inbox, levels, every=levels + 1)
+    paths = ["d/" * levels + "x" * (longest - 2 * levels), "d/" * (levels - 1) + "yz"]
+    for path in paths:
+        with open(f"{deep_desk.inbox}/{path}", "wb") as file:  # noqa: PTH123 - a path near the limit
+            file.write(b"no picture" + path[-2:].encode())
+        os.utime(f"{deep_desk.inbox}/{path}", (0, 0))
+
+    deep_desk.run()
+
+    assert {row["status"] for row in deep_desk.rows()} == {"rejected"}
+    assert deep_desk.account().differences == ()
+    batch = next((deep_desk.outbox / "rejected").iterdir())
+    assert len(list(batch.glob("*.reason.json"))) == 2, "beside the original their paths would be too long"
+
+
+def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: Desk) -> None:
+    deepen(deep_desk.inbox, 1100, every=1100, content=draw(7))
+    with deep_desk.at_work() as line:
+        seen = deep_desk.look()
+        line.ledger.open_batch(
+            Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", Stage.PLANNED),
+            [Claim("20260102T030405Z-00000000", seen[0].path, *seen[0].identity, False, "")],
+        )
+        line.inbox.claim("20260102T030405Z-00000000", seen[0].path)
+
+    deep_desk.run()
+
+    assert len(deep_desk.rows()) == 1
+    assert deep_desk.account().differences == ()
+
+
+def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
+    year_s = 365 * 86_400.0
+    refused = ReturnedFile(1, 2, 3, "", "EIO", 1000.0, 3, 1004.0)
+    undecodable = ReturnedFile(1, 2, 3, "ab", "truncated", 1000.0, 2, 1030.0)
+
+    assert [refused.is_held(at) for at in (999.0, 1000.0, 1003.9, 1004.0)] == [False, True, True, False]
+    assert [undecodable.is_held(at) for at in (999.0, 1000.0, 1029.9, 1030.0)] == [False, True, True, False]
+    for years in (-50, -4, 4, 50):
+        assert not refused.is_held(1000.0 + years * year_s)
+        assert not undecodable.is_held(1000.0 + years * year_s)
+
+
+def test_a_file_held_by_a_clock_that_was_ahead_is_not_told_to_wait_for_years(desk: Desk) -> None:
+    desk.now_s = time.time() + 4 * 365 * 86_400
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+
+    with readable(desk.settings) as ledgers:
+        (one,) = waiting.held_back(desk.settings, ledgers, time.time())
+
+    assert one.wait_s < 60
+    assert status_of(desk).returned[0].again_in_s == 0
+
+
+def status_of(desk: Desk) -> Any:
+    with readable(desk.settings) as ledgers:
+        return status(desk.settings, ledgers, ModelState("test"), time.time())
+
+
+def doctor_of(desk: Desk) -> list[Any]:
+    with readable(desk.settings) as ledgers:
+        return list(doctor(desk.settings, ledgers, ModelState("test"), time.time()))
