@@ -9,8 +9,8 @@ from digitrec import folders
 from digitrec.errors import WorkerMismatch
 from digitrec.recipe import RECIPE
 
-_LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2")
-"""What computes: another version may round otherwise, and then the same picture has two answers."""
+LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
+"""What decodes and computes: another version may round otherwise, and then the same picture has two answers."""
 _ABSENT = "not installed"
 
 Likeness = Mapping[str, str]
@@ -23,7 +23,7 @@ def here(inbox: str = "") -> Likeness:
     Args:
         inbox: the folder it would read from; "" if there is none.
     """
-    found = {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in _LIBRARIES}
+    found = {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in LIBRARIES}
     return found | {inbox: _marker(Path(inbox))} if inbox else found
 
 

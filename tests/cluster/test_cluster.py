@@ -1,15 +1,19 @@
 """A cluster of processes: workers that die, workers that differ, and one that is not there."""
 
+import ast
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
+from packaging.utils import canonicalize_name
 
+import digitrec
 from digitrec import app
 from digitrec.cluster import engine as cluster_engine
 from digitrec.cluster import likeness, parcels
@@ -70,8 +74,6 @@ def test_a_worker_of_another_version_is_refused_with_78_and_nothing_is_claimed(s
         import digitrec
 
         digitrec.__version__ = version
-
-    import digitrec
 
     fill(tmp_path / "inbox")
     settings = Settings(workspace=tmp_path, engine="dask", scheduler=scheduler, settle_s=0)
@@ -150,6 +152,38 @@ def test_a_chunk_that_goes_on_killing_workers_is_given_up_after_the_results_befo
 def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> None:
     with pytest.raises(WorkerMismatch, match=r"numpy is .* there and 1\.0 here"):
         parcels.work(Parcel(b"", 1, {**likeness.here(), "numpy": "1.0"}), [])
+
+
+def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
+    owners = packages_distributions()
+    imported = {name.partition(".")[0] for module in modules_that_read() for name in imports_of(module)}
+    used = {canonicalize_name(owner) for name in imported for owner in owners.get(name, ())} - {"digitrec"}
+    used -= {"keras", "tensorflow"}  # training alone imports them (tests/test_imports.py)
+
+    assert {"simplejpeg", "pillow-heif", "pypdfium2"} <= used, "also those that are imported when they are needed"
+    assert used == set(likeness.LIBRARIES)
+
+
+def modules_that_read() -> set[Path]:
+    """All modules of imaging and recognition, the classifier that runs the model, and what these import of ours."""
+    root = Path(digitrec.__file__).parent
+    found = set[Path]()
+    waiting = [*root.glob("imaging/*.py"), *root.glob("recognition/*.py"), root / "classifiers" / "litert.py"]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module.exists():
+            found.add(module)
+            names = (name for name in imports_of(module) if name.startswith("digitrec."))
+            waiting += [root.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names]
+    return found
+
+
+def imports_of(module: Path) -> set[str]:
+    """The names that a module imports, at its top or inside a function."""
+    nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    whole = {one.name for node in nodes if isinstance(node, ast.Import) for one in node.names}
+    parts = [(node.module or "", one.name) for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names]
+    return whole | {name for name, _ in parts} | {f"{name}.{part}" for name, part in parts}
 
 
 def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -> None:
