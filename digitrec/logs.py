@@ -10,6 +10,8 @@ from digitrec import names
 from digitrec.errors import plain
 
 _logger = logging.getLogger("digitrec")
+_TOGETHER_S = 10.0
+"""Warnings of a library that follow within this time are about one trouble."""
 
 
 def event(what: str, **fields: object) -> None:
@@ -43,6 +45,46 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:
         name = args.thread.name if args.thread else "?"
         warn("a thread was ended by an error", thread=name, why=f"{args.exc_type.__name__}: {args.exc_value}")
+
+
+def adopt(*names: str) -> None:
+    """Write what other libraries warn of as plain lines of this log, without tracebacks; only once it was started.
+
+    Args:
+        names: of their loggers, which may have others below them.
+    """
+    if not _logger.handlers:
+        return
+    for known in sorted(logging.root.manager.loggerDict):
+        if known.startswith(tuple(f"{name}." for name in names)):
+            below = logging.getLogger(known)
+            below.handlers[:], below.propagate = [], True
+    for name in names:
+        logger = logging.getLogger(name)
+        logger.handlers[:], logger.propagate = [_Adopted(logging.WARNING)], False
+
+
+class _Adopted(logging.Handler):
+    """Writes the first of the lines that come together: the others are about the same trouble."""
+
+    _next_s = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.created >= self._next_s:
+            self._next_s = record.created + _TOGETHER_S
+            warn("a library warns", library=record.name, why=_first_line(record))
+
+
+def _first_line(record: logging.LogRecord) -> str:
+    """Return the first words of a record: of its message, else of the error that it was written for."""
+    error = record.exc_info[1] if record.exc_info else None
+    words = [record.getMessage()]
+    while error is not None:
+        words.append(str(error))
+        if error.__cause__ is None and error.__context__ is None:
+            words.append(type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return next((one.strip().splitlines()[0] for one in words if one.strip()), "")
 
 
 class _Json(logging.Formatter):

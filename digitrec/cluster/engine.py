@@ -61,6 +61,7 @@ class Dask:
             EnvironmentFailure: nobody answers there in time, or it has no workers.
             WorkerMismatch: a worker would read otherwise.
         """
+        logs.adopt("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
         self._scheduler = scheduler
         self._timeout_s = timeout_s
         self._inbox = inbox

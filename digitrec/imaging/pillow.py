@@ -10,7 +10,9 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 from typing import ClassVar
 
@@ -72,7 +74,22 @@ def strictly(what: str) -> Iterator[None]:
 
 def opened(data: bytes, plugin: str) -> Image.Image:
     """Read the header with one of Pillow's plugins, and no other; to be called inside `strictly`."""
+    if plugin == "TIFF":
+        _silence_libtiff()
     return Image.open(BytesIO(data), formats=[plugin])
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error, beside the log; Pillow raises what it cannot decode."""
+    import ctypes
+
+    with Path("/proc/self/maps").open(encoding="utf-8", errors="surrogateescape") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "/libtiff" in line}
+    for path in paths:
+        library = ctypes.CDLL(path)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def orientation(image: Image.Image) -> int:

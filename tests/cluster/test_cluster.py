@@ -1,8 +1,10 @@
 """A cluster of processes: workers that die, workers that differ, and one that is not there."""
 
 import ast
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -248,6 +250,49 @@ def test_a_cluster_that_loses_all_workers_or_its_scheduler_is_an_environment_fai
     with pytest.raises(EnvironmentFailure, match="gone"):
         list(results)
     engine.close()
+
+
+KILLED = """
+import json, os, signal, subprocess, sys, time
+from digitrec import logs
+from digitrec.cluster.engine import Dask
+from digitrec.errors import EnvironmentFailure
+
+logs.start("json")
+scheduler = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+engine = Dask(scheduler.stdout.readline().decode().strip(), 5)
+results = engine.map(abs, [-1], lambda: False)
+scheduler.kill()
+scheduler.wait()
+try:
+    for _ in range(20):
+        list(results)
+        results = engine.map(abs, [-1], lambda: False)
+except EnvironmentFailure as why:
+    print(why)
+engine.close()
+time.sleep(1)
+"""
+SCHEDULER = f"""
+import sys
+from distributed import LocalCluster
+with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **{LOOPBACK}) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_is_told_in_one_plain_line_of_the_log() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, SCHEDULER], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert "is gone" in done.stdout
+    joined, *warned = [json.loads(line) for line in done.stderr.splitlines()]
+    assert joined["event"] == "cluster joined"
+    assert len(warned) == 1
+    assert warned[0].items() >= {"level": "warning", "library": "distributed.client"}.items()
 
 
 def test_a_cluster_engine_without_a_scheduler_is_refused() -> None:

@@ -304,6 +304,16 @@ def test_what_is_no_picture_says_so(data: bytes) -> None:
     assert rejection(data).reason is Reason.NOT_AN_IMAGE
 
 
+def test_damaged_tiffs_leave_nothing_on_standard_error_beside_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    for way in ("tiff_lzw", "group4", "tiff_adobe_deflate", "jpeg"):
+        image = Image.fromarray(page_of())
+        data = saved(image.convert("1") if way == "group4" else image, "TIFF", compression=way)
+        for place in range(8, len(data), len(data) // 40):
+            pages_or_reason(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+
+    assert capfd.readouterr().err == ""
+
+
 def test_an_empty_file_says_so() -> None:
     assert rejection(b"").reason is Reason.EMPTY_FILE
 
