@@ -19,7 +19,9 @@ from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, St
 
 T = TypeVar("T")
 
-_MOST_PREVIEWS = 100
+_MOST_PREVIEW_BYTES = 16_000_000
+"""Size of the previews that the ledger keeps of a batch: those of any 512 pictures (3 kB each, noise 10 kB), and of
+5,000 pages of documents. A report draws what is missing from the originals."""
 _MOST_TRIES = 3
 _ID_TIME = "%Y%m%dT%H%M%SZ"
 STOPPED = "the service was stopped before it was read"
@@ -105,16 +107,16 @@ class Answering:
     def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
         rows: list[Row] = []
         first: dict[tuple[str, int], str] = {}
-        pictured = 0
+        preview_bytes = 0
         in_order = sorted(found, key=lambda one: results.order(one[0].path, one[2].page))
         for number, (claim, content, read) in enumerate(in_order, start=1):
             key = (content.sha256, read.page)
             label = truth.of(claim.path)
             is_shown = read.status is not Status.ACCEPTED or label not in ("", read.text)
             preview = None
-            if is_shown and pictured < _MOST_PREVIEWS:
+            if is_shown and preview_bytes < _MOST_PREVIEW_BYTES:
                 preview = preview_png(content, read)
-                pictured += preview is not None
+                preview_bytes += len(preview or b"")
             duplicate_of = self._earlier(key, first) if content.sha256 else ""
             first.setdefault(key, f"{claim.batch_id}/{number}")
             told = (claim.path, content.sha256, claim.size, claim.received_at, label, duplicate_of)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from digitrec import corrections, names
 from digitrec.corrections.corrected import CORRECTED
-from digitrec.errors import UsageError
+from digitrec.errors import RejectedImage, UsageError
 from digitrec.ledger import Ledger
-from digitrec.records import Fate, Row
+from digitrec.records import Fate, Reason, Row, Status
 from digitrec.reporting import report
 from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
 from digitrec.reporting.reviewed import Checked
+from digitrec.review import queue
 from digitrec.settings import Settings
 
 
 def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
     """Write `reports/<batch>/` and the list of all reports."""
-    facts = facts_of(settings, ledger, batch_id)
-    report.write_batch_report(settings.reports / batch_id, facts)
+    report.write_batch_report(settings.reports / batch_id, _pictured(settings, ledger, batch_id))
     report.write_index(settings.reports)
 
 
@@ -39,7 +39,7 @@ def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None 
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
             if batch.rendering is not None and only in (None, batch.id):
-                facts = facts_of(replace(settings, worker=worker), ledger, batch.id)
+                facts = _pictured(replace(settings, worker=worker), ledger, batch.id)
                 report.write_batch_report(settings.reports / batch.id, facts)
                 yield facts
 
@@ -76,6 +76,27 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         released=[ReleasedFacts(names.escape(one.path), one.detail) for one in released],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )
+
+
+def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
+    """The facts of a batch; a picture that its page shows and the ledger has not kept is drawn from the original."""
+    facts = facts_of(settings, ledger, batch_id)
+    shown = report.pictured(facts.rows)
+    drawn = {one.row: _drawn(settings, ledger, batch_id, one) for one in facts.rows if one.row in shown}
+    return replace(facts, rows=[replace(one, preview_png=drawn.get(one.row, one.preview_png)) for one in facts.rows])
+
+
+def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> bytes | None:
+    """The picture of a row, also if the ledger has not kept it; None if the original is gone or was never decoded."""
+    if one.preview_png is not None or (one.status is Status.REJECTED and one.reason is not Reason.BLANK):
+        return one.preview_png
+    from digitrec.review import originals, pictures  # OpenCV: seldom needed here
+
+    entry = queue.entry(ledger, batch_id, one.row)
+    try:
+        return pictures.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
+    except (originals.Gone, RejectedImage):
+        return None
 
 
 def _checked(ledger: Ledger, batch_id: str) -> dict[int, Checked]:

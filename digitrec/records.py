@@ -48,6 +48,7 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     NOT_A_DIGIT = "not_a_digit"
     AMBIGUOUS_LAYOUT = "ambiguous_layout"
+    OTHER_MARKS = "other_marks"
     EMPTY_FILE = "empty_file"
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
@@ -66,13 +67,14 @@ class Reason(StrEnum):
     @property
     def rejects(self) -> bool:
         """True if a page with this reason has no answer; False if it has one that a person should look at."""
-        return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT}
+        return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT, Reason.OTHER_MARKS}
 
 
 _WORDS = {
     Reason.LOW_CONFIDENCE: "not sure enough to accept without a look",
     Reason.NOT_A_DIGIT: "this does not look like a digit",
     Reason.AMBIGUOUS_LAYOUT: "it is not clear which marks belong to the number",
+    Reason.OTHER_MARKS: "something on the page is not part of the number",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.NOT_AN_IMAGE: "the content is no picture",
     Reason.TRUNCATED: "the picture is cut off or damaged",

@@ -40,7 +40,7 @@ class RowFacts:
     label: str = ""
     """The truth; empty if unknown, `none` if there is no digit."""
     preview_png: bytes | None = None
-    """No side longer than 96 px; only needed where `wants_preview` says so."""
+    """No side longer than 96 px; only needed where the page shows it (`report.pictured`)."""
     duplicate_of: str = ""
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
     checked: Checked | None = None
@@ -97,11 +97,6 @@ def is_right(row: RowFacts) -> bool:
     if row.label == NO_DIGIT:
         return row.status is not Status.ACCEPTED
     return row.text == row.label
-
-
-def wants_preview(row: RowFacts) -> bool:
-    """Whether a report shows this page: a person should look at it, or its label says otherwise."""
-    return row.status is Status.REVIEW or (row.label != "" and not is_right(row))
 
 
 def mistakes_in(rows: Iterable[RowFacts]) -> list[RowFacts]:

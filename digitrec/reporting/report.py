@@ -4,8 +4,7 @@ Made after every batch, in the path of `run`: it wakes Jinja and nothing heavier
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from digitrec.reporting.svg import BarChart, bar_chart
 
 LONGEST_LIST = 100
 """Rows shown of each list, the rest is counted: the CSV has them all, and a page must open on a phone."""
-
-MOST_PICTURES = 200
-"""On a page: noise, the worst there is, makes 12 kB of each."""
 
 CURES = {
     Reason.EMPTY_FILE: "The copy ended before anything arrived. Send the file again.",
@@ -60,7 +56,6 @@ def batch_page(facts: BatchFacts, numbers: Json) -> str:
     """The page itself, from the facts and the numbers made of them."""
     look = [row for row in facts.rows if row.is_open]
     mistakes, corrected = mistakes_in(facts.rows), corrected_in(facts.rows)
-    room = MOST_PICTURES - sum(row.preview_png is not None for row in (*look[:LONGEST_LIST], *mistakes[:LONGEST_LIST]))
     duplicates = [row for row in facts.rows if row.duplicate_of]
     return pages.render(
         "batch.html.j2",
@@ -69,7 +64,7 @@ def batch_page(facts: BatchFacts, numbers: Json) -> str:
         look=look[:LONGEST_LIST],
         look_total=len(look),
         mistakes=mistakes[:LONGEST_LIST],
-        corrected=list(_pictured(corrected[:LONGEST_LIST], room)),
+        corrected=corrected[:LONGEST_LIST],
         corrected_total=len(corrected),
         rejected=_by_reason(facts.rows),
         released=facts.released[:LONGEST_LIST],
@@ -78,11 +73,11 @@ def batch_page(facts: BatchFacts, numbers: Json) -> str:
     )
 
 
-def _pictured(rows: Iterable[RowFacts], room: int) -> Iterator[RowFacts]:
-    """The rows, with pictures as long as there is room for them."""
-    for row in rows:
-        room -= row.preview_png is not None
-        yield row if room >= 0 else replace(row, preview_png=None)
+def pictured(rows: Sequence[RowFacts]) -> set[int]:
+    """Return the numbers of the rows whose picture the page shows."""
+    blank = [row for row in rows if row.reason is Reason.BLANK]
+    lists = ([row for row in rows if row.is_open], mistakes_in(rows), corrected_in(rows), blank)
+    return {row.row for each in lists for row in each[:LONGEST_LIST]}
 
 
 def _charts(numbers: Json) -> list[BarChart]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from digitrec import imaging
 from digitrec.errors import RejectedImage
-from digitrec.imaging.contrast import smaller
+from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.pictures import Picture
 from digitrec.records import Box, Limits, Row
 from digitrec.review import originals
@@ -114,6 +114,20 @@ class Pictures:
             if not is_small:
                 self._kept.keep(key, _encoded(page))
             return page
+
+
+def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
+    """Draw the small grey picture of an answer, PNG, as the ledger keeps it of answers that people look at.
+
+    Raises:
+        Gone: the original is not there any more.
+        RejectedImage: it cannot be decoded.
+    """
+    sheet = imaging.sheet(originals.read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
+    picture = sheet.at(SMALL_PX)
+    if isinstance(picture, RejectedImage):
+        raise picture
+    return _encoded(Thumbnail.of(picture, SMALL_PX).preview)
 
 
 def near(row: Row) -> Box | None:

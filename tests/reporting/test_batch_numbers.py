@@ -1,5 +1,5 @@
 from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts, batch_numbers, is_right, mistakes_in, wants_preview
+from digitrec.reporting.batch import RowFacts, batch_numbers, is_right, mistakes_in
 
 ROWS = [
     RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.9995, label="7"),
@@ -61,7 +61,3 @@ def test_the_worst_mistake_comes_first():
     ]
 
     assert [row.row for row in mistakes_in(wrong)] == [4, 3, 2, 1]
-
-
-def test_a_picture_is_wanted_for_what_a_person_looks_at():
-    assert [wants_preview(row) for row in ROWS] == [False, True, True, True, True, False]

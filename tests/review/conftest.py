@@ -52,7 +52,7 @@ class Answer:
     @property
     def status(self) -> Status:
         if self.confidence is None:
-            return Status.REJECTED
+            return Status.REVIEW if self.reason is not None and not self.reason.rejects else Status.REJECTED
         return Status.ACCEPTED if self.confidence >= 0.9 and self.reason is None else Status.REVIEW
 
 
