@@ -93,6 +93,8 @@ CURES = {
     "[your own data](../howto/data.md).",
     "not_a_digit": "Look at it. A letter, a scribble, a stamp: press `x` if there is no digit.",
     "ambiguous_layout": "Look at it. Scan less of the page, or one number a page.",
+    "other_marks": "Look at it: beside the number there is something that could be writing. Type the number if that is "
+    "all that counts.",
     "empty_file": "Scan it again; the writer made the file and never filled it.",
     "not_an_image": "Open it yourself: by its content it is no picture and no PDF, whatever its name says.",
     "truncated": "Copy or scan it again. Have the scanner write `NAME.part` and rename it "

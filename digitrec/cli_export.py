@@ -88,7 +88,8 @@ def apply(
     confirm_unchanged: Annotated[
         bool,
         typer.Option(
-            "--confirm-unchanged", help="What is in review in an edited table and was left as it is, is right."
+            "--confirm-unchanged",
+            help="What is in review in an edited table and was left as it is, is right, unless it looks like no digit.",
         ),
     ] = False,
     skip_bad: Annotated[

@@ -60,6 +60,31 @@ def test_a_page_without_a_digit_is_told_as_such() -> None:
     assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in results.main_csv([one], HOW)
 
 
+@pytest.mark.parametrize(
+    ("reason", "new", "expected"),
+    [
+        (Reason.NOT_A_DIGIT, NONE, ("confirmed", "", "none", "")),
+        (Reason.OTHER_MARKS, NONE, ("corrected", "", "none", "")),
+        (Reason.OTHER_MARKS, "42", ("corrected", "42", "42", "")),
+        (Reason.OTHER_MARKS, None, ("review", "", "", "")),
+    ],
+)
+def test_a_page_of_which_nothing_was_read_is_settled(
+    tmp_path: Path, reason: Reason, new: str | None, expected: tuple[str, ...]
+) -> None:
+    (tmp_path / "outbox").mkdir()
+    nothing = row(1, text="", reason=reason, confidence=None, runner_up="", runner_up_confidence=None)
+    with closing(desk_ledger(tmp_path, [nothing, row(2)])) as ledger:
+        say(ledger, 2, "7")
+        assert corrections.write_corrected(tmp_path / "outbox", ledger, BATCH_ID) is None
+        say(ledger, 1, new)
+        path = corrections.write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+
+        holds = corrections.corrected_rows(ledger, BATCH_ID)[0].reading
+        assert (holds.status, holds.text) == expected[:2]
+    assert path is None if new is None else told(path)["1"] == expected
+
+
 def test_the_digits_that_a_person_saw_are_counted() -> None:
     said = corrections.Correction(1, BATCH_ID, 1, AT, "ann", corrections.Verdict.CORRECTED, "7", "0650", How.ONE)
 

@@ -7,7 +7,7 @@
 A published CSV is never touched.
 """
 
-from digitrec.corrections.corrected import corrected_rows, write_corrected, write_missing
+from digitrec.corrections.corrected import corrected_rows, is_complete, write_corrected, write_missing
 from digitrec.corrections.log import (
     NONE,
     Conflict,
@@ -38,6 +38,7 @@ __all__ = [
     "audited",
     "corrected_rows",
     "history",
+    "is_complete",
     "is_finished",
     "judge",
     "labelled",

@@ -80,6 +80,11 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
     return None
 
 
+def is_complete(outbox: Path, ledger: Ledger, batch_id: str) -> bool:
+    """True if no row of a batch is open and its table is there; it stays there when a row is opened again."""
+    return (outbox / CORRECTED / f"{batch_id}.csv").exists() and is_finished(ledger, batch_id)
+
+
 def write_missing(outbox: Path, ledger: Ledger) -> list[Path]:
     """Write the tables that a crash, or a full disk, kept back between a judgement and its table.
 

@@ -14,7 +14,7 @@ from digitrec.exporting.sheet import BadLine, Line
 from digitrec.exporting.truth import trusted_first
 from digitrec.ledger import Ledger
 from digitrec.operations.ledgers import paths
-from digitrec.records import Row
+from digitrec.records import Reason, Row
 from digitrec.settings import Settings
 
 _OF_FILE = "SELECT batch_id, row FROM claims JOIN readings USING (batch_id, path) WHERE path = ? ORDER BY batch_id, row"
@@ -59,7 +59,8 @@ def plan(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bo
     Args:
         content: of the file, see `sheet.lines`.
         ledgers: of all workers, by name.
-        confirm_unchanged: what is in review in an edited table and was left as it is, is right.
+        confirm_unchanged: what is in review in an edited table and was left as it is, is right; not where a person
+            has said otherwise since, nor where it does not look like a digit.
 
     Raises:
         UsageError: it is no such table.
@@ -119,7 +120,7 @@ def _said(line: Line, answers: list[_Answer], *, confirm_unchanged: bool) -> str
     text = line.text
     if line.is_ours and all(text == one.row.reading.text for one in answers):
         is_meant = line["status"] in {"corrected", "confirmed"}
-        is_meant |= confirm_unchanged and line["status"] == "review"
+        is_meant |= confirm_unchanged and line["status"] == "review" and all(map(_is_confirmable, answers))
         return text if is_meant and text else None
     if not text:
         raise BadLine(f"it has no text; {NONE!r} says that there is no digit")
@@ -128,6 +129,11 @@ def _said(line: Line, answers: list[_Answer], *, confirm_unchanged: bool) -> str
             if known and text != known and text.zfill(len(known)) == known:
                 raise BadLine(f"{text} is what spreadsheets make of {known}; write '{text} if it is meant, or '{known}")
     return text
+
+
+def _is_confirmable(answer: _Answer) -> bool:
+    """Whether an answer left as it is counts as right: nobody has said otherwise, and it looks like a digit."""
+    return answer.holds is None and answer.row.reading.reason is not Reason.NOT_A_DIGIT
 
 
 class _Catalogue:

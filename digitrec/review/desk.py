@@ -46,7 +46,7 @@ class Saved:
     conflicts: tuple[Clash, ...] = ()
     """Where somebody else was faster: of these nothing was kept, nor of what came with them for the same worker."""
     finished: Mapping[str, Path] = field(default_factory=dict)
-    """The corrected tables of the batches that have no open row any more, by batch."""
+    """The corrected tables of the batches whose last open row this settled, by batch."""
     late: str = ""
     """Why such a table could not be written; it is made by the next run."""
 
@@ -61,6 +61,8 @@ class Overview:
     """The newest that have something to review, and how far they are."""
     digits: Mapping[str, Count]
     """By the digit that was read, all answers of one digit."""
+    no_digit: Count
+    """Of those that do not look like a digit."""
     audit: Count
 
 
@@ -118,16 +120,21 @@ class Desk:
         review = Filter(status=Status.REVIEW)
         batches: dict[str, Count] = {}
         digits = {str(digit): Count() for digit in range(10)}
+        no_digit = Count()
         with self._open() as ledgers:
             for ledger in ledgers:
                 batches |= queue.count_by(ledger, "batch_id", review)
                 for text, each in queue.count_by(ledger, "text", Filter()).items():
                     if text in digits:
                         digits[text] += each
+                for text, each in queue.count_by(ledger, "text", Filter(text=queue.NO_DIGIT)).items():
+                    no_digit += each
+                    if text in digits:
+                        digits[text] -= each
             audit = self._audited(ledgers)
         newest = sorted(batches, reverse=True)[:_NEWEST_BATCHES]
         total = sum(batches.values(), Count())
-        return Overview(total, {each: batches[each] for each in newest}, digits, audit)
+        return Overview(total, {each: batches[each] for each in newest}, digits, no_digit, audit)
 
     def judge(self, judgements: Sequence[Judgement], *, who: str, how: How) -> Saved:
         """Keep what a person says of some answers.
@@ -171,19 +178,22 @@ class Desk:
             conflicts += (clash := _conflicts(ledger, own))
             if clash:
                 continue
+            batch_ids = {one.batch_id for one in own}
+            before = {one for one in batch_ids if corrections.is_complete(self.outbox, ledger, one)}
             try:
                 done += save(ledger, own)
             except Conflict:  # since the look just now
                 conflicts += _conflicts(ledger, own)
                 continue
-            for batch_id in {one.batch_id for one in own}:
+            for batch_id in batch_ids:
                 try:
                     path = corrections.write_corrected(self.outbox, ledger, batch_id)
                 except (OSError, EnvironmentFailure, sqlite3.OperationalError) as why:  # what was said is kept
                     logs.warn("a corrected table could not be written now", batch=batch_id, why=why)
                     late = str(why)
                 else:
-                    finished |= {batch_id: path} if path else {}
+                    is_new = batch_id not in before and corrections.is_complete(self.outbox, ledger, batch_id)
+                    finished |= {batch_id: path} if path and is_new else {}
         return Saved(tuple(done), tuple(conflicts), finished, late)
 
     def _audited(self, ledgers: Sequence[Ledger]) -> Count:

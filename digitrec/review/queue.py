@@ -49,8 +49,13 @@ _STATES = {State.OPEN: "('withdrawn')", State.UNSURE: "('unsure')", State.SETTLE
 
 NUMBERS = "numbers"
 """Instead of a text: more than one digit."""
+NO_DIGIT = "none"
+"""Instead of a text: it does not look like a digit, whatever was read; the word that `labels.csv` has for it."""
 NOTHING = "nothing"
 """Instead of a text: none was read."""
+
+# The status first: that is in the index, the reason is not.
+_IS_NO_DIGIT = "readings.status = 'review' AND readings.reason = 'not_a_digit'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Filter:
     status: Status | None = None
     state: State = State.OPEN
     text: str = ""
-    """Digits that were read, exactly; or `NUMBERS`, `NOTHING`."""
+    """Digits that were read, exactly; or `NUMBERS`, `NO_DIGIT`, `NOTHING`. An answer is among one of them only."""
     batch: str = ""
     file: str = ""
     """A part of the path, upper and lower case alike; or of the path as the CSV writes it."""
@@ -70,10 +75,13 @@ class Filter:
         asked: list[tuple[str, list[object]]] = [(_CLOSED, [])]
         if self.status is not None:
             asked.append(("readings.status = ?", [self.status]))
-        if self.text == NUMBERS:
-            asked.append(("length(readings.text) > 1", []))
+        if self.text == NO_DIGIT:
+            asked.append((_IS_NO_DIGIT, []))
+        elif self.text == NUMBERS:
+            asked.append((f"length(readings.text) > 1 AND NOT ({_IS_NO_DIGIT})", []))
         elif self.text:
-            asked.append(("readings.text = ?", ["" if self.text == NOTHING else self.text]))
+            text = "" if self.text == NOTHING else self.text
+            asked.append((f"readings.text = ? AND NOT ({_IS_NO_DIGIT})", [text]))
         if self.batch:
             asked.append(("readings.batch_id = ?", [self.batch]))
         if self.file:
@@ -105,6 +113,9 @@ class Count:
 
     def __add__(self, other: "Count") -> "Count":
         return Count(self.open + other.open, self.unsure + other.unsure, self.settled + other.settled)
+
+    def __sub__(self, other: "Count") -> "Count":
+        return Count(self.open - other.open, self.unsure - other.unsure, self.settled - other.settled)
 
 
 def keys(ledgers: Iterable[Ledger], chosen: Filter, after: Key, most: int) -> list[Key]:

@@ -69,7 +69,7 @@ def filter_from(asked: Mapping[str, str]) -> Filter:
         raise UsageError("status is accepted, review or rejected")
     if state not in set(State):
         raise UsageError(f"state is one of {', '.join(State)}")
-    if text not in {queue.NUMBERS, queue.NOTHING} and not (text == "" or is_number(text)):
+    if text not in {queue.NUMBERS, queue.NO_DIGIT, queue.NOTHING} and not (text == "" or is_number(text)):
         raise UsageError("text is made of digits")
     if batch and not BATCH_ID.fullmatch(batch):
         raise UsageError("this is no batch")

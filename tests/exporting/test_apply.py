@@ -18,7 +18,7 @@ from digitrec.exporting import applying, sheet, truth
 from digitrec.exporting.applying import Applied, Plan
 from digitrec.exporting.forms import Form
 from digitrec.ledger import Ledger
-from digitrec.records import Status
+from digitrec.records import Reason, Status
 from digitrec.settings import Settings
 from tests.conftest import read_csv
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
@@ -268,6 +268,26 @@ def test_what_was_in_review_and_left_as_it_is_may_be_meant_as_right(settings: Se
     assert held(settings) == {
         (BATCH_ID, number): (ROWS[number - 1].reading.text, Verdict.CONFIRMED) for number in (1, 2, 5)
     }
+
+
+def test_what_looks_like_no_digit_is_not_confirmed_by_leaving_it(tmp_path: Path) -> None:
+    desk_ledger(
+        tmp_path, [row(1), row(2, reason=Reason.NOT_A_DIGIT), row(3, text="", reason=Reason.OTHER_MARKS)]
+    ).close()
+    settings = Settings(workspace=tmp_path)
+
+    applied(settings, written(table(settings)), confirm_unchanged=True)
+
+    assert held(settings) == {(BATCH_ID, 1): ("7", Verdict.CONFIRMED)}
+
+
+def test_what_was_corrected_since_is_not_confirmed_by_leaving_it(settings: Settings) -> None:
+    lines = table(settings)
+    applied(settings, f"batch_id,row,text\n{BATCH_ID},1,12\n")
+
+    applied(settings, written(lines), confirm_unchanged=True)
+
+    assert held(settings)[BATCH_ID, 1] == ("12", Verdict.CORRECTED)
 
 
 def test_a_table_whose_zeros_a_spreadsheet_has_taken_is_refused(settings: Settings) -> None:

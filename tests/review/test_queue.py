@@ -1,5 +1,6 @@
 """Which answers are shown, in which order, and what is counted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ MIXED = [
     Answer("7", 0.99, "tuesday/C.png"),
     Answer("", None, "tuesday/d.png", Reason.TRUNCATED),
     Answer("42", 0.5, "e.png", Reason.AMBIGUOUS_LAYOUT),
+]
+NOTHING_READ = [
+    *MIXED,
+    Answer("7", 0.4, "f.png", Reason.NOT_A_DIGIT),
+    Answer("", None, "g.png", Reason.NOT_A_DIGIT),
+    Answer("", None, "h.png", Reason.OTHER_MARKS),
+    Answer("31", 0.6, "i.png", Reason.NOT_A_DIGIT),
 ]
 
 
@@ -44,6 +52,26 @@ def test_the_least_sure_come_first_and_those_without_an_answer_last(opened: Open
 )
 def test_answers_are_found_by_status_digit_batch_and_file_name(opened: Opens, query: str, expected: list[int]) -> None:
     assert rows(opened(MIXED).person(), query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("text=7", [1, 3]), ("text=numbers", [5]), ("text=none", [6, 9, 7]), ("text=nothing", [4, 8])],
+)
+def test_what_looks_like_no_digit_is_found_as_such_and_not_by_its_text(
+    opened: Opens, query: str, expected: list[int]
+) -> None:
+    assert rows(opened(NOTHING_READ).person(), query) == expected
+
+
+def test_the_overview_counts_what_each_tab_of_the_grid_shows(opened: Opens) -> None:
+    person = opened([*NOTHING_READ, Answer("7", 0.5, "j.png", Reason.NOT_A_DIGIT)]).person()
+    person.judge((1, "7"), (6, "none"))
+
+    words = person.get("/").text
+
+    assert "Read as 7: 1 not looked at" in words
+    assert re.search(r"Taken for no digit\s*<span>3</span>", words)
 
 
 @pytest.mark.parametrize("name", ["100%.png", "a'b\"c.png", "ä/Ö.png", "x\n.png", "_%_.png"])

@@ -4,7 +4,7 @@ import { show, weakest } from "./frame.js";
 import { get, picture } from "./net.js";
 import { inTurn, save, takeBack } from "./saving.js";
 import { announce, helpDialog, note, progress } from "./talk.js";
-import { byId, el, percent, saying } from "./words.js";
+import { byId, el, held, offered, percent, saying } from "./words.js";
 
 const PIECE = 24;
 const AHEAD = 6;
@@ -79,15 +79,18 @@ function render(words = "") {
   const isOver = entry === undefined;
   byId("empty").hidden = !isOver;
   byId("work").hidden = isOver;
+  tellUndo();
   if (isOver) { over(words); return; }
   const reads = byId("reads");
   const doubt = weakest(entry);
-  reads.replaceChildren(...(entry.text
+  const isDigits = entry.text && entry.reason !== "not_a_digit";
+  reads.replaceChildren(...(isDigits
     ? [...entry.text].map((digit, i) => el("span", { className: i === doubt ? "doubt" : "", textContent: digit }))
-    : ["Nothing read"]));
-  reads.className = entry.text ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
+    : [entry.text ? "No digit" : "Nothing read"]));
+  reads.className = isDigits ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
   const orElse = entry.runner_up ? `; or else ${entry.runner_up}, ${percent(entry.runner_up_confidence)}` : "";
-  byId("sure").textContent = entry.confidence === null ? "" : `${percent(entry.confidence)} sure${orElse}`;
+  const sure = isDigits ? `${percent(entry.confidence)} sure` : `If it is one: ${entry.text}, ${percent(entry.confidence)}`;
+  byId("sure").textContent = entry.text && entry.confidence !== null ? `${sure}${orElse}` : "";
   const label = entry.label ? ` Its label says ${saying(entry.label)}.` : "";
   const state = entry.status === "accepted" ? "it was accepted" : entry.why;
   byId("why").textContent = `${state.charAt(0).toUpperCase()}${state.slice(1)}.${label}`;
@@ -100,8 +103,8 @@ function render(words = "") {
   zoom.firstChild.textContent = isWhole ? "Only the digits " : "Whole page ";
   tellEnter();
   show(entry, isWhole);
-  const sure = entry.text ? `Reads ${entry.text}, ${percent(entry.confidence)} sure` : "Nothing read";
-  announce(`${words} ${sure}. ${state}`.trim());
+  const read = isDigits ? `Reads ${entry.text}, ${percent(entry.confidence)} sure` : reads.textContent;
+  announce(`${words} ${read}. ${state}`.trim());
   if (document.activeElement === document.body || document.activeElement?.closest("#work")) typed.focus({ preventScroll: true });
 }
 
@@ -114,24 +117,25 @@ function over(words) {
   announce(`${words} ${empty.textContent}`);
 }
 
-/** What Enter would save; undefined if it would do nothing. */
-function offered(entry) {
-  if (typed.value) return typed.value;
-  if (entry.text) return entry.text;
-  return entry.reason === "blank" || entry.reason === "not_a_digit" ? "none" : undefined;
+/** The last thing saved can be undone on the page that has no entry, too. */
+function tellUndo() {
+  byId("undo").hidden = entries[at] !== undefined || saved.length === 0;
 }
 
 function tellEnter() {
   const entry = entries[at];
-  const what = entry && offered(entry);
+  const what = entry && (typed.value || offered(entry));
   const button = byId("enter");
   button.disabled = what === undefined;
   const shown = what !== undefined && what.length > 12 ? `${what.slice(0, 12)}…` : what;
   button.replaceChildren(
-    what === undefined ? "Type what is there" : `${typed.value ? "Save" : "Agree"}: ${saying(shown)}`, el("kbd", { textContent: "Enter" }));
+    what === undefined ? "Type what is there" : `${typed.value ? "Save" : held(entry) ? "Keep" : "Agree"}: ${saying(shown)}`, el("kbd", { textContent: "Enter" }));
 }
 
-const holding = ({ said }) => (said ? (said.new ? "settled" : "unsure") : "open");
+function holding(entry) {
+  const what = held(entry);
+  return what === undefined ? "open" : what === null ? "unsure" : "settled";
+}
 
 function moved(counted, { before, after }) {
   const now = { ...counted };
@@ -147,16 +151,21 @@ function tellProgress() {
 function judge(what) {
   const entry = entries[at];
   const move = { before: holding(entry), after: what === null ? "unsure" : "settled" };
+  const pending = { new: what };
+  entry.pending = pending;
+  const settle = () => { if (entry.pending === pending) delete entry.pending; };
   waiting.add(move);
   changes += 1;
   save(how, [{ entry, new: what }]).then(({ done, byYou: number }) => {
     byYou = number;
     if (done.length) saved.push(entry);
+    settle();
     waiting.delete(move);
     count = moved(count, { before: move.before, after: holding(entry) });
     if (entries[at] === entry) render();
-    else tellProgress();
+    else { tellProgress(); tellUndo(); }
   }).catch((problem) => {
+    settle();
     waiting.delete(move);
     trouble(problem);
     go(entries.indexOf(entry), "This was not saved.");
@@ -198,8 +207,9 @@ function press(key) {
   else if (key === "u") judge(null);
   else if (key === "f" && entry.near) { isWhole = !isWhole; render(); }
   else if (key === "Enter") {
-    const what = offered(entry);
+    const what = typed.value || offered(entry);
     if (what === undefined) announce("Type what is there, or press x.");
+    else if (!typed.value && held(entry)) go(at + 1, `Kept: ${saying(what)}.`); // said once is enough, whoever said it
     else judge(what);
   } else return false;
   tellEnter();
@@ -224,6 +234,7 @@ work.addEventListener("click", (event) => {
   if (key) press(key);
 });
 byId("zoom").addEventListener("click", () => press("f"));
+byId("undo").addEventListener("click", undo);
 
 async function begin() {
   if (start && /^[^/]+\/[0-9]+$/.test(start)) entries.push(await get(`/api/entry/${start}`));

@@ -21,6 +21,19 @@ export function saying(what) {
   return what === "none" ? "no digit" : what;
 }
 
+/** What a person says of an entry, on its way to the server or kept there: digits, "none", null if unsure; else undefined. */
+export function held({ pending, said }) {
+  if (pending) return pending.new;
+  return said ? said.new || null : undefined;
+}
+
+/** What Enter says of an entry if nothing is typed: what a person settled, else what the service says; undefined if that is nothing. */
+export function offered(entry) {
+  const settled = held(entry);
+  if (settled) return settled;
+  return entry.reason === "not_a_digit" || entry.reason === "blank" ? "none" : entry.text || undefined;
+}
+
 /** An element with properties and children; strings become text. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
