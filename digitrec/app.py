@@ -15,7 +15,7 @@ from digitrec import logs, one_thread, results, retrying, stores
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
-from digitrec.errors import EnvironmentFailure, ModelError, UsageError, at_step
+from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step
 from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.truth import Truth
@@ -104,7 +104,7 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
                 service.read_what_is_there(progress)
             stores.write_latest(settings, summary.published)
             return
-        except ModelError as why:
+        except (ModelError, NotEnoughMemory) as why:
             hooks.failed(why, stop, is_last=True)
             raise
         except retrying.FAILURES as why:
@@ -141,11 +141,12 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
 
     Raises:
         BusyError: another process holds this inbox and worker.
-        EnvironmentFailure: something else has `metrics_port`.
+        EnvironmentFailure: something else has `metrics_port`, or there is not enough memory.
         SettingsError: a hook is neither a command line nor an address.
     """
     if settings.source or settings.outbox_url:
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
+    one_thread.check_memory()
     observer = observer or _observer(settings, stop)
     supervisor = Supervisor()
     heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitrec import logs
-from digitrec.errors import EnvironmentFailure, at_step, failure_of
+from digitrec.errors import EnvironmentFailure, at_step, failure_of, memory_failure
 from digitrec.settings import Settings, default_of, knobs
 
 if TYPE_CHECKING:
@@ -78,7 +78,12 @@ def _failing_clearly(step: str, workspace: Path) -> Iterator[None]:
         hint = "`digitrec doctor` tells which, and the cure."
         raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why
     except OSError as why:
-        raise failure_of(why) from why
+        raise memory_failure(why) or failure_of(why) from why
+    except (MemoryError, ImportError, RuntimeError) as why:
+        failure = memory_failure(why)
+        if failure is None:
+            raise
+        raise failure from why
 
 
 def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:

@@ -49,6 +49,16 @@ class EnvironmentFailure(DigitrecError):
     hint = "Put it right and start again: claimed files are kept and finished by the next run."
 
 
+class NotEnoughMemory(EnvironmentFailure):
+    """This process may not use the memory that reading takes; another try would fail as well."""
+
+    hint = "Raise the limit, `ulimit -v` in a shell or `LimitAS=` in a systemd unit, or remove it; nothing is lost."
+
+
+_MEMORY_WORDS = ("cannot allocate memory", "failed to map segment", "can't start new thread")
+"""What an ImportError of a native library or a RuntimeError says where memory is missing."""
+
+
 class BusyError(DigitrecError):
     """Another process holds this inbox and worker."""
 
@@ -74,6 +84,16 @@ class WorkerMismatch(ModelError):
     """A worker of the cluster would read otherwise than this process."""
 
     hint = "Every worker needs the same digitrec and requirements.lock, and the inbox at the same path."
+
+
+def memory_failure(why: Exception) -> NotEnoughMemory | None:
+    """Return the failure that a person is told for an exception, if that is a sign of too little memory.
+
+    >>> str(memory_failure(ImportError("libpng16.so: failed to map segment from shared object")))
+    'there is not enough memory: libpng16.so: failed to map segment from shared object'
+    """
+    is_one = isinstance(why, MemoryError) or any(words in str(why).lower() for words in _MEMORY_WORDS)
+    return NotEnoughMemory(f"there is not enough memory: {plain(why)}") if is_one else None
 
 
 @contextmanager

@@ -1,10 +1,15 @@
-"""numpy and OpenCV are loaded without threads of their own."""
+"""numpy and OpenCV are loaded without threads of their own, and only where there is memory for them."""
 
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from digitrec.errors import memory_failure
+from tests.conftest import draw
 
 PROGRAM = """
 import os, threading
@@ -26,3 +31,74 @@ def test_there_is_one_thread_unless_the_user_asks_for_more(asked: str | None) ->
     threads, of_opencv, left = told.stdout.split()
     assert (int(threads) == 1) is (asked is None)
     assert (of_opencv, left) == ("1", str(asked))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit_kb", [250_000, 100_000])
+@pytest.mark.parametrize(
+    "words", [("run", "--settle-s", "0"), ("watch",), ("predict", "inbox/7.png")], ids=lambda words: words[0]
+)
+def test_too_little_memory_is_told_in_plain_words_with_74(
+    words: tuple[str, ...], limit_kb: int, tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+    limit = limit_kb * 1024
+
+    done = subprocess.run(
+        [sys.executable, "-m", "digitrec", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+
+    assert done.returncode == 74
+    message, hint = done.stderr.splitlines()[-2:]
+    assert (
+        message
+        == f"digitrec: this process may use {limit // 10**6} MB of memory; reading pictures takes at least 350 MB"
+    )
+    assert "ulimit -v" in hint
+    assert "Traceback" not in done.stderr
+    assert "failed, trying again" not in done.stderr, "it would fail again"
+    assert (tmp_path / "inbox" / "7.png").exists()
+
+
+@pytest.mark.slow
+def test_an_empty_inbox_needs_no_memory_to_read_with(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    limit = 100_000 * 1024
+
+    subprocess.run(
+        [sys.executable, "-m", "digitrec", "run"],
+        cwd=tmp_path,
+        check=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        MemoryError(),
+        ImportError("/lib/libgomp.so.1: cannot allocate memory in static TLS block"),
+        ImportError("libpng16.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+    ids=str,
+)
+def test_signs_of_too_little_memory_are_told_as_that(why: Exception) -> None:
+    failure = memory_failure(why)
+
+    assert failure is not None
+    assert failure.exit_code == 74
+    assert str(failure) > "there is not enough memory: "
+
+
+def test_other_errors_are_no_sign_of_too_little_memory() -> None:
+    assert memory_failure(ImportError("No module named 'tensorflow'")) is None
