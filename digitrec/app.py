@@ -226,7 +226,8 @@ def _service(
     ):
         bundle = bundle_of(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
-        _truth(settings)  # and so is a labels file
+        truth = partial(_truth, settings, set())
+        truth()  # and so is a labels file
         others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
 
         def stopped() -> bool:
@@ -239,7 +240,7 @@ def _service(
 
         @cache
         def pipeline() -> "Pipeline":
-            made = _pipeline(settings, space, bundle, others, published, reported, stopped, heart)
+            made = _pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart)
             stack.callback(made.engine.close)
             return made
 
@@ -255,6 +256,7 @@ def _pipeline(
     space: Space,
     bundle: Bundle,
     others: "list[Ledger]",
+    usable_truth: Callable[[], Truth],
     published: Callable[[str], None],
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
@@ -271,7 +273,7 @@ def _pipeline(
 
     def truth() -> Truth:
         try:
-            return _truth(settings)
+            return usable_truth()
         except UsageError as why:  # it could be used at the start
             raise EnvironmentFailure(str(why), hint=why.hint) from why
 
@@ -299,8 +301,8 @@ def _pipeline(
     )
 
 
-def _truth(settings: Settings) -> Truth:
-    return Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders)
+def _truth(settings: Settings, told: set[str]) -> Truth:
+    return Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, told=told)
 
 
 def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:

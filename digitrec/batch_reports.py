@@ -119,7 +119,7 @@ def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
         runner_up_confidence=read.runner_up_confidence,
         reason=read.reason,
         detail=read.detail,
-        label=row.label,
+        label=names.escape(row.label),
         preview_png=preview,
         duplicate_of=row.duplicate_of,
         checked=checked,

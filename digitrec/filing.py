@@ -67,8 +67,8 @@ def file_labels(
     paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
     for folder in sorted(folders_of(paths)):
         listed = truth.files(folder)
-        waiting = any(os.path.lexists(inbox.root / path) for path in listed)
-        if listed & paths and not waiting and answering.have_read(listed):
+        is_named = any(names & paths for names in listed)
+        if is_named and all(_is_read(names, inbox, answering) for names in listed):
             path = LABELS if folder == "." else f"{folder}/{LABELS}"
             try:
                 place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
@@ -80,6 +80,13 @@ def file_labels(
             files.fsync_folder((outbox / place).parent)
             files.fsync_folder((inbox.root / path).parent)
             logs.event("labels filed away", file=path, batch=batch_id)
+
+
+def _is_read(names: Iterable[str], inbox: Inbox, answering: "Answering") -> bool:
+    """Whether a picture that labels list, by one of these paths, has its answer, and no other waits under the name."""
+    if any(os.path.lexists(inbox.root / path) for path in names):
+        return False
+    return any(answering.have_read([path]) for path in names)
 
 
 def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:

@@ -253,9 +253,14 @@ def reading_values(row: Row) -> tuple[object, ...]:
     """A row as a row of `readings`."""
     read = row.reading
     told = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
-    why = (read.reason or "", read.detail, row.duplicate_of, row.label)
+    why = (read.reason or "", read.detail, row.duplicate_of, _text(row.label))
     what = (read.format, read.width, read.height, row.size, row.sha256, row.received_at, row.preview)
     return (row.batch_id, row.row, os.fsencode(row.path), *told, *why, *what)
+
+
+def _text(text: str) -> str | bytes:
+    """A text as it is; one with bytes that are no text (of a name, or a label) as its bytes."""
+    return os.fsencode(text) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
 
 
 def digit_values(row: Row) -> list[tuple[object, ...]]:
@@ -308,7 +313,7 @@ def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
         sha256=str(found["sha256"]),
         size=_int(found["size"]),
         received_at=str(found["received_at"]),
-        label=str(found["label"]),
+        label=os.fsdecode(label) if isinstance(label := found["label"], bytes) else str(label),
         duplicate_of=str(found["duplicate_of"]),
         reading=reading,
     )

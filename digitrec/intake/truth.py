@@ -1,9 +1,12 @@
 """What the pictures really say, where someone wrote it down: labels.csv files and folder names."""
 
 import csv
+import errno
 import io
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from digitrec import logs
@@ -11,16 +14,42 @@ from digitrec.errors import UsageError
 
 FILE_NAME = "labels.csv"
 HEADER = ["file", "label"]
+UTF_8, WINDOWS, UTF_16 = "UTF-8", "Windows-1252", "UTF-16"
 _MOST_BYTES = 64_000_000
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A labels file. Nothing in it can fail: what cannot be understood is told."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By name: as its bytes are, or decoded; the former counts where both are names of files."""
+    files: tuple[frozenset[str], ...] = ()
+    """The names of each picture that it lists: one, or its bytes and what they decode to."""
+    encoding: str = UTF_8
+    """`UTF-8`, `Windows-1252`, or `UTF-16`, of which nothing is used."""
+    is_labels: bool = False
+    """Whether its first two columns are file and label."""
+    broken: str = ""
+    """Where and why the rest is not understood; "" if all is."""
 
 
 class Truth:
     """Looks up the label of a picture; every labels.csv is read once."""
 
-    def __init__(self, inbox: Path, labels: Path | None = None, *, from_folders: bool = False) -> None:
+    def __init__(
+        self, inbox: Path, labels: Path | None = None, *, from_folders: bool = False, told: set[str] | None = None
+    ) -> None:
+        """`told` remembers what was warned of, where several look up the same files one after the other.
+
+        Raises:
+            UsageError: the given labels file cannot be used.
+        """
         self._inbox = inbox
         self._from_folders = from_folders
-        self._tables: dict[str, dict[str, str]] = {}
+        self._told = told if told is not None else set()
+        self._tables: dict[str, Table] = {}
         self._given = self._read_given(labels) if labels else {}
 
     def of(self, path: str) -> str:
@@ -32,7 +61,7 @@ class Truth:
         if path in self._given:
             return self._given[path]
         nearest = folder = path.rpartition("/")[0]
-        while (label := self._table(folder or ".").get(path)) is None and folder:
+        while (label := self._table(folder or ".").labels.get(path)) is None and folder:
             folder = folder.rpartition("/")[0]
         if label is not None:
             return label
@@ -41,69 +70,126 @@ class Truth:
             return folder_name
         return ""
 
-    def files(self, folder: str) -> set[str]:
-        """The pictures, by path under the inbox, that the labels.csv of a folder names."""
-        return set(self._table(folder))
+    def files(self, folder: str) -> tuple[frozenset[str], ...]:
+        """The pictures that the labels.csv of a folder names, each by its possible paths under the inbox."""
+        return self._table(folder).files
 
-    def _table(self, folder: str) -> dict[str, str]:
+    def _table(self, folder: str) -> Table:
         if folder not in self._tables:
-            table = read(self._inbox / folder / FILE_NAME)
-            self._tables[folder] = {_under(folder, name): label for name, label in table.items()}
+            path = self._inbox / folder / FILE_NAME
+            self._tables[folder] = _under(folder, self._warned(path, read(path)))
         return self._tables[folder]
 
-    def _read_given(self, labels: Path) -> dict[str, str]:
-        table = read(labels)
-        if not labels.exists():
-            raise UsageError(f"{labels} does not exist", hint="--labels takes a CSV with the header file,label.")
-        if not table and not is_truth(labels):
+    def _read_given(self, labels: Path) -> Mapping[str, str]:
+        try:
+            table = _understood(_content(labels, _MOST_BYTES))
+        except FileNotFoundError:
+            hint = "--labels takes a CSV with the header file,label."
+            raise UsageError(f"{labels} does not exist", hint=hint) from None
+        except OSError as why:
+            raise UsageError(f"the labels file {labels} cannot be read: {why.strerror}") from why
+        if table.encoding == UTF_16:
+            raise UsageError(f"{labels} is UTF-16", hint="Save it as UTF-8; Excel calls that `CSV UTF-8`.")
+        if not table.is_labels:
             raise UsageError(f"{labels} is no labels file", hint="Its first line must be: file,label")
         inbox, home = self._inbox.resolve(), labels.resolve().parent
         folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
-        return {_under(folder, name): label for name, label in table.items()}
+        return _under(folder, self._warned(labels, table)).labels
+
+    def _warned(self, path: Path, table: Table) -> Table:
+        key = f"{path} {table.encoding} {table.broken}"
+        if key in self._told:
+            return table
+        self._told.add(key)
+        if table.encoding == UTF_16:
+            logs.warn("labels in UTF-16 are not used, save the file as UTF-8", file=path)
+        elif table.is_labels and table.encoding == WINDOWS:
+            logs.warn("labels are not UTF-8, read as Windows-1252", file=path)
+        if table.broken:
+            logs.warn("labels after this line are not understood", file=path, line=table.broken)
+        return table
 
 
 def is_truth(path: Path) -> bool:
-    """True if this is a regular file that starts with the header `file,label`."""
-    with _opened(path) as file:
-        return _header(_rows(file.read(64))) == HEADER
-
-
-def read(path: Path) -> dict[str, str]:
-    """The labels of a file by name; empty if it is no labels file. Cells that are not there count as empty."""
-    with _opened(path) as file:
-        rows = _rows(file.read(_MOST_BYTES))
-    if _header(rows) != HEADER:
-        return {}
-    found = {}
+    """True if this is a regular file that starts with the columns file and label, in whatever encoding."""
     try:
-        for row in rows:
-            if len(row) >= 2 and row[0].strip():
-                found[row[0]] = row[1].strip()
-    except csv.Error as why:
-        logs.warn("labels after this line are not understood", file=path, line=len(found) + 2, why=why)
-    return found
-
-
-def _header(rows: Iterator[list[str]]) -> list[str] | None:
-    try:
-        return next(rows, None)
-    except csv.Error:  # then it is no labels file
-        return None
-
-
-def _rows(content: bytes) -> Iterator[list[str]]:
-    # Names may be any bytes; a byte order mark is what Excel puts first.
-    text = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf"))
-    return csv.reader(io.StringIO(text, newline=""))
-
-
-def _opened(path: Path) -> io.BufferedReader | io.BytesIO:
-    try:
-        # Not through a link, and never waiting for the other end of a pipe.
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        content = _content(path, 64)
     except OSError:  # none there, or none that may be read: then nothing is known
-        return io.BytesIO()
+        return False
+    return _understood(content).is_labels
 
 
-def _under(folder: str, name: str) -> str:
+def read(path: Path) -> Table:
+    """Read the labels of a file; empty if it is no labels file, or cannot be read."""
+    try:
+        return _understood(_content(path, _MOST_BYTES))
+    except OSError:
+        return Table()
+
+
+def _content(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file, not through a link, and never waiting for the other end of a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def _understood(content: bytes) -> Table:
+    """Take a labels file apart: whole UTF-8, else Windows-1252 if the header is right. Never fails."""
+    if _is_utf_16(content):
+        return Table(encoding=UTF_16, is_labels=True)
+    content = content.removeprefix(_BOM)
+    # One letter a byte: commas, quotes and ends of lines are the same in both encodings.
+    rows = csv.reader(io.StringIO(content.decode("latin-1"), newline=""))
+    by_bytes: dict[str, str] = {}
+    decoded: dict[str, str] = {}
+    files: dict[frozenset[str], None] = {}
+    encoding = UTF_8 if _is_utf_8(content) else WINDOWS
+    broken = ""
+    try:
+        if next(rows, [])[:2] != HEADER:
+            return Table()
+        for row in rows:
+            name, label = (cell.encode("latin-1") for cell in (row[0], row[1])) if len(row) >= 2 else (b"", b"")
+            if name.strip() and b"\0" not in name:  # no file has such a name
+                spelt = _text(label, encoding).strip()
+                by_bytes[os.fsdecode(name)] = decoded[_text(name, encoding)] = spelt
+                files[frozenset((os.fsdecode(name), _text(name, encoding)))] = None
+    except csv.Error as why:
+        broken = f"{rows.line_num}: {why}"
+    return Table(decoded | by_bytes, tuple(files), encoding, is_labels=True, broken=broken)
+
+
+def _text(cell: bytes, encoding: str) -> str:
+    """Decode a cell; a byte that Windows-1252 leaves undefined stays a byte, which tables show as `%XX`."""
+    return cell.decode() if encoding == UTF_8 else cell.decode("cp1252", "surrogateescape")
+
+
+def _is_utf_8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_utf_16(content: bytes) -> bool:
+    start = content[:2].strip(b"\xff\xfe") + content[2:64]
+    starts = (start.decode(order, "ignore") for order in ("utf-16-le", "utf-16-be"))
+    return any(next(csv.reader(one.splitlines()[:1]), [])[:2] == HEADER for one in starts)
+
+
+def _under(folder: str, table: Table) -> Table:
+    """The same table with paths under the inbox."""
+    labels = {_path(folder, name): label for name, label in table.labels.items()}
+    files = tuple(frozenset(_path(folder, name) for name in names) for names in table.files)
+    return Table(labels, files, table.encoding, table.is_labels, table.broken)
+
+
+def _path(folder: str, name: str) -> str:
     return os.path.normpath(PurePosixPath(folder, name)).replace(os.sep, "/")

@@ -1,12 +1,17 @@
 """What could keep the service from its work, looked at now: one line each, with the cure."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from digitrec import batch_ids
+from digitrec import batch_ids, folders, names
+from digitrec.errors import UsageError
+from digitrec.intake import scan, truth
 from digitrec.intake.inbox import CLAIMED
+from digitrec.intake.truth import FILE_NAME as LABELS
+from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.operations import machine, places, waiting
 from digitrec.operations.findings import Finding, fault, note, ok
@@ -40,6 +45,7 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         yield _ledger(worker, ledgers.get(worker))
         yield from _backups(worker, path)
     yield from _claims(settings, there)
+    yield from _labels(settings)
 
 
 def _model(model: ModelState) -> Finding:
@@ -100,3 +106,28 @@ def _newest_s(ledger: Ledger) -> float | None:
     except sqlite3.DatabaseError:  # `_ledger` tells
         return None
     return batch_ids.opened_s(batches[-1].id) if batches else None
+
+
+def _labels(settings: Settings) -> Iterator[Finding]:
+    """What `run` would warn of in labels files, and whether the one of the settings can be used."""
+    given = settings.labels
+    try:
+        Truth(settings.inbox, given)
+    except UsageError as why:
+        yield fault("labels", str(why), why.hint)
+        given = None
+    walked = folders.walk(settings.inbox, enters=lambda _, entry: scan.is_entered(entry.name), failed=lambda *_: None)
+    can_walk = os.access(settings.inbox, os.R_OK | os.X_OK)  # else `places` says so
+    there = [path for path, entry in walked if entry.name == LABELS] if can_walk else []
+    for path in [settings.inbox / path for path in there] + ([given] if given else []):
+        table = truth.read(path)
+        shown = names.escape(str(path))
+        if table.encoding == truth.UTF_16:
+            yield fault("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)
+        elif table.is_labels and table.encoding == truth.WINDOWS:
+            yield note("labels", f"{shown} is not UTF-8, and read as Windows-1252", _SAVE)
+        if table.broken:
+            yield note("labels", f"{shown} is not understood from line {table.broken}", "Put that line right.")
+
+
+_SAVE = "Save it as UTF-8; Excel calls that `CSV UTF-8`."

@@ -143,6 +143,8 @@ def _claiming(inbox: Path) -> Finding:
 
 def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
     """Subfolders and files that cannot be claimed or read by this user."""
+    if not os.access(inbox, os.R_OK | os.X_OK):  # `_rights` says so
+        return
     device = inbox.stat().st_dev
     stuck: dict[str, list[str]] = {}
     passed = scan.PassedOver()

@@ -1,0 +1,221 @@
+"""Labels files of any bytes: read as far as they can be, warned of, and never a reason to stop."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from digitrec.errors import UsageError
+from digitrec.intake import scan, truth
+from digitrec.intake.truth import Truth
+from digitrec.operations.doctor import doctor
+from digitrec.operations.findings import Grade
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState
+from tests.conftest import Desk, draw
+
+
+def labels(folder: Path, content: bytes) -> Truth:
+    (folder / "labels.csv").write_bytes(content)
+    return Truth(folder)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("content", "label", "warned"),
+    [
+        ("file,label\na.png,fünf\n".encode(), "fünf", []),
+        ("\ufefffile,label\na.png,fünf\n".encode(), "fünf", []),
+        ("file,label\r\na.png,fünf\r\n".encode("cp1252"), "fünf", ["labels are not UTF-8, read as Windows-1252"]),
+        (b"\xef\xbb\xbffile,label\na.png,f\xfcnf\n", "fünf", ["labels are not UTF-8, read as Windows-1252"]),
+        (b"file,label\na.png,\x80\x81\n", "€\udc81", ["labels are not UTF-8, read as Windows-1252"]),
+        (b"file,label,remark\na.png,7,a scan\nb.png,8\n", "7", []),
+        (b'"file","label","one, two"\n"a.png","7","x\ny"\n', "7", []),
+        (b"file,label\n\0,1\na.png,7\0\n", "7\0", []),
+        (b"file,label\ra.png,7\rb.png,8\r", "7", []),
+        (b"file,label\na.png,7\n" + b'"' + b"x" * 200_000, "7", ["labels after this line are not understood"]),
+    ],
+)
+def test_a_label_is_read_in_whatever_encoding(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, label: str, warned: list[str]
+) -> None:
+    found = labels(tmp_path, content)
+
+    assert found.of("a.png") == label
+    assert found.of("z.png") == ""
+    assert warnings(caplog) == warned
+    assert truth.is_truth(tmp_path / "labels.csv")
+
+
+def test_a_byte_that_is_undefined_is_shown_as_percent_xx(desk: Desk) -> None:
+    desk.drop("a.png")
+    desk.drop("b.png", draw(3))
+    desk.drop("labels.csv", b"file,label\na.png,f\x81nf\nb.png,100%\n")
+
+    desk.run()
+
+    assert {row["file"]: row["label"] for row in desk.rows()} == {"a.png": "f%81nf", "b.png": "100%25"}
+    assert desk.account().differences == ()
+    for path in desk.settings.ledger.parent.glob("ledger.sqlite3*"):
+        path.unlink()
+    desk.run()
+    assert desk.account().differences == (), "a ledger that is made again tells the same"
+
+
+def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
+    found = labels(tmp_path, "file,label\nä.png,1\nö.png,2\n".encode("cp1252") + b"\xc3\xbc.png,3\n")
+
+    assert found.of(os.fsdecode(b"\xe4.png")) == "1"
+    assert found.of("ö.png") == "2"
+    assert found.of("ü.png") == "3", "these bytes are the name, whatever the rest is"
+    assert found.of("Ã¼.png") == "3"
+
+
+def test_labels_in_windows_1252_are_archived_with_the_last_picture(desk: Desk) -> None:
+    desk.drop("ä.png")
+    desk.drop(os.fsdecode(b"\xf6.png"), draw(3))
+    desk.drop("labels.csv", "file,label\nä.png,fünf\nö.png,3\n".encode("cp1252"))
+
+    desk.run()
+
+    assert sorted(row["label"] for row in desk.rows()) == ["3", "fünf"]
+    assert not (desk.inbox / "labels.csv").exists()
+    assert desk.account().differences == ()
+
+
+@pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["file,label\r\na.png,7\r\n", '"file","label"\n"a.png","7"\n'])
+def test_utf_16_is_named_not_used_and_no_picture(
+    desk: Desk, caplog: pytest.LogCaptureFixture, order: str, text: str
+) -> None:
+    desk.drop("a.png")
+    desk.drop("labels.csv", text.encode(order))
+
+    desk.run()
+
+    assert [(row["file"], row["label"]) for row in desk.rows()] == [("a.png", "")]
+    assert "labels in UTF-16 are not used, save the file as UTF-8" in warnings(caplog)
+    assert (desk.inbox / "labels.csv").exists()
+
+
+def test_a_warning_comes_once_for_a_file(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    told: set[str] = set()
+    desk.drop("labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
+
+    for _ in range(3):
+        assert Truth(desk.inbox, told=told).of("a.png") == "fünf"
+
+    assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"f\0i\0l\0e\0,\0l\0a\0b\0e\0l\0", "is UTF-16"),
+        (b"\xff\xfe\0", "no labels file"),
+        (b"name,x\n", "no labels file"),
+    ],
+)
+def test_a_given_labels_file_that_cannot_be_used_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError, match=words):
+        Truth(tmp_path, path)
+
+
+def test_a_given_folder_or_missing_file_is_refused_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+        Truth(tmp_path, tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        Truth(tmp_path, tmp_path / "x.csv")
+
+
+def test_a_given_labels_file_in_windows_1252_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("file,label,more\nä.png,fünf,\n".encode("cp1252"))
+
+    assert Truth(tmp_path, path).of("ä.png") == "fünf"
+    assert warnings(caplog) == ["labels are not UTF-8, read as Windows-1252"]
+
+
+def test_folders_and_pipes_named_labels_csv_leave_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "a" / "labels.csv").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    os.mkfifo(tmp_path / "b" / "labels.csv")
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(5):
+        assert [Truth(tmp_path).of(f"{folder}/1.png") for folder in "ab"] == ["", ""]
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_doctor_sees_what_the_service_sees(desk: Desk) -> None:
+    desk.run()
+    desk.drop("a/labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
+    desk.drop("b/labels.csv", "file,label\na.png,7\n".encode("utf-16"))
+    desk.drop("c/labels.csv", b"file,label\na.png,7\n" + b'"' + b"x" * 200_000)
+    desk.drop("d/labels.csv", b"file,label\na.png,7\n")
+    desk.drop("@eaDir/labels.csv", b"file,label\na.png,\xfc\n")
+    desk.set(labels=desk.root / "missing.csv")
+
+    with readable(desk.settings) as ledgers:
+        looked = list(doctor(desk.settings, ledgers, ModelState("test"), 1_767_323_045.0))
+
+    found = [(one.grade, one.detail.removeprefix(f"{desk.inbox}/")[:30]) for one in looked if one.what == "labels"]
+    assert sorted(found) == sorted(
+        [
+            (Grade.FAULT, f"{desk.root}/missing.csv does not exist"[:30]),
+            (Grade.NOTE, "a/labels.csv is not UTF-8, and"),
+            (Grade.FAULT, "b/labels.csv is UTF-16; none o"),
+            (Grade.NOTE, "c/labels.csv is not understood"),
+        ]
+    )
+
+
+def written(rows: list[tuple[bytes, bytes, bytes]]) -> bytes:
+    """A labels file with these cells, quoted as Excel quotes them."""
+    text = io.StringIO()
+    csv.writer(text).writerows([["file", "label", "more"], *([cell.decode("latin-1") for cell in row] for row in rows)])
+    return text.getvalue().encode("latin-1")
+
+
+def any_labels() -> st.SearchStrategy[bytes]:
+    cells = st.binary(max_size=12) | st.sampled_from(
+        [b"a.png", b"7", b"none", "fünf".encode("cp1252"), b"../a.png", b"/a"]
+    )
+    tables = st.lists(st.tuples(cells, cells, cells), max_size=6).map(written)
+    headed = st.binary(max_size=200).map(b"file,label\n".__add__)
+    other = st.sampled_from(["utf-16", "utf-16-le", "utf-8-sig"]).flatmap(
+        lambda encoding: st.text(max_size=40).map(
+            lambda text: f"file,label\na.png,{text}\n".encode(encoding, "surrogatepass")
+        )
+    )
+    return st.binary(max_size=200) | headed | tables | other
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=any_labels())
+@example(content=b"")
+@example(content=b"file,label\n\0,\0\n")
+@example(content=b'file,label\n"')
+def test_labels_of_any_bytes_are_looked_up_without_an_error(tmp_path: Path, content: bytes) -> None:
+    found = labels(tmp_path, content)
+
+    label = found.of("a.png")
+
+    label.encode(errors="surrogateescape")
+    assert label == label.strip()
+    assert [one.path for one in scan.look(tmp_path, lambda *_: None)] == (
+        [] if truth.is_truth(tmp_path / "labels.csv") else ["labels.csv"]
+    )
+    for names in found.files("."):
+        assert all("\0" not in name for name in names)
