@@ -18,6 +18,7 @@ GAP = "…"
 _ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "BadLine"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
+_LOGGED = {"warn", "logs.warn", "logs.unexpected", "logs.unexpected_error", "logs.at_once"}
 _YIELDING = ("operations/verify.py", "exporting/sheet.py")
 _ROW = re.compile(r"^\| `(?P<message>[^|]+?)` \|(?P<rest>.*)\|$", re.MULTILINE)
 
@@ -97,7 +98,7 @@ def _told(node: ast.AST, classes: Set[str]) -> ast.expr | None:
     if name in _OWN_WORDS:
         return ast.copy_location(ast.Constant(_OWN_WORDS[name]), node)
     position = 1 if name in {"RejectedImage", "DecodeError"} else 0
-    is_telling = name in {"logs.warn", "warn"} or name.rpartition(".")[2] in classes
+    is_telling = name in _LOGGED or name.rpartition(".")[2] in classes
     return node.args[position] if is_telling and len(node.args) > position else None
 
 

@@ -85,7 +85,11 @@ class Answering:
         known = self.ledger.returned(claim.identity)
         now_s = self.now_s()
         if content.returned:
-            back = returned(claim, content.returned, known, now_s, content.sha256) if content.error else None
+            back = (
+                returned(claim, content.returned, known, now_s, content.sha256)
+                if content.error or content.is_held
+                else None
+            )
             is_given_up = (
                 content.error == errno.EIO
                 and back is not None

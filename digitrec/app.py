@@ -18,6 +18,7 @@ from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step
 from digitrec.extras import needs
 from digitrec.intake import observing
+from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
 from digitrec.operations import metrics_places
 from digitrec.operations.heartbeat import Heart
@@ -29,12 +30,14 @@ from digitrec.service import Service, Space, Stop, Summary, timed_steps
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
+    from digitrec.child_side import Allowance
     from digitrec.classifiers.base import Classifier
     from digitrec.engines import Engine
     from digitrec.ledger import Ledger
     from digitrec.pipeline import Pipeline
     from digitrec.recognition.page_reader import PageReader
 
+_MEMORY, _MEMORY_BY_BYTE, _MEMORY_BY_PIXEL = 1_000_000_000, 4, 12
 SHIPPED = Path(__file__).with_name("models") / "default"
 
 
@@ -107,8 +110,10 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
         except (ModelError, NotEnoughMemory) as why:
             hooks.failed(why, stop, is_last=True)
             raise
-        except retrying.FAILURES as why:
-            failure = retrying.failure_from(why, settings.ledger)
+        except Exception as error:
+            failure = retrying.failure_from(error, settings.ledger)
+            if not isinstance(failure, EnvironmentFailure):
+                raise
             heart.failed(failure)
             if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
                 failed_s, done, pauses = time.monotonic(), len(summary.batches), retrying.pauses()
@@ -119,7 +124,7 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
                 _write_latest(settings, summary)
                 return
             if left_s <= 0:
-                raise failure from why
+                raise failure from error
             pause_s = min(next(pauses), left_s)
             logs.warn("failed, trying again", why=failure, pause_s=round(pause_s, 1))
             stop.bell.wait(pause_s)
@@ -171,10 +176,12 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
                             hooks.worked()
                             supervisor.ready()
                             metrics_file.write()
-                except (*retrying.FAILURES, ModelError) as why:
+                except Exception as error:
+                    failure = retrying.failure_from(error, settings.ledger)
+                    if not isinstance(failure, EnvironmentFailure | ModelError):
+                        raise
                     pause_s = next(pauses)
                     failed = True
-                    failure = retrying.failure_from(why, settings.ledger)
                     heart.failed(failure)
                     logs.warn("failed, trying again", why=failure, pause_s=pause_s)
                     hooks.failed(failure, stopped)
@@ -238,9 +245,11 @@ def _service(
             summary.batches.append(batch_id)
             hooks.reported(batch_id)
 
+        alone: list[Seen] = []
+
         @cache
         def pipeline() -> "Pipeline":
-            made = _pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart)
+            made = _pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart, alone)
             stack.callback(made.engine.close)
             return made
 
@@ -248,7 +257,7 @@ def _service(
             return settings.model is not None or model_store(settings).current() == bundle.folder
 
         stopped()
-        yield Service(space, pipeline, stop, summary, heart, is_current, hooks, stopped)
+        yield Service(space, pipeline, stop, summary, heart, is_current, hooks, stopped, alone)
 
 
 def _pipeline(
@@ -261,6 +270,7 @@ def _pipeline(
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
     heart: Heart,
+    alone: list[Seen],
 ) -> "Pipeline":
     one_thread.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec import batch_reports, reading
@@ -286,7 +296,7 @@ def _pipeline(
         ledger=space.ledger,
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
-        child=Child(settings.read_timeout_s),
+        child=Child(settings.read_timeout_s, _allowance(settings)),
         read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,
@@ -298,7 +308,17 @@ def _pipeline(
         stopped=stopped,
         now_s=time.time,
         timed=timed_steps(settings, heart.timed),
+        noticed=heart.noticed,
+        alone=alone,
     )
+
+
+def _allowance(settings: Settings) -> "Allowance":
+    """Return what a child may use that reads a suspect: enough for a page of `max_pixels` in every format."""
+    from digitrec.child_side import Allowance
+
+    memory = _MEMORY + _MEMORY_BY_BYTE * settings.max_bytes + _MEMORY_BY_PIXEL * settings.max_pixels
+    return Allowance(settings.read_timeout_s, memory)
 
 
 def _truth(settings: Settings, told: set[str]) -> Truth:

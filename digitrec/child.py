@@ -6,36 +6,41 @@ all the same (`Child.fork`): that takes 5 ms instead of 200, as all is imported 
 """
 
 import errno
-import gc
 import json
+import mmap
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from digitrec.patience import Overrun, Patience, in_time
+from digitrec.child_side import Allowance, Answer, Function, serve_as_fork
+from digitrec.patience import Mark, Overrun, Patience, in_time
 
 _START_S = 120.0
 _LEAVE_S = 1.0
 _ASK_EVERY_S = 0.001
-# Ctrl-C reaches the whole group; the parent decides.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a terminal that is closed, and a supervisor signal the whole group; the parent decides for its children."""
 _PROGRAM = """
 import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 import json, sys
-sys.path[:] = json.loads(sys.argv[2])
-from digitrec.child import serve
-serve(sys.argv[1])
+path, *told = json.loads(sys.argv[1])
+sys.path[:] = path
+from digitrec.child_side import serve
+serve(*told)
 """
 
 T = TypeVar("T")
@@ -45,14 +50,10 @@ R = TypeVar("R")
 class ReaderDied(Exception):
     """The child process died, or was ended because it took too long."""
 
-
-class _Function(NamedTuple):
-    call: Callable[[Any], Any]
-
-
-class _Answer(NamedTuple):
-    result: Any
-    error: Exception | None = None
+    def __init__(self, why: str = "", file: int | None = None) -> None:
+        """Name the position in the chunk of the file that was being read, if it is known."""
+        super().__init__(why)
+        self.file = file
 
 
 class _Fork:
@@ -61,13 +62,13 @@ class _Fork:
     def __init__(self, work: Callable[[], None]) -> None:
         self._asking = threading.Lock()
         self._code: int | None = None
-        known = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # the parent's handlers
+        known = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the parent's handlers
         self._pid = os.fork()
         if self._pid == 0:
             code = 1
             try:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_SETMASK, known)
                 work()
                 code = 0
@@ -113,8 +114,20 @@ class Child:
     It serves one thread, and does not outlive it.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, allowance: Allowance | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            timeout_s: longest that one page may take, seconds.
+            allowance: limits of the child; None: those of this process.
+        """
         self._timeout_s = timeout_s
+        self._allowance = allowance
+        self._shared = os.memfd_create("digitrec-mark")
+        os.ftruncate(self._shared, Mark.SIZE)
+        self.mark = Mark(mmap.mmap(self._shared, Mark.SIZE))
+        """How far the child is."""
+        weakref.finalize(self, os.close, self._shared)
         self._process: subprocess.Popen[bytes] | _Fork | None = None
         self._line: Connection | None = None
         self._known: object = None
@@ -130,12 +143,16 @@ class Child:
         line = self.prepare(function, stopped)
         if line is None:
             return None
+        mark = self.mark
         try:
+            mark.begin(0)
             line.send(argument)
-            answer = in_time(lambda slice_s: _received(line, slice_s), self._timeout_s, Patience(stopped))
+            answer = in_time(
+                lambda slice_s: _received(line, slice_s), lambda: mark.since_s, self._timeout_s, Patience(stopped)
+            )
         except (EOFError, OSError, Overrun) as why:
             self._end()
-            raise ReaderDied(str(why) or "the child process died") from why
+            raise ReaderDied(str(why) or "the child process died", mark.file) from why
         if answer is None:
             self._end()
             return None
@@ -158,8 +175,12 @@ class Child:
         try:
             line = self._line or self._start()
             if self._known is not function:
-                line.send(_Function(function))
-                if in_time(lambda slice_s: _received(line, slice_s), _START_S, Patience(stopped)) is None:
+                began_s = time.monotonic()
+                line.send(Function(function))
+                if (
+                    in_time(lambda slice_s: _received(line, slice_s), lambda: began_s, _START_S, Patience(stopped))
+                    is None
+                ):
                     self._end()
                     return None
                 self._known = function
@@ -177,7 +198,7 @@ class Child:
         self._line, theirs = multiprocessing.Pipe()
         with theirs:
             try:
-                self._process = _Fork(partial(_serve_as_fork, theirs, function, os.getpid()))
+                self._process = _Fork(partial(serve_as_fork, theirs, self.mark, function, os.getpid()))
             except OSError:
                 self._end()
                 raise
@@ -211,21 +232,13 @@ class Child:
     def _start(self) -> Connection:
         self._line, theirs = multiprocessing.Pipe()
         with theirs:
-            number = theirs.fileno()
+            numbers = (theirs.fileno(), self._shared)
             # Neither flag lets the current folder be imported from.
-            flag, path = "-I" if sys.flags.isolated else "-P", json.dumps([str(one) for one in sys.path])
-            command = [sys.executable or "python3", flag, "-c", _PROGRAM, str(number), path]
-            self._process = subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL)
+            flag, limits = "-I" if sys.flags.isolated else "-P", astuple(self._allowance) if self._allowance else None
+            told = json.dumps([[str(one) for one in sys.path], *numbers, limits])
+            command = [sys.executable or "python3", flag, "-c", _PROGRAM, told]
+            self._process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
         return self._line
-
-
-def serve(number: str) -> None:
-    """Answer what comes over the connection with this descriptor, until it is closed. Runs in the child."""
-    from digitrec import one_thread
-
-    _die_with_parent()
-    one_thread.load()
-    _answer(Connection(int(number)), str)
 
 
 def may_fork() -> bool:
@@ -236,53 +249,8 @@ def may_fork() -> bool:
         return False
 
 
-def _serve_as_fork(line: Connection, function: Callable[[Any], Any], parent: int) -> None:
-    """The same in a fork, which keeps nothing that is open but its connection: neither ledger nor lock is its own."""
-    gc.freeze()  # what came along stays as it is: else it is copied to be looked at, and may close what is not its own
-    _die_with_parent()
-    if os.getppid() == parent:  # else it died before it could take us along
-        for number in map(int, os.listdir("/proc/self/fd")):
-            if number > 2 and number != line.fileno():
-                with suppress(OSError):  # it was the one that the folder was read with
-                    os.close(number)
-        _answer(line, function)
-
-
-def _die_with_parent() -> None:
-    """Even while hanging."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _answer(line: Connection, function: Callable[[Any], Any]) -> None:
-    """Answer what comes with the function that came last."""
-    with suppress(EOFError, OSError):  # the parent is gone, or needs us no more
-        while True:
-            told = line.recv()
-            if isinstance(told, _Function):
-                function = told.call
-                line.send(_Answer(None))
-            else:
-                line.send_bytes(_answered(function, told))
-
-
-def _answered(function: Callable[[Any], Any], told: object) -> bytes:
-    """The answer as it is sent: an error with the place where it happened, and in words if it cannot travel itself."""
-    try:
-        return pickle.dumps(_Answer(function(told)))
-    except Exception as why:  # noqa: BLE001 - it is raised again in the parent
-        why.add_note(f"In the child process:\n{traceback.format_exc()}")
-        try:
-            sent = pickle.dumps(_Answer(None, why))
-            pickle.loads(sent)  # noqa: S301 - our own
-        except Exception:  # noqa: BLE001 - whatever its class does
-            sent = pickle.dumps(_Answer(None, RuntimeError("".join(traceback.format_exception(why)))))
-        return sent
-
-
-def _received(line: Connection, slice_s: float) -> _Answer:
+def _received(line: Connection, slice_s: float) -> Answer:
     if not line.poll(slice_s):
         raise multiprocessing.TimeoutError
-    answer: _Answer = line.recv()
+    answer: Answer = line.recv()
     return answer

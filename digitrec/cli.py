@@ -51,6 +51,14 @@ def main() -> None:
         sys.exit(why.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if cli_options.debug:
+            raise
+        from digitrec import retrying
+
+        failure = retrying.unexpected_failure(error)
+        _complain(str(failure), failure.hint)
+        sys.exit(failure.exit_code)
 
 
 def program() -> None:
@@ -128,7 +136,7 @@ def run(
     if table:
         cli_tables.print_batches(settings, summary.batches)
     if stop():
-        raise typer.Exit(128 + stop.signal)
+        raise typer.Exit(stop.code)
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
 
 
@@ -142,7 +150,7 @@ def watch(settings: Settings) -> None:
     with stop.on_signals():
         app.watch(settings, stop)
     logs.event("stopped", signal=signal.Signals(stop.signal).name)
-    raise typer.Exit(128 + stop.signal if stop.signal == signal.SIGINT else 0)
+    raise typer.Exit(stop.code if stop.signal == signal.SIGINT else 0)
 
 
 @cli.command(epilog="Example: digitrec predict photo.jpg --json")

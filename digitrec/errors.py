@@ -5,6 +5,7 @@ Only `cli.main` prints these. `RejectedImage` never reaches it: it becomes a row
 
 import errno
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,12 @@ class EnvironmentFailure(DigitrecError):
 
     exit_code = 74
     hint = "Put it right and start again: claimed files are kept and finished by the next run."
+
+
+class ReadFailed(EnvironmentFailure):
+    """Reading a batch raised an unexpected exception; its files stay claimed and are read again."""
+
+    hint = "It is tried again, in the end file by file. The log has the traceback: please report it."
 
 
 class NotEnoughMemory(EnvironmentFailure):
@@ -150,6 +157,8 @@ def _text(path: object) -> str:
 
 
 _OF_A_FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
+"""Failures of the environment: they cost time, and are tried again."""
 _DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from digitrec import app, reading
 from digitrec.errors import EnvironmentFailure
-from digitrec.patience import Overrun
+from digitrec.patience import Lost, Overrun
 from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
 from digitrec.settings import Settings
@@ -33,7 +33,7 @@ def read(
         progress: told how many files are done, and how many there are.
 
     Raises:
-        EnvironmentFailure: a few files together took longer than `read_timeout_s`, or ended the process that read them.
+        EnvironmentFailure: a page took longer than `read_timeout_s`, or ended the process that read it.
         OSError: a file cannot be read.
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
@@ -46,8 +46,10 @@ def read(
             try:
                 contents = next(read)
             except Overrun as why:
+                contents = Lost(str(why))
+            if isinstance(contents, Lost):
                 files = f"{chunk[0].path} to {chunk[-1].path.name}"
-                raise EnvironmentFailure(f"{files} cannot be read: {why}", hint=_TOO_SLOW) from why
+                raise EnvironmentFailure(f"{files} cannot be read: {contents.why}", hint=_TOO_SLOW)
             yield from zip(chunk, contents, strict=True)
             done += len(chunk)
             if progress is not None:

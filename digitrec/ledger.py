@@ -6,10 +6,11 @@ Paths are stored as the bytes of their names. Batch tables are written only by t
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from digitrec import files, schema
@@ -20,8 +21,11 @@ from digitrec.records import Batch, Claim, Count, Departure, Digit, Reason, Rend
 class Ledger:
     """One open ledger. Not for use by several threads at once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
+        """Work with an open connection; `path` is that of its file, where it matters whether it stays there."""
         self._db = connection
+        self._path = path
+        self._file = path.stat() if path else None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -38,10 +42,10 @@ class Ledger:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             schema.migrate(db, path)
+            return cls(db, path)
         except BaseException:
             db.close()
             raise
-        return cls(db)
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
@@ -71,6 +75,15 @@ class Ledger:
             db.close()
             raise
         return ledger
+
+    def is_in_place(self) -> bool:
+        """Return False if its file was removed or replaced since it was opened: what is written then is lost."""
+        if self._path is None or self._file is None:
+            return True
+        try:
+            return os.path.samestat(self._path.stat(), self._file)
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Close it."""
@@ -119,10 +132,8 @@ class Ledger:
     def open_batch(self, batch: Batch, planned: Iterable[Claim]) -> None:
         """Note a batch and the files it is about to claim, before any is touched."""
         with self.transaction():
-            self._db.execute(
-                "INSERT INTO batches (batch_id, opened_at, stage) VALUES (?, ?, ?)",
-                (batch.id, batch.opened_at, batch.stage),
-            )
+            new = "INSERT INTO batches (batch_id, opened_at, stage) VALUES (?, ?, ?)"
+            self._db.execute(new, (batch.id, batch.opened_at, batch.stage))
             self._insert_claims(planned)
 
     def note_claims(self, batch_id: str, lost: Iterable[str], adopted: Iterable[Claim] = ()) -> None:
@@ -141,8 +152,9 @@ class Ledger:
         outcomes: Sequence[Claim],
         rendering: Rendering,
         returned: Sequence[ReturnedFile],
+        facts: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
-        """Make the answers of a batch exist: rows, what becomes of each file, how it will be rendered."""
+        """Make the answers of a batch exist: rows, fates of files, how it is rendered. A fact of None is forgotten."""
         with self.transaction():
             self._insert_rows(rows)
             self._db.executemany(
@@ -150,6 +162,9 @@ class Ledger:
                 [(one.fate, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
             )
             self._db.executemany(schema.INSERT_RETURNED, [schema.returned_values(one) for one in returned])
+            self._db.executemany("DELETE FROM facts WHERE name = ?", [(name,) for name in facts])
+            kept = [(name, value) for name, value in facts.items() if value is not None]
+            self._db.executemany("INSERT INTO facts VALUES (?, ?)", kept)
             self._db.execute(
                 "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
                 (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
@@ -213,10 +228,6 @@ class Ledger:
         found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
         return [schema.row_from(one, tuple(digits.get(one[1], ()))) for one in found]
 
-    def has_rows(self, batch_id: str) -> bool:
-        """Return False for a batch without answers, which has no table."""
-        return self._db.execute("SELECT 1 FROM readings WHERE batch_id = ?", (batch_id,)).fetchone() is not None
-
     def previews(self, batch_id: str) -> dict[int, bytes]:
         """The small pictures (PNG) of the rows that a person should look at, by row."""
         ask = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"
@@ -266,22 +277,6 @@ class Ledger:
         return all(self._db.execute(ask, (os.fsencode(path),)).fetchone() for path in paths)
 
     # What people ask, and let go.
-
-    def find_claims(self, *, path: str = "", name: str = "", place: str = "", sha256: str = "") -> list[Claim]:
-        """Claims by path, by name in any folder, by where the original lies, or by the first digits of the sha256."""
-        where = {
-            "path = ?": os.fsencode(path),
-            "substr(path, -length(?1)) = ?1 OR path = substr(?1, 2)": os.fsencode(f"/{name}") if name else b"",
-            "place = ?": os.fsencode(place),
-            "substr(sha256, 1, length(?1)) = ?1": sha256,
-        }
-        found = {
-            (claim.batch_id, claim.path): claim
-            for condition, value in where.items()
-            if value
-            for claim in map(schema.claim_from, self._db.execute(f"{schema.ALL_CLAIMS} WHERE {condition}", (value,)))
-        }
-        return [found[key] for key in sorted(found)]
 
     def rows_of(self, batch_id: str, path: str) -> list[Row]:
         """The rows of one file, in order of its pages, without the digits' boxes."""

@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
+import traceback
+from contextlib import suppress
 
 from digitrec import names
 from digitrec.errors import plain
@@ -12,6 +15,9 @@ from digitrec.errors import plain
 _logger = logging.getLogger("digitrec")
 _TOGETHER_S = 10.0
 """Warnings of a library that follow within this time are about one trouble."""
+_MOST_TRACES = 1000
+_traces: set[str] = set()
+"""Tracebacks that were logged by this process."""
 
 
 def event(what: str, **fields: object) -> None:
@@ -22,6 +28,32 @@ def event(what: str, **fields: object) -> None:
 def warn(what: str, **fields: object) -> None:
     """Note that something is wrong and how it goes on."""
     _logger.warning(what, extra={"fields": fields})
+
+
+def unexpected_error(what: str, why: Exception, **fields: object) -> str:
+    """Note an exception that nobody expected and that stops nothing; return it in a line."""
+    error = f"{type(why).__name__}: {why}"
+    unexpected(what, "".join(traceback.format_exception(why)), **fields, why=error)
+    return f"{what}: {error}"
+
+
+def unexpected(what: str, trace: str, **fields: object) -> None:
+    """Note an exception that nobody expected, with its traceback: once, then without.
+
+    Lines for people lack the traceback; those for machines have it.
+    """
+    is_new = trace not in _traces
+    if is_new and len(_traces) < _MOST_TRACES:
+        _traces.add(trace)
+    _logger.error(what, extra={"fields": fields, "trace": trace if is_new else ""})
+
+
+def at_once(what: str) -> None:
+    """Write a line from a signal handler, which may have interrupted another line: with one system call."""
+    if _logger.handlers:
+        line = _logger.handlers[0].format(_logger.makeRecord(_logger.name, logging.WARNING, "", 0, what, (), None))
+        with suppress(OSError):  # nobody reads it
+            os.write(2, f"{line}\n".encode())
 
 
 def start(log_format: str, *, quiet: bool = False) -> None:
@@ -90,7 +122,10 @@ def _first_line(record: logging.LogRecord) -> str:
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _utc(record.created, "%Y-%m-%dT%H:%M:%S"), "level": record.levelname.lower()}
-        return json.dumps(line | {"event": record.getMessage()} | _safe(record))
+        told = line | {"event": record.getMessage()} | _safe(record)
+        if trace := getattr(record, "trace", ""):
+            told["traceback"] = [names.escape(one) for one in trace.splitlines()]
+        return json.dumps(told)
 
 
 class _Text(logging.Formatter):

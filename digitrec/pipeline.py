@@ -3,64 +3,27 @@
 Every step is durable before the next begins and may be done twice, so that a crash anywhere costs time, never a file.
 """
 
-import errno
-import itertools
-import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from digitrec import batch_ids, logs, reading
-from digitrec.answering import STOPPED, Answering, returned
-from digitrec.child import Child, ReaderDied
-from digitrec.chunks import chunked
-from digitrec.clock import utc
+from digitrec.answering import Answering
+from digitrec.batch_reader import BatchReader, Found, Guarded, LimitedChild, Result
+from digitrec.claiming import Claimer, Queue
 from digitrec.engines import Engine
-from digitrec.errors import DigitrecError
+from digitrec.errors import FAILURES, ReadFailed
 from digitrec.intake.scan import Seen
-from digitrec.intake.store import Stored
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
-from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
-from digitrec.records import Batch, Claim, Count, Fate, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Count, Fate, Rendering, Row, Stage
+from digitrec.suspects import MOST_FAILURES, Suspects
 
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be given back, too."""
-_MOST_DEATHS = 3
-# What keeps one file from being renamed, while others can be.
-_OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
-
-
-class Queue(Protocol):
-    """Where files are claimed; a folder's are moved out of everybody's way, a store's stay where they are."""
-
-    def claim(self, batch_id: str, path: str) -> None:
-        """Make a file ours, if it is still there."""
-
-    def is_writable(self) -> bool:
-        """False if nothing can be claimed."""
-
-    def batches(self) -> list[str]:
-        """The batches that show without the ledger."""
-
-    def claimed(self, batch_id: str) -> list[str]:
-        """The files of a batch that are ours."""
-
-    def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
-        """Whatever happens, they stay ours."""
-
-    def place(self, batch_id: str, path: str) -> Path | Stored:
-        """Where a claimed file is read."""
-
-    def state(self, batch_id: str, path: str) -> os.stat_result:
-        """What a file is that was claimed without being planned."""
-
-    def close(self, batch_id: str) -> None:
-        """The batch is done with."""
 
 
 class Outbox(Protocol):
@@ -86,8 +49,8 @@ class Opened:
 
     batch: Batch
     claims: Sequence[Claim]
-    contents: Iterator[tuple[str, Content]]
-    """What was read of each file, by path, as far as it is known; children may be at it already."""
+    begun: Iterator[Result] | None
+    """What becomes of its chunks, children may be at it already; None: each file is read by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +61,10 @@ class Pipeline:
     ledger: Ledger
     outbox: Outbox
     engine: Engine
-    child: Child
+    child: LimitedChild
+    """Reads what may stop a reader."""
     read_chunk: Callable[[Sequence[Job]], list[Content]]
-    """Reads files; always the same, so that a child that knows it is not sent the networks again."""
+    """Reads files."""
     answering: Answering
     truth: Callable[[], Truth]
     rendering: Callable[[], Rendering]
@@ -118,109 +82,139 @@ class Pipeline:
     """Seconds since 1970."""
     timed: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measures a stage by its name, for monitoring."""
+    noticed: Callable[[str], None] = logs.event
+    """Told of an unexpected exception that stops nothing, for `status`."""
     begun: set[str] = field(default_factory=set)
     """Batches whose reading this process began: it lives, so they killed nobody."""
+    alone: list[Seen] = field(default_factory=list)
+    """Files that are claimed next, each by itself."""
+    reader: BatchReader = field(init=False)
+    suspects: Suspects = field(init=False)
+    claimer: Claimer = field(init=False)
+
+    def __post_init__(self) -> None:
+        guarded = Guarded(self.read_chunk)
+        object.__setattr__(self, "reader", BatchReader(self.engine, self.child, guarded, self._job, self.stopped))
+        object.__setattr__(self, "suspects", Suspects(self.ledger))
+        object.__setattr__(self, "claimer", Claimer(self.inbox, self.ledger, self.answering, self.now_s, self.noticed))
 
     def recover(self) -> Count:
-        """Finish whatever was interrupted: open batches of the ledger, and claims it does not know."""
-        total = Count()
+        """Finish whatever was interrupted: open batches of the ledger, and claims it does not know.
+
+        Raises:
+            ReadFailed: reading one raised; the others are finished first.
+        """
+        total, failure = Count(), None
+        for batch in self._interrupted():
+            try:
+                total += self._finish(batch)
+            except ReadFailed as why:
+                failure = why
+        if failure is not None:
+            raise failure
+        return total
+
+    def _interrupted(self) -> Iterator[Batch]:
         for batch in self.ledger.batches(unfinished=True):
             logs.event("batch taken up again", batch=batch.id, stage=batch.stage)
-            total += self._finish(batch)
+            yield batch
+        unfinished = {batch.id for batch in self.ledger.batches(unfinished=True)}
         for name in self.inbox.batches():
             if batch_ids.BATCH_ID.fullmatch(name) is None:
                 logs.warn("this folder among the claims is no batch; left alone", folder=name)
-                continue
-            batch = self._known(name)
-            total += self._finish(batch)
-        return total
+            elif name not in unfinished:  # its reading raised just now
+                yield self.claimer.known(name, self.restore)
 
     def process(self, seen: Sequence[Seen]) -> Count:
-        """Claim these files as one batch and bring it to its end."""
-        return sum(self.process_all([seen]), Count())
+        """Claim these files as one batch and bring it to its end; then claim one suspect alone, if there is any."""
+        count = sum(self._in_turn(self._without_suspects([seen])), Count())
+        if self.alone and not self.stopped():
+            count += sum(self._in_turn([[self.alone.pop(0)]]), Count())
+        return count
 
     def process_all(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Count]:
+        """Claim each group as one batch and bring it to its end, then each suspect; gives what became of each."""
+        yield from self._in_turn(self._without_suspects(groups))
+        while self.alone and not self.stopped():
+            yield from self._in_turn([[self.alone.pop(0)]])
+        if self.alone:
+            yield Count(released=len(self.alone))
+
+    def _without_suspects(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Sequence[Seen]]:
+        """Each group without the files that wait for their turn alone, or for a later try."""
+        for group in groups:
+            wanted = [one for one in group if self.claimer.is_due(one)]
+            if self.suspects.any():
+                suspects = {one.path: one for one in wanted if one in self.suspects}
+                self.alone[:] = [*(one for one in self.alone if one.path not in suspects), *suspects.values()]
+                wanted = [one for one in wanted if one.path not in suspects]
+            if wanted:
+                yield wanted
+
+    def _in_turn(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Count]:
         """Claim each group as one batch and bring it to its end; gives what became of each.
 
         The next one is claimed before: children go on with it while what they read is put on record, published and
-        filed away here.
+        filed away here. One whose reading raises does not keep the others from being read.
         """
         opened: Opened | None = None
+        read_failed: ReadFailed | None = None
+
+        def answered(batch: Opened) -> Iterator[Count]:
+            nonlocal read_failed
+            try:
+                yield self._answered(batch)
+            except ReadFailed as why:
+                read_failed = why
+
         for group in groups:
             if opened is not None and len(group) > _MOST_AHEAD:
-                yield self._answered(opened)
+                yield from answered(opened)
                 opened = None
             following, failure = None, None
             try:
                 following = self._open(group)
-            except (DigitrecError, OSError, sqlite3.Error) as why:  # that keeps no answer from what was claimed before
+            except Exception as why:  # noqa: BLE001 - raised below: it keeps no answer from what was claimed before
                 failure = why
             if opened is not None:
-                yield self._answered(opened)
+                yield from answered(opened)
             if failure is not None:
                 raise failure
             opened = following
         if opened is not None:
-            yield self._answered(opened)
+            yield from answered(opened)
+        if read_failed is not None:
+            raise read_failed
 
     def _open(self, seen: Sequence[Seen]) -> Opened | None:
         """Claim these files as one batch, and begin to read them; None if none of them is there any more."""
-        now_s = self.now_s()
-        batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
-        planned = [self._planned(batch, one, now_s) for one in seen]
-        self.begun.add(batch.id)
-        self.ledger.open_batch(batch, planned)
-        with self.timed("claim"):
-            refused = [claim for claim in planned if not self._claim(claim)]
-        if refused:
-            self.ledger.hold([self._refused(claim, now_s) for claim in refused])
-        claims = self._adopted(batch)
-        return Opened(batch, claims, self._being_read(batch, claims)) if claims else None
-
-    def _claim(self, claim: Claim) -> bool:
-        """False if this one file may not be moved; if none may, that is an environment failure."""
-        try:
-            self.inbox.claim(claim.batch_id, claim.path)
-        except OSError as why:
-            if why.errno not in _OWN_FAULTS or not self.inbox.is_writable():
-                raise
-            logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
-            return False
-        return True
-
-    def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
-        known = self.ledger.returned(claim.identity)
-        return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
-
-    def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
-        # Our own rename, when it was given back before, is no change of the file.
-        is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
-        if is_fresh is None:
-            is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
-        return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
-
-    def _known(self, batch_id: str) -> Batch:
-        """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
-        if self.ledger.batch(batch_id) is None and not self.restore(batch_id):
-            logs.event("claims adopted", batch=batch_id)
-            self.ledger.open_batch(Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED), [])
-        batch = self.ledger.batch(batch_id)
+        batch = self.claimer.note(seen)
         if batch is None:
-            raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
-        return batch
+            return None
+        self.begun.add(batch.id)
+        with self.timed("claim"):
+            claims = self.claimer.claim(batch)
+        return Opened(batch, claims, self._being_read(batch, claims)) if claims else None
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
         if batch.stage in {Stage.PLANNED, Stage.READING}:
-            claims = self._adopted(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
+            claims = self.claimer.adopt(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
             if batch.stage is Stage.PLANNED and not claims:
                 return Count()
             return self._answered(Opened(batch, claims, self._being_read(batch, claims)))
         return self._end(batch)
 
     def _answered(self, opened: Opened) -> Count:
-        """Read what is not read yet, put it on record, and bring the batch to its end."""
-        return self._end(opened.batch, self._record(opened, self._read(opened)))
+        """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again."""
+        found = self._read(opened)
+        rows, killed = self._record(opened, found)
+        count = self._end(opened.batch, rows)
+        if killed:
+            again = [claim for claim in self.ledger.claims(opened.batch.id) if claim.path in killed]
+            self.alone.extend(map(self._lying, again))
+            count += Count(released=-len(again))  # they are not left: `process_all` claims them again
+        return count
 
     def _end(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
         """Bring a batch that is on record to its end; `rows` are those of one that was read just now."""
@@ -228,7 +222,8 @@ class Pipeline:
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
                 self._publish(batch.id, self.ledger.rows(batch.id) if rows is None else rows)
-        if batch.stage is not Stage.CLOSED and self.ledger.has_rows(batch.id):
+        count = self.ledger.count(batch.id)
+        if batch.stage is not Stage.CLOSED and count.claimed > count.released:
             self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
@@ -236,88 +231,86 @@ class Pipeline:
         self.inbox.close(batch.id)
         if batch.stage is Stage.CLOSED:
             return Count()
-        count = self.ledger.count(batch.id)
         with self.timed("report"):
-            self.report(batch.id)
+            try:
+                self.report(batch.id)
+            except FAILURES:
+                raise
+            except Exception as why:  # noqa: BLE001 - the answers are out, and `digitrec report` makes it again
+                error = logs.unexpected_error("the report of a batch cannot be made", why, batch=batch.id)
+                self.noticed(error)
+        self.check_folders()
         self.ledger.set_stage(batch.id, Stage.CLOSED)
         logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
 
-    def _adopted(self, batch: Batch) -> list[Claim]:
-        """The claims of a batch, by path: the files that lie in its folder; there may be none."""
-        planned = {claim.path: claim for claim in self.ledger.claims(batch.id)}
-        lying = set(self.inbox.claimed(batch.id))
-        if not lying:
-            self.ledger.forget_batch(batch.id)
-            self.inbox.close(batch.id)
-            return []
-        self.inbox.make_durable(batch.id, lying)
-        unplanned = [self._unplanned(batch, path) for path in sorted(lying - planned.keys())]
-        self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
-        logs.event("files claimed", batch=batch.id, files=len(lying))
-        return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in lying]
+    def _being_read(self, batch: Batch, claims: Sequence[Claim]) -> Iterator[Result] | None:
+        # A batch that was being read when a process died is not read in this one; nor is a suspect.
+        is_safe = batch.id in self.begun and not (self.suspects.any() and any(one in self.suspects for one in claims))
+        return self.reader.begin(claims) if is_safe else None
 
-    def _unplanned(self, batch: Batch, path: str) -> Claim:
-        state = self.inbox.state(batch.id, path)
-        # How old it was before its first claim is not known any more: let it have its grace.
-        return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
+    def _read(self, opened: Opened) -> Found:
+        """Find out what every file of a batch holds; after a stop, those that were read.
 
-    def _being_read(self, batch: Batch, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        # A batch that was being read when a process died is not read in this one.
-        return self._read_fast(claims) if batch.id in self.begun else self._read_one_by_one(claims)
-
-    def _read(self, opened: Opened) -> dict[str, Content]:
-        """What every file of a batch holds, by path; after a stop, of those that were read."""
-        contents: dict[str, Content] = {}
+        Raises:
+            ReadFailed: reading raised, and it is tried again, or no file can be read.
+        """
         with self.timed("read"):
-            try:
-                contents.update(opened.contents)
-            except Overrun as why:
-                logs.warn("reading was broken off, going on one by one", batch=opened.batch.id, why=why)
-                contents.update(self._read_one_by_one([one for one in opened.claims if one.path not in contents]))
-        return contents
+            if opened.begun is not None:
+                found = self.reader.finish(opened.claims, opened.begun)
+            else:
+                found = Found()
+                self.reader.read_one_by_one(opened.claims, found)
+            if found.raised:
+                self._look_into(opened, found)
+            return found
 
-    def _record(self, opened: Opened, contents: Mapping[str, Content]) -> Sequence[Row]:
-        """Put the answers of a batch on record; gives its rows, as the ledger has them now."""
+    def _look_into(self, opened: Opened, found: Found) -> None:
+        """Tell the files whose own fault it is that reading raised; a file that was told before may raise again."""
+        batch_id = opened.batch.id
+        path, first = next(iter(found.raised.items()))
+        logs.unexpected("reading raised an exception", first.traceback, batch=batch_id, file=path, why=first.error)
+        failure = ReadFailed(f"batch {batch_id} cannot be read ({path}): unexpected error: {first.error}")
+        raising = [claim for claim in opened.claims if claim.path in found.raised]
+        if self.stopped():
+            found.raised.clear()
+        elif not all(claim in self.suspects for claim in raising):
+            if self.suspects.tried(batch_id) < MOST_FAILURES:
+                raise failure
+            if opened.begun is not None:
+                found.raised.clear()
+                self.reader.read_one_by_one(raising, found)
+            is_read = any(not content.returned for content in found.contents.values())
+            if found.raised and not is_read and not self.suspects.are_others_read_since(batch_id):
+                raise failure  # that is no fault of these files
+        for path, raised in found.raised.items():
+            logs.unexpected("a file cannot be read, it is claimed alone from now on", raised.traceback, file=path)
+            self.noticed(f"reading {path} raised: {raised.error}")
+
+    def _record(self, opened: Opened, found: Found) -> tuple[Sequence[Row], set[str]]:
+        """Put the answers of a batch on record; gives its rows, as the ledger has them now, and whose turn is next."""
+        claims = {claim.path: claim for claim in opened.claims}
+        contents, killed = dict(found.contents), {}
         with self.timed("record"):
+            for path, why in found.killed.items():
+                failures = self.suspects.failures(claims[path]) + 1
+                if failures >= MOST_FAILURES:
+                    contents[path] = reading.crashed(self._job(claims[path]))
+                else:
+                    killed[path] = failures
+                    contents[path] = Content(returned=f"reading it stopped the reader, it is read alone next: {why}")
+            for path, raised in found.raised.items():
+                contents[path] = Content(returned=f"reading it raised {raised.error}", is_held=True)
             answers = self.answering.answer(opened.claims, contents, self.truth())
-            self.ledger.record(opened.batch.id, answers.rows, answers.claims, self.rendering(), answers.returned)
-        return answers.rows
+            facts = self.suspects.facts_after(opened.batch.id, opened.claims, killed, found.raised)
+            self.ledger.record(opened.batch.id, answers.rows, answers.claims, self.rendering(), answers.returned, facts)
+        return answers.rows, set(killed)
 
-    def _read_fast(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        chunks = list(chunked(claims))
-        jobs = [[self._job(claim) for claim in chunk] for chunk in chunks]
-        read = self.engine.map(self.read_chunk, jobs, self.stopped)
-        return (  # a stop leaves the rest unread
-            (claim.path, content)
-            for chunk, contents in zip(chunks, read, strict=False)
-            for claim, content in zip(chunk, contents, strict=True)
-        )
-
-    def _read_one_by_one(self, claims: Sequence[Claim]) -> Iterator[tuple[str, Content]]:
-        try:
-            for claim in claims:
-                if self.stopped():
-                    return
-                yield claim.path, self._read_in_child(claim)
-        finally:
-            self.child.stop()
-
-    def _read_in_child(self, claim: Claim) -> Content:
-        for death in itertools.count(1):
-            try:
-                contents = self.child.call(self.read_chunk, [self._job(claim)], self.stopped)
-            except ReaderDied as why:
-                if self.stopped():  # the signal may have reached the child as well
-                    break
-                logs.warn("the reader died", batch=claim.batch_id, file=claim.path, death=death, why=why)
-                if death == _MOST_DEATHS:
-                    return reading.crashed(self._job(claim))
-                continue
-            if contents is None:
-                break
-            return contents[0]
-        return Content(returned=STOPPED)
+    def _lying(self, claim: Claim) -> Seen:
+        """A file that was just given back, where it lies now."""
+        is_folder = isinstance(self.inbox.place(claim.batch_id, claim.path), Path)
+        path = claim.place.partition("/")[2] if is_folder else claim.path
+        return Seen(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
 
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)

@@ -4,13 +4,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from digitrec import patience
 from digitrec.chunks import together
 from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
@@ -53,6 +54,8 @@ class Content:
     """Not empty: the file has to be given back, for this reason."""
     error: int = 0
     """The errno, if it could not be opened or read."""
+    is_held: bool = False
+    """It is given back for a while, though no system call failed."""
     detail: str = ""
 
     @property
@@ -77,20 +80,54 @@ def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
 def read_chunk(
     jobs: Sequence[Job], limits: Limits, reader: PageReader, fstat: Callable[[int], os.stat_result] | None = None
 ) -> list[Content]:
-    """Read every file of a chunk, in order. Pure: the same files give the same contents, in any process."""
-    if any(isinstance(job.path, Stored) for job in jobs):
-        return _read_stored(jobs, limits, reader)
-    return [
-        content
-        for some in together(jobs, lambda job: job.size)
-        for content in _interpreted([_opened(job, limits, fstat) for job in some], limits, reader)
-    ]
+    """Read every file of a chunk, in order; only the first ones if it is called off.
+
+    Pure: the same files give the same contents, in any process.
+    """
+    fetched = _fetched(jobs, limits)
+    contents: list[Content] = []
+    for some in together(jobs, lambda job: job.size):
+        start = len(contents)
+        opened = [
+            _opened(job, limits, fstat) if isinstance(job.path, Path) else _stored(job, fetched, limits) for job in some
+        ]
+        contents += _interpreted(opened, limits, reader, start)
+        if len(contents) < start + len(some):
+            break
+    return contents
 
 
-def _interpreted(opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader) -> list[Content]:
-    """What files show, in order; of one that could not be read, what is known already."""
-    read = iter(reader.read_all([one.data for one in opened if isinstance(one, _Opened)], limits))
-    return [_content(next(read), one.sha256) if isinstance(one, _Opened) else one for one in opened]
+def _interpreted(
+    opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader, start: int = 0
+) -> list[Content]:
+    """What files show, in order; of one that could not be read, what is known already.
+
+    Args:
+        opened: the files; only the first ones are read if the chunk is called off.
+        limits: what is opened at all.
+        reader: reads pages.
+        start: position of the first one in the chunk.
+    """
+    files = [(place, one.data) for place, one in enumerate(opened, start) if isinstance(one, _Opened)]
+    read = iter(reader.read_all(_begun(files), limits))
+    contents = []
+    for one in opened:
+        if isinstance(one, Content):
+            contents.append(one)
+        elif (pages := next(read, None)) is not None:
+            contents.append(_content(pages, one.sha256))
+        else:
+            break
+    return contents
+
+
+def _begun(files: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
+    """The bytes of each file, told to the one who waits as it is begun; none any more once the chunk is called off."""
+    for place, data in files:
+        if patience.is_called_off():
+            return
+        patience.begin_page(place)
+        yield data
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +184,21 @@ def crashed(job: Job) -> Content:
         return _unreadable(why)
 
 
-def _read_stored(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
-    """The same for objects: fetched side by side, and none that is too large."""
+def _fetched(jobs: Sequence[Job], limits: Limits) -> Mapping[Path | Stored, bytes | OSError | None]:
+    """The content of the objects among the files: fetched side by side, and none that is too large."""
     small = [job for job in jobs if job.size <= limits.max_bytes]
     wanted = [Wanted(job.path, job.identity) for job in small if isinstance(job.path, Stored)]
-    fetched = dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
-    return [_interpret_stored(job, fetched, limits, reader) for job in jobs]
+    return dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
 
 
-def _interpret_stored(
-    job: Job, fetched: Mapping[Stored, bytes | OSError | None], limits: Limits, reader: PageReader
-) -> Content:
+def _stored(job: Job, fetched: Mapping[Path | Stored, bytes | OSError | None], limits: Limits) -> _Opened | Content:
+    """An object that was fetched; if nothing can be read from it, what that means."""
     if job.size > limits.max_bytes:
         return _too_large(job.size, limits)
-    if not isinstance(job.path, Stored):
-        return _interpreted([_opened(job, limits)], limits, reader)[0]
     found = fetched[job.path]
     if isinstance(found, OSError):
         return _unreadable(found)
-    return Content(returned=CHANGED) if found is None else interpret(found, limits, reader)
+    return Content(returned=CHANGED) if found is None else _hashed(found)
 
 
 def _open(job: Job) -> int:

@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from digitrec.errors import DigitrecError, EnvironmentFailure, failure_of
+from digitrec import logs
+from digitrec.errors import DigitrecError, EnvironmentFailure, failure_of, memory_failure
 from digitrec.intake.observing import Bell
 
-FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
-"""Failures of the environment: they cost time, and are tried again."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 _ALIVE_EVERY_S = 10.0
 """Time between two signs of life for the supervisor while nothing can be done, seconds."""
@@ -31,7 +30,24 @@ def wait(bell: Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
 
 
 def failure_from(why: Exception, ledger: Path) -> DigitrecError:
-    """Return the failure as an error that a person can put right; `ledger` is the one that is worked with."""
+    """Return a failure as an error that a person can put right; an unexpected one is logged with its traceback.
+
+    Args:
+        why: what was raised.
+        ledger: the one that is worked with.
+    """
+    if isinstance(why, DigitrecError):
+        return why
     if isinstance(why, OSError):
         return failure_of(why)
-    return why if isinstance(why, DigitrecError) else EnvironmentFailure(f"the ledger {ledger} failed: {why}")
+    if isinstance(why, sqlite3.Error):
+        return EnvironmentFailure(f"the ledger {ledger} failed: {why}")
+    return memory_failure(why) or unexpected_failure(why)
+
+
+def unexpected_failure(why: Exception) -> EnvironmentFailure:
+    """Log an exception that nobody expected, with its traceback, and return what a person is told."""
+    return EnvironmentFailure(logs.unexpected_error("unexpected error", why), hint=_REPORT)
+
+
+_REPORT = "Nothing is lost, and the next start goes on from here. The log has the traceback: please report it."

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
-from digitrec.errors import at_step
+from digitrec.errors import ReadFailed, at_step
 from digitrec.intake import observing, watching
 from digitrec.intake.scan import PassedOver, Seen
 from digitrec.intake.settling import Settling
@@ -23,7 +23,8 @@ from digitrec.records import Count
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
-    from digitrec.pipeline import Outbox, Pipeline, Queue
+    from digitrec.claiming import Queue
+    from digitrec.pipeline import Outbox, Pipeline
 
 
 def leave(code: int) -> NoReturn:
@@ -61,7 +62,7 @@ def timed_steps(
 
 
 class Stop:
-    """Asked by whoever may have to stop; set by SIGTERM, SIGINT or a caller."""
+    """Asked by whoever may have to stop; set by SIGTERM, SIGINT, SIGHUP or a caller."""
 
     def __init__(self) -> None:
         self.bell = observing.Bell()
@@ -71,6 +72,11 @@ class Stop:
         """True once the work should end."""
         return self.signal != 0
 
+    @property
+    def code(self) -> int:
+        """Exit code of a run that was stopped; a terminal that is closed asks like SIGTERM."""
+        return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
+
     def set(self, number: int = signal.SIGTERM) -> None:
         """Ask for the end of the work."""
         self.signal = number
@@ -78,14 +84,17 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Finish in order on the first SIGINT or SIGTERM; the second SIGINT ends at once."""
+        """Finish in order on the first SIGINT, SIGTERM or SIGHUP; the second SIGINT ends at once."""
 
         def handle(number: int, _: FrameType | None) -> None:
             self.set(number)
             if number == signal.SIGINT:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
+                logs.at_once("stopping: what was read is kept; once more ends at once")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, handle)
         try:
             yield
         finally:
@@ -156,12 +165,18 @@ class Service:
     hooks: Hooks
     alive: Callable[[], bool]
     """A sign of life; True if stopped."""
+    alone: list[Seen] = field(default_factory=list)
+    """Suspects that the pipeline claims next."""
     told: set[str] = field(default_factory=set)
 
     def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
         """One pass; `progress` is told how many files are done, and how many there are."""
         settings = self.space.settings
-        self.summary.count += self._recover()
+        failure: ReadFailed | None = None
+        try:
+            self.summary.count += self._recover()
+        except ReadFailed as why:  # what is new may be read all the same
+            failure = why
         total = self.summary.count.claimed + self._left()
         looks = watching.once(
             self._look,
@@ -176,6 +191,8 @@ class Service:
                 self.summary.count += count
                 if progress is not None:
                     progress(self.summary.count.claimed, total)
+        if failure is not None:
+            raise failure
         self.summary.waiting = self._left()
 
     def _recover(self) -> Count:
@@ -201,7 +218,10 @@ class Service:
         try:
             yield
         finally:
-            self.hooks.tell_batches(self.space.ledger, self.alive)
+            try:
+                self.hooks.tell_batches(self.space.ledger, self.alive)
+            except Exception as why:  # noqa: BLE001 - no hook is worth the service
+                self.heart.noticed(logs.unexpected_error("a hook cannot be called", why))
 
     def _left(self) -> int:
         self.summary.passed_over = PassedOver()
@@ -211,7 +231,11 @@ class Service:
         """Yield after every look that went well; ends when stopped, or when another model was promoted."""
         settings = self.space.settings
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
-        self._recover()
+        failure: ReadFailed | None = None
+        try:
+            self._recover()
+        except ReadFailed as why:  # what is new is read before it is tried again
+            failure = why
         groups = watching.groups(
             self._look,
             self.space.settling(),
@@ -222,9 +246,13 @@ class Service:
             batch_files=settings.batch_files,
         )
         for group in groups:
-            if group:
+            if group or self.alone:
                 with self._telling():
                     self.pipeline().process(group)
+            if failure is not None:
+                raise failure
+            if self.alone:
+                self.stop.bell.ring()  # the next one is not to wait for the next look by the clock
             yield
             if not self.is_current():
                 logs.event("another model was promoted")

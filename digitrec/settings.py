@@ -71,7 +71,7 @@ class Settings:
         low=0,
         high=31_536_000,
     )
-    read_timeout_s: float = _knob(60.0, "Longest the reading of one file may take, seconds.", low=1, high=3600)
+    read_timeout_s: float = _knob(60.0, "Longest the reading of one page may take, seconds.", low=1, high=3600)
     max_bytes: int = _knob(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
     max_pixels: int = _knob(100_000_000, "Largest page read, pixels.", low=1, high=2_000_000_000)
     max_pages: int = _knob(500, "Most pages of one file.", low=1, high=100_000)

@@ -58,7 +58,7 @@ class Workspace:
         return Settling(settle_s, self.settings.empty_wait_s)
 
     def check_folders(self) -> None:
-        """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or the lock is another file."""
+        """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or lock or ledger is another file."""
         for name in _FOLDERS:
             # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
             folders.check(self.settings.workspace / name, self.folder_ids[name])
@@ -70,6 +70,12 @@ class Workspace:
             # Another process may hold the one that lies there, and work as this worker too.
             raise EnvironmentFailure(
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
+            )
+        if not self.ledger.is_in_place():
+            _set_aside(self.settings.ledger)  # one that was put in its place does not know what was answered since
+            raise EnvironmentFailure(
+                f"the ledger {self.settings.ledger} was removed or replaced",
+                hint="Leave .digitrec/ alone. It is made again from the outbox; claimed files are kept.",
             )
 
 

@@ -70,6 +70,7 @@ class Desk:
     now_s: float = 1_767_323_045.0
     stopped: bool = False
     child: Any = field(default_factory=InlineChild)
+    engine: Any = field(default_factory=Serial)
     reader: PageReader = field(default_factory=reader)
     published: list[str] = field(default_factory=list)
 
@@ -99,7 +100,7 @@ class Desk:
                 inbox=space.inbox,
                 ledger=space.ledger,
                 outbox=FolderOutbox(self.outbox, space.inbox),
-                engine=Serial(),
+                engine=self.engine,
                 child=self.child,
                 read_chunk=partial(reading.read_chunk, limits=self.settings.limits, reader=self.reader),
                 answering=Answering(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),

@@ -1,6 +1,7 @@
 """One run and a watch against an environment that fails and comes back."""
 
 import errno
+import shutil
 import sqlite3
 import threading
 import time
@@ -173,8 +174,6 @@ def test_watch_survives_an_outbox_that_goes_and_comes_back(settings: Settings) -
 
 @pytest.mark.slow
 def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: Path) -> None:
-    import shutil
-
     settings = Settings(
         workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", model=str(tmp_path / "model")
     )
@@ -187,3 +186,58 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
     finally:
         stop.set()
         thread.join(timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["deleted", "folder deleted", "replaced by an old copy", "replaced by rubbish"])
+def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Settings, how: str) -> None:
+    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
+    old = settings.workspace / "old.sqlite3"
+    app.run_once(settings)
+    shutil.copy(settings.ledger, old)
+    (settings.inbox / "8.png").write_bytes(draw(8))
+    stop, thread = watching(settings)
+    try:
+        wait_for(settings, ["7.png", "8.png"])
+        settings.ledger.unlink()
+        if how == "folder deleted":
+            shutil.rmtree(settings.ledger.parent)
+        elif how == "replaced by an old copy":
+            shutil.move(old, settings.ledger)
+        elif how == "replaced by rubbish":
+            settings.ledger.write_bytes(b"no ledger")
+        (settings.inbox / "9.png").write_bytes(draw(9))
+        wait_for(settings, ["7.png", "8.png", "9.png"])
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+    with workspace.all_ledgers(settings) as ledgers:
+        account = app_account(settings, ledgers)
+    assert account.differences == ()
+    assert account.count.claimed == 3
+    assert account.count.released == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["record", "set_stage", "note_places"])
+def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real = getattr(Ledger, step)
+    deleted: list[str] = []
+
+    def deletes(ledger: Ledger, *given: Any) -> Any:
+        if not deleted:
+            deleted.append(step)
+            settings.ledger.unlink()
+        return real(ledger, *given)
+
+    monkeypatch.setattr(Ledger, step, deletes)
+
+    app.run_once(settings)
+
+    assert deleted
+    assert rows(settings) == ["7.png"]
+    with workspace.all_ledgers(settings) as ledgers:
+        assert app_account(settings, ledgers).differences == ()

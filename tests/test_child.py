@@ -189,7 +189,7 @@ with tempfile.TemporaryDirectory() as folder:
     child = Child(20.0)
     seen = lambda _: (
         [os.readlink(f"/proc/self/fd/{one}") for one in range(3, 64) if os.path.exists(f"/proc/self/fd/{one}")],
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        signal.getsignal(signal.SIGTERM) is signal.SIG_IGN,
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     )
     child.fork(seen)

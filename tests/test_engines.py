@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import engines
+from digitrec import engines, patience
 from digitrec.engines import Threads
-from digitrec.patience import Overrun
+from digitrec.patience import Lost
 
 
 def running() -> bool:
@@ -70,13 +70,6 @@ def test_a_chunk_that_fails_lets_the_others_go_on() -> None:
 def who(chunk: int) -> tuple[int, int]:
     time.sleep(0.02)
     return chunk, os.getpid()
-
-
-def dies_elsewhere(parent: int) -> int:
-    time.sleep(0.02)
-    if os.getpid() != parent:
-        os._exit(3)
-    return parent
 
 
 @pytest.fixture
@@ -184,15 +177,76 @@ def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
     assert (ended.stdout.split(), ended.stderr) == (["True", str(processes), "0"], "")
 
 
+def dies_elsewhere_at_the_third_file(parent: int) -> int:
+    time.sleep(0.02)
+    patience.begin_page(2)
+    if os.getpid() != parent:
+        os._exit(3)
+    return parent
+
+
 @pytest.mark.slow
-def test_a_child_that_dies_is_told_after_the_results_before_its_chunk(engine: Threads) -> None:
-    before, given = children(), []
+def test_a_chunk_that_ends_its_child_is_lost_and_the_others_go_on(engine: Threads) -> None:
+    before = children()
 
-    with pytest.raises(Overrun, match="died"):
-        given.extend(engine.map(dies_elsewhere, [os.getpid()] * 200, running))
+    found = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
+    engine.close()
 
-    assert set(given) <= {os.getpid()}
+    assert len(found) == 100
+    assert set(found) == {os.getpid(), Lost("the child process died", 2)}
     assert children() == before
+
+
+@pytest.mark.parametrize("has_children", [False, True])
+def test_a_chunk_that_hangs_is_lost_and_another_hand_reads_the_rest(has_children: bool) -> None:
+    def hangs(chunk: int) -> int:
+        patience.begin_page(chunk)
+        time.sleep(2.0 if chunk in (3, 4) else 0.05)
+        return chunk
+
+    began_s = time.monotonic()
+
+    found = list(Threads(1, 0.3, has_children=has_children).map(hangs, range(12), running))
+
+    assert [one for one in found if not isinstance(one, Lost)] == [0, 1, 2, *range(5, 12)]
+    assert found[3:5] == [Lost("not done after 0.3 s", 3), Lost("not done after 0.3 s", 4)]
+    assert time.monotonic() - began_s < 1.9
+
+
+def test_after_a_stop_a_chunk_that_is_under_way_ends_with_the_file_it_is_at() -> None:
+    asked = threading.Event()
+
+    def files(chunk: int) -> list[int]:
+        read = []
+        for file in range(50):
+            if patience.is_called_off():
+                break
+            patience.begin_page(file)
+            time.sleep(0.1)
+            asked.set()
+            read.append(file)
+        return read
+
+    began_s = time.monotonic()
+    (read,) = Threads(1, 60.0).map(files, range(2), asked.is_set)
+
+    assert 1 <= len(read) < 5
+    assert time.monotonic() - began_s < 2.0
+
+
+def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitrec.patience.PATIENCE_S", 0.3)
+    done = threading.Event()
+
+    def first_hangs(chunk: int) -> int:
+        if chunk == 0:
+            time.sleep(3.0)
+        done.set()
+        return chunk
+
+    found = list(Threads(2, 60.0).map(first_hangs, range(2), done.is_set))
+
+    assert found == [Lost(), 1]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
-from digitrec.records import Claim, Reason
+from digitrec.records import Claim, Count, Reason
 from tests.conftest import Desk, draw, read_csv
 
 
@@ -424,13 +424,14 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_and_the_others_are
 
     with desk.at_work() as line:
         monkeypatch.setattr(type(line.engine), "map", overrun)
-        line.process(sorted(desk.look()))
+        counts = list(line.process_all([sorted(desk.look())]))
 
     assert {row["file"]: row["reason_code"] == "crashes_reader" for row in desk.rows()} == {
         "good.png": False,
         "poison.png": True,
     }
     assert desk.child.deaths == 3
+    assert sum(counts, Count()) == Count(accepted=1, rejected=1)
 
 
 def _die(_: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from digitrec import names
+from digitrec import names, schema
 from digitrec.errors import UsageError
 from digitrec.intake.inbox import CLAIMED
 from digitrec.ledger import Ledger
@@ -76,12 +76,29 @@ def _claims(given: str, settings: Settings, ledger: Ledger) -> Iterator[Claim]:
         found = ledger.row(row[1], int(row[2]))
         yield from (one for one in ledger.claims(row[1]) if found and one.path == found.path)
     if _DIGEST.fullmatch(given):
-        yield from ledger.find_claims(sha256=given)
+        yield from _find_claims(ledger, sha256=given)
     for path in paths_in_inbox(given, settings):
-        yield from ledger.find_claims(path=path, name="" if "/" in path else path)
+        yield from _find_claims(ledger, path=path, name="" if "/" in path else path)
     for spelt in spellings(given):
         for rest in _below(spelt, settings.outbox, settings.workspace):
-            yield from ledger.find_claims(place=f"{settings.outbox.name}/{rest}")
+            yield from _find_claims(ledger, place=f"{settings.outbox.name}/{rest}")
+
+
+def _find_claims(ledger: Ledger, *, path: str = "", name: str = "", place: str = "", sha256: str = "") -> list[Claim]:
+    """Claims by path, by name in any folder, by where the original lies, or by the first digits of the sha256."""
+    where = {
+        "path = ?": os.fsencode(path),
+        "substr(path, -length(?1)) = ?1 OR path = substr(?1, 2)": os.fsencode(f"/{name}") if name else b"",
+        "place = ?": os.fsencode(place),
+        "substr(sha256, 1, length(?1)) = ?1": sha256,
+    }
+    found = {
+        (claim.batch_id, claim.path): claim
+        for condition, value in where.items()
+        if value
+        for claim in map(schema.claim_from, ledger.ask(f"{schema.ALL_CLAIMS} WHERE {condition}", (value,)))
+    }
+    return [found[key] for key in sorted(found)]
 
 
 def _below(given: str, root: Path, workspace: Path) -> Iterator[str]:

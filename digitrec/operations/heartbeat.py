@@ -127,6 +127,10 @@ class Heart:
         """The environment failed; there will be another try."""
         self._beat(replace(self._last, doing=Doing.FAILING, failure=str(why), failed_at_s=self._now_s()))
 
+    def noticed(self, why: str) -> None:
+        """Something unexpected happened that stops nothing."""
+        self._beat(replace(self._last, failure=why, failed_at_s=self._now_s()))
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add what this takes to the stage's seconds; they are told with the next beat."""

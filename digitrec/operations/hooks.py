@@ -110,3 +110,5 @@ class Hooks:
             hook_calls.call(hook, body, variables, Path(settings.workspace), deadline_s, stopped)
         except hook_calls.HookFailed as why:
             logs.warn("a hook failed, the work goes on", setting=_EVENTS[event], hook=hook_calls.shown(hook), why=why)
+        except Exception as why:  # noqa: BLE001 - no hook is worth the service
+            logs.unexpected_error("a hook cannot be called", why, setting=_EVENTS[event])

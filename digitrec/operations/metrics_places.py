@@ -40,6 +40,8 @@ class MetricsFile:
             if not self._is_told:
                 logs.warn("metrics cannot be written, the work goes on", file=path, why=why)
             self._is_told = True
+        except Exception as why:  # noqa: BLE001 - no measure is worth the service
+            logs.unexpected_error("metrics cannot be gathered, the work goes on", why)
         took_s = time.monotonic() - began_s
         self._next_at_s = began_s + max(_EVERY_S, _SHARE * took_s)
 
@@ -87,7 +89,11 @@ class _Collector:
 
         from digitrec.operations import metrics
 
-        samples = metrics.gather(self._settings)
+        try:
+            samples = metrics.gather(self._settings)
+        except Exception as why:  # noqa: BLE001 - the server would print its traceback
+            logs.unexpected_error("metrics cannot be gathered, the work goes on", why)
+            return
         for name, (kind, words) in metrics.METRICS.items():
             family = Metric(name.removesuffix("_total") if kind == "counter" else name, words, kind)
             for one in samples:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
-from digitrec import imaging
+from digitrec import imaging, patience
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout
@@ -30,6 +31,17 @@ _LARGE_PX = 28
 """A digit that is at least so long there is as good as on the page itself: it becomes 20."""
 _SMALL = 1_000_000
 """Pages of up to so many levels wait for each other in memory."""
+
+
+class _Waiting(NamedTuple):
+    """A small page that is read together with others."""
+
+    file: int
+    """Position of its file in the chunk."""
+    pages: list[Page]
+    """Those of its file that are read."""
+    format: str
+    sheet: Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +71,26 @@ class PageReader:
 
     def read_all(self, files: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
         """Read several files, each as it would be read alone; in place of its pages, why a file has none."""
-        waiting: list[tuple[list[Page], str, Sheet]] = []
+        waiting: list[_Waiting] = []
         found = [self._begun(data, limits, waiting) for data in files]
-        together = self.steps_of([(name, sheet) for _, name, sheet in waiting])
-        for (pages, _, _), steps in zip(waiting, together, strict=True):
-            pages.append(steps.page)
+        together = self.steps_of([(one.format, one.sheet) for one in waiting])
+        for one in waiting:
+            patience.begin_page(one.file)
+            one.pages.append(next(together).page)
         return found
 
-    def _begun(
-        self, data: bytes, limits: Limits, waiting: list[tuple[list[Page], str, Sheet]]
-    ) -> list[Page] | RejectedImage:
+    def _begun(self, data: bytes, limits: Limits, waiting: list["_Waiting"]) -> list[Page] | RejectedImage:
         """The pages of a file; a small one waits and is still to come. Of others no more than one is in memory."""
         pages: list[Page] = []
+        file = patience.file_under_way()
         try:
             name, sheets = imaging.sheets(data, limits)
             for sheet in sheets:
+                patience.begin_page(file)
                 if imaging.is_document(name) or sheet.size > _SMALL:
                     pages.append(self.page(name, sheet))
                 else:
-                    waiting.append((pages, name, sheet))
+                    waiting.append(_Waiting(file, pages, name, sheet))
         except RejectedImage as why:
             return why
         return pages

@@ -1,0 +1,161 @@
+"""Step 4: read the files of a batch; name those that stop the reader, and those whose reading raises."""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from digitrec import logs
+from digitrec.child import ReaderDied
+from digitrec.chunks import chunked
+from digitrec.engines import Engine
+from digitrec.errors import DigitrecError
+from digitrec.patience import Lost, Overrun
+from digitrec.reading import Content, Job
+from digitrec.records import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Takes the place of the contents of a chunk whose reading raised."""
+
+    error: str
+    traceback: str
+    is_memory: bool
+    """The memory did not suffice: in a limited child that is the file's own fault."""
+
+
+class LimitedChild(Protocol):
+    """A child process with limits of its own; see `child.Child`."""
+
+    def call(
+        self, function: "Guarded", argument: Sequence[Job], stopped: Callable[[], bool]
+    ) -> list[Content] | Raised | None:
+        """Return what the function gives; None after a stop."""
+
+    def stop(self) -> None:
+        """End the process."""
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Reads a chunk in any process; an exception comes back as a result, since it may be one file's fault."""
+
+    read_chunk: Callable[[Sequence[Job]], list[Content]]
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Content] | Raised:
+        """Return the contents, or what was raised; errors that a person can put right are raised on."""
+        try:
+            return self.read_chunk(jobs)
+        except DigitrecError:
+            raise
+        except Exception as why:  # noqa: BLE001 - its kind is not known: that is what it is reported as
+            is_memory = isinstance(why, MemoryError) or "Insufficient memory" in str(why)
+            return Raised(f"{type(why).__name__}: {why}", traceback.format_exc(), is_memory)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known of the files of a batch; those that are nowhere in it were not read, because of a stop."""
+
+    contents: dict[str, Content] = field(default_factory=dict)
+    """By path."""
+    killed: dict[str, str] = field(default_factory=dict)
+    """Why the reader died or was given up, by the path of the file that it read."""
+    raised: dict[str, Raised] = field(default_factory=dict)
+    """By path: the whole chunk of a file that raised, until it is read file by file."""
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.contents or path in self.killed or path in self.raised
+
+
+Result = tuple[list[Claim], list[Content] | Raised | Lost]
+"""A chunk, and what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReader:
+    """Reads claimed files, with an engine or one by one in a limited child."""
+
+    engine: Engine
+    child: LimitedChild
+    read: Guarded
+    """Always the same, so that a child that knows it is not sent the networks again."""
+    job_of: Callable[[Claim], Job]
+    stopped: Callable[[], bool]
+
+    def begin(self, claims: Iterable[Claim]) -> Iterator[Result]:
+        """Begin to read; children may be at it before the first result is asked for."""
+        return self._results(list(chunked(claims)))
+
+    def finish(self, claims: Sequence[Claim], begun: Iterable[Result]) -> Found:
+        """Return all that can be found out about the files of a batch.
+
+        Files that were lost with another one are read again, each as a chunk of its own: the next one that takes too
+        long then costs nobody else.
+
+        Args:
+            claims: the files of the batch.
+            begun: what `begin` gave for them.
+        """
+        found = Found()
+        while True:
+            before, is_over = len(found.killed), self._take(begun, found)
+            left = [claim for claim in claims if claim.path not in found]
+            if not left or self.stopped():
+                return found
+            if is_over or len(found.killed) == before:
+                break
+            begun = self._results([[claim] for claim in left])
+        self.read_one_by_one(left, found)
+        return found
+
+    def read_one_by_one(self, claims: Iterable[Claim], found: Found) -> None:
+        """Read files in the limited child until a stop."""
+        try:
+            for claim in claims:
+                if self.stopped() or not self._read_in_child(claim, found):
+                    return
+        finally:
+            self.child.stop()
+
+    def _results(self, chunks: list[list[Claim]]) -> Iterator[Result]:
+        jobs = [[self.job_of(claim) for claim in chunk] for chunk in chunks]
+        return zip(chunks, self.engine.map(self.read, jobs, self.stopped), strict=False)
+
+    def _take(self, results: Iterable[Result], found: Found) -> bool:
+        """Sort what became of each chunk; return True if the engine can give no more."""
+        try:
+            for chunk, result in results:
+                if isinstance(result, Raised):
+                    found.raised.update((claim.path, result) for claim in chunk)
+                elif not isinstance(result, Lost):
+                    found.contents.update((claim.path, one) for claim, one in zip(chunk, result, strict=False))
+                elif result.file is not None and result.why and not self.stopped():
+                    self._note_killed(chunk[result.file], result.why, found)
+        except Overrun as why:
+            logs.warn("reading was broken off, going on one by one", why=why)
+            return True
+        return False
+
+    def _read_in_child(self, claim: Claim, found: Found) -> bool:
+        """Read one file; return False after a stop."""
+        try:
+            result = self.child.call(self.read, [self.job_of(claim)], self.stopped)
+        except ReaderDied as why:
+            if self.stopped():
+                return False
+            self._note_killed(claim, str(why), found)
+            return True
+        if isinstance(result, Raised) and result.is_memory:
+            self.child.stop()
+            self._note_killed(claim, f"the memory for a page does not suffice: {result.error}", found)
+        elif isinstance(result, Raised):
+            found.raised[claim.path] = result
+        elif result:
+            found.contents[claim.path] = result[0]
+        return bool(result)
+
+    def _note_killed(self, claim: Claim, why: str, found: Found) -> None:
+        logs.warn("reading a file stopped the reader", batch=claim.batch_id, file=claim.path, why=why)
+        found.killed[claim.path] = why

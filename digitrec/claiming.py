@@ -1,0 +1,158 @@
+"""Steps 2 and 3: note a batch in the ledger and claim its files; a file that cannot be claimed waits."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from digitrec import batch_ids, logs, schema
+from digitrec.answering import Answering, returned
+from digitrec.clock import utc
+from digitrec.errors import FAILURES
+from digitrec.intake.scan import Seen
+from digitrec.intake.store import Stored
+from digitrec.ledger import Ledger
+from digitrec.records import Batch, Claim, ReturnedFile, Stage, backoff_s
+
+# What keeps one file from being renamed, while others can be.
+_OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
+
+
+class Queue(Protocol):
+    """Where files are claimed; a folder's are moved out of everybody's way, a store's stay where they are."""
+
+    def claim(self, batch_id: str, path: str) -> None:
+        """Make a file ours, if it is still there."""
+
+    def is_writable(self) -> bool:
+        """False if nothing can be claimed."""
+
+    def batches(self) -> list[str]:
+        """The batches that show without the ledger."""
+
+    def claimed(self, batch_id: str) -> list[str]:
+        """The files of a batch that are ours."""
+
+    def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
+        """Whatever happens, they stay ours."""
+
+    def place(self, batch_id: str, path: str) -> Path | Stored:
+        """Where a claimed file is read."""
+
+    def state(self, batch_id: str, path: str) -> os.stat_result:
+        """What a file is that was claimed without being planned."""
+
+    def close(self, batch_id: str) -> None:
+        """The batch is done with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Claims files of one queue for one ledger."""
+
+    inbox: Queue
+    ledger: Ledger
+    answering: Answering
+    now_s: Callable[[], float]
+    """Seconds since 1970."""
+    noticed: Callable[[str], None]
+    """Told of an unexpected exception that stops nothing."""
+    passed: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Files that cannot even be noted, by path: number of tries, and when to try again, monotonic seconds."""
+
+    def is_due(self, seen: Seen) -> bool:
+        """Return False for a file that could not be noted just now."""
+        return self.passed.get(seen.path, (0, 0.0))[1] <= time.monotonic()
+
+    def note(self, seen: Sequence[Seen]) -> Batch | None:
+        """Note a batch and the files it is about to claim, before any is touched; None if none of them can be noted."""
+        now_s = self.now_s()
+        batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
+        planned = [claim for one in seen if (claim := self._storable(batch, one, now_s)) is not None]
+        if not planned:
+            return None
+        self.ledger.open_batch(batch, planned)
+        return batch
+
+    def claim(self, batch: Batch) -> list[Claim]:
+        """Claim the files of a batch that was noted; return those that were claimed, by path."""
+        now_s = self.now_s()
+        refused = [claim for claim in self.ledger.claims(batch.id) if not self._claim(claim)]
+        if refused:
+            self.ledger.hold([self._refused(claim, now_s) for claim in refused])
+        return self.adopt(batch)
+
+    def _storable(self, batch: Batch, seen: Seen, now_s: float) -> Claim | None:
+        """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
+        try:
+            claim = self._planned(batch, seen, now_s)
+            values = schema.claim_values(claim)
+            self.ledger.ask(f"SELECT {', '.join('?' * len(values))}", values)  # raises what to note it would raise
+        except FAILURES:
+            raise
+        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are read
+            tries = self.passed.get(seen.path, (0, 0.0))[0] + 1
+            self.passed[seen.path] = tries, time.monotonic() + backoff_s(tries)
+            self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=seen.path))
+            return None
+        self.passed.pop(seen.path, None)
+        return claim
+
+    def _claim(self, claim: Claim) -> bool:
+        """False if this one file may not be moved; if none may, that is an environment failure."""
+        try:
+            self.inbox.claim(claim.batch_id, claim.path)
+        except OSError as why:
+            if why.errno not in _OWN_FAULTS or not self.inbox.is_writable():
+                raise
+            logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
+            return False
+        except Exception as why:
+            if isinstance(why, FAILURES):
+                raise
+            self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=claim.path))
+            return False
+        return True
+
+    def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
+        known = self.ledger.returned(claim.identity)
+        return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
+
+    def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
+        # Our own rename, when it was given back before, is no change of the file.
+        is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
+        if is_fresh is None:
+            is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
+        return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
+
+    def known(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
+        """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
+        if self.ledger.batch(batch_id) is None and not restore(batch_id):
+            logs.event("claims adopted", batch=batch_id)
+            self.ledger.open_batch(Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED), [])
+        batch = self.ledger.batch(batch_id)
+        if batch is None:
+            raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
+        return batch
+
+    def adopt(self, batch: Batch) -> list[Claim]:
+        """The claims of a batch, by path: the files that lie in its folder; there may be none."""
+        planned = {claim.path: claim for claim in self.ledger.claims(batch.id)}
+        lying = set(self.inbox.claimed(batch.id))
+        if not lying:
+            self.ledger.forget_batch(batch.id)
+            self.inbox.close(batch.id)
+            return []
+        self.inbox.make_durable(batch.id, lying)
+        unplanned = [self._unplanned(batch, path) for path in sorted(lying - planned.keys())]
+        self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
+        logs.event("files claimed", batch=batch.id, files=len(lying))
+        return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in lying]
+
+    def _unplanned(self, batch: Batch, path: str) -> Claim:
+        state = self.inbox.state(batch.id, path)
+        # How old it was before its first claim is not known any more: let it have its grace.
+        return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)

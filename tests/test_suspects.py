@@ -1,0 +1,385 @@
+"""Files that stop the reader, and files whose reading raises: they cost nobody else an answer."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitrec import reading
+from digitrec.child import ReaderDied
+from digitrec.engines import Threads
+from digitrec.errors import ReadFailed
+from digitrec.ledger import Ledger
+from digitrec.patience import Lost
+from digitrec.reading import Content, Job
+from digitrec.records import Count
+from tests.conftest import Desk, InlineChild, draw
+
+
+def name_of(job: Job) -> str:
+    return Path(str(job.path)).name
+
+
+@dataclass
+class Poisoned:
+    """An engine that loses every chunk with a poisoned file, and a child that dies of such a file."""
+
+    names: set[str]
+    deaths: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    """Every file that the child was given."""
+
+    def map(self, function: Callable[[Any], Any], chunks: Sequence[Any], stopped: Callable[[], bool]) -> Iterator[Any]:
+        for jobs in chunks:
+            if stopped():
+                return
+            bad = next((place for place, job in enumerate(jobs) if name_of(job) in self.names), None)
+            if bad is not None:
+                self.deaths.append(name_of(jobs[bad]))
+            yield function(jobs) if bad is None else Lost("not done after 60 s", bad)
+
+    def call(self, function: Callable[[Any], Any], jobs: Sequence[Job], stopped: Callable[[], bool]) -> Any:
+        self.alone.append(name_of(jobs[0]))
+        if name_of(jobs[0]) in self.names:
+            self.deaths.append(name_of(jobs[0]))
+            raise ReaderDied("the child process died", 0)
+        return function(jobs)
+
+    def stop(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def poison(desk: Desk, *names: str) -> Poisoned:
+    found = Poisoned({*names})
+    desk.child = desk.engine = found
+    return found
+
+
+def answers(desk: Desk) -> dict[str, str]:
+    return {row["file"]: row["text"] or row["reason_code"] for row in desk.rows()}
+
+
+def test_a_suspect_is_taken_out_and_the_others_are_published_before_it_is_read_again(desk: Desk) -> None:
+    poisoned = poison(desk, "3.png")
+    for digit in range(5):
+        desk.drop(f"{digit}.png", draw(digit))
+    with desk.at_work() as line:
+        counts = line.process_all([sorted(desk.look())])
+
+        first = next(counts)
+
+        assert (first.accepted + first.review, first.rejected, first.released) == (4, 0, 0)
+        assert set(answers(desk)) == {"0.png", "1.png", "2.png", "4.png"}
+        assert (desk.inbox / "3.png").read_bytes() == draw(3)
+        assert poisoned.deaths == ["3.png"]
+        assert list(counts) == [Count(), Count(rejected=1)]
+
+    assert poisoned.deaths == ["3.png"] * 3
+    assert poisoned.alone == ["3.png"] * 2
+    assert answers(desk)["3.png"] == "crashes_reader"
+    assert desk.originals("rejected") == {"3.png": draw(3)}
+    assert desk.account().differences == ()
+
+
+def test_several_suspects_of_one_chunk_are_each_found_at_once(desk: Desk) -> None:
+    poisoned = poison(desk, "1.png", "2.png", "7.png")
+    for digit in range(10):
+        desk.drop(f"{digit}.png", draw(digit))
+
+    desk.run()
+
+    assert sorted(poisoned.deaths) == sorted(["1.png", "2.png", "7.png"] * 3)
+    assert [name for name, text in sorted(answers(desk).items()) if text == "crashes_reader"] == [
+        "1.png",
+        "2.png",
+        "7.png",
+    ]
+    assert len(desk.tables()) == 4, "the seven others in one, each suspect in its own"
+    assert desk.account().differences == ()
+
+
+def test_a_suspect_that_is_read_alone_is_answered_like_any_file(desk: Desk) -> None:
+    poisoned = poison(desk, "3.png")
+    desk.drop("3.png", draw(3))
+    desk.drop("4.png", draw(4))
+    with desk.at_work() as line:
+        counts = line.process_all([sorted(desk.look())])
+        next(counts)
+        poisoned.names.clear()
+        list(counts)
+
+    assert answers(desk) == {"3.png": "3", "4.png": "4"}
+    with desk.at_work() as line:
+        assert not line.suspects.any(), "it is no suspect any more"
+
+
+def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(desk: Desk) -> None:
+    poisoned = poison(desk, "3.png")
+    desk.drop("3.png", draw(3))
+    for failures in (1, 2):
+        with desk.at_work() as line:
+            line.recover()
+            next(line.process_all([sorted(desk.look())]))  # then the process ends
+        assert len(poisoned.deaths) == failures
+        assert desk.rows() == []
+    desk.drop("1.png", draw(1))
+    desk.drop("2.png", draw(2))
+
+    desk.run()
+
+    assert poisoned.deaths == ["3.png"] * 3
+    assert answers(desk) == {"1.png": "1", "2.png": "2", "3.png": "crashes_reader"}
+    assert {row["file"]: row["batch_id"] for row in desk.rows()}["3.png"] not in {
+        row["batch_id"] for row in desk.rows() if row["file"] != "3.png"
+    }
+    assert desk.account().differences == ()
+
+
+def test_a_kill_of_the_whole_service_never_counts(desk: Desk) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Engine(Poisoned):
+        def map(self, *_: Any) -> Iterator[Any]:
+            raise Killed
+            yield
+
+        def call(self, *_: Any) -> Any:
+            raise Killed
+
+    desk.drop("3.png", draw(3))
+    for _ in range(5):
+        desk.child = desk.engine = Engine(set())
+        with pytest.raises(Killed):
+            desk.run()
+
+    poison(desk)
+    desk.run()
+
+    assert answers(desk) == {"3.png": "3"}
+
+
+def test_watch_reads_one_suspect_after_each_batch_so_that_pictures_do_not_wait_behind_them(desk: Desk) -> None:
+    poisoned = poison(desk, "1.png", "2.png", "3.png")
+    for digit in range(1, 6):
+        desk.drop(f"{digit}.png", draw(digit))
+    with desk.at_work() as line:
+        line.process(sorted(desk.look()))
+        assert poisoned.alone == ["1.png"]
+        desk.drop("new.png", draw(9))
+        line.process([one for one in desk.look() if one.path == "new.png"])
+
+        assert answers(desk)["new.png"] == "9"
+        assert poisoned.alone == ["1.png", "2.png"]
+        while line.alone:
+            line.process([])
+
+    assert len(desk.rows()) == 6
+    assert desk.account().differences == ()
+
+
+def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> None:
+    """Each wait for a page is `read_timeout_s`; one clock tick here stands for it."""
+    real = reading.read_chunk
+    limit_s = 0.3
+
+    def hangs(jobs: Sequence[Job], **given: Any) -> list[Content]:
+        from digitrec import patience
+
+        contents = []
+        for file, job in enumerate(jobs):
+            patience.begin_page(file)
+            if name_of(job).startswith("slow"):
+                time.sleep(20 * limit_s)
+            contents += real([job], **given)
+        return contents
+
+    class Child(InlineChild):
+        def call(self, function: Any, argument: Any, stopped: Any) -> Any:
+            if name_of(argument[0]).startswith("slow"):
+                time.sleep(limit_s)
+                raise ReaderDied("not done after the time", 0)
+            return function(argument)
+
+    for number in range(5):
+        desk.drop(f"slow {number}.png", draw(number, shift=1))
+        desk.drop(f"z{number}.png", draw(number))
+    desk.engine, desk.child = Threads(2, limit_s), Child()
+    began_s = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "read_chunk", hangs)
+        with desk.at_work() as line:
+            counts = line.process_all([sorted(desk.look())])
+            next(counts)
+            published_s = time.monotonic() - began_s
+            list(counts)
+
+    assert {row["file"] for row in desk.rows() if row["status"] != "rejected"} == {
+        f"z{number}.png" for number in range(5)
+    }
+    assert published_s < 5 * limit_s + 1.0, "before: 16 waits, 1 for the chunk and 3 for each of the five"
+    assert sum(row["reason_code"] == "crashes_reader" for row in desk.rows()) == 5
+
+
+# Exceptions that nobody expects.
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """Names of files whose reading raises; "*" is every file."""
+    names: set[str] = set()
+    real = reading.read_chunk
+
+    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
+        for job in jobs:
+            if names & {name_of(job), "*"}:
+                raise ZeroDivisionError(name_of(job))
+        return real(jobs, **given)
+
+    monkeypatch.setattr(reading, "read_chunk", read_chunk)
+    return names
+
+
+def test_a_batch_that_raises_is_tried_again_and_the_third_time_read_file_by_file(
+    desk: Desk, raising: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    raising.add("3.png")
+    for digit in range(5):
+        desk.drop(f"{digit}.png", draw(digit))
+
+    for _ in range(2):
+        with pytest.raises(ReadFailed, match=r"3\.png|0\.png.*ZeroDivisionError") as failed:
+            desk.run()
+        assert failed.value.exit_code == 74
+        assert desk.rows() == []
+    desk.run()
+
+    assert set(answers(desk)) == {"0.png", "1.png", "2.png", "4.png"}
+    assert (desk.inbox / "3.png").read_bytes() == draw(3)
+    assert desk.account().differences == ()
+    traces = [record for record in caplog.records if getattr(record, "trace", "")]
+    assert traces, "logged with its traceback"
+    assert len({record.trace for record in traces}) == len(traces), "once"  # type: ignore[attr-defined]
+
+
+def test_a_file_that_raised_is_claimed_alone_from_then_on_and_waits_longer_each_time(
+    desk: Desk, raising: set[str]
+) -> None:
+    raising.add("3.png")
+    desk.drop("3.png", draw(3))
+    desk.drop("4.png", draw(4))
+    for _ in range(2):
+        with pytest.raises(ReadFailed):
+            desk.run()
+    desk.run()
+    desk.drop("5.png", draw(5))
+    desk.now_s += 2
+
+    desk.run()
+
+    assert set(answers(desk)) == {"4.png", "5.png"}
+    with desk.at_work() as line:
+        (held,) = line.ledger.all_returned()
+        assert (held.tries, held.next_at_s) == (2, desk.now_s + 2)
+        assert "ZeroDivisionError" in held.why
+    raising.clear()
+    desk.now_s += 10
+    desk.run()
+    assert answers(desk)["3.png"] == "3"
+
+
+def test_where_all_raise_it_is_the_environment_and_nothing_is_given_back(desk: Desk, raising: set[str]) -> None:
+    raising.add("*")
+    desk.drop("3.png", draw(3))
+    desk.drop("4.png", draw(4))
+
+    for _ in range(4):
+        with pytest.raises(ReadFailed):
+            desk.run()
+    assert desk.look() == [], "the claims are kept"
+    raising.clear()
+    desk.run()
+
+    assert answers(desk) == {"3.png": "3", "4.png": "4"}
+    assert desk.account().count.released == 0
+
+
+def test_one_file_that_raises_never_keeps_others_from_being_read(desk: Desk, raising: set[str]) -> None:
+    raising.add("3.png")
+    desk.drop("3.png", draw(3))
+    with pytest.raises(ReadFailed):
+        desk.run()
+    desk.drop("4.png", draw(4))
+    with desk.at_work() as line, pytest.raises(ReadFailed):
+        line.recover()
+    with desk.at_work() as line:
+        list(line.process_all([sorted(desk.look())]))
+    assert answers(desk) == {"4.png": "4"}
+
+    desk.run()
+
+    assert (desk.inbox / "3.png").exists(), "others can be read, so the fault is its own"
+    assert desk.account().differences == ()
+
+
+def test_an_exception_in_one_batch_does_not_stop_the_next(desk: Desk, raising: set[str]) -> None:
+    raising.add("0.png")
+    desk.set(batch_files=2)
+    for digit in range(4):
+        desk.drop(f"{digit}.png", draw(digit))
+
+    with pytest.raises(ReadFailed):
+        desk.run()
+
+    assert set(answers(desk)) == {"2.png", "3.png"}
+
+
+@pytest.mark.parametrize("step", ["was_fresh", "claim"])
+def test_an_exception_that_one_file_causes_before_it_is_claimed_passes_it_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    desk.drop("3.png", draw(3))
+    desk.drop("4.png", draw(4))
+    from digitrec.intake.inbox import Inbox
+
+    home: Any = Ledger if step == "was_fresh" else Inbox
+    real = getattr(home, step)
+
+    def raises(own: Any, *given: Any) -> Any:
+        if "3.png" in given:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return real(own, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home, step, raises)
+        desk.run()
+    assert answers(desk) == {"4.png": "4"}
+    assert (desk.inbox / "3.png").exists()
+
+    desk.now_s += 5
+    desk.run()
+
+    assert set(answers(desk)) == {"3.png", "4.png"}
+    assert desk.account().differences == ()
+
+
+def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.drop("3.png", draw(3))
+
+    def fails(*_: object) -> None:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("digitrec.batch_reports.write", fails)
+    desk.run()
+
+    assert answers(desk) == {"3.png": "3"}
+    assert desk.account().open_batches == ()
+    assert "the report of a batch cannot be made" in caplog.messages
