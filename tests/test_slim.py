@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import draw, read_csv
 from tests.test_journey import until
@@ -125,6 +126,23 @@ def test_slim_asks_for_nothing_that_the_package_does_not_ask_for() -> None:
 
     assert asked
     assert set(asked) <= {re.split("[<>=]", one)[0] for one in project["dependencies"]}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-slim.lock"])
+def test_a_lock_holds_no_version_below_the_floors(lock: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    asked = [Requirement(line) for line in [*project["dependencies"], *extras]]
+    versions = pinned(lock)
+    found = {(one.name, version) for one in asked for version in versions.get(plain(one.name), ())}
+
+    assert {name for name, _ in found} >= {"pillow", "pillow-heif", "pypdfium2", "opencv-python-headless"}
+    assert not {
+        (one.name, version)
+        for one in asked
+        for name, version in found
+        if name == one.name and version not in one.specifier
+    }
 
 
 @pytest.mark.slow
