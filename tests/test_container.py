@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import typer
+import yaml
 from packaging.requirements import Requirement
 
 from bench.container import FILE, ROOT, SOURCE, TARGET, Step, steps
@@ -19,11 +20,12 @@ def of(name: str, stage: int = 2) -> list[Step]:
 
 def test_what_runs_is_made_in_another_stage_of_the_same_python() -> None:
     bases = [one.words[0] for one in STEPS if one.name == "FROM"]
+    (default,) = (one.value for one in STEPS if one.name == "ARG")
 
-    assert len(bases) == 2
-    assert len(set(bases)) == 1, "the environment points at the Python it was made with"
+    assert bases == ["${BASE}", "${BASE}"], "the environment points at the Python it was made with"
+    assert re.fullmatch(r"BASE=docker\.io/library/python:3\.1[1-3]-slim(@sha256:[0-9a-f]{64})?", default)
     assert not of("RUN"), "what runs as root belongs to the first stage"
-    assert [one.words for one in of("COPY")] == [[TARGET, TARGET]]
+    assert [one.words for one in of("COPY")] == [[TARGET, TARGET], [f"{SOURCE}/work", of("VOLUME")[0].value]]
 
 
 def test_it_runs_as_nobody_in_particular_and_not_as_root() -> None:
@@ -38,6 +40,30 @@ def test_its_folder_is_the_workspace_and_the_volume() -> None:
     assert folder.value == volume.value
     assert f"DIGITREC_WORKSPACE={folder.value}" in variables.words
     assert f"PATH={TARGET}/bin:$PATH" in variables.words
+
+
+def test_its_folder_belongs_to_the_user_that_runs() -> None:
+    (user,), (copied,) = of("USER"), (one for one in of("COPY") if one.words[-1] == of("VOLUME")[0].value)
+    names = [one.name for one in STEPS if one.stage == 2]
+
+    assert f"--chown={user.value}" in copied.value.split()
+    assert names.index("VOLUME") > max(at for at, name in enumerate(names) if name == "COPY"), "else it is not kept"
+
+
+def test_the_compose_file_runs_the_image_as_the_page_says() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    (service,) = compose["services"].values()
+    (volume,) = service["volumes"]
+
+    assert service["build"] == {"context": ".", "dockerfile": FILE.name}
+    assert of("USER")[0].value in service["user"]
+    assert volume == f"${{DIGITREC_FOLDER:-digitrec}}:{of('VOLUME')[0].value}"
+    assert "digitrec" in compose["volumes"]
+    assert service["init"] is service["read_only"] is True
+    assert (service["network_mode"], service["stop_grace_period"]) == ("none", "20s")
+    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    assert "DIGITREC_FOLDER=" in page
+    assert "DIGITREC_USER=" in page
 
 
 def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
