@@ -15,7 +15,7 @@ from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
-from digitrec.records import Claim, Fate, Reading, Reason, ReturnedFile, Row, Status, backoff_s
+from digitrec.records import Claim, Fate, Identity, Reading, Reason, ReturnedFile, Row, Status, backoff_s
 
 T = TypeVar("T")
 
@@ -47,6 +47,10 @@ class Answering:
     now_s: Callable[[], float]
     others: list[Ledger] = field(default_factory=list)
     """Of other workers on this inbox, for reading: what they answered counts as known."""
+    steady_s: Callable[[], float] = time.monotonic
+    """A time that no setting of a clock changes, seconds."""
+    began_s: dict[Identity, float] = field(default_factory=dict)
+    """When this process gave a file back for the first time, by `steady_s`."""
 
     def answer(self, claims: Sequence[Claim], contents: Mapping[str, Content], truth: Truth) -> Answers:
         """Decide about every claim.
@@ -82,17 +86,14 @@ class Answering:
         """Given back, with what to remember of it; or None: its readings decide."""
         if not content.returned and not content.is_undecodable:
             return None, None
-        known = self.ledger.returned(claim.identity)
+        if content.returned and not (content.error or content.is_held):
+            return Fate.RELEASED, None
         now_s = self.now_s()
+        known = self._known(claim, content, now_s)
         if content.returned:
-            back = (
-                returned(claim, content.returned, known, now_s, content.sha256)
-                if content.error or content.is_held
-                else None
-            )
+            back = returned(claim, content.returned, known, now_s, content.sha256)
             is_given_up = (
                 content.error == errno.EIO
-                and back is not None
                 and back.tries >= _MOST_TRIES
                 and now_s - back.first_at_s >= self.grace_s
                 # If nothing can be read it is the disk, not the file.
@@ -101,12 +102,26 @@ class Answering:
                 )
             )
             return (None, None) if is_given_up else (Fate.RELEASED, back)
-        is_same = known is not None and known.sha256 == content.sha256
-        waited_s = now_s - known.first_at_s if known is not None and is_same else None
-        if (waited_s is None and claim.is_fresh) or (waited_s is not None and 0 <= waited_s < self.grace_s):
-            back = returned(claim, _why(content), known if is_same else None, now_s, content.sha256)
+        if claim.is_fresh if known is None else now_s - known.first_at_s < self.grace_s:
+            back = returned(claim, _why(content), known, now_s, content.sha256)
             return Fate.RELEASED, replace(back, next_at_s=back.first_at_s + self.grace_s)
+        self.began_s.pop(claim.identity, None)
         return None, None
+
+    def _known(self, claim: Claim, content: Content, now_s: float) -> ReturnedFile | None:
+        """What is known of a file that was given back, its first try told by the clock as it is set now.
+
+        None if it comes for the first time, or could be read before and now has other bytes.
+        """
+        known = self.ledger.returned(claim.identity)
+        if known is None or (content.is_undecodable and known.sha256 != content.sha256):
+            self.began_s[claim.identity] = self.steady_s()
+            return None
+        began_s = self.began_s.get(claim.identity)
+        waited_s = now_s - known.first_at_s if began_s is None else self.steady_s() - began_s
+        if waited_s < 0:  # the clock was set back since an earlier process gave it back
+            self.began_s[claim.identity], waited_s = self.steady_s(), 0.0
+        return replace(known, first_at_s=now_s - waited_s)
 
     def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
         rows: list[Row] = []

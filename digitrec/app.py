@@ -307,6 +307,7 @@ def _pipeline(
         report=report,
         stopped=stopped,
         now_s=time.time,
+        looked_at_s=space.looked_at_s,
         timed=timed_steps(settings, heart.timed),
         noticed=heart.noticed,
         alone=alone,

@@ -58,6 +58,8 @@ class Claimer:
     answering: Answering
     now_s: Callable[[], float]
     """Seconds since 1970."""
+    looked_at_s: Callable[[], float]
+    """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
     noticed: Callable[[str], None]
     """Told of an unexpected exception that stops nothing."""
     passed: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -71,7 +73,8 @@ class Claimer:
         """Note a batch and the files it is about to claim, before any is touched; None if none of them can be noted."""
         now_s = self.now_s()
         batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
-        planned = [claim for one in seen if (claim := self._storable(batch, one, now_s)) is not None]
+        looked_at_s = self.looked_at_s()
+        planned = [claim for one in seen if (claim := self._storable(batch, one, looked_at_s)) is not None]
         if not planned:
             return None
         self.ledger.open_batch(batch, planned)
@@ -85,10 +88,10 @@ class Claimer:
             self.ledger.hold([self._refused(claim, now_s) for claim in refused])
         return self.adopt(batch)
 
-    def _storable(self, batch: Batch, seen: Seen, now_s: float) -> Claim | None:
+    def _storable(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
         """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
         try:
-            claim = self._planned(batch, seen, now_s)
+            claim = self._planned(batch, seen, looked_at_s)
             values = schema.claim_values(claim)
             self.ledger.ask(f"SELECT {', '.join('?' * len(values))}", values)  # raises what to note it would raise
         except FAILURES:
@@ -121,11 +124,11 @@ class Claimer:
         known = self.ledger.returned(claim.identity)
         return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
 
-    def _planned(self, batch: Batch, seen: Seen, now_s: float) -> Claim:
+    def _planned(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim:
         # Our own rename, when it was given back before, is no change of the file.
         is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
         if is_fresh is None:
-            is_fresh = now_s - seen.changed_ns / 1e9 < self.answering.grace_s
+            is_fresh = looked_at_s - seen.changed_ns / 1e9 < self.answering.grace_s
         return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
 
     def known(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:

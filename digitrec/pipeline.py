@@ -80,6 +80,8 @@ class Pipeline:
     stopped: Callable[[], bool]
     now_s: Callable[[], float]
     """Seconds since 1970."""
+    looked_at_s: Callable[[], float]
+    """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
     timed: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measures a stage by its name, for monitoring."""
     noticed: Callable[[str], None] = logs.event
@@ -96,7 +98,11 @@ class Pipeline:
         guarded = Guarded(self.read_chunk)
         object.__setattr__(self, "reader", BatchReader(self.engine, self.child, guarded, self._job, self.stopped))
         object.__setattr__(self, "suspects", Suspects(self.ledger))
-        object.__setattr__(self, "claimer", Claimer(self.inbox, self.ledger, self.answering, self.now_s, self.noticed))
+        object.__setattr__(
+            self,
+            "claimer",
+            Claimer(self.inbox, self.ledger, self.answering, self.now_s, self.looked_at_s, self.noticed),
+        )
 
     def recover(self) -> Count:
         """Finish whatever was interrupted: open batches of the ledger, and claims it does not know.

@@ -149,6 +149,13 @@ class Space(Protocol):
     def settling(self) -> Settling:
         """Tells when a file is complete."""
 
+    def looked_at_s(self) -> float:
+        """When files were looked for last, by the clock that their times are of, seconds since 1970."""
+
+    @property
+    def clock_ns(self) -> Callable[[], int]:
+        """That clock, nanoseconds since 1970."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -185,6 +192,7 @@ class Service:
             stopped=self.stop,
             wait_s=settings.run_wait_s,
             batch_files=settings.batch_files,
+            wall_ns=self.space.clock_ns,
         )
         for groups in looks:
             for count in self._process(groups):
@@ -244,6 +252,7 @@ class Service:
             stopped=self.stop,
             scan_interval_s=settings.scan_interval_s,
             batch_files=settings.batch_files,
+            wall_ns=self.space.clock_ns,
         )
         for group in groups:
             if group or self.alone:

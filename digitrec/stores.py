@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -111,6 +112,14 @@ class StoreSpace:
     def outbox(self) -> StoreOutbox:
         """What stands for the outbox."""
         return StoreOutbox(self.source, self.store)
+
+    def clock_ns(self) -> int:
+        """The time of this machine: a store tells none."""
+        return time.time_ns()
+
+    def looked_at_s(self) -> float:
+        """The same in seconds."""
+        return time.time()
 
     def settling(self) -> Settling:
         """An object is complete when its last change is `settle_s` old."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec import corrections, files, filing, folders, logs, mounts
-from digitrec.clock import utc
+from digitrec.clock import FileClock, utc
 from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import scan
@@ -38,6 +38,12 @@ class Workspace:
     """Of inbox and outbox, when it was opened."""
     lock: int
     """The descriptor of the lock."""
+    clock_ns: FileClock
+    """The clock of the inbox's filesystem."""
+
+    def looked_at_s(self) -> float:
+        """Return when the inbox was looked at last, by its own clock, seconds since 1970."""
+        return (self.clock_ns.last_ns or self.clock_ns()) / 1e9
 
     @property
     def outbox(self) -> filing.FolderOutbox:
@@ -51,11 +57,11 @@ class Workspace:
     def settling(self) -> Settling:
         """Tells when a file in the inbox is complete."""
         settle_s = self.settings.settle_s
-        if mounts.is_remote(kind := mounts.kind_of(self.settings.inbox)):
+        if is_remote := mounts.is_remote(kind := mounts.kind_of(self.settings.inbox)):
             # There, sizes and times are seen with a delay (attribute caches).
             settle_s = max(settle_s, self.settings.network_settle_s)
             logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
-        return Settling(settle_s, self.settings.empty_wait_s)
+        return Settling(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or lock or ledger is another file."""
@@ -108,7 +114,7 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         _tell_corrections(settings, ledger)
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
-        yield Workspace(settings, inbox, ledger, found, lock)
+        yield Workspace(settings, inbox, ledger, found, lock, FileClock(lock))
 
 
 def _refuse_source(settings: Settings) -> None:

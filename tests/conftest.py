@@ -112,6 +112,7 @@ class Desk:
                 report=self.report_now,
                 stopped=lambda: self.stopped,
                 now_s=lambda: self.now_s,
+                looked_at_s=lambda: self.now_s,
             )
 
     def report_now(self, batch_id: str) -> None:

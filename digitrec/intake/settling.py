@@ -17,9 +17,11 @@ class _Waiting(NamedTuple):
 class Settling:
     """Remembers since when each waiting file has been as it is now."""
 
-    def __init__(self, settle_s: float, empty_wait_s: float) -> None:
+    def __init__(self, settle_s: float, empty_wait_s: float, *, trusts_age: bool = True) -> None:
+        """`trusts_age` is False on a share: its times may be seen late, and its clock be another one for each file."""
         self._settle_s = settle_s
         self._empty_wait_s = empty_wait_s
+        self._trusts_age = trusts_age
         self._waiting: dict[str, _Waiting] = {}
 
     def look(
@@ -30,7 +32,7 @@ class Settling:
         Args:
             found: every file there now; what is missing is forgotten.
             now_s: monotonic time, seconds.
-            wall_ns: nanoseconds since 1970; only to tell how old a file is.
+            wall_ns: nanoseconds since 1970, by the clock that the files' times are of; only to tell how old a file is.
             trust_old: a file whose inode last changed over 60 s ago is complete at its first look.
             newcomers: False passes over files that the last look did not see.
 
@@ -48,7 +50,7 @@ class Settling:
             if one is None or one.seen != seen:
                 one = _Waiting(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
             self._waiting[one.seen.path] = one
-            if now_s >= one.due_s or (trust_old and self._is_old(seen, wall_ns)):
+            if now_s >= one.due_s or (trust_old and self._trusts_age and self._is_old(seen, wall_ns)):
                 settled.append(one.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
         return settled
 
@@ -71,21 +73,26 @@ class Settling:
 
 
 class SettlingByAge(Settling):
-    """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old."""
+    """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old.
+
+    By the store's clock: where that is ahead, two looks alike with `settle_s` between them will do.
+    """
 
     def look(
         self, found: Iterable[Seen], now_s: float, wall_ns: int, *, trust_old: bool = False, newcomers: bool = True
     ) -> list[Seen]:
-        """See `Settling.look`; the times are the store's, so a clock that runs behind only waits longer."""
+        """See `Settling.look`."""
         del trust_old  # age is all that counts
         before, self._waiting = self._waiting, {}
         settled = []
         for seen in found:
             if seen.path not in before and not newcomers:
                 continue
-            left_s = self._settle_s - (wall_ns - seen.changed_ns) / 1e9
-            if left_s <= 0:
+            left_s = min(self._settle_s, self._settle_s - (wall_ns - seen.changed_ns) / 1e9)
+            one = before.get(seen.path)
+            due_s = one.due_s if one is not None and one.seen == seen else now_s + left_s
+            if left_s <= 0 or now_s >= due_s:
                 settled.append(seen)
             else:
-                self._waiting[seen.path] = _Waiting(seen, now_s + left_s)
+                self._waiting[seen.path] = _Waiting(seen, due_s)
         return settled

@@ -38,7 +38,7 @@ def groups(
         scan_interval_s: longest time between two looks, seconds.
         batch_files: most files in a group.
         clock: monotonic time, seconds.
-        wall_ns: nanoseconds since 1970.
+        wall_ns: nanoseconds since 1970, by the clock that the times of the files are of.
 
     Raises:
         OSError: the inbox cannot be listed.
@@ -89,7 +89,7 @@ def once(
     deadline_s = clock() + wait_s
     is_first = True
     while not stopped():
-        settled = settling.look(look(), clock(), wall_ns(), trust_old=True, newcomers=is_first)
+        settled = settling.look(look(), clock(), wall_ns(), trust_old=is_first, newcomers=is_first)
         is_first = False
         if settled:
             yield grouped(settled)

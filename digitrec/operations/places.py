@@ -72,7 +72,7 @@ def _rights(name: str, folder: Path) -> Finding:
         cure = f"Give the user {_user()} rights to read and write it: chown, chmod, or mount it writable."
         return fault(name, f"{folder} cannot be used: {why.strerror}", cure)
     if abs(skew_s) > _SKEW_S:
-        cure = "Set both clocks by NTP; until then `run` may think that a file is older, or younger, than it is."
+        cure = "Set both clocks by NTP. The ages that `status` tells are wrong by as much; what is read when is not."
         return note(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
     return ok(name, f"{folder} can be read and written")
 

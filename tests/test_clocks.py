@@ -1,0 +1,162 @@
+"""Clocks that are wrong, or jump: they cost at most a backoff, and never a file."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digitrec import app, mounts, workspace
+from digitrec.clock import FileClock
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling, SettlingByAge
+from digitrec.settings import Settings
+from tests.conftest import Desk, draw, read_csv
+
+S = 10**9
+YEAR_S = 365.25 * 86_400
+
+
+class Steady:
+    """A time that only tests set forward."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_file_clock_is_that_of_the_filesystem_and_does_not_jump_ahead(tmp_path: Path) -> None:
+    steady_ns = 0
+    with (tmp_path / "lock").open("w") as file:
+        clock = FileClock(file.fileno(), lambda: steady_ns)
+        first_ns = clock()
+        assert abs(first_ns - time.time_ns()) < 5 * S
+        assert first_ns == os.fstat(file.fileno()).st_ctime_ns
+        time.sleep(0.02)
+
+        assert clock() == first_ns, "20 ms are not believed while no time has passed"
+        steady_ns = 60 * S
+        assert first_ns < clock() < first_ns + 10 * S, "a clock that was set back is believed"
+        assert clock.last_ns is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behind_s", [120, 86_400])
+def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, behind_s: int
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right: this machine is ahead
+    (desk.inbox / "half.png").write_bytes(draw(7)[:200])
+
+    summary = app.run_once(replace(desk.settings, settle_s=0.1))
+
+    assert (summary.count.released, summary.count.rejected, summary.waiting) == (1, 0, 1)
+    (desk.inbox / "half.png").write_bytes(draw(7))
+    assert app.run_once(replace(desk.settings, settle_s=0.1)).count.claimed == 1
+    assert [row["file"] for path in desk.tables() for row in read_csv(path)] == ["half.png"]
+
+
+def test_the_age_at_the_look_counts_by_the_clock_of_the_inbox(desk: Desk) -> None:
+    with workspace.opened(desk.settings) as space:
+        assert abs(space.looked_at_s() - time.time()) < 5
+        at_ns = space.clock_ns()
+        assert space.looked_at_s() == at_ns / 1e9, "between two looks it stands still"
+
+
+def test_on_a_remote_mount_no_file_is_taken_for_its_age(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Seen("7.png", 5, 0, 0, 1)
+    with workspace.opened(desk.settings) as space:
+        assert space.settling().look([old], 0.0, 100 * S, trust_old=True) == [old]
+        monkeypatch.setattr(mounts, "kind_of", lambda _: "nfs4")
+        settling = space.settling()
+    assert settling.look([old], 0.0, 100 * S, trust_old=True) == []
+    assert settling.look([old], 60.0, 100 * S, trust_old=True) == [old], "it settles as any other"
+
+
+@given(jump_s=st.floats(-50 * YEAR_S, 50 * YEAR_S), empty=st.booleans(), ctime_s=st.integers(-(2**63), 2**64))
+def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: float, empty: bool, ctime_s: int) -> None:
+    settling = Settling(2.0, 600.0)
+    one = Seen("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
+    wall_ns = 1_767_323_045 * S
+    settling.look([one], 0.0, wall_ns)
+
+    assert settling.look([one], 601.0, wall_ns + int(jump_s * S)) == [one]
+
+
+@given(ahead_s=st.floats(-50 * YEAR_S, 50 * YEAR_S))
+def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> None:
+    settling = SettlingByAge(2.0, 0)
+    wall_ns = 1_767_323_045 * S
+    one = Seen("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
+
+    found = settling.look([one], 0.0, wall_ns)
+
+    assert found == [one] or settling.look([one], 2.0, wall_ns) == [one]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(jumps_s=st.lists(st.sampled_from([-50 * YEAR_S, -3600.0, 0.0, 3600.0, 50 * YEAR_S]), min_size=1, max_size=4))
+def test_a_half_written_file_has_its_whole_grace_in_a_process_whose_clock_jumps(
+    tmp_path_factory: pytest.TempPathFactory, jumps_s: list[float]
+) -> None:
+    root = tmp_path_factory.mktemp("desk")
+    desk = Desk(root, Settings(workspace=root, engine="serial"))
+    desk.inbox.mkdir()
+    desk.drop("half.png", draw(7)[:200])
+    steady = Steady()
+    with desk.at_work() as at_work:
+        line = replace(at_work, answering=replace(at_work.answering, steady_s=steady), report=lambda _: None)
+        (seen,) = [one._replace(ctime_ns=int(desk.now_s * 1e9)) for one in desk.look()]
+        began_s = steady.now_s
+        tries = 0
+        while steady.now_s - began_s < desk.settings.grace_s:
+            assert line.process([seen]).released == 1, "it is within its grace"
+            tries += 1
+            held = line.ledger.held(desk.now_s)
+            if jumps_s:
+                desk.now_s += jumps_s.pop()
+                held = line.ledger.held(desk.now_s)
+            wait_s = 5.0 if held else 1.0
+            desk.now_s += wait_s
+            steady.now_s += wait_s
+        assert line.process([seen]).rejected == 1
+
+
+@pytest.mark.parametrize("years", [-50, -4, 4, 50])
+def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(desk: Desk, years: int) -> None:
+    desk.drop("half.png", draw(7)[:200])
+    desk.run(is_old=False)
+    assert desk.rows() == []
+
+    desk.now_s += years * YEAR_S
+    desk.run(is_old=False)
+    desk.now_s += desk.settings.grace_s + 1
+    desk.run(is_old=False)
+
+    assert [row["reason_code"] for row in desk.rows()] == ["truncated"]
+    assert desk.account().differences == ()
+
+
+def test_a_file_that_cannot_be_claimed_is_tried_again_after_a_clock_was_ahead(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("7.png")
+    desk.now_s += 4 * YEAR_S
+    with monkeypatch.context() as patch:
+        patch.setattr("digitrec.intake.inbox.Inbox.claim", _forbidden)
+        desk.run()
+    desk.now_s -= 4 * YEAR_S
+
+    desk.run()
+
+    assert [row["file"] for row in desk.rows()] == ["7.png"]
+
+
+def _forbidden(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
