@@ -228,6 +228,22 @@ def test_undo_is_there_after_all_was_confirmed_at_once(chromium: Any, settings: 
     assert texts(settings) == {}
 
 
+def test_undo_is_there_on_the_page_of_another_digit(chromium: Any, settings: Settings) -> None:
+    fill(settings, BATCH, [*SEVENS, Answer("3", 0.5)])
+    with opened(chromium, settings, "/grid?text=7") as tab:
+        tiles(tab, 12)
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#empty >> text=Nothing is left here")
+        tab.click(".tabs >> text=3")
+        tiles(tab, 1)
+        tab.keyboard.press("z")
+        tab.wait_for_url("**/grid?text=7")
+        tiles(tab, 12)
+        assert not tab.is_enabled("#undo")
+
+    assert texts(settings) == {}
+
+
 def test_undo_is_there_after_the_last_one(chromium: Any, settings: Settings) -> None:
     fill(settings, BATCH, SEVENS[:1])
     with opened(chromium, settings, "/one?status=review") as tab:

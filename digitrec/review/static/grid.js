@@ -8,6 +8,7 @@ import { byId, el, held, offered, percent, saying } from "./words.js";
 
 const SCREEN = 100;
 const UNSET = "";
+const MOST_UNDONE = 10;
 
 const grid = byId("grid");
 const help = helpDialog();
@@ -18,7 +19,8 @@ let shown = [];
 let typing = []; // on the screen: what the last key changed, and the next one goes on with
 let anchor = null; // where a range begins
 let ranged = null; // what the range marked so far; null if none is being drawn
-const saved = []; // lists of entries, the last Enter at the end
+const STORE = `undo ${document.querySelector(".who").textContent}`;
+const saved = JSON.parse(sessionStorage.getItem(STORE) ?? "[]"); // {query, entries} of each Enter in this tab, the last at the end
 let next = "";
 let count = { open: 0, unsure: 0, settled: 0 };
 let byYou = 0;
@@ -78,7 +80,7 @@ function tell(one) {
   const isNoDigit = entry.reason === "not_a_digit";
   const [caption, sure] = tile.querySelectorAll("small > *");
   caption.textContent = saying(held(entry) ?? confirmed(entry) ?? "–");
-  sure.textContent = isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
+  sure.textContent = held(entry) ? "said" : isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
   const said = entry.said ? `, ${entry.said.who} said ${saying(entry.said.new)}` : "";
   const odd = !isMarked(one) ? "" : one.new === UNSET ? ", marked" : `, marked: ${saying(one.new)}`;
   const unseen = one.picture === "none" ? ", no picture" : "";
@@ -214,7 +216,8 @@ async function confirm() {
   const chosen = shown.filter((one) => isRight(one) || isSaid(one));
   if (!chosen.length) { announce("There is nothing to save: type what the marked ones are."); return; }
   const { done } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isSaid(one) ? one.new : confirmed(one.entry) })));
-  if (done.length) saved.push(done);
+  if (done.length) saved.push({ query: location.search, entries: done });
+  remember();
   const gone = new Set(chosen);
   chosen.forEach(({ tile }) => tile.remove());
   shown = shown.filter((one) => !gone.has(one));
@@ -233,11 +236,25 @@ async function refresh() {
   ({ count, by_you: byYou } = await get(`/api/list?${asked}`));
 }
 
+/** Another digit is another page: what was done before it can be undone there, too. */
+function remember() {
+  sessionStorage.setItem(STORE, JSON.stringify(saved.slice(-MOST_UNDONE)));
+}
+
 async function undo() {
-  const entries = saved.at(-1);
-  if (!entries) { announce("There is nothing to undo."); return; }
-  const { undone } = await takeBack(entries);
-  saved.pop();
+  const last = saved.pop();
+  if (!last) { announce("There is nothing to undo."); return; }
+  const { entries, query: where } = last;
+  let undone;
+  try {
+    ({ undone } = await takeBack(entries));
+  } catch (problem) {
+    if (problem.status !== 400) saved.push(last); // 400: these answers are none of this server's
+    throw problem;
+  } finally {
+    remember();
+  }
+  if (where !== location.search) { location.assign(`/grid${where}`); return; }
   leave();
   if (undone) {
     const rest = shown;
