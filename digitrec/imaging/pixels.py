@@ -3,6 +3,8 @@
 One bit or sixteen, palette, transparency, four colours of ink: the same drawing gives the same picture.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +18,9 @@ _BITS_PER_SAMPLE = 258
 
 _SEEN = 128
 """Alpha at or above which a pixel counts as drawn."""
+
+_BAND_PIXELS = 1_000_000
+"""So many pixels are worked on at a time where they become floats."""
 
 
 def picture_of(image: Image.Image) -> Picture:
@@ -70,13 +75,31 @@ def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
     Strokes on a transparent sheet get paper that differs from them: white under dark ink, black under light.
     A sheet that is itself drawn and has only holes or soft corners gets its own colour there.
     """
-    rgb, alpha = rgba[..., :3], rgba[..., 3]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(rgb)
-    seen = alpha >= _SEEN
-    share = float(seen.mean())
-    drawn = np.median(rgb[seen], axis=0) if share > 0 else np.zeros(3)  # (3,)
-    paper = drawn if share > 0.5 else np.full(3, 255.0 if drawn.mean() < 128 else 0.0)
-    cover = alpha[..., None].astype(np.float32) / 255
-    laid: Picture = np.rint(rgb * cover + paper.astype(np.float32) * (1 - cover)).astype(np.uint8)
+    if rgba[..., 3].min() == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    paper = _paper(rgba)
+    laid: Picture = np.empty((*rgba.shape[:2], 3), np.uint8)
+    for rows in _bands(rgba.shape):
+        cover = rgba[rows, :, 3:].astype(np.float32) / 255
+        laid[rows] = np.rint(rgba[rows, :, :3] * cover + paper * (1 - cover)).astype(np.uint8)
     return laid
+
+
+def _paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the colour, (3,), of the paper under a picture with transparent parts."""
+    counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, where something is seen
+    for rows in _bands(rgba.shape):
+        seen = rgba[rows][rgba[rows, :, 3] >= _SEEN]  # (n, 4)
+        counts += [np.bincount(seen[:, channel], minlength=256) for channel in range(3)]
+    number = int(counts[0].sum())
+    upto = counts.cumsum(axis=1)
+    middles = ((number - 1) // 2, number // 2)
+    drawn = np.mean([(upto <= at).sum(axis=1) for at in middles], axis=0) if number else np.zeros(3)  # median, (3,)
+    is_drawn = number > rgba[..., 3].size / 2
+    return (drawn if is_drawn else np.full(3, 255.0 if drawn.mean() < 128 else 0.0)).astype(np.float32)
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of a picture of this shape, (h, w, ...), some at a time: floats of all would take gigabytes."""
+    step = max(1, _BAND_PIXELS // shape[1])
+    return (slice(top, top + step) for top in range(0, shape[0], step))

@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from PIL import Image, ImageFile
 from digitrec import imaging
 from digitrec.errors import RejectedImage
 from digitrec.imaging import decode
+from digitrec.imaging.pixels import picture_of
 from digitrec.pictures import Picture
 from digitrec.records import Limits, Reason
 
@@ -312,6 +314,23 @@ def test_damaged_tiffs_leave_nothing_on_standard_error_beside_the_log(capfd: pyt
             pages_or_reason(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
 
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_large_picture_with_transparent_parts_takes_little_memory_beside_its_own() -> None:
+    pixels = 16_000_000
+    image = Image.new("RGBA", (4000, 4000), (20, 20, 20, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 4000, 1000))
+
+    tracemalloc.start()
+    try:
+        picture = picture_of(image)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (picture == 20).all(), "the holes of a drawn sheet have its colour"
+    assert peak < 12 * pixels, "four bytes of the picture, three of the result"
 
 
 def test_an_empty_file_says_so() -> None:
