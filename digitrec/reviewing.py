@@ -57,7 +57,7 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
     """
     import uvicorn
 
-    from digitrec.review.connections import BACKLOG, Door, raise_open_files, room_for
+    from digitrec.review.connections import BACKLOG, ConnectionLimits, raise_open_files, room_for
 
     sessions = Sessions()
     token = sessions.invite(wanted.who or login_name())
@@ -69,7 +69,7 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
         site = site_of(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
         config = uvicorn.Config(
             site.app(),
-            http=Door(room_for(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
+            http=ConnectionLimits(room_for(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
             backlog=BACKLOG,
             access_log=False,  # it would hold the token
             log_config=None,

@@ -48,7 +48,7 @@ def room_for(open_files: int) -> int:
     return max(_FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))
 
 
-class Door:
+class ConnectionLimits:
     """The connections of one server, and which of them still owe a request header."""
 
     def __init__(self, most: int = MOST_CONNECTIONS, headers_s: float = HEADERS_S) -> None:
@@ -90,9 +90,9 @@ class Door:
 class Connection(H11Protocol):
     """A connection that is closed if it keeps its request header back."""
 
-    def __init__(self, door: Door, **given: Any) -> None:
+    def __init__(self, limits: ConnectionLimits, **given: Any) -> None:
         super().__init__(**given)
-        self._door = door
+        self._limits = limits
 
     @property
     def is_idle(self) -> bool:
@@ -102,25 +102,25 @@ class Connection(H11Protocol):
 
     def end(self) -> None:
         """Close the connection, and count it no more."""
-        self._door.forget(self)
+        self._limits.forget(self)
         self.connections.discard(self)
         self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection in."""
         super().connection_made(transport)
-        self._door.admit(self)
+        self._limits.admit(self)
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of a request."""
         if self.is_idle:
-            self._door.await_header(self)
+            self._limits.await_header(self)
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
-            self._door.forget(self)
+            self._limits.forget(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notice that the other side is gone."""
-        self._door.forget(self)
+        self._limits.forget(self)
         super().connection_lost(exc)

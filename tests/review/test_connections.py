@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from digitrec.review.connections import BACKLOG, Door
+from digitrec.review.connections import BACKLOG, ConnectionLimits
 from digitrec.reviewing import listening
 from tests.review.conftest import Answer, Opens
 
@@ -56,7 +56,7 @@ def app() -> App:
 def connect(app: App) -> Iterator[Opened]:
     """A server that holds five connections, and what opens another one and sends something."""
     with listening(0) as door, contextlib.ExitStack() as stack:
-        http = Door(MOST, HEADERS_S).protocol
+        http = ConnectionLimits(MOST, HEADERS_S).protocol
         config = uvicorn.Config(app, http=http, log_config=None, lifespan="off", ws="none", backlog=BACKLOG)  # type: ignore[arg-type]
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
