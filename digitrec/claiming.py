@@ -1,6 +1,5 @@
 """Steps 2 and 3: note a batch in the ledger and claim its files; a file that cannot be claimed waits."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +15,6 @@ from digitrec.intake.scan import Seen
 from digitrec.intake.store import Stored
 from digitrec.ledger import Ledger
 from digitrec.records import Batch, Claim, ReturnedFile, Stage, backoff_s
-
-# What keeps one file from being renamed, while others can be.
-_OWN_FAULTS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EXDEV, errno.EBUSY, errno.EROFS}
 
 
 class Queue(Protocol):
@@ -83,9 +79,9 @@ class Claimer:
     def claim(self, batch: Batch) -> list[Claim]:
         """Claim the files of a batch that was noted; return those that were claimed, by path."""
         now_s = self.now_s()
-        refused = [claim for claim in self.ledger.claims(batch.id) if not self._claim(claim)]
+        refused = [(claim, why) for claim in self.ledger.claims(batch.id) if (why := self._claim(claim))]
         if refused:
-            self.ledger.hold([self._refused(claim, now_s) for claim in refused])
+            self.ledger.hold([self._refused(claim, why, now_s) for claim, why in refused])
         return self.adopt(batch)
 
     def _storable(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
@@ -104,25 +100,24 @@ class Claimer:
         self.passed.pop(seen.path, None)
         return claim
 
-    def _claim(self, claim: Claim) -> bool:
-        """False if this one file may not be moved; if none may, that is an environment failure."""
+    def _claim(self, claim: Claim) -> str:
+        """Claim a file, or return why it cannot be while others can; if none can, that is an environment failure."""
         try:
             self.inbox.claim(claim.batch_id, claim.path)
         except OSError as why:
-            if why.errno not in _OWN_FAULTS or not self.inbox.is_writable():
+            if not self.inbox.is_writable():
                 raise
             logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
-            return False
+            return why.strerror or str(why)
         except Exception as why:
             if isinstance(why, FAILURES):
                 raise
             self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=claim.path))
-            return False
-        return True
+            return type(why).__name__
+        return ""
 
-    def _refused(self, claim: Claim, now_s: float) -> ReturnedFile:
-        known = self.ledger.returned(claim.identity)
-        return returned(claim, "it cannot be claimed: no right to move it, a name too long, or a mount", known, now_s)
+    def _refused(self, claim: Claim, why: str, now_s: float) -> ReturnedFile:
+        return returned(claim, f"it cannot be claimed: {why}", self.ledger.returned(claim.identity), now_s)
 
     def _planned(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim:
         # Our own rename, when it was given back before, is no change of the file.

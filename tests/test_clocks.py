@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from digitrec import app, mounts, workspace
 from digitrec.clock import FileClock
+from digitrec.intake.inbox import Inbox
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling, SettlingByAge
 from digitrec.settings import Settings
@@ -158,5 +159,8 @@ def test_a_file_that_cannot_be_claimed_is_tried_again_after_a_clock_was_ahead(
     assert [row["file"] for row in desk.rows()] == ["7.png"]
 
 
-def _forbidden(*_: object) -> None:
-    raise PermissionError(13, "Permission denied")
+def _forbidden(inbox: Inbox, batch_id: str, path: str) -> None:
+    del batch_id
+    if path == "7.png":
+        raise PermissionError(13, "Permission denied")
+    (inbox.root / path).rename(inbox.root / ".claimed" / "main" / path)

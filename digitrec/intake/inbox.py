@@ -12,6 +12,7 @@ from digitrec.errors import BusyError, EnvironmentFailure
 
 CLAIMED = ".claimed"
 OWNER = "ledger"
+_PROBE = ".digitrec-probe-"
 _REFUSED = {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ}
 
 
@@ -93,8 +94,18 @@ class Inbox:
                 files.move_new(source, target)
 
     def is_writable(self) -> bool:
-        """False if nothing in the inbox can be claimed."""
-        return os.access(self.root, os.W_OK | os.X_OK) and os.access(self._mine, os.W_OK | os.X_OK)
+        """Try to claim an empty file of our own; False if that fails: then nothing in the inbox can be claimed."""
+        name = f"{_PROBE}{self.worker}"
+        try:
+            (self._mine / name).unlink(missing_ok=True)
+            (self.root / name).touch()
+            self.claim(".", name)
+            (self._mine / name).unlink()
+        except OSError:  # whoever asks has the error of a real file
+            with suppress(OSError):
+                (self.root / name).unlink()
+            return False
+        return True
 
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Fsync both folders of the renames, and those that were made for them, once per folder."""
