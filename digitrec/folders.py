@@ -16,19 +16,20 @@ _PIECE = 900
 """Letters. A letter has at most four bytes, and a name at most 255: such a path, and one name more, fits PATH_MAX."""
 
 
-def check(folder: Path, known_id: str | None, *, is_first_use: bool = True) -> str:
+def check(folder: Path, known_id: str | None, known_device: str | None = None, *, is_first_use: bool = True) -> str:
     """Make sure that a folder is the one we know; make it at first use.
 
     Args:
         folder: inbox or outbox.
         known_id: the random id in its marker, from a ledger; None if no ledger knows it.
+        known_device: on which it lay when its marker was seen last, from the same ledger; None if that is not known.
         is_first_use: False if no ledger knows it because that ledger is lost: then it is not made either.
 
     Returns:
         Its id, to be remembered.
 
     Raises:
-        EnvironmentFailure: it is missing, is another one, or is empty without its marker.
+        EnvironmentFailure: it is missing, is another one, or has no marker and is empty or lies on another device.
         OSError: it cannot be looked at or written.
     """
     if known_id is None and is_first_use:
@@ -43,6 +44,9 @@ def check(folder: Path, known_id: str | None, *, is_first_use: bool = True) -> s
         raise EnvironmentFailure(f"{folder} is another folder than before", hint=_cure(folder))
     if not any(folder.iterdir()):
         raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_cure(folder))
+    # A device may have another number after a restart (NFS, btrfs): only without the marker it says something.
+    if known_id is not None and known_device not in (None, device_of(folder)):
+        raise EnvironmentFailure(f"{folder} has no marker and lies on another device than before", hint=_cure(folder))
     logs.warn("folder had lost its marker, got it again", folder=folder)
     return _mark(folder, known_id or secrets.token_hex(16))
 
@@ -59,6 +63,11 @@ def identity(folder: Path) -> str | None:
         return (folder / MARKER).read_text(encoding="ascii", errors="replace").strip() or None
     except FileNotFoundError:
         return None
+
+
+def device_of(folder: Path) -> str:
+    """Return the number of the device that a folder lies on."""
+    return str(folder.stat().st_dev)
 
 
 def _mark(folder: Path, wanted: str) -> str:

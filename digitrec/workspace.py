@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from digitrec import corrections, files, filing, folders, logs, mounts
 from digitrec.clock import FileClock, utc
@@ -27,6 +28,15 @@ _DEAD_DRAFT_S = 600.0
 """No draft of a living process is that old since its last change."""
 
 
+class _Known(NamedTuple):
+    """What is known of a folder."""
+
+    id: str | None = None
+    """In its marker."""
+    device: str | None = None
+    """That it lay on when its marker was seen last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A workspace this process holds the lock of."""
@@ -34,7 +44,7 @@ class Workspace:
     settings: Settings
     inbox: Inbox
     ledger: Ledger
-    folder_ids: Mapping[str, str]
+    known: dict[str, _Known]
     """Of inbox and outbox, when it was opened."""
     lock: int
     """The descriptor of the lock."""
@@ -67,7 +77,11 @@ class Workspace:
         """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or lock or ledger is another file."""
         for name in _FOLDERS:
             # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
-            folders.check(self.settings.workspace / name, self.folder_ids[name])
+            folder, known = self.settings.workspace / name, self.known[name]
+            found = _Known(folders.check(folder, known.id, known.device), folders.device_of(folder))
+            if found != known:  # mounted anew
+                _remember(self.ledger, {name: found})
+                self.known[name] = found
         try:
             there = (self.settings.inbox / CLAIMED / self.settings.worker / "lock").lstat()
         except FileNotFoundError:
@@ -131,7 +145,11 @@ def _refuse_source(settings: Settings) -> None:
 def accept_folders(settings: Settings) -> None:
     """`digitrec init`: make what is missing, and take new or emptied folders as they are."""
     told = _told_ids(settings)
-    found = {name: folders.accept(settings.workspace / name, next(iter(told[name]), None)) for name in _FOLDERS}
+    found = {}
+    for name in _FOLDERS:
+        folder = settings.workspace / name
+        identity = folders.accept(folder, next((known.id for known in told[name]), None))
+        found[name] = _Known(identity, folders.device_of(folder))
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
         ledger = _open_ledger(settings, thorough=False)
@@ -142,13 +160,14 @@ def accept_folders(settings: Settings) -> None:
         _tell_others(settings, found)
 
 
-def _remember(ledger: Ledger, found: Mapping[str, str]) -> None:
-    for name, identity in found.items():
-        if ledger.fact(f"{name}_id") != identity:
-            ledger.remember(f"{name}_id", identity)
+def _remember(ledger: Ledger, found: Mapping[str, _Known]) -> None:
+    for name, known in found.items():
+        for fact, value in ((f"{name}_id", known.id), (f"{name}_device", known.device)):
+            if value and ledger.fact(fact) != value:
+                ledger.remember(fact, value)
 
 
-def _tell_others(settings: Settings, found: Mapping[str, str]) -> None:
+def _tell_others(settings: Settings, found: Mapping[str, _Known]) -> None:
     for worker, path in found_ledgers.paths(settings).items():
         try:
             with closing(Ledger.for_notes(path)) as ledger:
@@ -184,20 +203,21 @@ def _tell_corrections(settings: Settings, ledger: Ledger) -> None:
         logs.warn("a corrected table cannot be written yet", why=why)
 
 
-def _checked_folders(settings: Settings) -> dict[str, str]:
-    """The ids of inbox and outbox, which are the folders they were; made at first use."""
+def _checked_folders(settings: Settings) -> dict[str, _Known]:
+    """Ids and devices of inbox and outbox, which are the folders they were; made at first use."""
     is_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
     found = {}
     for name, told in _told_ids(settings).items():
         folder = settings.workspace / name
         marked = folders.identity(folder)
-        known_id = marked if marked in told else next(iter(told), None)
-        found[name] = folders.check(folder, known_id, is_first_use=not is_lost)
+        known = next((one for one in told if one.id == marked), next(iter(told), _Known()))
+        identity = folders.check(folder, known.id, known.device, is_first_use=not is_lost)
+        found[name] = _Known(identity, folders.device_of(folder))
     return found
 
 
-def _told_ids(settings: Settings) -> dict[str, list[str]]:
-    """By folder: the id that the worker's ledger knows, else those that others know.
+def _told_ids(settings: Settings) -> dict[str, list[_Known]]:
+    """By folder: what the worker's ledger knows of it, else what others know.
 
     Others count: a new worker must not take an unmounted share for a new folder.
     """
@@ -207,11 +227,12 @@ def _told_ids(settings: Settings) -> dict[str, list[str]]:
     return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
 
 
-def _known_ids(path: Path) -> dict[str, str]:
-    """The ids of inbox and outbox that a ledger knows; none if it is damaged."""
+def _known_ids(path: Path) -> dict[str, _Known]:
+    """What a ledger knows of inbox and outbox; nothing if it is damaged."""
     try:
         with closing(Ledger.read_only(path)) as ledger:
-            return {name: identity for name in _FOLDERS if (identity := ledger.fact(f"{name}_id"))}
+            known = {name: _Known(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS}
+            return {name: one for name, one in known.items() if one.id}
     except sqlite3.DatabaseError as why:
         _require_damage(path, why)
         return {}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from digitrec import files, folders
+from digitrec.errors import EnvironmentFailure
 
 OTHER = "0" * 32
 
@@ -43,3 +44,16 @@ def test_a_marker_that_a_power_cut_left_empty_is_written_again(tmp_path: Path, c
 def test_an_emptied_folder_that_is_accepted_keeps_the_id_that_ledgers_know(tmp_path: Path) -> None:
     assert folders.accept(tmp_path / "inbox", OTHER) == OTHER
     assert folders.identity(tmp_path / "inbox") == OTHER
+
+
+def test_a_folder_without_its_marker_is_refused_only_on_another_device(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(b"x")
+    here, elsewhere = folders.device_of(tmp_path), "4711"
+
+    with pytest.raises(EnvironmentFailure, match="another device"):
+        folders.check(tmp_path, OTHER, elsewhere)
+    assert [path.name for path in tmp_path.iterdir()] == ["7.png"]
+    assert folders.check(tmp_path, OTHER, here) == OTHER, "it only lost its marker"
+    assert folders.check(tmp_path, OTHER, elsewhere) == OTHER, "a device may change its number"
+    (tmp_path / folders.MARKER).unlink()
+    assert folders.check(tmp_path, OTHER, None) == OTHER, "an older ledger knows no device"

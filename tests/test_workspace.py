@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,34 @@ def test_an_outbox_replaced_under_a_working_process_is_noticed_though_the_ledger
         space.ledger.remember("outbox_id", "0" * 32)
         with pytest.raises(EnvironmentFailure, match="another"):
             space.check_folders()
+
+
+def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(desk: Desk) -> None:
+    desk.drop("1.png", draw(1))
+    desk.run()
+    desk.drop("2.png", draw(2))
+    (desk.inbox / folders.MARKER).unlink()
+    with closing(Ledger.open(desk.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+        ledger.remember("inbox_device", "4711")
+
+    with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
+        desk.run()
+    assert (desk.inbox / "2.png").exists()
+    workspace.accept_folders(desk.settings)
+    desk.run()
+
+    accounted(desk, 2)
+    with closing(Ledger.open(desk.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+
+
+def test_a_device_with_another_number_is_remembered_while_the_marker_is_there(desk: Desk) -> None:
+    desk.run()
+    with closing(Ledger.open(desk.settings.ledger)) as ledger:
+        ledger.remember("inbox_device", "4711")
+
+    desk.run()
+
+    with closing(Ledger.open(desk.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)

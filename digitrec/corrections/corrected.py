@@ -70,7 +70,7 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
         return path
     while (found := _text(ledger, batch_id)) is not None:
         newest_id, text = found
-        folders.check(outbox, ledger.fact("outbox_id"))
+        folders.check(outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
         files.make_folder(path.parent, under=outbox)
         with ledger.transaction():  # one at a time: who comes later must not put an older table in its place
             if _number(ledger, _NEWEST_ID, batch_id) == newest_id:

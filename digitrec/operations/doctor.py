@@ -33,8 +33,10 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     """
     given = sorted(f"{name} ({source})" for name, source in settings.sources.items() if name != "workspace")
     yield ok("settings", ", ".join(given) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
-    known = {name: identity for name in _FOLDERS if (identity := _fact(ledgers.get(settings.worker), f"{name}_id"))}
-    yield from places.all_places(settings, known)
+    mine = ledgers.get(settings.worker)
+    known = {name: identity for name in _FOLDERS if (identity := _fact(mine, f"{name}_id"))}
+    devices = {name: device for name in known if (device := _fact(mine, f"{name}_device"))}
+    yield from places.all_places(settings, known, devices)
     yield from machine.events(settings.inbox, settings.watch_mode)
     yield from machine.clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
     yield _model(model)

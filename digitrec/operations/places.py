@@ -20,12 +20,13 @@ _SKEW_S = 5.0
 _PREFIX = ".digitrec-doctor-"
 
 
-def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Finding]:
+def all_places(settings: Settings, known_ids: dict[str, str], devices: dict[str, str]) -> Iterator[Finding]:
     """Look at every folder of a workspace.
 
     Args:
         settings: say where they are.
         known_ids: the ids of inbox and outbox, from the ledger; empty before first use.
+        devices: those that they lay on, from the ledger, as far as it knows them.
     """
     places = {
         "inbox": settings.inbox,
@@ -40,7 +41,7 @@ def all_places(settings: Settings, known_ids: dict[str, str]) -> Iterator[Findin
         rights = _rights(name, folder)
         yield rights
         if name in known_ids:
-            yield from _identity(name, folder, known_ids[name])
+            yield from _identity(name, folder, known_ids[name], devices.get(name))
         yield _room(name, folder)
         if name != "reports" and rights.grade is not Grade.FAULT:
             yield from _durability(name, folder)
@@ -93,7 +94,7 @@ def _durability(name: str, folder: Path) -> Iterator[Finding]:
         )
 
 
-def _identity(name: str, folder: Path, known_id: str) -> Iterator[Finding]:
+def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Iterator[Finding]:
     try:
         found = (folder / folders.MARKER).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -105,6 +106,8 @@ def _identity(name: str, folder: Path, known_id: str) -> Iterator[Finding]:
         yield fault(name, f"{folder} is another folder than before", cure)
     elif not any(folder.iterdir()):
         yield fault(name, f"{folder} is empty and has lost its marker", cure)
+    elif device not in (None, folders.device_of(folder)):
+        yield fault(name, f"{folder} has no marker and lies on another device than before", cure)
     else:
         yield note(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
 

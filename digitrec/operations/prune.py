@@ -87,7 +87,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
     for one in chosen:
         ledger = Ledger.for_notes(paths(settings)[one.worker])
         try:
-            folders.check(settings.outbox, ledger.fact("outbox_id"))
+            folders.check(settings.outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
             left = [Departure(one.batch_id, claim.path, Left.PRUNED, now) for claim in one.claims]
             departures.note(ledger, settings.outbox, left)
         finally:

@@ -88,7 +88,7 @@ def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[R
         ledger = Ledger.for_notes(paths(settings)[worker])
         try:
             for folder in (settings.inbox, settings.outbox):
-                folders.check(folder, ledger.fact(f"{folder.name}_id"))
+                folders.check(folder, ledger.fact(f"{folder.name}_id"), ledger.fact(f"{folder.name}_device"))
             yield from _move(settings, ledger, ours, now)
         finally:
             ledger.close()

@@ -57,27 +57,29 @@ def test_signals_in_the_middle(scene: Scene, number: int) -> None:
     scene.settle()
 
 
-def test_a_full_disk(scene: Scene, tmp_path: Path) -> None:
-    can = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], check=False, capture_output=True)
-    if shutil.which("unshare") is None or can.returncode:
-        pytest.skip("no mount namespace to make a small filesystem in")
+def test_a_full_disk(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    words = [
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--mount",
-        sys.executable,
-        "-m",
-        "tests.faults.full_disk",
-        str(small),
-    ]
 
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    done = in_namespace("tests.faults.full_disk", small)
 
     assert done.returncode == 0, done.stdout + done.stderr
     ACCOUNTS.append(Account(**json.loads(done.stdout.splitlines()[-1])))
+
+
+def test_shares_mounted_in_the_inbox_and_over_it_are_not_touched(tmp_path: Path) -> None:
+    done = in_namespace("tests.faults.mounted", tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_namespace(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a module where it may mount; skip the test if this machine allows that to nobody."""
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespace to mount a filesystem in")
+    words = [*alone, sys.executable, "-m", module, str(folder)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_the_outbox_goes_and_comes_back(scene: Scene) -> None:
