@@ -89,8 +89,8 @@ def _paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the colour, (3,), of the paper under a picture with transparent parts."""
     counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, where something is seen
     for rows in _bands(rgba.shape):
-        seen = rgba[rows][rgba[rows, :, 3] >= _SEEN]  # (n, 4)
-        counts += [np.bincount(seen[:, channel], minlength=256) for channel in range(3)]
+        is_seen = rgba[rows, :, 3] >= _SEEN  # (h, w)
+        counts += [np.bincount(rgba[rows, :, channel][is_seen], minlength=256) for channel in range(3)]
     number = int(counts[0].sum())
     upto = counts.cumsum(axis=1)
     middles = ((number - 1) // 2, number // 2)
