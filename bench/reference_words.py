@@ -55,7 +55,7 @@ EXIT_CODES = {
     75: "Another process works on this inbox as this worker.",
     78: "Settings or model cannot be used.",
     130: "Stopped by Ctrl-C (SIGINT).",
-    143: "Stopped by SIGTERM (`watch` ends with 0 then).",
+    143: "Stopped by SIGTERM, or by SIGHUP when its terminal is closed (`watch` ends with 0 then).",
 }
 HOOKS = {
     "on_batch": (

@@ -30,14 +30,12 @@ from digitrec.service import Service, Space, Stop, Summary, timed_steps
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
-    from digitrec.child_side import Allowance
     from digitrec.classifiers.base import Classifier
     from digitrec.engines import Engine
     from digitrec.ledger import Ledger
     from digitrec.pipeline import Pipeline
     from digitrec.recognition.page_reader import PageReader
 
-_MEMORY, _MEMORY_BY_BYTE, _MEMORY_BY_PIXEL = 1_000_000_000, 4, 12
 SHIPPED = Path(__file__).with_name("models") / "default"
 
 
@@ -276,6 +274,7 @@ def _pipeline(
     from digitrec import batch_reports, reading
     from digitrec.answering import Answering
     from digitrec.child import Child
+    from digitrec.child_side import Allowance
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
 
@@ -296,7 +295,7 @@ def _pipeline(
         ledger=space.ledger,
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
-        child=Child(settings.read_timeout_s, _allowance(settings)),
+        child=Child(settings.read_timeout_s, Allowance.for_pages(settings.limits, settings.read_timeout_s)),
         read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,
@@ -312,14 +311,6 @@ def _pipeline(
         noticed=heart.noticed,
         alone=alone,
     )
-
-
-def _allowance(settings: Settings) -> "Allowance":
-    """Return what a child may use that reads a suspect: enough for a page of `max_pixels` in every format."""
-    from digitrec.child_side import Allowance
-
-    memory = _MEMORY + _MEMORY_BY_BYTE * settings.max_bytes + _MEMORY_BY_PIXEL * settings.max_pixels
-    return Allowance(settings.read_timeout_s, memory)
 
 
 def _truth(settings: Settings, told: set[str]) -> Truth:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from digitrec import patience
 from digitrec.patience import Mark
+from digitrec.records import Limits
 
 
 class Function(NamedTuple):
@@ -42,6 +43,18 @@ class Allowance:
     """Processor time, seconds."""
     memory: int
     """Address space, bytes, beside what it has when its function is loaded."""
+
+    @classmethod
+    def for_pages(cls, limits: Limits, cpu_s: float) -> Self:
+        """Return what leaves room for a page of `max_pixels` in every format.
+
+        A pixel takes up to 42 bytes while it is read: of a PNG with four channels of 16 bits; of a WebP 18, of a TIFF
+        with floating point numbers 21 (24 kinds of pictures of 25 megapixels, peak of the address space).
+        """
+        return cls(cpu_s, _MEMORY + _BY_BYTE * limits.max_bytes + _BY_PIXEL * limits.max_pixels)
+
+
+_MEMORY, _BY_BYTE, _BY_PIXEL = 1_000_000_000, 4, 48
 
 
 def serve(number: int, shared: int, limits: tuple[float, int] | None) -> None:
@@ -114,6 +127,7 @@ def _answer(line: Connection, function: Callable[[Any], Any], allowance: Allowan
                     _limit_memory(allowance)  # now that all is loaded
                 line.send(Answer(None))
             else:
+                patience.begin_page(0)
                 line.send_bytes(_answered(function, told))
 
 

@@ -53,6 +53,8 @@ def _worker_lines(worker: "Worker") -> Iterator[str]:
         yield f"  open      {batch.id}: {batch.stage}, {counted(batch.files, 'file')} claimed, {span(batch.age_s)}"
     if worker.failed_s is not None:
         yield f"  failed    {span(worker.failed_s)} ago: {worker.failure}"
+    if worker.unexpected_s is not None and worker.unexpected != worker.failure:
+        yield f"  noticed   {span(worker.unexpected_s)} ago: {worker.unexpected}"
 
 
 def finding_line(finding: "Finding") -> str:

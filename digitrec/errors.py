@@ -50,7 +50,13 @@ class EnvironmentFailure(DigitrecError):
     hint = "Put it right and start again: claimed files are kept and finished by the next run."
 
 
-class ReadFailed(EnvironmentFailure):
+class UnexpectedFailure(EnvironmentFailure):
+    """An exception that nobody expected: its traceback is in the log."""
+
+    hint = "Nothing is lost, and the next start goes on from here. The log has the traceback: please report it."
+
+
+class ReadFailed(UnexpectedFailure):
     """Reading a batch raised an unexpected exception; its files stay claimed and are read again."""
 
     hint = "It is tried again, in the end file by file. The log has the traceback: please report it."

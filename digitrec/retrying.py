@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from digitrec import logs
-from digitrec.errors import DigitrecError, EnvironmentFailure, failure_of, memory_failure
+from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, failure_of, memory_failure
 from digitrec.intake.observing import Bell
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
@@ -45,9 +45,6 @@ def failure_from(why: Exception, ledger: Path) -> DigitrecError:
     return memory_failure(why) or unexpected_failure(why)
 
 
-def unexpected_failure(why: Exception) -> EnvironmentFailure:
+def unexpected_failure(why: Exception) -> UnexpectedFailure:
     """Log an exception that nobody expected, with its traceback, and return what a person is told."""
-    return EnvironmentFailure(logs.unexpected_error("unexpected error", why), hint=_REPORT)
-
-
-_REPORT = "Nothing is lost, and the next start goes on from here. The log has the traceback: please report it."
+    return UnexpectedFailure(logs.unexpected_error("unexpected error", why))

@@ -1,19 +1,34 @@
 """One run and a watch against an environment that fails and comes back."""
 
 import errno
+import itertools
+import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from digitrec import app, batch_reports, filing, results, retrying, service, workspace
+from digitrec import app, batch_reports, filing, patience, reading, results, retrying, service, workspace
+from digitrec.cli_words import status_lines
 from digitrec.errors import EnvironmentFailure
+from digitrec.intake import scan
+from digitrec.intake.inbox import Inbox
 from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
+from digitrec.operations import hook_calls, metrics
+from digitrec.operations.doctor import doctor
+from digitrec.operations.health import health
+from digitrec.operations.status import ModelState, status
+from digitrec.reading import Content, Job
 from digitrec.settings import Settings
 from tests.conftest import draw, read_csv
 
@@ -241,3 +256,113 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
     assert rows(settings) == ["7.png"]
     with workspace.all_ledgers(settings) as ledgers:
         assert app_account(settings, ledgers).differences == ()
+
+
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    for number in range(120):
+        (settings.inbox / f"{number:03}.png").write_bytes(draw(number % 10, shift=number % 7))
+    stop, begun, real = service.Stop(), itertools.count(), reading.read_chunk
+
+    def slow(jobs: Sequence[Job], **given: Any) -> list[Content]:
+        contents: list[Content] = []
+        for file, job in enumerate(jobs):
+            if patience.is_called_off():
+                break
+            patience.begin_page(file)
+            if next(begun) == 5:
+                stop.set(signal.SIGINT)
+            time.sleep(0.5)  # a chunk of 16 takes eight seconds: all were given back
+            contents += real([job], **given)
+        return contents
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "read_chunk", slow)
+        began_s = time.monotonic()
+        summary = app.run_once(replace(settings, engine=engine, threads=2), stop)
+        took_s = time.monotonic() - began_s
+
+    read = {row["file"] for row in read_csv(settings.outbox / "latest.csv")}
+    assert len(read) >= 4
+    assert sorted(rows(settings)) == sorted(read)
+    assert (summary.count.accepted + summary.count.review, summary.count.released) == (len(read), 121 - len(read))
+    assert took_s < 10
+    app.run_once(settings)
+    assert len(rows(settings)) == 121
+
+
+def test_a_run_that_meets_an_unexpected_exception_ends_with_74_and_shows_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        failing(patch, results, "publish", KeyError("colour"), times=10**9)
+        with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
+            app.run_once(replace(settings, run_retry_s=0.1))
+    assert failed.value.exit_code == 74
+    with workspace.all_ledgers(settings) as ledgers:
+        now_s, model = time.time(), ModelState("x")
+        found = status(settings, ledgers, model, now_s)
+        assert any("KeyError: 'colour'" in line for line in status_lines(found))
+        assert "KeyError: 'colour'" in health(found, "main", 3600).why
+        assert any("KeyError: 'colour'" in one.detail for one in doctor(settings, ledgers, model, now_s))
+
+    app.run_once(settings)
+    assert rows(settings) == ["7.png"]
+
+
+@pytest.mark.parametrize(
+    ("home", "name"),
+    [(results, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scan, "look")],
+)
+def test_no_unexpected_exception_ends_watch(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, home: Any, name: str
+) -> None:
+    calls = failing(monkeypatch, home, name, ZeroDivisionError("nobody knows"), times=2)
+    stop, thread = watching(replace(settings, settle_s=0.1, scan_interval_s=0.5))
+    try:
+        wait_for(settings, ["7.png"])
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert len(calls) > 2
+
+
+def test_an_exception_in_hooks_or_metrics_costs_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(monkeypatch, hook_calls, "call", ZeroDivisionError("hook"), times=10**9)
+    failing(monkeypatch, metrics, "gather", ZeroDivisionError("metrics"), times=10**9)
+
+    app.run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
+
+    assert rows(settings) == ["7.png"]
+    told = [record for record in caplog.records if getattr(record, "trace", "")]
+    assert {record.msg for record in told} == {
+        "a hook cannot be called",
+        "metrics cannot be gathered, the work goes on",
+    }
+
+
+def test_no_command_prints_a_traceback_for_an_unexpected_exception(settings: Settings) -> None:
+    script = """
+import sys
+from digitrec import batch_ids, cli
+def fails(_):
+    raise ZeroDivisionError("nobody knows")
+batch_ids.new = fails
+sys.argv = ["digitrec", "run", "--run-retry-s", "0", "--settle-s", "0"]
+cli.program()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=settings.workspace, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 74
+    lines = done.stderr.splitlines()
+    assert "digitrec: unexpected error: ZeroDivisionError: nobody knows" in lines
+    assert not any(line.startswith("Traceback") for line in lines)
+    (logged,) = [json.loads(line) for line in lines if line.startswith("{") and "traceback" in json.loads(line)]
+    assert logged["traceback"][-1] == "ZeroDivisionError: nobody knows"

@@ -8,13 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
+from digitrec import child_side, patience, reading
 from digitrec.child import Child, ReaderDied, may_fork
+from digitrec.child_side import Allowance
 from digitrec.errors import RejectedImage
-from digitrec.records import Reason
+from digitrec.records import Limits, Reason
+from tests.conftest import reader
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +57,76 @@ def particular(_: object) -> None:
 
 def lambda_of(_: object) -> object:
     return lambda: None
+
+
+def spin(seconds: float) -> str:
+    until_s = time.process_time() + seconds
+    while time.process_time() < until_s:
+        pass
+    return "done"
+
+
+def spin_page_by_page(pages: int) -> str:
+    for _ in range(pages):
+        patience.begin_page(0)
+        spin(0.6)
+    return "done"
+
+
+def reserve(size: int) -> int:
+    return len(bytearray(size))
+
+
+@pytest.fixture
+def limited() -> Iterator[Child]:
+    one = Child(60.0, Allowance(cpu_s=1.0, memory=200_000_000))
+    yield one
+    one.stop()
+
+
+def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limited: Child) -> None:
+    began_s = time.monotonic()
+
+    with pytest.raises(ReaderDied, match="died"):
+        limited.call(spin, 40.0, running)
+
+    assert time.monotonic() - began_s < 30
+    assert limited.call(spin_page_by_page, 5, running) == "done", "each page has its own time"
+
+
+def test_a_child_with_limits_gets_no_more_memory_than_a_page_may_take(limited: Child) -> None:
+    assert limited.call(reserve, 100_000_000, running) == 100_000_000
+    with pytest.raises(MemoryError):
+        limited.call(reserve, 300_000_000, running)
+    assert limited.call(abs, -3, running) == 3
+
+
+def picture(kind: str, side: int) -> bytes:
+    deep = np.zeros((side, side, 4), np.uint16)
+    deep[...] = np.arange(side, dtype=np.uint16)[:, None, None]
+    if kind == "png":
+        return bytes(cv2.imencode(".png", deep)[1])
+    image, packed = Image.fromarray(deep.astype(np.uint8)), BytesIO()
+    if kind == "tiff":
+        image = Image.fromarray(deep[..., 0].astype(np.float32))
+    image.save(packed, kind.upper(), **({"lossless": True} if kind == "webp" else {}))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpeg2000"])
+def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_side, "_MEMORY", 100_000_000)
+    data, limits = picture(kind, 3000), Limits(max_pixels=9_000_000)
+    read = partial(reading.interpret, limits=limits, reader=reader())
+    child = Child(60.0, Allowance.for_pages(limits, 60.0))
+    try:
+        content = child.call(read, data, running)
+    finally:
+        child.stop()
+
+    assert content is not None
+    assert content.rejected is None, content.detail
+    assert len(content.pages) == 1
 
 
 def test_an_error_is_raised_with_the_place_where_it_happened(child: Child) -> None:

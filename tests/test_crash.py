@@ -1,6 +1,7 @@
 """Stop before and after every step of a file's life, on the first three calls of each: nothing may be lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -8,9 +9,14 @@ import numpy as np
 import pytest
 
 from digitrec import files, filing, reading, results
+from digitrec.errors import ReadFailed
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
+from digitrec.pipeline import Pipeline
+from digitrec.reading import Content, Job
+from digitrec.suspects import Suspects
 from tests.conftest import Desk, draw
+from tests.readers import Poisoned, StoppedAfter, name_of
 
 STEPS: dict[str, tuple[Any, str]] = {
     "1 lock": (Inbox, "_own"),
@@ -91,6 +97,80 @@ def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
     assert desk.account().differences == ()
     assert desk.account().open_batches == ()
     assert desk.account().count.claimed == len(pictures | broken)
+
+
+NEW_STEPS = {
+    **STEPS,
+    "4 read: one file in the child": (Poisoned, "call"),
+    "4 read: a try counted": (Suspects, "tried"),
+    "5 record: suspects": (Suspects, "facts_after"),
+    "3 claim: next one alone": (Pipeline, "_lying"),
+}
+
+
+def deadly_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file stops the reader: it is given back, and claimed alone until it is rejected."""
+    desk.engine = desk.child = Poisoned({"deadly.png"})
+
+
+def stopped_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop comes when two files of a batch are read: they are published, the others given back."""
+    desk.engine = desk.child = StoppedAfter(desk, 2)
+
+
+def raising_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading one file raises: it was tried twice, and now the batch is read file by file."""
+    desk.engine = desk.child = Poisoned(set())
+    real = reading.read_chunk
+
+    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
+        if any(name_of(job) == "deadly.png" for job in jobs):
+            raise ZeroDivisionError("deadly.png")
+        return real(jobs, **given)
+
+    monkeypatch.setattr(reading, "read_chunk", read_chunk)
+    for _ in range(2):
+        with pytest.raises(ReadFailed):
+            desk.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", NEW_STEPS)
+@pytest.mark.parametrize("scene", [deadly_file, stopped_batch, raising_file], ids=lambda scene: scene.__name__)
+def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, scene: Callable[..., None], step: str, after: bool, call: int
+) -> None:
+    pictures = {f"desk {digit}/{digit}.png": draw(digit) for digit in range(4)} | {"deadly.png": draw(9)}
+    for name, content in pictures.items():
+        desk.drop(name, content)
+    home, function = NEW_STEPS[step]
+    with monkeypatch.context() as patch:
+        scene(desk, patch)
+        with monkeypatch.context() as cutting:
+            cut(cutting, home, function, call=call, after=after)
+            with suppress(PowerCut):  # not every scene comes to every step so often
+                desk.run()
+                desk.run()
+        seen_early = {table: table.read_bytes() for table in desk.tables()}
+        if scene is deadly_file:
+            desk.run()
+    if scene is not deadly_file:
+        desk.stopped, desk.now_s = False, desk.now_s + 600
+        desk.engine = desk.child = Poisoned(set())
+        desk.run()
+
+    assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
+    assert sorted(row["file"] for row in desk.rows()) == sorted(pictures)
+    rejected = {row["file"] for row in desk.rows() if row["status"] == "rejected"}
+    assert rejected == ({"deadly.png"} if scene is deadly_file else set())
+    assert desk.originals("done") | desk.originals("rejected") == pictures
+    assert desk.look() == []
+    assert desk.account().differences == ()
+    assert desk.account().open_batches == ()
+    with desk.at_work() as line:
+        assert not line.suspects.any(), "nobody is under suspicion any more"
 
 
 def test_a_batch_that_was_recorded_is_never_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

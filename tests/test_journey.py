@@ -128,7 +128,7 @@ def test_a_file_that_is_written_slowly_is_read_once_and_whole(watching: Path) ->
     assert row["digit"] == "7"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, number: int, code: int) -> None:
     (tmp_path / "inbox").mkdir()
     for each in range(PICTURES):
@@ -136,16 +136,46 @@ def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, num
     process = subprocess.Popen(
         command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10"),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     until(lambda: rows_of(tmp_path), 20)
     process.send_signal(number)
-    assert process.wait(timeout=10) == code
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert said.count(b"stopping: what was read is kept") == (number == signal.SIGINT)
+    assert b"Traceback" not in said
 
     run(tmp_path, "run", "--settle-s", "0")
 
     assert sorted(row["file"] for row in rows_of(tmp_path)) == [f"{each:03}.png" for each in range(PICTURES)]
     assert "no difference" in run(tmp_path, "verify")
+
+
+def test_watch_ends_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    process = subprocess.Popen(command(tmp_path, "watch"), stderr=subprocess.DEVNULL)
+    until((tmp_path / "inbox" / ".claimed" / "main" / "lock").exists, 20)
+    time.sleep(0.5)
+
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(timeout=10) == 0
+
+
+def test_run_under_nohup_goes_on_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    for each in range(PICTURES):
+        (tmp_path / "inbox" / f"{each:03}.png").write_bytes(scan_of(each % 10, each))
+    process = subprocess.Popen(
+        ["nohup", *command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: rows_of(tmp_path), 20)
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(timeout=60) == 0
+    assert len(rows_of(tmp_path)) == PICTURES
 
 
 def test_a_signal_does_not_wait_for_a_file_of_hundreds_of_pages(tmp_path: Path) -> None:

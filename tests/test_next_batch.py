@@ -1,7 +1,7 @@
 """The next batch is claimed while one is being read; whatever happens, both come to their end, in order."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -66,16 +66,16 @@ def test_a_batch_that_was_read_is_answered_though_the_next_cannot_be_claimed(
 ) -> None:
     for digit in range(4):
         desk.drop(f"{digit}.png", draw(digit))
-    claim = Inbox.claim
+    make_durable = Inbox.make_durable
     counts: list[Count] = []
 
-    def fails_later(inbox: Inbox, batch_id: str, path: str) -> None:
-        if path > "1.png":
+    def fails_later(inbox: Inbox, batch_id: str, paths: Iterable[str]) -> None:
+        if max(paths) > "1.png":
             raise OSError(errno.EIO, "Input/output error")
-        claim(inbox, batch_id, path)
+        make_durable(inbox, batch_id, paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Inbox, "claim", fails_later)
+        patch.setattr(Inbox, "make_durable", fails_later)
         with desk.at_work() as line, pytest.raises(OSError, match="Input/output"):
             counts += line.process_all(groups_of(desk, 2))
 

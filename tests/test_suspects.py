@@ -1,9 +1,8 @@
 """Files that stop the reader, and files whose reading raises: they cost nobody else an answer."""
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,47 +11,12 @@ from digitrec import reading
 from digitrec.child import ReaderDied
 from digitrec.engines import Threads
 from digitrec.errors import ReadFailed
+from digitrec.intake import scan
 from digitrec.ledger import Ledger
-from digitrec.patience import Lost
 from digitrec.reading import Content, Job
 from digitrec.records import Count
 from tests.conftest import Desk, InlineChild, draw
-
-
-def name_of(job: Job) -> str:
-    return Path(str(job.path)).name
-
-
-@dataclass
-class Poisoned:
-    """An engine that loses every chunk with a poisoned file, and a child that dies of such a file."""
-
-    names: set[str]
-    deaths: list[str] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)
-    """Every file that the child was given."""
-
-    def map(self, function: Callable[[Any], Any], chunks: Sequence[Any], stopped: Callable[[], bool]) -> Iterator[Any]:
-        for jobs in chunks:
-            if stopped():
-                return
-            bad = next((place for place, job in enumerate(jobs) if name_of(job) in self.names), None)
-            if bad is not None:
-                self.deaths.append(name_of(jobs[bad]))
-            yield function(jobs) if bad is None else Lost("not done after 60 s", bad)
-
-    def call(self, function: Callable[[Any], Any], jobs: Sequence[Job], stopped: Callable[[], bool]) -> Any:
-        self.alone.append(name_of(jobs[0]))
-        if name_of(jobs[0]) in self.names:
-            self.deaths.append(name_of(jobs[0]))
-            raise ReaderDied("the child process died", 0)
-        return function(jobs)
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+from tests.readers import Poisoned, name_of
 
 
 def poison(desk: Desk, *names: str) -> Poisoned:
@@ -367,6 +331,24 @@ def test_an_exception_that_one_file_causes_before_it_is_claimed_passes_it_over(
 
     assert set(answers(desk)) == {"3.png", "4.png"}
     assert desk.account().differences == ()
+
+
+def test_an_exception_that_one_file_causes_in_the_scan_passes_it_over(desk: Desk) -> None:
+    desk.drop("3.png", draw(3))
+    desk.drop("odd/4.png", draw(4))
+    desk.drop("5.png", draw(5))
+    told: dict[str, str] = {}
+
+    def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
+        if entry.name in {"5.png", "odd"}:
+            raise ArithmeticError("no such time")
+        return entry.stat(follow_symlinks=False)
+
+    found = [seen.path for seen in scan.look(desk.inbox, told.__setitem__, stat_of=stat_of)]
+
+    assert found == ["3.png"]
+    assert told.keys() == {"5.png", "odd"}
+    assert "ArithmeticError: no such time" in told["5.png"]
 
 
 def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec import batch_ids, files, folders, mounts
+from digitrec import batch_ids, files, folders, logs, mounts
 from digitrec.intake import truth
 from digitrec.intake.inbox import CLAIMED
 from digitrec.records import Identity, identity
@@ -130,6 +130,9 @@ def look(
             is_mounted = stat_of(entry).st_dev != device
         except OSError:  # gone, or it cannot be listed either
             return True
+        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are looked at
+            skipped(path, logs.unexpected_error("a file cannot be looked at, passed over for now", why, file=path))
+            return False
         if is_mounted and above not in mounted:
             skipped(path, ELSEWHERE)
         if is_mounted:
@@ -139,16 +142,14 @@ def look(
     def unlisted(path: str, why: OSError) -> None:
         skipped(path, f"cannot be listed: {why.strerror}")
 
-    for path, entry in folders.walk(inbox, enters=enters, failed=unlisted):
-        if folders.is_folder(entry) or not is_wanted(entry.name):
-            continue
+    def seen(path: str, entry: "os.DirEntry[str]") -> Seen | None:
         try:
             state = stat_of(entry)
         except FileNotFoundError:  # gone since the folder was listed: someone else's business
-            continue
+            return None
         except OSError as why:
             skipped(path, f"cannot be looked at: {why.strerror}")
-            continue
+            return None
         if not stat.S_ISREG(state.st_mode):
             skipped(path, _KINDS.get(stat.S_IFMT(state.st_mode), "is no regular file"))
         elif len(path) > longest // 4 and len(os.fsencode(path)) > longest:  # a letter has at most four bytes
@@ -160,7 +161,19 @@ def look(
             if path.rpartition("/")[0] not in mounted:
                 skipped(path, ELSEWHERE)
         elif entry.name != truth.FILE_NAME or not truth.is_truth(inbox / path):
-            yield Seen(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+            return Seen(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        return None
+
+    for path, entry in folders.walk(inbox, enters=enters, failed=unlisted):
+        if folders.is_folder(entry) or not is_wanted(entry.name):
+            continue
+        try:
+            found = seen(path, entry)
+        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are read
+            skipped(path, logs.unexpected_error("a file cannot be looked at, passed over for now", why, file=path))
+            continue
+        if found is not None:
+            yield found
 
 
 def _is_mounted(inbox: Path, path: str, mounted: set[str]) -> bool:

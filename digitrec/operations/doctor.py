@@ -13,7 +13,7 @@ from digitrec.intake.inbox import CLAIMED
 from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
-from digitrec.operations import machine, places, waiting
+from digitrec.operations import heartbeat, machine, places, waiting
 from digitrec.operations.findings import Finding, fault, note, ok
 from digitrec.operations.ledgers import paths
 from digitrec.operations.status import ModelState
@@ -46,6 +46,7 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     for worker, path in there.items():
         yield _ledger(worker, ledgers.get(worker))
         yield from _backups(worker, path)
+        yield from _noticed(worker, path.parent, now_s)
     yield from _claims(settings, there)
     yield from _labels(settings)
 
@@ -72,6 +73,18 @@ def _ledger(worker: str, ledger: Ledger | None) -> Finding:
     except sqlite3.DatabaseError as why:
         return fault(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
     return ok(what, "every page is sound")
+
+
+def _noticed(worker: str, folder: Path, now_s: float) -> Iterator[Finding]:
+    """The last exception that nobody expected: a fault of digitrec, or of its installation."""
+    heart = heartbeat.read(folder)
+    if heart is None or heart.unexpected_at_s is None:
+        return
+    ago_s = max(0.0, now_s - heart.unexpected_at_s)
+    detail = f"{ago_s:.0f} s ago: {heart.unexpected}"
+    cure = "Please report it with the traceback, which the log of that time has."
+    is_over = heart.scanned_at_s is not None and heart.scanned_at_s > heart.unexpected_at_s
+    yield (note if is_over else fault)(f"worker {worker}", detail, cure)
 
 
 def _backups(worker: str, path: Path) -> Iterator[Finding]:

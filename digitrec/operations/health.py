@@ -35,7 +35,8 @@ def health(found: Status, worker: str, max_wait_s: float, max_look_s: float = 0.
     if found.oldest_s is not None and found.oldest_s > max_wait_s:
         return Health(False, f"{found.oldest} has waited {found.oldest_s:.0f} s{_why(mine)}")
     waits = f"the longest wait is {found.oldest_s:.0f} s" if found.oldest_s is not None else "nothing waits"
-    return Health(True, f"worker {worker} looked {mine.last_scan_s:.0f} s ago; {waits}")
+    noticed = f"; {mine.unexpected_s:.0f} s ago: {mine.unexpected}" if mine.is_unexpected_new else ""
+    return Health(True, f"worker {worker} looked {mine.last_scan_s:.0f} s ago; {waits}{noticed}")
 
 
 def _is_late(worker: Worker, looked_s: float, max_look_s: float) -> bool:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from digitrec import logs
+from digitrec.errors import UnexpectedFailure
 from digitrec.settings import Settings
 
 FILE_NAME = "heartbeat.json"
@@ -46,6 +47,9 @@ class Heartbeat:
     failure: str = ""
     """The last failure of the environment; `doing` says whether it goes on."""
     failed_at_s: float | None = None
+    unexpected: str = ""
+    """The last exception that nobody expected, in a line; the log has its traceback."""
+    unexpected_at_s: float | None = None
     stages: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """How often each stage of a batch was gone through since the first heartbeat, and the seconds it took in all."""
 
@@ -109,6 +113,8 @@ class Heart:
             scanned_at_s=before.scanned_at_s if before else None,
             failure=before.failure if before else "",
             failed_at_s=before.failed_at_s if before else None,
+            unexpected=before.unexpected if before else "",
+            unexpected_at_s=before.unexpected_at_s if before else None,
             stages=before.stages if before else {},
         )
         self._is_ours = False
@@ -125,11 +131,13 @@ class Heart:
 
     def failed(self, why: object) -> None:
         """The environment failed; there will be another try."""
+        if isinstance(why, UnexpectedFailure):
+            self.noticed(str(why))
         self._beat(replace(self._last, doing=Doing.FAILING, failure=str(why), failed_at_s=self._now_s()))
 
     def noticed(self, why: str) -> None:
-        """Something unexpected happened that stops nothing."""
-        self._beat(replace(self._last, failure=why, failed_at_s=self._now_s()))
+        """An exception was raised that nobody expected."""
+        self._beat(replace(self._last, unexpected=why, unexpected_at_s=self._now_s()))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -147,7 +155,7 @@ class Heart:
     def _beat(self, now: Heartbeat) -> None:
         self._pulse()
         now = replace(now, at_s=self._now_s(), observer=self._observer())
-        is_news = (now.doing, now.observer, now.model_id, now.failure) != _news(self._last)
+        is_news = _news(now) != _news(self._last)
         if not is_news and 0 <= now.at_s - self._last.at_s < _EVERY_S:
             return
         if not self._is_ours and self._is_anothers():
@@ -168,7 +176,7 @@ class Heart:
 
 
 def _news(beat: Heartbeat) -> tuple[object, ...]:
-    return (beat.doing, beat.observer, beat.model_id, beat.failure)
+    return (beat.doing, beat.observer, beat.model_id, beat.failure, beat.unexpected)
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from digitrec.operations.ledgers import paths
 from digitrec.settings import Settings
 
 NOT_RUNNING = "not running"
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,17 @@ class Worker:
     open_batches: tuple[OpenBatch, ...]
     ledger: str
     """`ok`, `not here`, `cannot be opened`, `of another version`, or why it cannot be read."""
+    unexpected: str = ""
+    """The last exception that nobody expected; the log has its traceback."""
+    unexpected_s: float | None = None
+    """Seconds ago."""
+
+    @property
+    def is_unexpected_new(self) -> bool:
+        """Return True if that exception came after the worker looked last, or within the last day."""
+        if self.unexpected_s is None:
+            return False
+        return self.unexpected_s < _DAY_S or (self.last_scan_s is not None and self.unexpected_s <= self.last_scan_s)
 
 
 def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> tuple[Worker, ...]:
@@ -88,6 +100,8 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
             OpenBatch(batch_id, stages.get(batch_id, "claimed"), claimed.get(batch_id, 0), _age_s(batch_id, now_s))
             for batch_id in sorted({*stages, *claimed})
         ),
+        unexpected=names.escape(heart.unexpected) if heart else "",
+        unexpected_s=_ago(heart.unexpected_at_s, now_s) if heart else None,
         ledger=condition if ledger or name not in paths(settings) else "cannot be opened",
     )
 

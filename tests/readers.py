@@ -1,0 +1,67 @@
+"""Engines and children for tests: readers that die of some files, or are stopped in the middle."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from digitrec.child import ReaderDied
+from digitrec.patience import Lost
+from digitrec.reading import Job
+from tests.conftest import Desk
+
+
+def name_of(job: Job) -> str:
+    return Path(str(job.path)).name
+
+
+@dataclass
+class Poisoned:
+    """An engine that loses every chunk with a poisoned file, and a child that dies of such a file."""
+
+    names: set[str]
+    deaths: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    """Every file that the child was given."""
+
+    def map(self, function: Callable[[Any], Any], chunks: Sequence[Any], stopped: Callable[[], bool]) -> Iterator[Any]:
+        for jobs in chunks:
+            if stopped():
+                return
+            bad = next((place for place, job in enumerate(jobs) if name_of(job) in self.names), None)
+            if bad is not None:
+                self.deaths.append(name_of(jobs[bad]))
+            yield function(jobs) if bad is None else Lost("not done after 60 s", bad)
+
+    def call(self, function: Callable[[Any], Any], jobs: Sequence[Job], stopped: Callable[[], bool]) -> Any:
+        self.alone.append(name_of(jobs[0]))
+        if name_of(jobs[0]) in self.names:
+            self.deaths.append(name_of(jobs[0]))
+            raise ReaderDied("the child process died", 0)
+        return function(jobs)
+
+    def stop(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class StoppedAfter(Poisoned):
+    """Lets the service be stopped when it has read so many files."""
+
+    def __init__(self, desk: Desk, files: int) -> None:
+        super().__init__(set())
+        self.desk = desk
+        self.left = files
+
+    def map(self, function: Callable[[Any], Any], chunks: Sequence[Any], stopped: Callable[[], bool]) -> Iterator[Any]:
+        for jobs in chunks:
+            read = []
+            for job in jobs:
+                self.desk.stopped = self.left <= 0
+                if stopped():
+                    break
+                self.left -= 1
+                read += function([job])
+            yield read
