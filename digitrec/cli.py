@@ -1,5 +1,6 @@
 """Parse, call, print: one short function per command. The only place that prints errors."""
 
+import io
 import json
 import signal
 import sys
@@ -42,6 +43,8 @@ cli = typer.Typer(
 
 def main() -> None:
     """Run the program; every DigitrecError becomes one line, its hint and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that no encoding has
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli()
     except DigitrecError as why:
@@ -124,7 +127,7 @@ def run(
         typer.echo(json.dumps(cli_tables.summary_json(settings, summary)))
     else:
         if is_new:
-            typer.echo(f"Made a new workspace in {settings.workspace}")
+            typer.echo(names.printable(f"Made a new workspace in {settings.workspace}"))
         typer.echo(cli_tables.summary_text(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             with ledgers.readable(settings) as found:
@@ -220,7 +223,7 @@ def report(
             page, made = trending.write_all(settings, ledgers)
         else:
             page, made = batch_reports.write_one(settings, ledgers, batch)
-    typer.echo(f"{counted(made, 'report')} made. {page}")
+    typer.echo(names.printable(f"{counted(made, 'report')} made. {page}"))
 
 
 @cli.command(epilog="Example: digitrec verify --json")
@@ -282,7 +285,7 @@ def init(settings: Settings) -> None:
     from digitrec import workspace
 
     workspace.accept_folders(settings)
-    typer.echo(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}")
+    typer.echo(names.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
 
 
 @cli.command(epilog="Example: digitrec config --json")
@@ -300,7 +303,7 @@ def config(
         return
     for name, each in found.items():
         value = "-" if each["value"] is None else each["value"]
-        typer.echo(f"{name:20} {value!s:32} {each['from']}")
+        typer.echo(names.printable(f"{name:20} {value!s:32} {each['from']}"))
 
 
 cli_lab.register(cli)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from digitrec import names
 from digitrec.cli_options import takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import UsageError
@@ -59,7 +60,7 @@ def export(
     sys.stdout.flush()
     if out is not None:
         of = f"{counted(told.rows, 'row')} of {counted(told.batches, 'batch', 'batches')}"
-        typer.echo(f"{of}, {told.settled} of them looked at by a person: {out}")
+        typer.echo(names.printable(f"{of}, {told.settled} of them looked at by a person: {out}"))
 
 
 def _form_of(out: Path | None) -> Form:
@@ -108,7 +109,7 @@ def apply(
     with workspace.all_ledgers(settings) as ledgers:
         plan = applying.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
     for bad in plan.bad[:_MOST_TOLD]:
-        typer.echo(bad, err=True)
+        typer.echo(names.printable(bad), err=True)
     if len(plan.bad) > _MOST_TOLD:
         typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
     if plan.bad and not skip_bad:
@@ -120,7 +121,7 @@ def apply(
         f"{plan.unchanged} left as they are" + (f", {len(plan.bad)} skipped" if plan.bad else "")
     )
     for path in done.tables:
-        typer.echo(f"  {path}")
+        typer.echo(names.printable(f"  {path}"))
 
 
 def _login() -> str:

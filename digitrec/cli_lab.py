@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitrec import cli_learning, cli_tables, cli_thresholds
+from digitrec import cli_learning, cli_tables, cli_thresholds, names
 from digitrec.cli_options import takes_settings
 from digitrec.errors import ModelError, UsageError
 from digitrec.settings import Settings
@@ -138,7 +138,7 @@ def evaluate(
             typer.echo(f"  nothing would be accepted: {found.problem}")
         typer.echo(f"  accuracy {cli_tables.share(right)}")
         typer.echo(f"  accepted {cli_tables.share(found.accepted)}, of these wrong {cli_tables.share(wrong)}")
-        typer.echo(f"  report   {found.page}")
+        typer.echo(names.printable(f"  report   {found.page}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
@@ -153,7 +153,7 @@ def explore(settings: Settings, data: _Data = "mnist") -> None:
     """
     from digitrec import lab
 
-    typer.echo(lab.explore(settings, data))
+    typer.echo(names.printable(str(lab.explore(settings, data))))
 
 
 @takes_settings("workspace")
@@ -177,7 +177,7 @@ def samples(
         workspace.accept_folders(settings)
     where = folder or settings.inbox
     written = lab.write_samples(where, count=count, seed=seed, data=data)
-    typer.echo(f"{len(written)} sample scans and their labels.csv are in {where}")
+    typer.echo(names.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))
 
 
 @takes_settings("workspace")

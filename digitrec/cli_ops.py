@@ -261,4 +261,4 @@ def _model(settings: Settings) -> "ModelState":
     try:
         return ModelState(app.bundle_of(settings).card.id)
     except ModelError as why:
-        return ModelState(settings.model or "current", names.escape(str(why)))
+        return ModelState(names.escape(settings.model or "current"), names.escape(str(why)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitrec import logs
+from digitrec import logs, names
 from digitrec.errors import EnvironmentFailure, at_step, failure_of, memory_failure
 from digitrec.settings import Settings, default_of, knobs
 
@@ -92,7 +92,8 @@ def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
 
     is_so = is_unread(settings, ledgers)
     if is_so:
-        typer.echo(f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR", err=True)
+        told = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
+        typer.echo(names.printable(told), err=True)
     return is_so
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from digitrec import results
+from digitrec import names, results
 from digitrec.plural import counted
 from digitrec.records import Rendering, Row
 from digitrec.settings import Settings
@@ -127,7 +127,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
             "stopped before they were read" if is_stopped else "still changing, empty, or held back (`digitrec status`)"
         )
         lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
-    return "\n".join(lines)
+    return "\n".join(map(names.printable, lines))
 
 
 def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:

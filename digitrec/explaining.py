@@ -23,9 +23,11 @@ def write_one(settings: Settings, picture: Path, target: Path) -> None:
     """Show how a picture is read; what was at `target` is replaced.
 
     Raises:
-        UsageError: the target is the picture.
+        UsageError: the target is the picture, or no file.
         ModelError: there is no usable model.
     """
+    if not files.is_replaceable(target):
+        raise UsageError(f"{target} is no file that can be replaced", hint="Name another file.")
     if target.exists() and target.samefile(picture):
         raise UsageError(f"{target} is the picture itself", hint="Name another file for the explanation.")
     (content,) = _drawn(settings, [picture])

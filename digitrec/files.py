@@ -41,6 +41,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
+    if not is_replaceable(path):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     draft = _draft_of(path)
     try:
         with _naming(path, draft):
@@ -52,6 +54,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         draft.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def is_replaceable(path: Path) -> bool:
+    """Return whether a file may take this place: a rename would also replace a device, a pipe or `/dev/stdout`."""
+    is_stream = path.is_symlink() and path.readlink().is_relative_to("/proc")
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return bool(path.name) and not is_stream and not is_special
 
 
 def publish_new(path: Path, content: str | bytes) -> None:

@@ -112,18 +112,18 @@ class Settings:
         self._check_folders()
 
     def _check_folders(self) -> None:
-        state = _real(self.state)
+        state = real(self.state)
         if self.state_dir is not None and (blocking := _file_on_the_way(state)) is not None:
             raise SettingsError(f"state_dir is {self.state_dir}; {blocking} is not a folder", hint=_STATE)
         for name in ("inbox", "outbox", "reports"):
-            folder = _real(self.workspace / name)
+            folder = real(self.workspace / name)
             if state == folder or folder in state.parents or state in folder.parents:
                 raise SettingsError(
                     f"state_dir {state} and {name}/ lie in one another", hint="Move state_dir elsewhere."
                 )
             if folder == _PACKAGE or _PACKAGE in folder.parents:
                 raise SettingsError(f"{name}/ would lie inside the program, at {folder}", hint="Use --workspace DIR.")
-        if self.metrics is not None and _real(self.inbox) in _real(self.metrics).parents:
+        if self.metrics is not None and real(self.inbox) in real(self.metrics).parents:
             raise SettingsError(f"metrics_file {self.metrics} lies in the inbox", hint="Move it elsewhere.")
 
     @property
@@ -212,7 +212,7 @@ def knobs() -> list[Field[Any]]:
 _STATE = "Name a folder on a local disk; a relative one lies in the workspace."
 
 
-def _real(path: Path) -> Path:
+def real(path: Path) -> Path:
     """Resolve links; unlike `Path.resolve`, links in a circle are no error here."""
     return Path(os.path.realpath(path))
 

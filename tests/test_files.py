@@ -105,3 +105,16 @@ def test_a_numbered_name_fits_into_255_bytes() -> None:
     assert len(os.fsencode(name)) == 254
     assert len(os.fsencode(files.numbered(name, 12))) <= 255
     assert files.numbered(name, 12).endswith("~12.png")
+
+
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+
+    for name in ("pipe", "link", ""):
+        with pytest.raises(OSError, match="it is no regular file"):
+            files.write_whole(tmp_path / name if name else Path(), "1")
+
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert leftovers(tmp_path) == []

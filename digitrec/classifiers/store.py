@@ -4,6 +4,7 @@
 names those in use before, the latest last, for `rollback`.
 """
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -83,8 +84,9 @@ class ModelStore:
                 raise ModelError(f"several models begin with {name_or_path}: {', '.join(sorted(fitting))}", hint=_HINT)
             if fitting:
                 return known[fitting[0]].folder
-        path = Path(name_or_path).expanduser()
-        if name_or_path and (path / CARD).is_file():
+        # Unlike a Path's own methods these raise for no name, as of an unknown user.
+        path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111
+        if name_or_path and os.path.isfile(path / CARD):  # noqa: PTH113
             return path
         raise ModelError(f"there is no model {name_or_path!r}", hint=_HINT)
 

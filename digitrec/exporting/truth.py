@@ -16,7 +16,7 @@ from digitrec.exporting.forms import Form
 from digitrec.ledger import Ledger
 from digitrec.operations.rebuild import REBUILT_AT
 from digitrec.records import Batch
-from digitrec.settings import Settings
+from digitrec.settings import Settings, real
 
 COLUMNS = (*results.COLUMNS, "corrected_by", "corrected_at")
 
@@ -111,9 +111,11 @@ def trusted_first(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
 
 
 def _require_elsewhere(settings: Settings, target: Path) -> None:
-    place = target.absolute().parent.resolve() / target.name
+    if not files.is_replaceable(target):
+        raise UsageError(f"{target} is no file that can be replaced", hint="Name another file.")
+    place = real(target.absolute().parent) / target.name
     for folder in (settings.inbox, settings.outbox, settings.state):
-        if place.is_relative_to(folder.resolve()):
+        if place.is_relative_to(real(folder)):
             hint = "Name a file elsewhere: what lies there is the service's own, and accounted for."
             raise UsageError(f"{target} lies in {folder}", hint=hint)
     if not place.parent.is_dir():

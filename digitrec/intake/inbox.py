@@ -9,6 +9,7 @@ from pathlib import Path
 
 from digitrec import files, folders
 from digitrec.errors import BusyError, EnvironmentFailure
+from digitrec.settings import real
 
 CLAIMED = ".claimed"
 OWNER = "ledger"
@@ -55,7 +56,7 @@ class Inbox:
         return (self._mine / "lock").is_file()
 
     def _own(self, ledger: Path) -> None:
-        note, mine = self._mine / OWNER, str(ledger.resolve())
+        note, mine = self._mine / OWNER, str(real(ledger))
         owner = os.fsdecode(note.read_bytes()) if note.exists() else mine
         if owner != mine and self.batches():
             raise EnvironmentFailure(

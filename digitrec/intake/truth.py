@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from digitrec import logs
 from digitrec.errors import UsageError
+from digitrec.settings import real
 
 FILE_NAME = "labels.csv"
 HEADER = ["file", "label"]
@@ -92,7 +93,7 @@ class Truth:
             raise UsageError(f"{labels} is UTF-16", hint="Save it as UTF-8; Excel calls that `CSV UTF-8`.")
         if not table.is_labels:
             raise UsageError(f"{labels} is no labels file", hint="Its first line must be: file,label")
-        inbox, home = self._inbox.resolve(), labels.resolve().parent
+        inbox, home = real(self._inbox), real(labels).parent
         folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
         return _under(folder, self._warned(labels, table)).labels
 

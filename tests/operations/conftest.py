@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -31,8 +32,8 @@ def say(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     logger = logging.getLogger("digitrec")
     before = (list(logger.handlers), logger.propagate, logger.level)
 
-    def say(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["digitrec", *words, "--workspace", str(desk.root)])
+    def say(*words: str, workspace: Path = desk.root) -> Said:
+        monkeypatch.setattr(sys, "argv", ["digitrec", *words, "--workspace", str(workspace)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             cli.main()
