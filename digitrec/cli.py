@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import sys
 import time
@@ -43,8 +44,7 @@ cli = typer.Typer(
 
 def main() -> None:
     """Run the program; every DigitrecError becomes one line, its hint and its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that no encoding has
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     try:
         cli()
     except DigitrecError as why:
@@ -75,6 +75,15 @@ def program() -> None:
         from digitrec.service import leave
 
         leave(code)
+
+
+def _prepare_streams() -> None:
+    """Let nothing that is printed end the program: streams that were closed at its start, bytes without a letter."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _complain(what: str, hint: str) -> None:

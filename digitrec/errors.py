@@ -111,17 +111,15 @@ def memory_failure(why: Exception) -> NotEnoughMemory | None:
 
 @contextmanager
 def at_step(step: str, place: Path | str) -> Iterator[None]:
-    """Add to an OSError that leaves this block the step it failed in, and `place` if it has no path; innermost first.
+    """Note in an OSError that leaves this block the step it failed in, and where if it has no path; innermost first.
 
-    Errors of calls on an open file (write, fsync, lock) have no path of their own.
+    Errors of calls on an open file (write, read, lock) have no path of their own.
     """
     try:
         yield
     except OSError as why:
-        if why.filename is None:
-            why.filename = str(place)
         if not getattr(why, "__notes__", ()):
-            why.add_note(step)
+            why.add_note(step if why.filename is not None else f"{step} in {place}")
         raise
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def test_the_innermost_step_and_the_path_that_is_known_are_told() -> None:
     with pytest.raises(OSError, match="error") as caught, at_step("outer", "/srv"), at_step("inner", "/srv/inbox"):
         raise OSError(errno.EIO, "Input/output error")
 
-    assert str(failure_of(caught.value)) == "inner failed: /srv/inbox: Input/output error"
+    assert str(failure_of(caught.value)) == "inner in /srv/inbox failed: Input/output error"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkey
         with pytest.raises(EnvironmentFailure) as caught:
             app.run_once(settings)
 
-    assert str(caught.value) == f"looking at the inbox failed: {desk.inbox}: No locks available"
+    assert str(caught.value) == f"looking at the inbox in {desk.inbox} failed: No locks available"
 
 
 @pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
@@ -154,6 +156,19 @@ def test_a_file_where_a_folder_should_be_is_named_with_74(desk: Desk, say: Say, 
     assert done.code == 74
     assert f"{desk.root}/{name} is not a folder" in done.err
     assert (desk.root / name).read_text() == "no folder"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&- 0<&-"])
+def test_a_program_that_was_started_without_streams_works(desk: Desk, closed: str) -> None:
+    desk.drop("7.png")
+    command = f'exec "{sys.executable}" -m digitrec run --settle-s 0 {closed}'
+
+    done = subprocess.run(["sh", "-c", command], cwd=desk.root, check=False, timeout=60)
+
+    assert done.returncode == 0
+    assert len(desk.tables()) == 1
+    assert desk.account().differences == ()
 
 
 def test_a_file_where_the_reports_should_be_is_named_with_74(desk: Desk, say: Say) -> None:
