@@ -48,10 +48,10 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             debug = debug_wanted
             flags = {knob.name: given.pop(knob.name) for knob in wanted}
             workspace = flags.pop("workspace")
-            with _failing_clearly(step, workspace or Path()):
+            with failing_clearly(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
             logs.start(settings.log_format)
-            with _failing_clearly(step, settings.workspace):
+            with failing_clearly(step, settings.workspace):
                 command(settings=settings, **given)
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
@@ -65,7 +65,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
 
 
 @contextmanager
-def _failing_clearly(step: str, workspace: Path) -> Iterator[None]:
+def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
     """Disk and ledger fail with one line in every command, as they do in the service."""
     try:
         with at_step(step, workspace):

@@ -1,6 +1,9 @@
 """Read everything that waits in the inbox, then stop. For cron; see jobs/README.md."""
 
+from pathlib import Path
+
 from digitrec import app, logs, service
+from digitrec.cli_options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 
@@ -8,11 +11,12 @@ from digitrec.settings import Settings
 def main() -> int:
     """Drain the inbox of the workspace in `DIGITREC_WORKSPACE`, or of the current folder; gives the exit code."""
     try:
-        settings = Settings.load()
-        logs.start(settings.log_format)
-        stop = service.Stop()
-        with stop.on_signals():
-            summary = app.run_once(settings, stop)
+        with failing_clearly("drain inbox", Path()):
+            settings = Settings.load()
+            logs.start(settings.log_format)
+            stop = service.Stop()
+            with stop.on_signals():
+                summary = app.run_once(settings, stop)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code

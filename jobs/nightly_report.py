@@ -1,8 +1,10 @@
 """Make all reports again and prove the account. For cron, at night; see jobs/README.md."""
 
 import sys
+from pathlib import Path
 
 from digitrec import logs, trending, workspace
+from digitrec.cli_options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.operations import verify
 from digitrec.settings import Settings
@@ -11,11 +13,12 @@ from digitrec.settings import Settings
 def main() -> int:
     """Report and verify; exit code 1 if a file is not accounted for."""
     try:
-        settings = Settings.load()
-        logs.start(settings.log_format)
-        with workspace.all_ledgers(settings) as ledgers:
-            page, made = trending.write_all(settings, ledgers)
-            account = verify.verify(settings.workspace, ledgers)
+        with failing_clearly("nightly report", Path()):
+            settings = Settings.load()
+            logs.start(settings.log_format)
+            with workspace.all_ledgers(settings) as ledgers:
+                page, made = trending.write_all(settings, ledgers)
+                account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code

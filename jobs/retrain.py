@@ -2,8 +2,10 @@
 
 import os
 import sys
+from pathlib import Path
 
 from digitrec import learning, logs
+from digitrec.cli_options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 from digitrec.training.loop import Progress
@@ -12,9 +14,10 @@ from digitrec.training.loop import Progress
 def main() -> int:
     """Train on `DIGITREC_TRAIN_DATA` (default: mnist) and the corrections, compare, report, promote."""
     try:
-        settings = Settings.load()
-        logs.start(settings.log_format)
-        done = learning.retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
+        with failing_clearly("retrain", Path()):
+            settings = Settings.load()
+            logs.start(settings.log_format)
+            done = learning.retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code

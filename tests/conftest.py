@@ -34,7 +34,9 @@ from digitrec.settings import Settings
 # The machines that run these are shared: how long one example takes says nothing.
 hypothesis_settings.register_profile("digitrec", deadline=None)
 hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
-hypothesis_settings.load_profile("fast" if os.environ.get("DIGITREC_FAST") else "digitrec")
+hypothesis_settings.register_profile("long", deadline=None, max_examples=2000)
+_PROFILE = "fast" if os.environ.get("DIGITREC_FAST") else "long" if os.environ.get("DIGITREC_FAULTS") else "digitrec"
+hypothesis_settings.load_profile(_PROFILE)
 
 
 def draw(digit: int, *, shift: int = 0) -> bytes:

@@ -188,3 +188,15 @@ def test_every_metric_is_explained_as_in_the_code() -> None:
 
     for name, (kind, words) in METRICS.items():
         assert f"| `{name}` ({kind}) | {words} |" in told, name
+
+
+@pytest.mark.slow
+def test_a_job_that_cannot_write_ends_with_74_and_a_plain_line(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("no folder")
+
+    words = (sys.executable, str(JOBS / "nightly_report.py"))
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 74
+    assert f"nightly report failed: {tmp_path}/reports is not a folder" in done.stderr
+    assert "Traceback" not in done.stderr
