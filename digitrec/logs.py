@@ -16,8 +16,8 @@ _logger = logging.getLogger("digitrec")
 _TOGETHER_S = 10.0
 """Warnings of a library that follow within this time are about one trouble."""
 _MOST_TRACES = 1000
-_traces: set[str] = set()
-"""Tracebacks that were logged by this process."""
+_traces: set[tuple[str, str]] = set()
+"""What was logged by this process, with its traceback."""
 
 
 def event(what: str, **fields: object) -> None:
@@ -38,14 +38,15 @@ def unexpected_error(what: str, why: Exception, **fields: object) -> str:
 
 
 def unexpected(what: str, trace: str, **fields: object) -> None:
-    """Note an exception that nobody expected, with its traceback: once, then without.
+    """Note an exception that nobody expected, once, with its traceback.
 
     Lines for people lack the traceback; those for machines have it.
     """
-    is_new = trace not in _traces
-    if is_new and len(_traces) < _MOST_TRACES:
-        _traces.add(trace)
-    _logger.error(what, extra={"fields": fields, "trace": trace if is_new else ""})
+    if (what, trace) in _traces:
+        return
+    if len(_traces) < _MOST_TRACES:
+        _traces.add((what, trace))
+    _logger.error(what, extra={"fields": fields, "trace": trace})
 
 
 def at_once(what: str) -> None:

@@ -199,6 +199,9 @@ class Service:
                 self.summary.count += count
                 if progress is not None:
                     progress(self.summary.count.claimed, total)
+        if self.alone:  # of a batch that was taken up again, where nothing else was there to read
+            for count in self._process([]):
+                self.summary.count += count
         if failure is not None:
             raise failure
         self.summary.waiting = self._left()

@@ -1,13 +1,17 @@
 """Engines and children for tests: readers that die of some files, or are stopped in the middle."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from digitrec import patience, reading
 from digitrec.child import ReaderDied
 from digitrec.patience import Lost
-from digitrec.reading import Job
+from digitrec.reading import Content, Job
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits
 from tests.conftest import Desk
 
 
@@ -65,3 +69,18 @@ class StoppedAfter(Poisoned):
                 self.left -= 1
                 read += function([job])
             yield read
+
+
+def read_odd_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
+    """Read a chunk, in any process; a file named `hangs` takes for ever, one named `fills` all memory."""
+    contents: list[Content] = []
+    for file, job in enumerate(jobs):
+        if patience.is_called_off():
+            break
+        patience.begin_page(file)
+        if name_of(job) == "hangs.png":
+            time.sleep(600)
+        if name_of(job) == "fills.png":
+            bytearray(1 << 50)
+        contents += reading.read_chunk([job], limits, reader)
+    return contents

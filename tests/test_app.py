@@ -1,6 +1,7 @@
 """One run and a watch against an environment that fails and comes back."""
 
 import errno
+import functools
 import itertools
 import json
 import shutil
@@ -31,6 +32,7 @@ from digitrec.operations.status import ModelState, status
 from digitrec.reading import Content, Job
 from digitrec.settings import Settings
 from tests.conftest import draw, read_csv
+from tests.readers import read_odd_chunk
 
 pytestmark = pytest.mark.slow
 
@@ -366,3 +368,29 @@ cli.program()
     assert not any(line.startswith("Traceback") for line in lines)
     (logged,) = [json.loads(line) for line in lines if line.startswith("{") and "traceback" in json.loads(line)]
     assert logged["traceback"][-1] == "ZeroDivisionError: nobody knows"
+
+
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+@pytest.mark.parametrize("odd", ["hangs", "fills"])
+def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, engine: str, odd: str
+) -> None:
+    (settings.inbox / f"{odd}.png").write_bytes(draw(1))
+    for digit in (2, 3):
+        (settings.inbox / f"{digit}.png").write_bytes(draw(digit))
+    partial = functools.partial
+
+    def with_odd_reading(function: Any, *given: Any, **named: Any) -> Any:
+        return partial(read_odd_chunk if function is reading.read_chunk else function, *given, **named)
+
+    monkeypatch.setattr(app, "partial", with_odd_reading)
+
+    summary = app.run_once(replace(settings, engine=engine, read_timeout_s=1))
+
+    reasons = {row["file"]: row["reason_code"] for row in read_csv(settings.outbox / "latest.csv")}
+    assert sorted(reasons) == sorted(["7.png", "2.png", "3.png", f"{odd}.png"])
+    assert [name for name, reason in reasons.items() if reason == "crashes_reader"] == [f"{odd}.png"]
+    assert (summary.count.rejected, summary.count.released) == (1, 0)
+    assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
+    with workspace.all_ledgers(settings) as ledgers:
+        assert app_account(settings, ledgers).differences == ()
