@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,9 +22,10 @@ from bench import tables
 from bench.process import ROOT, cores, processor
 from bench.soak import pool, told
 from bench.soak.account import account
-from bench.soak.arrivals import MANNERS, MOST, Arrivals
+from bench.soak.arrivals import MOST, Arrivals
 from bench.soak.life import Watch, kill_plan
-from digitrec import mounts
+from bench.soak.oddities import MANNERS, OddArrivals
+from digitrec import folders, mounts
 
 _TICK_S = 0.05
 _LOOK_S, _HEALTH_S = 2.0, 60.0
@@ -72,7 +72,7 @@ def soak(plan: Plan, workspace: Path) -> told.Figures:
     for folder in (inbox, stage):
         folder.mkdir(parents=True)
     say(f"Drawing {plan.pool} files ...")
-    arrivals = Arrivals(inbox, stage, pool.draw(plan.pool, plan.seed), plan.seed)
+    arrivals = OddArrivals(inbox, stage, pool.draw(plan.pool, plan.seed), plan.seed)
     watch, seen = Watch(workspace, plan.options, time.monotonic()), Seen()
     load = [os.getloadavg()[0]]
     try:
@@ -182,11 +182,8 @@ def _rest(arrivals: Arrivals, watch: Watch, seen: Seen) -> float:
 
 def _waiting(inbox: Path) -> set[bytes]:
     """Every file in the inbox but the claims and the marker."""
-    found = set()
-    for folder, folders, names in os.walk(os.fsencode(inbox)):
-        if b".claimed" in folders:
-            folders.remove(b".claimed")
-        found |= {os.path.relpath(os.path.join(folder, name), os.fsencode(inbox)) for name in names}  # noqa: PTH118
+    walked = folders.walk(inbox, enters=lambda path, _: path != ".claimed", failed=lambda *_: None)
+    found = {os.fsencode(path) for path, entry in walked if not folders.is_folder(entry)}
     return found - {b".digitrec-folder"}
 
 
@@ -267,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.out:
             given.out.write_text(json.dumps(found, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
         if given.work is None and is_well(found):
-            shutil.rmtree(work)
+            subprocess.run(["rm", "-rf", str(work)], check=True)  # shutil ends in a RecursionError where it is deep
     page = told.markdown(found)
     if given.into:
         given.into.write_text(tables.inserted(given.into.read_text(encoding="utf-8"), page), encoding="utf-8")

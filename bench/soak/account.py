@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 _TABLE = re.compile(rb"\d{8}T\d{6}Z-[0-9a-f]{8}\.csv")
+LABELS = "labels"
+"""The manner of labels files: they have no row, and are archived with the last of their pictures."""
 _NUMBERED = re.compile(rb"~\d+(?=(\.[^./]*)?$)")
 
 
@@ -26,6 +28,8 @@ class Dropped:
     manner: str
     at_s: float
     """When it was complete, seconds since 1970."""
+    label: str = ""
+    """What a labels.csv beside it says."""
     is_withdrawn: bool = False
     """Whoever dropped it deleted it, or put another in its place, before it was claimed: no row may tell of it."""
 
@@ -40,6 +44,7 @@ class Answered:
     pages: int
     is_rejected: bool
     reasons: tuple[str, ...]
+    labels: frozenset[str]
     published_s: float
     """When the table appeared, seconds since 1970."""
 
@@ -83,11 +88,13 @@ def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
         tables=len({one.table for one in found}),
         originals=len(kept),
     )
-    _compare(result, "row", Counter(one.sha256 for one in expected), Counter(one.sha256 for one in found), expected)
+    pictures = [one for one in expected if one.manner != LABELS]
+    tables = {one.sha256 for one in expected if one.manner == LABELS}
+    _compare(result, "row", Counter(one.sha256 for one in pictures), Counter(one.sha256 for one in found), expected)
     _compare(result, "original", Counter(one.sha256 for one in expected), Counter(sha for _, _, sha in kept), expected)
-    _names(result, expected, found)
-    _places(result, found, kept)
-    _pages_and_times(result, expected, found)
+    _names(result, pictures, found)
+    _places(result, found, [one for one in kept if one[2] not in tables])
+    _pages_and_times(result, pictures, found)
     return result
 
 
@@ -108,22 +115,32 @@ def answers(outbox: Path) -> Iterator[Answered]:
                 raise ValueError(f"{path.name}: the pages of {name!r} are {numbers}, their digests {sorted(digests)}")
             is_rejected = all(row["status"] == "rejected" for row in rows)
             reasons = tuple(row["reason_code"] for row in rows)
-            yield Answered(path.stem, name, digests.pop(), len(rows), is_rejected, reasons, published_s)
+            labels = frozenset(row["label"] for row in rows)
+            yield Answered(path.stem, name, digests.pop(), len(rows), is_rejected, reasons, labels, published_s)
 
 
 def originals(outbox: Path) -> Iterator[tuple[str, bytes, str]]:
     """Every original that was filed away: "done/BATCH" or "rejected/BATCH", its path there, its sha256."""
     for kind in ("done", "rejected"):
         for batch in sorted((outbox / kind).glob("*")):
-            for path in sorted(batch.rglob("*")):
-                if path.is_symlink() or not path.is_file() or (kind == "rejected" and _is_reason(path)):
+            for name in sorted(_below(os.fsencode(batch))):
+                if kind == "rejected" and name.endswith(b".reason.json"):
                     continue
-                name = os.fsencode(path.relative_to(batch))
-                yield f"{kind}/{batch.name}", name, hashlib.sha256(path.read_bytes()).hexdigest()
+                with open(os.fsencode(batch) + b"/" + name, "rb") as file:  # noqa: PTH123 - names are bytes here
+                    yield f"{kind}/{batch.name}", name, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_reason(path: Path) -> bool:
-    return path.name.endswith(".reason.json")
+def _below(top: bytes) -> Iterator[bytes]:
+    """Every regular file below a folder, to any depth."""
+    folders = [b""]
+    while folders:
+        prefix = folders.pop()
+        with os.scandir(top + b"/" + prefix) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(prefix + entry.name + b"/")
+                elif entry.is_file(follow_symlinks=False):
+                    yield prefix + entry.name
 
 
 def _path_in(cell: str) -> bytes:
@@ -183,5 +200,7 @@ def _pages_and_times(result: Account, expected: Iterable[Dropped], found: Iterab
         result.latencies_s.setdefault(kind, []).append(answered.published_s - one.at_s)
         if one.pages is not None and kind == "whole" and answered.pages != one.pages:
             result.wrong.append(f"{one.path!r}: {answered.pages} rows for {one.pages} pages")
+        if one.label and answered.labels != {one.label}:
+            result.wrong.append(f"{one.path!r} is labelled {one.label!r}, and its rows tell {set(answered.labels)}")
         if kind == "whole" and answered.is_rejected and set(answered.reasons) != {"blank"}:
             result.wrong.append(f"{one.path!r} is whole, was {one.manner}, and rejected as {set(answered.reasons)}")

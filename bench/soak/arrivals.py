@@ -38,6 +38,8 @@ MANNERS: Mapping[str, int] = {
 MOST = 500
 _RECENT = 400
 _BROKEN_SHARE = 0.08
+_YEARS_OFF_S = (-1e8, -4000.0, 1e7, -3e9, 1e10)
+"""Cameras with a wrong clock: also before 1970, and after 2262, where nanoseconds need more than 63 bit."""
 _FOLDERS = (b"", b"", b"", b"", b"office/", b"scans/2026/11/", b"7/", "Zähler/".encode(), b"a b/%41/", b"bad\xff/")
 _ODD = (
     b"=1+1 %d",
@@ -101,7 +103,10 @@ class Arrivals:
 
     def arrive(self, manner: str, count: int) -> None:
         """Let so many files arrive in this manner; fewer where more would make no sense."""
-        ways: Mapping[str, Callable[[int], None]] = {
+        self._ways()[manner](count)
+
+    def _ways(self) -> dict[str, Callable[[int], None]]:
+        return {
             "moved": self._moved,
             "written": self._written,
             "part": self._part,
@@ -113,7 +118,6 @@ class Arrivals:
             "odd": self._odd,
             "empty": self._empty,
         }
-        ways[manner](count)
 
     def go_on(self) -> None:
         """Do what is due: pieces of slow files, deletions."""
@@ -145,7 +149,7 @@ class Arrivals:
 
     def _draft(self, content: bytes) -> bytes:
         draft = os.path.join(self._stage, b"%d" % next(self._number))  # noqa: PTH118
-        _write(draft, content)
+        write(draft, content)
         return draft
 
     def _note(self, path: bytes, content: bytes, pages: int | None, manner: str, inode: int) -> Dropped:
@@ -160,8 +164,8 @@ class Arrivals:
         """Put a file where nothing lies, by rename."""
         draft = self._draft(content)
         if self._rng.random() < 0.2:  # from a camera whose clock is wrong
-            then_s = time.time() + self._rng.choice((-1e8, -4000.0, 1e7))
-            os.utime(draft, (then_s, then_s))
+            then_ns = int((time.time() + self._rng.choice(_YEARS_OFF_S)) * 1e9)
+            os.utime(draft, ns=(then_ns, then_ns))
         inode = os.stat(draft).st_ino  # noqa: PTH116
         files.move_new(Path(os.fsdecode(draft)), Path(os.fsdecode(self._at(path))))
         self._note(path, content, pages, manner, inode)
@@ -177,7 +181,7 @@ class Arrivals:
         for _ in range(count):
             sample, content, number = self._sample()
             path = b"%s%06d%s" % (prefix, number, sample.suffix.encode())
-            inode = _write(self._at(path), content)
+            inode = write(self._at(path), content)
             self._note(path, content, sample.pages, "written", inode)
 
     def _part(self, count: int) -> None:
@@ -185,7 +189,7 @@ class Arrivals:
         for _ in range(count):
             sample, content, number = self._sample()
             path = b"%s%06d%s" % (prefix, number, sample.suffix.encode())
-            inode = _write(self._at(path + b".part"), content)
+            inode = write(self._at(path + b".part"), content)
             os.rename(self._at(path + b".part"), self._at(path))  # noqa: PTH104
             self._note(path, content, sample.pages, "part", inode)
 
@@ -198,7 +202,7 @@ class Arrivals:
         for _ in range(count):
             sample, content, number = self._sample()
             path = b"%s%06d%s" % (self._rng.choice((b"", b"deeper/")), number, sample.suffix.encode())
-            inode = _write(os.path.join(draft, path), content)  # noqa: PTH118
+            inode = write(os.path.join(draft, path), content)  # noqa: PTH118
             noted.append((b"%s/%s" % (name, path), content, sample.pages, "folder", inode))
         os.rename(draft, self._at(name))  # noqa: PTH104
         for one in noted:
@@ -296,7 +300,7 @@ class Arrivals:
         """What file managers, browsers and others leave: it has to lie there at the end."""
         number = next(self._number)
         for name in (b".hidden-%d.png", b"~$%d.docx", b"%d.png.part", b"%d.TMP", b"%d.crdownload"):
-            _write(self._at(name % number), b"not for you")
+            write(self._at(name % number), b"not for you")
             self.left_alone.append(name % number)
         os.symlink(b"/etc/hostname", self._at(b"link-%d.png" % number))  # noqa: PTH211
         os.mkfifo(self._at(b"pipe-%d.png" % number))
@@ -315,7 +319,7 @@ class Arrivals:
             self._by_inode[state.st_ino].is_withdrawn = True
 
 
-def _write(path: bytes, content: bytes) -> int:
+def write(path: bytes, content: bytes) -> int:
     """Write a new file; gives its inode."""
     with open(path, "xb") as file:  # noqa: PTH123
         file.write(content)

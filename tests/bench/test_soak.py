@@ -17,6 +17,7 @@ from bench.soak import account, life, pool, told
 from bench.soak.account import Account, Dropped
 from bench.soak.arrivals import Arrivals
 from bench.soak.life import Sight
+from bench.soak.oddities import OddArrivals
 from bench.soak.pool import Sample
 from digitrec import imaging
 from digitrec.records import Limits
@@ -36,7 +37,7 @@ def test_the_examples_of_the_soak_hold() -> None:
 def arrivals(desk: Desk) -> Arrivals:
     stage = desk.root / "stage"
     stage.mkdir()
-    return Arrivals(desk.inbox, stage, SAMPLES, seed=3)
+    return OddArrivals(desk.inbox, stage, SAMPLES, seed=3, levels=60, linger_s=0.1)
 
 
 def held(desk: Desk, arrivals: Arrivals) -> Account:
@@ -45,8 +46,9 @@ def held(desk: Desk, arrivals: Arrivals) -> Account:
 
 @pytest.mark.slow
 def test_a_desk_that_does_its_work_has_a_true_account(desk: Desk, arrivals: Arrivals) -> None:
-    for manner in ("moved", "written", "part", "folder", "odd", "again"):
+    for manner in ("moved", "written", "part", "folder", "odd", "again", "labelled", "deep"):
         arrivals.arrive(manner, 6)
+    arrivals._not_ours()
     desk.run()
     arrivals.arrive("again", 6)
     desk.run()
@@ -54,8 +56,9 @@ def test_a_desk_that_does_its_work_has_a_true_account(desk: Desk, arrivals: Arri
     found = held(desk, arrivals)
 
     assert found.is_true, (found.lost, found.doubled, found.wrong)
-    assert found.answered == found.files == found.originals > 36
-    assert sum(map(len, found.latencies_s.values())) == found.files
+    assert found.answered + 1 == found.files == found.originals > 36, "the labels file has no row"
+    assert sum(map(len, found.latencies_s.values())) == found.answered
+    assert all(os.path.lexists(os.path.join(os.fsencode(desk.inbox), path)) for path in arrivals.left_alone)  # noqa: PTH118
 
 
 def lose_an_original(desk: Desk) -> None:
@@ -127,6 +130,28 @@ def test_a_name_that_was_taken_may_be_numbered(desk: Desk) -> None:
     dropped = Dropped(b"7.png", hashlib.sha256(draw(7)).hexdigest(), 1, "onto", time.time())
 
     assert account.account([dropped], desk.outbox).is_true
+
+
+def test_a_label_that_did_not_reach_its_row_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("labelled", 6)
+    desk.run()
+    assert held(desk, arrivals).is_true
+
+    next(one for one in arrivals.dropped if one.label).label = "another"
+
+    assert [one for one in held(desk, arrivals).wrong if "is labelled 'another'" in one]
+
+
+def test_folders_that_are_deep_are_removed_once_they_are_empty(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("deep", 3)
+    desk.run()
+
+    until_s = time.monotonic() + 60
+    while arrivals.is_busy() and time.monotonic() < until_s:
+        arrivals.go_on()
+        time.sleep(0.05)
+
+    assert not list(desk.inbox.glob("deep*"))
 
 
 @pytest.mark.slow
@@ -213,7 +238,7 @@ def test_kills_come_in_every_way_within_their_time() -> None:
 
 @pytest.mark.slow
 def test_a_soak_of_some_seconds_is_killed_goes_on_and_has_a_true_account(tmp_path: Path) -> None:
-    manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1}
+    manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1, "labelled": 1}
     options = ("--grace-s", "0.5", "--settle-s", "0.3", "--scan-interval-s", "1")
     # Until it was killed once, however long a busy machine takes to start it.
     plan = soak.Plan(1, 3.0, 0.02, 0.7, (1.0, 2.0), kills=1, pool=44, manners=manners, most=12, options=options)

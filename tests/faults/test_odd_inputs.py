@@ -1,0 +1,305 @@
+"""Odd names, labels, stat fields, depths, clocks and settings through the whole service: nothing lost, nothing stuck.
+
+The reader is a stand-in: what is decoded is tested elsewhere. `make faults` runs the long form.
+"""
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from digitrec import names, workspace
+from digitrec.errors import RejectedImage, SettingsError
+from digitrec.intake import scan, truth
+from digitrec.intake.inbox import Inbox
+from digitrec.intake.scan import Seen
+from digitrec.intake.settling import Settling
+from digitrec.operations import waiting, why
+from digitrec.operations.doctor import doctor
+from digitrec.operations.ledgers import readable
+from digitrec.operations.status import ModelState, status
+from digitrec.pictures import Page
+from digitrec.pipeline import Pipeline
+from digitrec.records import Box, Limits, Reason
+from digitrec.settings import FILE_NAME, Settings
+from tests.conftest import Desk, in_folder
+from tests.deep import deepen, remove
+from tests.faults.scene import IS_LONG
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = 2000 if IS_LONG else 40
+YEAR_S = 365.25 * 86_400
+MEMORY = Path("/dev/shm")
+PROFILE: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+}
+GOOD, CUT_OFF, NO_PICTURE = b"picture ", b"cut off ", b"nothing "
+
+
+class StandIn:
+    """Reads what the tests drop: a digit by the sum of the bytes, or why there is none."""
+
+    classifier = type("Named", (), {"fingerprint": "stand-in"})
+
+    def read_all(self, found: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
+        del limits
+        return [self._read(one) for one in found]
+
+    def _read(self, data: bytes) -> list[Page] | RejectedImage:
+        if data.startswith(GOOD):
+            scores = np.full((1, 11), 0.001, np.float32)
+            scores[0, sum(data) % 10] = 0.99
+            boxes = (Box(1, 2, 3, 4),)
+            ink, preview = np.zeros((1, 28, 28), np.float32), np.zeros((4, 4), np.uint8)
+            return [Page(1, "png", 10, 10, boxes, ink, preview, scores=scores)]
+        if not data:
+            return RejectedImage(Reason.EMPTY_FILE)
+        return RejectedImage(Reason.TRUNCATED if data.startswith(CUT_OFF) else Reason.NOT_AN_IMAGE)
+
+
+@dataclasses.dataclass
+class OddDesk(Desk):
+    """A workspace whose filesystem has large inodes; its clock and its reader are stand-ins."""
+
+    reader: Any = dataclasses.field(default_factory=StandIn)
+    add_to_inode: int = 0
+
+    def stat(self, found: os.stat_result) -> os.stat_result:
+        fields = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        inode = (found.st_ino + self.add_to_inode) % 2**64
+        return os.stat_result([found.st_mode, inode, *found[2:10]], fields)
+
+    def look(self) -> list[Seen]:
+        return list(
+            scan.look(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
+        )
+
+    @contextmanager
+    def at_work(self) -> Iterator[Pipeline]:
+        with super().at_work() as line:
+            read = partial(line.read_chunk, fstat=lambda one: self.stat(os.fstat(one)))
+            inbox = OddInbox(line.inbox.root, line.inbox.worker, self)  # type: ignore[attr-defined]
+            yield dataclasses.replace(line, read_chunk=read, inbox=inbox)
+
+    def report_now(self, batch_id: str) -> None:
+        if sum(batch_id.encode()) % 10 == 0:  # a tenth of the reports: each takes as long as the rest together
+            super().report_now(batch_id)
+
+    def work(self) -> None:
+        """Look twice with the settle time between, as the service does, and bring what is complete to its end."""
+        with self.at_work() as line:
+            line.recover()
+            settling = Settling(2.0, 600.0)
+            settling.look(self._due(line), 0.0, int(self.now_s * 1e9))
+            settled = settling.look(self._due(line), 700.0, int(self.now_s * 1e9))
+            line.process(sorted(settled))
+
+    def _due(self, line: Pipeline) -> list[Seen]:
+        held = line.ledger.held(self.now_s)
+        return [one for one in self.look() if one.identity not in held]
+
+
+class OddInbox(Inbox):
+    """Tells the stat fields of claimed files as the filesystem would."""
+
+    def __init__(self, root: Path, worker: str, desk: OddDesk) -> None:
+        super().__init__(root, worker)
+        self._desk = desk
+
+    def state(self, batch_id: str, path: str) -> os.stat_result:
+        return self._desk.stat(super().state(batch_id, path))
+
+
+@contextmanager
+def odd_desk(add_to_inode: int = 0) -> Iterator[OddDesk]:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        root = Path(folder)
+        desk = OddDesk(root, Settings(workspace=root, engine="serial"), add_to_inode=add_to_inode)
+        desk.inbox.mkdir()
+        yield desk
+        for each in (desk.inbox, desk.outbox):
+            remove(each)
+
+
+NAME = (
+    st.binary(min_size=1, max_size=20)
+    | st.text(min_size=1, max_size=10).map(lambda text: text.encode(errors="surrogatepass"))
+    | st.sampled_from(
+        [b"labels.csv", b"=1+1", b"100%41", b"a\nb.png", b"\xff.png", b"\xe2\x80\xae7.png", b"x" * 255, b"~2"]
+    )
+)
+PATH = st.lists(
+    NAME.map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_")).filter(lambda name: name not in {b".", b".."}),
+    min_size=1,
+    max_size=4,
+).map(b"/".join)
+CONTENT = st.sampled_from([GOOD, CUT_OFF, NO_PICTURE, b""])
+TIMES_NS = st.sampled_from([0, 1, -1, 2**31, 2**31 * 10**9, 2**63 - 1, 2**63, -(2**62)]) | st.integers(-(2**62), 2**64)
+INODES = st.sampled_from([0, 1, 2**31, 2**63 - 10**9, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
+JUMPS_S = st.sampled_from([0.0, 0.0, 60.0, -60.0, -3600.0, 50 * YEAR_S, -49 * YEAR_S]) | st.floats(
+    -50 * YEAR_S, 50 * YEAR_S
+)
+LABELS = (
+    st.none()
+    | st.binary(max_size=60)
+    | st.binary(max_size=60).map(b"file,label\n".__add__)
+    | st.lists(st.tuples(PATH, st.binary(max_size=8)), max_size=4).map(
+        lambda rows: b"file,label,more\r\n" + b"".join(b'"%s",%s,x\r\n' % row for row in rows)
+    )
+)
+
+
+@settings(max_examples=EXAMPLES, **PROFILE)
+@given(
+    files=st.lists(st.tuples(PATH, CONTENT, TIMES_NS), max_size=5),
+    labels=LABELS,
+    add_to_inode=INODES,
+    jumps_s=st.lists(JUMPS_S, max_size=3),
+)
+@example(
+    files=[(b"7.png", GOOD, 2**63)], labels=b"file,label\n7.png,f\xfcnf\n", add_to_inode=2**63, jumps_s=[50 * YEAR_S]
+)
+@example(files=[(b"7.png", CUT_OFF, -1)], labels=None, add_to_inode=2**64 - 1, jumps_s=[-49 * YEAR_S, 50 * YEAR_S])
+def test_whatever_is_odd_every_file_is_answered_once_and_kept(
+    files: Sequence[tuple[bytes, bytes, int]], labels: bytes | None, add_to_inode: int, jumps_s: Sequence[float]
+) -> None:
+    with odd_desk(add_to_inode) as desk:
+        dropped = {}
+        for number, (path, kind, mtime_ns) in enumerate(files):
+            content = kind + b"%d" % number if kind else b""
+            if drop(desk.inbox, path, content, mtime_ns):
+                dropped[os.fsdecode(path)] = hashlib.sha256(content).hexdigest()
+        if labels is not None and drop(desk.inbox, b"labels.csv", labels, 0):
+            dropped["labels.csv"] = hashlib.sha256(labels).hexdigest()
+        expected = {
+            path: sha256
+            for path, sha256 in dropped.items()
+            if not scan.foreign_part(path)
+            and not (Path(path).name == "labels.csv" and truth.is_truth(desk.inbox / path))
+        }
+
+        for jump_s in (*jumps_s, 0.0):
+            look_at(desk)
+            desk.work()
+            desk.now_s = min(max(desk.now_s + jump_s, 200 * 86_400.0), 2_000_000_000 + 60 * YEAR_S)
+        for _ in range(3):  # however the clock stands now: a grace, and a look
+            desk.now_s += desk.settings.grace_s + 1
+            desk.work()
+
+        assert {names.from_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
+        assert len(desk.rows()) == len(expected)
+        kept = {**desk.originals("done"), **desk.originals("rejected")}
+        found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())
+        assert set(found) >= set(expected.values()), "every original is kept"
+        assert desk.account().differences == ()
+        assert desk.look() == [], "nothing is stuck"
+
+
+def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
+    """Drop a file; False where its name is taken, or no name."""
+    at = os.fsencode(inbox) + b"/" + path
+    try:
+        os.makedirs(os.path.dirname(at), exist_ok=True)  # noqa: PTH103, PTH120 - a name that only bytes can hold
+        descriptor = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except OSError:
+        return False
+    os.write(descriptor, content)
+    os.utime(descriptor, ns=(0, mtime_ns))
+    os.close(descriptor)
+    return True
+
+
+def look_at(desk: Desk) -> None:
+    """Ask every command that looks at the inbox."""
+    with readable(desk.settings) as ledgers:
+        told = status(desk.settings, ledgers, ModelState("stand-in"), desk.now_s)
+        assert told.problem == ""
+        list(waiting.held_back(desk.settings, ledgers, desk.now_s))
+        why.why("7.png", desk.settings, ledgers, desk.now_s)
+        list(doctor(desk.settings, ledgers, ModelState("stand-in"), desk.now_s))
+
+
+@settings(max_examples=40 if IS_LONG else 4, **PROFILE)
+@given(levels=st.integers(1, 1300), every=st.integers(1, 400))
+@example(levels=1300, every=650)
+@example(levels=999, every=1)
+def test_pictures_at_any_depth_are_answered_once_and_kept(levels: int, every: int) -> None:
+    with odd_desk() as desk:
+        deepen(desk.inbox, levels, every, GOOD)
+        count = levels // every
+
+        look_at(desk)
+        desk.work()
+
+        assert len({row["file"] for row in desk.rows()}) == len(desk.rows()) == count
+        assert desk.account().differences == ()
+        assert desk.look() == []
+
+
+def test_a_tree_of_3000_levels_is_passed_over_quickly_by_every_command() -> None:
+    with odd_desk() as desk:
+        deepen(desk.inbox, 3000, every=3000, content=GOOD)
+        began_s = time.process_time()
+
+        look_at(desk)
+        desk.work()
+
+        assert time.process_time() - began_s < 10
+        assert (desk.rows(), desk.account().differences) == ([], ())
+
+
+TOML = st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode(errors="surrogatepass"))
+KEYS = ["settle_s", "grace_s", "batch_files", "state_dir", "labels", "engine", "max_error", "worker", "metrics_file"]
+NUMBERS = ["1", "-1", "1e400", "nan", "inf", "9" * 400, "1979-05-27", "true", "[]", "{}"]
+TEXTS = ['""', '"x"', '"\\u0000"', '"/dev/null"']
+PAIRS = st.tuples(st.sampled_from([*KEYS, "x"]), st.sampled_from(NUMBERS + TEXTS))
+LINES = st.lists(PAIRS, max_size=3, unique_by=lambda pair: pair[0]).map(
+    lambda pairs: "\n".join(f"{key} = {value}" for key, value in pairs).encode()
+)
+
+
+@settings(max_examples=EXAMPLES, **PROFILE)
+@given(content=TOML | LINES | LINES.map(b"\xef\xbb\xbf".__add__))
+def test_settings_of_any_bytes_are_taken_or_refused_in_one_plain_line(content: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        (Path(folder) / FILE_NAME).write_bytes(content)
+        refused: SettingsError | None = None
+        try:
+            assert Settings.load(Path(folder)).workspace == Path(folder)
+        except SettingsError as why_not:
+            refused = why_not
+        assert refused is None or (refused.exit_code == 78 and "\n" not in f"{refused} {refused.hint}")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"settle_s = 1e400\n", b"=", b'labels = "\\u0000"\n', b"\xef\xbb\xbfx = 1\n"]
+)
+def test_odd_settings_end_the_program_with_78_and_no_traceback(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+
+    done = in_folder(tmp_path, "config")
+
+    assert done.returncode == 78, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_a_service_that_opens_the_workspace_takes_odd_folders_as_they_are() -> None:
+    with odd_desk() as desk:
+        (desk.inbox / os.fsdecode(b"\xff")).mkdir()
+        with workspace.opened(desk.settings) as space:
+            assert list(space.look(lambda *_: None)) == []
