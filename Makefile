@@ -43,7 +43,7 @@ test: $(READY) ## run every test, and the examples in docstrings, WORKERS (2) at
 fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
 	DIGITREC_FAST=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
 
-faults: $(READY) ## break things on purpose, the long way (under 10 minutes): kills, full disks, lost ledgers
+faults: $(READY) ## break things on purpose, the long way (a quarter of an hour): kills, full disks, lost ledgers, odd inputs
 	DIGITREC_FAULTS=1 $(BIN)/python -m pytest -q tests/faults
 
 lint: $(READY) ## style (ruff), types (mypy), layers (import-linter)

@@ -19,29 +19,34 @@ def since_boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def touched_ns(descriptor: int) -> int:
+    """Touch an open file; gives the time by the clock of its filesystem, on a share that of the server.
+
+    Raises:
+        OSError: its times cannot be set or read.
+    """
+    os.utime(descriptor)
+    return os.fstat(descriptor).st_ctime_ns
+
+
 class FileClock:
-    """The clock of the filesystem that an open file lies on; on a share that is the clock of its server.
+    """The clock that the times of files are of, nanoseconds since 1970.
 
     Where it is set forward while this object lives, it is taken to have gone on as before: what was written just before
     would seem years old, and complete.
     """
 
-    def __init__(self, descriptor: int, steady_ns: Callable[[], int] = since_boot_ns) -> None:
-        self._descriptor = descriptor
+    def __init__(self, read_ns: Callable[[], int], steady_ns: Callable[[], int] = since_boot_ns) -> None:
+        self._read_ns = read_ns
         self._steady_ns = steady_ns
         self._ahead_ns: int | None = None
         """Of the steady time, at the first look."""
         self.last_ns: int | None = None
-        """What it showed last, nanoseconds since 1970."""
+        """What it showed last."""
 
     def __call__(self) -> int:
-        """Return the time now, nanoseconds since 1970.
-
-        Raises:
-            OSError: the file's times cannot be set or read.
-        """
-        os.utime(self._descriptor)
-        shown_ns, steady_ns = os.fstat(self._descriptor).st_ctime_ns, self._steady_ns()
+        """Return the time now, and remember it."""
+        shown_ns, steady_ns = self._read_ns(), self._steady_ns()
         if self._ahead_ns is None:
             self._ahead_ns = shown_ns - steady_ns
         self.last_ns = min(shown_ns, self._ahead_ns + steady_ns)

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from digitrec import corrections, files, filing, folders, logs, mounts
-from digitrec.clock import FileClock, utc
+from digitrec.clock import FileClock, touched_ns, utc
 from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import scan
@@ -128,7 +129,18 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
         _tell_corrections(settings, ledger)
         for worker in inbox.other_workers():
             logs.event("claims of another worker left alone", worker=worker)
-        yield Workspace(settings, inbox, ledger, found, lock, FileClock(lock))
+        yield Workspace(settings, inbox, ledger, found, lock, FileClock(_clock_of(lock)))
+
+
+def _clock_of(lock: int) -> Callable[[], int]:
+    """The clock of the filesystem that the lock lies on, or that of this machine where it cannot be read."""
+    read_ns = partial(touched_ns, lock)
+    try:
+        read_ns()
+    except OSError as why:
+        logs.warn("the clock of the inbox cannot be read, that of this machine is used", why=why)
+        return time.time_ns
+    return read_ns
 
 
 def _refuse_source(settings: Settings) -> None:

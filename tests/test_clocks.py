@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec import app, mounts, workspace
-from digitrec.clock import FileClock
+from digitrec.clock import FileClock, touched_ns
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling, SettlingByAge
@@ -34,7 +35,7 @@ class Steady:
 def test_a_file_clock_is_that_of_the_filesystem_and_does_not_jump_ahead(tmp_path: Path) -> None:
     steady_ns = 0
     with (tmp_path / "lock").open("w") as file:
-        clock = FileClock(file.fileno(), lambda: steady_ns)
+        clock = FileClock(partial(touched_ns, file.fileno()), lambda: steady_ns)
         first_ns = clock()
         assert abs(first_ns - time.time_ns()) < 5 * S
         assert first_ns == os.fstat(file.fileno()).st_ctime_ns
@@ -68,6 +69,19 @@ def test_the_age_at_the_look_counts_by_the_clock_of_the_inbox(desk: Desk) -> Non
         assert abs(space.looked_at_s() - time.time()) < 5
         at_ns = space.clock_ns()
         assert space.looked_at_s() == at_ns / 1e9, "between two looks it stands still"
+
+
+def test_where_the_inbox_tells_no_time_that_of_this_machine_is_used(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(workspace, "touched_ns", refused)
+
+    with workspace.opened(desk.settings) as space:
+        assert abs(space.looked_at_s() - time.time()) < 5
+    assert "the clock of the inbox cannot be read, that of this machine is used" in caplog.messages
 
 
 def test_on_a_remote_mount_no_file_is_taken_for_its_age(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from digitrec.intake.observing import Bell, FolderObserver, NoObserver
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.intake.watching import groups, once
+from tests.deep import deepen, remove
 
 
 def seen(name: str, size: int = 1) -> Seen:
@@ -198,6 +199,37 @@ def test_over_a_network_filesystem_only_the_scan_counts_and_that_is_said_once(
 
     assert observer.state == "scan only"
     assert len(caplog.records) == 1
+
+
+@pytest.mark.slow
+def test_folders_too_deep_for_events_are_scanned_only_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # watchdog's own thread ends in a RecursionError
+    inbox = tmp_path / "inbox"
+    for folder in (inbox, tmp_path / "stage"):
+        folder.mkdir()
+    deepen(tmp_path / "stage", 1100, every=1101)
+    observer = FolderObserver(inbox, Bell())
+    observer.keep_alive()
+    assert observer.state == "alive"
+    try:
+        (tmp_path / "stage" / "d").rename(inbox / "d")
+        until_s = time.monotonic() + 20
+        while observer.state == "alive" and time.monotonic() < until_s:
+            time.sleep(0.1)
+            observer.keep_alive()
+        observer.keep_alive()
+
+        assert observer.state == "scan only"
+        told = [record.getMessage() for record in caplog.records]
+        assert told == ["observer died, starting it anew", "no file system events, the scan goes on alone"]
+        remove(inbox)
+        observer.keep_alive()
+        assert observer.state == "alive"
+    finally:
+        observer.stop()
+        remove(inbox)
 
 
 def test_a_bell_rings_across_threads() -> None:
