@@ -87,6 +87,9 @@ def soak(plan: Plan, workspace: Path) -> told.Figures:
     _look_at_tables(workspace / "outbox", seen)
     result = account(arrivals.dropped, workspace / "outbox")
     code, words = watch.verify()
+    removed = _remove_tables(workspace / "outbox", plan.seed)
+    again, _ = watch.verify("--rebuild", "--tables")
+    _look_at_tables(workspace / "outbox", seen)
     log = watch.log.read_text(encoding="utf-8", errors="replace")
     gone = [path for path in arrivals.left_alone if not os.path.lexists(os.path.join(os.fsencode(inbox), path))]  # noqa: PTH118
     newest = max(seen.tables, default="")
@@ -103,9 +106,11 @@ def soak(plan: Plan, workspace: Path) -> told.Figures:
         "longest_gap_s": told.longest_gap_s([one for life in watch.lives for one in life.sights]),
         "tables_half": len(seen.half),
         "tables_changed": len(seen.changed),
+        "tables_removed": len(removed),
+        "tables_not_back": sum(not path.exists() for path in removed),
         "strangers": len(arrivals.left_alone),
         "strangers_gone": len(gone),
-        "verify": {"exit": code, "words": words[-2000:]},
+        "verify": {"exit": code or again, "words": words[-2000:]},
         "bad_ends": watch.bad_ends,
         "left_behind": watch.left_behind,
         "tracebacks": log.count("Traceback"),
@@ -118,7 +123,7 @@ def soak(plan: Plan, workspace: Path) -> told.Figures:
 
 def is_well(found: told.Figures) -> bool:
     """True if nothing was lost, doubled, or otherwise not as promised."""
-    noughts = ("tables_half", "tables_changed", "strangers_gone", "left_behind", "tracebacks")
+    noughts = ("tables_half", "tables_changed", "tables_not_back", "strangers_gone", "left_behind", "tracebacks")
     account_is_true = not any(found["account"][name] for name in ("lost", "doubled", "wrong"))
     return account_is_true and found["verify"]["exit"] == 0 and not (found["bad_ends"] or any(map(found.get, noughts)))
 
@@ -185,6 +190,15 @@ def _waiting(inbox: Path) -> set[bytes]:
     walked = folders.walk(inbox, enters=lambda path, _: path != ".claimed", failed=lambda *_: None)
     found = {os.fsencode(path) for path, entry in walked if not folders.is_folder(entry)}
     return found - {b".digitrec-folder"}
+
+
+def _remove_tables(outbox: Path, seed: int) -> list[Path]:
+    """Remove half of the tables, for `verify --rebuild --tables` to write again; return where they were."""
+    tables = sorted(path for path in outbox.glob("*Z-????????*.csv"))
+    removed = random.Random(seed).sample(tables, len(tables) // 2)
+    for path in removed:
+        path.unlink()
+    return removed
 
 
 def _look_at_tables(outbox: Path, seen: Seen) -> None:

@@ -139,9 +139,9 @@ class Watch:
         words = python("-m", "digitrec", "health", "--workspace", str(self._workspace))
         return subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, check=False).returncode
 
-    def verify(self) -> tuple[int, str]:
-        """What `digitrec verify` says: its exit code and its words."""
-        words = python("-m", "digitrec", "verify", "--workspace", str(self._workspace))
+    def verify(self, *options: str) -> tuple[int, str]:
+        """Run `digitrec verify`; return its exit code and its words."""
+        words = python("-m", "digitrec", "verify", *options, "--workspace", str(self._workspace))
         done = subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 

@@ -105,6 +105,7 @@ def markdown(told: Figures) -> str:
     account, about = told["account"], told["about"]
     each = told["ledger_bytes"] / max(1, account["answered"])
     with_calm = f"{about['minutes']:g} minutes with kills, {about['calm_minutes']:g} without"
+    tables = f"{told['tables_removed']}; {told['tables_not_back']}"
     shared = f"{about['cores']} cores shared with other work (load {about['load']})"
     trends_ = [
         *_trends("all lives", told["over_lives"]),
@@ -120,6 +121,7 @@ def markdown(told: Figures) -> str:
         ("**doubled**", f"**{account['doubled']}**"),
         ("other complaints: names, places, pages, whole files rejected", f"{account['wrong']}"),
         ("tables seen half, or changed after they were seen", f"{told['tables_half']}, {told['tables_changed']}"),
+        ("tables removed at the end; of these not back after `verify --rebuild --tables`", tables),
         ("strangers claimed (hidden, half-written, links, pipes)", f"{told['strangers_gone']} of {told['strangers']}"),
         ("`digitrec verify`", f"exit {told['verify']['exit']}"),
         ("lives, and how they ended", f"{told['lives']}: {_counted(told['ends'])}"),
