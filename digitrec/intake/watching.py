@@ -46,7 +46,7 @@ def groups(
     while not stopped():
         observer.keep_alive()
         began_s = clock()
-        settled = settling.look(look(), began_s, wall_ns())
+        settled = _settled(look(), settling, began_s, wall_ns)
         closest_s = max(_CLOSEST_S, 2 * (clock() - began_s))
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
@@ -89,7 +89,7 @@ def once(
     deadline_s = clock() + wait_s
     is_first = True
     while not stopped():
-        settled = settling.look(look(), clock(), wall_ns(), trust_old=is_first, newcomers=is_first)
+        settled = _settled(look(), settling, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
         is_first = False
         if settled:
             yield grouped(settled)
@@ -99,6 +99,22 @@ def once(
         if next_at_s is None or next_at_s > deadline_s:
             return
         bell.wait(next_at_s - clock())
+
+
+def _settled(
+    found: Iterator[Seen],
+    settling: Settling,
+    now_s: float,
+    wall_ns: Callable[[], int],
+    *,
+    trust_old: bool = False,
+    newcomers: bool = True,
+) -> list[Seen]:
+    """Take one look; the clock is asked only if something lies there: that may write to a disk that would sleep."""
+    first = next(found, None)
+    if first is None:
+        return settling.look((), now_s, 0)
+    return settling.look(itertools.chain((first,), found), now_s, wall_ns(), trust_old=trust_old, newcomers=newcomers)
 
 
 def _rest(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitrec import mounts
+from digitrec import mounts, workspace
 from digitrec.intake.observing import Bell, FolderObserver, NoObserver
 from digitrec.intake.scan import Seen
 from digitrec.intake.settling import Settling
 from digitrec.intake.watching import groups, once
+from tests.conftest import Desk
 from tests.deep import deepen, remove
 
 
@@ -230,6 +231,22 @@ def test_folders_too_deep_for_events_are_scanned_only_and_that_is_said_once(
     finally:
         observer.stop()
         remove(inbox)
+
+
+@pytest.mark.slow
+def test_reading_the_clock_of_the_inbox_wakes_nobody(desk: Desk) -> None:
+    bell = Bell()
+    observer = FolderObserver(desk.inbox, bell)
+    with workspace.opened(desk.settings) as space:
+        observer.keep_alive()
+        try:
+            bell.wait(1)
+            space.clock_ns()
+            assert not bell.wait(1), "or each look would be followed by another, without an end"
+            desk.drop("7.png")
+            assert bell.wait(5)
+        finally:
+            observer.stop()
 
 
 def test_a_bell_rings_across_threads() -> None:
