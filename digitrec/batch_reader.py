@@ -121,7 +121,9 @@ class BatchReader:
 
     def _results(self, chunks: list[list[Claim]]) -> Iterator[Result]:
         jobs = [[self.job_of(claim) for claim in chunk] for chunk in chunks]
-        return zip(chunks, self.engine.map(self.read, jobs, self.stopped), strict=False)
+        results = self.engine.map(self.read, jobs, self.stopped)
+        # The engine is asked first: so it comes to its end, too.
+        return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
     def _take(self, results: Iterable[Result], found: Found) -> bool:
         """Sort what became of each chunk; return True if the engine can give no more."""

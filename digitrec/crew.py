@@ -132,6 +132,17 @@ class Crew:
                 self._note(done.at_s)
         return self._known.pop(place)
 
+    def stuck(self, after_s: float) -> int:
+        """Return how many hands have been at one page for longer than this, seconds."""
+        until_s = time.monotonic() - after_s
+        with self._taking:
+            return sum(mark.since_s < until_s for mark in self._under_way.values())
+
+    @property
+    def has_lost(self) -> bool:
+        """Return True if a chunk was given up."""
+        return bool(self._abandoned)
+
     def since_s(self, place: int) -> float:
         """When the page was begun that is being read of the chunk at this place, monotonic seconds."""
         with self._taking:

@@ -35,6 +35,8 @@ _TURN_S = 0.0005
 _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
+_STUCK_S, _MOST_STUCK = 5.0, 8
+"""After so long at one page a hand may be stuck; more hands than these are not replaced: each page takes memory."""
 _GUESSED_CHUNKS = 3
 """After so many chunks the pace is known well enough for a fork: the first ones take longer than those that follow."""
 
@@ -92,6 +94,8 @@ class Threads:
         """Whose results nobody has asked for yet."""
         self._is_quick = False
         """The chunks of the last map were too quick for children."""
+        self._has_lost = False
+        """The last map lost a chunk: what was lost with it is read in this one."""
         self._rush_s = 0.0
         """How long work went on without a pause before this map."""
         self._ended_s = 0.0
@@ -131,6 +135,7 @@ class Threads:
         finally:
             crew.call_off()
             self._let_go()
+            self._has_lost = crew.has_lost
             self._is_quick = 0 < crew.pace_s() * crew.most <= _SHORT_S
             if not crew.is_done:
                 self.close()  # a child may be at work that nobody waits for
@@ -169,7 +174,7 @@ class Threads:
             return crew.result(place, slice_s)
         if crew.threads == 0:
             crew.hire()
-        missing = self._threads - crew.size
+        missing = self._threads + self._stuck(crew) - crew.size
         if missing > 0 and crew.is_slow:
             for _ in range(missing):
                 crew.hire()
@@ -182,6 +187,12 @@ class Threads:
                 for one in (crew, *self._ahead):
                     one.ask(self._helpers[-1])
         return crew.result(place, slice_s)
+
+    def _stuck(self, crew: Crew) -> int:
+        """Number of hands that others may stand in for: where one page took too long, others often do, too."""
+        if not (crew.has_lost or self._has_lost):
+            return 0
+        return min(_MOST_STUCK, crew.stuck(min(_STUCK_S, self._timeout_s / 10)))
 
     @property
     def _known(self) -> int:

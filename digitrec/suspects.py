@@ -71,8 +71,8 @@ class Suspects:
             killed: how often each file has stopped its reader that is claimed again, by path.
             raised: paths of the files that raised.
         """
-        facts: dict[str, str | None] = {_key(claim): None for claim in claims if self.any()}
         by_path = {claim.path: claim for claim in claims}
+        facts: dict[str, str | None] = dict.fromkeys(map(_key, by_path.values())) if self.any() else {}
         facts |= {_key(by_path[path]): str(failures) for path, failures in killed.items()}
         facts |= {_key(by_path[path]): str(self.failures(by_path[path])) for path in raised}
         return facts | {f"{_TRIES}:{batch_id}": None}
