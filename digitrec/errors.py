@@ -144,23 +144,28 @@ def plain(why: Exception) -> str:
     if not isinstance(why, OSError) or why.filename is None:
         return getattr(why, "strerror", None) or str(why) or type(why).__name__
     reason = why.strerror or type(why).__name__
-    if why.errno in _OF_A_FOLDER:
-        place = Path(_text(why.filename))
-        while place.name and not os.access(place, os.F_OK):
-            place = place.parent
-        if why.errno == errno.ENOTDIR and not place.is_dir():
-            return f"{place} is not a folder"
-        if why.errno != errno.ENOTDIR:
-            return f"{place} may not be used by this user: {reason}"
     paths = [_text(path) for path in (why.filename, why.filename2) if path is not None]
-    return f"{' -> '.join(paths)}: {reason}"
+    there = [_nearest(Path(path)) for path in paths]
+    if why.errno in _REFUSALS:
+        # Of a rename that is refused, the folder that may not be written to.
+        closed = [place for place in there if not os.access(place if place.is_dir() else place.parent, os.W_OK)]
+        return f"{(closed or there)[0]} may not be used by this user: {reason}"
+    files = [place for place in there if not place.is_dir()] if why.errno == errno.ENOTDIR else []
+    return f"{files[0]} is not a folder" if files else f"{' -> '.join(paths)}: {reason}"
 
 
 def _text(path: object) -> str:
     return os.fsdecode(path) if isinstance(path, bytes) else str(path)
 
 
-_OF_A_FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+def _nearest(place: Path) -> Path:
+    """Return the path itself if it is there, else the nearest one above it that is."""
+    while place.name and not os.access(place, os.F_OK):
+        place = place.parent
+    return place
+
+
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
 """Failures of the environment: they cost time, and are tried again."""
 _DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."

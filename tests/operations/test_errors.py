@@ -62,6 +62,59 @@ def test_any_error_of_the_system_is_told_without_its_number(error: OSError, told
     assert "Errno" not in str(failure_of(error))
 
 
+def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inbox", "done"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(b"7")
+    real = os.access
+    closed = tmp_path / "done"
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and (Path(path), mode) != (closed, os.W_OK))
+
+    refused = PermissionError(
+        errno.EACCES, "Permission denied", str(tmp_path / "inbox" / "7.png"), None, str(closed / "7.png")
+    )
+
+    assert str(failure_of(refused)).startswith(f"disk or folder failed: {closed} may not be used by this user")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("verify",), 74),
+        (("verify", "--rebuild", "--tables"), 74),
+        (("why", "7.png"), 74),
+        (("export",), 74),
+        (("requeue", "7.png"), 74),
+        (("prune", "--keep", "1d"), 74),
+        (("run", "--run-retry-s", "0"), 74),
+        (("health",), 1),
+        (("doctor",), 1),
+        (("status",), 0),
+    ],
+)
+def test_a_state_folder_that_may_not_be_read_is_never_taken_for_empty(
+    desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    desk.drop("7.png")
+    desk.run()
+    real = os.listdir
+
+    def refused(path: Any = ".") -> Any:
+        if str(path) == str(desk.settings.state):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+
+    done = say(*words)
+
+    assert done.code == code
+    assert str(desk.settings.state) in done.out + done.err
+    assert "Permission denied" in done.out + done.err
+
+
 def test_a_file_that_cannot_be_written_through_names_itself_not_its_draft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
