@@ -82,14 +82,16 @@ def test_a_folded_number_fits_the_ledger_and_keeps_its_bits(number: int) -> None
 def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: int) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite3")
     batch = Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
-    claim = Claim(batch.id, "7.png", number, 5, number, True, batch.opened_at)
+    claim = Claim(batch.id, "7.png", number, number, number, True, batch.opened_at)
 
     ledger.open_batch(batch, [claim])
-    ledger.hold([ReturnedFile(number, 5, number, "", "EIO", 1000.0, 1, 1001.0)])
+    ledger.hold([ReturnedFile(number, number, number, "", "EIO", 1000.0, 1, 1001.0)])
 
     assert [one.identity for one in ledger.claims(batch.id)] == [claim.identity]
     assert ledger.held(1000.5) == {claim.identity}
     assert ledger.returned(claim.identity) is not None
+    assert ledger.was_fresh("7.png", claim.identity) is None
+    assert not ledger.was_answered("8.png", claim.identity)
     ledger.close()
 
 
