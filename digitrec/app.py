@@ -169,9 +169,10 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
             while not stop():
                 try:
                     with _service(settings, stop, Summary(), heart, hooks, show, thorough=failed) as service:
-                        for _ in service.read_what_comes(observer):
+                        for is_well in service.read_what_comes(observer):
                             pauses, failed = retrying.pauses(), False
-                            hooks.worked()
+                            if is_well:
+                                hooks.worked()
                             supervisor.ready()
                             metrics_file.write()
                 except Exception as error:

@@ -308,7 +308,7 @@ class Pipeline:
             for path, raised in found.raised.items():
                 contents[path] = Content(returned=f"reading it raised {raised.error}", is_held=True)
             answers = self.answering.answer(opened.claims, contents, self.truth())
-            facts = self.suspects.facts_after(opened.batch.id, opened.claims, killed, found.raised)
+            facts = self.suspects.facts_after(opened.batch.id, answers.claims, killed, found.raised)
             self.ledger.record(opened.batch.id, answers.rows, answers.claims, self.rendering(), answers.returned, facts)
         return answers.rows, set(killed)
 

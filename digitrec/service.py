@@ -1,5 +1,6 @@
 """One worker at work: reads what is there, or what comes, until asked to stop."""
 
+import math
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -19,7 +21,7 @@ from digitrec.intake.settling import Settling
 from digitrec.ledger import Ledger
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.hooks import Hooks
-from digitrec.records import Count
+from digitrec.records import Count, backoff_s
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,6 +159,27 @@ class Space(Protocol):
         """That clock, nanoseconds since 1970."""
 
 
+@dataclass(slots=True)
+class _PutOff:
+    """When batches whose reading raised are tried again."""
+
+    tries: int = 0
+    due_s: float = math.inf
+    """Monotonic seconds."""
+
+    @property
+    def is_due(self) -> bool:
+        """Return True once they are to be tried again."""
+        return time.monotonic() >= self.due_s
+
+    def failed(self) -> float:
+        """Note a failure; return how long to wait, seconds."""
+        self.tries += 1
+        pause_s = backoff_s(self.tries)
+        self.due_s = time.monotonic() + pause_s
+        return pause_s
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One worker at work, its lock held."""
@@ -238,15 +261,15 @@ class Service:
         self.summary.passed_over = PassedOver()
         return sum(1 for _ in self.space.look(self._skipped, self.summary.passed_over))
 
-    def read_what_comes(self, observer: observing.Observer) -> Iterator[None]:
-        """Yield after every look that went well; ends when stopped, or when another model was promoted."""
+    def read_what_comes(self, observer: observing.Observer) -> Iterator[bool]:
+        """Yield after every look whether all is well; ends when stopped, or when another model was promoted.
+
+        A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
+        """
         settings = self.space.settings
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
-        failure: ReadFailed | None = None
-        try:
-            self._recover()
-        except ReadFailed as why:  # what is new is read before it is tried again
-            failure = why
+        put_off = _PutOff()
+        self._try(self._recover, put_off)
         groups = watching.groups(
             self._look,
             self.space.settling(),
@@ -258,17 +281,32 @@ class Service:
             wall_ns=self.space.clock_ns,
         )
         for group in groups:
+            if put_off.is_due and self._try(self._recover, put_off):
+                put_off = _PutOff()
             if group or self.alone:
-                with self._telling():
-                    self.pipeline().process(group)
-            if failure is not None:
-                raise failure
+                self._try(partial(self._process_one, group), put_off)
             if self.alone:
                 self.stop.bell.ring()  # the next one is not to wait for the next look by the clock
-            yield
+            yield put_off.tries == 0
             if not self.is_current():
                 logs.event("another model was promoted")
                 return
+
+    def _process_one(self, group: list[Seen]) -> None:
+        with self._telling():
+            self.pipeline().process(group)
+
+    def _try(self, work: Callable[[], object], put_off: "_PutOff") -> bool:
+        """Do some work; return False if reading a batch raised."""
+        try:
+            work()
+        except ReadFailed as why:
+            pause_s = put_off.failed()
+            self.heart.failed(why)
+            logs.warn("failed, trying again", why=why, pause_s=pause_s)
+            self.hooks.failed(why, self.alive)
+            return False
+        return True
 
     def _look(self) -> Iterator[Seen]:
         self.space.check_folders()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from digitrec.intake.scan import Seen
 from digitrec.ledger import Ledger
-from digitrec.records import Claim
+from digitrec.records import Claim, Fate
 
 MOST_FAILURES = 3
 """A file that stopped its reader so often is rejected; a batch that raised so often is read file by file."""
@@ -67,12 +67,13 @@ class Suspects:
 
         Args:
             batch_id: the batch.
-            claims: its files.
+            claims: its files, with their fates; those that have an answer are under suspicion no longer.
             killed: how often each file has stopped its reader that is claimed again, by path.
             raised: paths of the files that raised.
         """
         by_path = {claim.path: claim for claim in claims}
-        facts: dict[str, str | None] = dict.fromkeys(map(_key, by_path.values())) if self.any() else {}
+        answered = [claim for claim in by_path.values() if claim.fate is not Fate.RELEASED]
+        facts: dict[str, str | None] = dict.fromkeys(map(_key, answered)) if self.any() else {}
         facts |= {_key(by_path[path]): str(failures) for path, failures in killed.items()}
         facts |= {_key(by_path[path]): str(self.failures(by_path[path])) for path in raised}
         return facts | {f"{_TRIES}:{batch_id}": None}

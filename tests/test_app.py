@@ -31,7 +31,7 @@ from digitrec.operations.health import health
 from digitrec.operations.status import ModelState, status
 from digitrec.reading import Content, Job
 from digitrec.settings import Settings
-from tests.conftest import draw, read_csv
+from tests.conftest import InlineChild, draw, read_csv, reader
 from tests.readers import read_odd_chunk
 
 pytestmark = pytest.mark.slow
@@ -330,6 +330,38 @@ def test_no_unexpected_exception_ends_watch(
         thread.join(timeout=10)
     assert not thread.is_alive()
     assert len(calls) > 2
+
+
+def test_watch_reads_what_comes_while_a_file_raises_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = reading.read_chunk
+
+    def raises(jobs: Sequence[Job], **given: Any) -> list[Content]:
+        if any(str(job.path).endswith("7.png") for job in jobs):
+            raise ZeroDivisionError("7.png")
+        return real(jobs, **given)
+
+    monkeypatch.setattr(reading, "read_chunk", raises)
+    monkeypatch.setattr(app, "page_reader", lambda _: reader())
+    monkeypatch.setattr("digitrec.child.Child", lambda *_: InlineChild())
+    stop, thread = watching(replace(settings, settle_s=0.3, scan_interval_s=0.5))
+    try:
+        until_s = time.monotonic() + 20
+        while not list(settings.inbox.glob(".claimed/main/*/7.png")):
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        (settings.inbox / "8.png").write_bytes(draw(8))
+        wait_for(settings, ["8.png"])
+        while not (settings.inbox / "7.png").exists():
+            assert time.monotonic() < until_s, "others can be read: it is given back, and claimed alone from then on"
+            time.sleep(0.02)
+        (settings.inbox / "9.png").write_bytes(draw(9))
+        wait_for(settings, ["8.png", "9.png"])
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 def test_an_exception_in_hooks_or_metrics_costs_nothing(

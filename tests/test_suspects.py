@@ -105,6 +105,27 @@ def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(desk: Desk) 
     assert desk.account().differences == ()
 
 
+def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(desk: Desk) -> None:
+    desk.drop("3.png", draw(3))
+
+    class Stopped(Poisoned):
+        def call(self, *_: Any) -> None:
+            desk.stopped = True
+
+    desk.child = desk.engine = Stopped({"3.png"})
+    desk.run()
+    assert desk.rows() == []
+    assert desk.account().count.released == 2
+    desk.stopped = False
+    poisoned = poison(desk, "3.png")
+
+    desk.run()
+
+    assert poisoned.deaths == ["3.png"] * 2, "the first one was before the stop"
+    assert poisoned.alone == ["3.png"] * 2
+    assert answers(desk) == {"3.png": "crashes_reader"}
+
+
 def test_a_kill_of_the_whole_service_never_counts(desk: Desk) -> None:
     class Killed(BaseException):
         pass
