@@ -31,9 +31,13 @@ def kind_of(folder: Path, table: Path = TABLE) -> str:
     return kind
 
 
-def points(table: Path = TABLE) -> set[str]:
-    """Return every path on which something is mounted; none if that cannot be told."""
-    return {point for point, _ in _mounts(table)}
+def below(folder: Path, table: Path = TABLE) -> set[str]:
+    """Return the paths under a folder on which something is mounted; none if that cannot be told.
+
+    Also a folder of the same filesystem, bound there: no file can be renamed out of it either.
+    """
+    top = os.path.realpath(folder).rstrip("/") + "/"
+    return {point.removeprefix(top) for point, _ in _mounts(table) if point.startswith(top)}
 
 
 def _mounts(table: Path) -> Iterator[tuple[str, str]]:

@@ -48,3 +48,12 @@ def test_shares_count_as_remote(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk", "zfs"])
 def test_local_disks_do_not(kind: str) -> None:
     assert not mounts.is_remote(kind)
+
+
+def test_what_is_mounted_below_a_folder_is_told_with_its_path_there(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(TABLE)
+
+    assert mounts.below(Path("/srv"), table) == {"my scans", "box"}
+    assert mounts.below(Path("/srv/box"), table) == set()
+    assert mounts.below(Path("/srv"), tmp_path / "none") == set()

@@ -19,7 +19,7 @@ _NEVER_ENTERED = {"@eadir", ".stfolder", "__macosx", "lost+found", "system volum
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
 _BIN = "is a recycle bin, or a folder for snapshots or drafts: nothing in it is read"
 TOO_LONG = "its path is too long to be claimed: put it into a folder that lies less deep"
-ELSEWHERE = "another filesystem is mounted there: nothing in it can be claimed"
+ELSEWHERE = "another filesystem, or a folder from elsewhere, is mounted there: nothing in it can be claimed"
 
 
 class Seen(NamedTuple):
@@ -116,26 +116,27 @@ def look(
         OSError: the inbox itself cannot be listed.
     """
     device, longest = inbox.stat().st_dev, longest_path(inbox, worker)
+    points = mounts.below(inbox)
     passed = passed if passed is not None else PassedOver()
     mounted: set[str] = set()
-    """Folders of other filesystems."""
+    """Folders that are mounted there, and those below them."""
 
     def enters(path: str, entry: "os.DirEntry[str]") -> bool:
         if not is_entered(entry.name):
             if entry.name.lower() in _BINS:
                 skipped(path, _BIN)
             return False
-        above = path.rpartition("/")[0]
         try:
-            is_mounted = stat_of(entry).st_dev != device
+            is_mounted = stat_of(entry).st_dev != device or path in points
         except OSError:  # gone, or it cannot be listed either
             return True
         except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are looked at
             skipped(path, logs.unexpected_error("a file cannot be looked at, passed over for now", why, file=path))
             return False
-        if is_mounted and above not in mounted:
+        if path.rpartition("/")[0] in mounted:
+            mounted.add(path)
+        elif is_mounted:
             skipped(path, ELSEWHERE)
-        if is_mounted:
             mounted.add(path)
         return True
 
@@ -156,9 +157,10 @@ def look(
             passed.too_long += 1
             if passed.too_long == 1:
                 skipped(path, TOO_LONG)
-        elif state.st_dev != device and _is_mounted(inbox, path, mounted):
+        # Not by its device: where filesystems lie over each other (overlayfs), a file may tell another than its folder.
+        elif (mounted and path.rpartition("/")[0] in mounted) or path in points:
             passed.elsewhere += 1
-            if path.rpartition("/")[0] not in mounted:
+            if path in points:
                 skipped(path, ELSEWHERE)
         elif entry.name != truth.FILE_NAME or not truth.is_truth(inbox / path):
             return Seen(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
@@ -174,11 +176,6 @@ def look(
             continue
         if found is not None:
             yield found
-
-
-def _is_mounted(inbox: Path, path: str, mounted: set[str]) -> bool:
-    # Where filesystems lie over each other (overlayfs), a file may tell another device than its own folder.
-    return path.rpartition("/")[0] in mounted or os.path.realpath(inbox / path) in mounts.points()
 
 
 _KINDS = {

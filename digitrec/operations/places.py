@@ -148,7 +148,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
     """Subfolders and files that cannot be claimed or read by this user."""
     if not os.access(inbox, os.R_OK | os.X_OK):  # `_rights` says so
         return
-    device = inbox.stat().st_dev
+    device, points = inbox.stat().st_dev, mounts.below(inbox)
     stuck: dict[str, list[str]] = {}
     passed = scan.PassedOver()
 
@@ -163,7 +163,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
         if not scan.is_entered(entry.name):
             return False
         try:
-            is_mounted = (inbox / path).lstat().st_dev != device
+            is_mounted = (inbox / path).lstat().st_dev != device or path in points
         except OSError:  # gone, or too deep to be claimed from
             return False
         if is_mounted:

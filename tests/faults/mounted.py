@@ -27,21 +27,29 @@ def inside(scene: Scene) -> None:
         (share / name).parent.mkdir(exist_ok=True)
         (share / name).write_bytes(b"x")
     scene.drop(1)
+    bound = scene.inbox / "bound"  # the same filesystem: only the table of mounts tells
+    bound.mkdir()
+    (scene.workspace / "elsewhere").mkdir()
+    (scene.workspace / "elsewhere" / "c.png").write_bytes(b"x")
+    subprocess.run(["mount", "--bind", str(scene.workspace / "elsewhere"), str(bound)], check=True)
 
     done = subprocess.run(scene.command("run", "--settle-s", "0"), capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert "2 files passed over: 2 on another filesystem" in done.stdout.splitlines()[-1], done.stdout
+    assert "3 files passed over: 3 on another filesystem" in done.stdout.splitlines()[-1], done.stdout
     told = [json.loads(line) for line in done.stderr.splitlines() if "another filesystem" in line]
-    assert [one["file"] for one in told] == ["office/share"], told
+    assert sorted(one["file"] for one in told) == ["bound", "office/share"], told
     status = subprocess.run(scene.command("status", "--json"), capture_output=True, text=True, check=True)
-    assert json.loads(status.stdout)["passed_over"] == {"too_long": 0, "elsewhere": 2}
+    assert json.loads(status.stdout)["passed_over"] == {"too_long": 0, "elsewhere": 3}
     doctor = subprocess.run(scene.command("doctor"), capture_output=True, text=True, check=False)
     (line,) = [line for line in doctor.stdout.splitlines() if "another filesystem" in line]
     assert line.startswith("FAULT")
-    assert f"{share} (2 files)" in line
+    assert str(share) in line
+    assert str(bound) in line
+    assert "(3 files)" in line
     assert "Move its files into the inbox" in line
-    subprocess.run(["umount", str(share)], check=True)
+    subprocess.run(["umount", str(share), str(bound)], check=True)
+    assert (bound / "c.png").exists() is False
 
 
 def over(scene: Scene) -> None:
