@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from digitrec import logs
+from digitrec import logs, patience
 from digitrec.child import Child, ReaderDied, may_fork
 from digitrec.crew import KNOWN_CHUNKS, NEVER, Crew, Done
-from digitrec.patience import Lost, Overrun, Patience, in_time
+from digitrec.patience import Lost, Mark, Overrun, Patience, in_time
 
 MOST_UNASKED = 8
 """No more are taken for granted, whatever the machine: each child needs 100 MB."""
@@ -62,15 +62,32 @@ class Engine(Protocol):
         """Let go of what it holds."""
 
 
+class _Asking(Mark):
+    """Mark of a reader that asks by itself whether it is called off: nobody waits for it."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    @property
+    def is_called_off(self) -> bool:
+        return self._stopped()
+
+
 class Serial:
     """One after the other, in this thread."""
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R | Lost]:
-        """See `Engine.map`; nothing can overrun, and a chunk that was begun is finished."""
+        """See `Engine.map`; nothing can overrun, and a file that was begun is finished."""
         for chunk in chunks:
             if stopped():
                 return
-            yield function(chunk)
+            patience.use(_Asking(stopped))
+            try:
+                result = function(chunk)
+            finally:
+                patience.use(None)
+            yield result
 
     def close(self) -> None:
         """It holds nothing."""
