@@ -95,12 +95,12 @@ def run_once(
 def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[int, int], None] | None) -> None:
     """Read until all is done, a stop is asked for, or the environment failed for too long."""
     heart, hooks = Heart(settings), Hooks(settings)
-    metrics_file = metrics_places.MetricsFile(settings)
+    metrics_file, truth = metrics_places.MetricsFile(settings), _truth_of(settings)
     failed_s, done, pauses = None, 0, retrying.pauses()
     while True:
         try:
             with _service(
-                settings, stop, summary, heart, hooks, summary.note, thorough=failed_s is not None
+                settings, stop, summary, heart, hooks, truth, summary.note, thorough=failed_s is not None
             ) as service:
                 service.read_what_is_there(progress)
             stores.write_latest(settings, summary.published)
@@ -162,13 +162,13 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
     def show(batch_id: str) -> None:
         stores.write_latest(settings, [batch_id])
 
-    pauses = retrying.pauses()
+    pauses, truth = retrying.pauses(), _truth_of(settings)
     failed = False
     try:
         with metrics_places.shown(settings):
             while not stop():
                 try:
-                    with _service(settings, stop, Summary(), heart, hooks, show, thorough=failed) as service:
+                    with _service(settings, stop, Summary(), heart, hooks, truth, show, thorough=failed) as service:
                         for is_well in service.read_what_comes(observer):
                             pauses, failed = retrying.pauses(), False
                             if is_well:
@@ -220,6 +220,7 @@ def _service(
     summary: Summary,
     heart: Heart,
     hooks: Hooks,
+    truth: Callable[[], Truth],
     published: Callable[[str], None],
     *,
     thorough: bool,
@@ -232,7 +233,6 @@ def _service(
     ):
         bundle = bundle_of(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
-        truth = partial(_truth, settings, set())
         truth()  # and so is a labels file
         others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
 
@@ -264,7 +264,7 @@ def _pipeline(
     space: Space,
     bundle: Bundle,
     others: "list[Ledger]",
-    usable_truth: Callable[[], Truth],
+    truth: Callable[[], Truth],
     published: Callable[[str], None],
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
@@ -280,12 +280,6 @@ def _pipeline(
     from digitrec.pipeline import Pipeline
 
     threshold = bundle.threshold(settings.max_error)
-
-    def truth() -> Truth:
-        try:
-            return usable_truth()
-        except UsageError as why:  # it could be used at the start
-            raise EnvironmentFailure(str(why), hint=why.hint) from why
 
     def report(batch_id: str) -> None:
         batch_reports.write(settings, space.ledger, batch_id)
@@ -314,8 +308,23 @@ def _pipeline(
     )
 
 
-def _truth(settings: Settings, told: set[str]) -> Truth:
-    return Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, told=told)
+def _truth_of(settings: Settings) -> Callable[[], Truth]:
+    """Return what looks labels up anew; it warns once, and a labels file that could be used once fails later."""
+    told: set[str] = set()
+    was_usable = False
+
+    def truth() -> Truth:
+        nonlocal was_usable
+        try:
+            found = Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, told=told)
+        except UsageError as why:
+            if was_usable:
+                raise EnvironmentFailure(str(why), hint=why.hint) from why
+            raise
+        was_usable = True
+        return found
+
+    return truth
 
 
 def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:

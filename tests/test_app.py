@@ -190,6 +190,26 @@ def test_watch_survives_an_outbox_that_goes_and_comes_back(settings: Settings) -
 
 
 @pytest.mark.slow
+def test_watch_survives_a_labels_file_that_becomes_unusable(settings: Settings, tmp_path: Path) -> None:
+    labels = tmp_path / "given.csv"
+    labels.write_text("file,label\n8.png,8\n")
+    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", labels=labels)
+    stop, thread = watching(settings)
+    try:
+        wait_for(settings, ["7.png"])
+        labels.write_bytes("file,label\n8.png,8\n".encode("utf-16"))
+        (settings.inbox / "8.png").write_bytes(draw(8))
+        time.sleep(2.5)  # it fails, and starts anew
+        assert thread.is_alive()
+        labels.write_text("file,label\n8.png,8\n")
+        wait_for(settings, ["7.png", "8.png"])
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.slow
 def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: Path) -> None:
     settings = Settings(
         workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", model=str(tmp_path / "model")

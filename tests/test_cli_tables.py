@@ -2,8 +2,10 @@
 
 import pytest
 
+from digitrec import cli_words
 from digitrec.classifiers.card import Epoch
 from digitrec.cli_tables import TrainingProgress
+from digitrec.intake.scan import PassedOver
 from digitrec.training.loop import Progress
 
 
@@ -20,3 +22,13 @@ def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.Ca
     assert lines[0] == "ink network, epoch 1/2"
     assert lines[1].startswith("epoch 1/16  loss 0.3000")
     assert len(lines) == 2
+
+
+def test_files_that_can_never_be_claimed_are_counted_in_one_line() -> None:
+    assert list(cli_words.passed_over_lines(PassedOver())) == []
+    assert list(cli_words.passed_over_lines(PassedOver(too_long=1))) == [
+        "1 file passed over: 1 with too long a path (`digitrec doctor` says what to do)"
+    ]
+    assert list(cli_words.passed_over_lines(PassedOver(2, 3))) == [
+        "5 files passed over: 2 with too long a path, 3 on another filesystem (`digitrec doctor` says what to do)"
+    ]

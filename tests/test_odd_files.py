@@ -136,6 +136,7 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: i
     assert desk.account().differences == ()
 
 
+@pytest.mark.slow
 def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk: Desk) -> None:
     deepen(deep_desk.inbox, 1200, every=400, content=draw(7))
     told = status_of(deep_desk)
@@ -159,6 +160,7 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
     assert deep_desk.account().differences == ()
 
 
+@pytest.mark.slow
 def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> None:
     deepen(deep_desk.inbox, 3000, every=1500, content=draw(7))
 
@@ -174,6 +176,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> No
     assert deep_desk.account().differences == ()
 
 
+@pytest.mark.slow
 def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: Desk) -> None:
     longest = scan.longest_path(deep_desk.inbox, "main")
     levels = (longest - 1) // 2
@@ -192,6 +195,7 @@ def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk
     assert len(list(batch.glob("*.reason.json"))) == 2, "beside the original their paths would be too long"
 
 
+@pytest.mark.slow
 def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: Desk) -> None:
     deepen(deep_desk.inbox, 1100, every=1100, content=draw(7))
     with deep_desk.at_work() as line:
