@@ -146,15 +146,18 @@ def _understood(content: bytes) -> Table:
         return Table(encoding=UTF_16, is_labels=True)
     content = content.removeprefix(_BOM)
     # One letter a byte: commas, quotes and ends of lines are the same in both encodings.
-    rows = csv.reader(io.StringIO(content.decode("latin-1"), newline=""))
+    text = content.decode("latin-1")
+    mark = _separator(text)
+    if not mark:
+        return Table()
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     by_bytes: dict[str, str] = {}
     decoded: dict[str, str] = {}
     files: dict[frozenset[str], None] = {}
     encoding = UTF_8 if _is_utf_8(content) else WINDOWS
     broken = ""
     try:
-        if next(rows, [])[:2] != HEADER:
-            return Table()
+        next(rows)
         for row in rows:
             name, label = (cell.encode("latin-1") for cell in (row[0], row[1])) if len(row) >= 2 else (b"", b"")
             if name.strip() and b"\0" not in name:  # no file has such a name
@@ -182,7 +185,13 @@ def _is_utf_8(content: bytes) -> bool:
 def _is_utf_16(content: bytes) -> bool:
     start = content[:2].strip(b"\xff\xfe") + content[2:64]
     starts = (start.decode(order, "ignore") for order in ("utf-16-le", "utf-16-be"))
-    return any(next(csv.reader(one.splitlines()[:1]), [])[:2] == HEADER for one in starts)
+    return any(map(_separator, starts))
+
+
+def _separator(text: str) -> str:
+    """What stands between the columns file and label: a comma, or what Excel writes in some countries; else ""."""
+    first = text[:1000].splitlines()[:1]
+    return next((mark for mark in ",;\t" if next(csv.reader(first, delimiter=mark), [])[:2] == HEADER), "")
 
 
 def _under(folder: str, table: Table) -> Table:

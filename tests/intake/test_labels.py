@@ -40,6 +40,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
         (b'"file","label","one, two"\n"a.png","7","x\ny"\n', "7", []),
         (b"file,label\n\0,1\na.png,7\0\n", "7\0", []),
         (b"file,label\ra.png,7\rb.png,8\r", "7", []),
+        (b"file;label;more\r\na.png;7;a,b\r\n", "7", []),
+        (b"file\tlabel\na.png\t7;8\n", "7;8", []),
         (b"file,label\na.png,7\n" + b'"' + b"x" * 200_000, "7", ["labels after this line are not understood"]),
     ],
 )
@@ -91,7 +93,7 @@ def test_labels_in_windows_1252_are_archived_with_the_last_picture(desk: Desk) -
 
 
 @pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("text", ["file,label\r\na.png,7\r\n", '"file","label"\n"a.png","7"\n'])
+@pytest.mark.parametrize("text", ["file,label\r\na.png,7\r\n", '"file","label"\n"a.png","7"\n', "file\tlabel\n"])
 def test_utf_16_is_named_not_used_and_no_picture(
     desk: Desk, caplog: pytest.LogCaptureFixture, order: str, text: str
 ) -> None:
