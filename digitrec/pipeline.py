@@ -290,7 +290,10 @@ class Pipeline:
             if found.raised and not is_read and not self.suspects.are_others_read_since(batch_id):
                 raise failure  # that is no fault of these files
         for path, raised in found.raised.items():
-            logs.unexpected("a file cannot be read, it is claimed alone from now on", raised.traceback, file=path)
+            logs.unexpected(
+                "reading raised an exception", raised.traceback, batch=batch_id, file=path, why=raised.error
+            )
+            logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=raised.error)
             self.noticed(f"reading {path} raised: {raised.error}")
 
     def _record(self, opened: Opened, found: Found) -> tuple[Sequence[Row], set[str]]:

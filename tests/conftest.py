@@ -186,6 +186,7 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitrec.logs._traces", set())  # what another test has logged is logged again
     for name in list(os.environ):
         if name.startswith("DIGITREC_") and name not in {"DIGITREC_REAL", "DIGITREC_GOLDEN"}:
             monkeypatch.delenv(name)
