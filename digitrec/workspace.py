@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec import corrections, files, filing, folders, logs, mounts
-from digitrec.clock import FileClock, touched_ns, utc
+from digitrec import corrections, files, filing, folders, ledger_files, logs, mounts
+from digitrec.clock import FileClock, touched_ns
 from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.intake import scan
@@ -20,7 +20,7 @@ from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.intake.scan import PassedOver, Seen
 from digitrec.intake.settling import Settling
 from digitrec.ledger import Ledger
-from digitrec.operations import drafts, rebuild
+from digitrec.operations import drafts
 from digitrec.operations import ledgers as found_ledgers
 from digitrec.settings import Settings
 
@@ -92,8 +92,10 @@ class Workspace:
             raise EnvironmentFailure(
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
             )
-        if not self.ledger.is_in_place():
-            _set_aside(self.settings.ledger)  # one that was put in its place does not know what was answered since
+        if not self.ledger.is_in_place() and not ledger_files.is_same(self.ledger, self.settings.ledger):
+            ledger_files.set_aside(
+                self.settings.ledger
+            )  # one that was put in its place does not know what was answered since
             raise EnvironmentFailure(
                 f"the ledger {self.settings.ledger} was removed or replaced",
                 hint="Leave .digitrec/ alone. It is made again from the outbox; claimed files are kept.",
@@ -122,7 +124,7 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
         found = found or _checked_folders(settings)
-        ledger = _open_ledger(settings, thorough=thorough)
+        ledger = ledger_files.open_ledger(settings, thorough=thorough)
         stack.callback(ledger.close)
         _remember(ledger, found)
         _remove_drafts(settings, ledger)
@@ -164,7 +166,7 @@ def accept_folders(settings: Settings) -> None:
         found[name] = _Known(identity, folders.device_of(folder))
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
-        ledger = _open_ledger(settings, thorough=False)
+        ledger = ledger_files.open_ledger(settings, thorough=False)
         try:
             _remember(ledger, found)
         finally:
@@ -246,90 +248,8 @@ def _known_ids(path: Path) -> dict[str, _Known]:
             known = {name: _Known(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS}
             return {name: one for name, one in known.items() if one.id}
     except sqlite3.DatabaseError as why:
-        _require_damage(path, why)
+        ledger_files.require_damage(path, why)
         return {}
-
-
-def _known_elsewhere(settings: Settings) -> set[str]:
-    """Batches of other workers: in their ledgers, as far as these can be read, or lying among their claims."""
-    found: set[str] = set()
-    for worker in Inbox(settings.inbox, settings.worker).other_workers():
-        found.update(Inbox(settings.inbox, worker).batches())
-    for worker, path in found_ledgers.paths(settings).items():
-        if worker == settings.worker:
-            continue
-        try:
-            with closing(Ledger.read_only(path)) as ledger:
-                found.update(batch.id for batch in ledger.batches())
-        except sqlite3.DatabaseError as why:
-            _require_damage(path, why)
-    return found
-
-
-def _require_damage(path: Path, why: sqlite3.DatabaseError) -> None:
-    """Warn that a ledger is damaged; raise if it only cannot be read now: locked, no access, a failing disk."""
-    is_empty = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # it has no tables
-    if isinstance(why, sqlite3.OperationalError) and not is_empty:
-        raise EnvironmentFailure(f"the ledger {path} cannot be read: {why}") from why
-    logs.warn("a ledger is damaged", ledger=path, why=why)
-
-
-def _open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
-    path = settings.ledger
-    if path.exists():
-        try:
-            if path.stat().st_size == 0:  # SQLite would take it for a new one
-                raise sqlite3.DatabaseError("the file is empty")
-            ledger = Ledger.open(path)
-            if not thorough or ledger.is_sound():
-                return ledger
-            ledger.close()
-        except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
-            raise
-        except sqlite3.DatabaseError as why:
-            logs.warn("the ledger is damaged", ledger=path, why=why)
-    return _rebuilt(settings)
-
-
-def _rebuilt(settings: Settings) -> Ledger:
-    """A new ledger, filled from the outbox if batches were published; it appears whole or not at all."""
-    path = settings.ledger
-    _set_aside(path)
-    skip = _known_elsewhere(settings)
-    lost = [batch_id for batch_id in rebuild.published(settings.outbox) if batch_id not in skip]
-    if not lost:
-        return Ledger.open(path)
-    logs.warn("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
-    draft = path.with_name("rebuilding.sqlite3")
-    for leftover in _all_files(draft):
-        leftover.unlink(missing_ok=True)
-    ledger = Ledger.open(draft)
-    try:
-        rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=utc(time.time()))
-    finally:
-        ledger.close()
-    if any(leftover.exists() for leftover in _all_files(draft)[1:]):  # SQLite tells nobody that it could not
-        raise EnvironmentFailure(f"{draft} could not be written whole")
-    files.move_new(draft, path)
-    files.fsync_folder(path.parent)
-    return Ledger.open(path)
-
-
-def _set_aside(path: Path) -> None:
-    """Move what is left of a ledger out of the way: SQLite would replay a log into whatever lies beside it.
-
-    The ledger goes first: without it the rest is set aside at the next start. A ledger whose log alone was gone could
-    look sound, and would lack what was recorded last.
-    """
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for one in _all_files(path):
-        with suppress(FileNotFoundError):
-            files.move_new(one, one.with_name(f"{one.name}.damaged-{stamp}"))
-            files.fsync_folder(path.parent)
-
-
-def _all_files(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
 @contextmanager

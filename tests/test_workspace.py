@@ -293,3 +293,13 @@ def test_a_device_with_another_number_is_remembered_while_the_marker_is_there(de
 
     with closing(Ledger.open(desk.settings.ledger)) as ledger:
         assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+
+
+def test_a_ledger_whose_inode_number_changes_by_itself_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("7.png")
+    monkeypatch.setattr(Ledger, "is_in_place", lambda _: False)  # as some FUSE filesystems would have it
+
+    desk.run()
+
+    assert [row["file"] for row in desk.rows()] == ["7.png"]
+    assert not list(desk.settings.ledger.parent.glob("*.damaged-*"))

@@ -1,0 +1,110 @@
+"""The file of a worker's ledger: opened, set aside when it is damaged or replaced, made again from the outbox."""
+
+import secrets
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+from digitrec import files, logs
+from digitrec.clock import utc
+from digitrec.errors import EnvironmentFailure
+from digitrec.intake.inbox import Inbox
+from digitrec.ledger import Ledger
+from digitrec.operations import ledgers as found_ledgers
+from digitrec.operations import rebuild
+from digitrec.settings import Settings
+
+
+def _known_elsewhere(settings: Settings) -> set[str]:
+    """Batches of other workers: in their ledgers, as far as these can be read, or lying among their claims."""
+    found: set[str] = set()
+    for worker in Inbox(settings.inbox, settings.worker).other_workers():
+        found.update(Inbox(settings.inbox, worker).batches())
+    for worker, path in found_ledgers.paths(settings).items():
+        if worker == settings.worker:
+            continue
+        try:
+            with closing(Ledger.read_only(path)) as ledger:
+                found.update(batch.id for batch in ledger.batches())
+        except sqlite3.DatabaseError as why:
+            require_damage(path, why)
+    return found
+
+
+def require_damage(path: Path, why: sqlite3.DatabaseError) -> None:
+    """Warn that a ledger is damaged; raise if it only cannot be read now: locked, no access, a failing disk."""
+    is_empty = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # it has no tables
+    if isinstance(why, sqlite3.OperationalError) and not is_empty:
+        raise EnvironmentFailure(f"the ledger {path} cannot be read: {why}") from why
+    logs.warn("a ledger is damaged", ledger=path, why=why)
+
+
+def open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
+    """Open the ledger of a worker; one that is lost or damaged is set aside and made again."""
+    path = settings.ledger
+    if path.exists():
+        try:
+            if path.stat().st_size == 0:  # SQLite would take it for a new one
+                raise sqlite3.DatabaseError("the file is empty")
+            ledger = Ledger.open(path)
+            if not thorough or ledger.is_sound():
+                return ledger
+            ledger.close()
+        except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
+            raise
+        except sqlite3.DatabaseError as why:
+            logs.warn("the ledger is damaged", ledger=path, why=why)
+    return _rebuilt(settings)
+
+
+def _rebuilt(settings: Settings) -> Ledger:
+    """A new ledger, filled from the outbox if batches were published; it appears whole or not at all."""
+    path = settings.ledger
+    set_aside(path)
+    skip = _known_elsewhere(settings)
+    lost = [batch_id for batch_id in rebuild.published(settings.outbox) if batch_id not in skip]
+    if not lost:
+        return Ledger.open(path)
+    logs.warn("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
+    draft = path.with_name("rebuilding.sqlite3")
+    for leftover in _all_files(draft):
+        leftover.unlink(missing_ok=True)
+    ledger = Ledger.open(draft)
+    try:
+        rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=utc(time.time()))
+    finally:
+        ledger.close()
+    if any(leftover.exists() for leftover in _all_files(draft)[1:]):  # SQLite tells nobody that it could not
+        raise EnvironmentFailure(f"{draft} could not be written whole")
+    files.move_new(draft, path)
+    files.fsync_folder(path.parent)
+    return Ledger.open(path)
+
+
+def is_same(ledger: Ledger, path: Path) -> bool:
+    """Return True if the open ledger and the file at `path` are one: some filesystems change inode numbers."""
+    mark = secrets.token_hex(8)
+    try:
+        ledger.remember("in_place", mark)
+        with closing(Ledger.read_only(path)) as there:
+            return there.fact("in_place") == mark
+    except sqlite3.Error:  # it is not there, no ledger, or the open one cannot be written any more
+        return False
+
+
+def set_aside(path: Path) -> None:
+    """Move what is left of a ledger out of the way: SQLite would replay a log into whatever lies beside it.
+
+    The ledger goes first: without it the rest is set aside at the next start. A ledger whose log alone was gone could
+    look sound, and would lack what was recorded last.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for one in _all_files(path):
+        with suppress(FileNotFoundError):
+            files.move_new(one, one.with_name(f"{one.name}.damaged-{stamp}"))
+            files.fsync_folder(path.parent)
+
+
+def _all_files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
