@@ -315,7 +315,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     assert len(rows(settings)) == 121
 
 
-def test_a_run_that_meets_an_unexpected_exception_ends_with_74_and_shows_it(
+def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

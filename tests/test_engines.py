@@ -217,22 +217,22 @@ def test_a_chunk_that_hangs_is_lost_and_another_hand_reads_the_rest(has_children
     assert time.monotonic() - began_s < 1.9
 
 
-def test_where_one_chunk_hung_the_others_do_not_wait_for_the_next_that_hang() -> None:
+def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None:
     def hangs(chunk: int) -> int:
-        time.sleep(3.0 if chunk < 5 else 0.01)
+        time.sleep(20.0 if chunk < 5 else 0.01)
         return chunk
 
-    engine = Threads(1, 0.5)
-    assert list(engine.map(hangs, [0], running)) == [Lost("not done after 0.5 s", 0)]
+    engine = Threads(1, 1.0)
+    assert list(engine.map(hangs, [0], running)) == [Lost("not done after 1 s", 0)]
     began_s = time.monotonic()
 
     found = list(engine.map(hangs, range(1, 10), running))
 
-    assert found == [Lost("not done after 0.5 s", 0)] * 4 + [5, 6, 7, 8, 9]
-    assert time.monotonic() - began_s < 1.9, "one after the other they would take two seconds"
+    assert found == [Lost("not done after 1 s", 0)] * 4 + [5, 6, 7, 8, 9]
+    assert time.monotonic() - began_s < 3.5, "one after the other they would take four seconds"
 
 
-def test_after_a_stop_a_chunk_that_is_under_way_ends_with_the_file_it_is_at() -> None:
+def test_after_a_stop_a_chunk_ends_with_the_file_it_is_at() -> None:
     asked = threading.Event()
 
     def files(chunk: int) -> list[int]:
