@@ -35,7 +35,8 @@ class Page:
     preview: Picture
     """(h, w) grey, no side longer than 96 px: what a person is shown."""
     reason: Reason | None = None
-    """None, a rejecting reason (exactly then there are no boxes), `ambiguous_layout` or `not_a_digit`."""
+    """None; a rejecting reason, then there are no boxes; or `ambiguous_layout`, `not_a_digit` or `other_marks`. Without
+    boxes there is always a reason."""
     detail: str = ""
     """The reason in words, where there is more to say than `reason.words`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
@@ -44,7 +45,7 @@ class Page:
     """Probability that these are all the digits there are, 0..1."""
 
     def __post_init__(self) -> None:
-        # Without a digit there is nothing to accept and nothing a person could confirm: only a reason is an answer.
+        # Without a digit there is nothing to accept: only a reason is an answer.
         is_rejected = self.reason is not None and self.reason.rejects
-        if is_rejected == bool(self.boxes):
+        if is_rejected if self.boxes else self.reason is None:
             raise ValueError(f"page {self.number} has {len(self.boxes)} digits and the reason {self.reason}")

@@ -244,6 +244,8 @@ def judge(page: Page, threshold: float) -> Reading:
     reading = partial(Reading, page.number, format=page.format, width=page.width, height=page.height)
     if page.reason is not None and page.reason.rejects:
         return reading(Status.REJECTED, reason=page.reason, detail=page.detail or page.reason.words)
+    if page.reason is not None and not page.boxes:
+        return reading(Status.REVIEW, reason=page.reason, detail=page.detail or page.reason.words)
     digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
     runner_up, runner_up_confidence = _second_best(digits)
     reason = page.reason or _doubt(page, threshold)

@@ -1,10 +1,11 @@
 """What a page became at each step: kept so that a person can be shown why it was read as it was."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.second_look import SecondLook
+from digitrec.records import Box, Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,15 @@ class Steps:
     is_glance: bool = False
     """All of the page in 64 x 64 did, maybe with a close look at its sign and what the line network said."""
 
+    unread: tuple[Box, ...] = ()
+    """What could be writing on the page and is not part of the answer, in pixels of the page."""
+    has_rows: bool = False
+    """The characters stand in several rows: which of them are one number is not told yet."""
+
     @property
     def page(self) -> Page:
         """What came of it in the end."""
-        return self.cheap if self.second is None else self.second.page
+        page = self.cheap if self.second is None else self.second.page
+        if self.unread and page.reason in {None, Reason.BLANK, Reason.AMBIGUOUS_LAYOUT}:
+            return replace(page, reason=Reason.OTHER_MARKS)
+        return replace(page, reason=Reason.AMBIGUOUS_LAYOUT) if self.has_rows and page.reason is None else page

@@ -11,7 +11,7 @@ from digitrec import imaging, patience
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import GreyPage, smaller
+from digitrec.imaging.contrast import GreyPage, is_light_on_dark, smaller
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
@@ -19,6 +19,8 @@ from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.glance import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
+from digitrec.recognition.spans import on_grey, on_page, rows_of
+from digitrec.recognition.unread import find_unread, find_writing
 from digitrec.recognition.witnesses import SURE_OF_BOTH
 from digitrec.records import Limits
 
@@ -143,7 +145,18 @@ class PageReader:
         return self._look(format_name, sheet, picture, close)
 
     def _from_glance(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
-        """A page on which a glance found one sign, with its scores: as many looks as it takes to be sure."""
+        """A page on which a glance found one sign, with its scores: as many looks as it takes to be sure.
+
+        If something on the page is left unread, all of it is read the classical way, which knows of numbers.
+        """
+        steps = _with_unread(self._glanced(page, seen, sheet, networks))
+        if not (steps.is_glance and steps.unread):
+            return steps
+        other = self.closely(page.format, sheet)
+        is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
+        return other if is_better else steps
+
+    def _glanced(self, page: Page, seen: Glance, sheet: Sheet, networks: Networks) -> Steps:
         confidence = _confidence(page)
         if seen.is_alone and confidence >= _SURE:
             return Steps(page, Decoded(seen.picture, seen.tiny.grey, seen.plane), is_glance=True)
@@ -187,9 +200,9 @@ class PageReader:
     def _checked(self, page: Page, decoded: Decoded, close: Close | None) -> Steps:
         """A page that was read the classical way, looked at again if that is not sure."""
         if self.networks is None or (len(page.boxes) == 1 and _confidence(page) >= _SURE):
-            return Steps(page, decoded)
+            return _with_unread(Steps(page, decoded))
         second = second_look(page, decoded.grey, decoded.plane, self.classifier, self.networks, close)
-        return Steps(page, decoded, second)
+        return _with_unread(Steps(page, decoded, second))
 
     def _scored(self, pages: Sequence[Page]) -> list[Page]:
         if not pages:
@@ -197,6 +210,20 @@ class PageReader:
         scores = self.classifier.score(np.concatenate([page.ink for page in pages]))
         ends = list(accumulate(len(page.ink) for page in pages))
         return [replace(page, scores=scores[end - len(page.ink) : end]) for page, end in zip(pages, ends, strict=True)]
+
+
+def _with_unread(steps: Steps) -> Steps:
+    """The same with what is left unread on the page, unless that was looked for before or nothing was decoded."""
+    page, decoded = steps.page, steps.decoded
+    if decoded is None or steps.unread:
+        return steps
+    spans = [on_grey(box, page, decoded.grey) for box in page.boxes]
+    if spans:
+        unread = find_unread(decoded.grey, decoded.plane, spans)
+    else:
+        unread = find_writing(decoded.grey, is_light=is_light_on_dark(decoded.grey))
+    boxes = tuple(on_page(span, page, decoded.grey) for span in unread)
+    return replace(steps, unread=boxes, has_rows=len(rows_of(spans)) > 1)
 
 
 def _confidence(page: Page) -> float:

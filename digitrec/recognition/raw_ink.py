@@ -1,0 +1,286 @@
+"""Find the ink of a page again, without any network: contrast against the local paper, and the rules in it.
+
+Nothing is cleaned: what a reader took for dirt, or never saw, is still here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.pieces import pieces_of
+
+Mask = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right, bottom; half open."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawInkParams:
+    """Contrast is 1 - level / paper level; lengths are shares of h, the height of a character.
+
+    Set by hand on drawn pages and on labelled pictures of forms, cheques, pencil and squared paper: the ranges in which
+    nothing changed are wide for all but `strong`.
+    """
+
+    paper_window: float = 1.2
+    """Side of the square that closes over strokes to estimate the paper's level."""
+    strong: float = 0.45
+    """Ink has at least this share of the characters' own contrast ..."""
+    strong_noise: float = 4.0
+    """... and is so many deviations above bare paper, but never needs more than ..."""
+    most_strong: float = 0.7
+    """... this share of the characters' contrast."""
+    faint: float = 0.22
+    """Faint ink ties strong ink together: a pencil stroke that fades is one stroke."""
+    faint_noise: float = 3.5
+    least: float = 0.04
+    """Contrast below this is never strong ink."""
+    blank_noise: float = 5.0
+    """Where no character was read, ink is so many deviations above bare paper, ..."""
+    blank_least: float = 0.08
+    """... and has at least this contrast."""
+    rule_run: float = 1.15
+    """A rule is straight and thin for at least this length; it is longer than any character, ..."""
+    rule_length: float = 2.5
+    """... or at least this long, ..."""
+    rule_hangs: float = 1.8
+    """... or this long with one end, or shorter with both, at the edge of the picture or at a longer rule."""
+    rule_width: float = 0.4
+    rule_gap: float = 0.2
+    """Dashes with gaps up to this length are one rule."""
+
+
+PARAMS = RawInkParams()
+_DEVIATION = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawInk:
+    """Ink of one page, all of shape (h, w)."""
+
+    paper: Plane
+    """Level of the paper at each pixel, 0..255, the page turned to dark on light."""
+    strong: Mask
+    faint: Mask
+    """Holds `strong`."""
+    rules: Mask
+    """Pixels that lie on a rule, frame line or table line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """How far each pixel of a page is from its paper, beside how far the characters on it are."""
+
+    paper: Plane
+    """Level of the paper at each pixel, (h, w), 0..255, the page turned to dark on light."""
+    values: Plane
+    """(h, w), about 0.0 = paper, 1.0 = black."""
+    own: float
+    """Of the characters."""
+    bare: Mask
+    """Paper around the characters, (h, w)."""
+
+
+def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height: float) -> Contrast:
+    """Measure the contrast of a page against its paper.
+
+    Args:
+        grey: the page, (h, w), 0..255.
+        characters: boxes of what was read, inside the page; at least one.
+        ink: what the reader took for ink, (h, w), 0.0 = paper, 1.0 = ink; may be all 0.0.
+        height: h, pixels.
+    """
+    margin = max(2, round(0.25 * height))
+    inked, bare = np.zeros(grey.shape, np.uint8), np.zeros(grey.shape, np.uint8)
+    for left, top, right, bottom in characters:
+        around = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+        inked[top:bottom, left:right] = ink[top:bottom, left:right] > 0.6
+        bare[around] = ink[around] < 0.1
+    is_known = bool(inked.any() and bare.any())
+    if is_known:
+        is_light = cv2.mean(grey, inked)[0] > cv2.mean(grey, bare)[0]
+    else:
+        left, top, right, bottom = characters[0]
+        levels = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+        low, middle, high = np.quantile(levels, (0.05, 0.5, 0.95))
+        is_light = bool(high - middle > middle - low)
+    paper, values = _contrast(grey, height, is_light=is_light)
+    if is_known:
+        own = cv2.mean(values, inked)[0]
+    else:
+        boxes = [values[top:bottom, left:right] for left, top, right, bottom in characters]
+        own = float(np.median([np.quantile(box, 0.9) for box in boxes]))
+    return Contrast(paper, values, own, bare.view(np.bool_))
+
+
+def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
+    """Find the ink of a page as dark, in proportion, as the characters that were read; `height` is h, pixels."""
+    p, own, bare = PARAMS, contrast.own, contrast.values[contrast.bare]
+    level, noise = _level_and_noise(bare) if bare.size else (0.0, 0.0)
+    strong = max(p.strong * own, min(p.most_strong * own, level + p.strong_noise * noise), p.least)
+    faint = min(strong, max(p.faint * own, level + p.faint_noise * noise, p.least))
+    is_faint = contrast.values > faint
+    return RawInk(contrast.paper, contrast.values > strong, is_faint, find_rules(is_faint, height))
+
+
+def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
+    """Find whatever stands out from a page, (h, w), on which no character was read.
+
+    Args:
+        grey: 0..255.
+        height: h, pixels.
+        is_light: the writing is lighter than the paper.
+    """
+    paper, contrast = _contrast(grey, height, is_light=is_light)
+    level, noise = _level_and_noise(contrast)
+    strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
+    faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
+    is_faint = contrast > faint
+    return RawInk(paper, contrast > strong, is_faint, find_rules(is_faint, height))
+
+
+def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
+    """The paper's level at each pixel and the contrast against it."""
+    levels = np.clip(255 - grey if is_light else grey, 0, 255).astype(np.uint8)
+    side = max(3, round(PARAMS.paper_window * height) | 1)
+    paper = cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)).astype(np.float32)
+    return paper, np.asarray(1 - levels / np.maximum(paper, 1), np.float32)
+
+
+def _level_and_noise(contrast: Plane) -> tuple[float, float]:
+    """Median of some contrasts, and their deviation as far as it is noise: outliers are ink."""
+    level = float(np.median(contrast))
+    return level, _DEVIATION * float(np.median(np.abs(contrast - level)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Straight, thin runs of ink along one direction."""
+
+    labels: NDArray[np.int32]
+    boxes: NDArray[np.intp]
+    """(n + 1, 4): left, top, right, bottom; of number 0 nothing."""
+    lengths: NDArray[np.intp]
+    is_thin: Mask
+
+
+def find_rules(faint: Mask, height: float) -> Mask:
+    """Mark the pixels of rules, frame lines and table lines, upright or level, slanting by up to about 6 degrees.
+
+    Args:
+        faint: ink, (h, w).
+        height: h, pixels.
+    """
+    p = PARAMS
+    runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
+    is_long = [one.is_thin & (one.lengths >= p.rule_length * height) for one in runs]
+    long = [is_one[one.labels] for is_one, one in zip(is_long, runs, strict=True)]
+    found = long[0] | long[1].T
+    reach = 2 * max(2, round(0.12 * height)) + 1
+    for one, is_one, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
+        near = cv2.dilate(others.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        kept = np.zeros(len(one.boxes), np.bool_)
+        for number in np.flatnonzero(one.is_thin & ~is_one):
+            left, top, right, bottom = one.boxes[number]
+            part = near[top:bottom, left:right] & (one.labels[top:bottom, left:right] == number)
+            third = max(1, (bottom - top) // 4)
+            begins = bool(part[:third].any()) or top <= 1
+            ends = bool(part[-third:].any()) or bottom >= faint.shape[0 if one is runs[0] else 1] - 1
+            is_held = (begins or ends) and one.lengths[number] >= p.rule_hangs * height
+            kept[number] = (begins and ends) or is_held
+        held = kept[one.labels]
+        found |= held if one is runs[0] else held.T
+    return found
+
+
+def _runs(ink: Mask, height: float) -> _Runs:
+    """Runs of ink along columns, with gaps closed."""
+    p, rows = PARAMS, ink.shape[0]
+    run = min(max(4, round(p.rule_run * height)), max(4, rows - 2))
+    gap = max(2, round(p.rule_gap * height)) + 1
+    spots = np.ascontiguousarray(ink).view(np.uint8)
+    wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then
+    wide = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
+    line = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
+    pieces = pieces_of(line)
+    lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
+    thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
+    most = np.where(lengths >= p.rule_run * height, p.rule_width * height, 0.12 * height) + 2
+    is_thin = (lengths > 0) & (thick < most)
+    is_thin[0] = False
+    return _Runs(pieces.labels, pieces.boxes, lengths, is_thin)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Connected components with strong ink; arrays of length n, boxes half open in pixels around the strong ink."""
+
+    labels: NDArray[np.int32]
+    """(h, w), the number of each pixel, from 0; -1 where there is none."""
+    left: FloatArray
+    top: FloatArray
+    right: FloatArray
+    bottom: FloatArray
+    areas: FloatArray
+    blobs: NDArray[np.int32]
+    """(n,), equal for components that rules tie together."""
+
+    @classmethod
+    def of(cls, raw: RawInk) -> "Components":
+        """Components of faint ink off the rules, as far as they hold strong ink."""
+        height, width = raw.faint.shape
+        pieces = pieces_of(raw.faint & ~raw.rules)
+        is_strong = raw.strong.ravel()[pieces.places]
+        places, label_of = pieces.places[is_strong], pieces.label_of[is_strong]
+        count = len(pieces.boxes)
+        areas = np.bincount(label_of, minlength=count)
+        left, top = np.full(count, width), np.full(count, height)
+        right, bottom = np.zeros(count, np.intp), np.zeros(count, np.intp)
+        np.minimum.at(left, label_of, places % width)
+        np.maximum.at(right, label_of, places % width + 1)
+        np.minimum.at(top, label_of, places // width)
+        np.maximum.at(bottom, label_of, places // width + 1)
+        kept = np.flatnonzero(areas)
+        number = np.full(count, -1, np.int32)
+        number[kept] = np.arange(len(kept))
+        sides = (side[kept].astype(np.float64) for side in (left, top, right, bottom))
+        _, with_rules = cv2.connectedComponents(raw.faint.view(np.uint8), connectivity=8)
+        blobs = np.zeros(count, np.int32)
+        blobs[label_of] = with_rules.ravel()[places]
+        return cls(number[pieces.labels], *sides, areas[kept].astype(np.float64), blobs[kept])
+
+    @property
+    def widths(self) -> FloatArray:
+        """(n,)"""
+        return self.right - self.left
+
+    @property
+    def heights(self) -> FloatArray:
+        """(n,)"""
+        return self.bottom - self.top
+
+    @property
+    def longest(self) -> FloatArray:
+        """(n,), the longer side of each box."""
+        return np.maximum(self.widths, self.heights)
+
+    def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
+        """(n,), the share of each component's box that lies in this box."""
+        left, top, right, bottom = box
+        across = np.minimum(self.right, right) - np.maximum(self.left, left)
+        down = np.minimum(self.bottom, bottom) - np.maximum(self.top, top)
+        shares: FloatArray = np.maximum(across, 0) * np.maximum(down, 0) / (self.widths * self.heights)
+        return shares
+
+    def window(self, number: int) -> tuple[slice, slice]:
+        """Where a component lies."""
+        return (
+            slice(int(self.top[number]), int(self.bottom[number])),
+            slice(int(self.left[number]), int(self.right[number])),
+        )

@@ -1,0 +1,307 @@
+"""Find ink that could be writing and is not part of the answer.
+
+Whatever a reader leaves out, it leaves out in silence. So the page is asked once more, without any network: each
+connected component of its raw ink must belong to a character that was read, or be something that cannot be writing: a
+rule, a frame, a margin, the background, a speck.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.pieces import pieces_of
+from digitrec.recognition.raw_ink import (
+    Components,
+    Contrast,
+    Mask,
+    PixelBox,
+    contrast_of,
+    find_any_ink,
+    find_raw_ink,
+)
+from digitrec.recognition.raw_ink import PARAMS as RAW_INK
+from digitrec.recognition.spans import Span
+
+@dataclass(frozen=True, slots=True)
+class UnreadParams:
+    """Lengths are shares of h, the median height of the characters that were read.
+
+    Those marked with * are the definition of what could be writing, and no matter of taste.
+    """
+
+    height_px: float = 32.0
+    """h is scaled down to this; a page is never enlarged."""
+    least_height: float = 0.5
+    """* A component at least so high could be writing, ..."""
+    least_length: float = 0.3
+    """* ... or so long, ..."""
+    least_dot: float = 0.06
+    """* ... or so large both ways ..."""
+    dot_reach: float = 1.0
+    """* ... and so near to a character of its text line: a point, a comma, a colon."""
+    blank_share: float = 1 / 40
+    """* Where nothing was read, h is this share of the picture's shorter side, ..."""
+    blank_px: float = 6.0
+    """* ... and at least so many pixels."""
+    loose: float = 0.8
+    """Characters that turn out to be lower than this share of their boxes are measured again with boxes that fit."""
+    outside: float = 0.15
+    """How far ink of a character may reach out of its box before it counts as left out."""
+    drawn: float = 0.15
+    """What the reader took for ink from here on ties the strokes of a character together."""
+    most_specks: int = 12
+    """A page with more components than this is no clean page."""
+    near: float = 0.12
+    """A stroke of a character lies in its box widened by this."""
+    rule_length: float = 2.5
+    rule_width: float = 0.25
+    """A component that is so long and so thin on average is a rule, whichever way it slants."""
+    margin: float = 0.7
+    """A component along this share of a side of the picture is a margin, or a frame; so is a character."""
+    darkest_paper: float = 0.55
+    """Where the paper's level is below this share of that at the characters there is no paper, but background."""
+    least_px: float = 5.0
+    """A character of fewer pixels in height was not seen well enough to say that it was read whole."""
+
+
+PARAMS = UnreadParams()
+
+
+def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span]) -> list[Span]:
+    """Find the components of a page that could be writing and belong to none of the characters that were read.
+
+    Args:
+        grey: the page, (h, w), 0..255.
+        ink: what the reader took for ink, of the same page in any size, 0.0 = paper, 1.0 = ink.
+        characters: where the characters are, in pixels of `grey`; at least one.
+
+    Returns:
+        Their boxes, in pixels of `grey`; a character that is a margin, or too small to tell, among them.
+    """
+    height = float(np.median([one.height for one in characters]))
+    found, fitting = _look(grey, ink, characters, height)
+    if fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
+        found, _ = _look(grey, ink, fitting, lower)
+    return found
+
+
+def find_writing(grey: Plane, *, is_light: bool) -> list[Span]:
+    """Find the components that could be writing on a page, (h, w) in 0..255, of which nothing was read."""
+    p = PARAMS
+    height = max(p.blank_px, p.blank_share * min(grey.shape))
+    raw = find_any_ink(grey, height, is_light=is_light)
+    parts = Components.of(raw)
+    is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
+    is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
+    could_be = is_large & is_solid & ~_is_printed(parts, grey.shape, height)
+    paper = float(np.median(raw.paper))
+    numbers = [number for number in np.flatnonzero(could_be) if not _is_background(parts, number, raw.paper, paper)]
+    return _spans(parts, numbers, 1.0)
+
+
+def _look(grey: Plane, ink: Plane, characters: Sequence[Span], height: float) -> tuple[list[Span], list[Span]]:
+    """What is unread, and boxes that fit the characters, both in pixels of `grey`."""
+    p = PARAMS
+    scale = min(1.0, p.height_px / max(height, 1.0))
+    if scale < 1:
+        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    rows, columns = grey.shape
+    high = height * scale
+    ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+    boxes = [_in_pixels(one.scaled(scale), columns, rows) for one in characters]
+    contrast = contrast_of(grey, boxes, ink, high)
+    if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, high):
+        return [], []
+    raw = find_raw_ink(contrast, high)
+    parts = Components.of(raw)
+    strokes, is_margin = _strokes(ink, boxes)
+    if is_margin or height < p.least_px:
+        return list(characters), []
+    if not len(parts.areas):
+        return [], []
+    read, bodies = _read(parts, strokes, raw.strong, boxes, high)
+    fitting = _fitting(parts, boxes, bodies, high)
+    could_be = _is_large(parts, boxes, high) & ~read & ~_is_printed(parts, grey.shape, high)
+    paper = float(np.median([np.median(raw.paper[top:bottom, left:right]) for left, top, right, bottom in boxes]))
+    numbers = [
+        number
+        for number in np.flatnonzero(could_be)
+        if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
+    ]
+    return _spans(parts, numbers, scale), [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
+
+
+def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
+    """A span as whole pixels of a page, never empty."""
+    left, top = min(max(0, int(span.left)), columns - 1), min(max(0, int(span.top)), rows - 1)
+    return left, top, min(max(left + 1, int(np.ceil(span.right))), columns), min(max(top + 1, int(np.ceil(span.bottom))), rows)
+
+
+def _is_lone(contrast: Contrast, height: float) -> bool:
+    """Whether a page with one character holds one component that is large enough for writing, away from its edges.
+
+    This is the rule for clean pages, and takes a tenth of the time of all that follows. The threshold is a little below
+    that for strong ink, so what is found there is found here.
+    """
+    spots = (contrast.values > max(0.9 * RAW_INK.strong * contrast.own, RAW_INK.least)).view(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(spots, connectivity=8)
+    if count > PARAMS.most_specks:
+        return False
+    large = [
+        (x, y, width, high)
+        for x, y, width, high, _ in stats[1:].tolist()
+        if max(width, high) >= PARAMS.least_length * height
+        or min(width, high) >= max(2.0, PARAMS.least_dot * height)
+    ]
+    if len(large) != 1:
+        return False
+    ((x, y, width, high),) = large
+    rows, columns = spots.shape
+    return x > 1 and y > 1 and x + width < columns - 1 and y + high < rows - 1
+
+
+def _strokes(ink: Plane, boxes: Sequence[PixelBox]) -> tuple[Mask, bool]:
+    """The main stroke of each character in the reader's own ink, and whether one of them is a margin."""
+    pieces = pieces_of(ink > PARAMS.drawn)
+    is_main = np.zeros(len(pieces.boxes), np.bool_)
+    for left, top, right, bottom in boxes:
+        sizes = np.bincount(pieces.labels[top:bottom, left:right].ravel(), minlength=len(is_main))
+        sizes[0] = 0
+        is_main[int(sizes.argmax())] = sizes.any()
+    strokes = is_main[pieces.labels]
+    clear = strokes & (ink > 0.5)
+    sides = (clear[0], clear[-1], clear[:, 0], clear[:, -1])
+    is_margin = any(bool(side.mean() > PARAMS.margin) for side in sides)
+    return cv2.dilate(strokes.view(np.uint8), np.ones((3, 3), np.uint8)) > 0, is_margin
+
+
+def _read(
+    parts: Components, strokes: Mask, strong: Mask, boxes: Sequence[PixelBox], height: float
+) -> tuple[Mask, list[int]]:
+    """Which components belong to a character, (n,), and the main one of each character; -1 if it has none."""
+    count, p = len(parts.areas), PARAMS
+    is_own = strong & (parts.labels >= 0)
+    on_strokes = np.bincount(parts.labels[is_own & strokes], minlength=count) / parts.areas
+    is_on_strokes = on_strokes > 0.4
+    read, is_sign = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    bodies = []
+    wider = p.near * height
+    for left, top, right, bottom in boxes:
+        score = parts.share_in((left, top, right, bottom)) * parts.areas
+        body = int(score.argmax()) if score.max() > 0 else -1
+        bodies.append(body)
+        if body < 0:
+            continue
+        share = parts.share_in((left - wider, top - wider, right + wider, bottom + wider))
+        stroke, sign = _strokes_and_signs(parts, body, share > 0.6, height)
+        read |= stroke
+        is_sign |= sign
+    read = (read | is_on_strokes) & ~is_sign
+    read[[body for body in bodies if body >= 0]] = True
+    return read, bodies
+
+
+def _strokes_and_signs(parts: Components, body: int, inside: Mask, height: float) -> tuple[Mask, Mask]:
+    """Which components are further strokes of a character, (n,), and which are signs beside it: a point, a minus.
+
+    Args:
+        parts: all components.
+        body: the main one of the character.
+        inside: which lie in the character's box, (n,).
+        height: h, pixels.
+    """
+    left, top, right, bottom = (float(side[body]) for side in (parts.left, parts.top, parts.right, parts.bottom))
+    wide, high = parts.widths, parts.heights
+    aside = np.maximum(parts.left - right, left - parts.right)  # negative: above, below or among the strokes
+    apart = np.maximum(aside, np.maximum(parts.top - bottom, top - parts.bottom))
+    overlap = -aside / wide
+    middle_x, middle_y = (parts.left + parts.right) / 2, (parts.top + parts.bottom) / 2
+    is_bar = (parts.bottom <= top + 0.4 * (bottom - top)) & (overlap >= 0.2)
+    is_bar_above = (overlap >= 0.5) & (high < 0.3 * height) & (wide > 0.3 * (right - left))
+    is_bar_above &= (parts.bottom <= top + 0.4 * (bottom - top)) & (top - parts.bottom <= 0.35 * height)
+    is_low = parts.top > top + 0.6 * (bottom - top)
+    is_point = (parts.longest < 0.35 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
+    is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
+    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > -0.1 * height)
+    near = inside & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
+    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
+    is_apart = parts.blobs != parts.blobs[body]  # else a rule was taken out between them
+    return near | is_bar_above, (is_point | is_minus) & is_near & is_apart
+
+
+def _fitting(
+    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], height: float
+) -> list[tuple[float, float, float, float]]:
+    """Boxes around the components of each character, whose own box may be as high as its whole text line."""
+    fitting: list[tuple[float, float, float, float] | None] = []
+    for box, body in zip(boxes, bodies, strict=True):
+        own = (parts.share_in(box) > 0.5) & (parts.longest > 0.15 * height)
+        if body < 0:
+            fitting.append(None)
+            continue
+        own[body] = True
+        left, right = max(box[0], parts.left[own].min()), min(box[2], parts.right[own].max())
+        fitting.append((left, parts.top[own].min(), max(right, left + 1), parts.bottom[own].max()))
+    seen = [box for box in fitting if box is not None]
+    if not seen:
+        return []
+    top, bottom = min(box[1] for box in seen), max(box[3] for box in seen)  # one without ink is as high as the others
+    return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
+
+
+def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Mask:
+    """Which components are large enough for writing, or for a point or comma where they stand."""
+    p = PARAMS
+    is_large: Mask = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
+    is_dot = np.minimum(parts.widths, parts.heights) >= max(2.0, p.least_dot * height)
+    middle = (parts.top + parts.bottom) / 2
+    for left, top, right, bottom in boxes:
+        is_in_line = (middle > top - 0.1 * height) & (middle < bottom + 0.3 * height)
+        apart = np.maximum(parts.left - right, left - parts.right)
+        is_large |= is_dot & is_in_line & (apart <= p.dot_reach * height)
+    return is_large
+
+
+def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+    """Which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
+    p, (rows, columns) = PARAMS, shape
+    left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
+    width, high = parts.widths, parts.heights
+    is_cut = ((left | right) & (width < p.least_height * height)) | ((top | bottom) & (high < p.least_height * height))
+    is_thin = np.minimum(width, high) < p.rule_width * height
+    crosses = is_thin & ((left & right) | (top & bottom))
+    is_rule = (parts.longest >= p.rule_length * height) & (parts.areas / parts.longest < p.rule_width * height)
+    is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
+    printed: Mask = is_cut | crosses | is_rule | is_margin
+    return printed
+
+
+def _is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
+    """Whether a component lies where there is no paper, whose level is `level`."""
+    window = parts.window(number)
+    own = parts.labels[window] == number
+    return bool(np.median(paper[window][own]) < PARAMS.darkest_paper * level)
+
+
+def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
+    """Whether a component goes around a character and leaves the middle free."""
+    if min(parts.widths[number], parts.heights[number]) <= height:
+        return False
+    down, across = parts.window(number)
+    holds = any(
+        across.start <= (left + right) / 2 <= across.stop and down.start <= (top + bottom) / 2 <= down.stop
+        for left, top, right, bottom in boxes
+    )
+    own = parts.labels[down, across] == number
+    inset_y, inset_x = int(0.2 * own.shape[0]), int(0.2 * own.shape[1])
+    inner = own[inset_y : own.shape[0] - inset_y, inset_x : own.shape[1] - inset_x]
+    return holds and int(inner.sum()) < 0.08 * int(own.sum())
+
+
+def _spans(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
+    sides = (parts.left, parts.top, parts.right, parts.bottom)
+    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]
