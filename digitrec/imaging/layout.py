@@ -25,10 +25,8 @@ _MOST_DIGITS = 64
 
 _SAME_HEIGHT = (0.55, 1.8)
 """Digits of one number are this many times as high as the main one ..."""
-_OTHER_MASS = 0.15
-"""... and have at least this share of its ink; ..."""
-_OTHER_MASS_APART = 0.4
-"""... more, if they are not in its row."""
+_OTHER_MASS = 0.12
+"""... and have at least this share of its ink: a thin 1 has 0.18 to 0.39 of a heavy digit's."""
 _SAME_DIGIT = 0.35
 """Marks that overlap sideways by this share of the narrower one are strokes of one digit ..."""
 _BROKEN = 0.13
@@ -43,8 +41,8 @@ _TINY = 0.04
 
 _WIDE = 1.7
 """Wider than this for its height, a mark is more likely two digits that touch, or a word."""
-_LEFT_OVER = 0.4
-"""If the largest mark that belongs nowhere has this share of the main one's ink, it is unclear what belongs."""
+_LEFT_OVER = 0.5
+"""If a mark that belongs nowhere is at least this share of the main one's height, it is unclear what belongs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +62,7 @@ class Layout:
     digits: tuple[FoundDigit, ...]
     is_clear: bool
     is_all: bool = True
-    """Nothing as heavy as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
+    """Nothing as high as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
 
     def beside(self, ink: Plane) -> float:
         """How much of the ink, (h, w), that this is the layout of, is not the first digit's, as a share of its own."""
@@ -83,8 +81,8 @@ def arrange(ink: Plane) -> Layout:
     if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(marks) < _CROWD:
         return Layout((), is_clear=True)
     groups, left_over = ([main], []) if len(marks) == 1 else _grouped(marks, main, sheet)
-    heaviest = max((mark.mass for mark in left_over), default=0.0)
-    is_all = len(groups) <= _MOST_DIGITS and heaviest < _LEFT_OVER * main.mass
+    highest = max((mark.height for mark in left_over), default=0)
+    is_all = len(groups) <= _MOST_DIGITS and highest < _LEFT_OVER * main.height
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
     digits = tuple(_cut_out(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
     return Layout(digits, is_clear, is_all)
@@ -103,8 +101,7 @@ def _is_like(mark: Mark, main: Mark) -> bool:
     low, high = _SAME_HEIGHT
     if not low * main.height <= mark.height <= high * main.height:
         return False
-    in_row = mark.top < main.top + 0.6 * main.height and mark.bottom > main.top + 0.4 * main.height
-    return mark.mass >= (_OTHER_MASS if in_row else _OTHER_MASS_APART) * main.mass
+    return mark.mass >= _OTHER_MASS * main.mass
 
 
 def _side_by_side(bodies: list[Mark]) -> list[Mark]:
