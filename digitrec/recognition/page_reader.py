@@ -225,7 +225,8 @@ def _with_unread(steps: Steps) -> Steps:
         return steps
     spans = [on_grey(box, page, decoded.grey) for box in page.boxes]
     if spans:
-        unread = find_unread(decoded.grey, decoded.plane, spans)
+        ones = np.flatnonzero(page.scores[:, :NONE].argmax(axis=1) == 1).tolist()
+        unread = find_unread(decoded.grey, decoded.plane, spans, ones)
     else:
         unread = find_writing(decoded.grey, is_light=is_light_on_dark(decoded.grey))
     boxes = tuple(on_page(span, page, decoded.grey) for span in unread)

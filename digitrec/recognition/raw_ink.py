@@ -228,32 +228,40 @@ class Components:
     right: FloatArray
     bottom: FloatArray
     areas: FloatArray
-    blobs: NDArray[np.int32]
-    """(n,), equal for components that rules tie together."""
+    faint: NDArray[np.int32]
+    """(n,), equal for components that faint ink ties together."""
+    ruled: NDArray[np.int32]
+    """(n,), equal for components that a rule ties together."""
 
     @classmethod
     def of(cls, raw: RawInk) -> "Components":
-        """Components of faint ink off the rules, as far as they hold strong ink."""
-        height, width = raw.faint.shape
-        pieces = pieces_of(raw.faint & ~raw.rules)
-        is_strong = raw.strong.ravel()[pieces.places]
-        places, label_of = pieces.places[is_strong], pieces.label_of[is_strong]
+        """Components of strong ink off the rules."""
+        pieces = pieces_of(raw.strong & ~raw.rules)
         count = len(pieces.boxes)
-        areas = np.bincount(label_of, minlength=count)
-        left, top = np.full(count, width), np.full(count, height)
-        right, bottom = np.zeros(count, np.intp), np.zeros(count, np.intp)
-        np.minimum.at(left, label_of, places % width)
-        np.maximum.at(right, label_of, places % width + 1)
-        np.minimum.at(top, label_of, places // width)
-        np.maximum.at(bottom, label_of, places // width + 1)
-        kept = np.flatnonzero(areas)
-        number = np.full(count, -1, np.int32)
-        number[kept] = np.arange(len(kept))
-        sides = (side[kept].astype(np.float64) for side in (left, top, right, bottom))
-        _, with_rules = cv2.connectedComponents(raw.faint.view(np.uint8), connectivity=8)
-        blobs = np.zeros(count, np.int32)
-        blobs[label_of] = with_rules.ravel()[places]
-        return cls(number[pieces.labels], *sides, areas[kept].astype(np.float64), blobs[kept])
+        left, top, right, bottom = pieces.boxes[1:].T.astype(np.float64)
+        tied = []
+        for mask in (raw.faint & ~raw.rules, raw.strong):
+            _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+            of = np.zeros(count, np.int32)
+            of[pieces.label_of] = labels.ravel()[pieces.places]
+            tied.append(of[1:])
+        return cls(pieces.labels - 1, left, top, right, bottom, pieces.areas[1:].astype(np.float64), *tied)
+
+    def joined(self, chosen: Mask) -> "Components":
+        """Some of the components, (n,), those that faint ink ties together as one."""
+        numbers = np.flatnonzero(chosen)
+        names, group = np.unique(self.faint[numbers], return_inverse=True)
+        count = len(names)
+        number = np.full(len(self.areas) + 1, -1, np.int32)  # the last one is the paper's, whose label is -1
+        number[numbers] = group
+        left, top = np.full(count, np.inf), np.full(count, np.inf)
+        right, bottom = np.zeros(count), np.zeros(count)
+        np.minimum.at(left, group, self.left[numbers])
+        np.minimum.at(top, group, self.top[numbers])
+        np.maximum.at(right, group, self.right[numbers])
+        np.maximum.at(bottom, group, self.bottom[numbers])
+        areas = np.bincount(group, weights=self.areas[numbers], minlength=count)
+        return Components(number[self.labels], left, top, right, bottom, areas, names, names)
 
     @property
     def widths(self) -> FloatArray:

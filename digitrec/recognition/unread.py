@@ -5,7 +5,7 @@ connected component of its raw ink must belong to a character that was read, or 
 rule, a frame, a margin, the background, a speck.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +16,7 @@ from digitrec.imaging.pieces import pieces_of
 from digitrec.recognition.raw_ink import (
     Components,
     Contrast,
+    FloatArray,
     Mask,
     PixelBox,
     contrast_of,
@@ -32,7 +33,7 @@ class UnreadParams:
     Those marked with * are the definition of what could be writing, and no matter of taste.
     """
 
-    height_px: float = 32.0
+    height_px: float = 40.0
     """h is scaled down to this; a page is never enlarged."""
     least_height: float = 0.5
     """* A component at least so high could be writing, ..."""
@@ -63,6 +64,12 @@ class UnreadParams:
     """A component along this share of a side of the picture is a margin, or a frame; so is a character."""
     darkest_paper: float = 0.55
     """Where the paper's level is below this share of that at the characters there is no paper, but background."""
+    slash_height: float = 1.0
+    """A slash is at least as high as the median character, ..."""
+    slash_slope: float = 0.28
+    """... leans to the right by this much of its height, ..."""
+    slash_bend: float = 0.1
+    """... and is straight: its pixels deviate from the line by less than this share of its height."""
     least_px: float = 5.0
     """A character of fewer pixels in height was not seen well enough to say that it was read whole."""
 
@@ -70,21 +77,22 @@ class UnreadParams:
 PARAMS = UnreadParams()
 
 
-def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span]) -> list[Span]:
+def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], ones: Collection[int] = ()) -> list[Span]:
     """Find the components of a page that could be writing and belong to none of the characters that were read.
 
     Args:
         grey: the page, (h, w), 0..255.
         ink: what the reader took for ink, of the same page in any size, 0.0 = paper, 1.0 = ink.
         characters: where the characters are, in pixels of `grey`; at least one.
+        ones: which of them were read as 1, and could be slashes.
 
     Returns:
-        Their boxes, in pixels of `grey`; a character that is a margin, or too small to tell, among them.
+        Their boxes, in pixels of `grey`; a character that is a margin, a slash, or too small to tell, among them.
     """
     height = float(np.median([one.height for one in characters]))
-    found, fitting = _look(grey, ink, characters, height)
+    found, fitting = _look(grey, ink, characters, height, ones)
     if fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
-        found, _ = _look(grey, ink, fitting, lower)
+        found, _ = _look(grey, ink, fitting, lower, ones)
     return found
 
 
@@ -94,6 +102,7 @@ def find_writing(grey: Plane, *, is_light: bool) -> list[Span]:
     height = max(p.blank_px, p.blank_share * min(grey.shape))
     raw = find_any_ink(grey, height, is_light=is_light)
     parts = Components.of(raw)
+    parts = parts.joined(np.ones(len(parts.areas), np.bool_))
     is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
     is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
     could_be = is_large & is_solid & ~_is_printed(parts, grey.shape, height)
@@ -102,7 +111,9 @@ def find_writing(grey: Plane, *, is_light: bool) -> list[Span]:
     return _spans(parts, numbers, 1.0)
 
 
-def _look(grey: Plane, ink: Plane, characters: Sequence[Span], height: float) -> tuple[list[Span], list[Span]]:
+def _look(
+    grey: Plane, ink: Plane, characters: Sequence[Span], height: float, ones: Collection[int]
+) -> tuple[list[Span], list[Span]]:
     """What is unread, and boxes that fit the characters, both in pixels of `grey`."""
     p = PARAMS
     scale = min(1.0, p.height_px / max(height, 1.0))
@@ -125,14 +136,17 @@ def _look(grey: Plane, ink: Plane, characters: Sequence[Span], height: float) ->
         return [], []
     read, bodies = _read(parts, strokes, raw.strong, boxes, high)
     fitting = _fitting(parts, boxes, bodies, high)
-    could_be = _is_large(parts, boxes, high) & ~read & ~_is_printed(parts, grey.shape, high)
+    slashes = [characters[place] for place in _slashes(parts, bodies, ones)]
+    parts = parts.joined(~read)
+    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, grey.shape, high)
     paper = float(np.median([np.median(raw.paper[top:bottom, left:right]) for left, top, right, bottom in boxes]))
     numbers = [
         number
         for number in np.flatnonzero(could_be)
         if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
-    return _spans(parts, numbers, scale), [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
+    spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
+    return slashes + _spans(parts, numbers, scale), spans
 
 
 def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
@@ -197,7 +211,7 @@ def _read(
         if body < 0:
             continue
         share = parts.share_in((left - wider, top - wider, right + wider, bottom + wider))
-        stroke, sign = _strokes_and_signs(parts, body, share > 0.6, height)
+        stroke, sign = _strokes_and_signs(parts, body, share, height)
         read |= stroke
         is_sign |= sign
     read = (read | is_on_strokes) & ~is_sign
@@ -205,13 +219,13 @@ def _read(
     return read, bodies
 
 
-def _strokes_and_signs(parts: Components, body: int, inside: Mask, height: float) -> tuple[Mask, Mask]:
+def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: float) -> tuple[Mask, Mask]:
     """Which components are further strokes of a character, (n,), and which are signs beside it: a point, a minus.
 
     Args:
         parts: all components.
         body: the main one of the character.
-        inside: which lie in the character's box, (n,).
+        share: how much of each lies in the character's box, (n,).
         height: h, pixels.
     """
     left, top, right, bottom = (float(side[body]) for side in (parts.left, parts.top, parts.right, parts.bottom))
@@ -224,13 +238,37 @@ def _strokes_and_signs(parts: Components, body: int, inside: Mask, height: float
     is_bar_above = (overlap >= 0.5) & (high < 0.3 * height) & (wide > 0.3 * (right - left))
     is_bar_above &= (parts.bottom <= top + 0.4 * (bottom - top)) & (top - parts.bottom <= 0.35 * height)
     is_low = parts.top > top + 0.6 * (bottom - top)
-    is_point = (parts.longest < 0.35 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
+    is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
     is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > -0.1 * height)
-    near = inside & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
+    near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
+    is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
-    is_apart = parts.blobs != parts.blobs[body]  # else a rule was taken out between them
-    return near | is_bar_above, (is_point | is_minus) & is_near & is_apart
+    is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
+    return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+
+
+def _slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]) -> list[int]:
+    """Which of the characters that were read as 1 could be slashes: straight, slanting, as high as their neighbours.
+
+    Between digits only: nothing is written before a slash or after it otherwise.
+    """
+    p = PARAMS
+    found = []
+    median = float(np.median([parts.heights[body] for body in bodies if body >= 0] or [0.0]))
+    for place in sorted(ones):
+        if not 0 < place < len(bodies) - 1 or (body := bodies[place]) < 0:
+            continue
+        window = parts.window(body)
+        y, x = np.nonzero(parts.labels[window] == body)
+        down = np.sqrt(np.mean((y - y.mean()) ** 2))
+        if down == 0 or parts.heights[body] < p.slash_height * median:
+            continue
+        slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / float(down**2)  # pixels across for one down
+        bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
+        if -slope >= p.slash_slope and bend < p.slash_bend * parts.heights[body]:
+            found.append(place)
+    return found
 
 
 def _fitting(
@@ -271,7 +309,7 @@ def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mas
     p, (rows, columns) = PARAMS, shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
     width, high = parts.widths, parts.heights
-    is_cut = ((left | right) & (width < p.least_height * height)) | ((top | bottom) & (high < p.least_height * height))
+    is_cut = (left | right | top | bottom) & (parts.longest < p.least_height * height)
     is_thin = np.minimum(width, high) < p.rule_width * height
     crosses = is_thin & ((left & right) | (top & bottom))
     is_rule = (parts.longest >= p.rule_length * height) & (parts.areas / parts.longest < p.rule_width * height)
