@@ -147,11 +147,6 @@ def _shows(darkest: int, low: int, high: int, lightest: int) -> float:
     return max(lightest - middle, middle - darkest) ** 2
 
 
-def is_light_on_dark(grey: Plane) -> bool:
-    """Tell whether a page, (h, w) in 0..255, shows light writing on dark."""
-    return _is_light_on_dark(grey, smaller(grey, SMALL_PX))
-
-
 def _is_light_on_dark(grey: Plane, small: Plane) -> bool:
     """Ink is the rarer colour: levels lean away from the paper, seen against the whole page and against its light."""
     lowest, highest, _, _ = cv2.minMaxLoc(grey)

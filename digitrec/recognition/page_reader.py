@@ -11,7 +11,7 @@ from digitrec import imaging, patience
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
 from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import GreyPage, is_light_on_dark, smaller
+from digitrec.imaging.contrast import GreyPage, smaller
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
@@ -228,7 +228,7 @@ def _with_unread(steps: Steps) -> Steps:
         ones = np.flatnonzero(page.scores[:, :NONE].argmax(axis=1) == 1).tolist()
         unread = find_unread(decoded.grey, decoded.plane, spans, ones)
     else:
-        unread = find_writing(decoded.grey, is_light=is_light_on_dark(decoded.grey))
+        unread = find_writing(decoded.grey)
     boxes = tuple(on_page(span, page, decoded.grey) for span in unread)
     return replace(steps, unread=boxes, has_rows=len(rows_of(spans)) > 1)
 

@@ -71,6 +71,10 @@ class RawInk:
     """Holds `strong`."""
     rules: Mask
     """Pixels that lie on a rule, frame line or table line."""
+    threshold: float
+    """Contrast from which ink is strong."""
+    is_light: bool
+    """The writing is lighter than its paper."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +89,8 @@ class Contrast:
     """Of the characters."""
     bare: Mask
     """Paper around the characters, (h, w)."""
+    is_light: bool
+    """The writing is lighter than its paper."""
 
 
 def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height: float) -> Contrast:
@@ -116,7 +122,7 @@ def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height:
     else:
         boxes = [values[top:bottom, left:right] for left, top, right, bottom in characters]
         own = float(np.median([np.quantile(box, 0.9) for box in boxes]))
-    return Contrast(paper, values, own, bare.view(np.bool_))
+    return Contrast(paper, values, own, bare.view(np.bool_), bool(is_light))
 
 
 def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
@@ -126,7 +132,8 @@ def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
     strong = max(p.strong * own, min(p.most_strong * own, level + p.strong_noise * noise), p.least)
     faint = min(strong, max(p.faint * own, level + p.faint_noise * noise, p.least))
     is_faint = contrast.values > faint
-    return RawInk(contrast.paper, contrast.values > strong, is_faint, find_rules(is_faint, height))
+    rules = find_rules(is_faint, height)
+    return RawInk(contrast.paper, contrast.values > strong, is_faint, rules, strong, contrast.is_light)
 
 
 def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
@@ -142,7 +149,7 @@ def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
     strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
     faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
     is_faint = contrast > faint
-    return RawInk(paper, contrast > strong, is_faint, find_rules(is_faint, height))
+    return RawInk(paper, contrast > strong, is_faint, find_rules(is_faint, height), strong, is_light)
 
 
 def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:

@@ -19,6 +19,7 @@ from digitrec.recognition.raw_ink import (
     FloatArray,
     Mask,
     PixelBox,
+    RawInk,
     contrast_of,
     find_any_ink,
     find_raw_ink,
@@ -48,7 +49,7 @@ class UnreadParams:
     blank_px: float = 6.0
     """* ... and at least so many pixels."""
     loose: float = 0.8
-    """Characters that turn out to be lower than this share of their boxes are measured again with boxes that fit."""
+    """Characters whose boxes are as high as their strip, and that fill less of it, are measured again with boxes that fit."""
     outside: float = 0.15
     """How far ink of a character may reach out of its box before it counts as left out."""
     drawn: float = 0.15
@@ -64,6 +65,10 @@ class UnreadParams:
     """A component along this share of a side of the picture is a margin, or a frame; so is a character."""
     darkest_paper: float = 0.55
     """Where the paper's level is below this share of that at the characters there is no paper, but background."""
+    along_edge: float = 1.5
+    """A component that lies along an edge of the picture for longer than this is no character."""
+    fragment: float = 1.4
+    """A character that is part of a rule this many times as long is part of the rule."""
     slash_height: float = 1.0
     """A slash is at least as high as the median character, ..."""
     slash_slope: float = 0.28
@@ -91,31 +96,35 @@ def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], ones: Colle
     """
     height = float(np.median([one.height for one in characters]))
     found, fitting = _look(grey, ink, characters, height, ones)
-    if fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
+    is_strip = len(characters) > 1 and len({(one.top, one.bottom) for one in characters}) == 1
+    if is_strip and fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
         found, _ = _look(grey, ink, fitting, lower, ones)
     return found
 
 
-def find_writing(grey: Plane, *, is_light: bool) -> list[Span]:
-    """Find the components that could be writing on a page, (h, w) in 0..255, of which nothing was read."""
+def find_writing(grey: Plane) -> list[Span]:
+    """Find the components that could be writing, dark or light, on a page of which nothing was read: (h, w), 0..255."""
     p = PARAMS
     height = max(p.blank_px, p.blank_share * min(grey.shape))
-    raw = find_any_ink(grey, height, is_light=is_light)
-    parts = Components.of(raw)
-    parts = parts.joined(np.ones(len(parts.areas), np.bool_))
-    is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
-    is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
-    could_be = is_large & is_solid & ~_is_printed(parts, grey.shape, height)
-    paper = float(np.median(raw.paper))
-    numbers = [number for number in np.flatnonzero(could_be) if not _is_background(parts, number, raw.paper, paper)]
-    return _spans(parts, numbers, 1.0)
+    found = []
+    for is_light in (False, True):
+        raw = find_any_ink(grey, height, is_light=is_light)
+        parts = Components.of(raw)
+        parts = parts.joined(np.ones(len(parts.areas), np.bool_))
+        is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
+        is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
+        could_be = is_large & is_solid & ~_is_printed(parts, grey, raw, height, 1.0)
+        paper = float(np.median(raw.paper))
+        numbers = [number for number in np.flatnonzero(could_be) if not _is_background(parts, number, raw.paper, paper)]
+        found += _spans(parts, numbers, 1.0)
+    return found
 
 
 def _look(
     grey: Plane, ink: Plane, characters: Sequence[Span], height: float, ones: Collection[int]
 ) -> tuple[list[Span], list[Span]]:
     """What is unread, and boxes that fit the characters, both in pixels of `grey`."""
-    p = PARAMS
+    p, full = PARAMS, grey
     scale = min(1.0, p.height_px / max(height, 1.0))
     if scale < 1:
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
@@ -136,9 +145,12 @@ def _look(
         return [], []
     read, bodies = _read(parts, strokes, raw.strong, boxes, high)
     fitting = _fitting(parts, boxes, bodies, high)
-    slashes = [characters[place] for place in _slashes(parts, bodies, ones)]
+    doubted = {*_slashes(parts, bodies, ones), *_fragments(raw, boxes, bodies)}
+    found = [characters[place] for place in sorted(doubted)]
+    if _reaches_along_edge(parts, read, high):
+        found = list(characters)
     parts = parts.joined(~read)
-    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, grey.shape, high)
+    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, full, raw, high, scale)
     paper = float(np.median([np.median(raw.paper[top:bottom, left:right]) for left, top, right, bottom in boxes]))
     numbers = [
         number
@@ -146,7 +158,7 @@ def _look(
         if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
     spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
-    return slashes + _spans(parts, numbers, scale), spans
+    return found + _spans(parts, numbers, scale), spans
 
 
 def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
@@ -240,12 +252,39 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     is_low = parts.top > top + 0.6 * (bottom - top)
     is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
-    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > -0.1 * height)
+    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > 0.03 * height)
     near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
     is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
     return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+
+
+def _fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]) -> list[int]:
+    """Which characters have no ink but that of a rule which goes on beyond them."""
+    missing = [place for place, body in enumerate(bodies) if body < 0]
+    if not missing:
+        return []
+    pieces = pieces_of(raw.rules)
+    lengths = np.maximum(pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1])
+    found = []
+    for place in missing:
+        left, top, right, bottom = boxes[place]
+        labels = np.unique(pieces.labels[top:bottom, left:right])
+        if any(label and lengths[label] > PARAMS.fragment * max(bottom - top, right - left) for label in labels):
+            found.append(place)
+    return found
+
+
+def _reaches_along_edge(parts: Components, read: Mask, height: float) -> bool:
+    """Whether a character is tied to something dark along an edge of the picture: a shadow, a margin."""
+    for line in (parts.labels[0], parts.labels[-1], parts.labels[:, 0], parts.labels[:, -1]):
+        numbers = line[line >= 0]
+        if numbers.size > PARAMS.along_edge * height:
+            longest = int(np.bincount(numbers).argmax())
+            if read[longest] and np.count_nonzero(numbers == longest) > PARAMS.along_edge * height:
+                return True
+    return False
 
 
 def _slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]) -> list[int]:
@@ -304,18 +343,35 @@ def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Ma
     return is_large
 
 
-def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
     """Which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
-    p, (rows, columns) = PARAMS, shape
+    p, (rows, columns) = PARAMS, raw.strong.shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
     width, high = parts.widths, parts.heights
-    is_cut = (left | right | top | bottom) & (parts.longest < p.least_height * height)
     is_thin = np.minimum(width, high) < p.rule_width * height
     crosses = is_thin & ((left & right) | (top & bottom))
     is_rule = (parts.longest >= p.rule_length * height) & (parts.areas / parts.longest < p.rule_width * height)
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
-    printed: Mask = is_cut | crosses | is_rule | is_margin
+    printed: Mask = crosses | is_rule | is_margin
+    may_be_cut = (left | right | top | bottom) & (parts.longest < p.least_height * height) & ~printed
+    for number in np.flatnonzero(may_be_cut):
+        printed[number] = _is_cut(parts, int(number), full, raw, scale)
     return printed
+
+
+def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
+    """Whether a component near the edge of a picture goes on beyond it: is there ink in the outermost pixels?"""
+    down, across = parts.window(number)
+    level = float(np.median(raw.paper[down, across]))
+    window = [slice(max(0, int(part.start / scale)), int(np.ceil(part.stop / scale))) for part in (down, across)]
+    lines = (
+        full[0, window[1]] if down.start <= 1 else None,
+        full[-1, window[1]] if down.stop >= raw.strong.shape[0] - 1 else None,
+        full[window[0], 0] if across.start <= 1 else None,
+        full[window[0], -1] if across.stop >= raw.strong.shape[1] - 1 else None,
+    )
+    darkest = [255 - line.max() if raw.is_light else line.min() for line in lines if line is not None and line.size]
+    return any(1 - dark / max(level, 1) > raw.threshold for dark in darkest)
 
 
 def _is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
