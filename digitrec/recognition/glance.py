@@ -33,9 +33,6 @@ _BESIDE_ALONE = 0.1
 """... and what else looks like ink is at most this share of its own."""
 _MOST_BESIDE = 0.3
 """With more than this there may be several signs."""
-MOST_SPANNED = 0.85
-"""A character that spans more than this share of a page's width or height has no room around it: one opinion about it
-is not enough, as a frame may have been taken for its strokes, or they for a frame."""
 _STRIP_PX = 192
 """The line network is shown a sign from the page at this size, or less."""
 _CLOSE_PX = MEDIUM_PX

@@ -17,16 +17,18 @@ from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
 from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.glance import MOST_SPANNED, Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
+from digitrec.recognition.glance import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.recognition.spans import on_grey, on_page, rows_of
-from digitrec.recognition.unread import find_unread, find_writing
-from digitrec.recognition.witnesses import SURE_OF_BOTH
+from digitrec.recognition.unread import find_unread, find_writing, is_clear_of_edges
+from digitrec.recognition.witnesses import SURE_OF_BOTH, as_single
 from digitrec.records import Limits, Reason
 
 _SURE = 0.99
 """One digit, clearly cut out and read with at least this probability, needs no further look; nor does a page need more
 detail whose answer is at least so sure without."""
+_DISPUTED = 0.5
+"""An answer that one of several readers disputes is as likely wrong as right."""
 _MEDIUM_PX = 512
 """A larger page is looked at in this size first: most digits fill enough of it."""
 _LARGE_PX = 28
@@ -200,14 +202,20 @@ class PageReader:
     def _checked(self, page: Page, decoded: Decoded, close: Close | None) -> Steps:
         """A page that was read the classical way, looked at again if that is not sure."""
         is_sure = len(page.boxes) == 1 and _confidence(page) >= _SURE
-        if self.networks is None or (is_sure and _is_clear_of_edges(page)):
+        if self.networks is None or (is_sure and is_clear_of_edges(page, decoded.grey, decoded.plane)):
             return _with_unread(Steps(page, decoded))
         second = second_look(page, decoded.grey, decoded.plane, self.classifier, self.networks, close)
-        digit = page.scores[:1, :NONE].argmax(axis=1)
-        if is_sure and second.witnesses and all(one.scores[:NONE].argmax() == digit for one in second.witnesses):
+        if not is_sure:
+            return _with_unread(Steps(page, decoded, second))
+        opinions = [one.scores for one in second.witnesses]
+        opinions.append(as_single(self.networks.line.read(decoded.grey)[0]))  # nothing is cut away from all of the page
+        digit = int(page.scores[0, :NONE].argmax())
+        if second.witnesses and all(int(scores[:NONE].argmax()) == digit for scores in opinions):
             return _with_unread(Steps(page, decoded))  # all agree, some less sure than the cut alone
-        if is_sure and len(second.page.boxes) > 1:  # one character to one, several to the other
+        if len(second.page.boxes) > 1:  # one character to one, several to the other
             return _with_unread(Steps(replace(page, reason=Reason.AMBIGUOUS_LAYOUT), decoded))
+        if second.page.reason is None and int(second.page.scores[0, :NONE].argmax()) == digit:
+            second = replace(second, page=replace(second.page, certainty=_DISPUTED * second.page.certainty))
         return _with_unread(Steps(page, decoded, second))
 
     def _scored(self, pages: Sequence[Page]) -> list[Page]:
@@ -246,15 +254,6 @@ def _plain(sheet: Sheet) -> Picture | None:
     if isinstance(picture, RejectedImage) or sheet.finer is not None or max(picture.shape) > _MEDIUM_PX:
         return None
     return picture
-
-
-def _is_clear_of_edges(page: Page) -> bool:
-    """Whether a page has one character with room around it: else what was cut away as a frame may be part of it."""
-    if len(page.boxes) != 1:
-        return False
-    (box,) = page.boxes
-    touches = box.x == 0 or box.y == 0 or box.x + box.width >= page.width or box.y + box.height >= page.height
-    return not touches and max(box.width / page.width, box.height / page.height) <= MOST_SPANNED
 
 
 def _is_large(page: Page) -> bool:

@@ -13,6 +13,8 @@ import numpy as np
 
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.pieces import pieces_of
+from digitrec.pictures import Page
+from digitrec.recognition.raw_ink import PARAMS as RAW_INK
 from digitrec.recognition.raw_ink import (
     Components,
     Contrast,
@@ -24,8 +26,8 @@ from digitrec.recognition.raw_ink import (
     find_any_ink,
     find_raw_ink,
 )
-from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.spans import Span
+from digitrec.recognition.spans import Span, on_grey
+
 
 @dataclass(frozen=True, slots=True)
 class UnreadParams:
@@ -65,6 +67,10 @@ class UnreadParams:
     """A component along this share of a side of the picture is a margin, or a frame; so is a character."""
     darkest_paper: float = 0.55
     """Where the paper's level is below this share of that at the characters there is no paper, but background."""
+    most_spanned: float = 0.85
+    """A character that spans more than this share of a page's width or height has no room around it."""
+    beside: float = 0.35
+    """How far from a character an edge of the picture is beside it, as a share of the character's longer side."""
     along_edge: float = 1.5
     """A component that lies along an edge of the picture for longer than this is no character."""
     fragment: float = 1.4
@@ -100,6 +106,38 @@ def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], ones: Colle
     if is_strip and fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
         found, _ = _look(grey, ink, fitting, lower, ones)
     return found
+
+
+def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
+    """Tell whether a page has one character with room around it, and nothing dark at an edge of the picture beside it.
+
+    Else what was cut away as a frame may be part of the character, or part of a frame was taken for it.
+
+    Args:
+        page: with one box.
+        grey: the page, (h, w), 0..255.
+        ink: what the reader took for ink, of the shape of `grey`.
+    """
+    p, (rows, columns) = PARAMS, grey.shape
+    left, top, right, bottom = _in_pixels(on_grey(page.boxes[0], page, grey), columns, rows)
+    is_cut = left == 0 or top == 0 or right == columns or bottom == rows
+    if is_cut or max((right - left) / columns, (bottom - top) / rows) > p.most_spanned:
+        return False
+    reach = round(p.beside * max(right - left, bottom - top))
+    down, across = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
+    inked = (ink[top:bottom, left:right] > 0.6).view(np.uint8)
+    bare = (ink[down, across] < 0.1).view(np.uint8)
+    if not inked.any() or not bare.any():
+        return False
+    dark, light = cv2.mean(grey[top:bottom, left:right], inked)[0], cv2.mean(grey[down, across], bare)[0]
+    lines = (
+        grey[0, across] if top <= reach else None,
+        grey[-1, across] if bottom >= rows - reach else None,
+        grey[down, 0] if left <= reach else None,
+        grey[down, -1] if right >= columns - reach else None,
+    )
+    shares = [float(np.max((light - line) / (light - dark))) for line in lines if line is not None and light != dark]
+    return max(shares, default=0.0) < 0.5
 
 
 def find_writing(grey: Plane) -> list[Span]:
