@@ -14,7 +14,6 @@ from digitrec.imaging.contrast import Plane
 from digitrec.imaging.pieces import pieces_of
 
 Mask = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom; half open."""
 
@@ -222,80 +221,3 @@ def _runs(ink: Mask, height: float) -> _Runs:
     is_thin = (lengths > 0) & (thick < most)
     is_thin[0] = False
     return _Runs(pieces.labels, pieces.boxes, lengths, is_thin)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Components:
-    """Connected components with strong ink; arrays of length n, boxes half open in pixels around the strong ink."""
-
-    labels: NDArray[np.int32]
-    """(h, w), the number of each pixel, from 0; -1 where there is none."""
-    left: FloatArray
-    top: FloatArray
-    right: FloatArray
-    bottom: FloatArray
-    areas: FloatArray
-    faint: NDArray[np.int32]
-    """(n,), equal for components that faint ink ties together."""
-    ruled: NDArray[np.int32]
-    """(n,), equal for components that a rule ties together."""
-
-    @classmethod
-    def of(cls, raw: RawInk) -> "Components":
-        """Components of strong ink off the rules."""
-        pieces = pieces_of(raw.strong & ~raw.rules)
-        count = len(pieces.boxes)
-        left, top, right, bottom = pieces.boxes[1:].T.astype(np.float64)
-        tied = []
-        for mask in (raw.faint & ~raw.rules, raw.strong):
-            _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-            of = np.zeros(count, np.int32)
-            of[pieces.label_of] = labels.ravel()[pieces.places]
-            tied.append(of[1:])
-        return cls(pieces.labels - 1, left, top, right, bottom, pieces.areas[1:].astype(np.float64), *tied)
-
-    def joined(self, chosen: Mask) -> "Components":
-        """Some of the components, (n,), those that faint ink ties together as one."""
-        numbers = np.flatnonzero(chosen)
-        names, group = np.unique(self.faint[numbers], return_inverse=True)
-        count = len(names)
-        number = np.full(len(self.areas) + 1, -1, np.int32)  # the last one is the paper's, whose label is -1
-        number[numbers] = group
-        left, top = np.full(count, np.inf), np.full(count, np.inf)
-        right, bottom = np.zeros(count), np.zeros(count)
-        np.minimum.at(left, group, self.left[numbers])
-        np.minimum.at(top, group, self.top[numbers])
-        np.maximum.at(right, group, self.right[numbers])
-        np.maximum.at(bottom, group, self.bottom[numbers])
-        areas = np.bincount(group, weights=self.areas[numbers], minlength=count)
-        return Components(number[self.labels], left, top, right, bottom, areas, names, names)
-
-    @property
-    def widths(self) -> FloatArray:
-        """(n,)"""
-        return self.right - self.left
-
-    @property
-    def heights(self) -> FloatArray:
-        """(n,)"""
-        return self.bottom - self.top
-
-    @property
-    def longest(self) -> FloatArray:
-        """(n,), the longer side of each box."""
-        return np.maximum(self.widths, self.heights)
-
-    def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
-        """(n,), the share of each component's box that lies in this box."""
-        left, top, right, bottom = box
-        across = np.minimum(self.right, right) - np.maximum(self.left, left)
-        down = np.minimum(self.bottom, bottom) - np.maximum(self.top, top)
-        shares: FloatArray = np.maximum(across, 0) * np.maximum(down, 0) / (self.widths * self.heights)
-        return shares
-
-    def window(self, number: int) -> tuple[slice, slice]:
-        """Where a component lies."""
-        return (
-            slice(int(self.top[number]), int(self.bottom[number])),
-            slice(int(self.left[number]), int(self.right[number])),
-        )

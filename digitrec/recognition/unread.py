@@ -1,10 +1,11 @@
 """Find ink that could be writing and is not part of the answer.
 
-Whatever a reader leaves out, it leaves out in silence. So the page is asked once more, without any network: each
-connected component of its raw ink must belong to a character that was read, or be something that cannot be writing: a
-rule, a frame, a margin, the background, a speck.
+No network reports what it leaves out. Therefore the raw ink of the page is compared with the answer: each connected
+component must belong to a character that was read, or be something that cannot be writing: a rule, a frame, a margin,
+the background, a speck.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -12,28 +13,26 @@ import cv2
 import numpy as np
 
 from digitrec.imaging.contrast import Plane
-from digitrec.imaging.pieces import pieces_of
 from digitrec.pictures import Page
+from digitrec.recognition.components import Components
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.raw_ink import (
-    Components,
-    Contrast,
-    FloatArray,
-    Mask,
-    PixelBox,
-    RawInk,
-    contrast_of,
-    find_any_ink,
-    find_raw_ink,
-)
+from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_any_ink, find_raw_ink
 from digitrec.recognition.spans import Span, on_grey
+from digitrec.recognition.strokes import (
+    find_fragments,
+    find_read,
+    find_slashes,
+    find_strokes,
+    fit_boxes,
+    reaches_along_edge,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadParams:
     """Lengths are shares of h, the median height of the characters that were read.
 
-    Those marked with * are the definition of what could be writing, and no matter of taste.
+    Those marked with * define what could be writing; the others were set by hand as `RawInkParams` are.
     """
 
     height_px: float = 40.0
@@ -51,36 +50,21 @@ class UnreadParams:
     blank_px: float = 6.0
     """* ... and at least so many pixels."""
     loose: float = 0.8
-    """Characters whose boxes are as high as their strip, and that fill less of it, are measured again with boxes that fit."""
-    outside: float = 0.15
-    """How far ink of a character may reach out of its box before it counts as left out."""
-    drawn: float = 0.15
-    """What the reader took for ink from here on ties the strokes of a character together."""
+    """Where characters fill less of boxes that are as high as their strip, all is measured again with fitting boxes."""
     most_specks: int = 12
     """A page with more components than this is no clean page."""
-    near: float = 0.12
-    """A stroke of a character lies in its box widened by this."""
     rule_length: float = 2.5
+    """A component at least so long, ..."""
     rule_width: float = 0.25
-    """A component that is so long and so thin on average is a rule, whichever way it slants."""
+    """... and on average at most so thick, is a rule, whichever way it slants."""
     margin: float = 0.7
-    """A component along this share of a side of the picture is a margin, or a frame; so is a character."""
+    """A component along this share of a side of the picture is a margin, or a frame."""
     darkest_paper: float = 0.55
     """Where the paper's level is below this share of that at the characters there is no paper, but background."""
     most_spanned: float = 0.85
     """A character that spans more than this share of a page's width or height has no room around it."""
     beside: float = 0.35
     """How far from a character an edge of the picture is beside it, as a share of the character's longer side."""
-    along_edge: float = 1.5
-    """A component that lies along an edge of the picture for longer than this is no character."""
-    fragment: float = 1.4
-    """A character that is part of a rule this many times as long is part of the rule."""
-    slash_height: float = 1.0
-    """A slash is at least as high as the median character, ..."""
-    slash_slope: float = 0.28
-    """... leans to the right by this much of its height, ..."""
-    slash_bend: float = 0.1
-    """... and is straight: its pixels deviate from the line by less than this share of its height."""
     least_px: float = 5.0
     """A character of fewer pixels in height was not seen well enough to say that it was read whole."""
 
@@ -153,7 +137,11 @@ def find_writing(grey: Plane) -> list[Span]:
         is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
         could_be = is_large & is_solid & ~_is_printed(parts, grey, raw, height, 1.0)
         paper = float(np.median(raw.paper))
-        numbers = [number for number in np.flatnonzero(could_be) if not _is_background(parts, number, raw.paper, paper)]
+        numbers = [
+            number
+            for number in np.flatnonzero(could_be).tolist()
+            if not _is_background(parts, number, raw.paper, paper)
+        ]
         found += _spans(parts, numbers, 1.0)
     return found
 
@@ -161,7 +149,7 @@ def find_writing(grey: Plane) -> list[Span]:
 def _look(
     grey: Plane, ink: Plane, characters: Sequence[Span], height: float, ones: Collection[int]
 ) -> tuple[list[Span], list[Span]]:
-    """What is unread, and boxes that fit the characters, both in pixels of `grey`."""
+    """Return what is unread, and boxes that fit the characters, both in pixels of `grey`."""
     p, full = PARAMS, grey
     scale = min(1.0, p.height_px / max(height, 1.0))
     if scale < 1:
@@ -176,23 +164,23 @@ def _look(
         return [], []
     raw = find_raw_ink(contrast, high)
     parts = Components.of(raw)
-    strokes, is_margin = _strokes(ink, boxes)
+    strokes, is_margin = find_strokes(ink, boxes)
     if is_margin or height < p.least_px:
         return list(characters), []
     if not len(parts.areas):
         return [], []
-    read, bodies = _read(parts, strokes, raw.strong, boxes, high)
-    fitting = _fitting(parts, boxes, bodies, high)
-    doubted = {*_slashes(parts, bodies, ones), *_fragments(raw, boxes, bodies)}
+    read, bodies = find_read(parts, strokes, raw.strong, boxes, high)
+    fitting = fit_boxes(parts, boxes, bodies, high)
+    doubted = {*find_slashes(parts, bodies, ones), *find_fragments(raw, boxes, bodies)}
     found = [characters[place] for place in sorted(doubted)]
-    if _reaches_along_edge(parts, read, high):
+    if reaches_along_edge(parts, read, high):
         found = list(characters)
     parts = parts.joined(~read)
     could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, full, raw, high, scale)
     paper = float(np.median([np.median(raw.paper[top:bottom, left:right]) for left, top, right, bottom in boxes]))
     numbers = [
         number
-        for number in np.flatnonzero(could_be)
+        for number in np.flatnonzero(could_be).tolist()
         if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
     spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
@@ -200,16 +188,17 @@ def _look(
 
 
 def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
-    """A span as whole pixels of a page, never empty."""
+    """Convert a span to whole pixels of a page; the box is never empty."""
     left, top = min(max(0, int(span.left)), columns - 1), min(max(0, int(span.top)), rows - 1)
-    return left, top, min(max(left + 1, int(np.ceil(span.right))), columns), min(max(top + 1, int(np.ceil(span.bottom))), rows)
+    right, bottom = max(left + 1, math.ceil(span.right)), max(top + 1, math.ceil(span.bottom))
+    return left, top, min(right, columns), min(bottom, rows)
 
 
 def _is_lone(contrast: Contrast, height: float) -> bool:
-    """Whether a page with one character holds one component that is large enough for writing, away from its edges.
+    """Tell whether a page with one character holds one component that is large enough for writing, away from its edges.
 
-    This is the rule for clean pages, and takes a tenth of the time of all that follows. The threshold is a little below
-    that for strong ink, so what is found there is found here.
+    Most pages are like this, and it takes a tenth of the time of the steps that follow. The threshold is a little below
+    that for strong ink, so no component is missed.
     """
     spots = (contrast.values > max(0.9 * RAW_INK.strong * contrast.own, RAW_INK.least)).view(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(spots, connectivity=8)
@@ -218,158 +207,17 @@ def _is_lone(contrast: Contrast, height: float) -> bool:
     large = [
         (x, y, width, high)
         for x, y, width, high, _ in stats[1:].tolist()
-        if max(width, high) >= PARAMS.least_length * height
-        or min(width, high) >= max(2.0, PARAMS.least_dot * height)
+        if max(width, high) >= PARAMS.least_length * height or min(width, high) >= max(2.0, PARAMS.least_dot * height)
     ]
     if len(large) != 1:
         return False
     ((x, y, width, high),) = large
     rows, columns = spots.shape
-    return x > 1 and y > 1 and x + width < columns - 1 and y + high < rows - 1
-
-
-def _strokes(ink: Plane, boxes: Sequence[PixelBox]) -> tuple[Mask, bool]:
-    """The main stroke of each character in the reader's own ink, and whether one of them is a margin."""
-    pieces = pieces_of(ink > PARAMS.drawn)
-    is_main = np.zeros(len(pieces.boxes), np.bool_)
-    for left, top, right, bottom in boxes:
-        sizes = np.bincount(pieces.labels[top:bottom, left:right].ravel(), minlength=len(is_main))
-        sizes[0] = 0
-        is_main[int(sizes.argmax())] = sizes.any()
-    strokes = is_main[pieces.labels]
-    clear = strokes & (ink > 0.5)
-    sides = (clear[0], clear[-1], clear[:, 0], clear[:, -1])
-    is_margin = any(bool(side.mean() > PARAMS.margin) for side in sides)
-    return cv2.dilate(strokes.view(np.uint8), np.ones((3, 3), np.uint8)) > 0, is_margin
-
-
-def _read(
-    parts: Components, strokes: Mask, strong: Mask, boxes: Sequence[PixelBox], height: float
-) -> tuple[Mask, list[int]]:
-    """Which components belong to a character, (n,), and the main one of each character; -1 if it has none."""
-    count, p = len(parts.areas), PARAMS
-    is_own = strong & (parts.labels >= 0)
-    on_strokes = np.bincount(parts.labels[is_own & strokes], minlength=count) / parts.areas
-    is_on_strokes = on_strokes > 0.4
-    read, is_sign = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-    bodies = []
-    wider = p.near * height
-    for left, top, right, bottom in boxes:
-        score = parts.share_in((left, top, right, bottom)) * parts.areas
-        body = int(score.argmax()) if score.max() > 0 else -1
-        bodies.append(body)
-        if body < 0:
-            continue
-        share = parts.share_in((left - wider, top - wider, right + wider, bottom + wider))
-        stroke, sign = _strokes_and_signs(parts, body, share, height)
-        read |= stroke
-        is_sign |= sign
-    read = (read | is_on_strokes) & ~is_sign
-    read[[body for body in bodies if body >= 0]] = True
-    return read, bodies
-
-
-def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: float) -> tuple[Mask, Mask]:
-    """Which components are further strokes of a character, (n,), and which are signs beside it: a point, a minus.
-
-    Args:
-        parts: all components.
-        body: the main one of the character.
-        share: how much of each lies in the character's box, (n,).
-        height: h, pixels.
-    """
-    left, top, right, bottom = (float(side[body]) for side in (parts.left, parts.top, parts.right, parts.bottom))
-    wide, high = parts.widths, parts.heights
-    aside = np.maximum(parts.left - right, left - parts.right)  # negative: above, below or among the strokes
-    apart = np.maximum(aside, np.maximum(parts.top - bottom, top - parts.bottom))
-    overlap = -aside / wide
-    middle_x, middle_y = (parts.left + parts.right) / 2, (parts.top + parts.bottom) / 2
-    is_bar = (parts.bottom <= top + 0.4 * (bottom - top)) & (overlap >= 0.2)
-    is_bar_above = (overlap >= 0.5) & (high < 0.3 * height) & (wide > 0.3 * (right - left))
-    is_bar_above &= (parts.bottom <= top + 0.4 * (bottom - top)) & (top - parts.bottom <= 0.35 * height)
-    is_low = parts.top > top + 0.6 * (bottom - top)
-    is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
-    is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
-    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > 0.03 * height)
-    near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
-    is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
-    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
-    is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
-    return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
-
-
-def _fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]) -> list[int]:
-    """Which characters have no ink but that of a rule which goes on beyond them."""
-    missing = [place for place, body in enumerate(bodies) if body < 0]
-    if not missing:
-        return []
-    pieces = pieces_of(raw.rules)
-    lengths = np.maximum(pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1])
-    found = []
-    for place in missing:
-        left, top, right, bottom = boxes[place]
-        labels = np.unique(pieces.labels[top:bottom, left:right])
-        if any(label and lengths[label] > PARAMS.fragment * max(bottom - top, right - left) for label in labels):
-            found.append(place)
-    return found
-
-
-def _reaches_along_edge(parts: Components, read: Mask, height: float) -> bool:
-    """Whether a character is tied to something dark along an edge of the picture: a shadow, a margin."""
-    for line in (parts.labels[0], parts.labels[-1], parts.labels[:, 0], parts.labels[:, -1]):
-        numbers = line[line >= 0]
-        if numbers.size > PARAMS.along_edge * height:
-            longest = int(np.bincount(numbers).argmax())
-            if read[longest] and np.count_nonzero(numbers == longest) > PARAMS.along_edge * height:
-                return True
-    return False
-
-
-def _slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]) -> list[int]:
-    """Which of the characters that were read as 1 could be slashes: straight, slanting, as high as their neighbours.
-
-    Between digits only: nothing is written before a slash or after it otherwise.
-    """
-    p = PARAMS
-    found = []
-    median = float(np.median([parts.heights[body] for body in bodies if body >= 0] or [0.0]))
-    for place in sorted(ones):
-        if not 0 < place < len(bodies) - 1 or (body := bodies[place]) < 0:
-            continue
-        window = parts.window(body)
-        y, x = np.nonzero(parts.labels[window] == body)
-        down = np.sqrt(np.mean((y - y.mean()) ** 2))
-        if down == 0 or parts.heights[body] < p.slash_height * median:
-            continue
-        slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / float(down**2)  # pixels across for one down
-        bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
-        if -slope >= p.slash_slope and bend < p.slash_bend * parts.heights[body]:
-            found.append(place)
-    return found
-
-
-def _fitting(
-    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], height: float
-) -> list[tuple[float, float, float, float]]:
-    """Boxes around the components of each character, whose own box may be as high as its whole text line."""
-    fitting: list[tuple[float, float, float, float] | None] = []
-    for box, body in zip(boxes, bodies, strict=True):
-        own = (parts.share_in(box) > 0.5) & (parts.longest > 0.15 * height)
-        if body < 0:
-            fitting.append(None)
-            continue
-        own[body] = True
-        left, right = max(box[0], parts.left[own].min()), min(box[2], parts.right[own].max())
-        fitting.append((left, parts.top[own].min(), max(right, left + 1), parts.bottom[own].max()))
-    seen = [box for box in fitting if box is not None]
-    if not seen:
-        return []
-    top, bottom = min(box[1] for box in seen), max(box[3] for box in seen)  # one without ink is as high as the others
-    return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
+    return bool(x > 1 and y > 1 and x + width < columns - 1 and y + high < rows - 1)
 
 
 def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Mask:
-    """Which components are large enough for writing, or for a point or comma where they stand."""
+    """Tell which components are large enough for writing, or for a point or comma where they stand, (n,)."""
     p = PARAMS
     is_large: Mask = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
     is_dot = np.minimum(parts.widths, parts.heights) >= max(2.0, p.least_dot * height)
@@ -382,7 +230,7 @@ def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Ma
 
 
 def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
-    """Which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
+    """Tell which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
     p, (rows, columns) = PARAMS, raw.strong.shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
     width, high = parts.widths, parts.heights
@@ -392,13 +240,13 @@ def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scal
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
     may_be_cut = (left | right | top | bottom) & (parts.longest < p.least_height * height) & ~printed
-    for number in np.flatnonzero(may_be_cut):
-        printed[number] = _is_cut(parts, int(number), full, raw, scale)
+    for number in np.flatnonzero(may_be_cut).tolist():
+        printed[number] = _is_cut(parts, number, full, raw, scale)
     return printed
 
 
 def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
-    """Whether a component near the edge of a picture goes on beyond it: is there ink in the outermost pixels?"""
+    """Tell whether a component goes on beyond the edge of the picture: there is ink in the outermost pixels."""
     down, across = parts.window(number)
     level = float(np.median(raw.paper[down, across]))
     window = [slice(max(0, int(part.start / scale)), int(np.ceil(part.stop / scale))) for part in (down, across)]
@@ -413,14 +261,14 @@ def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: flo
 
 
 def _is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
-    """Whether a component lies where there is no paper, whose level is `level`."""
+    """Tell whether a component lies where there is no paper, whose level is `level`."""
     window = parts.window(number)
     own = parts.labels[window] == number
     return bool(np.median(paper[window][own]) < PARAMS.darkest_paper * level)
 
 
 def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
-    """Whether a component goes around a character and leaves the middle free."""
+    """Tell whether a component goes around a character and leaves the middle free."""
     if min(parts.widths[number], parts.heights[number]) <= height:
         return False
     down, across = parts.window(number)

@@ -1,0 +1,179 @@
+"""Tell which components of raw ink belong to the characters that were read, and which are signs beside them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.pieces import pieces_of
+from digitrec.recognition.components import Components, FloatArray
+from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk
+
+
+@dataclass(frozen=True, slots=True)
+class StrokeParams:
+    """Lengths are shares of h, the median height of the characters; set by hand as `RawInkParams` are."""
+
+    drawn: float = 0.15
+    """What the reader took for ink from here on ties the strokes of a character together."""
+    margin: float = 0.7
+    """A character along this share of a side of the picture is a margin."""
+    dot_reach: float = 1.0
+    """How far a point or a minus may be from its character."""
+    near: float = 0.12
+    """A stroke of a character lies in its box widened by this."""
+    along_edge: float = 1.5
+    """A component that lies along an edge of the picture for longer than this is no character."""
+    fragment: float = 1.4
+    """A character that is part of a rule this many times as long is part of the rule."""
+    slash_height: float = 1.0
+    """A slash is at least as high as the median character, ..."""
+    slash_slope: float = 0.28
+    """... leans to the right by this much of its height, ..."""
+    slash_bend: float = 0.1
+    """... and is straight: its pixels deviate from the line by less than this share of its height."""
+
+
+PARAMS = StrokeParams()
+
+
+def find_read(
+    parts: Components, strokes: Mask, strong: Mask, boxes: Sequence[PixelBox], height: float
+) -> tuple[Mask, list[int]]:
+    """Tell which components belong to a character, (n,), and the main one of each character; -1 if it has none."""
+    count, p = len(parts.areas), PARAMS
+    is_own = strong & (parts.labels >= 0)
+    on_strokes = np.bincount(parts.labels[is_own & strokes], minlength=count) / parts.areas
+    is_on_strokes = on_strokes > 0.4
+    read, is_sign = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    bodies = []
+    wider = p.near * height
+    for left, top, right, bottom in boxes:
+        score = parts.share_in((left, top, right, bottom)) * parts.areas
+        body = int(score.argmax()) if score.max() > 0 else -1
+        bodies.append(body)
+        if body < 0:
+            continue
+        share = parts.share_in((left - wider, top - wider, right + wider, bottom + wider))
+        stroke, sign = _strokes_and_signs(parts, body, share, height)
+        read |= stroke
+        is_sign |= sign
+    read = (read | is_on_strokes) & ~is_sign
+    read[[body for body in bodies if body >= 0]] = True
+    return read, bodies
+
+
+def find_strokes(ink: Plane, boxes: Sequence[PixelBox]) -> tuple[Mask, bool]:
+    """Mark the main stroke of each character in the reader's own ink, and tell whether one of them is a margin."""
+    pieces = pieces_of(ink > PARAMS.drawn)
+    is_main = np.zeros(len(pieces.boxes), np.bool_)
+    for left, top, right, bottom in boxes:
+        sizes = np.bincount(pieces.labels[top:bottom, left:right].ravel(), minlength=len(is_main))
+        sizes[0] = 0
+        is_main[int(sizes.argmax())] = sizes.any()
+    strokes = is_main[pieces.labels]
+    clear = strokes & (ink > 0.5)
+    sides = (clear[0], clear[-1], clear[:, 0], clear[:, -1])
+    is_margin = any(bool(side.mean() > PARAMS.margin) for side in sides)
+    return cv2.dilate(strokes.view(np.uint8), np.ones((3, 3), np.uint8)) > 0, is_margin
+
+
+def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: float) -> tuple[Mask, Mask]:
+    """Tell which components are further strokes of a character, (n,), and which are signs beside it: a point, a minus.
+
+    Args:
+        parts: all components.
+        body: the main one of the character.
+        share: how much of each lies in the character's box, (n,).
+        height: h, pixels.
+    """
+    left, top, right, bottom = (float(side[body]) for side in (parts.left, parts.top, parts.right, parts.bottom))
+    wide, high = parts.widths, parts.heights
+    aside = np.maximum(parts.left - right, left - parts.right)  # negative: above, below or among the strokes
+    apart = np.maximum(aside, np.maximum(parts.top - bottom, top - parts.bottom))
+    overlap = -aside / wide
+    middle_x, middle_y = (parts.left + parts.right) / 2, (parts.top + parts.bottom) / 2
+    is_bar = (parts.bottom <= top + 0.4 * (bottom - top)) & (overlap >= 0.2)
+    is_bar_above = (overlap >= 0.5) & (high < 0.3 * height) & (wide > 0.3 * (right - left))
+    is_bar_above &= (parts.bottom <= top + 0.4 * (bottom - top)) & (top - parts.bottom <= 0.35 * height)
+    is_low = parts.top > top + 0.6 * (bottom - top)
+    is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
+    is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
+    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > 0.03 * height)
+    near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
+    is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
+    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
+    is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
+    return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+
+
+def fit_boxes(
+    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], height: float
+) -> list[tuple[float, float, float, float]]:
+    """Return boxes around the components of each character, whose own box may be as high as its whole text line."""
+    fitting: list[tuple[float, float, float, float] | None] = []
+    for box, body in zip(boxes, bodies, strict=True):
+        own = (parts.share_in(box) > 0.5) & (parts.longest > 0.15 * height)
+        if body < 0:
+            fitting.append(None)
+            continue
+        own[body] = True
+        left, right = max(box[0], parts.left[own].min()), min(box[2], parts.right[own].max())
+        fitting.append((left, parts.top[own].min(), max(right, left + 1), parts.bottom[own].max()))
+    seen = [box for box in fitting if box is not None]
+    if not seen:
+        return []
+    top, bottom = min(box[1] for box in seen), max(box[3] for box in seen)  # one without ink is as high as the others
+    return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
+
+
+def find_slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]) -> list[int]:
+    """Tell which characters that were read as 1 could be slashes: straight, slanting, as high as their neighbours.
+
+    Only between digits: no slash begins or ends a number.
+    """
+    p = PARAMS
+    found = []
+    median = float(np.median([parts.heights[body] for body in bodies if body >= 0] or [0.0]))
+    for place in sorted(ones):
+        if not 0 < place < len(bodies) - 1 or (body := bodies[place]) < 0:
+            continue
+        window = parts.window(body)
+        y, x = np.nonzero(parts.labels[window] == body)
+        down = np.sqrt(np.mean((y - y.mean()) ** 2))
+        if down == 0 or parts.heights[body] < p.slash_height * median:
+            continue
+        slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / float(down**2)  # pixels across for one down
+        bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
+        if -slope >= p.slash_slope and bend < p.slash_bend * parts.heights[body]:
+            found.append(place)
+    return found
+
+
+def find_fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]) -> list[int]:
+    """Tell which characters have no ink but that of a rule which goes on beyond them."""
+    missing = [place for place, body in enumerate(bodies) if body < 0]
+    if not missing:
+        return []
+    pieces = pieces_of(raw.rules)
+    lengths = np.maximum(pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1])
+    found = []
+    for place in missing:
+        left, top, right, bottom = boxes[place]
+        labels = np.unique(pieces.labels[top:bottom, left:right])
+        if any(label and lengths[label] > PARAMS.fragment * max(bottom - top, right - left) for label in labels):
+            found.append(place)
+    return found
+
+
+def reaches_along_edge(parts: Components, read: Mask, height: float) -> bool:
+    """Tell whether a character is tied to something dark along an edge of the picture: a shadow, a margin."""
+    for line in (parts.labels[0], parts.labels[-1], parts.labels[:, 0], parts.labels[:, -1]):
+        numbers = line[line >= 0]
+        if numbers.size > PARAMS.along_edge * height:
+            longest = int(np.bincount(numbers).argmax())
+            if read[longest] and np.count_nonzero(numbers == longest) > PARAMS.along_edge * height:
+                return True
+    return False
