@@ -35,8 +35,8 @@ class Page:
     preview: Picture
     """(h, w) grey, no side longer than 96 px: what a person is shown."""
     reason: Reason | None = None
-    """None; a rejecting reason, then there are no boxes; or `ambiguous_layout`, `not_a_digit` or `other_marks`. Without
-    boxes there is always a reason."""
+    """None, a rejecting reason (then there are no boxes), `ambiguous_layout`, `not_a_digit`, or `other_marks` (with
+    boxes or without)."""
     detail: str = ""
     """The reason in words, where there is more to say than `reason.words`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
@@ -47,5 +47,5 @@ class Page:
     def __post_init__(self) -> None:
         # Without a digit there is nothing to accept: only a reason is an answer.
         is_rejected = self.reason is not None and self.reason.rejects
-        if is_rejected if self.boxes else self.reason is None:
+        if is_rejected == bool(self.boxes) and (self.boxes or self.reason is not Reason.OTHER_MARKS):
             raise ValueError(f"page {self.number} has {len(self.boxes)} digits and the reason {self.reason}")

@@ -71,17 +71,23 @@ def test_of_two_that_are_alike_the_runner_up_is_the_other() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])
-def test_a_page_has_digits_or_a_reason_that_rejects_it_and_either_way_becomes_a_row(reason: Reason | None) -> None:
+def test_a_page_has_digits_or_a_reason_to_have_none(reason: Reason | None) -> None:
     is_rejected = reason is not None and reason.rejects
     rows = [] if is_rejected else [{4: 0.9, 9: 0.1}]
 
     reading = judged(*rows, reason=reason)
 
     assert (reading.status is Status.REJECTED, reading.text) == (is_rejected, "4" * len(rows))
-    for others in ([], [{4: 1.0}]):
-        if len(others) != len(rows):
-            with pytest.raises(ValueError, match="page 1 has"):
-                judged(*others, reason=reason)
+    if reason is not Reason.OTHER_MARKS:
+        with pytest.raises(ValueError, match="page 1 has"):
+            judged(*([{4: 1.0}] if is_rejected else []), reason=reason)
+
+
+def test_a_page_with_writing_that_was_not_read_goes_to_review() -> None:
+    reading = judged(reason=Reason.OTHER_MARKS)
+
+    assert (reading.status, reading.text, reading.confidence, reading.digits) == (Status.REVIEW, "", None, ())
+    assert reading.detail == "something on the page is not part of the number"
 
 
 def test_a_layout_in_doubt_stays_the_reason() -> None:

@@ -43,6 +43,8 @@ class RawInkParams:
     """Where no character was read, ink is so many deviations above bare paper, ..."""
     blank_least: float = 0.08
     """... and has at least this contrast."""
+    blank_rules: float = 0.1
+    """Where no character was read, rules are looked for as if h were this share of the page's shorter side."""
     rule_run: float = 1.15
     """A rule is straight and thin for at least this length; it is longer than any character, ..."""
     rule_length: float = 2.5
@@ -148,7 +150,9 @@ def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
     strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
     faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
     is_faint = contrast > faint
-    return RawInk(paper, contrast > strong, is_faint, find_rules(is_faint, height), strong, is_light)
+    rules = find_rules(is_faint, max(height, PARAMS.blank_rules * min(grey.shape)), are_held=True)
+    rules = cv2.dilate(rules.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return RawInk(paper, contrast > strong, is_faint, rules, strong, is_light)
 
 
 def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
@@ -176,23 +180,24 @@ class _Runs:
     is_thin: Mask
 
 
-def find_rules(faint: Mask, height: float) -> Mask:
+def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
     """Mark the pixels of rules, frame lines and table lines, upright or level, slanting by up to about 6 degrees.
 
     Args:
         faint: ink, (h, w).
         height: h, pixels.
+        are_held: a rule that stands alone is none: it could be a 1.
     """
     p = PARAMS
     runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
     is_long = [one.is_thin & (one.lengths >= p.rule_length * height) for one in runs]
     long = [is_one[one.labels] for is_one, one in zip(is_long, runs, strict=True)]
-    found = long[0] | long[1].T
+    found = np.zeros(faint.shape, np.bool_) if are_held else long[0] | long[1].T
     reach = 2 * max(2, round(0.12 * height)) + 1
     for one, is_one, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
         near = cv2.dilate(others.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         kept = np.zeros(len(one.boxes), np.bool_)
-        for number in np.flatnonzero(one.is_thin & ~is_one):
+        for number in np.flatnonzero(one.is_thin if are_held else one.is_thin & ~is_one):
             left, top, right, bottom = one.boxes[number]
             part = near[top:bottom, left:right] & (one.labels[top:bottom, left:right] == number)
             third = max(1, (bottom - top) // 4)

@@ -24,12 +24,14 @@ class StrokeParams:
     """How far a point or a minus may be from its character."""
     near: float = 0.12
     """A stroke of a character lies in its box widened by this."""
-    along_edge: float = 1.5
-    """A component that lies along an edge of the picture for longer than this is no character."""
+    along_edge: float = 1.1
+    """A component that lies along an edge of the picture for longer than this, ..."""
+    along_side: float = 0.4
+    """... and for more than this share of its side, is no character."""
     fragment: float = 1.4
     """A character that is part of a rule this many times as long is part of the rule."""
-    slash_height: float = 1.0
-    """A slash is at least as high as the median character, ..."""
+    slash_height: float = 1.08
+    """A slash is higher than the median character by this factor, ..."""
     slash_slope: float = 0.28
     """... leans to the right by this much of its height, ..."""
     slash_bend: float = 0.1
@@ -46,21 +48,23 @@ def find_read(
     count, p = len(parts.areas), PARAMS
     is_own = strong & (parts.labels >= 0)
     on_strokes = np.bincount(parts.labels[is_own & strokes], minlength=count) / parts.areas
-    is_on_strokes = on_strokes > 0.4
-    read, is_sign = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    is_drawn = on_strokes > 0.4
+    read, is_sign, is_whole = (np.zeros(count, np.bool_) for _ in range(3))
     bodies = []
     wider = p.near * height
     for left, top, right, bottom in boxes:
         score = parts.share_in((left, top, right, bottom)) * parts.areas
-        body = int(score.argmax()) if score.max() > 0 else -1
+        body = int(score.argmax()) if score.any() else -1
         bodies.append(body)
         if body < 0:
             continue
         share = parts.share_in((left - wider, top - wider, right + wider, bottom + wider))
+        is_on_strokes = is_drawn & (share > 0.3)  # faint dirt may tie the strokes of all characters together
         stroke, sign = _strokes_and_signs(parts, body, share, height)
-        read |= stroke
+        read |= stroke | is_on_strokes
         is_sign |= sign
-    read = (read | is_on_strokes) & ~is_sign
+        is_whole |= (stroke | is_on_strokes) & (share > 0.6) & (parts.ruled == parts.ruled[body])  # cut by a rule only
+    read = (read & ~is_sign) | is_whole
     read[[body for body in bodies if body >= 0]] = True
     return read, bodies
 
@@ -101,12 +105,22 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     is_low = parts.top > top + 0.6 * (bottom - top)
     is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
-    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (aside > 0.03 * height)
+    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (middle_x < (left + right) / 2)
+    for number in np.flatnonzero(is_minus).tolist():
+        is_minus[number] = _gap_to(parts, number, body) > 0.05 * height  # no bar of a 7 or 4, which meets the stem
     near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
     is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
     return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+
+
+def _gap_to(parts: Components, number: int, body: int) -> float:
+    """Return the pixels between a component and the strokes of a character to its right, in the component's rows."""
+    rows, _ = parts.window(number)
+    columns = np.flatnonzero((parts.labels[rows] == body).any(axis=0))
+    beyond = columns[columns >= parts.left[number]]
+    return float(beyond.min() - parts.right[number]) if beyond.size else float(parts.labels.shape[1])
 
 
 def fit_boxes(
@@ -172,8 +186,10 @@ def reaches_along_edge(parts: Components, read: Mask, height: float) -> bool:
     """Tell whether a character is tied to something dark along an edge of the picture: a shadow, a margin."""
     for line in (parts.labels[0], parts.labels[-1], parts.labels[:, 0], parts.labels[:, -1]):
         numbers = line[line >= 0]
-        if numbers.size > PARAMS.along_edge * height:
+        least = PARAMS.along_edge * height
+        if numbers.size > least:
             longest = int(np.bincount(numbers).argmax())
-            if read[longest] and np.count_nonzero(numbers == longest) > PARAMS.along_edge * height:
+            length = np.count_nonzero(numbers == longest)
+            if read[longest] and length > max(least, PARAMS.along_side * line.size):
                 return True
     return False

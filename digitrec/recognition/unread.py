@@ -49,8 +49,14 @@ class UnreadParams:
     """* Where nothing was read, h is this share of the picture's shorter side, ..."""
     blank_px: float = 6.0
     """* ... and at least so many pixels."""
+    blank_speck_px: float = 3.0
+    """Pixels; anything smaller is noise of the sensor."""
+    blank_rule: float = 0.03
+    """Where nothing was read, lines up to this share of the page's longer side in width are rules or frames."""
     loose: float = 0.8
     """Where characters fill less of boxes that are as high as their strip, all is measured again with fitting boxes."""
+    outside: float = 0.25
+    """How far a lone component may reach out of its character's box."""
     most_specks: int = 12
     """A page with more components than this is no clean page."""
     rule_length: float = 2.5
@@ -134,8 +140,7 @@ def find_writing(grey: Plane) -> list[Span]:
         parts = Components.of(raw)
         parts = parts.joined(np.ones(len(parts.areas), np.bool_))
         is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
-        is_solid = parts.areas > 2  # a single bright pixel of a sensor is no writing
-        could_be = is_large & is_solid & ~_is_printed(parts, grey, raw, height, 1.0)
+        could_be = is_large & (parts.longest >= p.blank_speck_px) & ~_is_printed_on_blank(parts, grey.shape, height)
         paper = float(np.median(raw.paper))
         numbers = [
             number
@@ -160,15 +165,13 @@ def _look(
     ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
     boxes = [_in_pixels(one.scaled(scale), columns, rows) for one in characters]
     contrast = contrast_of(grey, boxes, ink, high)
-    if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, high):
+    if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, boxes[0], high):
         return [], []
     raw = find_raw_ink(contrast, high)
     parts = Components.of(raw)
     strokes, is_margin = find_strokes(ink, boxes)
     if is_margin or height < p.least_px:
         return list(characters), []
-    if not len(parts.areas):
-        return [], []
     read, bodies = find_read(parts, strokes, raw.strong, boxes, high)
     fitting = fit_boxes(parts, boxes, bodies, high)
     doubted = {*find_slashes(parts, bodies, ones), *find_fragments(raw, boxes, bodies)}
@@ -194,8 +197,8 @@ def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
     return left, top, min(right, columns), min(bottom, rows)
 
 
-def _is_lone(contrast: Contrast, height: float) -> bool:
-    """Tell whether a page with one character holds one component that is large enough for writing, away from its edges.
+def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:
+    """Tell whether a page with one character holds one component that is large enough for writing, in its box.
 
     Most pages are like this, and it takes a tenth of the time of the steps that follow. The threshold is a little below
     that for strong ink, so no component is missed.
@@ -213,7 +216,10 @@ def _is_lone(contrast: Contrast, height: float) -> bool:
         return False
     ((x, y, width, high),) = large
     rows, columns = spots.shape
-    return bool(x > 1 and y > 1 and x + width < columns - 1 and y + high < rows - 1)
+    if x <= 1 or y <= 1 or x + width >= columns - 1 or y + high >= rows - 1:
+        return False
+    outside = max(box[0] - x, box[1] - y, x + width - box[2], y + high - box[3])
+    return bool(outside <= PARAMS.outside * height)
 
 
 def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Mask:
@@ -233,15 +239,36 @@ def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scal
     """Tell which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
     p, (rows, columns) = PARAMS, raw.strong.shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
-    width, high = parts.widths, parts.heights
-    is_thin = np.minimum(width, high) < p.rule_width * height
-    crosses = is_thin & ((left & right) | (top & bottom))
-    is_rule = (parts.longest >= p.rule_length * height) & (parts.areas / parts.longest < p.rule_width * height)
+    width, high, longest = parts.widths, parts.heights, parts.longest
+    crosses = (np.minimum(width, high) < p.rule_width * height) & ((left & right) | (top & bottom))
+    is_rule = (longest >= p.rule_length * height) & (parts.areas / longest < p.rule_width * height)
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
-    may_be_cut = (left | right | top | bottom) & (parts.longest < p.least_height * height) & ~printed
+    may_be_cut = (left | right | top | bottom) & (high < p.least_height * height) & ~printed
     for number in np.flatnonzero(may_be_cut).tolist():
         printed[number] = _is_cut(parts, number, full, raw, scale)
+    return printed
+
+
+def _is_printed_on_blank(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+    """Tell which components of a page on which nothing was read are rules, frames or margins.
+
+    There is no character to compare their width with. A line that stands alone and upright could be a 1.
+    """
+    p, (rows, columns) = PARAMS, shape
+    left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
+    width, high = parts.widths, parts.heights
+    is_thin = parts.areas / parts.longest < p.blank_rule * max(rows, columns)
+    is_level = (width >= 0.25 * columns) & (width >= 5 * high)
+    is_rule = is_thin & ((left & right) | (top & bottom) | is_level)
+    is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
+    is_cut = (left | right | top | bottom) & (high < p.least_height * height)
+    printed: Mask = is_rule | is_margin | is_cut
+    for number in np.flatnonzero(~printed & (np.minimum(width, high) > 0.1 * min(rows, columns))).tolist():
+        own = parts.labels[parts.window(number)] == number
+        band_y, band_x = (max(2, round(p.blank_rule * 2 * side)) for side in own.shape)
+        inner = own[band_y:-band_y, band_x:-band_x]
+        printed[number] = np.count_nonzero(inner) < 0.1 * np.count_nonzero(own)  # a frame lies along its own box
     return printed
 
 

@@ -10,14 +10,16 @@ import digitrec
 from digitrec import app, imaging
 from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
+from digitrec.errors import RejectedImage
 from digitrec.imaging.decode import Sheet
+from digitrec.imaging.pages import undecoded
 from digitrec.pictures import Picture
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.glance import Glance, glances
 from digitrec.recognition.ink_network import SIDE, InkNetwork
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
-from digitrec.records import Box, Limits
+from digitrec.records import Box, Limits, Reason
 from tests.conftest import draw
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
@@ -97,7 +99,7 @@ def test_a_sign_that_the_second_witness_does_not_know_is_looked_at_closely(
 def test_no_second_witness_is_asked_about_a_sign_that_it_could_not_save(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
     reader = PageReader(Sorter(7, sure=0.95), networks)
-    nearer = object()
+    nearer = Steps(undecoded("png", sheet_of(ONE), RejectedImage(Reason.TRUNCATED)))
     monkeypatch.setattr(PageReader, "_nearer", lambda *_: nearer)
 
     assert reader.steps("png", sheet_of(ONE)) is nearer

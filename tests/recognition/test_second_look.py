@@ -42,7 +42,8 @@ def assert_is_whole(page: Page) -> None:
     assert page.scores.dtype == page.ink.dtype == np.float32
     np.testing.assert_allclose(page.scores.sum(axis=1), 1, atol=1e-5)
     assert 0 <= page.certainty <= 1
-    assert bool(page.boxes) != (page.reason is not None and page.reason.rejects)
+    is_rejected = page.reason is not None and page.reason.rejects
+    assert bool(page.boxes) != is_rejected or (not page.boxes and page.reason is Reason.OTHER_MARKS)
     for box in page.boxes:
         assert min(box.width, box.height) >= 1
         assert 0 <= box.x <= page.width - box.width
