@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import cv2
 import numpy as np
 
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
@@ -24,7 +23,7 @@ from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.ink_network import InkNetwork, Seen
 from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
 from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
-from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.recognition.spans import Span, around, between_uprights, cut, on_grey, on_page, rows_of, strip_around
 from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign, with_none
 from digitrec.records import Reason
 
@@ -32,10 +31,6 @@ _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing: ..."""
 _LONGEST_STRIP = 16.0
 """... its strip is as wide as the page, if that is at most so many times as wide as high: longer ones lose detail."""
-_UPRIGHT_DARK = 0.3
-"""A line that stands upright beside a row has this share of the row's own contrast ..."""
-_UPRIGHT_COVERED = 0.9
-"""... over this share of the strip's height, and ends the strip."""
 _EMPTY = 0.5
 """Nothing is written if the line network gives that at least this probability for every ..."""
 _EMPTY_STEPS = 16
@@ -179,7 +174,7 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
     if row:
         near = strip_around(around(row), sight.grey)
         is_long = is_only and width >= _LONG * height and width <= _LONGEST_STRIP * near.height
-        strip = _between_uprights(sight, near) if is_long else near
+        strip = between_uprights(near, sight.grey, sight.plane) if is_long else near
     piece = cut(sight.grey, strip)
     frames, step_px = network.read(piece)
     line, views = decode(frames), [frames]
@@ -192,27 +187,6 @@ def _line(sight: Sight, row: Sequence[Span], network: LineNetwork, *, is_only: b
         if _stands_between(line.text) or digits.probability > _NEARLY * line.probability:
             line = digits
     return ReadStrip(strip, step_px, line)
-
-
-def _between_uprights(sight: Sight, near: Span) -> Span:
-    """The strip around a row, as wide as the page or up to the next line that stands upright beside it: a frame's.
-
-    Such a line is dark over nearly all of the strip's height, which the line network takes for a 1.
-    """
-    height, width = sight.grey.shape
-    piece = cut(sight.grey, Span(0, near.top, width, near.bottom))
-    ink = cv2.resize(sight.plane, (width, height), interpolation=cv2.INTER_LINEAR)
-    inked = cut(ink, near) > 0.5
-    levels = cut(sight.grey, near)
-    if not inked.any() or inked.all():
-        return Span(0, near.top, width, near.bottom)
-    dark, light = float(np.median(levels[inked])), float(np.median(levels[~inked]))
-    is_dark = (light - piece) / (light - dark) > _UPRIGHT_DARK if light != dark else np.zeros(piece.shape, np.bool_)
-    thick = cv2.dilate(is_dark.view(np.uint8), np.ones((1, 3), np.uint8))
-    uprights = np.flatnonzero(thick.mean(axis=0) >= _UPRIGHT_COVERED)
-    left = uprights[uprights < near.left].max(initial=-1) + 1
-    right = uprights[uprights >= near.right].min(initial=width)
-    return Span(float(left), near.top, float(right), near.bottom)
 
 
 def _stands_between(text: Text) -> bool:

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
+
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Page
 from digitrec.records import Box
@@ -11,6 +14,10 @@ from digitrec.records import Box
 _MARGIN = 0.2
 """Paper left above and below what a strip shows, as a share of its height."""
 _MARGIN_ENDS = 0.25
+_UPRIGHT_DARK = 0.3
+"""A line that stands upright beside a row has this share of the row's own contrast ..."""
+_UPRIGHT_COVERED = 0.9
+"""... over this share of the strip's height, and ends the strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +117,29 @@ def strip_around(span: Span, grey: Plane) -> Span:
 def cut(plane: Plane, strip: Span) -> Plane:
     """The piece of a plane under a strip of whole pixels."""
     return plane[int(strip.top) : int(strip.bottom), int(strip.left) : int(strip.right)]
+
+
+def between_uprights(near: Span, grey: Plane, ink: Plane) -> Span:
+    """Widen the strip around a row to the page, or to the next line that stands upright beside it: a frame's.
+
+    Such a line is dark over nearly all of the strip's height, and the line network takes it for a 1.
+
+    Args:
+        near: the strip around the row, in pixels of `grey`.
+        grey: the page, (h, w), 0..255.
+        ink: ink of the same page in any size, 0.0 = paper, 1.0 = ink.
+    """
+    height, width = grey.shape
+    piece = cut(grey, Span(0, near.top, width, near.bottom))
+    ink = np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    inked = cut(ink, near) > 0.5
+    levels = cut(grey, near)
+    if not inked.any() or inked.all():
+        return Span(0, near.top, width, near.bottom)
+    dark, light = float(np.median(levels[inked])), float(np.median(levels[~inked]))
+    is_dark = (light - piece) / (light - dark) > _UPRIGHT_DARK if light != dark else np.zeros(piece.shape, np.bool_)
+    thick = cv2.dilate(is_dark.view(np.uint8), np.ones((1, 3), np.uint8))
+    uprights = np.flatnonzero(thick.mean(axis=0) >= _UPRIGHT_COVERED)
+    left = uprights[uprights < near.left].max(initial=-1) + 1
+    right = uprights[uprights >= near.right].min(initial=width)
+    return Span(float(left), near.top, float(right), near.bottom)

@@ -9,8 +9,8 @@ import pytest
 import digitrec
 from digitrec import app, imaging
 from digitrec.classifiers.bundle import Bundle
-from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.errors import RejectedImage
+from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import undecoded
 from digitrec.pictures import Picture
