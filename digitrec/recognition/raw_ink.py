@@ -52,6 +52,8 @@ class RawInkParams:
     rule_hangs: float = 1.8
     """... or this long with one end, or shorter with both, at the edge of the picture or at a longer rule."""
     rule_width: float = 0.4
+    fewest_dashes: int = 6
+    """A dashed rule has more dashes than this."""
     rule_gap: float = 0.2
     """Dashes with gaps up to this length are one rule."""
 
@@ -189,6 +191,8 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
         are_held: a rule that stands alone is none: it could be a 1.
     """
     p = PARAMS
+    if not _has_long(faint, p.rule_run * height):
+        return np.zeros(faint.shape, np.bool_)
     runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
     is_long = [one.is_thin & (one.lengths >= p.rule_length * height) for one in runs]
     long = [is_one[one.labels] for is_one, one in zip(is_long, runs, strict=True)]
@@ -208,6 +212,12 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
         held = kept[one.labels]
         found |= held if one is runs[0] else held.T
     return found
+
+
+def _has_long(ink: Mask, length: float) -> bool:
+    """Tell whether some component is so long, or there are enough short ones for a dashed line."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    return count > PARAMS.fewest_dashes or bool((stats[1:, 2:4] >= length).any())
 
 
 def _runs(ink: Mask, height: float) -> _Runs:

@@ -35,7 +35,7 @@ class UnreadParams:
     Those marked with * define what could be writing; the others were set by hand as `RawInkParams` are.
     """
 
-    height_px: float = 40.0
+    height_px: float = 28.0
     """h is scaled down to this; a page is never enlarged."""
     least_height: float = 0.5
     """* A component at least so high could be writing, ..."""
@@ -57,8 +57,6 @@ class UnreadParams:
     """Where characters fill less of boxes that are as high as their strip, all is measured again with fitting boxes."""
     outside: float = 0.25
     """How far a lone component may reach out of its character's box."""
-    most_specks: int = 12
-    """A page with more components than this is no clean page."""
     rule_length: float = 2.5
     """A component at least so long, ..."""
     rule_width: float = 0.25
@@ -162,7 +160,8 @@ def _look(
         grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
     rows, columns = grey.shape
     high = height * scale
-    ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+    if ink.shape != grey.shape:
+        ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
     boxes = [_in_pixels(one.scaled(scale), columns, rows) for one in characters]
     contrast = contrast_of(grey, boxes, ink, high)
     if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, boxes[0], high):
@@ -205,18 +204,14 @@ def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:
     """
     spots = (contrast.values > max(0.9 * RAW_INK.strong * contrast.own, RAW_INK.least)).view(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(spots, connectivity=8)
-    if count > PARAMS.most_specks:
+    longest, shortest = stats[1:, 2:4].max(axis=1), stats[1:, 2:4].min(axis=1)
+    is_large = longest >= PARAMS.least_length * height
+    is_large |= shortest >= max(2.0, PARAMS.least_dot * height)
+    if count < 2 or np.count_nonzero(is_large) != 1:
         return False
-    large = [
-        (x, y, width, high)
-        for x, y, width, high, _ in stats[1:].tolist()
-        if max(width, high) >= PARAMS.least_length * height or min(width, high) >= max(2.0, PARAMS.least_dot * height)
-    ]
-    if len(large) != 1:
-        return False
-    ((x, y, width, high),) = large
+    x, y, width, high, _ = stats[1:][is_large][0].tolist()
     rows, columns = spots.shape
-    if x <= 1 or y <= 1 or x + width >= columns - 1 or y + high >= rows - 1:
+    if x == 0 or y == 0 or x + width == columns or y + high == rows:
         return False
     outside = max(box[0] - x, box[1] - y, x + width - box[2], y + high - box[3])
     return bool(outside <= PARAMS.outside * height)
