@@ -143,8 +143,10 @@ def fit_boxes(
     return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
 
 
-def find_slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]) -> list[int]:
-    """Tell which characters that were read as 1 could be slashes: straight, slanting, as high as their neighbours.
+def find_slashes(
+    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], ones: Collection[int]
+) -> list[int]:
+    """Tell which characters that were read as 1 could be slashes: straight, slanting, higher than their neighbours.
 
     Only between digits: no slash begins or ends a number.
     """
@@ -152,16 +154,17 @@ def find_slashes(parts: Components, bodies: Sequence[int], ones: Collection[int]
     found = []
     median = float(np.median([parts.heights[body] for body in bodies if body >= 0] or [0.0]))
     for place in sorted(ones):
-        if not 0 < place < len(bodies) - 1 or (body := bodies[place]) < 0:
+        if not 0 < place < len(bodies) - 1 or bodies[place] < 0:
             continue
-        window = parts.window(body)
-        y, x = np.nonzero(parts.labels[window] == body)
-        down = np.sqrt(np.mean((y - y.mean()) ** 2))
-        if down == 0 or parts.heights[body] < p.slash_height * median:
+        own = np.flatnonzero(parts.share_in(boxes[place]) > 0.5)  # a rule may have cut it into pieces
+        y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[place]]))
+        high = float(y.max() - y.min() + 1)
+        down = float(np.sqrt(np.mean((y - y.mean()) ** 2)))
+        if down == 0 or high < p.slash_height * median:
             continue
-        slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / float(down**2)  # pixels across for one down
+        slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / down**2  # pixels across for one down
         bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
-        if -slope >= p.slash_slope and bend < p.slash_bend * parts.heights[body]:
+        if -slope >= p.slash_slope and bend < p.slash_bend * high:
             found.append(place)
     return found
 

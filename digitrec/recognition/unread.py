@@ -36,7 +36,9 @@ class UnreadParams:
     """
 
     height_px: float = 28.0
-    """h is scaled down to this; a page is never enlarged."""
+    """On a page with one character h is scaled down to this, ..."""
+    height_of_many_px: float = 48.0
+    """... with several to this, as points and commas are closer; a page is never enlarged."""
     least_height: float = 0.5
     """* A component at least so high could be writing, ..."""
     least_length: float = 0.3
@@ -154,7 +156,7 @@ def _look(
 ) -> tuple[list[Span], list[Span]]:
     """Return what is unread, and boxes that fit the characters, both in pixels of `grey`."""
     p, full = PARAMS, grey
-    scale = min(1.0, p.height_px / max(height, 1.0))
+    scale = min(1.0, (p.height_px if len(characters) == 1 else p.height_of_many_px) / max(height, 1.0))
     if scale < 1:
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
         grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
@@ -173,7 +175,7 @@ def _look(
         return list(characters), []
     read, bodies = find_read(parts, strokes, raw.strong, boxes, high)
     fitting = fit_boxes(parts, boxes, bodies, high)
-    doubted = {*find_slashes(parts, bodies, ones), *find_fragments(raw, boxes, bodies)}
+    doubted = {*find_slashes(parts, boxes, bodies, ones), *find_fragments(raw, boxes, bodies)}
     found = [characters[place] for place in sorted(doubted)]
     if reaches_along_edge(parts, read, high):
         found = list(characters)
@@ -240,9 +242,23 @@ def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scal
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
     may_be_cut = (left | right | top | bottom) & (high < p.least_height * height) & ~printed
+    may_be_cut &= ~_is_together(parts, left & may_be_cut, height) & ~_is_together(parts, right & may_be_cut, height)
     for number in np.flatnonzero(may_be_cut).tolist():
         printed[number] = _is_cut(parts, number, full, raw, scale)
     return printed
+
+
+def _is_together(parts: Components, at_edge: Mask, height: float) -> Mask:
+    """Tell which components at one side of a picture are so high together that they could be a character, (n,)."""
+    p, found = PARAMS, np.zeros(len(at_edge), np.bool_)
+    run: list[int] = []
+    for number in sorted(np.flatnonzero(at_edge).tolist(), key=lambda number: float(parts.top[number])):
+        if run and parts.top[number] - parts.bottom[run].max() > p.least_length * height:
+            run = []
+        run.append(number)
+        if len(run) > 1 and parts.bottom[run].max() - parts.top[run].min() >= p.least_height * height:
+            found[run] = True
+    return found
 
 
 def _is_printed_on_blank(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
