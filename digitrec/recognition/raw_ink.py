@@ -26,7 +26,7 @@ class RawInkParams:
     nothing changed are wide for all but `strong`.
     """
 
-    paper_window: float = 1.2
+    paper_window: float = 0.8
     """Side of the square that closes over strokes to estimate the paper's level."""
     strong: float = 0.45
     """Ink has at least this share of the characters' own contrast ..."""
@@ -52,6 +52,10 @@ class RawInkParams:
     rule_hangs: float = 1.8
     """... or this long with one end, or shorter with both, at the edge of the picture or at a longer rule."""
     rule_width: float = 0.4
+    unbroken: float = 0.97
+    """A run with less ink than this share is dashed, or a minus and the strokes of the digits after it: ..."""
+    dashed_length: float = 5.0
+    """... it is a rule from this length on, or if it comes from an edge of the picture."""
     fewest_dashes: int = 6
     """A dashed rule has more dashes than this."""
     rule_gap: float = 0.2
@@ -227,12 +231,17 @@ def _runs(ink: Mask, height: float) -> _Runs:
     gap = max(2, round(p.rule_gap * height)) + 1
     spots = np.ascontiguousarray(ink).view(np.uint8)
     wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then
-    wide = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
-    line = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
+    line = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
     pieces = pieces_of(line)
     lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
     thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
     most = np.where(lengths >= p.rule_run * height, p.rule_width * height, 0.12 * height) + 2
     is_thin = (lengths > 0) & (thick < most)
+    covered = np.bincount(pieces.labels.ravel(), weights=wide.ravel(), minlength=len(lengths)) / np.maximum(
+        pieces.areas, 1
+    )
+    at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
+    is_thin &= (covered > p.unbroken) | (lengths >= p.dashed_length * height) | at_edge
     is_thin[0] = False
     return _Runs(pieces.labels, pieces.boxes, lengths, is_thin)

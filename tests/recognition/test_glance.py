@@ -138,7 +138,6 @@ def test_what_else_there_may_be_is_left_to_a_closer_look(
         (page(400, 320, (100, 0, 140)), "at the top"),
         (page(400, 320, (180, 120, 140)), "at the right"),
         (page(400, 320, (100, 260, 140)), "at the bottom"),
-        (page(400, 320, (100, 120, 100), (250, 310, 45)), "something else beside it"),
         (page(400, 320, (100, 120, 100), (130, 228, 40)), "in two pieces"),
         (page(400, 320, (100, 120, 50)), "small"),
     ],
@@ -232,3 +231,13 @@ def test_a_thumbnail_shows_what_the_slow_way_does(shape: tuple[int, ...]) -> Non
     assert tiny.preview.dtype == np.uint8
     if min(shape[:2]) > 3:
         assert np.abs(tiny.grey - slow).mean() < 2.5
+
+
+def test_a_page_with_something_beside_its_sign_goes_to_review(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = page(400, 320, (100, 120, 100), (250, 310, 45))
+    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
+
+    found = PageReader(Sorter(7, sure=0.9999), networks).steps("png", sheet_of(picture))
+
+    assert found.page.reason is Reason.OTHER_MARKS
+    assert [box.y > 280 for box in found.unread] == [True]

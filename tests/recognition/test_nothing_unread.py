@@ -1,0 +1,100 @@
+"""The shipped model on drawn pages that hold more than a digit: nothing is accepted unless all of it was read."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from bench import pages
+from digitrec import app, reading
+from digitrec.classifiers.bundle import Bundle
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits, Reading, Reason, Status
+from digitrec.training import datasets, glyphs
+from digitrec.training.signs import Sources
+
+PAGES = 12
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    split = datasets.load("mnist-5k").evaluation
+    return Sources.of(split.pictures, split.digits, glyphs.load())
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.open(app.SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def reader(bundle: Bundle) -> PageReader:
+    return app.page_reader(bundle)
+
+
+def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
+    (readings,) = reading.readings_of([reading.interpret(content, Limits(), reader)], bundle.threshold(0.005))
+    (one,) = readings
+    return one
+
+
+def readings(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> Iterator[Reading]:
+    for number in range(PAGES):
+        yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
+
+
+@pytest.mark.parametrize("kind", ["minus", "sum", "word"])
+def test_a_sign_or_a_word_goes_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+    found = [*readings(kind, sources, reader, bundle)]
+
+    assert [one.status for one in found] == [Status.REVIEW] * PAGES
+    assert Reason.OTHER_MARKS in {one.reason for one in found}
+
+
+@pytest.mark.parametrize("kind", ["rows", "table_lines", "table_bare"])
+def test_several_rows_go_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+    found = [*readings(kind, sources, reader, bundle)]
+
+    assert Status.ACCEPTED not in {one.status for one in found}
+    assert Reason.AMBIGUOUS_LAYOUT in {one.reason for one in found}
+
+
+@pytest.mark.parametrize("kind", ["edge", "desk", "black_margin", "thin_pen", "turned", "frame"])
+def test_a_page_with_writing_is_never_rejected(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+    assert Status.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
+
+
+def test_a_page_without_writing_is_never_accepted(sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+    assert Status.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
+
+
+@pytest.mark.parametrize(("kind", "least"), [("single", 10), ("speck", 8), ("one_number", 6), ("frame", 6)])
+def test_what_was_read_whole_is_still_accepted(
+    kind: str, least: int, sources: Sources, reader: PageReader, bundle: Bundle
+) -> None:
+    found = [*readings(kind, sources, reader, bundle)]
+
+    assert sum(one.status is Status.ACCEPTED for one in found) >= least
+
+
+@pytest.mark.parametrize("place", [(4, 180), (1440, 60), (1400, 1180), (60, 1190)])
+@pytest.mark.parametrize("level", [40, 225])
+def test_a_small_digit_near_the_edge_is_not_blank(
+    place: tuple[int, int], level: int, reader: PageReader, bundle: Bundle
+) -> None:
+    page = np.full((1200, 1600), 255 - level if level < 128 else 30, np.uint8)
+    cv2.putText(page, "5", place, cv2.FONT_HERSHEY_SIMPLEX, 3, level, 6, cv2.LINE_AA)
+    _, content = cv2.imencode(".png", page)
+
+    found = read(content.tobytes(), reader, bundle)
+
+    assert found.status is not Status.REJECTED
+
+
+@pytest.mark.parametrize("level", [255, 128, 0])
+def test_a_bare_page_is_blank(level: int, reader: PageReader, bundle: Bundle) -> None:
+    _, content = cv2.imencode(".png", np.full((300, 200), level, np.uint8))
+
+    assert read(content.tobytes(), reader, bundle).reason is Reason.BLANK
