@@ -155,6 +155,8 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
     """The page with the boxes that count, and the answer in words."""
     picture = _large(smaller(decoded.picture, WIDTH))
     _boxes(picture, steps.page, [str(one.digit) for one in reading.digits])
+    for box in steps.unread:
+        _outline(picture, _share_of(box, steps.page), ORANGE, thickness=2)
     if steps.is_glance:
         how = "read at a glance: all of the page in 64 x 64"
         if steps.second is not None:
@@ -163,7 +165,8 @@ def _answer(steps: Steps, decoded: Decoded, reading: Reading, threshold: float) 
             how = "its only sign, found at a glance, was looked at closely, and by the line network"
     else:
         how = "the networks were asked" if steps.second is not None else "read by the classical way alone"
-    shown = panel("The answer, and where it stands", picture)
+    notes = ["orange: could be writing, and is not part of the answer"] if steps.unread else []
+    shown = panel("The answer, and where it stands", picture, notes)
     room = WIDTH - shown.shape[1] - 40 if shown.shape[1] < WIDTH // 2 else WIDTH
     return [shown, words(["", *_why(reading, threshold), "", how], size=0.55, width=room)]
 

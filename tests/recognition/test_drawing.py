@@ -155,6 +155,19 @@ def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
     assert "low_confidence: not sure enough to accept without a look" in told
 
 
+def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
+    page = paper(260, 240, (80, 90, 60))
+    page[200:212, 60:100] = 40
+    steps = steps_of(page)
+
+    sheet = drawn(steps)
+
+    assert steps.unread
+    assert "orange: could be writing, and is not part of the answer" in told
+    assert "other_marks: something on the page is not part of the number" in told
+    assert (sheet == panels.ORANGE).all(axis=2).any()
+
+
 def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
     blank = steps_of(paper(100, 80), Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(()))))
     broken = PageReader(Sorter(7)).steps("tiff", Sheet(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early")))
