@@ -68,7 +68,7 @@ class OddArrivals(Arrivals):
     def _deep(self, count: int) -> None:
         """Pictures in folders nested deeper than recursion goes; the folders are removed when they are empty."""
         name = b"deep %d" % next(self._number)
-        folders = _nested(self._stage + b"/" + name, self._levels)
+        folders = nested(self._stage + b"/" + name, self._levels)
         noted = []
         for folder in self._rng.sample(folders, min(count, 5)):
             sample, content, number = self._sample()
@@ -84,7 +84,7 @@ class OddArrivals(Arrivals):
         """Remove deep folders as soon as they are empty: no events are told while one is there."""
 
         def remove() -> None:
-            if left := _remove_empty(folders):
+            if left := remove_empty(folders):
                 self._remove_later(left)
 
         self._later(self._linger_s, remove)
@@ -104,7 +104,7 @@ class OddArrivals(Arrivals):
         self._remove_later(folders)
 
 
-def _nested(top: bytes, levels: int) -> list[bytes]:
+def nested(top: bytes, levels: int) -> list[bytes]:
     """Make a folder and folders in folders below it; gives their paths, the deepest first."""
     paths = [top + b"/d" * level for level in range(levels + 1)]
     for path in paths:
@@ -112,22 +112,24 @@ def _nested(top: bytes, levels: int) -> list[bytes]:
     return paths[::-1]
 
 
-def _remove_empty(paths: list[bytes]) -> list[bytes]:
-    """Remove folders, the deepest first, up to one that holds something; gives those that are left."""
-    while paths:
+def remove_empty(paths: list[bytes]) -> list[bytes]:
+    """Remove folders, the deepest first, up to one that holds something; gives all of them again if one is left.
+
+    All: a file that is given back makes folders anew that were removed before.
+    """
+    for path in paths:
         try:
-            os.rmdir(paths[0])  # noqa: PTH106
+            os.rmdir(path)  # noqa: PTH106
         except FileNotFoundError:  # removed before
-            pass
+            continue
         except OSError:  # a file was not claimed yet, or was given back
-            break
-        paths = paths[1:]
-    return paths
+            return paths
+    return []
 
 
 def _too_deep(top: bytes) -> tuple[list[bytes], bytes]:
     """Make folders below `top`, and in the deepest the path of a file that can be used, but not be claimed."""
-    paths = _nested(top, (_LONGEST_PATH - len(top) - _CLAIM) // 2)
+    paths = nested(top, (_LONGEST_PATH - len(top) - _CLAIM) // 2)
     return paths, paths[0] + b"/" + b"x" * (_LONGEST_PATH - len(paths[0]) - 1)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.soak import __main__ as soak
-from bench.soak import account, life, pool, told
+from bench.soak import account, life, oddities, pool, told
 from bench.soak.account import Account, Dropped
 from bench.soak.arrivals import Arrivals
 from bench.soak.life import Sight
@@ -152,6 +152,21 @@ def test_folders_that_are_deep_are_removed_once_they_are_empty(desk: Desk, arriv
         time.sleep(0.05)
 
     assert not list(desk.inbox.glob("deep*"))
+
+
+def test_folders_that_were_made_anew_for_a_file_are_removed_all_the_same(tmp_path: Path) -> None:
+    folders = oddities.nested(os.fsencode(tmp_path / "deep"), 5)
+    file = tmp_path / "deep/d/d/7.png"
+    file.touch()
+
+    left = oddities.remove_empty(folders)
+    assert file.parent.is_dir()
+    assert not (file.parent / "d").exists()
+    file.unlink()
+    (file.parent / "d" / "d").mkdir(parents=True)  # given back, and claimed again
+
+    assert oddities.remove_empty(left) == []
+    assert not (tmp_path / "deep").exists()
 
 
 @pytest.mark.slow
