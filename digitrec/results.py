@@ -1,6 +1,8 @@
 """Rows -> CSV text, and CSV text into the outbox: whole, and replacing nothing."""
 
+import codecs
 import csv
+import heapq
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -140,8 +142,8 @@ def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
         files.write_whole(outbox / LATEST, merged(found))
 
 
-def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[str]:
-    """Return the main tables of these batches as text.
+def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[bytes]:
+    """Return the main tables of these batches.
 
     Args:
         batch_ids: in the order of publication.
@@ -151,24 +153,26 @@ def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> 
     for batch_id, content in contents.items():
         if content is None:
             logs.warn("the table of a batch is gone, latest.csv lacks its rows", batch=batch_id)
-    return [content.decode() for content in contents.values() if content is not None]
+    return [content for content in contents.values() if content is not None]
 
 
-def merged(found: Sequence[str]) -> str:
+def merged(found: Sequence[bytes]) -> bytes:
     r"""Merge main tables into one, sorted by path, then page; rows of the same page in the order of the tables.
 
-    Columns are only ever added at the end, so the longest header fits all.
+    Columns are only ever added at the end, so the longest header fits all. Each table is sorted: one row of each is
+    held at a time.
 
-    >>> merged(["file,page\r\nb,1\r\n", "file,page,text\r\na,1,7\r\n"])
-    'file,page,text\r\na,1,7\r\nb,1,\r\n'
+    >>> merged([b"file,page\r\nb,1\r\n", b"file,page,text\r\na,1,7\r\n"])
+    b'file,page,text\r\na,1,7\r\nb,1,\r\n'
     """
     if len(found) == 1:
         return found[0]
-    parsed = [list(csv.reader(io.StringIO(table.removeprefix(_BOM), newline=""))) for table in found]
-    columns = max((lines[0] for lines in parsed), key=len)
+    tables = [csv.reader(io.TextIOWrapper(io.BytesIO(table), "utf-8-sig", newline="")) for table in found]
+    columns = max((next(table) for table in tables), key=len)
     file, page = columns.index("file"), columns.index("page")
-    rows = sorted((row for lines in parsed for row in lines[1:]), key=lambda row: (row[file], int(row[page])))
-    return _text(columns, (row + [""] * (len(columns) - len(row)) for row in rows), has_bom=found[-1].startswith(_BOM))
+    rows = heapq.merge(*tables, key=lambda row: (row[file], int(row[page])))
+    filled = (row + [""] * (len(columns) - len(row)) for row in rows)
+    return _text(columns, filled, has_bom=found[-1].startswith(codecs.BOM_UTF8)).encode()
 
 
 def _content(path: Path) -> bytes | None:

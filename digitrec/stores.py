@@ -189,7 +189,7 @@ def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
         return
     store = Store(settings.outbox_url)
     if found := results.tables_of(batch_ids, store.read):
-        store.write(results.LATEST, results.merged(found).encode())
+        store.write(results.LATEST, results.merged(found))
 
 
 @contextmanager
