@@ -3,7 +3,7 @@
 import errno
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -146,9 +146,9 @@ class Answering:
         found = [earlier for earlier in self._asked(lambda ledger: ledger.first_with(*key)) if earlier]
         return "{}/{}".format(*min(found)) if found else first.get(key, "")
 
-    def have_read(self, paths: Iterable[str]) -> bool:
-        """True if each of these pictures has an answer, whichever worker gave it."""
-        return all(any(self._asked(partial(Ledger.has_been_read, paths=[path]))) for path in paths)
+    def has_read(self, path: str) -> bool:
+        """Return True if a picture of this path has an answer, whichever worker gave it."""
+        return any(self._asked(partial(Ledger.has_been_read, path=path)))
 
     def _asked(self, question: Callable[[Ledger], T]) -> list[T]:
         answers = [question(self.ledger)]

@@ -67,8 +67,10 @@ def file_labels(
     paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
     for folder in sorted(folders_of(paths)):
         listed = truth.files(folder)
-        is_named = any(names & paths for names in listed)
-        if is_named and all(_is_read(names, inbox, answering) for names in listed):
+        # Files are read in the order of their paths: where one of these waits, the last do.
+        is_waiting = any(os.path.lexists(f"{inbox.root}/{path}") for names in reversed(listed) for path in names)
+        is_named = not is_waiting and any(names & paths for names in listed)
+        if is_named and all(any(map(answering.has_read, names)) for names in listed):
             path = LABELS if folder == "." else f"{folder}/{LABELS}"
             try:
                 place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
@@ -80,13 +82,6 @@ def file_labels(
             files.fsync_folder((outbox / place).parent)
             files.fsync_folder((inbox.root / path).parent)
             logs.event("labels filed away", file=path, batch=batch_id)
-
-
-def _is_read(names: Iterable[str], inbox: Inbox, answering: "Answering") -> bool:
-    """Whether a picture that labels list, by one of these paths, has its answer, and no other waits under the name."""
-    if any(os.path.lexists(inbox.root / path) for path in names):
-        return False
-    return any(answering.have_read([path]) for path in names)
 
 
 def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:

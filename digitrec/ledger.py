@@ -271,10 +271,10 @@ class Ledger:
         found = self._db.execute(f"{schema.SELECT_RETURNED} WHERE next_at_s > ?", (now_s,))
         return {file.identity for file in (ReturnedFile(*one) for one in found) if file.is_held(now_s)}
 
-    def has_been_read(self, paths: Iterable[str]) -> bool:
-        """True if every one of these paths has an answer."""
+    def has_been_read(self, path: str) -> bool:
+        """Return True if a file of this path has an answer."""
         ask = "SELECT 1 FROM claims WHERE path = ? AND fate IN ('accepted', 'review', 'rejected') LIMIT 1"
-        return all(self._db.execute(ask, (os.fsencode(path),)).fetchone() for path in paths)
+        return self._db.execute(ask, (os.fsencode(path),)).fetchone() is not None
 
     # What people ask, and let go.
 

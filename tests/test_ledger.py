@@ -37,8 +37,8 @@ def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
     assert ledger.claims(BATCH.id) == [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")]
     assert ledger.batch(BATCH.id) == replace(BATCH, stage=Stage.RECORDED, rendering=HOW)
     assert ledger.first_with("ab", 1) == (BATCH.id, 1)
-    assert ledger.has_been_read(["desk/7.png"])
-    assert not ledger.has_been_read(["desk/7.png", "desk/8.png"])
+    assert ledger.has_been_read("desk/7.png")
+    assert not ledger.has_been_read("desk/8.png")
     ledger.close()
 
 

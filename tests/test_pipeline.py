@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, reading, results
+from digitrec import files, filing, reading, results
 from digitrec.child import Child, ReaderDied
 from digitrec.chunks import chunked
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.intake.inbox import Inbox
+from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
-from digitrec.records import Claim, Count, Reason
+from digitrec.records import Claim, Count, Fate, Reason
 from tests.conftest import Desk, draw, read_csv
 
 
@@ -309,6 +310,29 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(desk: Des
     assert len(list(desk.outbox.glob("done/*/set/labels.csv"))) == 1
     account = desk.account()
     assert (account.count.claimed, account.differences) == (2, ())
+
+
+def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(desk: Desk) -> None:
+    """Each batch asks; with 100,000 labels that would cost more than to read the pictures."""
+    asked: list[str] = []
+
+    class Asked:
+        def has_read(self, path: str) -> bool:
+            asked.append(path)
+            return True
+
+    claims = [Claim("b", f"{number}.png", 1, 1, 1, False, "", fate=Fate.ACCEPTED) for number in range(8)]
+    desk.drop("labels.csv", b"file,label\n" + b"".join(b"%d.png,1\n" % number for number in range(10)))
+    inbox = Inbox(desk.inbox, "main")
+    desk.outbox.mkdir()
+
+    desk.drop("9.png")
+    filing.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
+    assert ((desk.inbox / "labels.csv").exists(), asked) == (True, [])
+
+    (desk.inbox / "9.png").unlink()
+    filing.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
+    assert ((desk.inbox / "labels.csv").exists(), len(asked)) == (False, 10)
 
 
 def test_a_csv_that_is_no_labels_file_is_a_file_like_any_other(desk: Desk) -> None:

@@ -7,7 +7,8 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import UsageError
@@ -17,6 +18,8 @@ FILE_NAME = "labels.csv"
 HEADER = ["file", "label"]
 UTF_8, WINDOWS, UTF_16 = "UTF-8", "Windows-1252", "UTF-16"
 _MOST_BYTES = 64_000_000
+_LONGEST_LABEL = 40_000
+"""Bytes. Escaped, each takes up to three letters; a CSV reader of Python takes cells of up to 131,072 letters."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -25,9 +28,9 @@ class Table:
     """A labels file. Nothing in it can fail: what cannot be understood is told."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    """By name: as its bytes are, or decoded; the former counts where both are names of files."""
+    """By path under the inbox: as its bytes are, or decoded; the former counts where both are names of files."""
     files: tuple[frozenset[str], ...] = ()
-    """The names of each picture that it lists: one, or its bytes and what they decode to."""
+    """The paths of each picture that it lists: one, or its bytes and what they decode to."""
     encoding: str = UTF_8
     """`UTF-8`, `Windows-1252`, or `UTF-16`, of which nothing is used."""
     is_labels: bool = False
@@ -78,12 +81,14 @@ class Truth:
     def _table(self, folder: str) -> Table:
         if folder not in self._tables:
             path = self._inbox / folder / FILE_NAME
-            self._tables[folder] = _under(folder, self._warned(path, read(path)))
+            self._tables[folder] = self._warned(path, read(path, folder))
         return self._tables[folder]
 
     def _read_given(self, labels: Path) -> Mapping[str, str]:
+        inbox, home = real(self._inbox), real(labels).parent
+        folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
         try:
-            table = _understood(_content(labels, _MOST_BYTES))
+            table = _understood(_content(labels, _MOST_BYTES), folder)
         except FileNotFoundError:
             hint = "--labels takes a CSV with the header file,label."
             raise UsageError(f"{labels} does not exist", hint=hint) from None
@@ -93,9 +98,7 @@ class Truth:
             raise UsageError(f"{labels} is UTF-16", hint="Save it as UTF-8; Excel calls that `CSV UTF-8`.")
         if not table.is_labels:
             raise UsageError(f"{labels} is no labels file", hint="Its first line must be: file,label")
-        inbox, home = real(self._inbox), real(labels).parent
-        folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
-        return _under(folder, self._warned(labels, table)).labels
+        return self._warned(labels, table).labels
 
     def _warned(self, path: Path, table: Table) -> Table:
         key = f"{path} {table.encoding} {table.broken}"
@@ -117,13 +120,13 @@ def is_truth(path: Path) -> bool:
         content = _content(path, 64)
     except OSError:  # none there, or none that may be read: then nothing is known
         return False
-    return _understood(content).is_labels
+    return _is_utf_16(content) or bool(_separator(_bytewise(content)))
 
 
-def read(path: Path) -> Table:
-    """Read the labels of a file; empty if it is no labels file, or cannot be read."""
+def read(path: Path, folder: str = "") -> Table:
+    """Read the labels of a file for pictures of a folder; empty if it is no labels file, or cannot be read."""
     try:
-        return _understood(_content(path, _MOST_BYTES))
+        return _understood(_content(path, _MOST_BYTES), folder)
     except OSError:
         return Table()
 
@@ -140,13 +143,15 @@ def _content(path: Path, most_bytes: int) -> bytes:
         os.close(descriptor)
 
 
-def _understood(content: bytes) -> Table:
-    """Take a labels file apart: whole UTF-8, else Windows-1252 if the header is right. Never fails."""
+@lru_cache(maxsize=8)
+def _understood(content: bytes, folder: str) -> Table:
+    """Parse a labels file: whole UTF-8, else Windows-1252 if the header is right. Never fails.
+
+    Every batch looks its labels up anew, and 100,000 of them take a second to parse: the same bytes are parsed once.
+    """
     if _is_utf_16(content):
         return Table(encoding=UTF_16, is_labels=True)
-    content = content.removeprefix(_BOM)
-    # One letter a byte: commas, quotes and ends of lines are the same in both encodings.
-    text = content.decode("latin-1")
+    text = _bytewise(content)
     mark = _separator(text)
     if not mark:
         return Table()
@@ -161,12 +166,20 @@ def _understood(content: bytes) -> Table:
         for row in rows:
             name, label = (cell.encode("latin-1") for cell in (row[0], row[1])) if len(row) >= 2 else (b"", b"")
             if name.strip() and b"\0" not in name:  # no file has such a name
-                spelt = _text(label, encoding).strip()
-                by_bytes[os.fsdecode(name)] = decoded[_text(name, encoding)] = spelt
-                files[frozenset((os.fsdecode(name), _text(name, encoding)))] = None
+                path = _path(folder, os.fsdecode(name))
+                other = path if name.isascii() else _path(folder, _text(name, encoding))
+                if len(label) > _LONGEST_LABEL:
+                    raise csv.Error(f"a label is longer than {_LONGEST_LABEL} bytes")
+                by_bytes[path] = decoded[other] = _text(label, encoding).strip()
+                files[frozenset((path, other))] = None
     except csv.Error as why:
         broken = f"{rows.line_num}: {why}"
     return Table(decoded | by_bytes, tuple(files), encoding, is_labels=True, broken=broken)
+
+
+def _bytewise(content: bytes) -> str:
+    """Return one letter a byte, without the mark at the start: commas, quotes and line ends are the same in all."""
+    return content.removeprefix(_BOM).decode("latin-1")
 
 
 def _text(cell: bytes, encoding: str) -> str:
@@ -194,12 +207,5 @@ def _separator(text: str) -> str:
     return next((mark for mark in ",;\t" if next(csv.reader(first, delimiter=mark), [])[:2] == HEADER), "")
 
 
-def _under(folder: str, table: Table) -> Table:
-    """The same table with paths under the inbox."""
-    labels = {_path(folder, name): label for name, label in table.labels.items()}
-    files = tuple(frozenset(_path(folder, name) for name in names) for names in table.files)
-    return Table(labels, files, table.encoding, table.is_labels, table.broken)
-
-
 def _path(folder: str, name: str) -> str:
-    return os.path.normpath(PurePosixPath(folder, name)).replace(os.sep, "/")
+    return os.path.normpath(f"{folder}/{name}" if folder and not name.startswith("/") else name)

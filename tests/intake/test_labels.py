@@ -71,6 +71,22 @@ def test_a_byte_that_is_undefined_is_shown_as_percent_xx(desk: Desk) -> None:
     assert desk.account().differences == (), "a ledger that is made again tells the same"
 
 
+@pytest.mark.parametrize(("size", "is_used"), [(40_000, True), (40_001, False), (130_000, False)])
+def test_a_label_is_as_long_as_a_table_can_be_read_again(desk: Desk, size: int, is_used: bool) -> None:
+    desk.set(batch_files=1)
+    desk.drop("a.png")
+    desk.drop("labels.csv", b"file,label\na.png," + b"\x01" * size + b"\n")
+
+    desk.run()
+
+    (row,) = desk.rows()
+    assert row["label"] == ("%01" * size if is_used else "")
+    for path in desk.settings.ledger.parent.glob("ledger.sqlite3*"):
+        path.unlink()
+    desk.run()
+    assert desk.account().differences == (), "a ledger that is made again tells the same"
+
+
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
     found = labels(tmp_path, "file,label\nä.png,1\nö.png,2\n".encode("cp1252") + b"\xc3\xbc.png,3\n")
 

@@ -56,3 +56,19 @@ def test_quoted_names_and_missing_cells_are_understood(tmp_path: Path) -> None:
     truth = Truth(tmp_path)
 
     assert [truth.of("a, b.png"), truth.of("alone"), truth.of("c.png")] == ["5", "", "none"]
+
+
+def test_labels_that_were_changed_are_looked_up_anew(tmp_path: Path) -> None:
+    found = []
+    for label in "787":
+        write(tmp_path / "a" / "labels.csv", f"file,label\n1.png,{label}\n")
+        write(tmp_path / "b" / "labels.csv", f"file,label\n1.png,{label}\n")
+        found.append([Truth(tmp_path).of("a/1.png"), Truth(tmp_path).of("b/1.png"), Truth(tmp_path).of("c/1.png")])
+
+    assert found == [["7", "7", ""], ["8", "8", ""], ["7", "7", ""]]
+
+
+def test_labels_are_parsed_once_as_long_as_they_stay_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "labels.csv", "file,label\n" + "".join(f"{number}.png,{number}\n" for number in range(30_000)))
+
+    assert Truth(tmp_path).files(".") is Truth(tmp_path).files("."), "every batch asks, and to parse them takes long"
