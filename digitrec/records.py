@@ -246,16 +246,16 @@ class ReturnedFile:
         return self.next_at_s - self.first_at_s if self.sha256 else backoff_s(self.tries)
 
 
-LONGEST_BACKOFF_S = 300.0
+_LONGEST_BACKOFF_S = 300.0
 
 
 def backoff_s(tries: int) -> float:
-    """Return for how long a file is held after so many tries: 1 s, 2 s, 4 s, at most 5 minutes.
+    """Return the pause after so many tries, of a file or of the service: 1 s, 2 s, 4 s, at most 5 minutes.
 
     >>> backoff_s(1), backoff_s(3), backoff_s(2000)
     (1.0, 4.0, 300.0)
     """
-    return float(min(2 ** min(tries - 1, 16), LONGEST_BACKOFF_S))
+    return float(min(2 ** min(tries - 1, 16), _LONGEST_BACKOFF_S))
 
 
 class Left(StrEnum):

@@ -1,5 +1,6 @@
-"""What is tried again after a failure, and when."""
+"""Turn what the service raised into a failure that a person is told, and wait before the next try."""
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -8,18 +9,15 @@ from pathlib import Path
 from digitrec import logs
 from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, failure_of, memory_failure
 from digitrec.intake.observing import Bell
+from digitrec.records import backoff_s
 
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 _ALIVE_EVERY_S = 10.0
 """Time between two signs of life for the supervisor while nothing can be done, seconds."""
 
 
 def pauses() -> Iterator[float]:
-    """Yield the pause before each next try, seconds: twice the one before, up to five minutes."""
-    pause_s = SHORTEST_PAUSE_S
-    while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    """Return the pause before each next try, seconds."""
+    return map(backoff_s, itertools.count(1))
 
 
 def wait(bell: Bell, pause_s: float, stopped: Callable[[], bool]) -> None:

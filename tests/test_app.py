@@ -50,7 +50,7 @@ def rows(settings: Settings) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, error: Exception, *, times: int) -> list[int]:

@@ -18,7 +18,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
 @pytest.fixture

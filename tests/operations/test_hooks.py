@@ -250,7 +250,7 @@ def test_a_run_and_a_watch_call_their_hooks_and_a_failing_one_stops_neither(
     assert [one["event"] for one in told(desk)] == ["batch"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(retrying, "SHORTEST_PAUSE_S", 0.01)
+        patch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
         patch.setattr(results, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         desk.drop("8.png")
         with pytest.raises(EnvironmentFailure):
