@@ -30,7 +30,7 @@ def warn(what: str, **fields: object) -> None:
     _logger.warning(what, extra={"fields": fields})
 
 
-def unexpected_error(what: str, why: Exception, **fields: object) -> str:
+def unexpected_error(what: str, why: BaseException, **fields: object) -> str:
     """Note an exception that nobody expected and that stops nothing; return it in a line."""
     error = f"{type(why).__name__}: {why}"
     unexpected(what, "".join(traceback.format_exception(why)), **fields, why=error)
@@ -74,10 +74,10 @@ def start(log_format: str, *, quiet: bool = False) -> None:
 
 
 def _thread_ended(args: threading.ExceptHookArgs) -> None:
-    """Log in one line what Python would print as a traceback between the lines of the log."""
-    if args.exc_type is not SystemExit:
+    """Log as one entry what Python would print as a traceback between the lines of the log."""
+    if args.exc_value is not None and args.exc_type is not SystemExit:
         name = args.thread.name if args.thread else "?"
-        warn("a thread was ended by an error", thread=name, why=f"{args.exc_type.__name__}: {args.exc_value}")
+        unexpected_error("a thread was ended by an error", args.exc_value, thread=name)
 
 
 def adopt(*names: str) -> None:

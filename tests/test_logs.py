@@ -1,0 +1,34 @@
+"""The log of a process: one line an entry, whatever is raised in it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+FAILING_THREAD = """
+import sys, threading
+from digitrec import logs
+
+def work():
+    raise ValueError("no such\\nthing")
+
+logs.start(sys.argv[1])
+for number in range(2):
+    thread = threading.Thread(target=work, name="observer")
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_an_error_that_ends_a_thread_is_logged_once_in_one_line(log_format: str) -> None:
+    command = [sys.executable, "-c", FAILING_THREAD, log_format]
+    (line,) = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+
+    assert "a thread was ended by an error" in line
+    assert "ValueError: no such%0Athing" in line
+    if log_format == "json":
+        entry = json.loads(line)
+        assert (entry["level"], entry["thread"]) == ("error", "observer")
+        assert any("in work" in each for each in entry["traceback"])
