@@ -1,4 +1,4 @@
-"""Step 4: read the files of a batch; name those that stop the reader, and those whose reading raises."""
+"""Step 4: read the files of a batch; report those that stop the reader, and those whose reading raises."""
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Guarded:
 
 @dataclass(slots=True)
 class Found:
-    """What is known of the files of a batch; those that are nowhere in it were not read, because of a stop."""
+    """What was found out about the files of a batch; a file that is missing was not read, because of a stop."""
 
     contents: dict[str, Content] = field(default_factory=dict)
     """By path."""
@@ -80,16 +80,16 @@ class BatchReader:
     engine: Engine
     child: LimitedChild
     read: Guarded
-    """Always the same, so that a child that knows it is not sent the networks again."""
+    """The same object for every call, so that the networks are sent to a child once."""
     job_of: Callable[[Claim], Job]
     stopped: Callable[[], bool]
 
     def begin(self, claims: Iterable[Claim]) -> Iterator[Result]:
-        """Begin to read; children may be at it before the first result is asked for."""
+        """Begin to read; children may start before the first result is asked for."""
         return self._results(list(chunked(claims)))
 
     def finish(self, claims: Sequence[Claim], begun: Iterable[Result]) -> Found:
-        """Return all that can be found out about the files of a batch.
+        """Read the files of a batch to the end.
 
         Files that were lost with another one are read again, each as a chunk of its own: the next one that takes too
         long then costs nobody else.

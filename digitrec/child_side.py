@@ -1,4 +1,4 @@
-"""The child's side of `child`: it answers calls until the parent is gone, within its limits."""
+"""Answer the calls of `child.Child` in the child process, within its limits, until the parent is gone."""
 
 import gc
 import math

@@ -32,7 +32,7 @@ class Done(NamedTuple):
 
 
 NEVER = Done(-1, 0.0, None)
-"""The chunk is not even begun, and will not be."""
+"""The chunk was not begun, and will not be."""
 
 
 class Crew:
@@ -133,7 +133,7 @@ class Crew:
         return self._known.pop(place)
 
     def stuck(self, after_s: float) -> int:
-        """Return how many hands have been at one page for longer than this, seconds."""
+        """Return how many threads and children have read one page for longer than this, seconds."""
         until_s = time.monotonic() - after_s
         with self._taking:
             return sum(mark.since_s < until_s for mark in self._under_way.values())
@@ -150,7 +150,7 @@ class Crew:
         return math.inf if mark is None else mark.since_s
 
     def abandon(self, place: int, why: str) -> Lost:
-        """Wait no longer for the chunk at this place; another hand does the work of the one that is stuck."""
+        """Wait no longer for the chunk at this place; a thread may be started for the one that is stuck."""
         with self._taking:
             mark = self._under_way.pop(place, None)
             self._abandoned.add(place)

@@ -36,7 +36,8 @@ _IDLE_S = 10.0
 """A pause: children wait no longer for work."""
 _LEAVE_S = 2.0
 _STUCK_S, _MOST_STUCK = 5.0, 8
-"""After so long at one page a hand may be stuck; more hands than these are not replaced: each page takes memory."""
+"""After so long at one page, seconds, a thread or child may be stuck; at most so many are replaced, as each page takes
+memory."""
 _GUESSED_CHUNKS = 3
 """After so many chunks the pace is known well enough for a fork: the first ones take longer than those that follow."""
 
@@ -185,7 +186,7 @@ class Threads:
             self._helpers.pop().end()
 
     def _look(self, crew: Crew, place: int, patience: Patience, slice_s: float) -> Done:
-        """What became of the chunk at this place, if that is known in time; more hands are set to work if it pays."""
+        """Return what became of the chunk at this place, if known in time; start threads and children if it pays."""
         if patience.is_stopped():
             crew.call_off()
             return crew.result(place, slice_s)
@@ -206,7 +207,7 @@ class Threads:
         return crew.result(place, slice_s)
 
     def _stuck(self, crew: Crew) -> int:
-        """Number of hands that others may stand in for: where one page took too long, others often do, too."""
+        """Return how many threads and children to replace: where one page took too long, others often do, too."""
         if not (crew.has_lost or self._has_lost):
             return 0
         return min(_MOST_STUCK, crew.stuck(min(_STUCK_S, self._timeout_s / 10)))

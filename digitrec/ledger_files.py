@@ -1,4 +1,4 @@
-"""The file of a worker's ledger: opened, set aside when it is damaged or replaced, made again from the outbox."""
+"""Open the ledger file of a worker; set aside one that is damaged or replaced, and make it again from the outbox."""
 
 import secrets
 import sqlite3

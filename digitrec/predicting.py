@@ -1,4 +1,4 @@
-"""`predict`: read files named by a person; nothing is moved or written."""
+"""Read the files that a person names to `digitrec predict`; nothing is moved or written."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from digitrec.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What `predict` read."""
+    """The rows of the files that were read, and why the others were not."""
 
     rows: list[Row]
     rendering: Rendering

@@ -1,6 +1,6 @@
-"""Files that are claimed alone, and batches that raised: counted in the ledger, across runs.
+"""Count in the ledger, across runs, which files stop their reader and which batches raise.
 
-A file is told by inode, size and mtime, as the files are that were given back: one that changes is another file.
+A file is known by inode, size and mtime, like the files that were given back: one that changes is another file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _ALONE, _TRIES = "alone", "tries"
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """The suspects of one worker, by what the `facts` of its ledger say."""
+    """The files of one worker that are claimed and read alone, kept in the `facts` of its ledger."""
 
     ledger: Ledger
 
