@@ -5,13 +5,14 @@ Nothing is cleaned: what a reader took for dirt, or never saw, is still here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.pieces import pieces_of
+from digitrec.imaging.contrast import Plane, quantiles
+from digitrec.imaging.pieces import Pieces, pieces_of
 
 Mask = NDArray[np.bool_]
 PixelBox = tuple[int, int, int, int]
@@ -115,21 +116,23 @@ def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height:
         around = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
         inked[top:bottom, left:right] = ink[top:bottom, left:right] > 0.6
         bare[around] = ink[around] < 0.1
-    is_known = bool(inked.any() and bare.any())
+    x, y, wide, high = cv2.boundingRect(inked)
+    own_window = np.s_[y : y + high, x : x + wide]
+    is_known = wide > 0 and cv2.countNonZero(bare) > 0
     if is_known:
-        is_light = cv2.mean(grey, inked)[0] > cv2.mean(grey, bare)[0]
+        is_light = cv2.mean(grey[own_window], inked[own_window])[0] > cv2.mean(grey, bare)[0]
     else:
         left, top, right, bottom = characters[0]
         levels = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-        low, middle, high = np.quantile(levels, (0.05, 0.5, 0.95))
-        is_light = bool(high - middle > middle - low)
+        low, middle, highest = quantiles(levels, 0.05, 0.5, 0.95)
+        is_light = highest - middle > middle - low
     paper, values = _contrast(grey, height, is_light=is_light)
     if is_known:
-        own = cv2.mean(values, inked)[0]
+        own = cv2.mean(values[own_window], inked[own_window])[0]
     else:
         boxes = [values[top:bottom, left:right] for left, top, right, bottom in characters]
-        own = float(np.median([np.quantile(box, 0.9) for box in boxes]))
-    return Contrast(paper, values, own, bare.view(np.bool_), bool(is_light))
+        own = median(quantiles(box, 0.9)[0] for box in boxes)
+    return Contrast(paper, values, own, bare.view(np.bool_), is_light)
 
 
 def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
@@ -165,25 +168,34 @@ def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Pla
     """The paper's level at each pixel and the contrast against it."""
     levels = np.clip(255 - grey if is_light else grey, 0, 255).astype(np.uint8)
     side = max(3, round(PARAMS.paper_window * height) | 1)
-    paper = cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)).astype(np.float32)
-    return paper, np.asarray(1 - levels / np.maximum(paper, 1), np.float32)
+    paper = np.maximum(cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), 1)
+    shares = np.asarray(cv2.divide(levels, paper, dtype=cv2.CV_32F), np.float32)
+    return paper.astype(np.float32), np.subtract(1, shares, out=shares)
 
 
 def _level_and_noise(contrast: Plane) -> tuple[float, float]:
     """Median of some contrasts, and their deviation as far as it is noise: outliers are ink."""
-    level = float(np.median(contrast))
-    return level, _DEVIATION * float(np.median(np.abs(contrast - level)))
+    (level,) = quantiles(contrast, 0.5)
+    (deviation,) = quantiles(np.abs(contrast - np.float32(level)), 0.5)
+    return level, _DEVIATION * deviation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Runs:
     """Straight, thin runs of ink along one direction."""
 
-    labels: NDArray[np.int32]
-    boxes: NDArray[np.intp]
-    """(n + 1, 4): left, top, right, bottom; of number 0 nothing."""
+    pieces: Pieces
     lengths: NDArray[np.intp]
+    """(n + 1,), pixels; of number 0 nothing."""
     is_thin: Mask
+    """(n + 1,)."""
+
+    def mask_of(self, chosen: Mask) -> Mask:
+        """Mark the pixels of some runs, chosen by a mask, (n + 1,)."""
+        mask = np.zeros(self.pieces.labels.shape, np.bool_)
+        if chosen.any():
+            mask.ravel()[self.pieces.places] = chosen[self.pieces.label_of]
+        return mask
 
 
 def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
@@ -195,25 +207,32 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
         are_held: a rule that stands alone is none: it could be a 1.
     """
     p = PARAMS
+    found = np.zeros(faint.shape, np.bool_)
     if not _has_long(faint, p.rule_run * height):
-        return np.zeros(faint.shape, np.bool_)
+        return found
     runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
     is_long = [one.is_thin & (one.lengths >= p.rule_length * height) for one in runs]
-    long = [is_one[one.labels] for is_one, one in zip(is_long, runs, strict=True)]
-    found = np.zeros(faint.shape, np.bool_) if are_held else long[0] | long[1].T
+    long = [one.mask_of(is_one) for is_one, one in zip(is_long, runs, strict=True)]
+    if not are_held:
+        found |= long[0]
+        found |= long[1].T
     reach = 2 * max(2, round(0.12 * height)) + 1
     for one, is_one, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
+        candidates = np.flatnonzero(one.is_thin if are_held else one.is_thin & ~is_one)
+        if not candidates.size:
+            continue
+        labels, boxes = one.pieces.labels, one.pieces.boxes
         near = cv2.dilate(others.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        kept = np.zeros(len(one.boxes), np.bool_)
-        for number in np.flatnonzero(one.is_thin if are_held else one.is_thin & ~is_one):
-            left, top, right, bottom = one.boxes[number]
-            part = near[top:bottom, left:right] & (one.labels[top:bottom, left:right] == number)
-            third = max(1, (bottom - top) // 4)
-            begins = bool(part[:third].any()) or top <= 1
-            ends = bool(part[-third:].any()) or bottom >= faint.shape[0 if one is runs[0] else 1] - 1
+        kept = np.zeros(len(boxes), np.bool_)
+        for number in candidates:
+            left, top, right, bottom = boxes[number]
+            part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
+            end = max(1, (bottom - top) // 4)
+            begins = bool(part[:end].any()) or top <= 1
+            ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
             is_held = (begins or ends) and one.lengths[number] >= p.rule_hangs * height
             kept[number] = (begins and ends) or is_held
-        held = kept[one.labels]
+        held = one.mask_of(kept)
         found |= held if one is runs[0] else held.T
     return found
 
@@ -225,7 +244,7 @@ def _has_long(ink: Mask, length: float) -> bool:
 
 
 def _runs(ink: Mask, height: float) -> _Runs:
-    """Runs of ink along columns, with gaps closed."""
+    """Find the runs of ink along columns, with gaps closed."""
     p, rows = PARAMS, ink.shape[0]
     run = min(max(4, round(p.rule_run * height)), max(4, rows - 2))
     gap = max(2, round(p.rule_gap * height)) + 1
@@ -238,10 +257,9 @@ def _runs(ink: Mask, height: float) -> _Runs:
     thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
     most = np.where(lengths >= p.rule_run * height, p.rule_width * height, 0.12 * height) + 2
     is_thin = (lengths > 0) & (thick < most)
-    covered = np.bincount(pieces.labels.ravel(), weights=wide.ravel(), minlength=len(lengths)) / np.maximum(
-        pieces.areas, 1
-    )
+    inked = np.bincount(pieces.label_of, weights=wide.ravel()[pieces.places], minlength=len(lengths))
     at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
-    is_thin &= (covered > p.unbroken) | (lengths >= p.dashed_length * height) | at_edge
+    is_whole = inked > p.unbroken * np.maximum(pieces.areas, 1)
+    is_thin &= is_whole | (lengths >= p.dashed_length * height) | at_edge
     is_thin[0] = False
-    return _Runs(pieces.labels, pieces.boxes, lengths, is_thin)
+    return _Runs(pieces, lengths, is_thin)

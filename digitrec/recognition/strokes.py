@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
@@ -71,16 +72,16 @@ def find_read(
 
 def find_strokes(ink: Plane, boxes: Sequence[PixelBox]) -> tuple[Mask, bool]:
     """Mark the main stroke of each character in the reader's own ink, and tell whether one of them is a margin."""
-    pieces = pieces_of(ink > PARAMS.drawn)
-    is_main = np.zeros(len(pieces.boxes), np.bool_)
+    count, labels = cv2.connectedComponents((ink > PARAMS.drawn).view(np.uint8), connectivity=8)
+    is_main = np.zeros(count, np.bool_)
     for left, top, right, bottom in boxes:
-        sizes = np.bincount(pieces.labels[top:bottom, left:right].ravel(), minlength=len(is_main))
+        sizes = np.bincount(labels[top:bottom, left:right].ravel(), minlength=count)
         sizes[0] = 0
         is_main[int(sizes.argmax())] = sizes.any()
-    strokes = is_main[pieces.labels]
+    strokes = is_main[labels]
     clear = strokes & (ink > 0.5)
     sides = (clear[0], clear[-1], clear[:, 0], clear[:, -1])
-    is_margin = any(bool(side.mean() > PARAMS.margin) for side in sides)
+    is_margin = any(np.count_nonzero(side) > PARAMS.margin * side.size for side in sides)
     return cv2.dilate(strokes.view(np.uint8), np.ones((3, 3), np.uint8)) > 0, is_margin
 
 
@@ -151,16 +152,17 @@ def find_slashes(
     Only between digits: no slash begins or ends a number.
     """
     p = PARAMS
+    between = [place for place in sorted(ones) if 0 < place < len(bodies) - 1 and bodies[place] >= 0]
+    if not between:
+        return []
     found = []
-    median = float(np.median([parts.heights[body] for body in bodies if body >= 0] or [0.0]))
-    for place in sorted(ones):
-        if not 0 < place < len(bodies) - 1 or bodies[place] < 0:
-            continue
+    height = median(float(parts.heights[body]) for body in bodies if body >= 0)
+    for place in between:
         own = np.flatnonzero(parts.share_in(boxes[place]) > 0.5)  # a rule may have cut it into pieces
         y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[place]]))
         high = float(y.max() - y.min() + 1)
         down = float(np.sqrt(np.mean((y - y.mean()) ** 2)))
-        if down == 0 or high < p.slash_height * median:
+        if down == 0 or high < p.slash_height * height:
             continue
         slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / down**2  # pixels across for one down
         bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))

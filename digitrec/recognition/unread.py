@@ -8,11 +8,12 @@ the background, a speck.
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
+from digitrec.imaging.contrast import Plane, quantiles
 from digitrec.pictures import Page
 from digitrec.recognition.components import Components
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
@@ -90,10 +91,10 @@ def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], ones: Colle
     Returns:
         Their boxes, in pixels of `grey`; a character that is a margin, a slash, or too small to tell, among them.
     """
-    height = float(np.median([one.height for one in characters]))
+    height = median(one.height for one in characters)
     found, fitting = _look(grey, ink, characters, height, ones)
     is_strip = len(characters) > 1 and len({(one.top, one.bottom) for one in characters}) == 1
-    if is_strip and fitting and (lower := float(np.median([one.height for one in fitting]))) < PARAMS.loose * height:
+    if is_strip and fitting and (lower := median(one.height for one in fitting)) < PARAMS.loose * height:
         found, _ = _look(grey, ink, fitting, lower, ones)
     return found
 
@@ -141,7 +142,7 @@ def find_writing(grey: Plane) -> list[Span]:
         parts = parts.joined(np.ones(len(parts.areas), np.bool_))
         is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
         could_be = is_large & (parts.longest >= p.blank_speck_px) & ~_is_printed_on_blank(parts, grey.shape, height)
-        paper = float(np.median(raw.paper))
+        (paper,) = quantiles(raw.paper, 0.5)
         numbers = [
             number
             for number in np.flatnonzero(could_be).tolist()
@@ -179,15 +180,17 @@ def _look(
     found = [characters[place] for place in sorted(doubted)]
     if reaches_along_edge(parts, read, high):
         found = list(characters)
+    spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
+    if read.all():
+        return found, spans
     parts = parts.joined(~read)
     could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, full, raw, high, scale)
-    paper = float(np.median([np.median(raw.paper[top:bottom, left:right]) for left, top, right, bottom in boxes]))
+    paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
     numbers = [
         number
         for number in np.flatnonzero(could_be).tolist()
         if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
-    spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
     return found + _spans(parts, numbers, scale), spans
 
 
@@ -205,17 +208,22 @@ def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:
     that for strong ink, so no component is missed.
     """
     spots = (contrast.values > max(0.9 * RAW_INK.strong * contrast.own, RAW_INK.least)).view(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(spots, connectivity=8)
-    longest, shortest = stats[1:, 2:4].max(axis=1), stats[1:, 2:4].min(axis=1)
-    is_large = longest >= PARAMS.least_length * height
+    x, y, width, high = cv2.boundingRect(spots)  # OpenCV's statistics look at every pixel, bare paper too
+    if not width:
+        return False
+    sizes = cv2.connectedComponentsWithStats(spots[y : y + high, x : x + width], connectivity=8)[2][1:, :4]
+    shortest = np.minimum(sizes[:, 2], sizes[:, 3])
+    is_large = np.maximum(sizes[:, 2], sizes[:, 3]) >= PARAMS.least_length * height
     is_large |= shortest >= max(2.0, PARAMS.least_dot * height)
-    if count < 2 or np.count_nonzero(is_large) != 1:
+    large = np.flatnonzero(is_large)
+    if len(large) != 1:
         return False
-    x, y, width, high, _ = stats[1:][is_large][0].tolist()
-    rows, columns = spots.shape
-    if x == 0 or y == 0 or x + width == columns or y + high == rows:
+    left, top, width, high = sizes[large[0]].tolist()
+    left, top = left + x, top + y
+    right, bottom, (rows, columns) = left + width, top + high, spots.shape
+    if left == 0 or top == 0 or right == columns or bottom == rows:
         return False
-    outside = max(box[0] - x, box[1] - y, x + width - box[2], y + high - box[3])
+    outside = max(box[0] - left, box[1] - top, right - box[2], bottom - box[3])
     return bool(outside <= PARAMS.outside * height)
 
 
@@ -286,7 +294,7 @@ def _is_printed_on_blank(parts: Components, shape: tuple[int, ...], height: floa
 def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
     """Tell whether a component goes on beyond the edge of the picture: there is ink in the outermost pixels."""
     down, across = parts.window(number)
-    level = float(np.median(raw.paper[down, across]))
+    (level,) = quantiles(raw.paper[down, across], 0.5)
     window = [slice(max(0, int(part.start / scale)), int(np.ceil(part.stop / scale))) for part in (down, across)]
     lines = (
         full[0, window[1]] if down.start <= 1 else None,
@@ -302,7 +310,7 @@ def _is_background(parts: Components, number: int, paper: Plane, level: float) -
     """Tell whether a component lies where there is no paper, whose level is `level`."""
     window = parts.window(number)
     own = parts.labels[window] == number
-    return bool(np.median(paper[window][own]) < PARAMS.darkest_paper * level)
+    return quantiles(paper[window][own], 0.5)[0] < PARAMS.darkest_paper * level
 
 
 def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
