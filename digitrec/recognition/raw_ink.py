@@ -239,8 +239,11 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
 
 def _has_long(ink: Mask, length: float) -> bool:
     """Tell whether some component is so long, or there are enough short ones for a dashed line."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
-    return count > PARAMS.fewest_dashes or bool((stats[1:, 2:4] >= length).any())
+    count, labels = cv2.connectedComponents(ink.view(np.uint8), connectivity=8)
+    if count > PARAMS.fewest_dashes:
+        return True
+    boxes = [cv2.boundingRect((labels == number).view(np.uint8)) for number in range(1, count)]
+    return any(max(wide, high) >= length for _, _, wide, high in boxes)
 
 
 def _runs(ink: Mask, height: float) -> _Runs:

@@ -185,6 +185,8 @@ def _look(
         return found, spans
     parts = parts.joined(~read)
     could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, full, raw, high, scale)
+    if not could_be.any():
+        return found, spans
     paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
     numbers = [
         number
