@@ -62,7 +62,7 @@ def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(desk: Desk, m
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS], ids=errno.errorcode.get)
-def test_an_inbox_of_which_nothing_can_be_claimed_is_an_environment_failure(
+def test_an_inbox_where_nothing_can_be_claimed_is_an_environment_failure(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     desk.drop("7.png")

@@ -117,7 +117,7 @@ def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> No
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(jumps_s=st.lists(st.sampled_from([-50 * YEAR_S, -3600.0, 0.0, 3600.0, 50 * YEAR_S]), min_size=1, max_size=4))
-def test_a_half_written_file_has_its_whole_grace_in_a_process_whose_clock_jumps(
+def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
     tmp_path_factory: pytest.TempPathFactory, jumps_s: list[float]
 ) -> None:
     root = tmp_path_factory.mktemp("desk")
@@ -158,7 +158,7 @@ def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(desk: D
     assert desk.account().differences == ()
 
 
-def test_a_file_that_cannot_be_claimed_is_tried_again_after_a_clock_was_ahead(
+def test_an_unclaimable_file_is_tried_again_after_a_clock_was_ahead(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.drop("7.png")

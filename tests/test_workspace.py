@@ -284,7 +284,7 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(desk: Des
         assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
 
 
-def test_a_device_with_another_number_is_remembered_while_the_marker_is_there(desk: Desk) -> None:
+def test_a_new_device_number_is_remembered_while_the_marker_is_there(desk: Desk) -> None:
     desk.run()
     with closing(Ledger.open(desk.settings.ledger)) as ledger:
         ledger.remember("inbox_device", "4711")

@@ -203,7 +203,7 @@ def test_over_a_network_filesystem_only_the_scan_counts_and_that_is_said_once(
 
 
 @pytest.mark.slow
-def test_folders_too_deep_for_events_are_scanned_only_and_that_is_said_once(
+def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # watchdog's own thread ends in a RecursionError
