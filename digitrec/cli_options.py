@@ -10,10 +10,11 @@ from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 
 from digitrec import logs, names
-from digitrec.errors import EnvironmentFailure, at_step, failure_of, memory_failure
+from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
 from digitrec.settings import Settings, default_of, knobs
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
+_FOR_MAIN = (DigitrecError, typer.Exit, typer.Abort, click.ClickException)
+"""What `cli.main` prints, or how a command ends."""
+
+
 @contextmanager
 def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
-    """Disk and ledger fail with one line in every command, as they do in the service."""
+    """Raise a DigitrecError for whatever fails in a command or a job, as the service does; log what was unexpected."""
     try:
         with at_step(step, workspace):
             yield
@@ -79,11 +84,12 @@ def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
         raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why
     except OSError as why:
         raise memory_failure(why) or failure_of(why) from why
-    except (MemoryError, ImportError, RuntimeError) as why:
-        failure = memory_failure(why)
-        if failure is None:
+    except Exception as why:
+        if debug or isinstance(why, _FOR_MAIN):
             raise
-        raise failure from why
+        from digitrec import retrying
+
+        raise memory_failure(why) or retrying.unexpected_failure(why) from why
 
 
 def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:

@@ -21,7 +21,7 @@ def main() -> int:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code
     logs.event("inbox drained", files=summary.count.claimed, review=summary.count.review, waiting=summary.waiting)
-    return 128 + stop.signal if stop() else 0
+    return stop.code if stop() else 0
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 import typer
 
+from digitrec import app, service, trending
 from digitrec.cli import cli
 from digitrec.operations.metrics import METRICS
+from digitrec.settings import Settings
+from jobs import drain_inbox, nightly_report
 from tests.operations.test_metrics import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -200,3 +203,34 @@ def test_a_job_that_cannot_write_ends_with_74_and_a_plain_line(tmp_path: Path) -
     assert done.returncode == 74
     assert f"nightly report failed: {tmp_path}/reports is not a folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(0, 0), (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_the_drain_job_ends_with_the_code_of_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    def run_once(_: Settings, stop: service.Stop) -> service.Summary:
+        stop.set(number)
+        return service.Summary()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app, "run_once", run_once)
+
+    assert drain_inbox.main() == code
+
+
+def test_an_unexpected_exception_in_a_job_is_logged_and_ends_with_74(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("colour")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trending, "write_all", fails)
+
+    assert nightly_report.main() == 74
+    first, last = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["why"], first["traceback"][-1]) == ("KeyError: 'colour'", "KeyError: 'colour'")
+    assert last["event"] == "unexpected error: KeyError: 'colour'"
