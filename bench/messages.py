@@ -18,7 +18,7 @@ GAP = "…"
 _ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "BadLine"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
-_LOGGED = {"warn", "logs.warn", "logs.unexpected", "logs.unexpected_error", "logs.at_once"}
+_LOGGED = {"warn", "unexpected_error", "logs.warn", "logs.unexpected", "logs.unexpected_error", "logs.at_once"}
 _YIELDING = ("operations/verify.py", "exporting/sheet.py")
 _ROW = re.compile(r"^\| `(?P<message>[^|]+?)` \|(?P<rest>.*)\|$", re.MULTILINE)
 
