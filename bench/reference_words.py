@@ -51,7 +51,8 @@ EXIT_CODES = {
     1: "`verify` found a difference, `health` is unwell, `doctor` found a fault, `evaluate --min-accuracy` was missed.",
     2: "Wrong usage, a package that is not installed, or a data set that cannot be used.",
     3: "Some files were rejected (only with `run --strict`).",
-    74: "Disk, folder or ledger failed; claimed files are kept and finished by the next start.",
+    74: "Disk, folder or ledger failed; claimed files are kept and finished by the next start. "
+    "Or nobody reads what the command prints (`| head`).",
     75: "Another process works on this inbox as this worker.",
     78: "Settings or model cannot be used.",
     130: "Stopped by Ctrl-C (SIGINT).",

@@ -2,8 +2,10 @@
 
 import functools
 import inspect
+import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field
@@ -77,8 +79,9 @@ def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
             yield
     except KeyboardInterrupt:  # typer would make it a 1
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenPipeError:  # whoever read our output has gone: that is no failure of ours
-        raise
+    except BrokenPipeError:  # nobody reads our output; typer would end with 1, a verdict of `verify` and `health`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's last flush complains
+        raise SystemExit(EnvironmentFailure.exit_code) from None
     except sqlite3.Error as why:
         hint = "`digitrec doctor` tells which, and the cure."
         raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why

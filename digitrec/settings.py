@@ -234,8 +234,9 @@ def _from_environment() -> dict[str, object]:
 
 def _from_file(path: Path) -> dict[str, object]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        table = tomllib.loads(text)
+        if path.is_fifo():  # to open one waits for the other end
+            raise SettingsError(f"the settings cannot be read: {path} is a pipe")
+        table = tomllib.loads(text := path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except NotADirectoryError:

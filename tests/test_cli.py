@@ -1,7 +1,9 @@
 """An unusable file, model, setting or folder gives one clear line with the way out, and the right exit code."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -292,3 +294,42 @@ def test_a_text_without_quotes_in_the_settings_is_told_with_the_way_to_write_it(
 
     assert call(monkeypatch, tmp_path, "config") == 78
     assert "text in quotes" in capsys.readouterr().err
+
+
+def test_a_pipe_in_place_of_the_settings_file_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "digitrec.toml")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "digitrec", "config"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == 78
+    assert "the settings cannot be read" in done.stderr
+    assert "digitrec.toml is a pipe" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("config",), ("verify",), ("health",), ("run",)], ids=" ".join)
+def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "digitrec", *words],
+            cwd=tmp_path,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == 74, "1 would say that verify found a difference, or that health is bad"
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

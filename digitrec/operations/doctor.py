@@ -38,6 +38,7 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     devices = {name: device for name in known if (device := _fact(mine, f"{name}_device"))}
     yield from places.all_places(settings, known, devices)
     yield from machine.events(settings.inbox, settings.watch_mode)
+    yield from machine.memory()
     yield from machine.clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
     yield _model(model)
     there: Mapping[str, Path] = {}

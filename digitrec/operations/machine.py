@@ -1,4 +1,4 @@
-"""What `doctor` finds out about the machine: clock, and whether the kernel tells of changes."""
+"""What `doctor` finds out about the machine: clock, memory, and whether the kernel tells of changes."""
 
 import ctypes
 import errno
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from digitrec import mounts
+from digitrec.errors import NotEnoughMemory
+from digitrec.one_thread import check_memory
 from digitrec.operations.findings import Finding, fault, note, ok
 
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -32,6 +34,14 @@ def clock(now_s: float, newest_s: float | None) -> Iterator[Finding]:
         yield fault("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", cure)
     else:
         yield ok("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
+
+
+def memory() -> Iterator[Finding]:
+    """Whether this process may use as much memory as reading takes; says nothing if so."""
+    try:
+        check_memory()
+    except NotEnoughMemory as why:
+        yield fault("memory", str(why), why.hint)
 
 
 def events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Finding]:

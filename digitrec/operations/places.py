@@ -1,5 +1,6 @@
 """What `doctor` finds out about the folders: rights, identity, filesystems, room. It writes a file and removes it."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -16,6 +17,7 @@ from digitrec.settings import Settings
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
 _FEW_INODES, _LOW_INODES = 1_000, 10_000
+_MAKE_ROOM = "Make room: `digitrec prune --keep 90d` removes old originals."
 _SKEW_S = 5.0
 _PREFIX = ".digitrec-doctor-"
 
@@ -71,7 +73,8 @@ def _rights(name: str, folder: Path) -> Finding:
             skew_s = os.fstat(file.fileno()).st_mtime - time.time()
     except OSError as why:
         cure = f"Give the user {_user()} rights to read and write it: chown, chmod, or mount it writable."
-        return fault(name, f"{folder} cannot be used: {why.strerror}", cure)
+        is_full = why.errno in (errno.ENOSPC, errno.EDQUOT)
+        return fault(name, f"{folder} cannot be used: {why.strerror}", _MAKE_ROOM if is_full else cure)
     if abs(skew_s) > _SKEW_S:
         cure = "Set both clocks by NTP. The ages that `status` tells are wrong by as much; what is read when is not."
         return note(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
@@ -120,11 +123,10 @@ def _room(name: str, folder: Path) -> Finding:
     free, inodes = found.f_bavail * found.f_frsize, found.f_favail
     counts = found.f_files > 0  # some filesystems, btrfs among them, have no fixed number
     told = f"{free / 1e9:.1f} GB free" + (f", {inodes:,} inodes" if counts else "")
-    cure = "Make room: `digitrec prune --keep 90d` removes old originals."
     if free < _FEW_BYTES or (counts and inodes < _FEW_INODES):
-        return fault(f"{name} room", told, cure)
+        return fault(f"{name} room", told, _MAKE_ROOM)
     if free < _LOW_BYTES or (counts and inodes < _LOW_INODES):
-        return note(f"{name} room", told, cure)
+        return note(f"{name} room", told, _MAKE_ROOM)
     return ok(f"{name} room", f"{told} ({mounts.kind_of(folder) or 'unknown filesystem'})")
 
 

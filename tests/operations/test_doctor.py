@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import mounts
+from digitrec import mounts, one_thread
 from digitrec.operations import machine, places
 from digitrec.operations.doctor import doctor
 from digitrec.operations.findings import Finding, Grade
@@ -89,6 +89,27 @@ def test_a_folder_that_is_empty_or_another_one_is_a_fault_and_a_lost_marker_is_a
     assert bad(look(used)) == [(Grade.FAULT, "outbox")]
     assert list(used.outbox.iterdir()) == []
     assert known
+
+
+def test_a_folder_on_a_full_disk_is_told_to_make_room(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_rest: Any, **_named: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(places.tempfile, "NamedTemporaryFile", refused)
+
+    cures = [one.cure for one in look(used) if "No space left on device" in one.detail]
+    assert len(cures) == 4
+    assert all("Make room" in cure and "chmod" not in cure for cure in cures)
+
+
+def test_a_limit_on_memory_too_low_to_read_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_thread.resource, "getrlimit", lambda _: (256_000_000, 256_000_000))
+
+    (one,) = [each for each in look(used) if each.grade is Grade.FAULT]
+
+    assert one.what == "memory"
+    assert "256 MB" in one.detail
+    assert "ulimit -v" in one.cure
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "reports", ".digitrec"])
