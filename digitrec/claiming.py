@@ -79,10 +79,11 @@ class Claimer:
     def claim(self, batch: Batch) -> list[Claim]:
         """Claim the files of a batch that was noted; return those that were claimed, by path."""
         now_s = self.now_s()
-        refused = [(claim, why) for claim in self.ledger.claims(batch.id) if (why := self._claim(claim))]
+        noted = self.ledger.claims(batch.id)
+        refused = [(claim, why) for claim in noted if (why := self._claim(claim))]
         if refused:
             self.ledger.hold([self._refused(claim, why, now_s) for claim, why in refused])
-        return self.adopt(batch)
+        return self._adopted(batch, noted)
 
     def _storable(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
         """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
@@ -136,8 +137,11 @@ class Claimer:
         return batch
 
     def adopt(self, batch: Batch) -> list[Claim]:
-        """The claims of a batch, by path: the files that lie in its folder; there may be none."""
-        planned = {claim.path: claim for claim in self.ledger.claims(batch.id)}
+        """Return the claims of a batch, by path: the files that lie in its folder; there may be none."""
+        return self._adopted(batch, self.ledger.claims(batch.id))
+
+    def _adopted(self, batch: Batch, noted: Iterable[Claim]) -> list[Claim]:
+        planned = {claim.path: claim for claim in noted}
         lying = set(self.inbox.claimed(batch.id))
         if not lying:
             self.ledger.forget_batch(batch.id)

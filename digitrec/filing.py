@@ -1,6 +1,7 @@
 """Step 7: originals to `done/` or `rejected/`, what was released back into the inbox."""
 
 import errno
+import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -140,8 +141,8 @@ def _write_reason(original: Path, row: Row, home: Path) -> Path:
     }
     digest = row.sha256[:16] or f"row-{row.row}"
     last = f"{digest}-{row.row}.reason.json"
-    places = [original.with_name(name) for name in (f"{original.name}.reason.json", f"{digest}.reason.json", last)]
-    for path in (*places, home / last):  # the last where every path beside the original would be too long
+    beside = map(original.with_name, (f"{original.name}.reason.json", f"{digest}.reason.json", last))
+    for path in itertools.chain(beside, [home / last]):  # the last where all paths beside the original are too long
         try:
             files.publish_new(path, json.dumps(told, indent=2) + "\n")
         except FileExistsError:

@@ -352,6 +352,24 @@ def test_an_exception_at_one_file_in_the_claim_passes_it_over(
     assert desk.account().differences == ()
 
 
+def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.drop("3.png", draw(3))
+    desk.drop("4.png", draw(4))
+    seen = sorted(desk.look())
+    tries: list[str] = []
+
+    def raises(_: Ledger, path: str, *__: object) -> None:
+        tries.append(path)
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    monkeypatch.setattr(Ledger, "was_fresh", raises)
+    with desk.at_work() as line:
+        line.process(seen[:1])
+        line.process(seen)
+
+    assert tries == ["3.png", "4.png"], "3.png waits for its backoff"
+
+
 def test_an_exception_at_one_file_in_the_scan_passes_it_over(desk: Desk) -> None:
     desk.drop("3.png", draw(3))
     desk.drop("odd/4.png", draw(4))
