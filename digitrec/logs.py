@@ -14,7 +14,7 @@ from digitrec.errors import plain
 
 _logger = logging.getLogger("digitrec")
 _TOGETHER_S = 10.0
-"""Warnings of a library that follow within this time are about one trouble."""
+"""Seconds; warnings of a library within this time have the same cause."""
 _MOST_TRACES = 1000
 _traces: set[tuple[str, str]] = set()
 """What was logged by this process, with its traceback."""
@@ -98,13 +98,14 @@ def adopt(*names: str) -> None:
 
 
 class _Adopted(logging.Handler):
-    """Writes the first of the lines that come together: the others are about the same trouble."""
+    """Writes the first of the lines that a library logs within ten seconds: the others have the same cause."""
 
     _next_s = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.created >= self._next_s:
-            self._next_s = record.created + _TOGETHER_S
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _TOGETHER_S
             warn("a library warns", library=record.name, why=_first_line(record))
 
 

@@ -32,3 +32,22 @@ def test_an_error_that_ends_a_thread_is_logged_once_in_one_line(log_format: str)
         entry = json.loads(line)
         assert (entry["level"], entry["thread"]) == ("error", "observer")
         assert any("in work" in each for each in entry["traceback"])
+
+
+WARNING_LIBRARY = """
+import logging, time
+from digitrec import logs
+
+logs.start("text")
+logs.adopt("library")
+for wall_s, steady_s in ((4e9, 100), (1e9, 105), (1e9, 120)):
+    time.time, time.monotonic = lambda: wall_s, lambda: steady_s
+    logging.getLogger("library.part").warning("trouble at %d", steady_s)
+"""
+
+
+def test_a_library_warns_again_after_the_clock_was_set_back() -> None:
+    command = [sys.executable, "-c", WARNING_LIBRARY]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+
+    assert [line.partition("why=")[2] for line in lines] == ["trouble at 100", "trouble at 120"]
