@@ -118,3 +118,18 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "link").is_symlink()
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("left", [1, 2, 10])
+def test_a_file_at_the_longest_path_is_written_whole_and_leaves_no_draft(tmp_path: Path, left: int) -> None:
+    room = files.PATH_MAX - left - len(os.fsencode(tmp_path)) - len("/a.csv")
+    folder = tmp_path / "/".join([*["d" * 199] * (room // 200), "e" * (room % 200 - 1)])
+    files.make_folder(folder)
+    path = folder / "a.csv"
+    assert files.PATH_MAX - left - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - left, "no draft fits beside it"
+
+    files.publish_new(path, "1")
+    files.write_whole(path, "2")
+
+    assert path.read_text() == "2"
+    assert [name for _, _, found in os.walk(tmp_path) for name in found] == ["a.csv"]

@@ -18,7 +18,7 @@ from digitrec import app, results, retrying, service, workspace
 from digitrec.errors import EnvironmentFailure, SettingsError
 from digitrec.intake.observing import NoObserver
 from digitrec.operations import hook_calls
-from digitrec.operations.hooks import Hooks
+from digitrec.operations.hooks import FAILURES, Hooks
 from digitrec.records import Batch, Stage
 from digitrec.settings import Settings
 from tests.conftest import Desk
@@ -267,3 +267,19 @@ def test_a_run_and_a_watch_call_their_hooks_and_a_failing_one_stops_neither(
     thread.join(30)
     assert [one["event"] for one in told(desk)] == ["batch", "unhealthy", "batch"]  # the watch finished what was kept
     assert len(desk.rows()) == 2
+
+
+def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("colour")
+
+    monkeypatch.setattr(hook_calls, "call", fails)
+    desk.set(on_unhealthy="true")
+    hooks = Hooks(desk.settings)
+
+    for _ in range(FAILURES):
+        hooks.failed("the disk is full")
+
+    assert "a hook cannot be called" in caplog.messages
