@@ -56,7 +56,9 @@ class RawInkParams:
     unbroken: float = 0.97
     """A run with less ink than this share is dashed, or a minus and the strokes of the digits after it: ..."""
     dashed_length: float = 5.0
-    """... it is a rule from this length on, or if it comes from an edge of the picture."""
+    """... it is a rule from this length on, or if it comes from an edge of the picture ..."""
+    broken: float = 0.75
+    """... and has ink for at least this share."""
     fewest_dashes: int = 6
     """A dashed rule has more dashes than this."""
     rule_gap: float = 0.2
@@ -154,7 +156,11 @@ def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
         height: h, pixels.
         is_light: the writing is lighter than the paper.
     """
-    paper, contrast = _contrast(grey, height, is_light=is_light)
+    # OpenCV's closing ignores what lies beyond the border: a speck near a corner would lighten all of the corner.
+    margin = _paper_side(height) // 2
+    wide = np.asarray(cv2.copyMakeBorder(grey, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.float32)
+    inner = np.s_[margin : margin + grey.shape[0], margin : margin + grey.shape[1]]
+    paper, contrast = (np.ascontiguousarray(plane[inner]) for plane in _contrast(wide, height, is_light=is_light))
     level, noise = _level_and_noise(contrast)
     strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
     faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
@@ -167,10 +173,15 @@ def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
 def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
     """The paper's level at each pixel and the contrast against it."""
     levels = np.clip(255 - grey if is_light else grey, 0, 255).astype(np.uint8)
-    side = max(3, round(PARAMS.paper_window * height) | 1)
+    side = _paper_side(height)
     paper = np.maximum(cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), 1)
     shares = np.asarray(cv2.divide(levels, paper, dtype=cv2.CV_32F), np.float32)
     return paper.astype(np.float32), np.subtract(1, shares, out=shares)
+
+
+def _paper_side(height: float) -> int:
+    """Return the side of the square that closes over strokes, in pixels; odd."""
+    return max(3, round(PARAMS.paper_window * height) | 1)
 
 
 def _level_and_noise(contrast: Plane) -> tuple[float, float]:
@@ -262,7 +273,8 @@ def _runs(ink: Mask, height: float) -> _Runs:
     is_thin = (lengths > 0) & (thick < most)
     inked = np.bincount(pieces.label_of, weights=wide.ravel()[pieces.places], minlength=len(lengths))
     at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
-    is_whole = inked > p.unbroken * np.maximum(pieces.areas, 1)
-    is_thin &= is_whole | (lengths >= p.dashed_length * height) | at_edge
+    areas = np.maximum(pieces.areas, 1)
+    is_rule = (inked > p.unbroken * areas) | (at_edge & (inked > p.broken * areas))
+    is_thin &= is_rule | (lengths >= p.dashed_length * height)
     is_thin[0] = False
     return _Runs(pieces, lengths, is_thin)

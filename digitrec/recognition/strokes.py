@@ -108,7 +108,7 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
     is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (middle_x < (left + right) / 2)
     for number in np.flatnonzero(is_minus).tolist():
-        is_minus[number] = _gap_to(parts, number, body) > 0.05 * height  # no bar of a 7 or 4, which meets the stem
+        is_minus[number] = _gap_to(parts, number, body) > 0.02 * height  # no bar of a 7 or 4, which meets the stem
     near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height

@@ -13,7 +13,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane, quantiles
+from digitrec.imaging.contrast import Plane, quantiles, smaller
 from digitrec.pictures import Page
 from digitrec.recognition.components import Components
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
@@ -52,6 +52,8 @@ class UnreadParams:
     """* Where nothing was read, h is this share of the picture's shorter side, ..."""
     blank_px: float = 6.0
     """* ... and at least so many pixels."""
+    blank_strokes: tuple[float, ...] = (1 / 40, 1 / 10, 1 / 3)
+    """Where nothing was read, ink is looked for as if characters were of these heights, shares of the shorter side."""
     blank_speck_px: float = 3.0
     """Pixels; anything smaller is noise of the sensor."""
     blank_rule: float = 0.03
@@ -133,23 +135,31 @@ def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
 
 def find_writing(grey: Plane) -> list[Span]:
     """Find the components that could be writing, dark or light, on a page of which nothing was read: (h, w), 0..255."""
-    p = PARAMS
-    height = max(p.blank_px, p.blank_share * min(grey.shape))
+    p, side = PARAMS, min(grey.shape)
+    least = max(p.blank_px, p.blank_share * side)
     found = []
-    for is_light in (False, True):
-        raw = find_any_ink(grey, height, is_light=is_light)
-        parts = Components.of(raw)
-        parts = parts.joined(np.ones(len(parts.areas), np.bool_))
-        is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
-        could_be = is_large & (parts.longest >= p.blank_speck_px) & ~_is_printed_on_blank(parts, grey.shape, height)
-        (paper,) = quantiles(raw.paper, 0.5)
-        numbers = [
-            number
-            for number in np.flatnonzero(could_be).tolist()
-            if not _is_background(parts, number, raw.paper, paper)
-        ]
-        found += _spans(parts, numbers, 1.0)
+    for share in p.blank_strokes:  # thick strokes vanish where thin ones are looked for
+        height = max(p.blank_px, share * side)
+        scale = min(1.0, p.height_px / height)
+        seen = smaller(grey, max(1, round(scale * max(grey.shape))))
+        scale = max(seen.shape) / max(grey.shape)
+        for is_light in (False, True):
+            raw = find_any_ink(seen, height * scale, is_light=is_light)
+            found += _spans_on_blank(raw, least * scale, scale)
     return found
+
+
+def _spans_on_blank(raw: RawInk, height: float, scale: float) -> list[Span]:
+    """Return the components that could be writing where none was read, in pixels of the page before scaling."""
+    p = PARAMS
+    parts = Components.of(raw)
+    parts = parts.joined(np.ones(len(parts.areas), np.bool_))
+    is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
+    is_large &= parts.longest >= p.blank_speck_px
+    could_be = is_large & ~_is_printed_on_blank(parts, raw.strong.shape, height)
+    (paper,) = quantiles(raw.paper, 0.5)
+    numbers = np.flatnonzero(could_be).tolist()
+    return _spans(parts, [number for number in numbers if not _is_background(parts, number, raw.paper, paper)], scale)
 
 
 def _look(
