@@ -233,8 +233,8 @@ def _with_unread(steps: Steps) -> Steps:
         return steps
     spans = [on_grey(box, page, decoded.grey) for box in page.boxes]
     if spans:
-        ones = np.flatnonzero(page.scores[:, :NONE].argmax(axis=1) == 1).tolist()
-        unread = find_unread(decoded.grey, decoded.plane, spans, ones)
+        text = "".join(map(str, page.scores[:, :NONE].argmax(axis=1).tolist()))
+        unread = find_unread(decoded.grey, decoded.plane, spans, text)
     else:
         unread = find_writing(decoded.grey)
     boxes = tuple(on_page(span, page, decoded.grey) for span in unread)

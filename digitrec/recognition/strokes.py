@@ -1,6 +1,7 @@
 """Tell which components of raw ink belong to the characters that were read, and which are signs beside them."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -33,6 +34,8 @@ class StrokeParams:
     """A character that is part of a rule this many times as long is part of the rule."""
     slash_height: float = 1.08
     """A slash is higher than the median character by this factor, ..."""
+    date_slash_height: float = 0.95
+    """... or higher than this, where it stands as in a date, ..."""
     slash_slope: float = 0.28
     """... leans to the right by this much of its height, ..."""
     slash_bend: float = 0.1
@@ -40,6 +43,8 @@ class StrokeParams:
 
 
 PARAMS = StrokeParams()
+_DATE = re.compile("(?P<day>0?[1-9]|[12][0-9]|3[01])1(?P<month>0?[1-9]|1[0-2])1(?:[0-9]{2}|[0-9]{4})")
+"""A date whose slashes were read as 1."""
 
 
 def find_read(
@@ -144,15 +149,17 @@ def fit_boxes(
     return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
 
 
-def find_slashes(
-    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], ones: Collection[int]
-) -> list[int]:
+def find_slashes(parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], text: str) -> list[int]:
     """Tell which characters that were read as 1 could be slashes: straight, slanting, higher than their neighbours.
 
-    Only between digits: no slash begins or ends a number.
+    Where they would make a date of the number, upright ones count, too. Only between digits: no slash begins or ends a
+    number.
     """
     p = PARAMS
-    between = [place for place in sorted(ones) if 0 < place < len(bodies) - 1 and bodies[place] >= 0]
+    ones = [place for place, digit in enumerate(text) if digit == "1"]
+    date = _DATE.fullmatch(text)
+    of_date = {date.end("day"), date.end("month")} if date else set()
+    between = [place for place in ones if 0 < place < len(bodies) - 1 and bodies[place] >= 0]
     if not between:
         return []
     found = []
@@ -162,11 +169,11 @@ def find_slashes(
         y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[place]]))
         high = float(y.max() - y.min() + 1)
         down = float(np.sqrt(np.mean((y - y.mean()) ** 2)))
-        if down == 0 or high < p.slash_height * height:
+        if down == 0 or high < (p.date_slash_height if place in of_date else p.slash_height) * height:
             continue
         slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / down**2  # pixels across for one down
         bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
-        if -slope >= p.slash_slope and bend < p.slash_bend * high:
+        if (-slope >= p.slash_slope or place in of_date) and bend < p.slash_bend * high:
             found.append(place)
     return found
 

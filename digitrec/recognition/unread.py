@@ -6,7 +6,7 @@ the background, a speck.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -81,23 +81,23 @@ class UnreadParams:
 PARAMS = UnreadParams()
 
 
-def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], ones: Collection[int] = ()) -> list[Span]:
+def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], text: str = "") -> list[Span]:
     """Find the components of a page that could be writing and belong to none of the characters that were read.
 
     Args:
         grey: the page, (h, w), 0..255.
         ink: what the reader took for ink, of the same page in any size, 0.0 = paper, 1.0 = ink.
         characters: where the characters are, in pixels of `grey`; at least one.
-        ones: which of them were read as 1, and could be slashes.
+        text: the digit that each was read as; a 1 could be a slash. Empty if that is not known.
 
     Returns:
         Their boxes, in pixels of `grey`; a character that is a margin, a slash, or too small to tell, among them.
     """
     height = median(one.height for one in characters)
-    found, fitting = _look(grey, ink, characters, height, ones)
+    found, fitting = _look(grey, ink, characters, height, text)
     is_strip = len(characters) > 1 and len({(one.top, one.bottom) for one in characters}) == 1
     if is_strip and fitting and (lower := median(one.height for one in fitting)) < PARAMS.loose * height:
-        found, _ = _look(grey, ink, fitting, lower, ones)
+        found, _ = _look(grey, ink, fitting, lower, text)
     return found
 
 
@@ -163,7 +163,7 @@ def _spans_on_blank(raw: RawInk, height: float, scale: float) -> list[Span]:
 
 
 def _look(
-    grey: Plane, ink: Plane, characters: Sequence[Span], height: float, ones: Collection[int]
+    grey: Plane, ink: Plane, characters: Sequence[Span], height: float, text: str
 ) -> tuple[list[Span], list[Span]]:
     """Return what is unread, and boxes that fit the characters, both in pixels of `grey`."""
     p, full = PARAMS, grey
@@ -186,7 +186,7 @@ def _look(
         return list(characters), []
     read, bodies = find_read(parts, strokes, raw.strong, boxes, high)
     fitting = fit_boxes(parts, boxes, bodies, high)
-    doubted = {*find_slashes(parts, boxes, bodies, ones), *find_fragments(raw, boxes, bodies)}
+    doubted = {*find_slashes(parts, boxes, bodies, text), *find_fragments(raw, boxes, bodies)}
     found = [characters[place] for place in sorted(doubted)]
     if reaches_along_edge(parts, read, high):
         found = list(characters)

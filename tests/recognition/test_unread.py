@@ -156,8 +156,8 @@ def test_a_pencil_stroke_that_fades_is_one_stroke() -> None:
     assert find_unread(page, ink, characters) == []
 
 
-def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Span], list[int]]:
-    """A page with three characters side by side, and which of them were read as 1."""
+def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Span], str]:
+    """A page with characters side by side, and what they were read as."""
     page = blank()
     drawer(page)
     ink = ink_of(page)
@@ -166,7 +166,7 @@ def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Span], list
     rows = [np.flatnonzero((ink[:, piece[0] : piece[-1] + 1] > 0.3).any(axis=1)) for piece in pieces]
     spans = [Span(p[0], r[0], p[-1] + 1, r[-1] + 1) for p, r in zip(pieces, rows, strict=True)]
     assert len(spans) == len(digits)
-    return grey(page), ink, spans, [place for place, digit in enumerate(digits) if digit == "1"]
+    return grey(page), ink, spans, digits
 
 
 @pytest.mark.parametrize(("across", "is_slash"), [(0, False), (8, False), (26, True), (34, True)])
@@ -177,6 +177,18 @@ def test_a_slash_that_was_read_as_1_is_found(across: int, is_slash: bool) -> Non
         write(page, "5", 190, 150)
 
     assert bool(find_unread(*read_as("215", between))) == is_slash
+
+
+def test_an_upright_slash_of_a_date_is_found() -> None:
+    def date(page: Picture) -> None:
+        for place, digit in enumerate("25|07|99"):
+            if digit == "|":
+                cv2.line(page, (25 + 33 * place, 155), (29 + 33 * place, 98), PEN, 4, cv2.LINE_AA)
+            else:
+                write(page, digit, 10 + 33 * place, 150, 40)
+
+    assert find_unread(*read_as("25107199", date))
+    assert not find_unread(*read_as("25107133", date)[:3], "25607633")
 
 
 def test_a_margin_or_part_of_a_frame_is_no_character() -> None:
