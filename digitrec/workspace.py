@@ -93,9 +93,8 @@ class Workspace:
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
             )
         if not self.ledger.is_in_place() and not ledger_files.is_same(self.ledger, self.settings.ledger):
-            ledger_files.set_aside(
-                self.settings.ledger
-            )  # one that was put in its place does not know what was answered since
+            # A file that was put in its place does not know what was answered since.
+            ledger_files.set_aside(self.settings.ledger)
             raise EnvironmentFailure(
                 f"the ledger {self.settings.ledger} was removed or replaced",
                 hint="Leave .digitrec/ alone. It is made again from the outbox; claimed files are kept.",

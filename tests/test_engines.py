@@ -202,7 +202,7 @@ def test_a_chunk_that_ends_its_child_is_lost_and_the_others_go_on(engine: Thread
 
 
 @pytest.mark.parametrize("has_children", [False, True])
-def test_a_chunk_that_hangs_is_lost_and_another_hand_reads_the_rest(has_children: bool) -> None:
+def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_children: bool) -> None:
     def hangs(chunk: int) -> int:
         patience.begin_page(chunk)
         time.sleep(2.0 if chunk in (3, 4) else 0.05)

@@ -106,6 +106,22 @@ def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Setti
     assert latest(settings)[:2] == ["0.png", "1.png"]
 
 
+def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(settings, 0, 1, 2, 3)
+    stop = service.Stop()
+
+    def fails(*_: object) -> None:
+        stop.set()
+        raise FULL
+
+    monkeypatch.setattr(filing, "file_away", fails)
+    app.run_once(settings, stop)
+
+    assert latest(settings) == ["0.png", "1.png"]
+
+
 def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
