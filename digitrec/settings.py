@@ -278,9 +278,9 @@ def _line_that_raises(kind: type[Exception], text: str) -> int:
 
 
 def _line_of(name: str, text: str) -> int:
-    """Return the number of the first line that begins with a key; of a key written with escapes, the first."""
-    lines = (line.lstrip("[ \t\"'") for line in text.split("\n"))
-    return next((number for number, line in enumerate(lines, 1) if line.startswith(name)), 1)
+    """Return the number of the line that sets a key or begins a table of this name; 1 for one written with escapes."""
+    key = re.compile(rf"[\[\s\"']*{re.escape(name)}[\s\"']*[=.\]]")
+    return next((number for number, line in enumerate(text.split("\n"), 1) if key.match(line)), 1)
 
 
 def _value(knob: Field[Any], value: object, source: str) -> object:

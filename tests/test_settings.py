@@ -226,3 +226,19 @@ def test_a_workspace_at_a_file_is_refused_by_name(tmp_path: Path, workspace: str
 
     with pytest.raises(SettingsError, match=f"the workspace {tmp_path}/file is not a folder"):
         Settings.load(tmp_path / workspace)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("labels_from_folders = true\nlabels = 5\n", 2),
+        ("labels_from_folders = true\n'labels'=5\n", 2),
+        ("# of the office\n\n[office]\nsettle_s = 5\n", 3),
+        ("office.settle_s = 5\n", 1),
+    ],
+)
+def test_a_mistake_is_told_with_the_line_of_its_own_key(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "digitrec.toml").write_text(text)
+
+    with pytest.raises(SettingsError, match=rf"digitrec.toml, line {line}: "):
+        Settings.load(tmp_path)
