@@ -143,7 +143,7 @@ def _content(path: Path, most_bytes: int) -> bytes:
         os.close(descriptor)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _understood(content: bytes, folder: str) -> Table:
     """Parse a labels file: whole UTF-8, else Windows-1252 if the header is right. Never fails.
 

@@ -226,3 +226,19 @@ def test_a_watch_tells_its_looks_its_events_and_its_end(desk: Desk) -> None:
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
     assert at_work.model_id == app.bundle_of(desk.settings).card.id
     assert told(desk).doing is Doing.STOPPED
+
+
+def test_an_unexpected_exception_is_told_at_once_and_kept_by_the_next_process(desk: Desk) -> None:
+    clock = Clock()
+    heart = heart_of(desk, clock)
+    heart.works("cnn-1")
+
+    heart.noticed("the report of a batch cannot be made: KeyError: 'colour'")
+
+    assert (told(desk).unexpected, told(desk).unexpected_at_s) == (
+        "the report of a batch cannot be made: KeyError: 'colour'",
+        1000.0,
+    )
+    clock.now_s = 1060.0
+    heart_of(desk, clock).works("cnn-1")
+    assert (told(desk).at_s, told(desk).unexpected_at_s) == (1060.0, 1000.0)
