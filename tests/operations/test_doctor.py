@@ -15,6 +15,7 @@ from digitrec import mounts, one_thread
 from digitrec.operations import machine, places
 from digitrec.operations.doctor import doctor
 from digitrec.operations.findings import Finding, Grade
+from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
 from digitrec.operations.status import ModelState
 from digitrec.schema import backup_of
@@ -350,3 +351,17 @@ def test_a_copy_from_before_an_upgrade_is_named_and_survives_the_loss_of_its_led
     assert backup_of(used.settings.ledger, 2).exists()
     assert bad(look(used)) == [(Grade.NOTE, "ledger main")]
     assert used.account().differences == ()
+
+
+def test_an_unexpected_exception_is_a_fault_until_the_worker_looks_again(used: Desk) -> None:
+    now_s = time.time()
+    heart = Heart(used.settings, now_s=lambda: now_s)
+    heart.noticed("metrics cannot be gathered: KeyError: 'colour'")
+
+    (before,) = [one for one in look(used, now_s=now_s + 7) if one.what == "worker main"]
+    now_s += 20
+    heart.scanned()
+    (after,) = [one for one in look(used) if one.what == "worker main"]
+
+    assert (before.grade, before.detail) == (Grade.FAULT, "7 s ago: metrics cannot be gathered: KeyError: 'colour'")
+    assert after.grade is Grade.NOTE

@@ -90,3 +90,12 @@ def test_a_worker_at_a_long_batch_is_well_whatever_the_last_look() -> None:
     reading = replace(WORKER, state="reading", last_scan_s=5000.0, is_late=False)
 
     assert health(replace(WELL, workers=(reading,)), "main", 3600, max_look_s=900).is_well
+
+
+@pytest.mark.parametrize(("unexpected_s", "is_told"), [(100.0, True), (90_000.0, False)])
+def test_an_unexpected_exception_is_told_for_a_day(unexpected_s: float, is_told: bool) -> None:
+    worker = replace(WORKER, unexpected="a hook cannot be called: KeyError: 'colour'", unexpected_s=unexpected_s)
+    found = health(replace(WELL, workers=(worker,)), "main", 3600)
+
+    assert found.is_well
+    assert ("100 s ago: a hook cannot be called: KeyError: 'colour'" in found.why) is is_told
