@@ -313,7 +313,7 @@ class Service:
         self.heart.scanned()
         held = self.space.ledger.held(time.time())
         for seen in self.space.look(self._skipped):
-            if seen.identity not in held:
+            if not held or seen.identity not in held:  # mostly there is none, and an inbox may hold 100,000 files
                 yield seen
 
     def _skipped(self, path: str, why: str) -> None:
