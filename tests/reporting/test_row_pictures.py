@@ -5,8 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
-from digitrec import batch_reports, corrections
+from digitrec import answering, batch_reports, corrections
 from digitrec.corrections import How, Judgement
 from digitrec.ledger import Ledger
 from digitrec.records import Reason
@@ -83,3 +84,20 @@ def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_pat
     assert pictured(page) == [1, 2]
     assert Reason.OTHER_MARKS.words in page.words
     assert (page.numbers["pages.review"], page.numbers["files.review"]) == ("2", "2")
+
+
+def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "_MOST_PREVIEW_BYTES", 1)
+    for number in range(3):
+        desk.drop(f"{number}.png", draw(7))
+    desk.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")
+
+    desk.run()
+
+    (table,) = desk.tables()
+    with closing(Ledger.read_only(desk.settings.ledger)) as ledger:
+        assert list(ledger.previews(table.stem)) == [1]
+    page = Page((desk.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
+    assert pictured(page) == [1, 2, 3]
