@@ -87,3 +87,21 @@ class Components:
             slice(int(self.top[number]), int(self.bottom[number])),
             slice(int(self.left[number]), int(self.right[number])),
         )
+
+
+def is_hollow(own: Mask, border: float) -> bool:
+    """Tell whether a component lies along at least three sides of its own box and leaves the middle free: a frame.
+
+    A narrow one could be a 1, and one along two sides a 7.
+
+    Args:
+        own: its pixels, (h, w).
+        border: width of the border in which a frame lies, as a share of each side.
+    """
+    high, wide = (max(2, round(border * side)) for side in own.shape)
+    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
+        return False
+    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
+    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
+    inner = own[high:-high, wide:-wide]
+    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))

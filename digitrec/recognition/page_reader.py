@@ -151,8 +151,11 @@ class PageReader:
 
         If something on the page is left unread, all of it is read the classical way, which knows of numbers.
         """
-        steps = _with_unread(self._glanced(page, seen, sheet, networks))
-        if not (steps.is_glance and steps.unread):
+        steps = self._glanced(page, seen, sheet, networks)
+        if not steps.is_glance:  # read the classical way, and checked there
+            return steps
+        steps = _with_unread(steps)
+        if not steps.unread:
             return steps
         other = self.closely(page.format, sheet)
         is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))

@@ -111,20 +111,21 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     is_low = parts.top > top + 0.6 * (bottom - top)
     is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
-    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (middle_x < (left + right) / 2)
+    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
+    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (middle_x < (left + right) / 2) & is_near
     for number in np.flatnonzero(is_minus).tolist():
         is_minus[number] = _gap_to(parts, number, body) > 0.02 * height  # no bar of a 7 or 4, which meets the stem
-    near = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
+    is_stroke = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
-    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
     is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
-    return near | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+    return is_stroke | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
 
 
 def _gap_to(parts: Components, number: int, body: int) -> float:
     """Return the pixels between a component and the strokes of a character to its right, in the component's rows."""
     rows, _ = parts.window(number)
-    columns = np.flatnonzero((parts.labels[rows] == body).any(axis=0))
+    _, across = parts.window(body)
+    columns = across.start + np.flatnonzero((parts.labels[rows, across] == body).any(axis=0))
     beyond = columns[columns >= parts.left[number]]
     return float(beyond.min() - parts.right[number]) if beyond.size else float(parts.labels.shape[1])
 

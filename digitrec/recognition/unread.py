@@ -15,7 +15,7 @@ import numpy as np
 
 from digitrec.imaging.contrast import Plane, quantiles, smaller
 from digitrec.pictures import Page
-from digitrec.recognition.components import Components
+from digitrec.recognition.components import Components, is_hollow
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
 from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_any_ink, find_raw_ink
 from digitrec.recognition.spans import Span, on_grey
@@ -296,10 +296,7 @@ def _is_printed_on_blank(parts: Components, shape: tuple[int, ...], height: floa
     is_cut = (left | right | top | bottom) & (high < p.least_height * height)
     printed: Mask = is_rule | is_margin | is_cut
     for number in np.flatnonzero(~printed & (np.minimum(width, high) > 0.1 * min(rows, columns))).tolist():
-        own = parts.labels[parts.window(number)] == number
-        band_y, band_x = (max(2, round(p.blank_rule * 2 * side)) for side in own.shape)
-        inner = own[band_y:-band_y, band_x:-band_x]
-        printed[number] = np.count_nonzero(inner) < 0.1 * np.count_nonzero(own)  # a frame lies along its own box
+        printed[number] = is_hollow(parts.labels[parts.window(number)] == number, 2 * p.blank_rule)
     return printed
 
 

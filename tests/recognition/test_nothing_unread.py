@@ -5,14 +5,19 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import pages
 from digitrec import app, reading
 from digitrec.classifiers.bundle import Bundle
+from digitrec.imaging.decode import Sheet
+from digitrec.pictures import Picture
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reading, Reason, Status
 from digitrec.training import datasets, glyphs
 from digitrec.training.signs import Sources
+from tests.recognition.test_unread import odd_pages
 
 PAGES = 12
 SEED = 3
@@ -98,3 +103,18 @@ def test_a_bare_page_is_blank(level: int, reader: PageReader, bundle: Bundle) ->
     _, content = cv2.imencode(".png", np.full((300, 200), level, np.uint8))
 
     assert read(content.tobytes(), reader, bundle).reason is Reason.BLANK
+
+
+@given(page=odd_pages, has_colours=st.booleans())
+def test_a_page_of_any_shape_is_answered(page: Picture, has_colours: bool, reader: PageReader) -> None:
+    rows, columns = page.shape
+    picture = np.dstack([page, page, 255 - page]) if has_colours else page
+
+    steps = reader.steps("png", Sheet(1, columns, rows, picture))
+
+    boxes = [*steps.page.boxes, *steps.unread]
+    assert all(box.x >= 0 and box.x + box.width <= columns and box.width >= 1 for box in boxes)
+    assert all(box.y >= 0 and box.y + box.height <= rows and box.height >= 1 for box in boxes)
+    assert np.isfinite(steps.page.scores).all()
+    assert bool(steps.page.boxes) or steps.page.reason in {Reason.BLANK, Reason.OTHER_MARKS}
+    assert not steps.unread or steps.page.reason is not None

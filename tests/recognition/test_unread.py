@@ -248,3 +248,56 @@ def test_a_page_with_writing_is_never_blank(place: tuple[int, int], high: int) -
 
     assert find_writing(grey(page))
     assert find_writing(grey(255 - page))
+
+
+@pytest.mark.parametrize("drawer", [box(12, 4, 15, 23, PEN), box(9, 4, 11, 15, PEN)], ids=["thick", "short"])
+def test_a_stroke_on_a_tiny_page_is_no_frame(drawer: Drawer) -> None:
+    page = np.full((28, 28), PAPER, np.uint8)
+    drawer(page)
+
+    assert find_writing(grey(page))
+
+
+SIDES = st.one_of(st.integers(1, 12), st.integers(13, 90), st.sampled_from([300, 1500]))
+CONTENTS = ["bare", "noise", "stripes", "a frame", "half dark", "text"]
+
+
+def odd_page(rows: int, columns: int, content: str, paper: int, pen: int, seed: int) -> Picture:
+    """A page of any shape, (rows, columns), with something on it; `paper` and `pen` may be the same level."""
+    page = np.full((rows, columns), paper, np.uint8)
+    if content == "noise":
+        page[:] = np.random.default_rng(seed).integers(min(paper, pen), max(paper, pen) + 1, page.shape)
+    elif content == "stripes":
+        page[:: 2 + seed % 3] = pen
+    elif content == "a frame":
+        page[[0, -1]] = page[:, [0, -1]] = pen
+    elif content == "half dark":
+        page[:, columns // 2 :] = pen
+    elif content == "text":
+        place = (seed % columns, rows - seed % rows)
+        cv2.putText(page, "7-1,5", place, cv2.FONT_HERSHEY_SIMPLEX, min(rows, columns) / 25, pen, 1 + seed % 3)
+    return page
+
+
+odd_pages = st.builds(
+    odd_page,
+    SIDES,
+    SIDES,
+    st.sampled_from(CONTENTS),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 2**16),
+)
+
+
+@given(odd_pages, st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_any_page_is_searched_whatever_was_read_on_it(page: Picture, count: int, seed: int) -> None:
+    rng, (rows, columns) = np.random.default_rng(seed), page.shape
+    sides = [(*sorted(rng.uniform(-1, columns + 1, 2)), *sorted(rng.uniform(-1, rows + 1, 2))) for _ in range(count)]
+    characters = [Span(left, top, right, bottom) for left, right, top, bottom in sides]
+    inks = (rng.random((5, 7), np.float32), np.zeros(page.shape, np.float32), ink_of(page))
+
+    found = [*find_unread(grey(page), inks[seed % 3], characters, "111"[:count]), *find_writing(grey(page))]
+
+    marks = [one for one in found if one not in characters]
+    assert all(0 <= one.left < min(one.right, columns) and 0 <= one.top < min(one.bottom, rows) for one in marks)
