@@ -68,6 +68,18 @@ def test_several_suspects_of_one_chunk_are_each_found_at_once(desk: Desk) -> Non
     assert desk.account().differences == ()
 
 
+def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(desk: Desk) -> None:
+    poison(desk, "1.png", "2.png")
+    for digit in range(1, 4):
+        desk.drop(f"{digit}.png", draw(digit))
+    with desk.at_work() as line:
+        next(line.process_all([sorted(desk.look())]))
+
+        line.process(sorted(desk.look()))
+
+        assert sorted(one.path for one in line.alone) == ["1.png", "2.png"], "one was read again, and failed again"
+
+
 def test_a_suspect_that_is_read_alone_is_answered_like_any_file(desk: Desk) -> None:
     poisoned = poison(desk, "3.png")
     desk.drop("3.png", draw(3))
