@@ -70,7 +70,7 @@ class Claimer:
         now_s = self.now_s()
         batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
         looked_at_s = self.looked_at_s()
-        planned = [claim for one in seen if (claim := self._storable(batch, one, looked_at_s)) is not None]
+        planned = [claim for one in seen if (claim := self._plan(batch, one, looked_at_s)) is not None]
         if not planned:
             return None
         self.ledger.open_batch(batch, planned)
@@ -85,7 +85,7 @@ class Claimer:
             self.ledger.hold([self._refused(claim, why, now_s) for claim, why in refused])
         return self._adopted(batch, noted)
 
-    def _storable(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
+    def _plan(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
         """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
         try:
             claim = self._planned(batch, seen, looked_at_s)
@@ -109,9 +109,9 @@ class Claimer:
                 raise
             logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
             return why.strerror or str(why)
-        except Exception as why:
-            if isinstance(why, FAILURES):
-                raise
+        except FAILURES:
+            raise
+        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are claimed
             self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=claim.path))
             return type(why).__name__
         return ""
