@@ -17,7 +17,7 @@ import pytest
 from digitrec import app, results, retrying, service, workspace
 from digitrec.errors import EnvironmentFailure, SettingsError
 from digitrec.intake.observing import NoObserver
-from digitrec.operations import hook_calls
+from digitrec.operations import heartbeat, hook_calls
 from digitrec.operations.hooks import FAILURES, Hooks
 from digitrec.records import Batch, Stage
 from digitrec.settings import Settings
@@ -283,3 +283,17 @@ def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
         hooks.failed("the disk is full")
 
     assert "a hook cannot be called" in caplog.messages
+
+
+def test_an_exception_before_a_hook_is_called_stops_no_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("colour")
+
+    monkeypatch.setattr(Hooks, "_of_batch", fails)
+    desk.set(settle_s=0, on_batch="true")
+    desk.drop("7.png")
+
+    assert app.run_once(desk.settings).count.claimed == 1
+    seen = heartbeat.read(desk.settings.ledger.parent)
+    assert seen is not None
+    assert seen.unexpected == "a hook cannot be called: KeyError: 'colour'"
