@@ -21,48 +21,65 @@ PixelBox = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class RawInkParams:
-    """Contrast is 1 - level / paper level; lengths are shares of h, the height of a character.
+    """Thresholds of the search for raw ink and for rules.
 
-    Set by hand on drawn pages and on labelled pictures of forms, cheques, pencil and squared paper: the ranges in which
-    nothing changed are wide for all but `strong`.
+    Contrast is 1 - level / paper level, 0..1. Lengths are shares of h, the median height of the characters read.
+    "Noise" is the standard deviation of the contrast on bare paper. Set by hand on drawn pages (`bench.pages`) and on
+    labelled pictures of forms, cheques, pencil and squared paper: the ranges in which nothing changed are wide for all
+    but `strong`.
     """
 
     paper_window: float = 0.8
-    """Side of the square that closes over strokes to estimate the paper's level."""
+    """Side of the square of the morphological closing that estimates the paper's level, in h; wider than any stroke."""
+    near_paper: float = 0.25
+    """Width of the border of paper around a character on which bare paper is measured, in h."""
+    own_ink: float = 0.6
+    """The reader's ink, 0..1, above which a pixel counts as a character's own."""
+    bare_ink: float = 0.1
+    """The reader's ink, 0..1, below which a pixel counts as bare paper."""
     strong: float = 0.45
-    """Ink has at least this share of the characters' own contrast ..."""
+    """Least contrast of strong ink, as a share of the characters' own contrast, 0..1."""
     strong_noise: float = 4.0
-    """... and is so many deviations above bare paper, but never needs more than ..."""
+    """Least distance of strong ink from bare paper, in multiples of the noise."""
     most_strong: float = 0.7
-    """... this share of the characters' contrast."""
+    """Upper limit of what the noise demands of strong ink, as a share of the characters' own contrast, 0..1."""
     faint: float = 0.22
-    """Faint ink ties strong ink together: a pencil stroke that fades is one stroke."""
+    """Least contrast of faint ink, as a share of the characters' own; it joins the strong parts of a pencil stroke."""
     faint_noise: float = 3.5
+    """Least distance of faint ink from bare paper, in multiples of the noise."""
     least: float = 0.04
-    """Contrast below this is never strong ink."""
+    """Least contrast of any ink, 0..1: 10 levels of 255."""
     blank_noise: float = 5.0
-    """Where no character was read, ink is so many deviations above bare paper, ..."""
+    """Least distance of ink from bare paper where no character was read, in multiples of the noise."""
     blank_least: float = 0.08
-    """... and has at least this contrast."""
+    """Least contrast of ink where no character was read, 0..1."""
     blank_rules: float = 0.1
-    """Where no character was read, rules are looked for as if h were this share of the page's shorter side."""
+    """Least h in the search for rules where no character was read, as a share of the page's shorter side."""
     rule_run: float = 1.15
-    """A rule is straight and thin for at least this length; it is longer than any character, ..."""
+    """Least length of a straight, thin run that could be a rule, in h; longer than any character."""
     rule_length: float = 2.5
-    """... or at least this long, ..."""
+    """Length from which such a run is a rule wherever it stands, in h."""
     rule_hangs: float = 1.8
-    """... or this long with one end, or shorter with both, at the edge of the picture or at a longer rule."""
+    """Length from which a run is a rule if one end is at the edge of the picture or at a longer rule, in h.
+
+    With both ends there, any length will do.
+    """
+    rule_end: float = 0.12
+    """Largest gap between the end of a run and the rule it ends at, in h."""
     rule_width: float = 0.4
+    """Largest thickness of a rule, in h."""
+    short_width: float = 0.12
+    """Largest thickness of a rule that is shorter than `rule_run`, in h."""
     unbroken: float = 0.97
-    """A run with less ink than this share is dashed, or a minus and the strokes of the digits after it: ..."""
+    """Least share of ink along an unbroken run, 0..1; with less it is dashed, or a minus and the digits after it."""
     dashed_length: float = 5.0
-    """... it is a rule from this length on, or if it comes from an edge of the picture ..."""
+    """Length from which a dashed run is a rule, in h."""
     broken: float = 0.75
-    """... and has ink for at least this share."""
+    """Least share of ink along a dashed run that is a rule because it comes from an edge of the picture, 0..1."""
     fewest_dashes: int = 6
-    """A dashed rule has more dashes than this."""
+    """Rules are searched for on pages with at least this many components, however short these are."""
     rule_gap: float = 0.2
-    """Dashes with gaps up to this length are one rule."""
+    """Largest gap between the dashes of one rule, in h."""
 
 
 PARAMS = RawInkParams()
@@ -75,7 +92,7 @@ class RawInk:
     """Ink of one page, all of shape (h, w)."""
 
     paper: Plane
-    """Level of the paper at each pixel, 0..255, the page turned to dark on light."""
+    """Level of the paper at each pixel, 1..255, the page turned to dark on light."""
     strong: Mask
     faint: Mask
     """Holds `strong`."""
@@ -89,14 +106,14 @@ class RawInk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrast:
-    """How far each pixel of a page is from its paper, beside how far the characters on it are."""
+    """Contrast of each pixel of a page against its paper, and of the characters that were read."""
 
     paper: Plane
-    """Level of the paper at each pixel, (h, w), 0..255, the page turned to dark on light."""
+    """Level of the paper at each pixel, (h, w), 1..255, the page turned to dark on light."""
     values: Plane
     """(h, w), about 0.0 = paper, 1.0 = black."""
     own: float
-    """Of the characters."""
+    """Mean contrast of the characters' ink, 0..1."""
     bare: Mask
     """Paper around the characters, (h, w)."""
     is_light: bool
@@ -112,12 +129,13 @@ def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height:
         ink: what the reader took for ink, (h, w), 0.0 = paper, 1.0 = ink; may be all 0.0.
         height: h, pixels.
     """
-    margin = max(2, round(0.25 * height))
+    p = PARAMS
+    margin = max(2, round(p.near_paper * height))
     inked, bare = np.zeros(grey.shape, np.uint8), np.zeros(grey.shape, np.uint8)
     for left, top, right, bottom in characters:
         around = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-        inked[top:bottom, left:right] = ink[top:bottom, left:right] > 0.6
-        bare[around] = ink[around] < 0.1
+        inked[top:bottom, left:right] = ink[top:bottom, left:right] > p.own_ink
+        bare[around] = ink[around] < p.bare_ink
     x, y, wide, high = cv2.boundingRect(inked)
     own_window = np.s_[y : y + high, x : x + wide]
     is_known = wide > 0 and cv2.countNonZero(bare) > 0
@@ -171,7 +189,7 @@ def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
 
 
 def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
-    """The paper's level at each pixel and the contrast against it."""
+    """Return the paper's level at each pixel, 1..255, and the contrast against it, about 0.0..1.0; both (h, w)."""
     levels = np.clip(255 - grey if is_light else grey, 0, 255).astype(np.uint8)
     side = _paper_side(height)
     paper = np.maximum(cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), 1)
@@ -185,7 +203,7 @@ def _paper_side(height: float) -> int:
 
 
 def _level_and_noise(contrast: Plane) -> tuple[float, float]:
-    """Median of some contrasts, and their deviation as far as it is noise: outliers are ink."""
+    """Return the median of some contrasts and their standard deviation without outliers, which are ink."""
     (level,) = quantiles(contrast, 0.5)
     (deviation,) = quantiles(np.abs(contrast - np.float32(level)), 0.5)
     return level, _DEVIATION * deviation
@@ -227,7 +245,7 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
     if not are_held:
         found |= long[0]
         found |= long[1].T
-    reach = 2 * max(2, round(0.12 * height)) + 1
+    reach = 2 * max(2, round(p.rule_end * height)) + 1
     for one, is_one, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
         candidates = np.flatnonzero(one.is_thin if are_held else one.is_thin & ~is_one)
         if not candidates.size:
@@ -269,7 +287,7 @@ def _runs(ink: Mask, height: float) -> _Runs:
     pieces = pieces_of(line)
     lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
     thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
-    most = np.where(lengths >= p.rule_run * height, p.rule_width * height, 0.12 * height) + 2
+    most = np.where(lengths >= p.rule_run * height, p.rule_width * height, p.short_width * height) + 2
     is_thin = (lengths > 0) & (thick < most)
     inked = np.bincount(pieces.label_of, weights=wide.ravel()[pieces.places], minlength=len(lengths))
     at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)

@@ -16,30 +16,47 @@ from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk
 
 @dataclass(frozen=True, slots=True)
 class StrokeParams:
-    """Lengths are shares of h, the median height of the characters; set by hand as `RawInkParams` are."""
+    """Thresholds of which components are strokes of a character, and which are signs beside it.
+
+    Lengths are shares of h, the median height of the characters; set by hand as `RawInkParams` are.
+    """
 
     drawn: float = 0.15
-    """What the reader took for ink from here on ties the strokes of a character together."""
+    """The reader's ink, 0..1, from which neighbouring pixels belong to one stroke."""
     margin: float = 0.7
-    """A character along this share of a side of the picture is a margin."""
+    """Share of a side of the picture from which a character along it is a margin, 0..1."""
     dot_reach: float = 1.0
-    """How far a point or a minus may be from its character."""
+    """Largest distance of a point or a minus from its character, in h."""
     near: float = 0.12
-    """A stroke of a character lies in its box widened by this."""
+    """Width by which a character's box is enlarged to hold all of its strokes, in h."""
     along_edge: float = 1.1
-    """A component that lies along an edge of the picture for longer than this, ..."""
+    """Length along an edge of the picture from which a component is no character, in h."""
     along_side: float = 0.4
-    """... and for more than this share of its side, is no character."""
+    """Share of that edge's side which such a component covers as well, 0..1."""
     fragment: float = 1.4
-    """A character that is part of a rule this many times as long is part of the rule."""
+    """A character without ink of its own is a fragment of a rule that is longer than the character by this factor."""
     slash_height: float = 1.08
-    """A slash is higher than the median character by this factor, ..."""
+    """Least height of a slash, as a multiple of the median character's."""
     date_slash_height: float = 0.95
-    """... or higher than this, where it stands as in a date, ..."""
+    """The same where a slash would make a date of the number; there it may be upright."""
     slash_slope: float = 0.28
-    """... leans to the right by this much of its height, ..."""
+    """Least slant of a slash to the right, pixels across for one down."""
     slash_bend: float = 0.1
-    """... and is straight: its pixels deviate from the line by less than this share of its height."""
+    """Largest root mean square distance of a slash's pixels from a straight line, as a share of its height."""
+    bar_bottom: float = 0.4
+    """Depth above which the bar of a 5 ends, as a share of the height of the character's main component."""
+    bar_height: float = 0.3
+    """Largest height of a bar above the character's other strokes, in h."""
+    bar_gap: float = 0.35
+    """Largest gap between that bar and the strokes below, in h."""
+    point_size: float = 0.5
+    """Largest length of a point or comma, in h."""
+    point_depth: float = 0.6
+    """Depth below which a point or comma begins, as a share of the height of the character's main component."""
+    minus_height: float = 0.25
+    """Largest height of a minus, and its least width, in h; its middle is in the middle half of the character."""
+    minus_gap: float = 0.02
+    """Least gap between a minus and the character after it, in h; the bar of a 4 or 7 meets the stem."""
 
 
 PARAMS = StrokeParams()
@@ -99,22 +116,25 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
         share: how much of each lies in the character's box, (n,).
         height: h, pixels.
     """
+    p = PARAMS
     left, top, right, bottom = (float(side[body]) for side in (parts.left, parts.top, parts.right, parts.bottom))
     wide, high = parts.widths, parts.heights
     aside = np.maximum(parts.left - right, left - parts.right)  # negative: above, below or among the strokes
     apart = np.maximum(aside, np.maximum(parts.top - bottom, top - parts.bottom))
     overlap = -aside / wide
     middle_x, middle_y = (parts.left + parts.right) / 2, (parts.top + parts.bottom) / 2
-    is_bar = (parts.bottom <= top + 0.4 * (bottom - top)) & (overlap >= 0.2)
-    is_bar_above = (overlap >= 0.5) & (high < 0.3 * height) & (wide > 0.3 * (right - left))
-    is_bar_above &= (parts.bottom <= top + 0.4 * (bottom - top)) & (top - parts.bottom <= 0.35 * height)
-    is_low = parts.top > top + 0.6 * (bottom - top)
-    is_point = (parts.longest < 0.5 * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
+    is_high = parts.bottom <= top + p.bar_bottom * (bottom - top)
+    is_bar = is_high & (overlap >= 0.2)
+    is_bar_above = (overlap >= 0.5) & (high < p.bar_height * height) & (wide > 0.3 * (right - left))
+    is_bar_above &= is_high & (top - parts.bottom <= p.bar_gap * height)
+    is_low = parts.top > top + p.point_depth * (bottom - top)
+    is_point = (parts.longest < p.point_size * height) & is_low & (middle_x > (left + right) / 2) & (overlap < 0.5)
     is_level = (middle_y > top + 0.25 * (bottom - top)) & (middle_y < top + 0.75 * (bottom - top))
-    is_near = np.maximum(aside, apart) <= PARAMS.dot_reach * height
-    is_minus = (high < 0.25 * height) & (wide > 0.25 * height) & is_level & (middle_x < (left + right) / 2) & is_near
+    is_near = np.maximum(aside, apart) <= p.dot_reach * height
+    is_minus = is_near & is_level & (middle_x < (left + right) / 2)
+    is_minus &= (high < p.minus_height * height) & (wide > p.minus_height * height)
     for number in np.flatnonzero(is_minus).tolist():
-        is_minus[number] = _gap_to(parts, number, body) > 0.02 * height  # no bar of a 7 or 4, which meets the stem
+        is_minus[number] = _gap_to(parts, number, body) > p.minus_gap * height
     is_stroke = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them

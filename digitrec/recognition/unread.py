@@ -31,51 +31,53 @@ from digitrec.recognition.strokes import (
 
 @dataclass(frozen=True, slots=True)
 class UnreadParams:
-    """Lengths are shares of h, the median height of the characters that were read.
+    """Thresholds of what counts as writing that was not read.
 
-    Those marked with * define what could be writing; the others were set by hand as `RawInkParams` are.
+    Lengths are shares of h, the median height of the characters that were read. What could be writing is defined by
+    `least_height`, `least_length`, `least_dot`, `dot_reach`, `blank_share` and `blank_px`; the others were set by hand
+    as `RawInkParams` are.
     """
 
     height_px: float = 28.0
-    """On a page with one character h is scaled down to this, ..."""
+    """h on the scaled page, pixels, where one character was read; a page is never enlarged."""
     height_of_many_px: float = 48.0
-    """... with several to this, as points and commas are closer; a page is never enlarged."""
+    """h on the scaled page, pixels, where several characters were read: points between them are smaller."""
     least_height: float = 0.5
-    """* A component at least so high could be writing, ..."""
+    """Height from which a component could be writing, in h."""
     least_length: float = 0.3
-    """* ... or so long, ..."""
+    """Length of the longer side from which a component could be writing, in h."""
     least_dot: float = 0.06
-    """* ... or so large both ways ..."""
+    """Length of the shorter side from which a component could be a point, comma or colon, in h."""
     dot_reach: float = 1.0
-    """* ... and so near to a character of its text line: a point, a comma, a colon."""
+    """Largest distance of a point from a character of its text line, in h."""
     blank_share: float = 1 / 40
-    """* Where nothing was read, h is this share of the picture's shorter side, ..."""
+    """h where nothing was read, as a share of the picture's shorter side."""
     blank_px: float = 6.0
-    """* ... and at least so many pixels."""
+    """Least h where nothing was read, pixels."""
     blank_strokes: tuple[float, ...] = (1 / 40, 1 / 10, 1 / 3)
-    """Where nothing was read, ink is looked for as if characters were of these heights, shares of the shorter side."""
+    """Heights of characters for which ink is searched where nothing was read, as shares of the shorter side."""
     blank_speck_px: float = 3.0
-    """Pixels; anything smaller is noise of the sensor."""
+    """Least length of a component where nothing was read, pixels; anything shorter is noise of the sensor."""
     blank_rule: float = 0.03
-    """Where nothing was read, lines up to this share of the page's longer side in width are rules or frames."""
+    """Largest thickness of a rule or frame where nothing was read, as a share of the page's longer side."""
     loose: float = 0.8
-    """Where characters fill less of boxes that are as high as their strip, all is measured again with fitting boxes."""
+    """If characters are lower than this share of their strip's height, all is measured again with fitting boxes."""
     outside: float = 0.25
-    """How far a lone component may reach out of its character's box."""
+    """How far a lone component may reach out of its character's box, in h."""
     rule_length: float = 2.5
-    """A component at least so long, ..."""
+    """Length from which a thin component is a rule, whichever way it slants, in h."""
     rule_width: float = 0.25
-    """... and on average at most so thick, is a rule, whichever way it slants."""
+    """Largest mean thickness of such a rule, in h."""
     margin: float = 0.7
-    """A component along this share of a side of the picture is a margin, or a frame."""
+    """Share of a side of the picture from which a component along it is a margin or a frame, 0..1."""
     darkest_paper: float = 0.55
-    """Where the paper's level is below this share of that at the characters there is no paper, but background."""
+    """Share of the paper's level at the characters below which there is no paper, but background, 0..1."""
     most_spanned: float = 0.85
-    """A character that spans more than this share of a page's width or height has no room around it."""
+    """Share of a page's width or height from which a character on it has no room around it, 0..1."""
     beside: float = 0.35
-    """How far from a character an edge of the picture is beside it, as a share of the character's longer side."""
+    """Distance up to which an edge of the picture is beside a character, as a share of the character's longer side."""
     least_px: float = 5.0
-    """A character of fewer pixels in height was not seen well enough to say that it was read whole."""
+    """Least h, pixels, at which a character was seen well enough to say that it was read whole."""
 
 
 PARAMS = UnreadParams()
@@ -118,8 +120,8 @@ def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
         return False
     reach = round(p.beside * max(right - left, bottom - top))
     down, across = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
-    inked = (ink[top:bottom, left:right] > 0.6).view(np.uint8)
-    bare = (ink[down, across] < 0.1).view(np.uint8)
+    inked = (ink[top:bottom, left:right] > RAW_INK.own_ink).view(np.uint8)
+    bare = (ink[down, across] < RAW_INK.bare_ink).view(np.uint8)
     if not inked.any() or not bare.any():
         return False
     dark, light = cv2.mean(grey[top:bottom, left:right], inked)[0], cv2.mean(grey[down, across], bare)[0]
