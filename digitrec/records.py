@@ -74,7 +74,7 @@ _WORDS = {
     Reason.LOW_CONFIDENCE: "not sure enough to accept without a look",
     Reason.NOT_A_DIGIT: "this does not look like a digit",
     Reason.AMBIGUOUS_LAYOUT: "it is not clear which marks belong to the number",
-    Reason.OTHER_MARKS: "something on the page is not part of the number",
+    Reason.OTHER_MARKS: "something on the page was not read",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.NOT_AN_IMAGE: "the content is no picture",
     Reason.TRUNCATED: "the picture is cut off or damaged",

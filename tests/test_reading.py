@@ -87,7 +87,7 @@ def test_a_page_with_writing_that_was_not_read_goes_to_review() -> None:
     reading = judged(reason=Reason.OTHER_MARKS)
 
     assert (reading.status, reading.text, reading.confidence, reading.digits) == (Status.REVIEW, "", None, ())
-    assert reading.detail == "something on the page is not part of the number"
+    assert reading.detail == "something on the page was not read"
 
 
 def test_a_layout_in_doubt_stays_the_reason() -> None:

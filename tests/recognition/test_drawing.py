@@ -164,7 +164,7 @@ def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
 
     assert steps.unread
     assert "orange: could be writing, and is not part of the answer" in " ".join(told)
-    assert "other_marks: something on the page is not part of the number" in told
+    assert "other_marks: something on the page was not read" in told
     assert (sheet == panels.ORANGE).all(axis=2).any()
 
 
