@@ -241,3 +241,21 @@ def test_a_port_that_is_taken_is_told_at_the_start(desk: Desk) -> None:
         desk.set(metrics_port=other.getsockname()[1])
         with pytest.raises(EnvironmentFailure, match="cannot be used"), metrics_places.shown(desk.settings):
             pass
+
+
+def test_an_exception_while_metrics_are_gathered_stops_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("file")
+
+    monkeypatch.setattr(metrics, "gather", fails)
+    port = free_port()
+    desk.set(metrics_file=desk.root / "digitrec.prom", metrics_port=port)
+
+    metrics_places.MetricsFile(desk.settings).write()
+    with metrics_places.shown(desk.settings), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        assert answer.status == 200
+
+    assert set(caplog.messages) == {"metrics cannot be gathered, the work goes on"}
+    assert not (desk.root / "digitrec.prom").exists()
