@@ -27,6 +27,10 @@ class StrokeParams:
     """Share of a side of the picture from which a character along it is a margin, 0..1."""
     dot_reach: float = 1.0
     """Largest distance of a point or a minus from its character, in h."""
+    row_gap: float = 0.12
+    """Gap above or below a character from which a component is of another row, unless it is flat."""
+    row_height: float = 0.2
+    """A component lower than this is flat: a bar of the character."""
     near: float = 0.12
     """Width by which a character's box is enlarged to hold all of its strokes, in h."""
     along_edge: float = 1.1
@@ -135,10 +139,12 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     is_minus &= (high < p.minus_height * height) & (wide > p.minus_height * height)
     for number in np.flatnonzero(is_minus).tolist():
         is_minus[number] = _gap_to(parts, number, body) > p.minus_gap * height
+    gap = np.maximum(parts.top - bottom, top - parts.bottom)  # negative: beside or among the strokes
+    is_other_row = (gap > p.row_gap * height) & (high >= p.row_height * height) & (parts.faint != parts.faint[body])
     is_stroke = (share > 0.6) & ((overlap >= 0.5) | (apart <= 0.1 * height) | is_bar)
     is_tied = (parts.faint == parts.faint[body]) & (apart <= 0.25 * height) & (share > 0.3)
     is_apart = parts.ruled != parts.ruled[body]  # else a rule was taken out between them
-    return is_stroke | is_tied | is_bar_above, (is_point | is_minus) & is_near & is_apart
+    return is_stroke | is_tied | is_bar_above, (is_point | is_minus | is_other_row) & is_near & is_apart
 
 
 def _gap_to(parts: Components, number: int, body: int) -> float:

@@ -195,8 +195,9 @@ def _look(
     spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
     if read.all():
         return found, spans
-    parts = parts.joined(~read)
-    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, full, raw, high, scale)
+    may_be = ~read & ~_is_cut_off(parts, full, raw, high, scale)
+    parts = parts.joined(may_be)
+    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, raw.strong.shape, high)
     if not could_be.any():
         return found, spans
     paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
@@ -254,20 +255,27 @@ def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Ma
     return is_large
 
 
-def _is_printed(parts: Components, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
-    """Tell which components are rules, margins, or cut off by the edge of the picture with too little left to tell."""
-    p, (rows, columns) = PARAMS, raw.strong.shape
+def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+    """Tell which components are rules, margins or frames that run from edge to edge, (n,)."""
+    p, (rows, columns) = PARAMS, shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
     width, high, longest = parts.widths, parts.heights, parts.longest
     crosses = (np.minimum(width, high) < p.rule_width * height) & ((left & right) | (top & bottom))
     is_rule = (longest >= p.rule_length * height) & (parts.areas / longest < p.rule_width * height)
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
-    may_be_cut = (left | right | top | bottom) & (high < p.least_height * height) & ~printed
-    may_be_cut &= ~_is_together(parts, left & may_be_cut, height) & ~_is_together(parts, right & may_be_cut, height)
-    for number in np.flatnonzero(may_be_cut).tolist():
-        printed[number] = _is_cut(parts, number, full, raw, scale)
     return printed
+
+
+def _is_cut_off(parts: Components, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
+    """Tell which components the edge of the picture cuts off with too little left to be writing, (n,)."""
+    rows, columns = raw.strong.shape
+    left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
+    cut: Mask = (left | right | top | bottom) & (parts.heights < PARAMS.least_height * height)
+    cut &= ~_is_together(parts, left & cut, height) & ~_is_together(parts, right & cut, height)
+    for number in np.flatnonzero(cut).tolist():
+        cut[number] = _is_cut(parts, number, full, raw, scale)
+    return cut
 
 
 def _is_together(parts: Components, at_edge: Mask, height: float) -> Mask:
