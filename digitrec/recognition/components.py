@@ -1,15 +1,20 @@
 """Connected components of a page's raw ink, as arrays of their boxes and sizes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.imaging.contrast import Plane, quantiles
 from digitrec.imaging.pieces import pieces_of
 from digitrec.recognition.raw_ink import Mask, RawInk
+from digitrec.recognition.spans import Span
 
 FloatArray = NDArray[np.float64]
+DARKEST_PAPER = 0.55
+"""Share of the paper's level at the characters below which there is no paper, but background, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,3 +110,16 @@ def is_hollow(own: Mask, border: float) -> bool:
     covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
     inner = own[high:-high, wide:-wide]
     return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
+
+
+def is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
+    """Tell whether a component lies where there is no paper, whose level is `level`."""
+    window = parts.window(number)
+    own = parts.labels[window] == number
+    return quantiles(paper[window][own], 0.5)[0] < DARKEST_PAPER * level
+
+
+def spans_of(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
+    """Return the boxes of some components, in pixels of the page before it was scaled."""
+    sides = (parts.left, parts.top, parts.right, parts.bottom)
+    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]

@@ -15,12 +15,13 @@ from digitrec.imaging.contrast import GreyPage, smaller
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
 from digitrec.pictures import Page, Picture
+from digitrec.recognition.blank import find_writing
 from digitrec.recognition.close_look import Close, close_look
 from digitrec.recognition.explain import Decoded, Steps
 from digitrec.recognition.glance import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
 from digitrec.recognition.second_look import Networks, second_look
 from digitrec.recognition.spans import on_grey, on_page, rows_of
-from digitrec.recognition.unread import find_unread, find_writing, is_clear_of_edges
+from digitrec.recognition.unread import find_unread, is_clear_of_edges
 from digitrec.recognition.witnesses import SURE_OF_BOTH, as_single
 from digitrec.records import Limits, Reason
 

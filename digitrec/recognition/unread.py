@@ -13,11 +13,11 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane, quantiles, smaller
+from digitrec.imaging.contrast import Plane, quantiles
 from digitrec.pictures import Page
-from digitrec.recognition.components import Components, is_hollow
+from digitrec.recognition.components import Components, is_background, spans_of
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_any_ink, find_raw_ink
+from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_raw_ink
 from digitrec.recognition.spans import Span, on_grey
 from digitrec.recognition.strokes import (
     find_fragments,
@@ -34,8 +34,7 @@ class UnreadParams:
     """Thresholds of what counts as writing that was not read.
 
     Lengths are shares of h, the median height of the characters that were read. What could be writing is defined by
-    `least_height`, `least_length`, `least_dot`, `dot_reach`, `blank_share` and `blank_px`; the others were set by hand
-    as `RawInkParams` are.
+    `least_height`, `least_length`, `least_dot` and `dot_reach`; the others were set by hand as `RawInkParams` are.
     """
 
     height_px: float = 28.0
@@ -50,16 +49,6 @@ class UnreadParams:
     """Length of the shorter side from which a component could be a point, comma or colon, in h."""
     dot_reach: float = 1.0
     """Largest distance of a point from a character of its text line, in h."""
-    blank_share: float = 1 / 40
-    """h where nothing was read, as a share of the picture's shorter side."""
-    blank_px: float = 6.0
-    """Least h where nothing was read, pixels."""
-    blank_strokes: tuple[float, ...] = (1 / 40, 1 / 10, 1 / 3)
-    """Heights of characters for which ink is searched where nothing was read, as shares of the shorter side."""
-    blank_speck_px: float = 3.0
-    """Least length of a component where nothing was read, pixels; anything shorter is noise of the sensor."""
-    blank_rule: float = 0.03
-    """Largest thickness of a rule or frame where nothing was read, as a share of the page's longer side."""
     loose: float = 0.8
     """If characters are lower than this share of their strip's height, all is measured again with fitting boxes."""
     outside: float = 0.25
@@ -70,8 +59,6 @@ class UnreadParams:
     """Largest mean thickness of such a rule, in h."""
     margin: float = 0.7
     """Share of a side of the picture from which a component along it is a margin or a frame, 0..1."""
-    darkest_paper: float = 0.55
-    """Share of the paper's level at the characters below which there is no paper, but background, 0..1."""
     most_spanned: float = 0.85
     """Share of a page's width or height from which a character on it has no room around it, 0..1."""
     beside: float = 0.35
@@ -135,35 +122,6 @@ def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
     return max(shares, default=0.0) < 0.5
 
 
-def find_writing(grey: Plane) -> list[Span]:
-    """Find the components that could be writing, dark or light, on a page of which nothing was read: (h, w), 0..255."""
-    p, side = PARAMS, min(grey.shape)
-    least = max(p.blank_px, p.blank_share * side)
-    found = []
-    for share in p.blank_strokes:  # thick strokes vanish where thin ones are looked for
-        height = max(p.blank_px, share * side)
-        scale = min(1.0, p.height_px / height)
-        seen = smaller(grey, max(1, round(scale * max(grey.shape))))
-        scale = max(seen.shape) / max(grey.shape)
-        for is_light in (False, True):
-            raw = find_any_ink(seen, height * scale, is_light=is_light)
-            found += _spans_on_blank(raw, least * scale, scale)
-    return found
-
-
-def _spans_on_blank(raw: RawInk, height: float, scale: float) -> list[Span]:
-    """Return the components that could be writing where none was read, in pixels of the page before scaling."""
-    p = PARAMS
-    parts = Components.of(raw)
-    parts = parts.joined(np.ones(len(parts.areas), np.bool_))
-    is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
-    is_large &= parts.longest >= p.blank_speck_px
-    could_be = is_large & ~_is_printed_on_blank(parts, raw.strong.shape, height)
-    (paper,) = quantiles(raw.paper, 0.5)
-    numbers = np.flatnonzero(could_be).tolist()
-    return _spans(parts, [number for number in numbers if not _is_background(parts, number, raw.paper, paper)], scale)
-
-
 def _look(
     grey: Plane, ink: Plane, characters: Sequence[Span], height: float, text: str
 ) -> tuple[list[Span], list[Span]]:
@@ -204,9 +162,9 @@ def _look(
     numbers = [
         number
         for number in np.flatnonzero(could_be).tolist()
-        if not (_is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
+        if not (is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
-    return found + _spans(parts, numbers, scale), spans
+    return found + spans_of(parts, numbers, scale), spans
 
 
 def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
@@ -291,25 +249,6 @@ def _is_together(parts: Components, at_edge: Mask, height: float) -> Mask:
     return found
 
 
-def _is_printed_on_blank(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
-    """Tell which components of a page on which nothing was read are rules, frames or margins.
-
-    There is no character to compare their width with. A line that stands alone and upright could be a 1.
-    """
-    p, (rows, columns) = PARAMS, shape
-    left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
-    width, high = parts.widths, parts.heights
-    is_thin = parts.areas / parts.longest < p.blank_rule * max(rows, columns)
-    is_level = (width >= 0.25 * columns) & (width >= 5 * high)
-    is_rule = is_thin & ((left & right) | (top & bottom) | is_level)
-    is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
-    is_cut = (left | right | top | bottom) & (high < p.least_height * height)
-    printed: Mask = is_rule | is_margin | is_cut
-    for number in np.flatnonzero(~printed & (np.minimum(width, high) > 0.1 * min(rows, columns))).tolist():
-        printed[number] = is_hollow(parts.labels[parts.window(number)] == number, 2 * p.blank_rule)
-    return printed
-
-
 def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
     """Tell whether a component goes on beyond the edge of the picture: there is ink in the outermost pixels."""
     down, across = parts.window(number)
@@ -325,13 +264,6 @@ def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: flo
     return any(1 - dark / max(level, 1) > raw.threshold for dark in darkest)
 
 
-def _is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
-    """Tell whether a component lies where there is no paper, whose level is `level`."""
-    window = parts.window(number)
-    own = parts.labels[window] == number
-    return quantiles(paper[window][own], 0.5)[0] < PARAMS.darkest_paper * level
-
-
 def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
     """Tell whether a component goes around a character and leaves the middle free."""
     if min(parts.widths[number], parts.heights[number]) <= height:
@@ -345,8 +277,3 @@ def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height:
     inset_y, inset_x = int(0.2 * own.shape[0]), int(0.2 * own.shape[1])
     inner = own[inset_y : own.shape[0] - inset_y, inset_x : own.shape[1] - inset_x]
     return holds and int(inner.sum()) < 0.08 * int(own.sum())
-
-
-def _spans(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
-    sides = (parts.left, parts.top, parts.right, parts.bottom)
-    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]

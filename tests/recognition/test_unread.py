@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from digitrec.imaging.contrast import Plane
 from digitrec.pictures import Picture
+from digitrec.recognition.blank import find_writing
 from digitrec.recognition.spans import Span
-from digitrec.recognition.unread import find_unread, find_writing
+from digitrec.recognition.unread import find_unread
 
 HIGH = 60
 """Height of the digit on the page, pixels."""
