@@ -74,9 +74,15 @@ def start(log_format: str, *, quiet: bool = False) -> None:
 
 
 def _thread_ended(args: threading.ExceptHookArgs) -> None:
-    """Log as one entry what Python would print as a traceback between the lines of the log."""
-    if args.exc_value is not None and args.exc_type is not SystemExit:
-        name = args.thread.name if args.thread else "?"
+    """Log as one entry what Python would print as a traceback between the lines of the log.
+
+    The thread of the observer ends in a tree nested too deep for it, which `FolderObserver` notices: its traceback is
+    one frame a thousand times, and is left out.
+    """
+    name = args.thread.name if args.thread else "?"
+    if isinstance(args.exc_value, RecursionError):
+        warn("a thread was ended by an error", thread=name, why=f"RecursionError: {args.exc_value}")
+    elif args.exc_value is not None and args.exc_type is not SystemExit:
         unexpected_error("a thread was ended by an error", args.exc_value, thread=name)
 
 

@@ -34,6 +34,30 @@ def test_an_error_that_ends_a_thread_is_logged_once_in_one_line(log_format: str)
         assert any("in work" in each for each in entry["traceback"])
 
 
+RECURSING_THREAD = """
+import threading
+from digitrec import logs
+
+def work():
+    work()
+
+logs.start("json")
+thread = threading.Thread(target=work, name="observer")
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_that_recursed_too_deep_is_told_without_its_frames() -> None:
+    command = [sys.executable, "-c", RECURSING_THREAD]
+    (line,) = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+
+    entry = json.loads(line)
+    assert (entry["level"], entry["thread"]) == ("warning", "observer")
+    assert entry["why"].startswith("RecursionError")
+    assert "traceback" not in entry
+
+
 WARNING_LIBRARY = """
 import logging, time
 from digitrec import logs
