@@ -12,7 +12,6 @@ from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from digitrec import logs, names
@@ -67,7 +66,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
-_FOR_MAIN = (DigitrecError, typer.Exit, typer.Abort, click.ClickException)
+_FOR_MAIN = (DigitrecError, typer.Exit, typer.Abort, typer.BadParameter)
 """What `cli.main` prints, or how a command ends."""
 
 
