@@ -48,8 +48,9 @@ _WHITE = 255
 
 _HEVC = b"hvc1"
 """The one way of packing pixels into a HEIF container that is read."""
-_LIMIT_WORDS, _MEMORY_WORDS = "ecurity limit", "emory allocation"
-"""libheif refuses what is larger inside than it says outside, and tells so when it gets no more memory."""
+_LIMIT_WORDS, _SIZE_WORDS, _MEMORY_WORDS = "ecurity limit", "nvalid image size", "emory allocation"
+"""libheif refuses what is larger inside than it says outside, and a tile without width or height; it tells both as a
+memory error, as when it gets no more memory."""
 _HEIC_DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
     *(RuntimeError, struct.error),
@@ -176,7 +177,7 @@ class Heic:
 def _heic_error(why: Exception) -> DecodeError:
     if _LIMIT_WORDS in str(why):  # which libheif tells as a kind of memory error
         return DecodeError("too_large", "more pixels than are ever decoded")
-    if _MEMORY_WORDS in str(why):
+    if _MEMORY_WORDS in str(why) and _SIZE_WORDS not in str(why):
         raise MemoryError from why  # ends this process, as it does wherever else memory is missing
     return DecodeError("truncated")
 
