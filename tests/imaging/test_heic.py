@@ -117,8 +117,8 @@ def test_a_heic_that_is_larger_inside_than_outside_or_the_other_way_is_rejected(
 def test_a_heic_whose_tiles_have_no_size_is_damaged_and_no_crash() -> None:
     data = heic(page_of(size=(200, 150)), tile_size=64)
 
-    for at in (at for at in range(len(data)) if data.startswith(b"ispe", at)):  # of a tile, and of the whole
-        assert rejection(data[:at] + b"????" + data[at + 4 :]).reason is Reason.TRUNCATED
+    at = data.rindex(b"ispe")
+    assert rejection(data[:at] + b"????" + data[at + 4 :]).reason is Reason.TRUNCATED
 
 
 def test_pixels_packed_in_another_way_are_not_read_and_that_is_said() -> None:
