@@ -34,7 +34,6 @@ REFUSED = {
     ("calibrate", "--data", "folder:inbox"): "scipy",
     ("models", "promote", "shipped"): "scipy",
     ("review", "--no-browser"): "starlette, uvicorn",
-    ("export", "--out", "answers.parquet"): "pyarrow",
 }
 WORK = (
     ("init",),
@@ -113,7 +112,7 @@ def slim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
 
 def test_slim_leaves_the_large_ones_out_and_pins_the_rest_as_the_complete_lock_does() -> None:
     slim, complete = pinned("requirements-slim.lock"), pinned("requirements.lock")
-    large = {"tensorflow", "keras", "matplotlib", "seaborn", "scikit-learn", "scipy", "pandas", "pyarrow", "mlxtend"}
+    large = {"tensorflow", "keras", "matplotlib", "seaborn", "scikit-learn", "scipy", "pandas", "mlxtend"}
 
     assert not (large | {"starlette", "uvicorn"}) & slim.keys()
     assert large <= complete.keys()
@@ -183,4 +182,3 @@ def test_what_a_slim_installation_cannot_do_says_what_to_install(slim: Slim) -> 
         assert (done.returncode, len(told)) == (2, 2), f"{words}: {done.stderr}"
         assert f" needs {missing}, which " in told[0], told
         assert f"`python -m pip install {missing.replace(',', '')}`" in told[1], told
-    assert not (slim.folder / "answers.parquet").exists()

@@ -1,4 +1,4 @@
-"""Rows into a file, one after the other, in constant memory: csv, jsonl, xlsx, parquet.
+"""Rows into a file, one after the other, in constant memory: csv, jsonl, xlsx.
 
 Cells are those of the CSV in every form, names written harmlessly (`names.cell`), and text stays text: "0650" keeps its
 zero. Beyond csv, numbers are numbers and an empty cell is none.
@@ -6,7 +6,6 @@ zero. Beyond csv, numbers are numbers and an empty cell is none.
 
 import csv
 import io
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,6 @@ from enum import StrEnum
 from typing import IO, TypeAlias
 
 from digitrec.errors import UsageError
-from digitrec.extras import needs
 
 Cells: TypeAlias = Iterable[Mapping[str, str]]
 """Rows, each a text by column."""
@@ -22,7 +20,6 @@ Cells: TypeAlias = Iterable[Mapping[str, str]]
 _WHOLE = frozenset({"schema_version", "row", "page", "digit_count", "width", "height", "size_bytes"})
 _REAL = frozenset({"confidence", "runner_up_confidence"})
 _MOST_XLSX_ROWS = 1_048_576
-_PARQUET_ROWS = 20_000
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -32,7 +29,6 @@ class Form(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     XLSX = "xlsx"
-    PARQUET = "parquet"
 
     @property
     def is_text(self) -> bool:
@@ -85,7 +81,7 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     try:
         for number, row in enumerate(rows, start=2):
             if number > _MOST_XLSX_ROWS:
-                hint = "Use --format csv or parquet, or --since."
+                hint = "Use --format csv, or --since."
                 raise UsageError(f"an xlsx sheet holds no more than {_MOST_XLSX_ROWS - 1:,} rows", hint=hint)
             sheet.append([cell(column, row[column]) for column in columns])
     except BaseException:
@@ -94,30 +90,10 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     book.save(file)
 
 
-def _parquet(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
-    """A Parquet file.
-
-    Raises:
-        MissingPackage: pyarrow is not installed.
-    """
-    needs("export --format parquet", "pyarrow")
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    kinds = {column: pa.int64() if column in _WHOLE else pa.float64() for column in _WHOLE | _REAL}
-    schema = pa.schema([(column, kinds.get(column, pa.string())) for column in columns])
-    rows = iter(rows)
-    with parquet.ParquetWriter(file, schema) as writer:
-        while chunk := list(itertools.islice(rows, _PARQUET_ROWS)):
-            arrays = [pa.array([_value(name, row[name]) for row in chunk], schema.field(name).type) for name in columns]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-
 WRITERS: dict[Form, Callable[[IO[bytes], Sequence[str], Cells, str], None]] = {
     Form.CSV: _csv,
     Form.JSONL: _jsonl,
     Form.XLSX: _xlsx,
-    Form.PARQUET: _parquet,
 }
 """Each takes an open file, the columns, the rows, and the CSV profile."""
 

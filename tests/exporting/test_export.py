@@ -81,17 +81,10 @@ def read_xlsx(content: bytes) -> list[dict[str, str]]:
     return as_cells(found)
 
 
-def read_parquet(content: bytes) -> list[dict[str, str]]:
-    from pyarrow import parquet
-
-    return as_cells(parquet.read_table(io.BytesIO(content)).to_pylist())
-
-
 READERS: dict[Form, Callable[[bytes], list[dict[str, str]]]] = {
     Form.CSV: read_csv,
     Form.JSONL: read_jsonl,
     Form.XLSX: read_xlsx,
-    Form.PARQUET: read_parquet,
 }
 
 
@@ -241,7 +234,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
         st.text(st.characters(codec="utf-8"), max_size=20).map(names.cell), min_size=1, max_size=5
     )  # as every text in our tables is written
 )
-@pytest.mark.parametrize("form", [Form.XLSX, Form.PARQUET, Form.JSONL, Form.CSV])
+@pytest.mark.parametrize("form", [Form.XLSX, Form.JSONL, Form.CSV])
 def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
     target = io.BytesIO()
     forms.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
@@ -251,10 +244,10 @@ def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
     assert found == [forms._NOT_IN_XML.sub(forms._escaped, one) if form is Form.XLSX else one for one in cells]
 
 
-def test_the_everyday_path_wakes_neither_openpyxl_nor_pyarrow() -> None:
+def test_the_everyday_path_wakes_neither_openpyxl_nor_pandas() -> None:
     import subprocess
 
-    code = "import sys, digitrec.cli; print(sorted({'openpyxl', 'pyarrow', 'pandas', 'sqlite3'} & set(sys.modules)))"
+    code = "import sys, digitrec.cli; print(sorted({'openpyxl', 'pandas', 'sqlite3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() in {"[]", "['sqlite3']"}
