@@ -147,7 +147,7 @@ def codes() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """What monitoring is told."""
     yield from ("# Metrics", "")
-    yield "`digitrec metrics` prints them, `--metrics-file` has them written, `watch --metrics-port` answers with them:"
+    yield "`digitrec metrics` prints them, `--metrics-file` has them written:"
     yield "[watching over it](../../jobs/README.md#watching-over-it)."
     yield ""
     yield from _table(

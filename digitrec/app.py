@@ -20,10 +20,10 @@ from digitrec.extras import needs
 from digitrec.intake import observing
 from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
-from digitrec.operations import metrics_places
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.hooks import Hooks
 from digitrec.operations.ledgers import readable
+from digitrec.operations.metrics import MetricsFile
 from digitrec.operations.supervisor import Supervisor
 from digitrec.records import Rendering
 from digitrec.service import Service, Space, Stop, Summary, timed_steps
@@ -95,7 +95,7 @@ def run_once(
 def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[int, int], None] | None) -> None:
     """Read until all is done, a stop is asked for, or the environment failed for too long."""
     heart, hooks = Heart(settings), Hooks(settings)
-    metrics_file, truth = metrics_places.MetricsFile(settings), _truth_of(settings)
+    metrics_file, truth = MetricsFile(settings), _truth_of(settings)
     failed_s, done, pauses = None, 0, retrying.pauses()
     while True:
         try:
@@ -144,7 +144,7 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
 
     Raises:
         BusyError: another process holds this inbox and worker.
-        EnvironmentFailure: something else has `metrics_port`, or there is not enough memory.
+        EnvironmentFailure: there is not enough memory.
         SettingsError: a hook is neither a command line nor an address.
     """
     if settings.source or settings.outbox_url:
@@ -153,7 +153,7 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
     observer = observer or _observer(settings, stop)
     supervisor = Supervisor()
     heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
-    hooks, metrics_file = Hooks(settings), metrics_places.MetricsFile(settings)
+    hooks, metrics_file = Hooks(settings), MetricsFile(settings)
 
     def stopped() -> bool:
         supervisor.alive()
@@ -165,28 +165,27 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
     pauses, truth = retrying.pauses(), _truth_of(settings)
     failed = False
     try:
-        with metrics_places.shown(settings):
-            while not stop():
-                try:
-                    with _service(settings, stop, Summary(), heart, hooks, truth, show, thorough=failed) as service:
-                        for is_well in service.read_what_comes(observer):
-                            pauses, failed = retrying.pauses(), False
-                            if is_well:
-                                hooks.worked()
-                            supervisor.ready()
-                            metrics_file.write()
-                except Exception as error:
-                    failure = retrying.failure_from(error, settings.ledger)
-                    if not isinstance(failure, EnvironmentFailure | ModelError):
-                        raise
-                    pause_s = next(pauses)
-                    failed = True
-                    heart.failed(failure)
-                    logs.warn("failed, trying again", why=failure, pause_s=pause_s)
-                    hooks.failed(failure, stopped)
-                    supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
-                    metrics_file.write(at_once=True)
-                    retrying.wait(stop.bell, pause_s, stopped)
+        while not stop():
+            try:
+                with _service(settings, stop, Summary(), heart, hooks, truth, show, thorough=failed) as service:
+                    for is_well in service.read_what_comes(observer):
+                        pauses, failed = retrying.pauses(), False
+                        if is_well:
+                            hooks.worked()
+                        supervisor.ready()
+                        metrics_file.write()
+            except Exception as error:
+                failure = retrying.failure_from(error, settings.ledger)
+                if not isinstance(failure, EnvironmentFailure | ModelError):
+                    raise
+                pause_s = next(pauses)
+                failed = True
+                heart.failed(failure)
+                logs.warn("failed, trying again", why=failure, pause_s=pause_s)
+                hooks.failed(failure, stopped)
+                supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
+                metrics_file.write(at_once=True)
+                retrying.wait(stop.bell, pause_s, stopped)
     finally:
         supervisor.stopping()
         observer.stop()

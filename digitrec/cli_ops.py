@@ -70,8 +70,7 @@ def metrics(settings: Settings) -> None:
 
     Of all workers, from ledgers and folders.
 
-    `run` and `watch` write the same to --metrics-file after each pass; `watch --metrics-port` answers a Prometheus on
-    this machine.
+    `run` and `watch` write the same to --metrics-file after each pass.
     """
     from digitrec.operations import metrics as operation
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,6 @@ from digitrec.cli import cli
 from digitrec.operations.metrics import METRICS
 from digitrec.settings import Settings
 from jobs import drain_inbox, nightly_report
-from tests.operations.test_metrics import free_port
 
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"
@@ -144,6 +144,12 @@ def at_work(*words: str | Path, folder: Path) -> Iterator[None]:
             process.send_signal(signal.SIGTERM)
 
 
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
 def asked(port: int, question: str) -> list[dict[str, object]]:
     """What a Prometheus answers; nothing while it starts."""
     address = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': question})}"
@@ -157,17 +163,21 @@ def asked(port: int, question: str) -> list[dict[str, object]]:
 
 @needs("prometheus")
 @pytest.mark.slow
-def test_a_real_prometheus_reads_a_watch_at_work_and_takes_the_alert_rules(tmp_path: Path) -> None:
+def test_a_real_prometheus_takes_the_metrics_file_of_a_watch_and_the_alert_rules(tmp_path: Path) -> None:
     own, other = free_port(), free_port()
+    (tmp_path / "shown").mkdir()
     shutil.copy(JOBS / "alerts.yml", tmp_path)
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "noise.png").write_bytes(b"no picture")
     (tmp_path / "prometheus.yml").write_text(
         "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
         "rule_files: [alerts.yml]\n"
-        f"scrape_configs: [{{job_name: digitrec, static_configs: [{{targets: ['127.0.0.1:{own}']}}]}}]\n"
+        f"scrape_configs: [{{job_name: digitrec, metrics_path: /digitrec.txt, "
+        f"static_configs: [{{targets: ['127.0.0.1:{own}']}}]}}]\n"
     )
-    watch = [sys.executable, "-m", "digitrec", "watch", "--settle-s", "0", "--grace-s", "0", "--metrics-port", str(own)]
+    watch = [sys.executable, "-m", "digitrec", "watch", "--settle-s", "0", "--grace-s", "0"]
+    watch += ["--metrics-file", "shown/digitrec.txt"]
+    exporter = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "shown", str(own)]
     prometheus = [
         "prometheus",
         "--config.file=prometheus.yml",
@@ -176,7 +186,11 @@ def test_a_real_prometheus_reads_a_watch_at_work_and_takes_the_alert_rules(tmp_p
     ]
     question = 'digitrec_files_total{status="rejected", worker="main"} == 1'
 
-    with at_work(*watch, folder=tmp_path), at_work(*prometheus, folder=tmp_path):
+    with (
+        at_work(*watch, folder=tmp_path),
+        at_work(*exporter, folder=tmp_path),
+        at_work(*prometheus, folder=tmp_path),
+    ):
         until_s = time.monotonic() + 60
         while not (found := asked(other, question)) and time.monotonic() < until_s:
             time.sleep(0.1)

@@ -2,18 +2,15 @@
 
 import contextlib
 import json
-import socket
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from digitrec import app, corrections, schema
-from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
-from digitrec.operations import metrics, metrics_places
+from digitrec.operations import metrics
 from digitrec.operations.heartbeat import Heart
 from digitrec.settings import Settings
 from tests.conftest import Desk
@@ -167,7 +164,7 @@ def test_the_command_prints_what_the_file_holds(desk: Desk, say: Say) -> None:
     desk.drop("7.png")
     desk.run()
     desk.set(metrics_file=Path("digitrec.prom"))
-    metrics_places.MetricsFile(desk.settings).write()
+    metrics.MetricsFile(desk.settings).write()
 
     said = say("metrics")
 
@@ -190,7 +187,7 @@ def test_a_disk_that_does_not_take_the_file_is_told_once_and_stops_nothing(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.set(metrics_file=desk.root / "nowhere" / "digitrec.prom")
-    file = metrics_places.MetricsFile(desk.settings)
+    file = metrics.MetricsFile(desk.settings)
 
     file.write(at_once=True)
     file.write(at_once=True)
@@ -200,7 +197,7 @@ def test_a_disk_that_does_not_take_the_file_is_told_once_and_stops_nothing(
 
 def test_a_look_that_was_just_taken_is_not_taken_again(desk: Desk) -> None:
     desk.set(metrics_file=desk.root / "digitrec.prom")
-    file = metrics_places.MetricsFile(desk.settings)
+    file = metrics.MetricsFile(desk.settings)
     file.write()
     (desk.root / "digitrec.prom").unlink()
 
@@ -210,39 +207,6 @@ def test_a_look_that_was_just_taken_is_not_taken_again(desk: Desk) -> None:
     assert (desk.root / "digitrec.prom").exists()
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def test_the_port_answers_this_machine_with_the_same_numbers_and_those_of_the_process(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    desk.set(metrics_port=free_port())
-
-    with metrics_places.shown(desk.settings):
-        address = f"http://127.0.0.1:{desk.settings.metrics_port}/metrics"
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = parsed(answer.read().decode())
-
-    own = parsed(metrics.text(metrics.gather(desk.settings)))
-    assert own.keys() <= found.keys()
-    assert found[key("batches_total", "main")] == 1
-    assert ("process_open_fds", frozenset()) in found
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(address, timeout=10)
-
-
-def test_a_port_that_is_taken_is_told_at_the_start(desk: Desk) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        desk.set(metrics_port=other.getsockname()[1])
-        with pytest.raises(EnvironmentFailure, match="cannot be used"), metrics_places.shown(desk.settings):
-            pass
-
-
 def test_an_exception_while_metrics_are_gathered_stops_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,12 +214,9 @@ def test_an_exception_while_metrics_are_gathered_stops_nothing(
         raise KeyError("file")
 
     monkeypatch.setattr(metrics, "gather", fails)
-    port = free_port()
-    desk.set(metrics_file=desk.root / "digitrec.prom", metrics_port=port)
+    desk.set(metrics_file=desk.root / "digitrec.prom")
 
-    metrics_places.MetricsFile(desk.settings).write()
-    with metrics_places.shown(desk.settings), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        assert answer.status == 200
+    metrics.MetricsFile(desk.settings).write()
 
     assert set(caplog.messages) == {"metrics cannot be gathered, the work goes on"}
     assert not (desk.root / "digitrec.prom").exists()
