@@ -138,7 +138,7 @@ def app_account(settings: Settings, ledgers: Any) -> Any:
     return verify(settings.workspace, ledgers)
 
 
-def test_a_batch_whose_table_exists_is_never_read_again_though_the_ledger_is_lost(
+def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

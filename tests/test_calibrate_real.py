@@ -13,7 +13,7 @@ from digitrec.lab import write_samples
 pytestmark = pytest.mark.slow
 
 
-def test_a_half_is_the_same_wherever_the_set_lies_and_the_two_share_nothing(tmp_path: Path) -> None:
+def test_halves_of_a_set_are_disjoint_and_independent_of_its_location(tmp_path: Path) -> None:
     write_samples(tmp_path / "photos", count=31, seed=1)
     shutil.copytree(tmp_path / "photos", tmp_path / "elsewhere" / "photos")
 

@@ -40,7 +40,7 @@ def in_use(workspace: Path) -> Bundle:
     return app.bundle_of(Settings.load(workspace))
 
 
-def test_the_copy_has_the_same_weights_one_table_of_these_pages_and_is_in_use(tmp_path: Path, scans: Path) -> None:
+def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_path: Path, scans: Path) -> None:
     shipped = Bundle.open(app.SHIPPED)
 
     done = calibrate(tmp_path, scans)
@@ -63,7 +63,7 @@ def test_the_copy_has_the_same_weights_one_table_of_these_pages_and_is_in_use(tm
         assert words in done.output
 
 
-def test_a_flag_that_run_would_not_know_of_is_told_with_the_line_for_the_settings(tmp_path: Path, scans: Path) -> None:
+def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Path, scans: Path) -> None:
     done = calibrate(tmp_path, scans)
 
     assert done.exit_code == 0
@@ -80,7 +80,7 @@ def test_a_flag_that_run_would_not_know_of_is_told_with_the_line_for_the_setting
     assert "cannot promise" not in calibrate(tmp_path, scans).output
 
 
-def test_a_variable_that_goes_before_the_settings_file_is_told(
+def test_an_environment_variable_that_overrides_the_file_is_reported(
     tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITREC_MAX_ERROR", "0.001")
@@ -88,7 +88,7 @@ def test_a_variable_that_goes_before_the_settings_file_is_told(
     assert "and take DIGITREC_MAX_ERROR away, which goes before it" in calibrate(tmp_path, scans).output
 
 
-def test_the_card_of_the_copy_tells_of_these_pages(tmp_path: Path, scans: Path) -> None:
+def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
     words = (in_use(tmp_path).folder / "MODEL_CARD.md").read_text()
 

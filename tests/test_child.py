@@ -137,7 +137,7 @@ def test_an_error_is_raised_with_the_place_where_it_happened(child: Child) -> No
 
 
 @pytest.mark.parametrize("function", [rejects, particular, lambda_of])
-def test_an_error_or_result_that_cannot_travel_is_told_and_kills_nobody(child: Child, function: object) -> None:
+def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: Child, function: object) -> None:
     before = child.call(pid, None, running)
 
     with pytest.raises((RuntimeError, AttributeError, TypeError)):
@@ -220,7 +220,7 @@ def in_one_thread(script: str) -> str:
     return ended.stdout.strip()
 
 
-def test_a_fork_answers_with_what_it_was_made_with_and_with_what_it_is_sent() -> None:
+def test_a_forked_child_sees_inherited_state_and_sent_arguments() -> None:
     assert (
         in_one_thread("""
 assert may_fork()
@@ -241,7 +241,7 @@ assert ends(first[0])
     )
 
 
-def test_a_fork_that_dies_or_takes_too_long_is_followed_by_a_fresh_interpreter() -> None:
+def test_a_dead_or_hung_fork_is_replaced_by_a_fresh_interpreter() -> None:
     assert (
         in_one_thread("""
 for fatal, timeout_s in ((lambda _: os.kill(os.getpid(), signal.SIGKILL), 20.0), (lambda _: time.sleep(60), 0.2)):
@@ -331,7 +331,7 @@ child.stop()
     )
 
 
-def test_a_fork_does_without_being_told_of_the_ends_of_children() -> None:
+def test_a_fork_works_with_sigchld_ignored() -> None:
     assert in_one_thread("""
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 child = Child(20.0)

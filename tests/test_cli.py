@@ -40,7 +40,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
         (("fly",), 2, "fly"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_without_a_traceback(
+def test_a_user_error_is_one_line_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -117,9 +117,7 @@ def test_run_prints_what_was_done_as_json(
     assert Path(found["batches"][0]["report"]).exists()
 
 
-def test_samples_without_a_folder_go_to_the_inbox_and_are_the_same_for_the_same_seed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_samples_go_to_the_inbox_and_depend_on_the_seed_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     call(monkeypatch, tmp_path, "samples", "--count", "3", "--seed", "4")
     call(monkeypatch, tmp_path, "samples", "again", "--count", "3", "--seed", "4")
 
@@ -173,7 +171,7 @@ def test_verify_can_make_a_lost_ledger_again_first(
 
 
 @pytest.mark.slow
-def test_a_busy_worker_is_told_before_any_other_trouble(tmp_path: Path) -> None:
+def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> None:
     from digitrec import workspace
     from digitrec.settings import Settings
 
@@ -198,7 +196,7 @@ def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("verify",), ("verify", "--rebuild"), ("report",), ("export",), ("status",)])
-def test_a_mistyped_workspace_is_told_and_nothing_is_made_there(
+def test_a_mistyped_workspace_is_reported_and_not_created(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     code = call(monkeypatch, tmp_path, *words)
@@ -218,7 +216,7 @@ def test_run_says_once_that_it_made_a_workspace(
     assert "new workspace" not in capsys.readouterr().out
 
 
-def test_run_names_the_files_that_were_given_back_and_when_they_are_tried_again(
+def test_run_lists_deferred_files_with_their_next_attempt(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "inbox").mkdir()
@@ -243,7 +241,7 @@ def test_run_names_the_files_that_were_given_back_and_when_they_are_tried_again(
         (("prune",), "--keep 90d"),
     ],
 )
-def test_a_way_on_is_shown_and_no_empty_table(
+def test_the_next_step_is_shown_instead_of_an_empty_table(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -277,7 +275,7 @@ def test_every_command_is_summed_up_in_a_line_that_is_not_cut_off(
         assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
 
 
-def test_help_begins_with_what_is_used_every_day_and_ends_with_what_few_need(
+def test_help_orders_commands_from_everyday_to_rare(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     call(monkeypatch, tmp_path, "run", "--help")
@@ -287,7 +285,7 @@ def test_help_begins_with_what_is_used_every_day_and_ends_with_what_few_need(
     assert options[-6:] == ["--engine", "--scheduler", "--source", "--outbox-url", "--debug", "--help"]
 
 
-def test_a_text_without_quotes_in_the_settings_is_told_with_the_way_to_write_it(
+def test_an_unquoted_text_in_the_settings_is_reported_with_its_form(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "digitrec.toml").write_text("settle_s = five\n")
@@ -296,7 +294,7 @@ def test_a_text_without_quotes_in_the_settings_is_told_with_the_way_to_write_it(
     assert "text in quotes" in capsys.readouterr().err
 
 
-def test_a_pipe_in_place_of_the_settings_file_is_told_at_once(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_settings_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "digitrec.toml")
 
     done = subprocess.run(

@@ -51,7 +51,7 @@ def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
     ]
 
 
-def test_what_it_gained_and_what_may_be_wrong_is_said(
+def test_the_gain_and_suspect_corrections_are_printed(
     asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
@@ -84,7 +84,7 @@ def test_without_corrections_nothing_goes_on_from_a_model(
     assert "--with-corrections" in capsys.readouterr().err
 
 
-def test_a_plain_training_is_of_a_cnn_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_uses_a_cnn_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[str] = []
 
     def train(_: object, __: str, network: str, **___: object) -> Any:
@@ -99,7 +99,7 @@ def test_a_plain_training_is_of_a_cnn_unless_told(tmp_path: Path, monkeypatch: p
     assert kinds == ["cnn"]
 
 
-def test_where_nobody_corrected_anything_the_way_to_begin_is_told(
+def test_without_corrections_the_first_step_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--data", "mnist-5k") == 2

@@ -71,7 +71,7 @@ def test_the_age_at_the_look_counts_by_the_clock_of_the_inbox(desk: Desk) -> Non
         assert space.looked_at_s() == at_ns / 1e9, "between two looks it stands still"
 
 
-def test_where_the_inbox_tells_no_time_that_of_this_machine_is_used(
+def test_the_local_clock_is_used_if_the_inbox_gives_no_time(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(_: int) -> int:

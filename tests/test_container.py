@@ -76,7 +76,7 @@ def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
     assert of("STOPSIGNAL")[0].value == "SIGTERM"
 
 
-def test_it_holds_what_the_slim_lock_names_and_what_is_copied_is_there_and_let_through() -> None:
+def test_the_image_has_the_slim_lock_and_every_copied_path_exists() -> None:
     let_through = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
     copied = [name for one in of("COPY", 1) for name in one.words[:-1]]
     installs = [one.value for one in of("RUN", 1) if "install" in one.value]
@@ -90,7 +90,7 @@ def test_it_holds_what_the_slim_lock_names_and_what_is_copied_is_there_and_let_t
     assert all("--require-hashes" in one or "--no-index" in one for one in installs)
 
 
-def test_what_builds_the_wheel_is_taken_from_the_lock_with_all_that_it_needs() -> None:
+def test_the_build_backend_and_its_dependencies_come_from_the_lock() -> None:
     (line,) = (one.value for one in of("RUN", 1) if one.value.startswith("awk"))
     (taken,) = re.findall(r"\^\(([^)]+)\)==", line)
     needed, waiting = set[str](), ["hatchling"]

@@ -51,7 +51,7 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
     assert tuple(read_csv(path)[0]) == results.COLUMNS
 
 
-def test_a_page_without_a_digit_is_told_as_such() -> None:
+def test_a_page_without_a_digit_is_marked() -> None:
     said = corrections.Correction(1, BATCH_ID, 1, AT, "ann", corrections.Verdict.CORRECTED, "7", NONE, How.ONE)
 
     one = corrections.corrected.corrected_row(row(1), said)
@@ -91,7 +91,7 @@ def test_the_digits_that_a_person_saw_are_counted() -> None:
     assert ",corrected,0650,,,,,4,,," in results.main_csv([corrections.corrected.corrected_row(row(1), said)], HOW)
 
 
-def test_it_tells_every_later_correction_and_stays_when_one_is_taken_back(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
     outbox = tmp_path / "outbox"
     for number in (1, 2):
         say(ledger, number, "5")
@@ -107,7 +107,7 @@ def test_it_tells_every_later_correction_and_stays_when_one_is_taken_back(tmp_pa
     assert told(path)["1"] == ("review", "7", "", "0.900000")
 
 
-def test_a_table_that_tells_all_is_left_as_it_is(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_complete_corrected_table_is_left_unchanged(tmp_path: Path, ledger: Ledger) -> None:
     for number in (1, 2):
         say(ledger, number, "5")
     path = corrections.write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
@@ -195,7 +195,7 @@ def corrected(desk: Desk) -> dict[str, list[str]]:
     [(log, "_append"), (corrections, "judge"), (corrections, "write_corrected"), (files, "write_whole")],
     ids=["said", "noted", "table asked for", "table written"],
 )
-def test_a_power_cut_during_a_review_loses_nothing_that_was_noted_and_the_next_run_tells_it(
+def test_a_power_cut_during_a_review_loses_no_saved_verdict(
     read: Desk, monkeypatch: pytest.MonkeyPatch, home: object, function: str, call: int, after: bool
 ) -> None:
     published = {path: path.read_bytes() for path in read.tables()}
@@ -219,7 +219,7 @@ def test_a_power_cut_during_a_review_loses_nothing_that_was_noted_and_the_next_r
     assert {path: path.read_bytes() for path in read.tables()} == published
 
 
-def test_verify_tells_corrected_tables_that_are_late_missing_changed_or_strange(read: Desk) -> None:
+def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: Desk) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         first, second = sorted((read.outbox / "corrected").iterdir())
@@ -276,9 +276,7 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Des
 @pytest.mark.parametrize(
     "damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,5\r\n9,corrected,5\r\n"]
 )
-def test_a_corrected_table_that_cannot_be_understood_is_told_and_the_ledger_made_again_all_the_same(
-    read: Desk, damage: bytes
-) -> None:
+def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: Desk, damage: bytes) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
     path = min((read.outbox / "corrected").iterdir())

@@ -26,7 +26,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def test_who_said_what_and_when_is_kept_and_the_newest_holds(ledger: Ledger) -> None:
+def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> None:
     first = say(ledger, 1, "7")
     second = say(ledger, 1, "1", who="bob")
 
@@ -60,7 +60,7 @@ def test_the_service_is_confirmed_where_it_was_right(
     ledger.close()
 
 
-def test_who_did_not_see_the_newest_entry_is_told_of_it_and_nothing_is_kept(ledger: Ledger) -> None:
+def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Ledger) -> None:
     theirs = say(ledger, 2, "650", who="bob")
 
     with pytest.raises(Conflict, match="by bob") as conflict:
@@ -98,7 +98,7 @@ def test_a_name_is_data(ledger: Ledger) -> None:
     assert say(ledger, 1, "7", who=" an\n\udcffn ").who == "an%0A%FFn"
 
 
-def test_what_was_taken_back_is_as_if_never_said_and_stays_in_the_log(ledger: Ledger) -> None:
+def test_a_withdrawn_correction_has_no_effect_and_stays_in_the_log(ledger: Ledger) -> None:
     first = say(ledger, 1, "1")
     undone = corrections.undo(ledger, BATCH_ID, 1, seen=first.id, who="bob", at=AT)
 
@@ -148,7 +148,7 @@ def test_a_review_is_finished_when_every_row_to_review_is_settled(ledger: Ledger
     assert (corrections.open_rows(ledger, BATCH_ID), corrections.is_finished(ledger, BATCH_ID)) == (0, True)
 
 
-def test_a_batch_with_nothing_to_review_is_finished_once_somebody_looked_all_the_same(tmp_path: Path) -> None:
+def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) -> None:
     ledger = desk_ledger(tmp_path, [row(1, Status.ACCEPTED)])
 
     assert not corrections.is_finished(ledger, BATCH_ID)

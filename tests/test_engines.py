@@ -54,7 +54,7 @@ def test_chunks_that_take_long_are_worked_on_side_by_side(has_children: bool) ->
     assert crowd.most == 4
 
 
-def test_a_chunk_that_fails_lets_the_others_go_on() -> None:
+def test_a_failed_chunk_does_not_stop_the_others() -> None:
     def one_fails(chunk: int) -> int:
         if chunk == 2:
             raise ValueError(chunk)
@@ -86,7 +86,7 @@ def children() -> set[int]:
 
 
 @pytest.mark.slow
-def test_with_enough_to_do_children_help_and_the_same_ones_do_the_next_work(engine: Threads) -> None:
+def test_worker_processes_start_under_load_and_are_reused(engine: Threads) -> None:
     before = children()
     first = list(engine.map(who, range(150), running))
     second = list(engine.map(who, range(50), running))
@@ -120,7 +120,7 @@ def who_at_once(chunk: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_children_that_came_for_slow_chunks_leave_quick_ones_alone_and_come_back_for_slow_ones(engine: Threads) -> None:
+def test_worker_processes_pause_for_quick_chunks_and_resume_for_slow_ones(engine: Threads) -> None:
     assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
     list(engine.map(who_at_once, range(50), running))  # now it is known that they are quick
 
@@ -190,7 +190,7 @@ def dies_elsewhere_at_the_third_file(parent: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_chunk_that_ends_its_child_is_lost_and_the_others_go_on(engine: Threads) -> None:
+def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: Threads) -> None:
     before = children()
 
     found = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
@@ -307,7 +307,7 @@ def test_a_stop_is_noticed_while_results_keep_coming(has_children: bool) -> None
     assert len(found) < 50
 
 
-def test_after_a_stop_what_was_begun_comes_to_its_end_and_nothing_else_is_begun() -> None:
+def test_after_a_stop_started_chunks_finish_and_no_other_starts() -> None:
     crowd = Crowd(0.5)
 
     found = list(Threads(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))

@@ -30,7 +30,7 @@ KINDS = {"", "console", "ini", "json", "mermaid", "python", "sh", "text", "toml"
 RUN = [page for page in pages() if page not in MEASURED and any(one.kind in {"sh", "console"} for one in blocks(page))]
 
 
-def test_only_the_blocks_that_are_known_are_not_run() -> None:
+def test_only_listed_blocks_are_not_run() -> None:
     found = {page: sum(bool(one.not_run) for one in blocks(page)) for page in pages() if page not in MEASURED}
 
     assert {page: count for page, count in found.items() if count} == NOT_RUN

@@ -93,7 +93,7 @@ def test_dump_seen_draws_every_picture_that_can_be_read_under_its_own_name(
     assert again == first
 
 
-def test_what_lies_in_the_folder_already_stays(tmp_path: Path) -> None:
+def test_existing_files_in_the_folder_are_kept(tmp_path: Path) -> None:
     picture = tmp_path / "7.png"
     picture.write_bytes(draw(7))
 

@@ -80,7 +80,7 @@ def test_the_crontab_can_be_used_by_anybody_after_two_folders_are_put_in() -> No
     assert all(line.startswith("# ") for line in jobs[-2:])
 
 
-def test_every_timer_has_its_service_and_every_unit_is_told_of() -> None:
+def test_every_timer_has_its_service_and_every_unit_is_documented() -> None:
     told = (JOBS / "README.md").read_text()
     for unit in UNITS:
         assert unit.with_suffix(".service").exists(), unit.name

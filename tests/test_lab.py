@@ -126,7 +126,7 @@ def test_a_model_that_is_worse_on_either_is_not_promoted(
     assert models.in_use() == "one"
 
 
-def test_what_was_left_out_is_told_by_the_card_without_what_is_no_set_of_its_own() -> None:
+def test_the_card_names_the_data_sets_that_were_left_out() -> None:
     card = Bundle.open(app.SHIPPED).card
 
     for named, left_out in (

@@ -137,7 +137,7 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
     assert latest(settings) == ["0.png", "1.png"]
 
 
-def test_latest_is_the_last_published_whatever_the_clock_said_before(settings: Settings, tmp_path: Path) -> None:
+def test_latest_is_the_last_published_despite_clock_changes(settings: Settings, tmp_path: Path) -> None:
     ahead = Desk(tmp_path, settings, now_s=1_900_000_000.0)
     ahead.drop("7.png")
     ahead.run()

@@ -65,7 +65,7 @@ def test_a_file_in_five_is_held_out_and_always_the_same(tmp_path: Path) -> None:
     assert not any(is_held_out(page.sha256) for page in found.learn)
 
 
-def test_of_the_same_bytes_the_newest_verdict_holds_whichever_worker_has_it(tmp_path: Path) -> None:
+def test_for_equal_bytes_the_newest_verdict_of_any_worker_holds(tmp_path: Path) -> None:
     first = said(tmp_path, "one.png", "7", b"same")
     later = said(tmp_path, "two.png", "1", b"same", worker="night", at="2026-01-04T10:00:00.000Z")
 
@@ -120,7 +120,7 @@ def test_the_corrections_of_all_workers_count(tmp_path: Path) -> None:
     assert found.repeated == 1
 
 
-def test_without_a_page_to_learn_from_a_person_is_told_where_to_begin() -> None:
+def test_without_corrected_pages_the_first_step_is_explained() -> None:
     with pytest.raises(DataError, match="nobody has corrected a page") as why:
         Gathered((), (), 0, 0, 0, missing=3).require()
 
@@ -157,7 +157,7 @@ def test_without_held_out_pages_nothing_is_compared() -> None:
     assert learned([], [judged("d", answer("7"), answer("7"))]).comparison is None
 
 
-def test_a_correction_that_the_new_model_still_contradicts_confidently_is_suspected() -> None:
+def test_a_correction_the_new_model_confidently_contradicts_is_suspected() -> None:
     agreed = [judged(f"{number}", answer("7", 0.8), answer("7", 0.8)) for number in range(5)]
     stubborn = judged("stubborn", answer("7", 0.95, truth="1"), answer("7", 0.85, truth="1"), "1")
     unsure = judged("unsure", answer("7", 0.6, truth="1"), answer("7", 0.6, truth="1"), "1")
@@ -206,7 +206,7 @@ def small() -> str:
     return mnist.small().digest
 
 
-def test_a_model_goes_on_with_the_data_it_learned_from_or_with_what_it_never_saw(small: str) -> None:
+def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> None:
     assert teaching.can_go_on(card(digest=small, left_out=[]), "mnist-5k")
     assert teaching.can_go_on(card(digest="another", left_out=["mnist-5k"]), "mnist-5k")
     assert not teaching.can_go_on(card(digest="another", left_out=[]), "mnist-5k")
@@ -221,7 +221,7 @@ def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path
         )
 
 
-def test_the_page_about_a_lesson_says_what_its_numbers_say_and_a_name_is_no_markup(tmp_path: Path) -> None:
+def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     bad = tmp_path / "outbox/done/b/<img src=x onerror=alert(1)>.png"
     held_out = TruePage(bad, "0" * 64, 1, "1")
@@ -252,7 +252,7 @@ def test_the_page_about_a_lesson_says_what_its_numbers_say_and_a_name_is_no_mark
     assert [one.folder for one in listing(settings.reports).lessons] == ["learning/paper-2"]
 
 
-def test_a_lesson_without_held_out_pages_is_listed_too(tmp_path: Path) -> None:
+def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     models: Any = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 

@@ -65,7 +65,7 @@ def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledge
     ledger.close()
 
 
-def test_a_file_that_was_given_back_is_held_until_its_time(ledger: Ledger) -> None:
+def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
     back = ReturnedFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
     ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.RELEASED)], HOW, [back])
@@ -89,7 +89,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledge
 
 
 @pytest.mark.parametrize("version", range(1, schema.VERSION))
-def test_a_ledger_of_any_older_version_is_brought_up_to_date_with_what_it_knows(
+def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = tmp_path / "old.sqlite3"
@@ -149,7 +149,7 @@ def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) ->
         assert ledger.rows(BATCH.id) == [ROW]
 
 
-def test_a_copy_made_before_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
+def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     Ledger.open(path).close()
     assert not list(tmp_path.glob("*.backup-*"))

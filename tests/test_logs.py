@@ -48,7 +48,7 @@ thread.join()
 """
 
 
-def test_a_thread_that_recursed_too_deep_is_told_without_its_frames() -> None:
+def test_a_recursion_error_is_logged_without_its_frames() -> None:
     command = [sys.executable, "-c", RECURSING_THREAD]
     (line,) = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
 

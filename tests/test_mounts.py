@@ -24,9 +24,7 @@ TABLE = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
         ("/srvx", "ext4"),
     ],
 )
-def test_the_mount_nearest_above_a_folder_counts_and_of_two_on_one_point_the_later(
-    tmp_path: Path, folder: str, kind: str
-) -> None:
+def test_the_nearest_and_latest_mount_above_a_folder_counts(tmp_path: Path, folder: str, kind: str) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 
@@ -50,7 +48,7 @@ def test_local_disks_do_not(kind: str) -> None:
     assert not mounts.is_remote(kind)
 
 
-def test_what_is_mounted_below_a_folder_is_told_with_its_path_there(tmp_path: Path) -> None:
+def test_mounts_below_a_folder_are_listed_with_their_path(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 

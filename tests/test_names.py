@@ -20,7 +20,7 @@ def test_any_file_name_can_be_read_back_from_its_cell(name: str) -> None:
 
 
 @given(file_names)
-def test_a_cell_is_one_line_of_utf8_that_no_spreadsheet_takes_for_a_formula(name: str) -> None:
+def test_a_cell_is_one_utf8_line_and_never_a_spreadsheet_formula(name: str) -> None:
     cell = names.cell(name)
 
     cell.encode()

@@ -61,9 +61,7 @@ def test_a_large_batch_is_not_claimed_before_its_turn(
     assert stages == [[Stage.READING], [Stage.READING]]
 
 
-def test_a_batch_that_was_read_is_answered_though_the_next_cannot_be_claimed(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_batch_is_published_even_if_the_next_claim_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for digit in range(4):
         desk.drop(f"{digit}.png", draw(digit))
     make_durable = Inbox.make_durable
@@ -86,7 +84,7 @@ def test_a_batch_that_was_read_is_answered_though_the_next_cannot_be_claimed(
     assert desk.account().differences == ()
 
 
-def test_after_a_stop_both_are_given_back(desk: Desk) -> None:
+def test_after_a_stop_both_batches_are_unclaimed(desk: Desk) -> None:
     pictures = {f"{digit}.png": draw(digit) for digit in range(4)}
     for name, content in pictures.items():
         desk.drop(name, content)

@@ -224,7 +224,7 @@ def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
         assert not undecodable.is_held(1000.0 + years * year_s)
 
 
-def test_a_file_held_by_a_clock_ahead_is_not_said_to_wait_for_years(desk: Desk) -> None:
+def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(desk: Desk) -> None:
     desk.now_s = time.time() + 4 * 365 * 86_400
     desk.drop("half.png", draw(7)[:200])
     desk.run(is_old=False)

@@ -38,9 +38,7 @@ def test_there_is_one_thread_unless_the_user_asks_for_more(asked: str | None) ->
 @pytest.mark.parametrize(
     "words", [("run", "--settle-s", "0"), ("watch",), ("predict", "inbox/7.png")], ids=lambda words: words[0]
 )
-def test_too_little_memory_is_told_in_plain_words_with_74(
-    words: tuple[str, ...], limit_kb: int, tmp_path: Path
-) -> None:
+def test_too_little_memory_exits_74_with_a_plain_message(words: tuple[str, ...], limit_kb: int, tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
     limit = limit_kb * 1024
@@ -92,7 +90,7 @@ def test_an_empty_inbox_needs_no_memory_to_read_with(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_signs_of_too_little_memory_are_told_as_that(why: Exception) -> None:
+def test_symptoms_of_too_little_memory_are_reported_as_such(why: Exception) -> None:
     failure = memory_failure(why)
 
     assert failure is not None

@@ -37,7 +37,7 @@ def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return calls
 
 
-def test_the_table_is_fsynced_linked_and_its_folder_fsynced_before_the_original_moves(
+def test_the_table_and_its_folder_are_fsynced_before_the_original_moves(
     desk: Desk, trace: list[tuple[str, str]]
 ) -> None:
     desk.drop("a/7.png", draw(7))
@@ -55,9 +55,7 @@ def test_the_table_is_fsynced_linked_and_its_folder_fsynced_before_the_original_
     assert drafted < linked < folder < moved
 
 
-def test_both_folders_of_a_claim_are_fsynced_before_the_answers_are_recorded(
-    desk: Desk, trace: list[tuple[str, str]]
-) -> None:
+def test_claim_folders_are_fsynced_before_answers_are_recorded(desk: Desk, trace: list[tuple[str, str]]) -> None:
     desk.drop("a/7.png", draw(7))
 
     desk.run()

@@ -60,7 +60,7 @@ def test_more_files_than_a_batch_holds_make_several(desk: Desk) -> None:
     assert sorted(row["digit"] for row in desk.rows()) == list("0123456")
 
 
-def test_one_bad_file_costs_one_row_and_has_its_reason_beside_it(desk: Desk) -> None:
+def test_a_bad_file_costs_one_row_and_gets_a_reason_file(desk: Desk) -> None:
     desk.drop("good.png", draw(3))
     desk.drop("bad.png", b"this is no picture")
     desk.drop("empty.png", b"")
@@ -86,7 +86,7 @@ def test_a_rejected_row_has_no_answer(desk: Desk) -> None:
     assert [row[name] for name in answer] == [""] * 6
 
 
-def test_a_fresh_file_that_cannot_be_decoded_is_given_back_and_rejected_after_its_grace(desk: Desk) -> None:
+def test_an_undecodable_fresh_file_is_deferred_then_rejected(desk: Desk) -> None:
     desk.drop("half.png", draw(7)[:200])
 
     desk.run(is_old=False)
@@ -115,7 +115,7 @@ def test_a_file_that_is_completed_within_its_grace_is_read(desk: Desk) -> None:
     assert row["digit"] == "7"
 
 
-def test_a_file_that_is_not_what_the_look_saw_is_given_back(desk: Desk) -> None:
+def test_a_file_that_changed_since_the_scan_is_deferred(desk: Desk) -> None:
     desk.drop("7.png")
 
     with desk.at_work() as line:
@@ -151,7 +151,7 @@ def test_a_writer_that_still_holds_the_file_is_noticed(desk: Desk, monkeypatch: 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="needs a user without all rights")
 @pytest.mark.parametrize(("number", "rejects"), [(errno.EACCES, False), (errno.EIO, True)], ids=["EACCES", "EIO"])
-def test_a_file_that_cannot_be_read_is_tried_again_and_only_a_broken_disk_rejects_it(
+def test_an_unreadable_file_is_retried_and_rejected_only_for_a_broken_disk(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, rejects: bool
 ) -> None:
     desk.drop("7.png")
@@ -217,7 +217,7 @@ def test_a_link_swapped_in_after_the_look_is_not_followed(desk: Desk, tmp_path: 
     assert secret.read_bytes() == draw(7)
 
 
-def test_the_same_bytes_again_are_answered_and_named_a_duplicate_of_the_first(desk: Desk) -> None:
+def test_the_same_bytes_again_are_a_duplicate_of_the_first(desk: Desk) -> None:
     desk.drop("a.png", draw(7))
     desk.drop("b.png", draw(7))
     desk.run()
@@ -240,7 +240,7 @@ def test_the_same_name_with_other_bytes_is_two_files(desk: Desk) -> None:
     assert sorted(path.read_bytes() for path in desk.outbox.glob("done/*/scan.png")) == sorted([draw(7), draw(8)])
 
 
-def test_a_name_that_is_taken_in_the_inbox_is_given_back_beside_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deferred_file_with_a_taken_name_gets_a_new_name(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("scan.png", draw(7)[:200])
     real = Inbox.claim
 
@@ -256,7 +256,7 @@ def test_a_name_that_is_taken_in_the_inbox_is_given_back_beside_it(desk: Desk, m
     assert (desk.inbox / "scan~2.png").read_bytes() == draw(7)[:200]
 
 
-def test_a_reason_file_whose_name_is_taken_or_too_long_is_named_by_the_digest(desk: Desk) -> None:
+def test_a_reason_file_with_a_taken_or_long_name_is_named_by_its_digest(desk: Desk) -> None:
     desk.drop("bad.png", b"one")
     desk.drop("bad.png.reason.json", b"two")
     desk.drop("x" * 251 + ".png", b"three")
@@ -344,9 +344,7 @@ def test_a_csv_that_is_no_labels_file_is_a_file_like_any_other(desk: Desk) -> No
     assert (row["file"], row["status"]) == ("labels.csv", "rejected")
 
 
-def test_a_result_that_exists_with_other_bytes_stops_the_batch_and_is_not_replaced(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_exists_with_other_bytes_stops_the_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
     monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-00000000")
     (desk.outbox).mkdir()
@@ -436,7 +434,7 @@ class Mortal:
         pass
 
 
-def test_a_file_that_kills_the_reader_three_times_is_rejected_and_the_others_are_read(
+def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.drop("good.png", draw(3))
@@ -526,7 +524,7 @@ def test_another_folder_in_the_place_of_the_inbox_is_refused(desk: Desk) -> None
         desk.run()
 
 
-def test_rejection_reasons_are_told_in_words(desk: Desk) -> None:
+def test_rejection_reasons_are_in_words(desk: Desk) -> None:
     desk.drop("bad.png", b"no picture")
 
     desk.run()
@@ -535,9 +533,7 @@ def test_rejection_reasons_are_told_in_words(desk: Desk) -> None:
     assert {reason.words for reason in Reason} != {""}
 
 
-def test_an_outbox_that_goes_in_the_middle_of_a_batch_is_not_made_anew(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outbox_removed_during_a_batch_is_not_recreated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
     real = results.publish
 

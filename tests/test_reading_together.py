@@ -123,9 +123,7 @@ def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
     assert together[8].pages[0].reason is Reason.BLANK
 
 
-def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_any(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[tuple[str, int]]] = []
     steps_of = PageReader.steps_of
 
@@ -144,7 +142,7 @@ def test_pages_wait_for_each_other_only_if_they_are_small_and_no_document_holds_
 
 
 @given(st.lists(st.integers(0, 3_000_000), max_size=12))
-def test_no_more_than_a_megabyte_of_files_is_held_unless_one_alone_is_larger(sizes: list[int]) -> None:
+def test_at_most_a_megabyte_of_files_is_held_except_one_larger_file(sizes: list[int]) -> None:
     jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
     groups = [*together(jobs, lambda job: job.size)]

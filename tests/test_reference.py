@@ -45,7 +45,7 @@ def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
     return [kind, *(each for one in kind.__subclasses__() for each in _errors(one))]
 
 
-def test_hooks_are_told_what_the_reference_says(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, dict[str, object]] = {}
     monkeypatch.setattr(hook_calls, "call", lambda hook, body, *_: told.update({hook: json.loads(body)}))
     desk.set(on_batch="on_batch", on_reject="on_reject", on_unhealthy="on_unhealthy")

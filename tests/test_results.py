@@ -65,7 +65,7 @@ def test_a_row_to_the_letter() -> None:
     ]
 
 
-def test_a_number_of_several_digits_keeps_its_zeros_and_has_no_single_digit() -> None:
+def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
     reading = replace(ROW.reading, text="0650", digits=(SEVEN,) * 4)
 
     (row,) = read(results.main_csv([replace(ROW, reading=reading)], HOW))

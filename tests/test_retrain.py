@@ -66,7 +66,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 
 
 @pytest.mark.parametrize("network", ["mlp", "paper"])
-def test_the_new_network_is_of_the_kind_in_use_and_as_long_trained_as_it_needs(
+def test_a_new_network_has_the_current_kind_and_enough_epochs(
     network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_use = SimpleNamespace(card=SimpleNamespace(id="old", network=network, training={}))
@@ -78,7 +78,7 @@ def test_the_new_network_is_of_the_kind_in_use_and_as_long_trained_as_it_needs(
     assert trainer.promoted == [Bundle.open(app.SHIPPED).card.id]
 
 
-def test_it_learns_from_the_data_that_is_named_and_tells_its_stages(
+def test_retrain_uses_the_given_data_and_reports_its_stages(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "folder:scans")
@@ -90,7 +90,7 @@ def test_it_learns_from_the_data_that_is_named_and_tells_its_stages(
     assert "ink network: epoch 1/7" in [one.get("words") for one in told]
 
 
-def test_what_the_model_in_use_was_not_shown_the_new_one_is_not_shown_either(
+def test_pictures_held_out_of_the_current_model_are_held_out_again(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
@@ -105,7 +105,7 @@ def test_what_the_model_in_use_was_not_shown_the_new_one_is_not_shown_either(
     assert trainer.left_out == ["digits-8x8"]  # what is to be learned from cannot be left out
 
 
-def test_the_outcome_of_every_comparison_is_told(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
     same = Comparison(100, 90, 90, 0, 0, 1.0)
     trainer.comparisons = (same, replace(same, things="drawn scans", p_worse=0.01))
 
@@ -136,7 +136,7 @@ def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
     return found
 
 
-def test_with_corrections_the_model_in_use_goes_on_and_held_out_ones_decide_too(
+def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     trainer: Trainer,
     corrected: Gathered,
     tmp_path: Path,
@@ -157,7 +157,7 @@ def test_with_corrections_the_model_in_use_goes_on_and_held_out_ones_decide_too(
     assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
 
 
-def test_with_data_that_the_model_in_use_does_not_know_one_begins_from_nothing(
+def test_with_unknown_data_training_starts_from_scratch(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
@@ -167,7 +167,7 @@ def test_with_data_that_the_model_in_use_does_not_know_one_begins_from_nothing(
     assert trainer.taught == [("mnist-5k", 1, False)]
 
 
-def test_a_model_that_is_worse_on_held_out_corrections_is_not_promoted_and_the_page_says_so(
+def test_a_model_worse_on_held_out_corrections_is_not_promoted(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")

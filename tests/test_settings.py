@@ -71,12 +71,12 @@ def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str) ->
 
 
 @pytest.mark.parametrize("state_dir", ["inbox", "inbox/state", "."])
-def test_the_state_may_not_lie_in_a_data_folder_nor_around_one(tmp_path: Path, state_dir: str) -> None:
+def test_the_state_folder_must_not_overlap_a_data_folder(tmp_path: Path, state_dir: str) -> None:
     with pytest.raises(SettingsError, match="state_dir"):
         Settings.load(tmp_path, {"state_dir": Path(state_dir)})
 
 
-def test_what_monitoring_reads_may_not_lie_in_the_inbox(tmp_path: Path) -> None:
+def test_the_metrics_file_must_not_be_in_the_inbox(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="lies in the inbox"):
         Settings.load(tmp_path, {"metrics_file": Path("inbox/digitrec.prom")})
     assert Settings.load(tmp_path, {"metrics_file": Path("digitrec.prom")}).metrics == tmp_path / "digitrec.prom"
@@ -137,7 +137,7 @@ VALUES = st.recursive(
 
 @ANY
 @given(name=st.sampled_from([knob.name for knob in knobs()]), value=VALUES)
-def test_any_value_of_any_setting_is_used_or_told_with_its_file_and_line(tmp_path: Path, name: str, value: str) -> None:
+def test_any_setting_value_is_used_or_refused_with_file_and_line(tmp_path: Path, name: str, value: str) -> None:
     (tmp_path / "digitrec.toml").write_text(f"# first\n{name} = {value}\n", encoding="utf-8")
 
     told = refused(tmp_path)
@@ -165,7 +165,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("content", "told"), TOLD, ids=[told for _, told in TOLD])
-def test_a_mistake_in_the_settings_file_is_told_with_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
+def test_an_error_in_the_settings_file_has_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "digitrec.toml").write_bytes(content)
 
     found = refused(tmp_path)
@@ -213,7 +213,7 @@ def test_a_state_dir_that_is_no_folder_is_refused_by_name(tmp_path: Path, state_
         Settings.load(tmp_path, {"state_dir": Path(state_dir)})
 
 
-def test_a_relative_state_dir_lies_in_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_state_dir_is_in_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
 
@@ -237,7 +237,7 @@ def test_a_workspace_at_a_file_is_refused_by_name(tmp_path: Path, workspace: str
         ("office.settle_s = 5\n", 1),
     ],
 )
-def test_a_mistake_is_told_with_the_line_of_its_own_key(tmp_path: Path, text: str, line: int) -> None:
+def test_an_error_has_the_line_of_its_key(tmp_path: Path, text: str, line: int) -> None:
     (tmp_path / "digitrec.toml").write_text(text)
 
     with pytest.raises(SettingsError, match=rf"digitrec.toml, line {line}: "):

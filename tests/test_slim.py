@@ -110,7 +110,7 @@ def slim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
     return Slim(site, folder, monkeypatch)
 
 
-def test_slim_leaves_the_large_ones_out_and_pins_the_rest_as_the_complete_lock_does() -> None:
+def test_the_slim_lock_omits_large_packages_and_pins_as_the_full_lock() -> None:
     slim, complete = pinned("requirements-slim.lock"), pinned("requirements.lock")
     large = {"tensorflow", "keras", "matplotlib", "seaborn", "scikit-learn", "scipy", "pandas", "mlxtend"}
 

@@ -289,7 +289,7 @@ def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(desk: De
     assert answers(desk)["3.png"] == "3"
 
 
-def test_where_all_raise_it_is_the_environment_and_nothing_is_given_back(desk: Desk, raising: set[str]) -> None:
+def test_if_every_file_raises_it_is_an_environment_failure(desk: Desk, raising: set[str]) -> None:
     raising.add("*")
     desk.drop("3.png", draw(3))
     desk.drop("4.png", draw(4))

@@ -53,7 +53,7 @@ def keep_remains(desk: Desk) -> None:
         path.with_name(path.name + suffix).write_bytes(content)
 
 
-def test_what_lies_beside_a_deleted_ledger_is_set_aside_and_not_replayed_into_the_new_one(desk: Desk) -> None:
+def test_the_wal_of_a_deleted_ledger_is_set_aside_and_not_replayed(desk: Desk) -> None:
     desk.drop("1.png", draw(1))
     desk.run()
     keep_remains(desk)
@@ -80,7 +80,7 @@ def test_remains_without_any_batch_are_set_aside_too(desk: Desk) -> None:
 
 @pytest.mark.parametrize("call", [1, 2, 3], ids=["ledger", "wal", "shm"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_power_cut_while_a_ledger_is_set_aside_leaves_nothing_that_is_replayed(
+def test_a_power_cut_while_setting_a_ledger_aside_leaves_no_stale_wal(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
 ) -> None:
     desk.drop("1.png", draw(1))
@@ -99,7 +99,7 @@ def test_a_power_cut_while_a_ledger_is_set_aside_leaves_nothing_that_is_replayed
 
 
 @pytest.mark.parametrize("damage", [b"", b"this is no database"], ids=["emptied", "overwritten"])
-def test_all_ledgers_damaged_at_once_are_all_made_again_and_nothing_is_counted_twice(two: Desk, damage: bytes) -> None:
+def test_ledgers_damaged_together_are_all_rebuilt_without_double_counts(two: Desk, damage: bytes) -> None:
     for worker in "ab":
         for remains in ledger_of(two, worker).parent.glob("ledger*"):
             remains.unlink()
@@ -111,7 +111,7 @@ def test_all_ledgers_damaged_at_once_are_all_made_again_and_nothing_is_counted_t
     accounted(two, 2)
 
 
-def test_a_batch_that_stands_in_two_ledgers_is_counted_once_and_told(two: Desk) -> None:
+def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: Desk) -> None:
     ledger_of(two, "b").parent.rename(two.root / "kept")
     shutil.rmtree(ledger_of(two, "a").parent)
     run_as(two, "a")
@@ -121,9 +121,7 @@ def test_a_batch_that_stands_in_two_ledgers_is_counted_once_and_told(two: Desk) 
     assert any("a: 1 of its batches also" in note for note in two.account().notes)
 
 
-def test_a_batch_whose_files_another_worker_still_holds_is_left_to_it_when_ledgers_are_lost(
-    two: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rebuild_leaves_batches_claimed_by_another_worker(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("3.png", draw(3))
     with monkeypatch.context() as patch:
         cut(patch, filing, "file_away", call=1, after=False)
@@ -162,7 +160,7 @@ def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
 
 
 @pytest.mark.parametrize("state", ["damaged", "set aside"])
-def test_a_share_that_is_not_mounted_is_no_first_use_though_the_ledger_is_damaged(desk: Desk, state: str) -> None:
+def test_an_unmounted_share_with_a_damaged_ledger_is_not_a_first_use(desk: Desk, state: str) -> None:
     desk.drop("1.png", draw(1))
     desk.run()
     desk.settings.ledger.write_bytes(b"this is no database")
@@ -208,7 +206,7 @@ def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk
     accounted(two, 5)
 
 
-def test_a_new_folder_with_a_marker_of_its_own_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
+def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
     shutil.rmtree(two.inbox)
     two.inbox.mkdir()
     (two.inbox / folders.MARKER).write_text("0" * 32)
@@ -222,7 +220,7 @@ def test_a_new_folder_with_a_marker_of_its_own_accepted_for_one_worker_is_accept
     accounted(two, 5)
 
 
-def test_a_damaged_ledger_of_another_worker_does_not_keep_folders_from_being_accepted(two: Desk) -> None:
+def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: Desk) -> None:
     ledger_of(two, "b").write_bytes(b"this is no database")
     shutil.rmtree(two.inbox)
     two.set(worker="a")
@@ -235,7 +233,7 @@ def test_a_damaged_ledger_of_another_worker_does_not_keep_folders_from_being_acc
     accounted(two, 4)
 
 
-def test_an_inbox_replaced_under_a_working_process_is_noticed_though_it_was_accepted(desk: Desk) -> None:
+def test_a_replaced_inbox_is_noticed_by_a_running_process_even_if_accepted(desk: Desk) -> None:
     desk.drop("1.png", draw(1))
     with workspace.opened(desk.settings) as space:
         space.check_folders()
@@ -256,7 +254,7 @@ def test_a_lock_that_is_gone_is_noticed(desk: Desk) -> None:
     accounted(desk, 1)
 
 
-def test_an_outbox_replaced_under_a_working_process_is_noticed_though_the_ledger_knows_it(desk: Desk) -> None:
+def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(desk: Desk) -> None:
     with workspace.opened(desk.settings) as space:
         (desk.outbox / folders.MARKER).write_text("0" * 32)
         space.ledger.remember("outbox_id", "0" * 32)

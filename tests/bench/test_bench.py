@@ -25,7 +25,7 @@ def test_the_examples_of_the_bench_hold(module: object) -> None:
     assert not tried.failed
 
 
-def test_a_figure_is_the_median_of_its_pairs_and_shows_how_far_they_lie_apart() -> None:
+def test_a_figure_is_the_median_of_its_pairs_with_their_spread() -> None:
     figure = Figure("digits_floor", "", "x", figures.ratios([6.0, 20.0, 9.0], [2.0, 2.0, 3.0]))
 
     assert figure.values == (3.0, 10.0, 3.0)
@@ -42,7 +42,7 @@ def test_what_was_measured_is_read_again_as_it_was_written(tmp_path: Path) -> No
     assert Results.read(tmp_path / "results.json") == results
 
 
-def test_the_table_tells_what_is_reached_and_what_is_missed() -> None:
+def test_the_table_shows_targets_reached_and_missed() -> None:
     table = tables.markdown(some_results()).splitlines()
 
     assert "| run on an empty inbox | 0.35 CPU s | 0.15 CPU s | 0.20 (0.10 to 0.30) CPU s | at least |" in table
@@ -159,7 +159,7 @@ def test_the_cost_of_a_command_holds_that_of_its_children() -> None:
     assert printed == "done\n"
 
 
-def test_a_command_that_fails_is_told_with_its_last_words() -> None:
+def test_a_failed_command_is_reported_with_its_last_output() -> None:
     with pytest.raises(process.CommandFailed, match="ended with 3: out of luck"):
         process.run(process.python("-c", "import sys; sys.stderr.write('out of luck'); sys.exit(3)"))
 
@@ -170,7 +170,7 @@ def test_one_core_is_one_core() -> None:
     assert printed == "1\n"
 
 
-def test_a_command_at_rest_takes_nothing_and_one_that_ends_is_told() -> None:
+def test_an_idle_command_costs_no_cpu_and_an_ended_one_is_reported() -> None:
     shares = process.idle(process.python("-c", "import time; time.sleep(60)"), warm_s=0.3, window_s=0.05, windows=2)
 
     assert len(shares) == 2
@@ -195,7 +195,7 @@ def test_what_a_stage_calls_that_is_a_stage_counts_once() -> None:
     assert clocks.spent_s() == {"outer": 20.0, "inner": 10.0}
 
 
-def test_under_the_second_look_everything_counts_for_it() -> None:
+def test_time_below_the_second_look_counts_for_it() -> None:
     ticks = count(0, 10)
     clocks = stages.Clocks(lambda: next(ticks) * 10**9)
 

@@ -88,7 +88,7 @@ def test_several_numbers_are_listed_in_reading_order(sources: Sources) -> None:
         assert len(page.truth.numbers) == page.parameters["rows"]
 
 
-def test_no_turned_text_reads_as_digits_as_it_lies(sources: Sources) -> None:
+def test_no_rotated_text_reads_as_digits_unrotated(sources: Sources) -> None:
     for page in drawn(sources, "turned", 20):
         same = "0125689" if page.parameters["turned"] == "180" else "018"
         assert set(page.truth.text) - set(same)

@@ -15,9 +15,7 @@ PICTURES = {"<b>.png": "42", "no digit.png": "none"} | {f"{i}.png": str(i % 2) f
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.program() is None, reason="no Chromium is installed")
-def test_a_script_says_through_the_page_what_is_on_one_half_and_on_no_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_script_reviews_exactly_one_half_through_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, settings = tmp_path / "data", Settings(workspace=tmp_path / "workspace")
     data.mkdir()
     for number, name in enumerate(PICTURES):

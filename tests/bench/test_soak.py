@@ -45,7 +45,7 @@ def held(desk: Desk, arrivals: Arrivals) -> Account:
 
 
 @pytest.mark.slow
-def test_a_desk_that_does_its_work_has_a_true_account(desk: Desk, arrivals: Arrivals) -> None:
+def test_a_working_service_has_a_correct_account(desk: Desk, arrivals: Arrivals) -> None:
     for manner in ("moved", "written", "part", "folder", "odd", "again", "labelled", "deep"):
         arrivals.arrive(manner, 6)
     arrivals._not_ours()
@@ -154,7 +154,7 @@ def test_folders_that_are_deep_are_removed_once_they_are_empty(desk: Desk, arriv
     assert not list(desk.inbox.glob("deep*"))
 
 
-def test_folders_that_were_made_anew_for_a_file_are_removed_all_the_same(tmp_path: Path) -> None:
+def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
     folders = oddities.nested(os.fsencode(tmp_path / "deep"), 5)
     file = tmp_path / "deep/d/d/7.png"
     file.touch()
@@ -170,9 +170,7 @@ def test_folders_that_were_made_anew_for_a_file_are_removed_all_the_same(tmp_pat
 
 
 @pytest.mark.slow
-def test_what_was_overwritten_or_deleted_before_its_claim_is_no_loss_and_what_was_claimed_is_expected(
-    desk: Desk, arrivals: Arrivals
-) -> None:
+def test_only_files_changed_before_their_claim_are_not_counted_as_lost(desk: Desk, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 5)
     arrivals.arrive("onto", 5)  # onto files that lie there
     assert [one.is_withdrawn for one in arrivals.dropped] == [True] * 5 + [False] * 5
@@ -200,7 +198,7 @@ def test_a_row_of_a_file_that_was_withdrawn_is_noticed(desk: Desk, arrivals: Arr
 
 
 @pytest.mark.slow
-def test_the_pool_has_every_format_and_each_file_reads_alike_however_it_is_varied() -> None:
+def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
     drawn = pool.draw(44, seed=5)
 
     assert drawn == pool.draw(44, seed=5)

@@ -224,13 +224,13 @@ def test_the_digests_are_those_of_the_files() -> None:
         assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest
 
 
-def test_a_promise_that_cannot_be_kept_names_the_pictures_it_takes() -> None:
+def test_an_unreachable_error_rate_names_the_pictures_needed() -> None:
     with pytest.raises(ModelError, match=r"0\.0001") as caught:
         Bundle.open(SHIPPED).threshold(0.0001)
     assert f"{pictures_needed(0.0001):,}" in caught.value.hint
 
 
-def test_a_model_of_the_first_version_opens_and_promises_the_same(old_folder: Path) -> None:
+def test_a_model_of_the_first_version_opens_with_the_same_error_table(old_folder: Path) -> None:
     old, first = Bundle.open(old_folder), Bundle.open(SHIPPED).card.calibrations[0]
 
     (table,) = old.card.calibrations
@@ -239,7 +239,7 @@ def test_a_model_of_the_first_version_opens_and_promises_the_same(old_folder: Pa
     assert old.threshold(0.005) == first.threshold(0.005) is not None
 
 
-def test_a_model_calibrated_anew_has_the_weights_of_the_old_one(folder: Path) -> None:
+def test_a_recalibrated_model_keeps_the_weights(folder: Path) -> None:
     edit(folder, lambda card: card.update(id=card["id"] + "-c0123abcd"))
 
     card = Bundle.open(folder).card

@@ -141,7 +141,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_model_put_where_one_lies_replaces_it_and_leaves_nothing_else(store: ModelStore) -> None:
+def test_a_model_written_over_another_replaces_it_completely(store: ModelStore) -> None:
     one, two = store.find("one"), store.find("two")
     files = files_of(two)
 
@@ -150,9 +150,7 @@ def test_a_model_put_where_one_lies_replaces_it_and_leaves_nothing_else(store: M
     assert sorted(path.name for path in store.root.iterdir()) == [one.name, two.name]
 
 
-def test_at_no_moment_but_between_two_renames_is_there_no_model(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_is_missing_only_between_two_renames(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     one = store.find("one")
     there = []
 

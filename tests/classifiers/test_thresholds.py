@@ -14,7 +14,7 @@ DRAWN = table("drawn", Rule.BOUND, (0.0, 100, 9, 0.2), (0.5, 90, 3, 0.08), (0.7,
 REAL = table("real", Rule.SHARE, (0.0, 50, 5, 0.3), (0.5, 48, 4, 0.2), (0.7, 40, 2, 0.2), (0.9, 30, 0, 0.2))
 
 
-def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
+def test_the_threshold_is_the_lowest_within_the_maximum_error() -> None:
     assert DRAWN.threshold(0.3) == 0.0
     assert DRAWN.threshold(0.08) == 0.5
     assert DRAWN.threshold(0.07) == 0.9
@@ -49,14 +49,14 @@ def test_the_stricter_of_two_tables_decides_and_the_other_holds_there_too(
         assert found.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
 
 
-def test_one_table_that_cannot_promise_it_is_enough_to_refuse() -> None:
+def test_one_table_over_the_maximum_error_is_enough_to_refuse() -> None:
     with pytest.raises(ModelError, match=r"best it can promise is 0\.06000") as caught:
         decide((REAL, DRAWN), 0.05)
     assert "Raise max_error to at least 0.06000" in caught.value.hint
     assert f"{pictures_needed(0.05)} of them" in caught.value.hint
 
 
-def test_the_best_that_tables_can_promise_together_is_told_and_can_be_promised() -> None:
+def test_the_best_joint_error_bound_is_reported_and_achievable() -> None:
     early = table("early", Rule.BOUND, (0.0, 100, 1, 0.01), (0.5, 90, 1, 0.03), (0.9, 80, 1, 0.05))
     late = table("late", Rule.SHARE, (0.0, 100, 10, 0.2), (0.5, 50, 2, 0.2), (0.9, 40, 0, 0.2))
 
@@ -82,17 +82,17 @@ def test_tables_counted_at_other_thresholds_go_by_the_next_lower_one() -> None:
 
 
 @pytest.mark.parametrize("tables", [(), (table("empty", Rule.BOUND),), (table("empty", Rule.SHARE),)])
-def test_nothing_counted_promises_nothing(tables: tuple[Calibration, ...]) -> None:
+def test_an_empty_table_has_no_threshold(tables: tuple[Calibration, ...]) -> None:
     with pytest.raises(ModelError, match=r"1\.0"):
         decide(tables, 0.5)
 
 
-def test_the_best_it_can_promise_is_never_told_too_low() -> None:
+def test_the_best_error_bound_is_never_reported_too_low() -> None:
     found = table("some", Rule.BOUND, (0.0, 100, 0, 0.0295130))
 
     assert found.best == 0.02952
     assert found.threshold(found.best) == 0.0
 
 
-def test_what_was_accepted_is_told_for_any_threshold() -> None:
+def test_the_accepted_share_is_known_for_any_threshold() -> None:
     assert [DRAWN.at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]

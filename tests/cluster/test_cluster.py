@@ -71,7 +71,7 @@ def test_the_model_is_started_once_in_each_worker(engine: Dask) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_of_another_version_is_refused_with_78_and_nothing_is_claimed(scheduler: str, tmp_path: Path) -> None:
+def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tmp_path: Path) -> None:
     def becomes(version: str) -> None:
         import digitrec
 
@@ -133,7 +133,7 @@ def test_results_that_died_with_their_worker_are_waited_for(monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_a_chunk_that_goes_on_killing_workers_is_given_up_after_the_results_before_it(
+def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
     engine: Dask, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # the first death is one too many: not so long a test
@@ -206,7 +206,7 @@ def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
         parcels.work(Parcel(content, 1, likeness.here()), [altered])
 
 
-def test_a_worker_without_digitrec_can_tell_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_digitrec_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "digitrec.cluster.likeness", None)
     told = likeness.question()()
 
@@ -214,7 +214,7 @@ def test_a_worker_without_digitrec_can_tell_so(monkeypatch: pytest.MonkeyPatch) 
         likeness.require("tcp://10.0.0.7:40001", told, likeness.here())
 
 
-def test_a_scheduler_that_does_not_answer_is_an_environment_failure_and_nothing_is_claimed(
+def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_engine, "_CONNECT_S", 0.5)
@@ -236,7 +236,7 @@ def test_a_cluster_without_workers_is_an_environment_failure() -> None:
         Dask(cluster.scheduler_address, 1)
 
 
-def test_a_cluster_that_loses_all_workers_or_its_scheduler_is_an_environment_failure(
+def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster_engine, "_ALONE_S", 0.2)
@@ -283,7 +283,7 @@ with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **{LOOPBAC
 
 
 @pytest.mark.slow
-def test_a_killed_scheduler_is_told_in_one_plain_line_of_the_log() -> None:
+def test_a_killed_scheduler_is_logged_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, SCHEDULER], capture_output=True, text=True, check=True, timeout=60
     )

@@ -109,7 +109,7 @@ def test_loading_twice_gives_the_same(spec: str) -> None:
     assert one.source
 
 
-def test_digits_lie_upright(spec: str) -> None:
+def test_digits_are_upright(spec: str) -> None:
     known = mnist.small().train
     classifier = MeanInkClassifier.learn(known.ink, known.digits)
 
@@ -137,7 +137,7 @@ def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: 
     np.testing.assert_array_equal(dataset.test.digits, digits.digits[200:])
 
 
-def test_turning_can_be_told(tmp_path: Path, digits: Split) -> None:
+def test_rotated_digits_are_detected(tmp_path: Path, digits: Split) -> None:
     path = save_idx(tmp_path, digits, turned=True)
 
     seen, told = datasets.load(str(path)), datasets.load(f"{path}#upright")

@@ -70,7 +70,7 @@ def test_no_chunks_give_no_results(engine: Engine) -> None:
     assert list(engine.map(abs, [], running)) == []
 
 
-def test_an_error_in_a_chunk_reaches_the_caller_after_the_results_before_it(engine: Engine) -> None:
+def test_an_error_in_a_chunk_is_raised_after_the_earlier_results(engine: Engine) -> None:
     results = engine.map(lambda number: 12 // number, [1, 2, 3, 4, 0, 1], running)
 
     assert [next(results) for _ in range(4)] == [12, 6, 4, 3]
@@ -86,7 +86,7 @@ def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
     assert list(engine.map(abs, [-8], running)) == [8]
 
 
-def test_a_stop_before_the_first_chunk_ends_the_work_with_a_beginning_of_the_results(
+def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
@@ -110,7 +110,7 @@ def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callabl
 
 
 @pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
-def test_time_is_counted_anew_for_every_page_and_the_file_is_named(make: Callable[..., Engine]) -> None:
+def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callable[..., Engine]) -> None:
     def hangs_at(files: list[float]) -> int:
         for file, takes_s in enumerate(files):
             patience.begin_page(file)

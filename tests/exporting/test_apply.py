@@ -103,7 +103,7 @@ def test_an_answer_is_named_by_row_bytes_or_name(settings: Settings, text: str) 
     assert (done.confirmed, done.corrected, done.tables) == (0, 1, [])
 
 
-def test_names_are_understood_as_our_tables_write_them_and_as_people_do(settings: Settings) -> None:
+def test_names_are_read_as_written_by_tables_and_by_people(settings: Settings) -> None:
     applied(settings, "file,label\n'=odd 50%25;.png,1\n")
     applied(settings, 'file,label\n"=odd 50%;.png",2\n')
 
@@ -120,7 +120,7 @@ def test_all_answers_with_the_same_bytes_are_corrected_in_all_ledgers(settings: 
     assert done.corrected == 2
 
 
-def test_who_and_how_are_kept_and_the_table_of_a_finished_review_appears(settings: Settings) -> None:
+def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(settings: Settings) -> None:
     text = "".join(f"{BATCH_ID},{number},7\n" for number in (1, 2, 5))
 
     done = applied(settings, "batch_id,row,text\n" + text)
@@ -159,9 +159,7 @@ def test_who_and_how_are_kept_and_the_table_of_a_finished_review_appears(setting
         (f"{BATCH_ID},5,,,,8", "it says 8, and line 2 says 7 of the same answer"),
     ],
 )
-def test_a_line_that_cannot_be_applied_is_told_and_the_others_are_planned(
-    settings: Settings, line: str, why: str
-) -> None:
+def test_an_inapplicable_line_is_reported_and_the_others_are_planned(settings: Settings, line: str, why: str) -> None:
     text = f"batch_id,row,sha256,file,page,text\n{BATCH_ID},5,,,,7\n{line}\n{BATCH_ID},3,,,,3\n"
 
     plan = planned(settings, text)
@@ -191,7 +189,7 @@ def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(setti
     assert plan.bad == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
 
 
-def test_the_workbook_that_export_wrote_says_nothing_until_it_is_edited(settings: Settings, tmp_path: Path) -> None:
+def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
     with workspace.all_ledgers(settings) as ledgers:
         told = truth.export(settings, ledgers, Form.XLSX, path)
@@ -212,7 +210,7 @@ def test_digits_that_a_workbook_keeps_as_text_are_meant(settings: Settings) -> N
     assert plan.said == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
 
 
-def test_lines_are_numbered_as_an_editor_does_even_after_a_cell_of_several_lines(settings: Settings) -> None:
+def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Settings) -> None:
     plan = planned(settings, f'sep=,\r\nbatch_id,row,text,note\r\n{BATCH_ID},1,7,"a\r\nb"\r\n{BATCH_ID},9,7,\r\n')
 
     assert plan.bad == [f"line 5: there is no row 9 in batch {BATCH_ID}"]
@@ -307,7 +305,7 @@ def test_an_emptied_cell_is_no_answer(settings: Settings) -> None:
     assert planned(settings, written(lines)).bad == ["line 2: it has no text; 'none' says that there is no digit"]
 
 
-def test_the_same_table_twice_says_nothing_new(settings: Settings) -> None:
+def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
     text = f"batch_id,row,text\n{BATCH_ID},1,12\n{BATCH_ID},3,none\n"
     applied(settings, text)
 
@@ -316,7 +314,7 @@ def test_the_same_table_twice_says_nothing_new(settings: Settings) -> None:
     assert (plan.said, plan.known) == ({}, 2)
 
 
-def test_an_exported_truth_brings_all_corrections_to_a_ledger_that_has_none(tmp_path: Path, settings: Settings) -> None:
+def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
     with closing(Ledger.for_notes(tmp_path / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         for number, new in ((1, "1"), (2, "0650"), (3, NONE), (5, None)):
             say(ledger, number, new)
@@ -332,7 +330,7 @@ def test_an_exported_truth_brings_all_corrections_to_a_ledger_that_has_none(tmp_
     assert held(fresh) == {key: one for key, one in before.items() if one[1].is_settled}
 
 
-def test_what_somebody_said_since_is_not_overwritten_by_a_table_that_was_left_as_it_was(settings: Settings) -> None:
+def test_an_unedited_table_does_not_overwrite_a_newer_correction(settings: Settings) -> None:
     lines = table(settings)
     applied(settings, f"batch_id,row,text\n{BATCH_ID},1,12\n")
 

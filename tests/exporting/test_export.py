@@ -115,7 +115,7 @@ def exported(settings: Settings, form: Form = Form.CSV, since: str = "") -> list
     return found
 
 
-def test_it_holds_every_row_once_the_oldest_batch_first_with_what_people_said(settings: Settings) -> None:
+def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Settings) -> None:
     found = exported(settings)
 
     assert [(one["batch_id"], one["row"]) for one in found[:4]] == [
@@ -133,7 +133,7 @@ def test_it_holds_every_row_once_the_oldest_batch_first_with_what_people_said(se
 
 
 @pytest.mark.parametrize("form", list(Form))
-def test_every_form_tells_the_same_and_comes_back_as_it_went_in(settings: Settings, form: Form) -> None:
+def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: Form) -> None:
     plain = exported(settings)
 
     found = exported(settings, form)
@@ -159,9 +159,7 @@ def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
         truth.start(since)
 
 
-def test_of_two_ledgers_that_know_a_batch_the_one_that_was_not_made_again_is_believed(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
     with_doubt = Ledger.open(tmp_path / ".digitrec" / "a" / "ledger.sqlite3")
     with_doubt.remember(REBUILT_AT, AT)
     add_batch(with_doubt, [row(1, text="9")])

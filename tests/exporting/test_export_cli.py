@@ -39,7 +39,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, 
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
-def test_what_cannot_be_exported_is_told_with_a_way_out(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Say, tmp_path: Path) -> None:
     for words, why in (
         (("--format", "xlsx"), "--out answers.xlsx"),
         (("--since", "yesterday"), "Write a day"),
@@ -82,7 +82,7 @@ def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk
     assert skipped.out.startswith("0 confirmed, 1 corrected, 0 known already, 0 left as they are, 30 skipped")
 
 
-def test_who_applies_is_the_login_and_one_without_a_name_has_to_say(
+def test_apply_uses_the_login_name_or_asks_for_one(
     read: Desk,
     say: Say,
     tmp_path: Path,

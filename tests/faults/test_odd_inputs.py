@@ -174,7 +174,7 @@ LABELS = (
     files=[(b"7.png", GOOD, 2**63)], labels=b"file,label\n7.png,f\xfcnf\n", add_to_inode=2**63, jumps_s=[50 * YEAR_S]
 )
 @example(files=[(b"7.png", CUT_OFF, -1)], labels=None, add_to_inode=2**64 - 1, jumps_s=[-49 * YEAR_S, 50 * YEAR_S])
-def test_whatever_is_odd_every_file_is_answered_once_and_kept(
+def test_odd_files_are_all_answered_once_and_kept(
     files: Sequence[tuple[bytes, bytes, int]], labels: bytes | None, add_to_inode: int, jumps_s: Sequence[float]
 ) -> None:
     with odd_desk(add_to_inode) as desk:

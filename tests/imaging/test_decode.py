@@ -237,7 +237,7 @@ def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
 
 @pytest.mark.parametrize("orientation", [None, 1, 6])
 @pytest.mark.parametrize("size", [(20, 2000), (500, 5), (766, 383)])
-def test_a_long_and_narrow_jpeg_is_read_in_the_same_sizes_whoever_decodes_it(
+def test_a_long_narrow_jpeg_has_the_same_sizes_with_every_decoder(
     size: tuple[int, int], orientation: int | None
 ) -> None:
     image, exif = Image.new("RGB", size, (250, 240, 230)), Image.Exif()
@@ -306,7 +306,7 @@ def test_what_is_no_picture_says_so(data: bytes) -> None:
     assert rejection(data).reason is Reason.NOT_AN_IMAGE
 
 
-def test_damaged_tiffs_leave_nothing_on_standard_error_beside_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_tiffs_write_nothing_but_the_log_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     for way in ("tiff_lzw", "group4", "tiff_adobe_deflate", "jpeg"):
         image = Image.fromarray(page_of())
         data = saved(image.convert("1") if way == "group4" else image, "TIFF", compression=way)
@@ -317,7 +317,7 @@ def test_damaged_tiffs_leave_nothing_on_standard_error_beside_the_log(capfd: pyt
 
 
 @pytest.mark.slow
-def test_a_large_picture_with_transparent_parts_takes_little_memory_beside_its_own() -> None:
+def test_a_large_transparent_picture_needs_little_extra_memory() -> None:
     pixels = 16_000_000
     image = Image.new("RGBA", (4000, 4000), (20, 20, 20, 255))
     image.paste((0, 0, 0, 0), (0, 0, 4000, 1000))
@@ -369,7 +369,7 @@ def test_a_huge_canvas_is_refused_before_its_memory_is_reserved(
     assert rejection(bytes(data)).reason is Reason.TOO_LARGE
 
 
-def test_what_lies_just_within_the_limits_is_read() -> None:
+def test_a_picture_just_within_the_limits_is_read() -> None:
     three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
 
     assert len(imaging.read(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
@@ -386,7 +386,7 @@ def test_our_limit_holds_and_not_pillows() -> None:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def test_a_large_photograph_is_measured_in_its_own_pixels_and_read_from_fewer() -> None:
+def test_a_large_photo_is_measured_in_full_and_read_at_reduced_resolution() -> None:
     page = page_of(size=(3000, 4000), at=(2000, 1500), scale=8, thick=24)
 
     found = read_one(cv2.imencode(".jpg", page)[1].tobytes())

@@ -122,7 +122,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
     assert read_one(SMALL["pdf"]).reason is None
 
 
-def test_neither_library_is_loaded_into_the_service_and_nothing_is_left_behind() -> None:
+def test_metadata_libraries_are_not_loaded_into_the_service() -> None:
     program = f"""
 import sys
 from digitrec import imaging

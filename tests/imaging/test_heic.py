@@ -93,7 +93,7 @@ def test_a_heic_whose_rest_was_never_written_is_rejected() -> None:
     assert "never written" in rejection(whole[:written] + bytes(5000)).detail
 
 
-def test_what_lies_behind_the_pixels_of_a_heic_does_not_matter() -> None:
+def test_bytes_after_the_pixels_of_a_heic_are_ignored() -> None:
     np.testing.assert_array_equal(ink_of(WHOLE["grey"] + bytes(9000)), ink_of(WHOLE["grey"]))
 
 
@@ -106,7 +106,7 @@ def test_the_limit_of_pixels_is_checked_before_a_heic_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("side", [0x7FFFFFFF, 40])
-def test_a_heic_that_is_larger_inside_than_outside_or_the_other_way_is_rejected(side: int) -> None:
+def test_a_heic_whose_inner_and_outer_sizes_differ_is_rejected(side: int) -> None:
     data = bytearray(heic(page_of(size=(600, 400))))
     at = data.index(b"ispe") + 8
     data[at : at + 8] = side.to_bytes(4, "big") * 2
@@ -121,11 +121,11 @@ def test_a_heic_whose_tiles_have_no_size_is_damaged_and_no_crash() -> None:
     assert rejection(data[:at] + b"????" + data[at + 4 :]).reason is Reason.TRUNCATED
 
 
-def test_pixels_packed_in_another_way_are_not_read_and_that_is_said() -> None:
+def test_an_unsupported_pixel_packing_is_rejected_with_a_reason() -> None:
     assert rejection(WHOLE["grey"].replace(b"hvc1", b"av01")).reason is Reason.UNSUPPORTED_FORMAT
 
 
-def test_reading_a_heic_does_not_teach_pillow_to_open_one() -> None:
+def test_reading_a_heic_registers_no_pillow_plugin() -> None:
     assert read_one(WHOLE["grey"]).format == "heic"
 
     with pytest.raises(UnidentifiedImageError):

@@ -31,7 +31,7 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
 
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
-def test_ink_lies_in_0_to_1_whatever_the_picture(picture: Picture) -> None:
+def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
     found = ink.find(GreyPage.of(picture))
 
     assert found.shape == picture.shape[:2]
@@ -164,7 +164,7 @@ def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
 
 @given(stn.arrays(np.uint8, SHAPES), TEXTS, st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_what_is_passed_over_around_a_bare_border_would_have_cleared_nothing(
+def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(
     noise: Picture, text: str, has_lines: bool
 ) -> None:
     page = with_lines(page_of(text), level=150, down=True) if has_lines else page_of(text)

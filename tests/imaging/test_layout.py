@@ -72,7 +72,7 @@ def test_a_stroke_that_reaches_in_from_the_next_cell_is_dropped() -> None:
     assert unlike(ink_of(page_of("3", size=(120, 100), at=(30, 90))), ink_of(cell)) < 0.05
 
 
-def test_marks_that_may_or_may_not_belong_are_told() -> None:
+def test_uncertain_marks_are_reported() -> None:
     paper = page_of("7", size=(300, 300), at=(40, 110))
     cv2.putText(paper, "e", (200, 280), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 6, cv2.LINE_AA)
 

@@ -46,7 +46,7 @@ def test_a_digit_in_its_frame_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("negative", [False, True], ids=["white on black", "black on white"])
 @pytest.mark.parametrize("text", "0123456789")
-def test_a_clean_picture_of_mnist_comes_out_of_the_whole_way_nearly_as_itself(text: str, negative: bool) -> None:
+def test_a_clean_mnist_picture_survives_normalisation_nearly_unchanged(text: str, negative: bool) -> None:
     digit = like_mnist(text)
     picture = np.rint(digit * 255).astype(np.uint8)
 

@@ -53,7 +53,7 @@ def test_what_is_drawn_in_a_pdf_is_read(name: str) -> None:
     assert unlike(ink_of(seven()), ink_of(WHOLE[name])) < 0.1
 
 
-def test_the_box_of_a_digit_lies_on_the_page_as_drawn() -> None:
+def test_the_box_of_a_digit_matches_the_drawn_page() -> None:
     (box,) = read_one(WHOLE["lines"]).boxes
 
     edges = (box.x, box.y, box.x + box.width, box.y + box.height)
@@ -128,7 +128,7 @@ def test_a_pdf_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
         assert rejection(whole[:length] + bytes(len(whole) - length)).reason is Reason.TRUNCATED
 
 
-def test_a_pdf_made_to_be_shown_while_it_loads_has_its_whole_length() -> None:
+def test_a_linearized_pdf_is_read_to_its_full_length() -> None:
     whole = WHOLE["lines"].replace(b"%PDF-1.4\n", b"%PDF-1.4\n9 0 obj\n<</Linearized 1/L 0999>>\nendobj\n")
 
     assert len(imaging.read(whole.replace(b"0999", b"%04d" % len(whole)), LIMITS)) == 1

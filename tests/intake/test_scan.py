@@ -77,7 +77,7 @@ def test_what_file_managers_and_browsers_leave_is_never_taken(tmp_path: Path, na
 @pytest.mark.parametrize(
     "name", ["#recycle", "#Snapshot", "@Recycle", "@Recently-Snapshot", "@tmp", "$RECYCLE.BIN", "$Recycle.Bin"]
 )
-def test_recycle_bins_and_snapshots_are_passed_over_and_told(tmp_path: Path, name: str) -> None:
+def test_recycle_bins_and_snapshots_are_skipped_and_logged(tmp_path: Path, name: str) -> None:
     drop(tmp_path, f"desk/{name}/deeper/7.png")
     drop(tmp_path, f"{name}.png")
 
@@ -94,7 +94,7 @@ def test_a_file_named_like_a_foreign_folder_is_a_file(tmp_path: Path) -> None:
     assert names(tmp_path) == (["@tmp"], {})
 
 
-def test_files_whose_path_is_too_long_are_told_once_and_counted(deep_path: Path) -> None:
+def test_files_with_a_too_long_path_are_logged_once_and_counted(deep_path: Path) -> None:
     deepen(deep_path, 3000, every=100)
     passed = scan.PassedOver()
     skipped: dict[str, str] = {}
@@ -128,7 +128,7 @@ def test_a_path_of_exactly_the_longest_length_is_taken(deep_path: Path) -> None:
     assert len(os.fsencode(claimed)) == 4095
 
 
-def test_what_lies_on_another_filesystem_is_told_once_and_counted(tmp_path: Path) -> None:
+def test_files_on_another_filesystem_are_logged_once_and_counted(tmp_path: Path) -> None:
     drop(tmp_path, "1.png")
     for name in ("share/2.png", "share/deeper/3.png", "share/deeper/4.png"):
         drop(tmp_path, name)
@@ -150,7 +150,7 @@ def test_what_lies_on_another_filesystem_is_told_once_and_counted(tmp_path: Path
     assert skipped == [("share", scan.ELSEWHERE)]
 
 
-def test_a_file_that_tells_another_device_than_its_folder_is_taken(tmp_path: Path) -> None:
+def test_a_file_with_another_device_number_than_its_folder_is_accepted(tmp_path: Path) -> None:
     drop(tmp_path, "1.png")
 
     def layered(entry: "os.DirEntry[str]") -> os.stat_result:  # overlayfs
@@ -160,7 +160,7 @@ def test_a_file_that_tells_another_device_than_its_folder_is_taken(tmp_path: Pat
     assert [one.path for one in scan.look(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
 
 
-def test_links_pipes_and_sockets_are_passed_over_and_told(tmp_path: Path) -> None:
+def test_links_pipes_and_sockets_are_skipped_and_logged(tmp_path: Path) -> None:
     target = drop(tmp_path, "7.png")
     (tmp_path / "link.png").symlink_to(target)
     (tmp_path / "folder link").symlink_to(tmp_path, target_is_directory=True)
@@ -184,7 +184,7 @@ def test_links_pipes_and_sockets_are_passed_over_and_told(tmp_path: Path) -> Non
     }
 
 
-def test_a_labels_file_is_no_picture_but_another_csv_of_that_name_is_a_file(tmp_path: Path) -> None:
+def test_a_labels_file_is_not_a_picture_but_another_csv_of_that_name_is(tmp_path: Path) -> None:
     drop(tmp_path, "a/labels.csv", b"file,label\r\n7.png,7\r\n")
     drop(tmp_path, "b/labels.csv", b"\xef\xbb\xbffile,label\n")
     drop(tmp_path, "c/labels.csv", b"name,digit\n")

@@ -13,7 +13,7 @@ def seen(path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: i
     return Seen(path, size, mtime_ns, ctime_ns, inode)
 
 
-def test_a_file_is_complete_at_the_second_look_two_seconds_later() -> None:
+def test_a_file_is_settled_at_the_second_scan_two_seconds_later() -> None:
     settling = Settling(2.0, 600.0)
 
     assert settling.look([seen()], 0.0, NOW) == []
@@ -22,7 +22,7 @@ def test_a_file_is_complete_at_the_second_look_two_seconds_later() -> None:
 
 
 @pytest.mark.parametrize("change", ["size", "mtime_ns", "ctime_ns", "inode"])
-def test_any_change_starts_the_wait_anew(change: str) -> None:
+def test_any_change_restarts_the_settle_time(change: str) -> None:
     settling = Settling(2.0, 600.0)
     changed = seen()._replace(**{change: 7})
 
@@ -40,7 +40,7 @@ def test_a_file_that_was_away_for_a_look_is_a_new_one() -> None:
     assert settling.look([seen()], 2.5, NOW) == []
 
 
-def test_an_empty_file_waits_until_it_is_old_whoever_looks() -> None:
+def test_an_empty_file_settles_only_when_it_is_old() -> None:
     settling = Settling(2.0, 600.0)
     young, old = seen("young", size=0, ctime_ns=NOW - 100 * S), seen("old", size=0, ctime_ns=NOW - 700 * S)
 
@@ -51,7 +51,7 @@ def test_an_empty_file_waits_until_it_is_old_whoever_looks() -> None:
     assert settling.look([young], 500.0, NOW) == [young]
 
 
-def test_run_may_take_a_file_that_is_old_at_the_first_look_but_not_an_empty_one() -> None:
+def test_run_takes_an_old_file_at_the_first_scan_but_not_an_empty_one() -> None:
     settling = Settling(2.0, 600.0)
     old, empty, fresh = seen("a"), seen("b", size=0, ctime_ns=500 * S), seen("c", ctime_ns=950 * S)
 

@@ -58,7 +58,7 @@ def test_quoted_names_and_missing_cells_are_understood(tmp_path: Path) -> None:
     assert [truth.of("a, b.png"), truth.of("alone"), truth.of("c.png")] == ["5", "", "none"]
 
 
-def test_labels_that_were_changed_are_looked_up_anew(tmp_path: Path) -> None:
+def test_changed_labels_are_read_again(tmp_path: Path) -> None:
     found = []
     for label in "787":
         write(tmp_path / "a" / "labels.csv", f"file,label\n1.png,{label}\n")

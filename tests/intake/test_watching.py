@@ -44,7 +44,7 @@ class QuietBell(Bell):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 3)), max_size=5), max_size=25))
-def test_whatever_the_looks_show_a_file_is_yielded_once_and_only_when_it_stood_still(
+def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(
     looks: list[list[tuple[str, int]]],
 ) -> None:
     clock = Clock()
@@ -85,7 +85,7 @@ def test_whatever_the_looks_show_a_file_is_yielded_once_and_only_when_it_stood_s
     assert not folder
 
 
-def test_a_look_that_finds_nothing_yields_an_empty_group_so_that_others_can_do_their_part() -> None:
+def test_a_scan_without_new_files_yields_an_empty_group() -> None:
     clock = Clock()
     turns = iter(range(3))
 
@@ -135,7 +135,7 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
 
 
 @pytest.mark.slow
-def test_the_observer_rings_for_a_new_file_and_is_started_anew_when_the_folder_was_replaced(tmp_path: Path) -> None:
+def test_the_observer_signals_new_files_and_restarts_for_a_replaced_folder(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     bell = Bell()
@@ -189,7 +189,7 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
     assert [record.message for record in caplog.records].count("no file system events, the scan goes on alone") == 1
 
 
-def test_over_a_network_filesystem_only_the_scan_counts_and_that_is_said_once(
+def test_a_network_filesystem_is_scanned_only_with_one_log_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mounts, "kind_of", lambda _: "nfs4")
@@ -249,7 +249,7 @@ def test_reading_the_clock_of_the_inbox_wakes_nobody(desk: Desk) -> None:
             observer.stop()
 
 
-def test_a_bell_rings_across_threads() -> None:
+def test_a_wake_up_signal_crosses_threads() -> None:
     bell = Bell()
     threading.Timer(0.05, bell.ring).start()
     began_s = time.monotonic()

@@ -187,7 +187,7 @@ def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
     assert (two.account().differences, two.account().open_batches) == ((), ())
 
 
-def test_a_worker_that_never_was_and_an_outbox_that_is_not_there_are_refused(two: Desk) -> None:
+def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: Desk) -> None:
     with pytest.raises(UsageError, match="no worker dead"):
         give_up(two)
     (two.inbox / ".claimed" / "dead").mkdir()
@@ -217,7 +217,7 @@ def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytes
     assert say("requeue", "--worker", "dead", "--json").json == {"given_back": [], "answered_batches": []}
 
 
-def test_requeue_of_a_worker_names_the_command_that_finishes_what_is_answered(
+def test_requeue_of_a_worker_names_the_command_that_finishes_its_batch(
     two: Desk, monkeypatch: pytest.MonkeyPatch, say: Say
 ) -> None:
     two.drop("2.png", draw(2))

@@ -53,7 +53,7 @@ def used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return desk
 
 
-def test_a_sound_workspace_has_no_fault_and_the_folders_are_left_as_they_were(used: Desk) -> None:
+def test_a_sound_workspace_has_no_fault_and_is_not_changed(used: Desk) -> None:
     def files() -> list[str]:
         return sorted(str(path) for path in used.root.rglob("*") if "sqlite3-" not in path.name)
 
@@ -77,7 +77,7 @@ def test_a_folder_that_is_gone_is_a_fault(used: Desk, name: str) -> None:
     assert (Grade.FAULT, name) in bad(look(used))
 
 
-def test_a_folder_that_is_empty_or_another_one_is_a_fault_and_a_lost_marker_is_a_note(used: Desk) -> None:
+def test_an_empty_or_replaced_folder_is_a_fault_and_a_lost_marker_a_note(used: Desk) -> None:
     marker = used.outbox / ".digitrec-folder"
     known = marker.read_text()
 
@@ -92,7 +92,7 @@ def test_a_folder_that_is_empty_or_another_one_is_a_fault_and_a_lost_marker_is_a
     assert known
 
 
-def test_a_folder_on_a_full_disk_is_told_to_make_room(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_the_advice_to_free_space(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_rest: Any, **_named: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -241,7 +241,7 @@ def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(used: Desk, monkeypatc
         ("xfs", []),
     ],
 )
-def test_a_network_filesystem_means_scan_only_and_is_no_place_for_the_ledger(
+def test_a_network_filesystem_is_scanned_only_and_refused_for_the_ledger(
     used: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
 ) -> None:
     monkeypatch.setattr(mounts, "kind_of", lambda _: kind)
@@ -276,7 +276,7 @@ def test_events_are_really_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "max_user_watches" in found.cure
 
 
-def test_a_folder_that_is_not_there_cannot_be_watched_and_events_may_be_unwanted(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_watched_and_events_can_be_disabled(tmp_path: Path) -> None:
     assert machine._try_to_watch(tmp_path / "none") == errno.ENOENT
     assert next(machine.events(tmp_path / "none", "events")).grade is Grade.NOTE
     assert next(machine.events(tmp_path, "scan")).grade is Grade.OK
@@ -339,7 +339,7 @@ def test_doctor_prints_a_line_a_finding_and_ends_with_1_on_a_fault(used: Desk, s
     assert any(line.startswith("FAULT  outbox: ") for line in say("doctor").out.splitlines())
 
 
-def test_a_copy_from_before_an_upgrade_is_named_and_survives_the_loss_of_its_ledger(used: Desk) -> None:
+def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: Desk) -> None:
     make_older(used.settings.ledger, 2)
     used.run()
 

@@ -39,7 +39,7 @@ def is_file(descriptor: int) -> bool:
     return not is_folder(descriptor)
 
 
-def test_the_innermost_step_and_the_path_that_is_known_are_told() -> None:
+def test_an_error_names_its_innermost_step_and_path() -> None:
     with pytest.raises(OSError, match="error") as caught, at_step("outer", "/srv"), at_step("inner", "/srv/inbox"):
         raise OSError(errno.EIO, "Input/output error")
 
@@ -57,7 +57,7 @@ def test_the_innermost_step_and_the_path_that_is_known_are_told() -> None:
         (PermissionError(errno.EACCES, "Permission denied", "/proc/gone/x"), "/proc may not be used by this user"),
     ],
 )
-def test_any_error_of_the_system_is_told_without_its_number(error: OSError, told: str) -> None:
+def test_system_errors_are_reported_without_their_number(error: OSError, told: str) -> None:
     assert str(failure_of(error)).startswith(f"disk or folder failed: {told}")
     assert "Errno" not in str(failure_of(error))
 

@@ -37,7 +37,7 @@ def test_a_file_that_waits_beyond_its_limit_is_unwell(oldest_s: float, is_well: 
     assert is_well or "7.png has waited 3601 s" in found.why
 
 
-def test_a_failure_that_goes_on_is_told_one_that_is_over_is_not() -> None:
+def test_only_an_ongoing_failure_is_reported() -> None:
     late = replace(WORKER, last_scan_s=100.0, is_late=True, failure="the outbox is missing", failed_s=5.0)
     over = replace(late, failed_s=200.0)
 
@@ -76,7 +76,7 @@ def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) 
     assert "half.png has waited" in unwell.json["why"]
 
 
-def test_a_worker_that_cron_starts_is_well_between_two_starts_if_told_how_often() -> None:
+def test_a_cron_worker_is_healthy_between_runs_with_a_given_interval() -> None:
     resting = replace(WELL, workers=(replace(WORKER, state="not running", last_scan_s=290.0, is_late=True),))
 
     unwell = health(resting, "main", 3600)
@@ -93,7 +93,7 @@ def test_a_worker_at_a_long_batch_is_well_whatever_the_last_look() -> None:
 
 
 @pytest.mark.parametrize(("unexpected_s", "is_told"), [(100.0, True), (90_000.0, False)])
-def test_an_unexpected_exception_is_told_for_a_day(unexpected_s: float, is_told: bool) -> None:
+def test_an_unexpected_exception_is_reported_for_a_day(unexpected_s: float, is_told: bool) -> None:
     worker = replace(WORKER, unexpected="a hook cannot be called: KeyError: 'colour'", unexpected_s=unexpected_s)
     found = health(replace(WELL, workers=(worker,)), "main", 3600)
 

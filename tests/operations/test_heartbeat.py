@@ -49,7 +49,7 @@ def write(desk: Desk, **changes: object) -> None:
     path.write_text(text)
 
 
-def test_a_look_tells_when_it_was_with_which_model_and_how_events_are(desk: Desk) -> None:
+def test_a_scan_reports_its_time_model_and_event_state(desk: Desk) -> None:
     clock = Clock()
     heart = heart_of(desk, clock)
 
@@ -62,7 +62,7 @@ def test_a_look_tells_when_it_was_with_which_model_and_how_events_are(desk: Desk
     assert (found.pid, found.scan_interval_s) == (os.getpid(), desk.settings.scan_interval_s)
 
 
-def test_what_is_no_news_is_told_every_two_seconds_at_most(desk: Desk) -> None:
+def test_unchanged_state_is_written_every_two_seconds_at_most(desk: Desk) -> None:
     clock = Clock()
     heart = heart_of(desk, clock)
     heart.scanned()
@@ -76,7 +76,7 @@ def test_what_is_no_news_is_told_every_two_seconds_at_most(desk: Desk) -> None:
     assert told(desk).scanned_at_s == pytest.approx(1002.1)
 
 
-def test_news_is_told_at_once_and_a_failure_is_remembered_after_it_is_over(desk: Desk) -> None:
+def test_changes_are_written_at_once_and_past_failures_kept(desk: Desk) -> None:
     clock = Clock()
     heart = heart_of(desk, clock)
     heart.scanned()
@@ -94,7 +94,7 @@ def test_news_is_told_at_once_and_a_failure_is_remembered_after_it_is_over(desk:
     )
 
 
-def test_the_next_process_keeps_what_the_last_one_told(desk: Desk) -> None:
+def test_the_next_process_keeps_the_heartbeat_of_the_last(desk: Desk) -> None:
     clock = Clock()
     first = heart_of(desk, clock)
     first.scanned()
@@ -108,7 +108,7 @@ def test_the_next_process_keeps_what_the_last_one_told(desk: Desk) -> None:
     assert (told(desk).scanned_at_s, told(desk).failure) == (1000, "the outbox is missing")
 
 
-def test_a_process_that_never_held_the_lock_does_not_speak_for_the_one_that_does(desk: Desk) -> None:
+def test_a_process_without_the_lock_does_not_write_the_heartbeat(desk: Desk) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         write(desk, pid=other.pid)
         second = heart_of(desk, Clock())
@@ -182,7 +182,7 @@ def test_a_heartbeat_that_cannot_be_understood_is_none(desk: Desk, content: byte
         (Doing.READING, 0.0, 699.0, True),
     ],
 )
-def test_a_look_is_overdue_after_three_intervals_and_a_batch_after_five_reading_times_without_a_file_done(
+def test_scans_and_batches_are_overdue_after_their_limits_without_progress(
     doing: Doing, scanned_at_s: float | None, at_s: float, is_late: bool
 ) -> None:
     beat = Heartbeat(doing, at_s, 1, "h", scan_interval_s=10, read_timeout_s=60, scanned_at_s=scanned_at_s)
@@ -190,7 +190,7 @@ def test_a_look_is_overdue_after_three_intervals_and_a_batch_after_five_reading_
     assert beat.is_late(1000.0) is is_late
 
 
-def test_a_run_that_failed_has_told_why(desk: Desk) -> None:
+def test_a_failed_run_reports_its_reason(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
     desk.outbox.rename(desk.root / "away")
@@ -203,7 +203,7 @@ def test_a_run_that_failed_has_told_why(desk: Desk) -> None:
     assert (found.doing, found.failure) == (Doing.STOPPED, f"{desk.outbox} is missing")
 
 
-def test_a_watch_tells_its_looks_its_events_and_its_end(desk: Desk) -> None:
+def test_watch_reports_its_scans_events_and_end(desk: Desk) -> None:
     desk.drop("7.png")
     desk.set(scan_interval_s=0.5, settle_s=0.0, network_settle_s=0.0)
     stop = service.Stop()
@@ -228,7 +228,7 @@ def test_a_watch_tells_its_looks_its_events_and_its_end(desk: Desk) -> None:
     assert told(desk).doing is Doing.STOPPED
 
 
-def test_an_unexpected_exception_is_told_at_once_and_kept_by_the_next_process(desk: Desk) -> None:
+def test_an_unexpected_exception_is_reported_and_kept_by_the_next_process(desk: Desk) -> None:
     clock = Clock()
     heart = heart_of(desk, clock)
     heart.works("cnn-1")

@@ -54,7 +54,7 @@ def tell(desk: Desk, **settings: Any) -> Hooks:
     return hooks
 
 
-def test_a_command_is_told_of_a_closed_batch_and_of_what_was_rejected(desk: Desk) -> None:
+def test_a_hook_gets_closed_batches_and_rejected_files(desk: Desk) -> None:
     desk.drop("7.png")
     desk.drop("desk/noise.png", b"no picture")
 
@@ -68,7 +68,7 @@ def test_a_command_is_told_of_a_closed_batch_and_of_what_was_rejected(desk: Desk
     assert (file["file"], file["reason_code"]) == ("desk/noise.png", "not_an_image")
 
 
-def test_nobody_is_told_of_rejected_files_where_there_are_none(desk: Desk) -> None:
+def test_no_rejected_hook_runs_without_rejected_files(desk: Desk) -> None:
     desk.drop("7.png")
 
     tell(desk, on_reject=python(NOTES))
@@ -76,7 +76,7 @@ def test_nobody_is_told_of_rejected_files_where_there_are_none(desk: Desk) -> No
     assert told(desk) == []
 
 
-def test_a_batch_is_told_of_once_and_not_before_it_is_closed(desk: Desk) -> None:
+def test_a_batch_hook_runs_once_after_the_batch_is_closed(desk: Desk) -> None:
     hooks = Hooks(Settings(workspace=desk.root, on_batch=python(NOTES)))
     with workspace.opened(desk.settings) as space:
         batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
@@ -220,12 +220,12 @@ def test_an_address_that_hangs_costs_no_more_than_the_timeout(desk: Desk, caplog
 
 
 @pytest.mark.parametrize("hook", ["'unfinished", " ", "ftp://machine/path", "http:///path", "http://machine:port/"])
-def test_what_can_be_no_hook_is_told_at_the_start(tmp_path: Path, hook: str) -> None:
+def test_an_invalid_hook_is_refused_at_start(tmp_path: Path, hook: str) -> None:
     with pytest.raises(SettingsError, match="on_reject cannot be used"):
         Hooks(Settings(workspace=tmp_path, on_reject=hook))
 
 
-def test_three_failures_in_a_row_are_told_once_and_again_after_it_has_worked(desk: Desk) -> None:
+def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(desk: Desk) -> None:
     hooks = Hooks(Settings(workspace=desk.root, on_unhealthy=python(NOTES)))
     for _ in range(5):
         hooks.failed("the outbox is missing")
@@ -241,9 +241,7 @@ def test_three_failures_in_a_row_are_told_once_and_again_after_it_has_worked(des
 
 
 @pytest.mark.slow
-def test_a_run_and_a_watch_call_their_hooks_and_a_failing_one_stops_neither(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_unhealthy=python(NOTES))
     desk.drop("7.png")
     app.run_once(desk.settings)

@@ -56,7 +56,7 @@ def test_files_and_batches_are_counted_by_what_became_of_them(desk: Desk) -> Non
     assert found[key("free_bytes", "outbox")] > 0
 
 
-def test_what_waits_for_a_person_and_what_people_said_is_counted(desk: Desk) -> None:
+def test_open_reviews_and_corrections_are_counted(desk: Desk) -> None:
     desk.drop("2.png")
     desk.run()
     with contextlib.closing(Ledger.open(desk.settings.ledger)) as ledger:
@@ -82,7 +82,7 @@ def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(desk: Desk)
     assert of(desk)[key("queue_age_seconds")] == pytest.approx(1000, abs=5)
 
 
-def test_a_worker_tells_when_it_looked_with_which_model_and_how_long_each_stage_took(desk: Desk) -> None:
+def test_a_worker_reports_its_last_scan_model_and_stage_times(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
     heart = Heart(desk.settings, now_s=lambda: desk.now_s)
@@ -122,7 +122,7 @@ def test_drift_is_what_the_last_trend_report_says(desk: Desk) -> None:
     assert not any(name == "digitrec_drift_psi" for name, _ in of(desk))
 
 
-def test_a_ledger_that_cannot_be_read_is_told_and_hides_nothing_else(desk: Desk) -> None:
+def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
     for log in desk.settings.ledger.parent.glob("ledger.sqlite3-*"):
@@ -183,9 +183,7 @@ def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: 
     assert parsed(path.read_text())[key("last_scan_timestamp_seconds", "main")] == pytest.approx(time.time(), abs=60)
 
 
-def test_a_disk_that_does_not_take_the_file_is_told_once_and_stops_nothing(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.set(metrics_file=desk.root / "nowhere" / "digitrec.prom")
     file = metrics.MetricsFile(desk.settings)
 

@@ -52,7 +52,7 @@ def batch_of(desk: Desk, file: str) -> str:
     return next(row["batch_id"] for row in desk.rows() if row["file"] == file)
 
 
-def test_what_is_older_goes_with_reason_files_and_reports_and_the_tables_stay(read: Desk) -> None:
+def test_prune_removes_old_originals_reasons_and_reports_but_no_tables(read: Desk) -> None:
     old, new = batch_of(read, "old.bad"), batch_of(read, "new.png")
     tables = {path.name: path.read_bytes() for path in read.outbox.glob("*.csv")}
 

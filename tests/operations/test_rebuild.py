@@ -41,7 +41,7 @@ def rebuilt(desk: Desk) -> dict[str, Claim]:
     return after
 
 
-def test_a_rejected_file_with_the_longest_name_is_found_again_with_its_reason_file(desk: Desk) -> None:
+def test_a_rejected_file_with_the_longest_name_keeps_its_reason_file(desk: Desk) -> None:
     name = "x" * 251 + ".png"
     desk.drop(name, b"this is no picture")
     desk.run()
@@ -100,7 +100,7 @@ def altered(desk: Desk, old: str, new: str) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["no rows", "short line", "long line", "other batch", "other text", "huge", "twice"])
-def test_a_table_that_cannot_be_understood_is_an_environment_failure_that_names_it(desk: Desk, damage: str) -> None:
+def test_an_unreadable_table_is_an_environment_failure_that_names_it(desk: Desk, damage: str) -> None:
     desk.drop("7.png")
     desk.run()
     (table,) = desk.tables()
@@ -123,7 +123,7 @@ def test_a_table_that_cannot_be_understood_is_an_environment_failure_that_names_
         desk.run()
 
 
-def test_a_reason_file_that_is_not_there_is_told_by_verify_after_the_ledger_was_made_again(desk: Desk) -> None:
+def test_verify_reports_a_missing_reason_file_after_a_rebuild(desk: Desk) -> None:
     desk.drop("bad.png", b"this is no picture")
     desk.run()
     (reason,) = desk.outbox.glob("rejected/*/bad.png.reason.json")

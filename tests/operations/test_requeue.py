@@ -50,7 +50,7 @@ def in_inbox(desk: Desk) -> dict[str, bytes]:
     return {one.path: (desk.inbox / one.path).read_bytes() for one in desk.look()}
 
 
-def test_a_rejected_file_goes_back_where_it_was_dropped_and_is_accounted_for(read: Desk) -> None:
+def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: Desk) -> None:
     assert put_back(read, "a/bad.png") == ["inbox/a/bad.png"]
 
     assert in_inbox(read) == {"a/bad.png": b"no picture"}
@@ -62,7 +62,7 @@ def test_a_rejected_file_goes_back_where_it_was_dropped_and_is_accounted_for(rea
     assert len(read.rows()) == 3, "the published row stays"
 
 
-def test_a_file_that_was_put_right_meanwhile_is_answered_anew(read: Desk) -> None:
+def test_a_repaired_file_is_read_again(read: Desk) -> None:
     put_back(read, "cut.png")
     (read.inbox / "cut.png").write_bytes(draw(3))
 
@@ -115,7 +115,7 @@ def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: Des
     assert chosen(read, batch_id=first) == []
 
 
-def test_a_name_that_means_several_files_has_to_be_told_more_exactly(read: Desk) -> None:
+def test_an_ambiguous_name_is_refused(read: Desk) -> None:
     read.drop("b/good.png", draw(9))
     read.run()
 
@@ -173,7 +173,7 @@ def test_a_folder_that_is_a_link_now_is_not_followed(read: Desk) -> None:
     assert list((read.root / "elsewhere").iterdir()) == []
 
 
-def test_a_file_where_the_folder_was_is_told_and_nothing_is_lost(read: Desk) -> None:
+def test_a_file_in_place_of_the_folder_is_reported_and_nothing_is_lost(read: Desk) -> None:
     (read.inbox / "a").rmdir()
     read.drop("a", draw(1))
 
@@ -257,7 +257,7 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -
     assert "main: 1 original requeued; accounted for" in account.notes
 
 
-def test_a_journal_that_a_power_cut_tore_tells_the_rest(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_journal_keeps_its_other_entries(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
     put_back(read, "a/bad.png")
     journal = read.outbox / departures.JOURNAL
     with journal.open("ab") as file:

@@ -55,7 +55,7 @@ def test_the_age_of_a_file_is_its_time_here_not_that_of_its_content(desk: Desk) 
     assert look(desk).oldest_s == pytest.approx(0, abs=5)
 
 
-def test_a_file_that_was_given_back_is_shown_with_why_and_when_it_is_tried_again(desk: Desk) -> None:
+def test_a_deferred_file_is_shown_with_its_reason_and_next_attempt(desk: Desk) -> None:
     desk.now_s = time.time()
     desk.drop("half\n.png", draw(7)[:200])
     desk.run(is_old=False)
@@ -68,7 +68,7 @@ def test_a_file_that_was_given_back_is_shown_with_why_and_when_it_is_tried_again
     assert look(desk, later_s=31).returned[0].again_in_s == 0
 
 
-def test_a_file_that_is_given_back_over_and_over_does_not_get_younger(desk: Desk) -> None:
+def test_a_repeatedly_deferred_file_keeps_its_age(desk: Desk) -> None:
     desk.now_s = time.time() - 3000
     desk.drop("half.png", draw(7)[:200])
     desk.run(is_old=False)
@@ -76,7 +76,7 @@ def test_a_file_that_is_given_back_over_and_over_does_not_get_younger(desk: Desk
     assert look(desk).oldest_s == pytest.approx(3000, abs=5)
 
 
-def test_claims_of_every_worker_are_shown_and_count_as_waiting(desk: Desk) -> None:
+def test_claims_of_every_worker_count_as_waiting(desk: Desk) -> None:
     theirs = desk.inbox / ".claimed" / "other" / BATCH / "monday" / "7.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(draw(7))
@@ -91,7 +91,7 @@ def test_claims_of_every_worker_are_shown_and_count_as_waiting(desk: Desk) -> No
     assert found.oldest_s > 1000
 
 
-def test_a_worker_at_work_is_told_from_one_that_died_and_from_one_that_stopped(desk: Desk) -> None:
+def test_working_dead_and_stopped_workers_are_distinguished(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
     heart = Heart(desk.settings, lambda: "alive")
@@ -108,7 +108,7 @@ def test_a_worker_at_work_is_told_from_one_that_died_and_from_one_that_stopped(d
     assert (worker(look(desk)).state, worker(look(desk)).observer) == ("not running", "not running")
 
 
-def test_a_worker_that_never_told_anything_is_not_running(desk: Desk) -> None:
+def test_a_worker_without_a_heartbeat_is_not_running(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
 
@@ -117,7 +117,7 @@ def test_a_worker_that_never_told_anything_is_not_running(desk: Desk) -> None:
     assert (found.state, found.last_scan_s, found.is_late, found.ledger) == ("not running", None, True, "ok")
 
 
-def test_a_missing_inbox_is_told_and_the_rest_is_shown_all_the_same(desk: Desk) -> None:
+def test_a_missing_inbox_is_reported_beside_the_other_figures(desk: Desk) -> None:
     desk.drop("7.png")
     desk.run()
     desk.inbox.rename(desk.root / "away")
@@ -167,7 +167,7 @@ def test_status_touches_nothing_and_needs_no_lock(desk: Desk, say: Say) -> None:
     assert min(found.json["free_bytes"].values()) > 0
 
 
-def test_status_reads_well_before_the_first_use_and_with_a_model_that_is_gone(desk: Desk, say: Say) -> None:
+def test_status_works_before_the_first_use_and_with_a_missing_model(desk: Desk, say: Say) -> None:
     desk.inbox.rmdir()
 
     found = say("status", "--model", "nowhere")
@@ -191,9 +191,7 @@ def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) 
     assert "ago: no space left" in found.out
 
 
-def test_a_dry_run_tells_what_would_be_read_and_what_would_be_left(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_lists_files_to_read_and_files_to_leave(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.now_s = time.time()
     desk.drop("half.png", draw(7)[:200])
     desk.run(is_old=False)

@@ -20,7 +20,7 @@ def listen(address: str) -> socket.socket:
     return ear
 
 
-def test_readiness_is_told_once_and_signs_of_life_once_a_second(tmp_path: Path) -> None:
+def test_readiness_is_sent_once_and_the_watchdog_once_a_second(tmp_path: Path) -> None:
     with listen(str(tmp_path / "notify")) as ear:
         supervisor = Supervisor(str(tmp_path / "notify"))
         for _ in range(3):

@@ -132,7 +132,7 @@ def test_a_wrong_call_ends_with_2_and_writes_nothing(read: Desk, say: Say, words
     assert told in done.err
 
 
-def test_a_batch_whose_ledger_and_table_are_lost_is_told(read: Desk, say: Say) -> None:
+def test_a_batch_without_ledger_and_table_is_reported(read: Desk, say: Say) -> None:
     first = read.tables()[0]
     lose(read, first.name)
     for path in read.settings.ledger.parent.glob("ledger.sqlite3*"):
@@ -173,7 +173,7 @@ def test_no_table_is_written_into_an_outbox_that_is_not_mounted(read: Desk, say:
     assert list(read.outbox.iterdir()) == []
 
 
-def test_a_workspace_without_a_ledger_is_told_where_a_batch_is_named(desk: Desk, say: Say) -> None:
+def test_a_batch_in_a_workspace_without_a_ledger_is_refused(desk: Desk, say: Say) -> None:
     desk.inbox.rmdir()
 
     assert say("verify", "--rebuild", "--tables").code == 0

@@ -73,7 +73,7 @@ def test_what_no_ledger_knows_is_a_difference(read: Desk, place: str) -> None:
     assert "in no ledger" in difference
 
 
-def test_a_file_that_still_lies_claimed_in_a_closed_batch_is_a_difference(read: Desk) -> None:
+def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: Desk) -> None:
     batch_id = read.rows()[0]["batch_id"]
     path = read.inbox / ".claimed" / "main" / batch_id / "8.png"
     path.parent.mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_empty_folders_and_drafts_are_no_difference(read: Desk) -> None:
     assert read.account().differences == ()
 
 
-def test_a_draft_is_known_by_the_name_that_drafts_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         cut(patch, files.os, "link", call=1, after=False)
         patch.setattr(Path, "unlink", lambda *_, **__: None)
@@ -116,9 +116,7 @@ def test_a_draft_is_known_by_the_name_that_drafts_get(tmp_path: Path, monkeypatc
     assert not drafts.is_draft("0123456789abcdef.part")
 
 
-def test_drafts_that_a_crash_left_are_removed_at_the_next_start_and_live_ones_are_not(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stale_drafts_are_removed_at_start_and_live_ones_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
     with monkeypatch.context() as patch:
         cut(patch, filing, "file_away", call=1, after=True)
@@ -164,7 +162,7 @@ def test_a_draft_that_may_not_be_removed_stops_nothing(desk: Desk, monkeypatch: 
     assert draft.exists()
 
 
-def test_a_removed_folder_of_originals_is_told_file_by_file(read: Desk) -> None:
+def test_a_removed_folder_of_originals_is_reported_per_file(read: Desk) -> None:
     shutil.rmtree(read.outbox / "done")
 
     (difference,) = read.account().differences

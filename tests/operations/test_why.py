@@ -63,7 +63,7 @@ def test_a_file_is_found_by_path_name_digest_row_and_place(read: Desk, given: st
     assert story.lying == ()
 
 
-def test_a_name_without_its_folder_finds_all_files_of_that_name_and_a_path_only_its_own(read: Desk) -> None:
+def test_a_bare_name_matches_every_file_of_that_name_and_a_path_one_file(read: Desk) -> None:
     assert [event.file for event in ask(read, "7.png").events] == ["monday/7.png", "tuesday/7.png"]
     assert [event.file for event in ask(read, "tuesday/7.png").events] == ["tuesday/7.png"]
     assert ask(read, "day/7.png").events == ()
@@ -79,7 +79,7 @@ def test_the_same_bytes_are_named_from_both_sides(read: Desk) -> None:
     assert (other.answers[0].duplicate_of, other.answers[0].same_bytes) == (names[0], (names[0],))
 
 
-def test_a_file_is_found_from_inside_the_folder_it_lies_in(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_accepts_a_name_relative_to_the_current_folder(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     row = row_of(read, "monday/7.png")
     monkeypatch.chdir(read.outbox / "done" / row["batch_id"])
 
@@ -87,14 +87,14 @@ def test_a_file_is_found_from_inside_the_folder_it_lies_in(read: Desk, monkeypat
     assert [event.file for event in ask(read, "./tuesday/../monday/7.png").events] == ["monday/7.png"]
 
 
-def test_an_original_that_was_taken_away_is_said_to_be_missing(read: Desk, say: Say) -> None:
+def test_a_removed_original_is_reported_missing(read: Desk, say: Say) -> None:
     row = row_of(read, "monday/7.png")
     (read.outbox / "done" / row["batch_id"] / "monday" / "7.png").unlink()
 
     assert "(MISSING)" in say("why", "monday/7.png").out
 
 
-def test_a_file_that_was_given_back_tells_why_and_until_when(desk: Desk) -> None:
+def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> None:
     desk.now_s = time.time()
     desk.drop("half.png", draw(7)[:200])
     desk.run(is_old=False)
@@ -134,9 +134,7 @@ def test_files_that_wait_tell_what_for(desk: Desk) -> None:
     assert told("labels.csv").startswith("it tells labels")
 
 
-def test_a_file_that_lies_claimed_is_found_with_and_without_a_ledger(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_shows_a_claimed_file_with_and_without_a_ledger(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     class PowerCut(BaseException):
         pass
 
@@ -172,7 +170,7 @@ def test_why_prints_the_story_for_people_and_for_scripts(read: Desk, say: Say) -
     assert event["answers"][0]["row"] == f"{row['batch_id']}/{row['row']}"
 
 
-def test_why_tells_what_people_said_of_an_answer(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_why_shows_the_corrections_of_an_answer(read: Desk, say: Say, tmp_path: Path) -> None:
     for label in ("7", "none"):
         (tmp_path / "said.csv").write_text(f"file,label\ntuesday/7.png,{label}\n")
         assert say("apply", str(tmp_path / "said.csv"), "--who", "ann").code == 0
@@ -188,7 +186,7 @@ def test_why_tells_what_people_said_of_an_answer(read: Desk, say: Say, tmp_path:
 
 
 @pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1", "deadbeef", "%00.png", "..", "/"])
-def test_of_a_file_that_never_was_nothing_is_known(read: Desk, say: Say, given: str) -> None:
+def test_why_reports_an_unknown_file(read: Desk, say: Say, given: str) -> None:
     found = say("why", given)
 
     assert found.code == 2

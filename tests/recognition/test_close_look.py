@@ -78,9 +78,7 @@ def test_of_a_large_page_as_much_is_decoded_as_a_close_look_takes(monkeypatch: p
 
 
 @pytest.mark.parametrize("says", [Says((7, 7), sure=0.9999), Says((), sure=0.9999), Says((7,), sure=0.98)])
-def test_a_sign_that_the_line_network_does_not_clearly_see_as_one_is_looked_at_with_all_there_is(
-    monkeypatch: pytest.MonkeyPatch, says: Says
-) -> None:
+def test_an_unconfirmed_character_gets_every_prediction(monkeypatch: pytest.MonkeyPatch, says: Says) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, says))
 
     steps = PageReader(Learning(7, [0.5, 0.97, 0.9, 0.97]), networks).steps("png", sheet_of(SMALL))
@@ -126,7 +124,7 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
 
 
-def test_what_was_seen_closely_counts_for_nothing_where_there_is_more_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_close_reading_is_discarded_where_the_page_has_more_ink(monkeypatch: pytest.MonkeyPatch) -> None:
     large = page((1000, 1200, 400), height=3000, width=2400)
 
     def finer(longest_px: int) -> Picture:

@@ -53,7 +53,7 @@ ONE = paper(260, 240, (80, 90, 60))
 ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
 
 
-def test_a_page_read_the_classical_way_is_shown_with_its_grey_its_ink_and_its_sign(told: list[str]) -> None:
+def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: list[str]) -> None:
     colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
     steps = steps_of(colour)
 
@@ -206,7 +206,7 @@ def test_a_page_full_of_digits_stays_within_bounds(told: list[str]) -> None:
     assert told.count("7  90.00%") == 63
 
 
-def test_parts_lie_side_by_side_and_above_one_another_without_touching() -> None:
+def test_parts_are_laid_out_in_rows_without_touching() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.integers(0, 256, (high, wide, 3)).astype(np.uint8) for high, wide in ((40, 700), (90, 300), (20, 400))]
 
@@ -225,7 +225,7 @@ def test_words_are_broken_where_there_is_no_room() -> None:
     assert narrow.shape[0] > 2 * wide.shape[0]
 
 
-def test_a_small_picture_is_enlarged_in_whole_steps_and_a_large_one_made_to_fit() -> None:
+def test_small_pictures_scale_up_by_integers_and_large_ones_down_to_fit() -> None:
     assert panels.fitted(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
     assert panels.fitted(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
     assert panels.fitted(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)

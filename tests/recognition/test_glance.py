@@ -64,7 +64,7 @@ def test_one_sign_with_paper_around_it_is_seen_where_it_is(monkeypatch: pytest.M
     assert steps.decoded.plane.shape == steps.decoded.grey.shape == (64, 51)
 
 
-def test_a_sign_that_is_less_sure_takes_the_line_network_as_a_second_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_less_confident_character_is_also_scored_by_the_line_network(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Says((7,), sure=0.9999)
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
 
@@ -143,7 +143,7 @@ def test_what_else_there_may_be_is_left_to_a_closer_look(
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
-def test_a_sign_that_is_not_whole_and_alone_takes_a_second_witness_however_sure_the_first_is(
+def test_an_incomplete_or_crowded_character_gets_a_second_prediction(
     monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
 ) -> None:
     seen = glance(picture, ink_by(monkeypatch, dark))
@@ -175,7 +175,7 @@ def test_a_page_without_ink_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_the_shipped_model_reads_most_large_digits_at_a_glance_and_as_it_does_closely(suffix: str) -> None:
+def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str) -> None:
     shipped = app.page_reader(Bundle.open(SHIPPED))
     glances = 0
     for digit in range(10):

@@ -47,7 +47,7 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
     assert_same(page, dataclasses.replace(found, scores=page.scores))
 
 
-def test_a_blank_page_and_one_that_cannot_be_decoded_have_a_reason_and_no_scores() -> None:
+def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:
     paper = np.full((40, 30), 240, np.uint8)
     broken = RejectedImage(Reason.TRUNCATED, "it ends in the middle")
 
@@ -97,7 +97,7 @@ def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_model_gives_the_same_pages_here_in_threads_and_in_a_child(tmp_path: Path) -> None:
+def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Path) -> None:
     shipped = app.page_reader(Bundle.open(SHIPPED))
     chunks = []
     for digit in range(10):
@@ -132,9 +132,7 @@ def photo(height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
-def test_half_the_detail_of_a_large_photo_does_if_its_digit_is_large_and_sure(
-    height: int, sure: float, side: int
-) -> None:
+def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sure: float, side: int) -> None:
     _, sheets = imaging.sheets(photo(height), Limits())
 
     steps = PageReader(Sorter(7, sure)).closely("jpeg", next(sheets))
@@ -146,7 +144,7 @@ def test_half_the_detail_of_a_large_photo_does_if_its_digit_is_large_and_sure(
     assert 400 <= box.y < box.y + box.height <= 400 + height
 
 
-def test_a_large_photo_is_looked_at_closely_in_more_detail_than_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
     at_a_glance, closely = (
         PageReader(Sorter(7, sure), networks).steps("jpeg", next(imaging.sheets(photo(1000), Limits())[1]))

@@ -130,7 +130,7 @@ def test_a_sign_that_most_witnesses_take_for_none_is_not_a_digit(monkeypatch: py
     assert judge(page, 0.01).reason is Reason.NOT_A_DIGIT
 
 
-def test_strokes_taken_for_two_signs_become_the_one_that_the_line_network_reads(
+def test_strokes_split_in_two_are_merged_if_the_line_network_reads_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     picture = paper(100, 120, (20, 30, 36), (70, 30, 36))
@@ -158,7 +158,7 @@ def one_or_two(one: float) -> Callable[[Entry], Entry]:
 
 
 @pytest.mark.parametrize(("one", "text"), [(0.3, "1"), (0.02, "11")])
-def test_two_signs_to_the_line_network_are_one_if_that_is_likely_and_the_cheap_way_saw_one(
+def test_two_characters_of_the_line_network_merge_if_segmentation_saw_one(
     monkeypatch: pytest.MonkeyPatch, one: float, text: str
 ) -> None:
     steps = read(monkeypatch, ONE, says=one_or_two(one), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.985))
@@ -170,7 +170,7 @@ def test_two_signs_to_the_line_network_are_one_if_that_is_likely_and_the_cheap_w
     assert_is_whole(steps.page)
 
 
-def test_the_doubt_whether_it_is_one_sign_stays_however_sure_the_witnesses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubt_about_the_digit_count_remains_with_confident_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = read(monkeypatch, ONE, says=one_or_two(0.3), sees=stand_ins.nothing, sorter=Sorter(1, sure=0.989))
 
     assert steps.page.scores[0, 1] > 0.98
@@ -185,7 +185,7 @@ def test_a_blank_page_stays_blank(monkeypatch: pytest.MonkeyPatch, shape: tuple[
     assert_is_whole(page.page)
 
 
-def test_ink_that_no_network_confirms_is_shown_to_a_person_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
     page = read(monkeypatch, ONE, says=Says(()), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.6)).page
 
     reading = judge(page, 0.9)
@@ -217,7 +217,7 @@ def test_digits_that_touch_are_told_apart_by_the_line_network(monkeypatch: pytes
     assert_is_whole(page)
 
 
-def test_digits_that_the_cheap_way_counts_alike_are_witnesses_too_and_settle_most_of_the_doubt(
+def test_equal_digit_counts_of_segmentation_raise_the_confidence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counted_alike = read(monkeypatch, ROW, says=Says((7, 7, 7), sure=0.8), sees=unused, sorter=Sorter(7)).page
@@ -254,7 +254,7 @@ def test_a_number_in_doubt_is_looked_at_slanted_to_either_side_and_smaller(monke
     assert len(plain.strips) == 1
 
 
-def test_a_sign_that_is_none_before_or_after_a_number_is_left_out_and_a_person_is_asked(
+def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((NONE, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
@@ -265,7 +265,7 @@ def test_a_sign_that_is_none_before_or_after_a_number_is_left_out_and_a_person_i
     assert_is_whole(page)
 
 
-def test_a_sign_that_is_none_between_digits_is_guessed_to_be_one_and_a_person_is_asked(
+def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
@@ -323,7 +323,7 @@ def test_a_page_that_the_cheap_way_is_sure_of_is_not_looked_at_again(monkeypatch
     assert steps.page is steps.cheap
 
 
-def test_boxes_are_in_pixels_of_the_page_even_if_it_was_made_smaller_to_work_on(
+def test_boxes_are_in_page_pixels_even_if_the_page_was_downscaled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     large = np.kron(ROW, np.ones((10, 10))).astype(np.uint8)

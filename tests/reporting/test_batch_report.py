@@ -126,7 +126,7 @@ def harmless(row):
     return {"file": "x", "detail": "x", "duplicate_of": "x" if row.duplicate_of else "", "label": "y"}
 
 
-def test_text_that_cannot_be_shown_does_not_stop_the_report(tmp_path, make_facts):
+def test_unprintable_text_does_not_stop_the_report(tmp_path, make_facts):
     detail = "cannot open \udcff\u202egnp.exe\x1b[31m"
 
     html, _ = written(
@@ -157,13 +157,13 @@ def test_a_batch_without_truth_says_nothing_about_accuracy(tmp_path, make_facts,
     assert "1 file, all read and accepted" in read_page(html).words
 
 
-def test_a_threshold_whose_promise_is_unknown_is_shown_without_it(tmp_path, make_facts, mixed, read_page):
+def test_a_threshold_without_a_known_error_rate_is_shown_alone(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed, max_error=None))
 
     assert "accepted is what reaches 98\u202f%. The originals" in read_page(html).text.replace("\n", " ")
 
 
-def test_of_a_thousand_rows_the_first_hundred_are_shown_and_the_rest_counted(tmp_path, make_facts, read_page):
+def test_the_first_hundred_of_a_thousand_rows_are_shown_the_rest_counted(tmp_path, make_facts, read_page):
     noise = np.random.default_rng(0)
     rows = []
     for number in range(1, 1001):

@@ -38,7 +38,7 @@ def test_the_same_pictures_give_the_same_interval():
     assert bootstrap.of_rows(rows, mean_of) == bootstrap.of_rows(rows, mean_of)
 
 
-def test_a_calibration_error_lies_in_its_interval_though_drawing_makes_it_larger():
+def test_a_calibration_error_is_in_its_interval_despite_bootstrap_bias():
     dice = np.random.default_rng(5)
     confidence = dice.uniform(0.5, 1.0, 2000)
     right = dice.random(2000) < confidence

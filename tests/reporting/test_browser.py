@@ -100,7 +100,7 @@ def test_a_page_is_accessible(browser: Any, reports: dict[str, Path], name: str,
     context.close()
 
 
-def test_a_number_of_the_confusion_matrix_opens_its_pictures_by_mouse_and_by_keyboard(
+def test_a_confusion_matrix_cell_opens_its_pictures_by_mouse_and_keyboard(
     browser: Any, reports: dict[str, Path]
 ) -> None:
     for name in ("evaluation", "page evaluation"):

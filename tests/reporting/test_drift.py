@@ -31,7 +31,7 @@ def test_its_reading_is_the_usual_one(counts, reading):
     assert drift(counts, [500, 500]).reading == reading
 
 
-def test_too_few_to_tell_are_told_as_such():
+def test_too_few_rows_are_reported_as_inconclusive():
     few = drift([FEWEST // 2 - 1, FEWEST // 2], [5000, 5000])
 
     assert (few.psi, few.reading) == (None, "too few")
@@ -55,7 +55,7 @@ def test_other_bins_are_a_mistake_of_the_caller():
         drift([1, 2], [1, 2, 3])
 
 
-def test_a_calibration_table_tells_how_confidence_was_spread():
+def test_a_calibration_table_gives_the_confidence_distribution():
     rows = (Bound(0.0, 900, 0, 0.1), Bound(0.5, 800, 0, 0.1), Bound(0.9, 600, 0, 0.1), Bound(0.999, 100, 0, 0.1))
 
     bins = _histogram(Calibration("held out", "", 1000, Rule.BOUND, rows))
@@ -66,7 +66,7 @@ def test_a_calibration_table_tells_how_confidence_was_spread():
     assert bins[-2:] == pytest.approx((100, 100))  # from 0.999 on, and never accepted
 
 
-def test_the_shipped_model_tells_what_it_was_made_with():
+def test_the_card_of_the_shipped_model_has_its_training_distribution():
     card = Bundle.open(app.SHIPPED).card
 
     known = reference_of(card)
@@ -78,7 +78,7 @@ def test_the_shipped_model_tells_what_it_was_made_with():
 
 
 @pytest.mark.parametrize("told", [None, [1] * 9, ["1"] * 10, [0] * 10, "0123456789", {"0": 1}, [-1] * 10])
-def test_an_older_card_tells_no_mix_of_digits(told):
+def test_an_older_card_has_no_digit_distribution(told):
     from dataclasses import replace
 
     card = Bundle.open(app.SHIPPED).card

@@ -48,7 +48,7 @@ def test_the_numbers_are_those_counted_by_hand():
     assert measured.nll == pytest.approx(-sum(map(math.log, likelihood)) / 6, rel=1e-5)
 
 
-def test_every_number_lies_within_its_interval():
+def test_every_figure_is_within_its_interval():
     measured = evaluate(TRUTH, SCORES, threshold=0.9)
 
     seven = measured.per_class[7]

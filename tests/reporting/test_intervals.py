@@ -30,7 +30,7 @@ def test_more_hits_than_tries_is_a_mistake_of_the_caller(method):
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1))
-def test_the_interval_lies_in_0_to_1_and_holds_what_was_measured(of, part):
+def test_the_interval_is_within_0_and_1_and_holds_the_estimate(of, part):
     interval = wilson(round(part * of), of)
 
     assert 0 <= interval.low <= interval.share <= interval.high <= 1

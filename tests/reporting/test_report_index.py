@@ -42,7 +42,7 @@ def test_batches_are_listed_newest_first_with_their_link(tmp_path, make_facts, r
     ]
 
 
-def test_a_report_is_read_once_and_again_when_it_was_written_anew(tmp_path, make_facts, monkeypatch):
+def test_a_report_is_read_again_only_after_it_was_rewritten(tmp_path, make_facts, monkeypatch):
     batch(tmp_path, make_facts, "20260120T100000Z-00000001")
     batch(tmp_path, make_facts, "20260121T100000Z-00000001")
     read = []

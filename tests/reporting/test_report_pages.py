@@ -82,7 +82,7 @@ def test_the_evaluation_page_shows_the_numbers_of_report_json(tmp_path, read_pag
 
 
 @pytest.mark.slow
-def test_every_figure_lies_beside_the_page_that_shows_it(tmp_path, read_page, measured, pictures):
+def test_every_chart_file_is_beside_its_page(tmp_path, read_page, measured, pictures):
     write_evaluation(tmp_path, FACTS, measured, pictures, HISTORY)
 
     page, _ = read(tmp_path, read_page)

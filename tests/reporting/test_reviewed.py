@@ -107,12 +107,12 @@ def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, r
     assert {"href": "#reviewed"} in shown.tags("a")
 
 
-def test_the_worst_correction_comes_first_and_what_was_confirmed_is_only_counted():
+def test_the_worst_correction_is_first_and_confirmations_are_counted():
     assert [row.row for row in corrected_in(REVIEWED)] == [6, 7, 2, 3, 9]
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
-def test_who_and_what_is_said_are_data(tmp_path, make_facts, read_page, name):
+def test_author_and_correction_are_embedded_as_data(tmp_path, make_facts, read_page, name):
     pages = []
     for who in ("ann", name):
         facts = make_facts([page(1, V, said(Verdict.CORRECTED, who, who=who))], corrected_csv=f"../../{who}.csv")

@@ -18,7 +18,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pages._environment.cache_clear()
 
 
-def test_they_are_kept_only_where_python_keeps_its_modules(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_templates_are_cached_only_where_python_caches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pages._compiled() is None, "Python has written nothing there"
 
     (home / "__pycache__").mkdir()
@@ -28,7 +28,7 @@ def test_they_are_kept_only_where_python_keeps_its_modules(home: Path, monkeypat
     assert pages._compiled() is None
 
 
-def test_a_page_made_with_what_was_kept_is_the_same(home: Path) -> None:
+def test_a_page_rendered_from_the_cache_is_the_same(home: Path) -> None:
     made = [_style()]
     (home / "__pycache__").mkdir()
     for _ in range(2):  # kept now; then made with it

@@ -75,7 +75,7 @@ def test_tallies_add_up(make_facts):
     assert one + Tally() == one
 
 
-def test_few_batches_are_shown_one_by_one_more_by_day_and_many_days_by_month():
+def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
     few = [entry(i) for i in range(MOST_BATCHES)]
     several = [entry(i, day=f"2026-02-{1 + i % 3:02}") for i in range(MOST_BATCHES + 1)]
     years = [
@@ -95,7 +95,7 @@ def test_few_batches_are_shown_one_by_one_more_by_day_and_many_days_by_month():
         assert sum(len(one.entries) for one in periods) == len(entries)
 
 
-def test_the_estimated_error_is_told_by_model_and_for_the_last_days():
+def test_the_estimated_error_is_given_by_model_and_recent_days():
     entries = [
         entry(1, day="2025-06-01", model_id="old", pages=100, accepted=90, audit_wrong=5, audit_settled=50),
         entry(2, day="2025-07-01", model_id="new", pages=100, accepted=90, audit_wrong=2, audit_settled=50),
@@ -113,7 +113,7 @@ def test_the_estimated_error_is_told_by_model_and_for_the_last_days():
     assert report["all"]["automation"]["share"] == pytest.approx(275 / 300)
 
 
-def test_drift_is_told_against_training_and_against_what_came_before():
+def test_drift_is_measured_against_training_and_earlier_batches():
     like = {"pages": 1000, "accepted": 1000, "digits": (100,) * 10, "confidence": (10,) * (BINS - 1) + (900,)}
     other = like | {"digits": (550, *[50] * 9)}
 

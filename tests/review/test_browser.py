@@ -238,7 +238,7 @@ def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:
     assert tab.locator("img[src=x]").count() == 0
 
 
-def test_every_page_is_for_everybody_and_fits_light_and_dark_on_desk_and_phone(tab: Any) -> None:
+def test_every_page_is_accessible_in_light_dark_desktop_and_phone_views(tab: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     pages = {
@@ -279,7 +279,7 @@ def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Pa
     context.close()
 
 
-def test_what_is_wrong_is_said_and_what_was_typed_is_not_taken_for_saved(tab: Any, workspace: Path) -> None:
+def test_an_error_is_shown_and_unsaved_input_not_taken_for_saved(tab: Any, workspace: Path) -> None:
     go(tab, "/one?status=rejected")
     tab.wait_for_selector("#empty >> text=nothing here to look at")
     (workspace / "outbox" / "done" / BATCH / "scan-00001.png").unlink()

@@ -76,7 +76,7 @@ def log(settings: Settings, row: int) -> list[tuple[str, str]]:
         return [(one.who, one.new) for one in corrections.history(ledger, BATCH, row)]
 
 
-def test_enter_keeps_what_a_person_said(chromium: Any, settings: Settings) -> None:
+def test_enter_keeps_the_existing_correction(chromium: Any, settings: Settings) -> None:
     fill(settings, BATCH, [Answer("7", 0.5), Answer("7", 0.6), Answer("7", 0.7)])
     judged(settings, 1, "1")
     judged(settings, 2, None)
@@ -257,7 +257,7 @@ def test_undo_is_there_after_the_last_one(chromium: Any, settings: Settings) -> 
     assert texts(settings) == {}
 
 
-def test_a_review_that_was_finished_long_ago_is_not_told_again(chromium: Any, settings: Settings) -> None:
+def test_a_review_finished_long_ago_is_not_reported_again(chromium: Any, settings: Settings) -> None:
     fill(settings, BATCH, [Answer("7", 0.5), Answer("7", 0.95)])
     fill(settings, OTHER, [Answer("7", 0.6)])
     judged(settings, 1, "7")

@@ -114,7 +114,7 @@ def test_another_page_can_neither_read_nor_show_what_is_here(pages: Pages) -> No
 
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "/static/review.css", "/nowhere", "/enter?token=x"])
-def test_every_answer_tells_the_browser_to_trust_nothing_else(pages: Pages, address: str) -> None:
+def test_every_response_has_a_strict_content_security_policy(pages: Pages, address: str) -> None:
     answer = pages.person().get(address)
 
     policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";"))
@@ -137,7 +137,7 @@ def test_a_picture_is_named_by_batch_and_row_and_by_nothing_else(pages: Pages, b
         assert person.get(address).status_code in {403, 404}, address
 
 
-def test_what_is_served_as_part_of_the_pages_lies_in_their_folder(pages: Pages) -> None:
+def test_static_files_are_served_from_their_folder_only(pages: Pages) -> None:
     client = pages.stranger()
 
     assert client.get("/static/review.css").status_code == 200

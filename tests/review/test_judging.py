@@ -11,7 +11,7 @@ from digitrec.records import Reason
 from tests.review.conftest import BATCH, Answer, Opens
 
 
-def test_what_a_person_says_is_kept_with_name_and_way(opened: Opens) -> None:
+def test_a_verdict_is_saved_with_its_author_and_method(opened: Opens) -> None:
     pages = opened([Answer("7", 0.5), Answer("7", 0.6)])
 
     answer = pages.person("Anna").judge((1, "1"), (2, "7"), how="grid")
@@ -26,7 +26,7 @@ def test_what_a_person_says_is_kept_with_name_and_way(opened: Opens) -> None:
     ]
 
 
-def test_the_second_of_two_people_is_told_what_the_first_said(opened: Opens) -> None:
+def test_the_second_reviewer_is_shown_the_first_verdict(opened: Opens) -> None:
     pages = opened([Answer(), Answer()])
     anna, ben = pages.person("Anna"), pages.person("Ben")
     anna.judge((1, "1"))
@@ -40,7 +40,7 @@ def test_the_second_of_two_people_is_told_what_the_first_said(opened: Opens) -> 
     assert ben.listed()["count"]["open"] == 1, "all or nothing"
 
 
-def test_who_knows_what_the_other_said_may_say_otherwise(opened: Opens) -> None:
+def test_a_reviewer_may_overrule_a_verdict_they_have_seen(opened: Opens) -> None:
     pages = opened([Answer()])
     anna, ben = pages.person("Anna"), pages.person("Ben")
     anna.judge((1, "1"))
@@ -64,7 +64,7 @@ def test_undo_brings_back_what_held_before(opened: Opens) -> None:
     assert answer.json()["by_you"] == 1
 
 
-def test_undo_never_takes_back_what_somebody_else_said(opened: Opens) -> None:
+def test_undo_never_removes_the_verdict_of_another_reviewer(opened: Opens) -> None:
     pages = opened([Answer()])
     anna, ben = pages.person("Anna"), pages.person("Ben")
     (first,) = anna.judge((1, "1")).json()["done"]
@@ -103,7 +103,7 @@ def test_an_outbox_that_cannot_be_written_costs_no_judgement(opened: Opens) -> N
     assert (pages.settings.outbox / "corrected" / f"{BATCH}.csv").exists(), "the next start makes it"
 
 
-def test_a_batch_that_is_in_no_ledger_is_refused_before_anything_is_kept(opened: Opens) -> None:
+def test_a_batch_in_no_ledger_is_refused_before_saving(opened: Opens) -> None:
     person = opened([Answer()]).person()
     there = {"batch": BATCH, "row": 1, "new": "7", "seen": 0}
     nowhere = there | {"batch": "20990101T000000Z-00000000"}

@@ -98,7 +98,7 @@ def test_pages_of_a_list_follow_one_another_without_a_gap(opened: Opens) -> None
     assert sorted(seen) == list(range(1, 51))
 
 
-def test_what_is_settled_or_unsure_leaves_the_list_and_is_found_by_its_state(opened: Opens) -> None:
+def test_settled_and_unsure_items_leave_the_list_and_are_filtered_by_state(opened: Opens) -> None:
     person = opened(MIXED).person()
     person.judge((1, "7"), (2, None), (5, "12"))
 
@@ -129,7 +129,7 @@ def test_all_workers_answers_are_in_one_list(opened: Opens, tmp_path: Path) -> N
     assert person.listed()["count"] == {"open": 2, "unsure": 0, "settled": 1}
 
 
-def test_a_batch_that_is_still_at_work_is_not_shown(opened: Opens, tmp_path: Path) -> None:
+def test_an_open_batch_is_not_shown(opened: Opens, tmp_path: Path) -> None:
     pages = opened([Answer()])
     fill(Settings(workspace=tmp_path), OTHER, [Answer()], stage=Stage.PUBLISHED)
 

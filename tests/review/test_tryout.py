@@ -19,7 +19,7 @@ def trying(pages: Pages, load: Callable[[], object]) -> Pages:
     return replace(pages, site=replace(pages.site, tryout=TryOut(load, Limits())))  # type: ignore[arg-type]
 
 
-def test_a_picture_is_read_and_told_to_the_last_probability(opened: Opens) -> None:
+def test_a_picture_is_read_with_all_its_probabilities(opened: Opens) -> None:
     loaded = []
     pages = trying(opened([Answer()]), lambda: loaded.append(1) or (reader(), 0.5))
     client = pages.person().client
@@ -56,7 +56,7 @@ def test_what_is_no_picture_says_why(opened: Opens, data: bytes) -> None:
     assert found["why"]
 
 
-def test_a_model_that_cannot_be_loaded_is_told(opened: Opens) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported(opened: Opens) -> None:
     def load() -> object:
         raise ModelError("no model", hint="Train one.")
 

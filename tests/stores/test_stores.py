@@ -112,7 +112,7 @@ def here(tmp_path: Path) -> Place:
     return Place(f"memory://{tmp_path.name}", tmp_path)
 
 
-def test_pictures_are_read_from_a_store_and_tables_put_into_one_and_nothing_is_moved(place: Place) -> None:
+def test_a_run_on_object_stores_writes_tables_and_moves_nothing(place: Place) -> None:
     place.put("7.png", draw(7))
     place.put("monday/3.png", draw(3))
     place.put("text.png", b"no picture")
@@ -131,9 +131,7 @@ def test_pictures_are_read_from_a_store_and_tables_put_into_one_and_nothing_is_m
     assert (place.settings.reports / batch / "index.html").is_file()
 
 
-def test_the_workers_of_a_cluster_fetch_the_pictures_themselves_and_the_tables_are_the_same(
-    s3: str, tmp_path: Path
-) -> None:
+def test_cluster_workers_fetch_objects_and_write_the_same_tables(s3: str, tmp_path: Path) -> None:
     found = []
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         for engine in ("threads", "dask"):
@@ -203,7 +201,7 @@ def test_what_settles_while_the_run_waits_is_read(here: Place) -> None:
     assert here.run(settle_s=0.5, run_wait_s=5).count.claimed == 1
 
 
-def test_an_object_that_changes_while_it_is_read_has_no_row_until_the_next_run(
+def test_an_object_that_changes_while_read_is_left_to_the_next_run(
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here.put("7.png", draw(7))
@@ -226,7 +224,7 @@ def test_an_object_that_changes_while_it_is_read_has_no_row_until_the_next_run(
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("gone"), PermissionError("denied"), OSError("throttled")])
-def test_an_object_that_cannot_be_had_is_left_and_the_others_go_on(
+def test_an_unavailable_object_is_left_and_the_others_are_read(
     here: Place, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     for digit in (7, 8):

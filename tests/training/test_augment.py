@@ -15,13 +15,13 @@ def digits() -> Split:
     return mnist.small().train.take(np.arange(600))
 
 
-def test_the_same_dice_draw_the_same_pictures(digits: Split) -> None:
+def test_the_same_seed_draws_the_same_pictures(digits: Split) -> None:
     one, other = (augment(digits.pictures, digits.digits, np.random.default_rng(5)) for _ in range(2))
 
     np.testing.assert_array_equal(one, other)
 
 
-def test_other_dice_draw_other_pictures(digits: Split) -> None:
+def test_another_seed_draws_other_pictures(digits: Split) -> None:
     one, other = (augment(digits.pictures, digits.digits, np.random.default_rng(seed)) for seed in (5, 6))
 
     assert (one != other).any(axis=(1, 2)).all()

@@ -90,7 +90,7 @@ def test_the_bound_is_clopper_pearsons() -> None:
 
 
 @pytest.mark.slow
-def test_the_promise_holds_nineteen_times_in_twenty() -> None:
+def test_the_error_bound_holds_nineteen_times_in_twenty() -> None:
     kept, tries = 0, 60
     for seed in range(tries):
         scores, digits = honest(2000, seed)
@@ -103,7 +103,7 @@ def test_the_promise_holds_nineteen_times_in_twenty() -> None:
     assert kept >= 0.9 * tries
 
 
-def test_where_all_is_wrong_nothing_is_promised() -> None:
+def test_an_always_wrong_model_has_no_error_bound() -> None:
     for rule in Rule:
         found = table("some", "some", np.ones(20), np.zeros(20, bool), rule)
 
@@ -142,7 +142,7 @@ def sure(digit: int, share: float) -> list[float]:
         (digits_page([], Reason.BLANK), "none", (NEVER, False)),
     ],
 )
-def test_a_verdict_is_when_a_page_would_be_accepted_and_whether_that_is_right(
+def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
     page: Page, label: str, expected: tuple[float, bool]
 ) -> None:
     (confidence,), (is_right,) = verdicts([(Content(pages=(page,)), label)])
@@ -161,7 +161,7 @@ def test_a_file_that_is_rejected_counts_as_one_page() -> None:
     strategies.lists(strategies.lists(strategies.floats(0.001, 1), min_size=11, max_size=11), min_size=1, max_size=4),
     strategies.sampled_from([None, None, None, Reason.AMBIGUOUS_LAYOUT]),
 )
-def test_a_page_is_accepted_by_the_service_up_to_its_confidence_and_never_above(
+def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     rows: list[list[float]], reason: Reason | None
 ) -> None:
     page = digits_page((np.array(rows) / np.sum(rows, axis=1, keepdims=True)).tolist(), reason)

@@ -66,7 +66,7 @@ def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
     assert not compare(MeanInkClassifier(), learned, small.test).is_worse
 
 
-def test_readers_are_compared_on_the_same_scans_drawn_with_the_split_s_digits() -> None:
+def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None:
     small = mnist.small()
     assert small.test is not None
     reader = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
@@ -83,7 +83,7 @@ def test_readers_are_compared_on_the_same_scans_drawn_with_the_split_s_digits() 
     assert f"{same.current_right} against 0 of 400 drawn scans right" in better.words
 
 
-def test_a_reader_that_must_be_looked_after_more_is_worse_though_it_reads_the_same() -> None:
+def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None:
     small = mnist.small()
     assert small.test is not None
     reader: Any = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))

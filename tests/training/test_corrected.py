@@ -54,16 +54,14 @@ def test_a_page_with_one_digit_gives_an_example_of_what_the_person_said(tmp_path
     assert np.abs(learned.pictures[0] / 255 - reader().read(draw(7), Limits())[0].ink[0]).max() < 0.003
 
 
-def test_a_number_gives_as_many_examples_as_it_has_digits_if_as_many_were_found(tmp_path: Path) -> None:
+def test_a_corrected_number_gives_one_example_per_segmented_digit(tmp_path: Path) -> None:
     fits, differs = look([page(tmp_path, written("402"), "402"), page(tmp_path, written("57"), "577")])
 
     assert fits.classes == (4, 0, 2)
     assert (differs.fits, differs.signs) == (False, ())
 
 
-def test_the_line_network_learns_a_number_even_where_its_digits_were_not_told_apart(
-    tmp_path: Path, shipped: PageReader
-) -> None:
+def test_the_line_network_learns_numbers_whose_digits_were_not_separated(tmp_path: Path, shipped: PageReader) -> None:
     (shown,) = look([page(tmp_path, written("57"), "577")], shipped)
 
     strips = corrected.strips([shown])
@@ -72,7 +70,7 @@ def test_the_line_network_learns_a_number_even_where_its_digits_were_not_told_ap
     assert strips.levels[0].shape[0] == 40
 
 
-def test_a_page_that_was_read_at_first_sight_is_seen_by_all_networks(tmp_path: Path, shipped: PageReader) -> None:
+def test_a_page_of_the_fast_path_is_used_for_every_network(tmp_path: Path, shipped: PageReader) -> None:
     (shown,) = look([page(tmp_path, draw(7), "7")], shipped)
 
     assert shown.classes == (7, 7)  # as the classical way cut it out, and the ink network
@@ -80,7 +78,7 @@ def test_a_page_that_was_read_at_first_sight_is_seen_by_all_networks(tmp_path: P
     assert shown.text == (7,)
 
 
-def test_what_is_no_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path, shipped: PageReader) -> None:
+def test_a_non_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path, shipped: PageReader) -> None:
     letter, stroke = look([page(tmp_path, written("W"), "none"), page(tmp_path, written("I"), "none")])
     (line,) = look([page(tmp_path, written("W"), "none")], shipped)
 
@@ -106,7 +104,7 @@ def test_a_file_that_nobody_can_read_gives_nothing(tmp_path: Path) -> None:
     assert (shown.signs, shown.strips, shown.fits) == ((), (), False)
 
 
-def test_no_correction_is_seen_too_often_and_few_are_a_small_part_of_each_batch() -> None:
+def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
     network = BUILDERS["paper"]
 
     def of_batch(count: int) -> int:

@@ -22,7 +22,7 @@ def test_storing_loses_no_more_than_a_step() -> None:
     assert np.abs(restored(stored(flat)) - flat).max() <= 1 / 32
 
 
-def test_paper_beside_a_strip_is_exactly_paper() -> None:
+def test_paper_around_a_strip_is_exactly_paper() -> None:
     assert restored(np.full((2, 2), 128, np.uint8)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 

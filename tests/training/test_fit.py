@@ -53,7 +53,7 @@ def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
     ]
 
 
-def test_the_card_tells_how_the_model_came_about(trained: Path) -> None:
+def test_the_card_describes_the_training(trained: Path) -> None:
     card = Bundle.open(trained).card
 
     assert trained.name == card.id
@@ -126,7 +126,7 @@ def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: i
     assert "stopped early" in (path / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_progress_is_told_by_batch_and_epoch(tmp_path: Path) -> None:
+def test_progress_is_reported_by_batch_and_epoch(tmp_path: Path) -> None:
     told: list[Progress] = []
 
     train(tmp_path, progress=told.append)

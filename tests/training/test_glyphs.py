@@ -85,13 +85,13 @@ def test_lookalikes_are_no_digits_and_known_signs(glyphs: Glyphs) -> None:
     assert set(LOOKALIKES) <= set(glyphs.symbols.tolist())
 
 
-def test_every_font_names_its_source_and_a_licence_that_lets_its_pictures_be_shipped(glyphs: Glyphs) -> None:
+def test_every_font_names_its_source_and_a_redistributable_licence(glyphs: Glyphs) -> None:
     for name, package, licence in zip(glyphs.names, glyphs.packages, glyphs.licences, strict=True):
         assert package.startswith(("fonts-", "@fontsource/")), name
         assert licence.startswith(FREE) or licence.endswith("with font exception"), name
 
 
-def test_the_file_is_drawn_from_the_table_and_the_list_in_the_docs_is_that_table(glyphs: Glyphs) -> None:
+def test_the_glyph_file_and_the_list_in_the_docs_match_the_table(glyphs: Glyphs) -> None:
     with TABLE.open(encoding="utf-8", newline="") as lines:
         table = list(csv.DictReader(lines))
     page = (TABLE.parents[1] / "docs" / "fonts.md").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ def examples() -> Examples:
     return Examples(np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28), np.array([3, 10]))
 
 
-def test_what_was_kept_comes_back(tmp_path: Path) -> None:
+def test_saved_examples_are_loaded_again(tmp_path: Path) -> None:
     kept(tmp_path).keep_examples("seen", examples(), FACTS)
 
     known = kept(tmp_path).examples("seen", ASKED)
@@ -34,7 +34,7 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     assert known[1] == FACTS
 
 
-def test_what_was_asked_for_differently_is_not_taken(tmp_path: Path) -> None:
+def test_examples_of_other_parameters_are_not_used(tmp_path: Path) -> None:
     kept(tmp_path).keep_examples("seen", examples(), FACTS)
 
     assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
@@ -46,7 +46,7 @@ def test_another_training_has_another_folder(tmp_path: Path) -> None:
     assert Kept.of(tmp_path, {"seed": 2}).examples("seen", ASKED) is None
 
 
-def test_without_a_folder_nothing_is_kept_and_nothing_found(tmp_path: Path) -> None:
+def test_without_a_folder_nothing_is_saved_or_loaded(tmp_path: Path) -> None:
     nowhere = Kept.of(None, {"seed": 1})
 
     nowhere.keep_examples("seen", examples(), FACTS)
@@ -68,7 +68,7 @@ def test_examples_put_there_by_hand_are_taken_as_they_are(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("writes", [0, 1])
-def test_cut_off_while_it_is_kept_it_is_not_taken_for_something_put_there_by_hand(
+def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, writes: int
 ) -> None:
     if before:

@@ -50,7 +50,7 @@ def test_a_damaged_cache_is_downloaded_again(keras_home: Path) -> None:
     assert "download" in mnist.full(download=lambda: save(mnist.cache())).source
 
 
-def test_without_a_network_the_small_set_is_taken_and_said_to_be_small(keras_home: Path) -> None:
+def test_without_a_network_the_small_set_is_used_with_a_notice(keras_home: Path) -> None:
     dataset = mnist.full(download=unreachable)
 
     assert dataset.name == "mnist-5k"

@@ -91,7 +91,7 @@ def test_the_folder_stays_small(trained: Path) -> None:
     assert sum(path.stat().st_size for path in trained.iterdir()) < 3_000_000
 
 
-def test_the_card_tells_how_each_network_came_about(trained: Path) -> None:
+def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
     card = Bundle.open(trained).card
     words = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
 
@@ -108,7 +108,7 @@ def test_the_card_tells_how_each_network_came_about(trained: Path) -> None:
     assert "It always names a digit" not in words
 
 
-def test_what_it_may_promise_is_counted_on_whole_pages_and_found_again_from_its_folder(trained: Path) -> None:
+def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -> None:
     bundle = Bundle.open(trained)
     held_out = cut(little_mnist(), bundle.card.seed).calibrate
 
@@ -129,9 +129,7 @@ def test_what_was_finished_is_taken_over_and_gives_the_same_model(trained: Path,
     assert [words.split()[0] for words in taken] == ["ink", "line", "pages:"]
 
 
-def test_a_stage_that_was_interrupted_is_not_kept_but_the_model_is_made(
-    trained: Path, out: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_stage_is_not_saved_but_the_model_is_built(trained: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out / "training", tmp_path / "training")
     for path in tmp_path.glob("training/*/[is]*.*"):  # ink and seen
         path.unlink()

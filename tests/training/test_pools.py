@@ -17,7 +17,7 @@ def who(_: None, __: Dice) -> int:
     return os.getpid()
 
 
-def test_each_item_has_dice_of_its_own_from_the_seed_and_its_place() -> None:
+def test_each_item_has_a_generator_from_the_seed_and_its_index() -> None:
     found = list(pools.draw(number, 7, 3, (4, 1)))
 
     assert found == [(7, np.random.default_rng((4, 1, place)).random()) for place in range(3)]
@@ -45,7 +45,7 @@ def test_processes_draw_the_same_in_the_same_order(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, [3]), (100, [50, 100]), (120, [50, 100, 120])])
-def test_progress_is_told_now_and_then_and_at_the_end(count: int, told: list[int]) -> None:
+def test_progress_is_reported_at_intervals_and_at_the_end(count: int, told: list[int]) -> None:
     heard: list[tuple[int, int]] = []
 
     list(pools.draw(number, 0, count, (1,), told=lambda done, total: heard.append((done, total))))

@@ -31,7 +31,7 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
     assert "| 0.2% | not possible | takes 1,497 labelled pages without any error; at best 0.00350 | | | | |" in words
 
 
-def test_how_the_temperature_was_set_and_what_was_read_is_told_in_this_chapter_which_is_made_new(
+def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
     card: ModelCard,
 ) -> None:
     plain = replace(card, training={name: fact for name, fact in card.training.items() if name != "stages"})
@@ -60,7 +60,7 @@ def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
     assert promise_text.replaced("# x\n\nWords.\n", card, "y") == f"# x\n\nWords.\n\n{promise_text.write(card)}"
 
 
-def test_any_error_rate_can_be_told_of(card: ModelCard) -> None:
+def test_any_error_rate_can_be_described(card: ModelCard) -> None:
     words = promise_text.replaced(promise_text.write(card), card, card.id, cli_thresholds.rates(0.0234))
 
     rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
@@ -69,7 +69,7 @@ def test_any_error_rate_can_be_told_of(card: ModelCard) -> None:
     assert "| 1% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
 
 
-def test_scripts_are_told_the_same(card: ModelCard) -> None:
+def test_the_json_output_has_the_same_figures(card: ModelCard) -> None:
     usual, tight = (cli_thresholds.as_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
 
     assert usual["threshold"] is tight["threshold"] is None

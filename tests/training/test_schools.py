@@ -15,7 +15,7 @@ def test_every_form_is_as_tall_as_a_digit_and_stands_in_the_middle(digit: int) -
         assert 8 < (columns[0] + columns[-1]) / 2 < 20
 
 
-def test_the_dice_decide_everything() -> None:
+def test_the_seed_determines_the_strokes() -> None:
     one, again, other = (another_form(7, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)

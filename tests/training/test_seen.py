@@ -28,19 +28,19 @@ def told_apart(things: list[FoundDigit], mask: np.ndarray) -> tuple[bool, int]:
     return sign is not None, len(others)
 
 
-def test_what_lies_where_the_sign_was_drawn_is_the_sign() -> None:
+def test_a_component_at_the_drawn_position_is_the_character() -> None:
     assert told_apart([found(21, 10, 19, 32)], written(20, 10, 20, 30)) == (True, 0)
 
 
-def test_what_lies_elsewhere_is_debris() -> None:
+def test_a_component_elsewhere_is_noise() -> None:
     assert told_apart([found(20, 10, 20, 30), found(60, 5, 15, 12)], written(20, 10, 20, 30)) == (True, 1)
 
 
-def test_half_a_sign_is_neither() -> None:
+def test_half_a_character_is_no_example() -> None:
     assert told_apart([found(20, 10, 20, 12)], written(20, 10, 20, 30)) == (False, 0)
 
 
-def test_a_sign_found_twice_is_no_example() -> None:
+def test_a_character_split_in_two_is_no_example() -> None:
     assert told_apart([found(20, 10, 20, 30), found(22, 10, 18, 30)], written(20, 10, 20, 30)) == (False, 0)
 
 
@@ -48,7 +48,7 @@ def test_a_lone_upright_bar_is_not_called_no_digit() -> None:
     assert told_apart([found(70, 5, 4, 30)], written(20, 10, 20, 30)) == (False, 0)
 
 
-def test_on_a_page_without_a_sign_everything_is_debris() -> None:
+def test_on_a_page_without_a_character_everything_is_noise() -> None:
     assert told_apart([found(20, 10, 20, 30)], written(0, 0, 0, 0)) == (False, 1)
 
 
@@ -69,7 +69,7 @@ def glimpses(count: int, signs: int = 1, digit: int = 3) -> list[Glimpse]:
     return [Glimpse((picture,) * signs, digit, np.full((28, 28), 9, np.uint8)) for _ in range(count)]
 
 
-def test_debris_is_at_most_a_tenth_of_all() -> None:
+def test_noise_is_at_most_a_tenth_of_the_examples() -> None:
     examples = gathered(glimpses(90))
 
     assert len(examples) == 100
