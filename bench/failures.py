@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec import app, imaging, reading, samples
+from digitrec import app, reading, samples
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.pictures import Picture
 from digitrec.recognition import panels
 from digitrec.recognition.page_reader import PageReader
@@ -95,7 +96,7 @@ def _drawn(desk: _Desk, place: int) -> tuple[str, bytes]:
 
 def _panels(failures: list[_Failure]) -> Iterator[Picture]:
     for one in failures:
-        (page,) = imaging.sheets(one.content, Limits())[1]
+        (page,) = decode.sheets(one.content, Limits())[1]
         picture = page.fine()
         if isinstance(picture, RejectedImage):
             raise picture

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from digitrec import reading
+from digitrec.recognition import decision
 from digitrec.records import Reading, Status
 from digitrec.reporting.intervals import Proportion, clopper_pearson
 
@@ -164,7 +164,7 @@ def score(kind: str, number: int, truth: Truth, readings: Sequence[Reading]) -> 
         kind,
         number,
         truth,
-        status=str(reading.file_status(readings)),
+        status=str(decision.file_status(readings)),
         text=" ".join(one.text for one in readings),
         reason=next((str(one.reason) for one in readings if one.reason is not None), ""),
         confidence=min(confidences, default=None),

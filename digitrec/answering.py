@@ -15,6 +15,7 @@ from digitrec.intake.truth import FILE_NAME as LABELS
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
+from digitrec.recognition import decision
 from digitrec.records import Claim, Fate, Identity, Reading, Reason, ReturnedFile, Row, Status, backoff_s
 
 T = TypeVar("T")
@@ -70,11 +71,11 @@ class Answering:
                 readings.clear()
             elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
                 readings[:] = [
-                    reading.rejected(1, content.rejected, "no labels file: its first line is not file,label")
+                    decision.rejected(1, content.rejected, "no labels file: its first line is not file,label")
                 ]
             elif content.returned:
-                readings.append(reading.rejected(1, Reason.IO_ERROR, content.returned))
-            fate = fate or Fate(reading.file_status(readings))
+                readings.append(decision.rejected(1, Reason.IO_ERROR, content.returned))
+            fate = fate or Fate(decision.file_status(readings))
             decided.append(
                 replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.RELEASED else "")
             )

@@ -5,11 +5,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from digitrec import app, files, imaging, reading
+from digitrec import app, files
 from digitrec.errors import RejectedImage, UsageError
+from digitrec.imaging import decode
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.pictures import Picture
-from digitrec.recognition import drawing, panels
+from digitrec.recognition import decision, drawing, panels
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
@@ -60,10 +61,10 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
     """
     parts = [panels.words([name], size=0.7)]
     try:
-        format_name, sheets = imaging.sheets(data, limits)
+        format_name, sheets = decode.sheets(data, limits)
         for sheet in islice(sheets, MOST_PAGES):
             steps = _in_detail(reader.steps(format_name, sheet), sheet)
-            parts.append(drawing.page(steps, reading.judge(steps.page, threshold), threshold))
+            parts.append(drawing.page(steps, decision.decide(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
             parts += [panels.rule(), panels.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
     except RejectedImage as why:

@@ -38,10 +38,10 @@ def read(
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
     paths = [[one.path for one in chunk] for chunk in chunks]
-    read_given = partial(reading.read_given, limits=settings.limits, reader=reader)
+    read_paths = partial(reading.read_paths, limits=settings.limits, reader=reader)
     done = 0
     with closing(app.ENGINES[settings.engine](settings)) as engine:
-        read = engine.map(read_given, paths, lambda: False)
+        read = engine.map(read_paths, paths, lambda: False)
         for chunk in chunks:
             try:
                 contents = next(read)

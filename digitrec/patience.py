@@ -99,12 +99,6 @@ def begin_page(file: int) -> None:
         mark.begin(file)
 
 
-def file_under_way() -> int:
-    """Return the position in the chunk of the file that this thread reads."""
-    mark: Mark | None = getattr(_here, "mark", None)
-    return 0 if mark is None else mark.file
-
-
 def is_called_off() -> bool:
     """Return True once this thread should begin no other file."""
     mark: Mark | None = getattr(_here, "mark", None)

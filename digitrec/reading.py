@@ -1,30 +1,31 @@
-"""A claimed file -> what it says: the pure half of the pipeline (open, hash, read the pages), then the judgement."""
+"""Open, hash and read claimed files: the pure half of the pipeline."""
 
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import takewhile
 from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 from digitrec import patience
-from digitrec.chunks import together
-from digitrec.classifiers.base import DIGITS, NONE
 from digitrec.errors import RejectedImage
 from digitrec.intake import store
 from digitrec.intake.store import Stored, Wanted
-from digitrec.pictures import Page, Scores
+from digitrec.pictures import Page
+from digitrec.recognition import decision
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Digit, Identity, Limits, Reading, Reason, Status, identity, identity_of
+from digitrec.records import Identity, Limits, Reading, Reason, identity, identity_of
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"
 GONE = "it is not there any more"
-_LEAST_SHARE_OF_TWO = 0.6
+_MAX_GROUP_BYTES = 1 << 20
+"""Files are held in memory together up to this size."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,70 +65,82 @@ class Content:
         return self.rejected in _UNDECODABLE or any(page.reason in _UNDECODABLE for page in self.pages)
 
 
-def read_given(paths: Sequence[Path], limits: Limits, reader: PageReader) -> list[Content]:
-    """Read every file of a chunk that a person named, in order; links are followed.
+def read_paths(paths: Sequence[Path], limits: Limits, reader: PageReader) -> list[Content]:
+    """Read the files that a person named, in order; links are followed.
 
     Raises:
         OSError: one cannot be read.
     """
     return [
         content
-        for some in together(paths, lambda path: path.stat().st_size)
-        for content in _interpreted([_hashed(path.read_bytes()) for path in some], limits, reader)
+        for group in group_by_bytes(paths, lambda path: path.stat().st_size)
+        for content in _read_pages([_hashed(path.read_bytes()) for path in group], limits, reader)
     ]
 
 
 def read_chunk(
     jobs: Sequence[Job], limits: Limits, reader: PageReader, fstat: Callable[[int], os.stat_result] | None = None
 ) -> list[Content]:
-    """Read every file of a chunk, in order; only the first ones if it is called off.
+    """Read every file of a chunk, in order; only the first ones if it is cancelled.
 
     Pure: the same files give the same contents, in any process.
     """
     fetched = _fetched(jobs, limits)
     contents: list[Content] = []
-    for some in together(jobs, lambda job: job.size):
+    for group in group_by_bytes(jobs, lambda job: job.size):
         start = len(contents)
         opened = [
-            _opened(job, limits, fstat) if isinstance(job.path, Path) else _stored(job, fetched, limits) for job in some
+            _opened(job, limits, fstat) if isinstance(job.path, Path) else _stored(job, fetched, limits)
+            for job in group
         ]
-        contents += _interpreted(opened, limits, reader, start)
-        if len(contents) < start + len(some):
+        contents += _read_pages(opened, limits, reader, start)
+        if len(contents) < start + len(group):
             break
     return contents
 
 
-def _interpreted(
+def group_by_bytes(files: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Yield the files to read together, which takes less time: consecutive ones of up to 1 MB, a larger one alone.
+
+    >>> [*group_by_bytes([400_000, 500_000, 300_000, 2_000_000, 7], int)]
+    [[400000, 500000], [300000], [2000000], [7]]
+    """
+    start = size = 0
+    for place, file in enumerate(files):
+        own = size_of(file)
+        if place > start and size + own > _MAX_GROUP_BYTES:
+            yield files[start:place]
+            start, size = place, 0
+        size += own
+    if start < len(files):
+        yield files[start:]
+
+
+def _read_pages(
     opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader, start: int = 0
 ) -> list[Content]:
-    """What files show, in order; of one that could not be read, what is known already.
+    """Read the pages of files, in order; a file that could not be opened keeps its content.
 
     Args:
-        opened: the files; only the first ones are read if the chunk is called off.
+        opened: the files; only the first ones are read if the chunk is cancelled.
         limits: what is opened at all.
         reader: reads pages.
-        start: position of the first one in the chunk.
+        start: position of the first file in the chunk.
     """
-    files = [(place, one.data) for place, one in enumerate(opened, start) if isinstance(one, _Opened)]
-    read = iter(reader.read_all(_begun(files), limits))
+    readable = [(place, file.data) for place, file in enumerate(opened, start) if isinstance(file, _Opened)]
+    data = (data for _, data in takewhile(lambda _: not patience.is_called_off(), readable))
+    results = iter(reader.read_all(data, limits, lambda file: patience.begin_page(readable[file][0])))
     contents = []
-    for one in opened:
-        if isinstance(one, Content):
-            contents.append(one)
-        elif (pages := next(read, None)) is not None:
-            contents.append(_content(pages, one.sha256))
-        else:
+    for file in opened:
+        if isinstance(file, Content):
+            contents.append(file)
+        elif (pages := next(results, None)) is None:
             break
+        elif isinstance(pages, RejectedImage):
+            contents.append(Content(file.sha256, rejected=pages.reason, detail=pages.detail))
+        else:
+            contents.append(Content(file.sha256, tuple(pages)))
     return contents
-
-
-def _begun(files: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
-    """The bytes of each file, told to the one who waits as it is begun; none any more once the chunk is called off."""
-    for place, data in files:
-        if patience.is_called_off():
-            return
-        patience.begin_page(place)
-        yield data
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,123 +228,17 @@ def _too_large(size: int, limits: Limits, digest: str = "") -> Content:
 
 def interpret(data: bytes, limits: Limits, reader: PageReader) -> Content:
     """What the bytes of a file show."""
-    (content,) = _interpreted([_hashed(data)], limits, reader)
+    (content,) = _read_pages([_hashed(data)], limits, reader)
     return content
-
-
-def _content(read: list[Page] | RejectedImage, sha256: str) -> Content:
-    if isinstance(read, RejectedImage):
-        return Content(sha256, rejected=read.reason, detail=read.detail)
-    return Content(sha256, tuple(read))
 
 
 def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Reading]]:
     """The readings of each content, a page each; a content that is returned has none."""
     found = []
     for content in contents:
-        readings = [] if content.rejected is None else [rejected(1, content.rejected, content.detail)]
-        found.append([*readings, *(judge(page, threshold) for page in content.pages)])
+        readings = [] if content.rejected is None else [decision.rejected(1, content.rejected, content.detail)]
+        found.append([*readings, *(decision.decide(page, threshold) for page in content.pages)])
     return found
-
-
-def judge(page: Page, threshold: float) -> Reading:
-    """Turn a page and its scores into the row people see.
-
-    Args:
-        page: its scores calibrated.
-        threshold: lowest confidence that is accepted without a look.
-    """
-    reading = partial(Reading, page.number, format=page.format, width=page.width, height=page.height)
-    if page.reason is not None and page.reason.rejects:
-        return reading(Status.REJECTED, reason=page.reason, detail=page.detail or page.reason.words)
-    if page.reason is not None and not page.boxes:
-        return reading(Status.REVIEW, reason=page.reason, detail=page.detail or page.reason.words)
-    digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
-    runner_up, runner_up_confidence = _second_best(digits)
-    reason = page.reason or _doubt(page, threshold)
-    return reading(
-        Status.ACCEPTED if reason is None else Status.REVIEW,
-        text="".join(str(one.digit) for one in digits),
-        confidence=_clip(page.certainty * _product(one.confidence for one in digits)),
-        runner_up=runner_up,
-        runner_up_confidence=_clip(page.certainty * runner_up_confidence),
-        reason=reason,
-        detail="" if reason is None else page.detail or reason.words,
-        digits=tuple(digits),
-    )
-
-
-def accepted_from(page: Page) -> float | None:
-    """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
-    return None if page.reason else trusted(page.scores, page.certainty)
-
-
-def trusted(scores: Scores, certainty: float = 1.0) -> float | None:
-    """The probability that the digits of a page are all what they seem; None if one of them most likely is no digit.
-
-    >>> trusted(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
-    0.375
-    >>> trusted(np.array([[0.4, *[0.0] * 9, 0.6]], np.float32)) is None
-    True
-    """
-    likely = scores[:, :DIGITS].max(axis=1)  # (n,)
-    # No threshold is so low that something is accepted which most likely is no digit.
-    return None if (scores[:, NONE] > likely).any() else _clip(certainty * _product(map(float, likely)))
-
-
-def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
-    """The row of a page, or of a whole file, without an answer."""
-    return Reading(page, Status.REJECTED, reason=reason, detail=detail or reason.words)
-
-
-def file_status(readings: Iterable[Reading]) -> Status:
-    """Rejected if all pages are, else review if any page is not accepted, else accepted."""
-    found = {reading.status for reading in readings}
-    if found == {Status.REJECTED}:
-        return Status.REJECTED
-    return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
-
-
-def _doubt(page: Page, threshold: float) -> Reason | None:
-    scores, confidence = page.scores, trusted(page.scores, page.certainty)
-    if confidence is None:
-        return Reason.NOT_A_DIGIT
-    if confidence >= threshold:
-        return None
-    # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
-    of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
-    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NONE])
-    return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
-
-
-def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
-    """The next most probable number: the one where the least certain digit is its second choice."""
-    seconds = [_second(one) for one in digits]
-    # A network may be so sure of "no digit" that nothing is left for any.
-    ratios = [
-        one.probabilities[second] / one.confidence if one.confidence else 1.0
-        for one, second in zip(digits, seconds, strict=True)
-    ]
-    weakest = max(range(len(digits)), key=ratios.__getitem__)
-    text = "".join(str(seconds[at] if at == weakest else one.digit) for at, one in enumerate(digits))
-    return text, _product(one.confidence for one in digits) * ratios[weakest]
-
-
-def _second(one: Digit) -> int:
-    first = one.digit
-    return max((digit for digit in range(DIGITS) if digit != first), key=one.probabilities.__getitem__)
-
-
-def _product(numbers: Iterable[float]) -> float:
-    result = 1.0
-    for number in numbers:
-        result *= number
-    return result
-
-
-def _clip(probability: float) -> float:
-    # Ten float32 shares may add up to a hair over 1.
-    return min(1.0, max(0.0, probability))
 
 
 def _unreadable(why: OSError) -> Content:

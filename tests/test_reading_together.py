@@ -15,12 +15,11 @@ from PIL import Image
 
 import digitrec
 from digitrec import app
-from digitrec.chunks import together
 from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging import decode
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Page, Picture
-from digitrec.reading import Content, Job, read_chunk
+from digitrec.reading import Content, Job, group_by_bytes, read_chunk
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reason
@@ -145,7 +144,7 @@ def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, mo
 def test_at_most_a_megabyte_of_files_is_held_except_one_larger_file(sizes: list[int]) -> None:
     jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
-    groups = [*together(jobs, lambda job: job.size)]
+    groups = [*group_by_bytes(jobs, lambda job: job.size)]
 
     assert [job for some in groups for job in some] == jobs
     assert all(len(some) == 1 or sum(job.size for job in some) <= 1 << 20 for some in groups)

@@ -86,16 +86,27 @@ def format_of(data: bytes, limits: Limits) -> Kind:
     return kind
 
 
-def sheets(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
-    """Yield the pages of a file of a kind named by `format_of`; RejectedImage if the file as a whole is no good."""
-    return DECODERS[kind.name](kind, data, limits)
+def sheets(data: bytes, limits: Limits) -> tuple[str, Iterator[Sheet]]:
+    """Return the name of a file's format, and its pages, each decoded when it is asked for.
+
+    Raises RejectedImage, at once or with the first pages, if there is no page to speak of: empty, no picture, cut off,
+    not read, or over a limit.
+    """
+    kind = format_of(data, limits)
+    return kind.name, DECODERS[kind.name](kind, data, limits)
 
 
-def sheet(kind: Kind, data: bytes, limits: Limits, number: int) -> Sheet:
+def is_document(name: str) -> bool:
+    """Return True if files of this format may have several pages."""
+    return name in DOCUMENTS
+
+
+def sheet(data: bytes, limits: Limits, number: int) -> Sheet:
     """Decode page `number` alone, from 1; RejectedImage if there is none, or none that can be decoded."""
+    kind = format_of(data, limits)
     only = DOCUMENTS.get(kind.name)
-    found = only(kind, data, limits, number) if only else islice(sheets(kind, data, limits), number - 1, None)
-    for one in found:
+    pages = only(kind, data, limits, number) if only else DECODERS[kind.name](kind, data, limits)
+    for one in islice(pages, 0 if only else number - 1, None):
         if isinstance(one.picture, RejectedImage):
             raise one.picture
         return one

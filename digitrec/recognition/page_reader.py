@@ -1,16 +1,15 @@
 """A file's bytes -> its pages, each digit found and scored: one pure step, for any thread or process."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from digitrec import imaging, patience
 from digitrec.classifiers.base import NONE, Classifier
 from digitrec.errors import RejectedImage
-from digitrec.imaging import ink, layout
+from digitrec.imaging import decode, ink, layout
 from digitrec.imaging.contrast import GreyPage, smaller
 from digitrec.imaging.decode import MEDIUM_PX, Sheet
 from digitrec.imaging.pages import page_of, undecoded
@@ -74,38 +73,46 @@ class PageReader:
             raise found
         return found
 
-    def read_all(self, files: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
-        """Read several files, each as it would be read alone; in place of its pages, why a file has none."""
+    def read_all(
+        self, files: Iterable[bytes], limits: Limits, begin_page: Callable[[int], object] = lambda _: None
+    ) -> list[list[Page] | RejectedImage]:
+        """Read several files, each as it would be read alone; in place of its pages, why a file has none.
+
+        Small pages of all files are read together at the end; of others no more than one is in memory.
+
+        Args:
+            files: their bytes.
+            limits: what is opened at all.
+            begin_page: called with the position of a file as each of its pages begins.
+        """
         waiting: list[_Waiting] = []
-        found = [self._begun(data, limits, waiting) for data in files]
-        together = self.steps_of([(one.format, one.sheet) for one in waiting])
-        for one in waiting:
-            patience.begin_page(one.file)
-            one.pages.append(next(together).page)
-        return found
-
-    def _begun(self, data: bytes, limits: Limits, waiting: list["_Waiting"]) -> list[Page] | RejectedImage:
-        """The pages of a file; a small one waits and is still to come. Of others no more than one is in memory."""
-        pages: list[Page] = []
-        file = patience.file_under_way()
-        try:
-            name, sheets = imaging.sheets(data, limits)
-            for sheet in sheets:
-                patience.begin_page(file)
-                if imaging.is_document(name) or sheet.size > _SMALL:
-                    pages.append(self.page(name, sheet))
-                else:
-                    waiting.append(_Waiting(file, pages, name, sheet))
-        except RejectedImage as why:
-            return why
-        return pages
-
-    def page(self, format_name: str, sheet: Sheet) -> Page:
-        """Read one sheet. Without writing it has the reason `blank`; if it was not decoded, that reason."""
-        return self.steps(format_name, sheet).page
+        results: list[list[Page] | RejectedImage] = []
+        for file, data in enumerate(files):
+            begin_page(file)
+            pages: list[Page] = []
+            try:
+                name, sheets = decode.sheets(data, limits)
+                for sheet in sheets:
+                    begin_page(file)
+                    if decode.is_document(name) or sheet.size > _SMALL:
+                        pages.append(self.steps(name, sheet).page)
+                    else:
+                        waiting.append(_Waiting(file, pages, name, sheet))
+            except RejectedImage as why:
+                results.append(why)
+            else:
+                results.append(pages)
+        together = self.steps_of([(page.format, page.sheet) for page in waiting])
+        for page in waiting:
+            begin_page(page.file)
+            page.pages.append(next(together).page)
+        return results
 
     def steps(self, format_name: str, sheet: Sheet) -> Steps:
-        """Read one sheet, and keep what it became at each step."""
+        """Read one sheet, and keep what it became at each step.
+
+        Without writing its page has the reason `blank`; if it was not decoded, that reason.
+        """
         (found,) = self.steps_of([(format_name, sheet)])
         return found
 

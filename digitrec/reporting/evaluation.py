@@ -155,7 +155,7 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
     read_as = scores.argmax(axis=1)  # (n,)
     confidence = scores[:, :DIGITS].max(axis=1).astype(np.float64)  # (n,), 0..1
     right = read_as == truth  # (n,)
-    accepted = (confidence >= threshold) & (read_as != NONE)  # as `reading.judge` has it
+    accepted = (confidence >= threshold) & (read_as != NONE)  # as `decision.decide` has it
     confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
     per_class, macro, weighted = _classes(truth, read_as, confusion)

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec import imaging
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.pictures import Picture
 from digitrec.records import Box, Limits, Row
@@ -106,7 +106,7 @@ class Pictures:
             if data is not None:
                 return _decoded(data)
             original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
-            sheet = imaging.sheet(original, self._limits, row.reading.page)
+            sheet = decode.sheet(original, self._limits, row.reading.page)
             picture = sheet.at(_LONGEST_PX[View.SMALL]) if is_small else sheet.fine()
             if isinstance(picture, RejectedImage):
                 raise picture
@@ -123,7 +123,7 @@ def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
         Gone: the original is not there any more.
         RejectedImage: it cannot be decoded.
     """
-    sheet = imaging.sheet(originals.read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
+    sheet = decode.sheet(originals.read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
     picture = sheet.at(SMALL_PX)
     if isinstance(picture, RejectedImage):
         raise picture

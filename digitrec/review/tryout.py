@@ -8,12 +8,13 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from digitrec import imaging, names, reading
+from digitrec import names
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.imaging.contrast import smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Picture
-from digitrec.recognition import panels
+from digitrec.recognition import decision, panels
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Status
 from digitrec.review.wire import Json
@@ -45,7 +46,7 @@ class TryOut:
             reader, threshold = self._loaded
             pages: list[Json] = []
             try:
-                format_name, sheets = imaging.sheets(data, self._limits)
+                format_name, sheets = decode.sheets(data, self._limits)
                 pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MOST_PAGES)]
                 has_more = next(sheets, None) is not None
             except RejectedImage as why:
@@ -54,8 +55,8 @@ class TryOut:
 
 
 def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) -> Json:
-    page = reader.page(format_name, sheet)
-    read = reading.judge(page, threshold)
+    page = reader.steps(format_name, sheet).page
+    read = decision.decide(page, threshold)
     digits = [
         {
             "box": [one.box.x, one.box.y, one.box.width, one.box.height],

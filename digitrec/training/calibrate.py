@@ -8,12 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import reading
 from digitrec.classifiers.base import calibrated
 from digitrec.classifiers.calibration import CONFIDENCE, Bound, Calibration, Rule
 from digitrec.classifiers.card import Metric
 from digitrec.pictures import Page, Scores
 from digitrec.reading import Content
+from digitrec.recognition import decision
 from digitrec.training.arrays import Digits
 
 NEVER = -1.0
@@ -79,15 +79,15 @@ def verdicts(labelled: Iterable[tuple[Content, str]]) -> tuple[NDArray[np.float6
 
 def digit_verdicts(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The same for pages with one digit each that are cut out already: (n, 11) scores, (n,) digits."""
-    trusted = (reading.trusted(row[None]) for row in scores)
+    trusted = (decision.page_confidence(row[None]) for row in scores)
     return np.array([NEVER if one is None else one for one in trusted], np.float64), scores.argmax(axis=1) == digits
 
 
 def _verdict(page: Page, label: str) -> tuple[float, bool]:
-    confidence = reading.accepted_from(page)
+    confidence = decision.acceptance_threshold(page)
     if confidence is None:
         return NEVER, False
-    return confidence, reading.judge(page, confidence).text == label
+    return confidence, decision.decide(page, confidence).text == label
 
 
 def metric(data: str, right: NDArray[np.bool_]) -> Metric:

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec import imaging
 from digitrec.classifiers.base import NONE
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.imaging.contrast import Plane
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.flat import flattened
@@ -126,7 +126,7 @@ def _shown(desk: _Desk, file: _File) -> list[Shown]:
     wanted = {page.page: page.text for page in file.pages}
     found: dict[int, Shown] = {}
     try:
-        name, sheets = imaging.sheets(file.path.read_bytes(), desk.limits)
+        name, sheets = decode.sheets(file.path.read_bytes(), desk.limits)
         for sheet in sheets:
             if sheet.number in wanted:
                 found[sheet.number] = _of_page(desk.reader, name, sheet, wanted[sheet.number])

@@ -31,7 +31,7 @@ from digitrec.operations.ledgers import readable
 from digitrec.operations.status import ModelState, status
 from digitrec.pictures import Page
 from digitrec.pipeline import Pipeline
-from digitrec.records import Box, Limits, Reason
+from digitrec.records import Box, Reason
 from digitrec.settings import FILE_NAME, Settings
 from tests.conftest import Desk, in_folder
 from tests.deep import deepen, remove
@@ -55,8 +55,7 @@ class StandIn:
 
     classifier = type("Named", (), {"fingerprint": "stand-in"})
 
-    def read_all(self, found: Iterable[bytes], limits: Limits) -> list[list[Page] | RejectedImage]:
-        del limits
+    def read_all(self, found: Iterable[bytes], *_: object) -> list[list[Page] | RejectedImage]:
         return [self._read(one) for one in found]
 
     def _read(self, data: bytes) -> list[Page] | RejectedImage:

@@ -226,9 +226,9 @@ def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
 ) -> None:
     data = saved(PLAIN[picture], "JPEG", **how)
 
-    (quick,) = imaging.sheets(data, LIMITS)[1]
+    (quick,) = decode.sheets(data, LIMITS)[1]
     monkeypatch.setattr(decode, "_PLAIN_MARKERS", set())
-    (slow,) = imaging.sheets(data, LIMITS)[1]
+    (slow,) = decode.sheets(data, LIMITS)[1]
 
     assert (quick.width, quick.height) == (slow.width, slow.height) == PLAIN[picture].size
     np.testing.assert_array_equal(np.asarray(quick.picture), np.asarray(slow.picture))
@@ -242,9 +242,9 @@ def test_a_long_narrow_jpeg_has_the_same_sizes_with_every_decoder(
 ) -> None:
     image, exif = Image.new("RGB", size, (250, 240, 230)), Image.Exif()
     exif[0x0112] = orientation or 1
-    (plain,) = imaging.sheets(saved(image, "JPEG"), LIMITS)[1]
+    (plain,) = decode.sheets(saved(image, "JPEG"), LIMITS)[1]
 
-    (sheet,) = imaging.sheets(saved(image, "JPEG", **({"exif": exif} if orientation else {})), LIMITS)[1]
+    (sheet,) = decode.sheets(saved(image, "JPEG", **({"exif": exif} if orientation else {})), LIMITS)[1]
 
     for px in (decode.GLANCE_PX, decode.MEDIUM_PX, decode.ENOUGH_PX):
         assert max(np.asarray(sheet.at(px)).shape) == max(np.asarray(plain.at(px)).shape)
@@ -255,10 +255,10 @@ def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pyt
         raise ValueError("Corrupt JPEG data")
 
     whole = saved(PLAIN["colour"], "JPEG")
-    (sheet,) = imaging.sheets(whole, LIMITS)[1]
+    (sheet,) = decode.sheets(whole, LIMITS)[1]
     monkeypatch.setattr(simplejpeg, "decode_jpeg", refused)
 
-    (found,) = imaging.sheets(whole, LIMITS)[1]
+    (found,) = decode.sheets(whole, LIMITS)[1]
     finer = sheet.fine()
 
     np.testing.assert_array_equal(np.asarray(found.picture), np.asarray(sheet.picture))

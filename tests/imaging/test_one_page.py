@@ -4,8 +4,8 @@ import pytest
 from drawing import LIMITS, saved
 from PIL import Image
 
-from digitrec import imaging
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.records import Reason
 
 SHADES = (40, 120, 200)
@@ -15,10 +15,10 @@ PAGES = [Image.new("L", (60 + shade, 90), shade) for shade in SHADES]
 @pytest.mark.parametrize("kind", ["TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
 def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> None:
     data = saved(PAGES[0], kind, save_all=True, append_images=PAGES[1:])
-    _, every = imaging.sheets(data, LIMITS)
+    _, every = decode.sheets(data, LIMITS)
 
     for one in every:
-        alone = imaging.sheet(data, LIMITS, one.number)
+        alone = decode.sheet(data, LIMITS, one.number)
 
         assert (alone.number, alone.width, alone.height) == (one.number, one.width, one.height)
         assert not isinstance(alone.picture, RejectedImage)
@@ -28,13 +28,13 @@ def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
 def test_a_page_that_is_not_there_says_so(kind: str) -> None:
     with pytest.raises(RejectedImage) as why:
-        imaging.sheet(saved(PAGES[0], kind), LIMITS, 7)
+        decode.sheet(saved(PAGES[0], kind), LIMITS, 7)
 
     assert (why.value.reason, why.value.detail) == (Reason.TRUNCATED, "there is no page 7")
 
 
 def test_a_page_of_no_picture_is_rejected() -> None:
     with pytest.raises(RejectedImage) as why:
-        imaging.sheet(b"no picture", LIMITS, 1)
+        decode.sheet(b"no picture", LIMITS, 1)
 
     assert why.value.reason is Reason.NOT_AN_IMAGE

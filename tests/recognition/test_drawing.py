@@ -7,8 +7,8 @@ import pytest
 from digitrec.errors import RejectedImage
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Picture
-from digitrec.reading import judge
 from digitrec.recognition import drawing, panels
+from digitrec.recognition.decision import decide
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
@@ -41,7 +41,7 @@ def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sort
 
 
 def drawn(steps: Steps, threshold: float = 0.5) -> Picture:
-    return drawing.page(steps, judge(steps.page, threshold), threshold)
+    return drawing.page(steps, decide(steps.page, threshold), threshold)
 
 
 def shows(sheet: Picture, part: Picture) -> bool:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import digitrec
-from digitrec import app, imaging
+from digitrec import app
 from digitrec.classifiers.bundle import Bundle
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
 from digitrec.imaging.decode import Sheet
 from digitrec.imaging.pages import undecoded
@@ -182,7 +183,7 @@ def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str)
         small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)
         large = np.full((900, 700), 235, np.uint8)
         large[200:640, 180:510] = cv2.resize(small, (330, 440), interpolation=cv2.INTER_CUBIC)
-        name, sheets = imaging.sheets(cv2.imencode(suffix, large)[1].tobytes(), Limits())
+        name, sheets = decode.sheets(cv2.imencode(suffix, large)[1].tobytes(), Limits())
         sheet = next(sheets)
 
         at_a_glance, closely = shipped.steps(name, sheet), shipped.closely(name, sheet)

@@ -17,6 +17,7 @@ from digitrec.classifiers.base import CLASSES
 from digitrec.classifiers.bundle import Bundle
 from digitrec.engines import Threads
 from digitrec.errors import RejectedImage
+from digitrec.imaging import decode
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Ink, Page, Scores
 from digitrec.reading import Content
@@ -51,8 +52,8 @@ def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:
     paper = np.full((40, 30), 240, np.uint8)
     broken = RejectedImage(Reason.TRUNCATED, "it ends in the middle")
 
-    blank = reader().page("png", Sheet(1, 30, 40, paper))
-    undecoded = reader().page("tiff", Sheet(2, 300, 400, broken))
+    blank = reader().steps("png", Sheet(1, 30, 40, paper)).page
+    undecoded = reader().steps("tiff", Sheet(2, 300, 400, broken)).page
 
     assert (blank.reason, blank.scores.shape) == (Reason.BLANK, (0, 11))
     assert (undecoded.reason, undecoded.detail) == (Reason.TRUNCATED, "it ends in the middle")
@@ -82,7 +83,7 @@ def test_pages_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
         return "tiff", each()
 
-    monkeypatch.setattr(imaging, "sheets", sheets)
+    monkeypatch.setattr(decode, "sheets", sheets)
 
     assert [page.number for page in PageReader(Scorer()).read(b"", Limits())] == [1, 2]
     assert told == ["decoded", "scored"] * 2
@@ -103,13 +104,13 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
     for digit in range(10):
         (tmp_path / f"{digit}.png").write_bytes(draw(digit))
         chunks.append([tmp_path / f"{digit}.png"])
-    read_given = partial(reading.read_given, limits=Limits(), reader=shipped)
-    here = [read_given(chunk) for chunk in chunks]
+    read_paths = partial(reading.read_paths, limits=Limits(), reader=shipped)
+    here = [read_paths(chunk) for chunk in chunks]
 
-    in_threads = list(Threads(3, 60.0).map(read_given, chunks, running))
+    in_threads = list(Threads(3, 60.0).map(read_paths, chunks, running))
     child = Child(timeout_s=60.0)
     try:
-        in_child = [child.call(read_given, chunk, running) or [] for chunk in chunks]
+        in_child = [child.call(read_paths, chunk, running) or [] for chunk in chunks]
     finally:
         child.stop()
 
@@ -133,7 +134,7 @@ def photo(height: int) -> bytes:
 
 @pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
 def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sure: float, side: int) -> None:
-    _, sheets = imaging.sheets(photo(height), Limits())
+    _, sheets = decode.sheets(photo(height), Limits())
 
     steps = PageReader(Sorter(7, sure)).closely("jpeg", next(sheets))
 
@@ -147,7 +148,7 @@ def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sur
 def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
     at_a_glance, closely = (
-        PageReader(Sorter(7, sure), networks).steps("jpeg", next(imaging.sheets(photo(1000), Limits())[1]))
+        PageReader(Sorter(7, sure), networks).steps("jpeg", next(decode.sheets(photo(1000), Limits())[1]))
         for sure in (0.999, 0.98)
     )
 

@@ -8,7 +8,7 @@ import pytest
 from digitrec.classifiers.base import CLASSES, NONE
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Page, Picture
-from digitrec.reading import judge
+from digitrec.recognition.decision import decide
 from digitrec.recognition.explain import Steps
 from digitrec.recognition.line_network import STEP
 from digitrec.recognition.page_reader import PageReader
@@ -48,7 +48,7 @@ def assert_is_whole(page: Page) -> None:
         assert min(box.width, box.height) >= 1
         assert 0 <= box.x <= page.width - box.width
         assert 0 <= box.y <= page.height - box.height
-    judge(page, 0.5)
+    decide(page, 0.5)
 
 
 ONE = paper(120, 100, (30, 40, 44))
@@ -127,7 +127,7 @@ def test_a_sign_that_most_witnesses_take_for_none_is_not_a_digit(monkeypatch: py
     page = read(monkeypatch, ONE, says=Says((NONE,)), sorter=Sorter(7, sure=0.6)).page
 
     assert page.scores[0].argmax() == NONE
-    assert judge(page, 0.01).reason is Reason.NOT_A_DIGIT
+    assert decide(page, 0.01).reason is Reason.NOT_A_DIGIT
 
 
 def test_strokes_split_in_two_are_merged_if_the_line_network_reads_one(
@@ -165,7 +165,7 @@ def test_two_characters_of_the_line_network_merge_if_segmentation_saw_one(
 
     assert steps.second is not None
     assert steps.second.strips[0].line.text == (1, 1)
-    assert judge(steps.page, 0.9).text == text
+    assert decide(steps.page, 0.9).text == text
     assert steps.page.certainty < 0.99
     assert_is_whole(steps.page)
 
@@ -188,7 +188,7 @@ def test_a_blank_page_stays_blank(monkeypatch: pytest.MonkeyPatch, shape: tuple[
 def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
     page = read(monkeypatch, ONE, says=Says(()), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.6)).page
 
-    reading = judge(page, 0.9)
+    reading = decide(page, 0.9)
 
     assert reading.status is Status.REVIEW
     assert reading.text == "7"
@@ -197,7 +197,7 @@ def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: 
 def test_a_number_has_a_box_for_each_digit_in_reading_order(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = read(monkeypatch, ROW, says=Says((3, 9, 2)), sees=unused)
 
-    assert judge(steps.page, 0.01).text == "392"
+    assert decide(steps.page, 0.01).text == "392"
     assert [box.x for box in steps.page.boxes] == sorted(box.x for box in steps.page.boxes)
     assert [(box.x, box.width) for box in steps.page.boxes] == [
         (pytest.approx(x, abs=3), pytest.approx(40, abs=5)) for x in (20, 130, 240)
@@ -210,7 +210,7 @@ def test_digits_that_touch_are_told_apart_by_the_line_network(monkeypatch: pytes
 
     page = read(monkeypatch, picture, says=Says((1, 2, 3, 4)), sees=unused).page
 
-    assert judge(page, 0.01).text == "1234"
+    assert decide(page, 0.01).text == "1234"
     middles = [box.x + box.width / 2 for box in page.boxes]
     assert middles == sorted(middles)
     assert all(0 < middle < 300 for middle in middles)
@@ -239,7 +239,7 @@ def test_rows_are_read_from_the_top_each_by_itself(monkeypatch: pytest.MonkeyPat
 
     assert steps.second is not None
     assert [strip.line.text for strip in steps.second.strips] == [(1, 2), (3,)]
-    assert judge(steps.page, 0.01).text == "123"
+    assert decide(steps.page, 0.01).text == "123"
     assert [box.y > 100 for box in steps.page.boxes] == [False, False, True]
     assert_is_whole(steps.page)
 
@@ -247,8 +247,8 @@ def test_rows_are_read_from_the_top_each_by_itself(monkeypatch: pytest.MonkeyPat
 def test_a_number_in_doubt_is_looked_at_slanted_to_either_side_and_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     in_doubt, plain = Says((3, 9, 2), sure=0.98), Says((3, 9, 2), sure=0.9999)
 
-    assert judge(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, 0.01).text == "392"
-    assert judge(read(monkeypatch, ROW, says=plain, sees=unused).page, 0.01).text == "392"
+    assert decide(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, 0.01).text == "392"
+    assert decide(read(monkeypatch, ROW, says=plain, sees=unused).page, 0.01).text == "392"
 
     assert len(in_doubt.strips) == 4
     assert len(plain.strips) == 1
@@ -259,7 +259,7 @@ def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((NONE, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
-    reading = judge(page, 0.01)
+    reading = decide(page, 0.01)
 
     assert (reading.text, reading.status, reading.reason) == ("32", Status.REVIEW, Reason.NOT_A_DIGIT)
     assert_is_whole(page)
@@ -270,7 +270,7 @@ def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
-    reading = judge(page, 0.01)
+    reading = decide(page, 0.01)
 
     assert len(reading.text) == 3
     assert (reading.text[0], reading.text[2], reading.status) == ("3", "2", Status.REVIEW)

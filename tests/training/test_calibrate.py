@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies
 from digitrec.classifiers.base import NONE, calibrated
 from digitrec.classifiers.calibration import Bound, Rule, pictures_needed
 from digitrec.pictures import Page
-from digitrec.reading import Content, judge
+from digitrec.reading import Content
+from digitrec.recognition.decision import decide
 from digitrec.records import Box, Reason, Status
 from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
 
@@ -168,7 +169,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     (confidence,), _ = verdicts([(Content(pages=(page,)), "7")])
 
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
-        is_accepted = judge(page, float(max(threshold, 0))).status is Status.ACCEPTED
+        is_accepted = decide(page, float(max(threshold, 0))).status is Status.ACCEPTED
         assert is_accepted == (confidence >= max(threshold, 0))
 
 

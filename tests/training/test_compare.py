@@ -1,6 +1,6 @@
 """A model is replaced unless the new one is shown to be worse."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.errors import DataError, RejectedImage
 from digitrec.pictures import Page
 from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Reason
+from digitrec.records import Reason
 from digitrec.training import mnist
 from digitrec.training.compare import compare, compare_accepted, compare_pages, not_worse
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 class Blank:
     """Stands for a reader that sees no writing anywhere."""
 
-    def read_all(self, files: Sequence[bytes], _: Limits) -> list[list[Page] | RejectedImage]:
+    def read_all(self, files: Iterable[bytes], *_: object) -> list[list[Page] | RejectedImage]:
         return [RejectedImage(Reason.BLANK) for _ in files]
 
 

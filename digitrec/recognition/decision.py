@@ -1,0 +1,112 @@
+"""Decide from the scores of a page whether it is accepted, needs review or is rejected."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+
+from digitrec.classifiers.base import DIGITS, NONE
+from digitrec.pictures import Page, Scores
+from digitrec.records import Digit, Reading, Reason, Status
+
+_LEAST_SHARE_OF_TWO = 0.6
+
+
+def decide(page: Page, threshold: float) -> Reading:
+    """Turn a page and its scores into the row people see.
+
+    Args:
+        page: its scores calibrated.
+        threshold: lowest confidence that is accepted without a look.
+    """
+    reading = partial(Reading, page.number, format=page.format, width=page.width, height=page.height)
+    if page.reason is not None and page.reason.rejects:
+        return reading(Status.REJECTED, reason=page.reason, detail=page.detail or page.reason.words)
+    if page.reason is not None and not page.boxes:
+        return reading(Status.REVIEW, reason=page.reason, detail=page.detail or page.reason.words)
+    digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
+    runner_up, runner_up_confidence = _second_best(digits)
+    reason = page.reason or _doubt(page, threshold)
+    return reading(
+        Status.ACCEPTED if reason is None else Status.REVIEW,
+        text="".join(str(one.digit) for one in digits),
+        confidence=_clip(page.certainty * _product(one.confidence for one in digits)),
+        runner_up=runner_up,
+        runner_up_confidence=_clip(page.certainty * runner_up_confidence),
+        reason=reason,
+        detail="" if reason is None else page.detail or reason.words,
+        digits=tuple(digits),
+    )
+
+
+def acceptance_threshold(page: Page) -> float | None:
+    """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
+    return None if page.reason else page_confidence(page.scores, page.certainty)
+
+
+def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
+    """The probability that the digits of a page are all what they seem; None if one of them most likely is no digit.
+
+    >>> page_confidence(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
+    0.375
+    >>> page_confidence(np.array([[0.4, *[0.0] * 9, 0.6]], np.float32)) is None
+    True
+    """
+    likely = scores[:, :DIGITS].max(axis=1)  # (n,)
+    # No threshold is so low that something is accepted which most likely is no digit.
+    return None if (scores[:, NONE] > likely).any() else _clip(certainty * _product(map(float, likely)))
+
+
+def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
+    """The row of a page, or of a whole file, without an answer."""
+    return Reading(page, Status.REJECTED, reason=reason, detail=detail or reason.words)
+
+
+def file_status(readings: Iterable[Reading]) -> Status:
+    """Rejected if all pages are, else review if any page is not accepted, else accepted."""
+    found = {reading.status for reading in readings}
+    if found == {Status.REJECTED}:
+        return Status.REJECTED
+    return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
+
+
+def _doubt(page: Page, threshold: float) -> Reason | None:
+    scores, confidence = page.scores, page_confidence(page.scores, page.certainty)
+    if confidence is None:
+        return Reason.NOT_A_DIGIT
+    if confidence >= threshold:
+        return None
+    # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
+    of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
+    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NONE])
+    return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
+
+
+def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
+    """The next most probable number: the one where the least certain digit is its second choice."""
+    seconds = [_second(one) for one in digits]
+    # A network may be so sure of "no digit" that nothing is left for any.
+    ratios = [
+        one.probabilities[second] / one.confidence if one.confidence else 1.0
+        for one, second in zip(digits, seconds, strict=True)
+    ]
+    weakest = max(range(len(digits)), key=ratios.__getitem__)
+    text = "".join(str(seconds[at] if at == weakest else one.digit) for at, one in enumerate(digits))
+    return text, _product(one.confidence for one in digits) * ratios[weakest]
+
+
+def _second(one: Digit) -> int:
+    first = one.digit
+    return max((digit for digit in range(DIGITS) if digit != first), key=one.probabilities.__getitem__)
+
+
+def _product(numbers: Iterable[float]) -> float:
+    result = 1.0
+    for number in numbers:
+        result *= number
+    return result
+
+
+def _clip(probability: float) -> float:
+    # Ten float32 shares may add up to a hair over 1.
+    return min(1.0, max(0.0, probability))
