@@ -57,11 +57,11 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 
 accuracy: $(READY) ## measure the model in use; REAL=DIR adds labelled real pictures
-	$(BIN)/python -m bench.accuracy $(if $(REAL),--real $(REAL))
-	$(BIN)/python -m bench.pages
+	$(BIN)/python -m benchmarks.accuracy $(if $(REAL),--real $(REAL))
+	$(BIN)/python -m benchmarks.pages
 
 bench: $(READY) ## measure the speed of `digitrec run` against reading the files; BENCH=--full takes the full sizes
-	$(BIN)/python -m bench $(BENCH)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 golden: $(READY) ## write the expected files of tests/golden anew; read the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
@@ -71,15 +71,15 @@ slim: $(READY) ## pin what reading needs in requirements-slim.lock, as requireme
 		--custom-compile-command "make slim" -c requirements.lock slim.in -o requirements-slim.lock
 
 licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
-	$(BIN)/python -m bench.licences
+	$(BIN)/python -m tools.licences
 
 docs: $(READY) ## write docs/reference anew from the code, and build the site into site/; open site/index.html
-	$(BIN)/python -m bench.reference
+	$(BIN)/python -m tools.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 release: $(READY) ## build wheel and sdist into dist/, install them anew, complete, slim and as the Containerfile does, and read with each
-	$(BIN)/python -m bench.release
+	$(BIN)/python -m tools.release
 
 clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger
 	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
-	find digitrec tests jobs bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find digitrec tests jobs benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

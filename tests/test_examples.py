@@ -45,7 +45,7 @@ def test_every_command_that_is_shown_is_one_that_exists(page: str) -> None:
             require_parses(words)
         for target in re.findall(r"^make ([a-z]+)", line):
             assert target in targets, line
-        for module in re.findall(r"python -m (bench[.\w]*)", line):
+        for module in re.findall(r"python -m ((?:benchmarks|tools)[.\w]*)", line):
             path = ROOT / module.replace(".", "/")
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), line
 

@@ -24,9 +24,9 @@ class RawInkParams:
     """Thresholds of the search for raw ink and for rules.
 
     Contrast is 1 - level / paper level, 0..1. Lengths are shares of h, the median height of the characters read.
-    "Noise" is the standard deviation of the contrast on bare paper. Set by hand on drawn pages (`bench.pages`) and on
-    labelled pictures of forms, cheques, pencil and squared paper: the ranges in which nothing changed are wide for all
-    but `strong`.
+    "Noise" is the standard deviation of the contrast on bare paper. Set by hand on synthetic pages (`benchmarks.pages`)
+    and on labelled pictures of forms, cheques, pencil and squared paper: the ranges in which nothing changed are wide
+    for all but `strong`.
     """
 
     paper_window: float = 0.8

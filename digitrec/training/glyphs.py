@@ -1,7 +1,7 @@
 """Digits, letters and signs of freely licensed fonts, drawn once and kept in `glyphs.npz` beside this module.
 
 The networks learn printed digits and the shapes of school scripts from the digits, and what is no digit from
-the rest. `bench/render_glyphs.py` draws the file; docs/fonts.md lists the fonts and their licences.
+the rest. `tools/render_glyphs.py` draws the file; docs/fonts.md lists the fonts and their licences.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """Pages drawn from digits that no training saw, one page a digit, and what a model makes of them.
 
-From them follows the promise of a model that reads whole pages, in training and in `bench.calibrate_real` alike.
+From them follows the promise of a model that reads whole pages, in training and in `tools.calibrate_real` alike.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ JUNK_SHARE = 0.05
 """Of the pages with clutter, the share that shows no digit."""
 SCAN, SCENE = "drawn scans", "drawn pages with clutter"
 _SCANS_SEED = 50_000_000
-"""Far from any that scans for training, tests or `bench.accuracy` are drawn with."""
+"""Far from any that scans for training, tests or `benchmarks.accuracy` are drawn with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

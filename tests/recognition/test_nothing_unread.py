@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import pages
+from benchmarks.pages import __main__ as pages
 from digitrec import app, reading
 from digitrec.classifiers.bundle import Bundle
 from digitrec.imaging.decode import Sheet

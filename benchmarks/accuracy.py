@@ -1,0 +1,65 @@
+"""How right the model in use is: on array sets, on drawn scans, and on labelled real pictures if a folder is given.
+
+`python -m benchmarks.accuracy [--real DIR]`; DIR holds one folder a set, each with a labels.csv.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from digitrec import lab
+from digitrec.reporting.intervals import Proportion
+from digitrec.settings import Settings
+
+_DRAWN, _DRAWN_SEED = 1000, 20_000
+
+
+def main() -> None:
+    """Print a table, and write it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--real", type=Path, help="a folder of labelled sets of real pictures")
+    parser.add_argument("--data", default="mnist", help="the array set to begin with (what digitrec --data takes)")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--model", help="an id or a folder; default: the one in use")
+    given = parser.parse_args()
+    if given.real is None:
+        print("No --real DIR: measured on array sets and on drawn scans only.\n")
+    print(f"{'set':22} {'right':>8} {'95 %':>17} {'accepted':>9} {'of these wrong':>15}")
+    found = []
+    with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
+        settings = Settings.load(Path(folder), {"model": given.model})
+        for one in _measured(settings, given.data, given.real):
+            print(_line(one))
+            found.append(one.to_json())
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[lab.Evaluated]:
+    yield lab.evaluate(settings, data)
+    yield lab.evaluate(settings, data, as_files=True)
+    yield lab.evaluate(settings, "digits-8x8")
+    drawn = settings.workspace / "drawn-scans"
+    lab.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
+    yield lab.evaluate(settings, str(drawn))
+    for labels in sorted(real.glob("*/labels.csv")) if real else ():
+        if "broken" not in labels.read_text(encoding="utf-8"):
+            yield lab.evaluate(settings, str(labels.parent))
+
+
+def _line(one: lab.Evaluated) -> str:
+    interval = f"{100 * one.accuracy.low:.2f} to {100 * one.accuracy.high:.2f}"
+    return (
+        f"{one.data:22} {_percent(one.accuracy):>8} {interval:>17} {_percent(one.accepted):>9} "
+        f"{_percent(one.accepted_wrong):>8} ({one.accepted_wrong.hits})"
+    )
+
+
+def _percent(share: Proportion) -> str:
+    return "-" if share.share is None else f"{100 * share.share:.2f} %"
+
+
+if __name__ == "__main__":
+    main()

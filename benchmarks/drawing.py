@@ -1,0 +1,174 @@
+"""Draws a set of pictures to measure with: `python -m benchmarks.drawing KIND COUNT FOLDER [--data SET]`.
+
+The pictures go into FOLDER/pictures, what they say into FOLDER/labels.csv, the source of the digits into
+FOLDER/source.txt. Each picture depends on its number only, so that a larger set begins with a smaller one.
+"""
+
+import argparse
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.kinds import DIGITS, PHOTOS, SCANS, SHEETS
+from digitrec import samples
+from digitrec.pictures import Picture
+from digitrec.training import datasets, paper, strokes
+from digitrec.training.arrays import Split
+from digitrec.training.strokes import Dice, Floats, Hand
+
+_SEED = 2_800
+_A4_PX = (3508, 2480)
+_MM_PX = 300 / 25.4
+_PHOTO_PX = (4032, 3024)
+_FINER = 4
+"""Digits of 28 pixels become several hundred wide: enlarged this many times first, their edges stay round."""
+_SMALL = 8
+"""Light falls softly: it is worked out at an eighth of a photo's size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A file, and what it says."""
+
+    suffix: str
+    content: bytes
+    text: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw one set."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("kind", choices=[*DRAWERS])
+    parser.add_argument("count", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", default="mnist", help="the digits to draw with (what digitrec --data takes)")
+    given = parser.parse_args(arguments)
+    write(given.kind, given.count, given.folder, given.data)
+
+
+def write(kind: str, count: int, folder: Path, data: str) -> None:
+    """Draw `count` pictures of a kind into a folder that is not there yet."""
+    dataset = datasets.load(data)
+    parts = [dataset.evaluation] + ([dataset.train] if dataset.test is not None else [])
+    pictures = np.concatenate([part.pictures for part in parts])  # those that no training saw come first
+    digits = Split("all", pictures, np.concatenate([part.digits for part in parts]))
+    (folder / "pictures").mkdir(parents=True)
+    draw = DRAWERS[kind]
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as table:
+        labels = csv.writer(table)
+        for number in range(count):
+            drawn = draw(digits, number, np.random.default_rng((_SEED, [*DRAWERS].index(kind), number)))
+            name = f"{number:06}{drawn.suffix}"
+            (folder / "pictures" / name).write_bytes(drawn.content)
+            labels.writerow([name, drawn.text])
+    (folder / "source.txt").write_text(dataset.source + "\n", encoding="utf-8")
+
+
+def _digit(digits: Split, number: int, _: Dice) -> Drawn:
+    """Dark on light, as the data set has it. Once all are used up they come again, with one grain of dust more each."""
+    round_, place = divmod(number, len(digits))
+    page = 255 - digits.pictures[place]
+    if round_:
+        depth, spot = divmod(round_ - 1, 28)
+        page[0, spot] = 254 - depth
+    return Drawn(".png", _encoded(".png", page), str(digits.digits[place]))
+
+
+def _scan(digits: Split, _: int, dice: Dice) -> Drawn:
+    """As `digitrec samples` draws them, but JPEG all of them."""
+    place = int(dice.integers(len(digits)))
+    return _jpeg(samples.draw_page(digits.pictures[place], dice), str(digits.digits[place]), dice)
+
+
+def _sheet(digits: Split, _: int, dice: Dice) -> Drawn:
+    """A sheet from a flatbed scanner, bare, ruled or squared, with one to five digits of 12 to 45 mm in a row."""
+    ink = np.zeros(_A4_PX, np.float32)
+    count = 1 if dice.random() < 0.5 else int(dice.integers(2, 6))
+    high = float(dice.uniform(12, min(45.0, 150.0 / count))) * _MM_PX
+    text = _written(ink, digits, count, high, dice)
+    page = np.full(_A4_PX, dice.uniform(232, 250), np.float32)
+    pitch, pale = dice.uniform(5, 10) * _MM_PX, float(dice.uniform(20, 70))
+    kind = dice.random()
+    for start in np.arange(pitch, _A4_PX[0], pitch) if kind < 0.6 else ():
+        page[round(start) : round(start) + 3] -= pale
+    for start in np.arange(pitch, _A4_PX[1], pitch) if kind < 0.3 else ():
+        page[:, round(start) : round(start) + 3] -= pale
+    page += (np.float32(dice.uniform(20, 90)) - page) * ink
+    return _jpeg(_exposed(page, 1 / 3, dice), text, dice)
+
+
+def _photo(digits: Split, _: int, dice: Dice) -> Drawn:
+    """A telephone's picture of a textured sheet in uneven light, upright or across, with one digit, sometimes more."""
+    shape = _PHOTO_PX if dice.random() < 0.7 else _PHOTO_PX[::-1]
+    small = (shape[0] // _SMALL, shape[1] // _SMALL)
+    ink = np.zeros(shape, np.float32)
+    count = 1 if dice.random() < 0.8 else int(dice.integers(2, 4))
+    text = _written(ink, digits, count, float(dice.uniform(0.15, 0.5)) * min(shape) / count**0.5, dice)
+    texture = cv2.GaussianBlur(dice.standard_normal(small).astype(np.float32), (0, 0), dice.uniform(0.6, 2.5))
+    texture = texture * np.float32(dice.uniform(1, 4) / max(float(texture.std()), 1e-6))
+    ground = (np.float32(dice.uniform(150, 235)) + texture) * paper.light(*small, dice)
+    page = np.asarray(cv2.resize(ground, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+    page *= 1 - ink * np.float32(dice.uniform(0.6, 0.9))
+    return _jpeg(_exposed(page, 1.0, dice), text, dice)
+
+
+def _written(ink: Floats, digits: Split, count: int, high: float, dice: Dice) -> str:
+    """Write a row of digits, about `high` pixels high, somewhere on the sheet; gives what it says."""
+    hand = Hand(
+        slant=float(dice.normal(0.08, 0.15)),
+        angle=float(np.deg2rad(dice.normal(0, 3))),
+        grow=_FINER * float(dice.uniform(-0.5, 0.4)),
+        wobble=_FINER * float(dice.uniform(0, 0.5)),
+        narrow=1.0,
+    )
+    step = 0.85 * high
+    room = np.maximum(np.array(ink.shape) - [1.6 * high, step * (count - 1) + 1.6 * high], 0.0)
+    y, x = 0.8 * high + room * dice.random(2)
+    text = ""
+    for place in dice.integers(len(digits), size=count):
+        large = cv2.resize(digits.pictures[place], None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
+        field = strokes.distance_field(np.asarray(large, np.uint8))
+        _, top, _, bottom = strokes.box_of(field)
+        strokes.write(ink, field, hand, (x, y), high / max(bottom - top, 1.0), dice, soft=2.0)
+        text += str(digits.digits[place])
+        x += step
+    return text
+
+
+def _exposed(page: Floats, noise: float, dice: Dice) -> Picture:
+    """A grey page in colour, with a tint and the noise of a sensor: (h, w, 3) RGB."""
+    page = page + dice.standard_normal(page.shape, np.float32) * np.float32(noise * dice.uniform(1, 5))
+    tint = np.array([1.0, dice.uniform(0.97, 1.0), dice.uniform(0.9, 1.0)], np.float32)
+    picture: Picture = np.clip(np.rint(page[..., None] * tint), 0, 255).astype(np.uint8)
+    return picture
+
+
+def _jpeg(page: Picture, text: str, dice: Dice) -> Drawn:
+    """In colour, or grey as office scanners are often set."""
+    is_grey = dice.random() < 0.3
+    picture = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY if is_grey else cv2.COLOR_RGB2BGR), np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(70, 96))]
+    return Drawn(".jpg", _encoded(".jpg", picture, quality), text)
+
+
+def _encoded(suffix: str, picture: Picture, how: Sequence[int] = ()) -> bytes:
+    done, content = cv2.imencode(suffix, picture, how)
+    if not done:
+        raise SystemExit(f"a picture of shape {picture.shape} cannot be written as {suffix}")
+    return content.tobytes()
+
+
+DRAWERS: Mapping[str, Callable[[Split, int, Dice], Drawn]] = {
+    DIGITS: _digit,
+    SCANS: _scan,
+    SHEETS: _sheet,
+    PHOTOS: _photo,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The whole loop of learning, shown: read, review one half, retrain, measure on the other half, roll back.
+
+`python -m benchmarks.learning_loop --data DIR --mnist SPEC`; DIR holds pictures and their labels.csv. With `--odd N`
+instead of `--data`, N scans are drawn of a person who strikes noughts through, writes 1 like a capital lambda and 9 the
+other way round. The model made is thrown away with its workspace, unless `--workspace` names one to keep. What people
+say goes straight into the ledger; `benchmarks.review_loop` says it through the real page.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from digitrec import app, corrections, files, lab, learning, samples, workspace
+from digitrec.classifiers.bundle import Bundle
+from digitrec.clock import utc
+from digitrec.corrections import How, Judgement
+from digitrec.errors import DigitrecError
+from digitrec.learning import judging
+from digitrec.ledger import Ledger
+from digitrec.pictures import Picture
+from digitrec.settings import Settings
+from digitrec.training import mnist
+from digitrec.training.corrected import TruePage
+from digitrec.training.folders import labelled_pictures
+from digitrec.training.loop import Progress
+
+_WHO = "script"
+_ODD_SEED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A page as the service answered it."""
+
+    batch_id: str
+    row: int
+    file: str
+    """Its path under the inbox."""
+    page: TruePage
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what happens, and the figures; write them as JSON if asked."""
+    given = _arguments(arguments)
+    try:
+        if given.workspace:
+            _loop(given, given.workspace)
+        else:
+            with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
+                _loop(given, Path(folder))
+    except DigitrecError as why:
+        raise SystemExit(f"{why}. {why.hint}") from None
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="a folder with pictures of pages and their labels.csv")
+    what.add_argument("--odd", type=int, help="draw so many scans of a person with an unusual hand")
+    parser.add_argument("--mnist", default="mnist", help="what the model in use was trained on, as `train --data`")
+    parser.add_argument("--seed", type=int, default=0, help="of the halves")
+    parser.add_argument("--wrong", type=int, default=0, help="spoil so many labels, to see if it is noticed")
+    parser.add_argument("--workspace", type=Path, help="keep it here; if pages are reviewed there, these are the half")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    given: argparse.Namespace = parser.parse_args(arguments)
+    return given
+
+
+def _loop(given: argparse.Namespace, folder: Path) -> None:
+    settings = Settings(workspace=folder.resolve())
+    workspace.accept_folders(settings)
+    with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
+        data = given.data or _write_odd(Path(drawn), given.odd)
+        labels = drop(data, settings.inbox)
+    before = app.bundle_of(settings)
+    summary = app.run_once(settings)
+    if summary.count.claimed:  # else they were read before
+        print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
+    pages = pages_of(settings, labels)
+    reviewed = _review(settings, pages, given.seed, given.wrong)
+    others = [one.page for one in pages if (one.batch_id, one.row) not in reviewed]
+    print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
+
+    began = time.monotonic()
+    done = learning.retrain(settings, given.mnist, _told)
+    took_s = time.monotonic() - began
+    print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
+    for comparison in done.comparisons:
+        print(f"  {comparison.words}")
+    after = Bundle.open(app.model_store(settings).find(done.model_id))
+    figures = _measured(settings, before, after, others)
+    figures |= {"seconds": round(took_s), "reviewed": len(reviewed), "promoted": done.is_promoted}
+    if done.learned is not None:
+        _tell_suspects(done.learned, figures, labels, settings)
+    print(f"report: {done.report}")
+    if done.is_promoted:
+        back = lab.rollback(settings)
+        is_back = app.bundle_of(settings).card.id == before.card.id
+        print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
+        figures |= {"rolled_back": is_back}
+    if given.json:
+        files.write_whole(given.json, json.dumps(figures, indent=1) + "\n")
+
+
+def drop(data: Path, inbox: Path) -> Mapping[str, str]:
+    """Copy the pictures, not their labels, into the inbox unless they were there before; gives the labels by path."""
+    labels = {}
+    for one in labelled_pictures(data):
+        path = one.path.relative_to(data)
+        labels[path.as_posix()] = one.label
+        if not (inbox.parent / "outbox" / "done").exists():
+            (inbox / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one.path, inbox / path)
+    return labels
+
+
+def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
+    """Every page that was read, by batch and row, with its truth."""
+    with closing(Ledger.read_only(settings.ledger)) as ledger:
+        found = []
+        for batch in ledger.batches():
+            places = {claim.path: claim.place for claim in ledger.claims(batch.id)}
+            for row in ledger.rows(batch.id):
+                page = TruePage(settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path])
+                found.append(Read(batch.id, row.row, row.path, page))
+    return found
+
+
+def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set[tuple[str, int]]:
+    """Say what is on one half of them, or take what was said before; gives the rows that were reviewed."""
+    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+        if known := corrections.newest(ledger):
+            return set(known)
+        dice = np.random.default_rng(seed)
+        half = half_of(pages, dice)
+        texts = [one.page.text for one in half]
+        for place in dice.permutation(len(half))[:wrong]:
+            texts[place] = str((int(texts[place]) + int(dice.integers(1, 10))) % 10)
+        said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
+        found = corrections.judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
+        print(f"{sum(one.verdict is corrections.Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
+    return {(one.batch_id, one.row) for one in half}
+
+
+def half_of(pages: list[Read], dice: np.random.Generator) -> list[Read]:
+    """The pages that are reviewed: drawn from all of them, in their order."""
+    return [pages[place] for place in sorted(dice.permutation(len(pages))[: len(pages) // 2])]
+
+
+def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[TruePage]) -> dict[str, object]:
+    from scipy.stats import binomtest
+
+    desk = judging.desk(settings, before, after)
+    found = judging.learned(judging.read(desk, others), [])
+    print(f"\n{'the other half':24} {'before':>34} {'now':>34}")
+    for name in ("right", "accepted", "accepted_wrong"):
+        shares = [getattr(found.before, name), getattr(found.after, name)]
+        words = [
+            f"{100 * (one.share or 0):.2f} % ({one.hits} of {one.of}; {100 * one.low:.1f} to {100 * one.high:.1f})"
+            for one in shares
+        ]
+        print(f"{name:24} {words[0]:>34} {words[1]:>34}")
+    figures: dict[str, object] = {"before_id": before.card.id, "after_id": after.card.id}
+    for name, compared in (("right", found.comparison), ("accepted", found.accepted)):
+        if compared is not None:
+            lost, won = compared.only_current, compared.only_candidate
+            p = float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
+            print(f"{name:24} won {won}, lost {lost}: McNemar's exact test, two-sided, p = {p:.3g}")
+            figures[f"{name}_mcnemar"] = {"won": won, "lost": lost, "p": p}
+    for name, one in (("before", found.before), ("after", found.after)):
+        figures[name] = {
+            "right": one.right.to_json(),
+            "accepted": one.accepted.to_json(),
+            "accepted_wrong": one.accepted_wrong.to_json(),
+        }
+    return figures
+
+
+def _tell_suspects(
+    learned: judging.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
+) -> None:
+    done = settings.outbox / "done"
+    true = [labels["/".join(one.page.path.relative_to(done).parts[1:])] for one in learned.suspects]
+    spoilt = sum(text != one.page.text for text, one in zip(true, learned.suspects, strict=True))
+    print(f"suspected wrong labels: {len(learned.suspects)}, of these spoilt on purpose: {spoilt}")
+    print(f"contradicted confidently before, agreed with now: {learned.won_over}")
+    figures |= {"suspects": len(learned.suspects), "spoilt_found": spoilt, "won_over": learned.won_over}
+
+
+def _told(now: Progress) -> None:
+    if now.words:
+        print(now.words, flush=True)
+    if now.done is not None:
+        print(f"epoch {now.epoch}/{now.epochs} held out: {now.done.validation_accuracy:.4f}", flush=True)
+
+
+def _write_odd(folder: Path, count: int) -> Path:
+    """Draw scans by one person with a hand of their own, from digits that come with the program."""
+    split = mnist.small().train
+    rows = []
+    for number in range(count):
+        dice = np.random.default_rng((_ODD_SEED, number))
+        place = int(dice.integers(len(split)))
+        digit = int(split.digits[place])
+        page = samples.draw_page(_odd(split.pictures[place], digit, dice), dice)
+        name = f"odd-{number:05}.png"
+        cv2.imwrite(str(folder / name), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
+        rows.append((name, digit))
+    with (folder / samples.LABELS).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *rows])
+    return folder
+
+
+def _odd(picture: Picture, digit: int, dice: np.random.Generator) -> Picture:
+    """The same digit, (28, 28), 255 = ink, in the unusual hand."""
+    pen = int(dice.integers(2, 4))
+    if digit == 1:  # its flag is as long as its stem
+        half = dice.uniform(3, 6)
+        return _stroke([(14 - half, 23), (14 + dice.normal(0, 1), 5), (14 + half, 23)], pen, dice)
+    if digit == 9:
+        return np.ascontiguousarray(picture[:, ::-1])
+    if digit == 0:  # struck through
+        turn = np.linspace(0, 2 * np.pi, 25)
+        wide, high = dice.uniform(5, 7), dice.uniform(8, 10)
+        ring = _stroke([*zip(14 + wide * np.cos(turn), 14 + high * np.sin(turn), strict=True)], pen, dice, 0.0)
+        bar = _stroke([(14 - wide, 14 + 0.8 * high), (14 + wide, 14 - 0.8 * high)], pen, dice)
+        return np.maximum(ring, bar)
+    return picture
+
+
+def _stroke(points: list[tuple[float, float]], pen: int, dice: np.random.Generator, wobble: float = 0.7) -> Picture:
+    course = np.array(points) + dice.normal(0, wobble, (len(points), 2))
+    drawn = np.zeros((28, 28), np.uint8)
+    fine = np.rint(course * 8).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(drawn, [fine], False, 255, pen, cv2.LINE_AA, 3)
+    return drawn
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""What is measured, a function a section. Whatever is compared is run in turn, on the same files, in pairs."""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import process, sets
+from benchmarks.figures import Figure, Results, Stages, Taken, ratios
+from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
+from benchmarks.process import Cost, python
+from benchmarks.sets import PictureSet, Store
+
+RUN, DECODE, MOVES, TUTORIAL, BATCHES = "run", "decode", "moves", "tutorial", "batches"
+NAMES = {
+    RUN: "digitrec run",
+    DECODE: "cv2.imread",
+    MOVES: "cv2.imread, two renames",
+    TUTORIAL: "Keras, a predict a file",
+    BATCHES: "Keras in batches",
+}
+RIVALS: Mapping[str, Sequence[str]] = {
+    DIGITS: (MOVES, DECODE, TUTORIAL, BATCHES),
+    SCANS: (DECODE, TUTORIAL, BATCHES),
+    SHEETS: (DECODE,),
+    PHOTOS: (DECODE,),
+}
+_SAMPLE = 100
+"""The tutorial program is measured on so many files; what a file takes does not depend on their number."""
+_WARM_S, _WINDOW_S = 8.0, 10.0
+_SHORT_FILES, _SHORT_RUNS = 1_000, 5
+"""Runs on no more files than this are measured so often in each round, where they are compared with long ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One program, once. `work` leaves out its start, where it could tell."""
+
+    whole: Cost
+    work_cpu_s: float
+    work_wall_s: float
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all sections need."""
+
+    store: Store
+    pairs: int
+    scale: float | None
+    """Share of the full sizes; None: the usual ones."""
+    growth: tuple[int, ...]
+    """How many files the growth is measured at, ascending."""
+    model: str | None
+    results: Results = field(default_factory=Results)
+
+    def pictures(self, kind: str) -> PictureSet:
+        """The set of a kind, at this scale."""
+        count = KINDS[kind].count(self.scale)
+        if kind == DIGITS:  # one set is drawn for everything that takes digits
+            return self.store.get(DIGITS, max(count, *self.growth)).first(count)
+        return self.store.get(kind, count)
+
+    def command(self, verb: str, workspace: Path) -> list[str]:
+        """A command line of ours; files count as complete at the first look."""
+        model = ["--model", self.model] if self.model else []
+        return python("-m", "digitrec", verb, "--workspace", str(workspace), "--settle-s", "0", *model)
+
+    def figure(self, key: str, label: str, unit: str, values: Iterable[float]) -> None:
+        """Note a figure, and say it."""
+        one = Figure(key, label, unit, tuple(values))
+        self.results.figures.append(one)
+        say(f"  {label}: {one.median:.3g} {unit}")
+
+    def note(self, text: str) -> None:
+        """Note what a reader has to know."""
+        self.results.notes.append(text)
+
+
+def say(text: str) -> None:
+    """To whoever waits; the tables alone go to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def in_turn(programs: Sequence[str], pairs: int, measure: Callable[[str], Once]) -> dict[str, list[Once]]:
+    """Measure each program once in each round; every other round goes backwards.
+
+    >>> order = []
+    >>> _ = in_turn(["a", "b"], 2, lambda name: order.append(name))
+    >>> order
+    ['a', 'b', 'b', 'a']
+    """
+    found: dict[str, list[Once]] = {name: [] for name in programs}
+    for pair in range(pairs):
+        for name in programs if pair % 2 == 0 else reversed(programs):
+            found[name].append(measure(name))
+    return found
+
+
+def throughput(bench: Bench, kind: str) -> None:
+    """One kind of pictures: `digitrec run` against its rivals."""
+    pictures = bench.pictures(kind)
+    say(f"{KINDS[kind].name}: {pictures.count:,} files")
+    bench.results.about.setdefault("sets", {})[kind] = {
+        "files": pictures.count,
+        "mb": round(pictures.size_mb, 1),
+        "source": pictures.source,
+    }
+    found = in_turn([RUN, *RIVALS[kind]], bench.pairs, lambda who: _once(bench, who, pictures))
+    for who, all_of_it in found.items():
+        bench.results.taken += _taken(kind, who, pictures.count, all_of_it)
+    ours = [one.whole.cpu_s for one in found[RUN]]
+    letter = KINDS[kind].letter
+    floor = RIVALS[kind][0]
+    key = f"{kind}_floor" if kind != SCANS else "scans_decode"
+    label = f"({letter}) CPU of run over {NAMES[floor]}"
+    bench.figure(key, label, "x", ratios(ours, [one.work_cpu_s for one in found[floor]]))
+    if kind == SCANS:
+        per_1000 = (1000 * cpu_s / pictures.count for cpu_s in ours)
+        bench.figure("scans_cpu", f"({letter}) CPU seconds for 1000 scans, all included", "s", per_1000)
+    for rival in [one for one in (TUTORIAL, BATCHES) if one in found]:
+        theirs = [_whole_cpu_s(one, pictures.count) for one in found[rival]]
+        bench.figure(f"{kind}_{rival}", f"({letter}) CPU of {NAMES[rival]} over run", "x", ratios(theirs, ours))
+
+
+def cores(bench: Bench) -> None:
+    """Throughput on scans with two cores over one."""
+    if process.cores() < 2:
+        bench.note("Two cores over one were not measured: there is one.")
+        return
+    pictures = bench.pictures(SCANS)
+    say(f"Two cores over one: {pictures.count:,} scans")
+    found = in_turn(["1", "2"], bench.pairs, lambda count: _run(bench, pictures, cores=int(count)))
+    walls = {count: [one.whole.wall_s for one in found[count]] for count in found}
+    bench.figure("cores", "(b) throughput, two cores over one", "x", ratios(walls["1"], walls["2"]))
+
+
+def cold(bench: Bench) -> None:
+    """A process that reads 0, 1 and 100 files, in a workspace that is there already."""
+    pictures = bench.pictures(SCANS)
+    counts = [0, 1, min(100, pictures.count)]
+    say(f"Cold start: {', '.join(map(str, counts))} files")
+    found = in_turn([*map(str, counts)], bench.pairs, lambda count: _cold(bench, pictures, int(count)))
+    for count, words in zip(counts, ("an empty inbox", "one picture", f"{counts[-1]} pictures"), strict=True):
+        all_of_it = found[str(count)]
+        bench.figure(f"cold_{count}", f"run on {words}", "CPU s", (one.whole.cpu_s for one in all_of_it))
+        bench.results.taken += _taken(SCANS, RUN, count, all_of_it)
+
+
+def growth(bench: Bench) -> None:
+    """Time for a file where there are many, over that where there are few; and the memory it takes."""
+    pictures = bench.store.get(DIGITS, max(bench.growth[-1], KINDS[DIGITS].count(bench.scale)))
+    few, many = bench.growth[0], bench.growth[-1]
+    say(f"Growth: {', '.join(f'{count:,}' for count in bench.growth)} files")
+    counts = [1, *bench.growth]
+    found = in_turn([*map(str, counts)], bench.pairs, lambda count: _typical(bench, pictures, int(count)))
+    for count in bench.growth:
+        bench.results.taken += _taken(DIGITS, RUN, count, found[str(count)])
+    for unit in ("CPU", "wall"):
+        # The start, which does not grow, would make few files look dear.
+        start = _seconds(found["1"], unit)
+        each = {
+            count: [
+                (took_s - start_s) / (count - 1)
+                for took_s, start_s in zip(_seconds(found[str(count)], unit), start, strict=True)
+            ]
+            for count in bench.growth
+        }
+        for count in bench.growth[1:]:
+            key = ("growth" if unit == "CPU" else "growth_wall") + ("" if count == many else f"_{count}")
+            label = f"{unit} a file at {count:,} files over that at {few:,}"
+            bench.figure(key, label, "x", ratios(each[count], each[few]))
+    bench.figure("peak", f"peak memory at {many:,} files", "MB", (one.whole.peak_mb for one in found[str(many)]))
+
+
+def idle(bench: Bench) -> None:
+    """`watch` over an inbox in which nothing happens."""
+    windows = max(3, bench.pairs)
+    say(f"Idle watch: {windows} times {_WINDOW_S:g} s")
+    with bench.store.workspace() as workspace:
+        process.run(bench.command("run", workspace))
+        words = bench.command("watch", workspace)
+        shares = process.idle(words, warm_s=_WARM_S, window_s=_WINDOW_S, windows=windows)
+    bench.figure("idle", "watch, inbox empty, share of a core", "%", (100 * share for share in shares))
+
+
+def stages(bench: Bench, kinds: Sequence[str]) -> None:
+    """Where the CPU goes, by a run with clocks in it."""
+    for kind in kinds:
+        pictures = bench.pictures(kind)
+        say(f"Stages: {pictures.count:,} {kind}")
+        with bench.store.workspace(pictures.files) as workspace:
+            out = workspace / "stages.json"
+            model = ["--model", bench.model] if bench.model else []
+            process.run(python("-m", "benchmarks.stages", str(workspace), str(out), *model))
+            sets.answers(workspace, pictures)
+            told = json.loads(out.read_text(encoding="utf-8"))
+        bench.results.stages.append(Stages(kind, pictures.count, told["cpu_s"], told["of_stage"]))
+
+
+def _once(bench: Bench, who: str, pictures: PictureSet) -> Once:
+    if who == RUN:
+        return _run(bench, pictures)
+    if who == MOVES:
+        with bench.store.workspace(pictures.files) as workspace:
+            return _rival(who, workspace, pictures.count)
+    network = bench.store.work / "tutorial.keras"
+    if who in {TUTORIAL, BATCHES} and not network.exists():
+        process.run(python("-m", "benchmarks.rivals", "network", str(network.parent)))
+    most = min(_SAMPLE, pictures.count) if who == TUTORIAL else pictures.count
+    return _rival(who, pictures.folder / "pictures", most, "--network", str(network))
+
+
+def _rival(who: str, folder: Path, most: int, *more: str) -> Once:
+    words = python("-m", "benchmarks.rivals", who, str(folder), "--files", str(most), *more)
+    whole, printed = process.run(words)
+    told = json.loads(printed)
+    return Once(whole, told["cpu_s"], told["wall_s"], told["files"])
+
+
+def _run(bench: Bench, pictures: PictureSet, *, cores: int | None = None) -> Once:
+    with bench.store.workspace(pictures.files) as workspace:
+        whole, _ = process.run(bench.command("run", workspace), cores=cores)
+        found = sets.answers(workspace, pictures)
+    shares = {"accepted": found.accepted / found.rows, "right": found.right / found.rows}
+    bench.results.about["sets"].setdefault(pictures.kind, {}).update(shares)
+    return Once(whole, whole.cpu_s, whole.wall_s, pictures.count)
+
+
+def _cold(bench: Bench, pictures: PictureSet, count: int) -> Once:
+    some = pictures.first(count)
+    with bench.store.workspace() as workspace:
+        process.run(bench.command("run", workspace))  # folders and ledger are there from the day before
+        sets.drop(some.files, workspace)
+        whole, _ = process.run(bench.command("run", workspace))
+        sets.answers(workspace, some)
+    return Once(whole, whole.cpu_s, whole.wall_s, count)
+
+
+def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:
+    """A short run is over before the machine's other work evens out: of several, the medians count."""
+    runs = [_cold(bench, pictures, count) for _ in range(_SHORT_RUNS if count <= _SHORT_FILES else 1)]
+    cpu_s, wall_s = (
+        statistics.median(took) for took in zip(*((one.work_cpu_s, one.work_wall_s) for one in runs), strict=True)
+    )
+    return Once(Cost(cpu_s, wall_s, max(one.whole.peak_mb for one in runs)), cpu_s, wall_s, count)
+
+
+def _seconds(all_of_it: Sequence[Once], unit: str) -> list[float]:
+    return [one.whole.cpu_s if unit == "CPU" else one.whole.wall_s for one in all_of_it]
+
+
+def _whole_cpu_s(one: Once, files: int) -> float:
+    """Its start, and as many files as there are, if it was measured on some of them."""
+    return one.whole.cpu_s + one.work_cpu_s / one.files * (files - one.files)
+
+
+def _taken(kind: str, who: str, files: int, all_of_it: Sequence[Once]) -> list[Taken]:
+    """Whole processes; of a rival, also its work without its start."""
+    cpu_s, wall_s = tuple(one.whole.cpu_s for one in all_of_it), tuple(one.whole.wall_s for one in all_of_it)
+    peak_mb = tuple(one.whole.peak_mb for one in all_of_it)
+    measured = all_of_it[0].files
+    whole = Taken(kind, NAMES[who], measured, cpu_s, wall_s, peak_mb, "all included")
+    if who == RUN:
+        return [whole]
+    work_cpu_s, work_wall_s = tuple(one.work_cpu_s for one in all_of_it), tuple(one.work_wall_s for one in all_of_it)
+    note = f"without its start, on {measured} of {files}" if measured != files else "without its start"
+    return [Taken(kind, NAMES[who], measured, work_cpu_s, work_wall_s, (), note), whole]

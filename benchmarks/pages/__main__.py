@@ -1,0 +1,197 @@
+"""How much of a page that holds more than a digit is read wrongly and accepted: `python -m benchmarks.pages`.
+
+Pages are drawn with test digits of a data set (never with those of training), signs and words, on paper as people scan
+and photograph it, read as `digitrec predict` reads them, and compared with what is written on them. Each page depends
+on the seed, its kind and its number only. `--real DIR` makes the same table of labelled pictures: DIR holds one folder
+a set, each with a labels.csv.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.pages.drawing import Parameters
+from benchmarks.pages.kinds import KINDS
+from benchmarks.pages.layouts import Drawn
+from benchmarks.pages.paper import Encoded
+from benchmarks.pages.scores import Scored, Tally, Truth, score, table
+from digitrec import app, reading
+from digitrec.pictures import Picture
+from digitrec.recognition import panels
+from digitrec.recognition.page_reader import PageReader
+from digitrec.records import Limits
+from digitrec.settings import Settings
+from digitrec.training import datasets, glyphs
+from digitrec.training.folders import LABELS, NONE, labelled_pictures
+from digitrec.training.signs import Sources
+
+_SEED = 17_000
+_LONG, _QUICK = 100, 12
+_ON_SHEET, _THUMBNAIL_PX = 7, 150
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A page and its score."""
+
+    file: Encoded
+    scored: Scored
+    parameters: dict[str, object]
+    seconds: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything about the page as plain types."""
+        return {**self.scored.to_json(), "parameters": self.parameters, "seconds": round(self.seconds, 4)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw pages, or take real ones, read them, and print the table."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    kinds = given.kinds.split(",") if given.kinds else []
+    if given.real is None and (unknown := ", ".join(kind for kind in kinds if kind not in KINDS)):
+        parser.error(f"there is no kind {unknown}; --kinds takes {', '.join(KINDS)}")
+    count = given.count or (_QUICK if given.quick else _LONG)
+    if given.sheet is not None:
+        given.sheet.write_bytes(contact_sheet(_sources(given.data)[0], kinds or [*KINDS], given.seed))
+        return
+    with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
+        settings = Settings.load(Path(folder), {"model": given.model})
+        bundle = app.bundle_of(settings)
+        reader, threshold = app.page_reader(bundle), bundle.threshold(settings.max_error)
+    about: dict[str, object] = {"model": bundle.card.id, "threshold": threshold, "max_error": settings.max_error}
+    if given.real is not None:
+        about["real"] = str(given.real)
+        files = real(given.real, kinds)
+    else:
+        sources, about["digits"] = _sources(given.data)
+        about |= {"seed": given.seed, "count": count}
+        files = drawn(sources, kinds or [*KINDS], count, given.seed)
+    pages = []
+    for one in read(files, reader, threshold):
+        pages.append(one)
+        if given.dump is not None and (one.scored.is_wrong or one.scored.is_lost or given.dump_all):
+            dump(one, given.dump)
+    print(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
+    print(table([one.scored for one in pages]))
+    if given.json is not None:
+        given.json.write_text(json.dumps(_as_json(about, pages), indent=1), encoding="utf-8")
+
+
+def page(sources: Sources, kind: str, number: int, seed: int) -> Drawn:
+    """Draw one page of a kind."""
+    return KINDS[kind](sources, Parameters(np.random.default_rng((seed, zlib.crc32(kind.encode()), number))))
+
+
+def drawn(sources: Sources, kinds: Sequence[str], count: int, seed: int) -> Iterator[tuple[str, int, Drawn]]:
+    """Draw `count` pages of each kind."""
+    for kind in kinds:
+        for number in range(count):
+            yield kind, number, page(sources, kind, number, seed)
+
+
+def real(folder: Path, sets: Sequence[str]) -> Iterator[tuple[str, int, Drawn]]:
+    """Take the labelled pictures of every set in a folder, or of the sets named."""
+    for labels in sorted(folder.glob(f"*/{LABELS}")):
+        name = labels.parent.name
+        if (sets and name not in sets) or "broken" in labels.read_text(encoding="utf-8"):
+            continue
+        for number, one in enumerate(labelled_pictures(labels.parent)):
+            numbers = () if one.label == NONE else (one.label,)
+            file = Encoded(one.path.suffix, one.path.read_bytes())
+            yield name, number, Drawn(file, Truth(numbers, is_digits_only=True), {"file": str(one.path)})
+
+
+def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold: float) -> Iterator[Read]:
+    """Read each file as `digitrec predict` does, and score what was read."""
+    before = ""
+    for kind, number, one in files:
+        if kind != before:
+            print(kind, file=sys.stderr, flush=True)
+            before = kind
+        start = time.perf_counter()
+        content = reading.interpret(one.file.content, Limits(), reader)
+        (readings,) = reading.readings_of([content], threshold)
+        took = time.perf_counter() - start
+        yield Read(one.file, score(kind, number, one.truth, readings), dict(one.parameters), took)
+
+
+def dump(one: Read, folder: Path) -> None:
+    """Write a page and all about it into a folder; its name says what is written and what was read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scored = one.scored
+    told = " ".join([*scored.truth.numbers, scored.truth.words])
+    name = f"{scored.kind}-{scored.number:04} is {told or 'empty'} read {scored.text or 'nothing'} {scored.status}"
+    path = folder / (re.sub(r"[^A-Za-z0-9 .,+=-]", "_", name)[:150].replace(" ", "_") + one.file.suffix)
+    path.write_bytes(one.file.content)
+    path.with_name(path.name + ".json").write_text(json.dumps(one.to_json(), indent=1), encoding="utf-8")
+
+
+def contact_sheet(sources: Sources, kinds: Sequence[str], seed: int) -> bytes:
+    """Return a PNG with the first pages of each kind, a kind a row."""
+    rows = []
+    for kind in kinds:
+        shown = []
+        for number in range(_ON_SHEET):
+            one = page(sources, kind, number, seed)
+            picture = cv2.imdecode(np.frombuffer(one.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
+            cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
+            small = panels.fitted(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
+            cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
+            told = " ".join([*one.truth.numbers, one.truth.words]).strip() or "nothing"
+            shown.append(
+                panels.above([cell, panels.words([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2)
+            )
+        rows.append(panels.beside(shown))
+    return panels.png(panels.above(rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--count", type=int, help=f"pages a kind (default: {_LONG})")
+    parser.add_argument("--quick", action="store_true", help=f"the short form: {_QUICK} pages a kind")
+    parser.add_argument("--kinds", help=f"with commas between: some of {', '.join(KINDS)}; with --real, names of sets")
+    parser.add_argument("--seed", type=int, default=_SEED, help="other seeds give other pages")
+    parser.add_argument("--data", default="mnist", help="the digits to draw with (what digitrec --data takes)")
+    parser.add_argument("--model", help="an id or a folder; default: the one in use")
+    parser.add_argument("--real", type=Path, help="read labelled sets of real pictures instead of drawn pages")
+    parser.add_argument("--json", type=Path, help="write every page and the counts here as well")
+    parser.add_argument("--dump", type=Path, help="write the pages that were accepted and wrong into this folder")
+    parser.add_argument("--dump-all", action="store_true", help="write all pages there")
+    parser.add_argument("--sheet", type=Path, help="write a PNG of some pages of each kind, and read none")
+    return parser
+
+
+def _sources(data: str) -> tuple[Sources, str]:
+    """The digits that no training saw, the fonts of letters, and where the digits came from."""
+    dataset = datasets.load(data)
+    split = dataset.evaluation
+    return Sources.of(split.pictures, split.digits, glyphs.load()), f"{dataset.source}, {split.name} split"
+
+
+def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, object]:
+    scored = [one.scored for one in pages]
+    kinds = {
+        kind: Tally.of(one for one in scored if one.kind == kind).to_json()
+        for kind in dict.fromkeys(s.kind for s in scored)
+    }
+    return {
+        "about": about,
+        "kinds": kinds,
+        "all": Tally.of(scored).to_json(),
+        "pages": [one.to_json() for one in pages],
+    }
+
+
+if __name__ == "__main__":
+    main()

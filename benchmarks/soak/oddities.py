@@ -1,0 +1,139 @@
+"""Arrivals that are odd: very deep folders, labels as Excel saves them, what other programs leave."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from benchmarks.soak import arrivals
+from benchmarks.soak.account import LABELS, Dropped
+from benchmarks.soak.arrivals import Arrivals, write
+from benchmarks.soak.pool import Sample
+
+MANNERS: Mapping[str, int] = {**arrivals.MANNERS, "labelled": 4, "deep": 2}
+"""How files arrive, and how often."""
+_NEVER = (b"%d.png~", b"%d.!uT", b"%d.SWP", b"%d.partial")
+_FOREIGN = (b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"#Snapshot", b"lost+found", b"System Volume Information")
+"""Folders of other programs; nothing in them is read."""
+_LONGEST_PATH = 4095
+"""Bytes; Linux takes no longer one."""
+_CLAIM = len(b"/.claimed/main/20260102T030405Z-00000000")
+
+
+class OddArrivals(Arrivals):
+    """Drops odd files among the others."""
+
+    def __init__(
+        self, inbox: Path, stage: Path, pool: Sequence[Sample], seed: int, levels: int = 1200, linger_s: float = 10.0
+    ) -> None:
+        """See `Arrivals`. Deep folders have so many `levels`, and are removed `linger_s` after they are empty."""
+        super().__init__(inbox, stage, pool, seed)
+        self._levels, self._linger_s = levels, linger_s
+
+    def _ways(self) -> dict[str, Callable[[int], None]]:
+        return {**super()._ways(), "labelled": self._labelled, "deep": self._deep}
+
+    def _not_ours(self) -> None:
+        """Also what lies in folders of other programs, and a file whose path is too long."""
+        super()._not_ours()
+        number = next(self._number)
+        folder = self._rng.choice(_FOREIGN)
+        os.makedirs(self._at(folder), exist_ok=True)  # noqa: PTH103 - names are bytes here
+        for name in (*(one % number for one in _NEVER), b"%s/%d.png" % (folder, number)):
+            write(self._at(name), self._sample(self._whole)[1])
+            self.left_alone.append(name)
+        if self._levels > 1000:
+            self._too_long()
+
+    def _labelled(self, count: int) -> None:
+        """A folder with pictures and their labels, moved in as a whole."""
+        name, told = b"labelled %d" % next(self._number), []
+        os.mkdir(self._stage + b"/" + name)  # noqa: PTH102
+        for _ in range(min(count, 40)):
+            sample, content, number = self._sample(self._whole)
+            file = f"{number:06} ä{sample.suffix}"
+            path = b"%s/%s" % (name, file.encode())
+            inode = write(self._stage + b"/" + path, content)
+            told.append((file, self._rng.choice(("7", "none", "fünf", "", "x;y")), path, content, sample.pages, inode))
+        table = _labels((file, label) for file, label, *_ in told)
+        write(b"%s/%s/labels.csv" % (self._stage, name), table)
+        os.rename(self._stage + b"/" + name, self._at(name))  # noqa: PTH104
+        for _, label, path, content, pages, inode in told:
+            self._note(path, content, pages, "labelled", inode).label = label
+        self.dropped.append(Dropped(name + b"/labels.csv", hashlib.sha256(table).hexdigest(), 0, LABELS, time.time()))
+
+    def _deep(self, count: int) -> None:
+        """Pictures in folders nested deeper than recursion goes; the folders are removed when they are empty."""
+        name = b"deep %d" % next(self._number)
+        folders = nested(self._stage + b"/" + name, self._levels)
+        noted = []
+        for folder in self._rng.sample(folders, min(count, 5)):
+            sample, content, number = self._sample()
+            file = b"%s/%06d%s" % (folder, number, sample.suffix.encode())
+            noted.append((file[len(self._stage) + 1 :], content, sample.pages, "deep", write(file, content)))
+        os.rename(self._stage + b"/" + name, self._at(name))  # noqa: PTH104
+        for one in noted:
+            self._note(*one)
+        self._last = [one for one in self._last if not one[0].startswith(name)]  # there will be no such folder
+        self._remove_later([self._at(folder[len(self._stage) + 1 :]) for folder in folders])
+
+    def _remove_later(self, folders: list[bytes]) -> None:
+        """Remove deep folders as soon as they are empty: no events are told while one is there."""
+
+        def remove() -> None:
+            if left := remove_empty(folders):
+                self._remove_later(left)
+
+        self._later(self._linger_s, remove)
+
+    def _too_long(self) -> None:
+        """A file whose path would be too long among the claims; whoever dropped it takes it back after a while."""
+        folders, file = _too_deep(self._at(b"long %d" % next(self._number)))
+        write(file, b"too deep for you")
+        path = file[len(self._inbox) + 1 :]
+        self.left_alone.append(path)
+        self._later(2 * self._linger_s, partial(self._take_back, path, folders))
+
+    def _take_back(self, path: bytes, folders: list[bytes]) -> None:
+        with suppress(FileNotFoundError):  # it was claimed: that it is gone is told at the end
+            os.unlink(self._at(path))  # noqa: PTH108
+            self.left_alone.remove(path)
+        self._remove_later(folders)
+
+
+def nested(top: bytes, levels: int) -> list[bytes]:
+    """Make a folder and folders in folders below it; gives their paths, the deepest first."""
+    paths = [top + b"/d" * level for level in range(levels + 1)]
+    for path in paths:
+        os.mkdir(path)  # noqa: PTH102 - names are bytes here
+    return paths[::-1]
+
+
+def remove_empty(paths: list[bytes]) -> list[bytes]:
+    """Remove folders, the deepest first, up to one that holds something; gives all of them again if one is left.
+
+    All: a file that is given back makes folders anew that were removed before.
+    """
+    for path in paths:
+        try:
+            os.rmdir(path)  # noqa: PTH106
+        except FileNotFoundError:  # removed before
+            continue
+        except OSError:  # a file was not claimed yet, or was given back
+            return paths
+    return []
+
+
+def _too_deep(top: bytes) -> tuple[list[bytes], bytes]:
+    """Make folders below `top`, and in the deepest the path of a file that can be used, but not be claimed."""
+    paths = nested(top, (_LONGEST_PATH - len(top) - _CLAIM) // 2)
+    return paths, paths[0] + b"/" + b"x" * (_LONGEST_PATH - len(paths[0]) - 1)
+
+
+def _labels(rows: Iterable[tuple[str, str]]) -> bytes:
+    """A labels.csv as Excel saves it: Windows-1252, CRLF, and here with a column of remarks."""
+    lines = ["file,label,remark", *(f"{file},{label},grün" for file, label in rows), ""]
+    return "\r\n".join(lines).encode("cp1252")

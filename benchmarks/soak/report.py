@@ -1,0 +1,207 @@
+"""What a soak measured, as figures (JSON) and as tables (Markdown)."""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from benchmarks.soak.account import Account
+from benchmarks.soak.life import Life, Sight
+
+Figures = dict[str, Any]
+_WARM_S = 45.0
+"""A process counts from then on: before, it imports, loads its networks and reads what waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Whether a number stays where it is."""
+
+    first: float
+    """Median of the first quarter of the sights."""
+    last: float
+    median: float
+    most: float
+    per_hour: float
+    """Slope of a straight line through all of them."""
+
+    @classmethod
+    def of(cls, at_s: Sequence[float], values: Sequence[float]) -> "Trend | None":
+        """The trend of values over time; None of fewer than eight.
+
+        >>> Trend.of([*range(0, 7200, 720)], [100.0] * 10).per_hour
+        0.0
+        >>> round(Trend.of([*range(0, 7200, 720)], [float(n) for n in range(10)]).per_hour, 6)
+        5.0
+        """
+        if len(values) < 8:
+            return None
+        quarter = len(values) // 4
+        slope = statistics.linear_regression([one / 3600 for one in at_s], values).slope
+        first, last = statistics.median(values[:quarter]), statistics.median(values[-quarter:])
+        return cls(first, last, statistics.median(values), max(values), slope)
+
+
+def trends(sights: Sequence[Sight]) -> dict[str, Trend]:
+    """Of everything that could grow, from what was seen of warm processes."""
+    warm = [one for one in sights if one.age_s >= _WARM_S]
+    at_s = [one.at_s for one in warm]
+    found = {}
+    for name in ("rss_mb", "anon_mb", "descriptors", "threads", "children", "children_mb"):
+        trend = Trend.of(at_s, [float(getattr(one, name)) for one in warm])
+        if trend is not None:
+            found[name] = trend
+    return found
+
+
+def figures(account: Account, lives: Sequence[Life]) -> Figures:
+    """Everything that follows from the account and the lives."""
+    sights = [one for life in lives for one in life.sights]
+    longest = max(lives, key=lambda life: (life.ended_s or 0.0) - life.began_s)
+    return {
+        "account": {
+            "files": account.files,
+            "withdrawn": account.withdrawn,
+            "answered": account.answered,
+            "pages": account.rows,
+            "tables": account.tables,
+            "originals": account.originals,
+            "lost": len(account.lost),
+            "doubled": len(account.doubled),
+            "wrong": len(account.wrong),
+            "first_complaints": (account.lost + account.doubled + account.wrong)[:20],
+        },
+        "latency_s": {kind: latency(values) for kind, values in sorted(account.latencies_s.items())},
+        "lives": len(lives),
+        "ends": dict(Counter(life.how for life in lives)),
+        "ends_in_the_midst": sum(life.in_the_midst for life in lives if life.how != "SIGTERM"),
+        "over_lives": {name: _plain(trend) for name, trend in trends(sights).items()},
+        "longest_life": {
+            "minutes": ((longest.ended_s or longest.began_s) - longest.began_s) / 60,
+            "trends": {name: _plain(trend) for name, trend in trends(longest.sights).items()},
+            "second_half": {name: _plain(trend) for name, trend in trends(_second_half(longest)).items()},
+            "memory": [(round(one.age_s), round(one.rss_mb, 1), one.descriptors) for one in longest.sights[::15]],
+        },
+        "heartbeat": dict(Counter(one.doing for one in sights)),
+        "sights": len(sights),
+    }
+
+
+def latency(values: Sequence[float]) -> Mapping[str, float]:
+    """How long answers took, seconds.
+
+    >>> latency([4.0, 2.0, 3.0])
+    {'files': 3, 'median': 3.0, 'p95': 4.0, 'most': 4.0}
+    """
+    ordered = sorted(values)
+    p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    return {"files": len(ordered), "median": statistics.median(ordered), "p95": p95, "most": ordered[-1]}
+
+
+def markdown(told: Figures) -> str:
+    """The figures as tables, for a page."""
+    account, about = told["account"], told["about"]
+    each = told["ledger_bytes"] / max(1, account["answered"])
+    with_calm = f"{about['minutes']:g} minutes with kills, {about['calm_minutes']:g} without"
+    tables = f"{told['tables_removed']}; {told['tables_not_back']}"
+    shared = f"{about['cores']} cores shared with other work (load {about['load']})"
+    trends_ = [
+        *_trends("all lives", told["over_lives"]),
+        *_trends(f"the longest life, {told['longest_life']['minutes']:.0f} min", told["longest_life"]["trends"]),
+        *_trends("its second half", told["longest_life"].get("second_half", {})),
+    ]
+    facts = [
+        ("files dropped", f"{account['files']:,} in {told['bursts']:,} arrivals"),
+        ("of these deleted or overwritten by whoever dropped them, before a claim", f"{account['withdrawn']:,}"),
+        ("answered, in so many rows of so many tables", "{answered:,}, {pages:,}, {tables:,}".format(**account)),
+        ("of these broken on purpose, or empty", f"{told['broken']:,}"),
+        ("**lost**", f"**{account['lost']}**"),
+        ("**doubled**", f"**{account['doubled']}**"),
+        ("other complaints: names, places, pages, whole files rejected", f"{account['wrong']}"),
+        ("tables seen half, or changed after they were seen", f"{told['tables_half']}, {told['tables_changed']}"),
+        ("tables removed at the end; of these not back after `verify --rebuild --tables`", tables),
+        ("strangers claimed (hidden, half-written, links, pipes)", f"{told['strangers_gone']} of {told['strangers']}"),
+        ("`digitrec verify`", f"exit {told['verify']['exit']}"),
+        ("lives, and how they ended", f"{told['lives']}: {_counted(told['ends'])}"),
+        ("kills while files lay claimed", f"{told['ends_in_the_midst']}"),
+        ("ends that nobody caused; processes left behind", f"{len(told['bad_ends'])}; {told['left_behind']}"),
+        ("tracebacks in the log", f"{told['tracebacks']}"),
+        ("`digitrec health`, asked every minute", _counted(told["health"])),
+        ("heartbeat, seen every two seconds", _counted(told["heartbeat"])),
+        ("ledger at the end, with its log", f"{told['ledger_bytes'] / 1e6:.1f} MB, {each:,.0f} bytes a file"),
+    ]  # fmt: skip
+    parts = [
+        f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; seed {about['seed']}; {about['commit']}**",
+        _table([("what", "here"), *facts]),
+        "**From complete to in a published table, seconds** (two seconds of settling and the dead times included)",
+        _table([("files", "how many", "median", "95th", "longest"), *_latencies(told["latency_s"])]),
+        "**What could grow**, seen every two seconds in processes older than 45 s",
+        _table([_HEADS, *trends_]),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+_HEADS = ("where", "what", "first quarter", "last quarter", "median", "most", "slope an hour")
+_WORDS = {
+    "rss_mb": "memory, MB resident",
+    "anon_mb": "of it its own, MB",
+    "descriptors": "open files",
+    "threads": "threads",
+    "children": "processes it started",
+    "children_mb": "memory of these, MB",
+}
+
+
+def _latencies(told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+    words = {"whole": "whole", "broken": "broken (30 s of grace)", "empty": "empty, never filled"}
+    return [
+        (words[kind], f"{one['files']:,}", f"{one['median']:.1f}", f"{one['p95']:.1f}", f"{one['most']:.1f}")
+        for kind, one in told.items()
+    ]
+
+
+def _second_half(life: Life) -> list[Sight]:
+    """By then it has read whatever waited, and a picture of every kind."""
+    return life.sights[len(life.sights) // 2 :]
+
+
+def _trends(where: str, told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            where,
+            _WORDS[name],
+            *(f"{one[key]:.0f}" for key in ("first", "last", "median", "most")),
+            f"{one['per_hour']:+.1f}",
+        )
+        for name, one in told.items()
+    ]
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(numbers.items()))
+
+
+def _plain(trend: Trend) -> Mapping[str, float]:
+    return {name: round(getattr(trend, name), 3) for name in ("first", "last", "median", "most", "per_hour")}
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def memory_by_life(lives: Sequence[Life]) -> list[tuple[float, float]]:
+    """Of each life that lasted: its length in minutes, and the median of its memory, MB."""
+    found = []
+    for life in lives:
+        warm = [one.rss_mb for one in life.sights if one.age_s >= _WARM_S]
+        if warm and life.ended_s is not None:
+            found.append(((life.ended_s - life.began_s) / 60, statistics.median(warm)))
+    return found
+
+
+def longest_gap_s(sights: Sequence[Sight]) -> float:
+    """Longest time between two looks: what the harness itself missed, seconds."""
+    return max((after.at_s - before.at_s for before, after in pairwise(sights)), default=0.0)

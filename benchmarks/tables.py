@@ -1,0 +1,118 @@
+"""Figures as tables: for the terminal, and as Markdown for docs/performance.md."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from benchmarks.figures import Figure, Results, Taken
+from benchmarks.kinds import KINDS
+
+Rows = list[tuple[str, ...]]
+MARKS = ("<!-- bench -->", "<!-- /bench -->")
+
+
+def text(results: Results) -> str:
+    """For a terminal."""
+    return "\n\n".join("\n".join([title, "", *_aligned(rows)]) for title, rows in _tables(results)) + _notes(results)
+
+
+def markdown(results: Results) -> str:
+    """For a document."""
+    return "\n\n".join("\n".join([f"**{title}**", "", *_piped(rows)]) for title, rows in _tables(results)) + _notes(
+        results
+    )
+
+
+def inserted(document: str, tables: str) -> str:
+    r"""The document with these tables between its marks.
+
+    >>> inserted("before\n<!-- bench -->\nold\n<!-- /bench -->\n", "new\n").splitlines()
+    ['before', '<!-- bench -->', '', 'new', '', '<!-- /bench -->']
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    begin, end = (document.index(mark) for mark in MARKS)
+    return f"{document[: begin + len(MARKS[0])]}\n\n{tables}\n{document[end:]}"
+
+
+def shown(figure: Figure) -> str:
+    """The median, with the spread if it was measured more than once.
+
+    >>> shown(Figure("digits_floor", "", "x", (7.04, 6.2, 6.81)))
+    '6.8 (6.2 to 7.0) x'
+    """
+    low, high = (_number(one, figure.median) for one in figure.spread)
+    spread = f" ({low} to {high})" if len(figure.values) > 1 else ""
+    return f"{_number(figure.median, figure.median)}{spread} {figure.unit}"
+
+
+def _tables(results: Results) -> Iterator[tuple[str, Rows]]:
+    if results.figures:
+        is_small = results.about["scale"] not in {None, 1.0}
+        yield _title(results), _targets(results.figures, is_small=is_small)
+    if results.taken:
+        yield "What each took, the median of all pairs", _taken(results.taken)
+    if results.stages:
+        yield "Share of CPU for each stage of `digitrec run`", _stages(results)
+
+
+def _title(results: Results) -> str:
+    about = results.about
+    sizes = {None: "the usual sizes", 1: "the full sizes"}.get(
+        about["scale"]
+    ) or f"{about['scale']:g} of the full sizes"
+    return f"{about['made_at']}, {about['machine']}, {about['cores']} cores, {about['pairs']} pairs, {sizes}"
+
+
+def _targets(figures: Sequence[Figure], *, is_small: bool) -> Rows:
+    rows: Rows = [("figure", "at least", "aim", "here: median (spread)", "reached")]
+    for one in figures:
+        target = one.target
+        if target is None:
+            rows.append((one.label, "", "", shown(one), ""))
+        else:
+            bounds = (f"{target.at_least:g} {one.unit}", f"{target.aim:g} {one.unit}")
+            reached = "too few files" if is_small else target.reached(one.median)
+            rows.append((one.label, *bounds, shown(one), reached))
+    return rows
+
+
+def _taken(taken: Sequence[Taken]) -> Rows:
+    rows: Rows = [("pictures", "program", "files", "CPU ms a file", "wall ms a file", "peak MB", "")]
+    for one in [each for each in taken if each.files]:  # a run on no file has no time for each
+        cpu_ms, wall_ms = (statistics.median(values) / one.files * 1000 for values in (one.cpu_s, one.wall_s))
+        peak_mb = f"{max(one.peak_mb):.0f}" if one.peak_mb else ""
+        name = KINDS[one.kind].name
+        rows.append((name, one.who, f"{one.files:,}", f"{cpu_ms:.3f}", f"{wall_ms:.3f}", peak_mb, one.note))
+    return rows
+
+
+def _stages(results: Results) -> Rows:
+    names = list(dict.fromkeys(name for one in results.stages for name in one.of_stage))
+    heads = [f"{KINDS[one.kind].name} ({one.files:,})" for one in results.stages]
+    rows: Rows = [("stage", *heads)]
+    for name in names:
+        shares = [one.of_stage.get(name, 0.0) / one.cpu_s for one in results.stages]
+        rows.append((name, *(f"{100 * share:.1f} %" for share in shares)))
+    rows.append(("all, CPU ms a file", *(f"{1000 * one.cpu_s / one.files:.3f}" for one in results.stages)))
+    return rows
+
+
+def _notes(results: Results) -> str:
+    return "".join(f"\n\n{note}" for note in results.notes) + "\n"
+
+
+def _aligned(rows: Rows) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def _piped(rows: Rows) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
+
+
+def _number(value: float, scale: float) -> str:
+    """With as many places as say something at this scale."""
+    return f"{value:.{0 if scale >= 100 else 1 if scale >= 3 else 2 if scale >= 0.1 else 3}f}"

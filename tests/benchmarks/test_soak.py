@@ -1,0 +1,265 @@
+"""The harness of the soak is worth something only if it notices what went wrong."""
+
+import doctest
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak import __main__ as soak
+from benchmarks.soak import account, life, oddities, pool, report
+from benchmarks.soak.account import Account, Dropped
+from benchmarks.soak.arrivals import Arrivals
+from benchmarks.soak.life import Sight
+from benchmarks.soak.oddities import OddArrivals
+from benchmarks.soak.pool import Sample
+from digitrec import imaging
+from digitrec.records import Limits
+from tests.conftest import Desk, draw
+
+SAMPLES = [Sample(".png", draw(digit), 1) for digit in range(10)]
+
+
+def test_the_examples_of_the_soak_hold() -> None:
+    tried = doctest.testmod(report)
+
+    assert tried.attempted
+    assert not tried.failed
+
+
+@pytest.fixture
+def arrivals(desk: Desk) -> Arrivals:
+    stage = desk.root / "stage"
+    stage.mkdir()
+    return OddArrivals(desk.inbox, stage, SAMPLES, seed=3, levels=60, linger_s=0.1)
+
+
+def held(desk: Desk, arrivals: Arrivals) -> Account:
+    return account.account(arrivals.dropped, desk.outbox)
+
+
+@pytest.mark.slow
+def test_a_working_service_has_a_correct_account(desk: Desk, arrivals: Arrivals) -> None:
+    for manner in ("moved", "written", "part", "folder", "odd", "again", "labelled", "deep"):
+        arrivals.arrive(manner, 6)
+    arrivals._not_ours()
+    desk.run()
+    arrivals.arrive("again", 6)
+    desk.run()
+
+    found = held(desk, arrivals)
+
+    assert found.is_true, (found.lost, found.doubled, found.wrong)
+    assert found.answered + 1 == found.files == found.originals > 36, "the labels file has no row"
+    assert sum(map(len, found.latencies_s.values())) == found.answered
+    assert all(os.path.lexists(os.path.join(os.fsencode(desk.inbox), path)) for path in arrivals.left_alone)  # noqa: PTH118
+
+
+def lose_an_original(desk: Desk) -> None:
+    next((desk.outbox / "done").rglob("*.png")).unlink()
+
+
+def lose_a_row(desk: Desk) -> None:
+    path = desk.tables()[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+
+
+def lose_a_table(desk: Desk) -> None:
+    desk.tables()[0].unlink()
+
+
+@pytest.mark.parametrize("lose", [lose_an_original, lose_a_row, lose_a_table])
+def test_what_is_lost_is_noticed(desk: Desk, arrivals: Arrivals, lose: Callable[[Desk], None]) -> None:
+    arrivals.arrive("moved", 3)
+    desk.run()
+    assert held(desk, arrivals).is_true
+
+    lose(desk)
+
+    found = held(desk, arrivals)
+    assert found.lost
+    assert not found.doubled
+
+
+def test_what_is_doubled_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("moved", 3)
+    desk.run()
+    (table,) = desk.tables()
+    original = next((desk.outbox / "done").rglob("*.png"))
+
+    original.with_name("again.png").write_bytes(original.read_bytes())
+    table.with_name("20990101T000000Z-00000000.csv").write_bytes(table.read_bytes())
+
+    found = held(desk, arrivals)
+    assert len([one for one in found.doubled if one.startswith("original")]) == 1
+    assert len([one for one in found.doubled if one.startswith("row")]) == 3
+    assert not found.lost
+
+
+def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("moved", 4)
+    desk.run()
+    first, second, third, fourth = arrivals.dropped
+
+    first.sha256 = hashlib.sha256(b"other").hexdigest()
+    second.path = b"other.png"
+    third.pages = 2
+    (batch,) = (desk.outbox / "done").iterdir()
+    (desk.outbox / "rejected" / batch.name).mkdir(parents=True)
+    (batch / os.fsdecode(fourth.path)).rename(desk.outbox / "rejected" / batch.name / "moved.png")
+
+    found = held(desk, arrivals)
+    assert (len(found.lost), len(found.doubled)) == (2, 2), "row and original of the first"
+    assert {word for one in found.wrong for word in ("dropped as", "do not agree", "pages") if word in one} == {
+        "dropped as",
+        "do not agree",
+        "pages",
+    }
+
+
+def test_a_name_that_was_taken_may_be_numbered(desk: Desk) -> None:
+    desk.drop("7~2.png")
+    desk.run()
+    dropped = Dropped(b"7.png", hashlib.sha256(draw(7)).hexdigest(), 1, "onto", time.time())
+
+    assert account.account([dropped], desk.outbox).is_true
+
+
+def test_a_label_that_did_not_reach_its_row_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("labelled", 6)
+    desk.run()
+    assert held(desk, arrivals).is_true
+
+    next(one for one in arrivals.dropped if one.label).label = "another"
+
+    assert [one for one in held(desk, arrivals).wrong if "is labelled 'another'" in one]
+
+
+def test_folders_that_are_deep_are_removed_once_they_are_empty(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("deep", 3)
+    desk.run()
+
+    until_s = time.monotonic() + 60
+    while arrivals.is_busy() and time.monotonic() < until_s:
+        arrivals.go_on()
+        time.sleep(0.05)
+
+    assert not list(desk.inbox.glob("deep*"))
+
+
+def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
+    folders = oddities.nested(os.fsencode(tmp_path / "deep"), 5)
+    file = tmp_path / "deep/d/d/7.png"
+    file.touch()
+
+    left = oddities.remove_empty(folders)
+    assert file.parent.is_dir()
+    assert not (file.parent / "d").exists()
+    file.unlink()
+    (file.parent / "d" / "d").mkdir(parents=True)  # given back, and claimed again
+
+    assert oddities.remove_empty(left) == []
+    assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.slow
+def test_only_files_changed_before_their_claim_are_not_counted_as_lost(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("moved", 5)
+    arrivals.arrive("onto", 5)  # onto files that lie there
+    assert [one.is_withdrawn for one in arrivals.dropped] == [True] * 5 + [False] * 5
+    desk.run()
+    arrivals.arrive("onto", 5)  # onto names whose files were read
+    arrivals.arrive("withdrawn", 4)
+    until_s = time.monotonic() + 10
+    while arrivals.is_busy() and time.monotonic() < until_s:
+        arrivals.go_on()
+        time.sleep(0.05)
+    desk.run()
+
+    found = held(desk, arrivals)
+
+    assert found.is_true, (found.lost, found.doubled, found.wrong)
+    assert (found.withdrawn, found.answered) == (5 + 2, 5 + 5 + 2)
+
+
+def test_a_row_of_a_file_that_was_withdrawn_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+    arrivals.arrive("moved", 1)
+    desk.run()
+    arrivals.dropped[0].is_withdrawn = True
+
+    assert len(held(desk, arrivals).doubled) == 2
+
+
+@pytest.mark.slow
+def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
+    drawn = pool.draw(44, seed=5)
+
+    assert drawn == pool.draw(44, seed=5)
+    whole = [one for one in drawn if one.is_whole]
+    formats = {page.format for one in whole for page in imaging.read(one.varied(12_345), Limits())}
+    assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
+    assert len({one.varied(number) for one in drawn for number in (1, 2)}) == 2 * len(drawn)
+    assert len(drawn) - len(whole) == 13
+
+
+def test_a_process_is_seen_with_its_children_its_memory_and_its_open_files() -> None:
+    program = "import subprocess, sys, time; held = open('/dev/null'); print(flush=True); child = subprocess.Popen"
+    words = [sys.executable, "-c", f"{program}([sys.executable, '-c', 'import time; time.sleep(60)']); child.wait()"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            until_s = time.monotonic() + 20
+            while not (seen := life.sight(process.pid)) or (not seen[0] and time.monotonic() < until_s):
+                time.sleep(0.02)
+            family, (rss_mb, anon_mb, descriptors, threads, children, children_mb) = seen
+        finally:
+            os.killpg(process.pid, 9)
+    assert len(family) == children == 1
+    assert 1 < anon_mb < rss_mb
+    assert children_mb > 1
+    assert descriptors >= 4
+    assert threads == 1
+    assert life.sight(process.pid) is None
+
+
+def test_a_leak_shows_as_a_slope_and_between_the_quarters() -> None:
+    sights = [Sight(at_s, at_s, 100 + at_s / 360, 50, 17, 6, 0, 0, "looking") for at_s in range(0, 3600, 2)]
+
+    found = report.trends(sights)
+
+    assert found["rss_mb"].per_hour == pytest.approx(10)
+    assert found["rss_mb"].last - found["rss_mb"].first == pytest.approx(7.5, abs=0.2)
+    assert (found["descriptors"].per_hour, found["descriptors"].most) == (0, 17)
+
+
+def test_kills_come_in_every_way_within_their_time() -> None:
+    rng = random.Random(0)
+    plans = [life.kill_plan(rng, 120, 240) for _ in range(200)]
+
+    assert {how for _, how, _ in plans} == {"SIGKILL", "SIGKILL group", "SIGTERM"}
+    assert {waits for _, _, waits in plans} == {True, False}
+    assert all(120 <= in_s <= 240 for in_s, _, _ in plans)
+
+
+@pytest.mark.slow
+def test_a_soak_of_some_seconds_is_killed_goes_on_and_has_a_true_account(tmp_path: Path) -> None:
+    manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1, "labelled": 1}
+    options = ("--grace-s", "0.5", "--settle-s", "0.3", "--scan-interval-s", "1")
+    # Until it was killed once, however long a busy machine takes to start it.
+    plan = soak.Plan(1, 3.0, 0.02, 0.7, (1.0, 2.0), kills=1, pool=44, manners=manners, most=12, options=options)
+
+    found = soak.soak(plan, tmp_path)
+
+    assert soak.is_well(found), found
+    assert found["account"]["answered"] > 10
+    assert found["lives"] == 2
+    assert "| **lost** | **0** |" in report.markdown(found)
+    assert not soak.is_well(found | {"tracebacks": 1})

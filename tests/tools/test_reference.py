@@ -1,0 +1,109 @@
+"""docs/reference/ and docs/errors.md say what the code says."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitrec import results
+from digitrec.errors import DigitrecError
+from digitrec.exporting.truth import COLUMNS as EXPORTED
+from digitrec.operations import hook_calls
+from digitrec.operations.hooks import FAILURES, Hooks
+from digitrec.records import Reason
+from tests.conftest import Desk
+from tools import messages, reference, reference_words, site
+
+ROOT = Path(__file__).parents[2]
+AGAIN = "`python -m tools.reference` writes it anew"
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_reference_is_what_the_code_says(name: str) -> None:
+    assert (reference.FOLDER / name).read_text(encoding="utf-8") == reference.pages()[name], AGAIN
+
+
+def test_no_page_of_the_reference_is_left_over() -> None:
+    assert {path.name for path in reference.FOLDER.iterdir()} == set(reference.PAGES)
+
+
+def test_what_is_explained_is_what_there_is() -> None:
+    codes = {each.exit_code for each in _errors(DigitrecError)} - {DigitrecError.exit_code}
+    told_alike = set(results.DIGIT_COLUMNS) & set(results.COLUMNS)
+
+    assert set(reference_words.COLUMNS) == set(results.COLUMNS)
+    assert set(reference_words.DIGIT_COLUMNS) | told_alike == set(results.DIGIT_COLUMNS)
+    assert set(reference_words.EXPORT_COLUMNS) == set(EXPORTED) - set(results.COLUMNS)
+    assert set(reference_words.CURES) == set(Reason)
+    assert codes <= set(reference_words.EXIT_CODES)
+
+
+def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
+    return [kind, *(each for one in kind.__subclasses__() for each in _errors(one))]
+
+
+def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr(hook_calls, "call", lambda hook, body, *_: told.update({hook: json.loads(body)}))
+    desk.set(on_batch="on_batch", on_reject="on_reject", on_unhealthy="on_unhealthy")
+    desk.drop("noise.png", b"no picture")
+    desk.run()
+    hooks = Hooks(desk.settings)
+
+    with desk.at_work() as line:
+        hooks.reported(line.ledger.batches()[0].id)
+        hooks.tell_batches(line.ledger, lambda: False)
+    for _ in range(FAILURES):
+        hooks.failed("the disk is full")
+
+    assert set(told) == set(reference_words.HOOKS)
+    for name, (_, fields) in reference_words.HOOKS.items():
+        assert set(told[name]) == {*reference_words.ALWAYS_TOLD, *fields}, name
+
+
+def test_every_message_has_a_cause_and_a_cure() -> None:
+    made, told = {one.template: one.place for one in messages.messages()}, messages.entries()
+
+    assert len(made) > 180
+    assert not {words: place for words, place in made.items() if words not in told}, "add it to docs/errors.md"
+    assert not told.keys() - made.keys(), "no code gives this any more; take it out of docs/errors.md"
+    for words, cells in told.items():
+        assert len(cells) == 2, words
+        assert all(cells), words
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    listed = set(re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    decisions = {name for name in pages if name.startswith("decisions/")}
+
+    assert listed == (pages - decisions) | set(site.CARRIED.values()) | {site.DECISIONS}, "nav in mkdocs.yml"
+    assert all(name in site.decisions() for name in decisions)
+
+
+def test_links_of_the_repository_become_links_of_the_site() -> None:
+    links = "[a](../jobs/README.md#logs) ![b](x.png) [c](../LICENSE) [`d`](../digitrec/cli.py) [e](https://example.com)"
+
+    assert site.relinked(links, "slim.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
+    assert site.relinked("[a](../slim.md)", "howto/cron.md") == "[a](../slim.md)"
+    assert site.relinked("[a](../docs/slim.md)", "jobs.md") == "[a](slim.md)"
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_asks_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    words = (sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site"))
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    pages = [*(tmp_path / "site").rglob("*.html")]
+    assert len(pages) > 40
+    for page in pages:
+        asked = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^ >]*", page.read_text())
+        assert not asked, page
+        assert 'class="mermaid"' not in page.read_text(), f"{page}: this would be drawn by a script from elsewhere"

@@ -1,0 +1,138 @@
+"""What is handed on: wheel, sdist, and the licences of what is installed beside them."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import HeaderParser
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+import digitrec
+from digitrec.classifiers.bundle import Bundle
+from tools import licences
+
+ROOT = Path(__file__).parents[2]
+DATA = ("py.typed", "training/glyphs.npz", "models/default/model.json", "models/default/MODEL_CARD.md")
+
+
+def built(source: Path, folder: Path, *kinds: str) -> None:
+    words = [word for kind in kinds for word in ("-t", kind)]
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", str(folder), *words],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    built(ROOT, folder, "wheel", "sdist")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+def told(wheel: Path) -> Message:
+    """The metadata in a wheel."""
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
+        return HeaderParser().parsestr(packed.read(name).decode())
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "digitrec"], cwd=ROOT, capture_output=True, text=True, check=False)
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+
+    assert {name.partition("/")[0] for name in names} == {"digitrec", f"digitrec-{digitrec.__version__}.dist-info"}
+    assert not [name for name in names if name.endswith(".pyc")]
+    assert {f"digitrec/{name}" for name in DATA} <= names
+    for folder in ("reporting/templates", "review/templates", "review/static"):
+        here = {f"digitrec/{folder}/{path.name}" for path in (ROOT / "digitrec" / folder).iterdir()}
+        assert here, folder
+        assert here <= names
+    assert {name for name in listed.stdout.split() if (ROOT / name).is_file()} <= names  # nothing if this is no clone
+
+
+@pytest.mark.slow
+def test_the_shipped_model_is_whole_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path)
+
+    bundle = Bundle.open(tmp_path / "digitrec" / "models" / "default")
+    for file in bundle.card.files:
+        assert bundle.content(file)
+
+
+@pytest.mark.slow
+def test_the_sdist_builds_the_same_wheel_without_a_clone(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+
+    built(source, tmp_path / "again", "wheel")
+
+    assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
+    for name in ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "requirements.lock", "requirements-slim.lock"):
+        assert (source / name).is_file(), name
+
+
+@pytest.mark.slow
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    metadata = told(wheel)
+    classifiers = metadata.get_all("Classifier", [])
+
+    assert (metadata["Name"], metadata["Version"]) == ("digitrec", digitrec.__version__)
+    assert (metadata["License-Expression"], metadata["Requires-Python"]) == ("MIT", "<3.14,>=3.11")
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(classifiers)
+    assert "Typing :: Typed" in classifiers
+    assert "handwriting" in metadata["Keywords"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert "version =" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.")[0]
+    assert digitrec.__version__ == distribution("digitrec").version
+
+
+def test_every_locked_package_stands_on_the_page_of_licences() -> None:
+    rows = [line.split(" | ") for line in licences.PAGE.read_text(encoding="utf-8").splitlines() if " | " in line]
+    listed = {row[0].removeprefix("| "): row[1] for row in rows[1:]}
+
+    assert listed == {name: ", ".join(found) for name, found in licences.locked("requirements.lock").items()}, (
+        "`make licences`"
+    )
+
+
+@pytest.mark.slow
+def test_no_locked_package_has_a_licence_that_binds_what_depends_on_it() -> None:
+    found = {one.name: one for one in licences.licensed()}
+
+    assert found["hypothesis"].where == "development"
+    assert found["tensorflow"].where == "complete"
+    assert found["numpy"].where == "slim"
+    assert set(licences.CARRIED) <= found.keys()
+
+
+@pytest.mark.parametrize("licence", ["", "GPL-3.0-only", "MIT AND AGPL-3.0-or-later", "Proprietary", "BUSL-1.1"])
+def test_a_licence_that_is_unknown_or_binds_its_users_is_refused(licence: str) -> None:
+    with pytest.raises(licences.UnknownLicence, match="some"):
+        licences.require_free("some", licence)
+
+
+def test_what_metadata_say_is_judged_even_where_no_one_expects_it() -> None:
+    metadata = HeaderParser().parsestr("Name: some\nLicense: GPL-3.0-only\nClassifier: License :: OSI Approved\n")
+
+    assert licences.said(metadata) == "GPL-3.0-only"  # type: ignore[arg-type]

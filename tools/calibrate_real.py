@@ -1,0 +1,181 @@
+"""Sets the threshold of a model that is to be shipped: by drawn pages, and by one half of labelled real sets.
+
+`python -m tools.calibrate_real --model DIR --data REAL`; REAL holds a folder for each set, with a labels.csv. The
+rules of two tables must hold: (a) pages drawn from digits that training kept out, by the bound on their error; (b) a
+seeded half of the real sets named by --share, by the share of errors. Then the other halves are measured.
+"""
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec import app, calibrating, lab, labelled
+from digitrec.classifiers.bundle import Bundle
+from digitrec.classifiers.calibration import Calibration, Rule, decide
+from digitrec.errors import DigitrecError, ModelError
+from digitrec.files import write_whole
+from digitrec.reporting.intervals import Proportion, wilson
+from digitrec.settings import Settings
+from digitrec.training import calibrate, datasets, held_out_pages
+from digitrec.training.arrays import Split
+from digitrec.training.folders import NONE, LabelledPicture, labelled_pictures
+from digitrec.training.loop import cut
+
+_SKIPPED = {"formats"}
+_LEAST_PAGES = 5_000
+Halves = tuple[Sequence[LabelledPicture], Sequence[LabelledPicture]]
+"""What may set the threshold, and what measures it."""
+
+
+def main() -> None:
+    """Write both tables into the model's card, and print what follows."""
+    given = _arguments()
+    try:
+        _calibrate(given)
+    except DigitrecError as why:
+        raise SystemExit(f"{why}. {why.hint}") from None
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is written anew")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of labelled sets of real pictures")
+    pages, junk = held_out_pages.PAGES, held_out_pages.JUNK_SHARE
+    parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
+    parser.add_argument("--junk", type=float, default=junk, help="share of the pages with clutter that show no digit")
+    parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
+    parser.add_argument("--leave-out", nargs="*", help="as `digitrec train --leave-out`. Default: what its card names")
+    parser.add_argument("--share", action="append", help="sets that may set the threshold. Default: photos, pencil")
+    parser.add_argument("--seed", type=int, default=0, help="of the halves; pages are drawn with the model's own")
+    parser.add_argument("--max-error", type=float, default=0.005, help="what the figures printed are for")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    given = parser.parse_args()
+    given.share = given.share or ["photos", "pencil"]
+    if given.pages < _LEAST_PAGES:
+        parser.error(f"--pages is at least {_LEAST_PAGES:,}")
+    return given
+
+
+def _calibrate(given: argparse.Namespace) -> None:
+    bundle = Bundle.open(given.model)
+    left_out = lab.left_out(bundle.card) if given.leave_out is None else given.leave_out
+    pool = held_out(bundle, given.mnist, left_out)
+    if (needed := held_out_pages.digits_needed(given.pages, given.junk)) > len(pool):
+        raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")
+    sets = {path.parent.name: halves(path.parent, given.seed) for path in sorted(given.data.glob("*/labels.csv"))}
+    if missing := {*given.share} - {*sets}:
+        raise SystemExit(f"{given.data} has no {', '.join(sorted(missing))}")
+
+    reader, seed = app.page_reader(bundle), bundle.card.seed
+    drawn = held_out_pages.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
+    tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
+    settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
+    seen = [one for name in given.share for one in sets[name][0]]
+    source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
+    tables.append(calibrating.table_of(settings, bundle, seen, "real pages", source, Rule.SHARE))
+
+    threshold, problem = _print_tables(tables, given.max_error)
+    _print_drawn(drawn, threshold)
+    _print_other_halves(settings, bundle, {name: two[1] for name, two in sets.items()}, given.share, threshold)
+    if problem is not None:
+        raise problem
+    if not given.dry_run:
+        card = replace(bundle.card, calibrations=tuple(tables))
+        for name, text in calibrating.texts(bundle, card).items():
+            write_whole(given.model / name, text)
+
+
+def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
+    """The digits that neither fitted this model's weights nor chose its best epoch."""
+    dataset = datasets.load(data)
+    for other in leave_out:
+        dataset = datasets.leave_out(dataset, other)
+    if dataset.digest != bundle.card.training["digest"]:
+        raise SystemExit(f"{bundle.card.id} was not trained on {data} without {' and '.join(leave_out) or 'anything'}")
+    return cut(dataset, bundle.card.seed).calibrate
+
+
+def halves(folder: Path, seed: int) -> Halves:
+    """The pictures of a set, each in the half that the digest of its name says, whatever else lies there."""
+    if folder.name in _SKIPPED:
+        return (), ()
+
+    def sets_it(one: LabelledPicture) -> bool:
+        name = one.path.relative_to(folder).as_posix()
+        return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).digest()[0] < 128
+
+    pictures = labelled_pictures(folder)
+    return [one for one in pictures if sets_it(one)], [one for one in pictures if not sets_it(one)]
+
+
+def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[float, ModelError | None]:
+    """The threshold, or the one that comes nearest and why that is not enough."""
+    for table in tables:
+        lowest = table.threshold(max_error)
+        asked = "at no threshold" if lowest is None else f"from {lowest:.6f} on"
+        print(f"{table.name}: {table.pages:,} pages, its rule ({table.rule}) holds {asked}")
+    try:
+        decision = decide(tables, max_error)
+    except ModelError as why:
+        nearest = [table.threshold(table.best) for table in tables]
+        print(f"max_error {max_error:g}: not possible. Figures where the rules are nearest to holding:\n")
+        return max((one for one in nearest if one is not None), default=1.0), why
+    print(f"max_error {max_error:g}: accepts from {decision.threshold:.6f}, decided by {decision.table}\n")
+    return decision.threshold, None
+
+
+def _print_drawn(drawn: held_out_pages.Judged, threshold: float) -> None:
+    print(f"{'drawn':28} {'pages':>6}  {'accepted':>9}  of these wrong")
+    for kind in (held_out_pages.SCAN, held_out_pages.SCENE):
+        for has_digit in (True, False):
+            chosen = (drawn.kinds == kind) & (drawn.has_digit == has_digit)
+            if chosen.any():
+                what = kind if has_digit else "  the same, without a digit"
+                _line(what, drawn.confidence[chosen], drawn.is_right[chosen], threshold)
+    print()
+
+
+def _print_other_halves(
+    settings: Settings,
+    bundle: Bundle,
+    sets: Mapping[str, Sequence[LabelledPicture]],
+    share: Sequence[str],
+    threshold: float,
+) -> None:
+    """How the threshold does on the halves that did not set it."""
+    reader = app.page_reader(bundle)
+    print(f"{'the other half of':28} {'pages':>6}  {'accepted':>9}  of these wrong")
+    shared = []
+    for name, pictures in sets.items():
+        for falsely in (False, True):  # a page without a digit, accepted, is always wrong
+            chosen = [one for one in pictures if (one.label == NONE) == falsely]
+            if not chosen:
+                continue
+            read = labelled.read(settings, reader, chosen)
+            found = calibrate.verdicts((content, one.label) for one, content in read)
+            _line(f"{name}, without a digit" if falsely else name, *found, threshold)
+            shared += [found] * (name in share)
+    confidence, is_right = (np.concatenate(parts) for parts in zip(*shared, strict=True))
+    _line(" + ".join(share), confidence, is_right, threshold)
+
+
+def _line(name: str, confidence: NDArray[np.float64], is_right: NDArray[np.bool_], threshold: float) -> None:
+    accepted = confidence >= threshold
+    wrong = wilson(int((accepted & ~is_right).sum()), int(accepted.sum()))
+    print(f"{name:28} {len(confidence):>6,}  {_words(wilson(int(accepted.sum()), len(confidence)))}  {_words(wrong)}")
+
+
+def _words(found: Proportion) -> str:
+    if found.share is None:
+        return "none to count"
+    return f"{100 * found.share:6.2f} % ({found.hits:,}; 95 %: {100 * found.low:.2f} to {100 * found.high:.2f})"
+
+
+if __name__ == "__main__":
+    main()

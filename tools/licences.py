@@ -1,0 +1,179 @@
+"""`python -m tools.licences`: the licence of every locked package, from its own metadata, into docs/licences.md.
+
+Ends with 1 where one is unknown, or would bind what is distributed under MIT and only depends on it.
+"""
+
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "licences.md"
+PERMISSIVE = {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "MIT-CMU"}
+WEAK = {"MPL-2.0", "LGPL-2.1-or-later", "LGPL-3.0-or-later"}
+"""These bind changes to the package itself, not what uses it unchanged."""
+FREE = PERMISSIVE | WEAK | {"PSF-2.0", "Zlib"}
+SAID_AS = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "BSD 2-Clause License": "BSD-2-Clause",
+    "BSD 3-Clause": "BSD-3-Clause",
+    "BSD License": "BSD",
+    "ISC License": "ISC",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+}
+"""What metadata of before SPDX say, as SPDX says it."""
+LOOKED_UP = {
+    "axe-playwright-python": "MIT",  # its LICENSE file
+    "colorama": "BSD-3-Clause",  # on Windows only, so that its metadata are not here
+    "importlib-metadata": "Apache-2.0",  # before Python 3.12 only
+    "lazy-importer": "Apache-2.0",  # likewise
+    "namex": "Apache-2.0",  # its LICENSE file
+    "pypdfium2": "BSD-3-Clause AND Apache-2.0",  # and notices of what PDFium is made of, all permissive
+    "tzdata": "Apache-2.0",  # on Windows only
+    "zipp": "MIT",  # before Python 3.12 only
+}
+"""Where metadata say nothing that can be read."""
+CARRIED = {
+    "numpy": "OpenBLAS (BSD), libgfortran (GPL with the GCC exception, which lets every program use it).",
+    "opencv-python-headless": "FFmpeg (LGPL-2.1), loaded when needed; may be replaced by another build.",
+    "pillow-heif": "libheif and libde265 (LGPL-3), x265 (GPL-2): its author says that the wheel as a whole is GPL-2. "
+    "digitrec is used with it, does not contain it, and only decodes, which x265 has no part in. Whoever hands on an "
+    "image or a disk with all of this installed hands on GPL-2 software; without this package all works but HEIC.",
+    "scipy": "OpenBLAS (BSD), libgfortran (GPL with the GCC exception).",
+}
+"""Libraries inside a wheel whose licence is another than the package's."""
+_HEAD = """# Licences
+
+digitrec is [MIT](../LICENSE). Its wheel holds only what was made for it, pictures of signs drawn with
+[freely licensed fonts](fonts.md) included; everything below is installed beside it by pip, from its own source. Made by
+`make licences` from the metadata of the {count} packages in requirements.lock; it fails where a licence is unknown or
+would bind software that merely depends on it. MPL-2.0 and LGPL bind changes to the package itself: they are used
+unchanged, and loaded at run time.
+
+"Where" is `slim` for what requirements-slim.lock has, too, `complete` for what `pip install digitrec` adds to that, and
+`development` for what only tests and checks need.
+
+| package | version | licence | where |
+|---|---|---|---|
+"""
+_CARRIED_HEAD = """
+## Inside the wheels
+
+Compiled libraries under other licences than the package they come with:
+
+"""
+
+
+class UnknownLicence(Exception):
+    """Nobody has said yet whether this may be depended on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Licensed:
+    """A locked package."""
+
+    name: str
+    versions: tuple[str, ...]
+    """Several if they differ by the Python."""
+    licence: str
+    where: str
+
+
+def main() -> int:
+    """Write the page; 1 if a licence is in doubt."""
+    try:
+        found = [*licensed()]
+    except UnknownLicence as why:
+        print(f"licences: {why}", file=sys.stderr)
+        return 1
+    PAGE.write_text(page(found), encoding="utf-8")
+    print(f"{len(found)} packages, all of them may be depended on: {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def licensed() -> Iterator[Licensed]:
+    """Every package of requirements.lock; UnknownLicence if one is in doubt."""
+    slim, needed = locked("requirements-slim.lock"), set(_needed())
+    for name, versions in sorted(locked("requirements.lock").items()):
+        licence = LOOKED_UP.get(name) or said(importlib.metadata.metadata(name))
+        require_free(name, licence)
+        where = "slim" if name in slim else "complete" if name in needed else "development"
+        yield Licensed(name, versions, licence, where)
+
+
+def locked(lock: str) -> dict[str, tuple[str, ...]]:
+    """The packages of a lock file and their versions."""
+    found: dict[str, tuple[str, ...]] = {}
+    pins = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE)
+    for name, version in pins:
+        found[name] = (*found.get(name, ()), version)
+    return found
+
+
+def said(metadata: "importlib.metadata.PackageMetadata") -> str:
+    """The licence that metadata name, as an SPDX expression; empty if they name none that is known."""
+    told = [str(metadata[key]) for key in ("License-Expression", "License") if key in metadata]
+    classifiers = [str(one) for one in metadata.get_all("Classifier") or ()]
+    told += [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License :: ")]
+    known = (SAID_AS.get(one, one) for one in told)
+    return next((one for one in known if _parts(one) and all(map(_is_named, _parts(one)))), "")
+
+
+def require_free(name: str, licence: str) -> None:
+    """Refuse a package that MIT software should not depend on; `AND` asks for all, `OR` for one of them.
+
+    >>> require_free("some", "MIT OR GPL-3.0-only")
+    >>> require_free("some", "MIT AND GPL-3.0-only")
+    Traceback (most recent call last):
+    tools.licences.UnknownLicence: some is under 'MIT AND GPL-3.0-only'
+    """
+    if not licence:
+        raise UnknownLicence(f"{name} does not say its licence; look it up, and put it into LOOKED_UP")
+    if not all(FREE & set(part.split(" OR ")) for part in licence.split(" AND ")):
+        raise UnknownLicence(f"{name} is under {licence!r}")
+
+
+def page(found: Iterable[Licensed]) -> str:
+    """docs/licences.md."""
+    rows = [f"| {one.name} | {', '.join(one.versions)} | {one.licence} | {one.where} |" for one in found]
+    carried = [f"- **{name}**: {what}" for name, what in CARRIED.items()]
+    return _HEAD.format(count=len(rows)) + "\n".join(rows) + "\n" + _CARRIED_HEAD + "\n".join(carried) + "\n"
+
+
+def _parts(licence: str) -> list[str]:
+    return re.split(" AND | OR ", licence)
+
+
+def _is_named(part: str) -> bool:
+    """True for what looks like an SPDX identifier; then it is judged, not passed over."""
+    return part in FREE or re.fullmatch(r"[A-Z][\w.+]*(-[\w.+]+)+", part) is not None
+
+
+def _needed() -> Iterator[str]:
+    """What the package takes along, without its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    waiting, seen = [*project["dependencies"]], set[str]()
+    while waiting:
+        asked = Requirement(waiting.pop())
+        name = re.sub(r"[-_.]+", "-", asked.name).lower()
+        if name in seen or (asked.marker is not None and not asked.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        yield name
+        waiting += importlib.metadata.requires(name) or ()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
