@@ -145,7 +145,7 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
     Raises:
         BusyError: another process holds this inbox and worker.
         EnvironmentFailure: there is not enough memory.
-        SettingsError: a hook is neither a command line nor an address.
+        SettingsError: a hook is no command line.
     """
     if settings.source or settings.outbox_url:
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")

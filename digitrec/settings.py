@@ -93,11 +93,9 @@ class Settings:
     metrics_port: int = _knob(
         0, "`watch` shows it on this port, to this machine only; 0 = it does not.", low=0, high=65535
     )
-    on_batch: str | None = _knob(
-        None, "Command, or http(s) address, that is told of each batch once it is closed (JSON)."
-    )
-    on_reject: str | None = _knob(None, "The same, told of a batch's rejected files.")
-    on_unhealthy: str | None = _knob(None, "The same, told when disk, folder or model failed three times in a row.")
+    on_batch: str | None = _knob(None, "Command that is called after each batch, with JSON on its standard input.")
+    on_reject: str | None = _knob(None, "The same, for the rejected files of a batch.")
+    on_unhealthy: str | None = _knob(None, "The same, when disk, folder or model failed three times in a row.")
     hook_timeout_s: float = _knob(10.0, "A hook is ended after this long, seconds.", low=0.1, high=300)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 

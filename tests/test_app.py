@@ -25,7 +25,7 @@ from digitrec.intake import scan
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.observing import NoObserver
 from digitrec.ledger import Ledger
-from digitrec.operations import hook_calls, metrics
+from digitrec.operations import hooks, metrics
 from digitrec.operations.doctor import doctor
 from digitrec.operations.health import health
 from digitrec.operations.status import ModelState, status
@@ -387,7 +387,7 @@ def test_watch_reads_what_comes_while_a_file_raises_for_ever(
 def test_an_exception_in_hooks_or_metrics_costs_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failing(monkeypatch, hook_calls, "call", ZeroDivisionError("hook"), times=10**9)
+    failing(monkeypatch, hooks, "run_command", ZeroDivisionError("hook"), times=10**9)
     failing(monkeypatch, metrics, "gather", ZeroDivisionError("metrics"), times=10**9)
 
     app.run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))

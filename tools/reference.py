@@ -158,9 +158,8 @@ def metrics() -> Iterator[str]:
 def hooks() -> Iterator[str]:
     """What hooks are told."""
     yield from ("# Hooks", "")
-    yield "Each is a setting that names a command line, which gets the JSON on its standard input, or an http(s)"
-    yield "address, which gets it as a POST. [How they are called](../../jobs/README.md#watching-over-it). Always in"
-    yield "it:"
+    yield "Each is a setting that names a command line, which gets the JSON on its standard input."
+    yield "[How they are called](../../jobs/README.md#watching-over-it). Always in it:"
     yield ""
     yield from _table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in words.ALWAYS_TOLD.items()))
     for name, (when, fields) in words.HOOKS.items():

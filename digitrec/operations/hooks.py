@@ -1,49 +1,61 @@
-"""Commands and addresses that are told what happened: a batch is closed, files were rejected, the service is unwell.
+"""Commands that are called when a batch is finished, files were rejected, or the service keeps failing.
 
-A hook gets JSON, on its standard input or as the body of a POST. Whatever it does costs the job `hook_timeout_s` at
-most; that it failed is one line in the log. A crash right before loses a notice, and none is given twice.
+A hook gets JSON on its standard input. It costs the service HOOK_TIMEOUT_S at most; its failure is one line in the log.
+A crash right before the call loses the notice; no notice is sent twice.
 """
 
+import contextlib
 import json
+import os
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from digitrec import logs, names
 from digitrec.clock import utc
 from digitrec.errors import SettingsError
 from digitrec.ledger import Ledger
-from digitrec.operations import hook_calls
 from digitrec.records import Claim, Count, Fate, Stage
 from digitrec.settings import Settings
 
 FAILURES = 3
-"""So many in a row, and the service is unwell."""
-_MOST_REJECTED = 100
-"""Named one by one."""
+"""Failures in a row after which `on_unhealthy` is called."""
+HOOK_TIMEOUT_S = 10.0
+"""Time limit of one call: the default of `hook_timeout_s` in 0.1, and as long as SIGTERM waits for a batch."""
+CURL = 'curl -fsS -H "Content-Type: application/json" --data-binary @- ADDRESS'
+"""Hook that sends its JSON to an address."""
+_STOP_TIMEOUT_S = 2.0
+"""Time limit of a call once the service is asked to stop."""
+_POLL_INTERVAL_S = 0.05
+_MAX_ERROR_LENGTH = 200
+_MAX_REJECTED = 100
+"""Upper limit of rejected files in one notice."""
 _EVENTS = {"batch": "on_batch", "reject": "on_reject", "unhealthy": "on_unhealthy"}
+
+
+class HookError(Exception):
+    """Failure of a hook: not started, a non-zero exit code, or a timeout. The text holds no arguments."""
 
 
 class Hooks:
     """Those of one process; does nothing, and loads nothing, where no setting names any."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is called yet.
+    def __init__(self, settings: Settings, timeout_s: float = HOOK_TIMEOUT_S) -> None:
+        """Parse the commands; call none.
 
         Args:
-            settings: name the hooks.
+            settings: hold the command lines.
+            timeout_s: time limit of one call.
 
         Raises:
-            SettingsError: one is neither a command line nor an address.
+            SettingsError: a hook is no command line.
         """
         self._settings = settings
-        self._hooks = {event: hook for event, name in _EVENTS.items() if (hook := getattr(settings, name))}
-        for event, hook in self._hooks.items():
-            try:
-                hook_calls.check(hook)
-            except ValueError as why:
-                hint = "Give a command line, or an address that begins with http:// or https://."
-                raise SettingsError(f"{_EVENTS[event]} cannot be used: {why}", hint=hint) from None
+        self._timeout_s = timeout_s
+        self._hooks = {
+            event: _parse(name, line) for event, name in _EVENTS.items() if (line := getattr(settings, name))
+        }
         self._reported: list[str] = []
         self._failures = 0
 
@@ -87,28 +99,104 @@ class Hooks:
 
     def _of_rejected(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
         files = []
-        for path in rejected[:_MOST_REJECTED]:
+        for path in rejected[:_MAX_REJECTED]:
             row = ledger.rows_of(batch_id, path)[0].reading
             files.append({"file": names.escape(path), "reason_code": row.reason, "reason": row.detail})
         return {"batch_id": batch_id, "rejected": len(rejected), "files": files}
 
     def _tell(self, event: str, facts: Mapping[str, object], stopped: Callable[[], bool]) -> None:
-        hook = self._hooks.get(event)
-        if hook is None:
+        command = self._hooks.get(event)
+        if command is None:
             return
         settings = self._settings
-        whose = {"workspace": names.escape(str(settings.workspace)), "worker": settings.worker}
-        body = json.dumps({"event": event, "at": utc(time.time()), **whose, **facts})
+        source = {"workspace": names.escape(str(settings.workspace)), "worker": settings.worker}
+        body = json.dumps({"event": event, "at": utc(time.time()), **source, **facts})
         variables = {
             "DIGITREC_EVENT": event,
             "DIGITREC_WORKSPACE": str(settings.workspace),
             "DIGITREC_WORKER": settings.worker,
             "DIGITREC_BATCH_ID": str(facts.get("batch_id", "")),
         }
-        deadline_s = time.monotonic() + settings.hook_timeout_s
         try:
-            hook_calls.call(hook, body, variables, Path(settings.workspace), deadline_s, stopped)
-        except hook_calls.HookFailed as why:
-            logs.warn("a hook failed, the work goes on", setting=_EVENTS[event], hook=hook_calls.shown(hook), why=why)
+            run_command(command, body, variables, settings.workspace, self._timeout_s, stopped)
+        except HookError as why:  # arguments are often secrets: the log names only the program
+            program = Path(command[0]).name
+            logs.warn("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=why)
         except Exception as why:  # noqa: BLE001 - no hook is worth the service
             logs.unexpected_error("a hook cannot be called", why, setting=_EVENTS[event])
+
+
+def _parse(name: str, line: str) -> list[str]:
+    import shlex
+
+    try:
+        command = shlex.split(line)
+        if not command:
+            raise ValueError("it names no program")
+    except ValueError as why:
+        raise SettingsError(f"{name} cannot be used: {why}", hint="Give a command line.") from None
+    if "://" in command[0]:
+        hint = f"Let curl send it: {name} = '{CURL}' (jobs/README.md)."
+        raise SettingsError(f"{name} is an address; a hook is a command line", hint=hint)
+    return command
+
+
+def run_command(
+    command: Sequence[str],
+    body: str,
+    variables: Mapping[str, str],
+    folder: Path,
+    timeout_s: float,
+    stopped: Callable[[], bool],
+) -> None:
+    """Run a hook without a shell and wait for its end; kill it with its children after the time limit.
+
+    Args:
+        command: program and arguments.
+        body: JSON for its standard input.
+        variables: added to its environment.
+        folder: its current folder.
+        timeout_s: time limit.
+        stopped: asked twenty times a second; once True, two seconds are left at most.
+
+    Raises:
+        HookError: the hook failed.
+    """
+    import subprocess
+    import tempfile
+
+    started_s = time.monotonic()
+    deadline_s = started_s + timeout_s
+    is_stopping = False
+    # Files, not pipes: a hook that reads nothing, or whose grandchild keeps a pipe open, blocks nobody.
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+        stdin.write(body.encode())
+        stdin.seek(0)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                cwd=folder,
+                env={**os.environ, **variables},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as why:
+            raise HookError(f"it cannot be started: {getattr(why, 'strerror', None) or why}") from None
+        try:
+            while process.poll() is None:
+                if not is_stopping and stopped():
+                    is_stopping, deadline_s = True, min(deadline_s, time.monotonic() + _STOP_TIMEOUT_S)
+                if time.monotonic() >= deadline_s:
+                    raise HookError(f"it was not done after {time.monotonic() - started_s:.1f} s, and was ended")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_INTERVAL_S)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the hook leads its own process group: children end with it
+                process.wait()
+        if process.returncode != 0:
+            stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 10 * _MAX_ERROR_LENGTH))
+            lines = stderr.read().decode(errors="replace").strip().splitlines()
+            raise HookError(f"exit code {process.returncode}{': ' + lines[-1][:_MAX_ERROR_LENGTH] if lines else ''}")

@@ -11,7 +11,7 @@ import pytest
 from digitrec import results
 from digitrec.errors import DigitrecError
 from digitrec.exporting.truth import COLUMNS as EXPORTED
-from digitrec.operations import hook_calls
+from digitrec.operations import hooks as hooks_module
 from digitrec.operations.hooks import FAILURES, Hooks
 from digitrec.records import Reason
 from tests.conftest import Desk
@@ -47,7 +47,7 @@ def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
 
 def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, dict[str, object]] = {}
-    monkeypatch.setattr(hook_calls, "call", lambda hook, body, *_: told.update({hook: json.loads(body)}))
+    monkeypatch.setattr(hooks_module, "run_command", lambda hook, body, *_: told.update({hook[0]: json.loads(body)}))
     desk.set(on_batch="on_batch", on_reject="on_reject", on_unhealthy="on_unhealthy")
     desk.drop("noise.png", b"no picture")
     desk.run()
