@@ -163,7 +163,7 @@ def asked(port: int, question: str) -> list[dict[str, object]]:
 
 @needs("prometheus")
 @pytest.mark.slow
-def test_a_real_prometheus_takes_the_metrics_file_of_a_watch_and_the_alert_rules(tmp_path: Path) -> None:
+def test_prometheus_reads_the_metrics_file_and_the_alert_rules(tmp_path: Path) -> None:
     own, other = free_port(), free_port()
     (tmp_path / "shown").mkdir()
     shutil.copy(JOBS / "alerts.yml", tmp_path)
