@@ -25,7 +25,7 @@ _LOCK = "housekeeping"
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     cli.command(epilog="Example: digitrec status --json")(status)
-    cli.command(epilog="Example: digitrec health --max-wait-s 900 --max-look-s 900")(health)
+    cli.command(epilog="Example: digitrec health --max-wait-s 900 --max-scan-age-s 900")(health)
     cli.command(epilog="Example: digitrec metrics > /var/lib/node_exporter/digitrec.prom")(metrics)
     cli.command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
     cli.command(epilog="Example: digitrec why scan-0042.png")(why)
@@ -48,18 +48,18 @@ def status(settings: Settings, as_json: _Json = False) -> None:
             tell_if_unread(settings, ledgers)
 
 
-@takes_settings("model", "max_wait_s", "max_look_s")
+@takes_settings("model", "max_wait_s", "max_scan_age_s")
 def health(settings: Settings, as_json: _Json = False) -> None:
     """Exit 1 if the last look or the oldest file is too old.
 
     The last look at the inbox may be three scan intervals old, as `watch` has it; where cron or a timer starts `run`,
-    say with --max-look-s how old: three times what lies between two starts. A file may wait for --max-wait-s. A worker
-    that reads a batch looks again after it; meanwhile every file that is done is a sign of life. Judges one worker
-    (--worker), and the files of all.
+    say with --max-scan-age-s how old: three times the interval between two starts. A file may wait for --max-wait-s. A
+    worker that reads a batch scans again after it; meanwhile every file that is done is a sign of life. Judges one
+    worker (--worker), and the files of all.
     """
     from digitrec.operations.health import health as judge
 
-    found = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_look_s)
+    found = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
     typer.echo(json.dumps(asdict(found)) if as_json else f"{'well' if found.is_well else 'UNWELL'}: {found.why}")
     raise typer.Exit(0 if found.is_well else 1)
 

@@ -1,5 +1,6 @@
 """Settings as command-line options: every knob of `Settings` is an option, its help and limits taken from there."""
 
+import copy
 import functools
 import inspect
 import os
@@ -16,7 +17,7 @@ import typer
 
 from digitrec import logs, names
 from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
-from digitrec.settings import Settings, default_of, knobs
+from digitrec.settings import FORMER, Settings, former_name_warning, knobs
 
 if TYPE_CHECKING:
     from digitrec.ledger import Ledger
@@ -27,6 +28,17 @@ debug = False
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
 _LAST = ("engine", "scheduler", "source", "outbox_url")
 """What only those need who read on several machines, or from a store."""
+FORMER_OPTIONS = {
+    "dump_seen": "explain_dir",
+    "keep": "older_than",
+    "leave_out": "exclude",
+    "from": "base_model",
+    "who": "reviewer",
+    "as_files": "full_pipeline",
+    "ledger_lost": "without_ledger",
+}
+"""Former names of options that are no settings, as `settings.FORMER`."""
+_FORMER = "former_"
 _Command = Callable[..., None]
 
 
@@ -42,6 +54,12 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         signature = inspect.signature(command)
         own = [each for name, each in signature.parameters.items() if name != "settings"]
         options = [_option(knob) for knob in wanted]
+        present = {option.name: option for option in (*own, *options)}
+        former = [
+            _former_option(name, present.get(now))
+            for name, now in (FORMER | FORMER_OPTIONS).items()
+            if now in present or not (now or names)
+        ]
         step = command.__name__.replace("_", " ")
 
         @functools.wraps(command)
@@ -49,16 +67,24 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             global debug  # noqa: PLW0603 - read by cli.main after the command has failed
             debug = debug_wanted
             flags = {knob.name: given.pop(knob.name) for knob in wanted}
+            flags |= {name: given.pop(_FORMER + name, None) for name in FORMER}
             workspace = flags.pop("workspace")
+            warnings = []
+            for name, now in FORMER_OPTIONS.items():
+                if value := given.pop(_FORMER + name, None):
+                    given[now] = value
+                    warnings.append(former_name_warning(name, now, "flag"))
             with failing_clearly(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
             logs.start(settings.log_format)
+            for warning in (*settings.warnings, *warnings):
+                logs.warn("a former name is used", why=warning)
             with failing_clearly(step, settings.workspace):
                 command(settings=settings, **given)
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         first, *others = sorted(options, key=_place)
-        parameters = [first, *own, *others, _DEBUG]
+        parameters = [first, *own, *others, *former, _DEBUG]
         with_settings.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         with_settings.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
         return with_settings
@@ -106,7 +132,7 @@ def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
 
 
 def _option(knob: Field[Any]) -> inspect.Parameter:
-    default, choices = default_of(knob), knob.metadata["choices"]
+    default, choices = knob.default, knob.metadata["choices"]
     parts = [knob.metadata["help"]]
     parts += [f"({', '.join(choices)})"] if choices else []
     parts += [f"[default: {str(default).lower()}]"] if default not in (None, Path()) else []
@@ -123,6 +149,21 @@ def _option(knob: Field[Any]) -> inspect.Parameter:
     kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
     return inspect.Parameter(
         knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _former_option(name: str, present: inspect.Parameter | None) -> inspect.Parameter:
+    """Return a hidden option under a former name of another; None: one that takes any value and has no effect."""
+    kind: Any = str | None
+    option: Any = typer.Option()
+    if present is not None:
+        kind, option = present.annotation.__origin__, copy.copy(present.annotation.__metadata__[0])
+    option.param_decls, option.hidden = (f"--{name.replace('_', '-')}",), True
+    return inspect.Parameter(
+        _FORMER + name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=present and present.default,
+        annotation=Annotated[kind, option],
     )
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,35 +41,22 @@ class Settings:
     workspace: Path = _knob(Path(), "Folder that holds inbox/, outbox/ and reports/.")
     worker: str = _knob("main", "Name of this worker; several with different names may share one inbox.")
     state_dir: Path | None = _knob(None, "Where ledger and trained models lie (local disk). Default: .digitrec/")
-    model: str | None = _knob(
-        None, "Model to read with: an id or a folder. Default: the promoted one, else the shipped."
-    )
+    model: str | None = _knob(None, "Model: an id or a folder. Default: the promoted one, else the shipped one.")
     max_error: float = _knob(0.005, "Share of wrong answers allowed among the accepted.", low=0.0001, high=0.5)
     settle_s: float = _knob(2.0, "A file unchanged for this long is complete, seconds.", low=0, high=3600)
-    network_settle_s: float = _knob(
-        5.0, "The same on a network filesystem (nfs, cifs, 9p, fuse), seconds.", low=0, high=3600
-    )
-    scan_interval_s: float = _knob(
-        10.0, "`watch` looks at the folder at least this often, seconds.", low=0.5, high=3600
-    )
+    scan_interval_s: float = _knob(10.0, "`watch` scans the inbox at least this often, seconds.", low=0.5, high=3600)
     empty_wait_s: float = _knob(600.0, "An empty file may still be filled for this long, seconds.", low=0, high=86400)
     grace_s: float = _knob(
         30.0, "A fresh file that cannot be decoded gets this long to change, seconds.", low=0, high=86400
     )
     batch_files: int = _knob(512, "Most files in one batch.", low=1, high=100_000)
     run_wait_s: float = _knob(10.0, "`run` waits at most this long for files to settle, seconds.", low=0, high=3600)
-    run_retry_s: float = _knob(
-        10.0, "`run` tries this long against a failing disk or folder, seconds.", low=0, high=86400
-    )
+    run_retry_s: float = _knob(10.0, "`run` retries a failing disk or folder this long, seconds.", low=0, high=86400)
     max_wait_s: float = _knob(
-        3600.0, "`health` is unwell when a file has waited longer than this, seconds.", low=1, high=31_536_000
+        3600.0, "`status --check` fails if a file has waited longer than this, seconds.", low=1, high=31_536_000
     )
-    max_look_s: float = _knob(
-        0.0,
-        "`health` is unwell when the last look is older than this, seconds; 0 = three scan intervals. "
-        "For `run` from cron: three times what lies between two starts.",
-        low=0,
-        high=31_536_000,
+    max_scan_age_s: float = _knob(
+        0.0, "`status --check` fails if the last scan is older, seconds; 0 = 3 scan intervals.", low=0, high=31_536_000
     )
     read_timeout_s: float = _knob(60.0, "Longest the reading of one page may take, seconds.", low=1, high=3600)
     max_bytes: int = _knob(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
@@ -81,23 +68,18 @@ class Settings:
     watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
     engine: str = _knob("processes", "How reading is spread.", choices=("serial", "threads", "processes", "dask"))
     scheduler: str | None = _knob(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
-    source: str | None = _knob(
-        None, "`run` reads the pictures below this URL instead of the inbox: s3://BUCKET/PREFIX."
-    )
+    source: str | None = _knob(None, "`run` reads the pictures below this URL, not the inbox: s3://BUCKET/PREFIX.")
     outbox_url: str | None = _knob(
         None, "The tables of `source` go below this URL (`--outbox`): s3://BUCKET/OTHER.", short="--outbox"
     )
     threads: int = _knob(0, "Threads or processes that read; 0 = one a core, at most 8.", low=0, high=256)
     log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
     metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
-    metrics_port: int = _knob(
-        0, "`watch` shows it on this port, to this machine only; 0 = it does not.", low=0, high=65535
-    )
     on_batch: str | None = _knob(None, "Command that is called after each batch, with JSON on its standard input.")
     on_reject: str | None = _knob(None, "The same, for the rejected files of a batch.")
-    on_unhealthy: str | None = _knob(None, "The same, when disk, folder or model failed three times in a row.")
-    hook_timeout_s: float = _knob(10.0, "A hook is ended after this long, seconds.", low=0.1, high=300)
+    on_failure: str | None = _knob(None, "The same, when disk, folder or model failed three times in a row.")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for knob in knobs():
@@ -188,9 +170,14 @@ class Settings:
         values: dict[str, object] = {}
         sources: dict[str, str] = {}
 
-        def put(found: Mapping[str, object], source: str) -> None:
-            values.update(found)
-            sources.update(dict.fromkeys(found, source))
+        warnings: list[str] = []
+
+        def put(given: Mapping[str, object], source: str) -> None:
+            for name in sorted(given, key=FORMER.__contains__, reverse=True):  # a present name wins over a former one
+                if name in FORMER:
+                    warnings.append(former_name_warning(name, FORMER[name], source))
+                if present := FORMER.get(name, name):
+                    values[present], sources[present] = given[name], source
 
         variables = _from_environment()
         chosen = workspace if workspace is not None else variables.get("workspace", Path())
@@ -199,12 +186,27 @@ class Settings:
         put({name: value for name, value in (flags or {}).items() if value is not None}, "flag")
         if workspace is not None:
             put({"workspace": workspace}, "flag")
-        return cls(**values, sources=sources)  # type: ignore[arg-type]
+        return cls(**values, sources=sources, warnings=tuple(warnings))  # type: ignore[arg-type]
+
+
+FORMER = {"max_look_s": "max_scan_age_s", "on_unhealthy": "on_failure"}
+FORMER |= dict.fromkeys(("network_settle_s", "hook_timeout_s", "metrics_port"), "")
+"""Former names of settings, accepted with a warning until 1.0: the present name, or "" for one without effect."""
+
+
+def former_name_warning(name: str, present: str, source: str) -> str:
+    """Return what to say of a former name of a setting or option, written as in its source."""
+
+    def written(key: str) -> str:
+        return {"flag": f"--{key.replace('_', '-')}", "environment": f"DIGITREC_{key.upper()}"}.get(source, key)
+
+    change = f"is now {written(present)}" if present else "has no effect"
+    return f"{written(name)} {change}; the old name is accepted until 1.0"
 
 
 def knobs() -> list[Field[Any]]:
     """The fields of Settings a person can set, in order."""
-    return [one for one in fields(Settings) if one.metadata]
+    return [setting for setting in fields(Settings) if setting.metadata]
 
 
 _STATE = "Name a folder on a local disk; a relative one lies in the workspace."
@@ -222,12 +224,8 @@ def _file_on_the_way(folder: Path) -> Path | None:
 
 
 def _from_environment() -> dict[str, object]:
-    found: dict[str, object] = {}
-    for knob in knobs():
-        name = f"DIGITREC_{knob.name.upper()}"
-        if text := os.environ.get(name, ""):
-            found[knob.name] = _value(knob, text, name)
-    return found
+    given = {name: os.environ.get(f"DIGITREC_{name.upper()}") for name in [*(knob.name for knob in knobs()), *FORMER]}
+    return {name: _value(name, text, f"DIGITREC_{name.upper()}") for name, text in given.items() if text}
 
 
 def _from_file(path: Path) -> dict[str, object]:
@@ -251,14 +249,13 @@ def _from_file(path: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as why:
         line = _line_that_raises(type(why), text)
         raise SettingsError(f"{path}, line {line}: a number is too long, or too many brackets are nested") from None
-    allowed = {knob.name: knob for knob in knobs() if knob.name != "workspace"}
-    unknown = sorted(set(table) - set(allowed))
-    if unknown:
+    allowed = [knob.name for knob in knobs() if knob.name != "workspace"]
+    if unknown := sorted(set(table) - {*allowed, *FORMER}):
         near = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"It takes: {', '.join(allowed)}."
         shown = ", ".join(map(_shown, unknown[:_MOST_SHOWN]))
         raise SettingsError(f"{path}, line {_line_of(unknown[0], text)}: unknown settings: {shown}", hint=hint)
-    return {name: _value(allowed[name], value, f"{path}, line {_line_of(name, text)}") for name, value in table.items()}
+    return {name: _value(name, value, f"{path}, line {_line_of(name, text)}") for name, value in table.items()}
 
 
 def _line_that_raises(kind: type[Exception], text: str) -> int:
@@ -281,8 +278,11 @@ def _line_of(name: str, text: str) -> int:
     return next((number for number, line in enumerate(text.split("\n"), 1) if key.match(line)), 1)
 
 
-def _value(knob: Field[Any], value: object, source: str) -> object:
+def _value(name: str, value: object, source: str) -> object:
     """Return a value as the setting takes it, checked; an error names where the value comes from."""
+    if not (name := FORMER.get(name, name)):
+        return value
+    knob = next(knob for knob in knobs() if knob.name == name)
     try:
         parsed = _parse(knob, value)
         _check(knob, parsed)
@@ -341,8 +341,3 @@ def _check(knob: Field[Any], value: object) -> None:
         raise SettingsError(f"{knob.name} is {_shown(value)}; it is one of {', '.join(choices)}")
     if low is not None and not (isinstance(value, int | float) and low <= value <= high):
         raise SettingsError(f"{knob.name} is {_shown(value)}; it lies in {low:g}..{high:g}")
-
-
-def default_of(knob: Field[Any]) -> object:
-    """A knob's default, as written here."""
-    return None if knob.default is MISSING else knob.default

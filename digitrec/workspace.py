@@ -25,6 +25,8 @@ from digitrec.operations import ledgers as found_ledgers
 from digitrec.settings import Settings
 
 _FOLDERS = ("inbox", "outbox")
+_NETWORK_SETTLE_S = 5.0
+"""Least settle time on a network filesystem: clients cache sizes and times for 1 s (CIFS) to 3 s (NFS) by default."""
 _DEAD_DRAFT_S = 600.0
 """No draft of a living process is that old since its last change."""
 
@@ -70,7 +72,7 @@ class Workspace:
         settle_s = self.settings.settle_s
         if is_remote := mounts.is_remote(kind := mounts.kind_of(self.settings.inbox)):
             # There, sizes and times are seen with a delay (attribute caches).
-            settle_s = max(settle_s, self.settings.network_settle_s)
+            settle_s = max(settle_s, _NETWORK_SETTLE_S)
             logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
         return Settling(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 

@@ -331,3 +331,16 @@ def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_p
     assert done.returncode == 74, "1 would say that verify found a difference, or that health is bad"
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_a_removed_option_is_accepted_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(monkeypatch, tmp_path, "config", "--json", "--metrics-port", "9393", "--hook-timeout-s", "x") == 0
+
+    printed = capsys.readouterr()
+    assert "metrics_port" not in json.loads(printed.out)
+    assert [json.loads(line)["why"].partition(";")[0] for line in printed.err.splitlines()] == [
+        "--hook-timeout-s has no effect",
+        "--metrics-port has no effect",
+    ]

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from digitrec.errors import SettingsError
-from digitrec.settings import Settings, default_of, knobs
+from digitrec.settings import Settings, knobs
 
 
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
@@ -85,7 +85,7 @@ def test_the_metrics_file_must_not_be_in_the_inbox(tmp_path: Path) -> None:
 def test_every_knob_says_what_it_is_and_its_default_is_allowed() -> None:
     for knob in knobs():
         assert knob.metadata["help"].endswith((".", "/"))
-        low, high, default = knob.metadata["low"], knob.metadata["high"], default_of(knob)
+        low, high, default = knob.metadata["low"], knob.metadata["high"], knob.default
         if low is not None:
             assert isinstance(default, int | float)
             assert low <= default <= high
@@ -241,4 +241,35 @@ def test_an_error_has_the_line_of_its_key(tmp_path: Path, text: str, line: int) 
     (tmp_path / "digitrec.toml").write_text(text)
 
     with pytest.raises(SettingsError, match=rf"digitrec.toml, line {line}: "):
+        Settings.load(tmp_path)
+
+
+def test_a_former_name_of_a_setting_works_with_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digitrec.toml").write_text("max_look_s = 900\nnetwork_settle_s = 'any'\n")
+    monkeypatch.setenv("DIGITREC_ON_UNHEALTHY", "true")
+    monkeypatch.setenv("DIGITREC_HOOK_TIMEOUT_S", "99")
+
+    settings = Settings.load(tmp_path, {"metrics_port": "9393"})
+
+    assert (settings.max_scan_age_s, settings.on_failure) == (900, "true")
+    assert settings.sources["on_failure"] == "environment"
+    assert sorted(settings.warnings) == [
+        "--metrics-port has no effect; the old name is accepted until 1.0",
+        "DIGITREC_HOOK_TIMEOUT_S has no effect; the old name is accepted until 1.0",
+        "DIGITREC_ON_UNHEALTHY is now DIGITREC_ON_FAILURE; the old name is accepted until 1.0",
+        "max_look_s is now max_scan_age_s; the old name is accepted until 1.0",
+        "network_settle_s has no effect; the old name is accepted until 1.0",
+    ]
+
+
+def test_the_present_name_of_a_setting_wins_over_the_former(tmp_path: Path) -> None:
+    (tmp_path / "digitrec.toml").write_text("max_scan_age_s = 5\nmax_look_s = 900\n")
+
+    assert Settings.load(tmp_path).max_scan_age_s == 5
+
+
+def test_a_bad_value_under_a_former_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "digitrec.toml").write_text("\nmax_look_s = -1\n")
+
+    with pytest.raises(SettingsError, match=r"digitrec\.toml, line 2: max_scan_age_s is -1"):
         Settings.load(tmp_path)

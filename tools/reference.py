@@ -25,7 +25,7 @@ from digitrec.errors import (
 from digitrec.exporting.truth import COLUMNS as EXPORTED
 from digitrec.operations.metrics import METRICS
 from digitrec.records import Reason
-from digitrec.settings import default_of, knobs
+from digitrec.settings import knobs
 from tools import reference_words as words
 
 ROOT = Path(__file__).parents[1]
@@ -61,12 +61,13 @@ def commands() -> Iterator[str]:
         own = [
             one
             for one in command.params
-            if getattr(one, "rich_help_panel", None) != _PANEL and one.name != "debug_wanted"
+            if getattr(one, "rich_help_panel", None) != _PANEL and one.name != "debug_wanted" and not one.hidden
         ]
         if own:
             yield from _table(("argument or option", "meaning"), ((_names(one), _meaning(one)) for one in own))
             yield ""
-        settings = [f"`{one.opts[0]}`" for one in command.params if getattr(one, "rich_help_panel", None) == _PANEL]
+        shown = [one for one in command.params if getattr(one, "rich_help_panel", None) == _PANEL and not one.hidden]
+        settings = [f"`{one.opts[0]}`" for one in shown]
         every = len(settings) == len(knobs())
         yield f"Settings: {'all of them' if every else ', '.join(settings)}."
         yield from ("", f"Example: `{command.epilog.removeprefix('Example: ')}`")
@@ -90,7 +91,7 @@ def settings() -> Iterator[str]:
     yield "variable counts as not given. The file is UTF-8, with or without byte order mark. A relative `state_dir` or"
     yield "`metrics_file` lies in the workspace."
     yield ""
-    rows = ((f"`{one.name}`", _default(default_of(one)), _limits(one), one.metadata["help"]) for one in knobs())
+    rows = ((f"`{one.name}`", _default(one.default), _limits(one), one.metadata["help"]) for one in knobs())
     yield from _table(("setting", "default", "takes", "meaning"), rows)
 
 
@@ -221,7 +222,7 @@ def _limits(knob: Any) -> str:
         return " or ".join(f"`{one}`" for one in knob.metadata["choices"])
     if knob.metadata["low"] is not None:
         return f"{knob.metadata['low']:,} to {knob.metadata['high']:,}"
-    return "`true` or `false`" if isinstance(default_of(knob), bool) else "text"
+    return "`true` or `false`" if isinstance(knob.default, bool) else "text"
 
 
 if __name__ == "__main__":

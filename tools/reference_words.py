@@ -78,7 +78,7 @@ HOOKS = {
             "files": "At most 100 of them, each with `file`, `reason_code` and `reason`.",
         },
     ),
-    "on_unhealthy": (
+    "on_failure": (
         "Disk, folder or model failed three times in a row, or `run` gave up; again only after it has worked.",
         {"why": "What failed.", "failures": "How often in a row."},
     ),

@@ -15,22 +15,22 @@ class Health:
     why: str
 
 
-def health(found: Status, worker: str, max_wait_s: float, max_look_s: float = 0.0) -> Health:
+def health(found: Status, worker: str, max_wait_s: float, max_scan_age_s: float = 0.0) -> Health:
     """Judge one worker, and the files that wait for any.
 
     Args:
         found: how things stand.
         worker: the one to judge.
         max_wait_s: longest a file may wait, seconds.
-        max_look_s: longest time between two looks at the inbox, seconds; 0: three scan intervals of the worker.
+        max_scan_age_s: longest time between two looks at the inbox, seconds; 0: three scan intervals of the worker.
     """
     mine = next((one for one in found.workers if one.name == worker), None)
     if found.problem:
         return Health(False, f"the inbox cannot be looked at: {found.problem}")
     if mine is None or mine.last_scan_s is None:
         return Health(False, f"worker {worker} has never looked at the inbox{_why(mine)}")
-    if _is_late(mine, mine.last_scan_s, max_look_s):
-        why = _why(mine) or _of_cron(mine, max_look_s)
+    if _is_late(mine, mine.last_scan_s, max_scan_age_s):
+        why = _why(mine) or _of_cron(mine, max_scan_age_s)
         return Health(False, f"worker {worker} looked last {mine.last_scan_s:.0f} s ago{why}")
     if found.oldest_s is not None and found.oldest_s > max_wait_s:
         return Health(False, f"{found.oldest} has waited {found.oldest_s:.0f} s{_why(mine)}")
@@ -39,16 +39,16 @@ def health(found: Status, worker: str, max_wait_s: float, max_look_s: float = 0.
     return Health(True, f"worker {worker} looked {mine.last_scan_s:.0f} s ago; {waits}{noticed}")
 
 
-def _is_late(worker: Worker, looked_s: float, max_look_s: float) -> bool:
-    if not max_look_s:
+def _is_late(worker: Worker, looked_s: float, max_scan_age_s: float) -> bool:
+    if not max_scan_age_s:
         return worker.is_late
-    return looked_s > max_look_s and (worker.state != Doing.READING or worker.is_late)
+    return looked_s > max_scan_age_s and (worker.state != Doing.READING or worker.is_late)
 
 
-def _of_cron(worker: Worker, max_look_s: float) -> str:
+def _of_cron(worker: Worker, max_scan_age_s: float) -> str:
     """The cure, where a worker that rests between two starts is judged like one that is always there."""
-    is_resting = worker.state == NOT_RUNNING and not max_look_s
-    return "; if cron starts it: --max-look-s, three times what lies between two starts" if is_resting else ""
+    is_resting = worker.state == NOT_RUNNING and not max_scan_age_s
+    return "; if cron starts it: --max-scan-age-s, three times what lies between two starts" if is_resting else ""
 
 
 def _why(worker: Worker | None) -> str:

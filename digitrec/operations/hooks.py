@@ -20,9 +20,9 @@ from digitrec.records import Claim, Count, Fate, Stage
 from digitrec.settings import Settings
 
 FAILURES = 3
-"""Failures in a row after which `on_unhealthy` is called."""
+"""Failures in a row after which `on_failure` is called."""
 HOOK_TIMEOUT_S = 10.0
-"""Time limit of one call: the default of `hook_timeout_s` in 0.1, and as long as SIGTERM waits for a batch."""
+"""Time limit of one call: the default of a setting in 0.1, and as long as SIGTERM waits for a batch."""
 CURL = 'curl -fsS -H "Content-Type: application/json" --data-binary @- ADDRESS'
 """Hook that sends its JSON to an address."""
 _STOP_TIMEOUT_S = 2.0
@@ -31,7 +31,7 @@ _POLL_INTERVAL_S = 0.05
 _MAX_ERROR_LENGTH = 200
 _MAX_REJECTED = 100
 """Upper limit of rejected files in one notice."""
-_EVENTS = {"batch": "on_batch", "reject": "on_reject", "unhealthy": "on_unhealthy"}
+_EVENTS = {"batch": "on_batch", "reject": "on_reject", "unhealthy": "on_failure"}
 
 
 class HookError(Exception):

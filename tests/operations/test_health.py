@@ -81,15 +81,15 @@ def test_a_cron_worker_is_healthy_between_runs_with_a_given_interval() -> None:
 
     unwell = health(resting, "main", 3600)
     assert not unwell.is_well
-    assert "--max-look-s" in unwell.why
-    assert health(resting, "main", 3600, max_look_s=900).is_well
-    assert not health(resting, "main", 3600, max_look_s=289).is_well
+    assert "--max-scan-age-s" in unwell.why
+    assert health(resting, "main", 3600, max_scan_age_s=900).is_well
+    assert not health(resting, "main", 3600, max_scan_age_s=289).is_well
 
 
 def test_a_worker_at_a_long_batch_is_well_whatever_the_last_look() -> None:
     reading = replace(WORKER, state="reading", last_scan_s=5000.0, is_late=False)
 
-    assert health(replace(WELL, workers=(reading,)), "main", 3600, max_look_s=900).is_well
+    assert health(replace(WELL, workers=(reading,)), "main", 3600, max_scan_age_s=900).is_well
 
 
 @pytest.mark.parametrize(("unexpected_s", "is_told"), [(100.0, True), (90_000.0, False)])

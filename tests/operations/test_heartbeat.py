@@ -205,7 +205,7 @@ def test_a_failed_run_reports_its_reason(desk: Desk) -> None:
 
 def test_watch_reports_its_scans_events_and_end(desk: Desk) -> None:
     desk.drop("7.png")
-    desk.set(scan_interval_s=0.5, settle_s=0.0, network_settle_s=0.0)
+    desk.set(scan_interval_s=0.5, settle_s=0.0)
     stop = service.Stop()
     seen: list[Heartbeat] = []
 

@@ -195,7 +195,7 @@ def test_the_curl_line_posts_the_notice_and_fails_where_it_is_refused(
 
 
 def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(desk: Desk) -> None:
-    hooks = Hooks(Settings(workspace=desk.root, on_unhealthy=python(NOTES)))
+    hooks = Hooks(Settings(workspace=desk.root, on_failure=python(NOTES)))
     for _ in range(5):
         hooks.failed("the outbox is missing")
     assert [(one["event"], one["why"], one["failures"]) for one in told(desk)] == [
@@ -211,7 +211,7 @@ def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(desk:
 
 @pytest.mark.slow
 def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_unhealthy=python(NOTES))
+    desk.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
     desk.drop("7.png")
     app.run_once(desk.settings)
     assert [one["event"] for one in told(desk)] == ["batch"]
@@ -243,7 +243,7 @@ def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
         raise KeyError("colour")
 
     monkeypatch.setattr(hooks_module, "run_command", fails)
-    desk.set(on_unhealthy="true")
+    desk.set(on_failure="true")
     hooks = Hooks(desk.settings)
 
     for _ in range(FAILURES):

@@ -48,7 +48,7 @@ def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
 def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, dict[str, object]] = {}
     monkeypatch.setattr(hooks_module, "run_command", lambda hook, body, *_: told.update({hook[0]: json.loads(body)}))
-    desk.set(on_batch="on_batch", on_reject="on_reject", on_unhealthy="on_unhealthy")
+    desk.set(on_batch="on_batch", on_reject="on_reject", on_failure="on_failure")
     desk.drop("noise.png", b"no picture")
     desk.run()
     hooks = Hooks(desk.settings)
