@@ -20,7 +20,7 @@ from digitrec.reading import Content, readings_of
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Status
-from digitrec.reporting.intervals import wilson
+from digitrec.reporting.statistics import wilson
 from digitrec.settings import Settings
 from digitrec.training.folders import NONE as NO_DIGIT
 from digitrec.training.folders import LabelledPicture, labelled_pictures

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from digitrec import lab
-from digitrec.reporting.intervals import Proportion
+from digitrec.reporting.statistics import Proportion
 from digitrec.settings import Settings
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000

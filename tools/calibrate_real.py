@@ -20,7 +20,7 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Calibration, Rule, decide
 from digitrec.errors import DigitrecError, ModelError
 from digitrec.files import write_whole
-from digitrec.reporting.intervals import Proportion, wilson
+from digitrec.reporting.statistics import Proportion, wilson
 from digitrec.settings import Settings
 from digitrec.training import calibrate, datasets, held_out_pages
 from digitrec.training.arrays import Split

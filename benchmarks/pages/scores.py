@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 from digitrec.recognition import decision
 from digitrec.records import Reading, Status
-from digitrec.reporting.intervals import Proportion, clopper_pearson
+from digitrec.reporting.statistics import Proportion, clopper_pearson
 
 Rows = list[tuple[str, ...]]
 HEADS = ("kind", "pages", "right", "accepted", "wrong pages", "wrong numbers", "rejected", "not accepted, by reason")

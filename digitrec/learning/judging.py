@@ -12,7 +12,7 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.learning.gathering import Gathered
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reading, Reason, Status
-from digitrec.reporting.intervals import Proportion, wilson
+from digitrec.reporting.statistics import Proportion, wilson
 from digitrec.settings import Settings
 from digitrec.training import datasets, pools
 from digitrec.training.compare import Comparison, compare_accepted, not_worse

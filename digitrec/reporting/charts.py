@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from digitrec.pictures import Ink, Picture
 from digitrec.reporting.calibration import ReliabilityBin, RiskPoint
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
-from digitrec.reporting.intervals import Proportion, Range
+from digitrec.reporting.statistics import Proportion, Range
 from digitrec.reporting.thumbs import few_greys
 
 if TYPE_CHECKING:

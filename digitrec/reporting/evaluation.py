@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from digitrec.classifiers.base import CLASSES, DIGITS, NONE
 from digitrec.errors import DataError
 from digitrec.pictures import Scores
-from digitrec.reporting import bootstrap
 from digitrec.reporting.batch import Json
 from digitrec.reporting.calibration import (
     ReliabilityBin,
@@ -19,7 +18,15 @@ from digitrec.reporting.calibration import (
     reliability,
     risk_coverage,
 )
-from digitrec.reporting.intervals import Proportion, Range, clopper_pearson, f1_range, wilson
+from digitrec.reporting.statistics import (
+    Proportion,
+    Range,
+    bootstrap_rows,
+    bootstrap_table,
+    clopper_pearson,
+    f1_range,
+    wilson,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,8 +208,8 @@ def _drawn_again(
     """The ranges of the calibration error and of the mean surprise."""
     rows = np.stack([confidence, right.astype(np.float64), surprise], axis=1)  # (n, 3)
     return (
-        bootstrap.of_rows(rows, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0)),
-        bootstrap.of_rows(rows, lambda all_, drawn: float(all_[drawn, 2].mean())),
+        bootstrap_rows(rows, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0)),
+        bootstrap_rows(rows, lambda all_, drawn: float(all_[drawn, 2].mean())),
     )
 
 
@@ -216,7 +223,7 @@ def _classes(
     report: Mapping[str, Mapping[str, float]] = classification_report(
         truth, read_as, labels=present, output_dict=True, zero_division=0
     )
-    ranges = bootstrap.of_table(confusion, lambda tables: class_averages(tables, present))
+    ranges = bootstrap_table(confusion, lambda tables: class_averages(tables, present))
     return (
         tuple(_class(digit, report.get(str(digit)), confusion) for digit in range(10)),
         _average(report["macro avg"], ranges[:3]),

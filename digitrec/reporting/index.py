@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import batch_ids
-from digitrec.reporting.intervals import Proportion
+from digitrec.reporting.statistics import Proportion
 
 NEWEST = 500
 """Reports of each kind that are listed: thousands of batches must not make every new one dearer."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec.reporting.batch import Json
 from digitrec.reporting.evaluation_page import write_report
-from digitrec.reporting.intervals import Proportion
+from digitrec.reporting.statistics import Proportion
 from digitrec.reporting.thumbs import smaller
 
 SHOWN_SUSPECTS = 100

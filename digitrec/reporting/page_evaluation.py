@@ -8,7 +8,6 @@ import numpy as np
 
 from digitrec.errors import DataError
 from digitrec.records import Reason, Status
-from digitrec.reporting import bootstrap
 from digitrec.reporting.batch import NO_DIGIT, Json, RowFacts, is_right, mistakes_in, right_share
 from digitrec.reporting.calibration import (
     ReliabilityBin,
@@ -18,7 +17,7 @@ from digitrec.reporting.calibration import (
     reliability,
     risk_coverage,
 )
-from digitrec.reporting.intervals import Proportion, Range, clopper_pearson, wilson
+from digitrec.reporting.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
 
 READ_AS = (*"0123456789", "other", "none")
 """Columns of the confusion of pages: one digit, another text, or no answer."""
@@ -150,7 +149,7 @@ def _calibration(
     if not answered:
         return bins, None, None
     pairs = np.stack([confidence, right.astype(np.float64)], axis=1)  # (n, 2)
-    within = bootstrap.of_rows(pairs, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0))
+    within = bootstrap_rows(pairs, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0))
     return bins, expected_calibration_error(bins), within
 
 

@@ -10,10 +10,9 @@ from digitrec.extras import needs
 from digitrec.reporting import charts
 from digitrec.reporting.batch import CONFIDENCE_EDGES, Json
 from digitrec.reporting.charts import Line
-from digitrec.reporting.entries import BatchEntry
+from digitrec.reporting.drift import Reference
 from digitrec.reporting.evaluation_page import write_report
-from digitrec.reporting.reference import Reference
-from digitrec.reporting.trend import trend_numbers
+from digitrec.reporting.trend import BatchEntry, trend_numbers
 
 FOLDER = "trend"
 """In the reports."""
@@ -43,7 +42,7 @@ def write_trend(
         OSError: the disk does not take it.
         MissingPackage: the figures cannot be drawn here.
     """
-    needs("reports/trend", "matplotlib", "scipy")
+    needs("reports/trend", "matplotlib")
     report = trend_numbers(entries, references, made_at=made_at, app_version=app_version)
     files.make_folder(folder.parent)
     return write_report(folder, "trend.html.j2", report, _figures(report))

@@ -14,6 +14,7 @@ from digitrec.classifiers.card import Metric
 from digitrec.pictures import Page, Scores
 from digitrec.reading import Content
 from digitrec.recognition import decision
+from digitrec.reporting.statistics import betaincinv, wilson
 from digitrec.training.arrays import Digits
 
 NEVER = -1.0
@@ -52,13 +53,11 @@ def table(
         is_right: (n,), whether it was read rightly; of a page that is never accepted it says nothing.
         rule: what the table asks for.
     """
-    from scipy.stats import beta
-
     found = []
     for threshold in _thresholds():
         is_accepted = confidence >= threshold
         accepted, wrong = int(is_accepted.sum()), int((is_accepted & ~is_right).sum())
-        upper = 1.0 if wrong == accepted else float(beta.ppf(CONFIDENCE, wrong + 1, accepted - wrong))
+        upper = 1.0 if wrong == accepted else betaincinv(wrong + 1, accepted - wrong, CONFIDENCE)
         found.append(Bound(threshold, accepted, wrong, upper))
     return Calibration(name, source, len(confidence), rule, tuple(found))
 
@@ -96,11 +95,9 @@ def metric(data: str, right: NDArray[np.bool_]) -> Metric:
     >>> metric("mnist", np.array([True] * 99 + [False]))
     Metric(data='mnist', pictures=100, right=99, accuracy=0.99, low=0.94551, high=0.99823)
     """
-    from scipy.stats import binomtest
-
     count, total = int(right.sum()), len(right)
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Metric(data, total, count, count / total, round(float(interval.low), 5), round(float(interval.high), 5))
+    interval = wilson(count, total)
+    return Metric(data, total, count, count / total, round(interval.low, 5), round(interval.high, 5))
 
 
 def _thresholds() -> list[float]:

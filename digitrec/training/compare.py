@@ -10,6 +10,7 @@ from digitrec.classifiers.base import Classifier
 from digitrec.errors import DataError
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Status
+from digitrec.reporting.statistics import betainc
 from digitrec.training.arrays import Split
 
 _SIGNIFICANT = 0.05
@@ -64,12 +65,10 @@ def not_worse(
     """
     if current_right.shape != candidate_right.shape or current_right.ndim != 1 or current_right.size == 0:
         raise DataError("two models can only be compared on the same pictures, at least one")
-    from scipy.stats import binomtest
-
     only_current = int((current_right & ~candidate_right).sum())
     only_candidate = int((candidate_right & ~current_right).sum())
-    differing = only_current + only_candidate
-    p_worse = float(binomtest(only_current, differing, 0.5, alternative="greater").pvalue) if differing else 1.0
+    # P(X >= only_current) of a fair coin thrown as often as the two differ.
+    p_worse = betainc(only_current, only_candidate + 1, 0.5) if only_current else 1.0
     return Comparison(
         len(current_right),
         int(current_right.sum()),

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from digitrec.reporting import bootstrap
 from digitrec.reporting.calibration import calibration_error, expected_calibration_error, reliability
-from digitrec.reporting.intervals import f1_range, wilson
+from digitrec.reporting.statistics import bootstrap_rows, bootstrap_table, f1_range, wilson
 
 pytestmark = pytest.mark.slow  # scipy
 
@@ -17,7 +16,7 @@ def mean_of(rows, drawn):
 def test_a_share_drawn_again_has_about_wilsons_interval():
     rows = np.array([[1.0]] * 180 + [[0.0]] * 20)
 
-    drawn = bootstrap.of_rows(rows, mean_of)
+    drawn = bootstrap_rows(rows, mean_of)
 
     assert (drawn.low, drawn.high) == pytest.approx((wilson(180, 200).low, wilson(180, 200).high), abs=0.01)
 
@@ -26,8 +25,8 @@ def test_drawing_a_table_is_drawing_its_pictures():
     counts = np.array([[180, 20], [5, 195]])
     rows = np.repeat([[1.0], [0.0], [0.0], [1.0]], counts.ravel(), axis=0)
 
-    (of_table,) = bootstrap.of_table(counts, lambda tables: (tables[:, [0, 1], [0, 1]].sum(axis=1) / 400)[:, None])
-    of_rows = bootstrap.of_rows(rows, mean_of)
+    (of_table,) = bootstrap_table(counts, lambda tables: (tables[:, [0, 1], [0, 1]].sum(axis=1) / 400)[:, None])
+    of_rows = bootstrap_rows(rows, mean_of)
 
     assert (of_table.low, of_table.high) == pytest.approx((of_rows.low, of_rows.high), abs=0.005)
 
@@ -35,7 +34,7 @@ def test_drawing_a_table_is_drawing_its_pictures():
 def test_the_same_pictures_give_the_same_interval():
     rows = np.random.default_rng(1).random((300, 1))
 
-    assert bootstrap.of_rows(rows, mean_of) == bootstrap.of_rows(rows, mean_of)
+    assert bootstrap_rows(rows, mean_of) == bootstrap_rows(rows, mean_of)
 
 
 def test_a_calibration_error_is_in_its_interval_despite_bootstrap_bias():
@@ -45,14 +44,14 @@ def test_a_calibration_error_is_in_its_interval_despite_bootstrap_bias():
     rows = np.stack([confidence, right.astype(float)], axis=1)
     found = calibration_error(confidence, right)
 
-    drawn = bootstrap.of_rows(rows, lambda all_, picked: calibration_error(all_[picked, 0], all_[picked, 1] > 0))
+    drawn = bootstrap_rows(rows, lambda all_, picked: calibration_error(all_[picked, 0], all_[picked, 1] > 0))
 
     assert drawn.low < found < drawn.high
     assert drawn.high < 0.06
 
 
 def test_what_never_changes_has_no_width():
-    drawn = bootstrap.of_rows(np.ones((50, 1)), mean_of)
+    drawn = bootstrap_rows(np.ones((50, 1)), mean_of)
 
     assert (drawn.low, drawn.high) == (1.0, 1.0)
 

@@ -14,9 +14,9 @@ from digitrec.records import Reason, Status
 from digitrec.reporting.batch import RowFacts
 from digitrec.reporting.evaluation import evaluate
 from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
-from digitrec.reporting.intervals import wilson
 from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
 from digitrec.reporting.page_evaluation import evaluate_pages
+from digitrec.reporting.statistics import wilson
 from tests.reporting.filled import HOSTILE, filled, preview
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

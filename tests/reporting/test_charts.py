@@ -9,7 +9,7 @@ import pytest
 from digitrec.reporting import charts
 from digitrec.reporting.calibration import reliability, risk_coverage
 from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
-from digitrec.reporting.intervals import Range, wilson
+from digitrec.reporting.statistics import Range, wilson
 
 pytestmark = pytest.mark.slow  # matplotlib
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from digitrec import app
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Bound, Calibration, Rule
-from digitrec.reporting.drift import FEWEST, THRESHOLD, drift
-from digitrec.reporting.reference import _histogram, reference_of
+from digitrec.reporting.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
 
 pytestmark = pytest.mark.slow  # scipy
 

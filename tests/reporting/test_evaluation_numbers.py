@@ -7,7 +7,7 @@ import pytest
 from digitrec.classifiers.base import NONE
 from digitrec.errors import DataError
 from digitrec.reporting.evaluation import class_averages, evaluate
-from digitrec.reporting.intervals import wilson
+from digitrec.reporting.statistics import wilson
 
 pytestmark = pytest.mark.slow  # scikit-learn
 

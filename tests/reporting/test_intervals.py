@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.reporting import beta
-from digitrec.reporting.intervals import clopper_pearson, wilson
+from digitrec.reporting.statistics import betainc, chi2_quantile, clopper_pearson, wilson
 
 
 def test_wilsons_interval_is_the_published_one():
@@ -43,9 +42,9 @@ def test_the_exact_interval_turns_back_into_the_probability_it_was_made_of(hits,
     interval = clopper_pearson(hits, of)
 
     assert interval.low <= interval.share <= interval.high
-    assert beta.below(interval.high, hits + 1, of - hits) == pytest.approx(0.975, abs=1e-6)
+    assert betainc(hits + 1, of - hits, interval.high) == pytest.approx(0.975, abs=1e-6)
     if hits:
-        assert beta.below(interval.low, hits, of - hits + 1) == pytest.approx(0.025, abs=1e-6)
+        assert betainc(hits, of - hits + 1, interval.low) == pytest.approx(0.025, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -56,3 +55,12 @@ def test_the_exact_interval_is_that_of_scipy(hits, of):
     exact, found = binomtest(hits, of).proportion_ci(0.95, method="exact"), clopper_pearson(hits, of)
 
     assert (found.low, found.high) == pytest.approx((float(exact.low), float(exact.high)), rel=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freedom", [1, 2, 9, 10, 30])
+def test_the_chi_squared_quantile_is_that_of_scipy(freedom):
+    from scipy.stats import chi2
+
+    for share in (0.05, 0.5, 0.95, 0.999):
+        assert chi2_quantile(share, freedom) == pytest.approx(float(chi2.ppf(share, freedom)), rel=1e-9)

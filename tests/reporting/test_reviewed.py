@@ -6,10 +6,9 @@ import pytest
 
 from digitrec.corrections import Verdict
 from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts, corrected_in
+from digitrec.reporting.batch import Checked, RowFacts, audit, corrected_in, held_back_wrong, review_numbers
 from digitrec.reporting.pages import at
 from digitrec.reporting.report import write_batch_report
-from digitrec.reporting.reviewed import Checked, audit, held_back_wrong, review_numbers
 
 A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
 AT = "2026-01-23T08:00:00.000Z"

@@ -6,12 +6,10 @@ import pytest
 
 from digitrec.corrections import Verdict
 from digitrec.records import Reason, Status
-from digitrec.reporting.batch import CONFIDENCE_EDGES, RowFacts
-from digitrec.reporting.entries import BatchEntry, Tally, entry_of, tally_of
+from digitrec.reporting.batch import CONFIDENCE_EDGES, Checked, RowFacts
+from digitrec.reporting.drift import Reference
 from digitrec.reporting.pages import at
-from digitrec.reporting.reference import Reference
-from digitrec.reporting.reviewed import Checked
-from digitrec.reporting.trend import MOST_BATCHES, periods_of, trend_numbers
+from digitrec.reporting.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
 from digitrec.reporting.trend_page import write_trend
 
 pytestmark = pytest.mark.slow  # scipy, matplotlib
