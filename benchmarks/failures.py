@@ -22,7 +22,7 @@ from digitrec.recognition import panels
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Status
 from digitrec.settings import Settings
-from digitrec.training import datasets, glyphs, pools, scenes
+from digitrec.training import datasets, glyphs, parallel, scenes
 from digitrec.training.arrays import Split
 from digitrec.training.signs import JUNK, Sources
 
@@ -64,7 +64,7 @@ def main() -> None:
         split = datasets.load("mnist-5k").evaluation
         sources = Sources.of(split.pictures, split.digits, glyphs.load())
         desk = _Desk(app.page_reader(bundle), bundle.threshold(settings.max_error), split, sources)
-        failures = [one for one in pools.each(_failure, desk, range(given.pages)) if one is not None]
+        failures = [one for one in parallel.map_items(_failure, desk, range(given.pages)) if one is not None]
     failures.sort(key=lambda one: (one.status is not Status.ACCEPTED, -one.confidence))
     given.target.write_bytes(panels.png(panels.with_margin(panels.beside([*_panels(failures[:_SHOWN])]))))
     accepted = sum(one.status is Status.ACCEPTED for one in failures)

@@ -14,7 +14,7 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits, Reading, Reason, Status
 from digitrec.reporting.statistics import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training import datasets, pools
+from digitrec.training import datasets, parallel
 from digitrec.training.compare import Comparison, compare_accepted, not_worse
 from digitrec.training.corrected import TruePage
 from digitrec.training.folders import NONE
@@ -157,7 +157,7 @@ def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
 def read(desk: Desk, pages: Sequence[TruePage], told: Callable[[int, int], None] | None = None) -> list[Judged]:
     """What both say of each page, file by file."""
     files = [tuple(of_file) for _, of_file in groupby(sorted(pages, key=_place), key=lambda page: page.path)]
-    return [one for found in pools.each(_read, desk, files, told=told) for one in found]
+    return [one for found in parallel.map_items(_read, desk, files, on_progress=told) for one in found]
 
 
 def _place(page: TruePage) -> tuple[str, int]:

@@ -26,10 +26,10 @@ from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import SecondLook, second_look
 from digitrec.recognition.spans import Span, cut
 from digitrec.records import Limits
-from digitrec.training import pools
+from digitrec.training import parallel
 from digitrec.training.drawn import Strips, filled, stored
 from digitrec.training.folders import NONE as NO_DIGIT
-from digitrec.training.pools import Told
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.seen import LIKE_A_ONE, Examples
 from digitrec.training.signs import JUNK
 
@@ -80,7 +80,12 @@ class _File:
 
 
 def look(
-    reader: PageReader, pages: Sequence[TruePage], limits: Limits, *, processes: int = 0, told: Told | None = None
+    reader: PageReader,
+    pages: Sequence[TruePage],
+    limits: Limits,
+    *,
+    processes: int = 0,
+    told: ProgressCallback | None = None,
 ) -> list[Shown]:
     """What the networks are shown of each page, in order.
 
@@ -96,7 +101,7 @@ def look(
     """
     files = [_File(path, tuple(of_file)) for path, of_file in _by_file(pages).items()]
     found: dict[TruePage, Shown] = {}
-    seen = pools.each(_shown, _Desk(reader, limits), files, processes=processes, told=told)
+    seen = parallel.map_items(_shown, _Desk(reader, limits), files, processes=processes, on_progress=told)
     for file, shown in zip(files, seen, strict=True):
         found |= dict(zip(file.pages, shown, strict=True))
     return [found[page] for page in pages]

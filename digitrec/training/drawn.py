@@ -10,8 +10,8 @@ from digitrec.imaging.contrast import Plane
 from digitrec.imaging.flat import flattened, in_square
 from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE
-from digitrec.training import lines, pools, scenes
-from digitrec.training.pools import Told
+from digitrec.training import lines, parallel, scenes
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.signs import Sources
 from digitrec.training.strokes import Dice
 
@@ -69,20 +69,22 @@ def filled(levels: Picture) -> Picture:
     return wide
 
 
-def crops(sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None) -> Crops:
+def crops(
+    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: ProgressCallback | None = None
+) -> Crops:
     """Draw crops with their ink."""
     levels = np.empty((count, SIDE, SIDE), np.uint8)
     ink = np.empty_like(levels)
-    for place, item in enumerate(pools.draw(_crop, sources, count, seed, processes=processes, told=told)):
+    for place, item in enumerate(parallel.generate(_crop, sources, count, seed, processes=processes, on_progress=told)):
         levels[place], ink[place] = item
     return Crops(levels, ink)
 
 
 def strips(
-    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: Told | None = None
+    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: ProgressCallback | None = None
 ) -> Strips:
     """Draw strips with their texts."""
-    items = list(pools.draw(_strip, sources, count, seed, processes=processes, told=told))
+    items = list(parallel.generate(_strip, sources, count, seed, processes=processes, on_progress=told))
     return Strips([levels for levels, _ in items], [text for _, text in items])
 
 

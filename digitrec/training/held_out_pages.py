@@ -14,9 +14,9 @@ from digitrec import reading, samples
 from digitrec.classifiers.calibration import Calibration, Rule
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
-from digitrec.training import calibrate, glyphs, pools, scenes
+from digitrec.training import calibrate, glyphs, parallel, scenes
 from digitrec.training.arrays import Split
-from digitrec.training.pools import Told
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.signs import JUNK, Sources
 
 PAGES = 5_200
@@ -101,7 +101,8 @@ def judge(
     pages: int = PAGES,
     junk: float = JUNK_SHARE,
     seed: int,
-    told: Told | None = None,
+    processes: int = 0,
+    told: ProgressCallback | None = None,
 ) -> Judged:
     """Draw this many pages, a quarter of them with clutter, and read them, in processes.
 
@@ -112,6 +113,7 @@ def judge(
         pages: how many.
         junk: share of the pages with clutter that show no digit, 0..1.
         seed: of the order of the digits and of all that is drawn.
+        processes: as `parallel.map_items` takes them.
         told: how many pages are done.
     """
     held_out = held_out.take(np.random.default_rng(seed).permutation(len(held_out)))
@@ -120,7 +122,7 @@ def judge(
     signs = {sign: places for sign, places in everything.of_sign.items() if not sign.isdigit()}
     desk = _Desk(reader, held_out, replace(everything, of_sign=signs), seed)
     tasks = _tasks(pages, junk)
-    found = list(pools.each(_verdict, desk, tasks, told=told))
+    found = list(parallel.map_items(_verdict, desk, tasks, processes=processes, on_progress=told))
     return Judged(
         junk,
         np.array([task.kind for task in tasks]),

@@ -17,7 +17,7 @@ from digitrec.recognition.second_look import Networks
 from digitrec.training import calibrate, held_out_pages
 from digitrec.training.arrays import Split
 from digitrec.training.loop import Parts, half_varied
-from digitrec.training.pools import Told
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.stages import Prepared
 
 
@@ -38,7 +38,7 @@ def judge(
     seed: int,
     measure: Mapping[str, Split],
     prepared: Prepared | None,
-    told: Told | None = None,
+    told: ProgressCallback | None = None,
 ) -> Judged:
     """Calibrate and measure the networks as the service will run them.
 
@@ -79,7 +79,7 @@ def _by_pages(
     held_out: Split,
     seed: int,
     pages: int,
-    told: Told | None,
+    told: ProgressCallback | None,
 ) -> Calibration:
     """The table of pages that are read with all networks; fewer, if there are too few digits to draw them with."""
     networks = Networks(

@@ -20,9 +20,9 @@ from digitrec.imaging.normalise import centred
 from digitrec.pictures import Picture
 from digitrec.recognition.ink_network import SIDE as WINDOW_PX
 from digitrec.recognition.ink_network import InkNetwork, Window
-from digitrec.training import pools, scenes
+from digitrec.training import parallel, scenes
 from digitrec.training.arrays import Digits
-from digitrec.training.pools import Told
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.signs import Sources
 from digitrec.training.strokes import Dice
 
@@ -80,11 +80,11 @@ def look(
     seed: Sequence[int],
     *,
     processes: int = 0,
-    told: Told | None = None,
+    told: ProgressCallback | None = None,
 ) -> Examples:
     """Draw pages and keep what is found on them."""
     looking = Looking(sources, network)
-    return gathered(pools.draw(glimpse, looking, pages, seed, processes=processes, told=told))
+    return gathered(parallel.generate(glimpse, looking, pages, seed, processes=processes, on_progress=told))
 
 
 def glimpse(looking: Looking, dice: Dice) -> Glimpse:

@@ -14,7 +14,7 @@ from digitrec.training.kept import Facts, Kept
 from digitrec.training.loop import Parts, Progress
 from digitrec.training.networks import Model
 from digitrec.training.paper_networks import ink_network, line_network
-from digitrec.training.pools import Told
+from digitrec.training.parallel import ProgressCallback
 from digitrec.training.seen import Examples
 from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
@@ -81,7 +81,7 @@ class _Desk:
     kept: Kept
     progress: Callable[[Progress], None]
 
-    def told(self, what: str) -> Told:
+    def told(self, what: str) -> ProgressCallback:
         """Passes on how much is drawn."""
         return lambda done, total: self.progress(Progress(1, 1, done, total, 0.0, 0.0, stage=what))
 

@@ -6,7 +6,7 @@ import pytest
 from digitrec import app
 from digitrec.classifiers.bundle import Bundle
 from digitrec.recognition.page_reader import PageReader
-from digitrec.training import held_out_pages, mnist, pools
+from digitrec.training import held_out_pages, mnist
 from digitrec.training.arrays import Split
 from digitrec.training.held_out_pages import SCAN, digits_needed, most_pages
 from digitrec.training.loop import cut
@@ -36,13 +36,10 @@ def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out
     assert "20% of these without a digit" in found.table.source
 
 
-def test_who_draws_and_reads_makes_no_difference(
-    held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_processes_give_the_same_result(held_out: Split, shipped: PageReader) -> None:
     here = held_out_pages.judge(shipped, held_out, pages=40, seed=3)
-    monkeypatch.setattr(pools, "_FEWEST", 0)
 
-    elsewhere = held_out_pages.judge(shipped, held_out, pages=40, seed=3)
+    elsewhere = held_out_pages.judge(shipped, held_out, pages=40, seed=3, processes=2)
 
     np.testing.assert_array_equal(here.confidence, elsewhere.confidence)
     assert here.table == elsewhere.table
