@@ -17,7 +17,7 @@ from digitrec.learning.gathering import Gathered, gathered, is_held_out
 from digitrec.learning.judging import Answer, Judged, learned
 from digitrec.ledger import Ledger
 from digitrec.records import Status
-from digitrec.reporting.index import listing
+from digitrec.reporting.index import read_index
 from digitrec.settings import Settings
 from digitrec.training import mnist
 from digitrec.training.corrected import TruePage
@@ -249,7 +249,7 @@ def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path
     assert "&lt;img src=x" in words
     assert "digitrec models promote paper-2" in words
     assert words.count("data:image/png;base64") == 1
-    assert [one.folder for one in listing(settings.reports).lessons] == ["learning/paper-2"]
+    assert [one.folder for one in read_index(settings.reports).trainings.entries] == ["learning/paper-2"]
 
 
 def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
@@ -259,5 +259,5 @@ def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
     page = retraining.report(settings, *models, Gathered((), (), 0, 0, 0, 0), learned([], []))
 
     assert "no corrected page is held out yet" in page.read_text(encoding="utf-8")
-    assert [one.after.share for one in listing(settings.reports).lessons] == [None]  # type: ignore[union-attr]
+    assert [one.accuracy.share for one in read_index(settings.reports).trainings.entries] == [None]  # type: ignore[union-attr]
     assert "learning/paper-2" in (settings.reports / "index.html").read_text(encoding="utf-8")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.records import Reason, Status
-from digitrec.reporting import index, pages
+from digitrec.reporting import pages
 from digitrec.reporting.batch import BatchFacts, Json, RowFacts, batch_numbers, corrected_in, mistakes_in
+from digitrec.reporting.index import read_index
 from digitrec.reporting.svg import BarChart, bar_chart
 
 LONGEST_LIST = 100
@@ -48,7 +49,7 @@ def write_index(reports: Path) -> Path:
     """Write `reports/index.html`, the list of all reports found there; gives its path."""
     page = reports / "index.html"
     files.make_folder(reports)
-    files.write_whole(page, pages.render("index.html.j2", listing=index.listing(reports)))
+    files.write_whole(page, pages.render("index.html.j2", index=read_index(reports)))
     return page
 
 

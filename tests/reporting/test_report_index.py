@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from digitrec.records import Status
 from digitrec.reporting import index
 from digitrec.reporting.batch import RowFacts
+from digitrec.reporting.index import read_index
 from digitrec.reporting.report import write_batch_report, write_index
 
 PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
@@ -46,15 +47,15 @@ def test_a_report_is_read_again_only_after_it_was_rewritten(tmp_path, make_facts
     batch(tmp_path, make_facts, "20260120T100000Z-00000001")
     batch(tmp_path, make_facts, "20260121T100000Z-00000001")
     read = []
-    parsed = index._parsed
-    monkeypatch.setattr(index, "_parsed", lambda content, kind: read.append(kind) or parsed(content, kind))
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
 
-    first, again = index.listing(tmp_path), index.listing(tmp_path)
+    first, again = read_index(tmp_path), read_index(tmp_path)
 
     assert first == again
     assert len(read) == 2
     batch(tmp_path, make_facts, "20260120T100000Z-00000001", label="7")
-    newest, oldest = index.listing(tmp_path).batches
+    newest, oldest = read_index(tmp_path).batches.entries
     assert len(read) == 3
     assert newest.accuracy is None
     assert oldest.accuracy.share == 1.0
@@ -64,16 +65,16 @@ def test_a_report_that_could_not_be_read_is_read_the_next_time(tmp_path, make_fa
     batch(tmp_path, make_facts, "20260120T100000Z-00000001")
     with monkeypatch.context() as broken:
         broken.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "the disk")))
-        assert index.listing(tmp_path).batches == (index.Damaged("20260120T100000Z-00000001"),)
+        assert read_index(tmp_path).batches.entries[0].is_damaged
 
-    assert isinstance(index.listing(tmp_path).batches[0], index.BatchEntry)
+    assert not read_index(tmp_path).batches.entries[0].is_damaged
 
 
 def test_accuracy_is_listed_where_the_truth_was_known(tmp_path, make_facts):
     batch(tmp_path, make_facts, "20260120T100000Z-00000001", label="7")
     batch(tmp_path, make_facts, "20260121T100000Z-00000001")
 
-    newest, oldest = index.listing(tmp_path).batches
+    newest, oldest = read_index(tmp_path).batches.entries
 
     assert newest.accuracy is None
     assert oldest.accuracy.share == 1.0
@@ -114,7 +115,7 @@ def test_evaluations_are_listed_newest_first(tmp_path):
         )  # fmt: skip
         os.utime(tmp_path / "evaluation" / "cnn" / name / "report.json", (1000 - age_s, 1000 - age_s))
 
-    assert [entry.data for entry in index.listing(tmp_path).evaluations] == ["new", "older", "oldest"]
+    assert [entry.data for entry in read_index(tmp_path).evaluations.entries] == ["new", "older", "oldest"]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from digitrec.errors import DataError
 from digitrec.records import Reason, Status
-from digitrec.reporting import index
 from digitrec.reporting.batch import RowFacts
 from digitrec.reporting.evaluation import evaluate
 from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reporting.explore import ExploreFacts, ExploreSplit, describe, ink_levels, mean_and_spread, write_explore
+from digitrec.reporting.index import read_index
 from digitrec.reporting.page_evaluation import evaluate_pages
 from digitrec.reporting.pages import at
 
@@ -163,7 +163,7 @@ def test_a_model_without_a_mistake_has_a_page(tmp_path, read_page, pictures):
 def test_an_evaluation_is_found_by_the_list_of_reports(tmp_path, measured, pictures):
     write_evaluation(tmp_path / "evaluation" / "cnn-1" / "mnist", FACTS, measured, pictures)
 
-    (entry,) = index.listing(tmp_path).evaluations
+    (entry,) = read_index(tmp_path).evaluations.entries
 
     assert (entry.model_id, entry.data, entry.accuracy) == ("cnn-1", "<b>mnist</b>", measured.accuracy)
 
@@ -224,7 +224,7 @@ def test_the_explore_page_shows_the_numbers_of_report_json(tmp_path, read_page, 
     assert sorted(path.stem for path in (tmp_path / "explore" / "mnist").glob("*.png")) == [
         "classes", "examples", "ink_amounts", "ink_levels", "mean_and_spread",
     ]  # fmt: skip
-    (entry,) = index.listing(tmp_path).data
+    (entry,) = read_index(tmp_path).data.entries
     assert (entry.data, entry.pictures) == ("mnist", 430)
 
 
