@@ -14,12 +14,12 @@ BENCH ?=
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
-setup: $(READY) ## make the environment in .venv (python3 -m venv, then pip, from requirements.lock)
+setup: $(READY) ## make the environment in .venv (python3 -m venv, then pip, from requirements/complete.lock)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements/complete.lock pyproject.toml
 	@echo "Setting up $(VENV): pip fetches and unpacks about 3 GB, which takes some minutes (reading alone needs an eighth: docs/slim.md)."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/complete.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
@@ -66,9 +66,9 @@ bench: $(READY) ## measure the speed of `digitrec run` against reading the files
 golden: $(READY) ## write the expected files of tests/golden anew; read the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
 
-slim: $(READY) ## pin what reading needs in requirements-slim.lock, as requirements.lock has it (docs/slim.md); takes uv
+slim: $(READY) ## pin what reading needs in requirements/slim.lock, as requirements/complete.lock has it (docs/slim.md); takes uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make slim" -c requirements.lock slim.in -o requirements-slim.lock
+		--custom-compile-command "make slim" -c requirements/complete.lock requirements/slim.in -o requirements/slim.lock
 
 licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
 	$(BIN)/python -m tools.licences

@@ -96,7 +96,7 @@ class ModelError(DigitrecError):
 class WorkerMismatch(ModelError):
     """A worker of the cluster would read otherwise than this process."""
 
-    hint = "Every worker needs the same digitrec and requirements.lock, and the inbox at the same path."
+    hint = "Every worker needs the same digitrec and locked packages, and the inbox at the same path."
 
 
 def memory_failure(why: Exception) -> NotEnoughMemory | None:

@@ -1,4 +1,4 @@
-"""What works, and what says why it does not, where only requirements-slim.lock is installed."""
+"""What works, and what says why it does not, where only requirements/slim.lock is installed."""
 
 import importlib.metadata
 import json
@@ -16,6 +16,7 @@ from tests.conftest import draw, read_csv
 from tests.test_journey import until
 
 ROOT = Path(__file__).parents[1]
+LOCKS = ROOT / "requirements"
 SITE = """
 from importlib.machinery import PathFinder
 
@@ -62,7 +63,7 @@ WORK = (
 def pinned(lock: str) -> dict[str, set[str]]:
     """The versions of each package; several if they differ by the Python."""
     found: dict[str, set[str]] = {}
-    text = (ROOT / lock).read_text(encoding="utf-8")
+    text = (LOCKS / f"{lock}.lock").read_text(encoding="utf-8")
     for name, version in re.findall(r"^([a-z0-9.-]+)==([^ ]+)", text, re.MULTILINE):
         found.setdefault(name, set()).add(version)
     return found
@@ -74,7 +75,7 @@ def plain(name: str) -> str:
 
 def absent() -> list[str]:
     """What is imported from the packages that only the complete lock has, those it takes along included."""
-    slim, complete = pinned("requirements-slim.lock"), pinned("requirements.lock")
+    slim, complete = pinned("slim"), pinned("complete")
     packages = {
         name: {plain(one) for one in given} for name, given in importlib.metadata.packages_distributions().items()
     }
@@ -82,7 +83,7 @@ def absent() -> list[str]:
 
 
 class Slim:
-    """A workspace, and a Python that lacks what is not in requirements-slim.lock."""
+    """A workspace, and a Python that lacks what is not in requirements/slim.lock."""
 
     def __init__(self, site: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (site / "sitecustomize.py").write_text(SITE.format(absent=absent()))
@@ -110,7 +111,7 @@ def slim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
 
 
 def test_the_slim_lock_omits_large_packages_and_pins_as_the_full_lock() -> None:
-    slim, complete = pinned("requirements-slim.lock"), pinned("requirements.lock")
+    slim, complete = pinned("slim"), pinned("complete")
     large = {"tensorflow", "keras", "matplotlib", "seaborn", "scikit-learn", "scipy", "pandas", "mlxtend"}
 
     assert not (large | {"starlette", "uvicorn"}) & slim.keys()
@@ -120,13 +121,14 @@ def test_the_slim_lock_omits_large_packages_and_pins_as_the_full_lock() -> None:
 
 def test_slim_asks_for_nothing_that_the_package_does_not_ask_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [line for line in (ROOT / "slim.in").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = (LOCKS / "slim.in").read_text(encoding="utf-8").splitlines()
+    asked = [line for line in lines if not line.startswith("#")]
 
     assert asked
     assert set(asked) <= {re.split("[<>=]", one)[0] for one in project["dependencies"]}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-slim.lock"])
+@pytest.mark.parametrize("lock", ["complete", "slim"])
 def test_a_lock_holds_no_version_below_the_floors(lock: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]

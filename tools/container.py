@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FILE = ROOT / "Containerfile"
+FILE = ROOT / "deploy" / "Containerfile"
 SOURCE, TARGET = "/src", "/opt/digitrec"
 """Where the first stage works, and what the second one takes over."""
 

@@ -58,11 +58,11 @@ _HEAD = """# Licences
 
 digitrec is [MIT](../LICENSE). Its wheel holds only what was made for it, pictures of signs drawn with
 [freely licensed fonts](fonts.md) included; everything below is installed beside it by pip, from its own source. Made by
-`make licences` from the metadata of the {count} packages in requirements.lock; it fails where a licence is unknown or
-would bind software that merely depends on it. MPL-2.0 and LGPL bind changes to the package itself: they are used
-unchanged, and loaded at run time.
+`make licences` from the metadata of the {count} packages in requirements/complete.lock; it fails where a licence is
+unknown or would bind software that merely depends on it. MPL-2.0 and LGPL bind changes to the package itself: they are
+used unchanged, and loaded at run time.
 
-"Where" is `slim` for what requirements-slim.lock has, too, `complete` for what `pip install digitrec` adds to that, and
+"Where" is `slim` for what requirements/slim.lock has, too, `complete` for what `pip install digitrec` adds to that, and
 `development` for what only tests and checks need.
 
 | package | version | licence | where |
@@ -104,9 +104,9 @@ def main() -> int:
 
 
 def licensed() -> Iterator[Licensed]:
-    """Every package of requirements.lock; UnknownLicence if one is in doubt."""
-    slim, needed = locked("requirements-slim.lock"), set(_needed())
-    for name, versions in sorted(locked("requirements.lock").items()):
+    """Yield every package of requirements/complete.lock; raise UnknownLicence if a licence is in doubt."""
+    slim, needed = locked("slim"), set(_needed())
+    for name, versions in sorted(locked("complete").items()):
         licence = LOOKED_UP.get(name) or said(importlib.metadata.metadata(name))
         require_free(name, licence)
         where = "slim" if name in slim else "complete" if name in needed else "development"
@@ -114,10 +114,10 @@ def licensed() -> Iterator[Licensed]:
 
 
 def locked(lock: str) -> dict[str, tuple[str, ...]]:
-    """The packages of a lock file and their versions."""
+    """Return the packages of a lock file and their versions."""
     found: dict[str, tuple[str, ...]] = {}
-    pins = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE)
-    for name, version in pins:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([a-z0-9.-]+)==([^ ]+)", text, re.MULTILINE):
         found[name] = (*found.get(name, ()), version)
     return found
 

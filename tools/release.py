@@ -74,7 +74,7 @@ def complete(home: Path, wheel: Path) -> None:
 
 def slim(home: Path, wheel: Path) -> None:
     """What docs/slim.md says, and the golden pictures read with it."""
-    lock = ["--require-hashes", "-r", str(ROOT / "requirements-slim.lock")]
+    lock = ["--require-hashes", "-r", str(ROOT / "requirements" / "slim.lock")]
     python = _installed("slim", home / "slim", [lock, ["--no-deps", str(wheel)]])
     work = home / "slim-work"
     _drop_golden(work)

@@ -85,7 +85,7 @@ def test_the_sdist_builds_the_same_wheel_without_a_clone(dist: Path, wheel: Path
     built(source, tmp_path / "again", "wheel")
 
     assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
-    for name in ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "requirements.lock", "requirements-slim.lock"):
+    for name in ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "requirements/complete.lock"):
         assert (source / name).is_file(), name
 
 
@@ -111,9 +111,7 @@ def test_every_locked_package_stands_on_the_page_of_licences() -> None:
     rows = [line.split(" | ") for line in licences.PAGE.read_text(encoding="utf-8").splitlines() if " | " in line]
     listed = {row[0].removeprefix("| "): row[1] for row in rows[1:]}
 
-    assert listed == {name: ", ".join(found) for name, found in licences.locked("requirements.lock").items()}, (
-        "`make licences`"
-    )
+    assert listed == {name: ", ".join(found) for name, found in licences.locked("complete").items()}, "`make licences`"
 
 
 @pytest.mark.slow
