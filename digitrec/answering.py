@@ -77,7 +77,7 @@ class Answering:
                 readings.append(decision.rejected(1, Reason.IO_ERROR, content.returned))
             fate = fate or Fate(decision.file_status(readings))
             decided.append(
-                replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.RELEASED else "")
+                replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.DEFERRED else "")
             )
             returned += [back] if back else []
             rows += [(claim, content, one) for one in readings]
@@ -88,7 +88,7 @@ class Answering:
         if not content.returned and not content.is_undecodable:
             return None, None
         if content.returned and not (content.error or content.is_held):
-            return Fate.RELEASED, None
+            return Fate.DEFERRED, None
         now_s = self.now_s()
         known = self._known(claim, content, now_s)
         if content.returned:
@@ -102,10 +102,10 @@ class Answering:
                     others_can or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(back.first_at_s - 60)))
                 )
             )
-            return (None, None) if is_given_up else (Fate.RELEASED, back)
+            return (None, None) if is_given_up else (Fate.DEFERRED, back)
         if claim.is_fresh if known is None else now_s - known.first_at_s < self.grace_s:
             back = returned(claim, _why(content), known, now_s, content.sha256)
-            return Fate.RELEASED, replace(back, next_at_s=back.first_at_s + self.grace_s)
+            return Fate.DEFERRED, replace(back, next_at_s=back.first_at_s + self.grace_s)
         self.began_s.pop(claim.identity, None)
         return None, None
 

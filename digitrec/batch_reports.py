@@ -10,7 +10,7 @@ from digitrec.errors import RejectedImage, UsageError
 from digitrec.ledger import Ledger
 from digitrec.records import Fate, Reason, Row, Status
 from digitrec.reporting import report
-from digitrec.reporting.batch import BatchFacts, Checked, ReleasedFacts, RowFacts
+from digitrec.reporting.batch import BatchFacts, Checked, DeferredFacts, RowFacts
 from digitrec.review import queue
 from digitrec.settings import Settings
 
@@ -53,7 +53,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     if batch is None or batch.rendering is None:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
     count = ledger.count(batch_id)
-    released = [one for one in ledger.claims(batch_id) if one.fate is Fate.RELEASED] if count.released else []
+    deferred = [one for one in ledger.claims(batch_id) if one.fate is Fate.DEFERRED] if count.deferred else []
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
     corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
@@ -72,7 +72,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         rows=[
             _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
         ],
-        released=[ReleasedFacts(names.escape(one.path), one.detail) for one in released],
+        deferred=[DeferredFacts(names.escape(one.path), one.detail) for one in deferred],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )
 

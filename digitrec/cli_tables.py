@@ -114,7 +114,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
     else:
         lines.append(
             f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
-            f"{count.rejected} rejected, {count.released} given back"
+            f"{count.rejected} rejected, {count.deferred} given back"
         )
         for batch_id in summary.batches[-_MOST_BATCHES:]:
             table = settings.table_of(batch_id)
@@ -133,7 +133,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
 def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
     """The same for scripts."""
     return {
-        **asdict(summary.count),
+        **summary.count.to_json(),
         "claimed": summary.count.claimed,
         "waiting": summary.waiting,
         "passed_over": asdict(summary.passed_over),
@@ -179,7 +179,7 @@ def account_text(account: "Account") -> str:
     verdict = counted(len(account.differences), "difference") if account.differences else "no difference"
     lines = [
         f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
-        f"{count.review} review + {count.rejected} rejected + {count.released} given back: {verdict}"
+        f"{count.review} review + {count.rejected} rejected + {count.deferred} given back: {verdict}"
     ]
     lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
     lines += [f"note: {note}" for note in account.notes]
@@ -189,7 +189,8 @@ def account_text(account: "Account") -> str:
 
 def account_json(account: "Account", written: Sequence[str]) -> str:
     """Return what `verify` found, for scripts; `written` are the tables that it wrote again, by name."""
-    return json.dumps({**asdict(account), "claimed": account.count.claimed, "tables_written": list(written)})
+    counts = {"count": account.count.to_json(), "claimed": account.count.claimed}
+    return json.dumps({**asdict(account), **counts, "tables_written": list(written)})
 
 
 def _print_table(lines: Sequence[dict[str, str]]) -> None:

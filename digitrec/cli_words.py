@@ -75,7 +75,7 @@ def story_lines(story: "Story") -> Iterator[str]:
 def _event_lines(event: "Event") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
-    if event.fate == "released":
+    if event.fate == "deferred":
         yield f"  given back: {event.why}; put back as {event.original}"
         return
     if event.answered_at:

@@ -1,4 +1,4 @@
-"""Step 7: originals to `done/` or `rejected/`, what was released back into the inbox."""
+"""Step 7: originals to `done/` or `rejected/`, deferred files back into the inbox."""
 
 import errno
 import itertools
@@ -65,7 +65,7 @@ def file_labels(
     batch_id: str, claims: Iterable[Claim], truth: Truth, answering: "Answering", inbox: Inbox, outbox: Path
 ) -> None:
     """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
-    paths = {claim.path for claim in claims if claim.fate is not Fate.RELEASED}
+    paths = {claim.path for claim in claims if claim.fate is not Fate.DEFERRED}
     for folder in sorted(folders_of(paths)):
         listed = truth.files(folder)
         # Files are read in the order of their paths: where one of these waits, the last do.
@@ -87,7 +87,7 @@ def file_labels(
 
 def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
     source = inbox.place(claim.batch_id, claim.path)
-    if claim.fate is Fate.RELEASED:
+    if claim.fate is Fate.DEFERRED:
         return _give_back(claim, source, inbox)
     kind = REJECTED if claim.fate is Fate.REJECTED else DONE
     path = f"{kind}/{claim.batch_id}/{claim.path}"

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from digitrec import files, schema
+from digitrec import files, migrations, schema
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Batch, Claim, Count, Departure, Digit, Reason, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Count, Departure, Digit, Fate, Reason, Rendering, ReturnedFile, Row, Stage
 
 
 class Ledger:
@@ -41,7 +41,7 @@ class Ledger:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-            schema.migrate(db, path)
+            migrations.migrate(db, path)
             return cls(db, path)
         except BaseException:
             db.close()
@@ -106,7 +106,7 @@ class Ledger:
 
     def is_up_to_date(self) -> bool:
         """True if its tables are those of this version; a start of its worker brings older ones up to date."""
-        return bool(self._db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,))
+        return bool(self._db.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,))
 
     def ask(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run one statement of a module with tables or questions of its own; what changes goes in a `transaction`."""
@@ -218,7 +218,7 @@ class Ledger:
     def count(self, batch_id: str) -> Count:
         """The files of a batch by fate."""
         ask = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
-        return Count(**dict(self._db.execute(ask, (batch_id,)).fetchall()))
+        return Count(**{Fate(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
 
     def rows(self, batch_id: str, *, with_digits: bool = True) -> list[Row]:
         """The rows of a batch, in order; without the digits' boxes they are found in half the time."""
@@ -248,12 +248,12 @@ class Ledger:
 
     def was_answered(self, path: str, identity: tuple[int, int, int]) -> bool:
         """Whether a file has an answer as it is now: for a source whose files stay where they are."""
-        ask = "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'released'"
+        ask = "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'deferred'"
         return self._db.execute(ask, (os.fsencode(path), *identity)).fetchone() is not None
 
     def was_fresh(self, path: str, identity: tuple[int, int, int]) -> bool | None:
         """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
-        where = "path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate = 'released'"
+        where = "path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate = 'deferred'"
         ask = f"SELECT is_fresh FROM claims WHERE {where} ORDER BY batch_id LIMIT 1"
         found = self._db.execute(ask, (os.fsencode(path), *identity)).fetchone()
         return bool(found[0]) if found else None

@@ -144,7 +144,7 @@ class Pipeline:
         while self.alone and not self.stopped():
             yield from self._in_turn([[self.alone.pop(0)]])
         if self.alone:
-            yield Count(released=len(self.alone))
+            yield Count(deferred=len(self.alone))
 
     def _without_suspects(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Sequence[Seen]]:
         """Each group without the files that wait for their turn alone, or for a later try."""
@@ -219,7 +219,7 @@ class Pipeline:
         if killed:
             again = [claim for claim in self.ledger.claims(opened.batch.id) if claim.path in killed]
             self.alone.extend(map(self._lying, again))
-            count += Count(released=-len(again))  # they are not left: `process_all` claims them again
+            count += Count(deferred=-len(again))  # they are not left: `process_all` claims them again
         return count
 
     def _end(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
@@ -229,7 +229,7 @@ class Pipeline:
             with self.timed("publish"):
                 self._publish(batch.id, self.ledger.rows(batch.id) if rows is None else rows)
         count = self.ledger.count(batch.id)
-        if batch.stage is not Stage.CLOSED and count.claimed > count.released:
+        if batch.stage is not Stage.CLOSED and count.claimed > count.deferred:
             self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
@@ -341,4 +341,4 @@ class Pipeline:
 
 
 def _counted(count: Count) -> dict[str, int]:
-    return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "released")}
+    return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}

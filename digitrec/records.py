@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -185,7 +185,12 @@ class Fate(StrEnum):
     ACCEPTED = "accepted"
     REVIEW = "review"
     REJECTED = "rejected"
-    RELEASED = "released"
+    DEFERRED = "deferred"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Fate | None":
+        """Read the word that a ledger of schema 4 or earlier has for `deferred`."""
+        return cls.DEFERRED if value == "released" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,23 +307,27 @@ class Count:
     accepted: int = 0
     review: int = 0
     rejected: int = 0
-    released: int = 0
+    deferred: int = 0
 
     @property
     def claimed(self) -> int:
         """All of them."""
-        return self.accepted + self.review + self.rejected + self.released
+        return self.accepted + self.review + self.rejected + self.deferred
 
     def __add__(self, other: "Count") -> "Count":
         return Count(
             self.accepted + other.accepted,
             self.review + other.review,
             self.rejected + other.rejected,
-            self.released + other.released,
+            self.deferred + other.deferred,
         )
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts by name; `released` is the name of `deferred` before 0.2 and stays until 1.0."""
+        return {**asdict(self), "released": self.deferred}
 
     @classmethod
     def of(cls, claims: Iterable[Claim]) -> "Count":
         """Count files by fate."""
         fates = Counter(claim.fate for claim in claims)
-        return cls(*(fates[fate] for fate in (Fate.ACCEPTED, Fate.REVIEW, Fate.REJECTED, Fate.RELEASED)))
+        return cls(*(fates[fate] for fate in (Fate.ACCEPTED, Fate.REVIEW, Fate.REJECTED, Fate.DEFERRED)))

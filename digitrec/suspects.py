@@ -72,7 +72,7 @@ class Suspects:
             raised: paths of the files that raised.
         """
         by_path = {claim.path: claim for claim in claims}
-        answered = [claim for claim in by_path.values() if claim.fate is not Fate.RELEASED]
+        answered = [claim for claim in by_path.values() if claim.fate is not Fate.DEFERRED]
         facts: dict[str, str | None] = dict.fromkeys(map(_key, answered)) if self.any() else {}
         facts |= {_key(by_path[path]): str(failures) for path, failures in killed.items()}
         facts |= {_key(by_path[path]): str(self.failures(by_path[path])) for path in raised}

@@ -253,7 +253,7 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
         account = app_account(settings, ledgers)
     assert account.differences == ()
     assert account.count.claimed == 3
-    assert account.count.released == 0
+    assert account.count.deferred == 0
 
 
 @pytest.mark.slow
@@ -309,7 +309,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     read = {row["file"] for row in read_csv(settings.outbox / "latest.csv")}
     assert len(read) >= 4
     assert sorted(rows(settings)) == sorted(read)
-    assert (summary.count.accepted + summary.count.review, summary.count.released) == (len(read), 121 - len(read))
+    assert (summary.count.accepted + summary.count.review, summary.count.deferred) == (len(read), 121 - len(read))
     assert took_s < 10
     app.run_once(settings)
     assert len(rows(settings)) == 121
@@ -442,7 +442,7 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     reasons = {row["file"]: row["reason_code"] for row in read_csv(settings.outbox / "latest.csv")}
     assert sorted(reasons) == sorted(["7.png", "2.png", "3.png", f"{odd}.png"])
     assert [name for name, reason in reasons.items() if reason == "crashes_reader"] == [f"{odd}.png"]
-    assert (summary.count.rejected, summary.count.released) == (1, 0)
+    assert (summary.count.rejected, summary.count.deferred) == (1, 0)
     assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
     with workspace.all_ledgers(settings) as ledgers:
         assert app_account(settings, ledgers).differences == ()

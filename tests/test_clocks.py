@@ -58,7 +58,7 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
 
     summary = app.run_once(replace(desk.settings, settle_s=0.1))
 
-    assert (summary.count.released, summary.count.rejected, summary.waiting) == (1, 0, 1)
+    assert (summary.count.deferred, summary.count.rejected, summary.waiting) == (1, 0, 1)
     (desk.inbox / "half.png").write_bytes(draw(7))
     assert app.run_once(replace(desk.settings, settle_s=0.1)).count.claimed == 1
     assert [row["file"] for path in desk.tables() for row in read_csv(path)] == ["half.png"]
@@ -131,7 +131,7 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
         began_s = steady.now_s
         tries = 0
         while steady.now_s - began_s < desk.settings.grace_s:
-            assert line.process([seen]).released == 1, "it is within its grace"
+            assert line.process([seen]).deferred == 1, "it is within its grace"
             tries += 1
             held = line.ledger.held(desk.now_s)
             if jumps_s:

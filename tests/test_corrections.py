@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec import corrections, schema
+from digitrec import corrections, migrations
 from digitrec.corrections import NONE, Conflict, How, Judgement, Verdict
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.ledger import Ledger
@@ -214,7 +214,7 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
     actions: list[tuple[str, int, str | None, bool]],
 ) -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
-    schema.migrate(db, Path("memory"))
+    migrations.migrate(db, Path("memory"))
     ledger = Ledger(db)
     add_batch(ledger, ROWS)
     said: dict[int, list[tuple[int, str | None]]] = {1: [], 2: []}  # (id, what holds; "" = nothing)

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from digitrec import corrections, schema
+from digitrec import corrections, migrations
 from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
 from digitrec.records import Batch, Claim, Fate, Reason, ReturnedFile, Stage, Status
@@ -68,7 +68,7 @@ def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledge
 def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
     back = ReturnedFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
-    ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.RELEASED)], HOW, [back])
+    ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.DEFERRED)], HOW, [back])
 
     assert ledger.returned((5, 123, 7)) == back
     assert ledger.returned((5, 124, 7)) is None
@@ -88,13 +88,13 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledge
         Ledger.open(path)
 
 
-@pytest.mark.parametrize("version", range(1, schema.VERSION))
+@pytest.mark.parametrize("version", range(1, migrations.VERSION))
 def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = tmp_path / "old.sqlite3"
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", version)
+        patch.setattr(migrations, "VERSION", version)
         older = Ledger.open(path)
         recorded(older)
         older.close()
@@ -116,7 +116,7 @@ def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
 
 
 def older(path: Path, version: int) -> None:
-    with mock.patch.object(schema, "VERSION", version):
+    with mock.patch.object(migrations, "VERSION", version):
         ledger = Ledger.open(path)
         recorded(ledger)
         ledger.close()
@@ -129,7 +129,7 @@ def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_p
     Ledger.open(path).close()
 
     (backup,) = tmp_path.glob("*.backup-*")
-    assert backup == schema.backup_of(path, 2)
+    assert backup == migrations.backup_of(path, 2)
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("PRAGMA user_version").fetchone() == (2,)
         assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
@@ -143,8 +143,8 @@ def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) ->
     Ledger.open(path).close()
 
     path.unlink()
-    shutil.copy(schema.backup_of(path, 2), path)
-    with mock.patch.object(schema, "VERSION", 2), closing(Ledger.open(path)) as ledger:
+    shutil.copy(migrations.backup_of(path, 2), path)
+    with mock.patch.object(migrations, "VERSION", 2), closing(Ledger.open(path)) as ledger:
         assert ledger.is_up_to_date()
         assert ledger.rows(BATCH.id) == [ROW]
 
@@ -155,11 +155,11 @@ def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) 
     assert not list(tmp_path.glob("*.backup-*"))
     path.unlink()
     older(path, 1)
-    schema.backup_of(path, 1).write_bytes(b"from an earlier try")
+    migrations.backup_of(path, 1).write_bytes(b"from an earlier try")
 
     Ledger.open(path).close()
 
-    assert schema.backup_of(path, 1).read_bytes() == b"from an earlier try"
+    assert migrations.backup_of(path, 1).read_bytes() == b"from an earlier try"
 
 
 def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
     older(path, 1)
 
     with (
-        mock.patch.object(schema.os, "fsync", side_effect=OSError(28, "No space left on device")),
+        mock.patch.object(migrations.files.os, "fsync", side_effect=OSError(28, "No space left on device")),
         pytest.raises(OSError, match="No space"),
     ):
         Ledger.open(path)

@@ -99,7 +99,7 @@ def test_after_a_stop_both_batches_are_unclaimed(desk: Desk) -> None:
 
         counts = list(line.process_all(stopped_with_the_second()))
 
-    assert [count.released for count in counts] == [2, 2]
+    assert [count.deferred for count in counts] == [2, 2]
     assert sorted(path.name for path in desk.inbox.glob("*.png")) == sorted(pictures)
     assert desk.tables() == []
     assert desk.account().differences == ()

@@ -101,7 +101,7 @@ def test_an_undecodable_fresh_file_is_deferred_then_rejected(desk: Desk) -> None
     (row,) = desk.rows()
     assert row["reason_code"] == "truncated"
     account = desk.account()
-    assert (account.count.released, account.count.rejected, account.differences) == (1, 1, ())
+    assert (account.count.deferred, account.count.rejected, account.differences) == (1, 1, ())
 
 
 def test_a_file_that_is_completed_within_its_grace_is_read(desk: Desk) -> None:
@@ -124,7 +124,7 @@ def test_a_file_that_changed_since_the_scan_is_deferred(desk: Desk) -> None:
 
     assert (desk.inbox / "7.png").read_bytes() == draw(7)
     assert desk.rows() == []
-    assert desk.account().count.released == 1
+    assert desk.account().count.deferred == 1
 
 
 def test_a_writer_that_still_holds_the_file_is_noticed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,7 +401,7 @@ def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypat
     desk.run()
 
     assert sorted(row["file"] for row in desk.rows()) == [f"{number:02}.png" for number in range(40)]
-    assert desk.account().count.released == 30
+    assert desk.account().count.deferred == 30
     assert desk.account().differences == ()
 
 

@@ -38,7 +38,7 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(desk: Desk) -
 
         first = next(counts)
 
-        assert (first.accepted + first.review, first.rejected, first.released) == (4, 0, 0)
+        assert (first.accepted + first.review, first.rejected, first.deferred) == (4, 0, 0)
         assert set(answers(desk)) == {"0.png", "1.png", "2.png", "4.png"}
         assert (desk.inbox / "3.png").read_bytes() == draw(3)
         assert poisoned.deaths == ["3.png"]
@@ -127,7 +127,7 @@ def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(desk: Desk) -> Non
     desk.child = desk.engine = Stopped({"3.png"})
     desk.run()
     assert desk.rows() == []
-    assert desk.account().count.released == 2
+    assert desk.account().count.deferred == 2
     desk.stopped = False
     poisoned = poison(desk, "3.png")
 
@@ -302,7 +302,7 @@ def test_if_every_file_raises_it_is_an_environment_failure(desk: Desk, raising: 
     desk.run()
 
     assert answers(desk) == {"3.png": "3", "4.png": "4"}
-    assert desk.account().count.released == 0
+    assert desk.account().count.deferred == 0
 
 
 def test_one_file_that_raises_never_keeps_others_from_being_read(desk: Desk, raising: set[str]) -> None:

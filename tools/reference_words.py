@@ -63,11 +63,12 @@ HOOKS = {
         "A batch is closed.",
         {
             "batch_id": "Which.",
-            "csv": "Its table; empty if every file was given back.",
+            "csv": "Its table; empty if every file was deferred.",
             "accepted": "So many of its files were accepted.",
             "review": "So many wait for a person.",
             "rejected": "So many have no answer.",
-            "released": "So many were given back to the inbox.",
+            "deferred": "So many stay in the inbox and are tried again.",
+            "released": "The same number as `deferred`; until 1.0.",
         },
     ),
     "on_reject": (

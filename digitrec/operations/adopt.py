@@ -117,7 +117,7 @@ def _release(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now
         unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
         ledger.note_claims(batch.id, planned - set(lying), unplanned)
     if batch.stage in {Stage.PLANNED, Stage.READING}:
-        released = [replace(one, fate=Fate.RELEASED, detail=_WHY) for one in ledger.claims(batch.id)]
+        released = [replace(one, fate=Fate.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
         ledger.record(batch.id, [], released, _nothing(settings, now), [])
     placed = filing.file_away(ledger.claims(batch.id), [], inbox, settings.outbox)
     ledger.note_places(placed)

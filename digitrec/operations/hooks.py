@@ -94,8 +94,7 @@ class Hooks:
         count = Count.of(claims)
         table = self._settings.table_of(batch_id)
         is_there = isinstance(table, str) or table.exists()
-        fates = {"accepted": count.accepted, "review": count.review, "rejected": count.rejected}
-        return {"batch_id": batch_id, "csv": str(table) if is_there else "", **fates, "released": count.released}
+        return {"batch_id": batch_id, "csv": str(table) if is_there else "", **count.to_json()}
 
     def _of_rejected(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
         files = []

@@ -16,6 +16,7 @@ from digitrec import files, logs
 from digitrec.ledger import Ledger
 from digitrec.operations.heartbeat import read as read_heartbeat
 from digitrec.operations.ledgers import readable
+from digitrec.records import Fate
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ _FILES = (
     "SELECT fate, COUNT(*) FROM claims JOIN batches USING (batch_id) "
     "WHERE stage = 'closed' AND fate IS NOT NULL GROUP BY fate"
 )
-_FATES = ("accepted", "review", "rejected", "released")
 _BATCHES = (
     "SELECT stage = 'closed', COUNT(*), "
     "COUNT(rendering), TOTAL(julianday(json_extract(rendering, '$.processed_at')) - julianday(opened_at)) * 86400 "
@@ -187,8 +187,8 @@ def _of_ledgers(found: "Status", ledgers: Mapping[str, Ledger]) -> Iterator[Samp
 
 
 def _of_ledger(ledger: Ledger, whose: Mapping[str, str]) -> Iterator[Sample]:
-    fates = dict(ledger.ask(_FILES).fetchall())
-    for fate in _FATES:  # also those that never were: a rate needs a zero to begin from
+    fates = {Fate(fate): count for fate, count in ledger.ask(_FILES)}
+    for fate in Fate:  # also those that never were: a rate needs a zero to begin from
         yield Sample("digitrec_files_total", fates.get(fate, 0), {**whose, "status": fate})
     stages = {bool(is_closed): counted for is_closed, *counted in ledger.ask(_BATCHES)}
     closed, answered, seconds = stages.get(True, [0, 0, 0.0])

@@ -67,7 +67,7 @@ def choose(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now
             if batch.stage is not Stage.CLOSED or _age_s(batch, now_s) < keep_s:
                 continue
             claims = ledger.claims(batch.id)
-            is_answered = any(claim.fate not in {Fate.RELEASED, None} for claim in claims)
+            is_answered = any(claim.fate not in {Fate.DEFERRED, None} for claim in claims)
             if batch.id in csvs or not is_answered:
                 found.append(_prunable(worker, batch, claims, settings))
     return sorted((one for one in found if one.claims or one.report or one.kept), key=lambda one: one.batch_id)
@@ -107,7 +107,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
 def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Settings) -> Prunable:
     there, kept, size = [], [], 0
     for claim in claims:
-        if claim.fate in {Fate.RELEASED, None} or not claim.place:
+        if claim.fate in {Fate.DEFERRED, None} or not claim.place:
             continue
         try:
             state = (settings.workspace / claim.place).lstat()

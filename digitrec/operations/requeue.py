@@ -110,7 +110,7 @@ def _one(given: str, found: Sequence[Found], workspace: Path, batch_id: str | No
 
 
 def _is_there(claim: Claim, workspace: Path) -> bool:
-    if claim.fate in {None, Fate.RELEASED} or not claim.place:
+    if claim.fate in {None, Fate.DEFERRED} or not claim.place:
         return False
     try:
         state = (workspace / claim.place).lstat()

@@ -141,7 +141,7 @@ def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]
     answered = {row.path for row in rows}
     for claim in ledger.claims(batch.id):
         has_row = claim.path in answered
-        if has_row is (claim.fate in {Fate.RELEASED, None}):
+        if has_row is (claim.fate in {Fate.DEFERRED, None}):
             yield f"{batch.id}: {names.escape(claim.path)} is {claim.fate} and has {'a' if has_row else 'no'} row"
     texts = {
         f"{batch.id}.csv": results.main_csv(rows, batch.rendering),
@@ -176,7 +176,7 @@ def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
 def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure], workspace: Path) -> Iterator[str]:
     expected: set[str] = set()
     for claim in claims:
-        if claim.fate is Fate.RELEASED:
+        if claim.fate is Fate.DEFERRED:
             continue
         expected |= {claim.place, claim.reason_file}
         if claim.path in gone:

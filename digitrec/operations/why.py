@@ -50,7 +50,7 @@ class Event:
     answered_at: str
     """"" while it is not answered."""
     fate: str
-    """`accepted`, `review`, `rejected`, `released`; "" while it is not known."""
+    """`accepted`, `review`, `rejected`, `deferred`; "" while it is not known."""
     why: str
     """Why it was given back."""
     size_bytes: int
@@ -113,7 +113,7 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
         claimed_at=claim.received_at,
         answered_at=batch.rendering.processed_at if batch and batch.rendering and rows else "",
         fate=claim.fate or "",
-        why=names.escape(claim.detail) if claim.fate is Fate.RELEASED else "",
+        why=names.escape(claim.detail) if claim.fate is Fate.DEFERRED else "",
         size_bytes=claim.size,
         sha256=claim.sha256,
         original=names.escape(claim.place),

@@ -77,7 +77,7 @@ class RowFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasedFacts:
+class DeferredFacts:
     """A file that was claimed and given back to the inbox."""
 
     file: str
@@ -96,7 +96,7 @@ class BatchFacts:
     """When the batch was claimed; ISO 8601 UTC, like `processed_at`."""
     processed_at: str
     files: Count
-    """Claimed = accepted + review + rejected + released."""
+    """Claimed = accepted + review + rejected + deferred."""
     threshold: float | None
     """A page is accepted if its confidence reaches this."""
     max_error: float | None
@@ -104,7 +104,7 @@ class BatchFacts:
     csv: str
     """The batch's CSV, relative to the folder of the report."""
     rows: Sequence[RowFacts] = ()
-    released: Sequence[ReleasedFacts] = ()
+    deferred: Sequence[DeferredFacts] = ()
     corrected_csv: str = ""
     """The table after a person's review, relative to the folder of the report; empty while there is none."""
 
@@ -151,13 +151,7 @@ def batch_numbers(facts: BatchFacts) -> Json:
         "threshold": facts.threshold,
         "max_error": facts.max_error,
         "csv": facts.csv,
-        "files": {
-            "claimed": facts.files.claimed,
-            "accepted": facts.files.accepted,
-            "review": facts.files.review,
-            "rejected": facts.files.rejected,
-            "released": facts.files.released,
-        },
+        "files": {"claimed": facts.files.claimed, **facts.files.to_json()},
         "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _SHOWN}},
         "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
         "digits": _digits_accepted(facts.rows),

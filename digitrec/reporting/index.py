@@ -13,7 +13,7 @@ from digitrec.reporting.statistics import Proportion
 
 NEWEST = 500
 """Upper limit of listed reports of a kind: thousands of batches must not slow every new one down."""
-_FATES = ("claimed", "accepted", "review", "rejected", "released")
+_FATES = ("claimed", "accepted", "review", "rejected", "released")  # reports of 0.1 have no key `deferred`
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,8 @@ def batch_page(facts: BatchFacts, numbers: Json) -> str:
         corrected=corrected[:LONGEST_LIST],
         corrected_total=len(corrected),
         rejected=_by_reason(facts.rows),
-        released=facts.released[:LONGEST_LIST],
-        released_total=len(facts.released),
+        deferred=facts.deferred[:LONGEST_LIST],
+        deferred_total=len(facts.deferred),
         duplicates=duplicates[:LONGEST_LIST],
     )
 

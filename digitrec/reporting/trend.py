@@ -84,7 +84,7 @@ def entry_of(facts: BatchFacts) -> BatchEntry:
         batch_id=facts.batch_id,
         model_id=facts.model_id,
         at=facts.processed_at,
-        files=facts.files.claimed - facts.files.released,
+        files=facts.files.claimed - facts.files.deferred,
         seconds=_seconds(facts.opened_at, facts.processed_at),
         tally=tally_of(facts.rows),
     )

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from digitrec import mounts, one_thread
+from digitrec.migrations import backup_of
 from digitrec.operations import machine, places
 from digitrec.operations.doctor import doctor
 from digitrec.operations.findings import Finding, Grade
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
 from digitrec.operations.status import ModelState
-from digitrec.schema import backup_of
 from tests.conftest import Desk
 from tests.older_ledgers import make_older
 from tests.operations.conftest import Say

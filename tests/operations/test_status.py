@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import cli_ops, schema
+from digitrec import cli_ops, migrations
 from digitrec.operations import waiting
 from digitrec.operations.heartbeat import Heart
 from digitrec.operations.ledgers import readable
@@ -138,7 +138,7 @@ def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(desk: Desk
     (desk.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     (desk.settings.state / "shut" / "ledger.sqlite3").mkdir()
     with closing(sqlite3.connect(desk.settings.state / "old" / "ledger.sqlite3", isolation_level=None)) as db:
-        schema.migrate(db, Path("old"))
+        migrations.migrate(db, Path("old"))
         db.execute("PRAGMA user_version = 1")
 
     found = {one.name: one.ledger for one in look(desk).workers}

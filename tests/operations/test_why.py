@@ -101,7 +101,7 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> Non
 
     story = ask(desk, "half.png", later_s=10)
 
-    assert [(event.fate, event.original) for event in story.events] == [("released", "inbox/half.png")]
+    assert [(event.fate, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
     assert story.events[0].why
     (lying,) = story.lying
     assert lying.why.startswith("given back: ")

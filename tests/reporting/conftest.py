@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digitrec.records import Count, Status
-from digitrec.reporting.batch import BatchFacts, ReleasedFacts, RowFacts
+from digitrec.reporting.batch import BatchFacts, DeferredFacts, RowFacts
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 
@@ -78,8 +78,8 @@ def thumbnail() -> Callable[[str], bytes]:
 def make_facts() -> Callable[..., BatchFacts]:
     """Facts of a batch whose rows are given; each row is a file of its own."""
 
-    def make(rows: list[RowFacts], released: list[ReleasedFacts] | None = None, **changed: Any) -> BatchFacts:
-        released = released or []
+    def make(rows: list[RowFacts], deferred: list[DeferredFacts] | None = None, **changed: Any) -> BatchFacts:
+        deferred = deferred or []
         of = {status: sum(row.status is status for row in rows) for status in Status}
         content: dict[str, Any] = {
             "batch_id": BATCH_ID,
@@ -92,13 +92,13 @@ def make_facts() -> Callable[..., BatchFacts]:
                 accepted=of[Status.ACCEPTED],
                 review=of[Status.REVIEW],
                 rejected=of[Status.REJECTED],
-                released=len(released),
+                deferred=len(deferred),
             ),
             "threshold": 0.98,
             "max_error": 0.005,
             "csv": f"../../outbox/{BATCH_ID}.csv",
             "rows": rows,
-            "released": released,
+            "deferred": deferred,
         }
         return BatchFacts(**(content | changed))
 

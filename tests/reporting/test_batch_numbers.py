@@ -14,7 +14,7 @@ ROWS = [
 def test_the_numbers_of_a_batch_are_those_counted_by_hand(make_facts):
     numbers = batch_numbers(make_facts(ROWS))
 
-    assert numbers["files"] == {"claimed": 6, "accepted": 3, "review": 2, "rejected": 1, "released": 0}
+    assert numbers["files"] == {"claimed": 6, "accepted": 3, "review": 2, "rejected": 1, "deferred": 0, "released": 0}
     assert numbers["pages"] == {"total": 6, "accepted": 3, "review": 2, "rejected": 1}
     assert numbers["digits"] == {"0": 1, "1": 0, "2": 0, "3": 0, "4": 1, "5": 0, "6": 0, "7": 2, "8": 0, "9": 0}
     assert numbers["reasons"] == {"low_confidence": 1, "not_a_digit": 1, "blank": 1}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digitrec.records import Reason, Status
-from digitrec.reporting.batch import ReleasedFacts, RowFacts
+from digitrec.reporting.batch import DeferredFacts, RowFacts
 from digitrec.reporting.pages import at
 from digitrec.reporting.report import CURES, write_batch_report
 
@@ -40,16 +40,16 @@ def written(tmp_path, facts):
 
 
 def test_the_page_shows_the_numbers_of_report_json(tmp_path, make_facts, mixed, read_page):
-    html, report = written(tmp_path, make_facts(mixed, [ReleasedFacts("c/6.png", "still changing")]))
+    html, report = written(tmp_path, make_facts(mixed, [DeferredFacts("c/6.png", "still changing")]))
 
     shown = read_page(html).numbers
 
-    assert {"files.claimed", "files.released", "pages.total", "truth.accuracy.share", "reasons.truncated"} <= set(shown)
+    assert {"files.claimed", "files.deferred", "pages.total", "truth.accuracy.share", "reasons.truncated"} <= set(shown)
     assert {key: json.loads(value) for key, value in shown.items()} == {key: at(report, key) for key in shown}
 
 
 def test_the_page_says_what_to_do_next_and_how_to_cure(tmp_path, make_facts, mixed, read_page):
-    html, _ = written(tmp_path, make_facts(mixed, [ReleasedFacts("c/6.png", "still changing")]))
+    html, _ = written(tmp_path, make_facts(mixed, [DeferredFacts("c/6.png", "still changing")]))
 
     words = read_page(html).words
 
@@ -108,8 +108,8 @@ def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, na
         RowFacts(1, name, 1, Status.REVIEW, "7", 0.5, reason=Reason.LOW_CONFIDENCE, detail=name, label="1"),
         RowFacts(2, name, 1, Status.REJECTED, reason=Reason.BLANK, detail=name, duplicate_of=name, label=name),
     ]
-    facts = make_facts(rows, [ReleasedFacts(name, name)], worker=name, model_id=name)
-    plain = make_facts([RowFacts(**fields(row) | harmless(row)) for row in rows], [ReleasedFacts("x", "x")])
+    facts = make_facts(rows, [DeferredFacts(name, name)], worker=name, model_id=name)
+    plain = make_facts([RowFacts(**fields(row) | harmless(row)) for row in rows], [DeferredFacts("x", "x")])
 
     page, expected = (read_page(written(tmp_path, each)[0]) for each in (facts, plain))
 
