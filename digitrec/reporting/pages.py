@@ -21,17 +21,17 @@ _UNSEEN = dict.fromkeys(
 )
 
 
-def render(template: str, **content: Any) -> str:
-    """Fill in one of the templates; every value is escaped."""
-    return _environment().get_template(template).render(**content)
+def render(template: str, package: str = "digitrec.reporting", **content: Any) -> str:
+    """Fill in a template of a package; every value is escaped."""
+    return _environment(package).get_template(template).render(**content)
 
 
 @cache
-def _environment() -> "Environment":
+def _environment(package: str) -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("digitrec.reporting"),
+        loader=PackageLoader(package),
         bytecode_cache=_compiled(),
         autoescape=True,
         undefined=StrictUndefined,

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp
 
 from digitrec import names
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, failure_of
-from digitrec.review import pages, wire
+from digitrec.reporting import pages
+from digitrec.review import wire
 from digitrec.review.desk import Desk, Listed, Saved
 from digitrec.review.guard import Guard, TooLarge, body
 from digitrec.review.pictures import NoPicture, View
@@ -86,10 +87,10 @@ class Site:
             return Response(status_code=405)
         cookie = self.sessions.enter(request.query_params.get("token", ""))
         if cookie is None:
-            return HTMLResponse(pages.render("stranger.html.j2", is_used=True), 403)
+            return _html("stranger", 403, is_used=True)
         # A strict cookie is not sent along a redirect that began on another site, as in a mail read in a browser.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            response: Response = HTMLResponse(pages.render("entered.html.j2"))
+            response: Response = _html("entered")
         else:
             response = RedirectResponse("/", 303)
         response.set_cookie(self._cookie, cookie, path="/", httponly=True, samesite="strict")
@@ -125,7 +126,7 @@ class Site:
 
     def _page(self, request: Request, name: str, **content: Any) -> Response:
         content |= {"page": name, "session": _session(request), "has_audit": bool(self.desk.sample)}
-        return HTMLResponse(pages.render(f"{name}.html.j2", **content))
+        return _html(name, **content)
 
     # What the pages' scripts ask.
 
@@ -197,8 +198,12 @@ class Site:
         return JSONResponse(answer, 409 if saved.conflicts else 200)
 
 
+def _html(name: str, status: int = 200, **content: Any) -> Response:
+    return HTMLResponse(pages.render(f"{name}.html.j2", "digitrec.review", **content), status)
+
+
 def _stranger(_: Request) -> Response:
-    return HTMLResponse(pages.render("stranger.html.j2", is_used=False), 403)
+    return _html("stranger", 403, is_used=False)
 
 
 def _session(request: Request) -> Session:
