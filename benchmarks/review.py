@@ -94,7 +94,7 @@ def people(folder: Path, chromium: Any, pictures: int) -> None:
     fill(settings, "20260101T000000Z-0a1b2c3d", [Answer(str(i % 10), 0.1 + i / 1000) for i in range(pictures)])
     alike = [Answer("7", 0.95 + i / 100_000) for i in range(pictures)]
     fill(settings, "20260102T000000Z-0a1b2c3d", alike)
-    with browser.served(folder, "--who", "Bench") as address:
+    with browser.served(folder, "--reviewer", "Bench") as address:
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(address)
         root = address.partition("/enter")[0]

@@ -62,7 +62,7 @@ def review_half(settings: Settings, data: Path, seed: int) -> None:
     if {one.file for one in pages} != set(labels):
         raise SystemExit(f"Only {len({one.file for one in pages})} of {len(labels)} pictures were read.")
     half = learning_loop.half_of(pages, np.random.default_rng(seed))
-    with browser.served(settings.workspace, "--who", _WHO) as address, browser.chromium() as chromium:
+    with browser.served(settings.workspace, "--reviewer", _WHO) as address, browser.chromium() as chromium:
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(address)
         began_s = time.perf_counter()

@@ -178,7 +178,7 @@ def predict(
             dir_okay=False, help="Draw what the one picture became at each step: a PNG, replaced.", show_default=False
         ),
     ] = None,
-    dump_seen: Annotated[
+    explain_dir: Annotated[
         Path | None,
         typer.Option(file_okay=False, help="Draw the same for every picture into this folder.", show_default=False),
     ] = None,
@@ -193,7 +193,7 @@ def predict(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     if explain is not None and len(files) > 1:
-        raise UsageError("--explain takes one picture", hint="`--dump-seen DIR` takes any number.")
+        raise UsageError("--explain takes one picture", hint="`--explain-dir DIR` takes any number.")
     predicted = predicting.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     if predicted.rows or form != "table":
@@ -202,8 +202,8 @@ def predict(
     pictures = [path for path in files if str(path) in read]
     if explain is not None and pictures:
         explaining.write_one(settings, pictures[0], explain)
-    if dump_seen is not None:
-        explaining.write_each(settings, pictures, dump_seen)
+    if explain_dir is not None:
+        explaining.write_each(settings, pictures, explain_dir)
     if predicted.unread:
         folder = next((path for path in files if path.is_dir()), None)
         hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""

@@ -22,7 +22,7 @@ _MOST_TOLD = 20
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     cli.command(epilog="Example: digitrec export --since 2026-01-31 --format xlsx --out answers.xlsx")(export)
-    cli.command(epilog="Example: digitrec apply corrections.csv --who ann")(apply)
+    cli.command(epilog="Example: digitrec apply corrections.csv --reviewer ann")(apply)
 
 
 @takes_settings("csv_profile")
@@ -83,7 +83,7 @@ def apply(
         Path,
         typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV, or an .xlsx.", show_default=False),
     ],
-    who: Annotated[
+    reviewer: Annotated[
         str, typer.Option(help="Whose corrections these are. Default: your login.", show_default=False)
     ] = "",
     confirm_unchanged: Annotated[
@@ -115,7 +115,7 @@ def apply(
     if plan.bad and not skip_bad:
         hint = "Put them right, or add --skip-bad."
         raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
-    done = applying.apply(settings, plan, who=who or _login(), at=utc(time.time()))
+    done = applying.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
     typer.echo(
         f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} known already, "
         f"{plan.unchanged} left as they are" + (f", {len(plan.bad)} skipped" if plan.bad else "")
@@ -128,4 +128,4 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, in a container; KeyError before Python 3.13
-        raise UsageError("your login has no name", hint="Say who you are: --who NAME.") from None
+        raise UsageError("your login has no name", hint="Say who you are: --reviewer NAME.") from None

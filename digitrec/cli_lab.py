@@ -51,18 +51,20 @@ def train(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
-    leave_out: Annotated[
+    exclude: Annotated[
         list[str] | None,
-        typer.Option("--leave-out", help="Do not learn from pictures of this set, measure by it. Repeatable."),
+        typer.Option("--exclude", help="Do not train on pictures of this set, evaluate on it. Repeatable."),
     ] = None,
     with_corrections: Annotated[
         bool,
         typer.Option("--with-corrections", help="Learn from what people corrected and confirmed in review as well."),
     ] = False,
-    start: Annotated[
+    base_model: Annotated[
         str | None,
         typer.Option(
-            "--from", help="With --with-corrections: the model that goes on. Default: the one in use.", metavar="MODEL"
+            "--base-model",
+            help="With --with-corrections: fine-tune this model. Default: the one in use.",
+            metavar="MODEL",
         ),
     ] = None,
     as_json: _Json = False,
@@ -81,18 +83,18 @@ def train(
     out for ever and measures. With `--network` of another kind a network begins from nothing, corrections among the
     rest. Either way a page under reports/learning/ says what it gained, and names corrections that may be mistakes.
     """
-    if start is not None and not with_corrections:
-        raise UsageError("--from is for --with-corrections", hint="Without it, training begins from nothing.")
+    if base_model is not None and not with_corrections:
+        raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
     from digitrec import lab, learning
 
     lesson: Lesson | None = None
-    given: Any = {"epochs": epochs, "seed": seed, "leave_out": leave_out or []}
+    how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
     with cli_tables.TrainingProgress() as progress:
         if with_corrections:
-            lesson = learning.learn(settings, data, start=start, network=network, progress=progress.update, **given)
+            lesson = learning.learn(settings, data, start=base_model, network=network, progress=progress.update, **how)
             bundle = lesson.bundle
         else:
-            bundle = lab.train(settings, data, network or "cnn", progress=progress.update, **given)
+            bundle = lab.train(settings, data, network or "cnn", progress=progress.update, **how)
     card = bundle.card
     if as_json:
         told = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
@@ -115,8 +117,9 @@ def evaluate(
     min_accuracy: Annotated[
         float | None, typer.Option("--min-accuracy", min=0, max=1, help="Exit 1 if the accuracy is lower.")
     ] = None,
-    as_files: Annotated[
-        bool, typer.Option("--as-files", help="Write the pictures as PNG and read them through the whole pipeline.")
+    full_pipeline: Annotated[
+        bool,
+        typer.Option("--full-pipeline", help="Write the pictures as PNG and read them like files of the inbox."),
     ] = False,
     keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT twin.")] = False,
     as_json: _Json = False,
@@ -128,7 +131,7 @@ def evaluate(
     from digitrec import lab
 
     with cli_tables.Progress("Reading", unit="pictures") as progress:
-        found = lab.evaluate(settings, data, as_files=as_files, keras=keras, progress=progress.update)
+        found = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
     right, wrong = found.accuracy, found.accepted_wrong
     if as_json:
         typer.echo(json.dumps(found.to_json()))

@@ -1,4 +1,4 @@
-"""The commands that keep it running: status, health, metrics, doctor, why, requeue, prune."""
+"""Commands that operate a workspace: status, doctor, why, requeue, prune."""
 
 import json
 import time
@@ -24,57 +24,57 @@ _LOCK = "housekeeping"
 
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
-    cli.command(epilog="Example: digitrec status --json")(status)
-    cli.command(epilog="Example: digitrec health --max-wait-s 900 --max-scan-age-s 900")(health)
-    cli.command(epilog="Example: digitrec metrics > /var/lib/node_exporter/digitrec.prom")(metrics)
+    cli.command(epilog="Example: digitrec status --check --max-wait-s 900 --max-scan-age-s 900")(status)
+    cli.command(hidden=True, epilog="Example: digitrec status --check")(health)
+    cli.command(hidden=True, epilog="Example: digitrec status --metrics")(metrics)
     cli.command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
     cli.command(epilog="Example: digitrec why scan-0042.png")(why)
     cli.command(epilog="Example: digitrec requeue --reason truncated --dry-run")(requeue)
-    cli.command(epilog="Example: digitrec prune --keep 90d --yes")(prune)
+    cli.command(epilog="Example: digitrec prune --older-than 90d --yes")(prune)
 
 
-@takes_settings("model")
-def status(settings: Settings, as_json: _Json = False) -> None:
-    """Show how things stand: what waits, who works, what failed.
+@takes_settings("model", "max_wait_s", "max_scan_age_s")
+def status(
+    settings: Settings,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print one line; exit 1 if the last scan or the oldest file is too old.")
+    ] = False,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print the metrics of all workers in Prometheus' text format.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show waiting files, workers, failures and free space.
 
-    And how much room is left. Needs no lock.
+    It needs no lock.
+
+    With --check, the last scan of the inbox may be three scan intervals old, as `watch` has it; where cron or a timer
+    starts `run`, name the age with --max-scan-age-s: three times the interval between two starts. A file may wait for
+    --max-wait-s. A worker that reads a batch scans again after it; meanwhile every file that is done is a sign of life.
+    It judges one worker (--worker), and the files of all.
+
+    `run` and `watch` write the metrics to --metrics-file after each pass.
     """
-    from digitrec.operations.ledgers import readable
-
-    found = _status(settings)
-    typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(cli_words.status_lines(found)))
-    with readable(settings) as ledgers:
-        if not found.problem:
-            tell_if_unread(settings, ledgers)
+    if (check or as_json) and metrics:
+        raise UsageError("--metrics goes without --check and --json")
+    if metrics:
+        _print_metrics(settings)
+    elif check:
+        _check_health(settings, as_json=as_json)
+    else:
+        _print_status(settings, as_json=as_json)
 
 
 @takes_settings("model", "max_wait_s", "max_scan_age_s")
 def health(settings: Settings, as_json: _Json = False) -> None:
-    """Exit 1 if the last look or the oldest file is too old.
-
-    The last look at the inbox may be three scan intervals old, as `watch` has it; where cron or a timer starts `run`,
-    say with --max-scan-age-s how old: three times the interval between two starts. A file may wait for --max-wait-s. A
-    worker that reads a batch scans again after it; meanwhile every file that is done is a sign of life. Judges one
-    worker (--worker), and the files of all.
-    """
-    from digitrec.operations.health import health as judge
-
-    found = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
-    typer.echo(json.dumps(asdict(found)) if as_json else f"{'well' if found.is_well else 'UNWELL'}: {found.why}")
-    raise typer.Exit(0 if found.is_well else 1)
+    """Do the same as `status --check`."""
+    _check_health(settings, as_json=as_json)
 
 
 @takes_settings("workspace")
 def metrics(settings: Settings) -> None:
-    """Print what monitoring asks for, in Prometheus' text format.
-
-    Of all workers, from ledgers and folders.
-
-    `run` and `watch` write the same to --metrics-file after each pass.
-    """
-    from digitrec.operations import metrics as operation
-
-    typer.echo(operation.text(operation.gather(settings)), nl=False)
+    """Do the same as `status --metrics`."""
+    _print_metrics(settings)
 
 
 @takes_settings("model", "watch_mode")
@@ -136,8 +136,8 @@ def requeue(
         Reason | None, typer.Option("--reason", help="All files with this reason code.", show_default=False)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
-    ledger_lost: Annotated[
-        bool, typer.Option("--ledger-lost", help="With --worker: its ledger is lost for good.")
+    without_ledger: Annotated[
+        bool, typer.Option("--without-ledger", help="With --worker: its ledger is lost for good.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
@@ -149,9 +149,9 @@ def requeue(
     """
     is_for_worker = settings.sources.get("worker") == "flag"
     if is_for_worker and (files or batch or reason or dry_run):
-        raise UsageError("--worker NAME gives up a dead worker; it goes with --ledger-lost only")
+        raise UsageError("--worker NAME gives up a dead worker; it goes with --without-ledger only")
     if is_for_worker:
-        _adopt(settings, ledger_lost=ledger_lost, as_json=as_json)
+        _adopt(settings, without_ledger=without_ledger, as_json=as_json)
         return
     if not (files or batch or reason):
         raise UsageError("name files, --batch, --reason or --worker", hint="digitrec requeue --help")
@@ -180,10 +180,10 @@ def requeue(
 @takes_settings("workspace")
 def prune(
     settings: Settings,
-    keep: Annotated[
+    older_than: Annotated[
         str,
         typer.Option(
-            "--keep", help="Keep what was answered within this time: 90d, 12h, 8w. Needed.", show_default=False
+            "--older-than", help="Age of the answers whose originals go: 90d, 12h, 8w. Required.", show_default=False
         ),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it only says what it would do.")] = False,
@@ -198,10 +198,10 @@ def prune(
     from digitrec import workspace
     from digitrec.operations import prune as operation
 
-    if not keep:
-        hint = "`digitrec prune --keep 90d` shows what is older than 90 days; with --yes it is removed."
-        raise UsageError("prune takes the time that things are kept", hint=hint)
-    keep_s = operation.seconds(keep)
+    if not older_than:
+        hint = "`digitrec prune --older-than 90d` shows what is older than 90 days; with --yes it is removed."
+        raise UsageError("prune needs an age", hint=hint)
+    keep_s = operation.seconds(older_than)
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
         chosen = operation.choose(settings, ledgers, keep_s, time.time())
         for one in operation.prune(settings, chosen, utc(time.time())) if yes else chosen:
@@ -230,10 +230,10 @@ def print_outlook(settings: Settings, *, as_json: bool) -> None:
     typer.echo(json.dumps(cli_words.outlook_json(outlook)) if as_json else "\n".join(cli_words.outlook_lines(outlook)))
 
 
-def _adopt(settings: Settings, *, ledger_lost: bool, as_json: bool) -> None:
+def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
     from digitrec.operations.adopt import adopt
 
-    adopted = adopt(settings, is_ledger_lost=ledger_lost, now=utc(time.time()))
+    adopted = adopt(settings, is_ledger_lost=without_ledger, now=utc(time.time()))
     given_back = [names.escape(path) for path in adopted.given_back]
     if as_json:
         typer.echo(json.dumps({"given_back": given_back, "answered_batches": adopted.answered}))
@@ -243,6 +243,30 @@ def _adopt(settings: Settings, *, ledger_lost: bool, as_json: bool) -> None:
     typer.echo(f"back in the inbox: {counted(len(given_back), 'file')} of worker {settings.worker}")
     for batch_id in adopted.answered:
         typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
+
+
+def _print_status(settings: Settings, *, as_json: bool) -> None:
+    from digitrec.operations.ledgers import readable
+
+    state = _status(settings)
+    typer.echo(json.dumps(asdict(state)) if as_json else "\n".join(cli_words.status_lines(state)))
+    with readable(settings) as ledgers:
+        if not state.problem:
+            tell_if_unread(settings, ledgers)
+
+
+def _check_health(settings: Settings, *, as_json: bool) -> None:
+    from digitrec.operations.health import health as judge
+
+    state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
+    typer.echo(json.dumps(asdict(state)) if as_json else f"{'well' if state.is_well else 'UNWELL'}: {state.why}")
+    raise typer.Exit(0 if state.is_well else 1)
+
+
+def _print_metrics(settings: Settings) -> None:
+    from digitrec.operations import metrics as operation
+
+    typer.echo(operation.text(operation.gather(settings)), nl=False)
 
 
 def _status(settings: Settings) -> "Status":

@@ -11,13 +11,15 @@ from digitrec.settings import Settings
 
 def register(cli: typer.Typer) -> None:
     """Add this command to the program."""
-    cli.command(epilog="Example: digitrec review --who Anna")(review)
+    cli.command(epilog="Example: digitrec review --reviewer Anna")(review)
 
 
 @takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
 def review(
     settings: Settings,
-    who: Annotated[str, typer.Option("--who", help="Your name, kept with what you say. Default: the login name.")] = "",
+    reviewer: Annotated[
+        str, typer.Option("--reviewer", help="Your name, kept with your verdicts. Default: your login.")
+    ] = "",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
     audit: Annotated[
         int, typer.Option("--audit", min=0, help="Draw so many accepted answers, to estimate how many are wrong.")
@@ -40,4 +42,4 @@ def review(
         if not no_browser:
             reviewing.open_browser(address)
 
-    reviewing.serve(settings, reviewing.Wanted(who=who, port=port, audit=audit, seed=seed), started)
+    reviewing.serve(settings, reviewing.Wanted(who=reviewer, port=port, audit=audit, seed=seed), started)

@@ -238,7 +238,7 @@ def test_run_lists_deferred_files_with_their_next_attempt(
     [
         (("predict", "inbox"), "digitrec predict inbox/*"),
         (("predict", "missing.png"), "missing.png"),
-        (("prune",), "--keep 90d"),
+        (("prune",), "--older-than 90d"),
     ],
 )
 def test_the_next_step_is_shown_instead_of_an_empty_table(
@@ -312,7 +312,7 @@ def test_a_pipe_in_place_of_the_settings_file_is_refused_at_once(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("config",), ("verify",), ("health",), ("run",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("config",), ("verify",), ("status", "--check"), ("run",)], ids=" ".join)
 def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -344,3 +344,60 @@ def test_a_removed_option_is_accepted_with_one_warning(
         "--hook-timeout-s has no effect",
         "--metrics-port has no effect",
     ]
+
+
+@pytest.mark.parametrize(
+    ("former", "present", "code"),
+    [
+        (("health",), ("status", "--check"), 1),
+        (("health", "--json"), ("status", "--check", "--json"), 1),
+        (("metrics",), ("status", "--metrics"), 0),
+    ],
+)
+def test_a_former_command_prints_and_ends_as_its_option_of_status(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    former: tuple[str, ...],
+    present: tuple[str, ...],
+    code: int,
+) -> None:
+    assert call(monkeypatch, tmp_path, *present) == code
+    printed = capsys.readouterr()
+    assert call(monkeypatch, tmp_path, *former) == code
+    assert capsys.readouterr() == printed
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "warning"),
+    [
+        (("predict", "7.png", "--csv", "--dump-seen", "seen"), 0, "--dump-seen is now --explain-dir"),
+        (("prune", "--keep", "90d"), 0, "--keep is now --older-than"),
+        (("train", "--leave-out", "nothing", "--data", "nowhere"), 2, "--leave-out is now --exclude"),
+        (("train", "--from", "shipped"), 2, "--from is now --base-model"),
+        (("apply", "7.csv", "--who", "ann"), 0, "--who is now --reviewer"),
+        (("review", "--who", "a\0b", "--no-browser"), 2, "--who is now --reviewer"),
+        (("evaluate", "--as-files", "--data", "nowhere"), 2, "--as-files is now --full-pipeline"),
+        (("requeue", "--worker", "b", "--ledger-lost"), 2, "--ledger-lost is now --without-ledger"),
+        (("status", "--check", "--max-look-s", "9"), 1, "--max-look-s is now --max-scan-age-s"),
+        (("config", "--on-unhealthy", "true"), 0, "--on-unhealthy is now --on-failure"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_a_former_option_works_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    code: int,
+    warning: str,
+) -> None:
+    (tmp_path / "7.png").write_bytes(b"no picture")
+    (tmp_path / "7.csv").write_text("file,label\n")
+
+    ended = call(monkeypatch, tmp_path, *words)
+
+    printed = capsys.readouterr().err
+    assert printed.count("a former name is used") == 1
+    assert f"{warning}; the old name is accepted until 1.0" in printed
+    assert ended == code, printed

@@ -43,7 +43,9 @@ def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
     asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
-    assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--from", "shipped", "--network", "mlp") == 0
+    assert (
+        call(monkeypatch, tmp_path, "train", "--with-corrections", "--base-model", "shipped", "--network", "mlp") == 0
+    )
 
     assert [(one["start"], one["network"], one["epochs"]) for one in asked] == [
         (None, None, None),
@@ -80,7 +82,7 @@ def test_scripts_get_the_same_as_json(
 def test_without_corrections_nothing_goes_on_from_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, tmp_path, "train", "--from", "shipped") == 2
+    assert call(monkeypatch, tmp_path, "train", "--base-model", "shipped") == 2
     assert "--with-corrections" in capsys.readouterr().err
 
 

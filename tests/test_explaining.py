@@ -1,4 +1,4 @@
-"""`predict --explain` and `--dump-seen`: a picture of how a picture was read, beside the rows as ever."""
+"""`predict --explain` and `--explain-dir`: a picture of how a picture was read, beside the rows as ever."""
 
 import io
 import json
@@ -78,7 +78,7 @@ def test_dump_seen_draws_every_picture_that_can_be_read_under_its_own_name(
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.png").write_bytes(draw(digit))
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    words = ("predict", "a/scan.png", "b/scan.png", "bad.jpg", "missing.png", "--csv", "--dump-seen", "seen/today")
+    words = ("predict", "a/scan.png", "b/scan.png", "bad.jpg", "missing.png", "--csv", "--explain-dir", "seen/today")
 
     assert call(monkeypatch, tmp_path, *words) == 2  # one is missing
     first = {path.name: path.read_bytes() for path in (tmp_path / "seen" / "today").iterdir()}

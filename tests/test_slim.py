@@ -42,8 +42,8 @@ WORK = (
     ("predict", "7.png", "--explain", "why.png"),
     ("status",),
     ("verify",),
-    ("health",),
-    ("metrics",),
+    ("status", "--check"),
+    ("status", "--metrics"),
     ("doctor",),
     ("why", "7.png"),
     ("config",),
@@ -53,9 +53,9 @@ WORK = (
     ("export", "--format", "jsonl"),
     ("export", "--out", "answers.xlsx"),
     ("export", "--out", "answers.csv"),
-    ("apply", "answers.csv", "--who", "ann"),
+    ("apply", "answers.csv", "--reviewer", "ann"),
     ("requeue", "7.png", "--dry-run"),
-    ("prune", "--keep", "90d"),
+    ("prune", "--older-than", "90d"),
     ("models", "promote", "shipped", "--force"),
 )
 

@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
     parser.add_argument("--junk", type=float, default=junk, help="share of the pages with clutter that show no digit")
     parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
-    parser.add_argument("--leave-out", nargs="*", help="as `digitrec train --leave-out`. Default: what its card names")
+    parser.add_argument("--leave-out", nargs="*", help="as `digitrec train --exclude`. Default: what its card names")
     parser.add_argument("--share", action="append", help="sets that may set the threshold. Default: photos, pencil")
     parser.add_argument("--seed", type=int, default=0, help="of the halves; pages are drawn with the model's own")
     parser.add_argument("--max-error", type=float, default=0.005, help="what the figures printed are for")

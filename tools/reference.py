@@ -77,6 +77,8 @@ def every_command() -> Iterator[tuple[str, Any]]:
     """Each command with its whole name, in the order of `digitrec --help`."""
     program: Any = typer.main.get_command(cli)
     for name, command in program.commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
         else:
@@ -148,7 +150,7 @@ def codes() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """What monitoring is told."""
     yield from ("# Metrics", "")
-    yield "`digitrec metrics` prints them, `--metrics-file` has them written:"
+    yield "`digitrec status --metrics` prints them, `--metrics-file` has them written:"
     yield "[watching over it](../../jobs/README.md#watching-over-it)."
     yield ""
     yield from _table(

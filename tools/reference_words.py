@@ -48,7 +48,8 @@ EXPORT_COLUMNS = {
 }
 EXIT_CODES = {
     0: "Done, also when there was nothing to do.",
-    1: "`verify` found a difference, `health` is unwell, `doctor` found a fault, `evaluate --min-accuracy` was missed.",
+    1: "`verify` found a difference, `status --check` is unhealthy, `doctor` found a fault, `evaluate --min-accuracy` "
+    "was missed.",
     2: "Wrong usage, a package that is not installed, or a data set that cannot be used.",
     3: "Some files were rejected (only with `run --strict`).",
     74: "Disk, folder or ledger failed; claimed files are kept and finished by the next start. "

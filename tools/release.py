@@ -91,7 +91,7 @@ def contained(home: Path) -> None:
     work = home / "container-work"
     _drop_golden(work)
     _read(python, work)
-    _run(python.with_name("digitrec"), "health", cwd=work)
+    _run(python.with_name("digitrec"), "status", "--check", cwd=work)
 
 
 def _drop_golden(work: Path) -> None:

@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
         settings = Settings(workspace=Path(folder), settle_s=0.0, run_wait_s=0.0)
         _read_samples(settings)
-        with browser.served(settings.workspace, "--who", "Anna", "--audit", "20") as address:
+        with browser.served(settings.workspace, "--reviewer", "Anna", "--audit", "20") as address:
             context = chromium.new_context(viewport=_DESK, reduced_motion="reduce")
             tab = context.new_page()
             tab.goto(address)

@@ -135,8 +135,8 @@ class Watch:
         return self._process is not None
 
     def health(self) -> int:
-        """What `digitrec health` says: 0 is well."""
-        words = python("-m", "digitrec", "health", "--workspace", str(self._workspace))
+        """What `digitrec status --check` says: 0 is well."""
+        words = python("-m", "digitrec", "status", "--check", "--workspace", str(self._workspace))
         return subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, check=False).returncode
 
     def verify(self, *options: str) -> tuple[int, str]:

@@ -128,7 +128,7 @@ def markdown(told: Figures) -> str:
         ("kills while files lay claimed", f"{told['ends_in_the_midst']}"),
         ("ends that nobody caused; processes left behind", f"{len(told['bad_ends'])}; {told['left_behind']}"),
         ("tracebacks in the log", f"{told['tracebacks']}"),
-        ("`digitrec health`, asked every minute", _counted(told["health"])),
+        ("`digitrec status --check`, asked every minute", _counted(told["health"])),
         ("heartbeat, seen every two seconds", _counted(told["heartbeat"])),
         ("ledger at the end, with its log", f"{told['ledger_bytes'] / 1e6:.1f} MB, {each:,.0f} bytes a file"),
     ]  # fmt: skip

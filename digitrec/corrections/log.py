@@ -185,9 +185,11 @@ def name_of(who: str) -> str:
     """A person's name as it is kept and shown: escaped, once. UsageError if it is none."""
     name = names.escape(who.strip())
     if "\0" in who:
-        raise UsageError("a name holds no NUL character", hint="Use --who NAME.")
+        raise UsageError("a name holds no NUL character", hint="Use --reviewer NAME.")
     if not 1 <= len(name) <= _LONGEST_WHO:
-        raise UsageError(f"a name has {len(name)} characters; it lies in 1..{_LONGEST_WHO}", hint="Use --who NAME.")
+        raise UsageError(
+            f"a name has {len(name)} characters; it lies in 1..{_LONGEST_WHO}", hint="Use --reviewer NAME."
+        )
     return name
 
 

@@ -54,7 +54,7 @@ def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
             if not is_ledger_lost:
                 raise UsageError(
                     f"the ledger of worker {settings.worker} is not here: {path}",
-                    hint="Run this where it is. Only if it is lost for good, add --ledger-lost.",
+                    hint="Run this where it is. Only if it is lost for good, add --without-ledger.",
                 )
             return _without_ledger(inbox, settings.outbox)
         ledger = Ledger.open(path)

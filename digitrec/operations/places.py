@@ -17,7 +17,7 @@ from digitrec.settings import Settings
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
 _FEW_INODES, _LOW_INODES = 1_000, 10_000
-_MAKE_ROOM = "Make room: `digitrec prune --keep 90d` removes old originals."
+_MAKE_ROOM = "Make room: `digitrec prune --older-than 90d` removes old originals."
 _SKEW_S = 5.0
 _PREFIX = ".digitrec-doctor-"
 

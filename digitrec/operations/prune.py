@@ -47,7 +47,7 @@ def seconds(keep: str) -> float:
     """
     found = re.fullmatch(r"(\d{1,6})([hdw])", keep)
     if found is None:
-        raise UsageError(f"--keep is {keep!r}", hint="Write hours, days or weeks: 12h, 90d, 8w.")
+        raise UsageError(f"--older-than is {keep!r}", hint="Write hours, days or weeks: 12h, 90d, 8w.")
     return float(int(found[1]) * _UNITS_S[found[2]])
 
 

@@ -55,7 +55,7 @@ def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Sa
 
 
 def test_apply_takes_corrections_and_says_what_became_of_them(read: Desk, say: Say, tmp_path: Path) -> None:
-    said = say("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--who", "ann")
+    said = say("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
 
     (batch,) = read.tables()
     assert said.code == 0
@@ -77,7 +77,7 @@ def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk
     with closing(Ledger.read_only(read.settings.ledger)) as ledger:
         assert corrections.newest(ledger) == {}
 
-    skipped = say("apply", lines, "--skip-bad", "--who", "ann")
+    skipped = say("apply", lines, "--skip-bad", "--reviewer", "ann")
     assert skipped.code == 0
     assert skipped.out.startswith("0 confirmed, 1 corrected, 0 known already, 0 left as they are, 30 skipped")
 
@@ -96,7 +96,7 @@ def test_apply_uses_the_login_name_or_asks_for_one(
     monkeypatch.setattr(cli_export.getpass, "getuser", nameless)
     refused = say("apply", lines)
     assert refused.code == 2
-    assert "--who NAME" in refused.err
+    assert "--reviewer NAME" in refused.err
 
     monkeypatch.setattr(cli_export.getpass, "getuser", lambda: "bob")
     assert say("apply", lines).code == 0

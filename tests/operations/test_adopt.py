@@ -104,7 +104,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monke
 
     with pytest.raises(UsageError, match="ledger of worker dead is not here") as why:
         give_up(two)
-    assert "--ledger-lost" in why.value.hint
+    assert "--without-ledger" in why.value.hint
     assert len(claimed(two)) == 1
 
     assert give_up(two, lost=True).given_back == ("2.png",)

@@ -57,20 +57,20 @@ def test_another_workers_look_does_not_speak_for_this_one() -> None:
 
 
 def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) -> None:
-    assert say("health").code == 1
+    assert say("status", "--check").code == 1
     desk.drop("7.png")
     desk.run()
     heart = Heart(desk.settings)
     heart.works()
     heart.scanned()
 
-    well = say("health")
+    well = say("status", "--check")
     assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "well")
     desk.now_s = time.time() - 100
     desk.drop("half.png", b"\x89PNG")
     desk.run(is_old=False)
     heart.scanned()
-    unwell = say("health", "--max-wait-s", "60", "--json")
+    unwell = say("status", "--check", "--max-wait-s", "60", "--json")
     assert unwell.code == 1
     assert unwell.json["is_well"] is False
     assert "half.png has waited" in unwell.json["why"]

@@ -166,7 +166,7 @@ def test_the_command_prints_what_the_file_holds(desk: Desk, say: Say) -> None:
     desk.set(metrics_file=Path("digitrec.prom"))
     metrics.MetricsFile(desk.settings).write()
 
-    said = say("metrics")
+    said = say("status", "--metrics")
 
     assert said.code == 0
     assert parsed(said.out).keys() == parsed((desk.root / "digitrec.prom").read_text()).keys()

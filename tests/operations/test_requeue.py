@@ -298,7 +298,7 @@ def test_it_works_while_the_service_does(read: Desk, say: Say) -> None:
 def test_only_one_lets_originals_go_at_a_time(read: Desk, say: Say) -> None:
     with workspace.only_one(read.settings, "housekeeping"):
         assert say("requeue", "cut.png").code == 75
-        assert say("prune", "--keep", "0h", "--yes").code == 75
+        assert say("prune", "--older-than", "0h", "--yes").code == 75
 
     assert "cut.png" in read.originals("rejected")
 

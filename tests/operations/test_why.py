@@ -173,7 +173,7 @@ def test_why_prints_the_story_for_people_and_for_scripts(read: Desk, say: Say) -
 def test_why_shows_the_corrections_of_an_answer(read: Desk, say: Say, tmp_path: Path) -> None:
     for label in ("7", "none"):
         (tmp_path / "said.csv").write_text(f"file,label\ntuesday/7.png,{label}\n")
-        assert say("apply", str(tmp_path / "said.csv"), "--who", "ann").code == 0
+        assert say("apply", str(tmp_path / "said.csv"), "--reviewer", "ann").code == 0
 
     first, last = say("why", "tuesday/7.png").out.splitlines()[-3:-1]
 

@@ -48,7 +48,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(workspace: Path) -> Iterator[str]:
-    with browser.served(workspace, "--who", "Anna") as found:
+    with browser.served(workspace, "--reviewer", "Anna") as found:
         yield found
 
 

@@ -62,7 +62,7 @@ def test_a_hundred_megabytes_are_refused_without_being_read(opened: Opens) -> No
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens, number: int, code: int) -> None:
     pages = opened([Answer()])
-    command = [sys.executable, "-m", "digitrec", "review", "--no-browser", "--who", "Anna"]
+    command = [sys.executable, "-m", "digitrec", "review", "--no-browser", "--reviewer", "Anna"]
     with subprocess.Popen(
         [*command, "--workspace", str(pages.settings.workspace)],
         stdout=subprocess.PIPE,

@@ -45,7 +45,7 @@ def settings(tmp_path: Path) -> Settings:
 @contextmanager
 def opened(chromium: Any, settings: Settings, path: str) -> Iterator[Any]:
     """Anna's tab at a page."""
-    with browser.served(settings.workspace, "--who", "Anna") as address:
+    with browser.served(settings.workspace, "--reviewer", "Anna") as address:
         context = chromium.new_context(viewport=DESK, reduced_motion="reduce")
         tab = context.new_page()
         tab.goto(address)

@@ -69,9 +69,9 @@ def test_the_compose_file_runs_the_image_as_the_page_says() -> None:
 def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
     program = typer.main.get_command(cli)
     (entry,), (start,), (health,) = of("ENTRYPOINT"), of("CMD"), of("HEALTHCHECK")
-    (asked,) = re.findall(r'CMD \["digitrec", "(\w+)"\]$', health.value)
+    (asked,) = re.findall(r'CMD \["digitrec", "(\w+)", "--check"\]$', health.value)
 
-    assert (entry.words, start.words, asked) == (["digitrec"], ["watch"], "health")
+    assert (entry.words, start.words, asked) == (["digitrec"], ["watch"], "status")
     assert {start.words[0], asked} <= set(program.commands)  # type: ignore[attr-defined]
     assert of("STOPSIGNAL")[0].value == "SIGTERM"
 
