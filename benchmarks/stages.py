@@ -43,8 +43,12 @@ STAGES: Mapping[str, Sequence[str]] = {
     ),
     "judge": ("digitrec.answering:Answering.answer",),
     "ledger": ("digitrec.ledger:Ledger.*",),
-    "publish": ("digitrec.results:publish",),
-    "file away": ("digitrec.filing:file_away", "digitrec.filing:file_labels", "digitrec.intake.inbox:Inbox.close"),
+    "publish": ("digitrec.filing:FolderOutbox.publish",),
+    "file away": (
+        "digitrec.filing:FolderOutbox.file_away",
+        "digitrec.filing:file_labels",
+        "digitrec.intake.inbox:Inbox.close",
+    ),
     "report": ("digitrec.batch_reports:write",),
 }
 """Stage -> its functions, `module:name`, `module:Class.method`, or `module:Class.*` for all its public methods."""

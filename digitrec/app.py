@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs, one_thread, results, retrying, stores
+from digitrec import logs, one_thread, results, retrying, stores, workspace
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.store import ModelStore
 from digitrec.clock import utc
@@ -224,9 +224,11 @@ def _service(
     *,
     thorough: bool,
 ) -> Iterator[Service]:
+    is_folder = not settings.source and not settings.outbox_url
+    space_opener = workspace.opened(settings, thorough=thorough) if is_folder else stores.opened(settings)
     with (
         at_step("looking at the inbox", settings.inbox),
-        stores.folders_or_stores(settings, thorough=thorough) as space,
+        space_opener as space,
         readable(settings) as ledgers,
         ExitStack() as stack,
     ):

@@ -30,12 +30,32 @@ class FolderOutbox:
     inbox: Inbox
 
     def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
-        """See `pipeline.Outbox.publish`."""
-        results.publish(batch_id, rows, how, self.folder)
+        """Put both tables of a batch there; see `pipeline.Outbox.publish`.
+
+        Raises:
+            FileExistsError: a file with this name and other content is there; nothing is replaced.
+            OSError: the outbox cannot be written.
+        """
+        for name, table in results.tables(batch_id, rows, how).items():
+            files.publish_new(self.folder / name, table)
 
     def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
-        """See `pipeline.Outbox.file_away`."""
-        return file_away(claims, rows, self.inbox, self.folder)
+        """Put every original of a recorded batch where it belongs; may be done again after a crash.
+
+        `rows` are those of the rejected files at least: they tell why.
+
+        Returns:
+            The claims with the places of their files.
+        """
+        placed = [_place(claim, self.inbox, self.folder) for claim in claims]
+        # Only now: an original that is named like a reason file keeps its name.
+        first = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
+        placed = [
+            _explain(claim, first[claim.path], self.folder) if claim.fate is Fate.REJECTED else claim
+            for claim in placed
+        ]
+        _fsync(placed, self.inbox, self.folder)
+        return placed
 
     def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
         """See `pipeline.Outbox.tidy`."""
@@ -43,22 +63,6 @@ class FolderOutbox:
             logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
             self.inbox.give_back(batch_id, stranger)
         file_labels(batch_id, placed, truth, answering, self.inbox, self.folder)
-
-
-def file_away(claims: Sequence[Claim], rows: Sequence[Row], inbox: Inbox, outbox: Path) -> list[Claim]:
-    """Put every original of a recorded batch where it belongs; may be done again after a crash.
-
-    `rows` are those of the rejected files at least: they tell why.
-
-    Returns:
-        The claims with the places of their files.
-    """
-    placed = [_place(claim, inbox, outbox) for claim in claims]
-    # Only now: an original that is named like a reason file keeps its name.
-    first = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
-    placed = [_explain(claim, first[claim.path], outbox) if claim.fate is Fate.REJECTED else claim for claim in placed]
-    _fsync(placed, inbox, outbox)
-    return placed
 
 
 def file_labels(

@@ -169,7 +169,7 @@ class Pipeline:
         def answered(batch: Opened) -> Iterator[Count]:
             nonlocal read_failed
             try:
-                yield self._answered(batch)
+                yield self._complete(batch)
             except ReadFailed as why:
                 read_failed = why
 
@@ -200,7 +200,15 @@ class Pipeline:
         self.begun.add(batch.id)
         with self.timed("claim"):
             claims = self.claimer.claim(batch)
-        return Opened(batch, claims, self._being_read(batch, claims)) if claims else None
+        return self._begin(batch, claims) if claims else None
+
+    def _begin(self, batch: Batch, claims: Sequence[Claim]) -> Opened:
+        """Begin to read the files of a batch.
+
+        A batch that was being read when a process died is read file by file in the limited child; so is a suspect.
+        """
+        is_safe = batch.id in self.begun and not (self.suspects.any() and any(one in self.suspects for one in claims))
+        return Opened(batch, claims, self.reader.begin(claims) if is_safe else None)
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
@@ -208,26 +216,58 @@ class Pipeline:
             claims = self.claimer.adopt(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
             if batch.stage is Stage.PLANNED and not claims:
                 return Count()
-            return self._answered(Opened(batch, claims, self._being_read(batch, claims)))
-        return self._end(batch)
+            return self._complete(self._begin(batch, claims))
+        return self._publish(batch)
 
-    def _answered(self, opened: Opened) -> Count:
-        """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again."""
-        found = self._read(opened)
-        rows, killed = self._record(opened, found)
-        count = self._end(opened.batch, rows)
+    def _complete(self, opened: Opened) -> Count:
+        """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again.
+
+        After a stop, the files that were not read are given back.
+
+        Raises:
+            ReadFailed: reading raised, and it is tried again, or no file can be read.
+        """
+        batch_id, claims = opened.batch.id, {claim.path: claim for claim in opened.claims}
+        with self.timed("read"):
+            if opened.begun is not None:
+                found = self.reader.finish(opened.claims, opened.begun)
+            else:
+                found = Found()
+                self.reader.read_one_by_one(opened.claims, found)
+            if found.raised:
+                self._look_into(opened, found)
+        contents, killed = dict(found.contents), {}
+        with self.timed("record"):
+            for path, why in found.killed.items():
+                failures = self.suspects.failures(claims[path]) + 1
+                if failures >= MOST_FAILURES:
+                    contents[path] = reading.crashed(self._job(claims[path]))
+                else:
+                    killed[path] = failures
+                    contents[path] = Content(returned=f"reading it stopped the reader, it is read alone next: {why}")
+            for path, raised in found.raised.items():
+                contents[path] = Content(returned=f"reading it raised {raised.error}", is_held=True)
+            answers = self.answering.answer(opened.claims, contents, self.truth())
+            facts = self.suspects.facts_after(batch_id, answers.claims, killed, found.raised)
+            self.ledger.record(batch_id, answers.rows, answers.claims, self.rendering(), answers.returned, facts)
+        count = self._publish(opened.batch, answers.rows)
         if killed:
-            again = [claim for claim in self.ledger.claims(opened.batch.id) if claim.path in killed]
+            again = [claim for claim in self.ledger.claims(batch_id) if claim.path in killed]
             self.alone.extend(map(self._lying, again))
             count += Count(deferred=-len(again))  # they are not left: `process_all` claims them again
         return count
 
-    def _end(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
-        """Bring a batch that is on record to its end; `rows` are those of one that was read just now."""
+    def _publish(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
+        """Publish, archive and report a batch that is on record; `rows` are those of one that was read just now."""
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
-                self._publish(batch.id, self.ledger.rows(batch.id) if rows is None else rows)
+                rows = self.ledger.rows(batch.id) if rows is None else rows
+                recorded = self.ledger.batch(batch.id)
+                if rows and recorded is not None and recorded.rendering is not None:
+                    self.outbox.publish(batch.id, rows, recorded.rendering)
+                    logs.event("batch published", batch=batch.id, rows=len(rows))
+                self.ledger.set_stage(batch.id, Stage.PUBLISHED)
         count = self.ledger.count(batch.id)
         if batch.stage is not Stage.CLOSED and count.claimed > count.deferred:
             self.published(batch.id)
@@ -249,27 +289,6 @@ class Pipeline:
         self.ledger.set_stage(batch.id, Stage.CLOSED)
         logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
-
-    def _being_read(self, batch: Batch, claims: Sequence[Claim]) -> Iterator[Result] | None:
-        # A batch that was being read when a process died is not read in this one; nor is a suspect.
-        is_safe = batch.id in self.begun and not (self.suspects.any() and any(one in self.suspects for one in claims))
-        return self.reader.begin(claims) if is_safe else None
-
-    def _read(self, opened: Opened) -> Found:
-        """Find out what every file of a batch holds; after a stop, those that were read.
-
-        Raises:
-            ReadFailed: reading raised, and it is tried again, or no file can be read.
-        """
-        with self.timed("read"):
-            if opened.begun is not None:
-                found = self.reader.finish(opened.claims, opened.begun)
-            else:
-                found = Found()
-                self.reader.read_one_by_one(opened.claims, found)
-            if found.raised:
-                self._look_into(opened, found)
-            return found
 
     def _look_into(self, opened: Opened, found: Found) -> None:
         """Tell the files whose own fault it is that reading raised; a file that was told before may raise again."""
@@ -296,25 +315,6 @@ class Pipeline:
             logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=raised.error)
             self.noticed(f"reading {path} raised: {raised.error}")
 
-    def _record(self, opened: Opened, found: Found) -> tuple[Sequence[Row], set[str]]:
-        """Put the answers of a batch on record; gives its rows, as the ledger has them now, and whose turn is next."""
-        claims = {claim.path: claim for claim in opened.claims}
-        contents, killed = dict(found.contents), {}
-        with self.timed("record"):
-            for path, why in found.killed.items():
-                failures = self.suspects.failures(claims[path]) + 1
-                if failures >= MOST_FAILURES:
-                    contents[path] = reading.crashed(self._job(claims[path]))
-                else:
-                    killed[path] = failures
-                    contents[path] = Content(returned=f"reading it stopped the reader, it is read alone next: {why}")
-            for path, raised in found.raised.items():
-                contents[path] = Content(returned=f"reading it raised {raised.error}", is_held=True)
-            answers = self.answering.answer(opened.claims, contents, self.truth())
-            facts = self.suspects.facts_after(opened.batch.id, answers.claims, killed, found.raised)
-            self.ledger.record(opened.batch.id, answers.rows, answers.claims, self.rendering(), answers.returned, facts)
-        return answers.rows, set(killed)
-
     def _lying(self, claim: Claim) -> Seen:
         """A file that was just given back, where it lies now."""
         is_folder = isinstance(self.inbox.place(claim.batch_id, claim.path), Path)
@@ -323,13 +323,6 @@ class Pipeline:
 
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
-
-    def _publish(self, batch_id: str, rows: Sequence[Row]) -> None:
-        batch = self.ledger.batch(batch_id)
-        if rows and batch is not None and batch.rendering is not None:
-            self.outbox.publish(batch_id, rows, batch.rendering)
-            logs.event("batch published", batch=batch_id, rows=len(rows))
-        self.ledger.set_stage(batch_id, Stage.PUBLISHED)
 
     def _file_away(self, batch_id: str) -> None:
         claims = self.ledger.claims(batch_id)

@@ -121,17 +121,6 @@ def tables(batch_id: str, rows: Sequence[Row], how: Rendering) -> dict[str, str]
     return {f"{batch_id}.digits.csv": digits_csv(rows, how), f"{batch_id}.csv": main_csv(rows, how)}
 
 
-def publish(batch_id: str, rows: Sequence[Row], how: Rendering, outbox: Path) -> None:
-    """Put both tables of a batch into the outbox.
-
-    Raises:
-        FileExistsError: a file with this name and other content is there; nothing is replaced.
-        OSError: the outbox cannot be written.
-    """
-    for name, table in tables(batch_id, rows, how).items():
-        files.publish_new(outbox / name, table)
-
-
 def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
     """Replace latest.csv by the rows of these batches; without any of their tables it stays as it is.
 

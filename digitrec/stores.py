@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.records import Claim, Rendering, Row
 from digitrec.settings import Settings
-from digitrec.workspace import Workspace
 
 if TYPE_CHECKING:
     from digitrec.answering import Answering
@@ -167,13 +166,6 @@ class StoreSpace:
             copy.unlink()
             return False
         return True
-
-
-def folders_or_stores(settings: Settings, *, thorough: bool) -> AbstractContextManager[Workspace | StoreSpace]:
-    """Open what the settings name, a workspace's folders or stores; see `workspace.opened` and `opened`."""
-    if settings.source or settings.outbox_url:
-        return opened(settings)
-    return workspace.opened(settings, thorough=thorough)
 
 
 def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, batch_reports, filing, patience, reading, results, retrying, service, workspace
+from digitrec import app, batch_reports, patience, reading, retrying, service, workspace
 from digitrec.cli_words import status_lines
 from digitrec.errors import EnvironmentFailure
+from digitrec.filing import FolderOutbox
 from digitrec.intake import scan
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.observing import NoObserver
@@ -74,8 +75,8 @@ LOCKED = sqlite3.OperationalError("database is locked")
 @pytest.mark.parametrize(
     ("home", "name", "error"),
     [
-        (results, "publish", FULL),
-        (results, "publish", OSError(errno.EROFS, "Read-only file system")),
+        (FolderOutbox, "publish", FULL),
+        (FolderOutbox, "publish", OSError(errno.EROFS, "Read-only file system")),
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
         (Ledger, "note_places", FULL),
@@ -98,7 +99,7 @@ def test_a_failure_that_stays_ends_the_run_and_keeps_the_claims(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, results, "publish", FULL, times=10**9)
+        failing(patch, FolderOutbox, "publish", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure, match="No space"):
             app.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0.1))
     assert len(list(settings.inbox.glob(".claimed/main/*/7.png"))) == 1
@@ -142,7 +143,7 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, filing, "file_away", FULL, times=10**9)
+        failing(patch, FolderOutbox, "file_away", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure):
             app.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
     (before,) = settings.outbox.glob("*Z-????????.csv")
@@ -319,7 +320,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, results, "publish", KeyError("colour"), times=10**9)
+        failing(patch, FolderOutbox, "publish", KeyError("colour"), times=10**9)
         with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
             app.run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
@@ -336,7 +337,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
 
 @pytest.mark.parametrize(
     ("home", "name"),
-    [(results, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scan, "look")],
+    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scan, "look")],
 )
 def test_no_unexpected_exception_ends_watch(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, home: Any, name: str

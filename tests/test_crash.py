@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import files, filing, reading, results
+from digitrec import files, filing, reading
 from digitrec.errors import ReadFailed
+from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.pipeline import Pipeline
@@ -27,11 +28,11 @@ STEPS: dict[str, tuple[Any, str]] = {
     "4 read": (reading, "read_chunk"),
     "5 record": (Ledger, "record"),
     "6 publish: table written": (files, "publish_new"),
-    "6 publish: all tables": (results, "publish"),
+    "6 publish: all tables": (FolderOutbox, "publish"),
     "6 publish and 8 close: noted": (Ledger, "set_stage"),
     "7 file away: moved": (files, "move_across"),
     "7 file away: reason written": (filing, "_write_reason"),
-    "7 file away: all moved": (filing, "file_away"),
+    "7 file away: all moved": (FolderOutbox, "file_away"),
     "7 file away: places noted": (Ledger, "note_places"),
     "8 report": (Desk, "report_now"),
     "8 close: folders removed": (Inbox, "close"),
@@ -200,7 +201,7 @@ def test_the_same_bytes_are_rendered_again_after_a_crash(desk: Desk, monkeypatch
     )
     desk.drop("labels.csv", b"file,label\n7.png,1\n")
     with monkeypatch.context() as patch:
-        cut(patch, results, "publish", call=1, after=True)
+        cut(patch, FolderOutbox, "publish", call=1, after=True)
         with pytest.raises(PowerCut):
             desk.run()
     before = {path.name: path.read_bytes() for path in desk.outbox.glob("*Z-*.csv")}

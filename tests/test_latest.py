@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, filing, results, retrying, service
+from digitrec import app, results, retrying, service
 from digitrec.errors import EnvironmentFailure
+from digitrec.filing import FolderOutbox
 from digitrec.intake.observing import NoObserver
 from digitrec.settings import Settings
 from tests.conftest import Desk, draw, read_csv
@@ -90,7 +91,7 @@ def test_latest_of_a_run_that_fails_holds_what_it_published(
 ) -> None:
     drop(settings, 0, 1, 2, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(filing, "file_away", unable)
+        patch.setattr(FolderOutbox, "file_away", unable)
         with pytest.raises(EnvironmentFailure, match="No space"):
             app.run_once(settings)
 
@@ -116,7 +117,7 @@ def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
         stop.set()
         raise FULL
 
-    monkeypatch.setattr(filing, "file_away", fails)
+    monkeypatch.setattr(FolderOutbox, "file_away", fails)
     app.run_once(settings, stop)
 
     assert latest(settings) == ["0.png", "1.png"]
@@ -127,7 +128,7 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
 ) -> None:
     drop(settings, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(filing, "file_away", unable)
+        patch.setattr(FolderOutbox, "file_away", unable)
         with pytest.raises(EnvironmentFailure):
             app.run_once(settings)
     drop(settings, 1)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, filing, reading, results
+from digitrec import files, filing, reading
 from digitrec.child import Child, ReaderDied
 from digitrec.chunks import chunked
 from digitrec.errors import BusyError, EnvironmentFailure
+from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
@@ -535,14 +536,14 @@ def test_rejection_reasons_are_in_words(desk: Desk) -> None:
 
 def test_an_outbox_removed_during_a_batch_is_not_recreated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
-    real = results.publish
+    real = FolderOutbox.publish
 
     def unmounted(*given: Any) -> None:
         real(*given)
         desk.outbox.rename(desk.root / "away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(results, "publish", unmounted)
+        patch.setattr(FolderOutbox, "publish", unmounted)
         with pytest.raises(EnvironmentFailure, match="missing"):
             desk.run()
     assert not desk.outbox.exists()

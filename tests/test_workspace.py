@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, filing, folders, workspace
+from digitrec import files, folders, workspace
 from digitrec.errors import EnvironmentFailure
+from digitrec.filing import FolderOutbox
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
 from tests.test_crash import PowerCut, cut
@@ -124,7 +125,7 @@ def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: Desk) -> None:
 def test_a_rebuild_leaves_batches_claimed_by_another_worker(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("3.png", draw(3))
     with monkeypatch.context() as patch:
-        cut(patch, filing, "file_away", call=1, after=False)
+        cut(patch, FolderOutbox, "file_away", call=1, after=False)
         with pytest.raises(PowerCut):
             run_as(two, "b")
     shutil.rmtree(two.settings.state)

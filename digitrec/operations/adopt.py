@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import digitrec
-from digitrec import batch_ids, files, filing, folders, logs, results
+from digitrec import batch_ids, files, folders, logs, results
 from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import CLAIMED, OWNER, Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations.rebuild import published
@@ -119,7 +120,7 @@ def _release(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now
     if batch.stage in {Stage.PLANNED, Stage.READING}:
         released = [replace(one, fate=Fate.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
         ledger.record(batch.id, [], released, _nothing(settings, now), [])
-    placed = filing.file_away(ledger.claims(batch.id), [], inbox, settings.outbox)
+    placed = FolderOutbox(settings.outbox, inbox).file_away(ledger.claims(batch.id), [])
     ledger.note_places(placed)
     strangers = _give_back(inbox, batch.id)
     inbox.close(batch.id)

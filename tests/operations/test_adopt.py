@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, filing, results, workspace
+from digitrec import files, workspace
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
+from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.operations import adopt
@@ -75,7 +76,7 @@ def test_claims_without_an_answer_go_back_and_are_read_by_another(
     assert len(two.rows()) == 3, "the dead worker finds nothing to do when it comes back"
 
 
-@pytest.mark.parametrize(("home", "step", "after"), [(Ledger, "record", True), (results, "publish", True)])
+@pytest.mark.parametrize(("home", "step", "after"), [(Ledger, "record", True), (FolderOutbox, "publish", True)])
 def test_claims_that_were_answered_stay_for_the_worker_to_finish(
     two: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
 ) -> None:
@@ -117,7 +118,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monke
 
 def test_without_its_ledger_what_is_published_counts_as_answered(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
-    die(two, monkeypatch, filing, "file_away", after=False)
+    die(two, monkeypatch, FolderOutbox, "file_away", after=False)
     for leftover in two.settings.ledger.parent.glob("*"):
         leftover.unlink()
 

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from digitrec import app, results, retrying, service, workspace
+from digitrec import app, retrying, service, workspace
 from digitrec.errors import EnvironmentFailure, SettingsError
+from digitrec.filing import FolderOutbox
 from digitrec.intake.observing import NoObserver
 from digitrec.operations import heartbeat
 from digitrec.operations import hooks as hooks_module
@@ -218,7 +219,7 @@ def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
-        patch.setattr(results, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(FolderOutbox, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         desk.drop("8.png")
         with pytest.raises(EnvironmentFailure):
             app.run_once(desk.settings)

@@ -7,6 +7,7 @@ import pytest
 
 from digitrec import corrections
 from digitrec.corrections import How, Judgement
+from digitrec.filing import FolderOutbox
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
@@ -146,12 +147,11 @@ def test_a_batch_without_ledger_and_table_is_reported(read: Desk, say: Say) -> N
 
 
 def test_a_batch_that_is_not_finished_gets_no_table_here(desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from digitrec import results
     from tests.test_crash import PowerCut, cut
 
     desk.drop("7.png")
     with monkeypatch.context() as patch:
-        cut(patch, results, "publish", call=1, after=False)
+        cut(patch, FolderOutbox, "publish", call=1, after=False)
         with pytest.raises(PowerCut):
             desk.run()
     (batch,) = (path.name for path in (desk.inbox / ".claimed" / "main").iterdir() if path.is_dir())

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import files, filing, workspace
+from digitrec import files, workspace
+from digitrec.filing import FolderOutbox
 from digitrec.operations import drafts
 from tests.conftest import Desk, draw
 from tests.test_crash import PowerCut, cut
@@ -119,7 +120,7 @@ def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.M
 def test_stale_drafts_are_removed_at_start_and_live_ones_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
     with monkeypatch.context() as patch:
-        cut(patch, filing, "file_away", call=1, after=True)
+        cut(patch, FolderOutbox, "file_away", call=1, after=True)
         with pytest.raises(PowerCut):
             desk.run()
     name = ".0123456789abcdef.part"
