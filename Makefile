@@ -40,7 +40,7 @@ test: $(READY) ## run every test, and the examples in docstrings, WORKERS (2) at
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15 \
 		--doctest-modules --doctest-continue-on-failure digitrec tests
 
-fast: $(READY) ## run the tests without TensorFlow and waiting: the loop to work in
+fast: $(READY) ## run the tests that take little CPU: the loop to work in
 	DIGITREC_FAST=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
 
 faults: $(READY) ## break things on purpose, the long way (a quarter of an hour): kills, full disks, lost ledgers, odd inputs

@@ -3,6 +3,7 @@
 import csv
 import functools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,14 @@ hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
 hypothesis_settings.register_profile("long", deadline=None, max_examples=2000)
 _PROFILE = "fast" if os.environ.get("DIGITREC_FAST") else "long" if os.environ.get("DIGITREC_FAULTS") else "digitrec"
 hypothesis_settings.load_profile(_PROFILE)
+_SLOW_FILE = re.compile(rb"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out, in `make fast`, the files that are `slow` as a whole: importing them alone takes seconds."""
+    if _PROFILE != "fast" or collection_path.suffix != ".py":
+        return None
+    return True if _SLOW_FILE.search(collection_path.read_bytes()) else None
 
 
 def draw(digit: int, *, shift: int = 0) -> bytes:

@@ -24,6 +24,7 @@ def failing(number: int, fails: Callable[[str], bool]) -> Callable[..., None]:
     return move_new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ERRORS, ids=str)
 def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int

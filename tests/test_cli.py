@@ -22,6 +22,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     return int(end.value.code or 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -152,6 +153,7 @@ def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> Non
     assert done.returncode == 75
 
 
+@pytest.mark.slow
 def test_verify_can_make_a_lost_ledger_again_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -294,6 +296,7 @@ def test_an_unquoted_text_in_the_settings_is_reported_with_its_form(
     assert "text in quotes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_pipe_in_place_of_the_settings_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "digitrec.toml")
 

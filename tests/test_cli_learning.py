@@ -39,6 +39,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     return found
 
 
+@pytest.mark.slow
 def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
     asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

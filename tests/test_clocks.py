@@ -115,6 +115,7 @@ def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> No
     assert found == [one] or settling.look([one], 2.0, wall_ns) == [one]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(jumps_s=st.lists(st.sampled_from([-50 * YEAR_S, -3600.0, 0.0, 3600.0, 50 * YEAR_S]), min_size=1, max_size=4))
 def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
@@ -143,6 +144,7 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
         assert line.process([seen]).rejected == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("years", [-50, -4, 4, 50])
 def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(desk: Desk, years: int) -> None:
     desk.drop("half.png", draw(7)[:200])

@@ -188,6 +188,7 @@ def corrected(desk: Desk) -> dict[str, list[str]]:
     return {path.stem: [one["text"] for one in read_csv(path)] for path in (desk.outbox / "corrected").iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
@@ -273,6 +274,7 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Des
     assert "main: corrections from before are known of finished reviews only, and not who made them" in account.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,5\r\n9,corrected,5\r\n"]
 )

@@ -209,6 +209,7 @@ def _actions(draw: st.DrawFn) -> list[tuple[str, int, str | None, bool]]:
     return draw(st.lists(action, max_size=12))
 
 
+@pytest.mark.slow
 @given(actions=_actions())
 def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
     actions: list[tuple[str, int, str | None, bool]],

@@ -37,6 +37,7 @@ def test_only_listed_blocks_are_not_run() -> None:
     assert {one.kind for page in pages() for one in blocks(page)} <= KINDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages())
 def test_every_command_that_is_shown_is_one_that_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

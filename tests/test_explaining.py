@@ -71,6 +71,7 @@ def test_explain_takes_one_picture_and_never_replaces_that(
     assert not (tmp_path / "why.png").exists()
 
 
+@pytest.mark.slow
 def test_dump_seen_draws_every_picture_that_can_be_read_under_its_own_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
     assert (tmp_path / "why.png").is_symlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (8, 8), (11, 8)])
 def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
     shown: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int

@@ -21,6 +21,7 @@ for number in range(2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_an_error_that_ends_a_thread_is_logged_once_in_one_line(log_format: str) -> None:
     command = [sys.executable, "-c", FAILING_THREAD, log_format]

@@ -95,6 +95,7 @@ def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: i
     ledger.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inode", ODD)
 def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, desk: Desk, inode: int) -> None:
     odd = OddDesk(tmp_path, desk.settings, inode=inode)
@@ -112,6 +113,7 @@ def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, desk: Desk, i
     assert odd.account().differences == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ns", [0, -1, -(10**9), 2**31 * 10**9, 2**63, IN_2300_NS, -2_000_000_000 * 10**9], ids=str)
 def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: int) -> None:
     path = desk.drop("7.png")

@@ -20,6 +20,7 @@ print(len(os.listdir("/proc/self/task")), cv2.getNumThreads(), os.environ.get("O
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one core there is one thread anyway")
 @pytest.mark.parametrize("asked", [None, "2"])
 def test_there_is_one_thread_unless_the_user_asks_for_more(asked: str | None) -> None:

@@ -150,6 +150,7 @@ def test_a_writer_that_still_holds_the_file_is_noticed(desk: Desk, monkeypatch: 
     assert path.read_bytes() == draw(7) + b"more"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="needs a user without all rights")
 @pytest.mark.parametrize(("number", "rejects"), [(errno.EACCES, False), (errno.EIO, True)], ids=["EACCES", "EIO"])
 def test_an_unreadable_file_is_retried_and_rejected_only_for_a_broken_disk(

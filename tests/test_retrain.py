@@ -136,6 +136,7 @@ def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
     return found
 
 
+@pytest.mark.slow
 def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     trainer: Trainer,
     corrected: Gathered,
@@ -157,6 +158,7 @@ def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_with_unknown_data_training_starts_from_scratch(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_with_unknown_data_training_starts_from_scratch(
     assert trainer.taught == [("mnist-5k", 1, False)]
 
 
+@pytest.mark.slow
 def test_a_model_worse_on_held_out_corrections_is_not_promoted(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,6 +181,7 @@ def test_watch_reads_one_suspect_after_each_batch(desk: Desk) -> None:
     assert desk.account().differences == ()
 
 
+@pytest.mark.slow
 def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> None:
     real = reading.read_chunk
     limit_s = 0.5

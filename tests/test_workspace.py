@@ -79,6 +79,7 @@ def test_remains_without_any_batch_are_set_aside_too(desk: Desk) -> None:
         assert ledgers["main"].fact("some") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 2, 3], ids=["ledger", "wal", "shm"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_power_cut_while_setting_a_ledger_aside_leaves_no_stale_wal(
@@ -99,6 +100,7 @@ def test_a_power_cut_while_setting_a_ledger_aside_leaves_no_stale_wal(
     accounted(desk, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"this is no database"], ids=["emptied", "overwritten"])
 def test_ledgers_damaged_together_are_all_rebuilt_without_double_counts(two: Desk, damage: bytes) -> None:
     for worker in "ab":
@@ -195,6 +197,7 @@ def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Desk)
     accounted(two, 3)
 
 
+@pytest.mark.slow
 def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
     shutil.rmtree(two.inbox)
     two.set(worker="a")
@@ -207,6 +210,7 @@ def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk
     accounted(two, 5)
 
 
+@pytest.mark.slow
 def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
     shutil.rmtree(two.inbox)
     two.inbox.mkdir()

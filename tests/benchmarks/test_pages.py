@@ -49,6 +49,7 @@ def test_the_examples_hold(module: ModuleType) -> None:
     assert not tried.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_a_page_depends_on_seed_kind_and_number_only(sources: Sources, kind: str) -> None:
     first, again = (pages.page(sources, kind, 3, seed=1) for _ in range(2))
@@ -58,6 +59,7 @@ def test_a_page_depends_on_seed_kind_and_number_only(sources: Sources, kind: str
     assert all(first.file.content != other.file.content for other in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_a_page_is_a_picture_with_its_text_and_parameters(sources: Sources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
@@ -69,6 +71,7 @@ def test_a_page_is_a_picture_with_its_text_and_parameters(sources: Sources, kind
             assert {character for character in number if not character.isdigit()} <= SIGNED.get(kind, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*SIGNED])
 def test_signs_are_part_of_what_is_written(sources: Sources, kind: str) -> None:
     for page in drawn(sources, kind):
@@ -77,24 +80,28 @@ def test_signs_are_part_of_what_is_written(sources: Sources, kind: str) -> None:
         assert Scored(kind, 0, page.truth, "accepted", scores.digits_of(number)).is_wrong
 
 
+@pytest.mark.slow
 def test_a_page_with_a_word_has_more_than_its_number(sources: Sources) -> None:
     for page in drawn(sources, "word"):
         assert page.truth.words.isalpha()
         assert Scored("word", 0, page.truth, "accepted", page.truth.text).is_wrong
 
 
+@pytest.mark.slow
 def test_several_numbers_are_listed_in_reading_order(sources: Sources) -> None:
     assert all(len(page.truth.numbers) == 2 for page in drawn(sources, "two_numbers"))
     for page in drawn(sources, "rows"):
         assert len(page.truth.numbers) == page.parameters["rows"]
 
 
+@pytest.mark.slow
 def test_no_rotated_text_reads_as_digits_unrotated(sources: Sources) -> None:
     for page in drawn(sources, "turned", 20):
         same = "0125689" if page.parameters["turned"] == "180" else "018"
         assert set(page.truth.text) - set(same)
 
 
+@pytest.mark.slow
 def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: Sources) -> None:
     cut = [page for page in drawn(sources, "edge", 40) if min(page.parameters["shares_seen"]) < 0.5]  # type: ignore[call-overload]
 
@@ -105,6 +112,7 @@ def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: Sources
         assert len(page.truth.text) == sum(share >= 0.5 for share in shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pen", [0.02, 0.06, 0.14])
 @pytest.mark.parametrize("text", ["4", "8", "-", "+"])
 def test_strokes_are_as_wide_as_the_pen(sources: Sources, pen: float, text: str) -> None:
@@ -119,6 +127,7 @@ def test_strokes_are_as_wide_as_the_pen(sources: Sources, pen: float, text: str)
     assert wide == pytest.approx(400 * pen, rel=0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pen", "text", "count"),
     [(0.02, "0", 1), (0.02, "5", 0), (0.02, "6", 1), (0.02, "8", 2), (0.02, "9", 1), (0.15, "0", 1), (0.15, "7", 0)],
@@ -147,6 +156,7 @@ def test_a_centre_line_is_one_pixel_wide_and_in_one_piece() -> None:
     assert not (line & (body == 0)).any()
 
 
+@pytest.mark.slow
 def test_two_upright_lines_of_a_frame_are_no_ones(sources: Sources) -> None:
     upright = [page for page in drawn(sources, "frame", 60) if page.parameters["sides"] == ["left", "right"]]
 
@@ -242,6 +252,7 @@ def test_the_table_adds_up() -> None:
     assert "rejected although something is written: 1" in lines
 
 
+@pytest.mark.slow
 def test_pages_are_read_scored_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, folder = tmp_path / "pages.json", tmp_path / "dump"
     given = ["--count", "2", "--kinds", "single,minus", "--data", "mnist-5k", "--json", str(result)]
@@ -260,6 +271,7 @@ def test_pages_are_read_scored_and_written_down(tmp_path: Path, capsys: pytest.C
     assert sum(path.name.startswith("minus-0001_is_-") for path in folder.iterdir()) == 2
 
 
+@pytest.mark.slow
 def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
     folder, result = tmp_path / "dump", tmp_path / "pages.json"
 
@@ -287,6 +299,7 @@ def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
     assert found["kinds"].keys() == {"scans"}
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_some_pages_of_each_kind(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
 

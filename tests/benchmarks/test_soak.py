@@ -75,6 +75,7 @@ def lose_a_table(desk: Desk) -> None:
     desk.tables()[0].unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", [lose_an_original, lose_a_row, lose_a_table])
 def test_what_is_lost_is_noticed(desk: Desk, arrivals: Arrivals, lose: Callable[[Desk], None]) -> None:
     arrivals.arrive("moved", 3)
@@ -103,6 +104,7 @@ def test_what_is_doubled_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
     assert not found.lost
 
 
+@pytest.mark.slow
 def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(desk: Desk, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 4)
     desk.run()

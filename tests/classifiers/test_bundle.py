@@ -116,6 +116,7 @@ def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -156,6 +156,7 @@ def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> Non
         parcels.work(Parcel(b"", 1, {**likeness.here(), "numpy": "1.0"}), [])
 
 
+@pytest.mark.slow
 def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
     owners = packages_distributions()
     imported = {name.partition(".")[0] for module in modules_that_read() for name in imports_of(module)}
@@ -236,6 +237,7 @@ def test_a_cluster_without_workers_is_an_environment_failure() -> None:
         Dask(cluster.scheduler_address, 1)
 
 
+@pytest.mark.slow
 def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import LocalCluster
 
 from digitrec import app, patience
 from digitrec.cluster import engine as cluster_engine
@@ -28,11 +27,17 @@ def running() -> bool:
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """A cluster of two workers in this process."""
+    from distributed import LocalCluster
+
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         yield cluster.scheduler_address
 
 
-@pytest.fixture(params=sorted(app.ENGINES))
+OUTSIDE = [pytest.param(name, marks=pytest.mark.slow) for name in ("processes", "dask")]
+"""Engines that need processes or sockets."""
+
+
+@pytest.fixture(params=[*sorted(app.ENGINES.keys() - {"processes", "dask"}), *OUTSIDE])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -97,7 +102,7 @@ def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
     assert all(one in (number, Lost()) for one, number in zip(found, [1, 2, 3], strict=False))
 
 
-@pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
+@pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
 def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Engine]) -> None:
     engine = make(read_timeout_s=1)
     began_s = time.monotonic()
@@ -109,7 +114,7 @@ def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callabl
     assert time.monotonic() - began_s < 3.5
 
 
-@pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
+@pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
 def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callable[..., Engine]) -> None:
     def hangs_at(files: list[float]) -> int:
         for file, takes_s in enumerate(files):
@@ -122,7 +127,7 @@ def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callabl
     assert list(engine.map(hangs_at, [[0.4] * 4, [0.4, 0.4, 3.0, 0.4]], running)) == [4, Lost("not done after 1 s", 2)]
 
 
-@pytest.mark.parametrize("name", ["threads", "processes", "dask"], indirect=True)
+@pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
 def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
     monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.3)

@@ -134,6 +134,7 @@ def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(setti
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -216,6 +217,7 @@ def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Sett
     assert plan.bad == [f"line 5: there is no row 9 in batch {BATCH_ID}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -350,6 +352,7 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
     assert "digitrec run --worker b" in why.value.hint
 
 
+@pytest.mark.slow
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
     for header in (b"", b"file,label\n"):

@@ -132,6 +132,7 @@ def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Se
     assert tuple(found[0]) == truth.COLUMNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(Form))
 def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: Form) -> None:
     plain = exported(settings)
@@ -227,6 +228,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
         exported(settings, Form.XLSX)
 
 
+@pytest.mark.slow
 @given(
     cells=st.lists(
         st.text(st.characters(codec="utf-8"), max_size=20).map(names.cell), min_size=1, max_size=5

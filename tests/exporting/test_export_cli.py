@@ -39,6 +39,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, 
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Say, tmp_path: Path) -> None:
     for words, why in (
         (("--format", "xlsx"), "--out answers.xlsx"),

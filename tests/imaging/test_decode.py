@@ -80,6 +80,7 @@ LOSSY: dict[str, Callable[[], bytes]] = {
 EVERY = EXACT | LOSSY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_the_same_drawing_gives_the_same_digit_in_every_format_and_depth(name: str) -> None:
     page = read_one(EXACT[name]())
@@ -112,6 +113,7 @@ INVERSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", INVERSE)
 def test_a_picture_is_turned_as_a_person_sees_it(format_name: str, orientation: int) -> None:
@@ -192,6 +194,7 @@ def test_a_file_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None
         assert rejection(whole[: int(len(whole) * share)]).reason is Reason.TRUNCATED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_the_last_bytes_of_a_file_are_missed_or_not_needed(name: str) -> None:
     whole = EVERY[name]()
@@ -219,6 +222,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"progressive": True}, {"subsampling": 0}, {"comment": b"by hand"}], ids=str)
 @pytest.mark.parametrize("picture", PLAIN)
 def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
@@ -306,6 +310,7 @@ def test_what_is_no_picture_says_so(data: bytes) -> None:
     assert rejection(data).reason is Reason.NOT_AN_IMAGE
 
 
+@pytest.mark.slow
 def test_damaged_tiffs_write_nothing_but_the_log_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     for way in ("tiff_lzw", "group4", "tiff_adobe_deflate", "jpeg"):
         image = Image.fromarray(page_of())
@@ -399,6 +404,7 @@ def test_a_large_photo_is_measured_in_full_and_read_at_reduced_resolution() -> N
     )
 
 
+@pytest.mark.slow
 def test_no_warning_escapes_from_odd_files_read_by_many_threads() -> None:
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff"  # announces 65535 tags and has none
     data = saved(GREY, "JPEG", exif=exif)
@@ -423,6 +429,7 @@ def test_any_bytes_give_pages_or_a_reason(data: bytes) -> None:
     pages_or_reason(data)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(EVERY)), st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_damage_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:

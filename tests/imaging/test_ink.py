@@ -29,6 +29,7 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
     return np.minimum(ruled, page)
 
 
+@pytest.mark.slow
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
 def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
@@ -41,6 +42,7 @@ def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
     assert found.max() <= 1
 
 
+@pytest.mark.slow
 @given(TEXTS, st.integers(0, 60), st.integers(190, 255), st.integers(1, 9))
 @settings(max_examples=40, deadline=None)
 def test_a_negative_reads_like_its_positive(text: str, dark: int, paper: int, thick: int) -> None:
@@ -49,6 +51,7 @@ def test_a_negative_reads_like_its_positive(text: str, dark: int, paper: int, th
     np.testing.assert_allclose(ink_of(255 - page), ink_of(page), atol=0.02)
 
 
+@pytest.mark.slow
 @given(TEXTS, st.integers(-14, 20), st.integers(-18, 20))
 @settings(max_examples=40, deadline=None)
 def test_a_digit_moved_on_its_paper_gives_nearly_the_same(text: str, right: int, down: int) -> None:
@@ -84,6 +87,7 @@ def test_a_shadow_over_half_the_page_is_no_ink() -> None:
     assert unlike(ink_of(page), ink_of(shaded)) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("down", [False, True], ids=["ruled", "grid"])
 @pytest.mark.parametrize("level", [190, 130, 60], ids=["pale", "middling", "dark"])
 @pytest.mark.parametrize("text", "0235")
@@ -134,6 +138,7 @@ def test_faint_pencil_on_grainy_paper_is_read() -> None:
     assert unlike(ink_of(page_of("5")), ink_of(faint)) < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grain", [0, 1, 2, 4])
 def test_empty_grainy_paper_in_uneven_light_is_blank(grain: float) -> None:
     rng = np.random.default_rng(0)
@@ -162,6 +167,7 @@ def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
     assert max(ink.find(GreyPage.of(page_of(size=(2400, 1600)))).shape) == contrast.WORK_PX
 
 
+@pytest.mark.slow
 @given(stn.arrays(np.uint8, SHAPES), TEXTS, st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(

@@ -16,6 +16,7 @@ def like_mnist(text: str) -> np.ndarray:
     return normalise.centred((255 - page_of(text, ink=0, paper=255, thick=10)).astype(np.float32) / 255)
 
 
+@pytest.mark.slow
 @given(stn.arrays(np.float32, st.tuples(st.integers(1, 90), st.integers(1, 90)), elements=UNIT))
 @settings(max_examples=100, deadline=None)
 def test_any_ink_becomes_28_x_28_in_0_to_1(digit: np.ndarray) -> None:

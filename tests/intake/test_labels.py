@@ -71,6 +71,7 @@ def test_a_byte_that_is_undefined_is_shown_as_percent_xx(desk: Desk) -> None:
     assert desk.account().differences == (), "a ledger that is made again tells the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_used"), [(40_000, True), (40_001, False), (130_000, False)])
 def test_a_label_is_as_long_as_a_table_can_be_read_again(desk: Desk, size: int, is_used: bool) -> None:
     desk.set(batch_files=1)
@@ -108,6 +109,7 @@ def test_labels_in_windows_1252_are_archived_with_the_last_picture(desk: Desk) -
     assert desk.account().differences == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", ["file,label\r\na.png,7\r\n", '"file","label"\n"a.png","7"\n', "file\tlabel\n"])
 def test_utf_16_is_named_not_used_and_no_picture(

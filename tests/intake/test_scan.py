@@ -94,6 +94,7 @@ def test_a_file_named_like_a_foreign_folder_is_a_file(tmp_path: Path) -> None:
     assert names(tmp_path) == (["@tmp"], {})
 
 
+@pytest.mark.slow
 def test_files_with_a_too_long_path_are_logged_once_and_counted(deep_path: Path) -> None:
     deepen(deep_path, 3000, every=100)
     passed = scan.PassedOver()
@@ -110,6 +111,7 @@ def test_files_with_a_too_long_path_are_logged_once_and_counted(deep_path: Path)
     assert list(skipped.values()) == [scan.TOO_LONG]
 
 
+@pytest.mark.slow
 def test_a_path_of_exactly_the_longest_length_is_taken(deep_path: Path) -> None:
     longest = scan.longest_path(deep_path, "main")
     levels = (longest - 200) // 2

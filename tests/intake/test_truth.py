@@ -68,6 +68,7 @@ def test_changed_labels_are_read_again(tmp_path: Path) -> None:
     assert found == [["7", "7", ""], ["8", "8", ""], ["7", "7", ""]]
 
 
+@pytest.mark.slow
 def test_labels_are_parsed_once_as_long_as_they_stay_the_same(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "file,label\n" + "".join(f"{number}.png,{number}\n" for number in range(30_000)))
 

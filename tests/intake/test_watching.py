@@ -42,6 +42,7 @@ class QuietBell(Bell):
         return False
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 3)), max_size=5), max_size=25))
 def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(

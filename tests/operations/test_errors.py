@@ -79,6 +79,7 @@ def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
     assert str(failure_of(refused)).startswith(f"disk or folder failed: {closed} may not be used by this user")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -162,6 +163,7 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkey
     assert str(caught.value) == f"looking at the inbox in {desk.inbox} failed: No locks available"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
 def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
     desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch, refusal: int

@@ -99,6 +99,7 @@ def altered(desk: Desk, old: str, new: str) -> Path:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["no rows", "short line", "long line", "other batch", "other text", "huge", "twice"])
 def test_an_unreadable_table_is_an_environment_failure_that_names_it(desk: Desk, damage: str) -> None:
     desk.drop("7.png")

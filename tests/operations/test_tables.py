@@ -48,6 +48,7 @@ def read(desk: Desk) -> Desk:
     return desk
 
 
+@pytest.mark.slow
 def test_every_lost_table_has_its_bytes_again_and_is_listed(read: Desk, say: Say) -> None:
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
@@ -63,6 +64,7 @@ def test_every_lost_table_has_its_bytes_again_and_is_listed(read: Desk, say: Say
     assert read.account().differences == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".digits.csv"])
 def test_one_lost_table_comes_back_and_the_others_are_not_touched(read: Desk, say: Say, suffix: str) -> None:
     before = content(read)
@@ -78,6 +80,7 @@ def test_one_lost_table_comes_back_and_the_others_are_not_touched(read: Desk, sa
     assert {path: path.stat().st_ino for path in inodes} == inodes
 
 
+@pytest.mark.slow
 def test_only_the_batches_that_are_named_get_their_tables(read: Desk, say: Say) -> None:
     first, second = (path.stem for path in read.tables())
     before = content(read)
@@ -92,6 +95,7 @@ def test_only_the_batches_that_are_named_get_their_tables(read: Desk, say: Say) 
     assert content(read) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--rebuild",)])
 def test_no_table_is_written_unless_that_is_asked_for(read: Desk, say: Say, words: tuple[str, ...]) -> None:
     lose(read, read.tables()[0].name)
@@ -113,6 +117,7 @@ def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: Desk, say: Say
     assert content(read) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -133,6 +138,7 @@ def test_a_wrong_call_ends_with_2_and_writes_nothing(read: Desk, say: Say, words
     assert told in done.err
 
 
+@pytest.mark.slow
 def test_a_batch_without_ledger_and_table_is_reported(read: Desk, say: Say) -> None:
     first = read.tables()[0]
     lose(read, first.name)

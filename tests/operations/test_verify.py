@@ -52,6 +52,7 @@ def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: Desk) ->
     assert "no regular file" in difference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [

@@ -58,6 +58,7 @@ def test_a_small_sign_that_a_glance_cannot_tell_is_read_closely(monkeypatch: pyt
     assert abs(rough.width - 60) >= abs(box.width - 60)
 
 
+@pytest.mark.slow
 def test_of_a_large_page_as_much_is_decoded_as_a_close_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     large = page((1000, 1200, 600), height=4000, width=3200)
     asked = []

@@ -53,6 +53,7 @@ ONE = paper(260, 240, (80, 90, 60))
 ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
 
 
+@pytest.mark.slow
 def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: list[str]) -> None:
     colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
     steps = steps_of(colour)
@@ -72,6 +73,7 @@ def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: 
     assert "read by the classical way alone" in told
 
 
+@pytest.mark.slow
 def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
     steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
 
@@ -85,6 +87,7 @@ def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatc
     assert "the networks were asked" in told
 
 
+@pytest.mark.slow
 def test_a_page_read_at_a_glance_is_shown_as_small_as_it_was_seen(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.Mo
     assert "truncated: it ends early" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (28, 28), (2500, 1800)])
 @pytest.mark.parametrize("text", [(), (4,), (1, 2, 3)], ids=str)
 def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
@@ -195,6 +199,7 @@ def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
     assert np.median(sheet) > 200
 
 
+@pytest.mark.slow
 def test_a_page_full_of_digits_stays_within_bounds(told: list[str]) -> None:
     squares = [(20 + 60 * column, 20 + 60 * row, 34) for row in range(7) for column in range(9)]
     steps = steps_of(paper(460, 570, *squares))

@@ -50,6 +50,7 @@ def readings(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) ->
         yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["minus", "sum", "word"])
 def test_a_sign_or_a_word_goes_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
@@ -58,6 +59,7 @@ def test_a_sign_or_a_word_goes_to_review(kind: str, sources: Sources, reader: Pa
     assert Reason.OTHER_MARKS in {one.reason for one in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "table_lines", "table_bare"])
 def test_several_rows_go_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
@@ -66,15 +68,18 @@ def test_several_rows_go_to_review(kind: str, sources: Sources, reader: PageRead
     assert Reason.AMBIGUOUS_LAYOUT in {one.reason for one in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["edge", "desk", "black_margin", "thin_pen", "turned", "frame"])
 def test_a_page_with_writing_is_never_rejected(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
     assert Status.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
 
 
+@pytest.mark.slow
 def test_a_page_without_writing_is_never_accepted(sources: Sources, reader: PageReader, bundle: Bundle) -> None:
     assert Status.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("single", 10), ("speck", 8), ("one_number", 6), ("frame", 6)])
 def test_what_was_read_whole_is_still_accepted(
     kind: str, least: int, sources: Sources, reader: PageReader, bundle: Bundle
@@ -84,6 +89,7 @@ def test_what_was_read_whole_is_still_accepted(
     assert sum(one.status is Status.ACCEPTED for one in found) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(4, 180), (1440, 60), (1400, 1180), (60, 1190)])
 @pytest.mark.parametrize("level", [40, 225])
 def test_a_small_digit_near_the_edge_is_not_blank(
@@ -105,6 +111,7 @@ def test_a_bare_page_is_blank(level: int, reader: PageReader, bundle: Bundle) ->
     assert read(content.tobytes(), reader, bundle).reason is Reason.BLANK
 
 
+@pytest.mark.slow
 @given(page=odd_pages, has_colours=st.booleans())
 def test_a_page_of_any_shape_is_answered(page: Picture, has_colours: bool, reader: PageReader) -> None:
     rows, columns = page.shape

@@ -302,6 +302,7 @@ def test_the_doubt_whether_a_row_is_empty_is_doubt_about_the_page(monkeypatch: p
     assert_is_whole(steps.page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (2, 2), (28, 28), (5, 300)])
 @pytest.mark.parametrize("text", [(), (4,), (1, 2, 3), (NONE, 4)], ids=str)
 @pytest.mark.parametrize("sees", [dark, stand_ins.nothing, stand_ins.beyond])

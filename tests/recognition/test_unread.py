@@ -233,6 +233,7 @@ def test_a_clean_digit_leaves_nothing_wherever_it_is(x: int, y: int, digit: str,
     assert find_unread((page + grain).astype(np.float32), ink, [span]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PRINT if name.split()[0] != "dashes" and "digit" not in name])
 def test_a_page_without_writing_is_blank(name: str) -> None:
     page = blank()
@@ -241,6 +242,7 @@ def test_a_page_without_writing_is_blank(name: str) -> None:
     assert find_writing(grey(page)) == [], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(120, 150), (0, 60), (250, 236), (2, 236), (120, 60)])
 @pytest.mark.parametrize("high", [12, 24, 60, 150])
 def test_a_page_with_writing_is_never_blank(place: tuple[int, int], high: int) -> None:
@@ -291,6 +293,7 @@ odd_pages = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(odd_pages, st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_any_page_is_searched_whatever_was_read_on_it(page: Picture, count: int, seed: int) -> None:
     rng, (rows, columns) = np.random.default_rng(seed), page.shape

@@ -102,6 +102,7 @@ def test_the_page_forbids_itself_everything_else(tmp_path, make_facts, read_page
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, name):
     rows = [
@@ -163,6 +164,7 @@ def test_a_threshold_without_a_known_error_rate_is_shown_alone(tmp_path, make_fa
     assert "accepted is what reaches 98\u202f%. The originals" in read_page(html).text.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_the_first_hundred_of_a_thousand_rows_are_shown_the_rest_counted(tmp_path, make_facts, read_page):
     noise = np.random.default_rng(0)
     rows = []

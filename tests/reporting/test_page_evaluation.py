@@ -22,6 +22,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_counted_by_hand():
     measured = evaluate_pages(ROWS)
 

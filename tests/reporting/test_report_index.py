@@ -145,6 +145,7 @@ def test_a_damaged_report_is_named_and_the_others_are_listed(tmp_path, make_fact
     assert "at 20260120 100000 UTC-00000001" in listed.words
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(
     st.dictionaries(

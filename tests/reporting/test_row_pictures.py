@@ -30,6 +30,7 @@ def pictured(page: Page) -> list[int]:
     return [int(image["alt"].rpartition(" ")[2]) for image in page.tags("img")]
 
 
+@pytest.mark.slow
 def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(desk: Desk) -> None:
     blank = bytes(cv2.imencode(".png", np.full((40, 30), 255, np.uint8))[1])
     for number in range(120):

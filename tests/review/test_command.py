@@ -19,6 +19,7 @@ from tests.review import browser
 from tests.review.conftest import Answer, Opens
 
 
+@pytest.mark.slow
 def test_before_anything_was_read_it_says_so(tmp_path: Path) -> None:
     done = in_folder(tmp_path, "review", "--no-browser")
 

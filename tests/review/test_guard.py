@@ -79,6 +79,7 @@ def test_localhost_is_this_server_too(pages: Pages) -> None:
     assert client.get("/").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -113,6 +114,7 @@ def test_another_page_can_neither_read_nor_show_what_is_here(pages: Pages) -> No
     assert person.get("/api/list", headers={"Origin": "https://evil.example"}).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", [*ADDRESSES, "/static/review.css", "/nowhere", "/enter?token=x"])
 def test_every_response_has_a_strict_content_security_policy(pages: Pages, address: str) -> None:
     answer = pages.person().get(address)
@@ -126,6 +128,7 @@ def test_every_response_has_a_strict_content_security_policy(pages: Pages, addre
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row", ["1/../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "0", "-1", "1e3", "9" * 30, "1.png"]
 )
@@ -197,6 +200,7 @@ def test_a_body_that_is_no_judgement_is_refused(pages: Pages, body: bytes) -> No
         assert person.client.post(address, content=body, headers=ORIGIN | JSON).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

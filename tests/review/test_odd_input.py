@@ -43,6 +43,7 @@ def posted(person: Person, address: str, content: str) -> Any:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
 @pytest.mark.parametrize(("address", "field"), [(one, field) for one in FIELDS for field in FIELDS[one][1]])
 def test_an_odd_value_in_any_field_is_refused_in_plain_words(pages: Pages, address: str, field: str, odd: str) -> None:
@@ -58,6 +59,7 @@ def test_an_odd_value_in_any_field_is_refused_in_plain_words(pages: Pages, addre
     assert person.listed()["count"] == {"open": 1, "unsure": 0, "settled": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", FIELDS)
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
 def test_an_odd_body_is_refused_in_plain_words(pages: Pages, address: str, odd: str) -> None:
@@ -67,6 +69,7 @@ def test_an_odd_body_is_refused_in_plain_words(pages: Pages, address: str, odd: 
         assert (answer.status_code, bool(answer.json()["problem"])) == (400, True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     address=st.sampled_from(list(FIELDS)),
@@ -99,6 +102,7 @@ def test_an_odd_address_names_nothing(pages: Pages, address: str) -> None:
     assert pages.person().get(address).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["%00", "%ED%A0%80", "%25ED%25A0%2580", "%25%30%30", "9" * 5000, "%FF", "-1", "1e999"]
 )

@@ -33,6 +33,7 @@ def test_the_least_sure_come_first_and_those_without_an_answer_last(opened: Open
     assert rows(opened(MIXED).person(), "") == [2, 5, 1, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -11,8 +11,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from distributed import LocalCluster
-from moto.server import ThreadedMotoServer
 
 from digitrec import app, results, stores, workspace
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
@@ -29,6 +27,8 @@ from tests.contract.test_engines import BATCH, LOOPBACK, TIME
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -52,7 +52,7 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     fsspec.filesystem("s3").rm(bucket, recursive=True)
 
 
-@pytest.fixture(params=["s3", "file", "memory"])
+@pytest.fixture(params=[pytest.param("s3", marks=pytest.mark.slow), "file", "memory"])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "s3":
         return str(request.getfixturevalue("s3"))
@@ -112,6 +112,7 @@ def here(tmp_path: Path) -> Place:
     return Place(f"memory://{tmp_path.name}", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_object_stores_writes_tables_and_moves_nothing(place: Place) -> None:
     place.put("7.png", draw(7))
     place.put("monday/3.png", draw(3))
@@ -131,8 +132,11 @@ def test_a_run_on_object_stores_writes_tables_and_moves_nothing(place: Place) ->
     assert (place.settings.reports / batch / "index.html").is_file()
 
 
+@pytest.mark.slow
 def test_cluster_workers_fetch_objects_and_write_the_same_tables(s3: str, tmp_path: Path) -> None:
     found = []
+    from distributed import LocalCluster
+
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         for engine in ("threads", "dask"):
             place = Place(f"{s3}/{engine}", tmp_path / engine)
@@ -147,6 +151,7 @@ def test_cluster_workers_fetch_objects_and_write_the_same_tables(s3: str, tmp_pa
     assert found[0].count(b"\n") == 12
 
 
+@pytest.mark.slow
 def test_another_run_reads_only_what_is_new_or_changed(place: Place) -> None:
     place.put("7.png", draw(7))
     place.put("8.png", draw(8))
@@ -223,6 +228,7 @@ def test_an_object_that_changes_while_read_is_left_to_the_next_run(
     assert here.answers() == {"7.png": "8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [FileNotFoundError("gone"), PermissionError("denied"), OSError("throttled")])
 def test_an_unavailable_object_is_left_and_the_others_are_read(
     here: Place, monkeypatch: pytest.MonkeyPatch, error: OSError
@@ -286,6 +292,7 @@ def test_a_table_with_other_bytes_is_never_replaced(here: Place, monkeypatch: py
     assert here.fs.cat_file(f"{here.root}/out/20260102T030405Z-0a1b2c3d.csv") == b"theirs"
 
 
+@pytest.mark.slow
 def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,6 +424,7 @@ def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
     assert here.fs.cat_file(name) == before
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "7.png").write_bytes(draw(7))

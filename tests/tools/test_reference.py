@@ -64,6 +64,7 @@ def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyP
         assert set(told[name]) == {*reference_words.ALWAYS_TOLD, *fields}, name
 
 
+@pytest.mark.slow
 def test_every_message_has_a_cause_and_a_cure() -> None:
     made, told = {one.template: one.place for one in messages.messages()}, messages.entries()
 

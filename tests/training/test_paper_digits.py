@@ -18,6 +18,7 @@ def found() -> list[Beside]:
     return list(paper_digits.beside(PAPER, seen, glyphs.load()))
 
 
+@pytest.mark.slow
 def test_half_of_a_batch_is_the_data_sets_own(found: list[Beside]) -> None:
     assert [each.of_batch for each in found] == [60, 4, 4]
     assert PAPER.batch == 128
@@ -44,6 +45,7 @@ def test_glyphs_are_normalised_as_a_scan_is(found: list[Beside]) -> None:
     assert pictures.max(axis=(1, 2)).min() > 200
 
 
+@pytest.mark.slow
 def test_pages_on_which_nothing_was_found_are_left_out() -> None:
     nothing = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
 

@@ -4,6 +4,7 @@ import pytest
 from digitrec.training.schools import FORMS, SIDE, another_form, rounded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digit", range(10))
 def test_every_form_is_as_tall_as_a_digit_and_stands_in_the_middle(digit: int) -> None:
     for number in range(40):
