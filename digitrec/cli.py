@@ -25,7 +25,7 @@ from digitrec import (
     names,
     one_thread,
 )
-from digitrec.cli_options import takes_settings, tell_if_unread
+from digitrec.cli_options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.plural import counted
 from digitrec.settings import Settings, knobs
@@ -34,12 +34,14 @@ _EXIT_STRICT = 3
 
 cli = typer.Typer(
     name="digitrec",
+    cls=GroupedCommands,
     help="Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_read, _review, _operate = (in_panel(cli, panel) for panel in ("Read", "Review", "Operate"))
 
 
 def main() -> None:
@@ -107,7 +109,7 @@ def _program(
     """Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/."""
 
 
-@cli.command(epilog="Example: digitrec run --workspace /srv/scans --strict")
+@_read(epilog="Example: digitrec run --workspace /srv/scans --strict")
 @takes_settings()
 def run(
     settings: Settings,
@@ -152,7 +154,7 @@ def run(
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
 
 
-@cli.command(epilog="Example: digitrec watch --workspace /srv/scans")
+@_read(epilog="Example: digitrec watch --workspace /srv/scans")
 @takes_settings()
 def watch(settings: Settings) -> None:
     """Read whatever arrives in the inbox, until stopped."""
@@ -165,7 +167,7 @@ def watch(settings: Settings) -> None:
     raise typer.Exit(stop.code if stop.signal == signal.SIGINT else 0)
 
 
-@cli.command(epilog="Example: digitrec predict photo.jpg --json")
+@_read(epilog="Example: digitrec predict photo.jpg --json")
 @takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
 def predict(
     settings: Settings,
@@ -210,12 +212,15 @@ def predict(
         raise UsageError("; ".join(predicted.unread), hint=hint or ("The other files were read." if read else ""))
 
 
-@cli.command(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
+@_review(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
 @takes_settings("workspace")
 def report(
     settings: Settings,
     batch: Annotated[
-        str | None, typer.Option("--batch", help="Only this batch. Default: all.", show_default=False)
+        str | None,
+        typer.Option(
+            "--batch", help="Only this batch. Default: all.", show_default=False, autocompletion=complete_batches
+        ),
     ] = None,
 ) -> None:
     """Make the reports again, with what people corrected since.
@@ -235,13 +240,18 @@ def report(
     typer.echo(names.printable(f"{counted(made, 'report')} made. {page}"))
 
 
-@cli.command(epilog="Example: digitrec verify --json")
+@_operate(epilog="Example: digitrec verify --json")
 @takes_settings("workspace")
 def verify(
     settings: Settings,
     batches: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BATCH]...", help="With --tables: only these. Default: all.", show_default=False),
+        typer.Argument(
+            metavar="[BATCH]...",
+            help="With --tables: only these. Default: all.",
+            show_default=False,
+            autocompletion=complete_batches,
+        ),
     ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First make a lost or damaged ledger again from outbox and folders.")
@@ -287,7 +297,7 @@ def verify(
     raise typer.Exit(1 if account.differences else 0)
 
 
-@cli.command(epilog="Example: digitrec init --workspace /srv/scans")
+@_operate(epilog="Example: digitrec init --workspace /srv/scans")
 @takes_settings("workspace")
 def init(settings: Settings) -> None:
     """Make the folders of a workspace; accept new or emptied ones."""
@@ -297,7 +307,7 @@ def init(settings: Settings) -> None:
     typer.echo(names.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
 
 
-@cli.command(epilog="Example: digitrec config --json")
+@_operate(epilog="Example: digitrec config --json")
 @takes_settings()
 def config(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from digitrec import cli_tables
-from digitrec.cli_options import takes_settings
+from digitrec.cli_options import in_panel, takes_settings
 from digitrec.errors import ModelError
 from digitrec.settings import FILE_NAME, Settings
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command to the program."""
-    cli.command(epilog="Example: digitrec calibrate --data folder:labelled/ --max-error 0.01")(calibrate)
+    command = in_panel(cli, "Models")
+    command(epilog="Example: digitrec calibrate --data folder:labelled/ --max-error 0.01")(calibrate)
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from digitrec import names
-from digitrec.cli_options import takes_settings, tell_if_unread
+from digitrec.cli_options import complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import UsageError
 from digitrec.exporting.forms import Form
@@ -21,8 +21,9 @@ _MOST_TOLD = 20
 
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
-    cli.command(epilog="Example: digitrec export --since 2026-01-31 --format xlsx --out answers.xlsx")(export)
-    cli.command(epilog="Example: digitrec apply corrections.csv --reviewer ann")(apply)
+    command = in_panel(cli, "Review")
+    command(epilog="Example: digitrec export --since 2026-01-31 --format xlsx --out answers.xlsx")(export)
+    command(epilog="Example: digitrec apply corrections.csv --reviewer ann")(apply)
 
 
 @takes_settings("csv_profile")
@@ -31,7 +32,10 @@ def export(
     since: Annotated[
         str,
         typer.Option(
-            metavar="DATE|BATCH", help="Only batches from then on (UTC), or from this one on.", show_default=False
+            metavar="DATE|BATCH",
+            help="Only batches from then on (UTC), or from this one on.",
+            show_default=False,
+            autocompletion=complete_batches,
         ),
     ] = "",
     form: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitrec import cli_learning, cli_tables, cli_thresholds, names
-from digitrec.cli_options import takes_settings
+from digitrec.cli_options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
 from digitrec.errors import ModelError, UsageError
 from digitrec.settings import Settings
 
@@ -17,24 +17,28 @@ if TYPE_CHECKING:
 
 _DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
 _NETWORK_HELP = "mlp (the classic exercise), cnn, or paper (three networks)."
-_Data = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+_Data = Annotated[str, typer.Option("--data", help=_DATA_HELP, autocompletion=complete_data_sets)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
-    cli.command(
+    command = in_panel(cli, "Models")
+    command(
         epilog="Example: digitrec train --network mlp --epochs 5 --data mnist.npz, or digitrec train --with-corrections"
     )(train)
-    cli.command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
-    cli.command(epilog="Example: digitrec explore --data digits-8x8")(explore)
-    cli.command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
-    models = typer.Typer(help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None)
-    models.command("list", epilog="Example: digitrec models list")(list_models)
-    models.command("show", epilog="Example: digitrec models show shipped")(show_model)
-    models.command("promote", epilog="Example: digitrec models promote cnn-0a1b2c3d4e")(promote_model)
-    models.command("rollback", epilog="Example: digitrec models rollback")(rollback_model)
-    cli.add_typer(models, name="models")
+    command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
+    command(epilog="Example: digitrec explore --data digits-8x8")(explore)
+    command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
+    models = typer.Typer(
+        cls=GroupedCommands, help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None
+    )
+    model_command = in_panel(models, "Commands")
+    model_command("list", epilog="Example: digitrec models list")(list_models)
+    model_command("show", epilog="Example: digitrec models show shipped")(show_model)
+    model_command("promote", epilog="Example: digitrec models promote cnn-0a1b2c3d4e")(promote_model)
+    model_command("rollback", epilog="Example: digitrec models rollback")(rollback_model)
+    cli.add_typer(models, name="models", rich_help_panel="Models")
 
 
 @takes_settings("workspace")
@@ -53,7 +57,11 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", help="Do not train on pictures of this set, evaluate on it. Repeatable."),
+        typer.Option(
+            "--exclude",
+            help="Do not train on pictures of this set, evaluate on it. Repeatable.",
+            autocompletion=complete_data_sets,
+        ),
     ] = None,
     with_corrections: Annotated[
         bool,
@@ -65,6 +73,7 @@ def train(
             "--base-model",
             help="With --with-corrections: fine-tune this model. Default: the one in use.",
             metavar="MODEL",
+            autocompletion=complete_models,
         ),
     ] = None,
     as_json: _Json = False,
@@ -209,7 +218,10 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
 @takes_settings("model", "max_error")
 def show_model(
     settings: Settings,
-    name: Annotated[str | None, typer.Argument(help="Its id. Default: the one in use.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Its id. Default: the one in use.", show_default=False, autocompletion=complete_models),
+    ] = None,
     card: Annotated[bool, typer.Option("--card", help="Show its card as well: how it was made and measured.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -241,7 +253,7 @@ def show_model(
 @takes_settings("max_error")
 def promote_model(
     settings: Settings,
-    name: Annotated[str, typer.Argument(help="Its id, or `shipped`.")],
+    name: Annotated[str, typer.Argument(help="Its id, or `shipped`.", autocompletion=complete_models)],
     data: _Data = "mnist",
     force: Annotated[bool, typer.Option("--force", help="Do not compare.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitrec import cli_words, names
-from digitrec.cli_options import takes_settings, tell_if_unread
+from digitrec.cli_options import complete_batches, complete_files, in_panel, takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import ModelError, UsageError
 from digitrec.plural import counted
@@ -24,13 +24,14 @@ _LOCK = "housekeeping"
 
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
-    cli.command(epilog="Example: digitrec status --check --max-wait-s 900 --max-scan-age-s 900")(status)
-    cli.command(hidden=True, epilog="Example: digitrec status --check")(health)
-    cli.command(hidden=True, epilog="Example: digitrec status --metrics")(metrics)
-    cli.command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
-    cli.command(epilog="Example: digitrec why scan-0042.png")(why)
-    cli.command(epilog="Example: digitrec requeue --reason truncated --dry-run")(requeue)
-    cli.command(epilog="Example: digitrec prune --older-than 90d --yes")(prune)
+    command = in_panel(cli, "Operate")
+    command(epilog="Example: digitrec status --check --max-wait-s 900 --max-scan-age-s 900")(status)
+    command(hidden=True, epilog="Example: digitrec status --check")(health)
+    command(hidden=True, epilog="Example: digitrec status --metrics")(metrics)
+    command(epilog="Example: digitrec doctor --workspace /srv/scans")(doctor)
+    command(epilog="Example: digitrec why scan-0042.png")(why)
+    command(epilog="Example: digitrec requeue --reason truncated --dry-run")(requeue)
+    command(epilog="Example: digitrec prune --older-than 90d --yes")(prune)
 
 
 @takes_settings("model", "max_wait_s", "max_scan_age_s")
@@ -103,7 +104,12 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
 def why(
     settings: Settings,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A path, a name, 8 or more digits of a sha256, or BATCH/ROW.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A path, a name, 8 or more digits of a sha256, or BATCH/ROW.",
+            autocompletion=complete_files,
+        ),
     ],
     as_json: _Json = False,
 ) -> None:
@@ -129,9 +135,17 @@ def requeue(
     settings: Settings,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="As for `why`; each has to mean one file.", show_default=False),
+        typer.Argument(
+            metavar="[FILE]...",
+            help="As for `why`; each has to mean one file.",
+            show_default=False,
+            autocompletion=complete_files,
+        ),
     ] = None,
-    batch: Annotated[str | None, typer.Option("--batch", help="All files of this batch.", show_default=False)] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", help="All files of this batch.", show_default=False, autocompletion=complete_batches),
+    ] = None,
     reason: Annotated[
         Reason | None, typer.Option("--reason", help="All files with this reason code.", show_default=False)
     ] = None,

@@ -3,17 +3,19 @@
 import copy
 import functools
 import inspect
+import itertools
 import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from digitrec import logs, names
 from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
@@ -26,8 +28,26 @@ debug = False
 """Show tracebacks."""
 
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
-_LAST = ("engine", "scheduler", "source", "outbox_url")
-"""What only those need who read on several machines, or from a store."""
+_PANELS = {
+    "Common": ("workspace", "worker", "state_dir", "model", "max_error", "csv_profile", "log_format"),
+    "Timing": (
+        "settle_s",
+        "scan_interval_s",
+        "empty_wait_s",
+        "grace_s",
+        "run_wait_s",
+        "run_retry_s",
+        "watch_mode",
+    ),
+    "Limits": ("batch_files", "read_timeout_s", "max_bytes", "max_pixels", "max_pages"),
+    "Labels": ("labels", "labels_from_folders"),
+    "Monitoring": ("max_wait_s", "max_scan_age_s", "metrics_file", "on_batch", "on_reject", "on_failure"),
+    "Execution": ("engine", "threads", "scheduler", "source", "outbox_url"),
+}
+"""Groups of settings in the help, in the order of their options there."""
+_PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
+_PANEL_ORDER = ("Arguments", "Options", *_PANELS, "Read", "Review", "Models", "Operate", "Commands")
+_MAX_COMPLETIONS = 100
 FORMER_OPTIONS = {
     "dump_seen": "explain_dir",
     "keep": "older_than",
@@ -49,6 +69,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         names: the settings that get an option, besides those every command has; none means all.
     """
     wanted = [knob for knob in knobs() if not names or knob.name in (*_ALWAYS, *names)]
+    wanted.sort(key=lambda knob: list(_PANEL_OF).index(knob.name))
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command)
@@ -83,8 +104,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
                 command(settings=settings, **given)
 
         own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-        first, *others = sorted(options, key=_place)
-        parameters = [first, *own, *others, *former, _DEBUG]
+        parameters = [*own, _DEBUG, *options, *former]
         with_settings.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         with_settings.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
         return with_settings
@@ -131,6 +151,97 @@ def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
     return is_so
 
 
+class GroupedCommand(TyperCommand):
+    """A command whose help groups options by `rich_help_panel`, as plain text that can be searched and piped."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, those without a panel first."""
+        records = [(param, param.get_help_record(ctx)) for param in self.get_params(ctx)]
+        titles = {param: "Arguments" if param.param_type_name == "argument" else "Options" for param, _ in records}
+        _write_panels(formatter, [(_panel(param, titles[param]), record) for param, record in records if record])
+
+
+class GroupedCommands(TyperGroup):
+    """A program whose help groups commands by `rich_help_panel`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it
+        """Write the first line of the help of each visible command."""
+        commands = {name: command for name, command in self.commands.items() if not command.hidden}
+        width = formatter.width - 6 - max(map(len, commands))
+        rows = ((_panel(each, "Commands"), (name, each.get_short_help_str(width))) for name, each in commands.items())
+        _write_panels(formatter, rows)
+
+
+def _panel(entry: object, default: str) -> str:
+    return getattr(entry, "rich_help_panel", None) or default
+
+
+def _write_panels(formatter: Any, rows: Iterable[tuple[str, tuple[str, str]]]) -> None:
+    panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in _PANEL_ORDER}
+    for panel, row in rows:
+        panels[panel].append(row)
+    for panel, entries in panels.items():
+        if entries:
+            with formatter.section(panel):
+                formatter.write_dl(entries)
+
+
+def in_panel(cli: typer.Typer, panel: str) -> Callable[..., Callable[[_Command], _Command]]:
+    """Return the decorator that adds a command to a group of the help."""
+    return functools.partial(cli.command, cls=GroupedCommand, rich_help_panel=panel)
+
+
+def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """Return a completion for the shell: values of the workspace, none where it cannot be read."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        try:
+            folders = {name: Path(ctx.params[name]) for name in ("workspace", "state_dir") if ctx.params.get(name)}
+            settings = Settings.load(folders.pop("workspace", None), folders)
+            values = (value for value in list_values(settings, incomplete) if value.startswith(incomplete))
+            return list(itertools.islice(values, _MAX_COMPLETIONS))
+        except (DigitrecError, OSError, sqlite3.Error):  # a shell that waits for values shows no message
+            return []
+
+    return complete
+
+
+@_completion
+def complete_batches(settings: Settings, _: str) -> Iterable[str]:
+    """Return published batches, newest first."""
+    from digitrec.operations.rebuild import published
+
+    return reversed(published(settings.outbox))
+
+
+@_completion
+def complete_models(settings: Settings, _: str) -> Iterable[str]:
+    """Return the shipped model and the trained ones."""
+    trained = (path.name for path in settings.models.iterdir()) if settings.models.is_dir() else ()
+    return ["shipped", *sorted(name for name in trained if not name.startswith("."))]
+
+
+@_completion
+def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
+    """Return the names of data set loaders."""
+    from digitrec.training.datasets import LOADERS
+
+    return LOADERS
+
+
+@_completion
+def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
+    """Return paths of claimed files, in order; the ledger's index finds them by their beginning."""
+    from digitrec.operations.ledgers import readable
+
+    start = os.fsencode(incomplete)
+    query = f"SELECT DISTINCT path FROM claims WHERE path >= ? AND path < ? ORDER BY path LIMIT {_MAX_COMPLETIONS}"
+    with readable(settings) as ledgers:
+        for ledger in ledgers.values():
+            for (path,) in ledger.ask(query, (start, start + b"\xff")):
+                yield names.escape(os.fsdecode(path))
+
+
 def _option(knob: Field[Any]) -> inspect.Parameter:
     default, choices = knob.default, knob.metadata["choices"]
     parts = [knob.metadata["help"]]
@@ -143,7 +254,8 @@ def _option(knob: Field[Any]) -> inspect.Parameter:
         *flags,
         help=" ".join(parts),
         show_default=False,
-        rich_help_panel="Settings",
+        rich_help_panel=_PANEL_OF[knob.name],
+        autocompletion=complete_models if knob.name == "model" else None,
         readable=False,  # typer would look for a relative path here, and it may mean one in the workspace
     )
     kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
@@ -165,11 +277,6 @@ def _former_option(name: str, present: inspect.Parameter | None) -> inspect.Para
         default=present and present.default,
         annotation=Annotated[kind, option],
     )
-
-
-def _place(option: inspect.Parameter) -> int:
-    """Where an option stands in the help: the folder first, what few need last."""
-    return -1 if option.name == "workspace" else int(option.name in _LAST)
 
 
 _DEBUG = inspect.Parameter(

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from digitrec.cli_options import takes_settings
+from digitrec.cli_options import in_panel, takes_settings
 from digitrec.extras import needs
 from digitrec.settings import Settings
 
 
 def register(cli: typer.Typer) -> None:
     """Add this command to the program."""
-    cli.command(epilog="Example: digitrec review --reviewer Anna")(review)
+    command = in_panel(cli, "Review")
+    command(epilog="Example: digitrec review --reviewer Anna")(review)
 
 
 @takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")

@@ -11,7 +11,7 @@ import pytest
 
 from digitrec import app, cli
 from digitrec.errors import failure_of
-from tests.conftest import draw, in_folder
+from tests.conftest import Desk, draw, in_folder
 
 
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
@@ -274,7 +274,7 @@ def test_every_command_is_summed_up_in_a_line_that_is_not_cut_off(
     monkeypatch.setenv("COLUMNS", "80")
     for words in (("-h",), ("models", "-h")):
         assert call(monkeypatch, tmp_path, *words) == 0
-        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+        assert "..." not in capsys.readouterr().out.partition("--help")[2]
 
 
 def test_help_orders_commands_from_everyday_to_rare(
@@ -282,9 +282,12 @@ def test_help_orders_commands_from_everyday_to_rare(
 ) -> None:
     call(monkeypatch, tmp_path, "run", "--help")
 
-    options = re.findall(r"^ +(?:-h, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
-    assert options[:4] == ["--workspace", "--table", "--dry-run", "--strict"]
-    assert options[-6:] == ["--engine", "--scheduler", "--source", "--outbox-url", "--debug", "--help"]
+    printed = capsys.readouterr().out
+    options = re.findall(r"^ +(?:-h, )?(--[a-z-]+)", printed, re.MULTILINE)
+    assert options[:3] == ["--table", "--dry-run", "--strict"]
+    assert options[-5:] == ["--engine", "--threads", "--scheduler", "--source", "--outbox-url"]
+    groups = re.findall(r"^([A-Z][a-z]+):$", printed, re.MULTILINE)
+    assert groups == ["Options", "Common", "Timing", "Limits", "Labels", "Monitoring", "Execution"]
 
 
 def test_an_unquoted_text_in_the_settings_is_reported_with_its_form(
@@ -404,3 +407,50 @@ def test_a_former_option_works_with_one_warning(
     assert printed.count("a former name is used") == 1
     assert f"{warning}; the old name is accepted until 1.0" in printed
     assert ended == code, printed
+
+
+def test_help_groups_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call(monkeypatch, tmp_path, "-h")
+
+    printed = capsys.readouterr().out
+    assert re.findall(r"^([A-Z][a-z]+):$", printed, re.MULTILINE) == ["Options", "Read", "Review", "Models", "Operate"]
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("report --batch ", ["20260102T030405Z-0a1b2c3d", "20260101T030405Z-0a1b2c3d"]),
+        ("verify --rebuild --tables 20260101", ["20260101T030405Z-0a1b2c3d"]),
+        ("models promote ", ["shipped", "cnn-1"]),
+        ("run --model cn", ["cnn-1"]),
+        ("evaluate --data mnist", ["mnist", "mnist-5k"]),
+        ("why des", ["desk/7.png", "desk/8.png"]),
+        ("why --workspace nowhere ", []),
+        ("report --workspace digitrec.toml --batch ", []),
+    ],
+)
+def test_completion_offers_values_of_the_workspace(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, values: list[str]
+) -> None:
+    for name in ("desk/7.png", "desk/8.png", "other.png"):
+        desk.drop(name)
+    desk.run()
+    for path in desk.outbox.glob("*.csv"):
+        path.unlink()
+    for day in ("01", "02"):
+        (desk.outbox / f"202601{day}T030405Z-0a1b2c3d.csv").touch()
+    (desk.settings.models / "cnn-1").mkdir(parents=True)
+    (desk.root / "digitrec.toml").touch()
+    monkeypatch.setenv("_DIGITREC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"digitrec {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) + words.endswith(" ")))
+
+    monkeypatch.chdir(desk.root)
+    capsys.readouterr()
+
+    with pytest.raises(SystemExit) as end:
+        cli.cli(prog_name="digitrec")
+
+    assert (capsys.readouterr().out.split(), end.value.code) == (values, 0)

@@ -31,7 +31,6 @@ from tools import reference_words as words
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
 MADE = "<!-- Made from the code by `python -m tools.reference` (`make docs`): change it there. -->\n\n"
-_PANEL = "Settings"
 _ERRORS = (UsageError, DataError, EnvironmentFailure, BusyError, SettingsError, ModelError)
 
 
@@ -61,12 +60,12 @@ def commands() -> Iterator[str]:
         own = [
             one
             for one in command.params
-            if getattr(one, "rich_help_panel", None) != _PANEL and one.name != "debug_wanted" and not one.hidden
+            if not getattr(one, "rich_help_panel", None) and one.name != "debug_wanted" and not one.hidden
         ]
         if own:
             yield from _table(("argument or option", "meaning"), ((_names(one), _meaning(one)) for one in own))
             yield ""
-        shown = [one for one in command.params if getattr(one, "rich_help_panel", None) == _PANEL and not one.hidden]
+        shown = [one for one in command.params if getattr(one, "rich_help_panel", None) and not one.hidden]
         settings = [f"`{one.opts[0]}`" for one in shown]
         every = len(settings) == len(knobs())
         yield f"Settings: {'all of them' if every else ', '.join(settings)}."
