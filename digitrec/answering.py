@@ -16,7 +16,7 @@ from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content
 from digitrec.recognition import decision
-from digitrec.records import Claim, Fate, Identity, Reading, Reason, ReturnedFile, Row, Status, backoff_s
+from digitrec.records import Claim, DeferredFile, Fate, Identity, Reading, Reason, Row, Status, backoff_s
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Answers:
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
     """With their fates."""
-    returned: tuple[ReturnedFile, ...]
+    deferred: tuple[DeferredFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +51,77 @@ class Answering:
     steady_s: Callable[[], float] = time.monotonic
     """A time that no setting of a clock changes, seconds."""
     began_s: dict[Identity, float] = field(default_factory=dict)
-    """When this process gave a file back for the first time, by `steady_s`."""
+    """When this process first deferred a file, by `steady_s`."""
 
     def answer(self, claims: Sequence[Claim], contents: Mapping[str, Content], truth: Truth) -> Answers:
         """Decide about every claim.
 
         Args:
             claims: the files of the batch.
-            contents: what was read, by path; a file that is missing here is given back.
+            contents: what was read, by path; a file that is missing here is deferred.
             truth: the labels that are known now.
         """
-        decided, returned, rows = [], [], []
-        found = [contents.get(claim.path, Content(returned=STOPPED)) for claim in claims]
-        others_can = any(not content.returned for content in found)
+        decided, deferred, rows = [], [], []
+        found = [contents.get(claim.path, Content(defer_reason=STOPPED)) for claim in claims]
+        others_can = any(not content.defer_reason for content in found)
         judged = reading.readings_of(found, self.threshold)
         for claim, content, readings in zip(claims, found, judged, strict=True):
-            fate, back = self._fate(claim, content, others_can=others_can)
+            fate, retry = self._fate(claim, content, others_can=others_can)
             if fate is not None:
                 readings.clear()
             elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
                 readings[:] = [
                     decision.rejected(1, content.rejected, "no labels file: its first line is not file,label")
                 ]
-            elif content.returned:
-                readings.append(decision.rejected(1, Reason.IO_ERROR, content.returned))
+            elif content.defer_reason:
+                readings.append(decision.rejected(1, Reason.IO_ERROR, content.defer_reason))
             fate = fate or Fate(decision.file_status(readings))
             decided.append(
                 replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.DEFERRED else "")
             )
-            returned += [back] if back else []
+            deferred += [retry] if retry else []
             rows += [(claim, content, one) for one in readings]
-        return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(returned))
+        return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(deferred))
 
-    def _fate(self, claim: Claim, content: Content, *, others_can: bool) -> tuple[Fate | None, ReturnedFile | None]:
-        """Given back, with what to remember of it; or None: its readings decide."""
-        if not content.returned and not content.is_undecodable:
+    def _fate(self, claim: Claim, content: Content, *, others_can: bool) -> tuple[Fate | None, DeferredFile | None]:
+        """Return `deferred` and when to retry; or None: the readings decide."""
+        if not content.defer_reason and not content.is_undecodable:
             return None, None
-        if content.returned and not (content.error or content.is_held):
+        if content.defer_reason and not (content.error or content.has_backoff):
             return Fate.DEFERRED, None
         now_s = self.now_s()
         known = self._known(claim, content, now_s)
-        if content.returned:
-            back = returned(claim, content.returned, known, now_s, content.sha256)
+        if content.defer_reason:
+            retry = retry_later(claim, content.defer_reason, known, now_s, content.sha256)
             is_given_up = (
                 content.error == errno.EIO
-                and back.tries >= _MOST_TRIES
-                and now_s - back.first_at_s >= self.grace_s
+                and retry.tries >= _MOST_TRIES
+                and now_s - retry.first_at_s >= self.grace_s
                 # If nothing can be read it is the disk, not the file.
                 and (
-                    others_can or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(back.first_at_s - 60)))
+                    others_can
+                    or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(retry.first_at_s - 60)))
                 )
             )
-            return (None, None) if is_given_up else (Fate.DEFERRED, back)
+            return (None, None) if is_given_up else (Fate.DEFERRED, retry)
         if claim.is_fresh if known is None else now_s - known.first_at_s < self.grace_s:
-            back = returned(claim, _why(content), known, now_s, content.sha256)
-            return Fate.DEFERRED, replace(back, next_at_s=back.first_at_s + self.grace_s)
+            retry = retry_later(claim, _why(content), known, now_s, content.sha256)
+            return Fate.DEFERRED, replace(retry, next_at_s=retry.first_at_s + self.grace_s)
         self.began_s.pop(claim.identity, None)
         return None, None
 
-    def _known(self, claim: Claim, content: Content, now_s: float) -> ReturnedFile | None:
-        """What is known of a file that was given back, its first try told by the clock as it is set now.
+    def _known(self, claim: Claim, content: Content, now_s: float) -> DeferredFile | None:
+        """Return what is known of a deferred file, its first try by the clock as it is set now.
 
         None if it comes for the first time, or could be read before and now has other bytes.
         """
-        known = self.ledger.returned(claim.identity)
+        known = self.ledger.deferred_file(claim.identity)
         if known is None or (content.is_undecodable and known.sha256 != content.sha256):
             self.began_s[claim.identity] = self.steady_s()
             return None
         began_s = self.began_s.get(claim.identity)
         waited_s = now_s - known.first_at_s if began_s is None else self.steady_s() - began_s
-        if waited_s < 0:  # the clock was set back since an earlier process gave it back
+        if waited_s < 0:  # the clock was set back since an earlier process deferred the file
             self.began_s[claim.identity], waited_s = self.steady_s(), 0.0
         return replace(known, first_at_s=now_s - waited_s)
 
@@ -162,10 +163,10 @@ class Answering:
         return answers
 
 
-def returned(claim: Claim, why: str, known: ReturnedFile | None, now_s: float, sha256: str = "") -> ReturnedFile:
+def retry_later(claim: Claim, why: str, known: DeferredFile | None, now_s: float, sha256: str = "") -> DeferredFile:
     """What to remember of a file that stays in the inbox: tried again after 1 s, 2 s, 4 s, at most 5 minutes."""
     tries = known.tries + 1 if known else 1
-    return ReturnedFile(
+    return DeferredFile(
         inode=claim.inode,
         size=claim.size,
         mtime_ns=claim.mtime_ns,
@@ -178,7 +179,7 @@ def returned(claim: Claim, why: str, known: ReturnedFile | None, now_s: float, s
 
 
 def _why(content: Content) -> str:
-    return content.returned or content.detail or "it cannot be decoded yet"
+    return content.defer_reason or content.detail or "it cannot be decoded yet"
 
 
 def preview_png(content: Content, one: Reading) -> bytes | None:

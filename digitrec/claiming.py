@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from digitrec import batch_ids, logs, schema
-from digitrec.answering import Answering, returned
+from digitrec.answering import Answering, retry_later
 from digitrec.clock import utc
 from digitrec.errors import FAILURES
 from digitrec.intake.scan import Seen
 from digitrec.intake.store import Stored
 from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, ReturnedFile, Stage, backoff_s
+from digitrec.records import Batch, Claim, DeferredFile, Stage, backoff_s
 
 
 class Queue(Protocol):
@@ -82,7 +82,7 @@ class Claimer:
         noted = self.ledger.claims(batch.id)
         refused = [(claim, why) for claim in noted if (why := self._claim(claim))]
         if refused:
-            self.ledger.hold([self._refused(claim, why, now_s) for claim, why in refused])
+            self.ledger.defer([self._refused(claim, why, now_s) for claim, why in refused])
         return self._adopted(batch, noted)
 
     def _plan(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
@@ -116,11 +116,11 @@ class Claimer:
             return type(why).__name__
         return ""
 
-    def _refused(self, claim: Claim, why: str, now_s: float) -> ReturnedFile:
-        return returned(claim, f"it cannot be claimed: {why}", self.ledger.returned(claim.identity), now_s)
+    def _refused(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
+        return retry_later(claim, f"it cannot be claimed: {why}", self.ledger.deferred_file(claim.identity), now_s)
 
     def _planned(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim:
-        # Our own rename, when it was given back before, is no change of the file.
+        # Our own rename, when it was deferred before, is no change of the file.
         is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
         if is_fresh is None:
             is_fresh = looked_at_s - seen.changed_ns / 1e9 < self.answering.grace_s

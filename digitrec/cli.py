@@ -142,8 +142,8 @@ def run(
         typer.echo(cli_tables.summary_text(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             with ledgers.readable(settings) as found:
-                held_back = waiting.held_back(settings, found, time.time())
-            for line in cli_words.held_back_lines(held_back):
+                deferred = waiting.deferred_files(settings, found, time.time())
+            for line in cli_words.deferred_lines(deferred):
                 typer.echo(line)
         for line in cli_words.passed_over_lines(summary.passed_over):
             typer.echo(line)

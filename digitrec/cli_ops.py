@@ -248,13 +248,13 @@ def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
     from digitrec.operations.adopt import adopt
 
     adopted = adopt(settings, is_ledger_lost=without_ledger, now=utc(time.time()))
-    given_back = [names.escape(path) for path in adopted.given_back]
+    deferred = [names.escape(path) for path in adopted.deferred]
     if as_json:
-        typer.echo(json.dumps({"given_back": given_back, "answered_batches": adopted.answered}))
+        typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": adopted.answered}))
         return
-    for path in given_back:
+    for path in deferred:
         typer.echo(path)
-    typer.echo(f"back in the inbox: {counted(len(given_back), 'file')} of worker {settings.worker}")
+    typer.echo(f"back in the inbox: {counted(len(deferred), 'file')} of worker {settings.worker}")
     for batch_id in adopted.answered:
         typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
 
@@ -263,7 +263,7 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
     from digitrec.operations.ledgers import readable
 
     state = _status(settings)
-    typer.echo(json.dumps(asdict(state)) if as_json else "\n".join(cli_words.status_lines(state)))
+    typer.echo(json.dumps(cli_words.status_json(state)) if as_json else "\n".join(cli_words.status_lines(state)))
     with readable(settings) as ledgers:
         if not state.problem:
             tell_if_unread(settings, ledgers)

@@ -114,17 +114,17 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
     else:
         lines.append(
             f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
-            f"{count.rejected} rejected, {count.deferred} given back"
+            f"{count.rejected} rejected, {count.deferred} deferred"
         )
         for batch_id in summary.batches[-_MOST_BATCHES:]:
             table = settings.table_of(batch_id)
-            if isinstance(table, str) or table.exists():  # else all its files were given back
+            if isinstance(table, str) or table.exists():  # else all its files were deferred
                 lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
     if (before := len(summary.batches) - _MOST_BATCHES) > 0:
         lines.append(f"  and {_batches(before)} before; all: {settings.reports / 'index.html'}")
     if summary.waiting:
         why = (
-            "stopped before they were read" if is_stopped else "still changing, empty, or held back (`digitrec status`)"
+            "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"
         )
         lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
     return "\n".join(map(names.printable, lines))
@@ -179,7 +179,7 @@ def account_text(account: "Account") -> str:
     verdict = counted(len(account.differences), "difference") if account.differences else "no difference"
     lines = [
         f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
-        f"{count.review} review + {count.rejected} rejected + {count.deferred} given back: {verdict}"
+        f"{count.review} review + {count.rejected} rejected + {count.deferred} deferred: {verdict}"
     ]
     lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
     lines += [f"note: {note}" for note in account.notes]

@@ -18,18 +18,24 @@ if TYPE_CHECKING:
     from digitrec.operations.workers import Worker
 
 _MOST_LINES = 20
-_MOST_HELD_BACK = 5
+_MOST_DEFERRED = 5
+
+
+def status_json(found: "Status") -> dict[str, object]:
+    """Return the status as JSON; `returned` is the name of `deferred` before 0.2 and stays until 1.0."""
+    status = asdict(found)
+    return {**status, "returned": status["deferred"]}
 
 
 def status_lines(found: "Status") -> Iterator[str]:
     """How things stand."""
     since = f", the longest for {span(found.oldest_s)} ({found.oldest})" if found.oldest_s is not None else ""
     yield f"waiting     {found.waiting} in the inbox, {found.claimed} claimed{since}"
-    for back in found.returned[:_MOST_LINES]:
-        again = f"again in {span(back.again_in_s)}" if back.again_in_s else "again at the next look"
-        yield f"given back  {back.file}: {back.why}; tried {_times(back.tries)} in {span(back.since_s)}, {again}"
-    if len(found.returned) > _MOST_LINES:
-        yield f"given back  and {len(found.returned) - _MOST_LINES} more (--json has them)"
+    for file in found.deferred[:_MOST_LINES]:
+        again = f"again in {span(file.again_in_s)}" if file.again_in_s else "again at the next look"
+        yield f"deferred    {file.file}: {file.why}; tried {_times(file.tries)} in {span(file.since_s)}, {again}"
+    if len(found.deferred) > _MOST_LINES:
+        yield f"deferred    and {len(found.deferred) - _MOST_LINES} more (--json has them)"
     for line in passed_over_lines(found.passed_over):
         yield f"left out    {line}"
     for worker in found.workers:
@@ -76,7 +82,7 @@ def _event_lines(event: "Event") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
     if event.fate == "deferred":
-        yield f"  given back: {event.why}; put back as {event.original}"
+        yield f"  deferred: {event.why}; put back as {event.original}"
         return
     if event.answered_at:
         yield f"  answered  {event.answered_at}: {event.fate}"
@@ -126,14 +132,14 @@ def _left(one: "Waiting") -> str:
     return f"{names.escape(one.why)} ({span(one.wait_s)} left)" if one.why else "it would not settle in run_wait_s"
 
 
-def held_back_lines(found: Sequence["Waiting"]) -> Iterator[str]:
-    """The files that were given back, below the summary of a run."""
-    for one in found[:_MOST_HELD_BACK]:
+def deferred_lines(found: Sequence["Waiting"]) -> Iterator[str]:
+    """Return the lines on deferred files, below the summary of a run."""
+    for one in found[:_MOST_DEFERRED]:
         again = f"tried again in {span(one.wait_s)}" if one.wait_s else "tried again by the next run"
-        why = one.back.file.why if one.back else one.why
-        yield f"  given back  {names.escape(one.path)}: {names.escape(why)}; {again}"
-    if len(found) > _MOST_HELD_BACK:
-        yield f"  given back  and {len(found) - _MOST_HELD_BACK} more (`digitrec status`)"
+        why = one.deferred.file.why if one.deferred else one.why
+        yield f"  deferred  {names.escape(one.path)}: {names.escape(why)}; {again}"
+    if len(found) > _MOST_DEFERRED:
+        yield f"  deferred  and {len(found) - _MOST_DEFERRED} more (`digitrec status`)"
 
 
 def requeued_line(one: "Requeued") -> str:

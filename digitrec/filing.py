@@ -60,8 +60,8 @@ class FolderOutbox:
     def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
         """See `pipeline.Outbox.tidy`."""
         for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in placed}:
-            logs.warn("a file that was never claimed lies among the claims; given back", file=stranger, batch=batch_id)
-            self.inbox.give_back(batch_id, stranger)
+            logs.warn("a file that was never claimed lies among the claims; deferred", file=stranger, batch=batch_id)
+            self.inbox.defer(batch_id, stranger)
         file_labels(batch_id, placed, truth, answering, self.inbox, self.folder)
 
 
@@ -92,7 +92,7 @@ def file_labels(
 def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
     source = inbox.place(claim.batch_id, claim.path)
     if claim.fate is Fate.DEFERRED:
-        return _give_back(claim, source, inbox)
+        return _defer(claim, source, inbox)
     kind = REJECTED if claim.fate is Fate.REJECTED else DONE
     path = f"{kind}/{claim.batch_id}/{claim.path}"
     if os.path.lexists(source):
@@ -110,11 +110,11 @@ def _explain(claim: Claim, row: Row, outbox: Path) -> Claim:
     return replace(claim, reason_file=reason_file.relative_to(outbox.parent).as_posix())
 
 
-def _give_back(claim: Claim, source: Path, inbox: Inbox) -> Claim:
+def _defer(claim: Claim, source: Path, inbox: Inbox) -> Claim:
     if not os.path.lexists(source):  # an earlier try put it back, or it was gone before it was read
         return replace(claim, place=claim.place or f"{inbox.root.name}/{claim.path}")
-    path = inbox.give_back(claim.batch_id, claim.path)
-    logs.event("given back", file=path, batch=claim.batch_id, why=claim.detail)
+    path = inbox.defer(claim.batch_id, claim.path)
+    logs.event("deferred", file=path, batch=claim.batch_id, why=claim.detail)
     return replace(claim, place=f"{inbox.root.name}/{path}")
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from digitrec import files, migrations, schema
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Batch, Claim, Count, Departure, Digit, Fate, Reason, Rendering, ReturnedFile, Row, Stage
+from digitrec.records import Batch, Claim, Count, DeferredFile, Departure, Digit, Fate, Reason, Rendering, Row, Stage
 
 
 class Ledger:
@@ -151,7 +151,7 @@ class Ledger:
         rows: Sequence[Row],
         outcomes: Sequence[Claim],
         rendering: Rendering,
-        returned: Sequence[ReturnedFile],
+        deferred: Sequence[DeferredFile],
         facts: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
         """Make the answers of a batch exist: rows, fates of files, how it is rendered. A fact of None is forgotten."""
@@ -161,7 +161,7 @@ class Ledger:
                 "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
                 [(one.fate, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
             )
-            self._db.executemany(schema.INSERT_RETURNED, [schema.returned_values(one) for one in returned])
+            self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
             self._db.executemany("DELETE FROM facts WHERE name = ?", [(name,) for name in facts])
             kept = [(name, value) for name, value in facts.items() if value is not None]
             self._db.executemany("INSERT INTO facts VALUES (?, ?)", kept)
@@ -170,10 +170,10 @@ class Ledger:
                 (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
             )
 
-    def hold(self, returned: Sequence[ReturnedFile]) -> None:
+    def defer(self, deferred: Sequence[DeferredFile]) -> None:
         """Note files that stay in the inbox for now."""
         with self.transaction():
-            self._db.executemany(schema.INSERT_RETURNED, [schema.returned_values(one) for one in returned])
+            self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
 
     def set_stage(self, batch_id: str, stage: Stage) -> None:
         """A step is done."""
@@ -240,11 +240,11 @@ class Ledger:
         ).fetchone()
         return (found[0], found[1]) if found else None
 
-    def returned(self, identity: tuple[int, int, int]) -> ReturnedFile | None:
-        """What is known of a file that was given back and has not changed since."""
-        ask = f"{schema.SELECT_RETURNED} WHERE inode = ? AND size = ? AND mtime_ns = ?"
+    def deferred_file(self, identity: tuple[int, int, int]) -> DeferredFile | None:
+        """Return what is known of a deferred file that has not changed since."""
+        ask = f"{schema.SELECT_DEFERRED} WHERE inode = ? AND size = ? AND mtime_ns = ?"
         found = self._db.execute(ask, identity).fetchone()
-        return ReturnedFile(*found) if found else None
+        return DeferredFile(*found) if found else None
 
     def was_answered(self, path: str, identity: tuple[int, int, int]) -> bool:
         """Whether a file has an answer as it is now: for a source whose files stay where they are."""
@@ -266,10 +266,10 @@ class Ledger:
         )
         return self._db.execute(ask, (batch_id,)).fetchone() is not None
 
-    def held(self, now_s: float) -> set[tuple[int, int, int]]:
+    def deferred(self, now_s: float) -> set[tuple[int, int, int]]:
         """The files that must not be tried again yet; `now_s` in seconds since 1970."""
-        found = self._db.execute(f"{schema.SELECT_RETURNED} WHERE next_at_s > ?", (now_s,))
-        return {file.identity for file in (ReturnedFile(*one) for one in found) if file.is_held(now_s)}
+        found = self._db.execute(f"{schema.SELECT_DEFERRED} WHERE next_at_s > ?", (now_s,))
+        return {file.identity for file in (DeferredFile(*one) for one in found) if file.is_deferred(now_s)}
 
     def has_been_read(self, path: str) -> bool:
         """Return True if a file of this path has an answer."""
@@ -299,9 +299,9 @@ class Ledger:
         found = self._db.execute("SELECT DISTINCT batch_id, path FROM readings WHERE reason = ?", (reason,))
         return {(batch_id, os.fsdecode(path)) for batch_id, path in found}
 
-    def all_returned(self) -> list[ReturnedFile]:
-        """Everything that is known of files that were given back; some may have gone on since."""
-        return [ReturnedFile(*one) for one in self._db.execute(schema.SELECT_RETURNED)]
+    def deferred_files(self) -> list[DeferredFile]:
+        """Return all deferred files; some may have been read since."""
+        return [DeferredFile(*one) for one in self._db.execute(schema.SELECT_DEFERRED)]
 
     def departures(self, batch_id: str) -> dict[str, Departure]:
         """The originals of a batch that a person let go, by path."""

@@ -23,7 +23,7 @@ from digitrec.records import Batch, Claim, Count, Fate, Rendering, Row, Stage
 from digitrec.suspects import MOST_FAILURES, Suspects
 
 _MOST_AHEAD = 1024
-"""A larger batch is not claimed before its turn: after a stop all of it has to be given back, too."""
+"""A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""
 
 
 class Outbox(Protocol):
@@ -222,7 +222,7 @@ class Pipeline:
     def _complete(self, opened: Opened) -> Count:
         """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again.
 
-        After a stop, the files that were not read are given back.
+        After a stop, the files that were not read are deferred.
 
         Raises:
             ReadFailed: reading raised, and it is tried again, or no file can be read.
@@ -244,12 +244,13 @@ class Pipeline:
                     contents[path] = reading.crashed(self._job(claims[path]))
                 else:
                     killed[path] = failures
-                    contents[path] = Content(returned=f"reading it stopped the reader, it is read alone next: {why}")
+                    stopped = f"reading it stopped the reader, it is read alone next: {why}"
+                    contents[path] = Content(defer_reason=stopped)
             for path, raised in found.raised.items():
-                contents[path] = Content(returned=f"reading it raised {raised.error}", is_held=True)
+                contents[path] = Content(defer_reason=f"reading it raised {raised.error}", has_backoff=True)
             answers = self.answering.answer(opened.claims, contents, self.truth())
             facts = self.suspects.facts_after(batch_id, answers.claims, killed, found.raised)
-            self.ledger.record(batch_id, answers.rows, answers.claims, self.rendering(), answers.returned, facts)
+            self.ledger.record(batch_id, answers.rows, answers.claims, self.rendering(), answers.deferred, facts)
         count = self._publish(opened.batch, answers.rows)
         if killed:
             again = [claim for claim in self.ledger.claims(batch_id) if claim.path in killed]
@@ -305,7 +306,7 @@ class Pipeline:
             if opened.begun is not None:
                 found.raised.clear()
                 self.reader.read_one_by_one(raising, found)
-            is_read = any(not content.returned for content in found.contents.values())
+            is_read = any(not content.defer_reason for content in found.contents.values())
             if found.raised and not is_read and not self.suspects.are_others_read_since(batch_id):
                 raise failure  # that is no fault of these files
         for path, raised in found.raised.items():
@@ -316,7 +317,7 @@ class Pipeline:
             self.noticed(f"reading {path} raised: {raised.error}")
 
     def _lying(self, claim: Claim) -> Seen:
-        """A file that was just given back, where it lies now."""
+        """Return a file that was just deferred, where it lies now."""
         is_folder = isinstance(self.inbox.place(claim.batch_id, claim.path), Path)
         path = claim.place.partition("/")[2] if is_folder else claim.path
         return Seen(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)

@@ -51,12 +51,12 @@ class Content:
     pages: tuple[Page, ...] = ()
     rejected: Reason | None = None
     """The whole file has no answer."""
-    returned: str = ""
-    """Not empty: the file has to be given back, for this reason."""
+    defer_reason: str = ""
+    """Not empty: the file has to be deferred, for this reason."""
     error: int = 0
     """The errno, if it could not be opened or read."""
-    is_held: bool = False
-    """It is given back for a while, though no system call failed."""
+    has_backoff: bool = False
+    """The file is deferred with backoff, though no system call failed."""
     detail: str = ""
 
     @property
@@ -158,7 +158,7 @@ def _hashed(data: bytes) -> _Opened:
 def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | None = None) -> _Opened | Content:
     """Open a file without following links, and hash it; if nothing can be read from it, what that means.
 
-    A file that is not what the job says, or that changes meanwhile, is returned.
+    A file that is not what the job says, or that changes meanwhile, is deferred.
     """
     try:
         descriptor = _open(job)
@@ -168,7 +168,7 @@ def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | N
         try:
             before = (fstat or os.fstat)(descriptor)
             if not stat.S_ISREG(before.st_mode) or identity_of(before) != job.identity:
-                return Content(returned=CHANGED)
+                return Content(defer_reason=CHANGED)
             if before.st_size > limits.max_bytes:  # its digest is wanted all the same
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 data = b""
@@ -179,7 +179,7 @@ def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | N
         except OSError as why:
             return _unreadable(why)
     if identity_of(after) != identity_of(before) or (data and len(data) != before.st_size):
-        return Content(returned=CHANGED)
+        return Content(defer_reason=CHANGED)
     if before.st_size > limits.max_bytes:
         return _too_large(before.st_size, limits, digest)
     return _Opened(data, digest)
@@ -211,7 +211,7 @@ def _stored(job: Job, fetched: Mapping[Path | Stored, bytes | OSError | None], l
     found = fetched[job.path]
     if isinstance(found, OSError):
         return _unreadable(found)
-    return Content(returned=CHANGED) if found is None else _hashed(found)
+    return Content(defer_reason=CHANGED) if found is None else _hashed(found)
 
 
 def _open(job: Job) -> int:
@@ -233,7 +233,7 @@ def interpret(data: bytes, limits: Limits, reader: PageReader) -> Content:
 
 
 def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Reading]]:
-    """The readings of each content, a page each; a content that is returned has none."""
+    """The readings of each content, a page each; a content that is deferred has none."""
     found = []
     for content in contents:
         readings = [] if content.rejected is None else [decision.rejected(1, content.rejected, content.detail)]
@@ -243,8 +243,8 @@ def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Read
 
 def _unreadable(why: OSError) -> Content:
     if why.errno == errno.ENOENT:
-        return Content(returned=GONE, error=errno.ENOENT)
+        return Content(defer_reason=GONE, error=errno.ENOENT)
     if why.errno == errno.ELOOP:
-        return Content(returned=CHANGED)
+        return Content(defer_reason=CHANGED)
     number = why.errno or errno.EIO
-    return Content(returned=f"it cannot be read: {os.strerror(number)}", error=number)
+    return Content(defer_reason=f"it cannot be read: {os.strerror(number)}", error=number)

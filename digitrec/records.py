@@ -209,7 +209,7 @@ class Claim:
     received_at: str
     fate: Fate | None = None
     detail: str = ""
-    """Why it was given back."""
+    """Why the file was deferred."""
     sha256: str = ""
     place: str = ""
     """Where the original lies now, under the workspace; "" while it is claimed."""
@@ -223,8 +223,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnedFile:
-    """A file that was given back and may be tried again later."""
+class DeferredFile:
+    """A file that stays in the inbox and may be tried again later."""
 
     inode: int
     size: int
@@ -242,12 +242,12 @@ class ReturnedFile:
         """What tells this file from others."""
         return identity(self.inode, self.size, self.mtime_ns)
 
-    def is_held(self, now_s: float) -> bool:
+    def is_deferred(self, now_s: float) -> bool:
         """Return whether it is not to be tried yet: for its backoff and no longer, whatever the clock did meanwhile."""
-        return self.next_at_s - self._hold_s() <= now_s < self.next_at_s
+        return self.next_at_s - self._pause_s() <= now_s < self.next_at_s
 
-    def _hold_s(self) -> float:
-        # Only what was read and cannot be decoded has a digest: it is held from its first try on, by `grace_s`.
+    def _pause_s(self) -> float:
+        # Only what was read and cannot be decoded has a digest: it waits from its first try on, by `grace_s`.
         return self.next_at_s - self.first_at_s if self.sha256 else backoff_s(self.tries)
 
 

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 
-from digitrec.records import Box, Claim, Departure, Digit, Fate, Left, Reading, Reason, ReturnedFile, Row, Status
+from digitrec.records import Box, Claim, DeferredFile, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
@@ -15,7 +15,7 @@ _READING = (
 )
 _PROBABILITIES = tuple(f"p{digit}" for digit in range(10))
 _DIGIT = ("batch_id", "row", "place", "x", "y", "width", "height", *_PROBABILITIES)
-_RETURNED = ("inode", "size", "mtime_ns", "sha256", "why", "first_at_s", "tries", "next_at_s")
+_DEFERRED = ("inode", "size", "mtime_ns", "sha256", "why", "first_at_s", "tries", "next_at_s")
 _DEPARTURE = ("batch_id", "path", "what", "at", "place")
 
 
@@ -26,14 +26,14 @@ def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
 INSERT_CLAIM = _insert("claims", _CLAIM)
 INSERT_READING = _insert("readings", (*_READING, "preview"))
 INSERT_DIGIT = _insert("digits", _DIGIT)
-INSERT_RETURNED = _insert("returned", _RETURNED, "INSERT OR REPLACE")
+INSERT_DEFERRED = _insert("returned", _DEFERRED, "INSERT OR REPLACE")
 INSERT_DEPARTURE = _insert("departures", _DEPARTURE, "INSERT OR REPLACE")
 ALL_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims"
 ALL_READINGS = f"SELECT {', '.join(_READING)} FROM readings"
 SELECT_CLAIMS = f"{ALL_CLAIMS} WHERE batch_id = ? ORDER BY path"
 SELECT_READINGS = f"{ALL_READINGS} WHERE batch_id = ? ORDER BY row"
 SELECT_DIGITS = f"SELECT {', '.join(('row', *_DIGIT[3:]))} FROM digits WHERE batch_id = ? ORDER BY row, place"
-SELECT_RETURNED = f"SELECT {', '.join(_RETURNED)} FROM returned"
+SELECT_DEFERRED = f"SELECT {', '.join(_DEFERRED)} FROM returned"
 SELECT_DEPARTURES = f"SELECT {', '.join(_DEPARTURE)} FROM departures"
 
 
@@ -70,8 +70,8 @@ def claim_from(values: tuple[object, ...]) -> Claim:
     )
 
 
-def returned_values(file: ReturnedFile) -> tuple[object, ...]:
-    """A file that was given back as a row of `returned`."""
+def deferred_values(file: DeferredFile) -> tuple[object, ...]:
+    """Return a deferred file as a row of `returned`."""
     return (*file.identity, file.sha256, file.why, file.first_at_s, file.tries, file.next_at_s)
 
 

@@ -113,7 +113,7 @@ class Summary:
     published: list[str] = field(default_factory=list)
     """Batches whose tables latest.csv will hold, in the order of publication."""
     waiting: int = 0
-    """Files left in the inbox: still changing, empty, or given back."""
+    """Files left in the inbox: still changing, empty, or deferred."""
     passed_over: PassedOver = field(default_factory=PassedOver)
     """Files that can never be claimed where they lie."""
 
@@ -311,9 +311,10 @@ class Service:
     def _look(self) -> Iterator[Seen]:
         self.space.check_folders()
         self.heart.scanned()
-        held = self.space.ledger.held(time.time())
+        deferred = self.space.ledger.deferred(time.time())
         for seen in self.space.look(self._skipped):
-            if not held or seen.identity not in held:  # mostly there is none, and an inbox may hold 100,000 files
+            # Mostly there is none, and an inbox may hold 100,000 files.
+            if not deferred or seen.identity not in deferred:
                 yield seen
 
     def _skipped(self, path: str, why: str) -> None:

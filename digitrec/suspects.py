@@ -1,6 +1,6 @@
 """Count in the ledger, across runs, which files stop their reader and which batches raise.
 
-A file is known by inode, size and mtime, like the files that were given back: one that changes is another file.
+A file is known by inode, size and mtime, like the deferred files: one that changes is another file.
 """
 
 from collections.abc import Iterable, Mapping

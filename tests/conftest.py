@@ -134,7 +134,7 @@ class Desk:
         """One pass over everything, without settling; files count as unchanged for long, or as fresh."""
         with self.at_work() as line:
             line.recover()
-            held = line.ledger.held(self.now_s)
+            held = line.ledger.deferred(self.now_s)
             seen = [one for one in self.look() if one.identity not in held]
             changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
             seen = sorted(one._replace(ctime_ns=changed_ns) for one in seen)

@@ -297,7 +297,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
             patience.begin_page(file)
             if next(begun) == 5:
                 stop.set(signal.SIGINT)
-            time.sleep(0.5)  # a chunk of 16 takes eight seconds: all were given back
+            time.sleep(0.5)  # a chunk of 16 takes eight seconds: all were deferred
             contents += real([job], **given)
         return contents
 
@@ -375,7 +375,7 @@ def test_watch_reads_what_comes_while_a_file_raises_for_ever(
         (settings.inbox / "8.png").write_bytes(draw(8))
         wait_for(settings, ["8.png"])
         while not (settings.inbox / "7.png").exists():
-            assert time.monotonic() < until_s, "others can be read: it is given back, and claimed alone from then on"
+            assert time.monotonic() < until_s, "others can be read: it is deferred, and claimed alone from then on"
             time.sleep(0.02)
         (settings.inbox / "9.png").write_bytes(draw(9))
         wait_for(settings, ["8.png", "9.png"])

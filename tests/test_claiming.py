@@ -35,7 +35,7 @@ def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
         patch.setattr(files, "move_new", failing(number, lambda source: source.endswith("bad/7.png")))
         desk.run()
         with desk.at_work() as line:
-            (back,) = line.ledger.all_returned()
+            (back,) = line.ledger.deferred_files()
     assert [row["file"] for row in desk.rows()] == ["8.png"]
     assert (back.tries, back.why) == (1, f"it cannot be claimed: {os.strerror(number)}")
 
@@ -57,7 +57,7 @@ def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(desk: Desk, m
         desk.now_s += 300
 
     with desk.at_work() as line:
-        assert [back.tries for back in line.ledger.all_returned()] == [3]
+        assert [back.tries for back in line.ledger.deferred_files()] == [3]
     assert [path.name for path in desk.inbox.iterdir() if "probe" in path.name] == []
     assert sorted(path.name for path in (desk.inbox / ".claimed" / "main").iterdir()) == ["ledger", "lock"]
 

@@ -228,10 +228,10 @@ def test_run_lists_deferred_files_with_their_next_attempt(
     call(monkeypatch, tmp_path, "run", "--settle-s", "0")
 
     lines = capsys.readouterr().out.splitlines()
-    named = [line for line in lines if line.startswith("  given back  ")]
+    named = [line for line in lines if line.startswith("  deferred  ")]
     assert "half-0.png: " in named[0]
     assert "; tried again in " in named[0]
-    assert named[5:] == ["  given back  and 2 more (`digitrec status`)"]
+    assert named[5:] == ["  deferred  and 2 more (`digitrec status`)"]
     assert not [line for line in lines if "report" in line], "a batch without answers has nothing to show"
 
 

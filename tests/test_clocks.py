@@ -134,10 +134,10 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
         while steady.now_s - began_s < desk.settings.grace_s:
             assert line.process([seen]).deferred == 1, "it is within its grace"
             tries += 1
-            held = line.ledger.held(desk.now_s)
+            held = line.ledger.deferred(desk.now_s)
             if jumps_s:
                 desk.now_s += jumps_s.pop()
-                held = line.ledger.held(desk.now_s)
+                held = line.ledger.deferred(desk.now_s)
             wait_s = 5.0 if held else 1.0
             desk.now_s += wait_s
             steady.now_s += wait_s

@@ -110,12 +110,12 @@ NEW_STEPS = {
 
 
 def deadly_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file stops the reader: it is given back, and claimed alone until it is rejected."""
+    """One file stops the reader: it is deferred, and claimed alone until it is rejected."""
     desk.engine = desk.child = Poisoned({"deadly.png"})
 
 
 def stopped_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop comes when two files of a batch are read: they are published, the others given back."""
+    """A stop comes when two files of a batch are read: they are published, the others deferred."""
     desk.engine = desk.child = StoppedAfter(desk, 2)
 
 

@@ -12,7 +12,7 @@ import pytest
 from digitrec import corrections, migrations
 from digitrec.errors import EnvironmentFailure
 from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, Fate, Reason, ReturnedFile, Stage, Status
+from digitrec.records import Batch, Claim, DeferredFile, Fate, Reason, Stage, Status
 from tests.test_results import HOW, ROW
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
@@ -66,14 +66,14 @@ def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledge
 
 
 def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
-    back = ReturnedFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
+    back = DeferredFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
     ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.DEFERRED)], HOW, [back])
 
-    assert ledger.returned((5, 123, 7)) == back
-    assert ledger.returned((5, 124, 7)) is None
-    assert ledger.held(1029.0) == {(5, 123, 7)}
-    assert ledger.held(1031.0) == set()
+    assert ledger.deferred_file((5, 123, 7)) == back
+    assert ledger.deferred_file((5, 124, 7)) is None
+    assert ledger.deferred(1029.0) == {(5, 123, 7)}
+    assert ledger.deferred(1031.0) == set()
     ledger.close()
 
 

@@ -21,7 +21,7 @@ from digitrec.operations.findings import Grade
 from digitrec.operations.ledgers import readable
 from digitrec.operations.status import ModelState, status
 from digitrec.pipeline import Pipeline
-from digitrec.records import Batch, Claim, ReturnedFile, Stage, fold
+from digitrec.records import Batch, Claim, DeferredFile, Stage, fold
 from digitrec.settings import Settings
 from tests.conftest import Desk, draw
 from tests.deep import deepen, remove
@@ -85,11 +85,11 @@ def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: i
     claim = Claim(batch.id, "7.png", number, number, number, True, batch.opened_at)
 
     ledger.open_batch(batch, [claim])
-    ledger.hold([ReturnedFile(number, number, number, "", "EIO", 1000.0, 1, 1001.0)])
+    ledger.defer([DeferredFile(number, number, number, "", "EIO", 1000.0, 1, 1001.0)])
 
     assert [one.identity for one in ledger.claims(batch.id)] == [claim.identity]
-    assert ledger.held(1000.5) == {claim.identity}
-    assert ledger.returned(claim.identity) is not None
+    assert ledger.deferred(1000.5) == {claim.identity}
+    assert ledger.deferred_file(claim.identity) is not None
     assert ledger.was_fresh("7.png", claim.identity) is None
     assert not ledger.was_answered("8.png", claim.identity)
     ledger.close()
@@ -216,14 +216,14 @@ def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: Desk) -> None:
 
 def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
     year_s = 365 * 86_400.0
-    refused = ReturnedFile(1, 2, 3, "", "EIO", 1000.0, 3, 1004.0)
-    undecodable = ReturnedFile(1, 2, 3, "ab", "truncated", 1000.0, 2, 1030.0)
+    refused = DeferredFile(1, 2, 3, "", "EIO", 1000.0, 3, 1004.0)
+    undecodable = DeferredFile(1, 2, 3, "ab", "truncated", 1000.0, 2, 1030.0)
 
-    assert [refused.is_held(at) for at in (999.0, 1000.0, 1003.9, 1004.0)] == [False, True, True, False]
-    assert [undecodable.is_held(at) for at in (999.0, 1000.0, 1029.9, 1030.0)] == [False, True, True, False]
+    assert [refused.is_deferred(at) for at in (999.0, 1000.0, 1003.9, 1004.0)] == [False, True, True, False]
+    assert [undecodable.is_deferred(at) for at in (999.0, 1000.0, 1029.9, 1030.0)] == [False, True, True, False]
     for years in (-50, -4, 4, 50):
-        assert not refused.is_held(1000.0 + years * year_s)
-        assert not undecodable.is_held(1000.0 + years * year_s)
+        assert not refused.is_deferred(1000.0 + years * year_s)
+        assert not undecodable.is_deferred(1000.0 + years * year_s)
 
 
 def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(desk: Desk) -> None:
@@ -232,10 +232,10 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(desk: Desk) 
     desk.run(is_old=False)
 
     with readable(desk.settings) as ledgers:
-        (one,) = waiting.held_back(desk.settings, ledgers, time.time())
+        (one,) = waiting.deferred_files(desk.settings, ledgers, time.time())
 
     assert one.wait_s < 60
-    assert status_of(desk).returned[0].again_in_s == 0
+    assert status_of(desk).deferred[0].again_in_s == 0
 
 
 def status_of(desk: Desk) -> Any:

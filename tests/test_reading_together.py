@@ -117,7 +117,7 @@ def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
         assert_same(content, *read_chunk([job], Limits(), shipped))
     assert [content.rejected for content in together[:3]] == [None, None, Reason.EMPTY_FILE]
     assert [len(content.pages) for content in together] == [1, 1, 0, 3, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1]
-    assert [bool(content.returned) for content in together] == [at in {6, 10} for at in range(14)]
+    assert [bool(content.defer_reason) for content in together] == [at in {6, 10} for at in range(14)]
     assert [len(together[at].pages[0].boxes) for at in (11, 12, 13)] == [2, 3, 1]
     assert together[8].pages[0].reason is Reason.BLANK
 

@@ -281,7 +281,7 @@ def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(desk: De
 
     assert set(answers(desk)) == {"4.png", "5.png"}
     with desk.at_work() as line:
-        (held,) = line.ledger.all_returned()
+        (held,) = line.ledger.deferred_files()
         assert (held.tries, held.next_at_s) == (2, desk.now_s + 2)
         assert "ZeroDivisionError" in held.why
     raising.clear()

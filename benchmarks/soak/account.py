@@ -163,7 +163,7 @@ def _compare(
 
 
 def _names(result: Account, expected: Iterable[Dropped], found: Iterable[Answered]) -> None:
-    """The rows tell the names that were dropped; one that was given back beside another may be numbered."""
+    """The rows tell the names that were dropped; one that was deferred beside another may be numbered."""
     want = Counter((one.sha256, one.path) for one in expected)
     rest: list[Answered] = []
     for answered in found:

@@ -239,7 +239,7 @@ class Arrivals:
             sample, content, _ = self._sample()
             held = self._opened(path)
             if held is None:
-                with suppress(FileExistsError):  # given back this moment: not this time
+                with suppress(FileExistsError):  # deferred this moment: not this time
                     self._move(path, content, sample.pages, "onto")
                 continue
             with held:

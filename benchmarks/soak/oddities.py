@@ -115,14 +115,14 @@ def nested(top: bytes, levels: int) -> list[bytes]:
 def remove_empty(paths: list[bytes]) -> list[bytes]:
     """Remove folders, the deepest first, up to one that holds something; gives all of them again if one is left.
 
-    All: a file that is given back makes folders anew that were removed before.
+    All: a file that is deferred makes folders anew that were removed before.
     """
     for path in paths:
         try:
             os.rmdir(path)  # noqa: PTH106
         except FileNotFoundError:  # removed before
             continue
-        except OSError:  # a file was not claimed yet, or was given back
+        except OSError:  # a file was not claimed yet, or was deferred
             return paths
     return []
 

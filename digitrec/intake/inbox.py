@@ -1,4 +1,4 @@
-"""The inbox as a queue: claim by rename, give back, file away. Nothing is ever replaced."""
+"""The inbox as a queue: claim by rename, defer, file away. Nothing is ever replaced."""
 
 import errno
 import fcntl
@@ -125,7 +125,7 @@ class Inbox:
             return []
         return sorted(path for path, entry in folders.walk(batch) if not folders.is_folder(entry))
 
-    def give_back(self, batch_id: str, path: str) -> str:
+    def defer(self, batch_id: str, path: str) -> str:
         """Put a claimed file back where it was dropped; if the name is taken, beside it. Gives its path now."""
         return move_free(self.place(batch_id, path), self.root, path)
 

@@ -59,7 +59,7 @@ class Settling:
         return min((one.due_s for one in self._waiting.values()), default=None)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """These were claimed, or are held back: they wait no longer."""
+        """These were claimed, or are deferred: they wait no longer."""
         for path in paths:
             self._waiting.pop(path, None)
 

@@ -22,14 +22,14 @@ _WHY = "its worker was given up (requeue --worker)"
 class Adopted:
     """What became of a worker's claims."""
 
-    given_back: tuple[str, ...]
+    deferred: tuple[str, ...]
     """Paths under the inbox."""
     answered: tuple[str, ...]
     """Batches that have their answers: `run --worker NAME` files their originals away."""
 
 
 def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
-    """Give a dead worker's claims back, unless they were answered. Holds its lock meanwhile.
+    """Defer a dead worker's claims, unless they were answered. Holds its lock meanwhile.
 
     Args:
         settings: say which worker, and where everything is.
@@ -67,12 +67,12 @@ def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
 
 def _without_ledger(inbox: Inbox, outbox: Path) -> Adopted:
     answered = set(published(outbox))
-    given_back: list[str] = []
+    deferred: list[str] = []
     for batch_id in _batches(inbox):
         if batch_id not in answered:
-            given_back += _give_back(inbox, batch_id)
+            deferred += _defer(inbox, batch_id)
             inbox.close(batch_id)
-    return Adopted(tuple(given_back), tuple(each for each in _batches(inbox) if each in answered))
+    return Adopted(tuple(deferred), tuple(each for each in _batches(inbox) if each in answered))
 
 
 def _batches(inbox: Inbox) -> list[str]:
@@ -80,11 +80,11 @@ def _batches(inbox: Inbox) -> list[str]:
     return [each for each in inbox.batches() if batch_ids.BATCH_ID.fullmatch(each)]
 
 
-def _give_back(inbox: Inbox, batch_id: str) -> list[str]:
+def _defer(inbox: Inbox, batch_id: str) -> list[str]:
     paths = []
     for path in inbox.claimed(batch_id):
-        paths.append(inbox.give_back(batch_id, path))
-        logs.event("given back", file=paths[-1], batch=batch_id, why=_WHY)
+        paths.append(inbox.defer(batch_id, path))
+        logs.event("deferred", file=paths[-1], batch=batch_id, why=_WHY)
     for folder in {(inbox.root / path).parent for path in paths}:
         files.fsync_folder(folder)
     return paths
@@ -92,7 +92,7 @@ def _give_back(inbox: Inbox, batch_id: str) -> list[str]:
 
 def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> Adopted:
     csvs = set(published(settings.outbox))
-    given_back: list[str] = []
+    deferred: list[str] = []
     answered: list[str] = []
     for batch_id in sorted({*_batches(inbox), *(batch.id for batch in ledger.batches(unfinished=True))}):
         batch = ledger.batch(batch_id)
@@ -102,12 +102,12 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
         if batch is None:
             batch = Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED)
             ledger.open_batch(batch, [])
-        given_back += _release(inbox, ledger, batch, settings, now)
-    return Adopted(tuple(given_back), tuple(answered))
+        deferred += _defer_batch(inbox, ledger, batch, settings, now)
+    return Adopted(tuple(deferred), tuple(answered))
 
 
-def _release(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
-    """Bring a batch without answers to its end, as a stopped service does: every file released. May be done again."""
+def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
+    """Bring a batch without answers to its end, as a stopped service does: every file deferred. May be done again."""
     lying = inbox.claimed(batch.id)
     if batch.stage is Stage.PLANNED:
         planned = {claim.path for claim in ledger.claims(batch.id)}
@@ -118,14 +118,14 @@ def _release(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now
         unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
         ledger.note_claims(batch.id, planned - set(lying), unplanned)
     if batch.stage in {Stage.PLANNED, Stage.READING}:
-        released = [replace(one, fate=Fate.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
-        ledger.record(batch.id, [], released, _nothing(settings, now), [])
+        outcomes = [replace(one, fate=Fate.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
+        ledger.record(batch.id, [], outcomes, _nothing(settings, now), [])
     placed = FolderOutbox(settings.outbox, inbox).file_away(ledger.claims(batch.id), [])
     ledger.note_places(placed)
-    strangers = _give_back(inbox, batch.id)
+    strangers = _defer(inbox, batch.id)
     inbox.close(batch.id)
     ledger.set_stage(batch.id, Stage.CLOSED)
-    logs.event("batch given up", batch=batch.id, released=len(placed))
+    logs.event("batch given up", batch=batch.id, deferred=len(placed))
     return [*_under(placed, settings.inbox, lying), *strangers]
 
 

@@ -33,7 +33,7 @@ METRICS = {
         "summary",
         "What each stage of a batch took, by stage, since the state folder was made.",
     ),
-    "digitrec_files_waiting": ("gauge", "Files in the inbox, those that were given back too."),
+    "digitrec_files_waiting": ("gauge", "Files in the inbox, deferred ones included."),
     "digitrec_files_claimed": ("gauge", "Files that lie claimed."),
     "digitrec_queue_age_seconds": ("gauge", "How long the oldest file has waited; 0 if none waits."),
     "digitrec_last_scan_timestamp_seconds": ("gauge", "When a worker last looked at the inbox."),

@@ -1,6 +1,6 @@
 """Make a lost or damaged ledger again from what lies in the outbox, and lost tables from the ledger.
 
-Not in any CSV, so lost with a ledger: files that were given back, the threshold of the time, and of corrections those
+Not in any CSV, so lost with a ledger: deferred files, the threshold of the time, and of corrections those
 of reviews that were not finished, and who made the others.
 """
 

@@ -15,7 +15,7 @@ from digitrec.operations.ledgers import is_new
 from digitrec.operations.workers import Worker, all_workers
 from digitrec.settings import Settings
 
-_MOST_RETURNED = 1000
+_MOST_DEFERRED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """A file in the inbox that was given back."""
+class DeferredState:
+    """A deferred file in the inbox."""
 
     file: str
     worker: str
@@ -44,13 +44,13 @@ class Status:
     """How a workspace stands. Names are as the CSV and the log write them."""
 
     waiting: int
-    """Files in the inbox, those that were given back too."""
+    """Files in the inbox, deferred ones included."""
     claimed: int
     """Files."""
     oldest: str
     """What has waited longest: a file in the inbox, or a folder of claims; "" if nothing waits."""
     oldest_s: float | None
-    returned: tuple[Returned, ...]
+    deferred: tuple[DeferredState, ...]
     """By path; at most 1000."""
     workers: tuple[Worker, ...]
     free_bytes: Mapping[str, int | None]
@@ -72,18 +72,18 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         now_s: seconds since 1970.
     """
     count, oldest, problem, passed = 0, ("", -1.0), "", PassedOver()
-    backs: list[Returned] = []
+    deferred: list[DeferredState] = []
     workers: tuple[Worker, ...] = ()
     try:
         workers = all_workers(settings, ledgers, now_s)
-        for one in waiting.look(settings, waiting.returned(ledgers), now_s, passed):
+        for one in waiting.look(settings, waiting.find_deferred(ledgers), now_s, passed):
             count += 1
             oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
-            if one.back is not None and len(backs) < _MOST_RETURNED:
-                file = one.back.file
-                again_in_s = file.next_at_s - now_s if file.is_held(now_s) else 0.0
-                told = (names.escape(one.path), one.back.worker, names.escape(file.why))
-                backs.append(Returned(*told, file.tries, one.age_s, again_in_s))
+            if one.deferred is not None and len(deferred) < _MOST_DEFERRED:
+                file = one.deferred.file
+                again_in_s = file.next_at_s - now_s if file.is_deferred(now_s) else 0.0
+                told = (names.escape(one.path), one.deferred.worker, names.escape(file.why))
+                deferred.append(DeferredState(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
         problem = names.escape(_problem(settings, why))
     for worker in workers:
@@ -96,7 +96,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         claimed=sum(worker.claimed for worker in workers),
         oldest=names.escape(oldest[0]),
         oldest_s=oldest[1] if oldest[0] else None,
-        returned=tuple(sorted(backs, key=lambda one: one.file)),
+        deferred=tuple(sorted(deferred, key=lambda one: one.file)),
         workers=workers,
         free_bytes={"inbox": _free(settings.inbox), "outbox": _free(settings.outbox), "state": _free(settings.state)},
         model=model,

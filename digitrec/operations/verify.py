@@ -55,7 +55,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
     for worker, ledger in sorted(ledgers.items(), key=lambda each: (rebuilt[each[0]] is not None, each[0])):
         rebuilt_at = rebuilt[worker]
         if rebuilt_at:
-            notes.append(f"{worker}: ledger made again at {rebuilt_at}; files given back before are not in the account")
+            notes.append(f"{worker}: ledger made again at {rebuilt_at}; files deferred before are not in the account")
             notes.append(f"{worker}: corrections from before are known of finished reviews only, and not who made them")
         if not ledger.is_up_to_date():
             notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")

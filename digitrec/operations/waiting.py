@@ -10,19 +10,19 @@ from digitrec.intake import scan
 from digitrec.intake.inbox import CLAIMED, Inbox
 from digitrec.intake.scan import PassedOver, Seen
 from digitrec.ledger import Ledger
-from digitrec.records import Identity, ReturnedFile
+from digitrec.records import DeferredFile, Identity
 from digitrec.settings import Settings
 
 
-class Back(NamedTuple):
-    """A file that was given back, and by which worker."""
+class DeferredBy(NamedTuple):
+    """A deferred file, and the worker that deferred it."""
 
     worker: str
-    file: ReturnedFile
+    file: DeferredFile
 
 
-Returned = Mapping[Identity, Back]
-"""Files that were given back, by what they are."""
+Deferred = Mapping[Identity, DeferredBy]
+"""Deferred files by identity."""
 
 _OLD_S = 60.0
 
@@ -34,15 +34,15 @@ class Waiting:
     path: str
     size: int
     age_s: float
-    """Since it came or changed last, or since it was first given back."""
+    """Since it came or changed last, or since it was first deferred."""
     quiet_s: float
-    """Since it changed last; a rename counts, so one that was given back is quiet since then."""
+    """Since it changed last; a rename counts, so a deferred file is quiet since then."""
     why: str = ""
     """Why it is not read at once; "" if it is."""
     wait_s: float = 0.0
     """For how long it is not, from now."""
-    back: Back | None = None
-    """If it was given back: what is known of that."""
+    deferred: DeferredBy | None = None
+    """What is known of a deferred file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +51,35 @@ class Outlook:
 
     read: tuple[Waiting, ...]
     left: tuple[Waiting, ...]
-    """Empty, held back or just written: they stay in the inbox."""
+    """Empty, deferred or just written: they stay in the inbox."""
     finished: tuple[str, ...]
     """Batches that were interrupted and would be brought to their end first."""
 
 
-def returned(ledgers: Mapping[str, Ledger]) -> Returned:
-    """Files that workers gave back, to be found again by what they are; the latest next try counts.
+def find_deferred(ledgers: Mapping[str, Ledger]) -> Deferred:
+    """Return the files that workers deferred, by identity; the latest next try counts.
 
     A ledger that cannot be read tells nothing; `doctor` names it.
     """
-    found: dict[Identity, Back] = {}
+    found: dict[Identity, DeferredBy] = {}
     for worker, ledger in ledgers.items():
         try:
-            files = ledger.all_returned()
+            files = ledger.deferred_files()
         except sqlite3.DatabaseError:
             continue
         for file in files:
             key = file.identity
             if key not in found or found[key].file.next_at_s < file.next_at_s:
-                found[key] = Back(worker, file)
+                found[key] = DeferredBy(worker, file)
     return found
 
 
-def look(settings: Settings, backs: Returned, now_s: float, passed: PassedOver | None = None) -> Iterator[Waiting]:
+def look(settings: Settings, deferred: Deferred, now_s: float, passed: PassedOver | None = None) -> Iterator[Waiting]:
     """Every file in the inbox that is to be read some time, in no particular order.
 
     Args:
         settings: say where the inbox is, and how long files wait.
-        backs: the files that were given back.
+        deferred: the deferred files.
         now_s: seconds since 1970.
         passed: counts the files that can never be claimed where they lie.
 
@@ -87,30 +87,30 @@ def look(settings: Settings, backs: Returned, now_s: float, passed: PassedOver |
         OSError: the inbox cannot be listed.
     """
     for seen in scan.look(settings.inbox, lambda *_: None, settings.worker, passed):
-        yield of(seen, settings, backs.get(seen.identity), now_s)
+        yield of(seen, settings, deferred.get(seen.identity), now_s)
 
 
-def of(seen: Seen, settings: Settings, back: Back | None, now_s: float) -> Waiting:
+def of(seen: Seen, settings: Settings, deferred: DeferredBy | None, now_s: float) -> Waiting:
     """How one file stands."""
     quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
-    age_s = max(quiet_s, now_s - back.file.first_at_s) if back else quiet_s
+    age_s = max(quiet_s, now_s - deferred.file.first_at_s) if deferred else quiet_s
     why, wait_s = "", 0.0
-    if back and back.file.is_held(now_s):
-        why, wait_s = f"given back: {back.file.why}", back.file.next_at_s - now_s
+    if deferred and deferred.file.is_deferred(now_s):
+        why, wait_s = f"deferred: {deferred.file.why}", deferred.file.next_at_s - now_s
     elif not seen.size and quiet_s < settings.empty_wait_s:
         why, wait_s = "it is empty and may still be filled", settings.empty_wait_s - quiet_s
     elif quiet_s < settings.settle_s:
         why, wait_s = "it changed just now and may not be complete", settings.settle_s - quiet_s
-    return Waiting(seen.path, seen.size, age_s, quiet_s, why, wait_s, back)
+    return Waiting(seen.path, seen.size, age_s, quiet_s, why, wait_s, deferred)
 
 
-def held_back(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[Waiting]:
-    """The files in the inbox that were given back, by path.
+def deferred_files(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[Waiting]:
+    """Return the deferred files in the inbox, by path.
 
     Raises:
         OSError: the inbox cannot be listed.
     """
-    found = (one for one in look(settings, returned(ledgers), now_s) if one.back is not None)
+    found = (one for one in look(settings, find_deferred(ledgers), now_s) if one.deferred is not None)
     return sorted(found, key=lambda one: one.path)
 
 
@@ -125,7 +125,7 @@ def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) 
     if not ledgers and not settings.inbox.exists():  # before first use
         return Outlook((), (), ())
     mine = {name: ledger for name, ledger in ledgers.items() if name == settings.worker}
-    found = sorted(look(settings, returned(mine), now_s), key=lambda one: one.path)
+    found = sorted(look(settings, find_deferred(mine), now_s), key=lambda one: one.path)
     read = [one for one in found if _is_taken(one, settings)]
     left = [one for one in found if not _is_taken(one, settings)]
     open_batches = {batch.id for ledger in mine.values() for batch in ledger.batches(unfinished=True)}
@@ -135,7 +135,7 @@ def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) 
 
 
 def _is_taken(one: Waiting, settings: Settings) -> bool:
-    if one.why and (one.back or not one.size):
+    if one.why and (one.deferred or not one.size):
         return False
     return one.quiet_s > _OLD_S or settings.settle_s <= settings.run_wait_s
 

@@ -52,7 +52,7 @@ class Event:
     fate: str
     """`accepted`, `review`, `rejected`, `deferred`; "" while it is not known."""
     why: str
-    """Why it was given back."""
+    """Why the file was deferred."""
     size_bytes: int
     sha256: str
     original: str
@@ -158,12 +158,12 @@ def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now
     passed: dict[str, str] = {}
     looked = scan.look(settings.inbox, passed.__setitem__, settings.worker)
     seen = {one.path: one for one in looked if one.path in lying}
-    backs = waiting.returned(ledgers)
+    deferred = waiting.find_deferred(ledgers)
     for path in lying:
         if ignored := scan.foreign_part(path):
             reason = f"{_NEVER} ({names.escape(ignored)})"
         elif one := seen.get(path):
-            how = waiting.of(one, settings, backs.get(one.identity), now_s)
+            how = waiting.of(one, settings, deferred.get(one.identity), now_s)
             reason = f"{how.why}; {how.wait_s:.0f} s left" if how.why else "it waits to be read"
         else:
             above = [str(each) for each in PurePosixPath(path).parents]

@@ -78,7 +78,7 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeferredFacts:
-    """A file that was claimed and given back to the inbox."""
+    """A file that was claimed and deferred."""
 
     file: str
     why: str

@@ -165,7 +165,7 @@ def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
     assert file.parent.is_dir()
     assert not (file.parent / "d").exists()
     file.unlink()
-    (file.parent / "d" / "d").mkdir(parents=True)  # given back, and claimed again
+    (file.parent / "d" / "d").mkdir(parents=True)  # deferred, and claimed again
 
     assert oddities.remove_empty(left) == []
     assert not (tmp_path / "deep").exists()

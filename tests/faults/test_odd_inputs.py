@@ -108,7 +108,7 @@ class OddDesk(Desk):
             line.process(sorted(settled))
 
     def _due(self, line: Pipeline) -> list[Seen]:
-        held = line.ledger.held(self.now_s)
+        held = line.ledger.deferred(self.now_s)
         return [one for one in self.look() if one.identity not in held]
 
 
@@ -227,7 +227,7 @@ def look_at(desk: Desk) -> None:
     with readable(desk.settings) as ledgers:
         told = status(desk.settings, ledgers, ModelState("stand-in"), desk.now_s)
         assert told.problem == ""
-        list(waiting.held_back(desk.settings, ledgers, desk.now_s))
+        list(waiting.deferred_files(desk.settings, ledgers, desk.now_s))
         why.why("7.png", desk.settings, ledgers, desk.now_s)
         list(doctor(desk.settings, ledgers, ModelState("stand-in"), desk.now_s))
 

@@ -85,7 +85,7 @@ def test_claims_that_were_answered_stay_for_the_worker_to_finish(
 
     adopted = give_up(two)
 
-    assert (adopted.given_back, len(adopted.answered)) == ((), 1)
+    assert (adopted.deferred, len(adopted.answered)) == ((), 1)
     assert two.look() == []
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
@@ -108,7 +108,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monke
     assert "--without-ledger" in why.value.hint
     assert len(claimed(two)) == 1
 
-    assert give_up(two, lost=True).given_back == ("2.png",)
+    assert give_up(two, lost=True).deferred == ("2.png",)
     assert claimed(two) == []
     two.set(worker="main")
     two.run()
@@ -124,7 +124,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(two: Desk, monk
 
     adopted = give_up(two, lost=True)
 
-    assert (adopted.given_back, len(adopted.answered)) == ((), 1)
+    assert (adopted.deferred, len(adopted.answered)) == ((), 1)
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
     assert two.originals().keys() == {"2.png", "first.png"}
@@ -136,7 +136,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone(two: Desk, monkeypatch: py
     die(two, monkeypatch, Ledger, "note_claims", after=True)
     two.drop("2.png", draw(5))
 
-    assert give_up(two).given_back == ("2~2.png",)
+    assert give_up(two).deferred == ("2~2.png",)
     assert (two.inbox / "2.png").read_bytes() == draw(5)
     assert (two.inbox / "2~2.png").read_bytes() == draw(2)
 
@@ -150,13 +150,13 @@ def test_files_in_the_claims_that_were_never_planned_go_back_too(two: Desk, monk
     unknown.parent.mkdir()
     unknown.write_bytes(draw(7))
 
-    assert sorted(give_up(two).given_back) == ["2.png", "orphan.png", "stranger.png"]
+    assert sorted(give_up(two).deferred) == ["2.png", "orphan.png", "stranger.png"]
     assert two.account().open_batches == ()
 
 
 STEPS: dict[str, tuple[Any, str]] = {
     "recorded": (Ledger, "record"),
-    "given back": (Inbox, "give_back"),
+    "deferred": (Inbox, "defer"),
     "places noted": (Ledger, "note_places"),
     "folder removed": (Inbox, "close"),
     "closed": (Ledger, "set_stage"),
@@ -215,7 +215,12 @@ def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytes
 
     assert found.code == 0
     assert found.out.splitlines() == ["b%0A.png", "back in the inbox: 1 file of worker dead"]
-    assert say("requeue", "--worker", "dead", "--json").json == {"given_back": [], "answered_batches": []}
+    again = say("requeue", "--worker", "dead", "--json").json
+    assert again == {
+        "deferred": [],
+        "given_back": [],
+        "answered_batches": [],
+    }
 
 
 def test_requeue_of_a_worker_names_the_command_that_finishes_its_batch(

@@ -60,12 +60,12 @@ def test_a_deferred_file_is_shown_with_its_reason_and_next_attempt(desk: Desk) -
     desk.drop("half\n.png", draw(7)[:200])
     desk.run(is_old=False)
 
-    (back,) = look(desk, later_s=10).returned
+    (deferred,) = look(desk, later_s=10).deferred
 
-    assert (back.file, back.worker, back.tries) == ("half%0A.png", "main", 1)
-    assert back.why
-    assert back.again_in_s == pytest.approx(20, abs=2)
-    assert look(desk, later_s=31).returned[0].again_in_s == 0
+    assert (deferred.file, deferred.worker, deferred.tries) == ("half%0A.png", "main", 1)
+    assert deferred.why
+    assert deferred.again_in_s == pytest.approx(20, abs=2)
+    assert look(desk, later_s=31).deferred[0].again_in_s == 0
 
 
 def test_a_repeatedly_deferred_file_keeps_its_age(desk: Desk) -> None:
@@ -186,7 +186,7 @@ def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) 
     found = say("status")
 
     assert "1 in the inbox, 0 claimed" in found.out
-    assert "given back  half.png" in found.out
+    assert "deferred    half.png" in found.out
     assert "worker      main: failing, never looked, events scan only" in found.out
     assert "ago: no space left" in found.out
 
@@ -210,7 +210,7 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(desk: Desk, capsys: py
     first, empty, half, total = capsys.readouterr().out.splitlines()
     assert first == "read    b%FF.png"
     assert empty.startswith("leave   empty.png: it is empty")
-    assert half.startswith("leave   half.png: given back: ")
+    assert half.startswith("leave   half.png: deferred: ")
     assert total == "1 file would be read, 2 left; nothing was touched"
 
 

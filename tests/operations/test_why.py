@@ -104,7 +104,7 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> Non
     assert [(event.fate, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
     assert story.events[0].why
     (lying,) = story.lying
-    assert lying.why.startswith("given back: ")
+    assert lying.why.startswith("deferred: ")
     assert lying.why.endswith(("20 s left", "19 s left"))
 
 

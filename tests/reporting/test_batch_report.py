@@ -56,7 +56,7 @@ def test_the_page_says_what_to_do_next_and_how_to_cure(tmp_path, make_facts, mix
     assert "3 of 6 files accepted" in words
     assert "1 file to look at" in words
     assert "1 file to put right" in words
-    assert "1 file given back to the inbox" in words
+    assert "1 file deferred" in words
     assert "1 page not as labelled" in words
     assert CURES[Reason.TRUNCATED] in words
     assert "ends after 3,120 bytes" in words

@@ -152,7 +152,7 @@ def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
 
 
 def test_a_file_that_is_rejected_counts_as_one_page() -> None:
-    confidence, _ = verdicts([(Content(rejected=Reason.TRUNCATED), "4"), (Content(returned="it changed"), "4")])
+    confidence, _ = verdicts([(Content(rejected=Reason.TRUNCATED), "4"), (Content(defer_reason="it changed"), "4")])
 
     assert confidence.tolist() == [NEVER]
 
