@@ -15,7 +15,7 @@ from digitrec.classifiers.store import put
 from digitrec.clock import utc
 from digitrec.errors import DataError
 from digitrec.settings import Settings
-from digitrec.training import calibrate, datasets, promise_text
+from digitrec.training import calibrate, datasets, model_card
 from digitrec.training.folders import LabelledPicture
 
 WORDS = "MODEL_CARD.md"
@@ -116,7 +116,7 @@ def texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:
     words = (bundle.folder / WORDS).read_text(encoding="utf-8")
     return {
         CARD: json.dumps(card.as_json(), indent=1) + "\n",
-        WORDS: promise_text.replaced(words, card, bundle.card.id),
+        WORDS: model_card.replace_guarantees(words, card, bundle.card.id),
     }
 
 

@@ -231,7 +231,7 @@ def show_model(
     """
     from digitrec import app
     from digitrec.classifiers.bundle import Bundle
-    from digitrec.training import promise_text
+    from digitrec.training import model_card
 
     bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
     tables = bundle.card.calibrations
@@ -245,7 +245,7 @@ def show_model(
     if card:
         words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         rates = cli_thresholds.rates(settings.max_error)
-        typer.echo(f"\n{promise_text.replaced(words, bundle.card, bundle.card.id, rates)}")
+        typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
     threshold = bundle.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 

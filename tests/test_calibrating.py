@@ -96,7 +96,7 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
     assert "60 pages, the labelled pages of scans" in words
     for table in Bundle.open(app.SHIPPED).card.calibrations:
         assert f"- {table.name}: {table.pages:,} pages" not in words
-    for chapter in ("## What it learned from", "## Limits"):
+    for chapter in ("## Training data", "## Limits"):
         assert words.count(chapter) == 1
 
 

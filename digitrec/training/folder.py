@@ -13,7 +13,7 @@ from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, weights_digest
 from digitrec.classifiers.card import ModelCard
 from digitrec.classifiers.store import put
 from digitrec.recipe import RECIPE
-from digitrec.training import card_text, export, judging
+from digitrec.training import export, judging, model_card
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.loop import Fitted, Parts, Progress, quietly
 from digitrec.training.networks import Model
@@ -87,5 +87,5 @@ def write_model(
             **{library: importlib.metadata.version(library) for library in _LIBRARIES},
         },
     )
-    texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": card_text.write(card)}
+    texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render(card)}
     return put(out_root, name, {**contents, **texts})

@@ -16,7 +16,13 @@ from digitrec.classifiers.bundle import Bundle
 from tools import licences
 
 ROOT = Path(__file__).parents[2]
-DATA = ("py.typed", "training/glyphs.npz", "models/default/model.json", "models/default/MODEL_CARD.md")
+DATA = (
+    "py.typed",
+    "training/glyphs.npz",
+    "training/model_card.md.j2",
+    "models/default/model.json",
+    "models/default/MODEL_CARD.md",
+)
 
 
 def built(source: Path, folder: Path, *kinds: str) -> None:

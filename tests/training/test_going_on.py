@@ -98,12 +98,12 @@ def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: B
 
     assert model.card.training["corrections"]["went_on_from"] == start.card.id
     assert model.card.training["left_out"] == ["the test split of mnist-5k"]
-    assert "This model is its user's own" in words
+    assert "This model belongs to its users" in words
     assert "6 pages that people confirmed or corrected gave 12 pictures" in words
     assert "1 pages, one file in five" in words
-    assert f"It went on from `{start.card.id}`" in words
-    assert "`line`" in words.split("What it learned from corrections")[1].split("## ")[0]
-    assert "What it learned from corrections" not in (start.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"Fine-tuned from `{start.card.id}`" in words
+    assert "`line`" in words.split("Training with corrections")[1].split("## ")[0]
+    assert "Training with corrections" not in (start.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
@@ -141,7 +141,7 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
 
     assert found.card.id != start.card.id
     assert not found.reads_paper
-    assert "It went on from `mlp-" in (found.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Fine-tuned from `mlp-" in (found.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[Shown]) -> None:
@@ -178,4 +178,4 @@ def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
     ]
 
     assert folders[0] != folders[1]
-    assert "This model is its user's own" in (folders[0] / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "This model belongs to its users" in (folders[0] / "MODEL_CARD.md").read_text(encoding="utf-8")

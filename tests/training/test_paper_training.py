@@ -100,11 +100,11 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
         "line": 80,
         "pages": 80,
     }
-    assert "`ink` learned from 192 crops" in words
-    assert "`line` learned from 80 strips" in words
-    assert "80 pages" in words
+    assert "`ink` was trained on 192 crops" in words
+    assert "`line` was trained on 80 text lines" in words
+    assert "80 synthetic pages" in words
     assert "docs/fonts.md" in words
-    assert "Left out of everything: the test split of mnist-5k, mnist-5k again." in words
+    assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in words
     assert "It always names a digit" not in words
 
 

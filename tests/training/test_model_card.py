@@ -8,7 +8,7 @@ from digitrec import app, cli_thresholds
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.classifiers.card import ModelCard
-from digitrec.training import card_text, promise_text
+from digitrec.training import model_card
 
 DRAWN = Calibration(
     "drawn", "drawn paper", 5000, Rule.BOUND, (Bound(0.0, 5000, 40, 0.0104), Bound(0.9, 4500, 9, 0.0035))
@@ -22,11 +22,11 @@ def card() -> ModelCard:
 
 
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:
-    words = promise_text.write(card)
+    words = model_card.render_guarantees(card)
 
-    assert "- drawn: 5,000 pages, drawn paper. Asked: with 95 % confidence (Clopper-Pearson" in words
-    assert "- real: 400 pages, half of the photos. Asked: of the accepted, no larger share was wrong" in words
-    assert "from where all of them hold" in words
+    assert "- drawn: 5,000 pages, drawn paper. Required: with 95 % confidence (Clopper-Pearson" in words
+    assert "- real: 400 pages, half of the photos. Required: at most this share of the accepted was wrong" in words
+    assert "the highest one holds" in words
     assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
     assert "| 0.2% | not possible | takes 1,497 labelled pages without any error; at best 0.00350 | | | | |" in words
 
@@ -36,32 +36,39 @@ def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
 ) -> None:
     plain = replace(card, training={name: fact for name, fact in card.training.items() if name != "stages"})
     paper = replace(card, training={**card.training, "stages": {"ink": {}, "line": {}, "pages": {}}})
-    for words in (card_text.write(plain), card_text.write(paper)):
-        before, _, chapter = words.partition(promise_text.HEADING)
+    for words in (model_card.render(plain), model_card.render(paper)):
+        before, _, chapter = words.partition(model_card.HEADING)
         assert "table" not in before
         assert "temperature" not in before
         assert "on digits held out of the training" in chapter
 
-    assert "`ink` and the classical way" not in promise_text.write(plain)
-    assert "`ink` and the classical way" in promise_text.write(paper)
-    assert "read as a whole by all its networks" in promise_text.write(paper)
+    assert "`ink` and classical segmentation" not in model_card.render_guarantees(plain)
+    assert "`ink` and classical segmentation" in model_card.render_guarantees(paper)
+    assert "read by the full pipeline with all networks" in model_card.render_guarantees(paper)
 
 
 def test_only_the_title_and_the_chapter_of_a_card_change(card: ModelCard) -> None:
-    before = f"# cnn-old\n\nMade.\n\n{promise_text.HEADING}\n\nOld words.\n\n| a |\n\n## Limits\n\nNone of cnn-old.\n"
+    before = f"# cnn-old\n\nMade.\n\n{model_card.HEADING}\n\nOld words.\n\n| a |\n\n## Limits\n\nNone of cnn-old.\n"
 
-    after = promise_text.replaced(before, card, "cnn-old")
+    after = model_card.replace_guarantees(before, card, "cnn-old")
 
-    assert after == f"# cnn-0123456789\n\nMade.\n\n{promise_text.write(card)}\n## Limits\n\nNone of cnn-old.\n"
-    assert promise_text.replaced(after, card, card.id) == after
+    assert (
+        after == f"# cnn-0123456789\n\nMade.\n\n{model_card.render_guarantees(card)}\n## Limits\n\nNone of cnn-old.\n"
+    )
+    assert model_card.replace_guarantees(after, card, card.id) == after
 
 
 def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
-    assert promise_text.replaced("# x\n\nWords.\n", card, "y") == f"# x\n\nWords.\n\n{promise_text.write(card)}"
+    assert (
+        model_card.replace_guarantees("# x\n\nWords.\n", card, "y")
+        == f"# x\n\nWords.\n\n{model_card.render_guarantees(card)}"
+    )
 
 
 def test_any_error_rate_can_be_described(card: ModelCard) -> None:
-    words = promise_text.replaced(promise_text.write(card), card, card.id, cli_thresholds.rates(0.0234))
+    words = model_card.replace_guarantees(
+        model_card.render_guarantees(card), card, card.id, cli_thresholds.rates(0.0234)
+    )
 
     rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
     assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"]

@@ -1,0 +1,75 @@
+"""Write `MODEL_CARD.md`: a model's data, training, accuracy and error guarantees, for people."""
+
+import importlib.resources
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from digitrec.classifiers.calibration import USUAL, Rule, best_of, decide, pictures_needed
+from digitrec.classifiers.card import ModelCard
+from digitrec.errors import ModelError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+HEADING = "## How far its confidence can be trusted"
+_NEXT = "\n## "
+
+
+def render(card: ModelCard) -> str:
+    """Return the whole card as Markdown."""
+    return _template().render(_variables(card, USUAL))
+
+
+def render_guarantees(card: ModelCard, rates: Sequence[float] = USUAL) -> str:
+    """Return the chapter about error guarantees, with its heading; its table has a row for each target error rate."""
+    template = _template()
+    return "".join(template.blocks["guarantees"](template.new_context(_variables(card, rates))))
+
+
+def replace_guarantees(text: str, card: ModelCard, old_id: str, rates: Sequence[float] = USUAL) -> str:
+    """Return a whole `MODEL_CARD.md` with the title and the chapter about error guarantees replaced.
+
+    Args:
+        text: the file as it was.
+        card: of the model that it describes now.
+        old_id: the id of the model that it described.
+        rates: target error rates of the chapter's table.
+    """
+    text = text.replace(f"# {old_id}\n", f"# {card.id}\n", 1)
+    before, heading, rest = text.partition(HEADING)
+    if not heading:
+        return f"{text.rstrip()}\n\n{render_guarantees(card, rates)}"
+    after = rest.partition(_NEXT)[2]
+    return f"{before}{render_guarantees(card, rates)}" + (f"{_NEXT}{after}" if after else "")
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import StrictUndefined, Template
+
+    text = (importlib.resources.files(__package__) / "model_card.md.j2").read_text(encoding="utf-8")
+    return Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+
+
+def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
+    return {
+        "card": card,
+        "training": card.training,
+        "stages": card.training.get("stages"),
+        "corrections": card.training.get("corrections"),
+        "heading": HEADING,
+        "asks_for_bound": {table.name: table.rule is Rule.BOUND for table in card.calibrations},
+        "rates": [_rate(card, max_error) for max_error in rates],
+    }
+
+
+def _rate(card: ModelCard, max_error: float) -> dict[str, Any]:
+    """Return the threshold for a target error rate, or why there is none."""
+    name = f"{100 * max_error:.4g}%"
+    try:
+        decision = decide(card.calibrations, max_error)
+    except ModelError:
+        return {"name": name, "needed": pictures_needed(max_error), "best": best_of(card.calibrations)}
+    rows = [(table.at(decision.threshold), max(table.pages, 1)) for table in card.calibrations]
+    return {"name": name, "decision": decision, "rows": rows}
