@@ -60,50 +60,50 @@ class Hooks:
         self._failures = 0
 
     def reported(self, batch_id: str) -> None:
-        """A batch has its report; it is told of once it is closed."""
+        """Note a batch whose report is written; its hooks are called once it is closed."""
         if {"batch", "reject"} & self._hooks.keys():
             self._reported.append(batch_id)
 
     def tell_batches(self, ledger: Ledger, stopped: Callable[[], bool]) -> None:
-        """Tell of the batches that were closed since; `stopped` is asked while a hook is at work."""
+        """Call the hooks of the batches that were closed since; `stopped` is asked while a hook runs."""
         for batch_id in list(self._reported):
             batch = ledger.batch(batch_id)
             if batch is not None and batch.stage is not Stage.CLOSED:
-                continue  # its end failed, and will be tried again
+                continue  # finishing it failed and is tried again
             self._reported.remove(batch_id)
             if batch is None:
                 continue
             claims = ledger.claims(batch_id)
-            self._tell("batch", self._of_batch(batch_id, claims), stopped)
+            self._call("batch", self._batch_facts(batch_id, claims), stopped)
             rejected = [claim.path for claim in claims if claim.fate is Fate.REJECTED]
             if rejected and "reject" in self._hooks:
-                self._tell("reject", self._of_rejected(ledger, batch_id, rejected), stopped)
+                self._call("reject", self._rejected_facts(ledger, batch_id, rejected), stopped)
 
     def failed(self, why: object, stopped: Callable[[], bool] = lambda: False, *, is_last: bool = False) -> None:
-        """The environment or the model failed; told at the third time in a row, or when nothing is tried any more."""
+        """Count a failure of environment or model; call the hook at the third in a row, or at the last try."""
         self._failures += 1
-        is_told = self._failures == FAILURES or (is_last and self._failures < FAILURES)
-        if is_told and "unhealthy" in self._hooks:
-            self._tell("unhealthy", {"why": names.escape(str(why)), "failures": self._failures}, stopped)
+        is_due = self._failures == FAILURES or (is_last and self._failures < FAILURES)
+        if is_due and "unhealthy" in self._hooks:
+            self._call("unhealthy", {"why": names.escape(str(why)), "failures": self._failures}, stopped)
 
     def worked(self) -> None:
-        """It works; a failure from now on is a new one."""
+        """Reset the count of failures."""
         self._failures = 0
 
-    def _of_batch(self, batch_id: str, claims: list[Claim]) -> dict[str, object]:
+    def _batch_facts(self, batch_id: str, claims: list[Claim]) -> dict[str, object]:
         count = Count.of(claims)
         table = self._settings.table_of(batch_id)
-        is_there = isinstance(table, str) or table.exists()
-        return {"batch_id": batch_id, "csv": str(table) if is_there else "", **count.to_json()}
+        is_published = isinstance(table, str) or table.exists()
+        return {"batch_id": batch_id, "csv": str(table) if is_published else "", **count.to_json()}
 
-    def _of_rejected(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
+    def _rejected_facts(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
         files = []
         for path in rejected[:_MAX_REJECTED]:
             row = ledger.rows_of(batch_id, path)[0].reading
             files.append({"file": names.escape(path), "reason_code": row.reason, "reason": row.detail})
         return {"batch_id": batch_id, "rejected": len(rejected), "files": files}
 
-    def _tell(self, event: str, facts: Mapping[str, object], stopped: Callable[[], bool]) -> None:
+    def _call(self, event: str, facts: Mapping[str, object], stopped: Callable[[], bool]) -> None:
         command = self._hooks.get(event)
         if command is None:
             return

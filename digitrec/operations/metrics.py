@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from digitrec.operations.status import Status
 
 METRICS = {
-    "digitrec_build_info": ("gauge", "1; the label says which version this is."),
-    "digitrec_model_info": ("gauge", "1; the label says which model a worker reads with."),
-    "digitrec_files_total": ("counter", "Files of closed batches, by what became of them."),
-    "digitrec_batches_total": ("counter", "Batches that were closed."),
-    "digitrec_batches_open": ("gauge", "Batches that are not at their end."),
-    "digitrec_batch_seconds": ("summary", "From the claim of a batch to its answers."),
+    "digitrec_build_info": ("gauge", "1; the label is the version."),
+    "digitrec_model_info": ("gauge", "1; the label is the model that a worker reads with."),
+    "digitrec_files_total": ("counter", "Files of finished batches, by outcome."),
+    "digitrec_batches_total": ("counter", "Finished batches."),
+    "digitrec_batches_open": ("gauge", "Batches that are not finished."),
+    "digitrec_batch_seconds": ("summary", "Seconds from the claim of a batch to its answers."),
     "digitrec_stage_seconds": (
         "summary",
-        "What each stage of a batch took, by stage, since the state folder was made.",
+        "Seconds spent in each stage of a batch, since the state folder was created.",
     ),
     "digitrec_files_waiting": ("gauge", "Files in the inbox, deferred ones included."),
-    "digitrec_files_claimed": ("gauge", "Files that lie claimed."),
-    "digitrec_queue_age_seconds": ("gauge", "How long the oldest file has waited; 0 if none waits."),
-    "digitrec_last_scan_timestamp_seconds": ("gauge", "When a worker last looked at the inbox."),
-    "digitrec_worker_running": ("gauge", "1 while a worker's process gives signs of life."),
-    "digitrec_worker_failing": ("gauge", "1 while disk, folder or model fail and are tried again."),
-    "digitrec_inbox_readable": ("gauge", "0 if the inbox cannot be looked at."),
-    "digitrec_ledger_readable": ("gauge", "0 if the ledger of a worker cannot be read; what it knows is left out."),
-    "digitrec_free_bytes": ("gauge", "Room on the disk of a folder."),
-    "digitrec_review_open": ("gauge", "Pages that wait for a person."),
-    "digitrec_corrections_total": ("counter", "What people said about answers, by verdict."),
+    "digitrec_files_claimed": ("gauge", "Claimed files."),
+    "digitrec_queue_age_seconds": ("gauge", "Waiting time of the oldest file in the inbox; 0 if it is empty."),
+    "digitrec_last_scan_timestamp_seconds": ("gauge", "Time of a worker's last scan of the inbox."),
+    "digitrec_worker_running": ("gauge", "1 while a worker's heartbeat is recent."),
+    "digitrec_worker_failing": ("gauge", "1 while a worker retries after a failure of disk, folder or model."),
+    "digitrec_inbox_readable": ("gauge", "0 if the inbox cannot be scanned."),
+    "digitrec_ledger_readable": ("gauge", "0 if the ledger of a worker cannot be read; its metrics are left out."),
+    "digitrec_free_bytes": ("gauge", "Free space on the disk of a folder."),
+    "digitrec_review_open": ("gauge", "Pages in review."),
+    "digitrec_corrections_total": ("counter", "Verdicts of reviewers, by verdict."),
     "digitrec_drift_psi": (
         "gauge",
-        "How far recent pages are from those of the training (PSI), as of the last `digitrec report`.",
+        "Population stability index of recent pages against the training data, as of the last `digitrec report`.",
     ),
 }
-"""Kind and meaning of each."""
+"""Type and help text of every metric."""
 
 _INTERVAL_S = 5.0
 _COLLECTION_SHARE = 20
@@ -75,10 +75,10 @@ _VERDICTS = ("confirmed", "corrected", "unsure", "withdrawn")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One number."""
+    """Value of a metric, with its labels."""
 
     metric: str
-    """A name in METRICS."""
+    """Name in METRICS."""
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
     suffix: str = ""
@@ -86,18 +86,18 @@ class Sample:
 
 
 def gather(settings: Settings, now_s: float | None = None) -> list[Sample]:
-    """Look at everything once. What cannot be read is left out, and a metric says so.
+    """Collect the samples of all metrics; what cannot be read is left out, and a metric reports it.
 
     Args:
-        settings: say where everything is.
+        settings: name the folders.
         now_s: seconds since 1970.
     """
     from digitrec.operations.status import ModelState, status
 
     now_s = time.time() if now_s is None else now_s
     with readable(settings) as ledgers:
-        found = status(settings, ledgers, ModelState(""), now_s)
-        return [*_of_status(found, settings, now_s), *_of_ledgers(found, ledgers), *_of_drift(settings)]
+        state = status(settings, ledgers, ModelState(""), now_s)
+        return [*_of_status(state, settings, now_s), *_of_ledgers(state, ledgers), *_of_drift(settings)]
 
 
 class MetricsFile:
@@ -131,7 +131,7 @@ def text(samples: Iterable[Sample]) -> str:
     """Write samples in Prometheus' text format, version 0.0.4; metrics in the order of METRICS.
 
     >>> print(text([Sample("digitrec_files_total", 3, {"status": "review"})]), end="")
-    # HELP digitrec_files_total Files of closed batches, by what became of them.
+    # HELP digitrec_files_total Files of finished batches, by outcome.
     # TYPE digitrec_files_total counter
     digitrec_files_total{status="review"} 3.0
     """
@@ -148,70 +148,70 @@ def text(samples: Iterable[Sample]) -> str:
     return generate_latest(Families()).decode()
 
 
-def _of_status(found: "Status", settings: Settings, now_s: float) -> Iterator[Sample]:
+def _of_status(state: "Status", settings: Settings, now_s: float) -> Iterator[Sample]:
     from digitrec.operations.workers import NOT_RUNNING
 
     yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
-    yield Sample("digitrec_inbox_readable", not found.problem)
-    if not found.problem:
-        yield Sample("digitrec_files_waiting", found.waiting)
-        yield Sample("digitrec_queue_age_seconds", round(found.oldest_s or 0.0, 3))
-    for folder, free in found.free_bytes.items():
+    yield Sample("digitrec_inbox_readable", not state.problem)
+    if not state.problem:
+        yield Sample("digitrec_files_waiting", state.waiting)
+        yield Sample("digitrec_queue_age_seconds", round(state.oldest_s or 0.0, 3))
+    for folder, free in state.free_bytes.items():
         if free is not None:
             yield Sample("digitrec_free_bytes", free, {"folder": folder})
-    for worker in found.workers:
-        whose = {"worker": worker.name}
-        yield Sample("digitrec_files_claimed", worker.claimed, whose)
-        yield Sample("digitrec_worker_running", worker.state not in {NOT_RUNNING, "silent"}, whose)
-        yield Sample("digitrec_worker_failing", worker.state == "failing", whose)
+    for worker in state.workers:
+        labels = {"worker": worker.name}
+        yield Sample("digitrec_files_claimed", worker.claimed, labels)
+        yield Sample("digitrec_worker_running", worker.state not in {NOT_RUNNING, "silent"}, labels)
+        yield Sample("digitrec_worker_failing", worker.state == "failing", labels)
         if worker.last_scan_s is not None:
-            yield Sample("digitrec_last_scan_timestamp_seconds", round(now_s - worker.last_scan_s, 3), whose)
+            yield Sample("digitrec_last_scan_timestamp_seconds", round(now_s - worker.last_scan_s, 3), labels)
         if worker.model_id:
-            yield Sample("digitrec_model_info", 1, {**whose, "model_id": worker.model_id})
-        heart = read_heartbeat(settings.state / worker.name)
-        for stage, (times, seconds) in sorted(heart.stages.items()) if heart else ():
-            yield Sample("digitrec_stage_seconds", times, {**whose, "stage": stage}, "_count")
-            yield Sample("digitrec_stage_seconds", round(seconds, 3), {**whose, "stage": stage}, "_sum")
+            yield Sample("digitrec_model_info", 1, {**labels, "model_id": worker.model_id})
+        heartbeat = read_heartbeat(settings.state / worker.name)
+        for stage, (count, seconds) in sorted(heartbeat.stages.items()) if heartbeat else ():
+            yield Sample("digitrec_stage_seconds", count, {**labels, "stage": stage}, "_count")
+            yield Sample("digitrec_stage_seconds", round(seconds, 3), {**labels, "stage": stage}, "_sum")
 
 
-def _of_ledgers(found: "Status", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
-    for worker in found.workers:
+def _of_ledgers(state: "Status", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
+    for worker in state.workers:
         ledger = ledgers.get(worker.name)
         try:
-            known = [] if ledger is None else list(_of_ledger(ledger, {"worker": worker.name}))
+            samples = [] if ledger is None else list(_of_ledger(ledger, {"worker": worker.name}))
         except sqlite3.DatabaseError:  # damaged, or of a version with other tables; `doctor` says which
-            ledger, known = None, []
-        yield from known
+            ledger, samples = None, []
+        yield from samples
         if worker.ledger != "not here":
             yield Sample("digitrec_ledger_readable", ledger is not None, {"worker": worker.name})
 
 
-def _of_ledger(ledger: Ledger, whose: Mapping[str, str]) -> Iterator[Sample]:
+def _of_ledger(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
     fates = {Fate(fate): count for fate, count in ledger.ask(_FILES)}
-    for fate in Fate:  # also those that never were: a rate needs a zero to begin from
-        yield Sample("digitrec_files_total", fates.get(fate, 0), {**whose, "status": fate})
-    stages = {bool(is_closed): counted for is_closed, *counted in ledger.ask(_BATCHES)}
+    for fate in Fate:  # also those that never occurred: a rate needs a zero to start from
+        yield Sample("digitrec_files_total", fates.get(fate, 0), {**labels, "status": fate})
+    stages = {bool(is_closed): values for is_closed, *values in ledger.ask(_BATCHES)}
     closed, answered, seconds = stages.get(True, [0, 0, 0.0])
-    yield Sample("digitrec_batches_total", closed, whose)
-    yield Sample("digitrec_batches_open", stages.get(False, [0])[0], whose)
-    yield Sample("digitrec_batch_seconds", answered, whose, "_count")
-    yield Sample("digitrec_batch_seconds", round(seconds, 3), whose, "_sum")
-    (held_back,) = ledger.ask(_REVIEW).fetchone()
-    said: dict[str, int] = {}
+    yield Sample("digitrec_batches_total", closed, labels)
+    yield Sample("digitrec_batches_open", stages.get(False, [0])[0], labels)
+    yield Sample("digitrec_batch_seconds", answered, labels, "_count")
+    yield Sample("digitrec_batch_seconds", round(seconds, 3), labels, "_sum")
+    (in_review,) = ledger.ask(_REVIEW).fetchone()
+    verdicts: dict[str, int] = {}
     settled = 0
     if ledger.has_table("corrections"):
-        said = dict(ledger.ask(_CORRECTIONS).fetchall())
+        verdicts = dict(ledger.ask(_CORRECTIONS).fetchall())
         (settled,) = ledger.ask(_SETTLED).fetchone()
-    yield Sample("digitrec_review_open", held_back - settled, whose)
+    yield Sample("digitrec_review_open", in_review - settled, labels)
     for verdict in _VERDICTS:
-        yield Sample("digitrec_corrections_total", said.get(verdict, 0), {**whose, "verdict": verdict})
+        yield Sample("digitrec_corrections_total", verdicts.get(verdict, 0), {**labels, "verdict": verdict})
 
 
 def _of_drift(settings: Settings) -> Iterator[Sample]:
-    """What the last trend report says of the model it has seen last; working it out takes reading every row."""
+    """Take the drift of the newest model from the last trend report; computing it would read every row."""
     try:
-        found = json.loads((settings.reports / "trend" / "report.json").read_text(encoding="utf-8"))
-        for model in found["models"][:1]:
+        report = json.loads((settings.reports / "trend" / "report.json").read_text(encoding="utf-8"))
+        for model in report["models"][:1]:
             for of, drift in model["drift"].items():
                 if drift is not None and drift["psi"] is not None:
                     labels = {"of": str(of), "model_id": str(model["model_id"])}

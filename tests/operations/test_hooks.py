@@ -257,7 +257,7 @@ def test_an_exception_before_a_hook_is_called_stops_no_run(desk: Desk, monkeypat
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
-    monkeypatch.setattr(Hooks, "_of_batch", fails)
+    monkeypatch.setattr(Hooks, "_batch_facts", fails)
     desk.set(settle_s=0, on_batch="true")
     desk.drop("7.png")
 
