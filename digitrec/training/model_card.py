@@ -49,7 +49,8 @@ def _template() -> "Template":
     from jinja2 import StrictUndefined, Template
 
     text = (importlib.resources.files(__package__) / "model_card.md.j2").read_text(encoding="utf-8")
-    return Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    template: Template = Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return template
 
 
 def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
