@@ -13,13 +13,11 @@ import typer
 
 import digitrec
 from digitrec import (
-    cli_calibrate,
-    cli_export,
-    cli_lab,
+    cli_models,
     cli_ops,
     cli_options,
+    cli_output,
     cli_review,
-    cli_tables,
     cli_words,
     logs,
     names,
@@ -132,14 +130,14 @@ def run(
         logs.start(settings.log_format, quiet=True)  # the summary tells it all
     is_new = not settings.source and ledgers.is_new(settings)
     stop = service.Stop()
-    with stop.on_signals(), cli_tables.Progress("Reading", unit="files") as progress:
+    with stop.on_signals(), cli_output.Progress("Reading", unit="files") as progress:
         summary = app.run_once(settings, stop, progress.update)
     if as_json:
-        typer.echo(json.dumps(cli_tables.summary_json(settings, summary)))
+        typer.echo(json.dumps(cli_output.summary_json(settings, summary)))
     else:
         if is_new:
             typer.echo(names.printable(f"Made a new workspace in {settings.workspace}"))
-        typer.echo(cli_tables.summary_text(settings, summary, is_stopped=stop()))
+        typer.echo(cli_output.summary_text(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             with ledgers.readable(settings) as found:
                 deferred = waiting.deferred_files(settings, found, time.time())
@@ -148,7 +146,7 @@ def run(
         for line in cli_words.passed_over_lines(summary.passed_over):
             typer.echo(line)
     if table:
-        cli_tables.print_batches(settings, summary.batches)
+        cli_output.print_batches(settings, summary.batches)
     if stop():
         raise typer.Exit(stop.code)
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
@@ -199,7 +197,7 @@ def predict(
     predicted = predicting.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     if predicted.rows or form != "table":
-        cli_tables.print_rows(predicted.rows, predicted.rendering, form=form)
+        cli_output.print_rows(predicted.rows, predicted.rendering, form=form)
     read = {row.path for row in predicted.rows}
     pictures = [path for path in files if str(path) in read]
     if explain is not None and pictures:
@@ -293,7 +291,7 @@ def verify(
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:
             tell_if_unread(settings, ledgers)
-    typer.echo(cli_tables.account_json(account, written) if as_json else cli_tables.account_text(account))
+    typer.echo(cli_output.account_json(account, written) if as_json else cli_output.account_text(account))
     raise typer.Exit(1 if account.differences else 0)
 
 
@@ -325,9 +323,7 @@ def config(
         typer.echo(names.printable(f"{name:20} {value!s:32} {each['from']}"))
 
 
-cli_lab.register(cli)
-cli_calibrate.register(cli)
-cli_export.register(cli)
+cli_models.register(cli)
 cli_ops.register(cli)
 cli_review.register(cli)
 

@@ -1,18 +1,31 @@
-"""The command that serves the review pages."""
+"""Commands of people's corrections: review in the browser, export all answers, apply corrections made elsewhere."""
 
+import getpass
+import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from digitrec.cli_options import in_panel, takes_settings
+from digitrec import names
+from digitrec.cli_options import complete_batches, in_panel, takes_settings, tell_if_unread
+from digitrec.clock import utc
+from digitrec.errors import UsageError
+from digitrec.exporting.forms import Form
 from digitrec.extras import needs
+from digitrec.plural import counted
 from digitrec.settings import Settings
+
+_MOST_TOLD = 20
 
 
 def register(cli: typer.Typer) -> None:
     """Add this command to the program."""
     command = in_panel(cli, "Review")
     command(epilog="Example: digitrec review --reviewer Anna")(review)
+    command(epilog="Example: digitrec export --since 2026-01-31 --format xlsx --out answers.xlsx")(export)
+    command(epilog="Example: digitrec apply corrections.csv --reviewer ann")(apply)
 
 
 @takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
@@ -44,3 +57,112 @@ def review(
             reviewing.open_browser(address)
 
     reviewing.serve(settings, reviewing.Wanted(who=reviewer, port=port, audit=audit, seed=seed), started)
+
+
+@takes_settings("csv_profile")
+def export(
+    settings: Settings,
+    since: Annotated[
+        str,
+        typer.Option(
+            metavar="DATE|BATCH",
+            help="Only batches from then on (UTC), or from this one on.",
+            show_default=False,
+            autocompletion=complete_batches,
+        ),
+    ] = "",
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Default: by the name of --out, else csv.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="The file, replaced at once. Default: print it.", show_default=False),
+    ] = None,
+) -> None:
+    """Write all answers, with every correction, as one table.
+
+    Of all batches and workers, the newest truth of each. It has the columns of the CSVs, and who corrected a row and
+    when. Text stays text: "0650" keeps its zero.
+    """
+    from digitrec import workspace
+    from digitrec.exporting import truth
+
+    form = form or _form_of(out)
+    if out is None and not form.is_text:
+        raise UsageError(f"{form} is nothing to print", hint=f"Add --out answers.{form}")
+    with workspace.all_ledgers(settings) as ledgers:
+        tell_if_unread(settings, ledgers)
+        told = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
+    sys.stdout.flush()
+    if out is not None:
+        of = f"{counted(told.rows, 'row')} of {counted(told.batches, 'batch', 'batches')}"
+        typer.echo(names.printable(f"{of}, {told.settled} of them looked at by a person: {out}"))
+
+
+def _form_of(out: Path | None) -> Form:
+    """The form that a name asks for.
+
+    Raises:
+        UsageError: its ending is none that we write.
+    """
+    suffix = out.suffix.lower().removeprefix(".") if out else ""
+    if suffix and suffix not in set(Form):
+        hint = f"Use {', '.join(f'.{each}' for each in Form)}, or say what it is: --format."
+        raise UsageError(f"{out} has an ending that says no form", hint=hint)
+    return Form(suffix) if suffix else Form.CSV
+
+
+@takes_settings("workspace")
+def apply(
+    settings: Settings,
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV, or an .xlsx.", show_default=False),
+    ],
+    reviewer: Annotated[
+        str, typer.Option(help="Whose corrections these are. Default: your login.", show_default=False)
+    ] = "",
+    confirm_unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-unchanged",
+            help="What is in review in an edited table and was left as it is, is right, unless it looks like no digit.",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Apply the other lines, if some cannot be applied.")
+    ] = False,
+) -> None:
+    """Take corrections made elsewhere.
+
+    A CSV or an Excel workbook that names answers (batch_id,row or sha256 or file, and page where there are several) and
+    has the truth in `text` or `label`: digits, or none. Or one of our tables with `text` edited; lines left as they are
+    say nothing.
+    """
+    from digitrec import workspace
+    from digitrec.exporting import applying
+
+    with workspace.all_ledgers(settings) as ledgers:
+        plan = applying.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
+    for bad in plan.bad[:_MOST_TOLD]:
+        typer.echo(names.printable(bad), err=True)
+    if len(plan.bad) > _MOST_TOLD:
+        typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
+    if plan.bad and not skip_bad:
+        hint = "Put them right, or add --skip-bad."
+        raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
+    done = applying.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
+    typer.echo(
+        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} known already, "
+        f"{plan.unchanged} left as they are" + (f", {len(plan.bad)} skipped" if plan.bad else "")
+    )
+    for path in done.tables:
+        typer.echo(names.printable(f"  {path}"))
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, in a container; KeyError before Python 3.13
+        raise UsageError("your login has no name", hint="Say who you are: --reviewer NAME.") from None

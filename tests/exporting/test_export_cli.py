@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import cli_export, corrections
+from digitrec import cli_review, corrections
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
@@ -94,12 +94,12 @@ def test_apply_uses_the_login_name_or_asks_for_one(
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 12345")
 
-    monkeypatch.setattr(cli_export.getpass, "getuser", nameless)
+    monkeypatch.setattr(cli_review.getpass, "getuser", nameless)
     refused = say("apply", lines)
     assert refused.code == 2
     assert "--reviewer NAME" in refused.err
 
-    monkeypatch.setattr(cli_export.getpass, "getuser", lambda: "bob")
+    monkeypatch.setattr(cli_review.getpass, "getuser", lambda: "bob")
     assert say("apply", lines).code == 0
     assert say("export").out.count(",bob,") == 1
 

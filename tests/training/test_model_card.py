@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from digitrec import app, cli_thresholds
+from digitrec import app, cli_output
 from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.classifiers.card import ModelCard
@@ -67,7 +67,7 @@ def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
 
 def test_any_error_rate_can_be_described(card: ModelCard) -> None:
     words = model_card.replace_guarantees(
-        model_card.render_guarantees(card), card, card.id, cli_thresholds.rates(0.0234)
+        model_card.render_guarantees(card), card, card.id, cli_output.error_rates(0.0234)
     )
 
     rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
@@ -77,9 +77,9 @@ def test_any_error_rate_can_be_described(card: ModelCard) -> None:
 
 
 def test_the_json_output_has_the_same_figures(card: ModelCard) -> None:
-    usual, tight = (cli_thresholds.as_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
+    usual, tight = (cli_output.thresholds_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
 
     assert usual["threshold"] is tight["threshold"] is None
-    first = cli_thresholds.as_json(card.calibrations, 0.02)[0]
+    first = cli_output.thresholds_json(card.calibrations, 0.02)[0]
     assert first["threshold"] == 0.0
     assert first["decided_by"] == "drawn"

@@ -1,11 +1,11 @@
-"""What the commands print: summaries, tables, progress. rich wakes only when there is something to draw."""
+"""Format what the commands print: summaries, tables, progress. rich is imported only when there is much to draw."""
 
 import csv
 import io
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from digitrec import names, results
+from digitrec.classifiers.calibration import USUAL, Calibration, decide
+from digitrec.errors import ModelError
 from digitrec.plural import counted
 from digitrec.records import Rendering, Row
 from digitrec.settings import Settings
 
 if TYPE_CHECKING:
+    from digitrec.learning import Lesson
     from digitrec.operations.verify import Account
     from digitrec.reporting.statistics import Proportion
     from digitrec.service import Summary
@@ -218,3 +221,74 @@ def _batches(number: int) -> str:
 
 def _files(number: int) -> str:
     return counted(number, "file")
+
+
+def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:
+    """For each of `error_rates`: the threshold, which table decides, what each accepts.
+
+    `threshold` is null where this rate cannot be promised.
+    """
+    found: list[dict[str, object]] = []
+    for one in error_rates(max_error):
+        try:
+            decision = decide(tables, one)
+        except ModelError:
+            found.append({"max_error": one, "threshold": None, "decided_by": None, "tables": []})
+            continue
+        rows = [(table, table.at(decision.threshold)) for table in tables]
+        told = [
+            {"name": table.name, "pages": table.pages, "accepted": row.accepted, "wrong": row.wrong, "upper": row.upper}
+            for table, row in rows
+        ]
+        found.append({"max_error": one, "threshold": decision.threshold, "decided_by": decision.table, "tables": told})
+    return found
+
+
+def threshold_lines(tables: Sequence[Calibration], max_error: float) -> Iterator[str]:
+    """The same for people: a line for each rate, and below it what each table says."""
+    yield "at most wrong  accepts from  of known pages"
+    for one in error_rates(max_error):
+        share = f"{100 * one:.4g} %"
+        try:
+            decision = decide(tables, one)
+        except ModelError:
+            yield f"{share:>13}  {'-':12}  cannot be promised: it takes more labelled pages than there are"
+            continue
+        known = ((table, table.at(decision.threshold)) for table in tables)
+        told = [
+            f"{table.name} {row.accepted / max(table.pages, 1):.1%} accepted, {row.wrong} wrong" for table, row in known
+        ]
+        yield f"{share:>13}  {decision.threshold:<12.6f}  {'; '.join(told)}"
+
+
+def error_rates(max_error: float) -> list[float]:
+    """The usual error rates and this one, the largest first."""
+    return sorted({*USUAL, max_error}, reverse=True)
+
+
+def retrain_text(lesson: "Lesson") -> str:
+    """What was learned, and what that changed, for people."""
+    pages, learned = lesson.pages, lesson.learned
+    missing = f", {pages.missing:,} left out as the original is gone or altered" if pages.missing else ""
+    lines = [
+        f"  learned from {len(pages.learn):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
+        f"  held out, before: right {share(learned.before.right)}, accepted {share(learned.before.accepted)}",
+        f"  held out, now:    right {share(learned.after.right)}, accepted {share(learned.after.accepted)}",
+    ]
+    lines += [] if learned.comparison is None else [f"  {learned.comparison.words}"]
+    lines += [f"  corrections that may be mistakes: {len(learned.suspects):,}"] if learned.suspects else []
+    return "\n".join([*lines, f"  report: {lesson.report}"])
+
+
+def retrain_json(lesson: "Lesson") -> dict[str, object]:
+    """The same for scripts."""
+    learned = lesson.learned
+    return {
+        "corrections": lesson.pages.as_json(),
+        "held_out": {
+            name: {"right": one.right.to_json(), "accepted": one.accepted.to_json()}
+            for name, one in (("before", learned.before), ("after", learned.after))
+        },
+        "suspects": len(learned.suspects),
+        "report": str(lesson.report),
+    }

@@ -1,16 +1,17 @@
-"""The commands about models and data: train, evaluate, explore, samples, models."""
+"""Commands about models and data: train, evaluate, calibrate, explore, samples, models."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitrec import cli_learning, cli_tables, cli_thresholds, names
+from digitrec import cli_output, names
 from digitrec.cli_options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
 from digitrec.errors import ModelError, UsageError
-from digitrec.settings import Settings
+from digitrec.settings import FILE_NAME, Settings
 
 if TYPE_CHECKING:
     from digitrec.learning import Lesson
@@ -30,6 +31,7 @@ def register(cli: typer.Typer) -> None:
     command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
     command(epilog="Example: digitrec explore --data digits-8x8")(explore)
     command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
+    command(epilog="Example: digitrec calibrate --data folder:labelled/ --max-error 0.01")(calibrate)
     models = typer.Typer(
         cls=GroupedCommands, help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None
     )
@@ -98,7 +100,7 @@ def train(
 
     lesson: Lesson | None = None
     how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
-    with cli_tables.TrainingProgress() as progress:
+    with cli_output.TrainingProgress() as progress:
         if with_corrections:
             lesson = learning.learn(settings, data, start=base_model, network=network, progress=progress.update, **how)
             bundle = lesson.bundle
@@ -107,7 +109,7 @@ def train(
     card = bundle.card
     if as_json:
         told = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
-        typer.echo(json.dumps(told | (cli_learning.as_json(lesson) if lesson else {})))
+        typer.echo(json.dumps(told | (cli_output.retrain_json(lesson) if lesson else {})))
     else:
         typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
         for metric in card.metrics:
@@ -115,7 +117,7 @@ def train(
                 f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
             )
         if lesson:
-            typer.echo(cli_learning.words(lesson))
+            typer.echo(cli_output.retrain_text(lesson))
         typer.echo(f"  Use it: digitrec models promote {card.id}")
 
 
@@ -139,7 +141,7 @@ def evaluate(
     """
     from digitrec import lab
 
-    with cli_tables.Progress("Reading", unit="pictures") as progress:
+    with cli_output.Progress("Reading", unit="pictures") as progress:
         found = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
     right, wrong = found.accuracy, found.accepted_wrong
     if as_json:
@@ -148,8 +150,8 @@ def evaluate(
         typer.echo(f"{found.model_id} on {found.data} ({found.source})")
         if found.problem:
             typer.echo(f"  nothing would be accepted: {found.problem}")
-        typer.echo(f"  accuracy {cli_tables.share(right)}")
-        typer.echo(f"  accepted {cli_tables.share(found.accepted)}, of these wrong {cli_tables.share(wrong)}")
+        typer.echo(f"  accuracy {cli_output.share(right)}")
+        typer.echo(f"  accepted {cli_output.share(found.accepted)}, of these wrong {cli_output.share(wrong)}")
         typer.echo(names.printable(f"  report   {found.page}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
@@ -236,15 +238,15 @@ def show_model(
     bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
     tables = bundle.card.calibrations
     if as_json:
-        told = {"thresholds": cli_thresholds.as_json(tables, settings.max_error)}
+        told = {"thresholds": cli_output.thresholds_json(tables, settings.max_error)}
         typer.echo(json.dumps(bundle.card.as_json() | told))
         return
     typer.echo(f"{bundle.card.id}  {bundle.folder}")
-    for line in cli_thresholds.lines(tables, settings.max_error):
+    for line in cli_output.threshold_lines(tables, settings.max_error):
         typer.echo(line)
     if card:
         words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-        rates = cli_thresholds.rates(settings.max_error)
+        rates = cli_output.error_rates(settings.max_error)
         typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
     threshold = bundle.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
@@ -277,3 +279,62 @@ def rollback_model(settings: Settings) -> None:
     from digitrec import lab
 
     typer.echo(f"{lab.rollback(settings)} is in use again")
+
+
+@takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
+def calibrate(
+    settings: Settings,
+    data: Annotated[str, typer.Option("--data", help="A folder of labelled pictures: folder:DIR.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", help="A file,label CSV that goes before the labels in the folder.", show_default=False
+        ),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Use the calibrated copy from now on.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Set the threshold by your own labelled scans.
+
+    The promise then holds for writing like yours.
+    """
+    from digitrec import calibrating, lab
+
+    with cli_output.Progress("Reading", unit="pictures") as progress:
+        found = calibrating.calibrate_on(settings, data, labels=labels, progress=progress.update)
+    if as_json:
+        typer.echo(json.dumps(found.to_json() | {"promoted": promote}))
+    else:
+        pages, at = found.table.pages, found.at
+        typer.echo(f"{pages:,} {found.table.source.removeprefix('the ')}")
+        typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {found.max_error:g})")
+        typer.echo(
+            f"  accepted {100 * at.accepted / pages:.2f} % ({at.accepted:,} of {pages:,}), of these wrong {at.wrong}: "
+            f"with 95 % confidence at most {100 * at.upper:.3f} %"
+        )
+        typer.echo(f"  model    {found.model_id}  {found.folder}")
+    if promote:
+        lab.promote(settings, found.model_id, force=True, data="")
+    if as_json:
+        return
+    if promote:
+        typer.echo(f"{found.model_id} is now in use. Undo: digitrec models rollback")
+    else:
+        typer.echo(f"Use it: digitrec models promote {found.model_id} --force")
+    if promote and settings.model is not None:
+        typer.echo(f"But the setting `model` names {settings.model}: where that holds, it is read with instead.")
+    if found.run_threshold is None:
+        typer.echo(_stops(settings, found.max_error, found.run_max_error))
+
+
+def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
+    """What to do where only a flag asked for an error rate that the model can promise."""
+    variable = "DIGITREC_MAX_ERROR"
+    instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
+    return (
+        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot promise: it would stop "
+        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{instead}:\n\n"
+        f"    max_error = {max_error:g}\n"
+    )

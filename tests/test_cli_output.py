@@ -4,7 +4,7 @@ import pytest
 
 from digitrec import cli_words
 from digitrec.classifiers.card import Epoch
-from digitrec.cli_tables import TrainingProgress
+from digitrec.cli_output import TrainingProgress
 from digitrec.intake.scan import PassedOver
 from digitrec.training.loop import Progress
 
