@@ -49,7 +49,16 @@ def test_the_newest_heading_of_the_changelog_is_this_version() -> None:
     heading = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert heading is not None
-    assert heading[1].rstrip(",") == digitrec.__version__
+    assert heading[1].rstrip(",") == digitrec.__version__.partition(".dev")[0]
+
+
+def test_the_changelog_groups_changes_by_kind() -> None:
+    versions = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1:]
+
+    for version in versions:
+        kinds = re.findall(r"^### (.+)", version, re.MULTILINE)
+        assert kinds == [kind for kind in ("Added", "Changed", "Removed", "Fixed") if kind in kinds], version[:30]
+        assert version.split("\n")[2].startswith("### "), version[:30]
 
 
 def test_every_promise_names_tests_that_exist() -> None:
