@@ -37,7 +37,7 @@ from digitrec.training.arrays import Dataset
 from digitrec.training.compare import Comparison, compare, compare_pages
 from digitrec.training.folders import LabelledPicture
 from digitrec.training.loop import Progress
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 
 SMALL_SET = "mnist-5k"
 """Cards without `left_out` are of models that were trained without it."""

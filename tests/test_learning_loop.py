@@ -14,7 +14,7 @@ from digitrec.ledger import Ledger
 from digitrec.settings import Settings
 from digitrec.training.loop import quietly
 from tests.conftest import draw
-from tests.training.test_going_on import LITTLE
+from tests.training.test_finetune import LITTLE
 
 pytestmark = [
     pytest.mark.slow,

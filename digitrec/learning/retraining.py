@@ -18,7 +18,7 @@ from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningF
 from digitrec.reporting.report import write_index
 from digitrec.settings import Settings
 from digitrec.training.compare import Comparison
-from digitrec.training.going_on import USUAL, More
+from digitrec.training.finetune import USUAL, More
 from digitrec.training.loop import Progress
 
 

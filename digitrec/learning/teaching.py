@@ -15,7 +15,7 @@ from digitrec.settings import Settings
 from digitrec.training import corrected, datasets
 from digitrec.training.arrays import Dataset
 from digitrec.training.corrected import Shown
-from digitrec.training.going_on import USUAL, More, go_on
+from digitrec.training.finetune import USUAL, More, go_on
 from digitrec.training.loop import Progress
 from digitrec.training.networks import BUILDERS
 

@@ -30,7 +30,7 @@ from digitrec.training import parallel
 from digitrec.training.drawn import Strips, filled, stored
 from digitrec.training.folders import NONE as NO_DIGIT
 from digitrec.training.parallel import ProgressCallback
-from digitrec.training.seen import LIKE_A_ONE, Examples
+from digitrec.training.pipeline_examples import LIKE_A_ONE, Examples
 from digitrec.training.signs import JUNK
 
 _WIDEST = 192

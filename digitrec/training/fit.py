@@ -8,12 +8,12 @@ from typing import Any
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import UsageError
 from digitrec.imaging.normalise import from_arrays
-from digitrec.training import glyphs, oversampled, paper_digits
+from digitrec.training import finetune, glyphs, pipeline_examples
 from digitrec.training.arrays import Dataset, Split
 from digitrec.training.folder import write_model
 from digitrec.training.loop import Beside, Progress, cut, fit, quietly
 from digitrec.training.networks import BUILDERS
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 from digitrec.training.stages import USUAL, Prepared, Recipe, prepare
 
 
@@ -77,10 +77,10 @@ def train(
     judged_by = None
     if learned is not None:
         steps = epochs * max(1, len(parts.learn) // builder.batch)
-        beside += oversampled.beside(builder, learned, steps)
+        beside += finetune.oversample(builder, learned, steps)
     if builder.reads_paper:
         prepared = prepare(parts, digest=dataset.digest, seed=seed, recipe=recipe, root=kept, progress=progress)
-        beside += paper_digits.beside(builder, prepared.seen, glyphs.load())
+        beside += pipeline_examples.extra_examples(builder, prepared.seen, glyphs.load())
         judged_by = (from_arrays(prepared.held_out.pictures), prepared.held_out.classes)
     began = time.monotonic()
     keras.utils.clear_session()

@@ -7,8 +7,7 @@ import numpy as np
 from digitrec.training import stage_loop
 from digitrec.training.drawn import Crops, restored
 from digitrec.training.loop import Progress
-from digitrec.training.networks import Model
-from digitrec.training.paper_networks import ink_network
+from digitrec.training.networks import Model, ink_network
 from digitrec.training.stage_loop import Stage, Trained
 from digitrec.training.strokes import Floats
 

@@ -11,8 +11,7 @@ from digitrec.recognition.line_network import HEIGHT, STEP
 from digitrec.training import stage_loop
 from digitrec.training.drawn import Strips, restored
 from digitrec.training.loop import Progress
-from digitrec.training.networks import Model
-from digitrec.training.paper_networks import LINE_CLASSES, line_network
+from digitrec.training.networks import LINE_CLASSES, Model, line_network
 from digitrec.training.stage_loop import Stage, Trained
 from digitrec.training.strokes import Dice, Floats
 

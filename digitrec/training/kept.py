@@ -14,7 +14,7 @@ from digitrec.errors import ModelError, plain
 from digitrec.files import make_folder, write_whole
 from digitrec.training import export
 from digitrec.training.networks import Model
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 
 Facts = Mapping[str, Any]
 """How a stage went: counts, seconds, score; plain JSON. `asked` holds what the stage was asked for."""

@@ -9,13 +9,12 @@ from pathlib import Path
 from digitrec.recipe import RECIPE
 from digitrec.recognition.ink_network import SIDE, InkNetwork
 from digitrec.recognition.line_network import HEIGHT
-from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, seen
+from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, pipeline_examples
 from digitrec.training.kept import Facts, Kept
 from digitrec.training.loop import Parts, Progress
-from digitrec.training.networks import Model
-from digitrec.training.paper_networks import ink_network, line_network
+from digitrec.training.networks import Model, ink_network, line_network
 from digitrec.training.parallel import ProgressCallback
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 from digitrec.training.signs import Sources
 from digitrec.training.stage_loop import Trained
 
@@ -140,7 +139,9 @@ def prepare(
     }
     finder = InkNetwork(files["ink.tflite"], "ink.tflite")
     pages, page_facts = _seen(desk, finder, _weights_digest(ink), keep=not ink_cut)
-    held_out = seen.look(desk.validate, finder, recipe.pages_held_out, (seed, _PAGES_HELD_OUT))
+    held_out = pipeline_examples.render_and_extract(
+        desk.validate, finder, recipe.pages_held_out, (seed, _PAGES_HELD_OUT)
+    )
     return Prepared(
         files,
         int(ink.count_params() + line.count_params()),
@@ -223,7 +224,9 @@ def _seen(desk: _Desk, finder: InkNetwork, made_with: str, *, keep: bool) -> tup
         desk.say("pages", f"pages: taken from {desk.kept.folder}")
         return known
     began = time.monotonic()
-    found = seen.look(desk.learn, finder, desk.recipe.pages, (desk.seed, _PAGES), told=desk.told("pages"))
+    found = pipeline_examples.render_and_extract(
+        desk.learn, finder, desk.recipe.pages, (desk.seed, _PAGES), told=desk.told("pages")
+    )
     seconds = round(time.monotonic() - began)
     facts = {"drawn": desk.recipe.pages, "examples": len(found), "seconds": seconds, "asked": asked}
     if keep:

@@ -12,11 +12,11 @@ from digitrec.classifiers.base import NONE
 from digitrec.classifiers.bundle import Bundle
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
-from digitrec.training import corrected, oversampled
+from digitrec.training import corrected, finetune
 from digitrec.training.corrected import Shown, TruePage
 from digitrec.training.drawn import Strips
 from digitrec.training.networks import BUILDERS
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 from digitrec.training.signs import JUNK
 from tests.conftest import draw, reader
 
@@ -108,7 +108,9 @@ def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
     network = BUILDERS["paper"]
 
     def of_batch(count: int) -> int:
-        (found,) = oversampled.beside(network, Examples(np.zeros((count, 28, 28), np.uint8), np.zeros(count, int)), 600)
+        (found,) = finetune.oversample(
+            network, Examples(np.zeros((count, 28, 28), np.uint8), np.zeros(count, int)), 600
+        )
         return found.of_batch
 
     assert of_batch(5) == 1
@@ -119,19 +121,19 @@ def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
 def test_a_network_of_ten_digits_is_not_shown_what_is_none() -> None:
     learned = Examples(np.zeros((3, 28, 28), np.uint8), np.array([2, NONE, 4]))
 
-    (found,) = oversampled.beside(BUILDERS["cnn"], learned, 10)
+    (found,) = finetune.oversample(BUILDERS["cnn"], learned, 10)
 
     assert found.classes.tolist() == [2, 4]
-    assert oversampled.beside(BUILDERS["cnn"], Examples(learned.pictures[1:2], learned.classes[1:2]), 10) == []
+    assert finetune.oversample(BUILDERS["cnn"], Examples(learned.pictures[1:2], learned.classes[1:2]), 10) == []
 
 
 def test_varied_strips_keep_their_text_and_size(tmp_path: Path, shipped: PageReader) -> None:
     strips = corrected.strips(look([page(tmp_path, written("57"), "57"), page(tmp_path, draw(4), "4")], shipped))
 
-    varied = oversampled.varied(strips, (1, 2))
+    varied = finetune.augment_lines(strips, (1, 2))
 
     assert len(varied) == 8 * len(strips)
     assert sorted(set(varied.texts)) == [(4,), (5, 7)]
     assert {levels.shape[1] % 32 for levels in varied.levels} == {0}
     assert len({levels.tobytes() for levels in varied.levels}) == len(varied)
-    assert len(oversampled.varied(Strips([], []), (1, 2))) == 0
+    assert len(finetune.augment_lines(Strips([], []), (1, 2))) == 0

@@ -12,7 +12,7 @@ from digitrec.pictures import Ink, Scores
 from digitrec.training import held_out_pages, judging
 from digitrec.training.arrays import Split
 from digitrec.training.loop import Parts
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 from digitrec.training.stages import Prepared
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from digitrec import files
 from digitrec.errors import ModelError
 from digitrec.training.kept import Kept
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 
 ASKED = {"drawn": 2}
 FACTS = {"seconds": 5, "asked": ASKED}

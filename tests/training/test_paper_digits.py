@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from digitrec.classifiers.base import NONE
-from digitrec.training import glyphs, paper_digits, signs
+from digitrec.training import glyphs, pipeline_examples, signs
 from digitrec.training.loop import Beside
 from digitrec.training.networks import BUILDERS
-from digitrec.training.seen import Examples
+from digitrec.training.pipeline_examples import Examples
 
 PAPER = BUILDERS["paper"]
 
@@ -15,7 +15,7 @@ PAPER = BUILDERS["paper"]
 @pytest.fixture(scope="module")
 def found() -> list[Beside]:
     seen = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NONE]))
-    return list(paper_digits.beside(PAPER, seen, glyphs.load()))
+    return list(pipeline_examples.extra_examples(PAPER, seen, glyphs.load()))
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_glyphs_are_normalised_as_a_scan_is(found: list[Beside]) -> None:
 def test_pages_on_which_nothing_was_found_are_left_out() -> None:
     nothing = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
 
-    assert len(paper_digits.beside(PAPER, nothing, glyphs.load())) == 2
+    assert len(pipeline_examples.extra_examples(PAPER, nothing, glyphs.load())) == 2
 
 
 def test_examples_of_pages_are_varied_a_little(found: list[Beside]) -> None:

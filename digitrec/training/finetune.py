@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from digitrec.classifiers.base import NONE
 from digitrec.classifiers.bundle import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
 from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import ModelError, plain
 from digitrec.imaging.normalise import from_arrays
+from digitrec.pictures import Picture
 from digitrec.recipe import RECIPE
 from digitrec.recognition.ink_network import InkNetwork
 from digitrec.training import (
@@ -26,19 +29,16 @@ from digitrec.training import (
     fit_line,
     glyphs,
     held_out_pages,
-    oversampled,
-    paper_digits,
-    seen,
 )
 from digitrec.training.arrays import Dataset, Split
+from digitrec.training.augment import Dice
 from digitrec.training.corrected import Shown
-from digitrec.training.drawn import Strips
+from digitrec.training.drawn import Strips, restored, stored
 from digitrec.training.folder import write_model
 from digitrec.training.kept import Kept
 from digitrec.training.loop import Beside, Parts, Progress, cut, fit, quietly
-from digitrec.training.networks import BUILDERS, Model
-from digitrec.training.paper_networks import line_network
-from digitrec.training.seen import Examples
+from digitrec.training.networks import BUILDERS, Model, Network, line_network
+from digitrec.training.pipeline_examples import Examples, augment_examples, extra_examples, render_and_extract
 from digitrec.training.signs import Sources
 from digitrec.training.stages import LINE_SHAPE, Prepared
 
@@ -47,6 +47,12 @@ _NEW_HELD_OUT = 0.5
 """Share held out of a data set that the model never saw: it is small, and a promise takes many digits."""
 _PAGES, _PAGES_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _VARIED = range(11, 16)
 """Seeds of their own, far from those of `stages`."""
+_OF_CORRECTIONS = 0.15
+"""Largest share of a batch that is from corrections."""
+_SEEN = 60
+"""Most repetitions of a picture of the corrections."""
+_TIMES, _MOST_STRIPS = 8, 6_000
+"""Each strip is varied so many times, but all of them give no more than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +149,12 @@ def go_on(
     tensorflow.config.experimental.enable_op_determinism()
     learned = corrected.examples(shown)
     prepared: Prepared | None = None
-    beside: list[Beside] = [*oversampled.beside(network, learned, more.epochs * more.steps)]
+    beside: list[Beside] = [*oversample(network, learned, more.epochs * more.steps)]
     judged_by, facts = Examples(learned.pictures[:0], learned.classes[:0]), dict(corrections)
     if network.reads_paper:
         prepared, line_facts = _prepared(desk, shown)
         facts |= line_facts
-        beside += paper_digits.beside(network, prepared.seen, glyphs.load())
+        beside += extra_examples(network, prepared.seen, glyphs.load())
         # The corrections choose the best epoch, too: else it would be the one that forgets least.
         judged_by = _together(prepared.held_out, learned)
     model = _with_weights(start, KERAS, network.build, desk.seed)
@@ -202,9 +208,11 @@ def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[st
         pages = known[0]
     else:
         drawn_from = desk.sources(desk.parts.learn)
-        pages = seen.look(drawn_from, finder, more.pages, (desk.seed, _PAGES), told=desk.told("pages"))
+        pages = render_and_extract(drawn_from, finder, more.pages, (desk.seed, _PAGES), told=desk.told("pages"))
         desk.kept.keep_examples("seen", pages, {"drawn": more.pages, "examples": len(pages), "asked": asked})
-    held_out = seen.look(desk.sources(desk.parts.validate), finder, more.pages_held_out, (desk.seed, _PAGES_HELD_OUT))
+    held_out = render_and_extract(
+        desk.sources(desk.parts.validate), finder, more.pages_held_out, (desk.seed, _PAGES_HELD_OUT)
+    )
     weights = start.card.weights - int(
         _with_weights(start, KERAS, BUILDERS[start.card.network].build, 0).count_params()
     )
@@ -217,7 +225,7 @@ def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[st
 def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]:
     """The line network after it went on; None if there is nothing to learn, or it reads drawn lines worse since."""
     more, seed = desk.more, desk.seed
-    learned = oversampled.varied(strips, (seed, _VARIED))
+    learned = augment_lines(strips, (seed, _VARIED))
     if not len(learned):
         return None, {"line": "`line` stayed as it was: there was no strip for it to learn from"}
     fresh = drawn.strips(desk.sources(desk.parts.learn), more.strips, (seed, _STRIPS), told=desk.told("strips"))
@@ -259,3 +267,42 @@ def _with_weights(start: Bundle, name: str, build: Callable[[], Model], seed: in
 
 def _together(one: Examples, other: Examples) -> Examples:
     return Examples(np.concatenate([one.pictures, other.pictures]), np.concatenate([one.classes, other.classes]))
+
+
+def oversample(network: Network, learned: Examples, steps: int) -> Sequence[Beside]:
+    """Examples for every batch of a network's, so few that none of them is seen too often in so many batches.
+
+    A network that knows ten digits learns nothing from what is none.
+    """
+    if not network.reads_paper:
+        is_digit = learned.classes != NONE
+        learned = Examples(learned.pictures[is_digit], learned.classes[is_digit])
+    of_batch = min(round(network.batch * _OF_CORRECTIONS), round(_SEEN * len(learned) / steps))
+    return [Beside(learned.pictures, learned.classes, max(1, of_batch), augment_examples)] if len(learned) else []
+
+
+def augment_lines(learned: Strips, seed: Sequence[int]) -> Strips:
+    """Each strip several times, as the same hand, pen and camera might have made it; a few thousand at most."""
+    dice = np.random.default_rng(seed)
+    count = min(len(learned) * _TIMES, _MOST_STRIPS)
+    places: list[int] = np.resize(dice.permutation(len(learned)), count).tolist() if count else []
+    return Strips([_varied(learned.levels[one], dice) for one in places], [learned.texts[one] for one in places])
+
+
+def _varied(levels: Picture, dice: Dice) -> Picture:
+    """A stored strip leant, stretched, moved, blurred and with more or less contrast."""
+    height, width = levels.shape
+    lean, (across, down) = dice.normal(0.0, 0.1), dice.uniform(0.9, 1.1, 2)
+    moved = np.array(
+        [
+            [across, -lean, lean * (height - 1) / 2 + (1 - across) * width / 2],
+            [0.0, down, (1 - down) * height / 2 + dice.uniform(-2.0, 2.0)],
+        ]
+    )
+    paper = restored(levels)  # 0.0 = paper
+    varied = cv2.warpAffine(paper, moved, (width, height), flags=cv2.INTER_LINEAR, borderValue=0.0)
+    varied = varied * np.float32(dice.uniform(0.75, 1.2))
+    varied = varied + dice.standard_normal(varied.shape).astype(np.float32) * np.float32(dice.uniform(0.0, 0.2))
+    if dice.random() < 0.3:
+        varied = cv2.GaussianBlur(varied, (0, 0), dice.uniform(0.3, 0.8))
+    return stored(np.asarray(varied, np.float32))

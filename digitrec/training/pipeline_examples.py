@@ -1,4 +1,4 @@
-"""What the pipeline makes of synthetic pages: the 28 x 28 pictures that the digits' network will really be shown.
+"""Examples for the digit classifier: the 28 x 28 pictures that the pipeline cuts out of synthetic pages, and fonts.
 
 Each page's ink is found the classical way and with the ink network. What lies where the page's sign was written is an
 example of that sign; what lies elsewhere is one of `NONE`.
@@ -17,14 +17,23 @@ from digitrec.imaging import ink, layout
 from digitrec.imaging.contrast import GreyPage, Plane
 from digitrec.imaging.layout import FoundDigit
 from digitrec.imaging.normalise import centred
-from digitrec.pictures import Picture
+from digitrec.pictures import Ink, Picture
 from digitrec.recognition.ink_network import SIDE as WINDOW_PX
 from digitrec.recognition.ink_network import InkNetwork, Window
 from digitrec.training import parallel, scenes
 from digitrec.training.arrays import Digits
+from digitrec.training.augment import augment, augment_slightly
+from digitrec.training.glyphs import Glyphs
+from digitrec.training.loop import Beside
+from digitrec.training.networks import Network
 from digitrec.training.parallel import ProgressCallback
-from digitrec.training.signs import Sources
+from digitrec.training.signs import LETTERS, Sources
 from digitrec.training.strokes import Dice
+
+_OF_PAGES = 15 / 32
+"""Share of a batch of the classifier that is from pages."""
+_OF_FONTS = 1 / 32
+"""Share of a batch that is digits of fonts, and as much again their letters."""
 
 _AS_SAMPLES = 0.25
 """This share of the pages is drawn as `digitrec samples` does."""
@@ -73,7 +82,7 @@ class Glimpse:
     debris: Picture | None
 
 
-def look(
+def render_and_extract(
     sources: Sources,
     network: InkNetwork,
     pages: int,
@@ -196,3 +205,27 @@ def _through(written: Picture, window: Window) -> Picture:
 
 def _stored(digit: Plane) -> Picture:
     return np.asarray(np.rint(centred(digit) * 255), np.uint8)
+
+
+def extra_examples(network: Network, seen: Examples, fonts: Glyphs) -> Sequence[Beside]:
+    """Return the examples that are mixed into every batch besides the data set: from pages, and from fonts."""
+    of_fonts = round(network.batch * _OF_FONTS)
+    pictures, digits = fonts.digits()
+    letters = fonts.of(LETTERS)
+    found = [
+        Beside(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), augment_examples),
+        Beside(_normalised(pictures), digits, of_fonts, augment),
+        Beside(_normalised(letters), np.full(len(letters), NONE, np.int64), of_fonts, augment),
+    ]
+    return [each for each in found if len(each.classes)]
+
+
+def augment_examples(pictures: Picture, _: Digits, dice: Dice) -> Ink:
+    """Augment slightly: pages vary enough already."""
+    return augment_slightly(pictures, dice)
+
+
+def _normalised(glyphs: Picture) -> Picture:
+    """Glyphs, (n, 48, 48), as imaging would bring them to (n, 28, 28)."""
+    ink = [centred(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]
+    return np.asarray(np.rint(np.stack(ink) * 255), np.uint8)

@@ -11,10 +11,10 @@ from digitrec import app
 from digitrec.classifiers.bundle import INK_TFLITE, KERAS, TFLITE, Bundle
 from digitrec.errors import ModelError
 from digitrec.records import Limits
-from digitrec.training import corrected, fit, going_on, mnist
+from digitrec.training import corrected, finetune, fit, mnist
 from digitrec.training.arrays import Dataset
 from digitrec.training.corrected import Shown, TruePage
-from digitrec.training.going_on import More, go_on
+from digitrec.training.finetune import More, go_on
 from digitrec.training.loop import Progress, quietly
 from tests.conftest import draw
 
@@ -123,7 +123,7 @@ def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
     out: Path, shown: list[Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
-    monkeypatch.setattr(going_on.fit_line, "read_right", lambda *_: next(answers))
+    monkeypatch.setattr(finetune.fit_line, "read_right", lambda *_: next(answers))
 
     found = taught(Bundle.open(app.SHIPPED), mnist.small(), shown, out)
 

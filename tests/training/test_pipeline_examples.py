@@ -7,8 +7,8 @@ from digitrec.classifiers.base import NONE
 from digitrec.imaging.layout import FoundDigit
 from digitrec.recognition.ink_network import Window
 from digitrec.records import Box
-from digitrec.training import seen
-from digitrec.training.seen import Glimpse, gathered
+from digitrec.training import pipeline_examples
+from digitrec.training.pipeline_examples import Glimpse, gathered
 
 PAGE = (60, 80)
 
@@ -24,7 +24,7 @@ def found(left: int, top: int, width: int, height: int) -> FoundDigit:
 
 
 def told_apart(things: list[FoundDigit], mask: np.ndarray) -> tuple[bool, int]:
-    sign, others = seen._told_apart(things, mask, seen._corners(mask, PAGE))
+    sign, others = pipeline_examples._told_apart(things, mask, pipeline_examples._corners(mask, PAGE))
     return sign is not None, len(others)
 
 
@@ -53,11 +53,11 @@ def test_on_a_page_without_a_character_everything_is_noise() -> None:
 
 
 def test_a_box_is_moved_into_the_window_even_beyond_its_edge() -> None:
-    assert seen._moved((10.0, 20.0, 42.0, 84.0), Window(10.0, 20.0, 32.0)) == (0.0, 0.0, 64.0, 128.0)
+    assert pipeline_examples._moved((10.0, 20.0, 42.0, 84.0), Window(10.0, 20.0, 32.0)) == (0.0, 0.0, 64.0, 128.0)
 
 
 def test_the_mask_is_seen_through_the_window() -> None:
-    mask = seen._through(written(20, 10, 20, 30), Window(20.0, 10.0, 32.0))
+    mask = pipeline_examples._through(written(20, 10, 20, 30), Window(20.0, 10.0, 32.0))
 
     assert mask.shape == (64, 64)
     assert mask[:58, :38].min() == 255
@@ -92,11 +92,11 @@ def test_pages_of_either_kind_come_with_their_ink(share: float, monkeypatch: pyt
     from digitrec.training import glyphs, mnist
     from digitrec.training.signs import Sources
 
-    monkeypatch.setattr(seen, "_AS_SAMPLES", share)
+    monkeypatch.setattr(pipeline_examples, "_AS_SAMPLES", share)
     small = mnist.small().train
     sources = Sources.of(small.pictures, small.digits, glyphs.load())
 
-    picture, mask, digit = seen._page(sources, np.random.default_rng(2))
+    picture, mask, digit = pipeline_examples._page(sources, np.random.default_rng(2))
 
     assert picture.shape[:2] == mask.shape
     assert mask.max() > 127
