@@ -9,6 +9,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -43,14 +44,13 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
                 raise DataError(f"{path} unpacks to more than {_MOST_BYTES // 10**9} GB")
             if damaged := archive.testzip():
                 raise DataError(f"{path} is damaged: {damaged} in it is not what was saved")
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name.lower(): np.asarray(found[name]) for name in found.files}
+        with np.load(path, allow_pickle=False) as members:
+            arrays = {name.lower(): np.asarray(members[name]) for name in members.files}
     except OSError as why:
         raise DataError(f"{path} cannot be read: {why.strerror or why}") from None
     except _UNUSABLE as why:
         raise DataError(f"{path} is damaged or no .npz of plain arrays: {_line(why)}") from None
-    splits = {part: _pair(arrays, part) for part in _PARTS}
-    train, test = splits["train"] or _pair(arrays, ""), splits["test"]
+    train, test = _pair(arrays, "train") or _pair(arrays, ""), _pair(arrays, "test")
     if train is None:
         train, test = test, None
     if train is None:
@@ -62,20 +62,13 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
 
 
 def _pair(arrays: dict[str, NDArray[Any]], part: str) -> Split | None:
-    words = _PARTS.get(part, ("",))
-
     def find(kinds: tuple[str, ...]) -> NDArray[Any] | None:
-        for word in words:
-            for kind in kinds:
-                for name in (f"{kind}_{word}", f"{word}_{kind}", f"{kind}{word}", f"{word}{kind}") if word else (kind,):
-                    if name in arrays:
-                        return arrays[name]
-        return None
+        pairs = product(_PARTS.get(part, ("",)), kinds)
+        names = (name.strip("_") for a, b in pairs for name in (f"{b}_{a}", f"{a}_{b}", f"{b}{a}", f"{a}{b}"))
+        return next((arrays[name] for name in names if name in arrays), None)
 
     pictures, labels = find(_PICTURES), find(_LABELS)
-    if pictures is None or labels is None:
-        return None
-    return split_of(part or "all", pictures, labels)
+    return None if pictures is None or labels is None else split_of(part or "all", pictures, labels)
 
 
 def holds_idx(folder: Path) -> bool:
@@ -94,7 +87,7 @@ def read_idx_folder(folder: Path, only: str = "") -> tuple[Split, Split | None]:
         DataError: files are missing, cut off, or of another shape.
     """
     paths = [path for path in sorted(folder.iterdir()) if _is_idx(path) and only in path.name.lower()]
-    found: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     for part, words in _PARTS.items():
         mine = [path for path in paths if any(word in path.name.lower() for word in words)]
         images, labels = _one(folder, part, mine, "images"), _one(folder, part, mine, "labels")
@@ -103,8 +96,8 @@ def read_idx_folder(folder: Path, only: str = "") -> tuple[Split, Split | None]:
                 f"{folder} holds the {part} {'labels' if images is None else 'images'} without the other file"
             )
         if images is not None and labels is not None:
-            found[part] = split_of(part, read_idx(images), read_idx(labels))
-    train, test = found.get("train", found.get("test")), found.get("test") if "train" in found else None
+            splits[part] = split_of(part, read_idx(images), read_idx(labels))
+    train, test = splits.get("train", splits.get("test")), splits.get("test") if "train" in splits else None
     if train is None:
         raise DataError(
             f"{folder} holds no pair of IDX files such as train-images-idx3-ubyte and train-labels-idx1-ubyte"
@@ -119,26 +112,22 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         DataError: it is no such file, or cut off.
     """
     try:
-        with path.open("rb") as plain:
-            packed = plain.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            return _parse(path, cast("IO[bytes]", file))
+        with path.open("rb") as raw:
+            open_file = gzip.open if raw.read(2) == b"\x1f\x8b" else open
+        with cast("IO[bytes]", open_file(path, "rb")) as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 3:
+                raise DataError(f"{path} is no IDX file of bytes: it begins with {magic.hex() or 'nothing'}")
+            sides = file.read(4 * magic[3])
+            shape = tuple(int(side) for side in np.frombuffer(sides[: len(sides) // 4 * 4], ">u4"))
+            size = math.prod(shape)
+            if size > _MOST_BYTES:
+                raise DataError(f"{path} claims the shape {shape}; that is more than is read")
+            content = file.read(size + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as why:
         raise DataError(f"{path} is cut off or damaged: {why}") from None
     except OSError as why:
         raise DataError(f"{path} cannot be read: {why.strerror or why}") from None
-
-
-def _parse(path: Path, file: IO[bytes]) -> NDArray[np.uint8]:
-    magic = file.read(4)
-    if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 3:
-        raise DataError(f"{path} is no IDX file of bytes: it begins with {magic.hex() or 'nothing'}")
-    sides = file.read(4 * magic[3])
-    shape = tuple(int(side) for side in np.frombuffer(sides[: len(sides) // 4 * 4], ">u4"))
-    size = math.prod(shape)
-    if size > _MOST_BYTES:
-        raise DataError(f"{path} claims the shape {shape}; that is more than is read")
-    content = file.read(size + 1)
     if len(shape) != magic[3] or len(content) != size:
         raise DataError(f"{path} is cut off or damaged: {shape} takes {size} bytes, there are {len(content)}")
     return np.frombuffer(content, np.uint8).reshape(shape)
