@@ -1,6 +1,7 @@
 """export and apply as a person calls them."""
 
 import csv
+import getpass
 import io
 import json
 from contextlib import closing
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import cli_review, corrections
+from digitrec import corrections
 from digitrec.ledger import Ledger
 from tests.conftest import Desk, draw
 from tests.operations.conftest import Say
@@ -94,12 +95,13 @@ def test_apply_uses_the_login_name_or_asks_for_one(
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 12345")
 
-    monkeypatch.setattr(cli_review.getpass, "getuser", nameless)
-    refused = say("apply", lines)
+    with monkeypatch.context() as patch:
+        patch.setattr(getpass, "getuser", nameless)
+        refused = say("apply", lines)
     assert refused.code == 2
     assert "--reviewer NAME" in refused.err
 
-    monkeypatch.setattr(cli_review.getpass, "getuser", lambda: "bob")
+    monkeypatch.setenv("LOGNAME", "bob")
     assert say("apply", lines).code == 0
     assert say("export").out.count(",bob,") == 1
 
