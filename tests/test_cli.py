@@ -374,6 +374,7 @@ def test_a_former_command_prints_and_ends_as_its_option_of_status(
     assert capsys.readouterr() == printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "warning"),
     [

@@ -45,6 +45,7 @@ def test_quick_chunks_go_one_by_one(has_children: bool) -> None:
     assert crowd.most == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_children", [False, True])
 def test_chunks_that_take_long_are_worked_on_side_by_side(has_children: bool) -> None:
     crowd = Crowd(0.4)
@@ -201,6 +202,7 @@ def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: Threads) 
     assert children() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_children", [False, True])
 def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_children: bool) -> None:
     def hangs(chunk: int) -> int:
@@ -217,6 +219,7 @@ def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_childr
     assert time.monotonic() - began_s < 1.9
 
 
+@pytest.mark.slow
 def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None:
     def hangs(chunk: int) -> int:
         time.sleep(20.0 if chunk < 5 else 0.01)

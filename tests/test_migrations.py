@@ -151,6 +151,7 @@ def interrupted(path: Path, copies: Path) -> Iterator[Path]:
     yield from made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, migrations.VERSION - 1])
 def test_crash_within_an_upgrade_leaves_a_usable_ledger(tmp_path: Path, version: int) -> None:
     path = tmp_path / "ledger.sqlite3"

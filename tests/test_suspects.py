@@ -336,6 +336,7 @@ def test_an_exception_in_one_batch_does_not_stop_the_next(desk: Desk, raising: s
     assert set(answers(desk)) == {"2.png", "3.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["was_fresh", "claim"])
 def test_an_exception_at_one_file_in_the_claim_passes_it_over(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str

@@ -171,6 +171,7 @@ def test_an_unknown_kind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no kind roes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_specks_beside_a_digit_are_too_small_to_be_writing(sources: Sources) -> None:
     draws = Parameters(np.random.default_rng(3))
     page = KINDS["speck"](sources, draws)

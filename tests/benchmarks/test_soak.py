@@ -89,6 +89,7 @@ def test_what_is_lost_is_noticed(desk: Desk, arrivals: Arrivals, lose: Callable[
     assert not found.doubled
 
 
+@pytest.mark.slow
 def test_what_is_doubled_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 3)
     desk.run()

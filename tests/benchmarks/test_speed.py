@@ -139,6 +139,7 @@ def test_a_run_that_published_too_little_is_not_measured(tmp_path: Path) -> None
     assert sets.answers(tmp_path, pictures) == sets.Answers(rows=2, accepted=1, right=1)
 
 
+@pytest.mark.slow
 def test_the_process_that_measures_wakes_nothing_large() -> None:
     program = "import sys; import benchmarks.__main__; print(*sys.modules)"
     done = subprocess.run(
@@ -148,6 +149,7 @@ def test_the_process_that_measures_wakes_nothing_large() -> None:
     assert not {"numpy", "cv2", "keras", "tensorflow"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_command_holds_that_of_its_children() -> None:
     burn = "import time\nwhile time.process_time() < 0.2: pass"
     cost, printed = process.run(
@@ -170,6 +172,7 @@ def test_one_core_is_one_core() -> None:
     assert printed == "1\n"
 
 
+@pytest.mark.slow
 def test_an_idle_command_costs_no_cpu_and_an_ended_one_is_reported() -> None:
     shares = process.idle(process.python("-c", "import time; time.sleep(60)"), warm_s=0.3, window_s=0.05, windows=2)
 

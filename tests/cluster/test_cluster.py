@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from distributed import Client, LocalCluster
 from packaging.utils import canonicalize_name
 
 import digitrec
@@ -27,18 +27,23 @@ from digitrec.settings import Settings
 from tests.conftest import reader
 from tests.contract.test_engines import LOOPBACK, fill, running, tables
 
+if TYPE_CHECKING:
+    from distributed import LocalCluster
+
 NOBODY = "tcp://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster() -> "Iterator[LocalCluster]":
     """Two worker processes."""
+    from distributed import LocalCluster
+
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **LOOPBACK) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def scheduler(cluster: LocalCluster) -> str:
+def scheduler(cluster: "LocalCluster") -> str:
     return str(cluster.scheduler_address)
 
 
@@ -72,6 +77,8 @@ def test_the_model_is_started_once_in_each_worker(engine: Dask) -> None:
 
 @pytest.mark.slow
 def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tmp_path: Path) -> None:
+    from distributed import Client
+
     def becomes(version: str) -> None:
         import digitrec
 
@@ -134,7 +141,7 @@ def test_results_that_died_with_their_worker_are_waited_for(monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
-    engine: Dask, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    engine: Dask, cluster: "LocalCluster", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # the first death is one too many: not so long a test
 
@@ -230,6 +237,8 @@ def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
 
 
 def test_a_cluster_without_workers_is_an_environment_failure() -> None:
+    from distributed import LocalCluster
+
     with (
         LocalCluster(n_workers=0, processes=False, **LOOPBACK) as cluster,
         pytest.raises(EnvironmentFailure, match="no workers"),
@@ -241,6 +250,8 @@ def test_a_cluster_without_workers_is_an_environment_failure() -> None:
 def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from distributed import LocalCluster
+
     monkeypatch.setattr(cluster_engine, "_ALONE_S", 0.2)
     monkeypatch.setattr(cluster_engine, "_LOOK_EVERY_S", 0.1)
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:

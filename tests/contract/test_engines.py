@@ -114,6 +114,7 @@ def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callabl
     assert time.monotonic() - began_s < 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
 def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callable[..., Engine]) -> None:
     def hangs_at(files: list[float]) -> int:

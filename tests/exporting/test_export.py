@@ -244,6 +244,7 @@ def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
     assert found == [forms._NOT_IN_XML.sub(forms._escaped, one) if form is Form.XLSX else one for one in cells]
 
 
+@pytest.mark.slow
 def test_the_everyday_path_wakes_neither_openpyxl_nor_pandas() -> None:
     import subprocess
 

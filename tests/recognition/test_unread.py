@@ -214,6 +214,7 @@ def test_a_character_of_a_few_pixels_was_not_seen_well_enough() -> None:
     assert find_unread(tiny, ink, [character.scaled(1 / 15)])
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 230),
     st.integers(0, 160),

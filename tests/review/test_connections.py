@@ -100,6 +100,7 @@ def test_a_header_that_does_not_come_in_time_ends_the_connection(connect: Opened
     assert is_closed(silent, 5)
 
 
+@pytest.mark.slow
 def test_the_header_of_a_second_request_has_the_same_time(connect: Opened) -> None:
     one = connect(WHOLE)
     assert b"200 OK" in answer(one)

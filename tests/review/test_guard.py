@@ -175,6 +175,7 @@ def test_a_huge_json_is_refused(pages: Pages) -> None:
     assert person.post("/api/judge", {"how": "one", "judgements": ["x" * 1_000_000]}).status_code == 413
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

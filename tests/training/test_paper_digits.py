@@ -24,6 +24,7 @@ def test_half_of_a_batch_is_the_data_sets_own(found: list[Beside]) -> None:
     assert PAPER.batch == 128
 
 
+@pytest.mark.slow
 def test_letters_of_fonts_are_none_and_their_digits_are_digits(found: list[Beside]) -> None:
     _, digits, letters = found
 
@@ -37,6 +38,7 @@ def test_no_letter_is_one_that_looks_like_a_digit() -> None:
     assert set(signs.NEARLY_DIGITS) <= set(glyphs.LOOKALIKES)
 
 
+@pytest.mark.slow
 def test_glyphs_are_normalised_as_a_scan_is(found: list[Beside]) -> None:
     pictures = found[1].pictures
     rows, columns = pictures.max(axis=2) > 0, pictures.max(axis=1) > 0
@@ -52,6 +54,7 @@ def test_pages_on_which_nothing_was_found_are_left_out() -> None:
     assert len(pipeline_examples.extra_examples(PAPER, nothing, glyphs.load())) == 2
 
 
+@pytest.mark.slow
 def test_examples_of_pages_are_varied_a_little(found: list[Beside]) -> None:
     pages = found[0]
 
