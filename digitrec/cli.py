@@ -1,4 +1,4 @@
-"""Parse, call, print: one short function per command. The only place that prints errors."""
+"""Define the program, its first commands, and the only place that prints errors."""
 
 import io
 import json
@@ -26,7 +26,7 @@ from digitrec import (
 from digitrec.cli_options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.plural import counted
-from digitrec.settings import Settings, knobs
+from digitrec.settings import Settings, setting_fields
 
 _EXIT_STRICT = 3
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def program() -> None:
-    """`digitrec` on the command line: `main`, and an end that nothing can hold up."""
+    """Run `main`, then exit even if a thread hangs: the console script."""
     try:
         main()
     except SystemExit as end:
@@ -78,7 +78,7 @@ def program() -> None:
 
 
 def _prepare_streams() -> None:
-    """Let nothing that is printed end the program: streams that were closed at its start, bytes without a letter."""
+    """Make printing safe: replace streams that are closed at the start, escape undecodable bytes."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
@@ -112,9 +112,9 @@ def _program(
 def run(
     settings: Settings,
     table: Annotated[bool, typer.Option("--table", help="Print the answers as a table.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be read now.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print which files would be read, and read none.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec import app, service
@@ -127,7 +127,7 @@ def run(
         return
 
     if sys.stderr.isatty():
-        logs.start(settings.log_format, quiet=True)  # the summary tells it all
+        logs.start(settings.log_format, quiet=True)  # the summary has the same
     is_new = not settings.source and ledgers.is_new(settings)
     stop = service.Stop()
     with stop.on_signals(), cli_output.Progress("Reading", unit="files") as progress:
@@ -155,7 +155,7 @@ def run(
 @_read(epilog="Example: digitrec watch --workspace /srv/scans")
 @takes_settings()
 def watch(settings: Settings) -> None:
-    """Read whatever arrives in the inbox, until stopped."""
+    """Read files as they arrive in the inbox, until stopped."""
     from digitrec import app, service
 
     stop = service.Stop()
@@ -175,17 +175,17 @@ def predict(
     explain: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False, help="Draw what the one picture became at each step: a PNG, replaced.", show_default=False
+            dir_okay=False, help="Draw the processing steps of one picture into this PNG.", show_default=False
         ),
     ] = None,
     explain_dir: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Draw the same for every picture into this folder.", show_default=False),
+        typer.Option(file_okay=False, help="Draw the same for each picture into this folder.", show_default=False),
     ] = None,
 ) -> None:
-    """Read these pictures now, moving nothing.
+    """Read these pictures now and move none.
 
-    Nothing is written but what is asked for.
+    Files are written only with --explain and --explain-dir.
     """
     one_thread.load()
     from digitrec import explaining, predicting
@@ -221,10 +221,10 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Make the reports again, with what people corrected since.
+    """Rebuild the reports, with corrections applied.
 
-    They are made from the ledgers: those of the batches, the trend, and the list. The trend tells over time how much is
-    accepted, how wrong that is, how much it differs from before, and how fast it goes. It is not made with --batch.
+    All are built from the ledgers: the reports of the batches, the trend report and the index. The trend report shows
+    acceptance, error rate, drift and speed over time. It is left out with --batch.
     """
     from digitrec import batch_reports, trending, workspace
 
@@ -252,19 +252,19 @@ def verify(
         ),
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="First make a lost or damaged ledger again from outbox and folders.")
+        bool, typer.Option("--rebuild", help="First rebuild a lost or damaged ledger from outbox and folders.")
     ] = False,
     tables: Annotated[
         bool,
         typer.Option(
-            "--tables", help="With --rebuild: also write missing tables of finished batches again; replaces none."
+            "--tables", help="With --rebuild: also rewrite missing tables of finished batches; replaces none."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Prove that every claimed file is answered for; exit 1 if not.
+    """Verify that no claimed file was lost; exit 1 on a difference.
 
-    From disk and ledgers: every original is read again. Tables that --tables writes again have the same bytes as the
+    Disk and ledgers are compared, and every original is read. Tables that --tables rewrites have the same bytes as the
     lost ones, and each is listed; latest.csv stays as it is.
     """
     from digitrec import workspace
@@ -298,7 +298,7 @@ def verify(
 @_operate(epilog="Example: digitrec init --workspace /srv/scans")
 @takes_settings("workspace")
 def init(settings: Settings) -> None:
-    """Make the folders of a workspace; accept new or emptied ones."""
+    """Create the folders of a workspace; accept new or emptied ones."""
     from digitrec import workspace
 
     workspace.accept_folders(settings)
@@ -310,17 +310,17 @@ def init(settings: Settings) -> None:
 def config(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False
 ) -> None:
-    """Print every setting, its value, and where that came from."""
-    found = {
-        knob.name: {"value": getattr(settings, knob.name), "from": settings.sources.get(knob.name, "default")}
-        for knob in knobs()
+    """Print every setting, its value and its source."""
+    values = {
+        setting.name: {"value": getattr(settings, setting.name), "from": settings.sources.get(setting.name, "default")}
+        for setting in setting_fields()
     }
     if as_json:
-        typer.echo(json.dumps(found, default=str))
+        typer.echo(json.dumps(values, default=str))
         return
-    for name, each in found.items():
-        value = "-" if each["value"] is None else each["value"]
-        typer.echo(names.printable(f"{name:20} {value!s:32} {each['from']}"))
+    for name, entry in values.items():
+        value = "-" if entry["value"] is None else entry["value"]
+        typer.echo(names.printable(f"{name:20} {value!s:32} {entry['from']}"))
 
 
 cli_models.register(cli)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitrec.learning import Lesson
 
 _DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
-_NETWORK_HELP = "mlp (the classic exercise), cnn, or paper (three networks)."
+_NETWORK_HELP = "mlp (a baseline), cnn, or paper (three networks: page models)."
 _Data = Annotated[str, typer.Option("--data", help=_DATA_HELP, autocompletion=complete_data_sets)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -52,11 +52,9 @@ def train(
     data: _Data = "mnist",
     epochs: Annotated[
         int | None,
-        typer.Option(
-            "--epochs", min=1, help="How often every picture is seen. Default: 20; paper: 16; a model that goes on: 1."
-        ),
+        typer.Option("--epochs", min=1, help="Passes over the data. Default: 20; paper: 16; fine-tuning: 1."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,7 +65,7 @@ def train(
     ] = None,
     with_corrections: Annotated[
         bool,
-        typer.Option("--with-corrections", help="Learn from what people corrected and confirmed in review as well."),
+        typer.Option("--with-corrections", help="Train on confirmed and corrected pages as well."),
     ] = False,
     base_model: Annotated[
         str | None,
@@ -82,17 +80,17 @@ def train(
 ) -> None:
     """Train a network into a model folder, and evaluate it.
 
-    Ctrl-C keeps the best so far.
+    Ctrl-C keeps the best weights so far.
 
-    `--network paper` takes long: it draws paper, trains a network that finds ink and one that reads lines, looks at
-    drawn pages, and trains the network for the digits. What is finished is kept in the state folder, under training/,
-    and taken over when the same command is given again. Ctrl-C ends the training of the network at hand with the best
-    so far and goes on with the next; while paper is drawn it ends the command.
+    `--network paper` takes hours: it generates synthetic pages, trains a segmenter and a sequence recognizer, extracts
+    digits from synthetic pages, and trains the digit classifier. Finished stages are checkpoints in the state folder,
+    under training/, and reused when the same command is repeated. Ctrl-C ends the training of the current network with
+    its best weights and starts the next; while pages are generated it ends the command.
 
-    `--with-corrections` takes minutes: the model in use goes on from its weights, with the digits it knows (--data),
-    fresh drawn pages, and every page that people confirmed or corrected. One such file in five, by its sha256, is held
-    out for ever and measures. With `--network` of another kind a network begins from nothing, corrections among the
-    rest. Either way a page under reports/learning/ says what it gained, and names corrections that may be mistakes.
+    `--with-corrections` takes minutes: it fine-tunes the model in use on its own digits (--data), new synthetic pages,
+    and all confirmed or corrected pages. One such file in five, selected by its sha256, is never trained on but
+    evaluated. With `--network` of another kind, training starts from scratch, with the corrections. A report under
+    reports/learning/ compares both models, and lists corrections that may be errors.
     """
     if base_model is not None and not with_corrections:
         raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
@@ -132,12 +130,12 @@ def evaluate(
         bool,
         typer.Option("--full-pipeline", help="Write the pictures as PNG and read them like files of the inbox."),
     ] = False,
-    keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT twin.")] = False,
+    keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT export.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Measure the model in use on a set's test split.
 
-    A page under reports/evaluation/ has all of it.
+    The full report is under reports/evaluation/.
     """
     from digitrec import lab
 
@@ -161,9 +159,9 @@ def evaluate(
 
 @takes_settings("workspace")
 def explore(settings: Settings, data: _Data = "mnist") -> None:
-    """Write a page about a data set.
+    """Write a report about a data set.
 
-    It shows shapes, counts, examples, means and ink.
+    It shows shapes, counts, examples, means and amounts of ink.
     """
     from digitrec import lab
 
@@ -178,12 +176,12 @@ def samples(
         typer.Argument(metavar="[DIR]", help="Where to write them. Default: the inbox.", show_default=False),
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="How many.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same scans.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same scans.")] = 0,
     data: _Data = "mnist-5k",
 ) -> None:
-    """Draw scans of real digits, with labels, to try it with.
+    """Generate scans of real digits with labels, to try digitrec.
 
-    The labels.csv beside them tells what they show.
+    Their labels.csv has the true digits.
     """
     from digitrec import lab, workspace
 
@@ -198,7 +196,7 @@ def samples(
 def list_models(settings: Settings, as_json: _Json = False) -> None:
     """List every model; `*` marks the one in use.
 
-    There are the shipped one and the trained ones.
+    The shipped model and the trained ones.
     """
     from digitrec import lab
 
@@ -224,12 +222,12 @@ def show_model(
         str | None,
         typer.Argument(help="Its id. Default: the one in use.", show_default=False, autocompletion=complete_models),
     ] = None,
-    card: Annotated[bool, typer.Option("--card", help="Show its card as well: how it was made and measured.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Also show its model card: training and evaluation.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show from what confidence a model accepts.
+    """Show the acceptance threshold of a model for some error rates.
 
-    For some error rates, and what share of known pages is accepted then. `--card` adds all that is known of it.
+    And the share of calibration pages that is accepted at each. `--card` adds its model card.
     """
     from digitrec import app
     from digitrec.classifiers.bundle import Bundle
@@ -259,9 +257,9 @@ def promote_model(
     data: _Data = "mnist",
     force: Annotated[bool, typer.Option("--force", help="Do not compare.")] = False,
 ) -> None:
-    """Make a model the one in use, unless it is worse.
+    """Use a model from now on, unless it is significantly worse.
 
-    Worse than the current one by McNemar's test on a test split.
+    It is compared with the current one by McNemar's test on a test split.
     """
     from digitrec import lab
 
@@ -275,7 +273,7 @@ def promote_model(
 
 @takes_settings("workspace")
 def rollback_model(settings: Settings) -> None:
-    """Go back to the model that was in use before."""
+    """Return to the previous model."""
     from digitrec import lab
 
     typer.echo(f"{lab.rollback(settings)} is in use again")
@@ -287,18 +285,16 @@ def calibrate(
     data: Annotated[str, typer.Option("--data", help="A folder of labelled pictures: folder:DIR.")],
     labels: Annotated[
         Path | None,
-        typer.Option(
-            "--labels", help="A file,label CSV that goes before the labels in the folder.", show_default=False
-        ),
+        typer.Option("--labels", help="A file,label CSV; it wins over labels in the folder.", show_default=False),
     ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Use the calibrated copy from now on.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Set the threshold by your own labelled scans.
+    """Calibrate the threshold on your own labelled scans.
 
-    The promise then holds for writing like yours.
+    The error guarantee then holds for handwriting like yours.
     """
     from digitrec import calibrating, lab
 
@@ -330,7 +326,7 @@ def calibrate(
 
 
 def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
-    """What to do where only a flag asked for an error rate that the model can promise."""
+    """Return the setting that `run` needs where only a flag asked for an error rate that the model can guarantee."""
     variable = "DIGITREC_MAX_ERROR"
     instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
     return (

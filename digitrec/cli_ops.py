@@ -80,10 +80,10 @@ def metrics(settings: Settings) -> None:
 
 @takes_settings("model", "watch_mode")
 def doctor(settings: Settings, as_json: _Json = False) -> None:
-    """Look for what could keep it from its work, with the cures.
+    """Check folders, model and host for problems, with fixes.
 
-    One line each; exit 1 if there is a fault. Run it as the user who runs the service. It makes a file in every folder,
-    and removes it.
+    One line per check; exit 1 on a failed one. Run it as the user who runs the service. It creates a file in every
+    folder, and removes it.
     """
     from digitrec.operations.doctor import doctor as look
     from digitrec.operations.findings import Grade
@@ -113,9 +113,9 @@ def why(
     ],
     as_json: _Json = False,
 ) -> None:
-    """Tell what happened to a file, or why it still waits.
+    """Show the history of a file, or why it still waits.
 
-    Its claims, rows and reasons, and where it lies. Exit 2 if nothing is known of it.
+    Claims, rows, reasons and the location of the original. Exit 2 for an unknown file.
     """
     from digitrec import workspace
     from digitrec.operations.why import why as ask
@@ -137,7 +137,7 @@ def requeue(
         list[str] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="As for `why`; each has to mean one file.",
+            help="As for `why`; each must match one file.",
             show_default=False,
             autocompletion=complete_files,
         ),
@@ -149,17 +149,17 @@ def requeue(
     reason: Annotated[
         Reason | None, typer.Option("--reason", help="All files with this reason code.", show_default=False)
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be put back, and move nothing.")] = False,
     without_ledger: Annotated[
-        bool, typer.Option("--without-ledger", help="With --worker: its ledger is lost for good.")
+        bool, typer.Option("--without-ledger", help="With --worker: its ledger is permanently lost.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Put answered originals back into the inbox for another try.
+    """Move answered originals back into the inbox, to be read again.
 
-    Or give up a dead worker (--worker NAME alone). Originals are moved, so that the bytes exist once; beside a name
-    that is taken, never over it. Reason files go, rows stay, and `verify` counts the originals as accounted for. A dead
-    worker's unanswered claims go back into the inbox; those with answers are finished by `digitrec run --worker NAME`.
+    Or release the claims of a dead worker (--worker NAME alone). A name that is taken is never overwritten. Reason
+    files are removed, rows stay, and `verify` counts the originals as requeued. Unanswered claims of a dead worker
+    return to the inbox; those with answers are finished by `digitrec run --worker NAME`.
     """
     is_for_worker = settings.sources.get("worker") == "flag"
     if is_for_worker and (files or batch or reason or dry_run):
@@ -200,14 +200,14 @@ def prune(
             "--older-than", help="Age of the answers whose originals go: 90d, 12h, 8w. Required.", show_default=False
         ),
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it only says what it would do.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only print what would be deleted.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Remove old originals and batch reports for good; CSVs stay.
+    """Delete old originals and batch reports; CSVs stay.
 
-    Those in done/, and in rejected/ with their reason files. Only of batches that are closed and whose CSV is in the
-    outbox, and only originals that are as the ledger knows them; `verify` counts them as accounted for.
-    `digitrec report` can make the reports again.
+    Originals in done/, and in rejected/ with their reason files: only of finished batches whose CSV is in the outbox,
+    and only originals that match the ledger; `verify` counts them as pruned. `digitrec report` rebuilds
+    the reports.
     """
     from digitrec import workspace
     from digitrec.operations import prune as operation
@@ -235,7 +235,7 @@ def prune(
 
 
 def print_outlook(settings: Settings, *, as_json: bool) -> None:
-    """`run --dry-run`: print what a run would read now, touching nothing."""
+    """Print which files a run would read now, and read none."""
     from digitrec import workspace
     from digitrec.operations import waiting
 

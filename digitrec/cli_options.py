@@ -1,4 +1,4 @@
-"""Settings as command-line options: every knob of `Settings` is an option, its help and limits taken from there."""
+"""Settings as command-line options: every setting of `Settings` is an option, its help and limits taken from there."""
 
 import copy
 import functools
@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from digitrec import logs, names
 from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
-from digitrec.settings import FORMER, Settings, former_name_warning, knobs
+from digitrec.settings import FORMER, Settings, former_name_warning, setting_fields
 
 if TYPE_CHECKING:
     from digitrec.ledger import Ledger
@@ -68,13 +68,13 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
     Args:
         names: the settings that get an option, besides those every command has; none means all.
     """
-    wanted = [knob for knob in knobs() if not names or knob.name in (*_ALWAYS, *names)]
-    wanted.sort(key=lambda knob: list(_PANEL_OF).index(knob.name))
+    wanted = [setting for setting in setting_fields() if not names or setting.name in (*_ALWAYS, *names)]
+    wanted.sort(key=lambda setting: list(_PANEL_OF).index(setting.name))
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command)
         own = [each for name, each in signature.parameters.items() if name != "settings"]
-        options = [_option(knob) for knob in wanted]
+        options = [_option(setting) for setting in wanted]
         present = {option.name: option for option in (*own, *options)}
         former = [
             _former_option(name, present.get(now))
@@ -87,7 +87,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         def with_settings(*, debug_wanted: bool, **given: Any) -> None:
             global debug  # noqa: PLW0603 - read by cli.main after the command has failed
             debug = debug_wanted
-            flags = {knob.name: given.pop(knob.name) for knob in wanted}
+            flags = {setting.name: given.pop(setting.name) for setting in wanted}
             flags |= {name: given.pop(_FORMER + name, None) for name in FORMER}
             workspace = flags.pop("workspace")
             warnings = []
@@ -242,25 +242,25 @@ def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
                 yield names.escape(os.fsdecode(path))
 
 
-def _option(knob: Field[Any]) -> inspect.Parameter:
-    default, choices = knob.default, knob.metadata["choices"]
-    parts = [knob.metadata["help"]]
+def _option(setting: Field[Any]) -> inspect.Parameter:
+    default, choices = setting.default, setting.metadata["choices"]
+    parts = [setting.metadata["help"]]
     parts += [f"({', '.join(choices)})"] if choices else []
     parts += [f"[default: {str(default).lower()}]"] if default not in (None, Path()) else []
-    name = "--" + knob.name.replace("_", "-")
+    name = "--" + setting.name.replace("_", "-")
     flag = f"{name}/--no-{name[2:]}" if isinstance(default, bool) else name
-    flags = [flag, knob.metadata["short"]] if knob.metadata["short"] else [flag]
+    flags = [flag, setting.metadata["short"]] if setting.metadata["short"] else [flag]
     option = typer.Option(
         *flags,
         help=" ".join(parts),
         show_default=False,
-        rich_help_panel=_PANEL_OF[knob.name],
-        autocompletion=complete_models if knob.name == "model" else None,
+        rich_help_panel=_PANEL_OF[setting.name],
+        autocompletion=complete_models if setting.name == "model" else None,
         readable=False,  # typer would look for a relative path here, and it may mean one in the workspace
     )
-    kind: Any = Path if knob.type in (Path, Path | None) else type(default) if default is not None else str
+    kind: Any = Path if setting.type in (Path, Path | None) else type(default) if default is not None else str
     return inspect.Parameter(
-        knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 

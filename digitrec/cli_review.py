@@ -34,18 +34,18 @@ def review(
     reviewer: Annotated[
         str, typer.Option("--reviewer", help="Your name, kept with your verdicts. Default: your login.")
     ] = "",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = a free one.")] = 0,
     audit: Annotated[
-        int, typer.Option("--audit", min=0, help="Draw so many accepted answers, to estimate how many are wrong.")
+        int, typer.Option("--audit", min=0, help="Sample this many accepted answers, to estimate their error rate.")
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of that draw: the same answers every time.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of that sample.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
-    """Look at answers in a browser: confirm, correct, or try one.
+    """Confirm or correct answers in a browser, or try a picture.
 
-    Ctrl-C ends it. Served on 127.0.0.1 only. The address that is printed lets one person in, once; the page invites
-    others. What is said is kept in the ledger at once, with name and time; a published CSV is never changed. When
-    everything of a batch that was put up for review is settled, outbox/corrected/<batch>.csv appears.
+    Ctrl-C ends it. Served on 127.0.0.1 only. The printed address signs in one person, once; the page invites others.
+    Each verdict is saved in the ledger at once, with name and time; a published CSV is never changed. When no page of a
+    batch needs review any more, outbox/corrected/<batch>.csv is written.
     """
     needs("review", "starlette", "uvicorn")
     from digitrec import reviewing
@@ -66,7 +66,7 @@ def export(
         str,
         typer.Option(
             metavar="DATE|BATCH",
-            help="Only batches from then on (UTC), or from this one on.",
+            help="Only batches since this date (UTC) or batch.",
             show_default=False,
             autocompletion=complete_batches,
         ),
@@ -80,10 +80,10 @@ def export(
         typer.Option(dir_okay=False, help="The file, replaced at once. Default: print it.", show_default=False),
     ] = None,
 ) -> None:
-    """Write all answers, with every correction, as one table.
+    """Write the latest results, corrections applied, as one table.
 
-    Of all batches and workers, the newest truth of each. It has the columns of the CSVs, and who corrected a row and
-    when. Text stays text: "0650" keeps its zero.
+    All batches of all workers, with the columns of the CSVs, and who corrected a row and when. Text stays text: "0650"
+    keeps its zero.
     """
     from digitrec import workspace
     from digitrec.exporting import truth
@@ -101,10 +101,10 @@ def export(
 
 
 def _form_of(out: Path | None) -> Form:
-    """The form that a name asks for.
+    """Return the format of a file name.
 
     Raises:
-        UsageError: its ending is none that we write.
+        UsageError: unknown extension.
     """
     suffix = out.suffix.lower().removeprefix(".") if out else ""
     if suffix and suffix not in set(Form):
@@ -121,24 +121,24 @@ def apply(
         typer.Argument(metavar="TABLE", dir_okay=False, exists=True, help="A CSV, or an .xlsx.", show_default=False),
     ],
     reviewer: Annotated[
-        str, typer.Option(help="Whose corrections these are. Default: your login.", show_default=False)
+        str, typer.Option(help="Name kept with the corrections. Default: your login.", show_default=False)
     ] = "",
     confirm_unchanged: Annotated[
         bool,
         typer.Option(
             "--confirm-unchanged",
-            help="What is in review in an edited table and was left as it is, is right, unless it looks like no digit.",
+            help="Confirm unchanged lines of an edited table that need review, except `not_a_digit`.",
         ),
     ] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Apply the other lines, if some cannot be applied.")
+        bool, typer.Option("--skip-bad", help="Skip lines that cannot be applied, and apply the others.")
     ] = False,
 ) -> None:
-    """Take corrections made elsewhere.
+    """Import corrections from a table.
 
-    A CSV or an Excel workbook that names answers (batch_id,row or sha256 or file, and page where there are several) and
-    has the truth in `text` or `label`: digits, or none. Or one of our tables with `text` edited; lines left as they are
-    say nothing.
+    A CSV or an Excel workbook that identifies answers (batch_id,row or sha256 or file, and page where there are
+    several) and has the true value in `text` or `label`: digits, or none. Or a published table with `text` edited;
+    unchanged lines are ignored.
     """
     from digitrec import workspace
     from digitrec.exporting import applying

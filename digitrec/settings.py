@@ -1,4 +1,4 @@
-"""Every knob: meaning, unit, default, limits. Checked once, here.
+"""Define every setting: meaning, unit, default and limits; check each value once.
 
 Order: flag, then `DIGITREC_X` variable, then `digitrec.toml` in the workspace, then the default.
 """
@@ -21,7 +21,7 @@ FILE_NAME = "digitrec.toml"
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _knob(
+def _option(
     default: object,
     help: str,
     *,
@@ -36,54 +36,54 @@ def _knob(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What one run goes by."""
+    """Settings of one run."""
 
-    workspace: Path = _knob(Path(), "Folder that holds inbox/, outbox/ and reports/.")
-    worker: str = _knob("main", "Name of this worker; several with different names may share one inbox.")
-    state_dir: Path | None = _knob(None, "Where ledger and trained models lie (local disk). Default: .digitrec/")
-    model: str | None = _knob(None, "Model: an id or a folder. Default: the promoted one, else the shipped one.")
-    max_error: float = _knob(0.005, "Share of wrong answers allowed among the accepted.", low=0.0001, high=0.5)
-    settle_s: float = _knob(2.0, "A file unchanged for this long is complete, seconds.", low=0, high=3600)
-    scan_interval_s: float = _knob(10.0, "`watch` scans the inbox at least this often, seconds.", low=0.5, high=3600)
-    empty_wait_s: float = _knob(600.0, "An empty file may still be filled for this long, seconds.", low=0, high=86400)
-    grace_s: float = _knob(
+    workspace: Path = _option(Path(), "Folder that holds inbox/, outbox/ and reports/.")
+    worker: str = _option("main", "Name of this worker; several with different names may share one inbox.")
+    state_dir: Path | None = _option(None, "Where ledger and trained models lie (local disk). Default: .digitrec/")
+    model: str | None = _option(None, "Model: an id or a folder. Default: the promoted one, else the shipped one.")
+    max_error: float = _option(0.005, "Share of wrong answers allowed among the accepted.", low=0.0001, high=0.5)
+    settle_s: float = _option(2.0, "A file unchanged for this long is complete, seconds.", low=0, high=3600)
+    scan_interval_s: float = _option(10.0, "`watch` scans the inbox at least this often, seconds.", low=0.5, high=3600)
+    empty_wait_s: float = _option(600.0, "An empty file may still be filled for this long, seconds.", low=0, high=86400)
+    grace_s: float = _option(
         30.0, "A fresh file that cannot be decoded gets this long to change, seconds.", low=0, high=86400
     )
-    batch_files: int = _knob(512, "Most files in one batch.", low=1, high=100_000)
-    run_wait_s: float = _knob(10.0, "`run` waits at most this long for files to settle, seconds.", low=0, high=3600)
-    run_retry_s: float = _knob(10.0, "`run` retries a failing disk or folder this long, seconds.", low=0, high=86400)
-    max_wait_s: float = _knob(
+    batch_files: int = _option(512, "Most files in one batch.", low=1, high=100_000)
+    run_wait_s: float = _option(10.0, "`run` waits at most this long for files to settle, seconds.", low=0, high=3600)
+    run_retry_s: float = _option(10.0, "`run` retries a failing disk or folder this long, seconds.", low=0, high=86400)
+    max_wait_s: float = _option(
         3600.0, "`status --check` fails if a file has waited longer than this, seconds.", low=1, high=31_536_000
     )
-    max_scan_age_s: float = _knob(
+    max_scan_age_s: float = _option(
         0.0, "`status --check` fails if the last scan is older, seconds; 0 = 3 scan intervals.", low=0, high=31_536_000
     )
-    read_timeout_s: float = _knob(60.0, "Longest the reading of one page may take, seconds.", low=1, high=3600)
-    max_bytes: int = _knob(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
-    max_pixels: int = _knob(100_000_000, "Largest page read, pixels.", low=1, high=2_000_000_000)
-    max_pages: int = _knob(500, "Most pages of one file.", low=1, high=100_000)
-    csv_profile: str = _knob("plain", "`excel` puts a byte order mark first.", choices=("plain", "excel"))
-    labels: Path | None = _knob(None, "A file,label CSV with the truth, for accuracy in reports.")
-    labels_from_folders: bool = _knob(False, "A folder named by one digit is the truth of its pictures.")
-    watch_mode: str = _knob("events", "`scan` works without file system events.", choices=("events", "scan"))
-    engine: str = _knob("processes", "How reading is spread.", choices=("serial", "threads", "processes", "dask"))
-    scheduler: str | None = _knob(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
-    source: str | None = _knob(None, "`run` reads the pictures below this URL, not the inbox: s3://BUCKET/PREFIX.")
-    outbox_url: str | None = _knob(
+    read_timeout_s: float = _option(60.0, "Longest the reading of one page may take, seconds.", low=1, high=3600)
+    max_bytes: int = _option(64_000_000, "Largest file read, bytes.", low=1, high=4_000_000_000)
+    max_pixels: int = _option(100_000_000, "Largest page read, pixels.", low=1, high=2_000_000_000)
+    max_pages: int = _option(500, "Most pages of one file.", low=1, high=100_000)
+    csv_profile: str = _option("plain", "`excel` puts a byte order mark first.", choices=("plain", "excel"))
+    labels: Path | None = _option(None, "A file,label CSV with the truth, for accuracy in reports.")
+    labels_from_folders: bool = _option(False, "A folder named by one digit is the truth of its pictures.")
+    watch_mode: str = _option("events", "`scan` works without file system events.", choices=("events", "scan"))
+    engine: str = _option("processes", "How reading is spread.", choices=("serial", "threads", "processes", "dask"))
+    scheduler: str | None = _option(None, "Address of the Dask scheduler, for `engine = dask`: tcp://host:8786.")
+    source: str | None = _option(None, "`run` reads the pictures below this URL, not the inbox: s3://BUCKET/PREFIX.")
+    outbox_url: str | None = _option(
         None, "The tables of `source` go below this URL (`--outbox`): s3://BUCKET/OTHER.", short="--outbox"
     )
-    threads: int = _knob(0, "Threads or processes that read; 0 = one a core, at most 8.", low=0, high=256)
-    log_format: str = _knob("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
-    metrics_file: Path | None = _knob(None, "Prometheus' text format is written here after each pass (`.prom`).")
-    on_batch: str | None = _knob(None, "Command that is called after each batch, with JSON on its standard input.")
-    on_reject: str | None = _knob(None, "The same, for the rejected files of a batch.")
-    on_failure: str | None = _knob(None, "The same, when disk, folder or model failed three times in a row.")
+    threads: int = _option(0, "Threads or processes that read; 0 = one a core, at most 8.", low=0, high=256)
+    log_format: str = _option("auto", "`auto`: text on a terminal, else JSON lines.", choices=("auto", "text", "json"))
+    metrics_file: Path | None = _option(None, "Prometheus' text format is written here after each pass (`.prom`).")
+    on_batch: str | None = _option(None, "Command that is called after each batch, with JSON on its standard input.")
+    on_reject: str | None = _option(None, "The same, for the rejected files of a batch.")
+    on_failure: str | None = _option(None, "The same, when disk, folder or model failed three times in a row.")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for knob in knobs():
-            _check(knob, getattr(self, knob.name))
+        for setting in setting_fields():
+            _check(setting, getattr(self, setting.name))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.worker):
             raise SettingsError(f"worker is {_shown(self.worker)}; use letters, digits, '-', '_' and '.' (at most 64)")
         if self.engine == "dask" and not self.scheduler:
@@ -108,52 +108,52 @@ class Settings:
 
     @property
     def inbox(self) -> Path:
-        """Where pictures are dropped."""
+        """Folder of new pictures."""
         return self.workspace / "inbox"
 
     @property
     def outbox(self) -> Path:
-        """Where answers and originals go."""
+        """Folder of tables and archived originals."""
         return self.workspace / "outbox"
 
     @property
     def reports(self) -> Path:
-        """Where pages for people go."""
+        """Folder of HTML reports."""
         return self.workspace / "reports"
 
     @property
     def state(self) -> Path:
-        """The folder of ledgers and trained models."""
+        """Folder of ledgers and trained models."""
         return self.workspace / (self.state_dir or ".digitrec")
 
     @property
     def ledger(self) -> Path:
-        """This worker's ledger."""
+        """Ledger of this worker."""
         return self.state / self.worker / "ledger.sqlite3"
 
     @property
     def models(self) -> Path:
-        """Trained models, and which of them is current."""
+        """Folder of trained models, with the name of the current one."""
         return self.state / "models"
 
     @property
     def truth_folder(self) -> Path:
-        """What labels.csv files are looked for in: the inbox, or copies of those in a source."""
+        """Folder with labels.csv files: the inbox, or copies of those in a source."""
         return self.ledger.with_name("labels") if self.source else self.inbox
 
     def table_of(self, batch_id: str) -> Path | str:
-        """Where the table of a batch is published: a file, or a URL."""
+        """Return the file or URL of the table of a batch."""
         name = f"{batch_id}.csv"
         return f"{self.outbox_url.rstrip('/')}/{name}" if self.outbox_url else self.outbox / name
 
     @property
     def metrics(self) -> Path | None:
-        """The file for monitoring, if there is to be one."""
+        """File of the metrics, if configured."""
         return self.workspace / self.metrics_file if self.metrics_file is not None else None
 
     @property
     def limits(self) -> Limits:
-        """What is opened at all."""
+        """Limits of the files that are opened."""
         return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels, max_pages=self.max_pages)
 
     @classmethod
@@ -204,8 +204,8 @@ def former_name_warning(name: str, present: str, source: str) -> str:
     return f"{written(name)} {change}; the old name is accepted until 1.0"
 
 
-def knobs() -> list[Field[Any]]:
-    """The fields of Settings a person can set, in order."""
+def setting_fields() -> list[Field[Any]]:
+    """Return the fields of Settings that a person can set, in order."""
     return [setting for setting in fields(Settings) if setting.metadata]
 
 
@@ -218,13 +218,16 @@ def real(path: Path) -> Path:
 
 
 def _file_on_the_way(folder: Path) -> Path | None:
-    """Return the part of a path that is there and is no folder; None if every part that is there is one."""
+    """Return the first existing part of a path if it is no folder."""
     there = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
     return None if os.path.isdir(there) else there  # noqa: PTH112 - a Path raises where it may not look
 
 
 def _from_environment() -> dict[str, object]:
-    given = {name: os.environ.get(f"DIGITREC_{name.upper()}") for name in [*(knob.name for knob in knobs()), *FORMER]}
+    given = {
+        name: os.environ.get(f"DIGITREC_{name.upper()}")
+        for name in [*(setting.name for setting in setting_fields()), *FORMER]
+    }
     return {name: _value(name, text, f"DIGITREC_{name.upper()}") for name, text in given.items() if text}
 
 
@@ -249,7 +252,7 @@ def _from_file(path: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as why:
         line = _line_that_raises(type(why), text)
         raise SettingsError(f"{path}, line {line}: a number is too long, or too many brackets are nested") from None
-    allowed = [knob.name for knob in knobs() if knob.name != "workspace"]
+    allowed = [setting.name for setting in setting_fields() if setting.name != "workspace"]
     if unknown := sorted(set(table) - {*allowed, *FORMER}):
         near = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"It takes: {', '.join(allowed)}."
@@ -259,7 +262,7 @@ def _from_file(path: Path) -> dict[str, object]:
 
 
 def _line_that_raises(kind: type[Exception], text: str) -> int:
-    """Return the number of the line at which the TOML reader gives up with an error that does not tell it."""
+    """Return the line of a TOML error that has no line number: the first whose prefix raises it."""
     lines = text.split("\n")
 
     def is_reached(count: int) -> bool:
@@ -273,7 +276,7 @@ def _line_that_raises(kind: type[Exception], text: str) -> int:
 
 
 def _line_of(name: str, text: str) -> int:
-    """Return the number of the line that sets a key or begins a table of this name; 1 for one written with escapes."""
+    """Return the line that sets a key or starts a table of this name; 1 if it is written with escapes."""
     key = re.compile(rf"[\[\s\"']*{re.escape(name)}[\s\"']*[=.\]]")
     return next((number for number, line in enumerate(text.split("\n"), 1) if key.match(line)), 1)
 
@@ -282,17 +285,17 @@ def _value(name: str, value: object, source: str) -> object:
     """Return a value as the setting takes it, checked; an error names where the value comes from."""
     if not (name := FORMER.get(name, name)):
         return value
-    knob = next(knob for knob in knobs() if knob.name == name)
+    setting = next(setting for setting in setting_fields() if setting.name == name)
     try:
-        parsed = _parse(knob, value)
-        _check(knob, parsed)
+        parsed = _parse(setting, value)
+        _check(setting, parsed)
     except SettingsError as why:
         raise SettingsError(f"{source}: {why}", hint=why.hint) from None
     return parsed
 
 
-def _parse(knob: Field[Any], value: object) -> object:
-    kind = str(knob.type)
+def _parse(setting: Field[Any], value: object) -> object:
+    kind = str(setting.type)
     try:
         if "bool" in kind:
             return value if isinstance(value, bool) else _BOOLEANS[str(value).lower()]
@@ -304,7 +307,9 @@ def _parse(knob: Field[Any], value: object) -> object:
             return int(value) if isinstance(value, str) else operator.index(_number(value))
         return _text(value)
     except (ValueError, KeyError, TypeError, OverflowError, RuntimeError):  # the last of expanduser: no such user
-        raise SettingsError(f"{knob.name} is {_shown(value)}; that is not a {_WORDS.get(knob.type, 'text')}") from None
+        raise SettingsError(
+            f"{setting.name} is {_shown(value)}; that is not a {_WORDS.get(setting.type, 'text')}"
+        ) from None
 
 
 _MOST_SHOWN, _MOST_LETTERS = 5, 80
@@ -335,9 +340,9 @@ def _number(value: object) -> Any:
     return value
 
 
-def _check(knob: Field[Any], value: object) -> None:
-    low, high, choices = (knob.metadata[key] for key in ("low", "high", "choices"))
+def _check(setting: Field[Any], value: object) -> None:
+    low, high, choices = (setting.metadata[key] for key in ("low", "high", "choices"))
     if choices and value not in choices:
-        raise SettingsError(f"{knob.name} is {_shown(value)}; it is one of {', '.join(choices)}")
+        raise SettingsError(f"{setting.name} is {_shown(value)}; it is one of {', '.join(choices)}")
     if low is not None and not (isinstance(value, int | float) and low <= value <= high):
-        raise SettingsError(f"{knob.name} is {_shown(value)}; it lies in {low:g}..{high:g}")
+        raise SettingsError(f"{setting.name} is {_shown(value)}; it lies in {low:g}..{high:g}")

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from digitrec.errors import SettingsError
-from digitrec.settings import Settings, knobs
+from digitrec.settings import Settings, setting_fields
 
 
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
@@ -82,10 +82,10 @@ def test_the_metrics_file_must_not_be_in_the_inbox(tmp_path: Path) -> None:
     assert Settings.load(tmp_path, {"metrics_file": Path("digitrec.prom")}).metrics == tmp_path / "digitrec.prom"
 
 
-def test_every_knob_says_what_it_is_and_its_default_is_allowed() -> None:
-    for knob in knobs():
-        assert knob.metadata["help"].endswith((".", "/"))
-        low, high, default = knob.metadata["low"], knob.metadata["high"], knob.default
+def test_every_setting_has_help_and_an_allowed_default() -> None:
+    for setting in setting_fields():
+        assert setting.metadata["help"].endswith((".", "/"))
+        low, high, default = setting.metadata["low"], setting.metadata["high"], setting.default
         if low is not None:
             assert isinstance(default, int | float)
             assert low <= default <= high
@@ -136,7 +136,7 @@ VALUES = st.recursive(
 
 
 @ANY
-@given(name=st.sampled_from([knob.name for knob in knobs()]), value=VALUES)
+@given(name=st.sampled_from([setting.name for setting in setting_fields()]), value=VALUES)
 def test_any_setting_value_is_used_or_refused_with_file_and_line(tmp_path: Path, name: str, value: str) -> None:
     (tmp_path / "digitrec.toml").write_text(f"# first\n{name} = {value}\n", encoding="utf-8")
 
@@ -185,7 +185,7 @@ VARIABLE = st.binary(max_size=30).map(lambda data: data.replace(b"\0", b""))
 
 
 @ANY
-@given(name=st.sampled_from([knob.name for knob in knobs()]), value=VARIABLE)
+@given(name=st.sampled_from([setting.name for setting in setting_fields()]), value=VARIABLE)
 def test_any_bytes_in_a_variable_are_a_setting_or_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: bytes
 ) -> None:
@@ -198,8 +198,8 @@ def test_any_bytes_in_a_variable_are_a_setting_or_one_message(
 
 
 def test_an_empty_variable_is_a_setting_that_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for knob in knobs():
-        monkeypatch.setenv(f"DIGITREC_{knob.name.upper()}", "")
+    for setting in setting_fields():
+        monkeypatch.setenv(f"DIGITREC_{setting.name.upper()}", "")
 
     assert Settings.load(tmp_path).sources == {"workspace": "flag"}
 

@@ -25,7 +25,7 @@ from digitrec.errors import (
 from digitrec.exporting.truth import COLUMNS as EXPORTED
 from digitrec.operations.metrics import METRICS
 from digitrec.records import Reason
-from digitrec.settings import knobs
+from digitrec.settings import setting_fields
 from tools import reference_words as words
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def commands() -> Iterator[str]:
             yield ""
         shown = [one for one in command.params if getattr(one, "rich_help_panel", None) and not one.hidden]
         settings = [f"`{one.opts[0]}`" for one in shown]
-        every = len(settings) == len(knobs())
+        every = len(settings) == len(setting_fields())
         yield f"Settings: {'all of them' if every else ', '.join(settings)}."
         yield from ("", f"Example: `{command.epilog.removeprefix('Example: ')}`")
 
@@ -85,14 +85,14 @@ def every_command() -> Iterator[tuple[str, Any]]:
 
 
 def settings() -> Iterator[str]:
-    """Every knob, as a flag, a variable and a line of the file."""
+    """Every setting, as a flag, a variable and a line of the file."""
     yield from ("# Settings", "")
     yield "A flag (`--settle-s 5`) beats a variable (`DIGITREC_SETTLE_S=5`) beats `digitrec.toml` in the workspace"
     yield "(`settle_s = 5`) beats the default. `digitrec config` prints each value and where it came from. An empty"
     yield "variable counts as not given. The file is UTF-8, with or without byte order mark. A relative `state_dir` or"
     yield "`metrics_file` lies in the workspace."
     yield ""
-    rows = ((f"`{one.name}`", _default(one.default), _limits(one), one.metadata["help"]) for one in knobs())
+    rows = ((f"`{one.name}`", _default(one.default), _limits(one), one.metadata["help"]) for one in setting_fields())
     yield from _table(("setting", "default", "takes", "meaning"), rows)
 
 
@@ -218,12 +218,12 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _limits(knob: Any) -> str:
-    if knob.metadata["choices"]:
-        return " or ".join(f"`{one}`" for one in knob.metadata["choices"])
-    if knob.metadata["low"] is not None:
-        return f"{knob.metadata['low']:,} to {knob.metadata['high']:,}"
-    return "`true` or `false`" if isinstance(knob.default, bool) else "text"
+def _limits(setting: Any) -> str:
+    if setting.metadata["choices"]:
+        return " or ".join(f"`{one}`" for one in setting.metadata["choices"])
+    if setting.metadata["low"] is not None:
+        return f"{setting.metadata['low']:,} to {setting.metadata['high']:,}"
+    return "`true` or `false`" if isinstance(setting.default, bool) else "text"
 
 
 if __name__ == "__main__":
