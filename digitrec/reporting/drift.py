@@ -1,4 +1,4 @@
-"""Whether what comes in is still like what came before: the population stability index (PSI)."""
+"""Measure drift of confidence and digits against training or earlier pages: the population stability index (PSI)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,31 +13,31 @@ from digitrec.reporting.batch import CONFIDENCE_EDGES
 from digitrec.reporting.statistics import chi2_quantile
 
 THRESHOLD = 0.2
-"""From here on a change is considerable; by the usual reading, it is little below ..."""
+"""A change from here on is considerable, by the usual reading of the index."""
 LITTLE = 0.1
-"""... this, and moderate between the two."""
+"""A change below this is little; between the two it is moderate."""
 FEWEST = 200
-"""On either side. Below, chance alone comes near the threshold, and nothing is said."""
+"""Fewest counts on either side; below, chance alone comes near the threshold, and there is no index."""
 _HALF = 0.5
 """Added to every count: an empty bin would make the index infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far one distribution is from another."""
+    """Distance of one distribution from another."""
 
     psi: float | None
     """0 or more; None if there are too few to tell."""
     chance: float | None
-    """Below this lie 95 % of the indices of two samples of these sizes from one and the same distribution."""
+    """95 % of the indices of two samples of these sizes from the same distribution are below this."""
     of: int
-    """How many were compared ..."""
+    """Number of items compared."""
     with_: int
-    """... with how many."""
+    """Number of items in the reference."""
 
     @property
     def reading(self) -> str:
-        """The usual words for it."""
+        """Return the usual word for the size of the index."""
         if self.psi is None:
             return "too few"
         if self.psi >= THRESHOLD:
@@ -45,13 +45,13 @@ class Drift:
         return "moderate" if self.psi >= LITTLE else "little"
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain types."""
-        found = asdict(self)
-        return {"with": found.pop("with_"), **found, "reading": self.reading}
+        """Return the fields and the reading as plain types."""
+        fields = asdict(self)
+        return {"with": fields.pop("with_"), **fields, "reading": self.reading}
 
 
 def drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
-    """The population stability index of counts against a reference, over the same bins.
+    """Return the population stability index of counts against a reference, over the same bins.
 
         PSI = sum over bins of (p - q) * ln(p / q)
 
@@ -68,37 +68,37 @@ def drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
     >>> drift([100, 900], [500, 500]).reading, drift([10, 90], [500, 500]).reading
     ('considerable', 'too few')
     """
-    found, expected = np.asarray(counts, np.float64), np.asarray(reference, np.float64)
-    if found.shape != expected.shape or found.ndim != 1:
-        raise ValueError(f"counts {found.shape} and reference {expected.shape} are not over the same bins")
-    of, with_ = round(float(found.sum())), round(float(expected.sum()))
+    observed, expected = np.asarray(counts, np.float64), np.asarray(reference, np.float64)
+    if observed.shape != expected.shape or observed.ndim != 1:
+        raise ValueError(f"counts {observed.shape} and reference {expected.shape} are not over the same bins")
+    of, with_ = round(float(observed.sum())), round(float(expected.sum()))
     if min(of, with_) < FEWEST:
         return Drift(None, None, of, with_)
-    p, q = ((one + _HALF) / (one.sum() + _HALF * len(one)) for one in (found, expected))
-    chance = (1 / of + 1 / with_) * chi2_quantile(0.95, len(found) - 1)
+    p, q = ((bins + _HALF) / (bins.sum() + _HALF * len(bins)) for bins in (observed, expected))
+    chance = (1 / of + 1 / with_) * chi2_quantile(0.95, len(observed) - 1)
     return Drift(float(((p - q) * np.log(p / q)).sum()), chance, of, with_)
 
 
 LEARNED_OF_EACH = "learned_of_each"
-"""Where a card has how many pictures of each digit the weights were fitted to."""
+"""Key of a card's `training`: the number of pictures of each digit that the weights were fitted to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The distributions that a model's card tells of."""
+    """Distributions of a model's training, from its card."""
 
     model_id: str
     confidence: tuple[float, ...] | None
     """Pages per bin of CONFIDENCE_EDGES, and at the end those never accepted, whatever the threshold."""
     confidence_source: str
-    """Which pages these were."""
+    """Name of the calibration table that these pages are from."""
     digits: tuple[int, ...] | None
-    """Pictures of each digit; None if the card, an older one, does not tell."""
+    """Pictures of each digit; None if an older card lacks them."""
 
 
 def reference_of(card: ModelCard) -> Reference:
-    """What a card tells: its largest calibration table, and the digits it learned from."""
-    table = max(card.calibrations, key=lambda one: one.pages, default=None)
+    """Return the distributions of a card: from its largest calibration table, and the digits it was trained on."""
+    table = max(card.calibrations, key=lambda table: table.pages, default=None)
     usable = table is not None and table.pages > 0 and len(table.bounds) > 1
     return Reference(
         model_id=card.id,
@@ -109,20 +109,22 @@ def reference_of(card: ModelCard) -> Reference:
 
 
 def _histogram(table: Calibration) -> tuple[float, ...]:
-    """Pages per bin, from how many were accepted at each threshold; between two thresholds, in proportion."""
-    reached = [_reached(table, edge) for edge in CONFIDENCE_EDGES[:-1]] + [0.0]
-    bins = [max(0.0, low - high) for low, high in pairwise(reached)]
-    return (*bins, max(0.0, table.pages - reached[0]))
+    """Return pages per bin, from the accepted ones at each threshold; interpolated between two thresholds."""
+    accepted = [_accepted_at(table, edge) for edge in CONFIDENCE_EDGES[:-1]] + [0.0]
+    bins = [max(0.0, low - high) for low, high in pairwise(accepted)]
+    return (*bins, max(0.0, table.pages - accepted[0]))
 
 
-def _reached(table: Calibration, confidence: float) -> float:
+def _accepted_at(table: Calibration, confidence: float) -> float:
     thresholds = [bound.threshold for bound in table.bounds]
     return float(np.interp(confidence, thresholds, [bound.accepted for bound in table.bounds]))
 
 
-def _digits(found: Any) -> tuple[int, ...] | None:
-    """Ten counts; None for anything else that an older or a foreign card may hold there."""
+def _digits(counts: Any) -> tuple[int, ...] | None:
+    """Return ten counts, or None for anything else that an older or a foreign card may hold there."""
     is_ten = (
-        isinstance(found, Sequence) and len(found) == 10 and all(isinstance(one, int) and one >= 0 for one in found)
+        isinstance(counts, Sequence)
+        and len(counts) == 10
+        and all(isinstance(count, int) and count >= 0 for count in counts)
     )
-    return tuple(found) if is_ten and sum(found) else None
+    return tuple(counts) if is_ten and sum(counts) else None

@@ -6,7 +6,7 @@ import pytest
 from digitrec.reporting.calibration import calibration_error, expected_calibration_error, reliability
 from digitrec.reporting.statistics import bootstrap_rows, bootstrap_table, f1_range, wilson
 
-pytestmark = pytest.mark.slow  # scipy
+pytestmark = pytest.mark.slow  # a thousand resamples each
 
 
 def mean_of(rows, drawn):

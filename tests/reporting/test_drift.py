@@ -9,8 +9,6 @@ from digitrec.classifiers.bundle import Bundle
 from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.reporting.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
 
-pytestmark = pytest.mark.slow  # scipy
-
 
 def test_the_index_is_the_one_computed_by_hand():
     found = drift([600, 400], [500, 500])

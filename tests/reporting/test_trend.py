@@ -1,6 +1,8 @@
 """How it goes over time: counted from the batches, put together, and shown as the same numbers."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,7 @@ from digitrec.reporting.pages import at
 from digitrec.reporting.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
 from digitrec.reporting.trend_page import write_trend
 
-pytestmark = pytest.mark.slow  # scipy, matplotlib
+pytestmark = pytest.mark.slow  # matplotlib
 
 A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
 NOW = "2026-01-20T00:00:00.000Z"
@@ -206,3 +208,20 @@ def test_a_name_of_a_model_is_data(tmp_path, read_page, name):
 
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
     assert hostile.text.count(name) >= 2
+
+
+def test_the_trend_never_imports_scipy(tmp_path):
+    script = f"""
+import sys
+from pathlib import Path
+from digitrec.reporting.trend import BatchEntry, Tally
+from digitrec.reporting.trend_page import write_trend
+tally = Tally(pages=500, accepted=500, digits=(50,) * 10, confidence=(50,) * {BINS})
+entries = [BatchEntry(str(i), "m", {NOW!r}, 500, 1.0, tally) for i in range(2)]
+write_trend(Path({str(tmp_path)!r}) / "trend", entries, {{}}, made_at={NOW!r}, app_version="0")
+print("scipy" in sys.modules)
+"""
+
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == "False"
