@@ -106,8 +106,8 @@ def train(
             bundle = lab.train(settings, data, network or "cnn", progress=progress.update, **how)
     card = bundle.card
     if as_json:
-        told = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
-        typer.echo(json.dumps(told | (cli_output.retrain_json(lesson) if lesson else {})))
+        result = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
+        typer.echo(json.dumps(result | (cli_output.retrain_json(lesson) if lesson else {})))
     else:
         typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
         for metric in card.metrics:
@@ -140,17 +140,17 @@ def evaluate(
     from digitrec import lab
 
     with cli_output.Progress("Reading", unit="pictures") as progress:
-        found = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
-    right, wrong = found.accuracy, found.accepted_wrong
+        evaluation = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
+    right, wrong = evaluation.accuracy, evaluation.accepted_wrong
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        typer.echo(json.dumps(evaluation.to_json()))
     else:
-        typer.echo(f"{found.model_id} on {found.data} ({found.source})")
-        if found.problem:
-            typer.echo(f"  nothing would be accepted: {found.problem}")
+        typer.echo(f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})")
+        if evaluation.problem:
+            typer.echo(f"  nothing would be accepted: {evaluation.problem}")
         typer.echo(f"  accuracy {cli_output.share(right)}")
-        typer.echo(f"  accepted {cli_output.share(found.accepted)}, of these wrong {cli_output.share(wrong)}")
-        typer.echo(names.printable(f"  report   {found.page}"))
+        typer.echo(f"  accepted {cli_output.share(evaluation.accepted)}, of these wrong {cli_output.share(wrong)}")
+        typer.echo(names.printable(f"  report   {evaluation.page}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
@@ -200,19 +200,21 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
     """
     from digitrec import lab
 
-    found = lab.stored_models(settings)
+    models = lab.stored_models(settings)
     if as_json:
         typer.echo(
-            json.dumps([{"name": one.name, "current": one.is_current, "folder": str(one.folder)} for one in found])
+            json.dumps(
+                [{"name": model.name, "current": model.is_current, "folder": str(model.folder)} for model in models]
+            )
         )
         return
-    for one in found:
-        mark = "*" if one.is_current else " "
-        if one.card is None:
-            typer.echo(f"{mark} {one.name:20} cannot be used: {one.problem}")
+    for model in models:
+        mark = "*" if model.is_current else " "
+        if model.card is None:
+            typer.echo(f"{mark} {model.name:20} cannot be used: {model.problem}")
         else:
-            best = ", ".join(f"{metric.data} {metric.accuracy:.2%}" for metric in one.card.metrics)
-            typer.echo(f"{mark} {one.name:20} {one.card.id}  {one.card.created_at[:10]}  {best}")
+            best = ", ".join(f"{metric.data} {metric.accuracy:.2%}" for metric in model.card.metrics)
+            typer.echo(f"{mark} {model.name:20} {model.card.id}  {model.card.created_at[:10]}  {best}")
 
 
 @takes_settings("model", "max_error")
@@ -236,8 +238,8 @@ def show_model(
     bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
     tables = bundle.card.calibrations
     if as_json:
-        told = {"thresholds": cli_output.thresholds_json(tables, settings.max_error)}
-        typer.echo(json.dumps(bundle.card.as_json() | told))
+        thresholds = {"thresholds": cli_output.thresholds_json(tables, settings.max_error)}
+        typer.echo(json.dumps(bundle.card.as_json() | thresholds))
         return
     typer.echo(f"{bundle.card.id}  {bundle.folder}")
     for line in cli_output.threshold_lines(tables, settings.max_error):
@@ -264,7 +266,7 @@ def promote_model(
     from digitrec import lab
 
     comparisons = lab.promote(settings, name, force=force, data=data)
-    if worse := [one.words for one in comparisons if one.is_worse]:
+    if worse := [comparison.words for comparison in comparisons if comparison.is_worse]:
         raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Promote it all the same with --force.")
     for comparison in comparisons:
         typer.echo(comparison.words)
@@ -299,30 +301,30 @@ def calibrate(
     from digitrec import calibrating, lab
 
     with cli_output.Progress("Reading", unit="pictures") as progress:
-        found = calibrating.calibrate_on(settings, data, labels=labels, progress=progress.update)
+        calibrated = calibrating.calibrate_on(settings, data, labels=labels, progress=progress.update)
     if as_json:
-        typer.echo(json.dumps(found.to_json() | {"promoted": promote}))
+        typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))
     else:
-        pages, at = found.table.pages, found.at
-        typer.echo(f"{pages:,} {found.table.source.removeprefix('the ')}")
-        typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {found.max_error:g})")
+        pages, at = calibrated.table.pages, calibrated.at
+        typer.echo(f"{pages:,} {calibrated.table.source.removeprefix('the ')}")
+        typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {calibrated.max_error:g})")
         typer.echo(
             f"  accepted {100 * at.accepted / pages:.2f} % ({at.accepted:,} of {pages:,}), of these wrong {at.wrong}: "
             f"with 95 % confidence at most {100 * at.upper:.3f} %"
         )
-        typer.echo(f"  model    {found.model_id}  {found.folder}")
+        typer.echo(f"  model    {calibrated.model_id}  {calibrated.folder}")
     if promote:
-        lab.promote(settings, found.model_id, force=True, data="")
+        lab.promote(settings, calibrated.model_id, force=True, data="")
     if as_json:
         return
     if promote:
-        typer.echo(f"{found.model_id} is now in use. Undo: digitrec models rollback")
+        typer.echo(f"{calibrated.model_id} is now in use. Undo: digitrec models rollback")
     else:
-        typer.echo(f"Use it: digitrec models promote {found.model_id} --force")
+        typer.echo(f"Use it: digitrec models promote {calibrated.model_id} --force")
     if promote and settings.model is not None:
         typer.echo(f"But the setting `model` names {settings.model}: where that holds, it is read with instead.")
-    if found.run_threshold is None:
-        typer.echo(_stops(settings, found.max_error, found.run_max_error))
+    if calibrated.run_threshold is None:
+        typer.echo(_stops(settings, calibrated.max_error, calibrated.run_max_error))
 
 
 def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:

@@ -89,15 +89,15 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     from digitrec.operations.findings import Grade
     from digitrec.operations.ledgers import readable
 
-    found = []
+    findings = []
     with readable(settings) as ledgers:
         for finding in look(settings, ledgers, _model(settings), time.time()):
-            found.append(finding)
+            findings.append(finding)
             if not as_json:
                 typer.echo(cli_words.finding_line(finding))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found]))
-    raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in found) else 0)
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in findings) else 0)
 
 
 @takes_settings("settle_s", "empty_wait_s")
@@ -173,20 +173,20 @@ def requeue(
     from digitrec.operations import requeue as operation
 
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
-        chosen = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
+        claims = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
         moved = []
-        for one in () if dry_run else operation.requeue(settings, chosen, utc(time.time())):
-            moved.append(one)
+        for original in () if dry_run else operation.requeue(settings, claims, utc(time.time())):
+            moved.append(original)
             if not as_json:
-                typer.echo(cli_words.requeued_line(one))
+                typer.echo(cli_words.requeued_line(original))
     if as_json:
-        places = {one.found.key: names.escape(one.place) for one in moved}
-        pairs = [{"from": names.escape(one.claim.place), "to": places.get(one.key)} for one in chosen]
+        places = {original.found.key: names.escape(original.place) for original in moved}
+        pairs = [{"from": names.escape(claim.claim.place), "to": places.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
-        for each in chosen:
-            typer.echo(names.escape(each.claim.place))
-        typer.echo(f"{counted(len(chosen), 'original')} would go back into the inbox")
+        for claim in claims:
+            typer.echo(names.escape(claim.claim.place))
+        typer.echo(f"{counted(len(claims), 'original')} would go back into the inbox")
     else:
         typer.echo(f"{counted(len(moved), 'original is', 'originals are')} back in the inbox")
 
@@ -217,21 +217,21 @@ def prune(
         raise UsageError("prune needs an age", hint=hint)
     keep_s = operation.seconds(older_than)
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
-        chosen = operation.choose(settings, ledgers, keep_s, time.time())
-        for one in operation.prune(settings, chosen, utc(time.time())) if yes else chosen:
+        batches = operation.choose(settings, ledgers, keep_s, time.time())
+        for batch in operation.prune(settings, batches, utc(time.time())) if yes else batches:
             if not as_json:
-                typer.echo(cli_words.prunable_line(one))
-        if yes and any(one.report for one in chosen):
+                typer.echo(cli_words.prunable_line(batch))
+        if yes and any(batch.report for batch in batches):
             from digitrec.reporting import report
 
             report.write_index(settings.reports)
     if as_json:
-        typer.echo(json.dumps({"dry_run": not yes, "batches": [cli_words.prunable_json(one) for one in chosen]}))
+        typer.echo(json.dumps({"dry_run": not yes, "batches": [cli_words.prunable_json(batch) for batch in batches]}))
         return
-    for place in (place for one in chosen for place in one.kept):
+    for place in (place for batch in batches for place in batch.kept):
         typer.echo(f"kept, it is not as the ledger knows it: {names.escape(place)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
-    typer.echo(f"{cli_words.prunable_total(chosen)} {verb}")
+    typer.echo(f"{cli_words.prunable_total(batches)} {verb}")
 
 
 def print_outlook(settings: Settings, *, as_json: bool) -> None:

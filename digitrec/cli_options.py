@@ -68,13 +68,13 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
     Args:
         names: the settings that get an option, besides those every command has; none means all.
     """
-    wanted = [setting for setting in setting_fields() if not names or setting.name in (*_ALWAYS, *names)]
-    wanted.sort(key=lambda setting: list(_PANEL_OF).index(setting.name))
+    taken = [setting for setting in setting_fields() if not names or setting.name in (*_ALWAYS, *names)]
+    taken.sort(key=lambda setting: list(_PANEL_OF).index(setting.name))
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command)
-        own = [each for name, each in signature.parameters.items() if name != "settings"]
-        options = [_option(setting) for setting in wanted]
+        own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+        options = [_option(setting) for setting in taken]
         present = {option.name: option for option in (*own, *options)}
         former = [
             _former_option(name, present.get(now))
@@ -84,16 +84,16 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         step = command.__name__.replace("_", " ")
 
         @functools.wraps(command)
-        def with_settings(*, debug_wanted: bool, **given: Any) -> None:
+        def with_settings(*, debug_wanted: bool, **values: Any) -> None:
             global debug  # noqa: PLW0603 - read by cli.main after the command has failed
             debug = debug_wanted
-            flags = {setting.name: given.pop(setting.name) for setting in wanted}
-            flags |= {name: given.pop(_FORMER + name, None) for name in FORMER}
+            flags = {setting.name: values.pop(setting.name) for setting in taken}
+            flags |= {name: values.pop(_FORMER + name, None) for name in FORMER}
             workspace = flags.pop("workspace")
             warnings = []
             for name, now in FORMER_OPTIONS.items():
-                if value := given.pop(_FORMER + name, None):
-                    given[now] = value
+                if value := values.pop(_FORMER + name, None):
+                    values[now] = value
                     warnings.append(former_name_warning(name, now, "flag"))
             with failing_clearly(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
@@ -101,12 +101,14 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             for warning in (*settings.warnings, *warnings):
                 logs.warn("a former name is used", why=warning)
             with failing_clearly(step, settings.workspace):
-                command(settings=settings, **given)
+                command(settings=settings, **values)
 
-        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         parameters = [*own, _DEBUG, *options, *former]
         with_settings.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        with_settings.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+        with_settings.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {
+            "return": None
+        }
         return with_settings
 
     return decorate
@@ -146,8 +148,8 @@ def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
 
     is_so = is_unread(settings, ledgers)
     if is_so:
-        told = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
-        typer.echo(names.printable(told), err=True)
+        message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
+        typer.echo(names.printable(message), err=True)
     return is_so
 
 
@@ -168,7 +170,10 @@ class GroupedCommands(TyperGroup):
         """Write the first line of the help of each visible command."""
         commands = {name: command for name, command in self.commands.items() if not command.hidden}
         width = formatter.width - 6 - max(map(len, commands))
-        rows = ((_panel(each, "Commands"), (name, each.get_short_help_str(width))) for name, each in commands.items())
+        rows = (
+            (_panel(command, "Commands"), (name, command.get_short_help_str(width)))
+            for name, command in commands.items()
+        )
         _write_panels(formatter, rows)
 
 

@@ -95,17 +95,17 @@ class TrainingProgress:
             )
 
 
-def share(found: "Proportion") -> str:
+def share(proportion: "Proportion") -> str:
     """A proportion with its interval.
 
     >>> from digitrec.reporting.statistics import wilson
     >>> share(wilson(995, 1000))
     '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
     """
-    if found.share is None:
+    if proportion.share is None:
         return "none to count"
-    interval = f"95 %: {100 * found.low:.2f} to {100 * found.high:.2f}"
-    return f"{100 * found.share:.2f} % ({found.hits:,} of {found.of:,}; {interval})"
+    interval = f"95 %: {100 * proportion.low:.2f} to {100 * proportion.high:.2f}"
+    return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.of:,}; {interval})"
 
 
 def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = False) -> str:
@@ -142,11 +142,11 @@ def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
         "passed_over": asdict(summary.passed_over),
         "batches": [
             {
-                "batch_id": each,
-                "csv": str(settings.table_of(each)),
-                "report": str(settings.reports / each / "index.html"),
+                "batch_id": batch_id,
+                "csv": str(settings.table_of(batch_id)),
+                "report": str(settings.reports / batch_id / "index.html"),
             }
-            for each in summary.batches
+            for batch_id in summary.batches
         ],
     }
 
@@ -186,7 +186,7 @@ def account_text(account: "Account") -> str:
     ]
     lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
     lines += [f"note: {note}" for note in account.notes]
-    lines += [f"DIFFERENCE: {one}" for one in account.differences]
+    lines += [f"DIFFERENCE: {difference}" for difference in account.differences]
     return "\n".join(lines)
 
 
@@ -228,37 +228,39 @@ def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dic
 
     `threshold` is null where this rate cannot be promised.
     """
-    found: list[dict[str, object]] = []
-    for one in error_rates(max_error):
+    entries: list[dict[str, object]] = []
+    for rate in error_rates(max_error):
         try:
-            decision = decide(tables, one)
+            decision = decide(tables, rate)
         except ModelError:
-            found.append({"max_error": one, "threshold": None, "decided_by": None, "tables": []})
+            entries.append({"max_error": rate, "threshold": None, "decided_by": None, "tables": []})
             continue
         rows = [(table, table.at(decision.threshold)) for table in tables]
-        told = [
+        accepted = [
             {"name": table.name, "pages": table.pages, "accepted": row.accepted, "wrong": row.wrong, "upper": row.upper}
             for table, row in rows
         ]
-        found.append({"max_error": one, "threshold": decision.threshold, "decided_by": decision.table, "tables": told})
-    return found
+        entries.append(
+            {"max_error": rate, "threshold": decision.threshold, "decided_by": decision.table, "tables": accepted}
+        )
+    return entries
 
 
 def threshold_lines(tables: Sequence[Calibration], max_error: float) -> Iterator[str]:
     """The same for people: a line for each rate, and below it what each table says."""
-    yield "at most wrong  accepts from  of known pages"
-    for one in error_rates(max_error):
-        share = f"{100 * one:.4g} %"
+    yield "at most wrong  accepts from  of rows pages"
+    for rate in error_rates(max_error):
+        share = f"{100 * rate:.4g} %"
         try:
-            decision = decide(tables, one)
+            decision = decide(tables, rate)
         except ModelError:
             yield f"{share:>13}  {'-':12}  cannot be promised: it takes more labelled pages than there are"
             continue
-        known = ((table, table.at(decision.threshold)) for table in tables)
-        told = [
-            f"{table.name} {row.accepted / max(table.pages, 1):.1%} accepted, {row.wrong} wrong" for table, row in known
+        rows = ((table, table.at(decision.threshold)) for table in tables)
+        shares = [
+            f"{table.name} {row.accepted / max(table.pages, 1):.1%} accepted, {row.wrong} wrong" for table, row in rows
         ]
-        yield f"{share:>13}  {decision.threshold:<12.6f}  {'; '.join(told)}"
+        yield f"{share:>13}  {decision.threshold:<12.6f}  {'; '.join(shares)}"
 
 
 def error_rates(max_error: float) -> list[float]:
@@ -286,8 +288,8 @@ def retrain_json(lesson: "Lesson") -> dict[str, object]:
     return {
         "corrections": lesson.pages.as_json(),
         "held_out": {
-            name: {"right": one.right.to_json(), "accepted": one.accepted.to_json()}
-            for name, one in (("before", learned.before), ("after", learned.after))
+            name: {"right": figures.right.to_json(), "accepted": figures.accepted.to_json()}
+            for name, figures in (("before", learned.before), ("after", learned.after))
         },
         "suspects": len(learned.suspects),
         "report": str(lesson.report),

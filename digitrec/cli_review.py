@@ -93,11 +93,11 @@ def export(
         raise UsageError(f"{form} is nothing to print", hint=f"Add --out answers.{form}")
     with workspace.all_ledgers(settings) as ledgers:
         tell_if_unread(settings, ledgers)
-        told = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
+        result = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
-        of = f"{counted(told.rows, 'row')} of {counted(told.batches, 'batch', 'batches')}"
-        typer.echo(names.printable(f"{of}, {told.settled} of them looked at by a person: {out}"))
+        of = f"{counted(result.rows, 'row')} of {counted(result.batches, 'batch', 'batches')}"
+        typer.echo(names.printable(f"{of}, {result.settled} of them looked at by a person: {out}"))
 
 
 def _form_of(out: Path | None) -> Form:

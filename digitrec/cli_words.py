@@ -21,30 +21,30 @@ _MOST_LINES = 20
 _MOST_DEFERRED = 5
 
 
-def status_json(found: "Status") -> dict[str, object]:
+def status_json(state: "Status") -> dict[str, object]:
     """Return the status as JSON; `returned` is the name of `deferred` before 0.2 and stays until 1.0."""
-    status = asdict(found)
+    status = asdict(state)
     return {**status, "returned": status["deferred"]}
 
 
-def status_lines(found: "Status") -> Iterator[str]:
+def status_lines(state: "Status") -> Iterator[str]:
     """How things stand."""
-    since = f", the longest for {span(found.oldest_s)} ({found.oldest})" if found.oldest_s is not None else ""
-    yield f"waiting     {found.waiting} in the inbox, {found.claimed} claimed{since}"
-    for file in found.deferred[:_MOST_LINES]:
+    since = f", the longest for {span(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
+    yield f"waiting     {state.waiting} in the inbox, {state.claimed} claimed{since}"
+    for file in state.deferred[:_MOST_LINES]:
         again = f"again in {span(file.again_in_s)}" if file.again_in_s else "again at the next look"
         yield f"deferred    {file.file}: {file.why}; tried {_times(file.tries)} in {span(file.since_s)}, {again}"
-    if len(found.deferred) > _MOST_LINES:
-        yield f"deferred    and {len(found.deferred) - _MOST_LINES} more (--json has them)"
-    for line in passed_over_lines(found.passed_over):
+    if len(state.deferred) > _MOST_LINES:
+        yield f"deferred    and {len(state.deferred) - _MOST_LINES} more (--json has them)"
+    for line in passed_over_lines(state.passed_over):
         yield f"left out    {line}"
-    for worker in found.workers:
+    for worker in state.workers:
         yield from _worker_lines(worker)
-    free = ", ".join(f"{name} {size(room)}" for name, room in found.free_bytes.items())
+    free = ", ".join(f"{name} {size(room)}" for name, room in state.free_bytes.items())
     yield f"free        {free}"
-    yield f"model       {found.model.name}: {found.model.problem or 'whole and unaltered'}"
-    if found.problem:
-        yield f"PROBLEM     the inbox cannot be looked at: {found.problem}"
+    yield f"model       {state.model.name}: {state.model.problem or 'whole and unaltered'}"
+    if state.problem:
+        yield f"PROBLEM     the inbox cannot be looked at: {state.problem}"
 
 
 def _worker_lines(worker: "Worker") -> Iterator[str]:
@@ -98,21 +98,23 @@ def _event_lines(event: "Event") -> Iterator[str]:
 
 def _answer_lines(answer: "Answer") -> Iterator[str]:
     read = f"reads {answer.text!r} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
-    told = "; ".join(each for each in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if each)
-    yield f"  row       {answer.row}, page {answer.page}: {answer.status}, {told}"
+    reading = "; ".join(
+        part for part in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if part
+    )
+    yield f"  row       {answer.row}, page {answer.page}: {answer.status}, {reading}"
     if answer.duplicate_of:
         yield f"  the same bytes as {answer.duplicate_of}, which came first"
     elif answer.same_bytes:
         yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
-    for one in answer.said:
-        yield f"  {one.verdict:9} {one.at} by {one.who}{f': {one.new}' if one.new else ''}"
+    for verdict in answer.said:
+        yield f"  {verdict.verdict:9} {verdict.at} by {verdict.who}{f': {verdict.new}' if verdict.new else ''}"
 
 
 def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     """What `run --dry-run` says."""
     yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
-    yield from (f"read    {names.escape(one.path)}" for one in outlook.read)
-    yield from (f"leave   {names.escape(one.path)}: {_left(one)}" for one in outlook.left)
+    yield from (f"read    {names.escape(file.path)}" for file in outlook.read)
+    yield from (f"leave   {names.escape(file.path)}: {_left(file)}" for file in outlook.left)
     yield f"{counted(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
 
 
@@ -120,59 +122,59 @@ def outlook_json(outlook: "Outlook") -> dict[str, object]:
     """The same for scripts."""
     return {
         "finish": list(outlook.finished),
-        "read": [{"file": names.escape(one.path), "size_bytes": one.size} for one in outlook.read],
+        "read": [{"file": names.escape(file.path), "size_bytes": file.size} for file in outlook.read],
         "leave": [
-            {"file": names.escape(one.path), "size_bytes": one.size, "why": names.escape(_left(one))}
-            for one in outlook.left
+            {"file": names.escape(file.path), "size_bytes": file.size, "why": names.escape(_left(file))}
+            for file in outlook.left
         ],
     }
 
 
-def _left(one: "Waiting") -> str:
-    return f"{names.escape(one.why)} ({span(one.wait_s)} left)" if one.why else "it would not settle in run_wait_s"
+def _left(file: "Waiting") -> str:
+    return f"{names.escape(file.why)} ({span(file.wait_s)} left)" if file.why else "it would not settle in run_wait_s"
 
 
-def deferred_lines(found: Sequence["Waiting"]) -> Iterator[str]:
+def deferred_lines(files: Sequence["Waiting"]) -> Iterator[str]:
     """Return the lines on deferred files, below the summary of a run."""
-    for one in found[:_MOST_DEFERRED]:
-        again = f"tried again in {span(one.wait_s)}" if one.wait_s else "tried again by the next run"
-        why = one.deferred.file.why if one.deferred else one.why
-        yield f"  deferred  {names.escape(one.path)}: {names.escape(why)}; {again}"
-    if len(found) > _MOST_DEFERRED:
-        yield f"  deferred  and {len(found) - _MOST_DEFERRED} more (`digitrec status`)"
+    for file in files[:_MOST_DEFERRED]:
+        again = f"tried again in {span(file.wait_s)}" if file.wait_s else "tried again by the next run"
+        why = file.deferred.file.why if file.deferred else file.why
+        yield f"  deferred  {names.escape(file.path)}: {names.escape(why)}; {again}"
+    if len(files) > _MOST_DEFERRED:
+        yield f"  deferred  and {len(files) - _MOST_DEFERRED} more (`digitrec status`)"
 
 
-def requeued_line(one: "Requeued") -> str:
+def requeued_line(original: "Requeued") -> str:
     """One original that was put back."""
-    return f"{names.escape(one.found.claim.place)} -> {names.escape(one.place)}"
+    return f"{names.escape(original.found.claim.place)} -> {names.escape(original.place)}"
 
 
-def prunable_line(one: "Prunable") -> str:
+def prunable_line(batch: "Prunable") -> str:
     """What goes of one batch."""
-    report = f", report {size(one.report_bytes)}" if one.report else ""
-    originals = f"{counted(len(one.claims), 'original')} {size(one.original_bytes)}"
-    return f"{one.batch_id}  {one.answered_at[:10]}  {originals}{report}"
+    report = f", report {size(batch.report_bytes)}" if batch.report else ""
+    originals = f"{counted(len(batch.claims), 'original')} {size(batch.original_bytes)}"
+    return f"{batch.batch_id}  {batch.answered_at[:10]}  {originals}{report}"
 
 
-def prunable_json(one: "Prunable") -> dict[str, object]:
+def prunable_json(batch: "Prunable") -> dict[str, object]:
     """The same for scripts."""
     return {
-        "batch_id": one.batch_id,
-        "worker": one.worker,
-        "answered_at": one.answered_at,
-        "originals": [names.escape(claim.place) for claim in one.claims],
-        "original_bytes": one.original_bytes,
-        "report": names.escape(str(one.report)) if one.report else None,
-        "report_bytes": one.report_bytes,
-        "kept": [names.escape(place) for place in one.kept],
+        "batch_id": batch.batch_id,
+        "worker": batch.worker,
+        "answered_at": batch.answered_at,
+        "originals": [names.escape(claim.place) for claim in batch.claims],
+        "original_bytes": batch.original_bytes,
+        "report": names.escape(str(batch.report)) if batch.report else None,
+        "report_bytes": batch.report_bytes,
+        "kept": [names.escape(place) for place in batch.kept],
     }
 
 
-def prunable_total(chosen: Sequence["Prunable"]) -> str:
+def prunable_total(batches: Sequence["Prunable"]) -> str:
     """How much it is in all."""
-    originals = sum(len(one.claims) for one in chosen)
-    room = size(sum(one.original_bytes + one.report_bytes for one in chosen))
-    reports = sum(one.report is not None for one in chosen)
+    originals = sum(len(batch.claims) for batch in batches)
+    room = size(sum(batch.original_bytes + batch.report_bytes for batch in batches))
+    reports = sum(batch.report is not None for batch in batches)
     return f"{counted(originals, 'original')} and {counted(reports, 'report')}, {room}"
 
 
@@ -185,8 +187,8 @@ def passed_over_lines(passed: "PassedOver") -> Iterator[str]:
     """How many files can never be claimed where they lie; no line if none."""
     counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
     if total := sum(counts.values()):
-        each = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-        yield f"{counted(total, 'file')} passed over: {each} (`digitrec doctor` says what to do)"
+        parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+        yield f"{counted(total, 'file')} passed over: {parts} (`digitrec doctor` says what to do)"
 
 
 def _times(number: int) -> str:

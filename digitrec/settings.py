@@ -30,8 +30,8 @@ def _option(
     choices: tuple[str, ...] = (),
     short: str = "",
 ) -> Any:
-    told = {"help": help, "low": low, "high": high, "choices": choices, "short": short}
-    return field(default=default, metadata=told)
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "short": short}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +219,8 @@ def real(path: Path) -> Path:
 
 def _file_on_the_way(folder: Path) -> Path | None:
     """Return the first existing part of a path if it is no folder."""
-    there = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
-    return None if os.path.isdir(there) else there  # noqa: PTH112 - a Path raises where it may not look
+    existing = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
+    return None if os.path.isdir(existing) else existing  # noqa: PTH112 - a Path raises where it may not look
 
 
 def _from_environment() -> dict[str, object]:
