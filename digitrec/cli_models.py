@@ -332,7 +332,7 @@ def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
     variable = "DIGITREC_MAX_ERROR"
     instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
     return (
-        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot promise: it would stop "
+        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: it would stop "
         f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{instead}:\n\n"
         f"    max_error = {max_error:g}\n"
     )

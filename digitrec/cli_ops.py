@@ -273,7 +273,7 @@ def _check_health(settings: Settings, *, as_json: bool) -> None:
     from digitrec.operations.health import health as judge
 
     state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
-    typer.echo(json.dumps(asdict(state)) if as_json else f"{'well' if state.is_well else 'UNWELL'}: {state.why}")
+    typer.echo(json.dumps(asdict(state)) if as_json else f"{'healthy' if state.is_well else 'unhealthy'}: {state.why}")
     raise typer.Exit(0 if state.is_well else 1)
 
 

@@ -226,7 +226,7 @@ def _files(number: int) -> str:
 def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:
     """For each of `error_rates`: the threshold, which table decides, what each accepts.
 
-    `threshold` is null where this rate cannot be promised.
+    `threshold` is null where this rate cannot be guaranteed.
     """
     entries: list[dict[str, object]] = []
     for rate in error_rates(max_error):
@@ -254,7 +254,7 @@ def threshold_lines(tables: Sequence[Calibration], max_error: float) -> Iterator
         try:
             decision = decide(tables, rate)
         except ModelError:
-            yield f"{share:>13}  {'-':12}  cannot be promised: it takes more labelled pages than there are"
+            yield f"{share:>13}  {'-':12}  cannot be guaranteed: it takes more labelled pages than there are"
             continue
         rows = ((table, table.at(decision.threshold)) for table in tables)
         shares = [

@@ -90,14 +90,14 @@ def export(
 
     form = form or _form_of(out)
     if out is None and not form.is_text:
-        raise UsageError(f"{form} is nothing to print", hint=f"Add --out answers.{form}")
+        raise UsageError(f"{form} cannot be written to stdout", hint=f"Add --out answers.{form}")
     with workspace.all_ledgers(settings) as ledgers:
         tell_if_unread(settings, ledgers)
         result = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
         of = f"{counted(result.rows, 'row')} of {counted(result.batches, 'batch', 'batches')}"
-        typer.echo(names.printable(f"{of}, {result.settled} of them looked at by a person: {out}"))
+        typer.echo(names.printable(f"{of}, {result.settled} of them reviewed: {out}"))
 
 
 def _form_of(out: Path | None) -> Form:
@@ -108,8 +108,8 @@ def _form_of(out: Path | None) -> Form:
     """
     suffix = out.suffix.lower().removeprefix(".") if out else ""
     if suffix and suffix not in set(Form):
-        hint = f"Use {', '.join(f'.{each}' for each in Form)}, or say what it is: --format."
-        raise UsageError(f"{out} has an ending that says no form", hint=hint)
+        hint = f"Use {', '.join(f'.{each}' for each in Form)}, or name the format: --format."
+        raise UsageError(f"{out} has an unknown extension", hint=hint)
     return Form(suffix) if suffix else Form.CSV
 
 
@@ -154,8 +154,8 @@ def apply(
         raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
     done = applying.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
     typer.echo(
-        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} known already, "
-        f"{plan.unchanged} left as they are" + (f", {len(plan.bad)} skipped" if plan.bad else "")
+        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} already known, "
+        f"{plan.unchanged} unchanged" + (f", {len(plan.bad)} skipped" if plan.bad else "")
     )
     for path in done.tables:
         typer.echo(names.printable(f"  {path}"))

@@ -32,7 +32,7 @@ def status_lines(state: "Status") -> Iterator[str]:
     since = f", the longest for {span(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
     yield f"waiting     {state.waiting} in the inbox, {state.claimed} claimed{since}"
     for file in state.deferred[:_MOST_LINES]:
-        again = f"again in {span(file.again_in_s)}" if file.again_in_s else "again at the next look"
+        again = f"again in {span(file.again_in_s)}" if file.again_in_s else "again at the next scan"
         yield f"deferred    {file.file}: {file.why}; tried {_times(file.tries)} in {span(file.since_s)}, {again}"
     if len(state.deferred) > _MOST_LINES:
         yield f"deferred    and {len(state.deferred) - _MOST_LINES} more (--json has them)"
@@ -44,17 +44,16 @@ def status_lines(state: "Status") -> Iterator[str]:
     yield f"free        {free}"
     yield f"model       {state.model.name}: {state.model.problem or 'whole and unaltered'}"
     if state.problem:
-        yield f"PROBLEM     the inbox cannot be looked at: {state.problem}"
+        yield f"PROBLEM     the inbox cannot be scanned: {state.problem}"
 
 
 def _worker_lines(worker: "Worker") -> Iterator[str]:
-    looked = "never looked" if worker.last_scan_s is None else f"looked {span(worker.last_scan_s)} ago"
+    scanned = "never scanned" if worker.last_scan_s is None else f"last scan {span(worker.last_scan_s)} ago"
     ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
     if worker.state == "not running":
-        rests = "it has never looked" if worker.last_scan_s is None else f"last {looked}"
-        yield f"worker      {worker.name}: no run is active; {rests}{ledger}"
+        yield f"worker      {worker.name}: no run is active; {scanned}{ledger}"
     else:
-        yield f"worker      {worker.name}: {worker.state}, {looked}, events {worker.observer}{ledger}"
+        yield f"worker      {worker.name}: {worker.state}, {scanned}, events {worker.observer}{ledger}"
     for batch in worker.open_batches:
         yield f"  open      {batch.id}: {batch.stage}, {counted(batch.files, 'file')} claimed, {span(batch.age_s)}"
     if worker.failed_s is not None:

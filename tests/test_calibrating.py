@@ -68,7 +68,7 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
 
     assert done.exit_code == 0
     assert (
-        "`digitrec run` asks for max_error 0.005, which this model cannot promise: it would stop (exit code 78)."
+        "`digitrec run` asks for max_error 0.005, which this model cannot guarantee: it would stop (exit code 78)."
         in (done.output)
     )
     assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in done.output
@@ -77,7 +77,7 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
     assert predicting.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
-    assert "cannot promise" not in calibrate(tmp_path, scans).output
+    assert "cannot guarantee" not in calibrate(tmp_path, scans).output
 
 
 def test_an_environment_variable_that_overrides_the_file_is_reported(
@@ -145,7 +145,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     assert in_use(tmp_path).folder == copy
     brief = digitrec(tmp_path, "models", "show", "--max-error", "0.2").output
     assert "own scans" in brief
-    assert "cannot be promised" in brief
+    assert "cannot be guaranteed" in brief
     shown = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
     assert brief.splitlines()[1] in shown
     assert "own scans: 60 pages, the labelled pages of scans" in shown

@@ -36,7 +36,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, 
     assert [one["text"] for one in lines] == ["1", "2"]
 
     written = say("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
-    assert written.out == f"2 rows of 1 batch, 0 of them looked at by a person: {tmp_path / 'all.jsonl'}\n"
+    assert written.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
@@ -62,7 +62,7 @@ def test_apply_takes_corrections_and_says_what_became_of_them(read: Desk, say: S
     (batch,) = read.tables()
     assert said.code == 0
     corrected = read.outbox / "corrected" / batch.name
-    assert said.out == f"1 confirmed, 1 corrected, 0 known already, 0 left as they are\n  {corrected}\n"
+    assert said.out == f"1 confirmed, 1 corrected, 0 already known, 0 unchanged\n  {corrected}\n"
     exported = csv.DictReader(io.StringIO(say("export").out, newline=""))
     assert [(one["text"], one["corrected_by"]) for one in exported] == [("7", "ann"), ("2", "ann")]
     assert say("verify").code == 0
@@ -81,7 +81,7 @@ def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk
 
     skipped = say("apply", lines, "--skip-bad", "--reviewer", "ann")
     assert skipped.code == 0
-    assert skipped.out.startswith("0 confirmed, 1 corrected, 0 known already, 0 left as they are, 30 skipped")
+    assert skipped.out.startswith("0 confirmed, 1 corrected, 0 already known, 0 unchanged, 30 skipped")
 
 
 def test_apply_uses_the_login_name_or_asks_for_one(

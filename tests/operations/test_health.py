@@ -26,7 +26,7 @@ def test_a_worker_that_did_not_look_for_three_intervals_is_unwell() -> None:
     found = health(replace(WELL, workers=(replace(WORKER, last_scan_s=31.0, is_late=True),)), "main", 3600)
 
     assert not found.is_well
-    assert "looked last 31 s ago" in found.why
+    assert "last scan 31 s ago" in found.why
 
 
 @pytest.mark.parametrize(("oldest_s", "is_well"), [(3600.0, True), (3601.0, False)])
@@ -53,7 +53,7 @@ def test_another_workers_look_does_not_speak_for_this_one() -> None:
     found = health(WELL, "second", 3600)
 
     assert not found.is_well
-    assert "second has never looked" in found.why
+    assert "second has never scanned" in found.why
 
 
 def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) -> None:
@@ -65,7 +65,7 @@ def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) 
     heart.scanned()
 
     well = say("status", "--check")
-    assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "well")
+    assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "healthy")
     desk.now_s = time.time() - 100
     desk.drop("half.png", b"\x89PNG")
     desk.run(is_old=False)

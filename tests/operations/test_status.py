@@ -187,7 +187,7 @@ def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) 
 
     assert "1 in the inbox, 0 claimed" in found.out
     assert "deferred    half.png" in found.out
-    assert "worker      main: failing, never looked, events scan only" in found.out
+    assert "worker      main: failing, never scanned, events scan only" in found.out
     assert "ago: no space left" in found.out
 
 
