@@ -244,4 +244,4 @@ def audit(judged: Sequence[Judged]) -> Proportion:
     """
     drawn = [said for status, said in judged if status is Status.ACCEPTED and said.is_audit and said.verdict.is_settled]
     wrong = sum(said.is_wrong for said in drawn)
-    return clopper_pearson(wrong, len(drawn)) if drawn else wilson(0, 0)
+    return clopper_pearson(wrong, len(drawn))

@@ -1,85 +1,73 @@
-"""How it goes over time: the numbers of the trend page, from the entries of all batches."""
+"""Compute the numbers of the trend page: automation, errors, drift and speed over time, from all batches."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from itertools import groupby
 from operator import add
 from statistics import median
+from typing import Any
 
 from digitrec.records import Reason, Status
 from digitrec.reporting.batch import CONFIDENCE_EDGES, BatchFacts, Json, RowFacts, audit, held_back_wrong
 from digitrec.reporting.drift import FEWEST, THRESHOLD, Reference, drift
-from digitrec.reporting.statistics import Proportion, clopper_pearson, wilson
+from digitrec.reporting.statistics import clopper_pearson, wilson
 
 RECENT_DAYS = 30
 MOST_BATCHES, MOST_DAYS = 40, 92
-"""Shown one by one; more batches are put together by day, more days by month."""
+"""Above these, batches are grouped by day, days by month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of pages, of a batch or of several; they add up."""
+    """Page counts of one or several batches; they can be added."""
 
     pages: int = 0
     accepted: int = 0
     review: int = 0
     rejected: int = 0
     held_back_wrong: int = 0
-    """Of those in review that a person settled."""
+    """Pages in review that a person resolved, and whose best guess was wrong."""
     held_back_settled: int = 0
     audit_wrong: int = 0
-    """Of those accepted that were drawn for an audit, and settled."""
+    """Accepted pages that were drawn for an audit and resolved, and were wrong."""
     audit_settled: int = 0
     labelled_wrong: int = 0
-    """Of those accepted whose label was known when they were read."""
+    """Accepted pages that had a label when they were read, and whose text differs from it."""
     labelled: int = 0
     digits: tuple[int, ...] = (0,) * 10
-    """How often each digit was read, on pages accepted or held back for their confidence alone."""
+    """Count of each digit, on pages accepted or sent to review for their confidence alone."""
     confidence: tuple[int, ...] = (0,) * len(CONFIDENCE_EDGES)
-    """Pages per bin of CONFIDENCE_EDGES, and at the end those that no threshold would accept; without rejected ones."""
+    """Pages per bin of CONFIDENCE_EDGES, and at the end those that no threshold accepts; without rejected pages."""
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.pages + other.pages,
-            self.accepted + other.accepted,
-            self.review + other.review,
-            self.rejected + other.rejected,
-            self.held_back_wrong + other.held_back_wrong,
-            self.held_back_settled + other.held_back_settled,
-            self.audit_wrong + other.audit_wrong,
-            self.audit_settled + other.audit_settled,
-            self.labelled_wrong + other.labelled_wrong,
-            self.labelled + other.labelled,
-            _sums(self.digits, other.digits),
-            _sums(self.confidence, other.confidence),
-        )
+        return Tally(*(_sum(getattr(self, field.name), getattr(other, field.name)) for field in fields(Tally)))
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """One batch in the trend."""
+    """Statistics of one batch, for the trend."""
 
     batch_id: str
     model_id: str
     at: str
-    """When it was read, ISO 8601 UTC."""
+    """Time of the reading, ISO 8601 UTC."""
     files: int
-    """Answered ones."""
+    """Files with an outcome; without deferred files."""
     seconds: float | None
-    """From the claim to the answers; None if the ledger does not tell."""
+    """From the claim to the outcomes; None if the ledger lacks the times."""
     tally: Tally
 
     @property
     def speed(self) -> float | None:
-        """Files a second; None if it is not known."""
+        """Return files per second; None if it is unknown."""
         return self.files / self.seconds if self.seconds and self.files else None
 
 
 def entry_of(facts: BatchFacts) -> BatchEntry:
-    """The entry of a batch."""
+    """Return the statistics of a batch."""
     return BatchEntry(
         batch_id=facts.batch_id,
         model_id=facts.model_id,
@@ -91,7 +79,7 @@ def entry_of(facts: BatchFacts) -> BatchEntry:
 
 
 def tally_of(rows: Sequence[RowFacts]) -> Tally:
-    """Count a batch's pages."""
+    """Return the page counts of a batch."""
     status = Counter(row.status for row in rows)
     judged = [(row.status, row.checked) for row in rows if row.checked is not None]
     held_back, drawn = held_back_wrong(judged), audit(judged)
@@ -112,12 +100,14 @@ def tally_of(rows: Sequence[RowFacts]) -> Tally:
     )
 
 
-def _sums(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(a + b for a, b in zip(one, two, strict=True))
+def _sum(count: Any, other: Any) -> Any:
+    if isinstance(count, int):
+        return count + other
+    return tuple(map(add, count, other))
 
 
 def _is_plain(row: RowFacts) -> bool:
-    """Whether a threshold decides about this page."""
+    """Return whether a threshold decides about this page."""
     return row.status is Status.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE
 
 
@@ -147,9 +137,9 @@ def _seconds(opened_at: str, processed_at: str) -> float | None:
 
 
 def moment(iso: str) -> datetime:
-    """A time of the ledger; ValueError if it is none."""
-    found = datetime.fromisoformat(iso)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    """Parse a time of the ledger; raises ValueError for anything else."""
+    time = datetime.fromisoformat(iso)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +151,12 @@ class Period:
 
     @property
     def tally(self) -> Tally:
-        """All its pages."""
+        """Return the page counts of the period."""
         return total(self.entries)
 
     @property
     def model_id(self) -> str:
-        """The model that read most of it."""
+        """Return the model that read most of its pages."""
         pages: dict[str, int] = {}
         for entry in self.entries:
             pages[entry.model_id] = pages.get(entry.model_id, 0) + entry.tally.pages
@@ -174,18 +164,18 @@ class Period:
 
 
 def total(entries: Iterable[BatchEntry]) -> Tally:
-    """The pages of several batches."""
+    """Return the page counts of several batches."""
     return reduce(add, (entry.tally for entry in entries), Tally())
 
 
 def trend_numbers(
     entries: Sequence[BatchEntry], references: Mapping[str, Reference], *, made_at: str, app_version: str
 ) -> Json:
-    """The content of the trend's `report.json`.
+    """Return the content of the trend's `report.json`.
 
     Args:
         entries: of all batches, in any order.
-        references: what is known of the models, by id.
+        references: distributions of each model's training, by model id.
         made_at: ISO 8601 UTC; the last RECENT_DAYS days end here.
         app_version: of this program.
     """
@@ -210,7 +200,7 @@ def trend_numbers(
 
 
 def periods_of(entries: Sequence[BatchEntry]) -> tuple[str, list[Period]]:
-    """Batches by time, put together by day or month if there are many; what they were put together by."""
+    """Return the unit, batch, day or month, and the batches grouped by it in order of time."""
     days = {entry.at[:10] for entry in entries}
     unit, length = (
         ("batch", 0) if len(entries) <= MOST_BATCHES else ("day", 10) if len(days) <= MOST_DAYS else ("month", 7)
@@ -221,24 +211,24 @@ def periods_of(entries: Sequence[BatchEntry]) -> tuple[str, list[Period]]:
 
 
 def _models(entries: Iterable[BatchEntry]) -> list[str]:
-    """The newest in use first."""
+    """Return the model ids, the most recently used first."""
     return list(dict.fromkeys(entry.model_id for entry in reversed(list(entries))))
 
 
 def _periods(periods: Iterable[Period], references: Mapping[str, Reference]) -> list[Json]:
     before: dict[str, Tally] = {}  # by model, all it has read so far
-    found = []
-    for one in periods:
-        model_id = one.model_id
-        own = total(entry for entry in one.entries if entry.model_id == model_id)
+    rows = []
+    for period in periods:
+        model_id = period.model_id
+        own = total(entry for entry in period.entries if entry.model_id == model_id)
         earlier = before.get(model_id, Tally())
-        found.append(
+        rows.append(
             {
-                "name": one.name,
-                "from": one.entries[0].at,
-                "to": one.entries[-1].at,
+                "name": period.name,
+                "from": period.entries[0].at,
+                "to": period.entries[-1].at,
                 "model_id": model_id,
-                **_summary(one.entries),
+                **_summary(period.entries),
                 "drift": _drift(own, references.get(model_id)),
                 "drift_before": {
                     "confidence": drift(own.confidence, earlier.confidence).to_json(),
@@ -246,20 +236,20 @@ def _periods(periods: Iterable[Period], references: Mapping[str, Reference]) -> 
                 },
             }
         )
-        for entry in one.entries:
+        for entry in period.entries:
             before[entry.model_id] = before.get(entry.model_id, Tally()) + entry.tally
-    return found
+    return rows
 
 
-def _model(name: str, entries: Iterable[BatchEntry], recent: Iterable[BatchEntry], known: Reference | None) -> Json:
+def _model(name: str, entries: Iterable[BatchEntry], recent: Iterable[BatchEntry], reference: Reference | None) -> Json:
     own = [entry for entry in entries if entry.model_id == name]
     lately = [entry for entry in recent if entry.model_id == name]
     return {
         "model_id": name,
         "all": _summary(own),
         "recent": _summary(lately),
-        "drift": _drift(total(lately or own), known),
-        "reference": None if known is None else asdict(known),
+        "drift": _drift(total(lately or own), reference),
+        "reference": None if reference is None else asdict(reference),
     }
 
 
@@ -273,8 +263,8 @@ def _summary(entries: Sequence[BatchEntry]) -> Json:
         "automation": wilson(tally.accepted, tally.pages).to_json(),
         "rejected": wilson(tally.rejected, tally.pages).to_json(),
         "held_back_wrong": wilson(tally.held_back_wrong, tally.held_back_settled).to_json(),
-        "audit": _exact(tally.audit_wrong, tally.audit_settled).to_json(),
-        "labelled": _exact(tally.labelled_wrong, tally.labelled).to_json(),
+        "audit": clopper_pearson(tally.audit_wrong, tally.audit_settled).to_json(),
+        "labelled": clopper_pearson(tally.labelled_wrong, tally.labelled).to_json(),
         "digits": list(tally.digits),
         "confidence": list(tally.confidence),
         "files_per_s": median(speeds) if speeds else None,
@@ -282,14 +272,10 @@ def _summary(entries: Sequence[BatchEntry]) -> Json:
     }
 
 
-def _exact(hits: int, of: int) -> Proportion:
-    return clopper_pearson(hits, of) if of else wilson(0, 0)
-
-
-def _drift(tally: Tally, known: Reference | None) -> Json:
-    """Against training; None where the model's card does not tell what it was."""
-    confidence = known.confidence if known else None
-    digits = known.digits if known else None
+def _drift(tally: Tally, reference: Reference | None) -> Json:
+    """Return the drift against training; None where the model's card lacks the distributions."""
+    confidence = reference.confidence if reference else None
+    digits = reference.digits if reference else None
     return {
         "confidence": None if confidence is None else drift(tally.confidence, confidence).to_json(),
         "digits": None if digits is None else drift(tally.digits, digits).to_json(),
