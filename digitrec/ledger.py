@@ -65,7 +65,7 @@ class Ledger:
         try:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-            if not ledger.is_up_to_date():
+            if migrations.supported_version(db, path) < migrations.VERSION:
                 worker = path.parent.name
                 raise EnvironmentFailure(
                     f"{path} was written by another version of digitrec",
@@ -103,6 +103,12 @@ class Ledger:
     def is_sound(self) -> bool:
         """SQLite's own check of every page; takes time with the size."""
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+
+    def version_hint(self, worker: str) -> str:
+        """Return what to do about tables of another version."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        is_newer = version > migrations.VERSION
+        return migrations.NEWER_HINT if is_newer else f"`digitrec run --worker {worker}` brings it up to date."
 
     def is_up_to_date(self) -> bool:
         """True if its tables are those of this version; a start of its worker brings older ones up to date."""

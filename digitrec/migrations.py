@@ -232,6 +232,7 @@ _MIGRATIONS = (
     """,
 )
 VERSION = len(_MIGRATIONS)
+NEWER_HINT = "Upgrade digitrec, or go back with the copy that the upgrade made (docs/upgrading.md)."
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -244,12 +245,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         EnvironmentFailure: a newer digitrec has written this ledger, or rows of it refer to rows that are missing.
         sqlite3.OperationalError, OSError: there is no room for the copy, or no right to make it; nothing is changed.
     """
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise EnvironmentFailure(
-            f"{path} was written by a newer digitrec (schema {version}, this version supports {VERSION})",
-            hint=f"Upgrade digitrec, put {backup_of(path, VERSION).name} in its place, or name another --state-dir.",
-        )
+    version = supported_version(db, path)
     if version == VERSION:
         return
     if version > 0:
@@ -268,6 +264,17 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         db.execute("PRAGMA foreign_keys = ON")
+
+
+def supported_version(db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables; EnvironmentFailure if a newer digitrec has written this ledger."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise EnvironmentFailure(
+            f"{path} was written by a newer digitrec (schema {version}, this version supports {VERSION})",
+            hint=NEWER_HINT,
+        )
+    return version
 
 
 def backup_of(path: Path, version: int) -> Path:

@@ -114,6 +114,7 @@ def test_run_prints_what_was_done_as_json(
 
     found = json.loads(capsys.readouterr().out)
     assert (found["claimed"], found["waiting"]) == (1, 1)
+    assert (found["deferred"], found["released"]) == (0, 0)
     assert Path(found["batches"][0]["csv"]).exists()
     assert Path(found["batches"][0]["report"]).exists()
 

@@ -68,7 +68,7 @@ def _ledger(worker: str, ledger: Ledger | None) -> Finding:
         if not ledger.is_sound():
             return fault(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
         if not ledger.is_up_to_date():
-            return note(what, "another version of digitrec wrote it", f"{start} brings it up to date.")
+            return note(what, "another version of digitrec wrote it", ledger.version_hint(worker))
     except sqlite3.OperationalError as why:
         return fault(what, f"it cannot be read: {why}", "Look at the rights on it, and at who holds it.")
     except sqlite3.DatabaseError as why:

@@ -58,7 +58,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             notes.append(f"{worker}: ledger made again at {rebuilt_at}; files deferred before are not in the account")
             notes.append(f"{worker}: corrections from before are known of finished reviews only, and not who made them")
         if not ledger.is_up_to_date():
-            notes.append(f"{worker}: ledger of another version; `digitrec run --worker {worker}` brings it up to date")
+            notes.append(f"{worker}: ledger of another version: {ledger.version_hint(worker)}")
         outbox_url, source = ledger.fact("outbox_url"), ledger.fact("source_url")
         read = Store(outbox_url).read if outbox_url else partial(_content, outbox)
         notes += [f"{worker}: reads {source}; its tables are compared, its originals are not"] if source else []

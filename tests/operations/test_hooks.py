@@ -63,6 +63,7 @@ def test_a_hook_gets_closed_batches_and_rejected_files(desk: Desk) -> None:
     batch, reject = told(desk)
     assert (batch["event"], batch["accepted"] + batch["review"], batch["rejected"]) == ("batch", 1, 1)
     assert Path(batch["csv"]) == desk.tables()[0]
+    assert (batch["deferred"], batch["released"]) == (0, 0)
     assert (reject["event"], reject["worker"], reject["rejected"]) == ("reject", "main", 1)
     (file,) = reject["files"]
     assert (file["file"], file["reason_code"]) == ("desk/noise.png", "not_an_image")
