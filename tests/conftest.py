@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import typer.main
 from hypothesis import settings as hypothesis_settings
 
 from digitrec import batch_reports, imaging, reading, results, workspace
@@ -38,6 +39,7 @@ hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
 hypothesis_settings.register_profile("long", deadline=None, max_examples=2000)
 _PROFILE = "fast" if os.environ.get("DIGITREC_FAST") else "long" if os.environ.get("DIGITREC_FAULTS") else "digitrec"
 hypothesis_settings.load_profile(_PROFILE)
+typer.main.get_command = functools.cache(typer.main.get_command)  # else each call of main() builds all commands, 0.1 s
 _SLOW_FILE = re.compile(rb"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 
 
