@@ -44,26 +44,26 @@ from digitrec.training.stages import LINE_SHAPE, Prepared
 
 LINE_KERAS = "line.keras"
 _NEW_HELD_OUT = 0.5
-"""Share held out of a data set that the model never saw: it is small, and a promise takes many digits."""
+"""Share held out of a data set that is new to the model: it is small, and an error guarantee takes many digits."""
 _PAGES, _PAGES_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _VARIED = range(11, 16)
-"""Seeds of their own, far from those of `stages`."""
+"""Seeds, different from those of `stages`."""
 _OF_CORRECTIONS = 0.15
 """Largest share of a batch that is from corrections."""
 _SEEN = 60
 """Most repetitions of a picture of the corrections."""
 _TIMES, _MOST_STRIPS = 8, 6_000
-"""Each strip is varied so many times, but all of them give no more than this."""
+"""Augmented copies of each line crop, and their largest number in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class More:
-    """How much is drawn and learned when a model goes on."""
+    """Amounts of synthetic data and training steps of a fine-tuning."""
 
     epochs: int = 1
     steps: int = 600
-    """Batches of an epoch of the digits' network, at the end of which its learning rate has fallen to nothing."""
+    """Batches per epoch of the digit classifier; its learning rate falls to zero over them."""
     rate: float = 2e-4
-    """A tenth of what the network began with: more, and it forgets."""
+    """Learning rate, a tenth of the one of a training from scratch: with more the network forgets."""
     pages: int = 12_000
     pages_held_out: int = 1_200
     strips: int = 8_000
@@ -78,7 +78,7 @@ USUAL = More()
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """What every part needs."""
+    """Arguments that every step of a fine-tuning needs."""
 
     start: Bundle
     parts: Parts
@@ -88,15 +88,15 @@ class _Desk:
 
     @property
     def seed(self) -> int:
-        """Of the training it goes on from."""
+        """Return the seed of the base model's training."""
         return self.start.card.seed
 
     def sources(self, part: Split) -> Sources:
-        """What is drawn from."""
+        """Return the sources of synthetic data for a split."""
         return Sources.of(part.pictures, part.digits, glyphs.load())
 
     def told(self, what: str) -> Callable[[int, int], None]:
-        """Passes on how much is drawn."""
+        """Return a callback that reports how much is drawn."""
         return lambda done, total: self.progress(Progress(1, 1, done, total, 0.0, 0.0, stage=what))
 
 
@@ -195,7 +195,7 @@ def go_on(
 
 
 def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[str, Any]]:
-    """What the networks for paper leave, and how the line network went on."""
+    """Return the page models with fresh examples, and facts about the fine-tuning of the line network."""
     start, more = desk.start, desk.more
     names = ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)
     files = {name: start.content(name) for name in names}
@@ -223,7 +223,7 @@ def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[st
 
 
 def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]:
-    """The line network after it went on; None if there is nothing to learn, or it reads drawn lines worse since."""
+    """Fine-tune the line network; None if there are no corrections of lines, or it reads synthetic lines worse then."""
     more, seed = desk.more, desk.seed
     learned = augment_lines(strips, (seed, _VARIED))
     if not len(learned):
@@ -251,7 +251,7 @@ def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]
 
 
 def _with_weights(start: Bundle, name: str, build: Callable[[], Model], seed: int) -> Model:
-    """A new network with the weights of one of the model's."""
+    """Build a network and load the weights of one of the base model's files."""
     import keras
 
     start.content(name)  # its digest is compared before it is loaded
@@ -270,9 +270,9 @@ def _together(one: Examples, other: Examples) -> Examples:
 
 
 def oversample(network: Network, learned: Examples, steps: int) -> Sequence[Beside]:
-    """Examples for every batch of a network's, so few that none of them is seen too often in so many batches.
+    """Return the corrections to mix into every batch, few enough that none of them is repeated too often.
 
-    A network that knows ten digits learns nothing from what is none.
+    A network with ten classes gets no examples of non-digits.
     """
     if not network.reads_paper:
         is_digit = learned.classes != NONE
@@ -282,7 +282,7 @@ def oversample(network: Network, learned: Examples, steps: int) -> Sequence[Besi
 
 
 def augment_lines(learned: Strips, seed: Sequence[int]) -> Strips:
-    """Each strip several times, as the same hand, pen and camera might have made it; a few thousand at most."""
+    """Return several augmented copies of each line crop, as other writing by the same hand; a few thousand at most."""
     dice = np.random.default_rng(seed)
     count = min(len(learned) * _TIMES, _MOST_STRIPS)
     places: list[int] = np.resize(dice.permutation(len(learned)), count).tolist() if count else []
@@ -290,7 +290,7 @@ def augment_lines(learned: Strips, seed: Sequence[int]) -> Strips:
 
 
 def _varied(levels: Picture, dice: Dice) -> Picture:
-    """A stored strip leant, stretched, moved, blurred and with more or less contrast."""
+    """Return a stored line crop sheared, scaled, moved, blurred and with another contrast."""
     height, width = levels.shape
     lean, (across, down) = dice.normal(0.0, 0.1), dice.uniform(0.9, 1.1, 2)
     moved = np.array(

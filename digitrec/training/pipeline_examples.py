@@ -1,7 +1,7 @@
 """Examples for the digit classifier: the 28 x 28 pictures that the pipeline cuts out of synthetic pages, and fonts.
 
-Each page's ink is found the classical way and with the ink network. What lies where the page's sign was written is an
-example of that sign; what lies elsewhere is one of `NONE`.
+Each page is segmented classically and with the ink network. A component where the page's character was written is an
+example of that character; one elsewhere is an example of `NONE`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,15 +36,15 @@ _OF_FONTS = 1 / 32
 """Share of a batch that is digits of fonts, and as much again their letters."""
 
 _AS_SAMPLES = 0.25
-"""This share of the pages is drawn as `digitrec samples` does."""
+"""Share of the pages that are drawn as `digitrec samples` does."""
 _SAME_BOX = 0.5
-"""A found digit is the one that was drawn if their boxes' intersection over union is above this."""
+"""A component is the drawn character if the intersection over union of their boxes is above this."""
 _ELSEWHERE = 0.1
-"""It is something else if at most this share of its ink lies where something was drawn."""
+"""A component is clutter if less than this share of its ink lies where the character was drawn."""
 LIKE_A_ONE = 1.7
-"""Debris that is taller than this for its width may be told from a one by nobody, and is no example."""
-_MOST_DEBRIS = 0.1
-"""Debris makes up at most this share of all examples."""
+"""Height to width from which clutter cannot be told from a one; it is no example."""
+_MAX_CLUTTER = 0.1
+"""Largest share of clutter among all examples."""
 _INKED = 127
 
 _Corners = tuple[float, float, float, float]
@@ -53,7 +53,7 @@ _Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Pictures with their classes, for the digits' network."""
+    """Pictures with their classes, for the digit classifier."""
 
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
@@ -65,21 +65,21 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looking:
-    """What pages are drawn from and looked at with."""
+class ExampleSource:
+    """Sources that pages are drawn from, and the network that segments them."""
 
     sources: Sources
     network: InkNetwork
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glimpse:
-    """What one page gave: examples of its sign, and at most one of something that belongs nowhere."""
+class ExtractedExamples:
+    """Examples of one page: of its character, and at most one of clutter."""
 
-    signs: tuple[Picture, ...]
+    characters: tuple[Picture, ...]
     digit: int
-    """The class of all of `signs`."""
-    debris: Picture | None
+    """Class of all of `characters`."""
+    clutter: Picture | None
 
 
 def render_and_extract(
@@ -91,43 +91,45 @@ def render_and_extract(
     processes: int = 0,
     told: ProgressCallback | None = None,
 ) -> Examples:
-    """Draw pages and keep what is found on them."""
-    looking = Looking(sources, network)
-    return gathered(parallel.generate(glimpse, looking, pages, seed, processes=processes, on_progress=told))
+    """Draw pages and return the examples found on them."""
+    source = ExampleSource(sources, network)
+    return collect_examples(
+        parallel.generate(extract_examples, source, pages, seed, processes=processes, on_progress=told)
+    )
 
 
-def glimpse(looking: Looking, dice: Dice) -> Glimpse:
-    """Draw one page, and look at it both ways."""
-    picture, written, digit = _page(looking.sources, dice)
+def extract_examples(source: ExampleSource, dice: Dice) -> ExtractedExamples:
+    """Draw one page and segment it both ways."""
+    picture, written, digit = _page(source.sources, dice)
     page = GreyPage.of(picture)
     grey, plane = page.grey, ink.find(page)
     near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
-    seen = looking.network.find(grey)
+    seen = source.network.find(grey)
     if seen is not None:
         mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)
         near.append(_told_apart(layout.arrange(seen.ink).digits, mask, _moved(corners, seen.window)))
-    signs = [sign for sign, _ in near if sign is not None]
-    debris = [one for _, others in near for one in others]
-    chosen = debris[dice.integers(len(debris))] if debris else None
-    return Glimpse(tuple(map(_stored, signs)), digit, None if chosen is None else _stored(chosen))
+    characters = [sign for sign, _ in near if sign is not None]
+    clutter = [one for _, others in near for one in others]
+    chosen = clutter[dice.integers(len(clutter))] if clutter else None
+    return ExtractedExamples(tuple(map(_stored, characters)), digit, None if chosen is None else _stored(chosen))
 
 
-def gathered(glimpses: Iterable[Glimpse]) -> Examples:
-    """All examples in order; of the debris the first, so that there is not too much of it."""
-    signs: list[Picture] = []
+def collect_examples(pages: Iterable[ExtractedExamples]) -> Examples:
+    """Return all examples in order; of the clutter only the first, up to its largest share."""
+    characters: list[Picture] = []
     classes: list[int] = []
-    debris: list[Picture] = []
-    for each in glimpses:
-        signs += each.signs
-        classes += [each.digit] * len(each.signs)
-        debris += [] if each.debris is None else [each.debris]
-    debris = debris[: int(len(signs) * _MOST_DEBRIS / (1 - _MOST_DEBRIS))]
-    pictures = np.array([*signs, *debris], np.uint8).reshape(-1, 28, 28)
-    return Examples(pictures, np.array([*classes, *[NONE] * len(debris)], np.int64))
+    clutter: list[Picture] = []
+    for page in pages:
+        characters += page.characters
+        classes += [page.digit] * len(page.characters)
+        clutter += [] if page.clutter is None else [page.clutter]
+    clutter = clutter[: int(len(characters) * _MAX_CLUTTER / (1 - _MAX_CLUTTER))]
+    pictures = np.array([*characters, *clutter], np.uint8).reshape(-1, 28, 28)
+    return Examples(pictures, np.array([*classes, *[NONE] * len(clutter)], np.int64))
 
 
 def _page(sources: Sources, dice: Dice) -> tuple[Picture, Picture, int]:
-    """A page, (h, w) or (h, w, 3), where its sign was written, (h, w), and its class."""
+    """Return a page, (h, w) or (h, w, 3), the ink of its character, (h, w), and its class."""
     if dice.random() < _AS_SAMPLES:
         digit = int(dice.integers(10))
         chosen = sources.pictures[dice.choice(sources.of_digit[digit])]
@@ -139,7 +141,7 @@ def _page(sources: Sources, dice: Dice) -> tuple[Picture, Picture, int]:
 def _told_apart(
     found: Sequence[FoundDigit], written: Picture, corners: _Corners | None
 ) -> tuple[Plane | None, list[Plane]]:
-    """Of what was found, the sign that was written, if it is one thing, and whatever lies elsewhere."""
+    """Return the component that is the written character, if there is exactly one, and those of clutter."""
     own = [one for one in found if corners is not None and _overlap(one, corners) > _SAME_BOX]
     # Found ink is a little wider than what was written, and may have moved by a pixel.
     near = cv2.dilate((written > _INKED // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -149,7 +151,7 @@ def _told_apart(
 
 
 def _overlap(one: FoundDigit, corners: _Corners) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     box = one.box
     across = min(box.x + box.width, corners[2]) - max(box.x, corners[0])
     down = min(box.y + box.height, corners[3]) - max(box.y, corners[1])
@@ -159,14 +161,14 @@ def _overlap(one: FoundDigit, corners: _Corners) -> float:
 
 
 def _share_on(one: FoundDigit, near: NDArray[np.bool_]) -> float:
-    """The share of something's ink that lies on a mask of the same plane."""
+    """Return the share of a component's ink that lies on a mask of the same plane."""
     box = one.box
     on = one.ink[near[box.y : box.y + box.height, box.x : box.x + box.width]]
     return float(on.sum()) / max(float(one.ink.sum()), 1e-9)
 
 
 def _corners(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
-    """The box of what was written, in pixels of a plane of this shape; None if nothing was."""
+    """Return the box of the written ink, in pixels of a plane of this shape; None if there is no ink."""
     rows, columns = (np.flatnonzero((written > _INKED).any(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         return None
@@ -175,7 +177,7 @@ def _corners(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
 
 
 def _moved(corners: _Corners | None, window: Window) -> _Corners | None:
-    """A box in pixels of a window; it may reach beyond."""
+    """Return a box in pixels of a window; it may reach beyond the window."""
     if corners is None:
         return None
     scale = WINDOW_PX / window.side
@@ -189,7 +191,7 @@ def _moved(corners: _Corners | None, window: Window) -> _Corners | None:
 
 
 def _resized(written: Picture, plane: Plane) -> Picture:
-    """What was written, at a plane's size."""
+    """Return the written ink at a plane's size."""
     if written.shape == plane.shape:
         return written
     height, width = plane.shape
@@ -197,7 +199,7 @@ def _resized(written: Picture, plane: Plane) -> Picture:
 
 
 def _through(written: Picture, window: Window) -> Picture:
-    """What was written, as far as a window shows it: (64, 64)."""
+    """Return the written ink inside a window, (64, 64)."""
     scale = WINDOW_PX / window.side
     moved = np.array([[scale, 0, -window.left * scale], [0, scale, -window.top * scale]])
     return np.asarray(cv2.warpAffine(written, moved, (WINDOW_PX, WINDOW_PX), flags=cv2.INTER_LINEAR), np.uint8)
@@ -217,7 +219,7 @@ def extra_examples(network: Network, seen: Examples, fonts: Glyphs) -> Sequence[
         Beside(_normalised(pictures), digits, of_fonts, augment),
         Beside(_normalised(letters), np.full(len(letters), NONE, np.int64), of_fonts, augment),
     ]
-    return [each for each in found if len(each.classes)]
+    return [examples for examples in found if len(examples.classes)]
 
 
 def augment_examples(pictures: Picture, _: Digits, dice: Dice) -> Ink:
@@ -226,6 +228,6 @@ def augment_examples(pictures: Picture, _: Digits, dice: Dice) -> Ink:
 
 
 def _normalised(glyphs: Picture) -> Picture:
-    """Glyphs, (n, 48, 48), as imaging would bring them to (n, 28, 28)."""
+    """Normalize glyphs, (n, 48, 48) -> (n, 28, 28), as pages are."""
     ink = [centred(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]
     return np.asarray(np.rint(np.stack(ink) * 255), np.uint8)

@@ -8,7 +8,7 @@ from digitrec.imaging.layout import FoundDigit
 from digitrec.recognition.ink_network import Window
 from digitrec.records import Box
 from digitrec.training import pipeline_examples
-from digitrec.training.pipeline_examples import Glimpse, gathered
+from digitrec.training.pipeline_examples import ExtractedExamples, collect_examples
 
 PAGE = (60, 80)
 
@@ -64,27 +64,27 @@ def test_the_mask_is_seen_through_the_window() -> None:
     assert mask[:, 44:].max() == 0
 
 
-def glimpses(count: int, signs: int = 1, digit: int = 3) -> list[Glimpse]:
+def glimpses(count: int, characters: int = 1, digit: int = 3) -> list[ExtractedExamples]:
     picture = np.full((28, 28), 7, np.uint8)
-    return [Glimpse((picture,) * signs, digit, np.full((28, 28), 9, np.uint8)) for _ in range(count)]
+    return [ExtractedExamples((picture,) * characters, digit, np.full((28, 28), 9, np.uint8)) for _ in range(count)]
 
 
 def test_noise_is_at_most_a_tenth_of_the_examples() -> None:
-    examples = gathered(glimpses(90))
+    examples = collect_examples(glimpses(90))
 
     assert len(examples) == 100
     assert np.bincount(examples.classes, minlength=11).tolist() == [0, 0, 0, 90, *[0] * 6, 10]
 
 
 def test_pages_on_which_nothing_was_found_give_no_example() -> None:
-    examples = gathered(glimpses(3, signs=0))
+    examples = collect_examples(glimpses(3, characters=0))
 
     assert examples.pictures.shape == (0, 28, 28)
     assert examples.classes.shape == (0,)
 
 
 def test_a_letter_is_an_example_of_none() -> None:
-    assert gathered(glimpses(1, signs=2, digit=NONE)).classes.tolist() == [NONE, NONE]
+    assert collect_examples(glimpses(1, characters=2, digit=NONE)).classes.tolist() == [NONE, NONE]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
