@@ -157,7 +157,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     assert in_use(tmp_path).folder == app.SHIPPED
 
 
-def test_too_few_pages_are_refused_with_what_they_can_promise(tmp_path: Path, scans: Path) -> None:
+def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path, scans: Path) -> None:
     refused = calibrate(tmp_path, scans, "--max-error", "0.005")
 
     why = refused.exception
@@ -171,7 +171,7 @@ def test_too_few_pages_are_refused_with_what_they_can_promise(tmp_path: Path, sc
     assert calibrate(tmp_path, scans, "--max-error", least).exit_code == 0
 
 
-def test_pages_that_are_all_wrong_promise_nothing(tmp_path: Path, scans: Path) -> None:
+def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Path) -> None:
     wrong = tmp_path / "none.csv"
     names = [one.path.name for one in labelled_pictures(scans)]
     wrong.write_text("file,label\n" + "".join(f"{name},none\n" for name in names))

@@ -64,7 +64,7 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
     assert [row["file"] for path in desk.tables() for row in read_csv(path)] == ["half.png"]
 
 
-def test_the_age_at_the_look_counts_by_the_clock_of_the_inbox(desk: Desk) -> None:
+def test_the_age_at_a_scan_uses_the_clock_of_the_inbox(desk: Desk) -> None:
     with workspace.opened(desk.settings) as space:
         assert abs(space.looked_at_s() - time.time()) < 5
         at_ns = space.clock_ns()

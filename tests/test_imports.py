@@ -44,7 +44,7 @@ def loaded(workspace: Path, *words: str, asked: tuple[str, ...] = HEAVY) -> set[
 
 
 @pytest.mark.slow
-def test_run_wakes_no_heavy_library_even_with_pictures_to_read(tmp_path: Path) -> None:
+def test_run_imports_no_heavy_library_even_with_pictures_to_read(tmp_path: Path) -> None:
     from tests.conftest import draw
 
     (tmp_path / "inbox").mkdir()
@@ -55,7 +55,7 @@ def test_run_wakes_no_heavy_library_even_with_pictures_to_read(tmp_path: Path) -
     assert list((tmp_path / "outbox").glob("*Z-????????.csv"))
 
 
-def test_run_on_an_empty_inbox_does_not_even_wake_what_reads_pictures(tmp_path: Path) -> None:
+def test_run_on_an_empty_inbox_does_not_import_the_decoder(tmp_path: Path) -> None:
     assert loaded(tmp_path, "run", asked=(*HEAVY, *READING)) == set()
 
 
@@ -63,7 +63,7 @@ def test_run_on_an_empty_inbox_does_not_even_wake_what_reads_pictures(tmp_path: 
 @pytest.mark.parametrize(
     "words", [("predict", "7.png", "--json"), ("verify",), ("config",), ("report",)], ids=lambda words: words[0]
 )
-def test_everyday_commands_wake_no_heavy_library(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_common_commands_import_no_heavy_library(tmp_path: Path, words: tuple[str, ...]) -> None:
     from tests.conftest import draw
 
     (tmp_path / "7.png").write_bytes(draw(7))
@@ -72,7 +72,7 @@ def test_everyday_commands_wake_no_heavy_library(tmp_path: Path, words: tuple[st
 
 
 @pytest.mark.slow
-def test_help_wakes_neither_a_heavy_library_nor_the_imaging(tmp_path: Path) -> None:
+def test_help_imports_neither_a_heavy_library_nor_the_decoder(tmp_path: Path) -> None:
     program = "import sys; from digitrec import cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
 

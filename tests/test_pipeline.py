@@ -204,7 +204,7 @@ def test_a_file_that_may_not_be_moved_waits_and_the_others_are_read(
     assert desk.account().differences == ()
 
 
-def test_a_link_swapped_in_after_the_look_is_not_followed(desk: Desk, tmp_path: Path) -> None:
+def test_a_link_swapped_in_after_the_scan_is_not_followed(desk: Desk, tmp_path: Path) -> None:
     desk.drop("7.png")
     secret = tmp_path / "secret.png"
     secret.write_bytes(draw(7))
@@ -384,7 +384,7 @@ def test_claims_of_another_worker_are_left_alone(desk: Desk) -> None:
     assert [row["file"] for row in desk.rows()] == ["8.png"]
 
 
-def test_a_stop_in_the_middle_gives_back_what_was_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_in_the_middle_releases_claims_that_were_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         desk.drop(f"{number:02}.png", draw(number % 10))
     real = reading.read_chunk

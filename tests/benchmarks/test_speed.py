@@ -140,7 +140,7 @@ def test_a_run_that_published_too_little_is_not_measured(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_process_that_measures_wakes_nothing_large() -> None:
+def test_the_measuring_process_imports_nothing_large() -> None:
     program = "import sys; import benchmarks.__main__; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=process.ROOT, timeout=60

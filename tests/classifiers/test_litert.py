@@ -30,7 +30,7 @@ def test_a_cut_off_network_is_refused() -> None:
         LiteRTClassifier(content[:1000], "broken", 1.0)
 
 
-def test_scoring_wakes_no_heavy_library_and_says_nothing() -> None:
+def test_scoring_imports_no_heavy_library_and_prints_nothing() -> None:
     program = (
         "import sys, numpy, pathlib\n"
         "from digitrec.classifiers.bundle import Bundle\n"

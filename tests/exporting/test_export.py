@@ -245,7 +245,7 @@ def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_the_everyday_path_wakes_neither_openpyxl_nor_pandas() -> None:
+def test_the_common_path_imports_neither_openpyxl_nor_pandas() -> None:
     import subprocess
 
     code = "import sys, digitrec.cli; print(sorted({'openpyxl', 'pandas', 'sqlite3'} & set(sys.modules)))"

@@ -32,7 +32,7 @@ def test_any_change_restarts_the_settle_time(change: str) -> None:
     assert settling.look([changed], 4.0, NOW) == [changed]
 
 
-def test_a_file_that_was_away_for_a_look_is_a_new_one() -> None:
+def test_a_file_missing_from_one_scan_settles_from_the_start() -> None:
     settling = Settling(2.0, 600.0)
 
     settling.look([seen()], 0.0, NOW)

@@ -235,7 +235,7 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
 
 @pytest.mark.slow
-def test_reading_the_clock_of_the_inbox_wakes_nobody(desk: Desk) -> None:
+def test_reading_the_clock_of_the_inbox_causes_no_event(desk: Desk) -> None:
     bell = Bell()
     observer = FolderObserver(desk.inbox, bell)
     with workspace.opened(desk.settings) as space:

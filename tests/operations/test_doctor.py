@@ -349,7 +349,7 @@ def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: Desk)
     assert used.account().differences == ()
 
 
-def test_an_unexpected_exception_is_a_fault_until_the_worker_looks_again(used: Desk) -> None:
+def test_an_unexpected_exception_is_a_fault_until_the_next_scan(used: Desk) -> None:
     now_s = time.time()
     heart = Heart(used.settings, now_s=lambda: now_s)
     heart.noticed("metrics cannot be gathered: KeyError: 'colour'")

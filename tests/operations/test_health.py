@@ -22,7 +22,7 @@ def test_a_worker_that_looked_just_now_with_nothing_waiting_is_well() -> None:
     assert health(WELL, "main", 3600).is_well
 
 
-def test_a_worker_that_did_not_look_for_three_intervals_is_unwell() -> None:
+def test_a_worker_without_a_scan_for_three_intervals_is_unhealthy() -> None:
     found = health(replace(WELL, workers=(replace(WORKER, last_scan_s=31.0, is_late=True),)), "main", 3600)
 
     assert not found.is_well
@@ -49,7 +49,7 @@ def test_an_inbox_that_cannot_be_looked_at_is_unwell() -> None:
     assert not health(replace(WELL, problem="No such file"), "main", 3600).is_well
 
 
-def test_another_workers_look_does_not_speak_for_this_one() -> None:
+def test_the_scan_of_another_worker_does_not_count() -> None:
     found = health(WELL, "second", 3600)
 
     assert not found.is_well
@@ -86,7 +86,7 @@ def test_a_cron_worker_is_healthy_between_runs_with_a_given_interval() -> None:
     assert not health(resting, "main", 3600, max_scan_age_s=289).is_well
 
 
-def test_a_worker_at_a_long_batch_is_well_whatever_the_last_look() -> None:
+def test_a_worker_at_a_long_batch_is_healthy_despite_an_old_scan() -> None:
     reading = replace(WORKER, state="reading", last_scan_s=5000.0, is_late=False)
 
     assert health(replace(WELL, workers=(reading,)), "main", 3600, max_scan_age_s=900).is_well

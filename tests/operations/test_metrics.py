@@ -193,7 +193,7 @@ def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(desk: Desk, cap
     assert [record.message for record in caplog.records] == ["metrics cannot be written, the work goes on"]
 
 
-def test_a_look_that_was_just_taken_is_not_taken_again(desk: Desk) -> None:
+def test_a_recently_written_metrics_file_is_not_written_again(desk: Desk) -> None:
     desk.set(metrics_file=desk.root / "digitrec.prom")
     file = metrics.MetricsFile(desk.settings)
     file.write()

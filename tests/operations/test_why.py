@@ -108,7 +108,7 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> Non
     assert lying.why.endswith(("20 s left", "19 s left"))
 
 
-def test_files_that_wait_tell_what_for(desk: Desk) -> None:
+def test_why_shows_what_a_waiting_file_waits_for(desk: Desk) -> None:
     desk.drop("7.png")
     desk.drop("empty.png", b"")
     desk.drop("a/7.png.part")

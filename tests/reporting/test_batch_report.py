@@ -48,7 +48,7 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, make_facts, mixed, 
     assert {key: json.loads(value) for key, value in shown.items()} == {key: at(report, key) for key in shown}
 
 
-def test_the_page_says_what_to_do_next_and_how_to_cure(tmp_path, make_facts, mixed, read_page):
+def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed, [DeferredFacts("c/6.png", "still changing")]))
 
     words = read_page(html).words
@@ -210,12 +210,12 @@ def test_the_charts_speak(tmp_path, make_facts, mixed, read_page):
     assert "50: 1 review" in html
 
 
-def test_every_rejecting_reason_has_a_cure():
+def test_every_rejection_reason_has_a_remedy():
     assert set(CURES) == {reason for reason in Reason if reason.rejects}
 
 
 @pytest.mark.slow
-def test_a_report_wakes_no_heavy_library(tmp_path):
+def test_a_report_imports_no_heavy_library(tmp_path):
     script = f"""
 import sys
 from pathlib import Path

@@ -66,7 +66,7 @@ def test_a_batch_nobody_looked_at_says_nothing_about_people():
 
 
 @pytest.mark.slow
-def test_only_answers_drawn_by_chance_tell_of_accepted_work():
+def test_only_randomly_sampled_answers_estimate_the_accepted_error():
     found = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, said(Verdict.UNSURE, "", True))]
 
     drawn = audit(found)

@@ -65,7 +65,7 @@ def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_every_message_has_a_cause_and_a_cure() -> None:
+def test_every_message_has_a_cause_and_a_remedy() -> None:
     made, told = {one.template: one.place for one in messages.messages()}, messages.entries()
 
     assert len(made) > 180
