@@ -31,7 +31,7 @@ from digitrec.settings import Settings
 
 if TYPE_CHECKING:
     from digitrec.classifiers.base import Classifier
-    from digitrec.engines import Engine
+    from digitrec.executor import Executor
     from digitrec.ledger import Ledger
     from digitrec.pipeline import Pipeline
     from digitrec.recognition.page_reader import PageReader
@@ -45,19 +45,19 @@ def _litert(bundle: Bundle) -> "Classifier":
     return LiteRTClassifier.load(bundle)
 
 
-def _serial(_: Settings) -> "Engine":
-    from digitrec.engines import Serial
+def _serial(_: Settings) -> "Executor":
+    from digitrec.executor import SerialExecutor
 
-    return Serial()
-
-
-def _threads(settings: Settings) -> "Engine":
-    from digitrec.engines import Threads
-
-    return Threads(settings.threads, settings.read_timeout_s, has_children=settings.engine == "processes")
+    return SerialExecutor()
 
 
-def _dask(settings: Settings) -> "Engine":
+def _threads(settings: Settings) -> "Executor":
+    from digitrec.executor import LocalExecutor
+
+    return LocalExecutor(settings.threads, settings.read_timeout_s, has_workers=settings.engine == "processes")
+
+
+def _dask(settings: Settings) -> "Executor":
     needs("--engine dask", "distributed")
     from digitrec.cluster.engine import Dask
 
@@ -65,7 +65,7 @@ def _dask(settings: Settings) -> "Engine":
 
 
 CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
-ENGINES: "dict[str, Callable[[Settings], Engine]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
+ENGINES: "dict[str, Callable[[Settings], Executor]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
 ENGINES["processes"] = _threads
 
 
@@ -275,10 +275,10 @@ def _pipeline(
     one_thread.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec import batch_reports, reading
     from digitrec.answering import Answering
-    from digitrec.child import Child
-    from digitrec.child_side import Allowance
     from digitrec.operations import rebuild
     from digitrec.pipeline import Pipeline
+    from digitrec.worker_main import WorkerLimits
+    from digitrec.worker_process import WorkerProcess
 
     threshold = bundle.threshold(settings.max_error)
 
@@ -291,7 +291,7 @@ def _pipeline(
         ledger=space.ledger,
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
-        child=Child(settings.read_timeout_s, Allowance.for_pages(settings.limits, settings.read_timeout_s)),
+        child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
         read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,

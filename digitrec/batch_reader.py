@@ -6,13 +6,30 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from digitrec import logs
-from digitrec.child import ReaderDied
-from digitrec.chunks import chunked
-from digitrec.engines import Engine
+from digitrec.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.errors import DigitrecError
-from digitrec.patience import Lost, Overrun
+from digitrec.executor import Executor
 from digitrec.reading import Content, Job
 from digitrec.records import Claim
+from digitrec.worker_process import WorkerCrashed
+
+_CHUNK_FILES = 16
+_SMALL_BYTES = 1 << 16
+"""A larger file, a photo or a whole page, takes longer: it counts as two."""
+
+
+def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
+    """Yield the files that one call reads: up to 16 small ones, or half as many larger ones."""
+    chunk: list[Claim] = []
+    count = 0
+    for claim in claims:
+        chunk.append(claim)
+        count += 2 if claim.size > _SMALL_BYTES else 1
+        if count >= _CHUNK_FILES:
+            yield chunk
+            chunk, count = [], 0
+    if chunk:
+        yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,7 @@ class Raised:
 
 
 class LimitedChild(Protocol):
-    """A child process with limits of its own; see `child.Child`."""
+    """A child process with limits of its own; see `worker_process.WorkerProcess`."""
 
     def call(
         self, function: "Guarded", argument: Sequence[Job], stopped: Callable[[], bool]
@@ -69,7 +86,7 @@ class Found:
         return path in self.contents or path in self.killed or path in self.raised
 
 
-Result = tuple[list[Claim], list[Content] | Raised | Lost]
+Result = tuple[list[Claim], list[Content] | Raised | LostChunk]
 """A chunk, and what became of it."""
 
 
@@ -77,7 +94,7 @@ Result = tuple[list[Claim], list[Content] | Raised | Lost]
 class BatchReader:
     """Reads claimed files, with an engine or one by one in a limited child."""
 
-    engine: Engine
+    engine: Executor
     child: LimitedChild
     read: Guarded
     """The same object for every call, so that the networks are sent to a child once."""
@@ -86,7 +103,7 @@ class BatchReader:
 
     def begin(self, claims: Iterable[Claim]) -> Iterator[Result]:
         """Begin to read; children may start before the first result is asked for."""
-        return self._results(list(chunked(claims)))
+        return self._results(list(make_chunks(claims)))
 
     def finish(self, claims: Sequence[Claim], begun: Iterable[Result]) -> Found:
         """Read the files of a batch to the end.
@@ -131,11 +148,11 @@ class BatchReader:
             for chunk, result in results:
                 if isinstance(result, Raised):
                     found.raised.update((claim.path, result) for claim in chunk)
-                elif not isinstance(result, Lost):
+                elif not isinstance(result, LostChunk):
                     found.contents.update((claim.path, one) for claim, one in zip(chunk, result, strict=False))
                 elif result.file is not None and result.why and not self.stopped():
                     self._note_killed(chunk[result.file], result.why, found)
-        except Overrun as why:
+        except ChunkTimeout as why:
             logs.warn("reading was broken off, going on one by one", why=why)
             return True
         return False
@@ -144,7 +161,7 @@ class BatchReader:
         """Read one file; return False after a stop."""
         try:
             result = self.child.call(self.read, [self.job_of(claim)], self.stopped)
-        except ReaderDied as why:
+        except WorkerCrashed as why:
             if self.stopped():
                 return False
             self._note_killed(claim, str(why), found)

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from digitrec import app, reading
+from digitrec.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.errors import EnvironmentFailure
-from digitrec.patience import Lost, Overrun
 from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
 from digitrec.settings import Settings
@@ -45,9 +45,9 @@ def read(
         for chunk in chunks:
             try:
                 contents = next(read)
-            except Overrun as why:
-                contents = Lost(str(why))
-            if isinstance(contents, Lost):
+            except ChunkTimeout as why:
+                contents = LostChunk(str(why))
+            if isinstance(contents, LostChunk):
                 files = f"{chunk[0].path} to {chunk[-1].path.name}"
                 raise EnvironmentFailure(f"{files} cannot be read: {contents.why}", hint=_TOO_SLOW)
             yield from zip(chunk, contents, strict=True)

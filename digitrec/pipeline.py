@@ -13,8 +13,8 @@ from digitrec import batch_ids, logs, reading
 from digitrec.answering import Answering
 from digitrec.batch_reader import BatchReader, Found, Guarded, LimitedChild, Result
 from digitrec.claiming import Claimer, Queue
-from digitrec.engines import Engine
 from digitrec.errors import FAILURES, ReadFailed
+from digitrec.executor import Executor
 from digitrec.intake.scan import Seen
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
@@ -60,7 +60,7 @@ class Pipeline:
     inbox: Queue
     ledger: Ledger
     outbox: Outbox
-    engine: Engine
+    engine: Executor
     child: LimitedChild
     """Reads what may stop a reader."""
     read_chunk: Callable[[Sequence[Job]], list[Content]]

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from digitrec import patience
+from digitrec import worker_main
 from digitrec.errors import RejectedImage
 from digitrec.intake import store
 from digitrec.intake.store import Stored, Wanted
@@ -128,8 +128,8 @@ def _read_pages(
         start: position of the first file in the chunk.
     """
     readable = [(place, file.data) for place, file in enumerate(opened, start) if isinstance(file, _Opened)]
-    data = (data for _, data in takewhile(lambda _: not patience.is_called_off(), readable))
-    results = iter(reader.read_all(data, limits, lambda file: patience.begin_page(readable[file][0])))
+    data = (data for _, data in takewhile(lambda _: not worker_main.is_cancelled(), readable))
+    results = iter(reader.read_all(data, limits, lambda file: worker_main.begin_page(readable[file][0])))
     contents = []
     for file in opened:
         if isinstance(file, Content):

@@ -23,7 +23,7 @@ from digitrec import batch_reports, imaging, reading, results, workspace
 from digitrec.answering import Answering
 from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.clock import utc
-from digitrec.engines import Serial
+from digitrec.executor import SerialExecutor
 from digitrec.filing import FolderOutbox
 from digitrec.intake.scan import Seen, look
 from digitrec.intake.truth import Truth
@@ -83,7 +83,7 @@ class Desk:
     now_s: float = 1_767_323_045.0
     stopped: bool = False
     child: Any = field(default_factory=InlineChild)
-    engine: Any = field(default_factory=Serial)
+    engine: Any = field(default_factory=SerialExecutor)
     reader: PageReader = field(default_factory=reader)
     published: list[str] = field(default_factory=list)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from digitrec import patience, reading
-from digitrec.child import ReaderDied
-from digitrec.patience import Lost
+from digitrec import reading, worker_main
+from digitrec.chunk_queue import LostChunk
 from digitrec.reading import Content, Job
 from digitrec.recognition.page_reader import PageReader
 from digitrec.records import Limits
+from digitrec.worker_process import WorkerCrashed
 from tests.conftest import Desk
 
 
@@ -35,13 +35,13 @@ class Poisoned:
             bad = next((place for place, job in enumerate(jobs) if name_of(job) in self.names), None)
             if bad is not None:
                 self.deaths.append(name_of(jobs[bad]))
-            yield function(jobs) if bad is None else Lost("not done after 60 s", bad)
+            yield function(jobs) if bad is None else LostChunk("not done after 60 s", bad)
 
     def call(self, function: Callable[[Any], Any], jobs: Sequence[Job], stopped: Callable[[], bool]) -> Any:
         self.alone.append(name_of(jobs[0]))
         if name_of(jobs[0]) in self.names:
             self.deaths.append(name_of(jobs[0]))
-            raise ReaderDied("the child process died", 0)
+            raise WorkerCrashed("the child process died", 0)
         return function(jobs)
 
     def stop(self) -> None:
@@ -75,9 +75,9 @@ def read_odd_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> l
     """Read a chunk, in any process; a file named `hangs` takes for ever, one named `fills` all memory."""
     contents: list[Content] = []
     for file, job in enumerate(jobs):
-        if patience.is_called_off():
+        if worker_main.is_cancelled():
             break
-        patience.begin_page(file)
+        worker_main.begin_page(file)
         if name_of(job) == "hangs.png":
             time.sleep(600)
         if name_of(job) == "fills.png":

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, batch_reports, patience, reading, retrying, service, workspace
+from digitrec import app, batch_reports, reading, retrying, service, worker_main, workspace
 from digitrec.cli_words import status_lines
 from digitrec.errors import EnvironmentFailure
 from digitrec.filing import FolderOutbox
@@ -292,9 +292,9 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     def slow(jobs: Sequence[Job], **given: Any) -> list[Content]:
         contents: list[Content] = []
         for file, job in enumerate(jobs):
-            if patience.is_called_off():
+            if worker_main.is_cancelled():
                 break
-            patience.begin_page(file)
+            worker_main.begin_page(file)
             if next(begun) == 5:
                 stop.set(signal.SIGINT)
             time.sleep(0.5)  # a chunk of 16 takes eight seconds: all were deferred
@@ -365,7 +365,7 @@ def test_watch_reads_what_comes_while_a_file_raises_for_ever(
 
     monkeypatch.setattr(reading, "read_chunk", raises)
     monkeypatch.setattr(app, "page_reader", lambda _: reader())
-    monkeypatch.setattr("digitrec.child.Child", lambda *_: InlineChild())
+    monkeypatch.setattr("digitrec.worker_process.WorkerProcess", lambda *_: InlineChild())
     stop, thread = watching(replace(settings, settle_s=0.3, scan_interval_s=0.5))
     try:
         until_s = time.monotonic() + 20

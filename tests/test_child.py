@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitrec import child_side, patience, reading
-from digitrec.child import Child, ReaderDied, may_fork
-from digitrec.child_side import Allowance
+from digitrec import reading, worker_main
 from digitrec.errors import RejectedImage
 from digitrec.records import Limits, Reason
+from digitrec.worker_main import WorkerLimits
+from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
 from tests.conftest import reader
 
 pytestmark = pytest.mark.slow
@@ -32,8 +32,8 @@ def running() -> bool:
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    one = Child(20.0)
+def child() -> Iterator[WorkerProcess]:
+    one = WorkerProcess(20.0)
     yield one
     one.stop()
 
@@ -68,7 +68,7 @@ def spin(seconds: float) -> str:
 
 def spin_page_by_page(pages: int) -> str:
     for _ in range(pages):
-        patience.begin_page(0)
+        worker_main.begin_page(0)
         spin(0.6)
     return "done"
 
@@ -78,23 +78,23 @@ def reserve(size: int) -> int:
 
 
 @pytest.fixture
-def limited() -> Iterator[Child]:
-    one = Child(60.0, Allowance(cpu_s=1.0, memory=200_000_000))
+def limited() -> Iterator[WorkerProcess]:
+    one = WorkerProcess(60.0, WorkerLimits(cpu_s=1.0, memory=200_000_000))
     yield one
     one.stop()
 
 
-def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limited: Child) -> None:
+def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limited: WorkerProcess) -> None:
     began_s = time.monotonic()
 
-    with pytest.raises(ReaderDied, match="died"):
+    with pytest.raises(WorkerCrashed, match="died"):
         limited.call(spin, 40.0, running)
 
     assert time.monotonic() - began_s < 30
     assert limited.call(spin_page_by_page, 5, running) == "done", "each page has its own time"
 
 
-def test_a_child_with_limits_gets_no_more_memory_than_a_page_may_take(limited: Child) -> None:
+def test_a_child_with_limits_gets_no_more_memory_than_a_page_may_take(limited: WorkerProcess) -> None:
     assert limited.call(reserve, 100_000_000, running) == 100_000_000
     with pytest.raises(MemoryError):
         limited.call(reserve, 300_000_000, running)
@@ -115,10 +115,10 @@ def picture(kind: str, side: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpeg2000"])
 def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_side, "_MEMORY", 100_000_000)
+    monkeypatch.setattr(worker_main, "_MEMORY", 100_000_000)
     data, limits = picture(kind, 3000), Limits(max_pixels=9_000_000)
     read = partial(reading.interpret, limits=limits, reader=reader())
-    child = Child(60.0, Allowance.for_pages(limits, 60.0))
+    child = WorkerProcess(60.0, WorkerLimits.for_pages(limits, 60.0))
     try:
         content = child.call(read, data, running)
     finally:
@@ -129,15 +129,15 @@ def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: 
     assert len(content.pages) == 1
 
 
-def test_an_error_is_raised_with_the_place_where_it_happened(child: Child) -> None:
+def test_an_error_is_raised_with_the_place_where_it_happened(child: WorkerProcess) -> None:
     with pytest.raises(ValueError, match="invalid literal") as told:
         child.call(int, "seven", running)
 
-    assert "in _answered" in told.value.__notes__[0]
+    assert "in _call" in told.value.__notes__[0]
 
 
 @pytest.mark.parametrize("function", [rejects, particular, lambda_of])
-def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: Child, function: object) -> None:
+def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: WorkerProcess, function: object) -> None:
     before = child.call(pid, None, running)
 
     with pytest.raises((RuntimeError, AttributeError, TypeError)):
@@ -146,7 +146,7 @@ def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: Chi
     assert child.call(pid, None, running) == before
 
 
-def test_one_that_died_without_work_is_followed_by_another(child: Child) -> None:
+def test_one_that_died_without_work_is_followed_by_another(child: WorkerProcess) -> None:
     first = child.call(pid, None, running)
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -155,9 +155,11 @@ def test_one_that_died_without_work_is_followed_by_another(child: Child) -> None
     assert child.call(pid, None, running) not in {None, first}
 
 
-def test_a_stop_ends_the_wait_for_a_child_that_is_not_ready(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitrec.child._PROGRAM", "import time; time.sleep(60)")
-    monkeypatch.setattr("digitrec.patience.PATIENCE_S", 0.2)
+def test_a_stop_ends_the_wait_for_a_child_that_is_not_ready(
+    child: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digitrec.worker_process._PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr("digitrec.chunk_queue.STOP_GRACE_S", 0.2)
     began_s = time.monotonic()
 
     assert child.call(pid, None, lambda: True) is None
@@ -165,7 +167,7 @@ def test_a_stop_ends_the_wait_for_a_child_that_is_not_ready(child: Child, monkey
 
 
 def test_nothing_is_imported_from_the_current_folder(
-    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
@@ -175,7 +177,7 @@ def test_nothing_is_imported_from_the_current_folder(
 
 
 def test_where_there_is_no_interpreter_that_is_an_error_of_the_system(
-    child: Child, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
@@ -184,17 +186,17 @@ def test_where_there_is_no_interpreter_that_is_an_error_of_the_system(
     assert told.value.errno == errno.EAGAIN
 
 
-def test_a_child_that_is_killed_from_elsewhere_has_died(child: Child) -> None:
+def test_a_child_that_is_killed_from_elsewhere_has_died(child: WorkerProcess) -> None:
     child.prepare(time.sleep, running)
     threading.Timer(0.3, child.kill).start()
 
-    with pytest.raises(ReaderDied):
+    with pytest.raises(WorkerCrashed):
         child.call(time.sleep, 30, running)
 
 
 FORKS = """
 import errno, fcntl, os, pickle, signal, sys, tempfile, threading, time
-from digitrec.child import Child, ReaderDied, may_fork
+from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
 running = lambda: False
 
 def ends(pid):
@@ -224,7 +226,7 @@ def test_a_forked_child_sees_inherited_state_and_sent_arguments() -> None:
     assert (
         in_one_thread("""
 assert may_fork()
-child, factor = Child(20.0), 3
+child, factor = WorkerProcess(20.0), 3
 times = lambda number: (os.getpid(), factor * number)  # cannot be sent
 child.fork(times)
 first, again = child.call(times, 7, running), child.call(times, 8, running)
@@ -245,11 +247,11 @@ def test_a_dead_or_hung_fork_is_replaced_by_a_fresh_interpreter() -> None:
     assert (
         in_one_thread("""
 for fatal, timeout_s in ((lambda _: os.kill(os.getpid(), signal.SIGKILL), 20.0), (lambda _: time.sleep(60), 0.2)):
-    child = Child(timeout_s)
+    child = WorkerProcess(timeout_s)
     child.fork(fatal)
     try:
         child.call(fatal, None, running)
-    except ReaderDied:
+    except WorkerCrashed:
         child._timeout_s = 20.0
         print(child.call(abs, -5, running), end=" ")
     child.stop()
@@ -264,7 +266,7 @@ signal.signal(signal.SIGTERM, lambda *_: None)
 with tempfile.TemporaryDirectory() as folder:
     lock = open(folder + "/lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    child = Child(20.0)
+    child = WorkerProcess(20.0)
     seen = lambda _: (
         [os.readlink(f"/proc/self/fd/{one}") for one in range(3, 64) if os.path.exists(f"/proc/self/fd/{one}")],
         signal.getsignal(signal.SIGTERM) is signal.SIG_IGN,
@@ -287,10 +289,10 @@ def test_a_fork_ends_with_its_parent_whatever_it_is_at() -> None:
         in_one_thread("""
 ours, theirs = os.pipe()
 if os.fork() == 0:
-    child = Child(60.0)
+    child = WorkerProcess(60.0)
     hangs = lambda _: time.sleep(60)
     child.fork(hangs)
-    child._line.send(None)
+    child._connection.send(None)
     os.write(theirs, str(child._process._pid).encode())
     os.kill(os.getpid(), signal.SIGKILL)
 pid = int(os.read(ours, 20))
@@ -321,7 +323,7 @@ def test_a_fork_decodes_its_documents_itself() -> None:
         in_one_thread("""
 from digitrec.imaging import document_process
 document_process.release(document_process.acquire())
-child = Child(20.0)
+child = WorkerProcess(20.0)
 known = lambda _: (len(document_process._idle), len(document_process._all))
 child.fork(known)
 print(known(None), child.call(known, None, running), document_process.acquire().is_usable)
@@ -334,7 +336,7 @@ child.stop()
 def test_a_fork_works_with_sigchld_ignored() -> None:
     assert in_one_thread("""
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-child = Child(20.0)
+child = WorkerProcess(20.0)
 child.fork(abs)
 print(child.call(abs, -5, running))
 pid = child._process._pid
@@ -351,7 +353,7 @@ def test_where_no_fork_can_be_made_a_fresh_interpreter_comes() -> None:
 def refused():
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-os.fork, child = refused, Child(20.0)
+os.fork, child = refused, WorkerProcess(20.0)
 try:
     child.fork(abs)
 except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What `Threads` does side by side, what one by one, and what in child processes."""
+"""What `LocalExecutor` does side by side, what one by one, and what in child processes."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import engines, patience
-from digitrec.engines import Threads
-from digitrec.patience import Lost
+from digitrec import executor, worker_main
+from digitrec.chunk_queue import LostChunk
+from digitrec.executor import LocalExecutor
 
 
 def running() -> bool:
@@ -36,21 +36,21 @@ class Crowd:
         return chunk
 
 
-@pytest.mark.parametrize("has_children", [False, True])
-def test_quick_chunks_go_one_by_one(has_children: bool) -> None:
+@pytest.mark.parametrize("has_workers", [False, True])
+def test_quick_chunks_go_one_by_one(has_workers: bool) -> None:
     crowd = Crowd(0.001)
 
-    assert list(Threads(4, 60.0, has_children=has_children).map(crowd, range(40), running)) == list(range(40))
+    assert list(LocalExecutor(4, 60.0, has_workers=has_workers).map(crowd, range(40), running)) == list(range(40))
 
     assert crowd.most == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_children", [False, True])
-def test_chunks_that_take_long_are_worked_on_side_by_side(has_children: bool) -> None:
+@pytest.mark.parametrize("has_workers", [False, True])
+def test_chunks_that_take_long_are_worked_on_side_by_side(has_workers: bool) -> None:
     crowd = Crowd(0.4)
 
-    assert list(Threads(4, 60.0, has_children=has_children).map(crowd, range(12), running)) == list(range(12))
+    assert list(LocalExecutor(4, 60.0, has_workers=has_workers).map(crowd, range(12), running)) == list(range(12))
 
     assert crowd.most == 4
 
@@ -61,7 +61,7 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
             raise ValueError(chunk)
         return chunk
 
-    found = Threads(4, 60.0).map(one_fails, range(4), running)
+    found = LocalExecutor(4, 60.0).map(one_fails, range(4), running)
 
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(ValueError, match="2"):
@@ -74,10 +74,10 @@ def who(chunk: int) -> tuple[int, int]:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Threads:
-    monkeypatch.setattr(engines, "_WORTH_S", 0.5)
+def engine(monkeypatch: pytest.MonkeyPatch) -> LocalExecutor:
+    monkeypatch.setattr(executor, "_MIN_WORK_S", 0.5)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    return Threads(3, 60.0, has_children=True)
+    return LocalExecutor(3, 60.0, has_workers=True)
 
 
 def children() -> set[int]:
@@ -87,7 +87,7 @@ def children() -> set[int]:
 
 
 @pytest.mark.slow
-def test_worker_processes_start_under_load_and_are_reused(engine: Threads) -> None:
+def test_worker_processes_start_under_load_and_are_reused(engine: LocalExecutor) -> None:
     before = children()
     first = list(engine.map(who, range(150), running))
     second = list(engine.map(who, range(50), running))
@@ -102,7 +102,7 @@ def test_worker_processes_start_under_load_and_are_reused(engine: Threads) -> No
 
 
 @pytest.mark.slow
-def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engine: Threads) -> None:
+def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engine: LocalExecutor) -> None:
     list(engine.map(who, range(150), running))
     later = engine.map(who, range(10), running)
 
@@ -121,7 +121,7 @@ def who_at_once(chunk: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_worker_processes_pause_for_quick_chunks_and_resume_for_slow_ones(engine: Threads) -> None:
+def test_worker_processes_pause_for_quick_chunks_and_resume_for_slow_ones(engine: LocalExecutor) -> None:
     assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
     list(engine.map(who_at_once, range(50), running))  # now it is known that they are quick
 
@@ -137,8 +137,8 @@ IN_ONE_THREAD = """
 import os, time
 from contextlib import suppress
 os.sched_getaffinity = lambda _: {*range(CORES)}
-from digitrec.child import Child
-from digitrec.engines import Threads
+from digitrec.worker_process import WorkerProcess
+from digitrec.executor import LocalExecutor
 
 def no_interpreter(_):
     raise AssertionError("a fork would do")
@@ -147,8 +147,8 @@ def who(chunk):
     time.sleep(TAKES_S)
     return chunk, os.getpid()
 
-Child._start = no_interpreter
-engine = Threads(CORES, 60.0, has_children=True)
+WorkerProcess._start = no_interpreter
+engine = LocalExecutor(CORES, 60.0, has_workers=True)
 first, second = ([*engine.map(who, range(COUNT), lambda: False)] for _ in range(2))
 assert [chunk for chunk, _ in first] == [*range(COUNT)]
 processes = {pid for _, pid in first} | {pid for _, pid in second}
@@ -184,38 +184,38 @@ def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
 
 def dies_elsewhere_at_the_third_file(parent: int) -> int:
     time.sleep(0.02)
-    patience.begin_page(2)
+    worker_main.begin_page(2)
     if os.getpid() != parent:
         os._exit(3)
     return parent
 
 
 @pytest.mark.slow
-def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: Threads) -> None:
+def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: LocalExecutor) -> None:
     before = children()
 
     found = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
     engine.close()
 
     assert len(found) == 100
-    assert set(found) == {os.getpid(), Lost("the child process died", 2)}
+    assert set(found) == {os.getpid(), LostChunk("the child process died", 2)}
     assert children() == before
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_children", [False, True])
-def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_children: bool) -> None:
+@pytest.mark.parametrize("has_workers", [False, True])
+def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_workers: bool) -> None:
     def hangs(chunk: int) -> int:
-        patience.begin_page(chunk)
+        worker_main.begin_page(chunk)
         time.sleep(2.0 if chunk in (3, 4) else 0.05)
         return chunk
 
     began_s = time.monotonic()
 
-    found = list(Threads(1, 0.3, has_children=has_children).map(hangs, range(12), running))
+    found = list(LocalExecutor(1, 0.3, has_workers=has_workers).map(hangs, range(12), running))
 
-    assert [one for one in found if not isinstance(one, Lost)] == [0, 1, 2, *range(5, 12)]
-    assert found[3:5] == [Lost("not done after 0.3 s", 3), Lost("not done after 0.3 s", 4)]
+    assert [one for one in found if not isinstance(one, LostChunk)] == [0, 1, 2, *range(5, 12)]
+    assert found[3:5] == [LostChunk("not done after 0.3 s", 3), LostChunk("not done after 0.3 s", 4)]
     assert time.monotonic() - began_s < 1.9
 
 
@@ -225,13 +225,13 @@ def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None
         time.sleep(20.0 if chunk < 5 else 0.01)
         return chunk
 
-    engine = Threads(1, 1.0)
-    assert list(engine.map(hangs, [0], running)) == [Lost("not done after 1 s", 0)]
+    engine = LocalExecutor(1, 1.0)
+    assert list(engine.map(hangs, [0], running)) == [LostChunk("not done after 1 s", 0)]
     began_s = time.monotonic()
 
     found = list(engine.map(hangs, range(1, 10), running))
 
-    assert found == [Lost("not done after 1 s", 0)] * 4 + [5, 6, 7, 8, 9]
+    assert found == [LostChunk("not done after 1 s", 0)] * 4 + [5, 6, 7, 8, 9]
     assert time.monotonic() - began_s < 3.5, "one after the other they would take four seconds"
 
 
@@ -241,23 +241,23 @@ def test_after_a_stop_a_chunk_ends_with_the_file_it_is_at() -> None:
     def files(chunk: int) -> list[int]:
         read = []
         for file in range(50):
-            if patience.is_called_off():
+            if worker_main.is_cancelled():
                 break
-            patience.begin_page(file)
+            worker_main.begin_page(file)
             time.sleep(0.1)
             asked.set()
             read.append(file)
         return read
 
     began_s = time.monotonic()
-    (read,) = Threads(1, 60.0).map(files, range(2), asked.is_set)
+    (read,) = LocalExecutor(1, 60.0).map(files, range(2), asked.is_set)
 
     assert 1 <= len(read) < 5
     assert time.monotonic() - began_s < 2.0
 
 
 def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitrec.patience.PATIENCE_S", 0.3)
+    monkeypatch.setattr("digitrec.chunk_queue.STOP_GRACE_S", 0.3)
     done = threading.Event()
 
     def first_hangs(chunk: int) -> int:
@@ -266,16 +266,16 @@ def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypat
         done.set()
         return chunk
 
-    found = list(Threads(2, 60.0).map(first_hangs, range(2), done.is_set))
+    found = list(LocalExecutor(2, 60.0).map(first_hangs, range(2), done.is_set))
 
-    assert found == [Lost(), 1]
+    assert found == [LostChunk(), 1]
 
 
 @pytest.mark.slow
 def test_children_without_work_end_and_others_come_when_there_is_some(
-    engine: Threads, monkeypatch: pytest.MonkeyPatch
+    engine: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_IDLE_S", 0.2)
+    monkeypatch.setattr(executor, "_IDLE_S", 0.2)
     before = children()
     assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
 
@@ -289,22 +289,22 @@ def test_children_without_work_end_and_others_come_when_there_is_some(
 
 @pytest.mark.slow
 def test_where_no_child_can_be_started_the_work_is_done_all_the_same(
-    engine: Threads, monkeypatch: pytest.MonkeyPatch
+    engine: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
 
     assert {pid for _, pid in engine.map(who, range(100), running)} == {os.getpid()}
 
 
-@pytest.mark.parametrize("has_children", [False, True])
-def test_a_stop_is_noticed_while_results_keep_coming(has_children: bool) -> None:
+@pytest.mark.parametrize("has_workers", [False, True])
+def test_a_stop_is_noticed_while_results_keep_coming(has_workers: bool) -> None:
     asked: list[float] = []
 
     def stopped() -> bool:
         asked.append(time.monotonic())
         return len(asked) > 3
 
-    found = list(Threads(2, 60.0, has_children=has_children).map(who, range(500), stopped))
+    found = list(LocalExecutor(2, 60.0, has_workers=has_workers).map(who, range(500), stopped))
 
     assert [chunk for chunk, _ in found] == list(range(len(found)))
     assert len(found) < 50
@@ -313,7 +313,7 @@ def test_a_stop_is_noticed_while_results_keep_coming(has_children: bool) -> None
 def test_after_a_stop_started_chunks_finish_and_no_other_starts() -> None:
     crowd = Crowd(0.5)
 
-    found = list(Threads(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))
+    found = list(LocalExecutor(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))
 
     assert found == list(range(len(found)))
     assert 2 <= len(found) <= 5

@@ -7,9 +7,9 @@ from typing import TypeVar
 import pytest
 
 from digitrec import app, labelled
-from digitrec.engines import Serial
+from digitrec.chunk_queue import ChunkTimeout
 from digitrec.errors import EnvironmentFailure
-from digitrec.patience import Overrun
+from digitrec.executor import SerialExecutor
 from digitrec.settings import Settings
 from digitrec.training.folders import LabelledPicture
 from tests.conftest import draw, reader
@@ -18,12 +18,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Slow(Serial):
+class Slow(SerialExecutor):
     """Needs too long for the second chunk."""
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         yield next(super().map(function, chunks, stopped))
-        raise Overrun("not done after 60 s")
+        raise ChunkTimeout("not done after 60 s")
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from digitrec import files, filing, reading
-from digitrec.child import Child, ReaderDied
-from digitrec.chunks import chunked
+from digitrec.batch_reader import make_chunks
+from digitrec.chunk_queue import ChunkTimeout
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import Inbox
 from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
-from digitrec.patience import Overrun
 from digitrec.reading import Content, Job
 from digitrec.records import Claim, Count, Fate, Reason
+from digitrec.worker_process import WorkerCrashed, WorkerProcess
 from tests.conftest import Desk, draw, read_csv
 
 
@@ -413,7 +413,7 @@ def test_larger_files_are_read_by_the_half_as_many_at_a_time() -> None:
         for number, size in enumerate([500] * 20 + [2_000_000] * 10 + [500] * 3)
     ]
 
-    found = [*chunked(claims)]
+    found = [*make_chunks(claims)]
 
     assert [claim for chunk in found for claim in chunk] == claims
     assert [len(chunk) for chunk in found] == [16, 10, 7]
@@ -429,7 +429,7 @@ class Mortal:
     def call(self, function: Any, argument: list[Job], stopped: Any) -> Any:
         if Path(str(argument[0].path)).name == self.poison:
             self.deaths += 1
-            raise ReaderDied
+            raise WorkerCrashed
         return function(argument)
 
     def stop(self) -> None:
@@ -444,7 +444,7 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
     desk.child = Mortal("poison.png")
 
     def overrun(*_: object) -> Any:
-        raise Overrun
+        raise ChunkTimeout
         yield  # as an engine's results do, once they are asked for
 
     with desk.at_work() as line:
@@ -470,11 +470,11 @@ def _sleep(_: object) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("function", [_die, _sleep], ids=["dies", "hangs"])
 def test_a_child_that_dies_or_hangs_is_noticed_and_followed_by_another(function: Any) -> None:
-    child = Child(timeout_s=2.0 if function is _sleep else 20.0)
+    child = WorkerProcess(timeout_s=2.0 if function is _sleep else 20.0)
     try:
-        with pytest.raises(ReaderDied):
+        with pytest.raises(WorkerCrashed):
             child.call(function, None, running)
-        child = Child(timeout_s=20.0)
+        child = WorkerProcess(timeout_s=20.0)
         assert child.call(abs, -3, running) == 3
         with pytest.raises(ZeroDivisionError):
             child.call(_divide, 0, running)

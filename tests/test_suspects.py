@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from digitrec import reading
-from digitrec.child import ReaderDied
-from digitrec.engines import Threads
 from digitrec.errors import ReadFailed
+from digitrec.executor import LocalExecutor
 from digitrec.intake import scan
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job
 from digitrec.records import Count
+from digitrec.worker_process import WorkerCrashed
 from tests.conftest import Desk, InlineChild, draw
 from tests.readers import Poisoned, name_of
 
@@ -187,11 +187,11 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> Non
     limit_s = 0.5
 
     def hangs(jobs: Sequence[Job], **given: Any) -> list[Content]:
-        from digitrec import patience
+        from digitrec import worker_main
 
         contents = []
         for file, job in enumerate(jobs):
-            patience.begin_page(file)
+            worker_main.begin_page(file)
             if name_of(job).startswith("slow"):
                 time.sleep(20 * limit_s)
             contents += real([job], **given)
@@ -201,13 +201,13 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> Non
         def call(self, function: Any, argument: Any, stopped: Any) -> Any:
             if name_of(argument[0]).startswith("slow"):
                 time.sleep(limit_s)
-                raise ReaderDied("not done after the time", 0)
+                raise WorkerCrashed("not done after the time", 0)
             return function(argument)
 
     for number in range(5):
         desk.drop(f"slow {number}.png", draw(number, shift=1))
         desk.drop(f"z{number}.png", draw(number))
-    desk.engine, desk.child = Threads(2, limit_s), Child()
+    desk.engine, desk.child = LocalExecutor(2, limit_s), Child()
     began_s = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "read_chunk", hangs)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from distributed import Client, Future, KilledWorker
 
 from digitrec import logs
+from digitrec.chunk_queue import STOP_GRACE_S, ChunkTimeout
 from digitrec.cluster import likeness, parcels
 from digitrec.cluster.parcels import Done, Parcel, SentReader
 from digitrec.errors import EnvironmentFailure
-from digitrec.patience import PATIENCE_S, Overrun
 
 if TYPE_CHECKING:
     from digitrec.recognition.page_reader import PageReader
@@ -84,7 +84,7 @@ class Dask:
         """See `Engine.map`.
 
         Raises:
-            Overrun: a chunk took too long, or killed workers until the scheduler gave it up.
+            ChunkTimeout: a chunk took too long, or killed workers until the scheduler gave it up.
             EnvironmentFailure: the scheduler is gone, or all workers are.
             WorkerMismatch: a worker that came later would read otherwise.
         """
@@ -147,12 +147,12 @@ class Dask:
                 return self._fetched(first)
             now_s = time.monotonic()
             stopped_s = now_s if stopped_s is None and stopped() else stopped_s
-            if stopped_s is not None and now_s - stopped_s >= PATIENCE_S:
+            if stopped_s is not None and now_s - stopped_s >= STOP_GRACE_S:
                 return None
             if finished != (by_now := sum(one.done() for one in rest)):
                 finished, moved_s = by_now, now_s
             if now_s - moved_s >= _QUIET_TIMES * self._timeout_s:
-                raise Overrun(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
+                raise ChunkTimeout(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
             if now_s - looked_s >= _LOOK_EVERY_S:
                 looked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
             if alone_s is not None and now_s - alone_s >= _ALONE_S:
@@ -164,7 +164,7 @@ class Dask:
         try:
             done: Done = future.result(timeout=self._timeout_s)
         except KilledWorker as why:
-            raise Overrun(f"every worker that read some of these files died: {why}") from why
+            raise ChunkTimeout(f"every worker that read some of these files died: {why}") from why
         except (OSError, TimeoutError, CancelledError) as why:
             raise self._gone(str(why)) from why
         return done

@@ -16,8 +16,8 @@ import cloudpickle
 from digitrec import one_thread
 from digitrec.cluster import likeness
 from digitrec.cluster.likeness import Likeness
-from digitrec.engines import Threads
 from digitrec.errors import WorkerMismatch
+from digitrec.executor import LocalExecutor
 from digitrec.recognition.page_reader import PageReader
 
 _MOST_READERS = 4
@@ -76,7 +76,7 @@ def work(parcel: Parcel, readers: Sequence[SentReader]) -> Done:
     results: list[Any] = []
     try:
         # A thread of its own: a file that hangs is noticed, as it is without a cluster.
-        for result in Threads(1, parcel.timeout_s).map(function, chunks, lambda: False):
+        for result in LocalExecutor(1, parcel.timeout_s).map(function, chunks, lambda: False):
             results.append(result)
     except Exception as why:  # noqa: BLE001 - it is raised again by the coordinator, after the results before it
         return Done(results, why)

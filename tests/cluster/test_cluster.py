@@ -17,12 +17,12 @@ from packaging.utils import canonicalize_name
 
 import digitrec
 from digitrec import app
+from digitrec.chunk_queue import ChunkTimeout
 from digitrec.cluster import engine as cluster_engine
 from digitrec.cluster import likeness, parcels
 from digitrec.cluster.engine import Dask
 from digitrec.cluster.parcels import Parcel
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
-from digitrec.patience import Overrun
 from digitrec.settings import Settings
 from tests.conftest import reader
 from tests.contract.test_engines import LOOPBACK, fill, running, tables
@@ -154,7 +154,7 @@ def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
     results = engine.map(kills, range(4), running)
 
     assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(Overrun, match="died"):
+    with pytest.raises(ChunkTimeout, match="died"):
         next(results)
 
 

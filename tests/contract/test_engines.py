@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, patience
+from digitrec import app, chunk_queue, worker_main
+from digitrec.chunk_queue import LostChunk
 from digitrec.cluster import engine as cluster_engine
-from digitrec.engines import Engine
-from digitrec.patience import Lost
+from digitrec.executor import Executor
 from digitrec.settings import Settings
 from tests.conftest import draw
 
@@ -43,10 +43,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Engine]]:
-    made: list[Engine] = []
+def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Executor]]:
+    made: list[Executor] = []
 
-    def make(**settings: float) -> Engine:
+    def make(**settings: float) -> Executor:
         where = request.getfixturevalue("scheduler") if name == "dask" else None
         made.append(app.ENGINES[name](Settings(threads=3, engine=name, scheduler=where, **settings)))  # type: ignore[arg-type]
         return made[-1]
@@ -57,12 +57,12 @@ def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., En
 
 
 @pytest.fixture
-def engine(make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(make: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> Executor:
     monkeypatch.setattr(cluster_engine, "FEWEST_CHUNKS", 3)  # else so few chunks would travel together
     return make()
 
 
-def test_results_come_in_the_order_of_the_chunks(engine: Engine) -> None:
+def test_results_come_in_the_order_of_the_chunks(engine: Executor) -> None:
     def slow_first(number: int) -> int:
         time.sleep(0.05 if number == 0 else 0)
         return number * number
@@ -71,11 +71,11 @@ def test_results_come_in_the_order_of_the_chunks(engine: Engine) -> None:
     assert list(engine.map(slow_first, range(5), running)) == [0, 1, 4, 9, 16]
 
 
-def test_no_chunks_give_no_results(engine: Engine) -> None:
+def test_no_chunks_give_no_results(engine: Executor) -> None:
     assert list(engine.map(abs, [], running)) == []
 
 
-def test_an_error_in_a_chunk_is_raised_after_the_earlier_results(engine: Engine) -> None:
+def test_an_error_in_a_chunk_is_raised_after_the_earlier_results(engine: Executor) -> None:
     results = engine.map(lambda number: 12 // number, [1, 2, 3, 4, 0, 1], running)
 
     assert [next(results) for _ in range(4)] == [12, 6, 4, 3]
@@ -83,7 +83,7 @@ def test_an_error_in_a_chunk_is_raised_after_the_earlier_results(engine: Engine)
         next(results)
 
 
-def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
+def test_a_caller_may_stop_in_the_middle(engine: Executor) -> None:
     results = engine.map(abs, [-1, -2, -3, -4, -5, -6, -7], running)
 
     assert next(results) == 1
@@ -92,49 +92,52 @@ def test_a_caller_may_stop_in_the_middle(engine: Engine) -> None:
 
 
 def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.1)
+    monkeypatch.setattr(cluster_engine, "STOP_GRACE_S", 0.1)
 
     found = list(engine.map(abs, [-1, -2, -3], lambda: True))
 
-    assert all(one in (number, Lost()) for one, number in zip(found, [1, 2, 3], strict=False))
+    assert all(one in (number, LostChunk()) for one, number in zip(found, [1, 2, 3], strict=False))
 
 
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
-def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Engine]) -> None:
+def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Executor]) -> None:
     engine = make(read_timeout_s=1)
     began_s = time.monotonic()
 
     before, lost, after = engine.map(time.sleep, [0, 4, 0], running)
 
     assert (before, after) == (None, None)
-    assert lost == Lost("not done after 1 s", 0)
+    assert lost == LostChunk("not done after 1 s", 0)
     assert time.monotonic() - began_s < 3.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
-def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callable[..., Engine]) -> None:
+def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callable[..., Executor]) -> None:
     def hangs_at(files: list[float]) -> int:
         for file, takes_s in enumerate(files):
-            patience.begin_page(file)
+            worker_main.begin_page(file)
             time.sleep(takes_s)
         return len(files)
 
     engine = make(read_timeout_s=1)
 
-    assert list(engine.map(hangs_at, [[0.4] * 4, [0.4, 0.4, 3.0, 0.4]], running)) == [4, Lost("not done after 1 s", 2)]
+    assert list(engine.map(hangs_at, [[0.4] * 4, [0.4, 0.4, 3.0, 0.4]], running)) == [
+        4,
+        LostChunk("not done after 1 s", 2),
+    ]
 
 
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
-def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(cluster_engine, "PATIENCE_S", 0.3)
+def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.3)
+    monkeypatch.setattr(cluster_engine, "STOP_GRACE_S", 0.3)
     began_s = time.monotonic()
 
-    assert set(engine.map(lambda _: time.sleep(3), [1], lambda: True)) <= {Lost()}
+    assert set(engine.map(lambda _: time.sleep(3), [1], lambda: True)) <= {LostChunk()}
     assert time.monotonic() - began_s < 2.5
 
 

@@ -146,7 +146,7 @@ print(*(process.pid for process in document_process._all))
 
 HANGING = f"""
 import os, signal, sys
-from digitrec.child import Child
+from digitrec.worker_process import WorkerProcess
 from digitrec.imaging import document_process
 from digitrec.imaging.kinds import kind_of
 from digitrec.records import Limits
@@ -167,8 +167,8 @@ def running():
 ENDS = {
     "a parent that is killed": "print(hang(), flush=True); os.kill(os.getpid(), signal.SIGKILL)",
     "a parent that ends at once": "print(hang(), flush=True); os._exit(0)",
-    "a fork that exits": "child = Child(20); child.fork(hang); pid = child.call(hang, 0, running); child.stop()",
-    "a reader that is killed": "child = Child(20); pid = child.call(hang, 0, running); child.kill()",
+    "a fork that exits": "one = WorkerProcess(20); one.fork(hang); pid = one.call(hang, 0, running); one.stop()",
+    "a reader that is killed": "child = WorkerProcess(20); pid = child.call(hang, 0, running); child.kill()",
 }
 
 

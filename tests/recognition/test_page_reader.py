@@ -12,11 +12,10 @@ import pytest
 
 import digitrec
 from digitrec import app, imaging, reading
-from digitrec.child import Child
 from digitrec.classifiers.base import CLASSES
 from digitrec.classifiers.bundle import Bundle
-from digitrec.engines import Threads
 from digitrec.errors import RejectedImage
+from digitrec.executor import LocalExecutor
 from digitrec.imaging import decode
 from digitrec.imaging.decode import Sheet
 from digitrec.pictures import Ink, Page, Scores
@@ -24,6 +23,7 @@ from digitrec.reading import Content
 from digitrec.recognition.page_reader import PageReader
 from digitrec.recognition.second_look import Networks
 from digitrec.records import Limits, Reason
+from digitrec.worker_process import WorkerProcess
 from tests.conftest import draw, reader
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by
 
@@ -107,8 +107,8 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
     read_paths = partial(reading.read_paths, limits=Limits(), reader=shipped)
     here = [read_paths(chunk) for chunk in chunks]
 
-    in_threads = list(Threads(3, 60.0).map(read_paths, chunks, running))
-    child = Child(timeout_s=60.0)
+    in_threads = list(LocalExecutor(3, 60.0).map(read_paths, chunks, running))
+    child = WorkerProcess(timeout_s=60.0)
     try:
         in_child = [child.call(read_paths, chunk, running) or [] for chunk in chunks]
     finally:

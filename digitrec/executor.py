@@ -1,0 +1,304 @@
+"""Map a pure function over chunks: in this thread, in several threads, or with worker processes, too."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from digitrec import logs
+from digitrec.chunk_queue import (
+    MIN_TIMED_CHUNKS,
+    NOT_STARTED,
+    ChunkQueue,
+    ChunkResult,
+    ChunkTimeout,
+    LostChunk,
+    StopDeadline,
+    call_with_timeout,
+)
+from digitrec.worker_main import PageProgress, report_to
+from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
+
+MAX_DEFAULT_THREADS = 8
+"""Upper limit of threads and worker processes if the settings name none; each process needs 100 MB."""
+_MIN_WORK_S = 0.5
+"""Minimum of work, done or left, for each fresh worker, which takes up to 0.2 s to start."""
+_MIN_WORK_LEFT_S = 0.3
+"""Minimum of work left for a fresh worker to start."""
+_MIN_FORK_WORK_S = 0.15
+"""Minimum of work left for each fork, which exists already and has some 20 ms of overhead."""
+_MIN_CHUNK_S = 0.010
+"""Minimum duration of a chunk for workers: to send it and receive its results takes up to 1 ms."""
+_MIN_CHUNKS_PER_FORK = 8
+"""A fork takes 5 ms: minimum number of chunks for each process, this one included."""
+_SWITCH_INTERVAL_S = 0.0005
+"""Python's default of 5 ms would keep a worker waiting for its next chunk for that long."""
+_IDLE_S = 10.0
+"""Workers that wait longer for work end."""
+_EXIT_S = 2.0
+_STUCK_S, _MAX_REPLACED = 5.0, 8
+"""After so long at one page, seconds, a thread or worker may be stuck; at most so many are replaced, as each takes
+memory."""
+_MIN_TIMED_CHUNKS_FORK = 3
+"""After so many chunks their duration is known well enough for a fork: the first ones take longer than the others."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Executor(Protocol):
+    """Maps a function over chunks."""
+
+    def map(
+        self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]
+    ) -> Iterator[R | LostChunk]:
+        """Apply a function to every chunk; results in the order of the chunks.
+
+        A chunk with a page that takes too long, or crashes the process that reads it, is `LostChunk`; the others go on.
+        Once `stopped` returns True no chunk is started, and at the latest after `STOP_GRACE_S` what is not read is
+        `LostChunk`, too; results at the end may be missing then.
+
+        Raises:
+            ChunkTimeout: this executor has failed; the results before have been yielded.
+        """
+
+    def close(self) -> None:
+        """Release its resources."""
+
+
+class _StopProgress(PageProgress):
+    """Progress of a reader that checks by itself for a stop, as no other thread waits for it."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._stopped()
+
+
+class SerialExecutor:
+    """Processes one chunk after the other, in this thread."""
+
+    def map(
+        self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]
+    ) -> Iterator[R | LostChunk]:
+        """See `Executor.map`; there is no timeout, and a file that was begun is finished."""
+        for chunk in chunks:
+            if stopped():
+                return
+            report_to(_StopProgress(stopped))
+            try:
+                result = function(chunk)
+            finally:
+                report_to(None)
+            yield result
+
+    def close(self) -> None:
+        """Do nothing: it has no resources."""
+
+
+class LocalExecutor:
+    """Uses one thread; a thread per core for slow chunks, as decoding and waiting release Python's lock.
+
+    For small pictures a second thread would only cost a third more CPU (docs/performance.md). With `has_workers` the
+    other cores process them, too, if there are enough: each in a worker process, which stays for the next chunks.
+    """
+
+    def __init__(self, threads: int, timeout_s: float, *, has_workers: bool = False) -> None:
+        self._threads = threads or min(MAX_DEFAULT_THREADS, len(os.sched_getaffinity(0)))
+        self._timeout_s = timeout_s
+        self._has_workers = has_workers
+        self._workers: list[WorkerThread] = []
+        self._forks: list[WorkerProcess] = []
+        """Workers that were forked while it was safe, and may be used."""
+        self._prefetched: list[ChunkQueue] = []
+        """Queues whose results nobody has asked for yet."""
+        self._is_quick = False
+        """The chunks of the last map were too quick for workers."""
+        self._has_lost = False
+        """The last map lost a chunk: its other files are read in this map."""
+        self._busy_s = 0.0
+        """How long work went on without a pause before this map, seconds."""
+        self._ended_s = 0.0
+
+    def map(
+        self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]
+    ) -> Iterator[R | LostChunk]:
+        """See `Executor.map`. Running workers begin at once, even before the first result is asked for."""
+        self._workers = [worker for worker in self._workers if worker.is_alive]
+        self._fork(function, len(chunks))
+        queue = ChunkQueue(function, chunks)
+        self._prefetched.append(queue)
+        for worker in self._workers if not self._is_quick else ():
+            worker.serve(queue)
+        return self._results(queue, len(chunks), StopDeadline(stopped))
+
+    def _results(self, queue: ChunkQueue, chunks: int, deadline: StopDeadline) -> Iterator[Any]:
+        if time.monotonic() - self._ended_s > _IDLE_S:
+            self._busy_s = 0.0
+        self._prefetched.remove(queue)
+        try:
+            for place in range(chunks):
+                try:
+                    since_s = partial(queue.since_s, place)
+                    done = call_with_timeout(
+                        partial(self._poll, queue, place, deadline), since_s, self._timeout_s, deadline
+                    )
+                except ChunkTimeout as why:
+                    yield queue.give_up(place, str(why))
+                    continue
+                if done is NOT_STARTED:
+                    return  # chunks are started in order
+                if done is None:
+                    yield LostChunk()
+                elif isinstance(done.error, WorkerCrashed):
+                    yield LostChunk(str(done.error), done.error.file)
+                elif done.error is not None:
+                    raise done.error
+                else:
+                    yield done.result
+        finally:
+            queue.cancel()
+            self._stop_forks()
+            self._has_lost = queue.has_lost
+            self._is_quick = 0 < queue.seconds_per_chunk() * queue.max_size <= _MIN_CHUNK_S
+            if not queue.is_done:
+                self.close()  # a worker may be busy with a chunk that nobody waits for
+            now_s = time.monotonic()
+            self._busy_s += now_s - max(queue.began_s, self._ended_s)
+            self._ended_s = now_s
+
+    def _fork(self, function: Callable[[Any], Any], chunks: int) -> None:
+        """Fork workers for the other cores, if this process has no other thread; `_poll` decides on their use."""
+        there = len(self._workers) + len(self._forks)
+        limit = min(self._threads, len(os.sched_getaffinity(0)), chunks // _MIN_CHUNKS_PER_FORK) - 1 - there
+        if self._has_workers and limit > 0 and not self._is_quick and may_fork():
+            with suppress(OSError):  # then there are no workers, or fresh ones
+                for _ in range(limit):
+                    process = WorkerProcess(self._timeout_s)
+                    process.fork(function)
+                    self._forks.append(process)
+
+    def _stop_forks(self) -> None:
+        """End the forks that got no work."""
+        for process in self._forks:
+            process.kill()
+        while self._forks:
+            self._forks.pop().stop()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._stop_forks()
+        while self._workers:
+            self._workers.pop().end()
+
+    def _poll(self, queue: ChunkQueue, place: int, deadline: StopDeadline, slice_s: float) -> ChunkResult:
+        """Return the result of the chunk at this place; start threads and workers if there is enough work for them."""
+        if deadline.is_stopped():
+            queue.cancel()
+            return queue.result(place, slice_s)
+        if queue.threads == 0:
+            queue.add_thread()
+        missing = self._threads + self._count_stuck(queue) - queue.size
+        if missing > 0 and queue.is_slow:
+            for _ in range(missing):
+                queue.add_thread()
+        elif missing > 0 and self._has_workers and queue.seconds_per_chunk(self._min_chunks) > _MIN_CHUNK_S:
+            for worker in self._workers:
+                worker.serve(queue)  # if it does not yet, as the last chunks were quick
+            for _ in range(min(missing, self._useful_workers(queue))):
+                worker = WorkerThread(self._forks.pop() if self._forks else WorkerProcess(self._timeout_s))
+                self._workers.append(worker)
+                for chunks in (queue, *self._prefetched):
+                    worker.serve(chunks)
+        return queue.result(place, slice_s)
+
+    def _count_stuck(self, queue: ChunkQueue) -> int:
+        """Return how many threads and workers to replace: where one page took too long, others often do, too."""
+        if not (queue.has_lost or self._has_lost):
+            return 0
+        return min(_MAX_REPLACED, queue.stuck(min(_STUCK_S, self._timeout_s / 10)))
+
+    @property
+    def _min_chunks(self) -> int:
+        """Number of finished chunks after which their duration counts."""
+        return _MIN_TIMED_CHUNKS_FORK if self._forks else MIN_TIMED_CHUNKS
+
+    def _useful_workers(self, queue: ChunkQueue) -> int:
+        """Return for how many more workers there is enough to do; fresh ones start when no fork is left."""
+        left_s = queue.seconds_per_chunk(self._min_chunks) * queue.left
+        limit = len(os.sched_getaffinity(0)) - 1 - len(self._workers)
+        if self._forks:
+            return min(int(left_s / _MIN_FORK_WORK_S) - len(self._workers), len(self._forks), limit)
+        count = int((self._busy_s + left_s) / _MIN_WORK_S) if left_s >= _MIN_WORK_LEFT_S else 0
+        return min(count - len(self._workers), limit)
+
+
+class WorkerThread:
+    """A worker process and the thread that sends it chunks. Both end when no work came for a while."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+        self._queues: SimpleQueue[ChunkQueue | None] = SimpleQueue()
+        self._is_busy = self._is_stopped = False
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """False once it has ended."""
+        return self._thread.is_alive()
+
+    def serve(self, queue: ChunkQueue) -> None:
+        """Work on these chunks, unless it does so already. If it fails, other threads do them all."""
+        if queue.add_worker(self):
+            self._queues.put(queue)
+
+    def end(self) -> None:
+        """Stop at once, whatever the process does."""
+        self._is_stopped = True
+        self._queues.put(None)
+        if self._is_busy:
+            self._process.kill()
+        self._thread.join(_EXIT_S)
+
+    def _run(self) -> None:
+        try:
+            while (queue := self._queues.get(timeout=_IDLE_S)) is not None:
+                self._work(queue)
+        except Empty:
+            pass
+        except OSError as why:
+            if not self._is_stopped:
+                logs.warn("no other process helps with reading", why=why)
+        finally:
+            self._process.stop()
+
+    def _work(self, queue: ChunkQueue) -> None:
+        self._is_busy = True
+        try:
+            if self._process.prepare(queue.function, self._stopped) is not None:
+                queue.work(partial(self._call, queue.function), self._process.progress, self._stopped)
+        finally:
+            self._is_busy = False
+            queue.remove_worker()
+
+    def _call(self, function: Callable[[Any], Any], chunk: Any) -> Any:
+        try:
+            result = self._process.call(function, chunk, self._stopped)
+        except WorkerCrashed:
+            if not self._is_stopped:
+                raise
+            result = None
+        return LostChunk() if self._is_stopped and result is None else result
+
+    def _stopped(self) -> bool:
+        return self._is_stopped

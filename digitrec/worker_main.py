@@ -1,0 +1,219 @@
+"""Code that runs in a worker process: report progress, keep the limits, answer calls until the parent is gone."""
+
+import gc
+import math
+import mmap
+import os
+import pickle
+import resource
+import signal
+import struct
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from digitrec.records import Limits
+
+
+class PageProgress:
+    """Position of a reader in its chunk: written by the reader, read by the thread that waits for it.
+
+    With shared memory they may be two processes.
+    """
+
+    _PAGE = struct.Struct("=dq")  # start of the page on the system-wide monotonic clock, and its file
+    SIZE = _PAGE.size + 1  # and whether the reader is cancelled, which the waiting side writes
+
+    def __init__(self, memory: bytearray | mmap.mmap | None = None, on_page: Callable[[], None] = lambda: None) -> None:
+        """Begin without a page in progress.
+
+        Args:
+            memory: `SIZE` bytes; by default those of this process alone.
+            on_page: called at the beginning of every page.
+        """
+        self._memory = bytearray(self.SIZE) if memory is None else memory
+        self._on_page = on_page
+        if memory is None:
+            self.clear()
+
+    def clear(self) -> None:
+        """Note that no page is in progress, so none can take too long."""
+        self._PAGE.pack_into(self._memory, 0, math.inf, 0)
+        self._memory[self.SIZE - 1] = 0
+
+    def begin(self, file: int) -> None:
+        """Note that a page of this file begins."""
+        self._on_page()
+        self._PAGE.pack_into(self._memory, 0, time.monotonic(), file)
+
+    def cancel(self) -> None:
+        """Ask the reader to begin no other file."""
+        self._memory[self.SIZE - 1] = 1
+
+    @property
+    def since_s(self) -> float:
+        """When the page began, monotonic seconds; infinite if none is in progress."""
+        return float(self._PAGE.unpack_from(self._memory)[0])
+
+    @property
+    def file(self) -> int:
+        """Position in the chunk of the file that is being read."""
+        return int(self._PAGE.unpack_from(self._memory)[1])
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True once no other file should be begun."""
+        return self._memory[self.SIZE - 1] != 0
+
+
+_thread = threading.local()
+
+
+def report_to(progress: PageProgress | None) -> None:
+    """Let `begin_page` of this thread write here."""
+    _thread.progress = progress
+
+
+def begin_page(file: int) -> None:
+    """Report that a page of this file of the chunk begins; its time is counted from now."""
+    progress: PageProgress | None = getattr(_thread, "progress", None)
+    if progress is not None:
+        progress.begin(file)
+
+
+def is_cancelled() -> bool:
+    """Return True once this thread should begin no other file."""
+    progress: PageProgress | None = getattr(_thread, "progress", None)
+    return progress is not None and progress.is_cancelled
+
+
+class NewFunction(NamedTuple):
+    """The function to call from now on."""
+
+    call: Callable[[Any], Any]
+
+
+class CallResult(NamedTuple):
+    """The result of a call, or its error."""
+
+    result: Any
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """Resources that a worker process may use for one page."""
+
+    cpu_s: float
+    """Processor time, seconds."""
+    memory: int
+    """Address space, bytes, beside what it has when its function is loaded."""
+
+    @classmethod
+    def for_pages(cls, limits: Limits, cpu_s: float) -> Self:
+        """Return limits that leave room for a page of `max_pixels` in every format.
+
+        A pixel takes up to 42 bytes while it is read: of a PNG with four channels of 16 bits; of a WebP 18, of a TIFF
+        with floating point numbers 21 (24 kinds of pictures of 25 megapixels, peak of the address space).
+        """
+        return cls(cpu_s, _MEMORY + _BY_BYTE * limits.max_bytes + _BY_PIXEL * limits.max_pixels)
+
+
+_MEMORY, _BY_BYTE, _BY_PIXEL = 1_000_000_000, 4, 48
+
+
+def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -> None:
+    """Answer calls until the connection is closed; the main function of a fresh interpreter.
+
+    Args:
+        connection: descriptor of the connection.
+        memory: descriptor of the memory of the `PageProgress`.
+        limits: fields of `WorkerLimits`.
+    """
+    from digitrec import one_thread
+
+    _die_with_parent()
+    one_thread.load()
+    worker_limits = WorkerLimits(*limits) if limits else None
+    on_page = partial(_limit_cpu, worker_limits) if worker_limits else _set_no_limit
+    report_to(PageProgress(mmap.mmap(memory, PageProgress.SIZE), on_page))
+    _answer_calls(Connection(connection), str, worker_limits)
+
+
+def run_forked_worker(
+    connection: Connection, progress: PageProgress, function: Callable[[Any], Any], parent: int
+) -> None:
+    """Answer calls in a fork, which keeps nothing open but its connection: it owns neither ledger nor lock."""
+    gc.freeze()  # inherited objects stay as they are: a collection would copy their pages, and may close files
+    _die_with_parent()
+    if os.getppid() == parent:  # else it died before `_die_with_parent`
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            if descriptor > 2 and descriptor != connection.fileno():
+                with suppress(OSError):  # the descriptor that the folder was read with
+                    os.close(descriptor)
+        report_to(progress)
+        _answer_calls(connection, function)
+
+
+def _set_no_limit() -> None:
+    """Let a page use any processor time."""
+
+
+def _limit_cpu(limits: WorkerLimits) -> None:
+    """Limit the processor time of the page that begins; beyond it the system ends the process."""
+    _set_limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + limits.cpu_s))
+
+
+def _limit_memory(limits: WorkerLimits) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
+    _set_limit(resource.RLIMIT_CORE, 0)  # a core dump of so much memory helps nobody
+
+
+def _set_limit(kind: int, value: int) -> None:
+    """Set a soft limit, never beyond the hard one; children of this process may set others."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def _die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, even while it hangs."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _answer_calls(connection: Connection, function: Callable[[Any], Any], limits: WorkerLimits | None = None) -> None:
+    """Call the function that came last with each argument that comes."""
+    with suppress(EOFError, OSError):  # the parent is gone, or has closed the connection
+        while True:
+            message = connection.recv()
+            if isinstance(message, NewFunction):
+                function = message.call
+                if limits is not None:
+                    _limit_memory(limits)  # now that all is loaded
+                connection.send(CallResult(None))
+            else:
+                begin_page(0)
+                connection.send_bytes(_call(function, message))
+
+
+def _call(function: Callable[[Any], Any], argument: object) -> bytes:
+    """Return the pickled result; an error has its traceback as a note, and becomes text if it cannot be pickled."""
+    try:
+        return pickle.dumps(CallResult(function(argument)))
+    except Exception as why:  # noqa: BLE001 - it is raised again in the parent
+        why.add_note(f"In the child process:\n{traceback.format_exc()}")
+        try:
+            content = pickle.dumps(CallResult(None, why))
+            pickle.loads(content)  # noqa: S301 - our own
+        except Exception:  # noqa: BLE001 - whatever its class does
+            content = pickle.dumps(CallResult(None, RuntimeError("".join(traceback.format_exception(why)))))
+        return content
