@@ -38,7 +38,7 @@ SELECT_DEPARTURES = f"SELECT {', '.join(_DEPARTURE)} FROM departures"
 
 
 def claim_values(claim: Claim) -> tuple[object, ...]:
-    """A claim as a row of `claims`."""
+    """Return a claim as a row of `claims`."""
     names = (os.fsencode(claim.path), *claim.identity, claim.is_fresh, claim.received_at)
     return (
         claim.batch_id,
@@ -52,7 +52,7 @@ def claim_values(claim: Claim) -> tuple[object, ...]:
 
 
 def claim_from(values: tuple[object, ...]) -> Claim:
-    """The claim in a row of `claims`."""
+    """Return the claim in a row of `claims`."""
     batch_id, path, inode, size, mtime_ns, is_fresh, received_at, fate, detail, sha256, place, reason_file = values
     return Claim(
         batch_id=str(batch_id),
@@ -76,71 +76,80 @@ def deferred_values(file: DeferredFile) -> tuple[object, ...]:
 
 
 def reading_values(row: Row) -> tuple[object, ...]:
-    """A row as a row of `readings`."""
+    """Return a row of the table as a row of `readings`."""
     read = row.reading
-    told = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
+    answer = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
     why = (read.reason or "", read.detail, row.duplicate_of, _text(row.label))
     what = (read.format, read.width, read.height, row.size, row.sha256, row.received_at, row.preview)
-    return (row.batch_id, row.row, os.fsencode(row.path), *told, *why, *what)
+    return (row.batch_id, row.row, os.fsencode(row.path), *answer, *why, *what)
 
 
 def _text(text: str) -> str | bytes:
-    """A text as it is; one with bytes that are no text (of a name, or a label) as its bytes."""
+    """Return a text as it is, and one with undecodable bytes (of a name or a label) as bytes."""
     return os.fsencode(text) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
 
 
 def digit_values(row: Row) -> list[tuple[object, ...]]:
-    """The digits of a row as rows of `digits`."""
+    """Return the digits of a row as rows of `digits`."""
     return [
-        (row.batch_id, row.row, place, one.box.x, one.box.y, one.box.width, one.box.height, *one.probabilities)
-        for place, one in enumerate(row.reading.digits, start=1)
+        (
+            row.batch_id,
+            row.row,
+            place,
+            digit.box.x,
+            digit.box.y,
+            digit.box.width,
+            digit.box.height,
+            *digit.probabilities,
+        )
+        for place, digit in enumerate(row.reading.digits, start=1)
     ]
 
 
 def digit_from(values: tuple[object, ...]) -> Digit:
-    """The digit in x, y, width, height, p0 .. p9."""
+    """Return the digit in x, y, width, height, p0 .. p9."""
     x, y, width, height = (_int(value) for value in values[:4])
     return Digit(Box(x, y, width, height), tuple(map(_real, values[4:])))
 
 
 def departure_values(departure: Departure) -> tuple[object, ...]:
-    """A departure as a row of `departures`."""
+    """Return a departure as a row of `departures`."""
     path, place = os.fsencode(departure.path), os.fsencode(departure.place)
     return (departure.batch_id, path, departure.what, departure.at, place)
 
 
 def departure_from(values: tuple[object, ...]) -> Departure:
-    """The departure in a row of `departures`."""
+    """Return the departure in a row of `departures`."""
     batch_id, path, what, at, place = values
     return Departure(str(batch_id), _path(path), Left(str(what)), str(at), _path(place))
 
 
 def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
-    """The row in a row of `readings`, and its digits."""
-    found = dict(zip(_READING, values, strict=True))
+    """Return the row in a row of `readings`, with its digits."""
+    columns = dict(zip(_READING, values, strict=True))
     reading = Reading(
-        page=_int(found["page"]),
-        status=Status(str(found["status"])),
-        text=str(found["text"]),
-        confidence=_float(found["confidence"]),
-        runner_up=str(found["runner_up"]),
-        runner_up_confidence=_float(found["runner_up_confidence"]),
-        reason=Reason(str(found["reason"])) if found["reason"] else None,
-        detail=str(found["detail"]),
-        format=str(found["format"]),
-        width=_int(found["width"]) if found["width"] is not None else None,
-        height=_int(found["height"]) if found["height"] is not None else None,
+        page=_int(columns["page"]),
+        status=Status(str(columns["status"])),
+        text=str(columns["text"]),
+        confidence=_float(columns["confidence"]),
+        runner_up=str(columns["runner_up"]),
+        runner_up_confidence=_float(columns["runner_up_confidence"]),
+        reason=Reason(str(columns["reason"])) if columns["reason"] else None,
+        detail=str(columns["detail"]),
+        format=str(columns["format"]),
+        width=_int(columns["width"]) if columns["width"] is not None else None,
+        height=_int(columns["height"]) if columns["height"] is not None else None,
         digits=digits,
     )
     return Row(
-        batch_id=str(found["batch_id"]),
-        row=_int(found["row"]),
-        path=_path(found["path"]),
-        sha256=str(found["sha256"]),
-        size=_int(found["size"]),
-        received_at=str(found["received_at"]),
-        label=os.fsdecode(label) if isinstance(label := found["label"], bytes) else str(label),
-        duplicate_of=str(found["duplicate_of"]),
+        batch_id=str(columns["batch_id"]),
+        row=_int(columns["row"]),
+        path=_path(columns["path"]),
+        sha256=str(columns["sha256"]),
+        size=_int(columns["size"]),
+        received_at=str(columns["received_at"]),
+        label=os.fsdecode(label) if isinstance(label := columns["label"], bytes) else str(label),
+        duplicate_of=str(columns["duplicate_of"]),
         reading=reading,
     )
 
