@@ -30,15 +30,7 @@ debug = False
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
 _PANELS = {
     "Common": ("workspace", "worker", "state_dir", "model", "max_error", "csv_profile", "log_format"),
-    "Timing": (
-        "settle_s",
-        "scan_interval_s",
-        "empty_wait_s",
-        "grace_s",
-        "run_wait_s",
-        "run_retry_s",
-        "watch_mode",
-    ),
+    "Timing": ("settle_s", "scan_interval_s", "empty_wait_s", "grace_s", "run_wait_s", "run_retry_s", "watch_mode"),
     "Limits": ("batch_files", "read_timeout_s", "max_bytes", "max_pixels", "max_pages"),
     "Labels": ("labels", "labels_from_folders"),
     "Monitoring": ("max_wait_s", "max_scan_age_s", "metrics_file", "on_batch", "on_reject", "on_failure"),
