@@ -78,80 +78,80 @@ def _digit(digits: Split, number: int, _: Dice) -> Drawn:
     return Drawn(".png", _encoded(".png", page), str(digits.digits[place]))
 
 
-def _scan(digits: Split, _: int, dice: Dice) -> Drawn:
+def _scan(digits: Split, _: int, rng: Dice) -> Drawn:
     """As `digitrec samples` draws them, but JPEG all of them."""
-    place = int(dice.integers(len(digits)))
-    return _jpeg(samples.draw_page(digits.pictures[place], dice), str(digits.digits[place]), dice)
+    place = int(rng.integers(len(digits)))
+    return _jpeg(samples.draw_page(digits.pictures[place], rng), str(digits.digits[place]), rng)
 
 
-def _sheet(digits: Split, _: int, dice: Dice) -> Drawn:
+def _sheet(digits: Split, _: int, rng: Dice) -> Drawn:
     """A sheet from a flatbed scanner, bare, ruled or squared, with one to five digits of 12 to 45 mm in a row."""
     ink = np.zeros(_A4_PX, np.float32)
-    count = 1 if dice.random() < 0.5 else int(dice.integers(2, 6))
-    high = float(dice.uniform(12, min(45.0, 150.0 / count))) * _MM_PX
-    text = _written(ink, digits, count, high, dice)
-    page = np.full(_A4_PX, dice.uniform(232, 250), np.float32)
-    pitch, pale = dice.uniform(5, 10) * _MM_PX, float(dice.uniform(20, 70))
-    kind = dice.random()
+    count = 1 if rng.random() < 0.5 else int(rng.integers(2, 6))
+    high = float(rng.uniform(12, min(45.0, 150.0 / count))) * _MM_PX
+    text = _written(ink, digits, count, high, rng)
+    page = np.full(_A4_PX, rng.uniform(232, 250), np.float32)
+    pitch, pale = rng.uniform(5, 10) * _MM_PX, float(rng.uniform(20, 70))
+    kind = rng.random()
     for start in np.arange(pitch, _A4_PX[0], pitch) if kind < 0.6 else ():
         page[round(start) : round(start) + 3] -= pale
     for start in np.arange(pitch, _A4_PX[1], pitch) if kind < 0.3 else ():
         page[:, round(start) : round(start) + 3] -= pale
-    page += (np.float32(dice.uniform(20, 90)) - page) * ink
-    return _jpeg(_exposed(page, 1 / 3, dice), text, dice)
+    page += (np.float32(rng.uniform(20, 90)) - page) * ink
+    return _jpeg(_exposed(page, 1 / 3, rng), text, rng)
 
 
-def _photo(digits: Split, _: int, dice: Dice) -> Drawn:
+def _photo(digits: Split, _: int, rng: Dice) -> Drawn:
     """A telephone's picture of a textured sheet in uneven light, upright or across, with one digit, sometimes more."""
-    shape = _PHOTO_PX if dice.random() < 0.7 else _PHOTO_PX[::-1]
+    shape = _PHOTO_PX if rng.random() < 0.7 else _PHOTO_PX[::-1]
     small = (shape[0] // _SMALL, shape[1] // _SMALL)
     ink = np.zeros(shape, np.float32)
-    count = 1 if dice.random() < 0.8 else int(dice.integers(2, 4))
-    text = _written(ink, digits, count, float(dice.uniform(0.15, 0.5)) * min(shape) / count**0.5, dice)
-    texture = cv2.GaussianBlur(dice.standard_normal(small).astype(np.float32), (0, 0), dice.uniform(0.6, 2.5))
-    texture = texture * np.float32(dice.uniform(1, 4) / max(float(texture.std()), 1e-6))
-    ground = (np.float32(dice.uniform(150, 235)) + texture) * paper.light(*small, dice)
+    count = 1 if rng.random() < 0.8 else int(rng.integers(2, 4))
+    text = _written(ink, digits, count, float(rng.uniform(0.15, 0.5)) * min(shape) / count**0.5, rng)
+    texture = cv2.GaussianBlur(rng.standard_normal(small).astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
+    texture = texture * np.float32(rng.uniform(1, 4) / max(float(texture.std()), 1e-6))
+    ground = (np.float32(rng.uniform(150, 235)) + texture) * paper.light(*small, rng)
     page = np.asarray(cv2.resize(ground, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
-    page *= 1 - ink * np.float32(dice.uniform(0.6, 0.9))
-    return _jpeg(_exposed(page, 1.0, dice), text, dice)
+    page *= 1 - ink * np.float32(rng.uniform(0.6, 0.9))
+    return _jpeg(_exposed(page, 1.0, rng), text, rng)
 
 
-def _written(ink: Floats, digits: Split, count: int, high: float, dice: Dice) -> str:
+def _written(ink: Floats, digits: Split, count: int, high: float, rng: Dice) -> str:
     """Write a row of digits, about `high` pixels high, somewhere on the sheet; gives what it says."""
     hand = Hand(
-        slant=float(dice.normal(0.08, 0.15)),
-        angle=float(np.deg2rad(dice.normal(0, 3))),
-        grow=_FINER * float(dice.uniform(-0.5, 0.4)),
-        wobble=_FINER * float(dice.uniform(0, 0.5)),
+        slant=float(rng.normal(0.08, 0.15)),
+        angle=float(np.deg2rad(rng.normal(0, 3))),
+        grow=_FINER * float(rng.uniform(-0.5, 0.4)),
+        wobble=_FINER * float(rng.uniform(0, 0.5)),
         narrow=1.0,
     )
     step = 0.85 * high
     room = np.maximum(np.array(ink.shape) - [1.6 * high, step * (count - 1) + 1.6 * high], 0.0)
-    y, x = 0.8 * high + room * dice.random(2)
+    y, x = 0.8 * high + room * rng.random(2)
     text = ""
-    for place in dice.integers(len(digits), size=count):
+    for place in rng.integers(len(digits), size=count):
         large = cv2.resize(digits.pictures[place], None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
         field = strokes.distance_field(np.asarray(large, np.uint8))
         _, top, _, bottom = strokes.box_of(field)
-        strokes.write(ink, field, hand, (x, y), high / max(bottom - top, 1.0), dice, soft=2.0)
+        strokes.write(ink, field, hand, (x, y), high / max(bottom - top, 1.0), rng, soft=2.0)
         text += str(digits.digits[place])
         x += step
     return text
 
 
-def _exposed(page: Floats, noise: float, dice: Dice) -> Picture:
+def _exposed(page: Floats, noise: float, rng: Dice) -> Picture:
     """A grey page in colour, with a tint and the noise of a sensor: (h, w, 3) RGB."""
-    page = page + dice.standard_normal(page.shape, np.float32) * np.float32(noise * dice.uniform(1, 5))
-    tint = np.array([1.0, dice.uniform(0.97, 1.0), dice.uniform(0.9, 1.0)], np.float32)
+    page = page + rng.standard_normal(page.shape, np.float32) * np.float32(noise * rng.uniform(1, 5))
+    tint = np.array([1.0, rng.uniform(0.97, 1.0), rng.uniform(0.9, 1.0)], np.float32)
     picture: Picture = np.clip(np.rint(page[..., None] * tint), 0, 255).astype(np.uint8)
     return picture
 
 
-def _jpeg(page: Picture, text: str, dice: Dice) -> Drawn:
+def _jpeg(page: Picture, text: str, rng: Dice) -> Drawn:
     """In colour, or grey as office scanners are often set."""
-    is_grey = dice.random() < 0.3
+    is_grey = rng.random() < 0.3
     picture = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY if is_grey else cv2.COLOR_RGB2BGR), np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(70, 96))]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
     return Drawn(".jpg", _encoded(".jpg", picture, quality), text)
 
 

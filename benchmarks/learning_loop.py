@@ -88,7 +88,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
         print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
     pages = pages_of(settings, labels)
     reviewed = _review(settings, pages, given.seed, given.wrong)
-    others = [one.page for one in pages if (one.batch_id, one.row) not in reviewed]
+    others = [page.page for page in pages if (page.batch_id, page.row) not in reviewed]
     print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
 
     began = time.monotonic()
@@ -141,20 +141,20 @@ def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
         if known := corrections.newest(ledger):
             return set(known)
-        dice = np.random.default_rng(seed)
-        half = half_of(pages, dice)
-        texts = [one.page.text for one in half]
-        for place in dice.permutation(len(half))[:wrong]:
-            texts[place] = str((int(texts[place]) + int(dice.integers(1, 10))) % 10)
+        rng = np.random.default_rng(seed)
+        half = half_of(pages, rng)
+        texts = [page.page.text for page in half]
+        for place in rng.permutation(len(half))[:wrong]:
+            texts[place] = str((int(texts[place]) + int(rng.integers(1, 10))) % 10)
         said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
         found = corrections.judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
         print(f"{sum(one.verdict is corrections.Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
-    return {(one.batch_id, one.row) for one in half}
+    return {(page.batch_id, page.row) for page in half}
 
 
-def half_of(pages: list[Read], dice: np.random.Generator) -> list[Read]:
+def half_of(pages: list[Read], rng: np.random.Generator) -> list[Read]:
     """The pages that are reviewed: drawn from all of them, in their order."""
-    return [pages[place] for place in sorted(dice.permutation(len(pages))[: len(pages) // 2])]
+    return [pages[place] for place in sorted(rng.permutation(len(pages))[: len(pages) // 2])]
 
 
 def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[TruePage]) -> dict[str, object]:
@@ -164,10 +164,10 @@ def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[Tr
     found = judging.learned(judging.read(desk, others), [])
     print(f"\n{'the other half':24} {'before':>34} {'now':>34}")
     for name in ("right", "accepted", "accepted_wrong"):
-        shares = [getattr(found.before, name), getattr(found.after, name)]
+        rates = [getattr(found.before, name), getattr(found.after, name)]
         words = [
-            f"{100 * (one.share or 0):.2f} % ({one.hits} of {one.of}; {100 * one.low:.1f} to {100 * one.high:.1f})"
-            for one in shares
+            f"{100 * (rate.share or 0):.2f} % ({rate.hits} of {rate.of}; {100 * rate.low:.1f} to {100 * rate.high:.1f})"
+            for rate in rates
         ]
         print(f"{name:24} {words[0]:>34} {words[1]:>34}")
     figures: dict[str, object] = {"before_id": before.card.id, "after_id": after.card.id}
@@ -190,7 +190,7 @@ def _tell_suspects(
     learned: judging.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
 ) -> None:
     done = settings.outbox / "done"
-    true = [labels["/".join(one.page.path.relative_to(done).parts[1:])] for one in learned.suspects]
+    true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in learned.suspects]
     spoilt = sum(text != one.page.text for text, one in zip(true, learned.suspects, strict=True))
     print(f"suspected wrong labels: {len(learned.suspects)}, of these spoilt on purpose: {spoilt}")
     print(f"contradicted confidently before, agreed with now: {learned.won_over}")
@@ -209,10 +209,10 @@ def _write_odd(folder: Path, count: int) -> Path:
     split = mnist.small().train
     rows = []
     for number in range(count):
-        dice = np.random.default_rng((_ODD_SEED, number))
-        place = int(dice.integers(len(split)))
+        rng = np.random.default_rng((_ODD_SEED, number))
+        place = int(rng.integers(len(split)))
         digit = int(split.digits[place])
-        page = samples.draw_page(_odd(split.pictures[place], digit, dice), dice)
+        page = samples.draw_page(_odd(split.pictures[place], digit, rng), rng)
         name = f"odd-{number:05}.png"
         cv2.imwrite(str(folder / name), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
         rows.append((name, digit))
@@ -221,25 +221,25 @@ def _write_odd(folder: Path, count: int) -> Path:
     return folder
 
 
-def _odd(picture: Picture, digit: int, dice: np.random.Generator) -> Picture:
+def _odd(picture: Picture, digit: int, rng: np.random.Generator) -> Picture:
     """The same digit, (28, 28), 255 = ink, in the unusual hand."""
-    pen = int(dice.integers(2, 4))
+    pen = int(rng.integers(2, 4))
     if digit == 1:  # its flag is as long as its stem
-        half = dice.uniform(3, 6)
-        return _stroke([(14 - half, 23), (14 + dice.normal(0, 1), 5), (14 + half, 23)], pen, dice)
+        half = rng.uniform(3, 6)
+        return _stroke([(14 - half, 23), (14 + rng.normal(0, 1), 5), (14 + half, 23)], pen, rng)
     if digit == 9:
         return np.ascontiguousarray(picture[:, ::-1])
     if digit == 0:  # struck through
         turn = np.linspace(0, 2 * np.pi, 25)
-        wide, high = dice.uniform(5, 7), dice.uniform(8, 10)
-        ring = _stroke([*zip(14 + wide * np.cos(turn), 14 + high * np.sin(turn), strict=True)], pen, dice, 0.0)
-        bar = _stroke([(14 - wide, 14 + 0.8 * high), (14 + wide, 14 - 0.8 * high)], pen, dice)
+        wide, high = rng.uniform(5, 7), rng.uniform(8, 10)
+        ring = _stroke([*zip(14 + wide * np.cos(turn), 14 + high * np.sin(turn), strict=True)], pen, rng, 0.0)
+        bar = _stroke([(14 - wide, 14 + 0.8 * high), (14 + wide, 14 - 0.8 * high)], pen, rng)
         return np.maximum(ring, bar)
     return picture
 
 
-def _stroke(points: list[tuple[float, float]], pen: int, dice: np.random.Generator, wobble: float = 0.7) -> Picture:
-    course = np.array(points) + dice.normal(0, wobble, (len(points), 2))
+def _stroke(points: list[tuple[float, float]], pen: int, rng: np.random.Generator, wobble: float = 0.7) -> Picture:
+    course = np.array(points) + rng.normal(0, wobble, (len(points), 2))
     drawn = np.zeros((28, 28), np.uint8)
     fine = np.rint(course * 8).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(drawn, [fine], False, 255, pen, cv2.LINE_AA, 3)

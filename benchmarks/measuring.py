@@ -244,9 +244,9 @@ def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:
     """A short run is over before the machine's other work evens out: of several, the medians count."""
     runs = [_cold(bench, pictures, count) for _ in range(_SHORT_RUNS if count <= _SHORT_FILES else 1)]
     cpu_s, wall_s = (
-        statistics.median(took) for took in zip(*((one.work_cpu_s, one.work_wall_s) for one in runs), strict=True)
+        statistics.median(took) for took in zip(*((run.work_cpu_s, run.work_wall_s) for run in runs), strict=True)
     )
-    return Once(Cost(cpu_s, wall_s, max(one.whole.peak_mb for one in runs)), cpu_s, wall_s, count)
+    return Once(Cost(cpu_s, wall_s, max(run.whole.peak_mb for run in runs)), cpu_s, wall_s, count)
 
 
 def _seconds(all_of_it: Sequence[Once], unit: str) -> list[float]:

@@ -59,14 +59,14 @@ def review_half(settings: Settings, data: Path, seed: int) -> None:
     cost, said = process.run(command)
     print(f"{shlex.join(['digitrec', *command[3:]])}: {said.strip()} ({cost.wall_s:.1f} s)")
     pages = learning_loop.pages_of(settings, labels)
-    if {one.file for one in pages} != set(labels):
-        raise SystemExit(f"Only {len({one.file for one in pages})} of {len(labels)} pictures were read.")
+    if {page.file for page in pages} != set(labels):
+        raise SystemExit(f"Only {len({page.file for page in pages})} of {len(labels)} pictures were read.")
     half = learning_loop.half_of(pages, np.random.default_rng(seed))
     with browser.served(settings.workspace, "--reviewer", _WHO) as address, browser.chromium() as chromium:
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(address)
         began_s = time.perf_counter()
-        _look_at_all(tab, address.partition("/enter")[0], len(pages), {_shown(one): one.page.text for one in half})
+        _look_at_all(tab, address.partition("/enter")[0], len(pages), {_shown(page): page.page.text for page in half})
         took_s = time.perf_counter() - began_s
     print(
         f"through the page: {len(half)} said, {len(pages) - len(half)} passed by in {took_s:.1f} s: "
@@ -113,7 +113,7 @@ def check(settings: Settings, half: list[Read]) -> None:
     with closing(Ledger.read_only(settings.ledger)) as ledger:
         found = list(labelled(ledger, settings.worker))
     held = {(one.batch_id, one.row): (one.text, one.how) for one in found}
-    told = {(one.batch_id, one.row): (one.page.text, How.ONE) for one in half}
+    told = {(page.batch_id, page.row): (page.page.text, How.ONE) for page in half}
     if held != told:
         wrong = len(held.items() ^ told.items())
         raise SystemExit(f"The ledger does not hold what was said: {wrong} entries differ.")

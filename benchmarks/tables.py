@@ -66,20 +66,20 @@ def _title(results: Results) -> str:
 
 def _targets(figures: Sequence[Figure], *, is_small: bool) -> Rows:
     rows: Rows = [("figure", "at least", "aim", "here: median (spread)", "reached")]
-    for one in figures:
-        target = one.target
+    for figure in figures:
+        target = figure.target
         if target is None:
-            rows.append((one.label, "", "", shown(one), ""))
+            rows.append((figure.label, "", "", shown(figure), ""))
         else:
-            bounds = (f"{target.at_least:g} {one.unit}", f"{target.aim:g} {one.unit}")
-            reached = "too few files" if is_small else target.reached(one.median)
-            rows.append((one.label, *bounds, shown(one), reached))
+            bounds = (f"{target.at_least:g} {figure.unit}", f"{target.aim:g} {figure.unit}")
+            reached = "too few files" if is_small else target.reached(figure.median)
+            rows.append((figure.label, *bounds, shown(figure), reached))
     return rows
 
 
 def _taken(taken: Sequence[Taken]) -> Rows:
     rows: Rows = [("pictures", "program", "files", "CPU ms a file", "wall ms a file", "peak MB", "")]
-    for one in [each for each in taken if each.files]:  # a run on no file has no time for each
+    for one in [measurement for measurement in taken if measurement.files]:  # a run on no file has no time for each
         cpu_ms, wall_ms = (statistics.median(values) / one.files * 1000 for values in (one.cpu_s, one.wall_s))
         peak_mb = f"{max(one.peak_mb):.0f}" if one.peak_mb else ""
         name = KINDS[one.kind].name
@@ -88,13 +88,13 @@ def _taken(taken: Sequence[Taken]) -> Rows:
 
 
 def _stages(results: Results) -> Rows:
-    names = list(dict.fromkeys(name for one in results.stages for name in one.of_stage))
-    heads = [f"{KINDS[one.kind].name} ({one.files:,})" for one in results.stages]
+    names = list(dict.fromkeys(name for stage in results.stages for name in stage.of_stage))
+    heads = [f"{KINDS[stage.kind].name} ({stage.files:,})" for stage in results.stages]
     rows: Rows = [("stage", *heads)]
     for name in names:
-        shares = [one.of_stage.get(name, 0.0) / one.cpu_s for one in results.stages]
+        shares = [stage.of_stage.get(name, 0.0) / stage.cpu_s for stage in results.stages]
         rows.append((name, *(f"{100 * share:.1f} %" for share in shares)))
-    rows.append(("all, CPU ms a file", *(f"{1000 * one.cpu_s / one.files:.3f}" for one in results.stages)))
+    rows.append(("all, CPU ms a file", *(f"{1000 * stage.cpu_s / stage.files:.3f}" for stage in results.stages)))
     return rows
 
 

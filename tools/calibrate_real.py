@@ -111,7 +111,9 @@ def halves(folder: Path, seed: int) -> Halves:
         return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).digest()[0] < 128
 
     pictures = labelled_pictures(folder)
-    return [one for one in pictures if sets_it(one)], [one for one in pictures if not sets_it(one)]
+    return [picture for picture in pictures if sets_it(picture)], [
+        picture for picture in pictures if not sets_it(picture)
+    ]
 
 
 def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[float, ModelError | None]:
@@ -154,7 +156,7 @@ def _print_other_halves(
     shared = []
     for name, pictures in sets.items():
         for falsely in (False, True):  # a page without a digit, accepted, is always wrong
-            chosen = [one for one in pictures if (one.label == NONE) == falsely]
+            chosen = [picture for picture in pictures if (picture.label == NONE) == falsely]
             if not chosen:
                 continue
             read = labelled.read(settings, reader, chosen)

@@ -126,7 +126,7 @@ def said(metadata: "importlib.metadata.PackageMetadata") -> str:
     """The licence that metadata name, as an SPDX expression; empty if they name none that is known."""
     told = [str(metadata[key]) for key in ("License-Expression", "License") if key in metadata]
     classifiers = [str(one) for one in metadata.get_all("Classifier") or ()]
-    told += [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License :: ")]
+    told += [classifier.rpartition(" :: ")[2] for classifier in classifiers if classifier.startswith("License :: ")]
     known = (SAID_AS.get(one, one) for one in told)
     return next((one for one in known if _parts(one) and all(map(_is_named, _parts(one)))), "")
 

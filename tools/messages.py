@@ -34,7 +34,7 @@ class Message:
 
 def main() -> int:
     """Print what is missing on the page, and what is there in vain; 1 if there is anything."""
-    made, told = {one.template: one for one in messages()}, entries()
+    made, told = {message.template: message for message in messages()}, entries()
     for template, one in made.items():
         if template not in told:
             print(f"{one.place}: `{template}` is not in {PAGE.relative_to(ROOT)}")

@@ -94,12 +94,12 @@ def _photograph(tab: Any, *, full_page: bool = False) -> Image.Image:
 
 
 def _beside(pictures: list[Image.Image]) -> Image.Image:
-    width = sum(each.width for each in pictures) + _GAP * (len(pictures) - 1)
-    sheet = Image.new("RGB", (width, max(each.height for each in pictures)), "white")
+    width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) - 1)
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
     left = 0
-    for each in pictures:
-        sheet.paste(each, (left, 0))
-        left += each.width + _GAP
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + _GAP
     return sheet
 
 

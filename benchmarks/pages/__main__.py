@@ -182,7 +182,7 @@ def _sources(data: str) -> tuple[Sources, str]:
 def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, object]:
     scored = [one.scored for one in pages]
     kinds = {
-        kind: Tally.of(one for one in scored if one.kind == kind).to_json()
+        kind: Tally.of(result for result in scored if result.kind == kind).to_json()
         for kind in dict.fromkeys(s.kind for s in scored)
     }
     return {

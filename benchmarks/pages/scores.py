@@ -135,13 +135,13 @@ class Tally:
         pages = list(pages)
         return cls(
             pages=len(pages),
-            right=sum(one.is_right for one in pages),
-            accepted=sum(one.is_accepted for one in pages),
-            wrong_pages=sum(one.is_wrong for one in pages),
-            accepted_numbers=sum(one.accepted_numbers for one in pages),
-            wrong_numbers=sum(one.wrong_numbers for one in pages),
-            lost=sum(one.is_lost for one in pages),
-            reasons=dict(Counter(one.reason for one in pages if not one.is_accepted).most_common()),
+            right=sum(page.is_right for page in pages),
+            accepted=sum(page.is_accepted for page in pages),
+            wrong_pages=sum(page.is_wrong for page in pages),
+            accepted_numbers=sum(page.accepted_numbers for page in pages),
+            wrong_numbers=sum(page.wrong_numbers for page in pages),
+            lost=sum(page.is_lost for page in pages),
+            reasons=dict(Counter(page.reason for page in pages if not page.is_accepted).most_common()),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -159,14 +159,14 @@ class Tally:
 
 def score(kind: str, number: int, truth: Truth, readings: Sequence[Reading]) -> Scored:
     """Score a file by the readings of all its pages."""
-    confidences = [one.confidence for one in readings if one.confidence is not None]
+    confidences = [reading.confidence for reading in readings if reading.confidence is not None]
     return Scored(
         kind,
         number,
         truth,
         status=str(decision.file_status(readings)),
-        text=" ".join(one.text for one in readings),
-        reason=next((str(one.reason) for one in readings if one.reason is not None), ""),
+        text=" ".join(reading.text for reading in readings),
+        reason=next((str(reading.reason) for reading in readings if reading.reason is not None), ""),
         confidence=min(confidences, default=None),
     )
 
@@ -174,7 +174,8 @@ def score(kind: str, number: int, truth: Truth, readings: Sequence[Reading]) -> 
 def table(pages: Sequence[Scored]) -> str:
     """Return the table as Markdown with columns of fixed width, and the totals below it."""
     kinds = {
-        kind: Tally.of(one for one in pages if one.kind == kind) for kind in dict.fromkeys(one.kind for one in pages)
+        kind: Tally.of(page for page in pages if page.kind == kind)
+        for kind in dict.fromkeys(page.kind for page in pages)
     }
     total = Tally.of(pages)
     rows: Rows = [HEADS, *(_row(kind, tally) for kind, tally in kinds.items()), _row("all", total)]

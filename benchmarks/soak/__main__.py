@@ -100,11 +100,13 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
     return {
         "about": _about(plan, load, workspace),
         "bursts": arrivals.bursts,
-        "broken": sum(one.pages is None or one.manner == "empty" for one in arrivals.dropped if not one.is_withdrawn),
-        "manners": dict(Counter(one.manner for one in arrivals.dropped)),
+        "broken": sum(
+            item.pages is None or item.manner == "empty" for item in arrivals.dropped if not item.is_withdrawn
+        ),
+        "manners": dict(Counter(item.manner for item in arrivals.dropped)),
         **report.figures(result, watch.lives),
         "memory_by_life": report.memory_by_life(watch.lives),
-        "longest_gap_s": report.longest_gap_s([one for life in watch.lives for one in life.sights]),
+        "longest_gap_s": report.longest_gap_s([sight for life in watch.lives for sight in life.sights]),
         "tables_half": len(seen.half),
         "tables_changed": len(seen.changed),
         "tables_removed": len(removed),

@@ -90,7 +90,9 @@ def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
     )
     pictures = [one for one in expected if one.manner != LABELS]
     tables = {one.sha256 for one in expected if one.manner == LABELS}
-    _compare(result, "row", Counter(one.sha256 for one in pictures), Counter(one.sha256 for one in found), expected)
+    _compare(
+        result, "row", Counter(picture.sha256 for picture in pictures), Counter(one.sha256 for one in found), expected
+    )
     _compare(result, "original", Counter(one.sha256 for one in expected), Counter(sha for _, _, sha in kept), expected)
     _names(result, pictures, found)
     _places(result, found, [one for one in kept if one[2] not in tables])

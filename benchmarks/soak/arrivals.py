@@ -253,8 +253,8 @@ class Arrivals:
         """Files of which one half is deleted again, sooner or later."""
         first = len(self.dropped)
         self._moved(min(count, 80))
-        for one in self.dropped[first::2]:
-            self._later(self._rng.uniform(0, 4), partial(self._delete, one.path))
+        for item in self.dropped[first::2]:
+            self._later(self._rng.uniform(0, 4), partial(self._delete, item.path))
 
     def _delete(self, path: bytes) -> None:
         held = self._opened(path)

@@ -46,7 +46,7 @@ class Trend:
 
 def trends(sights: Sequence[Sight]) -> dict[str, Trend]:
     """Of everything that could grow, from what was seen of warm processes."""
-    warm = [one for one in sights if one.age_s >= _WARM_S]
+    warm = [sight for sight in sights if sight.age_s >= _WARM_S]
     at_s = [one.at_s for one in warm]
     found = {}
     for name in ("rss_mb", "anon_mb", "descriptors", "threads", "children", "children_mb"):
@@ -58,7 +58,7 @@ def trends(sights: Sequence[Sight]) -> dict[str, Trend]:
 
 def figures(account: Account, lives: Sequence[Life]) -> Figures:
     """Everything that follows from the account and the lives."""
-    sights = [one for life in lives for one in life.sights]
+    sights = [sight for life in lives for sight in life.sights]
     longest = max(lives, key=lambda life: (life.ended_s or 0.0) - life.began_s)
     return {
         "account": {
@@ -82,9 +82,11 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
             "minutes": ((longest.ended_s or longest.began_s) - longest.began_s) / 60,
             "trends": {name: _plain(trend) for name, trend in trends(longest.sights).items()},
             "second_half": {name: _plain(trend) for name, trend in trends(_second_half(longest)).items()},
-            "memory": [(round(one.age_s), round(one.rss_mb, 1), one.descriptors) for one in longest.sights[::15]],
+            "memory": [
+                (round(sight.age_s), round(sight.rss_mb, 1), sight.descriptors) for sight in longest.sights[::15]
+            ],
         },
-        "heartbeat": dict(Counter(one.doing for one in sights)),
+        "heartbeat": dict(Counter(sight.doing for sight in sights)),
         "sights": len(sights),
     }
 
@@ -196,7 +198,7 @@ def memory_by_life(lives: Sequence[Life]) -> list[tuple[float, float]]:
     """Of each life that lasted: its length in minutes, and the median of its memory, MB."""
     found = []
     for life in lives:
-        warm = [one.rss_mb for one in life.sights if one.age_s >= _WARM_S]
+        warm = [sight.rss_mb for sight in life.sights if sight.age_s >= _WARM_S]
         if warm and life.ended_s is not None:
             found.append(((life.ended_s - life.began_s) / 60, statistics.median(warm)))
     return found

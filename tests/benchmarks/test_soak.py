@@ -140,7 +140,7 @@ def test_a_label_that_did_not_reach_its_row_is_noticed(desk: Desk, arrivals: Arr
     desk.run()
     assert held(desk, arrivals).is_true
 
-    next(one for one in arrivals.dropped if one.label).label = "another"
+    next(drop_ for drop_ in arrivals.dropped if drop_.label).label = "another"
 
     assert [one for one in held(desk, arrivals).wrong if "is labelled 'another'" in one]
 
@@ -176,7 +176,7 @@ def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
 def test_only_files_changed_before_their_claim_are_not_counted_as_lost(desk: Desk, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 5)
     arrivals.arrive("onto", 5)  # onto files that lie there
-    assert [one.is_withdrawn for one in arrivals.dropped] == [True] * 5 + [False] * 5
+    assert [drop_.is_withdrawn for drop_ in arrivals.dropped] == [True] * 5 + [False] * 5
     desk.run()
     arrivals.arrive("onto", 5)  # onto names whose files were read
     arrivals.arrive("withdrawn", 4)

@@ -31,7 +31,7 @@ def test_no_page_of_the_reference_is_left_over() -> None:
 
 
 def test_what_is_explained_is_what_there_is() -> None:
-    codes = {each.exit_code for each in _errors(DigitrecError)} - {DigitrecError.exit_code}
+    codes = {error.exit_code for error in _errors(DigitrecError)} - {DigitrecError.exit_code}
     told_alike = set(results.DIGIT_COLUMNS) & set(results.COLUMNS)
 
     assert set(reference_words.COLUMNS) == set(results.COLUMNS)
@@ -42,7 +42,7 @@ def test_what_is_explained_is_what_there_is() -> None:
 
 
 def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
-    return [kind, *(each for one in kind.__subclasses__() for each in _errors(one))]
+    return [kind, *(error for one in kind.__subclasses__() for error in _errors(one))]
 
 
 def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_every_message_has_a_cause_and_a_remedy() -> None:
-    made, told = {one.template: one.place for one in messages.messages()}, messages.entries()
+    made, told = {message.template: message.place for message in messages.messages()}, messages.entries()
 
     assert len(made) > 180
     assert not {words: place for words, place in made.items() if words not in told}, "add it to docs/errors.md"
