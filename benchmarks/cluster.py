@@ -60,7 +60,7 @@ class Measured:
         self.tables[who] = tables
         self.wall_s.setdefault(who, []).append(cost.wall_s)
         self.cpu_s.setdefault(who, []).append((cost.cpu_s, elsewhere_s))
-        cpu = f"{cost.cpu_s:.1f} + {_told(elsewhere_s)} CPU s"
+        cpu = f"{cost.cpu_s:.1f} + {_format_s(elsewhere_s)} CPU s"
         say(f"  {who}: {self.files / cost.wall_s:.0f} files/s, {cost.wall_s:.1f} s, {cpu}")
 
     def lines(self) -> Iterator[str]:
@@ -72,7 +72,7 @@ class Measured:
             against = statistics.median(mine / its for mine, its in zip(walls, self.wall_s[first], strict=False))
             here_s, there_s = (statistics.median(column) for column in zip(*self.cpu_s[who], strict=True))
             speed = f"{self.files / statistics.median(walls):,.0f}"
-            yield f"| {who} | {speed} | {against:.2f} | {here_s:.1f} | {_told(there_s)} |"
+            yield f"| {who} | {speed} | {against:.2f} | {here_s:.1f} | {_format_s(there_s)} |"
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def _far(store: Store, bucket: str, found: Measured, who: str, engine: Sequence[
         found.note(who, cost, there_s, _read_tables(workspace / "outbox"))
 
 
-def _told(there_s: float) -> str:
+def _format_s(there_s: float) -> str:
     return f"{there_s:.1f}" if there_s >= 0 else "not known, as one died"
 
 

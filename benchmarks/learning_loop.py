@@ -92,7 +92,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
 
     began = time.monotonic()
-    done = learning.retrain(settings, given.mnist, _told)
+    done = learning.retrain(settings, given.mnist, _print_progress)
     took_s = time.monotonic() - began
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
@@ -101,7 +101,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     figures = _measured(settings, before, after, others)
     figures |= {"seconds": round(took_s), "reviewed": len(reviewed), "promoted": done.is_promoted}
     if done.learned is not None:
-        _tell_suspects(done.learned, figures, labels, settings)
+        _print_suspects(done.learned, figures, labels, settings)
     print(f"report: {done.report}")
     if done.is_promoted:
         back = lab.rollback(settings)
@@ -186,7 +186,7 @@ def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[Tr
     return figures
 
 
-def _tell_suspects(
+def _print_suspects(
     learned: judging.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
 ) -> None:
     done = settings.outbox / "done"
@@ -197,7 +197,7 @@ def _tell_suspects(
     figures |= {"suspects": len(learned.suspects), "spoilt_found": spoilt, "won_over": learned.won_over}
 
 
-def _told(now: Progress) -> None:
+def _print_progress(now: Progress) -> None:
     if now.words:
         print(now.words, flush=True)
     if now.done is not None:

@@ -93,11 +93,11 @@ def in_turn(programs: Sequence[str], pairs: int, measure: Callable[[str], Once])
     >>> order
     ['a', 'b', 'b', 'a']
     """
-    found: dict[str, list[Once]] = {name: [] for name in programs}
+    runs: dict[str, list[Once]] = {name: [] for name in programs}
     for pair in range(pairs):
         for name in programs if pair % 2 == 0 else reversed(programs):
-            found[name].append(measure(name))
-    return found
+            runs[name].append(measure(name))
+    return runs
 
 
 def throughput(bench: Bench, kind: str) -> None:
@@ -109,20 +109,20 @@ def throughput(bench: Bench, kind: str) -> None:
         "mb": round(pictures.size_mb, 1),
         "source": pictures.source,
     }
-    found = in_turn([RUN, *RIVALS[kind]], bench.pairs, lambda who: _once(bench, who, pictures))
-    for who, all_of_it in found.items():
+    runs = in_turn([RUN, *RIVALS[kind]], bench.pairs, lambda who: _once(bench, who, pictures))
+    for who, all_of_it in runs.items():
         bench.results.taken += _taken(kind, who, pictures.count, all_of_it)
-    ours = [one.whole.cpu_s for one in found[RUN]]
+    ours = [one.whole.cpu_s for one in runs[RUN]]
     letter = KINDS[kind].letter
     floor = RIVALS[kind][0]
     key = f"{kind}_floor" if kind != SCANS else "scans_decode"
     label = f"({letter}) CPU of run over {NAMES[floor]}"
-    bench.figure(key, label, "x", ratios(ours, [one.work_cpu_s for one in found[floor]]))
+    bench.figure(key, label, "x", ratios(ours, [one.work_cpu_s for one in runs[floor]]))
     if kind == SCANS:
         per_1000 = (1000 * cpu_s / pictures.count for cpu_s in ours)
         bench.figure("scans_cpu", f"({letter}) CPU seconds for 1000 scans, all included", "s", per_1000)
-    for rival in [one for one in (TUTORIAL, BATCHES) if one in found]:
-        theirs = [_whole_cpu_s(one, pictures.count) for one in found[rival]]
+    for rival in [one for one in (TUTORIAL, BATCHES) if one in runs]:
+        theirs = [_whole_cpu_s(one, pictures.count) for one in runs[rival]]
         bench.figure(f"{kind}_{rival}", f"({letter}) CPU of {NAMES[rival]} over run", "x", ratios(theirs, ours))
 
 
@@ -133,8 +133,8 @@ def cores(bench: Bench) -> None:
         return
     pictures = bench.pictures(SCANS)
     say(f"Two cores over one: {pictures.count:,} scans")
-    found = in_turn(["1", "2"], bench.pairs, lambda count: _run(bench, pictures, cores=int(count)))
-    walls = {count: [one.whole.wall_s for one in found[count]] for count in found}
+    runs = in_turn(["1", "2"], bench.pairs, lambda count: _run(bench, pictures, cores=int(count)))
+    walls = {count: [one.whole.wall_s for one in runs[count]] for count in runs}
     bench.figure("cores", "(b) throughput, two cores over one", "x", ratios(walls["1"], walls["2"]))
 
 
@@ -143,9 +143,9 @@ def cold(bench: Bench) -> None:
     pictures = bench.pictures(SCANS)
     counts = [0, 1, min(100, pictures.count)]
     say(f"Cold start: {', '.join(map(str, counts))} files")
-    found = in_turn([*map(str, counts)], bench.pairs, lambda count: _cold(bench, pictures, int(count)))
+    runs = in_turn([*map(str, counts)], bench.pairs, lambda count: _cold(bench, pictures, int(count)))
     for count, words in zip(counts, ("an empty inbox", "one picture", f"{counts[-1]} pictures"), strict=True):
-        all_of_it = found[str(count)]
+        all_of_it = runs[str(count)]
         bench.figure(f"cold_{count}", f"run on {words}", "CPU s", (one.whole.cpu_s for one in all_of_it))
         bench.results.taken += _taken(SCANS, RUN, count, all_of_it)
 
@@ -156,16 +156,16 @@ def growth(bench: Bench) -> None:
     few, many = bench.growth[0], bench.growth[-1]
     say(f"Growth: {', '.join(f'{count:,}' for count in bench.growth)} files")
     counts = [1, *bench.growth]
-    found = in_turn([*map(str, counts)], bench.pairs, lambda count: _typical(bench, pictures, int(count)))
+    runs = in_turn([*map(str, counts)], bench.pairs, lambda count: _typical(bench, pictures, int(count)))
     for count in bench.growth:
-        bench.results.taken += _taken(DIGITS, RUN, count, found[str(count)])
+        bench.results.taken += _taken(DIGITS, RUN, count, runs[str(count)])
     for unit in ("CPU", "wall"):
         # The start, which does not grow, would make few files look dear.
-        start = _seconds(found["1"], unit)
+        start = _seconds(runs["1"], unit)
         each = {
             count: [
                 (took_s - start_s) / (count - 1)
-                for took_s, start_s in zip(_seconds(found[str(count)], unit), start, strict=True)
+                for took_s, start_s in zip(_seconds(runs[str(count)], unit), start, strict=True)
             ]
             for count in bench.growth
         }
@@ -173,7 +173,7 @@ def growth(bench: Bench) -> None:
             key = ("growth" if unit == "CPU" else "growth_wall") + ("" if count == many else f"_{count}")
             label = f"{unit} a file at {count:,} files over that at {few:,}"
             bench.figure(key, label, "x", ratios(each[count], each[few]))
-    bench.figure("peak", f"peak memory at {many:,} files", "MB", (one.whole.peak_mb for one in found[str(many)]))
+    bench.figure("peak", f"peak memory at {many:,} files", "MB", (one.whole.peak_mb for one in runs[str(many)]))
 
 
 def idle(bench: Bench) -> None:
@@ -197,8 +197,8 @@ def stages(bench: Bench, kinds: Sequence[str]) -> None:
             model = ["--model", bench.model] if bench.model else []
             process.run(python("-m", "benchmarks.stages", str(workspace), str(out), *model))
             sets.answers(workspace, pictures)
-            told = json.loads(out.read_text(encoding="utf-8"))
-        bench.results.stages.append(Stages(kind, pictures.count, told["cpu_s"], told["of_stage"]))
+            result = json.loads(out.read_text(encoding="utf-8"))
+        bench.results.stages.append(Stages(kind, pictures.count, result["cpu_s"], result["of_stage"]))
 
 
 def _once(bench: Bench, who: str, pictures: PictureSet) -> Once:
@@ -217,15 +217,15 @@ def _once(bench: Bench, who: str, pictures: PictureSet) -> Once:
 def _rival(who: str, folder: Path, most: int, *more: str) -> Once:
     words = python("-m", "benchmarks.rivals", who, str(folder), "--files", str(most), *more)
     whole, printed = process.run(words)
-    told = json.loads(printed)
-    return Once(whole, told["cpu_s"], told["wall_s"], told["files"])
+    result = json.loads(printed)
+    return Once(whole, result["cpu_s"], result["wall_s"], result["files"])
 
 
 def _run(bench: Bench, pictures: PictureSet, *, cores: int | None = None) -> Once:
     with bench.store.workspace(pictures.files) as workspace:
         whole, _ = process.run(bench.command("run", workspace), cores=cores)
-        found = sets.answers(workspace, pictures)
-    shares = {"accepted": found.accepted / found.rows, "right": found.right / found.rows}
+        answers = sets.answers(workspace, pictures)
+    shares = {"accepted": answers.accepted / answers.rows, "right": answers.right / answers.rows}
     bench.results.about["sets"].setdefault(pictures.kind, {}).update(shares)
     return Once(whole, whole.cpu_s, whole.wall_s, pictures.count)
 

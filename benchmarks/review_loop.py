@@ -113,9 +113,9 @@ def check(settings: Settings, half: list[Read]) -> None:
     with closing(Ledger.read_only(settings.ledger)) as ledger:
         found = list(labelled(ledger, settings.worker))
     held = {(one.batch_id, one.row): (one.text, one.how) for one in found}
-    told = {(page.batch_id, page.row): (page.page.text, How.ONE) for page in half}
-    if held != told:
-        wrong = len(held.items() ^ told.items())
+    expected = {(page.batch_id, page.row): (page.page.text, How.ONE) for page in half}
+    if held != expected:
+        wrong = len(held.items() ^ expected.items())
         raise SystemExit(f"The ledger does not hold what was said: {wrong} entries differ.")
     corrected = sum(one.verdict is Verdict.CORRECTED for one in found)
     print(f"the ledger holds exactly this half as labelled: {corrected} corrected, {len(found) - corrected} confirmed")

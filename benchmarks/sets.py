@@ -64,8 +64,8 @@ class Store:
 
     def get(self, kind: str, count: int) -> PictureSet:
         """The set, drawn now unless it is there."""
-        told = re.sub(r"[^A-Za-z0-9]+", "-", self.data).strip("-")
-        folder = self.work / "sets" / f"{kind}-{count}-{told}-{_drawn_by():08x}"
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.data).strip("-")
+        folder = self.work / "sets" / f"{kind}-{count}-{slug}-{_drawn_by():08x}"
         if not folder.exists():
             draft = folder.with_name(folder.name + ".part")
             shutil.rmtree(draft, ignore_errors=True)

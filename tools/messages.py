@@ -34,13 +34,13 @@ class Message:
 
 def main() -> int:
     """Print what is missing on the page, and what is there in vain; 1 if there is anything."""
-    made, told = {message.template: message for message in messages()}, entries()
+    made, documented = {message.template: message for message in messages()}, entries()
     for template, one in made.items():
-        if template not in told:
+        if template not in documented:
             print(f"{one.place}: `{template}` is not in {PAGE.relative_to(ROOT)}")
-    for template in told.keys() - made.keys():
+    for template in documented.keys() - made.keys():
         print(f"{PAGE.relative_to(ROOT)}: no code gives `{template}`")
-    return 1 if made.keys() ^ told.keys() else 0
+    return 1 if made.keys() ^ documented.keys() else 0
 
 
 def entries() -> dict[str, tuple[str, ...]]:
@@ -57,7 +57,7 @@ def messages() -> Iterator[Message]:
     for path, tree in trees.items():
         is_yielding = any(map(path.match, _YIELDING))
         for node in ast.walk(tree):
-            words = _told(node, classes) or (_yielded(node) if is_yielding else None)
+            words = _reported(node, classes) or (_yielded(node) if is_yielding else None)
             for template in templates_of(words, constants) if words is not None else ():
                 yield Message(template, f"{path.relative_to(ROOT)}:{node.lineno}")  # type: ignore[attr-defined]
 
@@ -90,7 +90,7 @@ def _choices(part: ast.expr, constants: Mapping[str, str]) -> list[str]:
     return [constants.get(ast.unparse(value), GAP)]
 
 
-def _told(node: ast.AST, classes: Set[str]) -> ast.expr | None:
+def _reported(node: ast.AST, classes: Set[str]) -> ast.expr | None:
     """The words that a call tells, if it is one that tells any."""
     if not isinstance(node, ast.Call):
         return None
@@ -98,8 +98,8 @@ def _told(node: ast.AST, classes: Set[str]) -> ast.expr | None:
     if name in _OWN_WORDS:
         return ast.copy_location(ast.Constant(_OWN_WORDS[name]), node)
     position = 1 if name in {"RejectedImage", "DecodeError"} else 0
-    is_telling = name in _LOGGED or name.rpartition(".")[2] in classes
-    return node.args[position] if is_telling and len(node.args) > position else None
+    is_reporting = name in _LOGGED or name.rpartition(".")[2] in classes
+    return node.args[position] if is_reporting and len(node.args) > position else None
 
 
 def _dotted(node: ast.expr) -> str:

@@ -222,12 +222,12 @@ def _warnings(log: str) -> Mapping[str, int]:
     found: Counter[str] = Counter()
     for line in log.splitlines():
         try:
-            told_ = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             found["(no log line)"] += 1
             continue
-        if told_.get("level", "info").lower() != "info":
-            found[str(told_.get("event", told_.get("message", "?")))] += 1
+        if entry.get("level", "info").lower() != "info":
+            found[str(entry.get("event", entry.get("message", "?")))] += 1
     return dict(found.most_common())
 
 

@@ -1,4 +1,4 @@
-"""What a soak measured, as figures (JSON) and as tables (Markdown)."""
+"""Format the figures of a soak test: as JSON and as Markdown tables."""
 
 import statistics
 from collections import Counter
@@ -102,43 +102,44 @@ def latency(values: Sequence[float]) -> Mapping[str, float]:
     return {"files": len(ordered), "median": statistics.median(ordered), "p95": p95, "most": ordered[-1]}
 
 
-def markdown(told: Figures) -> str:
+def markdown(results: Figures) -> str:
     """The figures as tables, for a page."""
-    account, about = told["account"], told["about"]
-    each = told["ledger_bytes"] / max(1, account["answered"])
+    account, about = results["account"], results["about"]
+    each = results["ledger_bytes"] / max(1, account["answered"])
     with_calm = f"{about['minutes']:g} minutes with kills, {about['calm_minutes']:g} without"
-    tables = f"{told['tables_removed']}; {told['tables_not_back']}"
+    tables = f"{results['tables_removed']}; {results['tables_not_back']}"
+    ignored = f"{results['strangers_gone']} of {results['strangers']}"
     shared = f"{about['cores']} cores shared with other work (load {about['load']})"
     trends_ = [
-        *_trends("all lives", told["over_lives"]),
-        *_trends(f"the longest life, {told['longest_life']['minutes']:.0f} min", told["longest_life"]["trends"]),
-        *_trends("its second half", told["longest_life"].get("second_half", {})),
+        *_trends("all lives", results["over_lives"]),
+        *_trends(f"the longest life, {results['longest_life']['minutes']:.0f} min", results["longest_life"]["trends"]),
+        *_trends("its second half", results["longest_life"].get("second_half", {})),
     ]
     facts = [
-        ("files dropped", f"{account['files']:,} in {told['bursts']:,} arrivals"),
-        ("of these deleted or overwritten by whoever dropped them, before a claim", f"{account['withdrawn']:,}"),
+        ("files dropped", f"{account['files']:,} in {results['bursts']:,} arrivals"),
+        ("of these deleted or overwritten by their sender before a claim", f"{account['withdrawn']:,}"),
         ("answered, in so many rows of so many tables", "{answered:,}, {pages:,}, {tables:,}".format(**account)),
-        ("of these broken on purpose, or empty", f"{told['broken']:,}"),
+        ("of these broken on purpose, or empty", f"{results['broken']:,}"),
         ("**lost**", f"**{account['lost']}**"),
         ("**doubled**", f"**{account['doubled']}**"),
         ("other complaints: names, places, pages, whole files rejected", f"{account['wrong']}"),
-        ("tables seen half, or changed after they were seen", f"{told['tables_half']}, {told['tables_changed']}"),
+        ("tables seen half, or changed after they were seen", f"{results['tables_half']}, {results['tables_changed']}"),
         ("tables removed at the end; of these not back after `verify --rebuild --tables`", tables),
-        ("strangers claimed (hidden, half-written, links, pipes)", f"{told['strangers_gone']} of {told['strangers']}"),
-        ("`digitrec verify`", f"exit {told['verify']['exit']}"),
-        ("lives, and how they ended", f"{told['lives']}: {_counted(told['ends'])}"),
-        ("kills while files lay claimed", f"{told['ends_in_the_midst']}"),
-        ("ends that nobody caused; processes left behind", f"{len(told['bad_ends'])}; {told['left_behind']}"),
-        ("tracebacks in the log", f"{told['tracebacks']}"),
-        ("`digitrec status --check`, asked every minute", _counted(told["health"])),
-        ("heartbeat, seen every two seconds", _counted(told["heartbeat"])),
-        ("ledger at the end, with its log", f"{told['ledger_bytes'] / 1e6:.1f} MB, {each:,.0f} bytes a file"),
+        ("ignored kinds claimed (hidden, half-written, links, pipes)", ignored),
+        ("`digitrec verify`", f"exit {results['verify']['exit']}"),
+        ("lives, and how they ended", f"{results['lives']}: {_counted(results['ends'])}"),
+        ("kills while files lay claimed", f"{results['ends_in_the_midst']}"),
+        ("ends that nobody caused; processes left behind", f"{len(results['bad_ends'])}; {results['left_behind']}"),
+        ("tracebacks in the log", f"{results['tracebacks']}"),
+        ("`digitrec status --check`, asked every minute", _counted(results["health"])),
+        ("heartbeat, seen every two seconds", _counted(results["heartbeat"])),
+        ("ledger at the end, with its log", f"{results['ledger_bytes'] / 1e6:.1f} MB, {each:,.0f} bytes a file"),
     ]  # fmt: skip
     parts = [
         f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; seed {about['seed']}; {about['commit']}**",
         _table([("what", "here"), *facts]),
         "**From complete to in a published table, seconds** (two seconds of settling and the dead times included)",
-        _table([("files", "how many", "median", "95th", "longest"), *_latencies(told["latency_s"])]),
+        _table([("files", "how many", "median", "95th", "longest"), *_latencies(results["latency_s"])]),
         "**What could grow**, seen every two seconds in processes older than 45 s",
         _table([_HEADS, *trends_]),
     ]  # fmt: skip
@@ -156,20 +157,20 @@ _WORDS = {
 }
 
 
-def _latencies(told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+def _latencies(results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
     words = {"whole": "whole", "broken": "broken (30 s of grace)", "empty": "empty, never filled"}
     return [
         (words[kind], f"{one['files']:,}", f"{one['median']:.1f}", f"{one['p95']:.1f}", f"{one['most']:.1f}")
-        for kind, one in told.items()
+        for kind, one in results.items()
     ]
 
 
 def _second_half(life: Life) -> list[Sight]:
-    """By then it has read whatever waited, and a picture of every kind."""
+    """Return the sights of the second half, after the backlog and every format were read."""
     return life.sights[len(life.sights) // 2 :]
 
 
-def _trends(where: str, told: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+def _trends(where: str, results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
     return [
         (
             where,
@@ -177,7 +178,7 @@ def _trends(where: str, told: Mapping[str, Mapping[str, float]]) -> list[tuple[s
             *(f"{one[key]:.0f}" for key in ("first", "last", "median", "most")),
             f"{one['per_hour']:+.1f}",
         )
-        for name, one in told.items()
+        for name, one in results.items()
     ]
 
 
