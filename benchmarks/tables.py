@@ -17,9 +17,7 @@ def text(results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """For a document."""
-    return "\n\n".join("\n".join([f"**{title}**", "", *_piped(rows)]) for title, rows in _tables(results)) + _notes(
-        results
-    )
+    return "\n\n".join(f"**{title}**\n\n{pipe_table(rows)}" for title, rows in _tables(results)) + _notes(results)
 
 
 def inserted(document: str, tables: str) -> str:
@@ -108,9 +106,10 @@ def _aligned(rows: Rows) -> list[str]:
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
-def _piped(rows: Rows) -> list[str]:
+def pipe_table(rows: Rows) -> str:
+    """Return a Markdown table; the first row is its head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def _number(value: float, scale: float) -> str:

@@ -69,6 +69,11 @@ def install(home: Path, python: Path) -> Path:
     return target / "bin" / "python"
 
 
+def clean_environment() -> dict[str, str]:
+    """Return the environment without variables that would change which Python or settings are used."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DIGITREC", "VIRTUAL"))}
+
+
 def _copy(names: Sequence[str], folder: Path) -> None:
     for name in names:
         if (ROOT / name).is_dir():
@@ -79,8 +84,6 @@ def _copy(names: Sequence[str], folder: Path) -> None:
 
 def _run(line: str, folder: Path, python: Path) -> None:
     """A RUN line, as the engine would run it: by /bin/sh, with the base image's programs first."""
-    plain = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DIGITREC", "VIRTUAL"))
-    }
+    plain = clean_environment()
     path = f"{python.parent}{os.pathsep}{plain['PATH']}"
     subprocess.run(["/bin/sh", "-c", line], cwd=folder, env=plain | {"PATH": path}, check=True)

@@ -4,7 +4,6 @@ Installs need a network, or an index that pip is told of by its own settings. Pr
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import digitrec
 from tools import container
+from tools.container import ROOT
 
-ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 PICTURES = 20
 
@@ -133,10 +132,7 @@ def _read(python: Path, work: Path) -> None:
 
 
 def _run(*words: str | Path, cwd: Path) -> None:
-    plain = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DIGITREC", "VIRTUAL"))
-    }
-    subprocess.run(list(map(str, words)), cwd=cwd, env=plain, check=True)
+    subprocess.run(list(map(str, words)), cwd=cwd, env=container.clean_environment(), check=True)
 
 
 def _size(folder: Path) -> int:

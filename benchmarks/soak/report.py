@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.soak.account import Account
 from benchmarks.soak.life import Life, Sight
+from benchmarks.tables import pipe_table
 
 Figures = dict[str, Any]
 _WARM_S = 45.0
@@ -137,11 +138,11 @@ def markdown(results: Figures) -> str:
     ]  # fmt: skip
     parts = [
         f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; seed {about['seed']}; {about['commit']}**",
-        _table([("what", "here"), *facts]),
+        pipe_table([("what", "here"), *facts]),
         "**From complete to in a published table, seconds** (two seconds of settling and the dead times included)",
-        _table([("files", "how many", "median", "95th", "longest"), *_latencies(results["latency_s"])]),
+        pipe_table([("files", "how many", "median", "95th", "longest"), *_latencies(results["latency_s"])]),
         "**What could grow**, seen every two seconds in processes older than 45 s",
-        _table([_HEADS, *trends_]),
+        pipe_table([_HEADS, *trends_]),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -188,11 +189,6 @@ def _counted(numbers: Mapping[str, int]) -> str:
 
 def _plain(trend: Trend) -> Mapping[str, float]:
     return {name: round(getattr(trend, name), 3) for name in ("first", "last", "median", "most", "per_hour")}
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def memory_by_life(lives: Sequence[Life]) -> list[tuple[float, float]]:
