@@ -59,9 +59,11 @@ def _threads(settings: Settings) -> "Executor":
 
 def _dask(settings: Settings) -> "Executor":
     needs("--engine dask", "distributed")
-    from digitrec.cluster.engine import Dask
+    from digitrec.cluster.dask_executor import DaskExecutor
 
-    return Dask(settings.scheduler or "", settings.read_timeout_s, "" if settings.source else str(settings.inbox))
+    return DaskExecutor(
+        settings.scheduler or "", settings.read_timeout_s, "" if settings.source else str(settings.inbox)
+    )
 
 
 CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
@@ -344,6 +346,5 @@ def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) ->
 
 
 def _observer(settings: Settings, stop: Stop) -> observing.Observer:
-    if settings.watch_mode == "scan":
-        return observing.NoObserver()
-    return observing.FolderObserver(settings.inbox, stop.bell)
+    is_scan = settings.watch_mode == "scan"
+    return observing.NoObserver() if is_scan else observing.FolderObserver(settings.inbox, stop.bell)

@@ -18,10 +18,9 @@ from packaging.utils import canonicalize_name
 import digitrec
 from digitrec import app
 from digitrec.chunk_queue import ChunkTimeout
-from digitrec.cluster import engine as cluster_engine
-from digitrec.cluster import likeness, parcels
-from digitrec.cluster.engine import Dask
-from digitrec.cluster.parcels import Parcel
+from digitrec.cluster import dask_executor, task_batch
+from digitrec.cluster.dask_executor import DaskExecutor
+from digitrec.cluster.task_batch import TaskBatch
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
 from digitrec.settings import Settings
 from tests.conftest import reader
@@ -48,9 +47,9 @@ def scheduler(cluster: "LocalCluster") -> str:
 
 
 @pytest.fixture
-def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dask]:
-    monkeypatch.setattr(cluster_engine, "FEWEST_CHUNKS", 2)
-    made = Dask(scheduler, timeout_s=30)
+def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskExecutor]:
+    monkeypatch.setattr(dask_executor, "MIN_CHUNKS", 2)
+    made = DaskExecutor(scheduler, timeout_s=30)
     yield made
     made.close()
 
@@ -65,7 +64,7 @@ def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str
 
 
 @pytest.mark.slow
-def test_the_model_is_started_once_in_each_worker(engine: Dask) -> None:
+def test_the_model_is_started_once_in_each_worker(engine: DaskExecutor) -> None:
     def started(one: object) -> tuple[int, int]:
         time.sleep(0.05)
         return os.getpid(), id(one)
@@ -99,7 +98,7 @@ def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tm
 
 
 @pytest.mark.slow
-def test_a_worker_killed_half_way_changes_nothing(engine: Dask, tmp_path: Path) -> None:
+def test_a_worker_killed_half_way_changes_nothing(engine: DaskExecutor, tmp_path: Path) -> None:
     mark = str(tmp_path / "killed")
 
     def dies_once(number: int) -> int:
@@ -126,22 +125,22 @@ class Gone:
     def add_done_callback(self, told: Callable[[object], None]) -> None:
         told(self)
 
-    def result(self, timeout: float) -> parcels.Done:
+    def result(self, timeout: float) -> task_batch.TaskResult:
         assert self.looks >= 3, "it is made again first"
-        return parcels.Done([7], None)
+        return task_batch.TaskResult([7], None)
 
 
 def test_results_that_died_with_their_worker_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_engine, "_SLICE_S", 0.01)
-    engine = Dask.__new__(Dask)
+    monkeypatch.setattr(dask_executor, "_SLICE_S", 0.01)
+    engine = DaskExecutor.__new__(DaskExecutor)
     engine._timeout_s = 30.0
 
-    assert engine._wait([Gone()], running) == parcels.Done([7], None)  # type: ignore[list-item]
+    assert engine._wait([Gone()], running) == task_batch.TaskResult([7], None)  # type: ignore[list-item]
 
 
 @pytest.mark.slow
 def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
-    engine: Dask, cluster: "LocalCluster", monkeypatch: pytest.MonkeyPatch
+    engine: DaskExecutor, cluster: "LocalCluster", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # the first death is one too many: not so long a test
 
@@ -160,7 +159,7 @@ def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
 
 def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> None:
     with pytest.raises(WorkerMismatch, match=r"numpy is .* there and 1\.0 here"):
-        parcels.work(Parcel(b"", 1, {**likeness.here(), "numpy": "1.0"}), [])
+        task_batch.run_batch(TaskBatch(b"", 1, {**task_batch.fingerprint(), "numpy": "1.0"}), [])
 
 
 @pytest.mark.slow
@@ -171,7 +170,7 @@ def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
     used -= {"keras", "tensorflow"}  # training alone imports them (tests/test_imports.py)
 
     assert {"simplejpeg", "pillow-heif", "pypdfium2"} <= used, "also those that are imported when they are needed"
-    assert used == set(likeness.LIBRARIES)
+    assert used == set(task_batch.LIBRARIES)
 
 
 def modules_that_read() -> set[Path]:
@@ -198,34 +197,34 @@ def imports_of(module: Path) -> set[str]:
 
 def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -> None:
     (tmp_path / ".digitrec-folder").write_text("0a1b\n")
-    ours = likeness.here(str(tmp_path))
+    ours = task_batch.fingerprint(str(tmp_path))
     (tmp_path / ".digitrec-folder").write_text("2c3d\n")
 
     with pytest.raises(WorkerMismatch, match=f"{tmp_path} is folder 2c3d there and folder 0a1b here"):
-        parcels.work(Parcel(b"", 1, ours, str(tmp_path)), [])
+        task_batch.run_batch(TaskBatch(b"", 1, ours, str(tmp_path)), [])
 
 
 def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
-    sent = parcels.send(reader())
+    sent = task_batch.serialize(reader())
     altered = sent._replace(content=sent.content[:-100] + bytes(100))
-    content = parcels.pack(abs, [1], lambda _: sent.digest)
+    content = task_batch.pack(abs, [1], lambda _: sent.digest)
 
     with pytest.raises(WorkerMismatch, match="arrived"):
-        parcels.work(Parcel(content, 1, likeness.here()), [altered])
+        task_batch.run_batch(TaskBatch(content, 1, task_batch.fingerprint()), [altered])
 
 
 def test_a_worker_without_digitrec_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "digitrec.cluster.likeness", None)
-    told = likeness.question()()
+    monkeypatch.setitem(sys.modules, "digitrec.cluster.task_batch", None)
+    told = task_batch.fingerprint_query()()
 
     with pytest.raises(WorkerMismatch, match="not usable"):
-        likeness.require("tcp://10.0.0.7:40001", told, likeness.here())
+        task_batch.check_same("tcp://10.0.0.7:40001", told, task_batch.fingerprint())
 
 
 def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_engine, "_CONNECT_S", 0.5)
+    monkeypatch.setattr(dask_executor, "_CONNECT_S", 0.5)
     fill(tmp_path / "inbox")
     settings = Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY, settle_s=0, run_retry_s=0)
 
@@ -243,7 +242,7 @@ def test_a_cluster_without_workers_is_an_environment_failure() -> None:
         LocalCluster(n_workers=0, processes=False, **LOOPBACK) as cluster,
         pytest.raises(EnvironmentFailure, match="no workers"),
     ):
-        Dask(cluster.scheduler_address, 1)
+        DaskExecutor(cluster.scheduler_address, 1)
 
 
 @pytest.mark.slow
@@ -252,10 +251,10 @@ def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(cluster_engine, "_ALONE_S", 0.2)
-    monkeypatch.setattr(cluster_engine, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(dask_executor, "_NO_WORKERS_S", 0.2)
+    monkeypatch.setattr(dask_executor, "_CHECK_EVERY_S", 0.1)
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
-        engine = Dask(cluster.scheduler_address, 5)
+        engine = DaskExecutor(cluster.scheduler_address, 5)
         cluster.scale(0)
         with pytest.raises(EnvironmentFailure, match="lost all its workers"):
             list(engine.map(abs, [-1], running))
@@ -268,12 +267,12 @@ def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
 KILLED = """
 import json, os, signal, subprocess, sys, time
 from digitrec import logs
-from digitrec.cluster.engine import Dask
+from digitrec.cluster.dask_executor import DaskExecutor
 from digitrec.errors import EnvironmentFailure
 
 logs.start("json")
 scheduler = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-engine = Dask(scheduler.stdout.readline().decode().strip(), 5)
+engine = DaskExecutor(scheduler.stdout.readline().decode().strip(), 5)
 results = engine.map(abs, [-1], lambda: False)
 scheduler.kill()
 scheduler.wait()
@@ -308,7 +307,7 @@ def test_a_killed_scheduler_is_logged_in_one_line() -> None:
     assert warned[0].items() >= {"level": "warning", "library": "distributed.client"}.items()
 
 
-def test_a_cluster_engine_without_a_scheduler_is_refused() -> None:
+def test_a_dask_executor_without_a_scheduler_is_refused() -> None:
     with pytest.raises(SettingsError, match="no scheduler"):
         Settings(engine="dask")
 

@@ -10,7 +10,7 @@ import pytest
 
 from digitrec import app, chunk_queue, worker_main
 from digitrec.chunk_queue import LostChunk
-from digitrec.cluster import engine as cluster_engine
+from digitrec.cluster import dask_executor
 from digitrec.executor import Executor
 from digitrec.settings import Settings
 from tests.conftest import draw
@@ -58,7 +58,7 @@ def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Ex
 
 @pytest.fixture
 def engine(make: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> Executor:
-    monkeypatch.setattr(cluster_engine, "FEWEST_CHUNKS", 3)  # else so few chunks would travel together
+    monkeypatch.setattr(dask_executor, "MIN_CHUNKS", 3)  # else so few chunks would travel together
     return make()
 
 
@@ -95,7 +95,7 @@ def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
     engine: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.1)
-    monkeypatch.setattr(cluster_engine, "STOP_GRACE_S", 0.1)
+    monkeypatch.setattr(dask_executor, "STOP_GRACE_S", 0.1)
 
     found = list(engine.map(abs, [-1, -2, -3], lambda: True))
 
@@ -134,7 +134,7 @@ def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callabl
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
 def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.3)
-    monkeypatch.setattr(cluster_engine, "STOP_GRACE_S", 0.3)
+    monkeypatch.setattr(dask_executor, "STOP_GRACE_S", 0.3)
     began_s = time.monotonic()
 
     assert set(engine.map(lambda _: time.sleep(3), [1], lambda: True)) <= {LostChunk()}

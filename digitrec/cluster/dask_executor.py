@@ -1,4 +1,4 @@
-"""The engine that spreads chunks over a Dask cluster. Only this process writes anything; workers read and answer."""
+"""Map a function over chunks on a Dask cluster. Only this process writes files; workers read and return results."""
 
 import itertools
 import multiprocessing
@@ -14,30 +14,30 @@ from distributed import Client, Future, KilledWorker
 
 from digitrec import logs
 from digitrec.chunk_queue import STOP_GRACE_S, ChunkTimeout
-from digitrec.cluster import likeness, parcels
-from digitrec.cluster.parcels import Done, Parcel, SentReader
+from digitrec.cluster import task_batch
+from digitrec.cluster.task_batch import SerializedReader, TaskBatch, TaskResult
 from digitrec.errors import EnvironmentFailure
 
 if TYPE_CHECKING:
     from digitrec.recognition.page_reader import PageReader
 
-FEWEST_CHUNKS, MOST_CHUNKS = 16, 64
-"""In one parcel. A chunk of the pipeline is 16 small files: so 256 to 1,024 of them travel together."""
-_PARCELS_EACH = 4
-"""A large batch is cut so that every thread of every worker gets about so many: the last ones end together."""
-_AHEAD = 2
-"""Parcels for each thread that are sent before their turn, so that none waits for us."""
+MIN_CHUNKS, MAX_CHUNKS = 16, 64
+"""Chunks in one batch. A chunk of the pipeline is 16 small files: a batch holds 256 to 1,024 of them."""
+_BATCHES_PER_THREAD = 4
+"""Batches for each thread of every worker, about: so the last ones end together."""
+_PREFETCH = 2
+"""Batches for each thread that are sent ahead, so that no thread waits for this process."""
 _CONNECT_S = 8.0
 _CLOSE_S = 2.0
 _SLICE_S = 0.25
-_LOOK_EVERY_S = 2.0
-_ALONE_S = 30.0
-"""Without any worker for so long, the cluster has failed: nannies start a worker anew in seconds."""
+_CHECK_EVERY_S = 2.0
+_NO_WORKERS_S = 30.0
+"""Without any worker for so long, the cluster has failed: nannies restart a worker in seconds."""
 _QUIET_TIMES = 30.0
-"""No parcel at all came back for so many times `timeout_s`: then we read ourselves."""
+"""If no batch came back for so many times `timeout_s`, this process reads by itself."""
 
 _COMING = {"pending", "lost"}
-"""States of a parcel that will have results: those that died with a worker are made again by another."""
+"""States of a batch that will have results: another worker repeats those that were lost with a worker."""
 
 _START = "Start it with `dask scheduler`, and look at --scheduler; claimed files are kept for the next run."
 _WORKERS = "Start some with `dask worker ADDRESS`; claimed files are kept for the next run."
@@ -46,8 +46,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Dask:
-    """Workers of a cluster; each reads the files itself, from the same path or store."""
+class DaskExecutor:
+    """Maps over the workers of a cluster; each reads the files itself, from the same path or store."""
 
     def __init__(self, scheduler: str, timeout_s: float, inbox: str = "") -> None:
         """Connect, and compare every worker with this process.
@@ -58,15 +58,15 @@ class Dask:
             inbox: the folder that all files lie in, which every worker has to see; "" if they lie elsewhere.
 
         Raises:
-            EnvironmentFailure: nobody answers there in time, or it has no workers.
+            EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
             WorkerMismatch: a worker would read otherwise.
         """
         logs.adopt("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
         self._scheduler = scheduler
         self._timeout_s = timeout_s
         self._inbox = inbox
-        self._likeness = likeness.here(inbox)
-        self._sent: dict[int, tuple[PageReader, SentReader]] = {}
+        self._fingerprint = task_batch.fingerprint(inbox)
+        self._serialized: dict[int, tuple[PageReader, SerializedReader]] = {}
         self._readers: dict[str, Future] = {}
         try:
             self._client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
@@ -89,11 +89,11 @@ class Dask:
             WorkerMismatch: a worker that came later would read otherwise.
         """
         threads = self._threads()
-        size = min(MOST_CHUNKS, max(FEWEST_CHUNKS, -(-len(chunks) // (_PARCELS_EACH * max(1, threads)))))
+        size = min(MAX_CHUNKS, max(MIN_CHUNKS, -(-len(chunks) // (_BATCHES_PER_THREAD * max(1, threads)))))
         waiting = iter(_parts(chunks, size))
         under_way: deque[Future] = deque()
         try:
-            for part in itertools.islice(waiting, _AHEAD * max(1, threads)):
+            for part in itertools.islice(waiting, _PREFETCH * max(1, threads)):
                 under_way.append(self._submit(function, part))
             while under_way:
                 done = self._wait(under_way, stopped)
@@ -110,30 +110,30 @@ class Dask:
                 self._client.cancel(list(under_way))
 
     def close(self) -> None:
-        """Leave the cluster; what it keeps for us is let go."""
+        """Disconnect from the cluster, which frees what it keeps for this process."""
         self._readers.clear()
         self._client.close(timeout=_CLOSE_S)
 
     def _submit(self, function: Callable[[T], R], part: Sequence[T]) -> Future:
         used: list[str] = []
-        content = parcels.pack(function, part, lambda reader: self._named(reader, used))
-        parcel = Parcel(content, self._timeout_s, self._likeness, self._inbox)
+        content = task_batch.pack(function, part, lambda reader: self._send_reader(reader, used))
+        batch = TaskBatch(content, self._timeout_s, self._fingerprint, self._inbox)
         readers = [self._readers[name] for name in dict.fromkeys(used)]
-        return self._client.submit(parcels.work, parcel, readers, pure=False)
+        return self._client.submit(task_batch.run_batch, batch, readers, pure=False)
 
-    def _named(self, reader: "PageReader", used: list[str]) -> str:
-        """The digest of a reader, which is on its way to the workers."""
-        if id(reader) not in self._sent:
-            self._sent[id(reader)] = reader, parcels.send(reader)
-        sent = self._sent[id(reader)][1]
+    def _send_reader(self, reader: "PageReader", used: list[str]) -> str:
+        """Return the digest of a reader, which is sent to the workers if it was not before."""
+        if id(reader) not in self._serialized:
+            self._serialized[id(reader)] = reader, task_batch.serialize(reader)
+        sent = self._serialized[id(reader)][1]
         if sent.digest not in self._readers:
             # The result of a task, not scattered data: when the worker that has it dies, the scheduler makes it again.
-            self._readers[sent.digest] = self._client.submit(SentReader, *sent, pure=False)
+            self._readers[sent.digest] = self._client.submit(SerializedReader, *sent, pure=False)
         used.append(sent.digest)
         return sent.digest
 
-    def _wait(self, under_way: Iterable[Future], stopped: Callable[[], bool]) -> Done | None:
-        """The first parcel under way, once it is done; None after a stop."""
+    def _wait(self, under_way: Iterable[Future], stopped: Callable[[], bool]) -> TaskResult | None:
+        """Return the result of the first batch in progress; None after a stop."""
         first, *rest = under_way
         looked_s = moved_s = time.monotonic()
         alone_s = stopped_s = None
@@ -144,7 +144,7 @@ class Dask:
             ring.wait(_SLICE_S)
             ring.clear()
             if first.status not in _COMING:
-                return self._fetched(first)
+                return self._fetch(first)
             now_s = time.monotonic()
             stopped_s = now_s if stopped_s is None and stopped() else stopped_s
             if stopped_s is not None and now_s - stopped_s >= STOP_GRACE_S:
@@ -153,16 +153,16 @@ class Dask:
                 finished, moved_s = by_now, now_s
             if now_s - moved_s >= _QUIET_TIMES * self._timeout_s:
                 raise ChunkTimeout(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
-            if now_s - looked_s >= _LOOK_EVERY_S:
+            if now_s - looked_s >= _CHECK_EVERY_S:
                 looked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
-            if alone_s is not None and now_s - alone_s >= _ALONE_S:
+            if alone_s is not None and now_s - alone_s >= _NO_WORKERS_S:
                 raise EnvironmentFailure(f"the scheduler {self._scheduler} has lost all its workers", hint=_WORKERS)
 
-    def _fetched(self, future: Future) -> Done:
+    def _fetch(self, future: Future) -> TaskResult:
         if future.status == "cancelled":
             raise self._gone("it has forgotten our work")
         try:
-            done: Done = future.result(timeout=self._timeout_s)
+            done: TaskResult = future.result(timeout=self._timeout_s)
         except KilledWorker as why:
             raise ChunkTimeout(f"every worker that read some of these files died: {why}") from why
         except (OSError, TimeoutError, CancelledError) as why:
@@ -170,25 +170,25 @@ class Dask:
         return done
 
     def _compare(self) -> None:
-        """Ask every worker what it would read with.
+        """Compare the fingerprint of every worker with that of this process.
 
         Raises:
             EnvironmentFailure: there is none, or they do not answer.
             WorkerMismatch: one would read otherwise.
         """
-        found = self._asked(lambda: self._client.run(likeness.question(self._inbox)))
-        if not found:
+        fingerprints = self._ask(lambda: self._client.run(task_batch.fingerprint_query(self._inbox)))
+        if not fingerprints:
             raise EnvironmentFailure(f"the scheduler {self._scheduler} has no workers", hint=_WORKERS)
-        for worker, theirs in found.items():
-            likeness.require(worker, theirs, self._likeness)
-        logs.event("cluster joined", scheduler=self._scheduler, workers=len(found))
+        for worker, theirs in fingerprints.items():
+            task_batch.check_same(worker, theirs, self._fingerprint)
+        logs.event("cluster joined", scheduler=self._scheduler, workers=len(fingerprints))
 
     def _threads(self) -> int:
-        """How many chunks the workers can read at the same time; 0 without any worker."""
-        return sum(self._asked(self._client.nthreads).values())
+        """Return how many chunks the workers can read at the same time; 0 without any worker."""
+        return sum(self._ask(self._client.nthreads).values())
 
     def _has_workers(self) -> bool:
-        """False also while the scheduler is too busy to answer; that may pass.
+        """Return False without workers, and while the scheduler is too busy to answer; that may pass.
 
         Raises:
             EnvironmentFailure: the connection was closed.
@@ -200,8 +200,8 @@ class Dask:
                 return False
             raise
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        """What the scheduler answers, within the time."""
+    def _ask(self, ask: Callable[[], Any]) -> Any:
+        """Return the answer of the scheduler, within the time."""
         if self._client.status != "running":
             raise self._gone("the connection was closed")
         with ThreadPool(1) as pool:  # its thread is a daemon: an answer that never comes holds nobody up

@@ -1,0 +1,212 @@
+"""Batches of chunks that are sent to a worker of a cluster, and what the worker does with them.
+
+A batch holds a function and its chunks, pickled. Where a chunk names a page reader, only the digest of that reader is
+sent: the reader goes to each worker once, and stays in its memory. A worker refuses work if its program, libraries or
+inbox differ from those of the coordinator.
+"""
+
+import hashlib
+import io
+import pickle
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+
+import digitrec
+from digitrec import folders, one_thread
+from digitrec.errors import WorkerMismatch
+from digitrec.executor import LocalExecutor
+from digitrec.recipe import RECIPE
+from digitrec.recognition.page_reader import PageReader
+
+LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
+"""Libraries that decode and compute: another version may round differently, which changes answers."""
+_ABSENT = "not installed"
+
+WorkerFingerprint = Mapping[str, str]
+"""Versions of everything that decides on an answer, by name."""
+
+
+def fingerprint(inbox: str = "") -> WorkerFingerprint:
+    """Return the fingerprint of this process.
+
+    Args:
+        inbox: the folder it would read from; "" if there is none.
+    """
+    versions = {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in LIBRARIES}
+    return versions | {inbox: _folder_id(Path(inbox))} if inbox else versions
+
+
+def fingerprint_query(inbox: str = "") -> Callable[[], WorkerFingerprint]:
+    """Return a function that returns the fingerprint of the process it runs in; it needs no digitrec there."""
+    module = __name__
+
+    def ask() -> WorkerFingerprint:
+        from importlib import import_module
+
+        try:
+            answer: WorkerFingerprint = import_module(module).fingerprint(inbox)
+        except ImportError as why:  # not installed, or a version without this module
+            return {"digitrec": f"not usable ({why})"}
+        return answer
+
+    return ask  # not a function of the module: it is sent as code, so that digitrec is not needed to receive it
+
+
+def check_same(worker: str, theirs: WorkerFingerprint, ours: WorkerFingerprint) -> None:
+    """Refuse a worker that may give other answers.
+
+    Args:
+        worker: its name or address, for the message.
+        theirs: its fingerprint.
+        ours: of the process that would send it work.
+
+    Raises:
+        WorkerMismatch: they differ.
+
+    >>> check_same("tcp://10.0.0.7:40001", {"recipe": "4"}, {"recipe": "5"})
+    Traceback (most recent call last):
+    digitrec.errors.WorkerMismatch: worker tcp://10.0.0.7:40001 would read otherwise: recipe is 4 there and 5 here
+    """
+    if theirs.get("digitrec", "").startswith("not usable"):
+        raise WorkerMismatch(f"worker {worker} would read otherwise: digitrec is {theirs['digitrec']} there")
+    other = [name for name in ours if theirs.get(name, _ABSENT) != ours[name]]
+    if other:
+        differences = ", ".join(f"{name} is {theirs.get(name, _ABSENT)} there and {ours[name]} here" for name in other)
+        raise WorkerMismatch(f"worker {worker} would read otherwise: {differences}")
+
+
+_MAX_READERS = 4
+"""Readers that a worker keeps: several coordinators may use it, and models change."""
+
+
+class SerializedReader(NamedTuple):
+    """A page reader with its networks, pickled."""
+
+    digest: str
+    """sha256 of the content, computed by the coordinator."""
+    content: bytes
+
+
+class TaskBatch(NamedTuple):
+    """A function and its chunks for one worker."""
+
+    content: bytes
+    timeout_s: float
+    """Longest that one chunk may take, seconds."""
+    fingerprint: WorkerFingerprint
+    """Of the coordinator."""
+    inbox: str = ""
+    """The folder that is read from; "" for a store."""
+
+
+class TaskResult(NamedTuple):
+    """Results of the first chunks of a batch: of all of them unless one failed."""
+
+    results: list[Any]
+    failure: Exception | None
+
+
+def serialize(reader: PageReader) -> SerializedReader:
+    """Pickle a reader, with its digest."""
+    content = pickle.dumps(reader)
+    return SerializedReader(hashlib.sha256(content).hexdigest(), content)
+
+
+def pack(function: Callable[..., object], chunks: Iterable[object], name_of: Callable[[PageReader], str]) -> bytes:
+    """Pickle a function and its chunks, each reader replaced by its name."""
+    content = io.BytesIO()
+    _Packer(content, name_of).dump((function, list(chunks)))
+    return content.getvalue()
+
+
+def run_batch(batch: TaskBatch, readers: Sequence[SerializedReader]) -> TaskResult:
+    """Apply the function of a batch to its chunks; runs on a worker.
+
+    Raises:
+        WorkerMismatch: this worker would read otherwise, or got another model than was sent.
+    """
+    check_same(
+        _worker_name(), fingerprint(batch.inbox), batch.fingerprint
+    )  # a worker that joined late was never checked
+    loaded = {sent.digest: _loaded(sent) for sent in readers}
+    function, chunks = _Unpacker(io.BytesIO(batch.content), loaded).load()
+    results: list[Any] = []
+    try:
+        # A thread of its own: a file that hangs is noticed, as it is without a cluster.
+        for result in LocalExecutor(1, batch.timeout_s).map(function, chunks, lambda: False):
+            results.append(result)
+    except Exception as why:  # noqa: BLE001 - it is raised again by the coordinator, after the results before it
+        return TaskResult(results, why)
+    return TaskResult(results, None)
+
+
+class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, file: io.BytesIO, name_of: Callable[[PageReader], str]) -> None:
+        super().__init__(file)
+        self._name_of = name_of
+
+    def persistent_id(self, item: object) -> str | None:
+        return self._name_of(item) if isinstance(item, PageReader) else None
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, readers: dict[str, PageReader]) -> None:
+        super().__init__(file)
+        self._readers = readers
+
+    def persistent_load(self, name: str) -> PageReader:
+        return self._readers[name]
+
+
+_readers: dict[str, PageReader] = {}
+_loading = threading.Lock()
+
+
+def _loaded(sent: SerializedReader) -> PageReader:
+    """Return the reader, started once in this process.
+
+    Raises:
+        WorkerMismatch: the content does not have its digest.
+    """
+    with _loading:
+        if sent.digest not in _readers:
+            digest = hashlib.sha256(sent.content).hexdigest()
+            if digest != sent.digest:
+                raise WorkerMismatch(
+                    f"model {digest[:16]} arrived at worker {_worker_name()}, and {sent.digest[:16]} was sent"
+                )
+            one_thread.load()
+            while len(_readers) >= _MAX_READERS:
+                del _readers[next(iter(_readers))]
+            # It came over the connection that all tasks use: who can change it could send code directly.
+            _readers[sent.digest] = pickle.loads(sent.content)  # noqa: S301
+        return _readers[sent.digest]
+
+
+def _worker_name() -> str:
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:  # no worker: a test
+        return "in this process"
+
+
+def _folder_id(folder: Path) -> str:
+    """Identify a folder among others mounted at the same path."""
+    try:
+        return f"folder {folders.identity(folder)}"
+    except OSError as why:
+        return f"not readable ({why.strerror})"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return _ABSENT
