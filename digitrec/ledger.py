@@ -66,10 +66,9 @@ class Ledger:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             if migrations.supported_version(db, path) < migrations.VERSION:
-                worker = path.parent.name
                 raise EnvironmentFailure(
                     f"{path} was written by another version of digitrec",
-                    hint=f"Start that worker once with this version: digitrec run --worker {worker}",
+                    hint=f"Start that worker once with this version: digitrec run --worker {path.parent.name}",
                 )
         except BaseException:
             db.close()
@@ -106,8 +105,7 @@ class Ledger:
 
     def version_hint(self, worker: str) -> str:
         """Return what to do about tables of another version."""
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        is_newer = version > migrations.VERSION
+        is_newer = self._db.execute("PRAGMA user_version").fetchone() > (migrations.VERSION,)
         return migrations.NEWER_HINT if is_newer else f"`digitrec run --worker {worker}` brings it up to date."
 
     def is_up_to_date(self) -> bool:
