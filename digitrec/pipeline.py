@@ -11,7 +11,7 @@ from typing import Protocol
 
 from digitrec import batch_ids, logs, reading
 from digitrec.answering import Answering
-from digitrec.batch_reader import BatchReader, Found, Guarded, LimitedChild, Result
+from digitrec.batch_reader import MOST_FAILURES, BatchReader, Found, Guarded, LimitedChild, Result, Suspects
 from digitrec.claiming import Claimer, Queue
 from digitrec.errors import FAILURES, ReadFailed
 from digitrec.executor import Executor
@@ -20,7 +20,6 @@ from digitrec.intake.truth import Truth
 from digitrec.ledger import Ledger
 from digitrec.reading import Content, Job
 from digitrec.records import Batch, Claim, Count, Fate, Rendering, Row, Stage
-from digitrec.suspects import MOST_FAILURES, Suspects
 
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""

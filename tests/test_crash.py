@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from digitrec import files, filing, reading
+from digitrec.batch_reader import Suspects
 from digitrec.errors import ReadFailed
 from digitrec.filing import FolderOutbox
 from digitrec.intake.inbox import Inbox
 from digitrec.ledger import Ledger
 from digitrec.pipeline import Pipeline
 from digitrec.reading import Content, Job
-from digitrec.suspects import Suspects
 from tests.conftest import Desk, draw
 from tests.readers import Poisoned, StoppedAfter, name_of
 
