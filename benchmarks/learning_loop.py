@@ -20,10 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec import app, corrections, files, lab, learning, samples, workspace
+from digitrec import app, files, lab, samples, workspace
+from digitrec.learning.retraining import retrain
+from digitrec.corrections.log import Verdict, judge, newest
 from digitrec.classifiers.bundle import Bundle
 from digitrec.clock import utc
-from digitrec.corrections import How, Judgement
+from digitrec.corrections.log import How, Judgement
 from digitrec.errors import DigitrecError
 from digitrec.learning import judging
 from digitrec.ledger import Ledger
@@ -92,7 +94,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
 
     began = time.monotonic()
-    done = learning.retrain(settings, given.mnist, _print_progress)
+    done = retrain(settings, given.mnist, _print_progress)
     took_s = time.monotonic() - began
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
@@ -139,7 +141,7 @@ def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
 def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set[tuple[str, int]]:
     """Say what is on one half of them, or take what was said before; gives the rows that were reviewed."""
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        if known := corrections.newest(ledger):
+        if known := newest(ledger):
             return set(known)
         rng = np.random.default_rng(seed)
         half = half_of(pages, rng)
@@ -147,8 +149,8 @@ def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set
         for place in rng.permutation(len(half))[:wrong]:
             texts[place] = str((int(texts[place]) + int(rng.integers(1, 10))) % 10)
         said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
-        found = corrections.judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
-        print(f"{sum(one.verdict is corrections.Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
+        found = judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
+        print(f"{sum(one.verdict is Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
     return {(page.batch_id, page.row) for page in half}
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks import learning_loop, process
 from benchmarks.learning_loop import Read
 from digitrec import names
-from digitrec.corrections import NONE, How, Verdict, labelled
+from digitrec.corrections.log import NONE, How, Verdict
+from digitrec.corrections.truths import labelled
 from digitrec.errors import DigitrecError
 from digitrec.ledger import Ledger
 from digitrec.settings import Settings

@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from digitrec import learning, logs
+from digitrec.learning.retraining import retrain
+from digitrec import logs
 from digitrec.cli_options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
@@ -17,7 +18,7 @@ def main() -> int:
         with failing_clearly("retrain", Path()):
             settings = Settings.load()
             logs.start(settings.log_format)
-            done = learning.retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
+            done = retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code

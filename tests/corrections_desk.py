@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec.corrections import Correction, How, Judgement, history, judge, newest
+from digitrec.corrections.log import Correction, How, Judgement, history, judge, newest
 from digitrec.ledger import Ledger
 from digitrec.records import Batch, Claim, Fate, Reason, Row, Stage, Status
 from tests.test_results import HOW, ROW

@@ -1,125 +1,136 @@
-"""Connected components of a page's raw ink, as arrays of their boxes and sizes."""
+"""Ink -> marks: what hangs together and may be writing.
 
-from collections.abc import Sequence
+A mark knows its own box; the sheet it lies on knows what comes from outside or was printed.
+"""
+
+import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.imaging.pieces import pieces_of
-from digitrec.recognition.raw_ink import Mask, RawInk
-from digitrec.recognition.spans import Span
+from digitrec.imaging.contrast import Plane
+from digitrec.imaging.pieces import Pieces, pieces_of
 
-FloatArray = NDArray[np.float64]
-DARKEST_PAPER = 0.55
-"""Share of the paper's level at the characters below which there is no paper, but background, 0..1."""
+_INKED, _CLEAR = 0.22, 0.6
+"""A mark holds together from `_INKED` on and has a `_CLEAR` spot."""
+_MOST_MARKS = 200
+"""The heaviest are kept: a page of text, or of noise, has thousands."""
+
+_EDGE_REACH = 0.18
+"""A mark that touches a border and reaches in no further than this share of the page is not a digit."""
+_BAR_THIN = 0.05
+"""A mark from border to border that fills less than this share of its length squared is a line."""
+
+_FRAME = 0.75
+"""A frame is at least this share of the page wide and high."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Components:
-    """Connected components with strong ink; arrays of length n, boxes half open in pixels around the strong ink."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Ink that hangs together, or several such that belong to one digit; box half open, in pixels."""
 
-    labels: NDArray[np.int32]
-    """(h, w), the number of each pixel, from 0; -1 where there is none."""
-    left: FloatArray
-    top: FloatArray
-    right: FloatArray
-    bottom: FloatArray
-    areas: FloatArray
-    faint: NDArray[np.int32]
-    """(n,), equal for components that faint ink ties together."""
-    ruled: NDArray[np.int32]
-    """(n,), equal for components that a rule ties together."""
-
-    @classmethod
-    def of(cls, raw: RawInk) -> "Components":
-        """Find the components of strong ink off the rules."""
-        pieces = pieces_of(raw.strong & ~raw.rules)
-        count = len(pieces.boxes)
-        left, top, right, bottom = pieces.boxes[1:].T.astype(np.float64)
-        tied = []
-        for mask in (raw.faint & ~raw.rules, raw.strong):
-            _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-            of = np.zeros(count, np.int32)
-            of[pieces.label_of] = labels.ravel()[pieces.places]
-            tied.append(of[1:])
-        return cls(pieces.labels - 1, left, top, right, bottom, pieces.areas[1:].astype(np.float64), *tied)
-
-    def joined(self, chosen: Mask) -> "Components":
-        """Select components by a mask, (n,); those that faint ink ties together become one."""
-        numbers = np.flatnonzero(chosen)
-        names, group = np.unique(self.faint[numbers], return_inverse=True)
-        count = len(names)
-        number = np.full(len(self.areas) + 1, -1, np.int32)  # the last one is the paper's, whose label is -1
-        number[numbers] = group
-        left, top = np.full(count, np.inf), np.full(count, np.inf)
-        right, bottom = np.zeros(count), np.zeros(count)
-        np.minimum.at(left, group, self.left[numbers])
-        np.minimum.at(top, group, self.top[numbers])
-        np.maximum.at(right, group, self.right[numbers])
-        np.maximum.at(bottom, group, self.bottom[numbers])
-        areas = np.bincount(group, weights=self.areas[numbers], minlength=count).astype(np.float64)
-        return Components(number[self.labels], left, top, right, bottom, areas, names, names)
+    labels: tuple[int, ...]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    mass: float
 
     @property
-    def widths(self) -> FloatArray:
-        """Pixels across, (n,)."""
+    def width(self) -> int:
+        """Pixels across."""
         return self.right - self.left
 
     @property
-    def heights(self) -> FloatArray:
-        """Pixels down, (n,)."""
+    def height(self) -> int:
+        """Pixels down."""
         return self.bottom - self.top
 
     @property
-    def longest(self) -> FloatArray:
-        """The longer side of each box, (n,)."""
-        return np.maximum(self.widths, self.heights)
+    def longest(self) -> int:
+        """The longer side of the box."""
+        return max(self.width, self.height)
 
-    def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
-        """Measure the share of each component's box that lies in this box, (n,)."""
-        left, top, right, bottom = box
-        across = np.minimum(self.right, right) - np.maximum(self.left, left)
-        down = np.minimum(self.bottom, bottom) - np.maximum(self.top, top)
-        shares: FloatArray = np.maximum(across, 0) * np.maximum(down, 0) / (self.widths * self.heights)
-        return shares
-
-    def window(self, number: int) -> tuple[slice, slice]:
-        """Return the rows and columns of a component's box."""
-        return (
-            slice(int(self.top[number]), int(self.bottom[number])),
-            slice(int(self.left[number]), int(self.right[number])),
+    def joined(self, other: "Mark") -> "Mark":
+        """Both as one, in the box around them."""
+        return Mark(
+            self.labels + other.labels,
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+            self.mass + other.mass,
         )
 
-
-def is_hollow(own: Mask, border: float) -> bool:
-    """Tell whether a component lies along at least three sides of its own box and leaves the middle free: a frame.
-
-    A narrow one could be a 1, and one along two sides a 7.
-
-    Args:
-        own: its pixels, (h, w).
-        border: width of the border in which a frame lies, as a share of each side.
-    """
-    high, wide = (max(2, round(border * side)) for side in own.shape)
-    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
-        return False
-    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
-    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
-    inner = own[high:-high, wide:-wide]
-    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
+    def distance(self, other: "Mark") -> int:
+        """Pixels between the boxes, the larger of across and down; 0 if they overlap."""
+        across = max(self.left, other.left) - min(self.right, other.right)
+        down = max(self.top, other.top) - min(self.bottom, other.bottom)
+        return max(across, down, 0)
 
 
-def is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
-    """Tell whether a component lies where there is no paper, whose level is `level`."""
-    window = parts.window(number)
-    own = parts.labels[window] == number
-    return quantiles(paper[window][own], 0.5)[0] < DARKEST_PAPER * level
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The plane that marks lie on."""
+
+    width: int
+    height: int
+
+    def touches(self, mark: Mark) -> bool:
+        """True if the mark runs up to a border."""
+        return mark.left <= 1 or mark.top <= 1 or mark.right >= self.width - 1 or mark.bottom >= self.height - 1
+
+    def hugs_border(self, mark: Mark) -> bool:
+        """True for what only reaches in from outside: a frame, a neighbour's stroke."""
+        reaches = (
+            mark.right / self.width if mark.left <= 1 else 1.0,
+            mark.bottom / self.height if mark.top <= 1 else 1.0,
+            1 - mark.left / self.width if mark.right >= self.width - 1 else 1.0,
+            1 - mark.top / self.height if mark.bottom >= self.height - 1 else 1.0,
+        )
+        return min(reaches) < _EDGE_REACH
+
+    def crosses(self, mark: Mark, area: int) -> bool:
+        """True for a thin mark from border to border: a ruled line."""
+        spans = (mark.left <= 2 and mark.right >= self.width - 2) or (mark.top <= 2 and mark.bottom >= self.height - 2)
+        is_thin = min(mark.width, mark.height) < 0.2 * mark.longest and area < _BAR_THIN * mark.longest**2
+        return spans and is_thin
+
+    def is_framed_by(self, mark: Mark, labels: NDArray[np.int32]) -> bool:
+        """True for a box drawn around the page: as large as the page nearly, and nothing of it in the middle."""
+        if mark.width < _FRAME * self.width or mark.height < _FRAME * self.height:
+            return False
+        inset_x, inset_y = round(0.2 * self.width), round(0.2 * self.height)
+        middle = labels[inset_y : self.height - inset_y, inset_x : self.width - inset_x]
+        return mark.labels[0] not in middle
+
+    def weight(self, mark: Mark) -> float:
+        """How likely this is the digit: large, dark, in the middle, whole."""
+        aside = abs((mark.left + mark.right) / self.width - 1)
+        above = abs((mark.top + mark.bottom) / self.height - 1)
+        whole = 0.6 if self.touches(mark) else 1.0
+        return mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * whole
 
 
-def spans_of(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
-    """Return the boxes of some components, in pixels of the page before it was scaled."""
-    sides = (parts.left, parts.top, parts.right, parts.bottom)
-    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]
+def marks_of(ink: Plane, sheet: Sheet) -> tuple[Pieces, list[Mark]]:
+    """What hangs together, and which of it may be writing, heaviest first."""
+    pieces = pieces_of(ink > _INKED)
+    ink_of, count = ink.ravel()[pieces.places], len(pieces.boxes)
+    if count == 2:  # a clean digit
+        mass = [0.0, float(ink_of.sum(dtype=np.float64))]
+        heaviest = [1] if ink_of.max() > _CLEAR else []
+    else:
+        mass = np.bincount(pieces.label_of, weights=ink_of, minlength=count).tolist()
+        is_clear = np.bincount(pieces.label_of[ink_of > _CLEAR], minlength=count) > 0
+        heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
+    marks: list[Mark] = []
+    printed: list[Mark] = []
+    for label in heaviest:
+        left, top, right, bottom = pieces.boxes[label].tolist()
+        mark = Mark((label,), left, top, right, bottom, mass[label])
+        if not sheet.hugs_border(mark):
+            is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
+            (printed if is_printed else marks).append(mark)
+    is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
+    return pieces, marks if is_written else printed + marks

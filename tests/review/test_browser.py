@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from digitrec import corrections, files
+from digitrec.corrections.log import newest
+from digitrec import files
 from digitrec.ledger import Ledger
 from digitrec.records import Reason
 from digitrec.settings import Settings
@@ -87,7 +88,7 @@ def expect(locator: Any) -> Any:
 
 def said(workspace: Path) -> dict[tuple[str, int], tuple[str, str]]:
     with closing(Ledger.read_only(Settings(workspace=workspace).ledger)) as ledger:
-        return {place: (one.new, one.how) for place, one in corrections.newest(ledger).items()}
+        return {place: (one.new, one.how) for place, one in newest(ledger).items()}
 
 
 def begin(tab: Any, path: str = "/one?status=review") -> None:

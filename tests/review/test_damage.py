@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from digitrec import corrections, files
-from digitrec.corrections import How, Judgement
+from digitrec.corrections.corrected import write_corrected
+from digitrec.corrections.log import history, judge, newest_id
+from digitrec import files
+from digitrec.corrections.log import How, Judgement
 from digitrec.ledger import Ledger
 from digitrec.records import Reason
 from digitrec.settings import Settings
@@ -63,8 +65,8 @@ def tiles(tab: Any, count: int) -> Any:
 
 def judged(settings: Settings, row: int, new: str | None, who: str = "Ben") -> None:
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        seen = corrections.newest_id(ledger, BATCH, row)
-        corrections.judge(ledger, [Judgement(BATCH, row, new, seen)], who=who, how=How.ONE, at="2026-01-04T10:00:00Z")
+        seen = newest_id(ledger, BATCH, row)
+        judge(ledger, [Judgement(BATCH, row, new, seen)], who=who, how=How.ONE, at="2026-01-04T10:00:00Z")
 
 
 def texts(settings: Settings) -> dict[int, str]:
@@ -73,7 +75,7 @@ def texts(settings: Settings) -> dict[int, str]:
 
 def log(settings: Settings, row: int) -> list[tuple[str, str]]:
     with closing(Ledger.read_only(settings.ledger)) as ledger:
-        return [(one.who, one.new) for one in corrections.history(ledger, BATCH, row)]
+        return [(one.who, one.new) for one in history(ledger, BATCH, row)]
 
 
 def test_enter_keeps_the_existing_correction(chromium: Any, settings: Settings) -> None:
@@ -262,7 +264,7 @@ def test_a_review_finished_long_ago_is_not_reported_again(chromium: Any, setting
     fill(settings, OTHER, [Answer("7", 0.6)])
     judged(settings, 1, "7")
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        assert corrections.write_corrected(settings.outbox, ledger, BATCH)
+        assert write_corrected(settings.outbox, ledger, BATCH)
     with opened(chromium, settings, "/grid?text=7") as tab:
         tiles(tab, 2)
         tab.keyboard.press("Enter")

@@ -1,0 +1,116 @@
+"""What people said about pages -> pages to learn from, and pages that no model ever learns from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitrec.corrections.truths import labelled
+from digitrec import files, workspace
+from digitrec.corrections.truths import Labelled
+from digitrec.corrections.log import Verdict
+from digitrec.errors import DataError
+from digitrec.settings import Settings
+from digitrec.training.corrected import TruePage
+
+HELD_OUT_ONE_IN = 5
+"""One file in so many is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Every page whose truth is known once, with what a person said of it last."""
+
+    learn: tuple[TruePage, ...]
+    held_out: tuple[TruePage, ...]
+    confirmed: int
+    """Of both."""
+    corrected: int
+    repeated: int
+    """Verdicts on pages of the same bytes, besides the newest of each."""
+    missing: int
+    """Pages left out: the original was pruned or requeued, or is not what was read."""
+
+    @property
+    def pages(self) -> tuple[TruePage, ...]:
+        """Both."""
+        return (*self.learn, *self.held_out)
+
+    def require(self) -> None:
+        """Raise DataError if there is nothing to learn from."""
+        if not self.learn:
+            raise DataError(
+                f"nobody has corrected a page that can be learned from ({self.missing:,} originals are missing, "
+                f"{len(self.held_out):,} pages are held out)",
+                hint="Look at answers with `digitrec review`, or bring corrections in with `digitrec apply`.",
+            )
+
+    def as_json(self) -> dict[str, int]:
+        """The counts."""
+        return {
+            "learned": len(self.learn),
+            "held_out": len(self.held_out),
+            "confirmed": self.confirmed,
+            "corrected": self.corrected,
+            "repeated": self.repeated,
+            "missing": self.missing,
+        }
+
+
+def gather(settings: Settings) -> Gathered:
+    """Read the corrections of all workers; the newest verdict on the same page of the same bytes holds.
+
+    Raises:
+        sqlite3.Error: a ledger cannot be read now.
+    """
+    with workspace.all_ledgers(settings) as ledgers:
+        said = [one for worker, ledger in ledgers.items() for one in labelled(ledger, worker)]
+    return gathered(said, settings.workspace)
+
+
+def gathered(said: Iterable[Labelled], root: Path) -> Gathered:
+    """The same from what was said, in any order; originals lie below `root`."""
+    newest: dict[tuple[str, int], list[Labelled]] = {}
+    for one in sorted(said, key=lambda each: (each.at, each.batch_id, each.row), reverse=True):
+        newest.setdefault((one.sha256, one.page), []).append(one)
+    is_whole: dict[Path, str] = {}
+    learn: list[TruePage] = []
+    held_out: list[TruePage] = []
+    verdicts, missing = [], 0
+    for key in sorted(newest):
+        same = newest[key]  # the newest first; the same bytes may lie in several places
+        path = next((path for one in same if _holds(path := root / one.place, one, is_whole)), None)
+        if path is None:
+            missing += 1
+            continue
+        page = TruePage(path, same[0].sha256, same[0].page, same[0].text)
+        (held_out if is_held_out(page.sha256) else learn).append(page)
+        verdicts.append(same[0].verdict)
+    return Gathered(
+        learn=tuple(learn),
+        held_out=tuple(held_out),
+        confirmed=verdicts.count(Verdict.CONFIRMED),
+        corrected=verdicts.count(Verdict.CORRECTED),
+        repeated=sum(len(same) - 1 for same in newest.values()),
+        missing=missing,
+    )
+
+
+def is_held_out(sha256: str) -> bool:
+    """Whether a file is never learned from: the same bytes are always on the same side, in every training.
+
+    >>> is_held_out("00000005" + 56 * "0"), is_held_out("00000006" + 56 * "0")
+    (True, False)
+    """
+    return int(sha256[:8], 16) % HELD_OUT_ONE_IN == 0
+
+
+def _holds(path: Path, one: Labelled, known: dict[Path, str]) -> bool:
+    """Whether the bytes that a person saw lie there."""
+    if not one.place or not one.sha256:
+        return False
+    if path not in known:
+        try:
+            known[path] = files.sha256_of(path)
+        except FileNotFoundError:
+            known[path] = ""
+    return known[path] == one.sha256

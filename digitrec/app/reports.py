@@ -1,0 +1,126 @@
+"""The ledger's account of a batch -> the facts its report is made of."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from digitrec.corrections.log import audited, newest
+from digitrec import names
+from digitrec.corrections.corrected import CORRECTED
+from digitrec.errors import RejectedImage, UsageError
+from digitrec.ledger import Ledger
+from digitrec.records import Fate, Reason, Row, Status
+from digitrec.reporting import report
+from digitrec.reporting.batch import BatchFacts, Checked, DeferredFacts, RowFacts
+from digitrec.review import queue
+from digitrec.settings import Settings
+
+
+def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
+    """Write `reports/<batch>/` and the list of all reports."""
+    report.write_batch_report(settings.reports / batch_id, _pictured(settings, ledger, batch_id))
+    report.write_index(settings.reports)
+
+
+def write_one(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) -> tuple[Path, int]:
+    """Write the report of one batch again; gives the list of reports and how many were made.
+
+    Raises:
+        UsageError: no ledger has answers for the batch.
+    """
+    made = sum(1 for _ in written(settings, ledgers, batch_id))
+    if not made:
+        raise UsageError(f"no ledger has answers for batch {batch_id}")
+    return report.write_index(settings.reports), made
+
+
+def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> Iterator[BatchFacts]:
+    """Write the report of every recorded batch again, or of one, and give what each is made of."""
+    for worker, ledger in ledgers.items():
+        for batch in ledger.batches():
+            if batch.rendering is not None and only in (None, batch.id):
+                facts = _pictured(replace(settings, worker=worker), ledger, batch.id)
+                report.write_batch_report(settings.reports / batch.id, facts)
+                yield facts
+
+
+def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
+    """What the ledger knows of a recorded batch.
+
+    Raises:
+        LookupError: there is no such batch, or it has no answers yet.
+    """
+    batch = ledger.batch(batch_id)
+    if batch is None or batch.rendering is None:
+        raise LookupError(f"the ledger has no answers for batch {batch_id}")
+    count = ledger.count(batch_id)
+    deferred = [one for one in ledger.claims(batch_id) if one.fate is Fate.DEFERRED] if count.deferred else []
+    previews = ledger.previews(batch_id)
+    checked = _checked(ledger, batch_id)
+    corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
+    how, table = batch.rendering, settings.table_of(batch_id)
+    return BatchFacts(
+        batch_id=batch.id,
+        worker=settings.worker,
+        model_id=how.model_id,
+        app_version=how.app_version,
+        opened_at=batch.opened_at,
+        processed_at=how.processed_at,
+        files=count,
+        threshold=how.threshold,
+        max_error=how.max_error,
+        csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
+        rows=[
+            _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
+        ],
+        deferred=[DeferredFacts(names.escape(one.path), one.detail) for one in deferred],
+        corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
+    )
+
+
+def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
+    """The facts of a batch; a picture that its page shows and the ledger has not kept is drawn from the original."""
+    facts = facts_of(settings, ledger, batch_id)
+    shown = report.pictured(facts.rows)
+    drawn = {one.row: _drawn(settings, ledger, batch_id, one) for one in facts.rows if one.row in shown}
+    return replace(facts, rows=[replace(one, preview_png=drawn.get(one.row, one.preview_png)) for one in facts.rows])
+
+
+def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> bytes | None:
+    """The picture of a row, also if the ledger has not kept it; None if the original is gone or was never decoded."""
+    if one.preview_png is not None or (one.status is Status.REJECTED and one.reason is not Reason.BLANK):
+        return one.preview_png
+    from digitrec.review import originals, pictures  # OpenCV: seldom needed here
+
+    entry = queue.entry(ledger, batch_id, one.row)
+    try:
+        return pictures.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
+    except (originals.Gone, RejectedImage):
+        return None
+
+
+def _checked(ledger: Ledger, batch_id: str) -> dict[int, Checked]:
+    """What people said of the batch's rows, by row."""
+    said = newest(ledger, batch_id)
+    drawn = audited(ledger, batch_id) if said else set()
+    return {row: Checked(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
+
+
+def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
+    read = row.reading
+    return RowFacts(
+        row=row.row,
+        file=names.escape(row.path),
+        page=read.page,
+        status=read.status,
+        text=read.text,
+        confidence=read.confidence,
+        runner_up=read.runner_up,
+        runner_up_confidence=read.runner_up_confidence,
+        reason=read.reason,
+        detail=read.detail,
+        label=names.escape(row.label),
+        preview_png=preview,
+        duplicate_of=row.duplicate_of,
+        checked=checked,
+    )

@@ -1,0 +1,339 @@
+"""Commands about models and data: train, evaluate, calibrate, explore, samples, models."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digitrec import cli_output, names
+from digitrec.cli_options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
+from digitrec.errors import ModelError, UsageError
+from digitrec.settings import FILE_NAME, Settings
+
+if TYPE_CHECKING:
+    from digitrec.learning.retraining import Lesson
+
+_DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
+_NETWORK_HELP = "mlp (a baseline), cnn, or paper (three networks: page models)."
+_Data = Annotated[str, typer.Option("--data", help=_DATA_HELP, autocompletion=complete_data_sets)]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Add these commands to the program."""
+    command = in_panel(cli, "Models")
+    command(
+        epilog="Example: digitrec train --network mlp --epochs 5 --data mnist.npz, or digitrec train --with-corrections"
+    )(train)
+    command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
+    command(epilog="Example: digitrec explore --data digits-8x8")(explore)
+    command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
+    command(epilog="Example: digitrec calibrate --data folder:labelled/ --max-error 0.01")(calibrate)
+    models = typer.Typer(
+        cls=GroupedCommands, help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None
+    )
+    model_command = in_panel(models, "Commands")
+    model_command("list", epilog="Example: digitrec models list")(list_models)
+    model_command("show", epilog="Example: digitrec models show shipped")(show_model)
+    model_command("promote", epilog="Example: digitrec models promote cnn-0a1b2c3d4e")(promote_model)
+    model_command("rollback", epilog="Example: digitrec models rollback")(rollback_model)
+    cli.add_typer(models, name="models", rich_help_panel="Models")
+
+
+@takes_settings("workspace")
+def train(
+    settings: Settings,
+    network: Annotated[
+        str | None, typer.Option("--network", help=f"{_NETWORK_HELP} Default: cnn.", show_default=False)
+    ] = None,
+    data: _Data = "mnist",
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Passes over the data. Default: 20; paper: 16; fine-tuning: 1."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            help="Do not train on pictures of this set, evaluate on it. Repeatable.",
+            autocompletion=complete_data_sets,
+        ),
+    ] = None,
+    with_corrections: Annotated[
+        bool,
+        typer.Option("--with-corrections", help="Train on confirmed and corrected pages as well."),
+    ] = False,
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            "--base-model",
+            help="With --with-corrections: fine-tune this model. Default: the one in use.",
+            metavar="MODEL",
+            autocompletion=complete_models,
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Train a network into a model folder, and evaluate it.
+
+    Ctrl-C keeps the best weights so far.
+
+    `--network paper` takes hours: it generates synthetic pages, trains a segmenter and a sequence recognizer, extracts
+    digits from synthetic pages, and trains the digit classifier. Finished stages are checkpoints in the state folder,
+    under training/, and reused when the same command is repeated. Ctrl-C ends the training of the current network with
+    its best weights and starts the next; while pages are generated it ends the command.
+
+    `--with-corrections` takes minutes: it fine-tunes the model in use on its own digits (--data), new synthetic pages,
+    and all confirmed or corrected pages. One such file in five, selected by its sha256, is never trained on but
+    evaluated. With `--network` of another kind, training starts from scratch, with the corrections. A report under
+    reports/learning/ compares both models, and lists corrections that may be errors.
+    """
+    if base_model is not None and not with_corrections:
+        raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
+    from digitrec import lab
+    from digitrec.learning.retraining import learn
+
+    lesson: Lesson | None = None
+    how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
+    with cli_output.TrainingProgress() as progress:
+        if with_corrections:
+            lesson = learn(settings, data, start=base_model, network=network, progress=progress.update, **how)
+            bundle = lesson.bundle
+        else:
+            bundle = lab.train(settings, data, network or "cnn", progress=progress.update, **how)
+    card = bundle.card
+    if as_json:
+        result = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
+        typer.echo(json.dumps(result | (cli_output.retrain_json(lesson) if lesson else {})))
+    else:
+        typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
+        for metric in card.metrics:
+            typer.echo(
+                f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
+            )
+        if lesson:
+            typer.echo(cli_output.retrain_text(lesson))
+        typer.echo(f"  Use it: digitrec models promote {card.id}")
+
+
+@takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
+def evaluate(
+    settings: Settings,
+    data: _Data = "mnist",
+    min_accuracy: Annotated[
+        float | None, typer.Option("--min-accuracy", min=0, max=1, help="Exit 1 if the accuracy is lower.")
+    ] = None,
+    full_pipeline: Annotated[
+        bool,
+        typer.Option("--full-pipeline", help="Write the pictures as PNG and read them like files of the inbox."),
+    ] = False,
+    keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT export.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Measure the model in use on a set's test split.
+
+    The full report is under reports/evaluation/.
+    """
+    from digitrec import lab
+
+    with cli_output.Progress("Reading", unit="pictures") as progress:
+        evaluation = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
+    right, wrong = evaluation.accuracy, evaluation.accepted_wrong
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_json()))
+    else:
+        typer.echo(f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})")
+        if evaluation.problem:
+            typer.echo(f"  nothing would be accepted: {evaluation.problem}")
+        typer.echo(f"  accuracy {cli_output.share(right)}")
+        typer.echo(f"  accepted {cli_output.share(evaluation.accepted)}, of these wrong {cli_output.share(wrong)}")
+        typer.echo(names.printable(f"  report   {evaluation.page}"))
+    is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
+    if is_missed:
+        typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
+    raise typer.Exit(1 if is_missed else 0)
+
+
+@takes_settings("workspace")
+def explore(settings: Settings, data: _Data = "mnist") -> None:
+    """Write a report about a data set.
+
+    It shows shapes, counts, examples, means and amounts of ink.
+    """
+    from digitrec import lab
+
+    typer.echo(names.printable(str(lab.explore(settings, data))))
+
+
+@takes_settings("workspace")
+def samples(
+    settings: Settings,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where to write them. Default: the inbox.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same scans.")] = 0,
+    data: _Data = "mnist-5k",
+) -> None:
+    """Generate scans of real digits with labels, to try digitrec.
+
+    Their labels.csv has the true digits.
+    """
+    from digitrec import lab, workspace
+
+    if folder is None:
+        workspace.accept_folders(settings)
+    where = folder or settings.inbox
+    written = lab.write_samples(where, count=count, seed=seed, data=data)
+    typer.echo(names.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))
+
+
+@takes_settings("workspace")
+def list_models(settings: Settings, as_json: _Json = False) -> None:
+    """List every model; `*` marks the one in use.
+
+    The shipped model and the trained ones.
+    """
+    from digitrec import lab
+
+    models = lab.stored_models(settings)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [{"name": model.name, "current": model.is_current, "folder": str(model.folder)} for model in models]
+            )
+        )
+        return
+    for model in models:
+        mark = "*" if model.is_current else " "
+        if model.card is None:
+            typer.echo(f"{mark} {model.name:20} cannot be used: {model.problem}")
+        else:
+            best = ", ".join(f"{metric.data} {metric.accuracy:.2%}" for metric in model.card.metrics)
+            typer.echo(f"{mark} {model.name:20} {model.card.id}  {model.card.created_at[:10]}  {best}")
+
+
+@takes_settings("model", "max_error")
+def show_model(
+    settings: Settings,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Its id. Default: the one in use.", show_default=False, autocompletion=complete_models),
+    ] = None,
+    card: Annotated[bool, typer.Option("--card", help="Also show its model card: training and evaluation.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show the acceptance threshold of a model for some error rates.
+
+    And the share of calibration pages that is accepted at each. `--card` adds its model card.
+    """
+    from digitrec import app
+    from digitrec.classifiers.bundle import Bundle
+    from digitrec.training import model_card
+
+    bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
+    tables = bundle.card.calibrations
+    if as_json:
+        thresholds = {"thresholds": cli_output.thresholds_json(tables, settings.max_error)}
+        typer.echo(json.dumps(bundle.card.as_json() | thresholds))
+        return
+    typer.echo(f"{bundle.card.id}  {bundle.folder}")
+    for line in cli_output.threshold_lines(tables, settings.max_error):
+        typer.echo(line)
+    if card:
+        words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        rates = cli_output.error_rates(settings.max_error)
+        typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
+    threshold = bundle.threshold(settings.max_error)
+    typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
+
+
+@takes_settings("max_error")
+def promote_model(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="Its id, or `shipped`.", autocompletion=complete_models)],
+    data: _Data = "mnist",
+    force: Annotated[bool, typer.Option("--force", help="Do not compare.")] = False,
+) -> None:
+    """Use a model from now on, unless it is significantly worse.
+
+    It is compared with the current one by McNemar's test on a test split.
+    """
+    from digitrec import lab
+
+    comparisons = lab.promote(settings, name, force=force, data=data)
+    if worse := [comparison.words for comparison in comparisons if comparison.is_worse]:
+        raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Promote it all the same with --force.")
+    for comparison in comparisons:
+        typer.echo(comparison.words)
+    typer.echo(f"{name} is now in use. Undo: digitrec models rollback")
+
+
+@takes_settings("workspace")
+def rollback_model(settings: Settings) -> None:
+    """Return to the previous model."""
+    from digitrec import lab
+
+    typer.echo(f"{lab.rollback(settings)} is in use again")
+
+
+@takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
+def calibrate(
+    settings: Settings,
+    data: Annotated[str, typer.Option("--data", help="A folder of labelled pictures: folder:DIR.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="A file,label CSV; it wins over labels in the folder.", show_default=False),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Use the calibrated copy from now on.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Calibrate the threshold on your own labelled scans.
+
+    The error guarantee then holds for handwriting like yours.
+    """
+    from digitrec import calibrating, lab
+
+    with cli_output.Progress("Reading", unit="pictures") as progress:
+        calibrated = calibrating.calibrate_on(settings, data, labels=labels, progress=progress.update)
+    if as_json:
+        typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))
+    else:
+        pages, at = calibrated.table.pages, calibrated.at
+        typer.echo(f"{pages:,} {calibrated.table.source.removeprefix('the ')}")
+        typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {calibrated.max_error:g})")
+        typer.echo(
+            f"  accepted {100 * at.accepted / pages:.2f} % ({at.accepted:,} of {pages:,}), of these wrong {at.wrong}: "
+            f"with 95 % confidence at most {100 * at.upper:.3f} %"
+        )
+        typer.echo(f"  model    {calibrated.model_id}  {calibrated.folder}")
+    if promote:
+        lab.promote(settings, calibrated.model_id, force=True, data="")
+    if as_json:
+        return
+    if promote:
+        typer.echo(f"{calibrated.model_id} is now in use. Undo: digitrec models rollback")
+    else:
+        typer.echo(f"Use it: digitrec models promote {calibrated.model_id} --force")
+    if promote and settings.model is not None:
+        typer.echo(f"But the setting `model` names {settings.model}: where that holds, it is read with instead.")
+    if calibrated.run_threshold is None:
+        typer.echo(_stops(settings, calibrated.max_error, calibrated.run_max_error))
+
+
+def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
+    """Return the setting that `run` needs where only a flag asked for an error rate that the model can guarantee."""
+    variable = "DIGITREC_MAX_ERROR"
+    instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
+    return (
+        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: it would stop "
+        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{instead}:\n\n"
+        f"    max_error = {max_error:g}\n"
+    )

@@ -1,0 +1,125 @@
+"""Connected components of a page's raw ink, as arrays of their boxes and sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.imaging.contrast import Plane, quantiles
+from digitrec.imaging.pieces import pieces_of
+from digitrec.recognition.raw_ink import Mask, RawInk
+from digitrec.recognition.spans import Span
+
+FloatArray = NDArray[np.float64]
+DARKEST_PAPER = 0.55
+"""Share of the paper's level at the characters below which there is no paper, but background, 0..1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Connected components with strong ink; arrays of length n, boxes half open in pixels around the strong ink."""
+
+    labels: NDArray[np.int32]
+    """(h, w), the number of each pixel, from 0; -1 where there is none."""
+    left: FloatArray
+    top: FloatArray
+    right: FloatArray
+    bottom: FloatArray
+    areas: FloatArray
+    faint: NDArray[np.int32]
+    """(n,), equal for components that faint ink ties together."""
+    ruled: NDArray[np.int32]
+    """(n,), equal for components that a rule ties together."""
+
+    @classmethod
+    def of(cls, raw: RawInk) -> "Components":
+        """Find the components of strong ink off the rules."""
+        pieces = pieces_of(raw.strong & ~raw.rules)
+        count = len(pieces.boxes)
+        left, top, right, bottom = pieces.boxes[1:].T.astype(np.float64)
+        tied = []
+        for mask in (raw.faint & ~raw.rules, raw.strong):
+            _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+            of = np.zeros(count, np.int32)
+            of[pieces.label_of] = labels.ravel()[pieces.places]
+            tied.append(of[1:])
+        return cls(pieces.labels - 1, left, top, right, bottom, pieces.areas[1:].astype(np.float64), *tied)
+
+    def joined(self, chosen: Mask) -> "Components":
+        """Select components by a mask, (n,); those that faint ink ties together become one."""
+        numbers = np.flatnonzero(chosen)
+        names, group = np.unique(self.faint[numbers], return_inverse=True)
+        count = len(names)
+        number = np.full(len(self.areas) + 1, -1, np.int32)  # the last one is the paper's, whose label is -1
+        number[numbers] = group
+        left, top = np.full(count, np.inf), np.full(count, np.inf)
+        right, bottom = np.zeros(count), np.zeros(count)
+        np.minimum.at(left, group, self.left[numbers])
+        np.minimum.at(top, group, self.top[numbers])
+        np.maximum.at(right, group, self.right[numbers])
+        np.maximum.at(bottom, group, self.bottom[numbers])
+        areas = np.bincount(group, weights=self.areas[numbers], minlength=count).astype(np.float64)
+        return Components(number[self.labels], left, top, right, bottom, areas, names, names)
+
+    @property
+    def widths(self) -> FloatArray:
+        """Pixels across, (n,)."""
+        return self.right - self.left
+
+    @property
+    def heights(self) -> FloatArray:
+        """Pixels down, (n,)."""
+        return self.bottom - self.top
+
+    @property
+    def longest(self) -> FloatArray:
+        """The longer side of each box, (n,)."""
+        return np.maximum(self.widths, self.heights)
+
+    def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
+        """Measure the share of each component's box that lies in this box, (n,)."""
+        left, top, right, bottom = box
+        across = np.minimum(self.right, right) - np.maximum(self.left, left)
+        down = np.minimum(self.bottom, bottom) - np.maximum(self.top, top)
+        shares: FloatArray = np.maximum(across, 0) * np.maximum(down, 0) / (self.widths * self.heights)
+        return shares
+
+    def window(self, number: int) -> tuple[slice, slice]:
+        """Return the rows and columns of a component's box."""
+        return (
+            slice(int(self.top[number]), int(self.bottom[number])),
+            slice(int(self.left[number]), int(self.right[number])),
+        )
+
+
+def is_hollow(own: Mask, border: float) -> bool:
+    """Tell whether a component lies along at least three sides of its own box and leaves the middle free: a frame.
+
+    A narrow one could be a 1, and one along two sides a 7.
+
+    Args:
+        own: its pixels, (h, w).
+        border: width of the border in which a frame lies, as a share of each side.
+    """
+    high, wide = (max(2, round(border * side)) for side in own.shape)
+    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
+        return False
+    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
+    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
+    inner = own[high:-high, wide:-wide]
+    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
+
+
+def is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
+    """Tell whether a component lies where there is no paper, whose level is `level`."""
+    window = parts.window(number)
+    own = parts.labels[window] == number
+    return quantiles(paper[window][own], 0.5)[0] < DARKEST_PAPER * level
+
+
+def spans_of(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
+    """Return the boxes of some components, in pixels of the page before it was scaled."""
+    sides = (parts.left, parts.top, parts.right, parts.bottom)
+    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]

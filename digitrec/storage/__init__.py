@@ -1,0 +1,1 @@
+"""What lasts: ledger, corrections, published tables, folder identity."""

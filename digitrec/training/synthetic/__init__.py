@@ -1,0 +1,1 @@
+"""Synthetic digits, text lines and pages to train on."""

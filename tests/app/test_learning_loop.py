@@ -1,0 +1,62 @@
+"""Read, review, retrain, roll back: the whole loop, with very little of everything."""
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digitrec import app, lab, workspace
+from digitrec.learning.retraining import retrain
+from digitrec.corrections.log import judge
+from digitrec.clock import utc
+from digitrec.corrections.log import How, Judgement
+from digitrec.ledger import Ledger
+from digitrec.settings import Settings
+from digitrec.training.loop import quietly
+from tests.conftest import draw
+from tests.training.test_finetune import LITTLE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+
+def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path, max_error=0.5, settle_s=0.0)
+    workspace.accept_folders(settings)
+    for number in range(20):
+        (settings.inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number // 10))
+    assert app.run_once(settings).count.claimed == 20
+    before = app.bundle_of(settings).card.id
+    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+        (batch,) = ledger.batches()
+        said = [
+            Judgement(batch.id, row.row, str(int(Path(row.path).stem) % 10), seen=0) for row in ledger.rows(batch.id)
+        ]
+        judge(ledger, said, who="ann", how=How.ONE, at=utc(time.time()))
+
+    done = retrain(settings, "mnist-5k", quietly, replace(LITTLE, pages_judged=200))
+
+    learned, held_out = len(done.pages.learn), len(done.pages.held_out)
+    assert (learned + held_out, done.pages.missing) == (20, 0)
+    assert {page.sha256 for page in done.pages.learn}.isdisjoint(page.sha256 for page in done.pages.held_out)
+    assert [one.things for one in done.comparisons] == [
+        "pictures",
+        "drawn scans",
+        "held-out corrected pages",
+        "held-out corrected pages, accepted and",
+        "drawn scans, accepted and",
+    ]
+    assert done.is_promoted, [one.words for one in done.comparisons]
+    assert app.bundle_of(settings).card.id == done.model_id != before
+    assert done.report is not None
+    assert done.report.is_file()
+    facts = app.bundle_of(settings).card.training["corrections"]
+    assert (facts["learned"], facts["held_out"]) == (learned, held_out)
+
+    lab.rollback(settings)
+
+    assert app.bundle_of(settings).card.id == before

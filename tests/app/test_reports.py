@@ -1,0 +1,118 @@
+"""`digitrec report`: all pages made again from the ledgers, with what people said since."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from digitrec.corrections import log
+from digitrec.corrections.corrected import write_corrected
+from digitrec.corrections.log import newest
+from digitrec import trending, workspace
+from digitrec.cli import cli
+from digitrec.corrections.log import How, Judgement
+from digitrec.ledger import Ledger
+from jobs import nightly_report
+from tests.conftest import Desk, draw
+
+pytestmark = pytest.mark.slow  # matplotlib
+
+AT = "2026-01-03T08:00:00.000Z"
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    """Ten digits were read in two batches."""
+    desk.set(batch_files=5)
+    for digit in range(10):
+        desk.drop(f"{digit}.png", draw(digit))
+    desk.run()
+    return desk
+
+
+def batches(desk: Desk) -> list[str]:
+    return [path.stem for path in desk.tables()]
+
+
+def judge(desk: Desk, new: str, how: How) -> str:
+    """Somebody judges row 1 of the batch that begins with a 0; its batch's id."""
+    batch_id = next(row["batch_id"] for row in desk.rows() if row["file"] == "0.png")
+    ledger = Ledger.for_notes(desk.settings.ledger)
+    log.judge(ledger, [Judgement(batch_id, 1, new, 0)], who="ann", how=how, at=AT)
+    write_corrected(desk.outbox, ledger, batch_id)
+    ledger.close()
+    return batch_id
+
+
+def report_of(desk: Desk, name: str) -> Any:
+    return json.loads((desk.settings.reports / name / "report.json").read_text())
+
+
+def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: Desk) -> None:
+    assert not (read.settings.reports / "trend").exists()
+
+    with workspace.all_ledgers(read.settings) as ledgers:
+        page, made = trending.write_all(read.settings, ledgers)
+
+    assert made == 2
+    assert 'href="trend/index.html"' in page.read_text()
+    assert report_of(read, "trend")["all"]["files"] == 10
+
+
+def test_what_people_said_is_in_the_reports_made_again(read: Desk) -> None:
+    batch_id = judge(read, "8", How.AUDIT)
+
+    with workspace.all_ledgers(read.settings) as ledgers:
+        trending.write_all(read.settings, ledgers)
+
+    reviewed = report_of(read, batch_id)["reviewed"]
+    assert (reviewed["corrected"], reviewed["audit"]["hits"], reviewed["audit"]["of"]) == (1, 1, 1)
+    (model,) = report_of(read, "trend")["models"]
+    assert (model["all"]["audit"]["hits"], model["all"]["audit"]["of"]) == (1, 1)
+    page = (read.settings.reports / batch_id / "index.html").read_text()
+    assert f"../../outbox/corrected/{batch_id}.csv" in page
+    assert (read.outbox / "corrected" / f"{batch_id}.csv").is_file()
+
+
+def test_what_was_corrected_without_an_audit_is_no_estimate(read: Desk) -> None:
+    batch_id = judge(read, "8", How.GRID)
+
+    with workspace.all_ledgers(read.settings) as ledgers:
+        trending.write_all(read.settings, ledgers)
+
+    reviewed = report_of(read, batch_id)["reviewed"]
+    assert (reviewed["audit"], reviewed["accepted_corrected"]) == (None, 1)
+
+
+def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Desk) -> None:
+    batch_id = judge(read, "8", How.AUDIT)
+    ledger = Ledger.for_notes(read.settings.ledger)
+    ((_, said),) = newest(ledger, batch_id).items()
+    log.judge(ledger, [Judgement(batch_id, 1, "0", said.id)], who="bob", how=How.ONE, at=AT)
+    ledger.close()
+
+    with workspace.all_ledgers(read.settings) as ledgers:
+        trending.write_all(read.settings, ledgers)
+
+    audit = report_of(read, batch_id)["reviewed"]["audit"]
+    assert (audit["hits"], audit["of"]) == (0, 1)
+
+
+def test_the_command_makes_all_of_it_or_one_batch(read: Desk) -> None:
+    asked = CliRunner().invoke(cli, ["report", "--workspace", str(read.root)])
+    (read.settings.reports / "trend" / "index.html").unlink()
+    one = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
+
+    assert (asked.exit_code, asked.stdout.split()[:3]) == (0, ["2", "reports", "made."])
+    assert (one.exit_code, one.stdout.split()[:3]) == (0, ["1", "report", "made."])
+    assert not (read.settings.reports / "trend" / "index.html").exists()
+
+
+def test_the_job_at_night_makes_the_trend(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITREC_WORKSPACE", str(read.root))
+
+    assert nightly_report.main() == 0
+
+    assert Path(read.settings.reports / "trend" / "index.html").is_file()

@@ -1,0 +1,184 @@
+"""`jobs/retrain.py`: a network like the one in use, with what people corrected, promoted unless it is worse."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from digitrec import app, lab
+from digitrec.classifiers.bundle import Bundle
+from digitrec.errors import ModelError
+from digitrec.learning.gathering import Gathered
+from digitrec.learning import retraining
+from digitrec.training.compare import Comparison
+from digitrec.training.corrected import TruePage
+from digitrec.training.loop import Progress
+from jobs import retrain
+from tests.conftest import draw
+
+
+class Trainer:
+    """Stands for the training and the promotion: notes what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int | None]] = []
+        self.left_out: list[str] = []
+        self.taught: list[tuple[str, int, bool]] = []
+        self.promoted: list[str] = []
+        self.comparisons: tuple[Comparison, ...] = ()
+
+    def train(
+        self,
+        _: object,
+        data: str,
+        network: str,
+        *,
+        epochs: int | None,
+        leave_out: list[str],
+        progress: Any,
+        **__: object,
+    ) -> Bundle:
+        self.asked.append((data, network, epochs))
+        self.left_out = leave_out
+        progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
+        return Bundle.open(app.SHIPPED)
+
+    def teach(self, _: object, data: str, pages: Gathered, *, start: Bundle, goes_on: bool, **__: object) -> Bundle:
+        self.taught.append((data, len(pages.learn), goes_on))
+        return start
+
+    def promote(self, _: object, name: str, *, also: Sequence[Comparison], **__: object) -> tuple[Comparison, ...]:
+        self.promoted.append(name)
+        return (*self.comparisons, *also)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    trainer = Trainer()
+    monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
+    monkeypatch.setattr(lab, "train", trainer.train)
+    monkeypatch.setattr(lab, "promote", trainer.promote)
+    monkeypatch.setattr(retraining, "teach", trainer.teach)
+    return trainer
+
+
+@pytest.mark.parametrize("network", ["mlp", "paper"])
+def test_a_new_network_has_the_current_kind_and_enough_epochs(
+    network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network=network, training={}))
+    monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
+
+    assert retrain.main() == 0
+
+    assert trainer.asked == [("mnist", network, None)]
+    assert trainer.promoted == [Bundle.open(app.SHIPPED).card.id]
+
+
+def test_retrain_uses_the_given_data_and_reports_its_stages(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "folder:scans")
+
+    assert retrain.main() == 0
+
+    assert trainer.asked[0][0] == "folder:scans"
+    told = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert "ink network: epoch 1/7" in [one.get("words") for one in told]
+
+
+def test_pictures_held_out_of_the_current_model_are_held_out_again(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
+    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": left_out}))
+    monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
+
+    assert retrain.main() == 0
+    assert trainer.left_out == ["mnist-5k", "digits-8x8"]
+
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
+    assert retrain.main() == 0
+    assert trainer.left_out == ["digits-8x8"]  # what is to be learned from cannot be left out
+
+
+def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
+    same = Comparison(100, 90, 90, 0, 0, 1.0)
+    trainer.comparisons = (same, replace(same, things="drawn scans", p_worse=0.01))
+
+    assert retrain.main() == 0
+
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert "100 pictures right" in told["result"]
+    assert "100 drawn scans right" in told["result"]
+    assert told["promoted"] is False
+
+
+def test_without_a_usable_model_it_trains_nothing(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITREC_MODEL", "no-such-model")
+
+    assert retrain.main() == ModelError.exit_code
+    assert trainer.asked == []
+
+
+@pytest.fixture
+def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
+    """A page to learn from, and one held out which both models read alike."""
+    paths = [tmp_path / f"{digit}.png" for digit in (4, 7)]
+    for path in paths:
+        path.write_bytes(draw(int(path.stem)))
+    learn, held_out = (TruePage(path, "0" * 64, 1, path.stem) for path in paths)
+    found = Gathered((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
+    monkeypatch.setattr(retraining, "gather", lambda _: found)
+    return found
+
+
+@pytest.mark.slow
+def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
+    trainer: Trainer,
+    corrected: Gathered,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")  # it was not shown to the shipped model
+
+    assert retrain.main() == 0
+
+    assert trainer.asked == []
+    assert trainer.taught == [("mnist-5k", len(corrected.learn), True)]
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert "1 held-out corrected pages right" in told["result"]
+    assert "400 drawn scans, accepted and right" in told["result"]
+    assert told["corrections"] == 1
+    assert Path(told["report"]).is_relative_to(tmp_path / "reports/learning")
+    assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_with_unknown_data_training_starts_from_scratch(
+    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
+    monkeypatch.setattr(retraining, "can_go_on", lambda *_: False)
+
+    assert retrain.main() == 0
+    assert trainer.taught == [("mnist-5k", 1, False)]
+
+
+@pytest.mark.slow
+def test_a_model_worse_on_held_out_corrections_is_not_promoted(
+    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
+    trainer.comparisons = (Comparison(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
+
+    assert retrain.main() == 0
+
+    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
+    assert told["promoted"] is False
+    assert "not in use: it is worse in something" in Path(told["report"]).read_text(encoding="utf-8")

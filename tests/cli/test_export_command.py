@@ -1,0 +1,110 @@
+"""export and apply as a person calls them."""
+
+import csv
+import getpass
+import io
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from digitrec.corrections.log import newest
+from digitrec.ledger import Ledger
+from tests.conftest import Desk, draw
+from tests.operations.conftest import Say
+
+
+@pytest.fixture
+def read(desk: Desk, tmp_path: Path) -> Desk:
+    for digit in (1, 2):
+        desk.drop(f"{digit}.png", draw(digit))
+    desk.run()
+    return desk
+
+
+def table(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "corrections.csv"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, tmp_path: Path) -> None:
+    printed = say("export")
+    assert printed.code == 0
+    lines = list(csv.DictReader(io.StringIO(printed.out, newline="")))
+    assert [one["text"] for one in lines] == ["1", "2"]
+
+    written = say("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
+    assert written.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
+    assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Say, tmp_path: Path) -> None:
+    for words, why in (
+        (("--format", "xlsx"), "--out answers.xlsx"),
+        (("--since", "yesterday"), "Write a day"),
+        (("--out", "/dev/stdout", "--format", "csv"), "no file that can be replaced"),
+        (("--out", "", "--format", "csv"), "no file that can be replaced"),
+        (("--out", str(tmp_path / "all.ods")), "Use .csv, .jsonl, .xlsx, or"),
+        (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
+        (("--out", str(tmp_path / "gone" / "all.csv")), "Make the folder"),
+    ):
+        said = say("export", *words)
+        assert said.code == 2
+        assert why in said.err
+
+
+def test_apply_takes_corrections_and_says_what_became_of_them(read: Desk, say: Say, tmp_path: Path) -> None:
+    said = say("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
+
+    (batch,) = read.tables()
+    assert said.code == 0
+    corrected = read.outbox / "corrected" / batch.name
+    assert said.out == f"1 confirmed, 1 corrected, 0 already known, 0 unchanged\n  {corrected}\n"
+    exported = csv.DictReader(io.StringIO(say("export").out, newline=""))
+    assert [(one["text"], one["corrected_by"]) for one in exported] == [("7", "ann"), ("2", "ann")]
+    assert say("verify").code == 0
+
+
+def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk, say: Say, tmp_path: Path) -> None:
+    lines = table(tmp_path, "file,label\n1.png,7\n" + "gone.png,2\n" * 30)
+
+    refused = say("apply", lines)
+    assert refused.code == 2
+    assert "line 3: there is no such answer" in refused.err
+    assert "and 10 more" in refused.err
+    assert "30 lines" in refused.err
+    with closing(Ledger.read_only(read.settings.ledger)) as ledger:
+        assert newest(ledger) == {}
+
+    skipped = say("apply", lines, "--skip-bad", "--reviewer", "ann")
+    assert skipped.code == 0
+    assert skipped.out.startswith("0 confirmed, 1 corrected, 0 already known, 0 unchanged, 30 skipped")
+
+
+def test_apply_uses_the_login_name_or_asks_for_one(
+    read: Desk,
+    say: Say,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = table(tmp_path, "file,label\n1.png,1\n")
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getpass, "getuser", nameless)
+        refused = say("apply", lines)
+    assert refused.code == 2
+    assert "--reviewer NAME" in refused.err
+
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert say("apply", lines).code == 0
+    assert say("export").out.count(",bob,") == 1
+
+
+def test_a_table_that_is_not_there_is_wrong_usage(read: Desk, say: Say, tmp_path: Path) -> None:
+    assert say("apply", str(tmp_path / "gone.csv")).code == 2

@@ -1,0 +1,113 @@
+"""`digitrec train --with-corrections`: what it takes, and what it says."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from digitrec import app, cli, lab, learning
+from digitrec.classifiers.bundle import Bundle
+from digitrec.learning.gathering import Gathered
+from digitrec.learning.retraining import Lesson
+from digitrec.learning.judging import learned
+from tests.test_learning import answer, judged
+
+
+def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["digitrec", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the library was asked for."""
+    found: list[dict[str, Any]] = []
+
+    def learn(_: object, data: str, **given: Any) -> Lesson:
+        found.append({"data": data, **given})
+        held_out = [judged("a", answer("1"), answer("7"))]
+        suspect = judged("b", answer("1", 1.0), answer("1", 1.0))
+        pages = Gathered((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
+        return Lesson(Bundle.open(app.SHIPPED), pages, learned(held_out, [suspect]), tmp_path / "index.html")
+
+    monkeypatch.setattr(learning, "learn", learn)
+    return found
+
+
+@pytest.mark.slow
+def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
+    assert (
+        call(monkeypatch, tmp_path, "train", "--with-corrections", "--base-model", "shipped", "--network", "mlp") == 0
+    )
+
+    assert [(one["start"], one["network"], one["epochs"]) for one in asked] == [
+        (None, None, None),
+        ("shipped", "mlp", None),
+    ]
+
+
+def test_the_gain_and_suspect_corrections_are_printed(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
+
+    told = capsys.readouterr().out
+    assert "learned from 1 corrected or confirmed pages; 1 held out, 2 left out" in told
+    assert "held out, before: right 0.00 % (0 of 1" in told
+    assert "held out, now:    right 100.00 % (1 of 1" in told
+    assert "exact McNemar test" in told
+    assert "corrections that may be mistakes: 1" in told
+    assert str(tmp_path / "index.html") in told
+
+
+def test_scripts_get_the_same_as_json(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--json") == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["model_id"] == Bundle.open(app.SHIPPED).card.id
+    assert told["corrections"]["missing"] == 2
+    assert told["held_out"]["after"]["right"]["share"] == 1.0
+    assert told["suspects"] == 1
+
+
+def test_without_corrections_nothing_goes_on_from_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--base-model", "shipped") == 2
+    assert "--with-corrections" in capsys.readouterr().err
+
+
+def test_train_uses_a_cnn_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+
+    def train(_: object, __: str, network: str, **___: object) -> Any:
+        kinds.append(network)
+        return SimpleNamespace(
+            card=SimpleNamespace(id="cnn-0", interrupted=False, metrics=()), folder=tmp_path / "models/cnn-0"
+        )
+
+    monkeypatch.setattr(lab, "train", train)
+
+    assert call(monkeypatch, tmp_path, "train") == 0
+    assert kinds == ["cnn"]
+
+
+def test_without_corrections_the_first_step_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--data", "mnist-5k") == 2
+
+    error = capsys.readouterr().err
+    assert "nobody has corrected a page" in error
+    assert "digitrec review" in error

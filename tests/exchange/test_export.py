@@ -1,0 +1,255 @@
+"""The newest truth comes out as a table, the same in every form, and comes back from each as it went in."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec import corrections, names
+from digitrec.corrections.log import newest
+from digitrec.corrections.log import NONE
+from digitrec.errors import UsageError
+from digitrec.exporting import forms, truth
+from digitrec.exporting.forms import Form
+from digitrec.ledger import Ledger
+from digitrec.operations.rebuild import REBUILT_AT
+from digitrec.records import Status
+from digitrec.settings import Settings
+from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
+
+LATER = "20260202T030405Z-00000000"
+NASTY = [
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@x",
+    "'x",
+    "\ttab.png",
+    "a\nb\r.png",
+    'say "7", please;.png',
+    "\ufffe\uffff.png",
+    "b\udcff.png",
+    "ü 字.png",
+    "_x0041_.png",
+]
+NUMBERS = forms._WHOLE | forms._REAL
+
+
+def read_csv(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+
+
+def as_cells(lines: list[dict[str, object]]) -> list[dict[str, str]]:
+    """Typed values as the cells of the CSV; fails where one has not the type it should have."""
+    for line in lines:
+        for column, value in line.items():
+            wanted = int if column in forms._WHOLE else (int, float) if column in forms._REAL else str
+            assert value is None or isinstance(value, wanted), (column, value)
+    real = forms._REAL
+    return [
+        {
+            column: "" if value is None else f"{value:.6f}" if column in real else str(value)
+            for column, value in line.items()
+        }
+        for line in lines
+    ]
+
+
+def read_jsonl(content: bytes) -> list[dict[str, str]]:
+    return as_cells([json.loads(line) for line in content.splitlines()])
+
+
+def read_xlsx(content: bytes) -> list[dict[str, str]]:
+    from openpyxl import load_workbook
+
+    book = load_workbook(io.BytesIO(content))
+    header, *lines = list(book.worksheets[0].iter_rows())
+    for line in lines:
+        for one in line:
+            assert one.data_type in {"s", "n"}, "no formula, whatever it begins with"
+            assert one.data_type == "n" or one.number_format == "@"
+    names_ = [str(one.value) for one in header]
+    found = [dict(zip(names_, (one.value for one in line), strict=True)) for line in lines]
+    book.close()
+    return as_cells(found)
+
+
+READERS: dict[Form, Callable[[bytes], list[dict[str, str]]]] = {
+    Form.CSV: read_csv,
+    Form.JSONL: read_jsonl,
+    Form.XLSX: read_xlsx,
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two workers: one with two batches, some of it corrected; one whose batch lies between."""
+    with ExitStack() as stack:
+        main = desk_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3")])
+        stack.callback(main.close)
+        add_batch(main, [row(number, path=name) for number, name in enumerate(NASTY, start=1)], LATER)
+        say(main, 1, NONE, who="=ann")
+        say(main, 2, "0650")
+        say(main, 3, None)
+        other = Ledger.open(tmp_path / ".digitrec" / "b" / "ledger.sqlite3")
+        stack.callback(other.close)
+        add_batch(other, [row(1, Status.REJECTED)], "20260115T030405Z-00000000")
+    return Settings(workspace=tmp_path)
+
+
+def exported(settings: Settings, form: Form = Form.CSV, since: str = "") -> list[dict[str, str]]:
+    from digitrec import workspace
+
+    target = io.BytesIO()
+    with workspace.all_ledgers(settings) as ledgers:
+        told = truth.export(settings, ledgers, form, target, since)
+    found = READERS[form](target.getvalue())
+    assert told.rows == len(found)
+    return found
+
+
+def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Settings) -> None:
+    found = exported(settings)
+
+    assert [(one["batch_id"], one["row"]) for one in found[:4]] == [
+        (BATCH_ID, "1"), (BATCH_ID, "2"), (BATCH_ID, "3"), ("20260115T030405Z-00000000", "1"),
+    ]  # fmt: skip
+    assert len(found) == 4 + len(NASTY)
+    told = ("status", "text", "label", "corrected_by", "corrected_at")
+    assert [tuple(one[column] for column in told) for one in found[:4]] == [
+        ("corrected", "", NONE, "'=ann", AT),
+        ("confirmed", "0650", "0650", "ann", AT),
+        ("accepted", "3", "", "", ""),
+        ("rejected", "", "", "", ""),
+    ]
+    assert tuple(found[0]) == truth.COLUMNS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", list(Form))
+def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: Form) -> None:
+    plain = exported(settings)
+
+    found = exported(settings, form)
+
+    if form is Form.XLSX:  # XML has no such letters
+        for one in plain:
+            one["file"] = one["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
+    assert found == plain
+    assert {names.from_cell(one["file"]) for one in found} >= set(NASTY)
+
+
+@pytest.mark.parametrize(
+    ("since", "batches"),
+    [("2026-01-02", 3), ("2026-01-03", 2), ("2026-01-15T04:04:05+01:00", 2), (LATER, 1), ("2027-01-01", 0)],
+)
+def test_since_a_day_a_time_or_a_batch(settings: Settings, since: str, batches: int) -> None:
+    assert len({one["batch_id"] for one in exported(settings, since=since)}) == batches
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "20260102"[:6]])
+def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
+    with pytest.raises(UsageError, match="--since"):
+        truth.start(since)
+
+
+def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
+    with_doubt = Ledger.open(tmp_path / ".digitrec" / "a" / "ledger.sqlite3")
+    with_doubt.remember(REBUILT_AT, AT)
+    add_batch(with_doubt, [row(1, text="9")])
+    with_doubt.close()
+
+    assert exported(settings)[0]["text"] == ""
+    assert len(exported(settings)) == 4 + len(NASTY)
+
+
+def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
+    from digitrec import workspace
+
+    settings = replace(settings, csv_profile="excel")
+    target = io.BytesIO()
+    with workspace.all_ledgers(settings) as ledgers:
+        truth.export(settings, ledgers, Form.CSV, target)
+
+    assert target.getvalue().startswith(b"\xef\xbb\xbfschema_version,")
+    assert target.getvalue().count(b"\r\n") == 5 + len(NASTY)
+
+
+@pytest.mark.parametrize("place", ["outbox/x.csv", "inbox/x.csv", "outbox/done/../x.csv", ".digitrec/x.csv"])
+def test_it_is_never_put_where_the_service_keeps_its_own(settings: Settings, place: str) -> None:
+    target = settings.workspace / place
+    (settings.outbox / "done").mkdir(parents=True)
+    settings.inbox.mkdir()
+
+    with pytest.raises(UsageError, match="lies in"):
+        truth.export(settings, {}, Form.CSV, target)
+
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_what_was_there_stays_until_the_new_table_is_whole(
+    tmp_path: Path, settings: Settings, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digitrec import workspace
+
+    target = tmp_path / "answers"
+    target.write_text("before")
+    real = newest
+
+    def fails_late(ledger: Ledger, batch_id: str) -> object:
+        if batch_id == LATER:
+            raise OSError(5, "input/output error")
+        return real(ledger, batch_id)
+
+    with monkeypatch.context() as patch, workspace.all_ledgers(settings) as ledgers:
+        patch.setattr(corrections, "newest", fails_late)
+        with pytest.raises(OSError, match="input/output"):
+            truth.export(settings, ledgers, form, target)
+    assert target.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+    with workspace.all_ledgers(settings) as ledgers:
+        truth.export(settings, ledgers, form, target)
+    assert len(READERS[form](target.read_bytes())) == 4 + len(NASTY)
+
+
+def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "_MOST_XLSX_ROWS", 5)
+
+    with pytest.raises(UsageError, match="no more than 4 rows"):
+        exported(settings, Form.XLSX)
+
+
+@pytest.mark.slow
+@given(
+    cells=st.lists(
+        st.text(st.characters(codec="utf-8"), max_size=20).map(names.cell), min_size=1, max_size=5
+    )  # as every text in our tables is written
+)
+@pytest.mark.parametrize("form", [Form.XLSX, Form.JSONL, Form.CSV])
+def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
+    target = io.BytesIO()
+    forms.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
+
+    found = [one["file"] for one in READERS[form](target.getvalue())]
+
+    assert found == [forms._NOT_IN_XML.sub(forms._escaped, one) if form is Form.XLSX else one for one in cells]
+
+
+@pytest.mark.slow
+def test_the_common_path_imports_neither_openpyxl_nor_pandas() -> None:
+    import subprocess
+
+    code = "import sys, digitrec.cli; print(sorted({'openpyxl', 'pandas', 'sqlite3'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() in {"[]", "['sqlite3']"}

@@ -1,0 +1,362 @@
+"""Corrections made elsewhere are taken, all of them or none; what a spreadsheet broke is told by its line."""
+
+import csv
+import io
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
+
+from digitrec.corrections.log import newest
+from digitrec import workspace
+from digitrec.corrections.log import NONE, How, Verdict
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.exporting import applying, sheet, truth
+from digitrec.exporting.applying import Applied, Plan
+from digitrec.exporting.forms import Form
+from digitrec.ledger import Ledger
+from digitrec.records import Reason, Status
+from digitrec.settings import Settings
+from tests.conftest import read_csv
+from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.older_ledgers import make_older
+
+OTHER = "20260202T030405Z-00000000"
+ROWS = [
+    row(1),
+    row(2, text="0650"),
+    row(3, Status.ACCEPTED, text="3"),
+    row(4, Status.REJECTED),
+    row(5, path="=odd 50%;.png"),
+]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two workers. Of the second: a document of two pages, a name that was used twice, bytes that were read before."""
+    settings = Settings(workspace=tmp_path)
+    settings.outbox.mkdir()
+    desk_ledger(tmp_path, ROWS).close()
+    with closing(Ledger.open(tmp_path / ".digitrec" / "b" / "ledger.sqlite3")) as other:
+        pages = [replace(row(number, path="two.tif", page=number), sha256="c" * 64) for number in (1, 2)]
+        again = replace(row(3, path="desk/1.png"), sha256="d" * 64)
+        known = replace(row(4, path="copy.png"), sha256=ROWS[2].sha256)
+        add_batch(other, [*pages, again, known], OTHER)
+    return settings
+
+
+def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Plan:
+    content = text if isinstance(text, bytes) else text.encode()
+    with workspace.all_ledgers(settings) as ledgers:
+        return applying.plan(content, ledgers, confirm_unchanged=confirm_unchanged)
+
+
+def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Applied:
+    plan = planned(settings, text, confirm_unchanged=confirm_unchanged)
+    assert plan.bad == []
+    return applying.apply(settings, plan, who="ann", at=AT)
+
+
+def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
+    with workspace.all_ledgers(settings) as ledgers:
+        return {
+            key: (one.new, one.verdict) for each in ledgers.values() for key, one in newest(each).items()
+        }
+
+
+def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
+    """The newest truth as others get it."""
+    target = io.BytesIO()
+    with workspace.all_ledgers(settings) as ledgers:
+        truth.export(settings, ledgers, Form.CSV, target)
+    lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
+    return [one for one in lines if one["batch_id"] == batch_id]
+
+
+def written(lines: list[dict[str, str]], delimiter: str = ",", encoding: str = "utf-8") -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(lines[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"batch_id,row,text\n{BATCH_ID},1,12\n",
+        f"\ufeffText;Row;Batch_ID;more\r\n12;1.0;{BATCH_ID};x\r\n;;;\r\n\r\n",
+        f"sep=;\nbatch_id;row;text\n{BATCH_ID};1;'12\n",
+        f"batch_id\trow\tlabel\n{BATCH_ID}\t1\t 12 \n",
+        f"sha256,label\n{ROWS[0].sha256.upper()},12\n",
+        f"file,batch_id,label\ndesk/1.png,{BATCH_ID},12\n",
+    ],
+    ids=["batch and row", "spreadsheet", "sep=", "tabs", "bytes", "name in a batch"],
+)
+def test_an_answer_is_named_by_row_bytes_or_name(settings: Settings, text: str) -> None:
+    done = applied(settings, text)
+
+    assert held(settings) == {(BATCH_ID, 1): ("12", Verdict.CORRECTED)}
+    assert (done.confirmed, done.corrected, done.tables) == (0, 1, [])
+
+
+def test_names_are_read_as_written_by_tables_and_by_people(settings: Settings) -> None:
+    applied(settings, "file,label\n'=odd 50%25;.png,1\n")
+    applied(settings, 'file,label\n"=odd 50%;.png",2\n')
+
+    assert held(settings) == {(BATCH_ID, 5): ("2", Verdict.CORRECTED)}
+
+
+def test_all_answers_with_the_same_bytes_are_corrected_in_all_ledgers(settings: Settings) -> None:
+    done = applied(settings, f"sha256,text\n{ROWS[2].sha256},none\n")
+
+    assert held(settings) == {
+        (BATCH_ID, 3): (NONE, Verdict.CORRECTED),
+        (OTHER, 4): (NONE, Verdict.CORRECTED),
+    }
+    assert done.corrected == 2
+
+
+def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(settings: Settings) -> None:
+    text = "".join(f"{BATCH_ID},{number},7\n" for number in (1, 2, 5))
+
+    done = applied(settings, "batch_id,row,text\n" + text)
+
+    assert (done.confirmed, done.corrected) == (2, 1)
+    assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
+    assert [one["text"] for one in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
+    with workspace.all_ledgers(settings) as ledgers:
+        assert {(one.who, one.how, one.at) for one in newest(ledgers["main"]).values()} == {
+            ("ann", How.FILE, AT)
+        }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"{BATCH_ID},9,,,,7", "there is no row 9"),
+        ("nope,1,,,,7", "there is no row 1 in batch nope"),
+        (f"{BATCH_ID},one,,,,7", "row is 'one', which is no whole number"),
+        (f"{BATCH_ID},1,,,,", "it has no text"),
+        (f"{BATCH_ID},1,,,,seven", "'seven' is neither digits nor none"),
+        (f"{BATCH_ID},1,,,,1.5E+12", "neither digits"),
+        (f"{BATCH_ID},1,,,,٧", "neither digits"),
+        (f"{BATCH_ID},2,,,,650", "650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"),
+        (f"{BATCH_ID},1,,desk/2.png,,7", f"row 1 of {BATCH_ID} has another file: was the table sorted in part?"),
+        (f"{BATCH_ID},1,ff,,,7", "has another sha256"),
+        (f"{BATCH_ID},1,,,2,7", "has another page"),
+        (",,,desk/1.png,,7", "several files had this name"),
+        (",,,two.tif,,7", "the file has several pages"),
+        (",,,two.tif,3,7", "there is no such answer"),
+        (",,,gone.png,,7", "there is no such answer"),
+        (",,ff,,,7", "there is no such answer"),
+        (",,,,,7", "it names no answer"),
+        (f"{BATCH_ID},,,,,7", "it names no answer"),
+        (f"{BATCH_ID},1,,,,7,8", "it has 7 cells, the header 6"),
+        (f"{BATCH_ID},5,,,,8", "it says 8, and line 2 says 7 of the same answer"),
+    ],
+)
+def test_an_inapplicable_line_is_reported_and_the_others_are_planned(settings: Settings, line: str, why: str) -> None:
+    text = f"batch_id,row,sha256,file,page,text\n{BATCH_ID},5,,,,7\n{line}\n{BATCH_ID},3,,,,3\n"
+
+    plan = planned(settings, text)
+
+    (bad,) = plan.bad
+    assert bad.startswith("line 3: ")
+    assert why in bad
+    assert plan.said == {"main": {(BATCH_ID, 5): "7", (BATCH_ID, 3): "3"}}
+    assert held(settings) == {}
+
+
+def workbook(*rows: tuple[object, ...]) -> bytes:
+    book = Workbook()
+    for cells in rows:
+        book.active.append(cells)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(settings: Settings) -> None:
+    header = ("batch_id", "row", None, "text")
+
+    plan = planned(settings, workbook(header, (BATCH_ID, 1, None, 7), (), (BATCH_ID, 2.0, None, 650)))
+
+    assert plan.said == {"main": {(BATCH_ID, 1): "7"}}
+    assert plan.bad == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
+
+
+def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "answers.xlsx"
+    with workspace.all_ledgers(settings) as ledgers:
+        told = truth.export(settings, ledgers, Form.XLSX, path)
+    untouched = planned(settings, path.read_bytes())
+    book = load_workbook(path)
+    line = next(each for each in book.active if each[3].value == "'=odd 50%25;.png")
+    line[7].value = "650"
+    book.save(path)
+
+    assert (untouched.said, untouched.bad, untouched.unchanged) == ({}, [], told.rows)
+    assert planned(settings, path.read_bytes()).said == {"main": {(BATCH_ID, 5): "650"}}
+
+
+def test_digits_that_a_workbook_keeps_as_text_are_meant(settings: Settings) -> None:
+    plan = planned(settings, workbook(("batch_id", "row", "text"), (BATCH_ID, 2, "650"), (BATCH_ID, 1, "None")))
+
+    assert plan.bad == []
+    assert plan.said == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
+
+
+def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Settings) -> None:
+    plan = planned(settings, f'sep=,\r\nbatch_id,row,text,note\r\n{BATCH_ID},1,7,"a\r\nb"\r\n{BATCH_ID},9,7,\r\n')
+
+    assert plan.bad == [f"line 5: there is no row 9 in batch {BATCH_ID}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "empty"),
+        (b"file,number\n", "lacks columns"),
+        (b"batch_id,text\n", "lacks columns"),
+        (b"row,text\n", "lacks columns"),
+        (b"file,text,text\n", "more than one column 'text'"),
+        ("file,label\nü,7\n".encode("cp1252"), "not UTF-8"),
+        ("file,label\n".encode("utf-16"), "not UTF-8"),
+        (b'file,label\n"a"b,7\n', "line 2"),
+        (b"PK\x03\x04 a workbook", "no Excel workbook"),
+        (b"\xd0\xcf\x11\xe0 an old one", "no Excel workbook"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(settings: Settings, content: bytes, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        planned(settings, content)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_of_an_edited_table_of_ours_only_what_was_changed_counts(
+    settings: Settings, delimiter: str, encoding: str
+) -> None:
+    lines = table(settings)
+    lines[1]["text"] = "0651"
+    lines[3]["text"] = NONE
+    lines[4]["status"] = "confirmed"
+
+    plan = planned(settings, written(lines, delimiter, encoding))
+    assert plan.bad == []
+    assert plan.unchanged == 2
+    applying.apply(settings, plan, who="ann", at=AT)
+
+    assert held(settings) == {
+        (BATCH_ID, 2): ("0651", Verdict.CORRECTED),
+        (BATCH_ID, 4): (NONE, Verdict.CORRECTED),
+        (BATCH_ID, 5): ("7", Verdict.CONFIRMED),
+    }
+
+
+def test_what_was_in_review_and_left_as_it_is_may_be_meant_as_right(settings: Settings) -> None:
+    done = applied(settings, written(table(settings)), confirm_unchanged=True)
+
+    assert (done.confirmed, done.corrected) == (3, 0)
+    assert held(settings) == {
+        (BATCH_ID, number): (ROWS[number - 1].reading.text, Verdict.CONFIRMED) for number in (1, 2, 5)
+    }
+
+
+def test_what_looks_like_no_digit_is_not_confirmed_by_leaving_it(tmp_path: Path) -> None:
+    desk_ledger(
+        tmp_path, [row(1), row(2, reason=Reason.NOT_A_DIGIT), row(3, text="", reason=Reason.OTHER_MARKS)]
+    ).close()
+    settings = Settings(workspace=tmp_path)
+
+    applied(settings, written(table(settings)), confirm_unchanged=True)
+
+    assert held(settings) == {(BATCH_ID, 1): ("7", Verdict.CONFIRMED)}
+
+
+def test_what_was_corrected_since_is_not_confirmed_by_leaving_it(settings: Settings) -> None:
+    lines = table(settings)
+    applied(settings, f"batch_id,row,text\n{BATCH_ID},1,12\n")
+
+    applied(settings, written(lines), confirm_unchanged=True)
+
+    assert held(settings)[BATCH_ID, 1] == ("12", Verdict.CORRECTED)
+
+
+def test_a_table_whose_zeros_a_spreadsheet_has_taken_is_refused(settings: Settings) -> None:
+    lines = table(settings)
+    lines[1]["text"] = "650"
+
+    assert "line 3: 650 is what spreadsheets make of 0650" in planned(settings, written(lines)).bad[0]
+    lines[1]["text"] = "'650"
+    applied(settings, written(lines))
+    assert held(settings) == {(BATCH_ID, 2): ("650", Verdict.CORRECTED)}
+
+
+def test_an_emptied_cell_is_no_answer(settings: Settings) -> None:
+    lines = table(settings)
+    lines[0]["text"] = ""
+
+    assert planned(settings, written(lines)).bad == ["line 2: it has no text; 'none' says that there is no digit"]
+
+
+def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
+    text = f"batch_id,row,text\n{BATCH_ID},1,12\n{BATCH_ID},3,none\n"
+    applied(settings, text)
+
+    plan = planned(settings, text)
+
+    assert (plan.said, plan.known) == ({}, 2)
+
+
+def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
+    with closing(Ledger.for_notes(tmp_path / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
+        for number, new in ((1, "1"), (2, "0650"), (3, NONE), (5, None)):
+            say(ledger, number, new)
+    exported = written(table(settings))
+    before = held(settings)
+    (tmp_path / "new").mkdir()
+    fresh = Settings(workspace=tmp_path / "new")
+    fresh.outbox.mkdir()
+    desk_ledger(fresh.workspace, ROWS).close()
+
+    applied(fresh, exported)
+
+    assert held(fresh) == {key: one for key, one in before.items() if one[1].is_settled}
+
+
+def test_an_unedited_table_does_not_overwrite_a_newer_correction(settings: Settings) -> None:
+    lines = table(settings)
+    applied(settings, f"batch_id,row,text\n{BATCH_ID},1,12\n")
+
+    applied(settings, written(lines), confirm_unchanged=False)
+
+    assert held(settings) == {(BATCH_ID, 1): ("12", Verdict.CORRECTED)}
+
+
+def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) -> None:
+    path = settings.state / "b" / "ledger.sqlite3"
+    make_older(path, 2)
+
+    plan = planned(settings, f"batch_id,row,text\n{OTHER},1,12\n")
+
+    with pytest.raises(EnvironmentFailure) as why:
+        applying.apply(settings, plan, who="ann", at=AT)
+    assert "digitrec run --worker b" in why.value.hint
+
+
+@pytest.mark.slow
+@given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
+    for header in (b"", b"file,label\n"):
+        with suppress(UsageError):
+            found = list(sheet.lines(header + content))
+            assert all(isinstance(line, (sheet.Line, tuple)) for line in found)

@@ -1,0 +1,221 @@
+"""What monitoring asks for."""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from digitrec import app, migrations
+from digitrec.corrections.log import How, Judgement, judge
+from digitrec.ledger import Ledger
+from digitrec.operations import metrics
+from digitrec.operations.heartbeat import Heart
+from digitrec.settings import Settings
+from tests.conftest import Desk
+from tests.older_ledgers import make_older
+from tests.operations.conftest import Say
+
+Numbers = dict[tuple[str, frozenset[str]], float]
+
+
+def parsed(text: str) -> Numbers:
+    """What Prometheus' own parser makes of it: by name and values of labels."""
+    return {
+        (sample.name, frozenset(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def of(desk: Desk) -> Numbers:
+    return parsed(metrics.text(metrics.gather(desk.settings, desk.now_s)))
+
+
+def key(name: str, *labels: str) -> tuple[str, frozenset[str]]:
+    return (f"digitrec_{name}", frozenset(labels))
+
+
+def test_files_and_batches_are_counted_by_what_became_of_them(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.drop("noise.png", b"no picture")
+    desk.run()
+    desk.now_s += 60
+    desk.drop("later/8.png")
+
+    found = of(desk)
+
+    assert found[key("files_total", "main", "accepted")] + found[key("files_total", "main", "review")] == 1
+    assert found[key("files_total", "main", "rejected")] == 1
+    assert found[key("files_total", "main", "deferred")] == 0
+    assert found[key("batches_total", "main")] == found[key("batch_seconds_count", "main")] == 1
+    assert found[key("batches_open", "main")] == 0
+    assert found[key("files_waiting")] == 1
+    assert found[key("ledger_readable", "main")] == found[key("inbox_readable")] == 1
+    assert found[key("free_bytes", "outbox")] > 0
+
+
+def test_open_reviews_and_corrections_are_counted(desk: Desk) -> None:
+    desk.drop("2.png")
+    desk.run()
+    with contextlib.closing(Ledger.open(desk.settings.ledger)) as ledger:
+        (batch,) = ledger.batches()
+        ledger.ask("UPDATE readings SET status = 'review', reason = 'low_confidence'")
+        assert of(desk)[key("review_open", "main")] == 1
+        said = [Judgement(batch.id, 1, "2", 0)]
+        (kept,) = judge(ledger, said, who="ann", how=How.ONE, at="2026-01-02T03:04:05.000Z")
+
+    found = of(desk)
+
+    assert found[key("review_open", "main")] == 0
+    assert found[key("corrections_total", "main", kept.verdict)] == 1
+    assert sum(value for (name, _), value in found.items() if name == "digitrec_corrections_total") == 1
+
+
+def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(desk: Desk) -> None:
+    desk.now_s = time.time()
+    assert of(desk)[key("queue_age_seconds")] == 0
+    desk.drop("7.png")
+    desk.now_s += 1000
+
+    assert of(desk)[key("queue_age_seconds")] == pytest.approx(1000, abs=5)
+
+
+def test_a_worker_reports_its_last_scan_model_and_stage_times(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    heart = Heart(desk.settings, now_s=lambda: desk.now_s)
+    with heart.timed("read"):
+        pass
+    with heart.timed("read"):
+        pass
+    heart.works("cnn-1")
+    heart.scanned()
+    desk.now_s += 20
+
+    found = of(desk)
+
+    assert found[key("last_scan_timestamp_seconds", "main")] == desk.now_s - 20
+    assert found[key("model_info", "main", "cnn-1")] == 1
+    assert found[key("worker_running", "main")] == 1
+    assert found[key("worker_failing", "main")] == 0
+    assert found[key("stage_seconds_count", "main", "read")] == 2
+    heart.failed("the disk is full")
+    assert of(desk)[key("worker_failing", "main")] == 1
+    assert Heart(desk.settings)._last.stages["read"][0] == 2  # a new process goes on counting
+
+
+def test_drift_is_what_the_last_trend_report_says(desk: Desk) -> None:
+    folder = desk.settings.reports / "trend"
+    folder.mkdir(parents=True)
+    drift = {"confidence": {"psi": 0.25}, "digits": {"psi": None}}
+    older = {"model_id": "older", "drift": {"confidence": {"psi": 3.0}}}
+    (folder / "report.json").write_text(json.dumps({"models": [{"model_id": "cnn-1", "drift": drift}, older]}))
+
+    found = of(desk)
+
+    assert {name: value for name, value in found.items() if name[0] == "digitrec_drift_psi"} == {
+        key("drift_psi", "confidence", "cnn-1"): 0.25
+    }
+    (folder / "report.json").write_text("{}")
+    assert not any(name == "digitrec_drift_psi" for name, _ in of(desk))
+
+
+def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(desk: Desk) -> None:
+    desk.drop("7.png")
+    desk.run()
+    for log in desk.settings.ledger.parent.glob("ledger.sqlite3-*"):
+        log.unlink()
+    desk.settings.ledger.write_bytes(b"this is no database, and long enough to look like a page" * 100)
+    desk.drop("8.png")
+
+    found = of(desk)
+
+    assert found[key("ledger_readable", "main")] == 0
+    assert key("files_total", "main", "accepted") not in found
+    assert found[key("files_waiting")] == 1
+
+
+@pytest.mark.parametrize("version", range(1, migrations.VERSION))
+def test_a_ledger_of_any_older_version_can_be_counted(desk: Desk, version: int) -> None:
+    desk.drop("7.png")
+    desk.run()
+    make_older(desk.settings.ledger, version)
+
+    assert of(desk)[key("batches_total", "main")] == 1
+
+
+def test_every_metric_is_named_as_prometheus_wants_it() -> None:
+    for name, (kind, words) in metrics.METRICS.items():
+        assert name.startswith("digitrec_")
+        assert words.endswith(".")
+        assert name.endswith("_total") is (kind == "counter"), name
+
+
+def test_names_that_would_break_the_format_are_quoted() -> None:
+    odd = 'a "quoted" \\ name\nof two lines'
+    text = metrics.text([metrics.Sample("digitrec_model_info", 1, {"model_id": odd})])
+
+    assert parsed(text) == {key("model_info", odd): 1}
+
+
+def test_the_command_prints_what_the_file_holds(desk: Desk, say: Say) -> None:
+    desk.drop("7.png")
+    desk.run()
+    desk.set(metrics_file=Path("digitrec.prom"))
+    metrics.MetricsFile(desk.settings).write()
+
+    said = say("status", "--metrics")
+
+    assert said.code == 0
+    assert parsed(said.out).keys() == parsed((desk.root / "digitrec.prom").read_text()).keys()
+
+
+def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    path = tmp_path / "digitrec.prom"
+
+    app.run_once(Settings(workspace=tmp_path, run_wait_s=0))
+    assert not path.exists()
+    app.run_once(Settings(workspace=tmp_path, run_wait_s=0, metrics_file=path))
+
+    assert parsed(path.read_text())[key("last_scan_timestamp_seconds", "main")] == pytest.approx(time.time(), abs=60)
+
+
+def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.set(metrics_file=desk.root / "nowhere" / "digitrec.prom")
+    file = metrics.MetricsFile(desk.settings)
+
+    file.write(at_once=True)
+    file.write(at_once=True)
+
+    assert [record.message for record in caplog.records] == ["metrics cannot be written, the work goes on"]
+
+
+def test_a_recently_written_metrics_file_is_not_written_again(desk: Desk) -> None:
+    desk.set(metrics_file=desk.root / "digitrec.prom")
+    file = metrics.MetricsFile(desk.settings)
+    file.write()
+    (desk.root / "digitrec.prom").unlink()
+
+    file.write()
+    assert not (desk.root / "digitrec.prom").exists()
+    file.write(at_once=True)
+    assert (desk.root / "digitrec.prom").exists()
+
+
+def test_an_exception_while_metrics_are_gathered_stops_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("file")
+
+    monkeypatch.setattr(metrics, "gather", fails)
+    desk.set(metrics_file=desk.root / "digitrec.prom")
+
+    metrics.MetricsFile(desk.settings).write()
+
+    assert set(caplog.messages) == {"metrics cannot be gathered, the work goes on"}
+    assert not (desk.root / "digitrec.prom").exists()

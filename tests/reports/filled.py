@@ -1,0 +1,123 @@
+"""A workspace whose ledger is filled without reading anything: a batch of thousands, and a season of small ones."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from digitrec.corrections.log import How, Judgement, judge
+from digitrec.corrections.corrected import write_corrected
+from digitrec.ledger import Ledger
+from digitrec.records import Batch, Claim, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.settings import Settings
+
+HOSTILE = "<img src=x onerror=alert(1)>.png"
+MODEL_ID = "paper-c0916754ec"
+THRESHOLD = 0.956905
+_DICE = np.random.default_rng(7)
+_FATES = {Status.ACCEPTED: Fate.ACCEPTED, Status.REVIEW: Fate.REVIEW, Status.REJECTED: Fate.REJECTED}
+_REJECTING = (Reason.BLANK, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
+
+
+def preview(text: str) -> bytes:
+    """A page as people see it: pencil on grained paper, the largest size there is."""
+    paper = np.full((96, 96), 225.0)
+    paper += np.linspace(-20, 10, 96)[:, None] + _DICE.normal(0, 6, (96, 96))
+    ink = np.zeros((96, 96), np.uint8)
+    cv2.putText(ink, text, (24, 76), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 200, 4, cv2.LINE_AA)
+    picture = np.clip(paper - ink * 0.8, 0, 255).astype(np.uint8)
+    return bytes(cv2.imencode(".png", picture)[1])
+
+
+def fill(ledger: Ledger, batch_id: str, at: datetime, pages: int, *, doubtful: float = 0.06, ones: float = 0.1) -> None:
+    """Record one closed batch: `doubtful` of it in review, one in a hundred rejected."""
+    confidence = np.round(1 - 10 ** -_DICE.uniform(1.37, 5.5, pages), 6)
+    kinds = _DICE.random(pages)
+    rows = [
+        _row(batch_id, number + 1, kinds[number], float(confidence[number]), doubtful, ones) for number in range(pages)
+    ]
+    rows[0] = replace(rows[0], path=HOSTILE)
+    opened = at - timedelta(seconds=1 + pages / 90)
+    claims = [
+        Claim(batch_id, row.path, row.row, row.size, 7, False, _utc(opened), _FATES[row.reading.status]) for row in rows
+    ]
+    how = Rendering(("file",), ("file",), 1, "plain", MODEL_ID, "1.0", _utc(at), THRESHOLD, 0.005)
+    ledger.open_batch(Batch(batch_id, _utc(opened), Stage.PLANNED), claims)
+    ledger.record(batch_id, rows, claims, how, [])
+    ledger.set_stage(batch_id, Stage.CLOSED)
+
+
+def season(ledger: Ledger, days: int, start: datetime) -> list[str]:
+    """A batch a day, each with an audit and its review; at the end more ones are written."""
+    made = []
+    for day in range(days):
+        at = start + timedelta(days=day)
+        batch_id = f"{at:%Y%m%dT%H%M%SZ}-{day:08x}"
+        fill(ledger, batch_id, at, 300, doubtful=0.04 + day / 1000, ones=0.1 + (day > 0.7 * days) * 0.3)
+        people_look(ledger, batch_id, at + timedelta(hours=3))
+        made.append(batch_id)
+    return made
+
+
+def people_look(ledger: Ledger, batch_id: str, at: datetime, *, share: float = 1.0, drawn: int = 20) -> None:
+    """Somebody settles a share of what is in review, and audits some of what was accepted."""
+    rows = ledger.rows(batch_id)
+    review = [row for row in rows if row.reading.status is Status.REVIEW]
+    accepted = [row for row in rows if row.reading.status is Status.ACCEPTED]
+    looked = review[: round(share * len(review))]
+    _judge(ledger, looked, "ann", How.ONE, at, wrong=0.25)
+    picked = [accepted[i] for i in _DICE.choice(len(accepted), drawn, replace=False)]
+    _judge(ledger, picked, "bob <b>", How.AUDIT, at, wrong=0.01)
+
+
+def filled(root: Path, *, pages: int = 5000, days: int = 60) -> tuple[Settings, str]:
+    """A workspace with one large batch, partly reviewed, after a season; gives its settings and that batch."""
+    settings = Settings(workspace=root, engine="serial")
+    settings.outbox.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger.open(settings.ledger)
+    now = datetime.now(UTC).replace(microsecond=0)
+    finished = season(ledger, days, now - timedelta(days=days + 1))
+    batch_id = f"{now:%Y%m%dT%H%M%SZ}-00000001"
+    fill(ledger, batch_id, now, pages, ones=0.4)
+    people_look(ledger, batch_id, now, share=0.4, drawn=50)
+    for each in finished:
+        write_corrected(settings.outbox, ledger, each)
+    ledger.close()
+    return settings, batch_id
+
+
+def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: float, ones: float) -> Row:
+    text = "1" if _DICE.random() < ones else str(_DICE.integers(0, 10))
+    path = f"desk/scan-{number:05}.png"
+    known = Row(
+        batch_id, number, path, f"{number:064x}", 9000, "2026-01-01T00:00:00.000Z", "", "", Reading(1, Status.ACCEPTED)
+    )
+    if kind < 0.01:
+        reason = _REJECTING[number % 3]
+        return replace(known, reading=Reading(1, Status.REJECTED, reason=reason, detail=reason.words))
+    if kind < 0.01 + doubtful:
+        reason = Reason.NOT_A_DIGIT if number % 9 == 0 else Reason.LOW_CONFIDENCE
+        other = str((int(text) + 3) % 10)
+        sure = round(float(_DICE.uniform(0.2, THRESHOLD)), 6)
+        read = Reading(1, Status.REVIEW, text, sure, other, round((1 - sure) / 2, 6), reason, reason.words)
+        return replace(known, reading=read, preview=preview(text))
+    return replace(known, reading=Reading(1, Status.ACCEPTED, text, max(confidence, THRESHOLD)))
+
+
+def _judge(ledger: Ledger, rows: Sequence[Row], who: str, how: How, at: datetime, *, wrong: float) -> None:
+    said = [
+        Judgement(row.batch_id, row.row, "none" if _DICE.random() < wrong / 4 else _told(row.reading.text, wrong), 0)
+        for row in rows
+    ]
+    judge(ledger, said, who=who, how=how, at=_utc(at))
+
+
+def _told(text: str, wrong: float) -> str:
+    return str((int(text) + 3) % 10) if _DICE.random() < wrong else text
+
+
+def _utc(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -1,0 +1,134 @@
+"""What people said of a batch's answers, in its numbers and on its page."""
+
+import json
+
+import pytest
+
+from digitrec.corrections.log import Verdict
+from digitrec.records import Reason, Status
+from digitrec.reporting.batch import Checked, RowFacts, audit, corrected_in, held_back_wrong, review_numbers
+from digitrec.reporting.pages import at
+from digitrec.reporting.report import write_batch_report
+
+A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+AT = "2026-01-23T08:00:00.000Z"
+
+
+def said(verdict, text="3", is_audit=False, who="ann"):
+    return Checked(verdict, text, who, AT, is_audit)
+
+
+RIGHT, WRONG, UNSURE = said(Verdict.CONFIRMED, "7"), said(Verdict.CORRECTED), said(Verdict.UNSURE, "")
+AUDITED, AUDITED_WRONG = said(Verdict.CONFIRMED, "7", True), said(Verdict.CORRECTED, "1", True)
+
+
+def page(number, status, checked=None, **more):
+    reason = {V: Reason.LOW_CONFIDENCE, X: Reason.BLANK}.get(status)
+    text = "" if status is X else "7"
+    return RowFacts(number, f"{number}.png", 1, status, text, 0.9, reason=reason, checked=checked, **more)
+
+
+REVIEWED = [
+    page(1, V, RIGHT),
+    page(2, V, WRONG),
+    page(3, V, UNSURE),
+    page(4, V),
+    page(5, A, AUDITED),
+    page(6, A, AUDITED_WRONG),
+    page(7, A, WRONG),
+    page(8, A),
+    page(9, X, said(Verdict.CORRECTED, "9")),
+]
+
+
+def numbers(rows, csv=""):
+    return review_numbers([(row.status, row.checked) for row in rows], csv)
+
+
+@pytest.mark.slow
+def test_the_numbers_of_a_review_are_those_counted_by_hand():
+    found = numbers(REVIEWED)
+
+    assert {key: found[key] for key in ("pages", "confirmed", "corrected", "unsure", "open", "accepted_corrected")} == {
+        "pages": 7,
+        "confirmed": 2,
+        "corrected": 4,
+        "unsure": 1,
+        "open": 2,
+        "accepted_corrected": 2,
+    }
+    assert (found["held_back"]["hits"], found["held_back"]["of"]) == (1, 2)
+    assert (found["audit"]["hits"], found["audit"]["of"]) == (1, 2)
+
+
+def test_a_batch_nobody_looked_at_says_nothing_about_people():
+    assert numbers([page(1, V), page(2, A)]) is None
+
+
+@pytest.mark.slow
+def test_only_randomly_sampled_answers_estimate_the_accepted_error():
+    found = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, said(Verdict.UNSURE, "", True))]
+
+    drawn = audit(found)
+
+    assert (drawn.hits, drawn.of) == (1, 50)
+    assert drawn.high == pytest.approx(0.1065, abs=1e-4)  # the exact interval of 1 in 50
+    assert held_back_wrong(found).of == 0
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_people_found_and_the_same_numbers(tmp_path, make_facts, read_page, thumbnail):
+    rows = [*REVIEWED, page(10, V, said(Verdict.CORRECTED, "none"), preview_png=thumbnail("x"))]
+    facts = make_facts(rows, corrected_csv="../../outbox/corrected/b.csv")
+
+    html = write_batch_report(tmp_path, facts).read_text(encoding="utf-8")
+
+    shown, report = read_page(html), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {key: json.loads(value) for key, value in shown.numbers.items()} == {
+        key: at(report, key) for key in shown.numbers
+    }
+    assert {"reviewed.audit.high", "reviewed.held_back.share", "reviewed.open", "reviewed.accepted_corrected"} <= set(
+        shown.numbers
+    )
+    assert {"href": "../../outbox/corrected/b.csv"} in shown.tags("a")
+    assert "estimated for the accepted answers of this batch that nobody had looked at" in shown.words
+    assert "2 pages still to look at" in shown.words
+
+
+def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, read_page):
+    rows = [page(1, V, RIGHT), page(2, V, said(Verdict.CORRECTED, "2")), page(3, A)]
+
+    html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
+
+    shown = read_page(html)
+    assert "To look at" not in [heading.strip() for heading in shown.text.split("\n")]
+    assert "All that was to be looked at is settled" in shown.words
+    assert {"href": "#reviewed"} in shown.tags("a")
+
+
+def test_the_worst_correction_is_first_and_confirmations_are_counted():
+    assert [row.row for row in corrected_in(REVIEWED)] == [6, 7, 2, 3, 9]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
+def test_author_and_correction_are_embedded_as_data(tmp_path, make_facts, read_page, name):
+    pages = []
+    for who in ("ann", name):
+        facts = make_facts([page(1, V, said(Verdict.CORRECTED, who, who=who))], corrected_csv=f"../../{who}.csv")
+        html = write_batch_report(tmp_path / str(len(pages)), facts).read_text(encoding="utf-8")
+        pages.append(read_page(html))
+
+    assert [tag for tag, _ in pages[0].elements] == [tag for tag, _ in pages[1].elements]
+    assert pages[1].text.count(name) >= 2
+
+
+def test_every_row_of_every_list_has_its_picture(tmp_path, make_facts, read_page, thumbnail):
+    small = thumbnail("1")
+    rows = [page(i, V, label="1", preview_png=small) for i in range(1, 101)]
+    rows += [page(i, V, WRONG, label="1", preview_png=small) for i in range(101, 201)]
+
+    html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
+
+    shown = read_page(html)
+    assert len(shown.tags("img")) == 300, "a hundred to look at, not as labelled, and corrected"
+    assert "nopicture" not in shown.text.replace("\n", "")

@@ -1,0 +1,105 @@
+"""Every row that the page of a batch shows has its picture: kept by the ledger, else drawn from the original."""
+
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from digitrec import answering, batch_reports
+from digitrec.corrections.log import judge
+from digitrec.corrections.log import How, Judgement
+from digitrec.ledger import Ledger
+from digitrec.records import Reason
+from digitrec.settings import Settings
+from tests.conftest import Desk, draw
+from tests.reporting.conftest import Page
+from tests.review.conftest import BATCH, Answer, fill
+
+REVIEW = [Answer("7", 0.5 + i / 1000) for i in range(130)]
+
+
+def page_of(settings: Settings, batch_id: str = BATCH) -> Page:
+    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+        batch_reports.write(settings, ledger, batch_id)
+    return Page((settings.reports / batch_id / "index.html").read_text(encoding="utf-8"))
+
+
+def pictured(page: Page) -> list[int]:
+    """The rows with a picture, in the order of the page."""
+    return [int(image["alt"].rpartition(" ")[2]) for image in page.tags("img")]
+
+
+@pytest.mark.slow
+def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(desk: Desk) -> None:
+    blank = bytes(cv2.imencode(".png", np.full((40, 30), 255, np.uint8))[1])
+    for number in range(120):
+        desk.drop(f"a/{number:03}.png", blank)
+        desk.drop(f"b/{number:03}.png", draw(7))
+    desk.drop("b/labels.csv", ("file,label\n" + "".join(f"{number:03}.png,1\n" for number in range(120))).encode())
+
+    desk.run()
+
+    (table,) = desk.tables()
+    page = Page((desk.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
+    found = pictured(page)
+    assert sum(row > 120 for row in found) == 100, "of those not as labelled"
+    assert sum(row <= 120 for row in found) == 100, "of the blank ones"
+    assert "nopicture" not in page.text.replace("\n", "")
+    with closing(Ledger.read_only(desk.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
+        assert len(ledger.previews(table.stem)) == 240
+
+
+def test_what_the_ledger_has_not_kept_is_drawn_from_the_original(tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path)
+    fill(settings, BATCH, [*REVIEW, Answer("7", 0.95), Answer("", None, reason=Reason.TRUNCATED)])
+    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+        said = [Judgement(BATCH, row, "1", 0) for row in (*range(1, 111), 131)]
+        judge(ledger, said, who="ann", how=How.GRID, at="2026-01-03T10:00:00.000Z")
+
+    page = page_of(settings)
+
+    assert sorted(pictured(page)) == sorted([*range(111, 131), 131, *range(12, 111)]), "to look at, and corrected"
+    assert "nopicture" not in page.text.replace("\n", "")
+
+
+def test_an_original_that_is_gone_or_another_file_costs_only_its_picture(tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path)
+    fill(settings, BATCH, [*REVIEW[:3], Answer("7", 0.5, content=b"no picture")])
+    done = settings.outbox / "done" / BATCH
+    (done / "scan-00001.png").unlink()
+    (done / "scan-00002.png").write_bytes(draw(1))
+
+    page = page_of(settings)
+
+    assert pictured(page) == [3]
+    assert page.text.replace("\n", "").count("nopicture") == 3
+
+
+def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_path: Path) -> None:
+    settings = Settings(workspace=tmp_path)
+    fill(settings, BATCH, [Answer("", None, reason=Reason.OTHER_MARKS), Answer("", None, reason=Reason.NOT_A_DIGIT)])
+
+    page = page_of(settings)
+
+    assert pictured(page) == [1, 2]
+    assert Reason.OTHER_MARKS.words in page.words
+    assert (page.numbers["pages.review"], page.numbers["files.review"]) == ("2", "2")
+
+
+def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "_MOST_PREVIEW_BYTES", 1)
+    for number in range(3):
+        desk.drop(f"{number}.png", draw(7))
+    desk.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")
+
+    desk.run()
+
+    (table,) = desk.tables()
+    with closing(Ledger.read_only(desk.settings.ledger)) as ledger:
+        assert list(ledger.previews(table.stem)) == [1]
+    page = Page((desk.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
+    assert pictured(page) == [1, 2, 3]

@@ -1,0 +1,227 @@
+"""How it goes over time: counted from the batches, put together, and shown as the same numbers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from digitrec.corrections.log import Verdict
+from digitrec.records import Reason, Status
+from digitrec.reporting.batch import CONFIDENCE_EDGES, Checked, RowFacts
+from digitrec.reporting.drift import Reference
+from digitrec.reporting.pages import at
+from digitrec.reporting.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
+from digitrec.reporting.trend_page import write_trend
+
+pytestmark = pytest.mark.slow  # matplotlib
+
+A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+NOW = "2026-01-20T00:00:00.000Z"
+BINS = len(CONFIDENCE_EDGES)
+KNOWN = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)
+
+
+def said(verdict, is_audit=False):
+    return Checked(verdict, "1", "ann", NOW, is_audit)
+
+
+def entry(number, day="2026-02-20", model_id="m-1", files=100, seconds=50.0, **tally):
+    at_ = f"{day}T{number % 24:02}:00:00.000Z"
+    return BatchEntry(
+        f"{day.replace('-', '')}T{number % 24:02}0000Z-{number:08x}", model_id, at_, files, seconds, Tally(**tally)
+    )
+
+
+def numbers(entries, references=None):
+    return trend_numbers(entries, references or {}, made_at=NOW, app_version="0")
+
+
+def test_a_batch_is_counted_as_by_hand(make_facts):
+    rows = [
+        RowFacts(1, "a", 1, A, "70", 0.9995, label="70"),
+        RowFacts(2, "b", 1, A, "1", 0.985, label="7", checked=said(Verdict.CORRECTED, True)),
+        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, checked=said(Verdict.CONFIRMED)),
+        RowFacts(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
+        RowFacts(5, "e", 1, X, reason=Reason.BLANK),
+    ]
+
+    found = entry_of(make_facts(rows))
+
+    assert (found.files, found.seconds, found.speed) == (5, 4.0, 1.25)
+    tally = found.tally
+    assert (tally.pages, tally.accepted, tally.review, tally.rejected) == (5, 2, 2, 1)
+    assert (tally.held_back_wrong, tally.held_back_settled) == (0, 1)
+    assert (tally.audit_wrong, tally.audit_settled) == (1, 1)
+    assert (tally.labelled_wrong, tally.labelled) == (1, 2)
+    assert tally.digits == (1, 1, 0, 1, 0, 0, 0, 1, 0, 0)  # the 8 is most likely none
+    assert tally.confidence == (0, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1)
+    assert sum(tally.confidence) == 4  # without the rejected page
+
+
+@pytest.mark.parametrize(
+    ("opened", "seconds"), [("2026-01-22T15:13:09Z", None), ("?", None), ("2026-01-22T15:13:08", 1.0)]
+)
+def test_a_time_that_is_not_known_gives_no_speed(make_facts, opened, seconds):
+    assert entry_of(make_facts([RowFacts(1, "a", 1, A, "7", 0.99)], opened_at=opened)).seconds == seconds
+
+
+def test_tallies_add_up(make_facts):
+    one = tally_of([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
+
+    both = one + one
+
+    assert (both.pages, both.accepted, both.rejected, both.digits[7], sum(both.confidence)) == (4, 2, 2, 2, 2)
+    assert one + Tally() == one
+
+
+def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
+    few = [entry(i) for i in range(MOST_BATCHES)]
+    several = [entry(i, day=f"2026-02-{1 + i % 3:02}") for i in range(MOST_BATCHES + 1)]
+    years = [
+        entry(0, day=f"20{year}-{month:02}-{day:02}")
+        for year in (24, 25)
+        for month in range(1, 13)
+        for day in (1, 9, 17, 25)
+    ]
+
+    for entries, unit, names in (
+        (few, "batch", MOST_BATCHES),
+        (sorted(several, key=lambda one: one.at), "day", 3),
+        (years, "month", 24),
+    ):
+        found, periods = periods_of(entries)
+        assert (found, len(periods)) == (unit, names)
+        assert sum(len(one.entries) for one in periods) == len(entries)
+
+
+def test_the_estimated_error_is_given_by_model_and_recent_days():
+    entries = [
+        entry(1, day="2025-06-01", model_id="old", pages=100, accepted=90, audit_wrong=5, audit_settled=50),
+        entry(2, day="2025-07-01", model_id="new", pages=100, accepted=90, audit_wrong=2, audit_settled=50),
+        entry(3, day="2026-02-20", model_id="new", pages=100, accepted=95, audit_wrong=0, audit_settled=50),
+    ]
+
+    report = numbers(entries)
+
+    newest, oldest = report["models"]
+    assert (newest["model_id"], oldest["model_id"]) == ("new", "old")
+    assert (newest["all"]["audit"]["hits"], newest["all"]["audit"]["of"]) == (2, 100)
+    assert (newest["recent"]["audit"]["hits"], newest["recent"]["audit"]["of"]) == (0, 50)
+    assert newest["recent"]["audit"]["high"] == pytest.approx(1 - 0.025 ** (1 / 50))  # exact
+    assert oldest["recent"]["audit"]["of"] == 0
+    assert report["all"]["automation"]["share"] == pytest.approx(275 / 300)
+
+
+def test_drift_is_measured_against_training_and_earlier_batches():
+    like = {"pages": 1000, "accepted": 1000, "digits": (100,) * 10, "confidence": (10,) * (BINS - 1) + (900,)}
+    other = like | {"digits": (550, *[50] * 9)}
+
+    first, second, third = numbers([entry(1, **like), entry(2, **like), entry(3, **other)], {"m-1": KNOWN})["periods"]
+
+    assert first["drift"]["digits"]["reading"] == "little"
+    assert first["drift_before"]["digits"]["reading"] == "too few"
+    assert second["drift_before"]["digits"]["psi"] == pytest.approx(0, abs=1e-9)
+    assert third["drift"]["digits"]["reading"] == "considerable"
+    assert third["drift_before"]["digits"]["reading"] == "considerable"
+    assert third["drift"]["confidence"]["reading"] == "little"
+
+
+def test_another_model_is_not_compared_with_the_one_before():
+    like = {"pages": 1000, "accepted": 1000, "digits": (100,) * 10, "confidence": (0,) * (BINS - 1) + (1000,)}
+
+    _, second = numbers([entry(1, **like), entry(2, model_id="m-2", **like)], {"m-1": KNOWN})["periods"]
+
+    assert second["drift_before"]["confidence"]["reading"] == "too few"
+    assert second["drift"] == {"confidence": None, "digits": None}
+
+
+def test_the_speed_is_that_of_the_median_batch():
+    report = numbers([entry(1, seconds=1.0), entry(2, seconds=10.0), entry(3, seconds=4000.0), entry(4, seconds=None)])
+
+    assert report["all"]["files_per_s"] == 10.0
+    assert report["all"]["files_per_s_range"] == [0.025, 100.0]
+
+
+def season(days):
+    """Batches of two months with audits, reviews, and another mix of digits at the end."""
+    return [
+        entry(
+            number, day=f"2026-0{1 + day // 28}-{1 + day % 28:02}", seconds=40.0 + day,
+            pages=500, accepted=440 - day, review=50 + day, rejected=10,
+            held_back_wrong=12, held_back_settled=40, audit_wrong=day % 7 == 0, audit_settled=20,
+            digits=(40 + 4 * day, *[45] * 9), confidence=(5, 5, 5, 10, 15, 30, 40, 50, 120, 190, 20),
+        )
+        for day in range(days) for number in range(2)
+    ]  # fmt: skip
+
+
+def shown(folder, entries, read_page, references=None):
+    page = write_trend(folder, entries, references or {}, made_at=NOW, app_version="0")
+    return read_page(page.read_text(encoding="utf-8")), json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("days", [3, 50])
+def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
+    page, report = shown(tmp_path / "trend", season(days), read_page, {"m-1": KNOWN})
+
+    assert {key: json.loads(value) for key, value in page.numbers.items()} == {
+        key: at(report, key) for key in page.numbers
+    }
+    assert {
+        *("all.automation.low", "models.0.all.audit.high", "models.0.recent.audit.high", "periods.0.automation.share"),
+        *(
+            "models.0.drift.digits.psi",
+            "periods.2.drift_before.confidence.psi",
+            "models.0.drift.digits.chance",
+            "periods.1.files_per_s",
+        ),
+    } <= set(page.numbers)
+    assert "is an estimate for all accepted answers" in page.words
+    figures = {path.stem for path in (tmp_path / "trend").glob("*.png")}
+    assert figures == {
+        *("automation", "errors_accepted", "errors_in_review", "drift", "digits", "confidence", "speed"),
+    }
+    assert len(page.tags("img")) == len(figures)
+    assert not page.tags("script")
+    assert (tmp_path / "trend" / "index.html").stat().st_size < 1_500_000
+
+
+def test_nothing_read_yet_is_a_page_too(tmp_path, read_page):
+    page, report = shown(tmp_path / "trend", [], read_page)
+
+    assert "Nothing was read yet" in page.words
+    assert report["periods"] == []
+
+
+def test_a_model_nothing_is_known_of_is_shown_without_training(tmp_path, read_page):
+    page, _ = shown(tmp_path / "trend", season(2), read_page)
+
+    assert "not told" in page.words
+    assert not page.tags("script")
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
+def test_a_name_of_a_model_is_data(tmp_path, read_page, name):
+    plain, _ = shown(tmp_path / "a", [entry(1, model_id="m", pages=10, accepted=10)], read_page)
+    hostile, _ = shown(tmp_path / "b", [entry(1, model_id=name, pages=10, accepted=10)], read_page)
+
+    assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
+    assert hostile.text.count(name) >= 2
+
+
+def test_the_trend_never_imports_scipy(tmp_path):
+    script = f"""
+import sys
+from pathlib import Path
+from digitrec.reporting.trend import BatchEntry, Tally
+from digitrec.reporting.trend_page import write_trend
+tally = Tally(pages=500, accepted=500, digits=(50,) * 10, confidence=(50,) * {BINS})
+entries = [BatchEntry(str(i), "m", {NOW!r}, 500, 1.0, tally) for i in range(2)]
+write_trend(Path({str(tmp_path)!r}) / "trend", entries, {{}}, made_at={NOW!r}, app_version="0")
+print("scipy" in sys.modules)
+"""
+
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == "False"

@@ -1,0 +1,311 @@
+"""outbox/corrected/<batch>.csv tells what holds once a review is finished, whatever breaks off in between."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digitrec import corrections, files, results
+from digitrec.corrections.corrected import corrected_rows, write_corrected, write_missing
+from digitrec.corrections.log import Correction, Verdict, history, is_finished, judge, newest, undo
+from digitrec.corrections.truths import labelled
+from digitrec.corrections.log import NONE, How, Judgement
+from digitrec.corrections import log
+from digitrec.errors import EnvironmentFailure
+from digitrec.ledger import Ledger
+from digitrec.records import Reason, Status
+from tests.conftest import Desk, draw, read_csv
+from tests.corrections_desk import AT, BATCH_ID, desk_ledger, row, say
+from tests.test_crash import PowerCut, cut
+from tests.test_results import HOW
+
+ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED)]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    (tmp_path / "outbox").mkdir()
+    ledger = desk_ledger(tmp_path, ROWS)
+    yield ledger
+    ledger.close()
+
+
+def told(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
+    """Status, text, label and confidence by row."""
+    assert path is not None
+    return {one["row"]: (one["status"], one["text"], one["label"], one["confidence"]) for one in read_csv(path)}
+
+
+def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: Path, ledger: Ledger) -> None:
+    say(ledger, 1, "1")
+    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) is None
+    say(ledger, 2, "0650")
+
+    path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+
+    assert path == tmp_path / "outbox" / "corrected" / f"{BATCH_ID}.csv"
+    assert told(path) == {
+        "1": ("corrected", "1", "1", ""),
+        "2": ("confirmed", "0650", "0650", "0.900000"),
+        "3": ("accepted", "3", "", "0.900000"),
+        "4": ("rejected", "", "", ""),
+    }
+    assert tuple(read_csv(path)[0]) == results.COLUMNS
+
+
+def test_a_page_without_a_digit_is_marked() -> None:
+    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, How.ONE)
+
+    one = corrections.corrected.corrected_row(row(1), said)
+
+    assert (one.label, one.reading.text, one.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
+    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in results.main_csv([one], HOW)
+
+
+@pytest.mark.parametrize(
+    ("reason", "new", "expected"),
+    [
+        (Reason.NOT_A_DIGIT, NONE, ("confirmed", "", "none", "")),
+        (Reason.OTHER_MARKS, NONE, ("corrected", "", "none", "")),
+        (Reason.OTHER_MARKS, "42", ("corrected", "42", "42", "")),
+        (Reason.OTHER_MARKS, None, ("review", "", "", "")),
+    ],
+)
+def test_a_page_of_which_nothing_was_read_is_settled(
+    tmp_path: Path, reason: Reason, new: str | None, expected: tuple[str, ...]
+) -> None:
+    (tmp_path / "outbox").mkdir()
+    nothing = row(1, text="", reason=reason, confidence=None, runner_up="", runner_up_confidence=None)
+    with closing(desk_ledger(tmp_path, [nothing, row(2)])) as ledger:
+        say(ledger, 2, "7")
+        assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) is None
+        say(ledger, 1, new)
+        path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+
+        holds = corrected_rows(ledger, BATCH_ID)[0].reading
+        assert (holds.status, holds.text) == expected[:2]
+    assert path is None if new is None else told(path)["1"] == expected
+
+
+def test_the_digits_that_a_person_saw_are_counted() -> None:
+    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", How.ONE)
+
+    assert ",corrected,0650,,,,,4,,," in results.main_csv([corrections.corrected.corrected_row(row(1), said)], HOW)
+
+
+def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
+    outbox = tmp_path / "outbox"
+    for number in (1, 2):
+        say(ledger, number, "5")
+    path = write_corrected(outbox, ledger, BATCH_ID)
+    last = say(ledger, 3, "8")
+    assert told(write_corrected(outbox, ledger, BATCH_ID))["3"][:2] == ("corrected", "8")
+
+    undo(ledger, BATCH_ID, 3, seen=last.id, who="ann", at=AT)
+    say(ledger, 1, None)
+
+    assert write_corrected(outbox, ledger, BATCH_ID) == path
+    assert told(path)["3"] == ("accepted", "3", "", "0.900000")
+    assert told(path)["1"] == ("review", "7", "", "0.900000")
+
+
+def test_a_complete_corrected_table_is_left_unchanged(tmp_path: Path, ledger: Ledger) -> None:
+    for number in (1, 2):
+        say(ledger, number, "5")
+    path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+    assert path is not None
+    before = path.stat()
+
+    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) == path
+    assert write_missing(tmp_path / "outbox", ledger) == []
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    path.unlink()
+    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) == path
+    assert path.exists()
+
+
+def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = tmp_path / "outbox"
+    for number in (1, 2):
+        say(ledger, number, "5")
+    real = results.main_csv
+    with monkeypatch.context() as patch:
+
+        def slow(*given: object) -> str:
+            text = real(*given)  # type: ignore[arg-type]
+            patch.undo()  # somebody else is faster
+            say(ledger, 3, "8", who="bob")
+            write_corrected(outbox, ledger, BATCH_ID)
+            return text
+
+        patch.setattr(results, "main_csv", slow)
+        path = write_corrected(outbox, ledger, BATCH_ID)
+
+    assert told(path)["3"][:2] == ("corrected", "8")
+
+
+def test_an_outbox_that_is_not_the_one_is_not_written_to(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.remember("outbox_id", "f" * 32)
+    for number in (1, 2):
+        say(ledger, number, "5")
+
+    with pytest.raises(EnvironmentFailure, match="has lost its marker"):
+        write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+
+    assert not (tmp_path / "outbox" / "corrected").exists()
+
+
+# In a whole workspace.
+
+
+@pytest.fixture
+def read(desk: Desk) -> Desk:
+    """Two pictures in review, one accepted, in two batches."""
+    desk.set(batch_files=2)
+    for digit in (1, 2, 3):
+        desk.drop(f"{digit}.png", draw(digit))
+    desk.run()
+    return desk
+
+
+@contextmanager
+def noting(desk: Desk) -> Iterator[Ledger]:
+    with closing(Ledger.for_notes(desk.settings.ledger)) as ledger:
+        yield ledger
+
+
+def judge_all(desk: Desk, ledger: Ledger, new: str = "0650") -> None:
+    for path in desk.tables():
+        for line in read_csv(path):
+            past = history(ledger, path.stem, int(line["row"]))
+            judgement = Judgement(path.stem, int(line["row"]), new, past[-1].id if past else 0)
+            judge(ledger, [judgement], who="ann", how=How.ONE, at=AT)
+        write_corrected(desk.outbox, ledger, path.stem)
+
+
+def corrected(desk: Desk) -> dict[str, list[str]]:
+    """The texts in outbox/corrected/, by batch."""
+    return {path.stem: [one["text"] for one in read_csv(path)] for path in (desk.outbox / "corrected").iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("home", "function"),
+    [(log, "_append"), (corrections, "judge"), (corrections, "write_corrected"), (files, "write_whole")],
+    ids=["said", "noted", "table asked for", "table written"],
+)
+def test_a_power_cut_during_a_review_loses_no_saved_verdict(
+    read: Desk, monkeypatch: pytest.MonkeyPatch, home: object, function: str, call: int, after: bool
+) -> None:
+    published = {path: path.read_bytes() for path in read.tables()}
+    with monkeypatch.context() as patch:
+        cut(patch, home, function, call=call, after=after)
+        with pytest.raises(PowerCut), noting(read) as ledger:
+            judge_all(read, ledger)
+    assert read.account().differences == ()
+
+    read.run()
+
+    assert read.account().differences == ()
+    assert not any("not written yet" in note for note in read.account().notes)
+    with noting(read) as ledger:
+        finished = [path.stem for path in read.tables() if is_finished(ledger, path.stem)]
+        expected = {each: [one.reading.text for one in corrected_rows(ledger, each)] for each in finished}
+        assert (corrected(read) if finished else {}) == expected
+        judge_all(read, ledger)
+    assert corrected(read) == {path.stem: ["0650"] * len(read_csv(path)) for path in read.tables()}
+    assert read.account().differences == ()
+    assert {path: path.read_bytes() for path in read.tables()} == published
+
+
+def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: Desk) -> None:
+    with noting(read) as ledger:
+        judge_all(read, ledger)
+        first, second = sorted((read.outbox / "corrected").iterdir())
+        assert read.account().differences == ()
+        past = history(ledger, first.stem, 1)
+        judge(ledger, [Judgement(first.stem, 1, "9", past[-1].id)], who="bob", how=How.AUDIT, at=AT)
+        assert read.account().differences == ()
+        assert "main: 1 corrected table not written yet; its next `run`, or `review`, does" in read.account().notes
+        write_missing(read.outbox, ledger)
+    second.write_bytes(second.read_bytes().replace(b"0650", b"650"))
+    assert read.account().differences == (f"corrected/{second.name} differs from the ledger",)
+    second.rename(second.with_name("20260102T030405Z-00000000.csv"))
+    assert read.account().differences == (
+        f"corrected/{second.name} is missing",
+        "outbox/corrected/20260102T030405Z-00000000.csv is in no ledger",
+    )
+
+
+def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
+    read: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    (read.outbox / "corrected").write_text("in the way")
+    with noting(read) as ledger, pytest.raises(OSError, match="corrected"):
+        judge_all(read, ledger)
+    read.drop("4.png", draw(4))
+
+    read.run()
+
+    assert len(read.rows()) == 4
+    assert "a corrected table cannot be written yet" in caplog.text
+
+
+def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Desk) -> None:
+    with noting(read) as ledger:
+        judge_all(read, ledger)
+        before = newest(ledger)
+    tables = {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()}
+    read.settings.ledger.unlink()
+
+    read.run()
+
+    with noting(read) as ledger:
+        after = newest(ledger)
+    assert {key: (one.verdict, one.new) for key, one in after.items()} == {
+        key: (one.verdict, one.new) for key, one in before.items()
+    }
+    assert {(one.who, one.how) for one in after.values()} == {("rebuilt", How.FILE)}
+    assert {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()} == tables
+    account = read.account()
+    assert account.differences == ()
+    assert "main: corrections from before are known of finished reviews only, and not who made them" in account.notes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,5\r\n9,corrected,5\r\n"]
+)
+def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: Desk, damage: bytes) -> None:
+    with noting(read) as ledger:
+        judge_all(read, ledger)
+    path = min((read.outbox / "corrected").iterdir())
+    path.write_bytes(damage)
+    read.settings.ledger.unlink()
+
+    read.run()
+
+    assert len(read.rows()) == 3
+    assert read.account().differences == (f"corrected/{path.name} tells corrections that are in no ledger",)
+
+
+def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: Desk) -> None:
+    with noting(read) as ledger:
+        judge_all(read, ledger)
+        before = newest(ledger)
+    from digitrec.operations import prune
+
+    with noting(read) as ledger:
+        chosen = prune.choose(read.settings, {"main": ledger}, 0.0, read.now_s + 1)
+    assert len(list(prune.prune(read.settings, chosen, AT))) == 2
+
+    assert read.account().differences == ()
+    with noting(read) as ledger:
+        assert newest(ledger) == before
+        assert [replace(one, place="") for one in labelled(ledger, "main")]

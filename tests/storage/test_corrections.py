@@ -1,0 +1,253 @@
+"""What people say about answers is kept, by whom and when, and nothing published is ever touched."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitrec.corrections.corrected import corrected_rows
+from digitrec.corrections.log import history, is_finished, judge, newest, open_rows, undo
+from digitrec.corrections.truths import labelled
+from digitrec import migrations
+from digitrec.corrections.log import NONE, Conflict, How, Judgement, Verdict
+from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.ledger import Ledger
+from digitrec.records import Reason, Status
+from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
+from tests.older_ledgers import make_older
+
+ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED), row(5)]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = desk_ledger(tmp_path, ROWS)
+    yield ledger
+    ledger.close()
+
+
+def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> None:
+    first = say(ledger, 1, "7")
+    second = say(ledger, 1, "1", who="bob")
+
+    assert (first.verdict, first.old, first.new, first.who, first.at) == (Verdict.CONFIRMED, "7", "7", "ann", AT)
+    assert (second.verdict, second.old, second.new, second.who) == (Verdict.CORRECTED, "7", "1", "bob")
+    assert history(ledger, BATCH_ID, 1) == [first, second]
+    assert newest(ledger) == {(BATCH_ID, 1): second}
+    assert ledger.rows(BATCH_ID) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("one", "said", "verdict"),
+    [
+        (row(1), "7", Verdict.CONFIRMED),
+        (row(1), "07", Verdict.CORRECTED),
+        (row(1), NONE, Verdict.CORRECTED),
+        (row(1), None, Verdict.UNSURE),
+        (row(1, reason=Reason.NOT_A_DIGIT), NONE, Verdict.CONFIRMED),
+        (row(1, reason=Reason.NOT_A_DIGIT), "7", Verdict.CONFIRMED),
+        (row(1, Status.REJECTED, reason=Reason.BLANK), NONE, Verdict.CONFIRMED),
+        (row(1, Status.REJECTED), NONE, Verdict.CORRECTED),
+        (row(1, Status.REJECTED), "4", Verdict.CORRECTED),
+    ],
+)
+def test_the_service_is_confirmed_where_it_was_right(
+    tmp_path: Path, one: object, said: str | None, verdict: Verdict
+) -> None:
+    ledger = desk_ledger(tmp_path, [one])  # type: ignore[list-item]
+
+    assert say(ledger, 1, said).verdict is verdict
+    ledger.close()
+
+
+def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Ledger) -> None:
+    theirs = say(ledger, 2, "650", who="bob")
+
+    with pytest.raises(Conflict, match="by bob") as conflict:
+        judge(
+            ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, "0", 0)], who="ann", how=How.GRID, at=AT
+        )
+
+    assert conflict.value.correction == theirs
+    assert newest(ledger) == {(BATCH_ID, 2): theirs}
+
+
+@pytest.mark.parametrize("text", ["", "7a", "-7", "٧", "7 ", "None", "1" * 1001])
+def test_a_text_that_is_no_number_is_refused_and_all_with_it(ledger: Ledger, text: str) -> None:
+    with pytest.raises(UsageError, match="no number"):
+        judge(
+            ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, text, 0)], who="ann", how=How.ONE, at=AT
+        )
+
+    assert newest(ledger) == {}
+
+
+@pytest.mark.parametrize(("batch_id", "number"), [(BATCH_ID, 6), (BATCH_ID, 0), ("nope", 1)])
+def test_a_row_that_is_not_there_is_refused(ledger: Ledger, batch_id: str, number: int) -> None:
+    with pytest.raises(UsageError, match="has no row"):
+        judge(ledger, [Judgement(batch_id, number, "7", 0)], who="ann", how=How.ONE, at=AT)
+
+
+@pytest.mark.parametrize("who", ["", "  ", "x" * 101])
+def test_nobody_is_no_name(ledger: Ledger, who: str) -> None:
+    with pytest.raises(UsageError, match="name"):
+        say(ledger, 1, "7", who=who)
+
+
+def test_a_name_is_data(ledger: Ledger) -> None:
+    assert say(ledger, 1, "7", who=" an\n\udcffn ").who == "an%0A%FFn"
+
+
+def test_a_withdrawn_correction_has_no_effect_and_stays_in_the_log(ledger: Ledger) -> None:
+    first = say(ledger, 1, "1")
+    undone = undo(ledger, BATCH_ID, 1, seen=first.id, who="bob", at=AT)
+
+    assert (undone.verdict, undone.old, undone.new, undone.how) == (Verdict.WITHDRAWN, "1", "", How.UNDO)
+    assert newest(ledger) == {}
+    assert history(ledger, BATCH_ID, 1) == [first, undone]
+    assert say(ledger, 1, "2").old == "7"
+
+
+def test_taking_back_brings_what_held_before_and_twice_brings_it_back(ledger: Ledger) -> None:
+    say(ledger, 1, None)
+    second = say(ledger, 1, "1")
+
+    once = undo(ledger, BATCH_ID, 1, seen=second.id, who="ann", at=AT)
+    assert (once.verdict, once.new) == (Verdict.UNSURE, "")
+    twice = undo(ledger, BATCH_ID, 1, seen=once.id, who="ann", at=AT)
+    assert (twice.verdict, twice.old, twice.new) == (Verdict.CORRECTED, "7", "1")
+
+
+def test_only_the_newest_entry_can_be_taken_back(ledger: Ledger) -> None:
+    first = say(ledger, 1, "1")
+    say(ledger, 1, "2", who="bob")
+
+    with pytest.raises(Conflict, match="by bob"):
+        undo(ledger, BATCH_ID, 1, seen=first.id, who="ann", at=AT)
+    with pytest.raises(Conflict):
+        undo(ledger, BATCH_ID, 2, seen=0, who="ann", at=AT)
+    assert texts(ledger) == {1: "2"}
+
+
+def test_nothing_in_the_log_can_be_changed_or_deleted(ledger: Ledger) -> None:
+    say(ledger, 1, "1")
+
+    for statement in ("UPDATE corrections SET new = '2'", "DELETE FROM corrections", "DELETE FROM readings"):
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.ask(statement)
+
+
+def test_a_review_is_finished_when_every_row_to_review_is_settled(ledger: Ledger) -> None:
+    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (3, False)
+    say(ledger, 3, "3")  # was accepted: nobody has to look
+    say(ledger, 1, "7")
+    say(ledger, 2, None)
+    say(ledger, 5, NONE)
+    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (1, False)
+    say(ledger, 2, "0650")
+    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (0, True)
+
+
+def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) -> None:
+    ledger = desk_ledger(tmp_path, [row(1, Status.ACCEPTED)])
+
+    assert not is_finished(ledger, BATCH_ID)
+    say(ledger, 1, "1")
+    assert is_finished(ledger, BATCH_ID)
+    ledger.close()
+
+
+def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
+    say(ledger, 1, "1")
+    say(ledger, 2, None)
+    say(ledger, 4, NONE)
+    other = "20260102T030405Z-00000001"
+    add_batch(ledger, [row(1, path="b\udcff.png")], other)
+    say(ledger, 1, "7", batch_id=other)
+
+    found = list(labelled(ledger, "main"))
+
+    assert [(one.batch_id, one.row, one.text, one.read, one.verdict) for one in found] == [
+        (BATCH_ID, 1, "1", "7", Verdict.CORRECTED),
+        (BATCH_ID, 4, NONE, "", Verdict.CORRECTED),
+        (other, 1, "7", "7", Verdict.CONFIRMED),
+    ]
+    assert found[0].place == f"outbox/done/{BATCH_ID}/desk/1.png"
+    assert found[2].path == "b\udcff.png"
+    assert (found[0].worker, found[0].sha256, found[0].status) == ("main", ROWS[0].sha256, Status.REVIEW)
+
+
+def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path: Path, ledger: Ledger) -> None:
+    path = tmp_path / ".digitrec" / "main" / "ledger.sqlite3"
+    ledger.close()
+    make_older(path, 2)
+    older = Ledger.read_only(path)
+
+    assert newest(older) == {}
+    assert newest(older, BATCH_ID) == {}
+    assert history(older, BATCH_ID, 1) == []
+    assert list(labelled(older, "main")) == []
+    assert open_rows(older, BATCH_ID) == 3
+    assert not is_finished(older, BATCH_ID)
+    assert corrected_rows(older, BATCH_ID) == ROWS
+    older.close()
+    with pytest.raises(EnvironmentFailure, match="another version"):
+        Ledger.for_notes(path)
+    upgraded = Ledger.open(path)
+    assert say(upgraded, 1, "1").new == "1"
+    upgraded.close()
+
+
+@st.composite
+def _actions(draw: st.DrawFn) -> list[tuple[str, int, str | None, bool]]:
+    action = st.tuples(
+        st.sampled_from(["ann", "bob"]),
+        st.sampled_from([1, 2]),
+        st.sampled_from(["7", "0650", "3", NONE, None, "undo"]),
+        st.booleans(),  # looked again before, or works from what was on the screen
+    )
+    return draw(st.lists(action, max_size=12))
+
+
+@pytest.mark.slow
+@given(actions=_actions())
+def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
+    actions: list[tuple[str, int, str | None, bool]],
+) -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrations.migrate(db, Path("memory"))
+    ledger = Ledger(db)
+    add_batch(ledger, ROWS)
+    said: dict[int, list[tuple[int, str | None]]] = {1: [], 2: []}  # (id, what holds; "" = nothing)
+    screens: dict[str, dict[int, int]] = {"ann": {}, "bob": {}}
+    for who, number, what, looks_again in actions:
+        log = said[number]
+        newest_id = log[-1][0] if log else 0
+        if looks_again:
+            screens[who][number] = newest_id
+        seen = screens[who].get(number, 0)
+        is_refused = seen != newest_id or (what == "undo" and not log)
+        try:
+            if what == "undo":
+                done = undo(ledger, BATCH_ID, number, seen=seen, who=who, at=AT)
+                log.append((done.id, log[-2][1] if len(log) > 1 else ""))
+            else:
+                judgement = Judgement(BATCH_ID, number, what, seen)
+                (done,) = judge(ledger, [judgement], who=who, how=How.ONE, at=AT)
+                log.append((done.id, what))
+            assert not is_refused
+            screens[who][number] = done.id
+        except Conflict:
+            assert is_refused
+
+    expected = {
+        number: "" if log[-1][1] is None else log[-1][1] for number, log in said.items() if log and log[-1][1] != ""
+    }
+    assert texts(ledger) == expected
+    assert [len(history(ledger, BATCH_ID, number)) for number in said] == [
+        len(log) for log in said.values()
+    ]
+    ledger.close()

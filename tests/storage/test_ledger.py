@@ -1,0 +1,198 @@
+"""The database guards its own truth."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from digitrec.corrections.log import How, Judgement, judge, newest
+from digitrec import migrations
+from digitrec.errors import EnvironmentFailure
+from digitrec.ledger import Ledger
+from digitrec.records import Batch, Claim, DeferredFile, Fate, Reason, Stage, Status
+from tests.test_results import HOW, ROW
+
+BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
+CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.open(tmp_path / "state" / "ledger.sqlite3")
+
+
+def recorded(ledger: Ledger) -> None:
+    ledger.open_batch(BATCH, [CLAIM])
+    ledger.note_claims(BATCH.id, [])
+    ledger.record(BATCH.id, [ROW], [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")], HOW, [])
+
+
+def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
+    recorded(ledger)
+
+    assert ledger.rows(BATCH.id) == [ROW]
+    assert ledger.claims(BATCH.id) == [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")]
+    assert ledger.batch(BATCH.id) == replace(BATCH, stage=Stage.RECORDED, rendering=HOW)
+    assert ledger.first_with("ab", 1) == (BATCH.id, 1)
+    assert ledger.has_been_read("desk/7.png")
+    assert not ledger.has_been_read("desk/8.png")
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "7a"},
+        {"confidence": 1.5},
+        {"status": Status.REJECTED, "reason": Reason.BLANK},
+        {"reason": Reason.BLANK},
+        {"page": 0},
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledger, change: dict[str, object]) -> None:
+    ledger.open_batch(BATCH, [CLAIM])
+    wrong = replace(ROW, row=2, reading=replace(ROW.reading, **change))  # type: ignore[arg-type]
+
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.record(BATCH.id, [ROW, wrong], [], HOW, [])
+
+    assert ledger.rows(BATCH.id) == []
+    assert ledger.batch(BATCH.id) == BATCH
+    ledger.close()
+
+
+def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
+    back = DeferredFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
+    ledger.open_batch(BATCH, [CLAIM])
+    ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.DEFERRED)], HOW, [back])
+
+    assert ledger.deferred_file((5, 123, 7)) == back
+    assert ledger.deferred_file((5, 124, 7)) is None
+    assert ledger.deferred(1029.0) == {(5, 123, 7)}
+    assert ledger.deferred(1031.0) == set()
+    ledger.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.close()
+    path = tmp_path / "state" / "ledger.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    with pytest.raises(EnvironmentFailure, match="newer"):
+        Ledger.open(path)
+
+
+@pytest.mark.parametrize("version", range(1, migrations.VERSION))
+def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    path = tmp_path / "old.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "VERSION", version)
+        older = Ledger.open(path)
+        recorded(older)
+        older.close()
+    found = Ledger.read_only(path)
+    assert not found.is_up_to_date()
+    assert newest(found) == {}
+    found.close()
+
+    ledger = Ledger.open(path)
+
+    assert ledger.is_up_to_date()
+    assert ledger.rows(BATCH.id) == [ROW]
+    said = [Judgement(BATCH.id, 1, "1", 0)]
+    kept = judge(ledger, said, who="ann", how=How.ONE, at=BATCH.opened_at)
+    assert list(newest(ledger).values()) == kept
+    assert ledger.departures(BATCH.id) == {}
+    assert ledger.is_sound()
+    ledger.close()
+
+
+def older(path: Path, version: int) -> None:
+    with mock.patch.object(migrations, "VERSION", version):
+        ledger = Ledger.open(path)
+        recorded(ledger)
+        ledger.close()
+
+
+def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 2)
+
+    Ledger.open(path).close()
+
+    (backup,) = tmp_path.glob("*.backup-*")
+    assert backup == migrations.backup_of(path, 2)
+    with closing(sqlite3.connect(backup)) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (2,)
+        assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        assert copy.execute("SELECT COUNT(*) FROM readings").fetchone() == (1,)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
+
+
+def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 2)
+    Ledger.open(path).close()
+
+    path.unlink()
+    shutil.copy(migrations.backup_of(path, 2), path)
+    with mock.patch.object(migrations, "VERSION", 2), closing(Ledger.open(path)) as ledger:
+        assert ledger.is_up_to_date()
+        assert ledger.rows(BATCH.id) == [ROW]
+
+
+def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    Ledger.open(path).close()
+    assert not list(tmp_path.glob("*.backup-*"))
+    path.unlink()
+    older(path, 1)
+    migrations.backup_of(path, 1).write_bytes(b"from an earlier try")
+
+    Ledger.open(path).close()
+
+    assert migrations.backup_of(path, 1).read_bytes() == b"from an earlier try"
+
+
+def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    older(path, 1)
+
+    with (
+        mock.patch.object(migrations.files.os, "fsync", side_effect=OSError(28, "No space left on device")),
+        pytest.raises(OSError, match="No space"),
+    ):
+        Ledger.open(path)
+
+    with closing(Ledger.read_only(path)) as ledger:
+        assert not ledger.is_up_to_date()
+    assert not list(tmp_path.glob("*backup*"))
+
+
+def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
+    db = ledger._db
+
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert ledger.is_sound()
+    ledger.close()
+
+
+def test_another_process_may_read_while_it_is_open(tmp_path: Path, ledger: Ledger) -> None:
+    recorded(ledger)
+    reader = Ledger.read_only(tmp_path / "state" / "ledger.sqlite3")
+
+    assert reader.rows(BATCH.id) == [ROW]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.remember("a", "b")
+    reader.close()
+    ledger.close()
