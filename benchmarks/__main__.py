@@ -120,7 +120,7 @@ def _warn(bench: Bench) -> None:
 
 def _filesystem(work: Path) -> str:
     """On tmpfs, fsync costs nothing: who reads the figures has to know."""
-    from digitrec import mounts
+    from digitrec.storage import mounts
 
     return mounts.kind_of(work)
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.classifiers.base import CLASSES, DIGITS, NONE
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.decode import Sheet
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.ink_network import InkNetwork, Seen
-from digitrec.recognition.line_network import STEP, LineNetwork
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.sequence import Frames
+from digitrec.images.decode import Sheet
+from digitrec.recognition.classifier import CLASSES, DIGITS, NONE
+from digitrec.recognition.ctc import Frames
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.segmenter import InkNetwork, Seen
+from digitrec.recognition.sequence_recognizer import STEP, LineNetwork
+from digitrec.recognition.trace import Steps
 
 
 class Blind(InkNetwork):

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ablated_readers import Blind, Undecided, WithoutGlance, WithoutLine
-from digitrec import app, lab, labelled
-from digitrec.classifiers.bundle import Bundle
-from digitrec.reading import Content, readings_of
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.records import Status
-from digitrec.reporting.statistics import wilson
+from digitrec.app import composition, labelled, models
+from digitrec.models.package import Bundle
+from digitrec.pipeline.read_files import Content, readings_of
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.reader import PageReader
+from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
-from digitrec.training.folders import NONE as NO_DIGIT
-from digitrec.training.folders import LabelledPicture, labelled_pictures
+from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
+from digitrec.training.datasets.image_folder import LabelledPicture, labelled_pictures
+from digitrec.types import Status
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000
 _HALF_BELIEVED = 0.5
@@ -57,11 +57,11 @@ def main() -> None:
 
 
 def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]:
-    bundle = app.bundle_of(settings)
-    classifier, networks = app.CLASSIFIERS["litert"](bundle), Networks.load(bundle)
+    bundle = composition.bundle_of(settings)
+    classifier, networks = composition.CLASSIFIERS["litert"](bundle), Networks.load(bundle)
     readers: dict[str, PageReader] = {}
     if plain is not None:
-        other = app.CLASSIFIERS["litert"](Bundle.open(plain))
+        other = composition.CLASSIFIERS["litert"](Bundle.open(plain))
         readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
         readers["... and both networks"] = WithoutGlance(other, networks)
     readers["classical ink, digits learned from paper"] = PageReader(classifier)
@@ -74,7 +74,7 @@ def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]
 
 def _sets(settings: Settings, real: Path | None) -> dict[str, Sequence[LabelledPicture]]:
     drawn = settings.workspace / "drawn scans"
-    lab.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
+    models.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
     folders = [drawn, *(path.parent for path in sorted(real.glob("*/labels.csv")))] if real else [drawn]
     return {
         folder.name: labelled_pictures(folder)

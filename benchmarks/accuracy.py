@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from digitrec import lab
-from digitrec.reporting.statistics import Proportion
+from digitrec.app import models
+from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000
@@ -37,19 +37,19 @@ def main() -> None:
         given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[lab.Evaluated]:
-    yield lab.evaluate(settings, data)
-    yield lab.evaluate(settings, data, as_files=True)
-    yield lab.evaluate(settings, "digits-8x8")
+def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[models.Evaluated]:
+    yield models.evaluate(settings, data)
+    yield models.evaluate(settings, data, as_files=True)
+    yield models.evaluate(settings, "digits-8x8")
     drawn = settings.workspace / "drawn-scans"
-    lab.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
-    yield lab.evaluate(settings, str(drawn))
+    models.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
+    yield models.evaluate(settings, str(drawn))
     for labels in sorted(real.glob("*/labels.csv")) if real else ():
         if "broken" not in labels.read_text(encoding="utf-8"):
-            yield lab.evaluate(settings, str(labels.parent))
+            yield models.evaluate(settings, str(labels.parent))
 
 
-def _line(one: lab.Evaluated) -> str:
+def _line(one: models.Evaluated) -> str:
     interval = f"{100 * one.accuracy.low:.2f} to {100 * one.accuracy.high:.2f}"
     return (
         f"{one.data:22} {_percent(one.accuracy):>8} {interval:>17} {_percent(one.accepted):>9} "

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from benchmarks.kinds import DIGITS, PHOTOS, SCANS, SHEETS
-from digitrec import samples
-from digitrec.pictures import Picture
-from digitrec.training import datasets, paper, strokes
-from digitrec.training.arrays import Split
-from digitrec.training.strokes import Dice, Floats, Hand
+from digitrec.arrays import Picture
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic import background, samples, strokes
+from digitrec.training.synthetic.strokes import Dice, Floats, Hand
 
 _SEED = 2_800
 _A4_PX = (3508, 2480)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write(kind: str, count: int, folder: Path, data: str) -> None:
     """Draw `count` pictures of a kind into a folder that is not there yet."""
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     parts = [dataset.evaluation] + ([dataset.train] if dataset.test is not None else [])
     pictures = np.concatenate([part.pictures for part in parts])  # those that no training saw come first
     digits = Split("all", pictures, np.concatenate([part.digits for part in parts]))
@@ -110,7 +110,7 @@ def _photo(digits: Split, _: int, rng: Dice) -> Drawn:
     text = _written(ink, digits, count, float(rng.uniform(0.15, 0.5)) * min(shape) / count**0.5, rng)
     texture = cv2.GaussianBlur(rng.standard_normal(small).astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
     texture = texture * np.float32(rng.uniform(1, 4) / max(float(texture.std()), 1e-6))
-    ground = (np.float32(rng.uniform(150, 235)) + texture) * paper.light(*small, rng)
+    ground = (np.float32(rng.uniform(150, 235)) + texture) * background.light(*small, rng)
     page = np.asarray(cv2.resize(ground, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
     page *= 1 - ink * np.float32(rng.uniform(0.6, 0.9))
     return _jpeg(_exposed(page, 1.0, rng), text, rng)

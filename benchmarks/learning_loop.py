@@ -20,21 +20,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec import app, files, lab, samples, workspace
-from digitrec.learning.retraining import retrain
-from digitrec.corrections.log import Verdict, judge, newest
-from digitrec.classifiers.bundle import Bundle
+from digitrec import files
+from digitrec.app import composition, model_comparison, models
+from digitrec.app.retrain import retrain
+from digitrec.arrays import Picture
 from digitrec.clock import utc
-from digitrec.corrections.log import How, Judgement
 from digitrec.errors import DigitrecError
-from digitrec.learning import judging
-from digitrec.ledger import Ledger
-from digitrec.pictures import Picture
+from digitrec.models.package import Bundle
+from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.training import mnist
-from digitrec.training.corrected import TruePage
-from digitrec.training.folders import labelled_pictures
-from digitrec.training.loop import Progress
+from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.training.classifier import Progress
+from digitrec.training.correction_examples import TruePage
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.image_folder import labelled_pictures
+from digitrec.training.synthetic import samples
 
 _WHO = "script"
 _ODD_SEED = 5
@@ -84,8 +85,8 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
         data = given.data or _write_odd(Path(drawn), given.odd)
         labels = drop(data, settings.inbox)
-    before = app.bundle_of(settings)
-    summary = app.run_once(settings)
+    before = composition.bundle_of(settings)
+    summary = composition.run_once(settings)
     if summary.count.claimed:  # else they were read before
         print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
     pages = pages_of(settings, labels)
@@ -99,15 +100,15 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
         print(f"  {comparison.words}")
-    after = Bundle.open(app.model_store(settings).find(done.model_id))
+    after = Bundle.open(composition.model_store(settings).find(done.model_id))
     figures = _measured(settings, before, after, others)
     figures |= {"seconds": round(took_s), "reviewed": len(reviewed), "promoted": done.is_promoted}
     if done.learned is not None:
         _print_suspects(done.learned, figures, labels, settings)
     print(f"report: {done.report}")
     if done.is_promoted:
-        back = lab.rollback(settings)
-        is_back = app.bundle_of(settings).card.id == before.card.id
+        back = models.rollback(settings)
+        is_back = composition.bundle_of(settings).card.id == before.card.id
         print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
         figures |= {"rolled_back": is_back}
     if given.json:
@@ -162,8 +163,8 @@ def half_of(pages: list[Read], rng: np.random.Generator) -> list[Read]:
 def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[TruePage]) -> dict[str, object]:
     from scipy.stats import binomtest
 
-    desk = judging.desk(settings, before, after)
-    found = judging.learned(judging.read(desk, others), [])
+    desk = model_comparison.desk(settings, before, after)
+    found = model_comparison.learned(model_comparison.read(desk, others), [])
     print(f"\n{'the other half':24} {'before':>34} {'now':>34}")
     for name in ("right", "accepted", "accepted_wrong"):
         rates = [getattr(found.before, name), getattr(found.after, name)]
@@ -189,7 +190,7 @@ def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[Tr
 
 
 def _print_suspects(
-    learned: judging.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
+    learned: model_comparison.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
 ) -> None:
     done = settings.outbox / "done"
     true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in learned.suspects]

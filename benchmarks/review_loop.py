@@ -20,12 +20,12 @@ import numpy as np
 
 from benchmarks import learning_loop, process
 from benchmarks.learning_loop import Read
-from digitrec import names
-from digitrec.corrections.log import NONE, How, Verdict
-from digitrec.corrections.truths import labelled
+from digitrec import text
 from digitrec.errors import DigitrecError
-from digitrec.ledger import Ledger
 from digitrec.settings import Settings
+from digitrec.storage.corrections import NONE, How, Verdict
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.truths import labelled
 from tests.review import browser
 
 _WHO = "script"
@@ -105,7 +105,7 @@ def _keys(truth: str, read: str) -> list[str]:
 
 def _shown(one: Read) -> str:
     """How the page names it."""
-    name = names.escape(one.file)
+    name = text.escape(one.file)
     return f"{name}, page {one.page.page}" if one.page.page > 1 else name
 
 

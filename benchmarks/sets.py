@@ -92,9 +92,9 @@ def _drawn_by() -> int:
     digest = 0
     for name in (
         "benchmarks/drawing.py",
-        "digitrec/samples.py",
-        "digitrec/training/strokes.py",
-        "digitrec/training/paper.py",
+        "digitrec/training/synthetic/samples.py",
+        "digitrec/training/synthetic/strokes.py",
+        "digitrec/training/synthetic/background.py",
     ):
         digest = zlib.crc32((process.ROOT / name).read_bytes(), digest)
     return digest

@@ -23,33 +23,33 @@ from typing import Any
 START, REST = "start: Python and imports", "everything else"
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "start: model": ("digitrec.app:bundle_of", "digitrec.app:page_reader"),
-    "start: folders, lock, ledger": ("digitrec.workspace:opened",),
-    "look, settle": ("digitrec.intake.scan:look", "digitrec.intake.settling:Settling.look"),
-    "claim": ("digitrec.intake.inbox:Inbox.claim", "digitrec.intake.inbox:Inbox.make_durable"),
-    "open, hash": ("digitrec.reading:_opened",),
+    "start: model": ("digitrec.app.composition:bundle_of", "digitrec.app.composition:page_reader"),
+    "start: folders, lock, ledger": ("digitrec.pipeline.workspace:opened",),
+    "look, settle": ("digitrec.pipeline.scanner:look", "digitrec.pipeline.settling:Settling.look"),
+    "claim": ("digitrec.pipeline.inbox:Inbox.claim", "digitrec.pipeline.inbox:Inbox.make_durable"),
+    "open, hash": ("digitrec.pipeline.read_files:_opened",),
     "decode": (
-        "digitrec.imaging.decode:sheets",
-        "digitrec.imaging.decode:format_of",
-        "digitrec.imaging.decode:Sheet.at",
+        "digitrec.images.decode:sheets",
+        "digitrec.images.decode:format_of",
+        "digitrec.images.decode:Sheet.at",
     ),
-    "imaging": ("digitrec.recognition.page_reader:PageReader.read_all",),
-    "glance": ("digitrec.recognition.glance:glances", "digitrec.recognition.close_look:close_look"),
-    "digits' network": ("digitrec.classifiers.litert:LiteRTClassifier.score",),
+    "imaging": ("digitrec.recognition.reader:PageReader.read_all",),
+    "glance": ("digitrec.recognition.fast_path:glances", "digitrec.recognition.zoom:close_look"),
+    "digits' network": ("digitrec.recognition.classifier_litert:LiteRTClassifier.score",),
     "second look": (
-        "digitrec.recognition.second_look:second_look",
-        "digitrec.recognition.glance:witnessed",
-        "digitrec.recognition.glance:closely_witnessed",
+        "digitrec.recognition.full_path:second_look",
+        "digitrec.recognition.fast_path:witnessed",
+        "digitrec.recognition.fast_path:closely_witnessed",
     ),
-    "judge": ("digitrec.answering:Answering.answer",),
-    "ledger": ("digitrec.ledger:Ledger.*",),
-    "publish": ("digitrec.filing:FolderOutbox.publish",),
+    "judge": ("digitrec.pipeline.outcomes:Answering.answer",),
+    "ledger": ("digitrec.storage.ledger:Ledger.*",),
+    "publish": ("digitrec.pipeline.archive:FolderOutbox.publish",),
     "file away": (
-        "digitrec.filing:FolderOutbox.file_away",
-        "digitrec.filing:file_labels",
-        "digitrec.intake.inbox:Inbox.close",
+        "digitrec.pipeline.archive:FolderOutbox.file_away",
+        "digitrec.pipeline.archive:file_labels",
+        "digitrec.pipeline.inbox:Inbox.close",
     ),
-    "report": ("digitrec.batch_reports:write",),
+    "report": ("digitrec.app.reports:write",),
 }
 """Stage -> its functions, `module:name`, `module:Class.method`, or `module:Class.*` for all its public methods."""
 WHOLE = frozenset({"second look"})
@@ -174,14 +174,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model")
     given = parser.parse_args(arguments)
-    from digitrec import app, cli  # noqa: F401 - the command line is part of what starts
+    from digitrec.app import composition
+    from digitrec.cli import main  # noqa: F401 - the command line is part of what starts
     from digitrec.settings import Settings
 
     clocks = Clocks()
     clock_all(clocks)
     start_s = time.process_time()
     in_here = {"settle_s": 0.0, "engine": "threads"}  # what a child does, its clock alone knows
-    app.run_once(Settings.load(given.workspace, {"model": given.model} | in_here))
+    composition.run_once(Settings.load(given.workspace, {"model": given.model} | in_here))
     cpu_s = time.process_time()
     spent = {START: start_s, **clocks.spent_s()}
     found = {name: spent.get(name, 0.0) for name in (START, *STAGES)}

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.records import Box, Reason
+from digitrec.types import Box, Reason
 
 Picture: TypeAlias = NDArray[np.uint8]
 """A page as decoded: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from digitrec.records import Reason
+from digitrec.types import Reason
 
 
 class DigitrecError(Exception):

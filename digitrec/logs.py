@@ -9,7 +9,7 @@ import time
 import traceback
 from contextlib import suppress
 
-from digitrec import names
+from digitrec import text
 from digitrec.errors import plain
 
 _logger = logging.getLogger("digitrec")
@@ -132,7 +132,7 @@ class _Json(logging.Formatter):
         line = {"time": _utc(record.created, "%Y-%m-%dT%H:%M:%S"), "level": record.levelname.lower()}
         told = line | {"event": record.getMessage()} | _safe(record)
         if trace := getattr(record, "trace", ""):
-            told["traceback"] = [names.escape(one) for one in trace.splitlines()]
+            told["traceback"] = [text.escape(one) for one in trace.splitlines()]
         return json.dumps(told)
 
 
@@ -146,7 +146,7 @@ class _Text(logging.Formatter):
 def _safe(record: logging.LogRecord) -> dict[str, object]:
     fields: dict[str, object] = getattr(record, "fields", {})
     return {
-        name: value if isinstance(value, int | float | bool) or value is None else names.escape(_words(value))
+        name: value if isinstance(value, int | float | bool) or value is None else text.escape(_words(value))
         for name, value in fields.items()
     }
 

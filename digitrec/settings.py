@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from digitrec.errors import SettingsError, plain
-from digitrec.records import Limits
+from digitrec.types import Limits
 
 FILE_NAME = "digitrec.toml"
 _PACKAGE = Path(__file__).resolve().parent

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from digitrec import app, logs, service
-from digitrec.cli_options import failing_clearly
+from digitrec import logs
+from digitrec.app import composition, service
+from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 
@@ -16,7 +17,7 @@ def main() -> int:
             logs.start(settings.log_format)
             stop = service.Stop()
             with stop.on_signals():
-                summary = app.run_once(settings, stop)
+                summary = composition.run_once(settings, stop)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code

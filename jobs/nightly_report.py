@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
-from digitrec import logs, trending, workspace
-from digitrec.cli_options import failing_clearly
+from digitrec import logs
+from digitrec.app import trending
+from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
-from digitrec.operations import verify
+from digitrec.monitoring import verify
+from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 
 

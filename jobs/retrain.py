@@ -4,12 +4,12 @@ import os
 import sys
 from pathlib import Path
 
-from digitrec.learning.retraining import retrain
 from digitrec import logs
-from digitrec.cli_options import failing_clearly
+from digitrec.app.retrain import retrain
+from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
-from digitrec.training.loop import Progress
+from digitrec.training.classifier import Progress
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 import csv
 import functools
+import json
+import logging
 import os
 import re
 import subprocess
@@ -11,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,19 +21,23 @@ import pytest
 import typer.main
 from hypothesis import settings as hypothesis_settings
 
-from digitrec import batch_reports, imaging, reading, results, workspace
-from digitrec.answering import Answering
-from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.app import reports
+from digitrec.cli import main
 from digitrec.clock import utc
-from digitrec.executor import SerialExecutor
-from digitrec.filing import FolderOutbox
-from digitrec.intake.scan import Seen, look
-from digitrec.intake.truth import Truth
-from digitrec.operations import rebuild, verify
-from digitrec.pipeline import Pipeline
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Rendering
+from digitrec.monitoring import verify
+from digitrec.pipeline import read_files, rebuild, workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.executor import SerialExecutor
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.outcomes import Answering
+from digitrec.pipeline.scanner import Seen, look
+from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.types import Limits, Rendering
 
 # The machines that run these are shared: how long one example takes says nothing.
 hypothesis_settings.register_profile("digitrec", deadline=None)
@@ -60,7 +66,7 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 @functools.cache
 def reader() -> PageReader:
     """A reader that knows the digits drawn here as the imaging shows them to it."""
-    inks = [imaging.read(draw(digit), Limits())[0].ink for digit in range(10)]
+    inks = [pages_of_bytes.read(draw(digit), Limits())[0].ink for digit in range(10)]
     return PageReader(MeanInkClassifier(np.concatenate(inks)))
 
 
@@ -115,7 +121,7 @@ class Desk:
                 outbox=FolderOutbox(self.outbox, space.inbox),
                 engine=self.engine,
                 child=self.child,
-                read_chunk=partial(reading.read_chunk, limits=self.settings.limits, reader=self.reader),
+                read_chunk=partial(read_files.read_chunk, limits=self.settings.limits, reader=self.reader),
                 answering=Answering(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
                 truth=lambda: Truth(self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders),
                 rendering=self._rendering,
@@ -130,7 +136,7 @@ class Desk:
 
     def report_now(self, batch_id: str) -> None:
         with workspace.all_ledgers(self.settings) as ledgers:
-            batch_reports.write(self.settings, ledgers[self.settings.worker], batch_id)
+            reports.write(self.settings, ledgers[self.settings.worker], batch_id)
 
     def run(self, *, is_old: bool = True) -> None:
         """One pass over everything, without settling; files count as unchanged for long, or as fresh."""
@@ -143,7 +149,7 @@ class Desk:
             size = self.settings.batch_files
             for _ in line.process_all(seen[start : start + size] for start in range(0, len(seen), size)):
                 pass
-        results.write_latest(self.outbox, dict.fromkeys(self.published))
+        csv_tables.write_latest(self.outbox, dict.fromkeys(self.published))
         self.published.clear()
 
     def look(self) -> list[Seen]:
@@ -171,9 +177,9 @@ class Desk:
 
     def _rendering(self) -> Rendering:
         return Rendering(
-            columns=results.COLUMNS,
-            digit_columns=results.DIGIT_COLUMNS,
-            schema_version=results.SCHEMA_VERSION,
+            columns=csv_tables.COLUMNS,
+            digit_columns=csv_tables.DIGIT_COLUMNS,
+            schema_version=csv_tables.SCHEMA_VERSION,
             csv_profile=self.settings.csv_profile,
             model_id=self.reader.classifier.fingerprint,
             app_version="test",
@@ -208,3 +214,36 @@ def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "digitrec", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Say = Callable[..., Said]
+
+
+@pytest.fixture
+def say(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
+    """Run a command in the desk's workspace; gives its exit code and what it printed."""
+    logger = logging.getLogger("digitrec")
+    before = (list(logger.handlers), logger.propagate, logger.level)
+
+    def say(*words: str, workspace: Path = desk.root) -> Said:
+        monkeypatch.setattr(sys, "argv", ["digitrec", *words, "--workspace", str(workspace)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        code = end.value.code
+        assert isinstance(code, int)
+        return Said(code, *capsys.readouterr())
+
+    yield say
+    logger.handlers[:], logger.propagate = before[0], before[1]
+    logger.setLevel(before[2])

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec.corrections.log import Correction, How, Judgement, history, judge, newest
-from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, Fate, Reason, Row, Stage, Status
-from tests.test_results import HOW, ROW
+from digitrec.storage.corrections import Correction, How, Judgement, history, judge, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, Fate, Reason, Row, Stage, Status
+from tests.storage.test_csv_tables import HOW, ROW
 
 BATCH_ID = ROW.batch_id
 AT = "2026-01-03T10:00:00.000Z"

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitrec import imaging
+from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.pictures import Page, Picture
-from digitrec.records import Limits
+from digitrec.recognition import pages_of_bytes
+from digitrec.types import Limits
 
 LIMITS = Limits()
 
@@ -44,14 +44,14 @@ def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: A
 
 def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> Page:
     """The only page of a file, or of a picture saved as PNG."""
-    (page,) = imaging.read(content if isinstance(content, bytes) else saved(content), limits)
+    (page,) = pages_of_bytes.read(content if isinstance(content, bytes) else saved(content), limits)
     return page
 
 
 def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
     """Why a file is rejected."""
     with pytest.raises(RejectedImage) as caught:
-        imaging.read(data, limits)
+        pages_of_bytes.read(data, limits)
     return caught.value
 
 
@@ -59,7 +59,7 @@ def pages_or_reason(data: bytes) -> list[Page] | RejectedImage:
     """What became of a file, which is one or the other whatever its bytes; limits are narrow."""
     found: list[Page] | RejectedImage
     try:
-        found = imaging.read(data, Limits(max_pixels=1_000_000, max_pages=8))
+        found = pages_of_bytes.read(data, Limits(max_pixels=1_000_000, max_pages=8))
     except RejectedImage as why:
         found = why
     if isinstance(found, RejectedImage):

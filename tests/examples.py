@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from digitrec import cli as program
+from digitrec.cli import main as program
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
-from digitrec import migrations
+from digitrec.storage import migrations
 
 
 def create_older(path: Path, version: int) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from digitrec import reading, worker_main
-from digitrec.chunk_queue import LostChunk
-from digitrec.reading import Content, Job
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
-from digitrec.worker_process import WorkerCrashed
+from digitrec.pipeline import read_files, worker_main
+from digitrec.pipeline.chunk_queue import LostChunk
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.recognition.reader import PageReader
+from digitrec.types import Limits
 from tests.conftest import Desk
 
 
@@ -82,5 +82,5 @@ def read_odd_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> l
             time.sleep(600)
         if name_of(job) == "fills.png":
             bytearray(1 << 50)
-        contents += reading.read_chunk([job], limits, reader)
+        contents += read_files.read_chunk([job], limits, reader)
     return contents

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 import digitrec
-from digitrec.cli import cli
+from digitrec.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

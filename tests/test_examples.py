@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.operations.hooks import Hooks
+from digitrec.monitoring.hooks import Hooks
 from digitrec.settings import Settings
 from tests.examples import ROOT, alike, blocks, commands, pages, require_parses, setup_of, typed
 

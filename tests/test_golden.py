@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import imaging
-from digitrec.pictures import Page
-from digitrec.records import Limits
+from digitrec.arrays import Page
+from digitrec.recognition import pages_of_bytes
+from digitrec.types import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())
@@ -27,7 +27,7 @@ _MEAN_OFF, _BOX_OFF = 0.01, 1
 
 def pages_of(case: Path) -> list[Page]:
     (picture,) = case.glob("picture.*")
-    return imaging.read(picture.read_bytes(), Limits())
+    return pages_of_bytes.read(picture.read_bytes(), Limits())
 
 
 def ink_row(pages: list[Page]) -> np.ndarray:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from digitrec import app, service, trending
-from digitrec.cli import cli
-from digitrec.operations.metrics import METRICS
+from digitrec.app import composition, service, trending
+from digitrec.cli.main import cli
+from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import Settings
 from jobs import drain_inbox, nightly_report
 
@@ -230,7 +230,7 @@ def test_the_drain_job_ends_with_the_code_of_a_stop(
         return service.Summary()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app, "run_once", run_once)
+    monkeypatch.setattr(composition, "run_once", run_once)
 
     assert drain_inbox.main() == code
 

@@ -15,17 +15,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import app, calibrating, lab, labelled
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.calibration import Calibration, Rule, decide
+from digitrec.app import composition, labelled, models
+from digitrec.app.calibrate import table_of, texts
 from digitrec.errors import DigitrecError, ModelError
 from digitrec.files import write_whole
-from digitrec.reporting.statistics import Proportion, wilson
+from digitrec.models.calibration import Calibration, Rule, decide
+from digitrec.models.package import Bundle
+from digitrec.reports.statistics import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training import calibrate, datasets, held_out_pages
-from digitrec.training.arrays import Split
-from digitrec.training.folders import NONE, LabelledPicture, labelled_pictures
-from digitrec.training.loop import cut
+from digitrec.training import calibrate, synthetic_evaluation
+from digitrec.training.classifier import cut
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.datasets.image_folder import NONE, LabelledPicture, labelled_pictures
 
 _SKIPPED = {"formats"}
 _LEAST_PAGES = 5_000
@@ -46,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is written anew")
     parser.add_argument("--data", type=Path, required=True, help="a folder of labelled sets of real pictures")
-    pages, junk = held_out_pages.PAGES, held_out_pages.JUNK_SHARE
+    pages, junk = synthetic_evaluation.PAGES, synthetic_evaluation.JUNK_SHARE
     parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
     parser.add_argument("--junk", type=float, default=junk, help="share of the pages with clutter that show no digit")
     parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
@@ -64,21 +66,21 @@ def _arguments() -> argparse.Namespace:
 
 def _calibrate(given: argparse.Namespace) -> None:
     bundle = Bundle.open(given.model)
-    left_out = lab.left_out(bundle.card) if given.leave_out is None else given.leave_out
+    left_out = models.left_out(bundle.card) if given.leave_out is None else given.leave_out
     pool = held_out(bundle, given.mnist, left_out)
-    if (needed := held_out_pages.digits_needed(given.pages, given.junk)) > len(pool):
+    if (needed := synthetic_evaluation.digits_needed(given.pages, given.junk)) > len(pool):
         raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")
     sets = {path.parent.name: halves(path.parent, given.seed) for path in sorted(given.data.glob("*/labels.csv"))}
     if missing := {*given.share} - {*sets}:
         raise SystemExit(f"{given.data} has no {', '.join(sorted(missing))}")
 
-    reader, seed = app.page_reader(bundle), bundle.card.seed
-    drawn = held_out_pages.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
+    reader, seed = composition.page_reader(bundle), bundle.card.seed
+    drawn = synthetic_evaluation.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
     tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
     settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
     seen = [one for name in given.share for one in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
-    tables.append(calibrating.table_of(settings, bundle, seen, "real pages", source, Rule.SHARE))
+    tables.append(table_of(settings, bundle, seen, "real pages", source, Rule.SHARE))
 
     threshold, problem = _print_tables(tables, given.max_error)
     _print_drawn(drawn, threshold)
@@ -87,15 +89,15 @@ def _calibrate(given: argparse.Namespace) -> None:
         raise problem
     if not given.dry_run:
         card = replace(bundle.card, calibrations=tuple(tables))
-        for name, text in calibrating.texts(bundle, card).items():
+        for name, text in texts(bundle, card).items():
             write_whole(given.model / name, text)
 
 
 def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
     """The digits that neither fitted this model's weights nor chose its best epoch."""
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     for other in leave_out:
-        dataset = datasets.leave_out(dataset, other)
+        dataset = registry.leave_out(dataset, other)
     if dataset.digest != bundle.card.training["digest"]:
         raise SystemExit(f"{bundle.card.id} was not trained on {data} without {' and '.join(leave_out) or 'anything'}")
     return cut(dataset, bundle.card.seed).calibrate
@@ -132,9 +134,9 @@ def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[floa
     return decision.threshold, None
 
 
-def _print_drawn(drawn: held_out_pages.Judged, threshold: float) -> None:
+def _print_drawn(drawn: synthetic_evaluation.Judged, threshold: float) -> None:
     print(f"{'drawn':28} {'pages':>6}  {'accepted':>9}  of these wrong")
-    for kind in (held_out_pages.SCAN, held_out_pages.SCENE):
+    for kind in (synthetic_evaluation.SCAN, synthetic_evaluation.SCENE):
         for has_digit in (True, False):
             chosen = (drawn.kinds == kind) & (drawn.has_digit == has_digit)
             if chosen.any():
@@ -151,7 +153,7 @@ def _print_other_halves(
     threshold: float,
 ) -> None:
     """How the threshold does on the halves that did not set it."""
-    reader = app.page_reader(bundle)
+    reader = composition.page_reader(bundle)
     print(f"{'the other half of':28} {'pages':>6}  {'accepted':>9}  of these wrong")
     shared = []
     for name, pictures in sets.items():

@@ -11,8 +11,7 @@ from typing import Any
 
 import typer
 
-from digitrec import results
-from digitrec.cli import cli
+from digitrec.cli.main import cli
 from digitrec.errors import (
     BusyError,
     DataError,
@@ -22,10 +21,11 @@ from digitrec.errors import (
     SettingsError,
     UsageError,
 )
-from digitrec.exporting.truth import COLUMNS as EXPORTED
-from digitrec.operations.metrics import METRICS
-from digitrec.records import Reason
+from digitrec.exchange.export import COLUMNS as EXPORTED
+from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import setting_fields
+from digitrec.storage import csv_tables
+from digitrec.types import Reason
 from tools import reference_words as words
 
 ROOT = Path(__file__).parents[1]
@@ -110,16 +110,16 @@ def tables() -> Iterator[str]:
     yield "of those that it finished for an earlier run; it is written once, at the end of the run. While `watch` works"
     yield "it is a copy of the batch published last. It is replaced whole; of several workers the last one wins."
     yield ""
-    yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in results.COLUMNS))
+    yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in csv_tables.COLUMNS))
     yield from ("", "## outbox/BATCH.digits.csv", "")
     yield "One row for each digit found. What `p0` to `p9` lack to 1 is the probability that it is no digit."
     yield ""
-    shown = ((f"`{name}`", words.DIGIT_COLUMNS.get(name, "As in the main table.")) for name in results.DIGIT_COLUMNS)
+    shown = ((f"`{name}`", words.DIGIT_COLUMNS.get(name, "As in the main table.")) for name in csv_tables.DIGIT_COLUMNS)
     yield from _table(("column", "meaning"), shown)
     yield from ("", "## digitrec export", "")
     yield "The columns of `outbox/BATCH.csv`, and:"
     yield ""
-    more = [name for name in EXPORTED if name not in results.COLUMNS]
+    more = [name for name in EXPORTED if name not in csv_tables.COLUMNS]
     yield from _table(("column", "meaning"), ((f"`{name}`", words.EXPORT_COLUMNS[name]) for name in more))
 
 

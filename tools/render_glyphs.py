@@ -1,4 +1,4 @@
-"""Render digits, letters and signs of freely licensed fonts into `digitrec/training/glyphs.npz`.
+"""Render digits, letters and signs of freely licensed fonts into `digitrec/training/synthetic/glyphs.npz`.
 
 `tools/fonts.csv` names the fonts; docs/fonts.md says where they come from and how to install them.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from digitrec.training.glyphs import DIGIT_HEIGHT, SIDE, Glyphs
+from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, SIDE, Glyphs
 
 SYMBOLS = string.digits + string.ascii_uppercase + string.ascii_lowercase + ".,;:=-+#$%&?!()/*@<>~|\"'"
 FINE = 4

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 CARRIED = {
     "jobs/README.md": "jobs.md",
     "CHANGELOG.md": "changelog.md",
-    "digitrec/models/default/MODEL_CARD.md": "model-card.md",
+    "digitrec/models/shipped/MODEL_CARD.md": "model-card.md",
 }
 """Pages from elsewhere in the repository, and what they are called on the site."""
 DECISIONS = "decisions.md"

@@ -25,15 +25,17 @@ from benchmarks.pages.kinds import KINDS
 from benchmarks.pages.layouts import Drawn
 from benchmarks.pages.paper import Encoded
 from benchmarks.pages.scores import Scored, Tally, Truth, score, table
-from digitrec import app, reading
-from digitrec.pictures import Picture
+from digitrec.app import composition
+from digitrec.arrays import Picture
+from digitrec.pipeline import read_files
 from digitrec.recognition import panels
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
+from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.training import datasets, glyphs
-from digitrec.training.folders import LABELS, NONE, labelled_pictures
-from digitrec.training.signs import Sources
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.image_folder import LABELS, NONE, labelled_pictures
+from digitrec.training.synthetic import glyphs
+from digitrec.training.synthetic.symbols import Sources
+from digitrec.types import Limits
 
 _SEED = 17_000
 _LONG, _QUICK = 100, 12
@@ -67,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
         settings = Settings.load(Path(folder), {"model": given.model})
-        bundle = app.bundle_of(settings)
-        reader, threshold = app.page_reader(bundle), bundle.threshold(settings.max_error)
+        bundle = composition.bundle_of(settings)
+        reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
     about: dict[str, object] = {"model": bundle.card.id, "threshold": threshold, "max_error": settings.max_error}
     if given.real is not None:
         about["real"] = str(given.real)
@@ -120,8 +122,8 @@ def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold:
             print(kind, file=sys.stderr, flush=True)
             before = kind
         start = time.perf_counter()
-        content = reading.interpret(one.file.content, Limits(), reader)
-        (readings,) = reading.readings_of([content], threshold)
+        content = read_files.interpret(one.file.content, Limits(), reader)
+        (readings,) = read_files.readings_of([content], threshold)
         took = time.perf_counter() - start
         yield Read(one.file, score(kind, number, one.truth, readings), dict(one.parameters), took)
 
@@ -174,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sources(data: str) -> tuple[Sources, str]:
     """The digits that no training saw, the fonts of letters, and where the digits came from."""
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     split = dataset.evaluation
     return Sources.of(split.pictures, split.digits, glyphs.load()), f"{dataset.source}, {split.name} split"
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Picture
-from digitrec.training import strokes
-from digitrec.training.signs import Sources
-from digitrec.training.strokes import Dice, Floats, Hand
+from digitrec.arrays import Picture
+from digitrec.training.synthetic import strokes
+from digitrec.training.synthetic.strokes import Dice, Floats, Hand
+from digitrec.training.synthetic.symbols import Sources
 
 _FINER = 4
 """Glyphs are enlarged this many times first: a digit of 28 pixels becomes several hundred high with smooth edges."""

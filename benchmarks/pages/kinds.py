@@ -15,7 +15,7 @@ from benchmarks.pages import paper
 from benchmarks.pages.drawing import Parameters, Sheet, lay_out
 from benchmarks.pages.layouts import Drawn, Style, bare_line, drawn, lines_of, number, one_line, stacked, table
 from benchmarks.pages.scores import Truth
-from digitrec.training.signs import Sources
+from digitrec.training.synthetic.symbols import Sources
 
 WORDS = (
     *("kg", "cm", "mm", "km", "min", "Nr", "EUR", "Haus", "Name", "Datum", "Klasse", "Platz", "Raum", "Note", "Tag"),

@@ -9,7 +9,7 @@ from benchmarks.pages import paper
 from benchmarks.pages.drawing import Line, Parameters, Sheet, lay_out
 from benchmarks.pages.paper import Encoded
 from benchmarks.pages.scores import Truth
-from digitrec.training.signs import Sources
+from digitrec.training.synthetic.symbols import Sources
 
 _LONGEST = 14.0
 """A page is at most this many times as wide as high."""

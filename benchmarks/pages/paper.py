@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from benchmarks.pages.drawing import Parameters, Sheet
-from digitrec.pictures import Picture
-from digitrec.training import paper
-from digitrec.training.strokes import Dice, Floats
+from digitrec.arrays import Picture
+from digitrec.training.synthetic.background import light
+from digitrec.training.synthetic.strokes import Dice, Floats
 
 _PENS = {
     "pencil": (95, 95, 98),
@@ -194,7 +194,7 @@ def _desk(height: int, width: int, draws: Parameters) -> Floats:
 
 def _light(height: int, width: int, rng: Dice) -> Floats:
     """How much light falls on each spot, (h, w): a gradient, sometimes the edge of a shadow."""
-    small = paper.light(max(2, height // _SMALL), max(2, width // _SMALL), rng)
+    small = light(max(2, height // _SMALL), max(2, width // _SMALL), rng)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from digitrec.recognition import decision
-from digitrec.records import Reading, Status
-from digitrec.reporting.statistics import Proportion, clopper_pearson
+from digitrec.reports.statistics import Proportion, clopper_pearson
+from digitrec.types import Reading, Status
 
 Rows = list[tuple[str, ...]]
 HEADS = ("kind", "pages", "right", "accepted", "wrong pages", "wrong numbers", "rejected", "not accepted, by reason")

@@ -26,7 +26,7 @@ from benchmarks.soak.account import account
 from benchmarks.soak.arrivals import MOST, Arrivals
 from benchmarks.soak.life import Watch, kill_plan
 from benchmarks.soak.oddities import MANNERS, OddArrivals
-from digitrec import folders, mounts
+from digitrec.storage import folder_id, mounts
 
 _TICK_S = 0.05
 _LOOK_S, _HEALTH_S = 2.0, 60.0
@@ -190,8 +190,8 @@ def _rest(arrivals: Arrivals, watch: Watch, seen: Seen) -> float:
 
 def _waiting(inbox: Path) -> set[bytes]:
     """Every file in the inbox but the claims and the marker."""
-    walked = folders.walk(inbox, enters=lambda path, _: path != ".claimed", failed=lambda *_: None)
-    found = {os.fsencode(path) for path, entry in walked if not folders.is_folder(entry)}
+    walked = folder_id.walk(inbox, enters=lambda path, _: path != ".claimed", failed=lambda *_: None)
+    found = {os.fsencode(path) for path, entry in walked if not folder_id.is_folder(entry)}
     return found - {b".digitrec-folder"}
 
 

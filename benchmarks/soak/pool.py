@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from digitrec import imaging, samples
-from digitrec.pictures import Picture
-from digitrec.records import Limits
-from digitrec.training import datasets
+from digitrec.arrays import Picture
+from digitrec.recognition import pages_of_bytes
+from digitrec.training.datasets import registry
+from digitrec.training.synthetic import samples
+from digitrec.types import Limits
 from tests.faults.test_fuzz import MUTATIONS
-from tests.imaging.pdfs import encrypted
+from tests.images.pdfs import encrypted
 
 _TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 """EXIF that says: turned by a quarter."""
@@ -80,7 +81,7 @@ def draw(count: int, seed: int) -> list[Sample]:
         several = [rng.choice(pages) for _ in range(rng.randint(1, _MOST_PAGES))]
         content, held = make(several)
         sample = Sample(f".{suffix.partition(' ')[0]}", content, held)
-        found = len(imaging.read(sample.varied(number), Limits()))
+        found = len(pages_of_bytes.read(sample.varied(number), Limits()))
         if found != held:
             raise ValueError(f"a {suffix} of {held} pages was drawn, and it reads as {found}")
         whole.append(sample)
@@ -90,7 +91,7 @@ def draw(count: int, seed: int) -> list[Sample]:
 
 def _pages(count: int, seed: int) -> Iterator[Picture]:
     """Scans of real digits, (h, w, 3) RGB, none larger than 400 pixels a side."""
-    digits = datasets.load("mnist-5k").evaluation
+    digits = registry.load("mnist-5k").evaluation
     for _, content, _ in samples.draw(digits.pictures, digits.digits, count, _SEED + seed):
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from digitrec import app, labelled
-from digitrec.classifiers.bundle import CARD, Bundle
-from digitrec.classifiers.calibration import Bound, Calibration, Rule, pictures_needed
-from digitrec.classifiers.card import ModelCard
-from digitrec.classifiers.store import put
+from digitrec.app import composition, labelled
 from digitrec.clock import utc
 from digitrec.errors import DataError
+from digitrec.models.calibration import Bound, Calibration, Rule, pictures_needed
+from digitrec.models.card import ModelCard
+from digitrec.models.package import CARD, Bundle
+from digitrec.models.registry import put
 from digitrec.settings import Settings
-from digitrec.training import calibrate, datasets, model_card
-from digitrec.training.folders import LabelledPicture
+from digitrec.training import calibrate, model_card
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.image_folder import LabelledPicture
 
 WORDS = "MODEL_CARD.md"
 OWN = "own scans"
@@ -75,10 +76,10 @@ def calibrate_on(
         DataError: this is no folder of labelled pictures, or they are too few to promise `max_error`.
         ModelError: the model cannot be used.
     """
-    pictures = datasets.files_of(data, labels)
+    pictures = registry.files_of(data, labels)
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
-    bundle = app.bundle_of(settings)
+    bundle = composition.bundle_of(settings)
     source = f"the labelled pages of {labelled.name_of(data)}"
     table = table_of(settings, bundle, pictures, OWN, source, Rule.BOUND, progress)
     threshold = table.threshold(settings.max_error)
@@ -107,7 +108,7 @@ def table_of(
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """The calibration table of labelled pictures, read with a model."""
-    read = labelled.read(settings, app.page_reader(bundle), pictures, progress)
+    read = labelled.read(settings, composition.page_reader(bundle), pictures, progress)
     return calibrate.table(name, source, *calibrate.verdicts((content, one.label) for one, content in read), rule)
 
 

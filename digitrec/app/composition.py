@@ -11,55 +11,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs, one_thread, results, retrying, stores, workspace
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.store import ModelStore
+from digitrec import logs
+from digitrec.app import retrying
+from digitrec.app.service import Service, Space, Stop, Summary, timed_steps
 from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step
 from digitrec.extras import needs
-from digitrec.intake import observing
-from digitrec.intake.scan import Seen
-from digitrec.intake.truth import Truth
-from digitrec.operations.heartbeat import Heart
-from digitrec.operations.hooks import Hooks
-from digitrec.operations.ledgers import readable
-from digitrec.operations.metrics import MetricsFile
-from digitrec.operations.supervisor import Supervisor
-from digitrec.records import Rendering
-from digitrec.service import Service, Space, Stop, Summary, timed_steps
+from digitrec.images import threads
+from digitrec.models.package import Bundle
+from digitrec.models.registry import ModelStore
+from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.hooks import Hooks
+from digitrec.monitoring.metrics import MetricsFile
+from digitrec.monitoring.supervisor import Supervisor
+from digitrec.pipeline import object_store, observing, workspace
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.scanner import Seen
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.types import Rendering
 
 if TYPE_CHECKING:
-    from digitrec.classifiers.base import Classifier
-    from digitrec.executor import Executor
-    from digitrec.ledger import Ledger
-    from digitrec.pipeline import Pipeline
-    from digitrec.recognition.page_reader import PageReader
+    from digitrec.pipeline.batch import Pipeline
+    from digitrec.pipeline.executor import Executor
+    from digitrec.recognition.classifier import Classifier
+    from digitrec.recognition.reader import PageReader
+    from digitrec.storage.ledger import Ledger
 
-SHIPPED = Path(__file__).with_name("models") / "default"
+SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
 
 
 def _litert(bundle: Bundle) -> "Classifier":
-    from digitrec.classifiers.litert import LiteRTClassifier
+    from digitrec.recognition.classifier_litert import LiteRTClassifier
 
     return LiteRTClassifier.load(bundle)
 
 
 def _serial(_: Settings) -> "Executor":
-    from digitrec.executor import SerialExecutor
+    from digitrec.pipeline.executor import SerialExecutor
 
     return SerialExecutor()
 
 
 def _threads(settings: Settings) -> "Executor":
-    from digitrec.executor import LocalExecutor
+    from digitrec.pipeline.executor import LocalExecutor
 
     return LocalExecutor(settings.threads, settings.read_timeout_s, has_workers=settings.engine == "processes")
 
 
 def _dask(settings: Settings) -> "Executor":
     needs("--engine dask", "distributed")
-    from digitrec.cluster.dask_executor import DaskExecutor
+    from digitrec.pipeline.dask_executor import DaskExecutor
 
     return DaskExecutor(
         settings.scheduler or "", settings.read_timeout_s, "" if settings.source else str(settings.inbox)
@@ -105,7 +108,7 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
                 settings, stop, summary, heart, hooks, truth, summary.note, thorough=failed_s is not None
             ) as service:
                 service.read_what_is_there(progress)
-            stores.write_latest(settings, summary.published)
+            object_store.write_latest(settings, summary.published)
             return
         except (ModelError, NotEnoughMemory) as why:
             hooks.failed(why, stop, is_last=True)
@@ -136,7 +139,7 @@ def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[i
 def _write_latest(settings: Settings, summary: Summary) -> None:
     """Write latest.csv at the end of a run that failed, if that is possible."""
     try:
-        stores.write_latest(settings, summary.published)
+        object_store.write_latest(settings, summary.published)
     except (EnvironmentFailure, OSError) as why:
         logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
@@ -151,7 +154,7 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
     """
     if settings.source or settings.outbox_url:
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
-    one_thread.check_memory()
+    threads.check_memory()
     observer = observer or _observer(settings, stop)
     supervisor = Supervisor()
     heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
@@ -162,7 +165,7 @@ def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = 
         return stop()
 
     def show(batch_id: str) -> None:
-        stores.write_latest(settings, [batch_id])
+        object_store.write_latest(settings, [batch_id])
 
     pauses, truth = retrying.pauses(), _truth_of(settings)
     failed = False
@@ -203,8 +206,8 @@ def bundle_of(settings: Settings) -> Bundle:
 
 def page_reader(bundle: Bundle) -> "PageReader":
     """What reads pages with a model: with the networks for paper, if it has any."""
-    from digitrec.recognition.page_reader import PageReader
-    from digitrec.recognition.second_look import Networks
+    from digitrec.recognition.full_path import Networks
+    from digitrec.recognition.reader import PageReader
 
     return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.reads_paper else None)
 
@@ -227,7 +230,7 @@ def _service(
     thorough: bool,
 ) -> Iterator[Service]:
     is_folder = not settings.source and not settings.outbox_url
-    space_opener = workspace.opened(settings, thorough=thorough) if is_folder else stores.opened(settings)
+    space_opener = workspace.opened(settings, thorough=thorough) if is_folder else object_store.opened(settings)
     with (
         at_step("looking at the inbox", settings.inbox),
         space_opener as space,
@@ -274,18 +277,18 @@ def _pipeline(
     heart: Heart,
     alone: list[Seen],
 ) -> "Pipeline":
-    one_thread.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
-    from digitrec import batch_reports, reading
-    from digitrec.answering import Answering
-    from digitrec.operations import rebuild
-    from digitrec.pipeline import Pipeline
-    from digitrec.worker_main import WorkerLimits
-    from digitrec.worker_process import WorkerProcess
+    threads.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
+    from digitrec.app import reports
+    from digitrec.pipeline import read_files, rebuild
+    from digitrec.pipeline.batch import Pipeline
+    from digitrec.pipeline.outcomes import Answering
+    from digitrec.pipeline.worker_main import WorkerLimits
+    from digitrec.pipeline.worker_process import WorkerProcess
 
     threshold = bundle.threshold(settings.max_error)
 
     def report(batch_id: str) -> None:
-        batch_reports.write(settings, space.ledger, batch_id)
+        reports.write(settings, space.ledger, batch_id)
         reported(batch_id)
 
     return Pipeline(
@@ -294,7 +297,7 @@ def _pipeline(
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
         child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
-        read_chunk=partial(reading.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
+        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
         answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
         truth=truth,
         rendering=lambda: rendering(settings, bundle, threshold, utc(time.time())),
@@ -333,9 +336,9 @@ def _truth_of(settings: Settings) -> Callable[[], Truth]:
 def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
     """Return how the tables of a batch that is recorded now are written."""
     return Rendering(
-        columns=results.COLUMNS,
-        digit_columns=results.DIGIT_COLUMNS,
-        schema_version=results.SCHEMA_VERSION,
+        columns=csv_tables.COLUMNS,
+        digit_columns=csv_tables.DIGIT_COLUMNS,
+        schema_version=csv_tables.SCHEMA_VERSION,
         csv_profile=settings.csv_profile,
         model_id=bundle.card.id,
         app_version=digitrec.__version__,

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec.corrections.truths import labelled
-from digitrec import files, workspace
-from digitrec.corrections.truths import Labelled
-from digitrec.corrections.log import Verdict
+from digitrec import files
 from digitrec.errors import DataError
+from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.training.corrected import TruePage
+from digitrec.storage.corrections import Verdict
+from digitrec.storage.truths import Labelled, labelled
+from digitrec.training.correction_examples import TruePage
 
 HELD_OUT_ONE_IN = 5
 """One file in so many is held out."""

@@ -5,16 +5,17 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from digitrec import app, files
+from digitrec import files
+from digitrec.app import composition
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError
-from digitrec.imaging import decode
-from digitrec.imaging.decode import MEDIUM_PX, Sheet
-from digitrec.pictures import Picture
-from digitrec.recognition import decision, drawing, panels
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
+from digitrec.images import decode
+from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.recognition import decision, panels, visualize
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.trace import Steps
 from digitrec.settings import Settings
+from digitrec.types import Limits
 
 MOST_PAGES = 8
 """So many pages of a file are shown."""
@@ -64,7 +65,7 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
         format_name, sheets = decode.sheets(data, limits)
         for sheet in islice(sheets, MOST_PAGES):
             steps = _in_detail(reader.steps(format_name, sheet), sheet)
-            parts.append(drawing.page(steps, decision.decide(steps.page, threshold), threshold))
+            parts.append(visualize.page(steps, decision.decide(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
             parts += [panels.rule(), panels.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
     except RejectedImage as why:
@@ -82,8 +83,8 @@ def _in_detail(steps: Steps, sheet: Sheet) -> Steps:
 
 
 def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
-    bundle = app.bundle_of(settings)
-    reader, threshold = app.page_reader(bundle), bundle.threshold(settings.max_error)
+    bundle = composition.bundle_of(settings)
+    reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
     for path in pictures:
         yield panels.png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
 

@@ -5,13 +5,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from digitrec import app, reading
-from digitrec.chunk_queue import ChunkTimeout, LostChunk
+from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure
-from digitrec.reading import Content
-from digitrec.recognition.page_reader import PageReader
+from digitrec.pipeline import read_files
+from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
+from digitrec.pipeline.read_files import Content
+from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.training.folders import LabelledPicture
+from digitrec.training.datasets.image_folder import LabelledPicture
 
 _CHUNK_FILES = 16
 """As in the pipeline: what `read_timeout_s` is for."""
@@ -38,9 +39,9 @@ def read(
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
     paths = [[one.path for one in chunk] for chunk in chunks]
-    read_paths = partial(reading.read_paths, limits=settings.limits, reader=reader)
+    read_paths = partial(read_files.read_paths, limits=settings.limits, reader=reader)
     done = 0
-    with closing(app.ENGINES[settings.engine](settings)) as engine:
+    with closing(composition.ENGINES[settings.engine](settings)) as engine:
         read = engine.map(read_paths, paths, lambda: False)
         for chunk in chunks:
             try:

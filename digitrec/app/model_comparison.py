@@ -7,17 +7,19 @@ from itertools import groupby
 import cv2
 import numpy as np
 
-from digitrec import app, lab, reading
-from digitrec.classifiers.bundle import Bundle
-from digitrec.learning.gathering import Gathered
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Reading, Reason, Status
-from digitrec.reporting.statistics import Proportion, wilson
+from digitrec.app import composition, models
+from digitrec.app.corrections_dataset import Gathered
+from digitrec.models.package import Bundle
+from digitrec.pipeline import read_files
+from digitrec.recognition.reader import PageReader
+from digitrec.reports.statistics import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training import datasets, parallel
 from digitrec.training.compare import Comparison, compare_accepted, not_worse
-from digitrec.training.corrected import TruePage
-from digitrec.training.folders import NONE
+from digitrec.training.correction_examples import TruePage
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.image_folder import NONE
+from digitrec.training.synthetic import parallel
+from digitrec.types import Limits, Reading, Reason, Status
 
 _SURE = 0.99
 """What counts as confident where a model and people agree on no page."""
@@ -98,8 +100,10 @@ class Desk:
 
 def desk(settings: Settings, before: Bundle, after: Bundle) -> Desk:
     """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
-    thresholds = [lab.threshold_or_never(one, settings.max_error)[0] for one in (before, after)]
-    return Desk(app.page_reader(before), app.page_reader(after), thresholds[0], thresholds[1], settings.limits)
+    thresholds = [models.threshold_or_never(one, settings.max_error)[0] for one in (before, after)]
+    return Desk(
+        composition.page_reader(before), composition.page_reader(after), thresholds[0], thresholds[1], settings.limits
+    )
 
 
 def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, found: Learned) -> list[Comparison]:
@@ -116,7 +120,7 @@ def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, fo
     if start.reads_paper or taught.reads_paper:
         two = desk(settings, start, taught)
         thresholds = two.threshold_before, two.threshold_after
-        decides.append(compare_accepted(two.before, two.after, datasets.load(data).evaluation, thresholds))
+        decides.append(compare_accepted(two.before, two.after, registry.load(data).evaluation, thresholds))
     return decides
 
 
@@ -166,9 +170,9 @@ def _place(page: TruePage) -> tuple[str, int]:
 
 def _read(desk: Desk, pages: Sequence[TruePage]) -> list[Judged]:
     data = pages[0].path.read_bytes()
-    contents = [reading.interpret(data, desk.limits, reader) for reader in (desk.before, desk.after)]
-    (before,) = reading.readings_of(contents[:1], desk.threshold_before)
-    (after,) = reading.readings_of(contents[1:], desk.threshold_after)
+    contents = [read_files.interpret(data, desk.limits, reader) for reader in (desk.before, desk.after)]
+    (before,) = read_files.readings_of(contents[:1], desk.threshold_before)
+    (after,) = read_files.readings_of(contents[1:], desk.threshold_after)
     previews = {one.number: one.preview for one in contents[0].pages}
     answers = [{one.page: one for one in readings} for readings in (before, after)]
     return [

@@ -13,31 +13,34 @@ import cv2
 import numpy as np
 
 import digitrec
-from digitrec import app, labelled, names, reading, samples
-from digitrec.answering import preview_png
-from digitrec.classifiers.base import Classifier
-from digitrec.classifiers.bundle import KERAS, Bundle
-from digitrec.classifiers.card import ModelCard
-from digitrec.classifiers.store import Stored
+from digitrec import text
+from digitrec.app import composition, labelled
+from digitrec.arrays import Picture
 from digitrec.clock import utc
 from digitrec.errors import DataError, ModelError, UsageError
 from digitrec.extras import TRAINING, needs
-from digitrec.pictures import Picture
-from digitrec.recognition.page_reader import PageReader
-from digitrec.reporting import report
-from digitrec.reporting.batch import RowFacts
-from digitrec.reporting.evaluation import evaluate as evaluate_scores
-from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
-from digitrec.reporting.explore import ExploreFacts, ExploreSplit, write_explore
-from digitrec.reporting.page_evaluation import evaluate_pages
-from digitrec.reporting.statistics import Proportion
+from digitrec.models.card import ModelCard
+from digitrec.models.package import KERAS, Bundle
+from digitrec.models.registry import Stored
+from digitrec.pipeline import read_files
+from digitrec.pipeline.outcomes import preview_png
+from digitrec.recognition.classifier import Classifier
+from digitrec.recognition.reader import PageReader
+from digitrec.reports import batch_report
+from digitrec.reports.batch import RowFacts
+from digitrec.reports.dataset_report import ExploreFacts, ExploreSplit, write_explore
+from digitrec.reports.evaluation import evaluate as evaluate_scores
+from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
+from digitrec.reports.page_evaluation import evaluate_pages
+from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
-from digitrec.training import datasets
-from digitrec.training.arrays import Dataset
+from digitrec.training.classifier import Progress
 from digitrec.training.compare import Comparison, compare, compare_pages
-from digitrec.training.folders import LabelledPicture
-from digitrec.training.loop import Progress
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.dataset import Dataset
+from digitrec.training.datasets.image_folder import LabelledPicture
 from digitrec.training.pipeline_examples import Examples
+from digitrec.training.synthetic import samples
 
 SMALL_SET = "mnist-5k"
 """Cards without `left_out` are of models that were trained without it."""
@@ -95,14 +98,14 @@ def train(
         MissingPackage: this installation cannot train.
     """
     needs("train", *TRAINING)
-    from digitrec.training import fit
+    from digitrec.training import train
 
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     measure = {}
     for other in leave_out:
-        dataset = datasets.leave_out(dataset, other)
-        measure[other] = datasets.load(other).evaluation
-    folder = fit.train(
+        dataset = registry.leave_out(dataset, other)
+        measure[other] = registry.load(other).evaluation
+    folder = train.train(
         dataset,
         network,
         epochs=epochs,
@@ -146,18 +149,18 @@ def evaluate(
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
     needs("evaluate", "matplotlib", "seaborn", "sklearn")
-    bundle = app.bundle_of(settings)
-    reader = app.page_reader(bundle)
+    bundle = composition.bundle_of(settings)
+    reader = composition.page_reader(bundle)
     if keras:
         reader = replace(reader, classifier=_classifier(bundle, keras=True))
         settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
-    pictures = datasets.files_of(data)
+    pictures = registry.files_of(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
         return _evaluate_files(
             settings, bundle, reader, _FileSet(labelled.name_of(data), source, "", pictures), progress
         )
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     if not as_files:
         return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
@@ -169,7 +172,7 @@ def evaluate(
 def explore(settings: Settings, data: str) -> Path:
     """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
     needs("explore", "matplotlib", "seaborn")
-    dataset = datasets.load(data)
+    dataset = registry.load(data)
     splits = [
         ExploreSplit(split.name, split.pictures, split.ink, split.digits)
         for split in (dataset.train, dataset.test)
@@ -181,7 +184,7 @@ def explore(settings: Settings, data: str) -> Path:
 
 def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_SET) -> list[Path]:
     """Draw scans of real digits into a folder, with their labels.csv; gives the pictures."""
-    split = datasets.load(data).evaluation
+    split = registry.load(data).evaluation
     return samples.write(folder, samples.draw(split.pictures, split.digits, count, seed))
 
 
@@ -202,17 +205,17 @@ def promote(
     Raises:
         ModelError: it cannot be used, or cannot promise `max_error`.
     """
-    store = app.model_store(settings)
+    store = composition.model_store(settings)
     candidate = Bundle.open(store.find(name))
     candidate.threshold(settings.max_error)  # else the service would stop at its next start
     if force:
         store.promote(name)
         return ()
     current = Bundle.open(store.current())
-    split = datasets.load(data).evaluation
+    split = registry.load(data).evaluation
     comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
     if current.reads_paper or candidate.reads_paper:
-        comparisons.append(compare_pages(app.page_reader(current), app.page_reader(candidate), split))
+        comparisons.append(compare_pages(composition.page_reader(current), composition.page_reader(candidate), split))
     comparisons += also
     if not any(one.is_worse for one in comparisons):
         store.promote(name)
@@ -221,12 +224,12 @@ def promote(
 
 def rollback(settings: Settings) -> str:
     """Go back to the model before this one; gives its name."""
-    return app.model_store(settings).rollback()
+    return composition.model_store(settings).rollback()
 
 
 def stored_models(settings: Settings) -> Sequence[Stored]:
     """Every model, usable or not."""
-    return app.model_store(settings).list()
+    return composition.model_store(settings).list()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,7 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier,
     page = write_evaluation(
         _home(settings, facts), facts, found, split.pictures, history if bundle.card.history else None
     )
-    report.write_index(settings.reports)
+    batch_report.write_index(settings.reports)
     shares = (found.accuracy, found.accepted, found.accepted_wrong)
     return Evaluated(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
 
@@ -266,10 +269,10 @@ def _evaluate_files(
     threshold, problem = threshold_or_never(bundle, settings.max_error)
     rows: list[RowFacts] = []
     for one, content in labelled.read(settings, reader, files.pictures, progress):
-        for each in reading.readings_of([content], threshold)[0]:
+        for each in read_files.readings_of([content], threshold)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
-                file=names.escape(one.path.name),
+                file=text.escape(one.path.name),
                 page=each.page,
                 status=each.status,
                 text=each.text,
@@ -285,7 +288,7 @@ def _evaluate_files(
     found = evaluate_pages(rows, threshold if not problem else None)
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
     page = write_page_evaluation(_home(settings, facts), facts, found)
-    report.write_index(settings.reports)
+    batch_report.write_index(settings.reports)
     shares = (found.accuracy, found.accepted, found.accepted_wrong)
     return Evaluated(bundle.card.id, files.name, files.source, *shares, page, problem)
 
@@ -300,10 +303,10 @@ def threshold_or_never(bundle: Bundle, max_error: float) -> tuple[float, str]:
 
 def _classifier(bundle: Bundle, *, keras: bool) -> Classifier:
     if not keras:
-        return app.CLASSIFIERS["litert"](bundle)
+        return composition.CLASSIFIERS["litert"](bundle)
     if KERAS not in bundle.card.files:
         raise UsageError(f"the model {bundle.card.id} has no {KERAS}")
-    from digitrec.classifiers.keras import KerasClassifier
+    from digitrec.recognition.classifier_keras import KerasClassifier
 
     return KerasClassifier.load(bundle)
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec import app, reading
+from digitrec.app import composition
 from digitrec.clock import utc
-from digitrec.records import Rendering, Row
+from digitrec.pipeline import read_files
 from digitrec.settings import Settings
+from digitrec.types import Rendering, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
     Raises:
         ModelError: there is no usable model.
     """
-    bundle = app.bundle_of(settings)
-    reader = app.page_reader(bundle)
+    bundle = composition.bundle_of(settings)
+    reader = composition.page_reader(bundle)
     threshold = bundle.threshold(settings.max_error)
     now = utc(time.time())
     rows: list[Row] = []
@@ -39,7 +40,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
         except OSError as why:
             unread.append(f"{path} cannot be read: {why.strerror}")
             continue
-        content = reading.interpret(data, settings.limits, reader)
-        for one in reading.readings_of([content], threshold)[0]:
+        content = read_files.interpret(data, settings.limits, reader)
+        for one in read_files.readings_of([content], threshold)[0]:
             rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
-    return Predicted(rows, app.rendering(settings, bundle, threshold, now), unread)
+    return Predicted(rows, composition.rendering(settings, bundle, threshold, now), unread)

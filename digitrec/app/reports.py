@@ -4,22 +4,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec.corrections.log import audited, newest
-from digitrec import names
-from digitrec.corrections.corrected import CORRECTED
+from digitrec import text
 from digitrec.errors import RejectedImage, UsageError
-from digitrec.ledger import Ledger
-from digitrec.records import Fate, Reason, Row, Status
-from digitrec.reporting import report
-from digitrec.reporting.batch import BatchFacts, Checked, DeferredFacts, RowFacts
-from digitrec.review import queue
+from digitrec.reports import batch_report
+from digitrec.reports.batch import BatchFacts, Checked, DeferredFacts, RowFacts
+from digitrec.review import queries
 from digitrec.settings import Settings
+from digitrec.storage.corrected_tables import CORRECTED
+from digitrec.storage.corrections import audited, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Fate, Reason, Row, Status
 
 
 def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
     """Write `reports/<batch>/` and the list of all reports."""
-    report.write_batch_report(settings.reports / batch_id, _pictured(settings, ledger, batch_id))
-    report.write_index(settings.reports)
+    batch_report.write_batch_report(settings.reports / batch_id, _pictured(settings, ledger, batch_id))
+    batch_report.write_index(settings.reports)
 
 
 def write_one(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) -> tuple[Path, int]:
@@ -31,7 +31,7 @@ def write_one(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) 
     made = sum(1 for _ in written(settings, ledgers, batch_id))
     if not made:
         raise UsageError(f"no ledger has answers for batch {batch_id}")
-    return report.write_index(settings.reports), made
+    return batch_report.write_index(settings.reports), made
 
 
 def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> Iterator[BatchFacts]:
@@ -40,7 +40,7 @@ def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None 
         for batch in ledger.batches():
             if batch.rendering is not None and only in (None, batch.id):
                 facts = _pictured(replace(settings, worker=worker), ledger, batch.id)
-                report.write_batch_report(settings.reports / batch.id, facts)
+                batch_report.write_batch_report(settings.reports / batch.id, facts)
                 yield facts
 
 
@@ -73,7 +73,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
         rows=[
             _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
         ],
-        deferred=[DeferredFacts(names.escape(one.path), one.detail) for one in deferred],
+        deferred=[DeferredFacts(text.escape(one.path), one.detail) for one in deferred],
         corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
     )
 
@@ -81,7 +81,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
 def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     """The facts of a batch; a picture that its page shows and the ledger has not kept is drawn from the original."""
     facts = facts_of(settings, ledger, batch_id)
-    shown = report.pictured(facts.rows)
+    shown = batch_report.pictured(facts.rows)
     drawn = {one.row: _drawn(settings, ledger, batch_id, one) for one in facts.rows if one.row in shown}
     return replace(facts, rows=[replace(one, preview_png=drawn.get(one.row, one.preview_png)) for one in facts.rows])
 
@@ -90,11 +90,11 @@ def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> 
     """The picture of a row, also if the ledger has not kept it; None if the original is gone or was never decoded."""
     if one.preview_png is not None or (one.status is Status.REJECTED and one.reason is not Reason.BLANK):
         return one.preview_png
-    from digitrec.review import originals, pictures  # OpenCV: seldom needed here
+    from digitrec.review import originals, page_images  # OpenCV: seldom needed here
 
-    entry = queue.entry(ledger, batch_id, one.row)
+    entry = queries.entry(ledger, batch_id, one.row)
     try:
-        return pictures.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
+        return page_images.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
     except (originals.Gone, RejectedImage):
         return None
 
@@ -110,7 +110,7 @@ def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
     read = row.reading
     return RowFacts(
         row=row.row,
-        file=names.escape(row.path),
+        file=text.escape(row.path),
         page=read.page,
         status=read.status,
         text=read.text,
@@ -119,7 +119,7 @@ def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
         runner_up_confidence=read.runner_up_confidence,
         reason=read.reason,
         detail=read.detail,
-        label=names.escape(row.label),
+        label=text.escape(row.label),
         preview_png=preview,
         duplicate_of=row.duplicate_of,
         checked=checked,

@@ -6,20 +6,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import digitrec
-from digitrec import app, lab, names, workspace
-from digitrec.classifiers.bundle import Bundle
+from digitrec import text
+from digitrec.app import composition, model_comparison, models
+from digitrec.app.corrections_dataset import Gathered, gather
+from digitrec.app.model_comparison import Figures, Judged, Learned, judge
+from digitrec.app.teaching import can_go_on, teach
 from digitrec.clock import utc
-from digitrec.learning import judging
-from digitrec.learning.gathering import Gathered, gather
-from digitrec.learning.judging import Figures, Judged, Learned, judge
-from digitrec.learning.teaching import can_go_on, teach
-from digitrec.reporting import learning_page
-from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningFacts, Suspect
-from digitrec.reporting.report import write_index
+from digitrec.models.package import Bundle
+from digitrec.pipeline import workspace
+from digitrec.reports import retrain_report
+from digitrec.reports.batch_report import write_index
+from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect
 from digitrec.settings import Settings
+from digitrec.training.classifier import Progress
 from digitrec.training.compare import Comparison
 from digitrec.training.finetune import USUAL, More
-from digitrec.training.loop import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ def retrain(settings: Settings, data: str, progress: Callable[[Progress], None],
         DigitrecError: data or model cannot be used; nothing was promoted.
     """
     with workspace.only_one(settings, "retrain"):
-        in_use, pages = app.bundle_of(settings), gather(settings)
+        in_use, pages = composition.bundle_of(settings), gather(settings)
         taught = _taught(settings, data, pages, in_use, progress, more)
         learned = judge(settings, pages, in_use, taught) if pages.learn else None
-        also = judging.comparisons(settings, data, in_use, taught, learned) if learned is not None else ()
-        comparisons = lab.promote(settings, taught.card.id, force=False, data=data, also=also)
+        also = model_comparison.comparisons(settings, data, in_use, taught, learned) if learned is not None else ()
+        comparisons = models.promote(settings, taught.card.id, force=False, data=data, also=also)
         is_promoted = not any(one.is_worse for one in comparisons)
         page = None if learned is None else report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
         return Retrained(taught.card.id, in_use.card.id, is_promoted, comparisons, pages, learned, page)
@@ -98,7 +99,7 @@ def learn(
         DataError: there is nothing to learn from, or these data are no good.
         ModelError: the model cannot be used, or cannot go on.
     """
-    before = app.bundle_of(settings if start is None else replace(settings, model=start))
+    before = composition.bundle_of(settings if start is None else replace(settings, model=start))
     pages = gather(settings)
     taught = teach(
         settings,
@@ -148,7 +149,7 @@ def report(
     )
     decided = comparisons or [one for one in (learned.comparison, learned.accepted) if one is not None]
     held_out = set(pages.held_out)
-    page = learning_page.write_learning(
+    page = retrain_report.write_learning(
         settings.reports / "learning" / taught.card.id,
         about,
         _figures(learned.before),
@@ -166,10 +167,10 @@ def _taught(
 ) -> Bundle:
     """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
     # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
-    leave_out = [one for one in lab.left_out(in_use.card) if one != data]
+    leave_out = [one for one in models.left_out(in_use.card) if one != data]
     kind = in_use.card.network
     if not pages.learn:
-        return lab.train(settings, data, kind, epochs=None, seed=0, leave_out=leave_out, progress=progress)
+        return models.train(settings, data, kind, epochs=None, seed=0, leave_out=leave_out, progress=progress)
     goes_on = can_go_on(in_use, data)
     return teach(
         settings,
@@ -193,7 +194,7 @@ def _figures(one: Figures) -> HowItDoes:
 
 def _suspect(settings: Settings, one: Judged, *, is_held_out: bool) -> Suspect:
     return Suspect(
-        names.escape(one.page.path.relative_to(settings.workspace).as_posix()),
+        text.escape(one.page.path.relative_to(settings.workspace).as_posix()),
         one.page.page,
         one.page.text,
         one.before.text,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, failure_of, memory_failure
-from digitrec.intake.observing import Bell
-from digitrec.records import backoff_s
+from digitrec.pipeline.observing import Bell
+from digitrec.types import backoff_s
 
 _ALIVE_EVERY_S = 10.0
 """Time between two signs of life for the supervisor while nothing can be done, seconds."""

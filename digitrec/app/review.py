@@ -11,19 +11,20 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from digitrec import app, logs
-from digitrec.corrections.corrected import write_missing
+from digitrec import logs
+from digitrec.app import composition
 from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.ledger import Ledger
-from digitrec.operations import ledgers as found_ledgers
-from digitrec.review import queue
-from digitrec.review.desk import Desk
-from digitrec.review.pictures import Pictures
+from digitrec.pipeline import ledgers as found_ledgers
+from digitrec.review import queries
+from digitrec.review.page_images import Pictures
 from digitrec.review.server import Site
+from digitrec.review.service import Desk
 from digitrec.review.sessions import Sessions
 from digitrec.review.tryout import Loaded, TryOut
 from digitrec.settings import Settings
+from digitrec.storage.corrected_tables import write_missing
+from digitrec.storage.ledger import Ledger
 
 _HOST = "127.0.0.1"
 _LONGEST_IDLE_S = 75
@@ -101,8 +102,8 @@ def site_of(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0
     sample = _prepared(settings, audit, seed)
 
     def load() -> Loaded:
-        bundle = app.bundle_of(settings)
-        return app.page_reader(bundle), bundle.threshold(settings.max_error)
+        bundle = composition.bundle_of(settings)
+        return composition.page_reader(bundle), bundle.threshold(settings.max_error)
 
     desk = Desk(
         outbox=settings.outbox,
@@ -143,7 +144,7 @@ def open_browser(address: str) -> None:
         webbrowser.open(address)
 
 
-def _prepared(settings: Settings, audit: int, seed: int) -> list[queue.Place]:
+def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.Place]:
     """Write the tables that are late, draw the sample, and tell which ledgers cannot be used."""
     paths = found_ledgers.paths(settings)
     if not paths:
@@ -161,4 +162,4 @@ def _prepared(settings: Settings, audit: int, seed: int) -> list[queue.Place]:
             raise refused
         for ledger in usable:
             write_missing(settings.outbox, ledger)
-        return queue.sample(usable, audit, seed) if audit else []
+        return queries.sample(usable, audit, seed) if audit else []

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
 from digitrec.errors import ReadFailed, at_step
-from digitrec.intake import observing, watching
-from digitrec.intake.scan import PassedOver, Seen
-from digitrec.intake.settling import Settling
-from digitrec.ledger import Ledger
-from digitrec.operations.heartbeat import Heart
-from digitrec.operations.hooks import Hooks
-from digitrec.records import Count, backoff_s
+from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.hooks import Hooks
+from digitrec.pipeline import observing, watcher
+from digitrec.pipeline.scanner import PassedOver, Seen
+from digitrec.pipeline.settling import Settling
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Count, backoff_s
 
 if TYPE_CHECKING:
-    from digitrec.claiming import Queue
-    from digitrec.pipeline import Outbox, Pipeline
+    from digitrec.pipeline.batch import Outbox, Pipeline
+    from digitrec.pipeline.claiming import Queue
 
 
 def leave(code: int) -> NoReturn:
@@ -208,7 +208,7 @@ class Service:
         except ReadFailed as why:  # what is new may be read all the same
             failure = why
         total = self.summary.count.claimed + self._left()
-        looks = watching.once(
+        looks = watcher.once(
             self._look,
             self.space.settling(),
             self.stop.bell,
@@ -270,7 +270,7 @@ class Service:
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
         put_off = _PutOff()
         self._try(self._recover, put_off)
-        groups = watching.groups(
+        groups = watcher.groups(
             self._look,
             self.space.settling(),
             observer,

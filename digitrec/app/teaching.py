@@ -5,18 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from digitrec import app, lab
-from digitrec.classifiers.bundle import KERAS, Bundle
+from digitrec.app import composition, models
+from digitrec.app.corrections_dataset import Gathered
 from digitrec.clock import utc
 from digitrec.errors import DataError
 from digitrec.extras import TRAINING, needs
-from digitrec.learning.gathering import Gathered
+from digitrec.models.package import KERAS, Bundle
 from digitrec.settings import Settings
-from digitrec.training import corrected, datasets
-from digitrec.training.arrays import Dataset
-from digitrec.training.corrected import Shown
+from digitrec.training import correction_examples
+from digitrec.training.classifier import Progress
+from digitrec.training.correction_examples import Shown
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.finetune import USUAL, More, go_on
-from digitrec.training.loop import Progress
 from digitrec.training.networks import BUILDERS
 
 
@@ -67,9 +68,9 @@ def teach(
     shown = _shown(settings, pages, start, progress)
     facts: dict[str, Any] = {**pages.as_json(), "unfit": sum(not one.fits for one in shown)}
     if found is None:
-        learned = corrected.examples(shown)
+        learned = correction_examples.examples(shown)
         about = {"corrections": {**facts, "examples": len(learned)}}
-        return lab.train(
+        return models.train(
             settings,
             data,
             network or start.card.network,
@@ -88,11 +89,11 @@ def teach(
         now=lambda: utc(time.time()),
         corrections=facts,
         is_new=found.is_new,
-        measure={name: datasets.load(name).evaluation for name in found.left_out},
+        measure={name: registry.load(name).evaluation for name in found.left_out},
         more=more if epochs is None else replace(more, epochs=epochs),
         progress=progress,
-        command=lab.command(),
-        kept=lab.kept(settings),
+        command=models.command(),
+        kept=models.kept(settings),
     )
     return Bundle.open(folder)
 
@@ -120,12 +121,12 @@ def _fitting(start: Bundle, data: str) -> _Data:
     Raises:
         ForeignData: they are not known.
     """
-    dataset = datasets.load(data)
-    left_out = lab.left_out(start.card)
+    dataset = registry.load(data)
+    left_out = models.left_out(start.card)
     is_new = dataset.name in left_out
     left_out = [name for name in left_out if name != dataset.name]
     for name in left_out:
-        dataset = datasets.leave_out(dataset, name)
+        dataset = registry.leave_out(dataset, name)
     if not is_new and dataset.digest != start.card.training.get("digest"):
         raise ForeignData(
             f"{start.card.id} learned from other digits than {data}: which of these it never saw is not known",
@@ -139,4 +140,4 @@ def _shown(settings: Settings, pages: Gathered, start: Bundle, progress: Callabl
     def told(done: int, total: int) -> None:
         progress(Progress(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
 
-    return corrected.look(app.page_reader(start), pages.learn, settings.limits, told=told)
+    return correction_examples.look(composition.page_reader(start), pages.learn, settings.limits, told=told)

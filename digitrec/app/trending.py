@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import digitrec
-from digitrec import app, batch_reports, logs
+from digitrec import logs
+from digitrec.app import composition, reports
 from digitrec.clock import utc
 from digitrec.errors import MissingPackage
-from digitrec.ledger import Ledger
-from digitrec.reporting import report
-from digitrec.reporting.drift import Reference, reference_of
-from digitrec.reporting.trend import BatchEntry, entry_of
-from digitrec.reporting.trend_page import FOLDER, write_trend
+from digitrec.reports import batch_report
+from digitrec.reports.drift import Reference, reference_of
+from digitrec.reports.trend import BatchEntry, entry_of
+from digitrec.reports.trend_report import FOLDER, write_trend
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 
 
 def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
@@ -29,7 +30,7 @@ def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, 
         OSError: the disk does not take them.
     """
     entries: list[BatchEntry] = []
-    for facts in batch_reports.written(settings, ledgers):
+    for facts in reports.written(settings, ledgers):
         entries.append(entry_of(facts))
     made_at = utc(time.time())
     try:
@@ -42,10 +43,10 @@ def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, 
         )
     except MissingPackage as why:  # the other reports are what a slim installation can have
         logs.warn("the trend is not made", why=why, hint=why.hint)
-    return report.write_index(settings.reports), len(entries)
+    return batch_report.write_index(settings.reports), len(entries)
 
 
 def _references(settings: Settings) -> dict[str, Reference]:
     """What the cards of this workspace's models tell, by id; a model that was removed, or is damaged, tells nothing."""
-    cards = [one.card for one in app.model_store(settings).list() if one.card is not None]
+    cards = [one.card for one in composition.model_store(settings).list() if one.card is not None]
     return {card.id: reference_of(card) for card in cards}

@@ -12,19 +12,11 @@ from typing import Annotated
 import typer
 
 import digitrec
-from digitrec import (
-    cli_models,
-    cli_ops,
-    cli_options,
-    cli_output,
-    cli_review,
-    cli_words,
-    logs,
-    names,
-    one_thread,
-)
-from digitrec.cli_options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
+from digitrec import logs, text
+from digitrec.cli import models, operations, options, output, review, words
+from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
+from digitrec.images import threads
 from digitrec.plural import counted
 from digitrec.settings import Settings, setting_fields
 
@@ -48,16 +40,16 @@ def main() -> None:
     try:
         cli()
     except DigitrecError as why:
-        if cli_options.debug:
+        if options.debug:
             raise
         _complain(str(why), why.hint)
         sys.exit(why.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        if cli_options.debug:
+        if options.debug:
             raise
-        from digitrec import retrying
+        from digitrec.app import retrying
 
         failure = retrying.unexpected_failure(error)
         _complain(str(failure), failure.hint)
@@ -70,9 +62,9 @@ def program() -> None:
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if "digitrec.service" not in sys.modules:  # then no thread of ours has run
+        if "digitrec.app.service" not in sys.modules:  # then no thread of ours has run
             raise
-        from digitrec.service import leave
+        from digitrec.app.service import leave
 
         leave(code)
 
@@ -87,9 +79,9 @@ def _prepare_streams() -> None:
 
 
 def _complain(what: str, hint: str) -> None:
-    typer.echo(f"digitrec: {names.printable(what)}", err=True)
+    typer.echo(f"digitrec: {text.printable(what)}", err=True)
     if hint:
-        typer.echo(f"  {names.printable(hint)}", err=True)
+        typer.echo(f"  {text.printable(hint)}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -117,36 +109,37 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
-    from digitrec import app, service
-    from digitrec.operations import ledgers, waiting
+    from digitrec.app import composition, service
+    from digitrec.monitoring import backlog
+    from digitrec.pipeline import ledgers
 
     if dry_run and settings.source:
         raise UsageError("--dry-run looks at the inbox, not at a store", hint="Leave out --source and --outbox.")
     if dry_run:
-        cli_ops.print_outlook(settings, as_json=as_json)
+        operations.print_outlook(settings, as_json=as_json)
         return
 
     if sys.stderr.isatty():
         logs.start(settings.log_format, quiet=True)  # the summary has the same
     is_new = not settings.source and ledgers.is_new(settings)
     stop = service.Stop()
-    with stop.on_signals(), cli_output.Progress("Reading", unit="files") as progress:
-        summary = app.run_once(settings, stop, progress.update)
+    with stop.on_signals(), output.Progress("Reading", unit="files") as progress:
+        summary = composition.run_once(settings, stop, progress.update)
     if as_json:
-        typer.echo(json.dumps(cli_output.summary_json(settings, summary)))
+        typer.echo(json.dumps(output.summary_json(settings, summary)))
     else:
         if is_new:
-            typer.echo(names.printable(f"Made a new workspace in {settings.workspace}"))
-        typer.echo(cli_output.summary_text(settings, summary, is_stopped=stop()))
+            typer.echo(text.printable(f"Made a new workspace in {settings.workspace}"))
+        typer.echo(output.summary_text(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             with ledgers.readable(settings) as found:
-                deferred = waiting.deferred_files(settings, found, time.time())
-            for line in cli_words.deferred_lines(deferred):
+                deferred = backlog.deferred_files(settings, found, time.time())
+            for line in words.deferred_lines(deferred):
                 typer.echo(line)
-        for line in cli_words.passed_over_lines(summary.passed_over):
+        for line in words.passed_over_lines(summary.passed_over):
             typer.echo(line)
     if table:
-        cli_output.print_batches(settings, summary.batches)
+        output.print_batches(settings, summary.batches)
     if stop():
         raise typer.Exit(stop.code)
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
@@ -156,11 +149,11 @@ def run(
 @takes_settings()
 def watch(settings: Settings) -> None:
     """Read files as they arrive in the inbox, until stopped."""
-    from digitrec import app, service
+    from digitrec.app import composition, service
 
     stop = service.Stop()
     with stop.on_signals():
-        app.watch(settings, stop)
+        composition.watch(settings, stop)
     logs.event("stopped", signal=signal.Signals(stop.signal).name)
     raise typer.Exit(stop.code if stop.signal == signal.SIGINT else 0)
 
@@ -187,23 +180,24 @@ def predict(
 
     Files are written only with --explain and --explain-dir.
     """
-    one_thread.load()
-    from digitrec import explaining, predicting
+    threads.load()
+    from digitrec.app import predict
+    from digitrec.app.explain import write_each, write_one
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     if explain is not None and len(files) > 1:
         raise UsageError("--explain takes one picture", hint="`--explain-dir DIR` takes any number.")
-    predicted = predicting.predict(settings, files)
+    predicted = predict.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     if predicted.rows or form != "table":
-        cli_output.print_rows(predicted.rows, predicted.rendering, form=form)
+        output.print_rows(predicted.rows, predicted.rendering, form=form)
     read = {row.path for row in predicted.rows}
     pictures = [path for path in files if str(path) in read]
     if explain is not None and pictures:
-        explaining.write_one(settings, pictures[0], explain)
+        write_one(settings, pictures[0], explain)
     if explain_dir is not None:
-        explaining.write_each(settings, pictures, explain_dir)
+        write_each(settings, pictures, explain_dir)
     if predicted.unread:
         folder = next((path for path in files if path.is_dir()), None)
         hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""
@@ -226,7 +220,8 @@ def report(
     All are built from the ledgers: the reports of the batches, the trend report and the index. The trend report shows
     acceptance, error rate, drift and speed over time. It is left out with --batch.
     """
-    from digitrec import batch_reports, trending, workspace
+    from digitrec.app import reports, trending
+    from digitrec.pipeline import workspace
 
     with workspace.all_ledgers(settings) as ledgers:
         if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
@@ -234,8 +229,8 @@ def report(
         if batch is None:
             page, made = trending.write_all(settings, ledgers)
         else:
-            page, made = batch_reports.write_one(settings, ledgers, batch)
-    typer.echo(names.printable(f"{counted(made, 'report')} made. {page}"))
+            page, made = reports.write_one(settings, ledgers, batch)
+    typer.echo(text.printable(f"{counted(made, 'report')} made. {page}"))
 
 
 @_operate(epilog="Example: digitrec verify --json")
@@ -267,11 +262,11 @@ def verify(
     Disk and ledgers are compared, and every original is read. Tables that --tables rewrites have the same bytes as the
     lost ones, and each is listed; latest.csv stays as it is.
     """
-    from digitrec import workspace
-    from digitrec.operations import finding
-    from digitrec.operations import ledgers as found_ledgers
-    from digitrec.operations import rebuild as rebuilding
-    from digitrec.operations import verify as operation
+    from digitrec.monitoring import finding
+    from digitrec.monitoring import verify as operation
+    from digitrec.pipeline import ledgers as found_ledgers
+    from digitrec.pipeline import rebuild as rebuilding
+    from digitrec.pipeline import workspace
 
     if tables and not rebuild:
         raise UsageError("--tables goes with --rebuild", hint="digitrec verify --rebuild --tables")
@@ -291,7 +286,7 @@ def verify(
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:
             tell_if_unread(settings, ledgers)
-    typer.echo(cli_output.account_json(account, written) if as_json else cli_output.account_text(account))
+    typer.echo(output.account_json(account, written) if as_json else output.account_text(account))
     raise typer.Exit(1 if account.differences else 0)
 
 
@@ -299,10 +294,10 @@ def verify(
 @takes_settings("workspace")
 def init(settings: Settings) -> None:
     """Create the folders of a workspace; accept new or emptied ones."""
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
 
     workspace.accept_folders(settings)
-    typer.echo(names.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
+    typer.echo(text.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
 
 
 @_operate(epilog="Example: digitrec config --json")
@@ -320,12 +315,12 @@ def config(
         return
     for name, entry in values.items():
         value = "-" if entry["value"] is None else entry["value"]
-        typer.echo(names.printable(f"{name:20} {value!s:32} {entry['from']}"))
+        typer.echo(text.printable(f"{name:20} {value!s:32} {entry['from']}"))
 
 
-cli_models.register(cli)
-cli_ops.register(cli)
-cli_review.register(cli)
+models.register(cli)
+operations.register(cli)
+review.register(cli)
 
 if __name__ == "__main__":
     program()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitrec import cli_output, names
-from digitrec.cli_options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
+from digitrec import text
+from digitrec.cli import output
+from digitrec.cli.options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
 from digitrec.errors import ModelError, UsageError
 from digitrec.settings import FILE_NAME, Settings
 
 if TYPE_CHECKING:
-    from digitrec.learning.retraining import Lesson
+    from digitrec.app.retrain import Lesson
 
 _DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
 _NETWORK_HELP = "mlp (a baseline), cnn, or paper (three networks: page models)."
@@ -94,21 +95,21 @@ def train(
     """
     if base_model is not None and not with_corrections:
         raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
-    from digitrec import lab
-    from digitrec.learning.retraining import learn
+    from digitrec.app import models
+    from digitrec.app.retrain import learn
 
     lesson: Lesson | None = None
     how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
-    with cli_output.TrainingProgress() as progress:
+    with output.TrainingProgress() as progress:
         if with_corrections:
             lesson = learn(settings, data, start=base_model, network=network, progress=progress.update, **how)
             bundle = lesson.bundle
         else:
-            bundle = lab.train(settings, data, network or "cnn", progress=progress.update, **how)
+            bundle = models.train(settings, data, network or "cnn", progress=progress.update, **how)
     card = bundle.card
     if as_json:
         result = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
-        typer.echo(json.dumps(result | (cli_output.retrain_json(lesson) if lesson else {})))
+        typer.echo(json.dumps(result | (output.retrain_json(lesson) if lesson else {})))
     else:
         typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
         for metric in card.metrics:
@@ -116,7 +117,7 @@ def train(
                 f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
             )
         if lesson:
-            typer.echo(cli_output.retrain_text(lesson))
+            typer.echo(output.retrain_text(lesson))
         typer.echo(f"  Use it: digitrec models promote {card.id}")
 
 
@@ -138,10 +139,10 @@ def evaluate(
 
     The full report is under reports/evaluation/.
     """
-    from digitrec import lab
+    from digitrec.app import models
 
-    with cli_output.Progress("Reading", unit="pictures") as progress:
-        evaluation = lab.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
+    with output.Progress("Reading", unit="pictures") as progress:
+        evaluation = models.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
     right, wrong = evaluation.accuracy, evaluation.accepted_wrong
     if as_json:
         typer.echo(json.dumps(evaluation.to_json()))
@@ -149,9 +150,9 @@ def evaluate(
         typer.echo(f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})")
         if evaluation.problem:
             typer.echo(f"  nothing would be accepted: {evaluation.problem}")
-        typer.echo(f"  accuracy {cli_output.share(right)}")
-        typer.echo(f"  accepted {cli_output.share(evaluation.accepted)}, of these wrong {cli_output.share(wrong)}")
-        typer.echo(names.printable(f"  report   {evaluation.page}"))
+        typer.echo(f"  accuracy {output.share(right)}")
+        typer.echo(f"  accepted {output.share(evaluation.accepted)}, of these wrong {output.share(wrong)}")
+        typer.echo(text.printable(f"  report   {evaluation.page}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
@@ -164,9 +165,9 @@ def explore(settings: Settings, data: _Data = "mnist") -> None:
 
     It shows shapes, counts, examples, means and amounts of ink.
     """
-    from digitrec import lab
+    from digitrec.app import models
 
-    typer.echo(names.printable(str(lab.explore(settings, data))))
+    typer.echo(text.printable(str(models.explore(settings, data))))
 
 
 @takes_settings("workspace")
@@ -184,13 +185,14 @@ def samples(
 
     Their labels.csv has the true digits.
     """
-    from digitrec import lab, workspace
+    from digitrec.app import models
+    from digitrec.pipeline import workspace
 
     if folder is None:
         workspace.accept_folders(settings)
     where = folder or settings.inbox
-    written = lab.write_samples(where, count=count, seed=seed, data=data)
-    typer.echo(names.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))
+    written = models.write_samples(where, count=count, seed=seed, data=data)
+    typer.echo(text.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))
 
 
 @takes_settings("workspace")
@@ -199,9 +201,9 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
 
     The shipped model and the trained ones.
     """
-    from digitrec import lab
+    from digitrec.app.models import stored_models
 
-    models = lab.stored_models(settings)
+    models = stored_models(settings)
     if as_json:
         typer.echo(
             json.dumps(
@@ -232,22 +234,22 @@ def show_model(
 
     And the share of calibration pages that is accepted at each. `--card` adds its model card.
     """
-    from digitrec import app
-    from digitrec.classifiers.bundle import Bundle
+    from digitrec.app import composition
+    from digitrec.models.package import Bundle
     from digitrec.training import model_card
 
-    bundle = Bundle.open(app.model_store(settings).find(name)) if name else app.bundle_of(settings)
+    bundle = Bundle.open(composition.model_store(settings).find(name)) if name else composition.bundle_of(settings)
     tables = bundle.card.calibrations
     if as_json:
-        thresholds = {"thresholds": cli_output.thresholds_json(tables, settings.max_error)}
+        thresholds = {"thresholds": output.thresholds_json(tables, settings.max_error)}
         typer.echo(json.dumps(bundle.card.as_json() | thresholds))
         return
     typer.echo(f"{bundle.card.id}  {bundle.folder}")
-    for line in cli_output.threshold_lines(tables, settings.max_error):
+    for line in output.threshold_lines(tables, settings.max_error):
         typer.echo(line)
     if card:
         words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-        rates = cli_output.error_rates(settings.max_error)
+        rates = output.error_rates(settings.max_error)
         typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
     threshold = bundle.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
@@ -264,9 +266,9 @@ def promote_model(
 
     It is compared with the current one by McNemar's test on a test split.
     """
-    from digitrec import lab
+    from digitrec.app import models
 
-    comparisons = lab.promote(settings, name, force=force, data=data)
+    comparisons = models.promote(settings, name, force=force, data=data)
     if worse := [comparison.words for comparison in comparisons if comparison.is_worse]:
         raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Promote it all the same with --force.")
     for comparison in comparisons:
@@ -277,9 +279,9 @@ def promote_model(
 @takes_settings("workspace")
 def rollback_model(settings: Settings) -> None:
     """Return to the previous model."""
-    from digitrec import lab
+    from digitrec.app import models
 
-    typer.echo(f"{lab.rollback(settings)} is in use again")
+    typer.echo(f"{models.rollback(settings)} is in use again")
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
@@ -299,10 +301,10 @@ def calibrate(
 
     The error guarantee then holds for handwriting like yours.
     """
-    from digitrec import calibrating, lab
+    from digitrec.app import calibrate, models
 
-    with cli_output.Progress("Reading", unit="pictures") as progress:
-        calibrated = calibrating.calibrate_on(settings, data, labels=labels, progress=progress.update)
+    with output.Progress("Reading", unit="pictures") as progress:
+        calibrated = calibrate.calibrate_on(settings, data, labels=labels, progress=progress.update)
     if as_json:
         typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))
     else:
@@ -315,7 +317,7 @@ def calibrate(
         )
         typer.echo(f"  model    {calibrated.model_id}  {calibrated.folder}")
     if promote:
-        lab.promote(settings, calibrated.model_id, force=True, data="")
+        models.promote(settings, calibrated.model_id, force=True, data="")
     if as_json:
         return
     if promote:

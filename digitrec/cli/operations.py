@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitrec import cli_words, names
-from digitrec.cli_options import complete_batches, complete_files, in_panel, takes_settings, tell_if_unread
+from digitrec import text
+from digitrec.cli import words
+from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import ModelError, UsageError
 from digitrec.plural import counted
-from digitrec.records import Reason
 from digitrec.settings import Settings
+from digitrec.types import Reason
 
 if TYPE_CHECKING:
-    from digitrec.operations.status import ModelState, Status
+    from digitrec.monitoring.status import ModelState, Status
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LOCK = "housekeeping"
@@ -85,16 +86,16 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     One line per check; exit 1 on a failed one. Run it as the user who runs the service. It creates a file in every
     folder, and removes it.
     """
-    from digitrec.operations.doctor import doctor as look
-    from digitrec.operations.findings import Grade
-    from digitrec.operations.ledgers import readable
+    from digitrec.monitoring.doctor import doctor as look
+    from digitrec.monitoring.findings import Grade
+    from digitrec.pipeline.ledgers import readable
 
     findings = []
     with readable(settings) as ledgers:
         for finding in look(settings, ledgers, _model(settings), time.time()):
             findings.append(finding)
             if not as_json:
-                typer.echo(cli_words.finding_line(finding))
+                typer.echo(words.finding_line(finding))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in findings) else 0)
@@ -117,17 +118,17 @@ def why(
 
     Claims, rows, reasons and the location of the original. Exit 2 for an unknown file.
     """
-    from digitrec import workspace
-    from digitrec.operations.why import why as ask
+    from digitrec.monitoring.history import why as ask
+    from digitrec.pipeline import workspace
 
     with workspace.all_ledgers(settings) as ledgers:
         story = ask(file, settings, ledgers, time.time())
     if as_json:
-        typer.echo(json.dumps(cli_words.story_json(story)))
+        typer.echo(json.dumps(words.story_json(story)))
     elif story.events or story.lying:
-        typer.echo("\n".join(cli_words.story_lines(story)))
+        typer.echo("\n".join(words.story_lines(story)))
     if not story.events and not story.lying:
-        raise UsageError(f"nothing is known of {names.escape(file)}", hint="Its path under inbox/, as in the CSV?")
+        raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
 
 @takes_settings("workspace")
@@ -169,8 +170,8 @@ def requeue(
         return
     if not (files or batch or reason):
         raise UsageError("name files, --batch, --reason or --worker", hint="digitrec requeue --help")
-    from digitrec import workspace
-    from digitrec.operations import requeue as operation
+    from digitrec.monitoring import maintenance as operation
+    from digitrec.pipeline import workspace
 
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
         claims = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
@@ -178,14 +179,14 @@ def requeue(
         for original in () if dry_run else operation.requeue(settings, claims, utc(time.time())):
             moved.append(original)
             if not as_json:
-                typer.echo(cli_words.requeued_line(original))
+                typer.echo(words.requeued_line(original))
     if as_json:
-        places = {original.found.key: names.escape(original.place) for original in moved}
-        pairs = [{"from": names.escape(claim.claim.place), "to": places.get(claim.key)} for claim in claims]
+        places = {original.found.key: text.escape(original.place) for original in moved}
+        pairs = [{"from": text.escape(claim.claim.place), "to": places.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
         for claim in claims:
-            typer.echo(names.escape(claim.claim.place))
+            typer.echo(text.escape(claim.claim.place))
         typer.echo(f"{counted(len(claims), 'original')} would go back into the inbox")
     else:
         typer.echo(f"{counted(len(moved), 'original is', 'originals are')} back in the inbox")
@@ -209,8 +210,8 @@ def prune(
     and only originals that match the ledger; `verify` counts them as pruned. `digitrec report` rebuilds
     the reports.
     """
-    from digitrec import workspace
-    from digitrec.operations import prune as operation
+    from digitrec.monitoring import prune as operation
+    from digitrec.pipeline import workspace
 
     if not older_than:
         hint = "`digitrec prune --older-than 90d` shows what is older than 90 days; with --yes it is removed."
@@ -220,35 +221,35 @@ def prune(
         batches = operation.choose(settings, ledgers, keep_s, time.time())
         for batch in operation.prune(settings, batches, utc(time.time())) if yes else batches:
             if not as_json:
-                typer.echo(cli_words.prunable_line(batch))
+                typer.echo(words.prunable_line(batch))
         if yes and any(batch.report for batch in batches):
-            from digitrec.reporting import report
+            from digitrec.reports import batch_report
 
-            report.write_index(settings.reports)
+            batch_report.write_index(settings.reports)
     if as_json:
-        typer.echo(json.dumps({"dry_run": not yes, "batches": [cli_words.prunable_json(batch) for batch in batches]}))
+        typer.echo(json.dumps({"dry_run": not yes, "batches": [words.prunable_json(batch) for batch in batches]}))
         return
     for place in (place for batch in batches for place in batch.kept):
-        typer.echo(f"kept, it is not as the ledger knows it: {names.escape(place)}")
+        typer.echo(f"kept, it is not as the ledger knows it: {text.escape(place)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
-    typer.echo(f"{cli_words.prunable_total(batches)} {verb}")
+    typer.echo(f"{words.prunable_total(batches)} {verb}")
 
 
 def print_outlook(settings: Settings, *, as_json: bool) -> None:
     """Print which files a run would read now, and read none."""
-    from digitrec import workspace
-    from digitrec.operations import waiting
+    from digitrec.monitoring import backlog
+    from digitrec.pipeline import workspace
 
     with workspace.all_ledgers(settings) as ledgers:
-        outlook = waiting.would_read(settings, ledgers, time.time())
-    typer.echo(json.dumps(cli_words.outlook_json(outlook)) if as_json else "\n".join(cli_words.outlook_lines(outlook)))
+        outlook = backlog.would_read(settings, ledgers, time.time())
+    typer.echo(json.dumps(words.outlook_json(outlook)) if as_json else "\n".join(words.outlook_lines(outlook)))
 
 
 def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
-    from digitrec.operations.adopt import adopt
+    from digitrec.pipeline.recovery import adopt
 
     adopted = adopt(settings, is_ledger_lost=without_ledger, now=utc(time.time()))
-    deferred = [names.escape(path) for path in adopted.deferred]
+    deferred = [text.escape(path) for path in adopted.deferred]
     if as_json:
         typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": adopted.answered}))
         return
@@ -260,17 +261,17 @@ def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
 
 
 def _print_status(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.operations.ledgers import readable
+    from digitrec.pipeline.ledgers import readable
 
     state = _status(settings)
-    typer.echo(json.dumps(cli_words.status_json(state)) if as_json else "\n".join(cli_words.status_lines(state)))
+    typer.echo(json.dumps(words.status_json(state)) if as_json else "\n".join(words.status_lines(state)))
     with readable(settings) as ledgers:
         if not state.problem:
             tell_if_unread(settings, ledgers)
 
 
 def _check_health(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.operations.health import health as judge
+    from digitrec.monitoring.health import health as judge
 
     state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
     typer.echo(json.dumps(asdict(state)) if as_json else f"{'healthy' if state.is_well else 'unhealthy'}: {state.why}")
@@ -278,24 +279,24 @@ def _check_health(settings: Settings, *, as_json: bool) -> None:
 
 
 def _print_metrics(settings: Settings) -> None:
-    from digitrec.operations import metrics as operation
+    from digitrec.monitoring import metrics as operation
 
     typer.echo(operation.text(operation.gather(settings)), nl=False)
 
 
 def _status(settings: Settings) -> "Status":
-    from digitrec.operations.ledgers import readable
-    from digitrec.operations.status import status as look
+    from digitrec.monitoring.status import status as look
+    from digitrec.pipeline.ledgers import readable
 
     with readable(settings) as ledgers:
         return look(settings, ledgers, _model(settings), time.time())
 
 
 def _model(settings: Settings) -> "ModelState":
-    from digitrec import app
-    from digitrec.operations.status import ModelState
+    from digitrec.app import composition
+    from digitrec.monitoring.status import ModelState
 
     try:
-        return ModelState(app.bundle_of(settings).card.id)
+        return ModelState(composition.bundle_of(settings).card.id)
     except ModelError as why:
-        return ModelState(names.escape(settings.model or "current"), names.escape(str(why)))
+        return ModelState(text.escape(settings.model or "current"), text.escape(str(why)))

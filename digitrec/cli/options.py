@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from digitrec import logs, names
+from digitrec import logs, text
 from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
 from digitrec.settings import FORMER, Settings, former_name_warning, setting_fields
 
 if TYPE_CHECKING:
-    from digitrec.ledger import Ledger
+    from digitrec.storage.ledger import Ledger
 
 debug = False
 """Show tracebacks."""
@@ -129,19 +129,19 @@ def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
     except Exception as why:
         if debug or isinstance(why, _FOR_MAIN):
             raise
-        from digitrec import retrying
+        from digitrec.app import retrying
 
         raise memory_failure(why) or retrying.unexpected_failure(why) from why
 
 
 def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
     """Say so on standard error if nothing was ever read here, as in a mistyped workspace; gives whether it is so."""
-    from digitrec.operations.ledgers import is_unread
+    from digitrec.pipeline.ledgers import is_unread
 
     is_so = is_unread(settings, ledgers)
     if is_so:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
-        typer.echo(names.printable(message), err=True)
+        typer.echo(text.printable(message), err=True)
     return is_so
 
 
@@ -206,7 +206,7 @@ def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callab
 @_completion
 def complete_batches(settings: Settings, _: str) -> Iterable[str]:
     """Return published batches, newest first."""
-    from digitrec.operations.rebuild import published
+    from digitrec.pipeline.rebuild import published
 
     return reversed(published(settings.outbox))
 
@@ -221,7 +221,7 @@ def complete_models(settings: Settings, _: str) -> Iterable[str]:
 @_completion
 def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
     """Return the names of data set loaders."""
-    from digitrec.training.datasets import LOADERS
+    from digitrec.training.datasets.registry import LOADERS
 
     return LOADERS
 
@@ -229,14 +229,14 @@ def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
 @_completion
 def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
     """Return paths of claimed files, in order; the ledger's index finds them by their beginning."""
-    from digitrec.operations.ledgers import readable
+    from digitrec.pipeline.ledgers import readable
 
     start = os.fsencode(incomplete)
     query = f"SELECT DISTINCT path FROM claims WHERE path >= ? AND path < ? ORDER BY path LIMIT {_MAX_COMPLETIONS}"
     with readable(settings) as ledgers:
         for ledger in ledgers.values():
             for (path,) in ledger.ask(query, (start, start + b"\xff")):
-                yield names.escape(os.fsdecode(path))
+                yield text.escape(os.fsdecode(path))
 
 
 def _option(setting: Field[Any]) -> inspect.Parameter:

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from digitrec import names, results
-from digitrec.classifiers.calibration import USUAL, Calibration, decide
 from digitrec.errors import ModelError
+from digitrec.models.calibration import USUAL, Calibration, decide
 from digitrec.plural import counted
-from digitrec.records import Rendering, Row
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.text import printable
+from digitrec.types import Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.learning.retraining import Lesson
-    from digitrec.operations.verify import Account
-    from digitrec.reporting.statistics import Proportion
-    from digitrec.service import Summary
-    from digitrec.training.loop import Progress as TrainingState
+    from digitrec.app.retrain import Lesson
+    from digitrec.app.service import Summary
+    from digitrec.monitoring.verify import Account
+    from digitrec.reports.statistics import Proportion
+    from digitrec.training.classifier import Progress as TrainingState
 
 _PATIENCE_S = 2.0
 _MOST_BATCHES = 3
@@ -98,7 +99,7 @@ class TrainingProgress:
 def share(proportion: "Proportion") -> str:
     """A proportion with its interval.
 
-    >>> from digitrec.reporting.statistics import wilson
+    >>> from digitrec.reports.statistics import wilson
     >>> share(wilson(995, 1000))
     '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
     """
@@ -130,7 +131,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
             "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"
         )
         lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
-    return "\n".join(map(names.printable, lines))
+    return "\n".join(map(printable, lines))
 
 
 def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
@@ -164,7 +165,7 @@ def print_batches(settings: Settings, batches: Iterable[str]) -> None:
 
 def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
     """Rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
-    text = results.main_csv(rows, how)
+    text = csv_tables.main_csv(rows, how)
     if form == "csv":
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from digitrec import names
-from digitrec.cli_options import complete_batches, in_panel, takes_settings, tell_if_unread
+from digitrec import text
+from digitrec.cli.options import complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.clock import utc
 from digitrec.errors import UsageError
-from digitrec.exporting.forms import Form
+from digitrec.exchange.formats import Form
 from digitrec.extras import needs
 from digitrec.plural import counted
 from digitrec.settings import Settings
@@ -48,15 +48,15 @@ def review(
     batch needs review any more, outbox/corrected/<batch>.csv is written.
     """
     needs("review", "starlette", "uvicorn")
-    from digitrec import reviewing
+    from digitrec.app import review
 
     def started(address: str) -> None:
         typer.echo(f"Open this once, on this machine: {address}")
         typer.echo("Ctrl-C ends it; everything is saved as you go.")
         if not no_browser:
-            reviewing.open_browser(address)
+            review.open_browser(address)
 
-    reviewing.serve(settings, reviewing.Wanted(who=reviewer, port=port, audit=audit, seed=seed), started)
+    review.serve(settings, review.Wanted(who=reviewer, port=port, audit=audit, seed=seed), started)
 
 
 @takes_settings("csv_profile")
@@ -85,19 +85,19 @@ def export(
     All batches of all workers, with the columns of the CSVs, and who corrected a row and when. Text stays text: "0650"
     keeps its zero.
     """
-    from digitrec import workspace
-    from digitrec.exporting import truth
+    from digitrec.exchange import export
+    from digitrec.pipeline import workspace
 
     form = form or _form_of(out)
     if out is None and not form.is_text:
         raise UsageError(f"{form} cannot be written to stdout", hint=f"Add --out answers.{form}")
     with workspace.all_ledgers(settings) as ledgers:
         tell_if_unread(settings, ledgers)
-        result = truth.export(settings, ledgers, form, out or sys.stdout.buffer, since)
+        result = export.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
         of = f"{counted(result.rows, 'row')} of {counted(result.batches, 'batch', 'batches')}"
-        typer.echo(names.printable(f"{of}, {result.settled} of them reviewed: {out}"))
+        typer.echo(text.printable(f"{of}, {result.settled} of them reviewed: {out}"))
 
 
 def _form_of(out: Path | None) -> Form:
@@ -140,25 +140,25 @@ def apply(
     several) and has the true value in `text` or `label`: digits, or none. Or a published table with `text` edited;
     unchanged lines are ignored.
     """
-    from digitrec import workspace
-    from digitrec.exporting import applying
+    from digitrec.exchange import importer
+    from digitrec.pipeline import workspace
 
     with workspace.all_ledgers(settings) as ledgers:
-        plan = applying.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
+        plan = importer.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
     for bad in plan.bad[:_MOST_TOLD]:
-        typer.echo(names.printable(bad), err=True)
+        typer.echo(text.printable(bad), err=True)
     if len(plan.bad) > _MOST_TOLD:
         typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
     if plan.bad and not skip_bad:
         hint = "Put them right, or add --skip-bad."
         raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
-    done = applying.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
+    done = importer.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
     typer.echo(
         f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} already known, "
         f"{plan.unchanged} unchanged" + (f", {len(plan.bad)} skipped" if plan.bad else "")
     )
     for path in done.tables:
-        typer.echo(names.printable(f"  {path}"))
+        typer.echo(text.printable(f"  {path}"))
 
 
 def _login() -> str:

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from digitrec import names
+from digitrec import text
 from digitrec.plural import counted
 
 if TYPE_CHECKING:
-    from digitrec.intake.scan import PassedOver
-    from digitrec.operations.findings import Finding
-    from digitrec.operations.prune import Prunable
-    from digitrec.operations.requeue import Requeued
-    from digitrec.operations.status import Status
-    from digitrec.operations.waiting import Outlook, Waiting
-    from digitrec.operations.why import Answer, Event, Story
-    from digitrec.operations.workers import Worker
+    from digitrec.monitoring.backlog import Outlook, Waiting
+    from digitrec.monitoring.findings import Finding
+    from digitrec.monitoring.history import Answer, Event, Story
+    from digitrec.monitoring.maintenance import Requeued
+    from digitrec.monitoring.prune import Prunable
+    from digitrec.monitoring.status import Status
+    from digitrec.monitoring.workers import Worker
+    from digitrec.pipeline.scanner import PassedOver
 
 _MOST_LINES = 20
 _MOST_DEFERRED = 5
@@ -65,7 +65,7 @@ def _worker_lines(worker: "Worker") -> Iterator[str]:
 def finding_line(finding: "Finding") -> str:
     """One line of `doctor`."""
     cure = f"  -> {finding.cure}" if finding.cure else ""
-    return f"{finding.grade:5}  {finding.what}: {names.escape(finding.detail)}{cure}"
+    return f"{finding.grade:5}  {finding.what}: {text.escape(finding.detail)}{cure}"
 
 
 def story_lines(story: "Story") -> Iterator[str]:
@@ -112,8 +112,8 @@ def _answer_lines(answer: "Answer") -> Iterator[str]:
 def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     """What `run --dry-run` says."""
     yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
-    yield from (f"read    {names.escape(file.path)}" for file in outlook.read)
-    yield from (f"leave   {names.escape(file.path)}: {_left(file)}" for file in outlook.left)
+    yield from (f"read    {text.escape(file.path)}" for file in outlook.read)
+    yield from (f"leave   {text.escape(file.path)}: {_left(file)}" for file in outlook.left)
     yield f"{counted(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
 
 
@@ -121,16 +121,16 @@ def outlook_json(outlook: "Outlook") -> dict[str, object]:
     """The same for scripts."""
     return {
         "finish": list(outlook.finished),
-        "read": [{"file": names.escape(file.path), "size_bytes": file.size} for file in outlook.read],
+        "read": [{"file": text.escape(file.path), "size_bytes": file.size} for file in outlook.read],
         "leave": [
-            {"file": names.escape(file.path), "size_bytes": file.size, "why": names.escape(_left(file))}
+            {"file": text.escape(file.path), "size_bytes": file.size, "why": text.escape(_left(file))}
             for file in outlook.left
         ],
     }
 
 
 def _left(file: "Waiting") -> str:
-    return f"{names.escape(file.why)} ({span(file.wait_s)} left)" if file.why else "it would not settle in run_wait_s"
+    return f"{text.escape(file.why)} ({span(file.wait_s)} left)" if file.why else "it would not settle in run_wait_s"
 
 
 def deferred_lines(files: Sequence["Waiting"]) -> Iterator[str]:
@@ -138,14 +138,14 @@ def deferred_lines(files: Sequence["Waiting"]) -> Iterator[str]:
     for file in files[:_MOST_DEFERRED]:
         again = f"tried again in {span(file.wait_s)}" if file.wait_s else "tried again by the next run"
         why = file.deferred.file.why if file.deferred else file.why
-        yield f"  deferred  {names.escape(file.path)}: {names.escape(why)}; {again}"
+        yield f"  deferred  {text.escape(file.path)}: {text.escape(why)}; {again}"
     if len(files) > _MOST_DEFERRED:
         yield f"  deferred  and {len(files) - _MOST_DEFERRED} more (`digitrec status`)"
 
 
 def requeued_line(original: "Requeued") -> str:
     """One original that was put back."""
-    return f"{names.escape(original.found.claim.place)} -> {names.escape(original.place)}"
+    return f"{text.escape(original.found.claim.place)} -> {text.escape(original.place)}"
 
 
 def prunable_line(batch: "Prunable") -> str:
@@ -161,11 +161,11 @@ def prunable_json(batch: "Prunable") -> dict[str, object]:
         "batch_id": batch.batch_id,
         "worker": batch.worker,
         "answered_at": batch.answered_at,
-        "originals": [names.escape(claim.place) for claim in batch.claims],
+        "originals": [text.escape(claim.place) for claim in batch.claims],
         "original_bytes": batch.original_bytes,
-        "report": names.escape(str(batch.report)) if batch.report else None,
+        "report": text.escape(str(batch.report)) if batch.report else None,
         "report_bytes": batch.report_bytes,
-        "kept": [names.escape(place) for place in batch.kept],
+        "kept": [text.escape(place) for place in batch.kept],
     }
 
 

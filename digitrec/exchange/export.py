@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from digitrec.corrections.log import newest
-from digitrec import files, names, results
+from digitrec import files, text
 from digitrec.batch_ids import BATCH_ID
-from digitrec.corrections.corrected import corrected_row
 from digitrec.errors import UsageError
-from digitrec.exporting import forms
-from digitrec.exporting.forms import Form
-from digitrec.ledger import Ledger
-from digitrec.operations.rebuild import REBUILT_AT
-from digitrec.records import Batch
+from digitrec.exchange import formats
+from digitrec.exchange.formats import Form
+from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings, real
+from digitrec.storage import csv_tables
+from digitrec.storage.corrected_tables import corrected_row
+from digitrec.storage.corrections import newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch
 
-COLUMNS = (*results.COLUMNS, "corrected_by", "corrected_at")
+COLUMNS = (*csv_tables.COLUMNS, "corrected_by", "corrected_at")
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ def export(
         if isinstance(target, Path):
             _require_elsewhere(settings, target)
             target = stack.enter_context(files.replacing(target))
-        forms.WRITERS[form](target, COLUMNS, rows, settings.csv_profile)
+        formats.WRITERS[form](target, COLUMNS, rows, settings.csv_profile)
     return told
 
 
@@ -71,7 +72,7 @@ def start(since: str) -> str:
         moment = datetime.fromisoformat(since)
     except ValueError:
         hint = "Write a day (2026-01-31), a time (2026-01-31T12:00:00Z) or a batch id."
-        raise UsageError(f"--since is {names.escape(since)!r}", hint=hint) from None
+        raise UsageError(f"--since is {text.escape(since)!r}", hint=hint) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}"
 
@@ -87,8 +88,8 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Itera
             is_settled = said is not None and said.verdict.is_settled
             told.rows += 1
             told.settled += is_settled
-            yield results.main_cells(corrected_row(row, said), batch.rendering) | {
-                "corrected_by": names.no_formula(said.who) if said is not None and is_settled else "",
+            yield csv_tables.main_cells(corrected_row(row, said), batch.rendering) | {
+                "corrected_by": text.no_formula(said.who) if said is not None and is_settled else "",
                 "corrected_at": said.at if said is not None and is_settled else "",
             }
 

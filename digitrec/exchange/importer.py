@@ -7,17 +7,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from digitrec.corrections.corrected import write_corrected
-from digitrec.corrections.log import judge, newest, newest_id
-from digitrec import names
-from digitrec.corrections.log import NONE, How, Judgement, Verdict
-from digitrec.exporting import sheet
-from digitrec.exporting.sheet import BadLine, Line
-from digitrec.exporting.truth import trusted_first
-from digitrec.ledger import Ledger
-from digitrec.operations.ledgers import paths
-from digitrec.records import Reason, Row
+from digitrec.exchange import spreadsheet
+from digitrec.exchange.export import trusted_first
+from digitrec.exchange.spreadsheet import BadLine, Line
+from digitrec.pipeline.ledgers import paths
 from digitrec.settings import Settings
+from digitrec.storage.corrected_tables import write_corrected
+from digitrec.storage.corrections import NONE, How, Judgement, Verdict, judge, newest, newest_id
+from digitrec.storage.ledger import Ledger
+from digitrec.text import escape, from_cell
+from digitrec.types import Reason, Row
 
 _OF_FILE = "SELECT batch_id, row FROM claims JOIN readings USING (batch_id, path) WHERE path = ? ORDER BY batch_id, row"
 _OF_BYTES = "SELECT batch_id, row FROM readings WHERE sha256 = ? ORDER BY batch_id, row"
@@ -70,7 +69,7 @@ def plan(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bo
     found = Plan()
     catalogue = _Catalogue(ledgers)
     said_at: dict[tuple[str, int], tuple[int, str]] = {}
-    for line in sheet.lines(content):
+    for line in spreadsheet.lines(content):
         if isinstance(line, tuple):
             found.bad.append(f"line {line[0]}: {line[1]}")
             continue
@@ -157,13 +156,13 @@ class _Catalogue:
         if line["sha256"]:
             found = self._ask(_OF_BYTES, line["sha256"].lower())
         elif line["file"]:
-            found = self._ask(_OF_FILE, os.fsencode(names.from_cell(line["file"])))
+            found = self._ask(_OF_FILE, os.fsencode(from_cell(line["file"])))
             found = found or self._ask(_OF_FILE, os.fsencode(line["file"]))
         else:
             raise BadLine("it names no answer")
         found = [one for one in found if not _differs(line, one.row, page)]
         if not found:
-            named = shlex.quote(names.escape(line["file"] or line["sha256"])[:200])
+            named = shlex.quote(escape(line["file"] or line["sha256"])[:200])
             raise BadLine(f"there is no such answer; `digitrec why {named}` tells what is known")
         if len({one.row.reading.page for one in found}) > 1:
             raise BadLine("the file has several pages; name one in a column page")
@@ -179,7 +178,7 @@ class _Catalogue:
             if differs := _differs(line, row, page):
                 raise BadLine(f"row {number} of {batch_id} has another {differs}: was the table sorted in part?")
             return self._answer(worker, row)
-        raise BadLine(f"there is no row {number} in batch {names.escape(batch_id[:60])}")
+        raise BadLine(f"there is no row {number} in batch {escape(batch_id[:60])}")
 
     def _ask(self, statement: str, value: object) -> list[_Answer]:
         found: dict[tuple[str, int], _Answer] = {}
@@ -201,6 +200,6 @@ def _differs(line: Line, row: Row, page: int | None) -> str:
         return "batch_id"
     if line["sha256"].lower() not in ("", row.sha256):
         return "sha256"
-    if line["file"] and row.path not in (names.from_cell(line["file"]), line["file"]):
+    if line["file"] and row.path not in (from_cell(line["file"]), line["file"]):
         return "file"
     return "page" if page not in (None, row.reading.page) else ""

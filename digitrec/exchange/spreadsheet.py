@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from digitrec import names
-from digitrec.corrections.log import NONE
 from digitrec.errors import UsageError
-from digitrec.exporting import workbook
+from digitrec.exchange import workbook
+from digitrec.storage.corrections import NONE
+from digitrec.text import escape
 
 _KEYS = ("sha256", "file")
 _WHOLE = re.compile(r"([0-9]{1,15})(\.0*)?")  # programs that know only one kind of number write 5.0
@@ -45,7 +45,7 @@ class Line:
             return None
         found = _WHOLE.fullmatch(self[column])
         if found is None:
-            raise BadLine(f"{column} is {names.escape(self[column][:40])!r}, which is no whole number")
+            raise BadLine(f"{column} is {escape(self[column][:40])!r}, which is no whole number")
         return int(found[1])
 
     @property
@@ -58,7 +58,7 @@ class Line:
         if bare.lower() == NONE:
             return NONE
         if not re.fullmatch("[0-9]*", bare):
-            raise BadLine(f"{names.escape(bare[:40])!r} is neither digits nor {NONE}")
+            raise BadLine(f"{escape(bare[:40])!r} is neither digits nor {NONE}")
         return bare
 
     @property
@@ -119,7 +119,7 @@ def _cells(content: bytes) -> Iterator[tuple[int, list[str]]]:
 def _require_columns(header: list[str]) -> None:
     doubled = {column for column in header if column and header.count(column) > 1}
     if doubled:
-        raise UsageError(f"it has more than one column {names.escape(min(doubled))!r}")
+        raise UsageError(f"it has more than one column {escape(min(doubled))!r}")
     names_answers = {"batch_id", "row"} <= set(header) or any(key in header for key in _KEYS)
     if not names_answers or not {"text", "label"} & set(header):
         raise UsageError("the table lacks columns", hint=_COLUMNS_HINT)

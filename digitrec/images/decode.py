@@ -14,12 +14,12 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import documents, pillow, tiff, whole
-from digitrec.imaging.kinds import Kind, kind_of
-from digitrec.imaging.pixels import picture_of, upright
-from digitrec.pictures import Picture
-from digitrec.records import Limits, Reason
+from digitrec.images import documents, integrity, pillow, tiff
+from digitrec.images.formats import Kind, kind_of
+from digitrec.images.pixels import picture_of, upright
+from digitrec.types import Limits, Reason
 
 GLANCE_PX, MEDIUM_PX, ENOUGH_PX = 96, 400, 870
 """A JPEG is decoded at a half, quarter or eighth if its longest side keeps so many pixels: for a glance, for a look at
@@ -126,7 +126,7 @@ def _still(plugin: str, kind: Kind, data: bytes, limits: Limits) -> Iterator[She
 
 def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     """A PNG: a plain one by OpenCV, which is ten times as quick with a small one; anything else by Pillow."""
-    chunks = whole.png(data)
+    chunks = integrity.png(data)
     is_plain = chunks <= _PLAIN_CHUNKS and data.startswith(b"IHDR", 12)
     mode = _PLAIN_PNG.get(data[24:29]) if is_plain else None
     if mode is not None:
@@ -141,7 +141,7 @@ def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
 
 def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
     """A photo or scan, decoded as small as a glance takes it: a plain one by libjpeg-turbo itself, others by Pillow."""
-    sheet = _plain_jpeg(data, limits) if whole.jpeg(data) <= _PLAIN_MARKERS else None
+    sheet = _plain_jpeg(data, limits) if integrity.jpeg(data) <= _PLAIN_MARKERS else None
     if sheet is not None:
         yield sheet
         return
@@ -175,7 +175,7 @@ def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
         try:
             return _turbo(data, _PLAIN_JPEG[packed], (height, width), longest_px)
         except ValueError as why:
-            raise whole.cut("JPEG is cut off or damaged") from why
+            raise integrity.cut("JPEG is cut off or damaged") from why
 
     return Sheet(1, width, height, picture, finer if picture.shape[:2] != (height, width) else None)
 
@@ -277,17 +277,17 @@ DECODERS: dict[str, Decoder] = {
     "jpeg": _jpeg,
     "tiff": _tiff,
     "bmp": partial(_still, "BMP"),
-    "gif": partial(_measured, "GIF", whole.gif_canvas),
-    "webp": partial(_measured, "WEBP", whole.webp_canvas),
+    "gif": partial(_measured, "GIF", integrity.gif_canvas),
+    "webp": partial(_measured, "WEBP", integrity.webp_canvas),
     "pbm": partial(_still, "PPM"),
     "pgm": partial(_still, "PPM"),
     "ppm": partial(_still, "PPM"),
     "jpeg2000": partial(_still, "JPEG2000"),
-    "heic": partial(_document, whole.heic),
-    "pdf": partial(_document, whole.pdf),
+    "heic": partial(_document, integrity.heic),
+    "pdf": partial(_document, integrity.pdf),
 }
 DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {
     "tiff": _tiff,
-    "pdf": partial(_document, whole.pdf),
+    "pdf": partial(_document, integrity.pdf),
 }
 """Of these a page can be had without those before it."""

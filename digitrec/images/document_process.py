@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging.kinds import Kind
-from digitrec.imaging.pixels import picture_of
-from digitrec.pictures import Picture
-from digitrec.records import Limits, Reason
+from digitrec.images.formats import Kind
+from digitrec.images.pixels import picture_of
+from digitrec.types import Limits, Reason
 
 _PROGRAM = Path(__file__).with_name("document_worker.py")
 _MOST_CPU_S = 10

@@ -6,12 +6,12 @@ side.
 
 from collections.abc import Iterator
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import document_process
-from digitrec.imaging.document_process import DocumentProcess, ProcessDied
-from digitrec.imaging.kinds import Kind
-from digitrec.pictures import Picture
-from digitrec.records import Limits, Reason
+from digitrec.images import document_process
+from digitrec.images.document_process import DocumentProcess, ProcessDied
+from digitrec.images.formats import Kind
+from digitrec.types import Limits, Reason
 
 _MOST_DEATHS = 3
 

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from digitrec.errors import RejectedImage
-from digitrec.records import Reason
+from digitrec.types import Reason
 
 _STANDALONE = {0x01, 0xD8}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9

@@ -19,7 +19,7 @@ from typing import ClassVar
 from PIL import ExifTags, Image, ImageFile
 
 from digitrec.errors import RejectedImage
-from digitrec.records import Reason
+from digitrec.types import Reason
 
 # Pillow logs what it also raises; a bad file is told by its row, once.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 
 _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}

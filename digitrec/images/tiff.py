@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 
 from digitrec.errors import RejectedImage
-from digitrec.records import Reason
+from digitrec.types import Reason
 
 _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION = 254, 256, 257, 259
 _OFFSETS = (273, 324)

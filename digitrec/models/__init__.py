@@ -1,1 +1,1 @@
-"""28 x 28 ink -> scores of the ten digits and of "no digit"."""
+"""A trained model as a folder: package, card, calibration, registry."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from digitrec.classifiers.calibration import Bound, Calibration, Rule
 from digitrec.errors import ModelError
+from digitrec.models.calibration import Bound, Calibration, Rule
 
 SCHEMA = 2
 _WITH_ONE_TABLE = 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from digitrec.classifiers.calibration import decide
-from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
+from digitrec.models.calibration import decide
+from digitrec.models.card import ModelCard
 from digitrec.recipe import RECIPE
 
 CARD = "model.json"

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec.classifiers.bundle import CARD, Bundle
-from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError, plain
 from digitrec.files import fsync_folder, make_folder, write_whole
+from digitrec.models.card import ModelCard
+from digitrec.models.package import CARD, Bundle
 
 SHIPPED = "shipped"
 _CURRENT = "current"

@@ -1,1 +1,1 @@
-"""Keeping it running: account, rebuilding, requeueing."""
+"""Observe and maintain a workspace: status, doctor, verify, history, metrics, hooks."""

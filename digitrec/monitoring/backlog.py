@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec.intake import scan
-from digitrec.intake.inbox import CLAIMED, Inbox
-from digitrec.intake.scan import PassedOver, Seen
-from digitrec.ledger import Ledger
-from digitrec.records import DeferredFile, Identity
+from digitrec.pipeline import scanner
+from digitrec.pipeline.inbox import CLAIMED, Inbox
+from digitrec.pipeline.scanner import PassedOver, Seen
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
+from digitrec.types import DeferredFile, Identity
 
 
 class DeferredBy(NamedTuple):
@@ -86,7 +86,7 @@ def look(settings: Settings, deferred: Deferred, now_s: float, passed: PassedOve
     Raises:
         OSError: the inbox cannot be listed.
     """
-    for seen in scan.look(settings.inbox, lambda *_: None, settings.worker, passed):
+    for seen in scanner.look(settings.inbox, lambda *_: None, settings.worker, passed):
         yield of(seen, settings, deferred.get(seen.identity), now_s)
 
 

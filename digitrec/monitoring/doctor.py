@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from digitrec import batch_ids, folders, names
+from digitrec import batch_ids, text
 from digitrec.errors import UsageError
-from digitrec.intake import scan, truth
-from digitrec.intake.inbox import CLAIMED
-from digitrec.intake.truth import FILE_NAME as LABELS
-from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
-from digitrec.operations import heartbeat, machine, places, waiting
-from digitrec.operations.findings import Finding, fault, note, ok
-from digitrec.operations.ledgers import paths
-from digitrec.operations.status import ModelState
+from digitrec.monitoring import backlog, heartbeat, machine, places
+from digitrec.monitoring.findings import Finding, fault, note, ok
+from digitrec.monitoring.status import ModelState
+from digitrec.pipeline import labels, scanner
+from digitrec.pipeline.inbox import CLAIMED
+from digitrec.pipeline.labels import FILE_NAME as LABELS
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.ledgers import paths
 from digitrec.settings import FILE_NAME, Settings
+from digitrec.storage import folder_id
+from digitrec.storage.ledger import Ledger
 
 _FOLDERS = ("inbox", "outbox")
 
@@ -99,7 +100,7 @@ def _backups(worker: str, path: Path) -> Iterator[Finding]:
 def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Finding]:
     """Claims whose worker has no ledger here: nobody is going to finish them by itself."""
     try:
-        found = [name for name in waiting.workers(settings.inbox) if waiting.claims(settings.inbox, name)]
+        found = [name for name in backlog.workers(settings.inbox) if backlog.claims(settings.inbox, name)]
     except OSError as why:
         yield fault("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
         return
@@ -132,15 +133,17 @@ def _labels(settings: Settings) -> Iterator[Finding]:
     except UsageError as why:
         yield fault("labels", str(why), why.hint)
         given = None
-    walked = folders.walk(settings.inbox, enters=lambda _, entry: scan.is_entered(entry.name), failed=lambda *_: None)
+    walked = folder_id.walk(
+        settings.inbox, enters=lambda _, entry: scanner.is_entered(entry.name), failed=lambda *_: None
+    )
     can_walk = os.access(settings.inbox, os.R_OK | os.X_OK)  # else `places` says so
     there = [path for path, entry in walked if entry.name == LABELS] if can_walk else []
     for path in [settings.inbox / path for path in there] + ([given] if given else []):
-        table = truth.read(path)
-        shown = names.escape(str(path))
-        if table.encoding == truth.UTF_16:
+        table = labels.read(path)
+        shown = text.escape(str(path))
+        if table.encoding == labels.UTF_16:
             yield fault("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)
-        elif table.is_labels and table.encoding == truth.WINDOWS:
+        elif table.is_labels and table.encoding == labels.WINDOWS:
             yield note("labels", f"{shown} is not UTF-8, and read as Windows-1252", _SAVE)
         if table.broken:
             yield note("labels", f"{shown} is not understood from line {table.broken}", "Put that line right.")

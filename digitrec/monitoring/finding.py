@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from digitrec import names, schema
+from digitrec import text
 from digitrec.errors import UsageError
-from digitrec.intake.inbox import CLAIMED
-from digitrec.ledger import Ledger
-from digitrec.records import Claim, Stage
+from digitrec.pipeline.inbox import CLAIMED
 from digitrec.settings import Settings
+from digitrec.storage import schema
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Stage
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -27,7 +28,7 @@ class Found:
     @property
     def key(self) -> str:
         """What tells it from every other one: batch and path, as a person can type it."""
-        return f"{self.claim.batch_id}/{names.escape(self.claim.path)}"
+        return f"{self.claim.batch_id}/{text.escape(self.claim.path)}"
 
 
 def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[Found]:
@@ -50,14 +51,14 @@ def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[
 def require_closed(batch_id: str, stages: Mapping[str, Stage]) -> None:
     """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
     if stages.get(batch_id) is not Stage.CLOSED:
-        shown = names.escape(batch_id)
+        shown = text.escape(batch_id)
         raise UsageError(f"batch {shown} is {'not closed yet' if batch_id in stages else 'in no ledger'}")
 
 
 def spellings(given: str) -> set[str]:
     """A name as it may be meant: as it is, or as the CSV and the log write it."""
     is_raw = any("\ud800" <= letter <= "\udfff" for letter in given)  # undecodable bytes, which those two escape
-    return {given} if is_raw else {given, names.from_cell(given)}
+    return {given} if is_raw else {given, text.from_cell(given)}
 
 
 def paths_in_inbox(given: str, settings: Settings) -> set[str]:

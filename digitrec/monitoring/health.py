@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from digitrec.operations.heartbeat import Doing
-from digitrec.operations.status import Status
-from digitrec.operations.workers import NOT_RUNNING, Worker
+from digitrec.monitoring.heartbeat import Doing
+from digitrec.monitoring.status import Status
+from digitrec.monitoring.workers import NOT_RUNNING, Worker
 
 
 @dataclass(frozen=True, slots=True)

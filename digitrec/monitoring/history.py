@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from digitrec.corrections.log import history
-from digitrec import folders, names
-from digitrec.corrections.log import Correction
-from digitrec.intake import scan
-from digitrec.intake.inbox import CLAIMED
-from digitrec.ledger import Ledger
-from digitrec.operations import departures, waiting
-from digitrec.operations.finding import Found, find, paths_in_inbox, spellings
-from digitrec.records import Departure, Fate, Left, Row
+from digitrec.monitoring import backlog
+from digitrec.monitoring.finding import Found, find, paths_in_inbox, spellings
+from digitrec.pipeline import scanner
+from digitrec.pipeline.inbox import CLAIMED
 from digitrec.settings import Settings
+from digitrec.storage import folder_id, removals
+from digitrec.storage.corrections import Correction, history
+from digitrec.storage.ledger import Ledger
+from digitrec.text import escape
+from digitrec.types import Departure, Fate, Left, Row
 
 _MOST_ALIKE = 10
 _NEVER = "it is never read: files and folders with such names belong to other programs"
@@ -104,22 +104,22 @@ def why(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: fl
 def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
     claim, ledger = one.claim, ledgers[one.worker]
     batch = ledger.batch(claim.batch_id)
-    left = departures.gone(ledger, claim.batch_id, [claim], workspace).get(claim.path)
+    left = removals.gone(ledger, claim.batch_id, [claim], workspace).get(claim.path)
     rows = ledger.rows_of(claim.batch_id, claim.path)
     return Event(
-        file=names.escape(claim.path),
+        file=escape(claim.path),
         batch_id=claim.batch_id,
         worker=one.worker,
         stage=batch.stage if batch else "",
         claimed_at=claim.received_at,
         answered_at=batch.rendering.processed_at if batch and batch.rendering and rows else "",
         fate=claim.fate or "",
-        why=names.escape(claim.detail) if claim.fate is Fate.DEFERRED else "",
+        why=escape(claim.detail) if claim.fate is Fate.DEFERRED else "",
         size_bytes=claim.size,
         sha256=claim.sha256,
-        original=names.escape(claim.place),
+        original=escape(claim.place),
         is_there=bool(claim.place) and os.path.lexists(workspace / claim.place),
-        reason_file=names.escape(claim.reason_file) if not left else "",
+        reason_file=escape(claim.reason_file) if not left else "",
         let_go=_let_go(left),
         answers=tuple(_answer(row, ledger, ledgers.values()) for row in rows),
     )
@@ -128,7 +128,7 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
 def _let_go(left: Departure | None) -> str:
     if left is None:
         return ""
-    to = f" to {names.escape(left.place)}" if left.what is Left.REQUEUED and left.place else ""
+    to = f" to {escape(left.place)}" if left.what is Left.REQUEUED and left.place else ""
     return f"{left.what} {left.at}{to}"
 
 
@@ -143,7 +143,7 @@ def _answer(row: Row, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
         text=read.text,
         confidence=read.confidence,
         reason_code=read.reason or "",
-        reason=names.escape(read.detail),
+        reason=escape(read.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(f"{batch_id}/{number}" for batch_id, number in alike[:_MOST_ALIKE]),
         said=tuple(history(its, row.batch_id, row.row)),
@@ -157,37 +157,37 @@ def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now
     if not lying:
         return
     passed: dict[str, str] = {}
-    looked = scan.look(settings.inbox, passed.__setitem__, settings.worker)
+    looked = scanner.look(settings.inbox, passed.__setitem__, settings.worker)
     seen = {one.path: one for one in looked if one.path in lying}
-    deferred = waiting.find_deferred(ledgers)
+    deferred = backlog.find_deferred(ledgers)
     for path in lying:
-        if ignored := scan.foreign_part(path):
-            reason = f"{_NEVER} ({names.escape(ignored)})"
+        if ignored := scanner.foreign_part(path):
+            reason = f"{_NEVER} ({escape(ignored)})"
         elif one := seen.get(path):
-            how = waiting.of(one, settings, deferred.get(one.identity), now_s)
+            how = backlog.of(one, settings, deferred.get(one.identity), now_s)
             reason = f"{how.why}; {how.wait_s:.0f} s left" if how.why else "it waits to be read"
         else:
             above = [str(each) for each in PurePosixPath(path).parents]
             reason = next((passed[each] for each in (path, *above) if each in passed), _LABELS)
-        yield Lying(names.escape(path), reason)
+        yield Lying(escape(path), reason)
 
 
 _LABELS = "it tells labels: it has no row of its own and is filed away with the last of its pictures"
 
 
 def _everything(inbox: Path) -> Iterator[str]:
-    for path, entry in folders.walk(inbox, enters=lambda path, _: path != CLAIMED, failed=lambda *_: None):
-        if not folders.is_folder(entry):
+    for path, entry in folder_id.walk(inbox, enters=lambda path, _: path != CLAIMED, failed=lambda *_: None):
+        if not folder_id.is_folder(entry):
             yield path
 
 
 def _claimed(given: str, settings: Settings, known: set[tuple[str, str]]) -> Iterator[Lying]:
     """What lies claimed without being in a ledger here."""
     paths, plain = paths_in_inbox(given, settings), {one for one in spellings(given) if "/" not in one}
-    for worker in waiting.workers(settings.inbox):
-        for batch_id, files in waiting.claims(settings.inbox, worker).items():
+    for worker in backlog.workers(settings.inbox):
+        for batch_id, files in backlog.claims(settings.inbox, worker).items():
             for path in files:
                 is_meant = path in paths or PurePosixPath(path).name in plain
                 if is_meant and (batch_id, path) not in known:
                     reason = f"claimed by worker {worker} in batch {batch_id}, which no ledger here knows"
-                    yield Lying(names.escape(path), reason)
+                    yield Lying(escape(path), reason)

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from digitrec import logs, names
+from digitrec import logs, text
 from digitrec.clock import utc
 from digitrec.errors import SettingsError
-from digitrec.ledger import Ledger
-from digitrec.records import Claim, Count, Fate, Stage
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Count, Fate, Stage
 
 FAILURES = 3
 """Failures in a row after which `on_failure` is called."""
@@ -84,7 +84,7 @@ class Hooks:
         self._failures += 1
         is_due = self._failures == FAILURES or (is_last and self._failures < FAILURES)
         if is_due and "unhealthy" in self._hooks:
-            self._call("unhealthy", {"why": names.escape(str(why)), "failures": self._failures}, stopped)
+            self._call("unhealthy", {"why": text.escape(str(why)), "failures": self._failures}, stopped)
 
     def worked(self) -> None:
         """Reset the count of failures."""
@@ -100,7 +100,7 @@ class Hooks:
         files = []
         for path in rejected[:_MAX_REJECTED]:
             row = ledger.rows_of(batch_id, path)[0].reading
-            files.append({"file": names.escape(path), "reason_code": row.reason, "reason": row.detail})
+            files.append({"file": text.escape(path), "reason_code": row.reason, "reason": row.detail})
         return {"batch_id": batch_id, "rejected": len(rejected), "files": files}
 
     def _call(self, event: str, facts: Mapping[str, object], stopped: Callable[[], bool]) -> None:
@@ -108,7 +108,7 @@ class Hooks:
         if command is None:
             return
         settings = self._settings
-        source = {"workspace": names.escape(str(settings.workspace)), "worker": settings.worker}
+        source = {"workspace": text.escape(str(settings.workspace)), "worker": settings.worker}
         body = json.dumps({"event": event, "at": utc(time.time()), **source, **facts})
         variables = {
             "DIGITREC_EVENT": event,

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from digitrec import mounts
 from digitrec.errors import NotEnoughMemory
-from digitrec.one_thread import check_memory
-from digitrec.operations.findings import Finding, fault, note, ok
+from digitrec.images.threads import check_memory
+from digitrec.monitoring.findings import Finding, fault, note, ok
+from digitrec.storage import mounts
 
 INOTIFY = Path("/proc/sys/fs/inotify")
 _FEW = {"max_user_watches": 8192, "max_user_instances": 128, "max_queued_events": 16384}

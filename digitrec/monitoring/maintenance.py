@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from digitrec import files, folders, logs
+from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.intake.inbox import move_free
-from digitrec.ledger import Ledger
-from digitrec.operations import departures
-from digitrec.operations.finding import Found, find, require_closed
-from digitrec.operations.ledgers import paths
-from digitrec.records import Claim, Departure, Fate, Left, Reason, Stage
+from digitrec.monitoring.finding import Found, find, require_closed
+from digitrec.pipeline.inbox import move_free
+from digitrec.pipeline.ledgers import paths
 from digitrec.settings import Settings
+from digitrec.storage import folder_id, removals
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Departure, Fate, Left, Reason, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[R
         ledger = Ledger.for_notes(paths(settings)[worker])
         try:
             for folder in (settings.inbox, settings.outbox):
-                folders.check(folder, ledger.fact(f"{folder.name}_id"), ledger.fact(f"{folder.name}_device"))
+                folder_id.check(folder, ledger.fact(f"{folder.name}_id"), ledger.fact(f"{folder.name}_device"))
             yield from _move(settings, ledger, ours, now)
         finally:
             ledger.close()
@@ -121,7 +121,7 @@ def _is_there(claim: Claim, workspace: Path) -> bool:
 
 def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -> Iterator[Requeued]:
     left = [Departure(one.claim.batch_id, one.claim.path, Left.REQUEUED, now) for one in ours]
-    departures.note(ledger, settings.outbox, left)
+    removals.note(ledger, settings.outbox, left)
     moved: list[Departure] = []
     fine: set[str] = set()
     try:
@@ -131,7 +131,7 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -
             logs.event("requeued", file=one.claim.path, batch=one.claim.batch_id, place=place)
             yield Requeued(one, place)
     finally:
-        departures.note(ledger, settings.outbox, moved)
+        removals.note(ledger, settings.outbox, moved)
 
 
 def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
@@ -143,7 +143,7 @@ def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
         # It is no original and would explain a file that is not beside it any more; the row tells the same.
         (settings.workspace / claim.reason_file).unlink(missing_ok=True)
     files.fsync_folder(source.parent)
-    departures.remove_empty(source.parent, settings.outbox)
+    removals.remove_empty(source.parent, settings.outbox)
     return path
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import digitrec
 from digitrec import files, logs
-from digitrec.ledger import Ledger
-from digitrec.operations.heartbeat import read as read_heartbeat
-from digitrec.operations.ledgers import readable
-from digitrec.records import Fate
+from digitrec.monitoring.heartbeat import read as read_heartbeat
+from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Fate
 
 if TYPE_CHECKING:
-    from digitrec.operations.status import Status
+    from digitrec.monitoring.status import Status
 
 METRICS = {
     "digitrec_build_info": ("gauge", "1; the label is the version."),
@@ -92,7 +92,7 @@ def gather(settings: Settings, now_s: float | None = None) -> list[Sample]:
         settings: name the folders.
         now_s: seconds since 1970.
     """
-    from digitrec.operations.status import ModelState, status
+    from digitrec.monitoring.status import ModelState, status
 
     now_s = time.time() if now_s is None else now_s
     with readable(settings) as ledgers:
@@ -149,7 +149,7 @@ def text(samples: Iterable[Sample]) -> str:
 
 
 def _of_status(state: "Status", settings: Settings, now_s: float) -> Iterator[Sample]:
-    from digitrec.operations.workers import NOT_RUNNING
+    from digitrec.monitoring.workers import NOT_RUNNING
 
     yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
     yield Sample("digitrec_inbox_readable", not state.problem)

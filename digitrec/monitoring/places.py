@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from digitrec import files, folders, mounts, names
-from digitrec.intake import scan
-from digitrec.intake.inbox import CLAIMED
-from digitrec.operations.findings import Finding, Grade, fault, note, ok
+from digitrec import files, text
+from digitrec.monitoring.findings import Finding, Grade, fault, note, ok
+from digitrec.pipeline import scanner
+from digitrec.pipeline.inbox import CLAIMED
 from digitrec.plural import counted
 from digitrec.settings import Settings
+from digitrec.storage import folder_id, mounts
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
 _FEW_INODES, _LOW_INODES = 1_000, 10_000
@@ -99,7 +100,7 @@ def _durability(name: str, folder: Path) -> Iterator[Finding]:
 
 def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Iterator[Finding]:
     try:
-        found = (folder / folders.MARKER).read_text(encoding="ascii", errors="replace").strip()
+        found = (folder / folder_id.MARKER).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         found = ""
     if found == known_id:
@@ -109,7 +110,7 @@ def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Ite
         yield fault(name, f"{folder} is another folder than before", cure)
     elif not any(folder.iterdir()):
         yield fault(name, f"{folder} is empty and has lost its marker", cure)
-    elif device not in (None, folders.device_of(folder)):
+    elif device not in (None, folder_id.device_of(folder)):
         yield fault(name, f"{folder} has no marker and lies on another device than before", cure)
     else:
         yield note(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
@@ -152,17 +153,17 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
         return
     device, points = inbox.stat().st_dev, mounts.below(inbox)
     stuck: dict[str, list[str]] = {}
-    passed = scan.PassedOver()
+    passed = scanner.PassedOver()
 
     def put(kind: str, path: str) -> None:
         stuck.setdefault(kind, []).append(f"{inbox}/{path}")
 
     def skipped(path: str, why: str) -> None:
-        if why == scan.TOO_LONG:
+        if why == scanner.TOO_LONG:
             put("long", path)
 
     def enters(path: str, entry: "os.DirEntry[str]") -> bool:
-        if not scan.is_entered(entry.name):
+        if not scanner.is_entered(entry.name):
             return False
         try:
             is_mounted = (inbox / path).lstat().st_dev != device or path in points
@@ -174,17 +175,17 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
             put("folder", path)
         return not is_mounted
 
-    for seen in scan.look(inbox, skipped, worker, passed):
+    for seen in scanner.look(inbox, skipped, worker, passed):
         if not os.access(inbox / seen.path, os.R_OK):
             put("file", seen.path)
         elif _is_sticky(inbox / seen.path):
             put("sticky", seen.path)
-    for _ in folders.walk(inbox, enters=enters, failed=lambda path, _: put("folder", path)):
+    for _ in folder_id.walk(inbox, enters=enters, failed=lambda path, _: put("folder", path)):
         pass
     for kind, found in stuck.items():
         detail, cure = _INSIDE[kind]
         count = {"other": passed.elsewhere, "long": passed.too_long}.get(kind, 0)
-        named = ", ".join(map(names.escape, found)) if kind == "other" else f"{names.escape(found[0])}{_others(found)}"
+        named = ", ".join(map(text.escape, found)) if kind == "other" else f"{text.escape(found[0])}{_others(found)}"
         told = f" ({counted(count, 'file')})" if count else ""
         yield fault("inbox", f"{detail}: {named}{told}", cure.format(user=_user()))
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from digitrec import folders, logs
+from digitrec import logs
 from digitrec.errors import UsageError
-from digitrec.ledger import Ledger
-from digitrec.operations import departures
-from digitrec.operations.ledgers import paths
-from digitrec.operations.rebuild import published
-from digitrec.records import Batch, Claim, Departure, Fate, Left, Stage
+from digitrec.pipeline.ledgers import paths
+from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
+from digitrec.storage import folder_id, removals
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, Departure, Fate, Left, Stage
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -87,9 +87,9 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
     for one in chosen:
         ledger = Ledger.for_notes(paths(settings)[one.worker])
         try:
-            folders.check(settings.outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
+            folder_id.check(settings.outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
             left = [Departure(one.batch_id, claim.path, Left.PRUNED, now) for claim in one.claims]
-            departures.note(ledger, settings.outbox, left)
+            removals.note(ledger, settings.outbox, left)
         finally:
             ledger.close()
         for claim in one.claims:
@@ -97,7 +97,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
             original.unlink(missing_ok=True)
             if claim.reason_file:
                 (settings.workspace / claim.reason_file).unlink(missing_ok=True)
-            departures.remove_empty(original.parent, settings.outbox)
+            removals.remove_empty(original.parent, settings.outbox)
         if one.report is not None:
             shutil.rmtree(one.report)
         logs.event("batch pruned", batch=one.batch_id, originals=len(one.claims))
@@ -141,5 +141,5 @@ def _age_s(batch: Batch, now_s: float) -> float:
 
 
 def _bytes_in(folder: Path) -> int:
-    files = (entry for _, entry in folders.walk(folder) if not folders.is_folder(entry))
+    files = (entry for _, entry in folder_id.walk(folder) if not folder_id.is_folder(entry))
     return sum(entry.stat(follow_symlinks=False).st_size for entry in files)

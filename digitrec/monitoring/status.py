@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from digitrec import names
+from digitrec import text
 from digitrec.errors import plain
-from digitrec.intake.inbox import CLAIMED
-from digitrec.intake.scan import PassedOver
-from digitrec.ledger import Ledger
-from digitrec.operations import waiting
-from digitrec.operations.ledgers import is_new
-from digitrec.operations.workers import Worker, all_workers
+from digitrec.monitoring import backlog
+from digitrec.monitoring.workers import Worker, all_workers
+from digitrec.pipeline.inbox import CLAIMED
+from digitrec.pipeline.ledgers import is_new
+from digitrec.pipeline.scanner import PassedOver
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 
 _MOST_DEFERRED = 1000
 
@@ -76,16 +76,16 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     workers: tuple[Worker, ...] = ()
     try:
         workers = all_workers(settings, ledgers, now_s)
-        for one in waiting.look(settings, waiting.find_deferred(ledgers), now_s, passed):
+        for one in backlog.look(settings, backlog.find_deferred(ledgers), now_s, passed):
             count += 1
             oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
             if one.deferred is not None and len(deferred) < _MOST_DEFERRED:
                 file = one.deferred.file
                 again_in_s = file.next_at_s - now_s if file.is_deferred(now_s) else 0.0
-                told = (names.escape(one.path), one.deferred.worker, names.escape(file.why))
+                told = (text.escape(one.path), one.deferred.worker, text.escape(file.why))
                 deferred.append(DeferredState(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
-        problem = names.escape(_problem(settings, why))
+        problem = text.escape(_problem(settings, why))
     for worker in workers:
         for batch in worker.open_batches:
             if batch.files:
@@ -94,7 +94,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     return Status(
         waiting=count,
         claimed=sum(worker.claimed for worker in workers),
-        oldest=names.escape(oldest[0]),
+        oldest=text.escape(oldest[0]),
         oldest_s=oldest[1] if oldest[0] else None,
         deferred=tuple(sorted(deferred, key=lambda one: one.file)),
         workers=workers,

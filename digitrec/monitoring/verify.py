@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from digitrec.corrections.log import is_finished
-from digitrec import files, folders, names, results
+from digitrec import files
 from digitrec.batch_ids import BATCH_ID
-from digitrec.corrections import corrected as corrected_tables
-from digitrec.intake.inbox import CLAIMED
-from digitrec.intake.store import Store
-from digitrec.intake.truth import FILE_NAME as LABELS
-from digitrec.ledger import Ledger
-from digitrec.operations import departures
-from digitrec.operations.drafts import is_draft
-from digitrec.operations.rebuild import REBUILT_AT
+from digitrec.pipeline.inbox import CLAIMED
+from digitrec.pipeline.labels import FILE_NAME as LABELS
+from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.plural import counted
-from digitrec.records import Batch, Claim, Count, Departure, Fate, Left, Stage
+from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
+from digitrec.storage.corrections import is_finished
+from digitrec.storage.drafts import is_draft
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.object_client import Store
+from digitrec.text import escape
+from digitrec.types import Batch, Claim, Count, Departure, Fate, Left, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             late += not corrected_tables.is_told(ledger, batch.id) and is_finished(ledger, batch.id)
             # A store's originals are their owner's: never moved, and theirs to remove.
             claims = [] if source else claims
-            gone = departures.gone(ledger, batch.id, claims, workspace)
+            gone = removals.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.what for one in gone.values())
-            differences += [f"{batch.id}: {names.escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
+            differences += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
             tables = counted(late, "corrected table")
             notes.append(f"{worker}: {tables} not written yet; its next `run`, or `review`, does")
@@ -91,7 +91,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         notes += [f"{worker}: {counted(n, 'original')} {what}; accounted for" for what, n in sorted(let_go.items())]
     for batch_id, path in lying:
         shown = path.relative_to(workspace)
-        place = names.escape(shown.as_posix())
+        place = escape(shown.as_posix())
         if batch_id not in known and _holds_files(path):
             differences.append(f"{place} is in no ledger")
         elif CLAIMED in shown.parts and batch_id not in open_batches and _holds_files(path):
@@ -123,7 +123,7 @@ def _holds_files(path: Path) -> bool:
     """True for a file, and for a folder with a file below it that is no draft."""
     if not path.is_dir():
         return os.path.lexists(path)
-    return any(not is_draft(entry.name) for _, entry in folders.walk(path) if not folders.is_folder(entry))
+    return any(not is_draft(entry.name) for _, entry in folder_id.walk(path) if not folder_id.is_folder(entry))
 
 
 def _content(folder: Path, name: str) -> bytes | None:
@@ -143,10 +143,10 @@ def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]
     for claim in ledger.claims(batch.id):
         has_row = claim.path in answered
         if has_row is (claim.fate in {Fate.DEFERRED, None}):
-            yield f"{batch.id}: {names.escape(claim.path)} is {claim.fate} and has {'a' if has_row else 'no'} row"
+            yield f"{batch.id}: {escape(claim.path)} is {claim.fate} and has {'a' if has_row else 'no'} row"
     texts = {
-        f"{batch.id}.csv": results.main_csv(rows, batch.rendering),
-        f"{batch.id}.digits.csv": results.digits_csv(rows, batch.rendering),
+        f"{batch.id}.csv": csv_tables.main_csv(rows, batch.rendering),
+        f"{batch.id}.digits.csv": csv_tables.digits_csv(rows, batch.rendering),
     }
     for name, text in texts.items():
         found = read(name)
@@ -188,10 +188,10 @@ def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure],
         yield from _of_original(claim, workspace)
     for kind in ("done", "rejected"):
         home = workspace / "outbox" / kind / batch_id
-        for path, entry in folders.walk(home) if home.is_dir() else ():
+        for path, entry in folder_id.walk(home) if home.is_dir() else ():
             place = f"outbox/{kind}/{batch_id}/{path}"
             is_ours = place in expected or entry.name == LABELS or is_draft(entry.name)
-            if not is_ours and not folders.is_folder(entry):
+            if not is_ours and not folder_id.is_folder(entry):
                 yield f"{place} is in no ledger"
 
 

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from digitrec import batch_ids, names
-from digitrec.ledger import Ledger
-from digitrec.operations import heartbeat, waiting
-from digitrec.operations.heartbeat import Doing, Heartbeat
-from digitrec.operations.ledgers import paths
+from digitrec import batch_ids, text
+from digitrec.monitoring import backlog, heartbeat
+from digitrec.monitoring.heartbeat import Doing, Heartbeat
+from digitrec.pipeline.ledgers import paths
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 
 NOT_RUNNING = "not running"
 _DAY_S = 86_400.0
@@ -76,14 +76,14 @@ def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float)
         OSError: the claims cannot be looked at.
     """
     hearts = {path.parent.name for path in settings.state.glob(f"*/{heartbeat.FILE_NAME}")}
-    names = sorted({*paths(settings), *hearts, *waiting.workers(settings.inbox)})
+    names = sorted({*paths(settings), *hearts, *backlog.workers(settings.inbox)})
     return tuple(_worker(name, settings, ledgers.get(name), now_s) for name in names)
 
 
 def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) -> Worker:
     heart = heartbeat.read(settings.state / name)
     state = _state(heart, now_s)
-    claimed = {batch_id: len(files) for batch_id, files in waiting.claims(settings.inbox, name).items()}
+    claimed = {batch_id: len(files) for batch_id, files in backlog.claims(settings.inbox, name).items()}
     stages, condition = _open(ledger)
     is_running = state != NOT_RUNNING
     return Worker(
@@ -93,14 +93,14 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
         last_scan_s=_ago(heart.scanned_at_s, now_s) if heart else None,
         is_late=heart is None or heart.is_late(now_s) or (heart.doing is Doing.READING and not is_running),
         model_id=heart.model_id if heart else "",
-        failure=names.escape(heart.failure) if heart else "",
+        failure=text.escape(heart.failure) if heart else "",
         failed_s=_ago(heart.failed_at_s, now_s) if heart else None,
         claimed=sum(claimed.values()),
         open_batches=tuple(
             OpenBatch(batch_id, stages.get(batch_id, "claimed"), claimed.get(batch_id, 0), _age_s(batch_id, now_s))
             for batch_id in sorted({*stages, *claimed})
         ),
-        unexpected=names.escape(heart.unexpected) if heart else "",
+        unexpected=text.escape(heart.unexpected) if heart else "",
         unexpected_s=_ago(heart.unexpected_at_s, now_s) if heart else None,
         ledger=condition if ledger or name not in paths(settings) else "cannot be opened",
     )
@@ -122,7 +122,7 @@ def _open(ledger: Ledger | None) -> tuple[dict[str, str], str]:
         stages = {batch.id: str(batch.stage) for batch in ledger.batches(unfinished=True)}
         return stages, "ok" if ledger.is_up_to_date() else "of another version"
     except sqlite3.DatabaseError as why:
-        return {}, f"cannot be read: {names.escape(str(why))}"
+        return {}, f"cannot be read: {text.escape(str(why))}"
 
 
 def _age_s(batch_id: str, now_s: float) -> float:

@@ -1,1 +1,1 @@
-"""A folder as a queue: what lies there, when it is complete, whose it is."""
+"""From `inbox/` to published tables: scan, claim, read, record, publish, archive."""

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digitrec import files, logs, names, results
-from digitrec.intake.inbox import Inbox, folders_of, move_free
-from digitrec.intake.truth import FILE_NAME as LABELS
-from digitrec.intake.truth import Truth
-from digitrec.records import Claim, Fate, Rendering, Row
+from digitrec import files, logs, text
+from digitrec.pipeline.inbox import Inbox, folders_of, move_free
+from digitrec.pipeline.labels import FILE_NAME as LABELS
+from digitrec.pipeline.labels import Truth
+from digitrec.storage import csv_tables
+from digitrec.types import Claim, Fate, Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.answering import Answering
+    from digitrec.pipeline.outcomes import Answering
 
 DONE, REJECTED = "done", "rejected"
 
@@ -36,7 +37,7 @@ class FolderOutbox:
             FileExistsError: a file with this name and other content is there; nothing is replaced.
             OSError: the outbox cannot be written.
         """
-        for name, table in results.tables(batch_id, rows, how).items():
+        for name, table in csv_tables.tables(batch_id, rows, how).items():
             files.publish_new(self.folder / name, table)
 
     def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
@@ -134,7 +135,7 @@ def _move(source: Path, outbox: Path, path: str) -> str:
 def _write_reason(original: Path, row: Row, home: Path) -> Path:
     """Write the reason file beside a rejected original, or in the folder of its batch; gives its path."""
     told = {
-        "file": names.escape(row.path),
+        "file": text.escape(row.path),
         "batch_id": row.batch_id,
         "row": row.row,
         "reason_code": row.reading.reason,

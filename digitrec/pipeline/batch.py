@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from digitrec import batch_ids, logs, reading
-from digitrec.answering import Answering
-from digitrec.batch_reader import MOST_FAILURES, BatchReader, Found, Guarded, LimitedChild, Result, Suspects
-from digitrec.claiming import Claimer, Queue
+from digitrec import batch_ids, logs
 from digitrec.errors import FAILURES, ReadFailed
-from digitrec.executor import Executor
-from digitrec.intake.scan import Seen
-from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
-from digitrec.reading import Content, Job
-from digitrec.records import Batch, Claim, Count, Fate, Rendering, Row, Stage
+from digitrec.pipeline import read_files
+from digitrec.pipeline.batch_reader import MOST_FAILURES, BatchReader, Found, Guarded, LimitedChild, Result, Suspects
+from digitrec.pipeline.claiming import Claimer, Queue
+from digitrec.pipeline.executor import Executor
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.outcomes import Answering
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.scanner import Seen
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, Count, Fate, Rendering, Row, Stage
 
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""
@@ -240,7 +241,7 @@ class Pipeline:
             for path, why in found.killed.items():
                 failures = self.suspects.failures(claims[path]) + 1
                 if failures >= MOST_FAILURES:
-                    contents[path] = reading.crashed(self._job(claims[path]))
+                    contents[path] = read_files.crashed(self._job(claims[path]))
                 else:
                     killed[path] = failures
                     stopped = f"reading it stopped the reader, it is read alone next: {why}"

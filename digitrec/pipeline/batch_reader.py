@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from digitrec import logs
-from digitrec.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.errors import DigitrecError
-from digitrec.executor import Executor
-from digitrec.intake.scan import Seen
-from digitrec.ledger import Ledger
-from digitrec.reading import Content, Job
-from digitrec.records import Claim, Fate
-from digitrec.worker_process import WorkerCrashed
+from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
+from digitrec.pipeline.executor import Executor
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Fate
 
 MOST_FAILURES = 3
 """A file that stopped its reader so often is rejected; a batch that raised so often is read file by file."""

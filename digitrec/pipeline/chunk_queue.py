@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from digitrec.worker_main import PageProgress, report_to
+from digitrec.pipeline.worker_main import PageProgress, report_to
 
 STOP_GRACE_S = 3.0
 """After a stop, chunks in progress have this long to finish, seconds."""

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from digitrec import batch_ids, logs, schema
-from digitrec.answering import Answering, retry_later
+from digitrec import batch_ids, logs
 from digitrec.clock import utc
 from digitrec.errors import FAILURES
-from digitrec.intake.scan import Seen
-from digitrec.intake.store import Stored
-from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, DeferredFile, Stage, backoff_s
+from digitrec.pipeline.outcomes import Answering, retry_later
+from digitrec.pipeline.scanner import Seen
+from digitrec.storage import schema
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.object_client import Stored
+from digitrec.types import Batch, Claim, DeferredFile, Stage, backoff_s
 
 
 class Queue(Protocol):

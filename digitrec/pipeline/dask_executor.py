@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from distributed import Client, Future, KilledWorker
 
 from digitrec import logs
-from digitrec.chunk_queue import STOP_GRACE_S, ChunkTimeout
-from digitrec.cluster import task_batch
-from digitrec.cluster.task_batch import SerializedReader, TaskBatch, TaskResult
 from digitrec.errors import EnvironmentFailure
+from digitrec.pipeline import task_batch
+from digitrec.pipeline.chunk_queue import STOP_GRACE_S, ChunkTimeout
+from digitrec.pipeline.task_batch import SerializedReader, TaskBatch, TaskResult
 
 if TYPE_CHECKING:
-    from digitrec.recognition.page_reader import PageReader
+    from digitrec.recognition.reader import PageReader
 
 MIN_CHUNKS, MAX_CHUNKS = 16, 64
 """Chunks in one batch. A chunk of the pipeline is 16 small files: a batch holds 256 to 1,024 of them."""

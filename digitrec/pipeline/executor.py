@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from digitrec import logs
-from digitrec.chunk_queue import (
+from digitrec.pipeline.chunk_queue import (
     MIN_TIMED_CHUNKS,
     NOT_STARTED,
     ChunkQueue,
@@ -21,8 +21,8 @@ from digitrec.chunk_queue import (
     StopDeadline,
     call_with_timeout,
 )
-from digitrec.worker_main import PageProgress, report_to
-from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
+from digitrec.pipeline.worker_main import PageProgress, report_to
+from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
 
 MAX_DEFAULT_THREADS = 8
 """Upper limit of threads and worker processes if the settings name none; each process needs 100 MB."""

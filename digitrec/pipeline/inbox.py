@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from digitrec import files, folders
+from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
 from digitrec.settings import real
+from digitrec.storage import folder_id
 
 CLAIMED = ".claimed"
 OWNER = "ledger"
@@ -123,7 +124,7 @@ class Inbox:
         batch = self._mine / batch_id
         if not batch.is_dir():
             return []
-        return sorted(path for path, entry in folders.walk(batch) if not folders.is_folder(entry))
+        return sorted(path for path, entry in folder_id.walk(batch) if not folder_id.is_folder(entry))
 
     def defer(self, batch_id: str, path: str) -> str:
         """Put a claimed file back where it was dropped; if the name is taken, beside it. Gives its path now."""
@@ -133,7 +134,7 @@ class Inbox:
         """Remove the empty folders of a batch."""
         batch = self._mine / batch_id
         if batch.is_dir():
-            found = [path for path, entry in folders.walk(batch) if folders.is_folder(entry)]
+            found = [path for path, entry in folder_id.walk(batch) if folder_id.is_folder(entry)]
             for path in ("", *found)[::-1]:  # what lies deeper was found later
                 os.rmdir(f"{batch}/{path}")  # noqa: PTH106 - a Path takes longer than the call
         files.fsync_folder(self._mine)

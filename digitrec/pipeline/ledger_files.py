@@ -9,11 +9,11 @@ from pathlib import Path
 from digitrec import files, logs
 from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure
-from digitrec.intake.inbox import Inbox
-from digitrec.ledger import Ledger
-from digitrec.operations import ledgers as found_ledgers
-from digitrec.operations import rebuild
+from digitrec.pipeline import ledgers as found_ledgers
+from digitrec.pipeline import rebuild
+from digitrec.pipeline.inbox import Inbox
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 
 
 def _known_elsewhere(settings: Settings) -> set[str]:

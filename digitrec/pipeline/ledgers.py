@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from digitrec.ledger import Ledger
-from digitrec.operations.rebuild import published
+from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 
 
 def paths(settings: Settings) -> dict[str, Path]:

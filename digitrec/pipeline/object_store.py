@@ -13,20 +13,21 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from digitrec import files, logs, results, workspace
+from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.folders import MARKER
-from digitrec.intake import truth
-from digitrec.intake.scan import PassedOver, Seen
-from digitrec.intake.settling import Settling, SettlingByAge
-from digitrec.intake.store import Store, Stored, Wanted
-from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
-from digitrec.records import Claim, Rendering, Row
+from digitrec.pipeline import workspace
+from digitrec.pipeline.labels import FILE_NAME, Truth, is_truth
+from digitrec.pipeline.scanner import PassedOver, Seen
+from digitrec.pipeline.settling import Settling, SettlingByAge
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.storage.folder_id import MARKER
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.object_client import Store, Stored, Wanted
+from digitrec.types import Claim, Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.answering import Answering
+    from digitrec.pipeline.outcomes import Answering
 
 _ID = "store_id"
 _ELSEWHERE = "Name another --worker NAME or --workspace DIR: each ledger is of one source and one outbox."
@@ -79,7 +80,7 @@ class StoreOutbox:
 
     def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
         """Put both tables, the digits first."""
-        for name, text in results.tables(batch_id, rows, how).items():
+        for name, text in csv_tables.tables(batch_id, rows, how).items():
             self.store.publish_new(name, text.encode())
 
     def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
@@ -130,7 +131,7 @@ class StoreSpace:
         for seen in self.source.look(skipped):
             if self.ledger.was_answered(seen.path, seen.identity):
                 continue
-            if seen.path.rpartition("/")[2] != truth.FILE_NAME or not self._is_truth(seen):
+            if seen.path.rpartition("/")[2] != FILE_NAME or not self._is_truth(seen):
                 yield seen
 
     def check_folders(self) -> None:
@@ -162,7 +163,7 @@ class StoreSpace:
         copy = self.settings.truth_folder / seen.path
         files.make_folder(copy.parent)
         files.write_whole(copy, content)
-        if not truth.is_truth(copy):
+        if not is_truth(copy):
             copy.unlink()
             return False
         return True
@@ -177,11 +178,11 @@ def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
     if not batch_ids:
         return
     if not settings.outbox_url:
-        results.write_latest(settings.outbox, batch_ids)
+        csv_tables.write_latest(settings.outbox, batch_ids)
         return
     store = Store(settings.outbox_url)
-    if found := results.tables_of(batch_ids, store.read):
-        store.write(results.LATEST, results.merged(found))
+    if found := csv_tables.tables_of(batch_ids, store.read):
+        store.write(csv_tables.LATEST, csv_tables.merged(found))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from digitrec import folders, logs, mounts
+from digitrec import logs
+from digitrec.storage import folder_id, mounts
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
@@ -100,7 +101,7 @@ class FolderObserver:
             if mounts.is_remote(kind := mounts.kind_of(self._folder)):
                 self._tell(f"events do not travel over {kind}")
                 return
-            if any(path.count("/") > _MOST_LEVELS for path, _ in folders.walk(self._folder, failed=lambda *_: None)):
+            if any(path.count("/") > _MOST_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):
                 self._tell(f"there are folders more than {_MOST_LEVELS} levels deep")
                 return
             held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)

@@ -10,13 +10,15 @@ from typing import TypeVar
 
 import cv2
 
-from digitrec import logs, reading, results
-from digitrec.intake.truth import FILE_NAME as LABELS
-from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
-from digitrec.reading import Content
+from digitrec import logs
+from digitrec.pipeline import read_files
+from digitrec.pipeline.labels import FILE_NAME as LABELS
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.read_files import Content
 from digitrec.recognition import decision
-from digitrec.records import Claim, DeferredFile, Fate, Identity, Reading, Reason, Row, Status, backoff_s
+from digitrec.storage import csv_tables
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, DeferredFile, Fate, Identity, Reading, Reason, Row, Status, backoff_s
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class Answering:
         decided, deferred, rows = [], [], []
         found = [contents.get(claim.path, Content(defer_reason=STOPPED)) for claim in claims]
         others_can = any(not content.defer_reason for content in found)
-        judged = reading.readings_of(found, self.threshold)
+        judged = read_files.readings_of(found, self.threshold)
         for claim, content, readings in zip(claims, found, judged, strict=True):
             fate, retry = self._fate(claim, content, others_can=others_can)
             if fate is not None:
@@ -129,7 +131,7 @@ class Answering:
         rows: list[Row] = []
         first: dict[tuple[str, int], str] = {}
         preview_bytes = 0
-        in_order = sorted(found, key=lambda one: results.order(one[0].path, one[2].page))
+        in_order = sorted(found, key=lambda one: csv_tables.order(one[0].path, one[2].page))
         for number, (claim, content, read) in enumerate(in_order, start=1):
             key = (content.sha256, read.page)
             label = truth.of(claim.path)

@@ -10,14 +10,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from digitrec import worker_main
+from digitrec.arrays import Page
 from digitrec.errors import RejectedImage
-from digitrec.intake import store
-from digitrec.intake.store import Stored, Wanted
-from digitrec.pictures import Page
+from digitrec.pipeline import worker_main
 from digitrec.recognition import decision
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Identity, Limits, Reading, Reason, identity, identity_of
+from digitrec.recognition.reader import PageReader
+from digitrec.storage import object_client
+from digitrec.storage.object_client import Stored, Wanted
+from digitrec.types import Identity, Limits, Reading, Reason, identity, identity_of
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"
@@ -201,7 +201,7 @@ def _fetched(jobs: Sequence[Job], limits: Limits) -> Mapping[Path | Stored, byte
     """The content of the objects among the files: fetched side by side, and none that is too large."""
     small = [job for job in jobs if job.size <= limits.max_bytes]
     wanted = [Wanted(job.path, job.identity) for job in small if isinstance(job.path, Stored)]
-    return dict(zip([one.stored for one in wanted], store.fetch(wanted), strict=True))
+    return dict(zip([one.stored for one in wanted], object_client.fetch(wanted), strict=True))
 
 
 def _stored(job: Job, fetched: Mapping[Path | Stored, bytes | OSError | None], limits: Limits) -> _Opened | Content:

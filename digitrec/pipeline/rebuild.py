@@ -14,16 +14,16 @@ import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from digitrec import files, logs, names, results
+from digitrec import files, logs
 from digitrec.batch_ids import BATCH_ID
-from digitrec.corrections import corrected as corrected_tables
 from digitrec.errors import DigitrecError, EnvironmentFailure, plain
-from digitrec.intake.inbox import CLAIMED
-from digitrec.intake.store import Store
-from digitrec.ledger import Ledger
-from digitrec.operations import departures
-from digitrec.operations.finding import require_closed
-from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.monitoring.finding import require_closed
+from digitrec.pipeline.inbox import CLAIMED
+from digitrec.storage import corrected_tables, csv_tables, removals
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.object_client import Store
+from digitrec.text import escape, from_cell
+from digitrec.types import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 _MOST_NUMBERED = 100
 _MOST_REASON_BYTES = 1 << 20
@@ -53,7 +53,7 @@ def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str],
     ledger.remember(REBUILT_AT, now)
     ours = dict.fromkeys(batch_id for batch_id in published(outbox) if batch_id not in skip)
     restored = sum(restore(ledger, batch_id, outbox, inbox) for batch_id in ours)
-    ledger.note_departures([one for one in departures.read(outbox) if one.batch_id in ours])
+    ledger.note_departures([one for one in removals.read(outbox) if one.batch_id in ours])
     return restored
 
 
@@ -85,7 +85,7 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
         return
     url = ledger.fact("outbox_url")
     store = Store(url) if url else None
-    for name, text in results.tables(batch.id, rows, batch.rendering).items():
+    for name, text in csv_tables.tables(batch.id, rows, batch.rendering).items():
         if store is not None and store.read(name) is None:
             store.publish_new(name, text.encode())
             yield name
@@ -169,7 +169,7 @@ def _read(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, s
         if None in line or None in line.values():
             raise ValueError(f"line {reader.line_num} or one before it has not as many cells as the header")
         if line["batch_id"] != batch_id:
-            raise ValueError(f"it has a row of batch {names.escape(line['batch_id'])}")
+            raise ValueError(f"it has a row of batch {escape(line['batch_id'])}")
     return tuple(reader.fieldnames or ()), lines
 
 
@@ -190,7 +190,7 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
         runner_up=line["runner_up"],
         runner_up_confidence=_float(line["runner_up_confidence"]),
         reason=Reason(line["reason_code"]) if line["reason_code"] else None,
-        detail=names.from_cell(line["reason"]),
+        detail=from_cell(line["reason"]),
         format=line["format"],
         width=int(line["width"]) if line["width"] else None,
         height=int(line["height"]) if line["height"] else None,
@@ -199,11 +199,11 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
     return Row(
         batch_id=line["batch_id"],
         row=int(line["row"]),
-        path=names.from_cell(line["file"]),
+        path=from_cell(line["file"]),
         sha256=line["sha256"],
         size=int(line["size_bytes"]),
         received_at=line["received_at"],
-        label=names.from_cell(line["label"]),
+        label=from_cell(line["label"]),
         duplicate_of=line["duplicate_of"],
         reading=reading,
     )

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import digitrec
-from digitrec import batch_ids, files, folders, logs, results
+from digitrec import batch_ids, files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.filing import FolderOutbox
-from digitrec.intake.inbox import CLAIMED, OWNER, Inbox
-from digitrec.ledger import Ledger
-from digitrec.operations.rebuild import published
-from digitrec.records import Batch, Claim, Fate, Rendering, Stage
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
+from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables, folder_id
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, Fate, Rendering, Stage
 
 _WHY = "its worker was given up (requeue --worker)"
 
@@ -45,7 +46,7 @@ def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
     mine = settings.inbox / CLAIMED / settings.worker
     if not mine.is_dir():
         raise UsageError(f"no worker {settings.worker} has ever claimed files in {settings.inbox}")
-    if not (settings.outbox / folders.MARKER).is_file():
+    if not (settings.outbox / folder_id.MARKER).is_file():
         raise EnvironmentFailure(f"{settings.outbox} is not the outbox", hint="If a share is not mounted, mount it.")
     note = mine / OWNER
     path = Path(os.fsdecode(note.read_bytes())) if note.exists() else settings.ledger
@@ -142,9 +143,9 @@ def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
 def _nothing(settings: Settings, now: str) -> Rendering:
     """How a batch without rows is rendered: not at all, but its columns are noted like any other's."""
     return Rendering(
-        columns=results.COLUMNS,
-        digit_columns=results.DIGIT_COLUMNS,
-        schema_version=results.SCHEMA_VERSION,
+        columns=csv_tables.COLUMNS,
+        digit_columns=csv_tables.DIGIT_COLUMNS,
+        schema_version=csv_tables.SCHEMA_VERSION,
         csv_profile=settings.csv_profile,
         model_id="",
         app_version=digitrec.__version__,

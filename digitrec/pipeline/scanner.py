@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec import batch_ids, files, folders, logs, mounts
-from digitrec.intake import truth
-from digitrec.intake.inbox import CLAIMED
-from digitrec.records import Identity, identity
+from digitrec import batch_ids, files, logs
+from digitrec.pipeline import labels
+from digitrec.pipeline.inbox import CLAIMED
+from digitrec.storage import folder_id, mounts
+from digitrec.types import Identity, identity
 
 _PREFIXES = (".", "~$", "._")
 _SUFFIXES = ("~", ".part", ".partial", ".tmp", ".crdownload", ".opdownload", ".filepart", ".!ut", ".aria2", ".swp")
@@ -162,12 +163,12 @@ def look(
             passed.elsewhere += 1
             if path in points:
                 skipped(path, ELSEWHERE)
-        elif entry.name != truth.FILE_NAME or not truth.is_truth(inbox / path):
+        elif entry.name != labels.FILE_NAME or not labels.is_truth(inbox / path):
             return Seen(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         return None
 
-    for path, entry in folders.walk(inbox, enters=enters, failed=unlisted):
-        if folders.is_folder(entry) or not is_wanted(entry.name):
+    for path, entry in folder_id.walk(inbox, enters=enters, failed=unlisted):
+        if folder_id.is_folder(entry) or not is_wanted(entry.name):
             continue
         try:
             found = seen(path, entry)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from digitrec.intake.scan import Seen
+from digitrec.pipeline.scanner import Seen
 
 _OLD_NS = 60 * 10**9
 

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 import digitrec
-from digitrec import folders, one_thread
 from digitrec.errors import WorkerMismatch
-from digitrec.executor import LocalExecutor
+from digitrec.images import threads
+from digitrec.pipeline.executor import LocalExecutor
 from digitrec.recipe import RECIPE
-from digitrec.recognition.page_reader import PageReader
+from digitrec.recognition.reader import PageReader
+from digitrec.storage import folder_id
 
 LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
 """Libraries that decode and compute: another version may round differently, which changes answers."""
@@ -180,7 +181,7 @@ def _loaded(sent: SerializedReader) -> PageReader:
                 raise WorkerMismatch(
                     f"model {digest[:16]} arrived at worker {_worker_name()}, and {sent.digest[:16]} was sent"
                 )
-            one_thread.load()
+            threads.load()
             while len(_readers) >= _MAX_READERS:
                 del _readers[next(iter(_readers))]
             # It came over the connection that all tasks use: who can change it could send code directly.
@@ -200,7 +201,7 @@ def _worker_name() -> str:
 def _folder_id(folder: Path) -> str:
     """Identify a folder among others mounted at the same path."""
     try:
-        return f"folder {folders.identity(folder)}"
+        return f"folder {folder_id.identity(folder)}"
     except OSError as why:
         return f"not readable ({why.strerror})"
 

@@ -4,9 +4,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 
-from digitrec.intake.observing import Bell, Observer
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
+from digitrec.pipeline.observing import Bell, Observer
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.settling import Settling
 
 _CLOSEST_S = 0.5
 _DEBOUNCE_S = 0.2

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from digitrec.records import Limits
+from digitrec.types import Limits
 
 
 class PageProgress:
@@ -137,10 +137,10 @@ def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -
         memory: descriptor of the memory of the `PageProgress`.
         limits: fields of `WorkerLimits`.
     """
-    from digitrec import one_thread
+    from digitrec.images import threads
 
     _die_with_parent()
-    one_thread.load()
+    threads.load()
     worker_limits = WorkerLimits(*limits) if limits else None
     on_page = partial(_limit_cpu, worker_limits) if worker_limits else _set_no_limit
     report_to(PageProgress(mmap.mmap(memory, PageProgress.SIZE), on_page))

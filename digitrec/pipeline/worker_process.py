@@ -24,8 +24,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from digitrec.chunk_queue import ChunkTimeout, StopDeadline, call_with_timeout
-from digitrec.worker_main import CallResult, NewFunction, PageProgress, WorkerLimits, run_forked_worker
+from digitrec.pipeline.chunk_queue import ChunkTimeout, StopDeadline, call_with_timeout
+from digitrec.pipeline.worker_main import CallResult, NewFunction, PageProgress, WorkerLimits, run_forked_worker
 
 _START_S = 120.0
 _EXIT_S = 1.0

@@ -11,19 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec.corrections.corrected import write_missing
-from digitrec import files, filing, folders, ledger_files, logs, mounts
+from digitrec import files, logs
 from digitrec.clock import FileClock, touched_ns
-from digitrec.corrections.corrected import CORRECTED
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
-from digitrec.intake import scan
-from digitrec.intake.inbox import CLAIMED, Inbox
-from digitrec.intake.scan import PassedOver, Seen
-from digitrec.intake.settling import Settling
-from digitrec.ledger import Ledger
-from digitrec.operations import drafts
-from digitrec.operations import ledgers as found_ledgers
+from digitrec.pipeline import archive, ledger_files, scanner
+from digitrec.pipeline import ledgers as found_ledgers
+from digitrec.pipeline.inbox import CLAIMED, Inbox
+from digitrec.pipeline.scanner import PassedOver, Seen
+from digitrec.pipeline.settling import Settling
 from digitrec.settings import Settings
+from digitrec.storage import drafts, folder_id, mounts
+from digitrec.storage.corrected_tables import CORRECTED, write_missing
+from digitrec.storage.ledger import Ledger
 
 _FOLDERS = ("inbox", "outbox")
 _NETWORK_SETTLE_S = 5.0
@@ -60,13 +59,13 @@ class Workspace:
         return (self.clock_ns.last_ns or self.clock_ns()) / 1e9
 
     @property
-    def outbox(self) -> filing.FolderOutbox:
+    def outbox(self) -> archive.FolderOutbox:
         """Where answers and originals go."""
-        return filing.FolderOutbox(self.settings.outbox, self.inbox)
+        return archive.FolderOutbox(self.settings.outbox, self.inbox)
 
     def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
         """Every file in the inbox that may be claimed; what is passed over is told, and counted."""
-        return scan.look(self.settings.inbox, skipped, self.settings.worker, passed)
+        return scanner.look(self.settings.inbox, skipped, self.settings.worker, passed)
 
     def settling(self) -> Settling:
         """Tells when a file in the inbox is complete."""
@@ -82,7 +81,7 @@ class Workspace:
         for name in _FOLDERS:
             # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
             folder, known = self.settings.workspace / name, self.known[name]
-            found = _Known(folders.check(folder, known.id, known.device), folders.device_of(folder))
+            found = _Known(folder_id.check(folder, known.id, known.device), folder_id.device_of(folder))
             if found != known:  # mounted anew
                 _remember(self.ledger, {name: found})
                 self.known[name] = found
@@ -164,8 +163,8 @@ def accept_folders(settings: Settings) -> None:
     found = {}
     for name in _FOLDERS:
         folder = settings.workspace / name
-        identity = folders.accept(folder, next((known.id for known in told[name]), None))
-        found[name] = _Known(identity, folders.device_of(folder))
+        identity = folder_id.accept(folder, next((known.id for known in told[name]), None))
+        found[name] = _Known(identity, folder_id.device_of(folder))
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
         ledger = ledger_files.open_ledger(settings, thorough=False)
@@ -207,7 +206,7 @@ def _remove_drafts(settings: Settings, ledger: Ledger) -> None:
     for folder in (settings.outbox, settings.outbox / CORRECTED, settings.reports):  # where other workers write too
         drafts.remove(folder, older_than_s=_DEAD_DRAFT_S)
     for batch in ledger.batches(unfinished=True):  # where only the holder of the lock does
-        for kind in (filing.DONE, filing.REJECTED):
+        for kind in (archive.DONE, archive.REJECTED):
             drafts.remove_below(settings.outbox / kind / batch.id)
 
 
@@ -225,10 +224,10 @@ def _checked_folders(settings: Settings) -> dict[str, _Known]:
     found = {}
     for name, told in _told_ids(settings).items():
         folder = settings.workspace / name
-        marked = folders.identity(folder)
+        marked = folder_id.identity(folder)
         known = next((one for one in told if one.id == marked), next(iter(told), _Known()))
-        identity = folders.check(folder, known.id, known.device, is_first_use=not is_lost)
-        found[name] = _Known(identity, folders.device_of(folder))
+        identity = folder_id.check(folder, known.id, known.device, is_first_use=not is_lost)
+        found[name] = _Known(identity, folder_id.device_of(folder))
     return found
 
 

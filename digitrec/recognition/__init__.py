@@ -1,1 +1,1 @@
-"""A sheet of paper -> its digits, each with its scores: where imaging and the networks meet."""
+"""Page image -> digits with probabilities."""

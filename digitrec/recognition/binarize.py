@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import GreyPage, Plane, contrast_of, in_order
-from digitrec.imaging.lines import is_bare_around, without_edges, without_lines
-from digitrec.imaging.pieces import pieces_of
+from digitrec.recognition.line_removal import is_bare_around, without_edges, without_lines
+from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.preprocess import GreyPage, Plane, contrast_of, in_order
 
 _LEAST_CONTRAST = 0.04
 """Fainter than this against the paper is not taken for writing."""

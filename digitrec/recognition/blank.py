@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.imaging.contrast import Plane, quantiles, smaller
-from digitrec.recognition.components import Components, is_background, is_hollow, spans_of
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.preprocess import Plane, quantiles, smaller
+from digitrec.recognition.raw_components import Components, is_background, is_hollow, spans_of
 from digitrec.recognition.raw_ink import Mask, RawInk, find_any_ink
-from digitrec.recognition.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from digitrec.pictures import Ink, Scores
+from digitrec.arrays import Ink, Scores
 
 SIDE = 28
 DIGITS = 10

@@ -4,11 +4,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
-from digitrec.classifiers.bundle import KERAS, Bundle
-from digitrec.classifiers.quiet import start_keras
+from digitrec.arrays import Ink, Scores
 from digitrec.errors import ModelError, plain
-from digitrec.pictures import Ink, Scores
+from digitrec.models.package import KERAS, Bundle
+from digitrec.recognition.classifier import CLASSES, DIGITS, SIDE, calibrated, checked
+from digitrec.recognition.quiet import start_keras
 
 _BATCH = 64
 

@@ -6,10 +6,10 @@ from typing import Self
 
 import numpy as np
 
-from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, calibrated, checked
-from digitrec.classifiers.bundle import TFLITE, Bundle
-from digitrec.classifiers.interpreters import Interpreters
-from digitrec.pictures import Ink, Scores
+from digitrec.arrays import Ink, Scores
+from digitrec.models.package import TFLITE, Bundle
+from digitrec.recognition.classifier import CLASSES, DIGITS, SIDE, calibrated, checked
+from digitrec.recognition.runtime import Interpreters
 
 
 class LiteRTClassifier:

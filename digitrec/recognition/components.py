@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.pieces import Pieces, pieces_of
+from digitrec.recognition.pieces import Pieces, pieces_of
+from digitrec.recognition.preprocess import Plane
 
 _INKED, _CLEAR = 0.22, 0.6
 """A mark holds together from `_INKED` on and has a `_CLEAR` spot."""

@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from digitrec.classifiers.base import DIGITS, NONE
-from digitrec.pictures import Page, Scores
-from digitrec.records import Digit, Reading, Reason, Status
+from digitrec.arrays import Page, Scores
+from digitrec.recognition.classifier import DIGITS, NONE
+from digitrec.types import Digit, Reading, Reason, Status
 
 _LEAST_SHARE_OF_TWO = 0.6
 

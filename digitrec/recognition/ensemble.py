@@ -7,11 +7,11 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import CLASSES, DIGITS
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Scores
-from digitrec.recognition.sequence import Frames, Text, probabilities
-from digitrec.recognition.spans import Span
+from digitrec.arrays import Scores
+from digitrec.recognition.classifier import CLASSES, DIGITS
+from digitrec.recognition.ctc import Frames, Text, probabilities
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.preprocess import Plane
 
 SURE_OF_BOTH = 0.98
 """If the line network and whatever cut a sign out give a digit at least this probability on average, nobody else is

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitrec.classifiers.base import DIGITS
+from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import layout
-from digitrec.imaging.contrast import Plane, Thumbnail, smaller
-from digitrec.imaging.decode import MEDIUM_PX, Sheet
-from digitrec.imaging.pages import page_of
-from digitrec.pictures import Page, Picture
-from digitrec.recognition.close_look import Close
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, whole
-from digitrec.recognition.line_network import LineNetwork
-from digitrec.recognition.second_look import SecondLook
-from digitrec.recognition.sequence import Frames
-from digitrec.recognition.spans import Span, cut, on_grey, on_page, strip_around
-from digitrec.recognition.witnesses import Witness, as_single, mean, of_one_sign, with_none
+from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.recognition import layout
+from digitrec.recognition.classifier import DIGITS
+from digitrec.recognition.ctc import Frames
+from digitrec.recognition.ensemble import Witness, as_single, mean, of_one_sign, with_none
+from digitrec.recognition.full_path import SecondLook
+from digitrec.recognition.geometry import Span, cut, on_grey, on_page, strip_around
+from digitrec.recognition.page import page_of
+from digitrec.recognition.preprocess import Plane, Thumbnail, smaller
+from digitrec.recognition.segmenter import SIDE, InkNetwork, Seen, whole
+from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.recognition.zoom import Close
 
 _LONG = 2.0
 """A page at least so many times as wide as high may be a line of writing, which is small in a square."""

@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
+from digitrec.recognition.preprocess import Plane
 
 _WINDOW_SHARE = 0.75
 """The local mean is taken over a square of this share of the crop's shorter side."""

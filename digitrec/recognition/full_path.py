@@ -14,18 +14,18 @@ from typing import Self
 
 import numpy as np
 
-from digitrec.classifiers.base import CLASSES, DIGITS, NONE, Classifier
-from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
-from digitrec.imaging import layout, normalise
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Ink, Page, Scores
-from digitrec.recognition.close_look import Close, close_look
-from digitrec.recognition.ink_network import InkNetwork, Seen
-from digitrec.recognition.line_network import LineNetwork, slanted, with_margin
-from digitrec.recognition.sequence import Frames, Line, Text, decode, probabilities
-from digitrec.recognition.spans import Span, around, between_uprights, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.recognition.witnesses import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign, with_none
-from digitrec.records import Reason
+from digitrec.arrays import Ink, Page, Scores
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, Bundle
+from digitrec.recognition import layout, normalize
+from digitrec.recognition.classifier import CLASSES, DIGITS, NONE, Classifier
+from digitrec.recognition.ctc import Frames, Line, Text, decode, probabilities
+from digitrec.recognition.ensemble import SURE_OF_BOTH, Witness, as_single, given_one, mean, of_one_sign, with_none
+from digitrec.recognition.geometry import Span, around, between_uprights, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.segmenter import InkNetwork, Seen
+from digitrec.recognition.sequence_recognizer import LineNetwork, slanted, with_margin
+from digitrec.recognition.zoom import Close, close_look
+from digitrec.types import Reason
 
 _LONG = 1.3
 """A page at least this many times as wide as high may be one line of writing: ..."""
@@ -50,7 +50,7 @@ _NEARLY = 0.1
 """A number of digits alone is preferred to one with other signs, if it is at least this share as probable; and one sign
 to several, if the classical way saw one."""
 _LEAST = 1e-12
-_NOTHING = np.zeros((0, normalise.SIDE, normalise.SIDE), np.float32)
+_NOTHING = np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 
 
@@ -306,7 +306,7 @@ def _cut_out(sight: Sight, span: Span) -> Plane:
     across, down = sight.plane.shape[1] / sight.grey.shape[1], sight.plane.shape[0] / sight.grey.shape[0]
     top, bottom = max(0, int(span.top * down)), max(1, int(np.ceil(span.bottom * down)))
     left, right = max(0, int(span.left * across)), max(1, int(np.ceil(span.right * across)))
-    return normalise.centred(sight.plane[top:bottom, left:right])
+    return normalize.centred(sight.plane[top:bottom, left:right])
 
 
 def _together(sight: Sight, rows: list[_Row], reason: Reason | None) -> Page:

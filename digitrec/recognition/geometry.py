@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Page
-from digitrec.records import Box
+from digitrec.arrays import Page
+from digitrec.recognition.preprocess import Plane
+from digitrec.types import Box
 
 _MARGIN = 0.2
 """Paper left above and below what a strip shows, as a share of its height."""

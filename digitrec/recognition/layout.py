@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.marks import Mark, Sheet, marks_of
-from digitrec.imaging.pieces import Pieces
-from digitrec.records import Box
+from digitrec.recognition.components import Mark, Sheet, marks_of
+from digitrec.recognition.pieces import Pieces
+from digitrec.recognition.preprocess import Plane
+from digitrec.types import Box
 
 _FAINT = 0.07
 """Ink from here on that touches a digit, and lies in its box, belongs to it."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane
+from digitrec.recognition.preprocess import Plane
 
 _BORDER = 3
 """Pixels along a border that a dark edge begins within."""

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import CLASSES, DIGITS, SIDE, checked
-from digitrec.pictures import Ink, Scores
+from digitrec.arrays import Ink, Scores
+from digitrec.recognition.classifier import CLASSES, DIGITS, SIDE, checked
 
 
 class MeanInkClassifier:

@@ -8,8 +8,8 @@ network sees: raise `recipe.RECIPE` with it, and models made for another recipe 
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.pictures import Ink, Picture
+from digitrec.arrays import Ink, Picture
+from digitrec.recognition.preprocess import Plane, quantiles
 
 SIDE = 28
 _BODY = 20

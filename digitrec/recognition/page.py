@@ -2,14 +2,14 @@
 
 import numpy as np
 
+from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import ink, layout, normalise
-from digitrec.imaging.contrast import GreyPage, Plane
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page, Picture
-from digitrec.records import Box, Reason
+from digitrec.images.decode import Sheet
+from digitrec.recognition import binarize, layout, normalize
+from digitrec.recognition.preprocess import GreyPage, Plane
+from digitrec.types import Box, Reason
 
-_NO_INK = (0, normalise.SIDE, normalise.SIDE)
+_NO_INK = (0, normalize.SIDE, normalize.SIDE)
 
 
 def classical(format_name: str, sheet: Sheet) -> Page:
@@ -18,7 +18,7 @@ def classical(format_name: str, sheet: Sheet) -> Page:
     if isinstance(picture, RejectedImage):
         return undecoded(format_name, sheet, picture)
     page = GreyPage.of(picture)
-    plane = ink.find(page)
+    plane = binarize.find(page)
     return page_of(format_name, sheet, page.preview, plane, layout.arrange(plane))
 
 
@@ -47,7 +47,7 @@ def page_of(format_name: str, sheet: Sheet, preview: Picture, plane: Plane, foun
         plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink, whoever found it.
         found: its digits.
     """
-    digits = [normalise.centred(digit.ink) for digit in found.digits]
+    digits = [normalize.centred(digit.ink) for digit in found.digits]
     reason = None if found.is_clear else Reason.AMBIGUOUS_LAYOUT
     return Page(
         number=sheet.number,

@@ -9,10 +9,10 @@
 No TensorFlow, no file access, no state: all of it may run in any thread.
 """
 
-from digitrec.imaging import decode
-from digitrec.imaging.pages import classical
-from digitrec.pictures import Page
-from digitrec.records import Limits
+from digitrec.arrays import Page
+from digitrec.images import decode
+from digitrec.recognition.page import classical
+from digitrec.types import Limits
 
 
 def read(data: bytes, limits: Limits) -> list[Page]:

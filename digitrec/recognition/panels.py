@@ -10,8 +10,8 @@ from string import ascii_lowercase
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
+from digitrec.recognition.preprocess import Plane
 
 Colour = tuple[int, int, int]
 

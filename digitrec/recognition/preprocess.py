@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 
 Plane = NDArray[np.float32]
 """One number for each spot of a page at working size: (h, w)."""

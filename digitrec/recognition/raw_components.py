@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.imaging.pieces import pieces_of
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.preprocess import Plane, quantiles
 from digitrec.recognition.raw_ink import Mask, RawInk
-from digitrec.recognition.spans import Span
 
 FloatArray = NDArray[np.float64]
 DARKEST_PAPER = 0.55

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.imaging.pieces import Pieces, pieces_of
+from digitrec.recognition.pieces import Pieces, pieces_of
+from digitrec.recognition.preprocess import Plane, quantiles
 
 Mask = NDArray[np.bool_]
 PixelBox = tuple[int, int, int, int]

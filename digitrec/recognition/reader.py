@@ -7,22 +7,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digitrec.classifiers.base import NONE, Classifier
+from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode, ink, layout
-from digitrec.imaging.contrast import GreyPage, smaller
-from digitrec.imaging.decode import MEDIUM_PX, Sheet
-from digitrec.imaging.pages import page_of, undecoded
-from digitrec.pictures import Page, Picture
+from digitrec.images import decode
+from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.recognition import binarize, layout
 from digitrec.recognition.blank import find_writing
-from digitrec.recognition.close_look import Close, close_look
-from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.glance import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
-from digitrec.recognition.second_look import Networks, second_look
-from digitrec.recognition.spans import on_grey, on_page, rows_of
+from digitrec.recognition.classifier import NONE, Classifier
+from digitrec.recognition.ensemble import SURE_OF_BOTH, as_single
+from digitrec.recognition.fast_path import Glance, closely_witnessed, glances, grey_closely, grey_of, witnessed
+from digitrec.recognition.full_path import Networks, second_look
+from digitrec.recognition.geometry import on_grey, on_page, rows_of
+from digitrec.recognition.page import page_of, undecoded
+from digitrec.recognition.preprocess import GreyPage, smaller
+from digitrec.recognition.trace import Decoded, Steps
 from digitrec.recognition.unread import find_unread, is_clear_of_edges
-from digitrec.recognition.witnesses import SURE_OF_BOTH, as_single
-from digitrec.records import Limits, Reason
+from digitrec.recognition.zoom import Close, close_look
+from digitrec.types import Limits, Reason
 
 _SURE = 0.99
 """One digit, clearly cut out and read with at least this probability, needs no further look; nor does a page need more
@@ -199,7 +200,7 @@ class PageReader:
     def _looks(self, shown: Sequence[tuple[str, Sheet, Picture, Close | None]]) -> Iterator[Steps]:
         """Sheets the classical way, each in the detail of a picture, and with all networks if that is not sure."""
         greys = [GreyPage.of(picture) for _, _, picture, _ in shown]
-        planes = [ink.find(grey) for grey in greys]
+        planes = [binarize.find(grey) for grey in greys]
         found = [layout.arrange(plane) for plane in planes]
         pages = self._scored(
             [

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.quiet import quiet_start
 from digitrec.errors import ModelError
+from digitrec.recognition.quiet import quiet_start
 
 Shape = tuple[int, ...]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from digitrec.classifiers.interpreters import Interpreters
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.flat import flattened, in_square
-from digitrec.imaging.pieces import pieces_of
-from digitrec.records import Box
+from digitrec.recognition.flat import flattened, in_square
+from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.runtime import Interpreters
+from digitrec.types import Box
 
 SIDE = 64
 """Pixels of a window as the network sees it."""

@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from digitrec.classifiers.base import CLASSES
-from digitrec.classifiers.interpreters import Interpreters
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.flat import flattened
-from digitrec.recognition.sequence import Frames
+from digitrec.recognition.classifier import CLASSES
+from digitrec.recognition.ctc import Frames
+from digitrec.recognition.flat import flattened
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.runtime import Interpreters
 
 HEIGHT = 40
 """Pixels of a strip."""

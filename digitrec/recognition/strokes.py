@@ -8,9 +8,9 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.pieces import pieces_of
-from digitrec.recognition.components import Components, FloatArray
+from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.raw_components import Components, FloatArray
 from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Page, Picture
-from digitrec.recognition.second_look import SecondLook
-from digitrec.records import Box, Reason
+from digitrec.arrays import Page, Picture
+from digitrec.recognition.full_path import SecondLook
+from digitrec.recognition.preprocess import Plane
+from digitrec.types import Box, Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)

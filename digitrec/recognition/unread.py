@@ -13,12 +13,12 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.imaging.contrast import Plane, quantiles
-from digitrec.pictures import Page
-from digitrec.recognition.components import Components, is_background, spans_of
+from digitrec.arrays import Page
+from digitrec.recognition.geometry import Span, on_grey
+from digitrec.recognition.preprocess import Plane, quantiles
+from digitrec.recognition.raw_components import Components, is_background, spans_of
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
 from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_raw_ink
-from digitrec.recognition.spans import Span, on_grey
 from digitrec.recognition.strokes import (
     find_fragments,
     find_read,

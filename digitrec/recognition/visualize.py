@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from digitrec.classifiers.base import DIGITS, NONE
-from digitrec.imaging.contrast import Plane, smaller
-from digitrec.pictures import Page, Picture, Scores
-from digitrec.recognition.explain import Decoded, Steps
-from digitrec.recognition.ink_network import Seen
+from digitrec.arrays import Page, Picture, Scores
+from digitrec.recognition.classifier import DIGITS, NONE
+from digitrec.recognition.ctc import Text
+from digitrec.recognition.ensemble import Witness
+from digitrec.recognition.full_path import ReadStrip, SecondLook
+from digitrec.recognition.geometry import Span, cut
 from digitrec.recognition.panels import (
     BLUE,
     GREEN,
@@ -27,11 +28,10 @@ from digitrec.recognition.panels import (
     words,
     write,
 )
-from digitrec.recognition.second_look import ReadStrip, SecondLook
-from digitrec.recognition.sequence import Text
-from digitrec.recognition.spans import Span, cut
-from digitrec.recognition.witnesses import Witness
-from digitrec.records import Box, Reading, Status
+from digitrec.recognition.preprocess import Plane, smaller
+from digitrec.recognition.segmenter import Seen
+from digitrec.recognition.trace import Decoded, Steps
+from digitrec.types import Box, Reading, Status
 
 _SIDE = 376
 """Three of these stand side by side."""

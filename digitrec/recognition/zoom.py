@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from digitrec.classifiers.base import Classifier
-from digitrec.imaging import layout, normalise
-from digitrec.imaging.contrast import Plane
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window
-from digitrec.recognition.spans import Span, around
-from digitrec.recognition.witnesses import Witness
-from digitrec.records import Box
+from digitrec.recognition import layout, normalize
+from digitrec.recognition.classifier import Classifier
+from digitrec.recognition.ensemble import Witness
+from digitrec.recognition.geometry import Span, around
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.segmenter import SIDE, InkNetwork, Seen, Window
+from digitrec.types import Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ def close_look(grey: Plane, classifier: Classifier, network: InkNetwork, afar: S
     where = around([_in_window(one.box, seen.window) for one in found.digits]) if found.digits else None
     of_cut = None
     if len(found.digits) == 1:
-        ink = normalise.centred(found.digits[0].ink)
+        ink = normalize.centred(found.digits[0].ink)
         of_cut = Witness("ink network's cut", classifier.score(ink[None])[0], ink)
     return Close(seen, where, of_cut, found.is_clear and of_cut is not None, max(grey.shape))
 

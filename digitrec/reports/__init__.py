@@ -1,1 +1,1 @@
-"""Numbers and pages that say how good the answers are."""
+"""Figures and HTML reports of batches, trends and evaluations."""

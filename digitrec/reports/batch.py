@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from digitrec.corrections.log import Verdict
-from digitrec.records import Count, Reason, Status
-from digitrec.reporting.statistics import Proportion, clopper_pearson, wilson
+from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
+from digitrec.storage.corrections import Verdict
+from digitrec.types import Count, Reason, Status
 
 Json: TypeAlias = dict[str, Any]
 """Plain types only, as `json.dumps(..., allow_nan=False)` takes them."""

@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 
 from digitrec import files
-from digitrec.records import Reason, Status
-from digitrec.reporting import pages
-from digitrec.reporting.batch import BatchFacts, Json, RowFacts, batch_numbers, corrected_in, mistakes_in
-from digitrec.reporting.index import read_index
-from digitrec.reporting.svg import BarChart, bar_chart
+from digitrec.reports import html
+from digitrec.reports.batch import BatchFacts, Json, RowFacts, batch_numbers, corrected_in, mistakes_in
+from digitrec.reports.index import read_index
+from digitrec.reports.svg import BarChart, bar_chart
+from digitrec.types import Reason, Status
 
 LONGEST_LIST = 100
 """Rows shown of each list, the rest is counted: the CSV has them all, and a page must open on a phone."""
@@ -49,7 +49,7 @@ def write_index(reports: Path) -> Path:
     """Write `reports/index.html`, the list of all reports found there; gives its path."""
     page = reports / "index.html"
     files.make_folder(reports)
-    files.write_whole(page, pages.render("index.html.j2", index=read_index(reports)))
+    files.write_whole(page, html.render("index.html.j2", index=read_index(reports)))
     return page
 
 
@@ -58,7 +58,7 @@ def batch_page(facts: BatchFacts, numbers: Json) -> str:
     look = [row for row in facts.rows if row.is_open]
     mistakes, corrected = mistakes_in(facts.rows), corrected_in(facts.rows)
     duplicates = [row for row in facts.rows if row.duplicate_of]
-    return pages.render(
+    return html.render(
         "batch.html.j2",
         report=numbers,
         charts=_charts(numbers),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Ink, Picture
-from digitrec.reporting.calibration import ReliabilityBin, RiskPoint
-from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
-from digitrec.reporting.statistics import Proportion, Range
-from digitrec.reporting.thumbs import few_greys
+from digitrec.arrays import Ink, Picture
+from digitrec.reports.evaluation import ClassScore, ConfusedPair, Mistake
+from digitrec.reports.reliability import ReliabilityBin, RiskPoint
+from digitrec.reports.statistics import Proportion, Range
+from digitrec.reports.thumbnails import few_greys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

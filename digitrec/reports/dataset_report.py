@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
-from digitrec.pictures import Ink, Picture
-from digitrec.reporting import charts
-from digitrec.reporting.batch import Json
-from digitrec.reporting.evaluation_page import write_report
+from digitrec.reports import charts
+from digitrec.reports.batch import Json
+from digitrec.reports.evaluation_report import write_report
 
 LEVELS = 32
 """Bins of the pixel histogram over 0..1."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from digitrec.classifiers.calibration import Calibration
-from digitrec.classifiers.card import ModelCard
-from digitrec.reporting.batch import CONFIDENCE_EDGES
-from digitrec.reporting.statistics import chi2_quantile
+from digitrec.models.calibration import Calibration
+from digitrec.models.card import ModelCard
+from digitrec.reports.batch import CONFIDENCE_EDGES
+from digitrec.reports.statistics import chi2_quantile
 
 THRESHOLD = 0.2
 """A change from here on is considerable, by the usual reading of the index."""

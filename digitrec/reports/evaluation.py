@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import CLASSES, DIGITS, NONE
+from digitrec.arrays import Scores
 from digitrec.errors import DataError
-from digitrec.pictures import Scores
-from digitrec.reporting.batch import Json
-from digitrec.reporting.calibration import (
+from digitrec.recognition.classifier import CLASSES, DIGITS, NONE
+from digitrec.reports.batch import Json
+from digitrec.reports.reliability import (
     ReliabilityBin,
     RiskPoint,
     calibration_error,
@@ -18,7 +18,7 @@ from digitrec.reporting.calibration import (
     reliability,
     risk_coverage,
 )
-from digitrec.reporting.statistics import (
+from digitrec.reports.statistics import (
     Proportion,
     Range,
     bootstrap_rows,

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from digitrec import files
-from digitrec.pictures import Picture
-from digitrec.reporting import charts, pages
-from digitrec.reporting.batch import Json
-from digitrec.reporting.cells import PER_CELL, Shown, matrix
-from digitrec.reporting.evaluation import Evaluation
-from digitrec.reporting.page_evaluation import READ_AS, PageEvaluation
-from digitrec.reporting.svg import bar_chart
-from digitrec.reporting.thumbs import small_png, smaller
+from digitrec.arrays import Picture
+from digitrec.reports import charts, html
+from digitrec.reports.batch import Json
+from digitrec.reports.confusion_matrix import PER_CELL, Shown, matrix
+from digitrec.reports.evaluation import Evaluation
+from digitrec.reports.page_evaluation import READ_AS, PageEvaluation
+from digitrec.reports.svg import bar_chart
+from digitrec.reports.thumbnails import small_png, smaller
 
 SHOWN_MISTAKES = 60
 """Pictures of mistakes on the page of a pipeline evaluation; the rest is counted."""
@@ -118,7 +118,7 @@ def _shown(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], l
     for one in (*evaluation.mistakes, *evaluation.barely):
         cell = found.setdefault((one.truth, one.read_as), [])
         if len(cell) < PER_CELL:
-            words = f"{pages.percent(one.confidence)}, no. {one.index}"
+            words = f"{html.percent(one.confidence)}, no. {one.index}"
             cell.append(Shown(small_png(_paper(pictures[one.index])), words))
     return found
 
@@ -128,7 +128,7 @@ def _previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[Shown]]:
     for cell, rows in evaluation.cells.items():
         pictured = [(row, row.preview_png) for row in rows if row.preview_png]
         found[cell] = [
-            Shown(smaller(png), f"{pages.percent(row.confidence)}, row {row.row}") for row, png in pictured[:PER_CELL]
+            Shown(smaller(png), f"{html.percent(row.confidence)}, row {row.row}") for row, png in pictured[:PER_CELL]
         ]
     return found
 
@@ -148,7 +148,7 @@ def write_report(folder: Path, template: str, report: Json, figures: Mapping[str
             old.unlink()
     files.write_whole(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"
-    files.write_whole(page, pages.render(template, report=report, figures=figures, **content))
+    files.write_whole(page, html.render(template, report=report, figures=figures, **content))
     return page
 
 

@@ -21,7 +21,7 @@ _UNSEEN = dict.fromkeys(
 )
 
 
-def render(template: str, package: str = "digitrec.reporting", /, **content: Any) -> str:
+def render(template: str, package: str = "digitrec.reports", /, **content: Any) -> str:
     """Fill in a template of a package; every value is escaped."""
     return _environment(package).get_template(template).render(**content)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import batch_ids
-from digitrec.reporting.statistics import Proportion
+from digitrec.reports.statistics import Proportion
 
 NEWEST = 500
 """Upper limit of listed reports of a kind: thousands of batches must not slow every new one down."""

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from digitrec.errors import DataError
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import NO_DIGIT, Json, RowFacts, is_right, mistakes_in, right_share
-from digitrec.reporting.calibration import (
+from digitrec.reports.batch import NO_DIGIT, Json, RowFacts, is_right, mistakes_in, right_share
+from digitrec.reports.reliability import (
     ReliabilityBin,
     RiskPoint,
     calibration_error,
@@ -17,7 +16,8 @@ from digitrec.reporting.calibration import (
     reliability,
     risk_coverage,
 )
-from digitrec.reporting.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
+from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
+from digitrec.types import Reason, Status
 
 READ_AS = (*"0123456789", "other", "none")
 """Columns of the confusion of pages: one digit, another text, or no answer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.reporting.statistics import wilson
+from digitrec.reports.statistics import wilson
 
 BINS = 15
 """Equal in width over 0..1, as usual for the expected calibration error."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from digitrec.reporting.batch import Json
-from digitrec.reporting.evaluation_page import write_report
-from digitrec.reporting.statistics import Proportion
-from digitrec.reporting.thumbs import smaller
+from digitrec.reports.batch import Json
+from digitrec.reports.evaluation_report import write_report
+from digitrec.reports.statistics import Proportion
+from digitrec.reports.thumbnails import smaller
 
 SHOWN_SUSPECTS = 100
 """Pictures on the page; the rest is counted."""

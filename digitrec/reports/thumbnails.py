@@ -5,7 +5,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 
 SIDE = 44
 """Pixels: a digit is plain to see, and noise, the worst a PNG can hold, takes a kilobyte."""

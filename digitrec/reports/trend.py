@@ -10,10 +10,10 @@ from operator import add
 from statistics import median
 from typing import Any
 
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import CONFIDENCE_EDGES, BatchFacts, Json, RowFacts, audit, held_back_wrong
-from digitrec.reporting.drift import FEWEST, THRESHOLD, Reference, drift
-from digitrec.reporting.statistics import clopper_pearson, wilson
+from digitrec.reports.batch import CONFIDENCE_EDGES, BatchFacts, Json, RowFacts, audit, held_back_wrong
+from digitrec.reports.drift import FEWEST, THRESHOLD, Reference, drift
+from digitrec.reports.statistics import clopper_pearson, wilson
+from digitrec.types import Reason, Status
 
 RECENT_DAYS = 30
 MOST_BATCHES, MOST_DAYS = 40, 92

@@ -7,12 +7,12 @@ from typing import Any
 
 from digitrec import files
 from digitrec.extras import needs
-from digitrec.reporting import charts
-from digitrec.reporting.batch import CONFIDENCE_EDGES, Json
-from digitrec.reporting.charts import Line
-from digitrec.reporting.drift import Reference
-from digitrec.reporting.evaluation_page import write_report
-from digitrec.reporting.trend import BatchEntry, trend_numbers
+from digitrec.reports import charts
+from digitrec.reports.batch import CONFIDENCE_EDGES, Json
+from digitrec.reports.charts import Line
+from digitrec.reports.drift import Reference
+from digitrec.reports.evaluation_report import write_report
+from digitrec.reports.trend import BatchEntry, trend_numbers
 
 FOLDER = "trend"
 """In the reports."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from digitrec import names
 from digitrec.batch_ids import BATCH_ID
-from digitrec.corrections.log import NONE, Correction, How, Judgement, Verdict
 from digitrec.errors import UsageError
-from digitrec.records import Box, Status
-from digitrec.review import queue
-from digitrec.review.pictures import near
-from digitrec.review.queue import START, Entry, Filter, Key, State
+from digitrec.review import queries
+from digitrec.review.page_images import near
+from digitrec.review.queries import START, Entry, Filter, Key, State
+from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict
+from digitrec.text import escape
+from digitrec.types import Box, Status
 
 Json: TypeAlias = dict[str, Any]
 
@@ -29,7 +29,7 @@ def entry_json(entry: Entry) -> Json:
     return {
         "batch": row.batch_id,
         "row": row.row,
-        "file": names.escape(row.path),
+        "file": escape(row.path),
         "page": read.page,
         "status": read.status,
         "text": read.text,
@@ -37,12 +37,12 @@ def entry_json(entry: Entry) -> Json:
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,
         "reason": read.reason,
-        "why": names.escape(read.detail or (read.reason.words if read.reason else "")),
+        "why": escape(read.detail or (read.reason.words if read.reason else "")),
         "width": read.width,
         "height": read.height,
         "boxes": [[*_box(one.box), one.digit, round(one.confidence, 6)] for one in read.digits],
         "near": _box(part) if part else None,
-        "label": names.escape(row.label),
+        "label": escape(row.label),
         "duplicate_of": row.duplicate_of,
         "seen": entry.newest.id if entry.newest else 0,
         "said": said_json(entry.newest),
@@ -69,7 +69,7 @@ def filter_from(asked: Mapping[str, str]) -> Filter:
         raise UsageError("status is accepted, review or rejected")
     if state not in set(State):
         raise UsageError(f"state is one of {', '.join(State)}")
-    if text not in {queue.NUMBERS, queue.NO_DIGIT, queue.NOTHING} and not (text == "" or is_number(text)):
+    if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_number(text)):
         raise UsageError("text is made of digits")
     if batch and not BATCH_ID.fullmatch(batch):
         raise UsageError("this is no batch")

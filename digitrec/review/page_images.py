@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode
-from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
-from digitrec.pictures import Picture
-from digitrec.records import Box, Limits, Row
+from digitrec.images import decode
+from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, smaller
 from digitrec.review import originals
+from digitrec.types import Box, Limits, Row
 
 _PAGE_PX = 2400
 _SHARP_PIXELS = 250_000

@@ -16,16 +16,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from digitrec import names
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, failure_of
-from digitrec.reporting import pages
-from digitrec.review import wire
-from digitrec.review.desk import Desk, Listed, Saved
-from digitrec.review.guard import Guard, TooLarge, body
-from digitrec.review.pictures import NoPicture, View
-from digitrec.review.queue import Filter
+from digitrec.reports import html
+from digitrec.review import json_api
+from digitrec.review.auth import Guard, TooLarge, body
+from digitrec.review.page_images import NoPicture, View
+from digitrec.review.queries import Filter
+from digitrec.review.service import Desk, Listed, Saved
 from digitrec.review.sessions import Session, Sessions
 from digitrec.review.tryout import TryOut
+from digitrec.text import escape
 
 _MOST_JSON_BYTES = 300_000
 _MOST_LISTED = 100
@@ -133,13 +133,13 @@ class Site:
     async def listed(self, request: Request) -> Response:
         """The next answers of a filter."""
         asked = request.query_params
-        chosen, after, most = _filter(request), wire.key_from(asked.get("after", "")), _most(asked.get("most", ""))
+        chosen, after, most = _filter(request), json_api.key_from(asked.get("after", "")), _most(asked.get("most", ""))
         found = await run_sync(self.desk.listed, chosen, after, most)
         return _listed(request, found)
 
     async def audit(self, request: Request) -> Response:
         """The next answers of the audit."""
-        after = wire.whole(request.query_params.get("after", "") or "0")
+        after = json_api.whole(request.query_params.get("after", "") or "0")
         if after is None:
             raise UsageError("this list has no such place")
         found = await run_sync(self.desk.audit, after, _most(request.query_params.get("most", "")))
@@ -148,26 +148,26 @@ class Site:
     async def entry(self, request: Request) -> Response:
         """One answer."""
         batch_id, row = _place(request)
-        found = await run_sync(self.desk.entry, batch_id, row) if wire.is_place(batch_id, row) else None
-        return JSONResponse(wire.entry_json(found)) if found else _problem("there is no such answer", 404)
+        found = await run_sync(self.desk.entry, batch_id, row) if json_api.is_place(batch_id, row) else None
+        return JSONResponse(json_api.entry_json(found)) if found else _problem("there is no such answer", 404)
 
     async def picture(self, request: Request) -> Response:
         """What is shown of an answer."""
         batch_id, row = _place(request)
         view = request.path_params["view"]
-        if view not in set(View) or not wire.is_place(batch_id, row):
+        if view not in set(View) or not json_api.is_place(batch_id, row):
             return _problem("there is no such picture", 404)
         try:
             shown = await run_sync(self.desk.picture, batch_id, row, View(view))
         except NoPicture as why:
-            return _problem(names.escape(str(why)), 404)
+            return _problem(escape(str(why)), 404)
         if shown is None:
             return _problem("there is no such picture", 404)
         return Response(shown.data, media_type=shown.media_type, headers={"X-Original": str(int(shown.is_original))})
 
     async def judge(self, request: Request) -> Response:
         """Keep what a person says."""
-        how, judgements = wire.judgements_from(await _json(request))
+        how, judgements = json_api.judgements_from(await _json(request))
         session = _session(request)
         saved = await run_sync(lambda: self.desk.judge(judgements, who=session.who, how=how))
         session.done += len(saved.done)
@@ -175,7 +175,7 @@ class Site:
 
     async def undo(self, request: Request) -> Response:
         """Take back what a person said."""
-        entries = wire.places_from(await _json(request))
+        entries = json_api.places_from(await _json(request))
         session = _session(request)
         saved = await run_sync(lambda: self.desk.undo(entries, who=session.who))
         session.done = max(0, session.done - len(saved.done))
@@ -189,17 +189,17 @@ class Site:
     def _saved(self, session: Session, saved: Saved) -> Response:
         root = self.desk.outbox.parent
         answer = {
-            "done": [wire.holds_json(one.batch_id, one.row, one) for one in saved.done],
-            "conflicts": [wire.holds_json(one.batch_id, one.row, one.newest) for one in saved.conflicts],
-            "finished": {each: names.escape(str(path.relative_to(root))) for each, path in saved.finished.items()},
-            "late": names.escape(saved.late),
+            "done": [json_api.holds_json(one.batch_id, one.row, one) for one in saved.done],
+            "conflicts": [json_api.holds_json(one.batch_id, one.row, one.newest) for one in saved.conflicts],
+            "finished": {each: escape(str(path.relative_to(root))) for each, path in saved.finished.items()},
+            "late": escape(saved.late),
             "by_you": session.done,
         }
         return JSONResponse(answer, 409 if saved.conflicts else 200)
 
 
 def _html(name: str, status: int = 200, **content: Any) -> Response:
-    return HTMLResponse(pages.render(f"{name}.html.j2", "digitrec.review", **content), status)
+    return HTMLResponse(html.render(f"{name}.html.j2", "digitrec.review", **content), status)
 
 
 def _stranger(_: Request) -> Response:
@@ -212,24 +212,24 @@ def _session(request: Request) -> Session:
 
 
 def _filter(request: Request) -> Filter:
-    return wire.filter_from({name: value for name, value in request.query_params.items() if name in _COUNTED})
+    return json_api.filter_from({name: value for name, value in request.query_params.items() if name in _COUNTED})
 
 
 def _place(request: Request) -> tuple[str, int]:
     """Return batch and row of an address; row 0, which none has, for what is no number."""
-    return request.path_params["batch"], wire.whole(request.path_params["row"]) or 0
+    return request.path_params["batch"], json_api.whole(request.path_params["row"]) or 0
 
 
 def _most(text: str) -> int:
-    most = wire.whole(text)
+    most = json_api.whole(text)
     return _MOST_LISTED if most is None else min(max(most, 1), _MOST_LISTED)
 
 
 def _listed(request: Request, found: Listed) -> Response:
-    after = wire.key_text(found.next) if isinstance(found.next, tuple) else found.next
+    after = json_api.key_text(found.next) if isinstance(found.next, tuple) else found.next
     return JSONResponse(
         {
-            "entries": [wire.entry_json(each) for each in found.entries],
+            "entries": [json_api.entry_json(each) for each in found.entries],
             "next": None if after is None else str(after),
             "count": asdict(found.count),
             "by_you": _session(request).done,
@@ -257,4 +257,4 @@ def _told(words: str, status: int) -> Callable[[Request, Exception], Response]:
 
 
 def _of_error(status: int) -> Callable[[Request, DigitrecError], Response]:
-    return lambda _request, why: _problem(names.escape(str(why)), status, names.escape(why.hint))
+    return lambda _request, why: _problem(escape(str(why)), status, escape(why.hint))

@@ -7,17 +7,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from digitrec.corrections import log
-from digitrec.corrections.corrected import is_complete, write_corrected
-from digitrec.corrections.log import history
 from digitrec import logs
-from digitrec.corrections.log import Conflict, Correction, How, Judgement, Verdict
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.ledger import Ledger
-from digitrec.records import Status
-from digitrec.review import queue
-from digitrec.review.pictures import NoPicture, Pictures, Shown, View
-from digitrec.review.queue import Count, Entry, Filter, Key, Place
+from digitrec.review import queries
+from digitrec.review.page_images import NoPicture, Pictures, Shown, View
+from digitrec.review.queries import Count, Entry, Filter, Key, Place
+from digitrec.storage import corrections
+from digitrec.storage.corrected_tables import is_complete, write_corrected
+from digitrec.storage.corrections import Conflict, Correction, How, Judgement, Verdict, history
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Status
 
 _NEWEST_BATCHES = 200
 
@@ -84,9 +83,9 @@ class Desk:
     def listed(self, chosen: Filter, after: Key, most: int) -> Listed:
         """The next answers of a filter, the least sure first."""
         with self._open() as ledgers:
-            found = queue.keys(ledgers, chosen, after, most)
+            found = queries.keys(ledgers, chosen, after, most)
             entries = [self._entry(ledgers, batch_id, row) for _, batch_id, row in found]
-            counts = [queue.count(ledger, chosen) for ledger in ledgers]
+            counts = [queries.count(ledger, chosen) for ledger in ledgers]
         return Listed(tuple(entries), found[-1] if len(found) == most else None, sum(counts, Count()))
 
     def audit(self, after: int, most: int) -> Listed:
@@ -111,7 +110,7 @@ class Desk:
         """What is shown of an answer; None if there is no such answer. NoPicture if it cannot be shown."""
         with self._open() as ledgers:
             one = _found(ledgers, batch_id, row)
-            kept = [queue.preview(ledger, batch_id, row) for ledger in ledgers]
+            kept = [queries.preview(ledger, batch_id, row) for ledger in ledgers]
         if one is None:
             return None
         if not one.row.sha256:
@@ -126,11 +125,11 @@ class Desk:
         no_digit = Count()
         with self._open() as ledgers:
             for ledger in ledgers:
-                batches |= queue.count_by(ledger, "batch_id", review)
-                for text, each in queue.count_by(ledger, "text", Filter()).items():
+                batches |= queries.count_by(ledger, "batch_id", review)
+                for text, each in queries.count_by(ledger, "text", Filter()).items():
                     if text in digits:
                         digits[text] += each
-                for text, each in queue.count_by(ledger, "text", Filter(text=queue.NO_DIGIT)).items():
+                for text, each in queries.count_by(ledger, "text", Filter(text=queries.NO_DIGIT)).items():
                     no_digit += each
                     if text in digits:
                         digits[text] -= each
@@ -151,7 +150,7 @@ class Desk:
             return self._saved(
                 ledgers,
                 judgements,
-                lambda ledger, own: log.judge(ledger, own, who=who, how=how, at=self.now()),
+                lambda ledger, own: corrections.judge(ledger, own, who=who, how=how, at=self.now()),
             )
 
     def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> Saved:
@@ -160,7 +159,7 @@ class Desk:
 
         def undone(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
             return [
-                log.undo(ledger, one.batch_id, one.row, seen=one.seen, who=who, at=self.now())
+                corrections.undo(ledger, one.batch_id, one.row, seen=one.seen, who=who, at=self.now())
                 for one in reversed(own)
             ]
 
@@ -227,7 +226,7 @@ class Desk:
 
 
 def _found(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
-    return next(filter(None, (queue.entry(ledger, batch_id, row) for ledger in ledgers)), None)
+    return next(filter(None, (queries.entry(ledger, batch_id, row) for ledger in ledgers)), None)
 
 
 def _holds(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:

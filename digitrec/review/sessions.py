@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 
-from digitrec.corrections.log import name_of
+from digitrec.storage.corrections import name_of
 
 _MOST_LINKS = 50
 """Invitations nobody has used; the oldest goes."""

@@ -8,16 +8,16 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from digitrec import names
+from digitrec import text
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode
-from digitrec.imaging.contrast import smaller
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Picture
+from digitrec.images import decode
+from digitrec.images.decode import Sheet
 from digitrec.recognition import decision, panels
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Status
-from digitrec.review.wire import Json
+from digitrec.recognition.preprocess import smaller
+from digitrec.recognition.reader import PageReader
+from digitrec.review.json_api import Json
+from digitrec.types import Limits, Status
 
 MOST_PAGES = 8
 _LONGEST_PX = 800
@@ -50,7 +50,7 @@ class TryOut:
                 pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MOST_PAGES)]
                 has_more = next(sheets, None) is not None
             except RejectedImage as why:
-                return {"pages": [], "more": False, "threshold": threshold, "why": names.escape(why.detail)}
+                return {"pages": [], "more": False, "threshold": threshold, "why": text.escape(why.detail)}
         return {"pages": pages, "more": has_more, "threshold": threshold, "why": ""}
 
 
@@ -76,7 +76,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
         "text": read.text,
         "confidence": read.confidence,
         "is_accepted": read.status is Status.ACCEPTED,
-        "why": names.escape(read.detail),
+        "why": text.escape(read.detail),
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,
         "picture": None if isinstance(picture, RejectedImage) else _uri(smaller(picture, _LONGEST_PX)),

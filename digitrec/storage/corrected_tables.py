@@ -4,11 +4,12 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec import files, folders, results
+from digitrec import files
 from digitrec.clock import utc
-from digitrec.corrections.log import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
-from digitrec.ledger import Ledger
-from digitrec.records import Reason, Row, Status
+from digitrec.storage import csv_tables, folder_id
+from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason, Row, Status
 
 CORRECTED = "corrected"
 """The folder in the outbox."""
@@ -70,7 +71,7 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
         return path
     while (found := _text(ledger, batch_id)) is not None:
         newest_id, text = found
-        folders.check(outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
+        folder_id.check(outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
         files.make_folder(path.parent, under=outbox)
         with ledger.transaction():  # one at a time: who comes later must not put an older table in its place
             if _number(ledger, _NEWEST_ID, batch_id) == newest_id:
@@ -137,7 +138,7 @@ def _text(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
         return None
     if _number(ledger, _UP_TO, batch_id) is None and not (newest_id and is_finished(ledger, batch_id)):
         return None
-    return newest_id, results.main_csv(corrected_rows(ledger, batch_id), batch.rendering)
+    return newest_id, csv_tables.main_csv(corrected_rows(ledger, batch_id), batch.rendering)
 
 
 def _number(ledger: Ledger, ask: str, batch_id: str) -> int | None:

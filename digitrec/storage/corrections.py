@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from digitrec import names
+from digitrec import text
 from digitrec.errors import DigitrecError, UsageError
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 
 NONE = "none"
 """What a person says of a page without a digit; the same word as in `labels.csv`."""
@@ -183,7 +183,7 @@ def is_finished(ledger: Ledger, batch_id: str) -> bool:
 
 def name_of(who: str) -> str:
     """A person's name as it is kept and shown: escaped, once. UsageError if it is none."""
-    name = names.escape(who.strip())
+    name = text.escape(who.strip())
     if "\0" in who:
         raise UsageError("a name holds no NUL character", hint="Use --reviewer NAME.")
     if not 1 <= len(name) <= _LONGEST_WHO:
@@ -211,7 +211,7 @@ def _settled(ledger: Ledger, batch_id: str, condition: str) -> int:
 
 def _judged(ledger: Ledger, one: Judgement, who: str, how: How, at: str) -> Correction:
     if one.new is not None and one.new != NONE and not _TEXT.fullmatch(one.new):
-        shown = names.escape(one.new[:40])
+        shown = text.escape(one.new[:40])
         raise UsageError(f"{shown!r} is no number", hint=f"A text is made of the digits 0 to 9, or is {NONE!r}.")
     read, reason = _read(ledger, one.batch_id, one.row)
     before = _unchanged(ledger, one.batch_id, one.row, one.seen)
@@ -227,7 +227,7 @@ def _read(ledger: Ledger, batch_id: str, row: int) -> tuple[str, str]:
     """What the service read in a row, and its reason."""
     found = ledger.ask("SELECT text, reason FROM readings WHERE batch_id = ? AND row = ?", (batch_id, row)).fetchone()
     if found is None:
-        raise UsageError(f"batch {names.escape(batch_id)} has no row {row} here")
+        raise UsageError(f"batch {text.escape(batch_id)} has no row {row} here")
     return found[0], found[1]
 
 

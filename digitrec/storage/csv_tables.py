@@ -7,8 +7,9 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from digitrec import files, logs, names
-from digitrec.records import Digit, Reading, Rendering, Row, Status
+from digitrec import files, logs
+from digitrec import text as names
+from digitrec.types import Digit, Reading, Rendering, Row, Status
 
 SCHEMA_VERSION = 1
 LATEST = "latest.csv"

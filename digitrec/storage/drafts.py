@@ -6,7 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from digitrec import folders, logs
+from digitrec import logs
+from digitrec.storage import folder_id
 
 _DRAFT = re.compile(r"\.[0-9a-f]{16}\.part")
 
@@ -48,6 +49,6 @@ def remove_below(folder: Path) -> None:
     """Remove all drafts in a folder and those below it; nobody else may write there."""
     if not folder.is_dir():
         return
-    found = [path for path, entry in folders.walk(folder) if is_draft(entry.name) and not folders.is_folder(entry)]
+    found = [path for path, entry in folder_id.walk(folder) if is_draft(entry.name) and not folder_id.is_folder(entry)]
     for path in found:
         _remove(folder / path)

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from digitrec import files, migrations, schema
+from digitrec import files
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Batch, Claim, Count, DeferredFile, Departure, Digit, Fate, Reason, Rendering, Row, Stage
+from digitrec.storage import migrations, schema
+from digitrec.types import Batch, Claim, Count, DeferredFile, Departure, Digit, Fate, Reason, Rendering, Row, Stage
 
 
 class Ledger:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.extras import needs
-from digitrec.intake import scan
-from digitrec.intake.scan import Seen
-from digitrec.records import Identity
+from digitrec.pipeline import scanner
+from digitrec.pipeline.scanner import Seen
+from digitrec.types import Identity
 
 _AT_ONCE = 8
 """So many objects of a chunk are fetched side by side: a store takes its time for each."""
@@ -70,7 +70,7 @@ class Store:
                 continue  # what stores keep in the place of a folder
             if info.get("islink"):
                 skipped(path, "is a link")
-            elif not scan.foreign_part(path):
+            elif not scanner.foreign_part(path):
                 yield _seen(path, info)
 
     def fetch(self, wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:

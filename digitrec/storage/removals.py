@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from digitrec import files, logs, names
-from digitrec.ledger import Ledger
-from digitrec.records import Claim, Departure, Left
+from digitrec import files, logs, text
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Departure, Left
 
 JOURNAL = ".digitrec-departures.jsonl"
 
@@ -42,7 +42,7 @@ def read(outbox: Path) -> Iterator[Departure]:
     for line in filter(None, lines):
         try:
             found = json.loads(line)
-            path, place = (names.from_cell(str(found[name])) for name in ("file", "place"))
+            path, place = (text.from_cell(str(found[name])) for name in ("file", "place"))
             yield Departure(str(found["batch_id"]), path, Left(found["what"]), str(found["at"]), place)
         except (ValueError, KeyError, TypeError) as why:
             logs.warn("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
@@ -59,7 +59,7 @@ def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path
 
 
 def _line(one: Departure) -> dict[str, str]:
-    path, place = names.cell(one.path), names.cell(one.place)
+    path, place = text.cell(one.path), text.cell(one.place)
     return {"batch_id": one.batch_id, "file": path, "what": one.what, "at": one.at, "place": place}
 
 

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 
-from digitrec.records import Box, Claim, DeferredFile, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
+from digitrec.types import Box, Claim, DeferredFile, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),

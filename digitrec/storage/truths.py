@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from digitrec.corrections.log import How, Verdict
-from digitrec.ledger import Ledger
-from digitrec.records import Status
+from digitrec.storage.corrections import How, Verdict
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Status
 
 _ASK = """
     SELECT batch_id, row, readings.path, page, readings.sha256, place, text, new, status, confidence, verdict, how, at

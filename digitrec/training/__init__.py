@@ -1,1 +1,1 @@
-"""A data set -> a model folder. The only part that needs TensorFlow, besides `classifiers/keras.py`."""
+"""Train, calibrate, compare and describe models."""

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import calibrated
-from digitrec.classifiers.calibration import CONFIDENCE, Bound, Calibration, Rule
-from digitrec.classifiers.card import Metric
-from digitrec.pictures import Page, Scores
-from digitrec.reading import Content
+from digitrec.arrays import Page, Scores
+from digitrec.models.calibration import CONFIDENCE, Bound, Calibration, Rule
+from digitrec.models.card import Metric
+from digitrec.pipeline.read_files import Content
 from digitrec.recognition import decision
-from digitrec.reporting.statistics import betaincinv, wilson
-from digitrec.training.arrays import Digits
+from digitrec.recognition.classifier import calibrated
+from digitrec.reports.statistics import betaincinv, wilson
+from digitrec.training.datasets.dataset import Digits
 
 NEVER = -1.0
 """The confidence of a page that no threshold accepts."""

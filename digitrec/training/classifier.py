@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from digitrec.classifiers.card import Epoch
+from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
-from digitrec.pictures import Ink, Picture
-from digitrec.training.arrays import Dataset, Digits, Split
-from digitrec.training.augment import augment
+from digitrec.models.card import Epoch
+from digitrec.training.datasets.dataset import Dataset, Digits, Split
 from digitrec.training.networks import Model, Network
+from digitrec.training.synthetic.augment import augment
 
 _FEWEST = 200
 """Pictures below which holding some out leaves too little on either side."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import reading, samples
-from digitrec.classifiers.base import Classifier
 from digitrec.errors import DataError
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Status
-from digitrec.reporting.statistics import betainc
-from digitrec.training.arrays import Split
+from digitrec.pipeline import read_files
+from digitrec.recognition.classifier import Classifier
+from digitrec.recognition.reader import PageReader
+from digitrec.reports.statistics import betainc
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic import samples
+from digitrec.types import Limits, Status
 
 _SIGNIFICANT = 0.05
 _SCANS, _SEED = 400, 0
@@ -119,6 +120,6 @@ def _compare_scans(
 
 def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:
     """What it reads, and whether it would be accepted."""
-    (readings,) = reading.readings_of([reading.interpret(scan, Limits(), reader)], threshold)
+    (readings,) = read_files.readings_of([read_files.interpret(scan, Limits(), reader)], threshold)
     is_accepted = all(one.status is Status.ACCEPTED for one in readings)
     return "".join(one.text for one in readings), is_accepted

@@ -13,25 +13,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.classifiers.base import NONE
+from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.decode import Sheet
-from digitrec.imaging.flat import flattened
-from digitrec.pictures import Page, Picture
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.line_network import HEIGHT, STEP
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import SecondLook, second_look
-from digitrec.recognition.spans import Span, cut
-from digitrec.records import Limits
-from digitrec.training import parallel
-from digitrec.training.drawn import Strips, filled, stored
-from digitrec.training.folders import NONE as NO_DIGIT
-from digitrec.training.parallel import ProgressCallback
+from digitrec.images import decode
+from digitrec.images.decode import Sheet
+from digitrec.recognition.classifier import NONE
+from digitrec.recognition.flat import flattened
+from digitrec.recognition.full_path import SecondLook, second_look
+from digitrec.recognition.geometry import Span, cut
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
+from digitrec.recognition.trace import Steps
+from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
 from digitrec.training.pipeline_examples import LIKE_A_ONE, Examples
-from digitrec.training.signs import JUNK
+from digitrec.training.synthetic import parallel
+from digitrec.training.synthetic.generate import Strips, filled, stored
+from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic.symbols import JUNK
+from digitrec.types import Limits
 
 _WIDEST = 192
 """Pixels of the longest strip that the line network learns from."""

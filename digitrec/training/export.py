@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import cast
 
-from digitrec.classifiers.base import SIDE
-from digitrec.classifiers.quiet import quiet_start
+from digitrec.recognition.classifier import SIDE
+from digitrec.recognition.quiet import quiet_start
 from digitrec.training.networks import Model
 
 

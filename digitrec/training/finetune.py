@@ -13,34 +13,27 @@ from typing import Any
 import cv2
 import numpy as np
 
-from digitrec.classifiers.base import NONE
-from digitrec.classifiers.bundle import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
-from digitrec.classifiers.quiet import start_keras
+from digitrec.arrays import Picture
 from digitrec.errors import ModelError, plain
-from digitrec.imaging.normalise import from_arrays
-from digitrec.pictures import Picture
+from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
 from digitrec.recipe import RECIPE
-from digitrec.recognition.ink_network import InkNetwork
-from digitrec.training import (
-    compare,
-    corrected,
-    drawn,
-    export,
-    fit_line,
-    glyphs,
-    held_out_pages,
-)
-from digitrec.training.arrays import Dataset, Split
-from digitrec.training.augment import Dice
-from digitrec.training.corrected import Shown
-from digitrec.training.drawn import Strips, restored, stored
-from digitrec.training.folder import write_model
-from digitrec.training.kept import Kept
-from digitrec.training.loop import Beside, Parts, Progress, cut, fit, quietly
+from digitrec.recognition.classifier import NONE
+from digitrec.recognition.normalize import from_arrays
+from digitrec.recognition.quiet import start_keras
+from digitrec.recognition.segmenter import InkNetwork
+from digitrec.training import compare, correction_examples, export, sequence_recognizer, synthetic_evaluation
+from digitrec.training.checkpoints import Kept
+from digitrec.training.classifier import Beside, Parts, Progress, cut, fit, quietly
+from digitrec.training.correction_examples import Shown
+from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import BUILDERS, Model, Network, line_network
+from digitrec.training.package_writer import write_model
 from digitrec.training.pipeline_examples import Examples, augment_examples, extra_examples, render_and_extract
-from digitrec.training.signs import Sources
 from digitrec.training.stages import LINE_SHAPE, Prepared
+from digitrec.training.synthetic import generate, glyphs
+from digitrec.training.synthetic.augment import Dice
+from digitrec.training.synthetic.generate import Strips, restored, stored
+from digitrec.training.synthetic.symbols import Sources
 
 LINE_KERAS = "line.keras"
 _NEW_HELD_OUT = 0.5
@@ -70,7 +63,7 @@ class More:
     strips_held_out: int = 1_000
     line_epochs: int = 1
     line_rate: float = 5e-4
-    pages_judged: int = held_out_pages.PAGES
+    pages_judged: int = synthetic_evaluation.PAGES
 
 
 USUAL = More()
@@ -147,7 +140,7 @@ def go_on(
     import tensorflow
 
     tensorflow.config.experimental.enable_op_determinism()
-    learned = corrected.examples(shown)
+    learned = correction_examples.examples(shown)
     prepared: Prepared | None = None
     beside: list[Beside] = [*oversample(network, learned, more.epochs * more.steps)]
     judged_by, facts = Examples(learned.pictures[:0], learned.classes[:0]), dict(corrections)
@@ -199,7 +192,7 @@ def _prepared(desk: _Desk, shown: Sequence[Shown]) -> tuple[Prepared, Mapping[st
     start, more = desk.start, desk.more
     names = ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)
     files = {name: start.content(name) for name in names}
-    line, facts = _line(desk, corrected.strips(shown))
+    line, facts = _line(desk, correction_examples.strips(shown))
     if line is not None:
         files |= {LINE_KERAS: export.keras_file(line), LINE_TFLITE: export.tflite_file(line, LINE_SHAPE, "line")}
     finder = InkNetwork(files[INK_TFLITE], INK_TFLITE)
@@ -228,11 +221,11 @@ def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]
     learned = augment_lines(strips, (seed, _VARIED))
     if not len(learned):
         return None, {"line": "`line` stayed as it was: there was no strip for it to learn from"}
-    fresh = drawn.strips(desk.sources(desk.parts.learn), more.strips, (seed, _STRIPS), told=desk.told("strips"))
-    held_out = drawn.strips(desk.sources(desk.parts.validate), more.strips_held_out, (seed, _STRIPS_HELD_OUT))
+    fresh = generate.strips(desk.sources(desk.parts.learn), more.strips, (seed, _STRIPS), told=desk.told("strips"))
+    held_out = generate.strips(desk.sources(desk.parts.validate), more.strips_held_out, (seed, _STRIPS_HELD_OUT))
     before = _with_weights(desk.start, LINE_KERAS, line_network, seed)
-    weights, was_right = before.get_weights(), fit_line.read_right(before, held_out)
-    trained = fit_line.fit_line(
+    weights, was_right = before.get_weights(), sequence_recognizer.read_right(before, held_out)
+    trained = sequence_recognizer.fit_line(
         Strips([*fresh.levels, *learned.levels], [*fresh.texts, *learned.texts]),
         held_out,
         epochs=more.line_epochs,
@@ -241,7 +234,7 @@ def _line(desk: _Desk, strips: Strips) -> tuple[Model | None, Mapping[str, Any]]
         start=weights,
         peak_rate=more.line_rate,
     )
-    found = compare.not_worse(was_right, fit_line.read_right(trained.model, held_out), "drawn lines")
+    found = compare.not_worse(was_right, sequence_recognizer.read_right(trained.model, held_out), "drawn lines")
     words = (
         f"of {found.pictures:,} held-out drawn lines it read {found.candidate_right:,}, before {found.current_right:,}"
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from digitrec.training.loop import Progress
+from digitrec.training.classifier import Progress
 from digitrec.training.networks import Model
 
 B = TypeVar("B")

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, TFLITE
-from digitrec.classifiers.calibration import Calibration, Rule
-from digitrec.classifiers.card import Metric
-from digitrec.classifiers.litert import LiteRTClassifier
-from digitrec.imaging.normalise import from_arrays
-from digitrec.recognition.ink_network import InkNetwork
-from digitrec.recognition.line_network import LineNetwork
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.training import calibrate, held_out_pages
-from digitrec.training.arrays import Split
-from digitrec.training.loop import Parts, half_varied
-from digitrec.training.parallel import ProgressCallback
+from digitrec.models.calibration import Calibration, Rule
+from digitrec.models.card import Metric
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
+from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.normalize import from_arrays
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.segmenter import InkNetwork
+from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.training import calibrate, synthetic_evaluation
+from digitrec.training.classifier import Parts, half_varied
+from digitrec.training.datasets.dataset import Split
 from digitrec.training.stages import Prepared
+from digitrec.training.synthetic.parallel import ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +86,7 @@ def _by_pages(
         InkNetwork(contents[INK_TFLITE], INK_TFLITE),
         LineNetwork(contents[LINE_TFLITE], LINE_TFLITE),
     )
-    pages = min(pages, held_out_pages.most_pages(len(held_out)))
-    return held_out_pages.judge(PageReader(classifier, networks), held_out, pages=pages, seed=seed, told=told).table
+    pages = min(pages, synthetic_evaluation.most_pages(len(held_out)))
+    return synthetic_evaluation.judge(
+        PageReader(classifier, networks), held_out, pages=pages, seed=seed, told=told
+    ).table

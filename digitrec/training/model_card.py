@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from digitrec.classifiers.calibration import USUAL, Rule, best_of, decide, pictures_needed
-from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
+from digitrec.models.calibration import USUAL, Rule, best_of, decide, pictures_needed
+from digitrec.models.card import ModelCard
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from digitrec.classifiers.base import CLASSES, DIGITS
-from digitrec.recognition.ink_network import SIDE
-from digitrec.recognition.line_network import HEIGHT
+from digitrec.recognition.classifier import CLASSES, DIGITS
+from digitrec.recognition.segmenter import SIDE
+from digitrec.recognition.sequence_recognizer import HEIGHT
 
 Model: TypeAlias = Any
 """A `keras.Model`; Keras ships no types, and is imported only when a network is built."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import __version__
-from digitrec.classifiers.bundle import CARD, KERAS, TFLITE, weights_digest
-from digitrec.classifiers.card import ModelCard
-from digitrec.classifiers.store import put
+from digitrec.models.card import ModelCard
+from digitrec.models.package import CARD, KERAS, TFLITE, weights_digest
+from digitrec.models.registry import put
 from digitrec.recipe import RECIPE
-from digitrec.training import export, judging, model_card
-from digitrec.training.arrays import Dataset, Split
-from digitrec.training.loop import Fitted, Parts, Progress, quietly
+from digitrec.training import export, judge_model, model_card
+from digitrec.training.classifier import Fitted, Parts, Progress, quietly
+from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
 from digitrec.training.stages import Prepared
 
@@ -55,7 +55,7 @@ def write_model(
     # What the service will run is what is calibrated and measured, not the network it was made from.
     if dataset.test is not None:
         measure = {f"{dataset.name}, test split": dataset.test, **measure}
-    judged = judging.judge(contents, name, parts=parts, seed=seed, measure=measure, prepared=prepared, told=told)
+    judged = judge_model.judge(contents, name, parts=parts, seed=seed, measure=measure, prepared=prepared, told=told)
     card = ModelCard(
         id=name,
         network=network,

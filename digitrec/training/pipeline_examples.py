@@ -11,24 +11,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import samples
-from digitrec.classifiers.base import NONE
-from digitrec.imaging import ink, layout
-from digitrec.imaging.contrast import GreyPage, Plane
-from digitrec.imaging.layout import FoundDigit
-from digitrec.imaging.normalise import centred
-from digitrec.pictures import Ink, Picture
-from digitrec.recognition.ink_network import SIDE as WINDOW_PX
-from digitrec.recognition.ink_network import InkNetwork, Window
-from digitrec.training import parallel, scenes
-from digitrec.training.arrays import Digits
-from digitrec.training.augment import augment, augment_slightly
-from digitrec.training.glyphs import Glyphs
-from digitrec.training.loop import Beside
+from digitrec.arrays import Ink, Picture
+from digitrec.recognition import binarize, layout
+from digitrec.recognition.classifier import NONE
+from digitrec.recognition.layout import FoundDigit
+from digitrec.recognition.normalize import centred
+from digitrec.recognition.preprocess import GreyPage, Plane
+from digitrec.recognition.segmenter import SIDE as WINDOW_PX
+from digitrec.recognition.segmenter import InkNetwork, Window
+from digitrec.training.classifier import Beside
+from digitrec.training.datasets.dataset import Digits
 from digitrec.training.networks import Network
-from digitrec.training.parallel import ProgressCallback
-from digitrec.training.signs import LETTERS, Sources
-from digitrec.training.strokes import Dice
+from digitrec.training.synthetic import crops, parallel, samples
+from digitrec.training.synthetic.augment import augment, augment_slightly
+from digitrec.training.synthetic.glyphs import Glyphs
+from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic.strokes import Dice
+from digitrec.training.synthetic.symbols import LETTERS, Sources
 
 _OF_PAGES = 15 / 32
 """Share of a batch of the classifier that is from pages."""
@@ -102,7 +101,7 @@ def extract_examples(source: ExampleSource, dice: Dice) -> ExtractedExamples:
     """Draw one page and segment it both ways."""
     picture, written, digit = _page(source.sources, dice)
     page = GreyPage.of(picture)
-    grey, plane = page.grey, ink.find(page)
+    grey, plane = page.grey, binarize.find(page)
     near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
     seen = source.network.find(grey)
     if seen is not None:
@@ -134,7 +133,7 @@ def _page(sources: Sources, dice: Dice) -> tuple[Picture, Picture, int]:
         digit = int(dice.integers(10))
         chosen = sources.pictures[dice.choice(sources.of_digit[digit])]
         return *samples.draw_page_and_ink(chosen, dice), digit
-    drawn, digit = scenes.page(sources, dice)
+    drawn, digit = crops.page(sources, dice)
     return drawn.picture, drawn.ink, digit
 
 

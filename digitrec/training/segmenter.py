@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from digitrec.training import stage_loop
-from digitrec.training.drawn import Crops, restored
-from digitrec.training.loop import Progress
+from digitrec.training import fit_loop
+from digitrec.training.classifier import Progress
+from digitrec.training.fit_loop import Stage, Trained
 from digitrec.training.networks import Model, ink_network
-from digitrec.training.stage_loop import Stage, Trained
-from digitrec.training.strokes import Floats
+from digitrec.training.synthetic.generate import Crops, restored
+from digitrec.training.synthetic.strokes import Floats
 
 NAME = "ink"
 BATCH = 64
@@ -29,7 +29,7 @@ def fit_ink(crops: Crops, held_out: Crops, *, epochs: int, seed: int, progress: 
     model = ink_network()
     stage = Stage(NAME, "of its ink right (Dice)", epochs, -(-len(crops) // BATCH))
     model.compile(
-        keras.optimizers.AdamW(stage_loop.rate(stage.total, _PEAK_RATE, _WARM), weight_decay=_WEIGHT_DECAY),
+        keras.optimizers.AdamW(fit_loop.rate(stage.total, _PEAK_RATE, _WARM), weight_decay=_WEIGHT_DECAY),
         "binary_crossentropy",
     )
 
@@ -42,7 +42,7 @@ def fit_ink(crops: Crops, held_out: Crops, *, epochs: int, seed: int, progress: 
     def learn(batch: _Batch) -> float:
         return float(model.train_on_batch(*batch))
 
-    return stage_loop.run(stage, model, batches, learn, lambda: dice_coefficient(model, held_out), progress)
+    return fit_loop.run(stage, model, batches, learn, lambda: dice_coefficient(model, held_out), progress)
 
 
 def dice_coefficient(model: Model, crops: Crops) -> float:

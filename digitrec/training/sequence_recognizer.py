@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.classifiers.quiet import quiet_start
-from digitrec.recognition.line_network import HEIGHT, STEP
-from digitrec.training import stage_loop
-from digitrec.training.drawn import Strips, restored
-from digitrec.training.loop import Progress
+from digitrec.recognition.quiet import quiet_start
+from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
+from digitrec.training import fit_loop
+from digitrec.training.classifier import Progress
+from digitrec.training.fit_loop import Stage, Trained
 from digitrec.training.networks import LINE_CLASSES, Model, line_network
-from digitrec.training.stage_loop import Stage, Trained
-from digitrec.training.strokes import Dice, Floats
+from digitrec.training.synthetic.generate import Strips, restored
+from digitrec.training.synthetic.strokes import Dice, Floats
 
 NAME = "line"
 BATCH = 48
@@ -63,7 +63,7 @@ def fit_line(
         model.set_weights(start)
     known = _by_width(strips)
     stage = Stage(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
-    learn, read = _learner(model, stage_loop.rate(stage.total, peak_rate, _WARM)), _reader(model)
+    learn, read = _learner(model, fit_loop.rate(stage.total, peak_rate, _WARM)), _reader(model)
 
     def batches(epoch: int) -> Iterator[_Batch]:
         dice = np.random.default_rng([seed, epoch])
@@ -75,7 +75,7 @@ def fit_line(
     def judge() -> float:
         return float(_right(read, held_out).mean())
 
-    return stage_loop.run(stage, model, batches, learn, judge, progress)
+    return fit_loop.run(stage, model, batches, learn, judge, progress)
 
 
 def read_right(model: Model, strips: Strips) -> NDArray[np.bool_]:

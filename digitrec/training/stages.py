@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from digitrec.recipe import RECIPE
-from digitrec.recognition.ink_network import SIDE, InkNetwork
-from digitrec.recognition.line_network import HEIGHT
-from digitrec.training import drawn, export, fit_ink, fit_line, glyphs, held_out_pages, pipeline_examples
-from digitrec.training.kept import Facts, Kept
-from digitrec.training.loop import Parts, Progress
+from digitrec.recognition.segmenter import SIDE, InkNetwork
+from digitrec.recognition.sequence_recognizer import HEIGHT
+from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer, synthetic_evaluation
+from digitrec.training.checkpoints import Facts, Kept
+from digitrec.training.classifier import Parts, Progress
+from digitrec.training.fit_loop import Trained
 from digitrec.training.networks import Model, ink_network, line_network
-from digitrec.training.parallel import ProgressCallback
 from digitrec.training.pipeline_examples import Examples
-from digitrec.training.signs import Sources
-from digitrec.training.stage_loop import Trained
+from digitrec.training.synthetic import generate, glyphs
+from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic.symbols import Sources
 
 VERSION = 6
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
@@ -44,7 +45,7 @@ class Recipe:
     pages: int = 60_000
     pages_held_out: int = 1_200
     """As many examples, or half as many again, as there are held-out digits in MNIST."""
-    pages_judged: int = held_out_pages.PAGES
+    pages_judged: int = synthetic_evaluation.PAGES
     """What the model may promise is found with these, once it is trained; fewer, if too few digits are held out."""
 
 
@@ -127,10 +128,10 @@ def prepare(
     if desk.kept.folder is not None:
         desk.say("paper", f"what is finished is kept in {desk.kept.folder}")
     asked = {"drawn": recipe.crops, "held_out": recipe.crops_held_out, "epochs": recipe.ink_epochs}
-    ink, ink_facts, ink_cut = _network(desk, fit_ink.NAME, ink_network, asked, _trained_ink)
+    ink, ink_facts, ink_cut = _network(desk, segmenter.NAME, ink_network, asked, _trained_ink)
     strips, epochs = (sum(each) for each in zip(*recipe.line_rounds, strict=True))
     asked = {"drawn": strips, "held_out": recipe.strips_held_out, "epochs": epochs}
-    line, line_facts, line_cut = _network(desk, fit_line.NAME, line_network, asked, _trained_line)
+    line, line_facts, line_cut = _network(desk, sequence_recognizer.NAME, line_network, asked, _trained_line)
     files = {
         "ink.keras": export.keras_file(ink),
         "ink.tflite": export.tflite_file(ink, _INK_SHAPE, "ink"),
@@ -182,32 +183,32 @@ def _network(
 def _trained_ink(desk: _Desk) -> tuple[Trained, float]:
     """The network, and when all was drawn."""
     recipe = desk.recipe
-    crops = drawn.crops(desk.learn, recipe.crops, (desk.seed, _CROPS), told=desk.told("crops"))
-    held_out = drawn.crops(desk.validate, recipe.crops_held_out, (desk.seed, _CROPS_HELD_OUT))
+    crops = generate.crops(desk.learn, recipe.crops, (desk.seed, _CROPS), told=desk.told("crops"))
+    held_out = generate.crops(desk.validate, recipe.crops_held_out, (desk.seed, _CROPS_HELD_OUT))
     drawn_s = time.monotonic()
-    trained = fit_ink.fit_ink(crops, held_out, epochs=recipe.ink_epochs, seed=desk.seed, progress=desk.progress)
+    trained = segmenter.fit_ink(crops, held_out, epochs=recipe.ink_epochs, seed=desk.seed, progress=desk.progress)
     return trained, drawn_s
 
 
 def _trained_line(desk: _Desk) -> tuple[Trained, float]:
     recipe = desk.recipe
-    held_out = drawn.strips(desk.validate, recipe.strips_held_out, (desk.seed, _STRIPS_HELD_OUT))
+    held_out = generate.strips(desk.validate, recipe.strips_held_out, (desk.seed, _STRIPS_HELD_OUT))
     drawn_s = time.monotonic()
     trained: Trained | None = None
     finished = 0
     for number, (count, epochs) in enumerate(recipe.line_rounds):
         began = time.monotonic()
         other = (number + 1,) if number else ()
-        strips = drawn.strips(desk.learn, count, (desk.seed, _STRIPS, *other), told=desk.told("strips"))
+        strips = generate.strips(desk.learn, count, (desk.seed, _STRIPS, *other), told=desk.told("strips"))
         drawn_s += time.monotonic() - began
-        trained = fit_line.fit_line(
+        trained = sequence_recognizer.fit_line(
             strips,
             held_out,
             epochs=epochs,
             seed=desk.seed + number,
             progress=desk.progress,
             start=trained.model.get_weights() if trained else None,
-            peak_rate=_LATER_RATE if trained else fit_line.PEAK_RATE,
+            peak_rate=_LATER_RATE if trained else sequence_recognizer.PEAK_RATE,
         )
         finished += trained.epochs
         if trained.interrupted:

@@ -10,14 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec import reading, samples
-from digitrec.classifiers.calibration import Calibration, Rule
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
-from digitrec.training import calibrate, glyphs, parallel, scenes
-from digitrec.training.arrays import Split
-from digitrec.training.parallel import ProgressCallback
-from digitrec.training.signs import JUNK, Sources
+from digitrec.models.calibration import Calibration, Rule
+from digitrec.pipeline import read_files
+from digitrec.recognition.reader import PageReader
+from digitrec.training import calibrate
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic import crops, glyphs, parallel, samples
+from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic.symbols import JUNK, Sources
+from digitrec.types import Limits
 
 PAGES = 5_200
 """They take 5,135 digits: nearly all that are held out of MNIST's training pictures."""
@@ -143,7 +144,7 @@ def _tasks(pages: int, junk: float) -> Sequence[_Task]:
 
 def _verdict(desk: _Desk, task: _Task) -> tuple[float, bool]:
     content, label = _drawn(desk, task)
-    (confidence,), (is_right,) = calibrate.verdicts([(reading.interpret(content, Limits(), desk.reader), label)])
+    (confidence,), (is_right,) = calibrate.verdicts([(read_files.interpret(content, Limits(), desk.reader), label)])
     return float(confidence), bool(is_right)
 
 
@@ -157,6 +158,6 @@ def _drawn(desk: _Desk, task: _Task) -> tuple[bytes, str]:
     digit = JUNK if task.is_junk else int(held_out.digits[task.place])
     if not task.is_junk:
         sources = replace(sources, of_digit={**sources.of_digit, digit: np.array([task.place])})
-    crop, _ = scenes.page(sources, np.random.default_rng((_SCANS_SEED, seed, task.place)), digit)
+    crop, _ = crops.page(sources, np.random.default_rng((_SCANS_SEED, seed, task.place)), digit)
     png: bytes = cv2.imencode(".png", crop.picture)[1].tobytes()
     return png, "none" if task.is_junk else str(digit)

@@ -5,16 +5,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import UsageError
-from digitrec.imaging.normalise import from_arrays
-from digitrec.training import finetune, glyphs, pipeline_examples
-from digitrec.training.arrays import Dataset, Split
-from digitrec.training.folder import write_model
-from digitrec.training.loop import Beside, Progress, cut, fit, quietly
+from digitrec.recognition.normalize import from_arrays
+from digitrec.recognition.quiet import start_keras
+from digitrec.training import finetune, pipeline_examples
+from digitrec.training.classifier import Beside, Progress, cut, fit, quietly
+from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import BUILDERS
+from digitrec.training.package_writer import write_model
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.stages import USUAL, Prepared, Recipe, prepare
+from digitrec.training.synthetic import glyphs
 
 
 def train(

@@ -8,14 +8,15 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from digitrec import app, calibrating, predicting
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.calibration import pictures_needed
-from digitrec.cli import cli
+from digitrec.app import composition, predict
+from digitrec.app.calibrate import OWN
+from digitrec.app.models import write_samples
+from digitrec.cli.main import cli
 from digitrec.errors import DataError, ModelError
-from digitrec.lab import write_samples
+from digitrec.models.calibration import pictures_needed
+from digitrec.models.package import Bundle
 from digitrec.settings import Settings
-from digitrec.training.folders import labelled_pictures
+from digitrec.training.datasets.image_folder import labelled_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +38,11 @@ def calibrate(workspace: Path, scans: Path, *words: str) -> Result:
 
 
 def in_use(workspace: Path) -> Bundle:
-    return app.bundle_of(Settings.load(workspace))
+    return composition.bundle_of(Settings.load(workspace))
 
 
 def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_path: Path, scans: Path) -> None:
-    shipped = Bundle.open(app.SHIPPED)
+    shipped = Bundle.open(composition.SHIPPED)
 
     done = calibrate(tmp_path, scans)
 
@@ -73,10 +74,10 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
     )
     assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in done.output
     with pytest.raises(ModelError, match="cannot promise"):
-        predicting.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
+        predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
-    assert predicting.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
+    assert predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
     assert "cannot guarantee" not in calibrate(tmp_path, scans).output
 
 
@@ -94,7 +95,7 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 
     assert words.startswith(f"# {in_use(tmp_path).card.id}\n")
     assert "60 pages, the labelled pages of scans" in words
-    for table in Bundle.open(app.SHIPPED).card.calibrations:
+    for table in Bundle.open(composition.SHIPPED).card.calibrations:
         assert f"- {table.name}: {table.pages:,} pages" not in words
     for chapter in ("## Training data", "## Limits"):
         assert words.count(chapter) == 1
@@ -103,7 +104,7 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
 
-    found = predicting.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
+    found = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
     assert found.rendering.model_id == in_use(tmp_path).card.id
     assert found.rendering.threshold == in_use(tmp_path).threshold(0.2)
@@ -139,7 +140,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     calibrate(tmp_path, scans, "--no-promote")
     (copy,) = (tmp_path / ".digitrec" / "models").glob("*-c*")
 
-    assert in_use(tmp_path).folder == app.SHIPPED
+    assert in_use(tmp_path).folder == composition.SHIPPED
     assert copy.name in digitrec(tmp_path, "models", "list").output
     assert digitrec(tmp_path, "models", "promote", copy.name, "--force", "--max-error", "0.2").exit_code == 0
     assert in_use(tmp_path).folder == copy
@@ -154,7 +155,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     assert shown.count("decided by") == 1
     assert "| 20% |" in shown
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
-    assert in_use(tmp_path).folder == app.SHIPPED
+    assert in_use(tmp_path).folder == composition.SHIPPED
 
 
 def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path, scans: Path) -> None:
@@ -212,7 +213,7 @@ def test_the_figures_can_be_had_as_json(tmp_path: Path, scans: Path) -> None:
     assert (told["run_max_error"], told["run_threshold"]) == (0.005, None)
     by_rate = {one["max_error"]: one for one in shown["thresholds"]}
     assert by_rate[0.2]["threshold"] == told["threshold"]
-    assert by_rate[0.2]["decided_by"] == calibrating.OWN
+    assert by_rate[0.2]["decided_by"] == OWN
     assert by_rate[0.001]["threshold"] is None
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, files, results, stores
+from digitrec import files
+from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure, at_step, failure_of
+from digitrec.pipeline import object_store
 from digitrec.settings import Settings
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.storage import csv_tables
+from tests.conftest import Desk, Say, draw
 
 IO = OSError(errno.EIO, "Input/output error")
 
@@ -139,10 +141,10 @@ def test_a_run_that_cannot_publish_names_the_step_and_the_table(desk: Desk, monk
             raise OSError(full.errno, full.strerror, str(path))
         real(path, content)
 
-    monkeypatch.setattr(results.files, "publish_new", refused)
+    monkeypatch.setattr(csv_tables.files, "publish_new", refused)
 
     with pytest.raises(EnvironmentFailure) as caught:
-        app.run_once(settings)
+        composition.run_once(settings)
 
     told = str(caught.value)
     assert told.startswith(f"publishing the tables failed: {desk.outbox}/2")
@@ -156,9 +158,9 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkey
         def refused(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOLCK, "No locks available")
 
-        patch.setattr(stores.workspace.fcntl, "flock", refused)
+        patch.setattr(object_store.workspace.fcntl, "flock", refused)
         with pytest.raises(EnvironmentFailure) as caught:
-            app.run_once(settings)
+            composition.run_once(settings)
 
     assert str(caught.value) == f"looking at the inbox in {desk.inbox} failed: No locks available"
 

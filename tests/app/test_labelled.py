@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import pytest
 
-from digitrec import app, labelled
-from digitrec.chunk_queue import ChunkTimeout
+from digitrec.app import composition, labelled
 from digitrec.errors import EnvironmentFailure
-from digitrec.executor import SerialExecutor
+from digitrec.pipeline.chunk_queue import ChunkTimeout
+from digitrec.pipeline.executor import SerialExecutor
 from digitrec.settings import Settings
-from digitrec.training.folders import LabelledPicture
+from digitrec.training.datasets.image_folder import LabelledPicture
 from tests.conftest import draw, reader
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, picture
 def test_files_that_take_too_long_are_named_with_the_way_out(
     tmp_path: Path, pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(app.ENGINES, "serial", lambda _: Slow())
+    monkeypatch.setitem(composition.ENGINES, "serial", lambda _: Slow())
     found = labelled.read(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
 
     assert [next(found)[0] for _ in range(16)] == pictures[:16]

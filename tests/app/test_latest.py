@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, results, retrying, service
+from digitrec.app import composition, retrying, service
 from digitrec.errors import EnvironmentFailure
-from digitrec.filing import FolderOutbox
-from digitrec.intake.observing import NoObserver
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.observing import NoObserver
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
 from tests.conftest import Desk, draw, read_csv
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -44,7 +45,7 @@ def unable(*_: object) -> None:
 def test_latest_of_a_run_holds_the_rows_of_all_its_batches_by_path(settings: Settings) -> None:
     drop(settings, 4, 3, 2, 1, 0)
 
-    summary = app.run_once(settings)
+    summary = composition.run_once(settings)
 
     assert len(summary.batches) == 3
     assert latest(settings) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
@@ -55,17 +56,17 @@ def test_latest_of_a_run_holds_the_rows_of_all_its_batches_by_path(settings: Set
 def test_latest_of_one_batch_is_a_copy_of_its_table(settings: Settings) -> None:
     drop(settings, 7)
 
-    (batch,) = app.run_once(settings).batches
+    (batch,) = composition.run_once(settings).batches
 
     assert (settings.outbox / "latest.csv").read_bytes() == (settings.outbox / f"{batch}.csv").read_bytes()
 
 
 def test_a_run_that_published_nothing_leaves_latest_alone(settings: Settings) -> None:
     drop(settings, 7)
-    app.run_once(settings)
+    composition.run_once(settings)
     before = (settings.outbox / "latest.csv").stat()
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     after = (settings.outbox / "latest.csv").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -74,14 +75,14 @@ def test_a_run_that_published_nothing_leaves_latest_alone(settings: Settings) ->
 def test_latest_is_written_once_at_the_end_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(settings, 0, 1, 2, 3)
     written: list[int] = []
-    real = results.write_latest
+    real = csv_tables.write_latest
 
     def counted(outbox: Path, batch_ids: list[str]) -> None:
         written.append(len(batch_ids))
         real(outbox, batch_ids)
 
-    monkeypatch.setattr(results, "write_latest", counted)
-    app.run_once(settings)
+    monkeypatch.setattr(csv_tables, "write_latest", counted)
+    composition.run_once(settings)
 
     assert written == [2]
 
@@ -93,7 +94,7 @@ def test_latest_of_a_run_that_fails_holds_what_it_published(
     with monkeypatch.context() as patch:
         patch.setattr(FolderOutbox, "file_away", unable)
         with pytest.raises(EnvironmentFailure, match="No space"):
-            app.run_once(settings)
+            composition.run_once(settings)
 
     assert latest(settings) == ["0.png", "1.png"]
 
@@ -102,7 +103,7 @@ def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Setti
     drop(settings, 0, 1, 2, 3)
     stop = service.Stop()
 
-    app.run_once(settings, stop, lambda *_: stop.set())
+    composition.run_once(settings, stop, lambda *_: stop.set())
 
     assert latest(settings)[:2] == ["0.png", "1.png"]
 
@@ -118,7 +119,7 @@ def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
         raise FULL
 
     monkeypatch.setattr(FolderOutbox, "file_away", fails)
-    app.run_once(settings, stop)
+    composition.run_once(settings, stop)
 
     assert latest(settings) == ["0.png", "1.png"]
 
@@ -130,10 +131,10 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
     with monkeypatch.context() as patch:
         patch.setattr(FolderOutbox, "file_away", unable)
         with pytest.raises(EnvironmentFailure):
-            app.run_once(settings)
+            composition.run_once(settings)
     drop(settings, 1)
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert latest(settings) == ["0.png", "1.png"]
 
@@ -145,7 +146,7 @@ def test_latest_is_the_last_published_despite_clock_changes(settings: Settings, 
     assert latest(settings) == ["7.png"]
     drop(settings, 8)
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert latest(settings) == ["8.png"]
 
@@ -158,7 +159,7 @@ def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(desk: Desk) -
     first, second = desk.tables()
     first.unlink()
 
-    results.write_latest(desk.outbox, [first.stem, second.stem])
+    csv_tables.write_latest(desk.outbox, [first.stem, second.stem])
 
     assert (desk.outbox / "latest.csv").read_bytes() == second.read_bytes()
 
@@ -167,7 +168,7 @@ def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(desk: Desk) -
 def test_latest_of_a_watch_is_the_newest_batch(settings: Settings) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     stop = service.Stop()
-    thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
     thread.start()
     try:
         for digit in (3, 1):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, lab, workspace
-from digitrec.learning.retraining import retrain
-from digitrec.corrections.log import judge
+from digitrec.app import composition, models
+from digitrec.app.retrain import retrain
 from digitrec.clock import utc
-from digitrec.corrections.log import How, Judgement
-from digitrec.ledger import Ledger
+from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.training.loop import quietly
+from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.ledger import Ledger
+from digitrec.training.classifier import quietly
 from tests.conftest import draw
 from tests.training.test_finetune import LITTLE
 
@@ -29,8 +29,8 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
     workspace.accept_folders(settings)
     for number in range(20):
         (settings.inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number // 10))
-    assert app.run_once(settings).count.claimed == 20
-    before = app.bundle_of(settings).card.id
+    assert composition.run_once(settings).count.claimed == 20
+    before = composition.bundle_of(settings).card.id
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
         (batch,) = ledger.batches()
         said = [
@@ -51,12 +51,12 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
         "drawn scans, accepted and",
     ]
     assert done.is_promoted, [one.words for one in done.comparisons]
-    assert app.bundle_of(settings).card.id == done.model_id != before
+    assert composition.bundle_of(settings).card.id == done.model_id != before
     assert done.report is not None
     assert done.report.is_file()
-    facts = app.bundle_of(settings).card.training["corrections"]
+    facts = composition.bundle_of(settings).card.training["corrections"]
     assert (facts["learned"], facts["held_out"]) == (learned, held_out)
 
-    lab.rollback(settings)
+    models.rollback(settings)
 
-    assert app.bundle_of(settings).card.id == before
+    assert composition.bundle_of(settings).card.id == before

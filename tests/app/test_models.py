@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitrec import app, lab
-from digitrec.classifiers.base import CLASSES
-from digitrec.classifiers.bundle import CARD, Bundle
-from digitrec.pictures import Ink, Scores
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
+from digitrec.app import composition
+from digitrec.app import models as lab
+from digitrec.arrays import Ink, Scores
+from digitrec.models.package import CARD, Bundle
+from digitrec.recognition.classifier import CLASSES
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.training.arrays import Split
 from digitrec.training.compare import Comparison
+from digitrec.training.datasets.dataset import Split
 from tests.conftest import draw, reader
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_pictures_are_evaluated_by_what_reads_them_in_the_service(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "page_reader", lambda _: PageReader(Seven()))
+    monkeypatch.setattr(composition, "page_reader", lambda _: PageReader(Seven()))
 
     found = lab.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
@@ -55,7 +56,7 @@ def test_with_keras_only_the_network_for_digits_is_another(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks, used = Networks(None, None), []  # type: ignore[arg-type]
-    monkeypatch.setattr(app, "page_reader", lambda _: replace(reader(), networks=networks))
+    monkeypatch.setattr(composition, "page_reader", lambda _: replace(reader(), networks=networks))
     monkeypatch.setattr(lab, "_classifier", lambda *_, keras: Seven() if keras else None)
     monkeypatch.setattr(lab, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
 
@@ -71,15 +72,15 @@ class Promoting:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, paper: str = "") -> None:
         self.settings = Settings(workspace=root, max_error=0.01)
-        store = app.model_store(self.settings)
+        store = composition.model_store(self.settings)
         for name in ("one", "two"):
-            shutil.copytree(app.SHIPPED, store.root / name)
+            shutil.copytree(composition.SHIPPED, store.root / name)
             card = json.loads((store.root / name / CARD).read_text())
             (store.root / name / CARD).write_text(json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"}))
         store.promote("one")
         self.asked: list[str] = []
         monkeypatch.setattr(Bundle, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
-        monkeypatch.setattr(app, "page_reader", lambda bundle: bundle.folder.name)
+        monkeypatch.setattr(composition, "page_reader", lambda bundle: bundle.folder.name)
         monkeypatch.setattr(lab, "compare", self._arrays)
         monkeypatch.setattr(lab, "compare_pages", self._pages)
         self.worse_on = ""
@@ -96,7 +97,7 @@ class Promoting:
         return Comparison(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
 
     def in_use(self) -> str:
-        return app.model_store(self.settings).current_name()
+        return composition.model_store(self.settings).current_name()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_model_that_is_worse_on_either_is_not_promoted(
 
 
 def test_the_card_names_the_data_sets_that_were_left_out() -> None:
-    card = Bundle.open(app.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED).card
 
     for named, left_out in (
         (["the test split of mnist", "mnist-5k", "digits-8x8"], ["mnist-5k", "digits-8x8"]),

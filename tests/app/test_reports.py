@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from digitrec.corrections import log
-from digitrec.corrections.corrected import write_corrected
-from digitrec.corrections.log import newest
-from digitrec import trending, workspace
-from digitrec.cli import cli
-from digitrec.corrections.log import How, Judgement
-from digitrec.ledger import Ledger
+from digitrec.app import trending
+from digitrec.cli.main import cli
+from digitrec.pipeline import workspace
+from digitrec.storage import corrections
+from digitrec.storage.corrected_tables import write_corrected
+from digitrec.storage.corrections import How, Judgement, newest
+from digitrec.storage.ledger import Ledger
 from jobs import nightly_report
 from tests.conftest import Desk, draw
 
@@ -40,7 +40,7 @@ def judge(desk: Desk, new: str, how: How) -> str:
     """Somebody judges row 1 of the batch that begins with a 0; its batch's id."""
     batch_id = next(row["batch_id"] for row in desk.rows() if row["file"] == "0.png")
     ledger = Ledger.for_notes(desk.settings.ledger)
-    log.judge(ledger, [Judgement(batch_id, 1, new, 0)], who="ann", how=how, at=AT)
+    corrections.judge(ledger, [Judgement(batch_id, 1, new, 0)], who="ann", how=how, at=AT)
     write_corrected(desk.outbox, ledger, batch_id)
     ledger.close()
     return batch_id
@@ -90,7 +90,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Des
     batch_id = judge(read, "8", How.AUDIT)
     ledger = Ledger.for_notes(read.settings.ledger)
     ((_, said),) = newest(ledger, batch_id).items()
-    log.judge(ledger, [Judgement(batch_id, 1, "0", said.id)], who="bob", how=How.ONE, at=AT)
+    corrections.judge(ledger, [Judgement(batch_id, 1, "0", said.id)], who="bob", how=How.ONE, at=AT)
     ledger.close()
 
     with workspace.all_ledgers(read.settings) as ledgers:

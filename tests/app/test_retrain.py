@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, lab
-from digitrec.classifiers.bundle import Bundle
+from digitrec.app import composition, models
+from digitrec.app import retrain as retraining
+from digitrec.app.corrections_dataset import Gathered
 from digitrec.errors import ModelError
-from digitrec.learning.gathering import Gathered
-from digitrec.learning import retraining
+from digitrec.models.package import Bundle
+from digitrec.training.classifier import Progress
 from digitrec.training.compare import Comparison
-from digitrec.training.corrected import TruePage
-from digitrec.training.loop import Progress
+from digitrec.training.correction_examples import TruePage
 from jobs import retrain
 from tests.conftest import draw
 
@@ -45,7 +45,7 @@ class Trainer:
         self.asked.append((data, network, epochs))
         self.left_out = leave_out
         progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
-        return Bundle.open(app.SHIPPED)
+        return Bundle.open(composition.SHIPPED)
 
     def teach(self, _: object, data: str, pages: Gathered, *, start: Bundle, goes_on: bool, **__: object) -> Bundle:
         self.taught.append((data, len(pages.learn), goes_on))
@@ -60,8 +60,8 @@ class Trainer:
 def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     trainer = Trainer()
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
-    monkeypatch.setattr(lab, "train", trainer.train)
-    monkeypatch.setattr(lab, "promote", trainer.promote)
+    monkeypatch.setattr(models, "train", trainer.train)
+    monkeypatch.setattr(models, "promote", trainer.promote)
     monkeypatch.setattr(retraining, "teach", trainer.teach)
     return trainer
 
@@ -71,12 +71,12 @@ def test_a_new_network_has_the_current_kind_and_enough_epochs(
     network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_use = SimpleNamespace(card=SimpleNamespace(id="old", network=network, training={}))
-    monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
+    monkeypatch.setattr(composition, "bundle_of", lambda _: in_use)
 
     assert retrain.main() == 0
 
     assert trainer.asked == [("mnist", network, None)]
-    assert trainer.promoted == [Bundle.open(app.SHIPPED).card.id]
+    assert trainer.promoted == [Bundle.open(composition.SHIPPED).card.id]
 
 
 def test_retrain_uses_the_given_data_and_reports_its_stages(
@@ -96,7 +96,7 @@ def test_pictures_held_out_of_the_current_model_are_held_out_again(
 ) -> None:
     left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
     in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": left_out}))
-    monkeypatch.setattr(app, "bundle_of", lambda _: in_use)
+    monkeypatch.setattr(composition, "bundle_of", lambda _: in_use)
 
     assert retrain.main() == 0
     assert trainer.left_out == ["mnist-5k", "digits-8x8"]

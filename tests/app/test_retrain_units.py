@@ -8,21 +8,20 @@ from typing import Any
 
 import pytest
 
-from digitrec.learning.gathering import gather
-from digitrec.learning.teaching import teach
-from digitrec.corrections.log import How, Verdict
-from digitrec.corrections.truths import Labelled
+from digitrec.app import model_comparison, retrain, teaching
+from digitrec.app.corrections_dataset import Gathered, gather, gathered, is_held_out
+from digitrec.app.model_comparison import Answer, Judged, learned
+from digitrec.app.teaching import teach
 from digitrec.errors import DataError
 from digitrec.files import sha256_of
-from digitrec.learning import judging, retraining, teaching
-from digitrec.learning.gathering import Gathered, gathered, is_held_out
-from digitrec.learning.judging import Answer, Judged, learned
-from digitrec.ledger import Ledger
-from digitrec.records import Status
-from digitrec.reporting.index import read_index
+from digitrec.reports.index import read_index
 from digitrec.settings import Settings
-from digitrec.training import mnist
-from digitrec.training.corrected import TruePage
+from digitrec.storage.corrections import How, Verdict
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.truths import Labelled
+from digitrec.training.correction_examples import TruePage
+from digitrec.training.datasets import mnist
+from digitrec.types import Status
 from tests.conftest import draw
 from tests.corrections_desk import add_batch, row, say
 
@@ -188,8 +187,8 @@ def test_a_page_without_a_digit_is_right_if_it_is_not_accepted(tmp_path: Path) -
     (tmp_path / "a.png").write_bytes(draw(4))
     from tests.conftest import reader
 
-    desk = judging.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
-    (found,) = judging.read(desk, [TruePage(tmp_path / "a.png", "s", 1, "none")])
+    desk = model_comparison.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
+    (found,) = model_comparison.read(desk, [TruePage(tmp_path / "a.png", "s", 1, "none")])
 
     assert (found.before.is_accepted, found.before.is_right) == (True, False)
     assert (found.after.is_accepted, found.after.is_right) == (False, True)
@@ -218,9 +217,7 @@ def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path
     pages = Gathered((TruePage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
 
     with pytest.raises(teaching.ForeignData, match="learned from other digits than mnist-5k"):
-        teach(
-            Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print
-        )
+        teach(Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print)
 
 
 def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path) -> None:
@@ -233,7 +230,7 @@ def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path
     found = learned([Judged(held_out, contradicts, contradicts, png)], [])
     models = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retraining.report(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
+    page = retrain.report(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
 
     told = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     words = page.read_text(encoding="utf-8")
@@ -258,7 +255,7 @@ def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     models: Any = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retraining.report(settings, *models, Gathered((), (), 0, 0, 0, 0), learned([], []))
+    page = retrain.report(settings, *models, Gathered((), (), 0, 0, 0, 0), learned([], []))
 
     assert "no corrected page is held out yet" in page.read_text(encoding="utf-8")
     assert [one.accuracy.share for one in read_index(settings.reports).trainings.entries] == [None]  # type: ignore[union-attr]

@@ -18,20 +18,20 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, batch_reports, reading, retrying, service, worker_main, workspace
-from digitrec.cli_words import status_lines
+from digitrec.app import composition, reports, retrying, service
+from digitrec.cli.words import status_lines
 from digitrec.errors import EnvironmentFailure
-from digitrec.filing import FolderOutbox
-from digitrec.intake import scan
-from digitrec.intake.inbox import Inbox
-from digitrec.intake.observing import NoObserver
-from digitrec.ledger import Ledger
-from digitrec.operations import hooks, metrics
-from digitrec.operations.doctor import doctor
-from digitrec.operations.health import health
-from digitrec.operations.status import ModelState, status
-from digitrec.reading import Content, Job
+from digitrec.monitoring import hooks, metrics
+from digitrec.monitoring.doctor import doctor
+from digitrec.monitoring.health import health
+from digitrec.monitoring.status import ModelState, status
+from digitrec.pipeline import read_files, scanner, worker_main, workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.observing import NoObserver
+from digitrec.pipeline.read_files import Content, Job
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 from tests.conftest import InlineChild, draw, read_csv, reader
 from tests.readers import read_odd_chunk
 
@@ -80,7 +80,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
         (Ledger, "note_places", FULL),
-        (batch_reports, "write", FULL),
+        (reports, "write", FULL),
     ],
 )
 def test_a_failure_that_passes_costs_time_and_no_file(
@@ -88,7 +88,7 @@ def test_a_failure_that_passes_costs_time_and_no_file(
 ) -> None:
     failing(monkeypatch, home, name, error, times=2)
 
-    summary = app.run_once(settings)
+    summary = composition.run_once(settings)
 
     assert rows(settings) == ["7.png"]
     assert summary.count.claimed == 1
@@ -101,17 +101,17 @@ def test_a_failure_that_stays_ends_the_run_and_keeps_the_claims(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "publish", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure, match="No space"):
-            app.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0.1))
+            composition.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0.1))
     assert len(list(settings.inbox.glob(".claimed/main/*/7.png"))) == 1
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert rows(settings) == ["7.png"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"this is no database", None], ids=["emptied", "overwritten", "deleted"])
 def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settings, damage: bytes | None) -> None:
-    app.run_once(settings)
+    composition.run_once(settings)
     (settings.inbox / "8.png").write_bytes(draw(8))
     for path in settings.ledger.parent.glob("ledger.sqlite3-*"):
         path.unlink()
@@ -120,7 +120,7 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
     else:
         settings.ledger.write_bytes(damage)
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert sorted(rows(settings)) == ["7.png", "8.png"]
     if damage:
@@ -134,7 +134,7 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
 
 
 def app_account(settings: Settings, ledgers: Any) -> Any:
-    from digitrec.operations.verify import verify
+    from digitrec.monitoring.verify import verify
 
     return verify(settings.workspace, ledgers)
 
@@ -145,13 +145,13 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "file_away", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure):
-            app.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
+            composition.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
     (before,) = settings.outbox.glob("*Z-????????.csv")
     content = before.read_bytes()
     for path in settings.ledger.parent.iterdir():
         path.unlink()
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert before.read_bytes() == content
     assert rows(settings) == ["7.png"]
@@ -160,7 +160,7 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
 
 def watching(settings: Settings) -> tuple[service.Stop, threading.Thread]:
     stop = service.Stop()
-    thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
     thread.start()
     return stop, thread
 
@@ -219,7 +219,7 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
     try:
         time.sleep(0.5)
         assert (settings.inbox / "7.png").exists()
-        shutil.copytree(app.SHIPPED, tmp_path / "model")
+        shutil.copytree(composition.SHIPPED, tmp_path / "model")
         wait_for(settings, ["7.png"])
     finally:
         stop.set()
@@ -231,7 +231,7 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
 def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Settings, how: str) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     old = settings.workspace / "old.sqlite3"
-    app.run_once(settings)
+    composition.run_once(settings)
     shutil.copy(settings.ledger, old)
     (settings.inbox / "8.png").write_bytes(draw(8))
     stop, thread = watching(settings)
@@ -273,7 +273,7 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
 
     monkeypatch.setattr(Ledger, step, deletes)
 
-    app.run_once(settings)
+    composition.run_once(settings)
 
     assert deleted
     assert rows(settings) == ["7.png"]
@@ -287,7 +287,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
 ) -> None:
     for number in range(120):
         (settings.inbox / f"{number:03}.png").write_bytes(draw(number % 10, shift=number % 7))
-    stop, begun, real = service.Stop(), itertools.count(), reading.read_chunk
+    stop, begun, real = service.Stop(), itertools.count(), read_files.read_chunk
 
     def slow(jobs: Sequence[Job], **given: Any) -> list[Content]:
         contents: list[Content] = []
@@ -302,9 +302,9 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
         return contents
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "read_chunk", slow)
+        patch.setattr(read_files, "read_chunk", slow)
         began_s = time.monotonic()
-        summary = app.run_once(replace(settings, engine=engine, threads=2), stop)
+        summary = composition.run_once(replace(settings, engine=engine, threads=2), stop)
         took_s = time.monotonic() - began_s
 
     read = {row["file"] for row in read_csv(settings.outbox / "latest.csv")}
@@ -312,7 +312,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     assert sorted(rows(settings)) == sorted(read)
     assert (summary.count.accepted + summary.count.review, summary.count.deferred) == (len(read), 121 - len(read))
     assert took_s < 10
-    app.run_once(settings)
+    composition.run_once(settings)
     assert len(rows(settings)) == 121
 
 
@@ -322,7 +322,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "publish", KeyError("colour"), times=10**9)
         with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
-            app.run_once(replace(settings, run_retry_s=0.1))
+            composition.run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
     with workspace.all_ledgers(settings) as ledgers:
         now_s, model = time.time(), ModelState("x")
@@ -331,13 +331,13 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
         assert "KeyError: 'colour'" in health(found, "main", 3600).why
         assert any("KeyError: 'colour'" in one.detail for one in doctor(settings, ledgers, model, now_s))
 
-    app.run_once(settings)
+    composition.run_once(settings)
     assert rows(settings) == ["7.png"]
 
 
 @pytest.mark.parametrize(
     ("home", "name"),
-    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scan, "look")],
+    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scanner, "look")],
 )
 def test_no_unexpected_exception_ends_watch(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, home: Any, name: str
@@ -356,16 +356,16 @@ def test_no_unexpected_exception_ends_watch(
 def test_watch_reads_what_comes_while_a_file_raises_for_ever(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = reading.read_chunk
+    real = read_files.read_chunk
 
     def raises(jobs: Sequence[Job], **given: Any) -> list[Content]:
         if any(str(job.path).endswith("7.png") for job in jobs):
             raise ZeroDivisionError("7.png")
         return real(jobs, **given)
 
-    monkeypatch.setattr(reading, "read_chunk", raises)
-    monkeypatch.setattr(app, "page_reader", lambda _: reader())
-    monkeypatch.setattr("digitrec.worker_process.WorkerProcess", lambda *_: InlineChild())
+    monkeypatch.setattr(read_files, "read_chunk", raises)
+    monkeypatch.setattr(composition, "page_reader", lambda _: reader())
+    monkeypatch.setattr("digitrec.pipeline.worker_process.WorkerProcess", lambda *_: InlineChild())
     stop, thread = watching(replace(settings, settle_s=0.3, scan_interval_s=0.5))
     try:
         until_s = time.monotonic() + 20
@@ -391,7 +391,7 @@ def test_an_exception_in_hooks_or_metrics_costs_nothing(
     failing(monkeypatch, hooks, "run_command", ZeroDivisionError("hook"), times=10**9)
     failing(monkeypatch, metrics, "gather", ZeroDivisionError("metrics"), times=10**9)
 
-    app.run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
+    composition.run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
 
     assert rows(settings) == ["7.png"]
     told = [record for record in caplog.records if getattr(record, "trace", "")]
@@ -434,11 +434,11 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     partial = functools.partial
 
     def with_odd_reading(function: Any, *given: Any, **named: Any) -> Any:
-        return partial(read_odd_chunk if function is reading.read_chunk else function, *given, **named)
+        return partial(read_odd_chunk if function is read_files.read_chunk else function, *given, **named)
 
-    monkeypatch.setattr(app, "partial", with_odd_reading)
+    monkeypatch.setattr(composition, "partial", with_odd_reading)
 
-    summary = app.run_once(replace(settings, engine=engine, read_timeout_s=1))
+    summary = composition.run_once(replace(settings, engine=engine, read_timeout_s=1))
 
     reasons = {row["file"]: row["reason_code"] for row in read_csv(settings.outbox / "latest.csv")}
     assert sorted(reasons) == sorted(["7.png", "2.png", "3.png", f"{odd}.png"])

@@ -17,17 +17,17 @@ from benchmarks.pages.drawing import Parameters, Sheet
 from benchmarks.pages.kinds import KINDS
 from benchmarks.pages.layouts import Drawn
 from benchmarks.pages.scores import Scored, Tally, Truth, score, table
-from digitrec import samples
-from digitrec.records import Reading, Reason, Status
-from digitrec.training import datasets, glyphs
-from digitrec.training.signs import Sources
+from digitrec.training.datasets import registry
+from digitrec.training.synthetic import glyphs, samples
+from digitrec.training.synthetic.symbols import Sources
+from digitrec.types import Reading, Reason, Status
 
 SIGNED = {"minus": {"-"}, "decimal": {",", "."}, "date": {"/", ".", "-"}, "sum": {"+", "-", "="}}
 
 
 @pytest.fixture(scope="module")
 def sources() -> Sources:
-    split = datasets.load("mnist-5k").evaluation
+    split = registry.load("mnist-5k").evaluation
     return Sources.of(split.pictures, split.digits, glyphs.load())
 
 
@@ -285,7 +285,7 @@ def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
 
 
 def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
-    split = datasets.load("mnist-5k").evaluation
+    split = registry.load("mnist-5k").evaluation
     folder, result = tmp_path / "real" / "scans", tmp_path / "real.json"
     samples.write(folder, samples.draw(split.pictures, split.digits, 3, seed=1))
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:

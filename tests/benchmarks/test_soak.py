@@ -19,8 +19,8 @@ from benchmarks.soak.arrivals import Arrivals
 from benchmarks.soak.life import Sight
 from benchmarks.soak.oddities import OddArrivals
 from benchmarks.soak.pool import Sample
-from digitrec import imaging
-from digitrec.records import Limits
+from digitrec.recognition import pages_of_bytes
+from digitrec.types import Limits
 from tests.conftest import Desk, draw
 
 SAMPLES = [Sample(".png", draw(digit), 1) for digit in range(10)]
@@ -206,7 +206,7 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
 
     assert drawn == pool.draw(44, seed=5)
     whole = [one for one in drawn if one.is_whole]
-    formats = {page.format for one in whole for page in imaging.read(one.varied(12_345), Limits())}
+    formats = {page.format for one in whole for page in pages_of_bytes.read(one.varied(12_345), Limits())}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
     assert len({one.varied(number) for one in drawn for number in (1, 2)}) == 2 * len(drawn)
     assert len(drawn) - len(whole) == 13

@@ -14,7 +14,7 @@ from benchmarks import __main__ as bench
 from benchmarks import drawing, figures, kinds, measuring, process, sets, stages, tables
 from benchmarks.figures import Figure, Results, Stages, Taken
 from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
-from digitrec.training.arrays import split_of
+from digitrec.training.datasets.dataset import split_of
 
 
 @pytest.mark.parametrize("module", [figures, kinds, measuring, tables], ids=lambda module: module.__name__)

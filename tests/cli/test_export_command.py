@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.corrections.log import newest
-from digitrec.ledger import Ledger
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.storage.corrections import newest
+from digitrec.storage.ledger import Ledger
+from tests.conftest import Desk, Say, draw
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, cli
+from digitrec.app import composition
+from digitrec.cli import main
 from digitrec.errors import failure_of
 from tests.conftest import Desk, draw, in_folder
 
@@ -18,7 +19,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["digitrec", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     return int(end.value.code or 0)
 
 
@@ -61,7 +62,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["digitrec", "predict", "missing.png", "--debug"])
     with pytest.raises(UsageError):
-        cli.main()
+        main.main()
 
 
 def test_config_says_where_each_value_comes_from(
@@ -145,7 +146,7 @@ def test_a_folder_that_fails_ends_run_with_74_and_a_way_out(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> None:
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
     from digitrec.settings import Settings
 
     with workspace.opened(Settings(workspace=tmp_path)):
@@ -175,7 +176,7 @@ def test_verify_can_make_a_lost_ledger_again_first(
 
 @pytest.mark.slow
 def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> None:
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
     from digitrec.settings import Settings
 
     with workspace.opened(Settings(workspace=tmp_path)):
@@ -188,7 +189,7 @@ def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> Non
 def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(app.SHIPPED, tmp_path / "model")
+    shutil.copytree(composition.SHIPPED, tmp_path / "model")
     with (tmp_path / "model" / "model.tflite").open("r+b") as file:
         file.write(b"\x00")
 
@@ -453,6 +454,6 @@ def test_completion_offers_values_of_the_workspace(
     capsys.readouterr()
 
     with pytest.raises(SystemExit) as end:
-        cli.cli(prog_name="digitrec")
+        main.cli(prog_name="digitrec")
 
     assert (capsys.readouterr().out.split(), end.value.code) == (values, 0)

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-from digitrec import app, cli, lab, learning
-from digitrec.classifiers.bundle import Bundle
-from digitrec.learning.gathering import Gathered
-from digitrec.learning.retraining import Lesson
-from digitrec.learning.judging import learned
-from tests.test_learning import answer, judged
+from digitrec import app as learning
+from digitrec.app import composition, models
+from digitrec.app.corrections_dataset import Gathered
+from digitrec.app.model_comparison import learned
+from digitrec.app.retrain import Lesson
+from digitrec.cli import main
+from digitrec.models.package import Bundle
+from tests.app.test_retrain_units import answer, judged
 
 
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["digitrec", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     return int(end.value.code or 0)
 
 
@@ -34,7 +36,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         held_out = [judged("a", answer("1"), answer("7"))]
         suspect = judged("b", answer("1", 1.0), answer("1", 1.0))
         pages = Gathered((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
-        return Lesson(Bundle.open(app.SHIPPED), pages, learned(held_out, [suspect]), tmp_path / "index.html")
+        return Lesson(Bundle.open(composition.SHIPPED), pages, learned(held_out, [suspect]), tmp_path / "index.html")
 
     monkeypatch.setattr(learning, "learn", learn)
     return found
@@ -75,7 +77,7 @@ def test_scripts_get_the_same_as_json(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--json") == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert told["model_id"] == Bundle.open(app.SHIPPED).card.id
+    assert told["model_id"] == Bundle.open(composition.SHIPPED).card.id
     assert told["corrections"]["missing"] == 2
     assert told["held_out"]["after"]["right"]["share"] == 1.0
     assert told["suspects"] == 1
@@ -97,7 +99,7 @@ def test_train_uses_a_cnn_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyP
             card=SimpleNamespace(id="cnn-0", interrupted=False, metrics=()), folder=tmp_path / "models/cnn-0"
         )
 
-    monkeypatch.setattr(lab, "train", train)
+    monkeypatch.setattr(models, "train", train)
 
     assert call(monkeypatch, tmp_path, "train") == 0
     assert kinds == ["cnn"]

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from digitrec import cli
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.cli import main
+from tests.conftest import Desk, Say, draw
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +71,7 @@ TABLE = (
 
 def commands(group: object = None, prefix: str = "") -> Iterator[str]:
     """Every command of the program."""
-    group = typer.main.get_command(cli.cli) if group is None else group
+    group = typer.main.get_command(main.cli) if group is None else group
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix}{name} ")

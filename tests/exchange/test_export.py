@@ -13,16 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec import corrections, names
-from digitrec.corrections.log import newest
-from digitrec.corrections.log import NONE
+from digitrec import corrections, text
 from digitrec.errors import UsageError
-from digitrec.exporting import forms, truth
-from digitrec.exporting.forms import Form
-from digitrec.ledger import Ledger
-from digitrec.operations.rebuild import REBUILT_AT
-from digitrec.records import Status
+from digitrec.exchange import export, formats
+from digitrec.exchange.formats import Form
+from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings
+from digitrec.storage.corrections import NONE, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Status
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
 
 LATER = "20260202T030405Z-00000000"
@@ -40,7 +39,7 @@ NASTY = [
     "ü 字.png",
     "_x0041_.png",
 ]
-NUMBERS = forms._WHOLE | forms._REAL
+NUMBERS = formats._WHOLE | formats._REAL
 
 
 def read_csv(content: bytes) -> list[dict[str, str]]:
@@ -51,9 +50,9 @@ def as_cells(lines: list[dict[str, object]]) -> list[dict[str, str]]:
     """Typed values as the cells of the CSV; fails where one has not the type it should have."""
     for line in lines:
         for column, value in line.items():
-            wanted = int if column in forms._WHOLE else (int, float) if column in forms._REAL else str
+            wanted = int if column in formats._WHOLE else (int, float) if column in formats._REAL else str
             assert value is None or isinstance(value, wanted), (column, value)
-    real = forms._REAL
+    real = formats._REAL
     return [
         {
             column: "" if value is None else f"{value:.6f}" if column in real else str(value)
@@ -106,11 +105,11 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def exported(settings: Settings, form: Form = Form.CSV, since: str = "") -> list[dict[str, str]]:
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
 
     target = io.BytesIO()
     with workspace.all_ledgers(settings) as ledgers:
-        told = truth.export(settings, ledgers, form, target, since)
+        told = export.export(settings, ledgers, form, target, since)
     found = READERS[form](target.getvalue())
     assert told.rows == len(found)
     return found
@@ -130,7 +129,7 @@ def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Se
         ("accepted", "3", "", "", ""),
         ("rejected", "", "", "", ""),
     ]
-    assert tuple(found[0]) == truth.COLUMNS
+    assert tuple(found[0]) == export.COLUMNS
 
 
 @pytest.mark.slow
@@ -144,7 +143,7 @@ def test_every_format_has_the_same_content_and_round_trips(settings: Settings, f
         for one in plain:
             one["file"] = one["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
     assert found == plain
-    assert {names.from_cell(one["file"]) for one in found} >= set(NASTY)
+    assert {text.from_cell(one["file"]) for one in found} >= set(NASTY)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_since_a_day_a_time_or_a_batch(settings: Settings, since: str, batches: 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "20260102"[:6]])
 def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
     with pytest.raises(UsageError, match="--since"):
-        truth.start(since)
+        export.start(since)
 
 
 def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
@@ -172,12 +171,12 @@ def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, 
 
 
 def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
 
     settings = replace(settings, csv_profile="excel")
     target = io.BytesIO()
     with workspace.all_ledgers(settings) as ledgers:
-        truth.export(settings, ledgers, Form.CSV, target)
+        export.export(settings, ledgers, Form.CSV, target)
 
     assert target.getvalue().startswith(b"\xef\xbb\xbfschema_version,")
     assert target.getvalue().count(b"\r\n") == 5 + len(NASTY)
@@ -190,7 +189,7 @@ def test_it_is_never_put_where_the_service_keeps_its_own(settings: Settings, pla
     settings.inbox.mkdir()
 
     with pytest.raises(UsageError, match="lies in"):
-        truth.export(settings, {}, Form.CSV, target)
+        export.export(settings, {}, Form.CSV, target)
 
     assert not target.exists()
 
@@ -199,7 +198,7 @@ def test_it_is_never_put_where_the_service_keeps_its_own(settings: Settings, pla
 def test_what_was_there_stays_until_the_new_table_is_whole(
     tmp_path: Path, settings: Settings, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digitrec import workspace
+    from digitrec.pipeline import workspace
 
     target = tmp_path / "answers"
     target.write_text("before")
@@ -213,17 +212,17 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
     with monkeypatch.context() as patch, workspace.all_ledgers(settings) as ledgers:
         patch.setattr(corrections, "newest", fails_late)
         with pytest.raises(OSError, match="input/output"):
-            truth.export(settings, ledgers, form, target)
+            export.export(settings, ledgers, form, target)
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
     with workspace.all_ledgers(settings) as ledgers:
-        truth.export(settings, ledgers, form, target)
+        export.export(settings, ledgers, form, target)
     assert len(READERS[form](target.read_bytes())) == 4 + len(NASTY)
 
 
 def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "_MOST_XLSX_ROWS", 5)
+    monkeypatch.setattr(formats, "_MOST_XLSX_ROWS", 5)
 
     with pytest.raises(UsageError, match="no more than 4 rows"):
         exported(settings, Form.XLSX)
@@ -232,24 +231,24 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
 @pytest.mark.slow
 @given(
     cells=st.lists(
-        st.text(st.characters(codec="utf-8"), max_size=20).map(names.cell), min_size=1, max_size=5
+        st.text(st.characters(codec="utf-8"), max_size=20).map(text.cell), min_size=1, max_size=5
     )  # as every text in our tables is written
 )
 @pytest.mark.parametrize("form", [Form.XLSX, Form.JSONL, Form.CSV])
 def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
     target = io.BytesIO()
-    forms.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
+    formats.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
 
     found = [one["file"] for one in READERS[form](target.getvalue())]
 
-    assert found == [forms._NOT_IN_XML.sub(forms._escaped, one) if form is Form.XLSX else one for one in cells]
+    assert found == [formats._NOT_IN_XML.sub(formats._escaped, one) if form is Form.XLSX else one for one in cells]
 
 
 @pytest.mark.slow
 def test_the_common_path_imports_neither_openpyxl_nor_pandas() -> None:
     import subprocess
 
-    code = "import sys, digitrec.cli; print(sorted({'openpyxl', 'pandas', 'sqlite3'} & set(sys.modules)))"
+    code = "import sys, digitrec.cli.main; print(sorted({'openpyxl', 'pandas', 'sqlite3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() in {"[]", "['sqlite3']"}

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 
-from digitrec.corrections.log import newest
-from digitrec import workspace
-from digitrec.corrections.log import NONE, How, Verdict
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.exporting import applying, sheet, truth
-from digitrec.exporting.applying import Applied, Plan
-from digitrec.exporting.forms import Form
-from digitrec.ledger import Ledger
-from digitrec.records import Reason, Status
+from digitrec.exchange import export, importer, spreadsheet
+from digitrec.exchange.formats import Form
+from digitrec.exchange.importer import Applied, Plan
+from digitrec.pipeline import workspace
 from digitrec.settings import Settings
+from digitrec.storage.corrections import NONE, How, Verdict, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason, Status
 from tests.conftest import read_csv
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
 from tests.older_ledgers import make_older
@@ -52,27 +51,25 @@ def settings(tmp_path: Path) -> Settings:
 def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Plan:
     content = text if isinstance(text, bytes) else text.encode()
     with workspace.all_ledgers(settings) as ledgers:
-        return applying.plan(content, ledgers, confirm_unchanged=confirm_unchanged)
+        return importer.plan(content, ledgers, confirm_unchanged=confirm_unchanged)
 
 
 def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Applied:
     plan = planned(settings, text, confirm_unchanged=confirm_unchanged)
     assert plan.bad == []
-    return applying.apply(settings, plan, who="ann", at=AT)
+    return importer.apply(settings, plan, who="ann", at=AT)
 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
     with workspace.all_ledgers(settings) as ledgers:
-        return {
-            key: (one.new, one.verdict) for each in ledgers.values() for key, one in newest(each).items()
-        }
+        return {key: (one.new, one.verdict) for each in ledgers.values() for key, one in newest(each).items()}
 
 
 def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
     """The newest truth as others get it."""
     target = io.BytesIO()
     with workspace.all_ledgers(settings) as ledgers:
-        truth.export(settings, ledgers, Form.CSV, target)
+        export.export(settings, ledgers, Form.CSV, target)
     lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
     return [one for one in lines if one["batch_id"] == batch_id]
 
@@ -130,9 +127,7 @@ def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(setti
     assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
     assert [one["text"] for one in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
     with workspace.all_ledgers(settings) as ledgers:
-        assert {(one.who, one.how, one.at) for one in newest(ledgers["main"]).values()} == {
-            ("ann", How.FILE, AT)
-        }
+        assert {(one.who, one.how, one.at) for one in newest(ledgers["main"]).values()} == {("ann", How.FILE, AT)}
 
 
 @pytest.mark.slow
@@ -194,7 +189,7 @@ def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(setti
 def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
     with workspace.all_ledgers(settings) as ledgers:
-        told = truth.export(settings, ledgers, Form.XLSX, path)
+        told = export.export(settings, ledgers, Form.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)
     line = next(each for each in book.active if each[3].value == "'=odd 50%25;.png")
@@ -253,7 +248,7 @@ def test_of_an_edited_table_of_ours_only_what_was_changed_counts(
     plan = planned(settings, written(lines, delimiter, encoding))
     assert plan.bad == []
     assert plan.unchanged == 2
-    applying.apply(settings, plan, who="ann", at=AT)
+    importer.apply(settings, plan, who="ann", at=AT)
 
     assert held(settings) == {
         (BATCH_ID, 2): ("0651", Verdict.CORRECTED),
@@ -349,7 +344,7 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
     plan = planned(settings, f"batch_id,row,text\n{OTHER},1,12\n")
 
     with pytest.raises(EnvironmentFailure) as why:
-        applying.apply(settings, plan, who="ann", at=AT)
+        importer.apply(settings, plan, who="ann", at=AT)
     assert "digitrec run --worker b" in why.value.hint
 
 
@@ -358,5 +353,5 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
 def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
     for header in (b"", b"file,label\n"):
         with suppress(UsageError):
-            found = list(sheet.lines(header + content))
-            assert all(isinstance(line, (sheet.Line, tuple)) for line in found)
+            found = list(spreadsheet.lines(header + content))
+            assert all(isinstance(line, (spreadsheet.Line, tuple)) for line in found)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, service
-from digitrec.intake.observing import FolderObserver
+from digitrec.app import composition, service
+from digitrec.pipeline.observing import FolderObserver
 from digitrec.settings import Settings
 from tests.faults.scene import ACCOUNTS, IS_LONG, Account, Scene, kill_at_random, until
 
@@ -129,7 +129,7 @@ def test_the_observer_is_killed(scene: Scene) -> None:
     observer = FolderObserver(scene.inbox, stop.bell)
     settings = Settings(workspace=scene.workspace, settle_s=0.1, scan_interval_s=1.0)
     scene.drop(1)
-    thread = threading.Thread(target=app.watch, args=(settings, stop, observer))
+    thread = threading.Thread(target=composition.watch, args=(settings, stop, observer))
     thread.start()
     try:
         until(lambda: len(scene.rows()) == 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitrec.records import Reason, Status
+from digitrec.types import Reason, Status
 from tests.faults.scene import IS_LONG, Scene
 
 pytestmark = pytest.mark.slow

@@ -19,20 +19,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from digitrec import names, workspace
+from digitrec.arrays import Page
 from digitrec.errors import RejectedImage, SettingsError
-from digitrec.intake import scan, truth
-from digitrec.intake.inbox import Inbox
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
-from digitrec.operations import waiting, why
-from digitrec.operations.doctor import doctor
-from digitrec.operations.ledgers import readable
-from digitrec.operations.status import ModelState, status
-from digitrec.pictures import Page
-from digitrec.pipeline import Pipeline
-from digitrec.records import Box, Reason
+from digitrec.monitoring import backlog, history
+from digitrec.monitoring.doctor import doctor
+from digitrec.monitoring.status import ModelState, status
+from digitrec.pipeline import scanner, workspace
+from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.labels import is_truth
+from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.settling import Settling
 from digitrec.settings import FILE_NAME, Settings
+from digitrec.text import from_cell
+from digitrec.types import Box, Reason
 from tests.conftest import Desk, in_folder
 from tests.deep import deepen, remove
 from tests.faults.scene import IS_LONG
@@ -84,7 +85,7 @@ class OddDesk(Desk):
 
     def look(self) -> list[Seen]:
         return list(
-            scan.look(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
+            scanner.look(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
         )
 
     @contextmanager
@@ -187,8 +188,7 @@ def test_odd_files_are_all_answered_once_and_kept(
         expected = {
             path: sha256
             for path, sha256 in dropped.items()
-            if not scan.foreign_part(path)
-            and not (Path(path).name == "labels.csv" and truth.is_truth(desk.inbox / path))
+            if not scanner.foreign_part(path) and not (Path(path).name == "labels.csv" and is_truth(desk.inbox / path))
         }
 
         for jump_s in (*jumps_s, 0.0):
@@ -199,7 +199,7 @@ def test_odd_files_are_all_answered_once_and_kept(
             desk.now_s += desk.settings.grace_s + 1
             desk.work()
 
-        assert {names.from_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
+        assert {from_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
         assert len(desk.rows()) == len(expected)
         kept = {**desk.originals("done"), **desk.originals("rejected")}
         found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())
@@ -227,8 +227,8 @@ def look_at(desk: Desk) -> None:
     with readable(desk.settings) as ledgers:
         told = status(desk.settings, ledgers, ModelState("stand-in"), desk.now_s)
         assert told.problem == ""
-        list(waiting.deferred_files(desk.settings, ledgers, desk.now_s))
-        why.why("7.png", desk.settings, ledgers, desk.now_s)
+        list(backlog.deferred_files(desk.settings, ledgers, desk.now_s))
+        history.why("7.png", desk.settings, ledgers, desk.now_s)
         list(doctor(desk.settings, ledgers, ModelState("stand-in"), desk.now_s))
 
 

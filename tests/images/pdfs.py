@@ -4,7 +4,7 @@ import hashlib
 import zlib
 from itertools import pairwise
 
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 
 SEVEN = ((15, 95), (70, 95), (35, 15))
 """Corners of a 7 on a page of 90 x 120 points, y upwards."""

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from drawing import LIMITS, page_of, read_one, rejection, saved
-from pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
 from PIL import Image
 
-from digitrec import imaging
 from digitrec.errors import RejectedImage
-from digitrec.imaging import document_process, documents
-from digitrec.imaging.kinds import Kind, kind_of
-from digitrec.records import Limits, Reason
+from digitrec.images import document_process, documents
+from digitrec.images.formats import Kind, kind_of
+from digitrec.recognition import pages_of_bytes
+from digitrec.types import Limits, Reason
+from tests.drawing import LIMITS, page_of, read_one, rejection, saved
+from tests.images.pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(document_process.json, "loads", broken)
         with pytest.raises(KeyboardInterrupt):
-            imaging.read(TWO_PAGES, LIMITS)
+            pages_of_bytes.read(TWO_PAGES, LIMITS)
 
     assert read_one(SMALL["pdf"]).reason is None
 

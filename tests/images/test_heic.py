@@ -4,13 +4,13 @@ from collections.abc import Callable
 import numpy as np
 import pillow_heif
 import pytest
-from drawing import ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
-from digitrec.pictures import Picture
-from digitrec.records import Limits, Reason
+from digitrec.arrays import Picture
+from digitrec.types import Limits, Reason
+from tests.drawing import ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
 
 pytestmark = pytest.mark.slow
 

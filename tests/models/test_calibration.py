@@ -2,8 +2,8 @@
 
 import pytest
 
-from digitrec.classifiers.calibration import Bound, Calibration, Rule, decide, pictures_needed
 from digitrec.errors import ModelError
+from digitrec.models.calibration import Bound, Calibration, Rule, decide, pictures_needed
 
 
 def table(name: str, rule: Rule, *rows: tuple[float, int, int, float]) -> Calibration:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import digitrec
-from digitrec.classifiers.bundle import Bundle, weights_digest
-from digitrec.classifiers.calibration import pictures_needed
-from digitrec.classifiers.card import ModelCard
 from digitrec.errors import ModelError
+from digitrec.models.calibration import pictures_needed
+from digitrec.models.card import ModelCard
+from digitrec.models.package import Bundle, weights_digest
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 @pytest.fixture

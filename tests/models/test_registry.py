@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import digitrec
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.store import ModelStore, put
 from digitrec.errors import ModelError
+from digitrec.models.package import Bundle
+from digitrec.models.registry import ModelStore, put
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_model_is_missing_only_between_two_renames(store: ModelStore, monkeypa
         remove(path)
 
     remove = shutil.rmtree
-    monkeypatch.setattr("digitrec.classifiers.store.shutil.rmtree", removed)
+    monkeypatch.setattr("digitrec.models.registry.shutil.rmtree", removed)
 
     put(store.root, one.name, files_of(one))
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from digitrec import mounts, one_thread
-from digitrec.migrations import backup_of
-from digitrec.operations import machine, places
-from digitrec.operations.doctor import doctor
-from digitrec.operations.findings import Finding, Grade
-from digitrec.operations.heartbeat import Heart
-from digitrec.operations.ledgers import readable
-from digitrec.operations.status import ModelState
-from tests.conftest import Desk
+from digitrec.images import threads
+from digitrec.monitoring import machine, places
+from digitrec.monitoring.doctor import doctor
+from digitrec.monitoring.findings import Finding, Grade
+from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.status import ModelState
+from digitrec.pipeline.ledgers import readable
+from digitrec.storage import mounts
+from digitrec.storage.migrations import backup_of
+from tests.conftest import Desk, Say
 from tests.older_ledgers import make_older
-from tests.operations.conftest import Say
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +99,7 @@ def test_a_full_disk_is_reported_with_the_advice_to_free_space(used: Desk, monke
 
 
 def test_a_limit_on_memory_too_low_to_read_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_thread.resource, "getrlimit", lambda _: (256_000_000, 256_000_000))
+    monkeypatch.setattr(threads.resource, "getrlimit", lambda _: (256_000_000, 256_000_000))
 
     (one,) = [each for each in look(used) if each.grade is Grade.FAULT]
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from digitrec.operations.health import health
-from digitrec.operations.heartbeat import Heart
-from digitrec.operations.status import ModelState, Status
-from digitrec.operations.workers import Worker
-from tests.conftest import Desk
-from tests.operations.conftest import Say
+from digitrec.monitoring.health import health
+from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.status import ModelState, Status
+from digitrec.monitoring.workers import Worker
+from tests.conftest import Desk, Say
 
 pytestmark = pytest.mark.slow
 

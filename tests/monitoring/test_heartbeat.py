@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, service
+from digitrec.app import composition, service
 from digitrec.errors import EnvironmentFailure
-from digitrec.intake.observing import NoObserver
-from digitrec.operations import heartbeat
-from digitrec.operations.heartbeat import Doing, Heart, Heartbeat
+from digitrec.monitoring import heartbeat
+from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
+from digitrec.pipeline.observing import NoObserver
 from tests.conftest import Desk
 
 pytestmark = pytest.mark.slow
@@ -197,7 +197,7 @@ def test_a_failed_run_reports_its_reason(desk: Desk) -> None:
     desk.set(run_retry_s=0.0)
 
     with pytest.raises(EnvironmentFailure):
-        app.run_once(desk.settings)
+        composition.run_once(desk.settings)
 
     found = told(desk)
     assert (found.doing, found.failure) == (Doing.STOPPED, f"{desk.outbox} is missing")
@@ -219,12 +219,12 @@ def test_watch_reports_its_scans_events_and_end(desk: Desk) -> None:
                 seen.append(told(desk))
                 stop.set()
 
-    app.watch(desk.settings, stop, Observer())
+    composition.watch(desk.settings, stop, Observer())
 
     (at_work,) = seen
     assert (at_work.doing, at_work.observer, at_work.failure) == (Doing.READING, "alive", "")
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
-    assert at_work.model_id == app.bundle_of(desk.settings).card.id
+    assert at_work.model_id == composition.bundle_of(desk.settings).card.id
     assert told(desk).doing is Doing.STOPPED
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import workspace
-from digitrec.operations.why import Story, why
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.monitoring.history import Story, why
+from digitrec.pipeline import workspace
+from tests.conftest import Desk, Say, draw
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +142,7 @@ def test_why_shows_a_claimed_file_with_and_without_a_ledger(desk: Desk, monkeypa
 
     desk.drop("7.png")
     with monkeypatch.context() as patch:
-        patch.setattr("digitrec.pipeline.reading.read_chunk", cut)
+        patch.setattr("digitrec.pipeline.batch.read_files.read_chunk", cut)
         with pytest.raises(PowerCut):
             desk.run()
     theirs = desk.inbox / ".claimed" / "other" / "20260102T030405Z-00000000" / "8.png"

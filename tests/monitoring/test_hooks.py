@@ -12,15 +12,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from digitrec import app, retrying, service, workspace
+from digitrec.app import composition, retrying, service
 from digitrec.errors import EnvironmentFailure, SettingsError
-from digitrec.filing import FolderOutbox
-from digitrec.intake.observing import NoObserver
-from digitrec.operations import heartbeat
-from digitrec.operations import hooks as hooks_module
-from digitrec.operations.hooks import CURL, FAILURES, HOOK_TIMEOUT_S, HookError, Hooks, run_command
-from digitrec.records import Batch, Stage
+from digitrec.monitoring import heartbeat
+from digitrec.monitoring import hooks as hooks_module
+from digitrec.monitoring.hooks import CURL, FAILURES, HOOK_TIMEOUT_S, HookError, Hooks, run_command
+from digitrec.pipeline import workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.observing import NoObserver
 from digitrec.settings import Settings
+from digitrec.types import Batch, Stage
 from tests.conftest import Desk
 
 NEVER = lambda: False  # noqa: E731
@@ -88,7 +89,7 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(desk: Desk) -> None:
         space.ledger.ask("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digitrec.ledger._rendering", lambda _: None)
+        patch.setattr("digitrec.storage.ledger._rendering", lambda _: None)
         with workspace.opened(desk.settings) as space:
             hooks.tell_batches(space.ledger, NEVER)
             hooks.tell_batches(space.ledger, NEVER)
@@ -215,7 +216,7 @@ def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(desk:
 def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
     desk.drop("7.png")
-    app.run_once(desk.settings)
+    composition.run_once(desk.settings)
     assert [one["event"] for one in told(desk)] == ["batch"]
 
     with monkeypatch.context() as patch:
@@ -223,11 +224,11 @@ def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypa
         patch.setattr(FolderOutbox, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         desk.drop("8.png")
         with pytest.raises(EnvironmentFailure):
-            app.run_once(desk.settings)
+            composition.run_once(desk.settings)
     assert told(desk)[-1]["event"] == "unhealthy"
 
     stop = service.Stop()
-    thread = threading.Thread(target=app.watch, args=(desk.settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(desk.settings, stop, NoObserver()))
     thread.start()
     until_s = time.monotonic() + 60
     while len(told(desk)) < 3 and time.monotonic() < until_s:
@@ -262,7 +263,7 @@ def test_an_exception_before_a_hook_is_called_stops_no_run(desk: Desk, monkeypat
     desk.set(settle_s=0, on_batch="true")
     desk.drop("7.png")
 
-    assert app.run_once(desk.settings).count.claimed == 1
+    assert composition.run_once(desk.settings).count.claimed == 1
     seen = heartbeat.read(desk.settings.ledger.parent)
     assert seen is not None
     assert seen.unexpected == "a hook cannot be called: KeyError: 'colour'"

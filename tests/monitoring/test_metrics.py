@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from digitrec import app, migrations
-from digitrec.corrections.log import How, Judgement, judge
-from digitrec.ledger import Ledger
-from digitrec.operations import metrics
-from digitrec.operations.heartbeat import Heart
+from digitrec.app import composition
+from digitrec.monitoring import metrics
+from digitrec.monitoring.heartbeat import Heart
 from digitrec.settings import Settings
-from tests.conftest import Desk
+from digitrec.storage import migrations
+from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.ledger import Ledger
+from tests.conftest import Desk, Say
 from tests.older_ledgers import make_older
-from tests.operations.conftest import Say
 
 Numbers = dict[tuple[str, frozenset[str]], float]
 
@@ -177,9 +177,9 @@ def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: 
     (tmp_path / "inbox").mkdir()
     path = tmp_path / "digitrec.prom"
 
-    app.run_once(Settings(workspace=tmp_path, run_wait_s=0))
+    composition.run_once(Settings(workspace=tmp_path, run_wait_s=0))
     assert not path.exists()
-    app.run_once(Settings(workspace=tmp_path, run_wait_s=0, metrics_file=path))
+    composition.run_once(Settings(workspace=tmp_path, run_wait_s=0, metrics_file=path))
 
     assert parsed(path.read_text())[key("last_scan_timestamp_seconds", "main")] == pytest.approx(time.time(), abs=60)
 

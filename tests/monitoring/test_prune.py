@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from digitrec import workspace
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.ledger import Ledger
-from digitrec.operations import departures, prune
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
-from tests.test_crash import PowerCut, cut
+from digitrec.monitoring import prune
+from digitrec.pipeline import workspace
+from digitrec.storage import removals
+from digitrec.storage.ledger import Ledger
+from tests.conftest import Desk, Say, draw
+from tests.pipeline.test_crash import PowerCut, cut
 
 pytestmark = pytest.mark.slow
 
@@ -138,11 +138,11 @@ def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Desk
 
 
 def test_what_was_requeued_is_not_missed(read: Desk) -> None:
-    from digitrec.operations import requeue
+    from digitrec.monitoring import maintenance
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        chosen = requeue.choose(read.settings, ledgers, given=["old.bad"])
-    list(requeue.requeue(read.settings, chosen, NOW))
+        chosen = maintenance.choose(read.settings, ledgers, given=["old.bad"])
+    list(maintenance.requeue(read.settings, chosen, NOW))
 
     (done,) = remove(read)
 
@@ -160,7 +160,7 @@ def test_a_second_time_there_is_nothing_left_to_remove(read: Desk) -> None:
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    "step", [(Ledger, "note_departures"), (departures, "note"), (Path, "unlink"), (prune.shutil, "rmtree")], ids=str
+    "step", [(Ledger, "note_departures"), (removals, "note"), (Path, "unlink"), (prune.shutil, "rmtree")], ids=str
 )
 def test_a_power_cut_while_pruning_leaves_a_true_account(
     read: Desk, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int

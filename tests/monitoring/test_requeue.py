@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, workspace
+from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.ledger import Ledger
-from digitrec.operations import departures, requeue
-from digitrec.operations.finding import Found
-from digitrec.records import Reason
-from tests.conftest import Desk, draw
+from digitrec.monitoring import maintenance
+from digitrec.monitoring.finding import Found
+from digitrec.pipeline import workspace
+from digitrec.storage import removals
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
+from tests.conftest import Desk, Say, draw
 from tests.older_ledgers import make_older
-from tests.operations.conftest import Say
-from tests.test_crash import PowerCut, cut
+from tests.pipeline.test_crash import PowerCut, cut
 
 pytestmark = pytest.mark.slow
 
@@ -37,13 +38,13 @@ def read(desk: Desk) -> Desk:
 
 def put_back(desk: Desk, *given: str, **how: Any) -> list[str]:
     with workspace.all_ledgers(desk.settings) as ledgers:
-        chosen = requeue.choose(desk.settings, ledgers, given=given, **how)
-        return [one.place for one in requeue.requeue(desk.settings, chosen, NOW)]
+        chosen = maintenance.choose(desk.settings, ledgers, given=given, **how)
+        return [one.place for one in maintenance.requeue(desk.settings, chosen, NOW)]
 
 
 def chosen(desk: Desk, *given: str, **how: Any) -> list[Found]:
     with workspace.all_ledgers(desk.settings) as ledgers:
-        return requeue.choose(desk.settings, ledgers, given=given, **how)
+        return maintenance.choose(desk.settings, ledgers, given=given, **how)
 
 
 def in_inbox(desk: Desk) -> dict[str, bytes]:
@@ -210,10 +211,10 @@ def test_between_filesystems_it_is_copied_whole_before_it_goes(read: Desk, monke
 
 STEPS: dict[str, tuple[Any, str]] = {
     "noted in the ledger": (Ledger, "note_departures"),
-    "noted in the outbox": (departures, "note"),
+    "noted in the outbox": (removals, "note"),
     "moved": (files, "move_across"),
     "inbox fsynced": (files, "fsync_folder"),
-    "empty folder removed": (departures, "remove_empty"),
+    "empty folder removed": (removals, "remove_empty"),
 }
 
 
@@ -259,13 +260,13 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -
 
 def test_a_torn_journal_keeps_its_other_entries(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
     put_back(read, "a/bad.png")
-    journal = read.outbox / departures.JOURNAL
+    journal = read.outbox / removals.JOURNAL
     with journal.open("ab") as file:
         file.write(b'{"batch_id": "2026')
 
     put_back(read, "cut.png")
 
-    assert {one.path for one in departures.read(read.outbox)} == {"a/bad.png", "cut.png"}
+    assert {one.path for one in removals.read(read.outbox)} == {"a/bad.png", "cut.png"}
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "this line about a departure cannot be understood"
     ]
@@ -333,13 +334,13 @@ def test_hostile_names_survive_the_journal(desk: Desk) -> None:
     put_back(desk, reason=Reason.NOT_AN_IMAGE)
 
     assert in_inbox(desk).keys() == set(hostile)
-    told = {one.path: one.place for one in departures.read(desk.outbox)}
+    told = {one.path: one.place for one in removals.read(desk.outbox)}
     assert told == {name: f"inbox/{name}" for name in hostile}
-    assert all(json.loads(line) for line in (desk.outbox / departures.JOURNAL).read_bytes().splitlines() if line)
+    assert all(json.loads(line) for line in (desk.outbox / removals.JOURNAL).read_bytes().splitlines() if line)
 
 
 def test_nothing_chosen_notes_nothing(read: Desk, say: Say) -> None:
     found = say("requeue", "--reason", "encrypted")
 
     assert (found.code, found.out.strip()) == (0, "0 originals are back in the inbox")
-    assert not (read.outbox / departures.JOURNAL).exists()
+    assert not (read.outbox / removals.JOURNAL).exists()

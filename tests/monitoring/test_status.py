@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import cli_ops, migrations
-from digitrec.operations import waiting
-from digitrec.operations.heartbeat import Heart
-from digitrec.operations.ledgers import readable
-from digitrec.operations.status import ModelState, Status, status
-from digitrec.operations.workers import Worker
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.cli import operations
+from digitrec.monitoring import backlog
+from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.status import ModelState, Status, status
+from digitrec.monitoring.workers import Worker
+from digitrec.pipeline.ledgers import readable
+from digitrec.storage import migrations
+from tests.conftest import Desk, Say, draw
 
 pytestmark = pytest.mark.slow
 
@@ -200,13 +200,13 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(desk: Desk, capsys: py
     before = everything(desk.inbox)
 
     with readable(desk.settings) as ledgers:
-        found = waiting.would_read(desk.settings, ledgers, time.time())
+        found = backlog.would_read(desk.settings, ledgers, time.time())
 
     assert [one.path for one in found.read] == ["b\udcff.png"]
     assert [one.path for one in found.left] == ["empty.png", "half.png"]
     assert found.finished == ()
     assert everything(desk.inbox) == before
-    cli_ops.print_outlook(desk.settings, as_json=False)
+    operations.print_outlook(desk.settings, as_json=False)
     first, empty, half, total = capsys.readouterr().out.splitlines()
     assert first == "read    b%FF.png"
     assert empty.startswith("leave   empty.png: it is empty")
@@ -221,7 +221,7 @@ def test_a_dry_run_names_the_batches_that_would_be_finished_first(
     mine.parent.mkdir(parents=True)
     mine.write_bytes(draw(7))
 
-    cli_ops.print_outlook(desk.settings, as_json=True)
+    operations.print_outlook(desk.settings, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == {"finish": [BATCH], "read": [], "leave": []}
 
@@ -229,7 +229,7 @@ def test_a_dry_run_names_the_batches_that_would_be_finished_first(
 def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(desk: Desk) -> None:
     desk.inbox.rmdir()
 
-    assert waiting.would_read(desk.settings, {}, time.time()) == waiting.Outlook((), (), ())
+    assert backlog.would_read(desk.settings, {}, time.time()) == backlog.Outlook((), (), ())
     assert not desk.inbox.exists()
 
 
@@ -237,8 +237,8 @@ def test_a_file_that_would_not_settle_in_time_is_left(desk: Desk) -> None:
     desk.set(settle_s=20.0, run_wait_s=10.0)
     desk.drop("7.png")
 
-    found = waiting.would_read(desk.settings, {}, time.time() + 30)
-    later = waiting.would_read(desk.settings, {}, time.time() + 61)
+    found = backlog.would_read(desk.settings, {}, time.time() + 30)
+    later = backlog.would_read(desk.settings, {}, time.time() + 61)
 
     assert [one.path for one in found.left] == ["7.png"]
     assert [one.path for one in later.read] == ["7.png"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app, service
-from digitrec.intake.observing import NoObserver
-from digitrec.operations.supervisor import Supervisor
+from digitrec.app import composition, service
+from digitrec.monitoring.supervisor import Supervisor
+from digitrec.pipeline.observing import NoObserver
 from digitrec.settings import Settings
 
 
@@ -57,14 +57,14 @@ def test_a_watch_is_ready_lives_and_says_that_it_ends(
 ) -> None:
     settings = Settings(workspace=tmp_path, scan_interval_s=0.5)
     (tmp_path / "inbox").mkdir()
-    app.run_once(settings)
+    composition.run_once(settings)
     if is_failing:
         (tmp_path / "inbox" / ".digitrec-folder").unlink()  # as an unmounted share looks
         (tmp_path / "inbox" / ".claimed").rename(tmp_path / "elsewhere")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with listen(str(tmp_path / "notify")) as ear:
         stop = service.Stop()
-        thread = threading.Thread(target=app.watch, args=(settings, stop, NoObserver()))
+        thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
         thread.start()
         heard = {ear.recv(100)}
         while not {b"READY=1", b"WATCHDOG=1"} <= heard:

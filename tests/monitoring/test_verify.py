@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import files, workspace
-from digitrec.filing import FolderOutbox
-from digitrec.operations import drafts
+from digitrec import files
+from digitrec.pipeline import workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.storage import drafts
 from tests.conftest import Desk, draw
-from tests.test_crash import PowerCut, cut
+from tests.pipeline.test_crash import PowerCut, cut
 
 STRANGE = "20260102T030405Z-00000000"
 

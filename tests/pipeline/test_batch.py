@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, filing, reading
-from digitrec.batch_reader import make_chunks
-from digitrec.chunk_queue import ChunkTimeout
+from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
-from digitrec.filing import FolderOutbox
-from digitrec.intake.inbox import Inbox
-from digitrec.intake.truth import Truth
-from digitrec.ledger import Ledger
-from digitrec.reading import Content, Job
-from digitrec.records import Claim, Count, Fate, Reason
-from digitrec.worker_process import WorkerCrashed, WorkerProcess
+from digitrec.pipeline import archive, read_files
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.batch_reader import make_chunks
+from digitrec.pipeline.chunk_queue import ChunkTimeout
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Claim, Count, Fate, Reason
 from tests.conftest import Desk, draw, read_csv
 
 
@@ -142,7 +143,7 @@ def test_a_writer_that_still_holds_the_file_is_noticed(desk: Desk, monkeypatch: 
             holder.flush()
         return real(descriptor)
 
-    monkeypatch.setattr(reading.os, "fstat", fstat)
+    monkeypatch.setattr(read_files.os, "fstat", fstat)
     with holder:
         desk.run()
 
@@ -165,7 +166,7 @@ def test_an_unreadable_file_is_retried_and_rejected_only_for_a_broken_disk(
             raise OSError(number, os.strerror(number))
         return real(path, *rest, **named)
 
-    monkeypatch.setattr(reading.os, "open", failing)
+    monkeypatch.setattr(read_files.os, "open", failing)
     for _ in range(5):
         desk.run()
         desk.now_s += 20
@@ -329,11 +330,11 @@ def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(desk: Desk) 
     desk.outbox.mkdir()
 
     desk.drop("9.png")
-    filing.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
+    archive.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
     assert ((desk.inbox / "labels.csv").exists(), asked) == (True, [])
 
     (desk.inbox / "9.png").unlink()
-    filing.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
+    archive.file_labels("b", claims, Truth(desk.inbox), Asked(), inbox, desk.outbox)
     assert ((desk.inbox / "labels.csv").exists(), len(asked)) == (False, 10)
 
 
@@ -387,7 +388,7 @@ def test_claims_of_another_worker_are_left_alone(desk: Desk) -> None:
 def test_a_stop_in_the_middle_releases_claims_that_were_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         desk.drop(f"{number:02}.png", draw(number % 10))
-    real = reading.read_chunk
+    real = read_files.read_chunk
 
     def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
         contents = [content for job in jobs[:10] for content in real([job], **given)]
@@ -395,7 +396,7 @@ def test_a_stop_in_the_middle_releases_claims_that_were_not_read(desk: Desk, mon
         return contents + real(jobs[10:], **given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "read_chunk", read_chunk)
+        patch.setattr(read_files, "read_chunk", read_chunk)
         desk.run()
     assert len(desk.rows()) == 10
     assert len(desk.look()) == 30
@@ -579,7 +580,7 @@ def test_a_disk_that_reads_nothing_rejects_nothing(desk: Desk, monkeypatch: pyte
         return real(path, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading.os, "open", failing)
+        patch.setattr(read_files.os, "open", failing)
         for _ in range(6):
             desk.run()
             desk.now_s += 60

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec import app, mounts, workspace
+from digitrec.app import composition
 from digitrec.clock import FileClock, touched_ns
-from digitrec.intake.inbox import Inbox
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling, SettlingByAge
+from digitrec.pipeline import workspace
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.settling import Settling, SettlingByAge
 from digitrec.settings import Settings
+from digitrec.storage import mounts
 from tests.conftest import Desk, draw, read_csv
 
 S = 10**9
@@ -56,11 +58,11 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
     monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right: this machine is ahead
     (desk.inbox / "half.png").write_bytes(draw(7)[:200])
 
-    summary = app.run_once(replace(desk.settings, settle_s=0.1))
+    summary = composition.run_once(replace(desk.settings, settle_s=0.1))
 
     assert (summary.count.deferred, summary.count.rejected, summary.waiting) == (1, 0, 1)
     (desk.inbox / "half.png").write_bytes(draw(7))
-    assert app.run_once(replace(desk.settings, settle_s=0.1)).count.claimed == 1
+    assert composition.run_once(replace(desk.settings, settle_s=0.1)).count.claimed == 1
     assert [row["file"] for path in desk.tables() for row in read_csv(path)] == ["half.png"]
 
 
@@ -166,7 +168,7 @@ def test_an_unclaimable_file_is_tried_again_after_a_clock_was_ahead(
     desk.drop("7.png")
     desk.now_s += 4 * YEAR_S
     with monkeypatch.context() as patch:
-        patch.setattr("digitrec.intake.inbox.Inbox.claim", _forbidden)
+        patch.setattr("digitrec.pipeline.inbox.Inbox.claim", _forbidden)
         desk.run()
     desk.now_s -= 4 * YEAR_S
 

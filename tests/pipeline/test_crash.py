@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import files, filing, reading
-from digitrec.batch_reader import Suspects
+from digitrec import files
 from digitrec.errors import ReadFailed
-from digitrec.filing import FolderOutbox
-from digitrec.intake.inbox import Inbox
-from digitrec.ledger import Ledger
-from digitrec.pipeline import Pipeline
-from digitrec.reading import Content, Job
+from digitrec.pipeline import archive, read_files
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.batch_reader import Suspects
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.storage.ledger import Ledger
 from tests.conftest import Desk, draw
 from tests.readers import Poisoned, StoppedAfter, name_of
 
@@ -25,13 +26,13 @@ STEPS: dict[str, tuple[Any, str]] = {
     "3 claim: renamed": (Inbox, "claim"),
     "3 claim: folders fsynced": (Inbox, "make_durable"),
     "3 claim: claims noted": (Ledger, "note_claims"),
-    "4 read": (reading, "read_chunk"),
+    "4 read": (read_files, "read_chunk"),
     "5 record": (Ledger, "record"),
     "6 publish: table written": (files, "publish_new"),
     "6 publish: all tables": (FolderOutbox, "publish"),
     "6 publish and 8 close: noted": (Ledger, "set_stage"),
     "7 file away: moved": (files, "move_across"),
-    "7 file away: reason written": (filing, "_write_reason"),
+    "7 file away: reason written": (archive, "_write_reason"),
     "7 file away: all moved": (FolderOutbox, "file_away"),
     "7 file away: places noted": (Ledger, "note_places"),
     "8 report": (Desk, "report_now"),
@@ -122,14 +123,14 @@ def stopped_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 def raising_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading one file raises: it was tried twice, and now the batch is read file by file."""
     desk.engine = desk.child = Poisoned(set())
-    real = reading.read_chunk
+    real = read_files.read_chunk
 
     def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
         if any(name_of(job) == "deadly.png" for job in jobs):
             raise ZeroDivisionError("deadly.png")
         return real(jobs, **given)
 
-    monkeypatch.setattr(reading, "read_chunk", read_chunk)
+    monkeypatch.setattr(read_files, "read_chunk", read_chunk)
     for _ in range(2):
         with pytest.raises(ReadFailed):
             desk.run()
@@ -182,7 +183,7 @@ def test_a_batch_that_was_recorded_is_never_read_again(desk: Desk, monkeypatch: 
             desk.run()
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "read_chunk", lambda *_, **__: pytest.fail("read again"))
+        patch.setattr(read_files, "read_chunk", lambda *_, **__: pytest.fail("read again"))
         desk.run()
 
     assert [row["file"] for row in desk.rows()] == ["7.png"]

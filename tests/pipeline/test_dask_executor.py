@@ -16,15 +16,15 @@ import pytest
 from packaging.utils import canonicalize_name
 
 import digitrec
-from digitrec import app
-from digitrec.chunk_queue import ChunkTimeout
-from digitrec.cluster import dask_executor, task_batch
-from digitrec.cluster.dask_executor import DaskExecutor
-from digitrec.cluster.task_batch import TaskBatch
+from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
+from digitrec.pipeline import dask_executor, task_batch
+from digitrec.pipeline.chunk_queue import ChunkTimeout
+from digitrec.pipeline.dask_executor import DaskExecutor
+from digitrec.pipeline.task_batch import TaskBatch
 from digitrec.settings import Settings
 from tests.conftest import reader
-from tests.contract.test_engines import LOOPBACK, fill, running, tables
+from tests.pipeline.test_executor_contract import LOOPBACK, fill, running, tables
 
 if TYPE_CHECKING:
     from distributed import LocalCluster
@@ -58,7 +58,7 @@ def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskExec
 def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str, tmp_path: Path) -> None:
     for folder, engine in (("plain", "serial"), ("spread", "dask")):
         fill(tmp_path / folder / "inbox")
-        app.run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
+        composition.run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
 
     assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
 
@@ -89,7 +89,7 @@ def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tm
         try:
             client.run(becomes, "0.0.1", workers=[min(client.nthreads())])
             with pytest.raises(WorkerMismatch, match=r"digitrec is 0\.0\.1 there") as refused:
-                app.run_once(settings)
+                composition.run_once(settings)
         finally:
             client.run(becomes, digitrec.__version__)
 
@@ -214,7 +214,7 @@ def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
 
 
 def test_a_worker_without_digitrec_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "digitrec.cluster.task_batch", None)
+    monkeypatch.setitem(sys.modules, "digitrec.pipeline.task_batch", None)
     told = task_batch.fingerprint_query()()
 
     with pytest.raises(WorkerMismatch, match="not usable"):
@@ -229,7 +229,7 @@ def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     settings = Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY, settle_s=0, run_retry_s=0)
 
     with pytest.raises(EnvironmentFailure, match="cannot be reached") as failure:
-        app.run_once(settings)
+        composition.run_once(settings)
 
     assert "dask scheduler" in failure.value.hint
     assert len(list(settings.inbox.glob("*.png"))) == 27
@@ -319,5 +319,5 @@ def test_without_the_package_the_error_says_how_to_install_it(tmp_path: Path, mo
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
 
     with pytest.raises(MissingPackage, match="distributed") as refused:
-        app.ENGINES["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))
+        composition.ENGINES["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))
     assert "pip install" in refused.value.hint

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import executor, worker_main
-from digitrec.chunk_queue import LostChunk
-from digitrec.executor import LocalExecutor
+from digitrec.pipeline import executor, worker_main
+from digitrec.pipeline.chunk_queue import LostChunk
+from digitrec.pipeline.executor import LocalExecutor
 
 
 def running() -> bool:
@@ -257,7 +257,7 @@ def test_after_a_stop_a_chunk_ends_with_the_file_it_is_at() -> None:
 
 
 def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitrec.chunk_queue.STOP_GRACE_S", 0.3)
+    monkeypatch.setattr("digitrec.pipeline.chunk_queue.STOP_GRACE_S", 0.3)
     done = threading.Event()
 
     def first_hangs(chunk: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.errors import UsageError
-from digitrec.intake.truth import Truth
+from digitrec.pipeline.labels import Truth
 
 
 def write(path: Path, text: str) -> Path:

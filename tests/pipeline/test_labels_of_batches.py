@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from digitrec.errors import UsageError
-from digitrec.intake import scan, truth
-from digitrec.intake.truth import Truth
-from digitrec.operations.doctor import doctor
-from digitrec.operations.findings import Grade
-from digitrec.operations.ledgers import readable
-from digitrec.operations.status import ModelState
+from digitrec.monitoring.doctor import doctor
+from digitrec.monitoring.findings import Grade
+from digitrec.monitoring.status import ModelState
+from digitrec.pipeline import scanner
+from digitrec.pipeline.labels import Truth, is_truth
+from digitrec.pipeline.ledgers import readable
 from tests.conftest import Desk, draw
 
 
@@ -53,7 +53,7 @@ def test_a_label_is_read_in_whatever_encoding(
     assert found.of("a.png") == label
     assert found.of("z.png") == ""
     assert warnings(caplog) == warned
-    assert truth.is_truth(tmp_path / "labels.csv")
+    assert is_truth(tmp_path / "labels.csv")
 
 
 def test_a_byte_that_is_undefined_is_shown_as_percent_xx(desk: Desk) -> None:
@@ -234,8 +234,8 @@ def test_labels_of_any_bytes_are_looked_up_without_an_error(tmp_path: Path, cont
 
     label.encode(errors="surrogateescape")
     assert label == label.strip()
-    assert [one.path for one in scan.look(tmp_path, lambda *_: None)] == (
-        [] if truth.is_truth(tmp_path / "labels.csv") else ["labels.csv"]
+    assert [one.path for one in scanner.look(tmp_path, lambda *_: None)] == (
+        [] if is_truth(tmp_path / "labels.csv") else ["labels.csv"]
     )
     for names in found.files("."):
         assert all("\0" not in name for name in names)

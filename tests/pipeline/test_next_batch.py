@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
-from digitrec import pipeline
-from digitrec.intake.inbox import Inbox
-from digitrec.intake.scan import Seen
-from digitrec.ledger import Ledger
-from digitrec.records import Count, Row, Stage
+from digitrec.pipeline import batch as pipeline
+from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.scanner import Seen
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Count, Row, Stage
 from tests.conftest import Desk, draw
 
 

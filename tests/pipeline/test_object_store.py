@@ -12,17 +12,19 @@ from typing import Any
 import fsspec
 import pytest
 
-from digitrec import app, results, stores, workspace
+from digitrec.app import composition
+from digitrec.app.service import Summary
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
-from digitrec.intake import store as store_module
-from digitrec.intake.store import Store
-from digitrec.ledger import Ledger
-from digitrec.operations.rebuild import write_tables
-from digitrec.operations.verify import verify
-from digitrec.service import Summary
+from digitrec.monitoring.verify import verify
+from digitrec.pipeline import object_store, workspace
+from digitrec.pipeline.rebuild import write_tables
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.storage import object_client as store_module
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.object_client import Store
 from tests.conftest import draw, in_folder
-from tests.contract.test_engines import BATCH, LOOPBACK, TIME
+from tests.pipeline.test_executor_contract import BATCH, LOOPBACK, TIME
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ class Place:
         self.fs.pipe_file(name, content)
 
     def run(self, **settings: Any) -> Summary:
-        return app.run_once(replace(self.settings, **settings))
+        return composition.run_once(replace(self.settings, **settings))
 
     def names(self, folder: str = "out") -> list[str]:
         self.fs.invalidate_cache()
@@ -94,7 +96,7 @@ class Place:
 
     def rows(self) -> list[dict[str, str]]:
         tables = [name for name in self.names() if name.endswith(".csv") and ".digits." not in name]
-        texts = [self.fs.cat_file(f"{self.root}/out/{name}").decode() for name in tables if name != results.LATEST]
+        texts = [self.fs.cat_file(f"{self.root}/out/{name}").decode() for name in tables if name != csv_tables.LATEST]
         return [row for text in texts for row in csv.DictReader(io.StringIO(text, newline=""))]
 
     def answers(self) -> dict[str, str]:
@@ -274,7 +276,7 @@ def test_a_crash_between_record_and_publish_is_finished_by_the_next_run(
     assert len(calls) == 1
 
     with monkeypatch.context() as patch:
-        patch.setattr("digitrec.reading.read_chunk", lambda *_, **__: pytest.fail("read again"))
+        patch.setattr("digitrec.pipeline.read_files.read_chunk", lambda *_, **__: pytest.fail("read again"))
         here.run()
 
     assert here.answers() == {"7.png": "7"}
@@ -371,7 +373,7 @@ def test_an_outbox_of_another_ledger_is_refused_so_that_no_row_comes_twice(here:
 
 
 def test_two_runs_at_once_are_one_too_many(here: Place) -> None:
-    with stores.opened(here.settings), pytest.raises(BusyError, match="already running"):
+    with object_store.opened(here.settings), pytest.raises(BusyError, match="already running"):
         here.run()
 
 

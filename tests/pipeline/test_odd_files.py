@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from digitrec.intake import scan
-from digitrec.intake.scan import Seen
-from digitrec.ledger import Ledger
-from digitrec.operations import prune, requeue, waiting, why
-from digitrec.operations.doctor import doctor
-from digitrec.operations.findings import Grade
-from digitrec.operations.ledgers import readable
-from digitrec.operations.status import ModelState, status
-from digitrec.pipeline import Pipeline
-from digitrec.records import Batch, Claim, DeferredFile, Stage, fold
+from digitrec.monitoring import backlog, history, maintenance, prune
+from digitrec.monitoring.doctor import doctor
+from digitrec.monitoring.findings import Grade
+from digitrec.monitoring.status import ModelState, status
+from digitrec.pipeline import scanner
+from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.scanner import Seen
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, DeferredFile, Stage, fold
 from tests.conftest import Desk, draw
 from tests.deep import deepen, remove
 
@@ -46,7 +46,7 @@ class OddDesk(Desk):
 
     def look(self) -> list[Seen]:
         return list(
-            scan.look(
+            scanner.look(
                 self.inbox, lambda *_: None, stat_of=lambda one: odd_stat(one.stat(follow_symlinks=False), self.inode)
             )
         )
@@ -126,10 +126,10 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: i
     assert [row["status"] for row in desk.rows()] == ["accepted"]
     assert desk.account().differences == ()
     with readable(desk.settings) as ledgers:
-        (event,) = why.why("7.png", desk.settings, ledgers, time.time()).events
+        (event,) = history.why("7.png", desk.settings, ledgers, time.time()).events
         assert event.is_there
-        chosen = requeue.choose(desk.settings, ledgers)
-        assert len(list(requeue.requeue(desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
+        chosen = maintenance.choose(desk.settings, ledgers)
+        assert len(list(maintenance.requeue(desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
     desk.run()
     assert len(desk.rows()) == 2
     with readable(desk.settings) as ledgers:
@@ -151,10 +151,10 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
     assert not any((deep_desk.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
     assert not [one for one in doctor_of(deep_desk) if one.grade is Grade.FAULT and one.what == "inbox"]
     with readable(deep_desk.settings) as ledgers:
-        assert len(why.why("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
-        chosen = requeue.choose(deep_desk.settings, ledgers)
-        assert len(list(requeue.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
-        assert len(why.why("7.png", deep_desk.settings, ledgers, time.time()).lying) == 3
+        assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
+        chosen = maintenance.choose(deep_desk.settings, ledgers)
+        assert len(list(maintenance.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
+        assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).lying) == 3
     deep_desk.run()
     with readable(deep_desk.settings) as ledgers:
         old = prune.choose(deep_desk.settings, ledgers, 0, time.time() + 10**9)
@@ -171,7 +171,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> No
     deep_desk.run()
 
     assert (told.waiting, told.problem) == (1, "")
-    assert told.passed_over == scan.PassedOver(too_long=1)
+    assert told.passed_over == scanner.PassedOver(too_long=1)
     assert len(faults) == 1
     assert faults[0].startswith("a path is too long to be claimed")
     assert [row["file"].count("/") for row in deep_desk.rows()] == [1500]
@@ -180,7 +180,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> No
 
 @pytest.mark.slow
 def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: Desk) -> None:
-    longest = scan.longest_path(deep_desk.inbox, "main")
+    longest = scanner.longest_path(deep_desk.inbox, "main")
     levels = (longest - 1) // 2
     deepen(deep_desk.inbox, levels, every=levels + 1)
     paths = ["d/" * levels + "x" * (longest - 2 * levels), "d/" * (levels - 1) + "yz"]
@@ -232,7 +232,7 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(desk: Desk) 
     desk.run(is_old=False)
 
     with readable(desk.settings) as ledgers:
-        (one,) = waiting.deferred_files(desk.settings, ledgers, time.time())
+        (one,) = backlog.deferred_files(desk.settings, ledgers, time.time())
 
     assert one.wait_s < 60
     assert status_of(desk).deferred[0].again_in_s == 0

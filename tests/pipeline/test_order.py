@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from digitrec import files
-from digitrec.ledger import Ledger
+from digitrec.storage.ledger import Ledger
 from tests.conftest import Desk, draw
 
 pytestmark = pytest.mark.slow

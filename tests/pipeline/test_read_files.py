@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from digitrec.pictures import Page
+from digitrec.arrays import Page
 from digitrec.recognition.decision import decide
-from digitrec.records import Box, Reading, Reason, Status
+from digitrec.types import Box, Reading, Reason, Status
 
 
 def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> Reading:

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import digitrec
-from digitrec import app
-from digitrec.classifiers.bundle import Bundle
-from digitrec.imaging import decode
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page, Picture
-from digitrec.reading import Content, Job, group_by_bytes, read_chunk
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Reason
+from digitrec.app import composition
+from digitrec.arrays import Page, Picture
+from digitrec.images import decode
+from digitrec.images.decode import Sheet
+from digitrec.models.package import Bundle
+from digitrec.pipeline.read_files import Content, Job, group_by_bytes, read_chunk
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.trace import Steps
+from digitrec.types import Limits, Reason
 from tests.conftest import draw, reader
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 def scan(digit: int, height: int, width: int) -> bytes:
@@ -106,7 +106,7 @@ def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
 
 @pytest.mark.slow
 def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
-    jobs, shipped = jobs_of(tmp_path, FILES), app.page_reader(Bundle.open(SHIPPED))
+    jobs, shipped = jobs_of(tmp_path, FILES), composition.page_reader(Bundle.open(SHIPPED))
     (tmp_path / "006").write_bytes(b"somebody writes into it")
     (tmp_path / "010").unlink()
 

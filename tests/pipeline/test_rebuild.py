@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import filing, workspace
 from digitrec.errors import EnvironmentFailure
-from digitrec.records import Claim
+from digitrec.pipeline import archive, workspace
+from digitrec.types import Claim
 from tests.conftest import Desk, draw
 
 BATCH = "20260102T030405Z-00000000"
@@ -75,7 +75,7 @@ def test_reason_files_that_bear_digest_and_row_are_found_again(desk: Desk) -> No
 def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = filing.files.move_across
+    real = archive.files.move_across
 
     def picky(source: Path, target: Path) -> None:
         if ":" in target.name:
@@ -85,7 +85,7 @@ def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
     desk.drop("a:b.png", draw(7))
     desk.drop("a?b:.png", draw(8))
     desk.drop("a_b.png", draw(9))
-    monkeypatch.setattr(filing.files, "move_across", picky)
+    monkeypatch.setattr(archive.files, "move_across", picky)
     desk.run()
 
     found = rebuilt(desk)

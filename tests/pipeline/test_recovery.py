@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, workspace
+from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
-from digitrec.filing import FolderOutbox
-from digitrec.intake.inbox import Inbox
-from digitrec.ledger import Ledger
-from digitrec.operations import adopt
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
-from tests.test_crash import PowerCut, cut
+from digitrec.pipeline import recovery, workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.inbox import Inbox
+from digitrec.storage.ledger import Ledger
+from tests.conftest import Desk, Say, draw
+from tests.pipeline.test_crash import PowerCut, cut
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +35,8 @@ def die(desk: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, af
             desk.run()
 
 
-def give_up(desk: Desk, *, lost: bool = False) -> adopt.Adopted:
-    return adopt.adopt(desk.settings, is_ledger_lost=lost, now=NOW)
+def give_up(desk: Desk, *, lost: bool = False) -> recovery.Adopted:
+    return recovery.adopt(desk.settings, is_ledger_lost=lost, now=NOW)
 
 
 def claimed(desk: Desk) -> list[str]:

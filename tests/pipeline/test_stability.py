@@ -2,8 +2,8 @@
 
 import pytest
 
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.settling import Settling
 
 S = 10**9
 NOW = 1000 * S

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from digitrec import reading
 from digitrec.errors import ReadFailed
-from digitrec.executor import LocalExecutor
-from digitrec.intake import scan
-from digitrec.ledger import Ledger
-from digitrec.reading import Content, Job
-from digitrec.records import Count
-from digitrec.worker_process import WorkerCrashed
+from digitrec.pipeline import read_files, scanner
+from digitrec.pipeline.executor import LocalExecutor
+from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Count
 from tests.conftest import Desk, InlineChild, draw
 from tests.readers import Poisoned, name_of
 
@@ -183,11 +182,11 @@ def test_watch_reads_one_suspect_after_each_batch(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> None:
-    real = reading.read_chunk
+    real = read_files.read_chunk
     limit_s = 0.5
 
     def hangs(jobs: Sequence[Job], **given: Any) -> list[Content]:
-        from digitrec import worker_main
+        from digitrec.pipeline import worker_main
 
         contents = []
         for file, job in enumerate(jobs):
@@ -210,7 +209,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> Non
     desk.engine, desk.child = LocalExecutor(2, limit_s), Child()
     began_s = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "read_chunk", hangs)
+        patch.setattr(read_files, "read_chunk", hangs)
         with desk.at_work() as line:
             counts = line.process_all([sorted(desk.look())])
             next(counts)
@@ -231,7 +230,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> Non
 def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """Names of files whose reading raises; "*" is every file."""
     names: set[str] = set()
-    real = reading.read_chunk
+    real = read_files.read_chunk
 
     def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
         for job in jobs:
@@ -239,7 +238,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
                 raise ZeroDivisionError(name_of(job))
         return real(jobs, **given)
 
-    monkeypatch.setattr(reading, "read_chunk", read_chunk)
+    monkeypatch.setattr(read_files, "read_chunk", read_chunk)
     return names
 
 
@@ -343,7 +342,7 @@ def test_an_exception_at_one_file_in_the_claim_passes_it_over(
 ) -> None:
     desk.drop("3.png", draw(3))
     desk.drop("4.png", draw(4))
-    from digitrec.intake.inbox import Inbox
+    from digitrec.pipeline.inbox import Inbox
 
     home: Any = Ledger if step == "was_fresh" else Inbox
     real = getattr(home, step)
@@ -395,7 +394,7 @@ def test_an_exception_at_one_file_in_the_scan_passes_it_over(desk: Desk) -> None
             raise ArithmeticError("no such time")
         return entry.stat(follow_symlinks=False)
 
-    found = [seen.path for seen in scan.look(desk.inbox, told.__setitem__, stat_of=stat_of)]
+    found = [seen.path for seen in scanner.look(desk.inbox, told.__setitem__, stat_of=stat_of)]
 
     assert found == ["3.png"]
     assert told.keys() == {"5.png", "odd"}
@@ -410,7 +409,7 @@ def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
-    monkeypatch.setattr("digitrec.batch_reports.write", fails)
+    monkeypatch.setattr("digitrec.app.reports.write", fails)
     desk.run()
 
     assert answers(desk) == {"3.png": "3"}

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitrec import mounts, workspace
-from digitrec.intake.observing import Bell, FolderObserver, NoObserver
-from digitrec.intake.scan import Seen
-from digitrec.intake.settling import Settling
-from digitrec.intake.watching import groups, once
+from digitrec.pipeline import workspace
+from digitrec.pipeline.observing import Bell, FolderObserver, NoObserver
+from digitrec.pipeline.scanner import Seen
+from digitrec.pipeline.settling import Settling
+from digitrec.pipeline.watcher import groups, once
+from digitrec.storage import mounts
 from tests.conftest import Desk
 from tests.deep import deepen, remove
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitrec import reading, worker_main
 from digitrec.errors import RejectedImage
-from digitrec.records import Limits, Reason
-from digitrec.worker_main import WorkerLimits
-from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
+from digitrec.pipeline import read_files, worker_main
+from digitrec.pipeline.worker_main import WorkerLimits
+from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
+from digitrec.types import Limits, Reason
 from tests.conftest import reader
 
 pytestmark = pytest.mark.slow
@@ -117,7 +117,7 @@ def picture(kind: str, side: int) -> bytes:
 def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_main, "_MEMORY", 100_000_000)
     data, limits = picture(kind, 3000), Limits(max_pixels=9_000_000)
-    read = partial(reading.interpret, limits=limits, reader=reader())
+    read = partial(read_files.interpret, limits=limits, reader=reader())
     child = WorkerProcess(60.0, WorkerLimits.for_pages(limits, 60.0))
     try:
         content = child.call(read, data, running)
@@ -158,8 +158,8 @@ def test_one_that_died_without_work_is_followed_by_another(child: WorkerProcess)
 def test_a_stop_ends_the_wait_for_a_child_that_is_not_ready(
     child: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digitrec.worker_process._PROGRAM", "import time; time.sleep(60)")
-    monkeypatch.setattr("digitrec.chunk_queue.STOP_GRACE_S", 0.2)
+    monkeypatch.setattr("digitrec.pipeline.worker_process._PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr("digitrec.pipeline.chunk_queue.STOP_GRACE_S", 0.2)
     began_s = time.monotonic()
 
     assert child.call(pid, None, lambda: True) is None

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from digitrec import files, folders, workspace
+from digitrec import files
 from digitrec.errors import EnvironmentFailure
-from digitrec.filing import FolderOutbox
-from digitrec.ledger import Ledger
+from digitrec.pipeline import workspace
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.storage import folder_id
+from digitrec.storage.ledger import Ledger
 from tests.conftest import Desk, draw
-from tests.test_crash import PowerCut, cut
+from tests.pipeline.test_crash import PowerCut, cut
 
 
 def ledger_of(desk: Desk, worker: str) -> Path:
@@ -214,7 +216,7 @@ def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk
 def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
     shutil.rmtree(two.inbox)
     two.inbox.mkdir()
-    (two.inbox / folders.MARKER).write_text("0" * 32)
+    (two.inbox / folder_id.MARKER).write_text("0" * 32)
     two.set(worker="c")
     workspace.accept_folders(two.settings)
 
@@ -261,7 +263,7 @@ def test_a_lock_that_is_gone_is_noticed(desk: Desk) -> None:
 
 def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(desk: Desk) -> None:
     with workspace.opened(desk.settings) as space:
-        (desk.outbox / folders.MARKER).write_text("0" * 32)
+        (desk.outbox / folder_id.MARKER).write_text("0" * 32)
         space.ledger.remember("outbox_id", "0" * 32)
         with pytest.raises(EnvironmentFailure, match="another"):
             space.check_folders()
@@ -271,9 +273,9 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(desk: Des
     desk.drop("1.png", draw(1))
     desk.run()
     desk.drop("2.png", draw(2))
-    (desk.inbox / folders.MARKER).unlink()
+    (desk.inbox / folder_id.MARKER).unlink()
     with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
         ledger.remember("inbox_device", "4711")
 
     with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
@@ -284,7 +286,7 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(desk: Des
 
     accounted(desk, 2)
     with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
 
 
 def test_a_new_device_number_is_remembered_while_the_marker_is_there(desk: Desk) -> None:
@@ -295,7 +297,7 @@ def test_a_new_device_number_is_remembered_while_the_marker_is_there(desk: Desk)
     desk.run()
 
     with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folders.device_of(desk.inbox)
+        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
 
 
 def test_a_ledger_whose_inode_number_changes_by_itself_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

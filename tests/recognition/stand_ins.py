@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from digitrec.classifiers.base import CLASSES
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Ink, Scores
-from digitrec.recognition import ink_network, line_network
-from digitrec.recognition.ink_network import InkNetwork
-from digitrec.recognition.line_network import STEP, LineNetwork
+from digitrec.arrays import Ink, Scores
+from digitrec.recognition import segmenter, sequence_recognizer
+from digitrec.recognition.classifier import CLASSES
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.segmenter import InkNetwork
+from digitrec.recognition.sequence_recognizer import STEP, LineNetwork
 
 SIGNS = CLASSES
 BLANK = SIGNS
@@ -98,12 +98,12 @@ class Learning:
 
 
 def ink_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> InkNetwork:
-    monkeypatch.setattr(ink_network, "Interpreters", lambda *_: run)
+    monkeypatch.setattr(segmenter, "Interpreters", lambda *_: run)
     return InkNetwork(b"", "stand-in")
 
 
 def line_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> LineNetwork:
-    monkeypatch.setattr(line_network, "Interpreters", lambda *_: run)
+    monkeypatch.setattr(sequence_recognizer, "Interpreters", lambda *_: run)
     return LineNetwork(b"", "stand-in")
 
 

@@ -1,15 +1,15 @@
 import cv2
 import numpy as np
 import pytest
-from drawing import ink_of, page_of, read_one, unlike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from digitrec.imaging import contrast, ink
-from digitrec.imaging.contrast import GreyPage
-from digitrec.pictures import Picture
-from digitrec.records import Reason
+from digitrec.arrays import Picture
+from digitrec.recognition import binarize, preprocess
+from digitrec.recognition.preprocess import GreyPage
+from digitrec.types import Reason
+from tests.drawing import ink_of, page_of, read_one, unlike
 
 SIDES = st.integers(1, 70)
 SHAPES = st.one_of(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES, st.just(3)))
@@ -33,7 +33,7 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
 def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
-    found = ink.find(GreyPage.of(picture))
+    found = binarize.find(GreyPage.of(picture))
 
     assert found.shape == picture.shape[:2]
     assert found.dtype == np.float32
@@ -154,8 +154,8 @@ def test_empty_grainy_paper_in_uneven_light_is_blank(grain: float) -> None:
 
 @given(stn.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
 def test_quantiles_are_those_of_numpy(levels: np.ndarray, share: float) -> None:
-    assert contrast.quantiles(levels, share, 0.2) == np.quantile(levels, (share, 0.2)).tolist()
-    np.testing.assert_allclose(contrast.quantiles(levels, share), [np.quantile(levels, share)], atol=1e-6)
+    assert preprocess.quantiles(levels, share, 0.2) == np.quantile(levels, (share, 0.2)).tolist()
+    np.testing.assert_allclose(preprocess.quantiles(levels, share), [np.quantile(levels, share)], atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (7, 7, 3)])
@@ -164,7 +164,7 @@ def test_pages_too_small_for_a_digit_are_blank(shape: tuple[int, ...]) -> None:
 
 
 def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
-    assert max(ink.find(GreyPage.of(page_of(size=(2400, 1600)))).shape) == contrast.WORK_PX
+    assert max(binarize.find(GreyPage.of(page_of(size=(2400, 1600)))).shape) == preprocess.WORK_PX
 
 
 @pytest.mark.slow
@@ -175,10 +175,10 @@ def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(
 ) -> None:
     page = with_lines(page_of(text), level=150, down=True) if has_lines else page_of(text)
     for picture in (noise, page):
-        found = ink.find(GreyPage.of(picture))
+        found = binarize.find(GreyPage.of(picture))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ink, "is_bare_around", lambda *_: False)
-            np.testing.assert_array_equal(ink.find(GreyPage.of(picture)), found)
+            patch.setattr(binarize, "is_bare_around", lambda *_: False)
+            np.testing.assert_array_equal(binarize.find(GreyPage.of(picture)), found)
 
 
 def test_a_page_in_grey_is_seen_small_as_it_is() -> None:

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 import digitrec
-from digitrec.classifiers.base import NONE, Classifier
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.keras import KerasClassifier
-from digitrec.classifiers.litert import LiteRTClassifier
-from digitrec.classifiers.mean_ink import MeanInkClassifier
-from digitrec.classifiers.quiet import start_keras
+from digitrec.arrays import Ink
 from digitrec.errors import ModelError
-from digitrec.pictures import Ink
-from digitrec.training import export, mnist
+from digitrec.models.package import Bundle
+from digitrec.recognition.classifier import NONE, Classifier
+from digitrec.recognition.classifier_keras import KerasClassifier
+from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.quiet import start_keras
+from digitrec.training import export
+from digitrec.training.datasets import mnist
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 @functools.cache

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import digitrec
-from digitrec.classifiers.base import calibrated
-from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.errors import ModelError
+from digitrec.recognition.classifier import calibrated
+from digitrec.recognition.classifier_litert import LiteRTClassifier
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\0" * 5000, b"TFL3" * 1000])
@@ -33,9 +33,9 @@ def test_a_cut_off_network_is_refused() -> None:
 def test_scoring_imports_no_heavy_library_and_prints_nothing() -> None:
     program = (
         "import sys, numpy, pathlib\n"
-        "from digitrec.classifiers.bundle import Bundle\n"
-        "from digitrec.classifiers.litert import LiteRTClassifier\n"
-        "from digitrec.classifiers.store import ModelStore\n"
+        "from digitrec.models.package import Bundle\n"
+        "from digitrec.recognition.classifier_litert import LiteRTClassifier\n"
+        "from digitrec.models.registry import ModelStore\n"
         "folder = ModelStore(pathlib.Path('/nowhere'), pathlib.Path(sys.argv[1])).current()\n"
         "LiteRTClassifier.load(Bundle.open(folder)).score(numpy.zeros((2, 28, 28), numpy.float32))\n"
         "heavy = {'tensorflow', 'keras', 'scipy', 'pandas', 'sklearn', 'matplotlib', 'rich'} & set(sys.modules)\n"

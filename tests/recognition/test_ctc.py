@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.recognition.sequence import Frames, Text, decode, probabilities
+from digitrec.recognition.ctc import Frames, Text, decode, probabilities
 
 SIGNS = 2
 BLANK = SIGNS

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 
 import digitrec
-from digitrec import app
-from digitrec.classifiers.bundle import Bundle
+from digitrec.app import composition
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode
-from digitrec.imaging.contrast import SMALL_PX, Thumbnail, smaller
-from digitrec.imaging.decode import Sheet
-from digitrec.imaging.pages import undecoded
-from digitrec.pictures import Picture
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.glance import Glance, glances
-from digitrec.recognition.ink_network import SIDE, InkNetwork
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.records import Box, Limits, Reason
+from digitrec.images import decode
+from digitrec.images.decode import Sheet
+from digitrec.models.package import Bundle
+from digitrec.recognition.fast_path import Glance, glances
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.page import undecoded
+from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, smaller
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.segmenter import SIDE, InkNetwork
+from digitrec.recognition.trace import Steps
+from digitrec.types import Box, Limits, Reason
 from tests.conftest import draw
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 def page(height: int, width: int, *squares: tuple[int, int, int]) -> Picture:
@@ -177,7 +177,7 @@ def test_a_page_without_ink_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str) -> None:
-    shipped = app.page_reader(Bundle.open(SHIPPED))
+    shipped = composition.page_reader(Bundle.open(SHIPPED))
     glances = 0
     for digit in range(10):
         small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)

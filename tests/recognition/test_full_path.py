@@ -5,16 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import CLASSES, NONE
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Page, Picture
+from digitrec.arrays import Page, Picture
+from digitrec.images.decode import Sheet
+from digitrec.recognition.classifier import CLASSES, NONE
 from digitrec.recognition.decision import decide
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.line_network import STEP
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.recognition.spans import Span
-from digitrec.records import Box, Reason, Status
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.sequence_recognizer import STEP
+from digitrec.recognition.trace import Steps
+from digitrec.types import Box, Reason, Status
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import BLANK, Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
 

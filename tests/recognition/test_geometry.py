@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Page
-from digitrec.recognition.spans import Span, around, cut, on_grey, on_page, rows_of, strip_around
-from digitrec.records import Box, Reason
+from digitrec.arrays import Page
+from digitrec.recognition.geometry import Span, around, cut, on_grey, on_page, rows_of, strip_around
+from digitrec.recognition.preprocess import Plane
+from digitrec.types import Box, Reason
 
 places = st.floats(-3000, 3000)
 

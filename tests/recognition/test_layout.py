@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-from drawing import ink_of, page_of, read_one, unlike
 
-from digitrec.imaging import layout
-from digitrec.records import Reason
+from digitrec.recognition import layout
+from digitrec.types import Reason
+from tests.drawing import ink_of, page_of, read_one, unlike
 
 
 def test_digits_in_a_row_come_from_left_to_right() -> None:

@@ -1,16 +1,16 @@
 """A network that gives something else than is worked with is refused when it is loaded, not inside a page.
 
-That those which are trained are taken is shown where they are trained: tests/training/test_paper_training.py.
+That those which are trained are taken is shown where they are trained: tests/training/test_stages.py.
 """
 
 from typing import Any
 
 import pytest
 
-from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import ModelError
-from digitrec.recognition.ink_network import InkNetwork
-from digitrec.recognition.line_network import LineNetwork
+from digitrec.recognition.quiet import start_keras
+from digitrec.recognition.segmenter import InkNetwork
+from digitrec.recognition.sequence_recognizer import LineNetwork
 from digitrec.training import export
 
 pytestmark = pytest.mark.slow

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.pages import __main__ as pages
-from digitrec import app, reading
-from digitrec.classifiers.bundle import Bundle
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Picture
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits, Reading, Reason, Status
-from digitrec.training import datasets, glyphs
-from digitrec.training.signs import Sources
+from digitrec.app import composition
+from digitrec.arrays import Picture
+from digitrec.images.decode import Sheet
+from digitrec.models.package import Bundle
+from digitrec.pipeline import read_files
+from digitrec.recognition.reader import PageReader
+from digitrec.training.datasets import registry
+from digitrec.training.synthetic import glyphs
+from digitrec.training.synthetic.symbols import Sources
+from digitrec.types import Limits, Reading, Reason, Status
 from tests.recognition.test_unread import odd_pages
 
 PAGES = 12
@@ -25,22 +27,22 @@ SEED = 3
 
 @pytest.fixture(scope="module")
 def sources() -> Sources:
-    split = datasets.load("mnist-5k").evaluation
+    split = registry.load("mnist-5k").evaluation
     return Sources.of(split.pictures, split.digits, glyphs.load())
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return Bundle.open(app.SHIPPED)
+    return Bundle.open(composition.SHIPPED)
 
 
 @pytest.fixture(scope="module")
 def reader(bundle: Bundle) -> PageReader:
-    return app.page_reader(bundle)
+    return composition.page_reader(bundle)
 
 
 def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
-    (readings,) = reading.readings_of([reading.interpret(content, Limits(), reader)], bundle.threshold(0.005))
+    (readings,) = read_files.readings_of([read_files.interpret(content, Limits(), reader)], bundle.threshold(0.005))
     (one,) = readings
     return one
 

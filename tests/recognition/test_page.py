@@ -1,12 +1,12 @@
 """One page of a document, without decoding the others."""
 
 import pytest
-from drawing import LIMITS, saved
 from PIL import Image
 
 from digitrec.errors import RejectedImage
-from digitrec.imaging import decode
-from digitrec.records import Reason
+from digitrec.images import decode
+from digitrec.types import Reason
+from tests.drawing import LIMITS, saved
 
 SHADES = (40, 120, 200)
 PAGES = [Image.new("L", (60 + shade, 90), shade) for shade in SHADES]

@@ -11,23 +11,25 @@ import numpy as np
 import pytest
 
 import digitrec
-from digitrec import app, imaging, reading
-from digitrec.classifiers.base import CLASSES
-from digitrec.classifiers.bundle import Bundle
+from digitrec.app import composition
+from digitrec.arrays import Ink, Page, Scores
 from digitrec.errors import RejectedImage
-from digitrec.executor import LocalExecutor
-from digitrec.imaging import decode
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Ink, Page, Scores
-from digitrec.reading import Content
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.records import Limits, Reason
-from digitrec.worker_process import WorkerProcess
+from digitrec.images import decode
+from digitrec.images.decode import Sheet
+from digitrec.models.package import Bundle
+from digitrec.pipeline import read_files
+from digitrec.pipeline.executor import LocalExecutor
+from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.worker_process import WorkerProcess
+from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.classifier import CLASSES
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.reader import PageReader
+from digitrec.types import Limits, Reason
 from tests.conftest import draw, reader
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by
 
-SHIPPED = Path(digitrec.__file__).parent / "models" / "default"
+SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 def running() -> bool:
@@ -44,7 +46,7 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
-    (found,) = imaging.read(draw(7), Limits())
+    (found,) = pages_of_bytes.read(draw(7), Limits())
     assert_same(page, dataclasses.replace(found, scores=page.scores))
 
 
@@ -99,12 +101,12 @@ def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
 
 @pytest.mark.slow
 def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Path) -> None:
-    shipped = app.page_reader(Bundle.open(SHIPPED))
+    shipped = composition.page_reader(Bundle.open(SHIPPED))
     chunks = []
     for digit in range(10):
         (tmp_path / f"{digit}.png").write_bytes(draw(digit))
         chunks.append([tmp_path / f"{digit}.png"])
-    read_paths = partial(reading.read_paths, limits=Limits(), reader=shipped)
+    read_paths = partial(read_files.read_paths, limits=Limits(), reader=shipped)
     here = [read_paths(chunk) for chunk in chunks]
 
     in_threads = list(LocalExecutor(3, 60.0).map(read_paths, chunks, running))
@@ -120,8 +122,8 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
     assert "".join(one.text for one in _readings(here)) == "0123456789"
 
 
-def _readings(contents: list[list[Content]]) -> list[reading.Reading]:
-    return [one for (content,) in contents for one in reading.readings_of([content], 0.5)[0]]
+def _readings(contents: list[list[Content]]) -> list[read_files.Reading]:
+    return [one for (content,) in contents for one in read_files.readings_of([content], 0.5)[0]]
 
 
 def photo(height: int) -> bytes:

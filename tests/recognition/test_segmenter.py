@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.ink_network import SIDE, InkNetwork, Seen, Window, whole
-from digitrec.records import Box
+from digitrec.recognition.segmenter import SIDE, InkNetwork, Seen, Window, whole
+from digitrec.types import Box
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import dark, ink_by, paper
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.line_network import HEIGHT, STEP, with_margin
+from digitrec.recognition.sequence_recognizer import HEIGHT, STEP, with_margin
 from tests.recognition.stand_ins import BLANK, SIGNS, Entry, Says, line_by, paper
 
 WIDEST = 640

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.imaging.contrast import Plane
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 from digitrec.recognition.blank import find_writing
-from digitrec.recognition.spans import Span
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.unread import find_unread
 
 HIGH = 60

@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.imaging.decode import Sheet
-from digitrec.pictures import Picture
-from digitrec.recognition import drawing, panels
+from digitrec.images.decode import Sheet
+from digitrec.recognition import panels, visualize
 from digitrec.recognition.decision import decide
-from digitrec.recognition.explain import Steps
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks
-from digitrec.records import Reason
+from digitrec.recognition.full_path import Networks
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.trace import Steps
+from digitrec.types import Reason
 from tests.recognition.stand_ins import Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
 LEAST_PX = 200
@@ -28,7 +28,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         lines.append(line)
         write(sheet, line, foot, **how)  # type: ignore[arg-type]
 
-    for module in (panels, drawing):
+    for module in (panels, visualize):
         monkeypatch.setattr(module, "write", noted)
     return lines
 
@@ -41,7 +41,7 @@ def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sort
 
 
 def drawn(steps: Steps, threshold: float = 0.5) -> Picture:
-    return drawing.page(steps, decide(steps.page, threshold), threshold)
+    return visualize.page(steps, decide(steps.page, threshold), threshold)
 
 
 def shows(sheet: Picture, part: Picture) -> bool:

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.imaging.decode import MEDIUM_PX, Sheet
-from digitrec.pictures import Picture
-from digitrec.recognition import page_reader
-from digitrec.recognition.close_look import close_look
-from digitrec.recognition.page_reader import PageReader
-from digitrec.recognition.second_look import Networks, SecondLook
-from digitrec.recognition.spans import Span
+from digitrec.arrays import Picture
+from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.recognition import reader
+from digitrec.recognition.full_path import Networks, SecondLook
+from digitrec.recognition.geometry import Span
+from digitrec.recognition.reader import PageReader
+from digitrec.recognition.zoom import close_look
 from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper
 
 
@@ -133,13 +133,13 @@ def test_a_close_reading_is_discarded_where_the_page_has_more_ink(monkeypatch: p
         return np.asarray(cv2.resize(large, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.uint8)
 
     handed = []
-    real = page_reader.second_look
+    real = reader.second_look
 
     def noted(*given: Any) -> SecondLook:
         handed.append(given[-1])
         return real(*given)
 
-    monkeypatch.setattr(page_reader, "second_look", noted)
+    monkeypatch.setattr(reader, "second_look", noted)
     networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
 
     PageReader(Sorter(7, sure=0.5), networks).steps("jpeg", Sheet(1, 2400, 3000, finer(400), finer))

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.records import Count, Status
-from digitrec.reporting.batch import BatchFacts, DeferredFacts, RowFacts
+from digitrec.reports.batch import BatchFacts, DeferredFacts, RowFacts
+from digitrec.types import Count, Status
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 

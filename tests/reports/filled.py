@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.corrections.log import How, Judgement, judge
-from digitrec.corrections.corrected import write_corrected
-from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, Fate, Reading, Reason, Rendering, Row, Stage, Status
 from digitrec.settings import Settings
+from digitrec.storage.corrected_tables import write_corrected
+from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import DeferredFacts, RowFacts
-from digitrec.reporting.pages import at
-from digitrec.reporting.report import CURES, write_batch_report
+from digitrec.reports.batch import DeferredFacts, RowFacts
+from digitrec.reports.batch_report import CURES, write_batch_report
+from digitrec.reports.html import at
+from digitrec.types import Reason, Status
 
 HOSTILE = [
     "<script>alert(1)</script>.png",

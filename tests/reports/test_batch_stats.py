@@ -1,5 +1,5 @@
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts, batch_numbers, is_right, mistakes_in
+from digitrec.reports.batch import RowFacts, batch_numbers, is_right, mistakes_in
+from digitrec.types import Reason, Status
 
 ROWS = [
     RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.9995, label="7"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from digitrec.reporting.calibration import calibration_error, expected_calibration_error, reliability
-from digitrec.reporting.statistics import bootstrap_rows, bootstrap_table, f1_range, wilson
+from digitrec.reports.reliability import calibration_error, expected_calibration_error, reliability
+from digitrec.reports.statistics import bootstrap_rows, bootstrap_table, f1_range, wilson
 
 pytestmark = pytest.mark.slow  # a thousand resamples each
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.reporting import charts
-from digitrec.reporting.calibration import reliability, risk_coverage
-from digitrec.reporting.evaluation import ClassScore, ConfusedPair, Mistake
-from digitrec.reporting.statistics import Range, wilson
+from digitrec.reports import charts
+from digitrec.reports.evaluation import ClassScore, ConfusedPair, Mistake
+from digitrec.reports.reliability import reliability, risk_coverage
+from digitrec.reports.statistics import Range, wilson
 
 pytestmark = pytest.mark.slow  # matplotlib
 

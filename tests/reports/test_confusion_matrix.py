@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.reporting.cells import PER_CELL, PER_RIGHT_CELL, Shown, matrix, opened
-from digitrec.reporting.thumbs import SIDE, small_png, smaller
+from digitrec.reports.confusion_matrix import PER_CELL, PER_RIGHT_CELL, Shown, matrix, opened
+from digitrec.reports.thumbnails import SIDE, small_png, smaller
 
 ONE = Shown(b"png", "words")
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec import app
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.calibration import Bound, Calibration, Rule
-from digitrec.reporting.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
+from digitrec.app import composition
+from digitrec.models.calibration import Bound, Calibration, Rule
+from digitrec.models.package import Bundle
+from digitrec.reports.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
 
 
 def test_the_index_is_the_one_computed_by_hand():
@@ -64,7 +64,7 @@ def test_a_calibration_table_gives_the_confidence_distribution():
 
 
 def test_the_card_of_the_shipped_model_has_its_training_distribution():
-    card = Bundle.open(app.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED).card
 
     known = reference_of(card)
 
@@ -78,7 +78,7 @@ def test_the_card_of_the_shipped_model_has_its_training_distribution():
 def test_an_older_card_has_no_digit_distribution(told):
     from dataclasses import replace
 
-    card = Bundle.open(app.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED).card
 
     known = reference_of(replace(card, training={"learned_of_each": told}, calibrations=()))
 

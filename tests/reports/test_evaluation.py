@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import NONE
 from digitrec.errors import DataError
-from digitrec.reporting.evaluation import class_averages, evaluate
-from digitrec.reporting.statistics import wilson
+from digitrec.recognition.classifier import NONE
+from digitrec.reports.evaluation import class_averages, evaluate
+from digitrec.reports.statistics import wilson
 
 pytestmark = pytest.mark.slow  # scikit-learn
 

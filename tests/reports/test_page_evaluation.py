@@ -3,9 +3,9 @@ import json
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts
-from digitrec.reporting.page_evaluation import evaluate_pages
+from digitrec.reports.batch import RowFacts
+from digitrec.reports.page_evaluation import evaluate_pages
+from digitrec.types import Reason, Status
 
 A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
 ROWS = [

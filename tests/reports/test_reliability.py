@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.reporting.calibration import BINS, CURVE_POINTS, expected_calibration_error, reliability, risk_coverage
+from digitrec.reports.reliability import BINS, CURVE_POINTS, expected_calibration_error, reliability, risk_coverage
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():

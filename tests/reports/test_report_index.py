@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.records import Status
-from digitrec.reporting import index
-from digitrec.reporting.batch import RowFacts
-from digitrec.reporting.index import read_index
-from digitrec.reporting.report import write_batch_report, write_index
+from digitrec.reports import index
+from digitrec.reports.batch import RowFacts
+from digitrec.reports.batch_report import write_batch_report, write_index
+from digitrec.reports.index import read_index
+from digitrec.types import Status
 
 PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
 

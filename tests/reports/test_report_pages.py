@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts
-from digitrec.reporting.evaluation import evaluate
-from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
-from digitrec.reporting.explore import ExploreFacts, ExploreSplit, describe, ink_levels, mean_and_spread, write_explore
-from digitrec.reporting.index import read_index
-from digitrec.reporting.page_evaluation import evaluate_pages
-from digitrec.reporting.pages import at
+from digitrec.reports.batch import RowFacts
+from digitrec.reports.dataset_report import (
+    ExploreFacts,
+    ExploreSplit,
+    describe,
+    ink_levels,
+    mean_and_spread,
+    write_explore,
+)
+from digitrec.reports.evaluation import evaluate
+from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
+from digitrec.reports.html import at
+from digitrec.reports.index import read_index
+from digitrec.reports.page_evaluation import evaluate_pages
+from digitrec.types import Reason, Status
 
 FACTS = EvaluationFacts(
     model_id="cnn-1",

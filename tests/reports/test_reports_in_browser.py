@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import trending, workspace
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import RowFacts
-from digitrec.reporting.evaluation import evaluate
-from digitrec.reporting.evaluation_page import EvaluationFacts, write_evaluation, write_page_evaluation
-from digitrec.reporting.learning_page import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
-from digitrec.reporting.page_evaluation import evaluate_pages
-from digitrec.reporting.statistics import wilson
-from tests.reporting.filled import HOSTILE, filled, preview
+from digitrec.app import trending
+from digitrec.pipeline import workspace
+from digitrec.reports.batch import RowFacts
+from digitrec.reports.evaluation import evaluate
+from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
+from digitrec.reports.page_evaluation import evaluate_pages
+from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
+from digitrec.reports.statistics import wilson
+from digitrec.types import Reason, Status
+from tests.reports.filled import HOSTILE, filled, preview
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")]

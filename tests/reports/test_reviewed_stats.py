@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from digitrec.corrections.log import Verdict
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import Checked, RowFacts, audit, corrected_in, held_back_wrong, review_numbers
-from digitrec.reporting.pages import at
-from digitrec.reporting.report import write_batch_report
+from digitrec.reports.batch import Checked, RowFacts, audit, corrected_in, held_back_wrong, review_numbers
+from digitrec.reports.batch_report import write_batch_report
+from digitrec.reports.html import at
+from digitrec.storage.corrections import Verdict
+from digitrec.types import Reason, Status
 
 A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
 AT = "2026-01-23T08:00:00.000Z"

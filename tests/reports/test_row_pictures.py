@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import answering, batch_reports
-from digitrec.corrections.log import judge
-from digitrec.corrections.log import How, Judgement
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
+from digitrec.app import reports
+from digitrec.pipeline import outcomes
 from digitrec.settings import Settings
+from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 from tests.conftest import Desk, draw
-from tests.reporting.conftest import Page
+from tests.reports.conftest import Page
 from tests.review.conftest import BATCH, Answer, fill
 
 REVIEW = [Answer("7", 0.5 + i / 1000) for i in range(130)]
@@ -22,7 +22,7 @@ REVIEW = [Answer("7", 0.5 + i / 1000) for i in range(130)]
 
 def page_of(settings: Settings, batch_id: str = BATCH) -> Page:
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        batch_reports.write(settings, ledger, batch_id)
+        reports.write(settings, ledger, batch_id)
     return Page((settings.reports / batch_id / "index.html").read_text(encoding="utf-8"))
 
 
@@ -91,7 +91,7 @@ def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_pat
 def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "_MOST_PREVIEW_BYTES", 1)
+    monkeypatch.setattr(outcomes, "_MOST_PREVIEW_BYTES", 1)
     for number in range(3):
         desk.drop(f"{number}.png", draw(7))
     desk.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.reporting.statistics import betainc, chi2_quantile, clopper_pearson, wilson
+from digitrec.reports.statistics import betainc, chi2_quantile, clopper_pearson, wilson
 
 
 def test_wilsons_interval_is_the_published_one():

@@ -6,33 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.reporting import pages
+from digitrec.reports import html
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(pages, "__file__", str(tmp_path / "pages.py"))
+    monkeypatch.setattr(html, "__file__", str(tmp_path / "html.py"))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    pages._environment.cache_clear()
+    html._environment.cache_clear()
     yield tmp_path
-    pages._environment.cache_clear()
+    html._environment.cache_clear()
 
 
 def test_compiled_templates_are_cached_only_where_python_caches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pages._compiled() is None, "Python has written nothing there"
+    assert html._compiled() is None, "Python has written nothing there"
 
     (home / "__pycache__").mkdir()
-    assert pages._compiled() is not None
+    assert html._compiled() is not None
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert pages._compiled() is None
+    assert html._compiled() is None
 
 
 def test_a_page_rendered_from_the_cache_is_the_same(home: Path) -> None:
     made = [_style()]
     (home / "__pycache__").mkdir()
     for _ in range(2):  # kept now; then made with it
-        pages._environment.cache_clear()
+        html._environment.cache_clear()
         made.append(_style())
         assert list((home / "__pycache__").glob("template-*.cache"))
 
@@ -41,4 +41,4 @@ def test_a_page_rendered_from_the_cache_is_the_same(home: Path) -> None:
 
 
 def _style() -> str:
-    return pages.render("_style.css")
+    return html.render("_style.css")

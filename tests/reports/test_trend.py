@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from digitrec.corrections.log import Verdict
-from digitrec.records import Reason, Status
-from digitrec.reporting.batch import CONFIDENCE_EDGES, Checked, RowFacts
-from digitrec.reporting.drift import Reference
-from digitrec.reporting.pages import at
-from digitrec.reporting.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
-from digitrec.reporting.trend_page import write_trend
+from digitrec.reports.batch import CONFIDENCE_EDGES, Checked, RowFacts
+from digitrec.reports.drift import Reference
+from digitrec.reports.html import at
+from digitrec.reports.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
+from digitrec.reports.trend_report import write_trend
+from digitrec.storage.corrections import Verdict
+from digitrec.types import Reason, Status
 
 pytestmark = pytest.mark.slow  # matplotlib
 

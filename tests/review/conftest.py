@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from digitrec import files, results, reviewing
-from digitrec.ledger import Ledger
-from digitrec.records import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec import files
+from digitrec.app import review
 from digitrec.review.server import Site
 from digitrec.review.sessions import Sessions
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 from tests.conftest import draw
 
 PORT = 8123
@@ -26,9 +28,9 @@ ORIGIN = {"Origin": BASE}
 BATCH = "20260102T030405Z-0a1b2c3d"
 OTHER = "20260103T030405Z-0a1b2c3d"
 RENDERING = Rendering(
-    results.COLUMNS,
-    results.DIGIT_COLUMNS,
-    results.SCHEMA_VERSION,
+    csv_tables.COLUMNS,
+    csv_tables.DIGIT_COLUMNS,
+    csv_tables.SCHEMA_VERSION,
     "plain",
     "m-1",
     "test",
@@ -176,7 +178,7 @@ def opens(folder: Path) -> Opens:
             with closing(Ledger.open(settings.ledger)) as ledger:
                 ledger.remember("outbox_id", "0" * 32)
             (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
-        return Pages(settings, reviewing.site_of(settings, Sessions(), PORT, **options))
+        return Pages(settings, review.site_of(settings, Sessions(), PORT, **options))
 
     return open_pages
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from digitrec.corrections.log import newest
 from digitrec import files
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
 from digitrec.settings import Settings
+from digitrec.storage.corrections import newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 from tests.conftest import draw
 from tests.review import browser
 from tests.review.conftest import BATCH, OTHER, Answer, fill

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from digitrec.app.review import listening
 from digitrec.errors import UsageError
-from digitrec.reviewing import listening
 from tests.conftest import in_folder
 from tests.review import browser
 from tests.review.conftest import Answer, Opens

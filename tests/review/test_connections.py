@@ -20,8 +20,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from digitrec.app.review import listening
 from digitrec.review.connections import BACKLOG, ConnectionLimits
-from digitrec.reviewing import listening
 from tests.review.conftest import Answer, Opens
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "

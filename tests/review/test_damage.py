@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from digitrec.corrections.corrected import write_corrected
-from digitrec.corrections.log import history, judge, newest_id
 from digitrec import files
-from digitrec.corrections.log import How, Judgement
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
 from digitrec.settings import Settings
+from digitrec.storage.corrected_tables import write_corrected
+from digitrec.storage.corrections import How, Judgement, history, judge, newest_id
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 from tests.review import browser
 from tests.review.conftest import BATCH, OTHER, Answer, fill
 from tests.review.test_browser import DESK, expect, go, progress, said

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitrec import batch_reports, workspace
-from digitrec.exporting import truth
-from digitrec.exporting.forms import Form
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
+from digitrec.app import reports
+from digitrec.exchange import export
+from digitrec.exchange.formats import Form
+from digitrec.pipeline import workspace
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 from tests.review.conftest import BATCH, ORIGIN, Answer, Opens, Pages, Person
 
 JSON = ORIGIN | {"Content-Type": "application/json"}
@@ -132,10 +133,10 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
     assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == shown, "page"
     told = io.BytesIO()
     with workspace.all_ledgers(pages.settings) as ledgers:
-        truth.export(pages.settings, ledgers, Form.CSV, told)
+        export.export(pages.settings, ledgers, Form.CSV, told)
     table = list(csv.DictReader(io.StringIO(told.getvalue().decode())))
     assert [line["corrected_by"] for line in table] == [f"'{shown}"] * 2, "CSV, where it is no formula"
     with closing(Ledger.for_notes(pages.settings.ledger)) as ledger:
-        batch_reports.write(pages.settings, ledger, BATCH)
+        reports.write(pages.settings, ledger, BATCH)
     html = (pages.settings.reports / BATCH / "index.html").read_text(encoding="utf-8")
     assert f"<bdi>{shown}</bdi>" in html, "report"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitrec.ledger import Ledger
-from digitrec.records import Reason, Row
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason, Row
 from tests.conftest import draw
 from tests.review.conftest import BATCH, Answer, Opens, Pages, Person
 
@@ -108,8 +108,8 @@ def test_what_cannot_be_decoded_says_why(opened: Opens) -> None:
 def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> None:
     from dataclasses import replace
 
-    from digitrec.records import Box, Digit, Reading, Status
-    from digitrec.review.pictures import near
+    from digitrec.review.page_images import near
+    from digitrec.types import Box, Digit, Reading, Status
 
     shares = (0.1,) * 10
     digits = (Digit(Box(100, 200, 30, 40), shares), Digit(Box(150, 200, 30, 50), shares))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.records import Reason, Stage
 from digitrec.settings import Settings
+from digitrec.types import Reason, Stage
 from tests.review.conftest import BATCH, OTHER, Answer, Opens, Person, fill
 
 MIXED = [
@@ -77,13 +77,13 @@ def test_the_overview_counts_what_each_tab_of_the_grid_shows(opened: Opens) -> N
 
 @pytest.mark.parametrize("name", ["100%.png", "a'b\"c.png", "ä/Ö.png", "x\n.png", "_%_.png"])
 def test_a_file_is_found_by_its_name_as_it_is_or_as_the_table_writes_it(opened: Opens, name: str) -> None:
-    from digitrec import names
+    from digitrec import text
 
     person = opened([Answer(name=name), Answer(name="other.png")]).person()
 
-    for spelt in (name, names.cell(name)):
+    for spelt in (name, text.cell(name)):
         found = person.get("/api/list", params={"file": spelt}).json()["entries"]
-        assert [each["file"] for each in found] == [names.escape(name)]
+        assert [each["file"] for each in found] == [text.escape(name)]
 
 
 def test_pages_of_a_list_follow_one_another_without_a_gap(opened: Opens) -> None:

@@ -17,7 +17,7 @@ def colours(css: str) -> list[dict[str, str]]:
 
 
 def test_the_colours_are_those_of_the_reports_in_light_and_in_dark() -> None:
-    reports = (files("digitrec.reporting") / "templates" / "_style.css").read_text(encoding="utf-8")
+    reports = (files("digitrec.reports") / "templates" / "_style.css").read_text(encoding="utf-8")
     own = (STATIC / "review.css").read_text(encoding="utf-8")
 
     for ours, theirs in zip(colours(own)[:2], colours(reports)[:2], strict=True):

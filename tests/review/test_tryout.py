@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import reviewing
+from digitrec.app import review
 from digitrec.errors import ModelError
-from digitrec.records import Limits
 from digitrec.review.tryout import TryOut
+from digitrec.types import Limits
 from tests.conftest import draw, reader
 from tests.review.conftest import ORIGIN, Answer, Opens, Pages
 
@@ -72,4 +72,4 @@ def test_the_shipped_model_reads_what_is_tried(opened: Opens) -> None:
     found = client.post("/api/try", content=draw(7), headers=ORIGIN).json()
 
     assert found["pages"][0]["text"] == "7"
-    assert reviewing.login_name()
+    assert review.login_name()

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from digitrec.corrections.log import newest
-from digitrec.ledger import Ledger
-from digitrec.records import Reason
+from digitrec.storage.corrections import newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Reason
 from tests.review.conftest import BATCH, Answer, Opens
 
 

@@ -7,19 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import corrections, files, results
-from digitrec.corrections.corrected import corrected_rows, write_corrected, write_missing
-from digitrec.corrections.log import Correction, Verdict, history, is_finished, judge, newest, undo
-from digitrec.corrections.truths import labelled
-from digitrec.corrections.log import NONE, How, Judgement
-from digitrec.corrections import log
+from digitrec import corrections, files
 from digitrec.errors import EnvironmentFailure
-from digitrec.ledger import Ledger
-from digitrec.records import Reason, Status
+from digitrec.storage import corrections as log
+from digitrec.storage import csv_tables
+from digitrec.storage.corrected_tables import corrected_rows, write_corrected, write_missing
+from digitrec.storage.corrections import (
+    NONE,
+    Correction,
+    How,
+    Judgement,
+    Verdict,
+    history,
+    is_finished,
+    judge,
+    newest,
+    undo,
+)
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.truths import labelled
+from digitrec.types import Reason, Status
 from tests.conftest import Desk, draw, read_csv
 from tests.corrections_desk import AT, BATCH_ID, desk_ledger, row, say
-from tests.test_crash import PowerCut, cut
-from tests.test_results import HOW
+from tests.pipeline.test_crash import PowerCut, cut
+from tests.storage.test_csv_tables import HOW
 
 ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED)]
 
@@ -52,7 +63,7 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
         "3": ("accepted", "3", "", "0.900000"),
         "4": ("rejected", "", "", ""),
     }
-    assert tuple(read_csv(path)[0]) == results.COLUMNS
+    assert tuple(read_csv(path)[0]) == csv_tables.COLUMNS
 
 
 def test_a_page_without_a_digit_is_marked() -> None:
@@ -61,7 +72,7 @@ def test_a_page_without_a_digit_is_marked() -> None:
     one = corrections.corrected.corrected_row(row(1), said)
 
     assert (one.label, one.reading.text, one.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
-    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in results.main_csv([one], HOW)
+    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.main_csv([one], HOW)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +103,7 @@ def test_a_page_of_which_nothing_was_read_is_settled(
 def test_the_digits_that_a_person_saw_are_counted() -> None:
     said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", How.ONE)
 
-    assert ",corrected,0650,,,,,4,,," in results.main_csv([corrections.corrected.corrected_row(row(1), said)], HOW)
+    assert ",corrected,0650,,,,,4,,," in csv_tables.main_csv([corrections.corrected.corrected_row(row(1), said)], HOW)
 
 
 def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
@@ -132,7 +143,7 @@ def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
     outbox = tmp_path / "outbox"
     for number in (1, 2):
         say(ledger, number, "5")
-    real = results.main_csv
+    real = csv_tables.main_csv
     with monkeypatch.context() as patch:
 
         def slow(*given: object) -> str:
@@ -142,7 +153,7 @@ def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
             write_corrected(outbox, ledger, BATCH_ID)
             return text
 
-        patch.setattr(results, "main_csv", slow)
+        patch.setattr(csv_tables, "main_csv", slow)
         path = write_corrected(outbox, ledger, BATCH_ID)
 
     assert told(path)["3"][:2] == ("corrected", "8")
@@ -299,7 +310,7 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: D
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = newest(ledger)
-    from digitrec.operations import prune
+    from digitrec.monitoring import prune
 
     with noting(read) as ledger:
         chosen = prune.choose(read.settings, {"main": ledger}, 0.0, read.now_s + 1)

@@ -8,14 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.corrections.corrected import corrected_rows
-from digitrec.corrections.log import history, is_finished, judge, newest, open_rows, undo
-from digitrec.corrections.truths import labelled
-from digitrec import migrations
-from digitrec.corrections.log import NONE, Conflict, How, Judgement, Verdict
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.ledger import Ledger
-from digitrec.records import Reason, Status
+from digitrec.storage import migrations
+from digitrec.storage.corrected_tables import corrected_rows
+from digitrec.storage.corrections import (
+    NONE,
+    Conflict,
+    How,
+    Judgement,
+    Verdict,
+    history,
+    is_finished,
+    judge,
+    newest,
+    open_rows,
+    undo,
+)
+from digitrec.storage.ledger import Ledger
+from digitrec.storage.truths import labelled
+from digitrec.types import Reason, Status
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
 from tests.older_ledgers import make_older
 
@@ -67,9 +78,7 @@ def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Led
     theirs = say(ledger, 2, "650", who="bob")
 
     with pytest.raises(Conflict, match="by bob") as conflict:
-        judge(
-            ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, "0", 0)], who="ann", how=How.GRID, at=AT
-        )
+        judge(ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, "0", 0)], who="ann", how=How.GRID, at=AT)
 
     assert conflict.value.correction == theirs
     assert newest(ledger) == {(BATCH_ID, 2): theirs}
@@ -78,9 +87,7 @@ def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Led
 @pytest.mark.parametrize("text", ["", "7a", "-7", "٧", "7 ", "None", "1" * 1001])
 def test_a_text_that_is_no_number_is_refused_and_all_with_it(ledger: Ledger, text: str) -> None:
     with pytest.raises(UsageError, match="no number"):
-        judge(
-            ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, text, 0)], who="ann", how=How.ONE, at=AT
-        )
+        judge(ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, text, 0)], who="ann", how=How.ONE, at=AT)
 
     assert newest(ledger) == {}
 
@@ -247,7 +254,5 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
         number: "" if log[-1][1] is None else log[-1][1] for number, log in said.items() if log and log[-1][1] != ""
     }
     assert texts(ledger) == expected
-    assert [len(history(ledger, BATCH_ID, number)) for number in said] == [
-        len(log) for log in said.values()
-    ]
+    assert [len(history(ledger, BATCH_ID, number)) for number in said] == [len(log) for log in said.values()]
     ledger.close()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import files, folders
+from digitrec import files
 from digitrec.errors import EnvironmentFailure
+from digitrec.storage import folder_id
 
 OTHER = "0" * 32
 
@@ -16,7 +17,7 @@ def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def slower(_: int) -> str:
-        (tmp_path / folders.MARKER).write_text(OTHER + "\n")
+        (tmp_path / folder_id.MARKER).write_text(OTHER + "\n")
         return "1" * 32
 
     def refused(*_: object) -> None:
@@ -26,34 +27,34 @@ def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
         patch.setattr(secrets, "token_hex", slower)
         if not links:
             patch.setattr(files.os, "link", refused)
-        first = folders.check(tmp_path, None)
+        first = folder_id.check(tmp_path, None)
 
     assert first == OTHER
-    assert folders.check(tmp_path, None) == OTHER
-    assert folders.check(tmp_path, OTHER) == OTHER
+    assert folder_id.check(tmp_path, None) == OTHER
+    assert folder_id.check(tmp_path, OTHER) == OTHER
 
 
 @pytest.mark.parametrize("content", [b"", b"\n"])
 def test_a_marker_that_a_power_cut_left_empty_is_written_again(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / folders.MARKER).write_bytes(content)
+    (tmp_path / folder_id.MARKER).write_bytes(content)
 
-    assert folders.check(tmp_path, OTHER) == OTHER
-    assert folders.identity(tmp_path) == OTHER
+    assert folder_id.check(tmp_path, OTHER) == OTHER
+    assert folder_id.identity(tmp_path) == OTHER
 
 
 def test_an_emptied_folder_that_is_accepted_keeps_the_id_that_ledgers_know(tmp_path: Path) -> None:
-    assert folders.accept(tmp_path / "inbox", OTHER) == OTHER
-    assert folders.identity(tmp_path / "inbox") == OTHER
+    assert folder_id.accept(tmp_path / "inbox", OTHER) == OTHER
+    assert folder_id.identity(tmp_path / "inbox") == OTHER
 
 
 def test_a_folder_without_its_marker_is_refused_only_on_another_device(tmp_path: Path) -> None:
     (tmp_path / "7.png").write_bytes(b"x")
-    here, elsewhere = folders.device_of(tmp_path), "4711"
+    here, elsewhere = folder_id.device_of(tmp_path), "4711"
 
     with pytest.raises(EnvironmentFailure, match="another device"):
-        folders.check(tmp_path, OTHER, elsewhere)
+        folder_id.check(tmp_path, OTHER, elsewhere)
     assert [path.name for path in tmp_path.iterdir()] == ["7.png"]
-    assert folders.check(tmp_path, OTHER, here) == OTHER, "it only lost its marker"
-    assert folders.check(tmp_path, OTHER, elsewhere) == OTHER, "a device may change its number"
-    (tmp_path / folders.MARKER).unlink()
-    assert folders.check(tmp_path, OTHER, None) == OTHER, "an older ledger knows no device"
+    assert folder_id.check(tmp_path, OTHER, here) == OTHER, "it only lost its marker"
+    assert folder_id.check(tmp_path, OTHER, elsewhere) == OTHER, "a device may change its number"
+    (tmp_path / folder_id.MARKER).unlink()
+    assert folder_id.check(tmp_path, OTHER, None) == OTHER, "an older ledger knows no device"

@@ -9,12 +9,12 @@ from unittest import mock
 
 import pytest
 
-from digitrec.corrections.log import How, Judgement, judge, newest
-from digitrec import migrations
 from digitrec.errors import EnvironmentFailure
-from digitrec.ledger import Ledger
-from digitrec.records import Batch, Claim, DeferredFile, Fate, Reason, Stage, Status
-from tests.test_results import HOW, ROW
+from digitrec.storage import migrations
+from digitrec.storage.corrections import How, Judgement, judge, newest
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Batch, Claim, DeferredFile, Fate, Reason, Stage, Status
+from tests.storage.test_csv_tables import HOW, ROW
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
 CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import migrations
 from digitrec.errors import EnvironmentFailure
-from digitrec.ledger import Ledger
-from digitrec.records import Count, Fate
+from digitrec.storage import migrations
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Count, Fate
 from tests.older_ledgers import create_older
 
 OLDER = range(1, migrations.VERSION)

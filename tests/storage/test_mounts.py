@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import mounts
+from digitrec.storage import mounts
 
 TABLE = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:40 / /srv/my\040scans rw - nfs4 nas:/scans rw,vers=4.2

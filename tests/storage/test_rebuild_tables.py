@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.corrections.corrected import write_corrected
-from digitrec.corrections.log import judge
-from digitrec.corrections.log import How, Judgement
-from digitrec.filing import FolderOutbox
-from digitrec.ledger import Ledger
-from tests.conftest import Desk, draw
-from tests.operations.conftest import Say
+from digitrec.pipeline.archive import FolderOutbox
+from digitrec.storage.corrected_tables import write_corrected
+from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.ledger import Ledger
+from tests.conftest import Desk, Say, draw
 
 UNKNOWN = "20260102T030405Z-00000000"
 
@@ -154,7 +152,7 @@ def test_a_batch_without_ledger_and_table_is_reported(read: Desk, say: Say) -> N
 
 
 def test_a_batch_that_is_not_finished_gets_no_table_here(desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.test_crash import PowerCut, cut
+    from tests.pipeline.test_crash import PowerCut, cut
 
     desk.drop("7.png")
     with monkeypatch.context() as patch:

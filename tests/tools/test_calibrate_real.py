@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app
-from digitrec.classifiers.bundle import Bundle
-from digitrec.lab import write_samples
+from digitrec.app import composition
+from digitrec.app.models import write_samples
+from digitrec.models.package import Bundle
 from tools import calibrate_real
 
 pytestmark = pytest.mark.slow
@@ -52,4 +52,4 @@ def test_a_picture_stays_in_its_half_whatever_else_comes_or_goes(tmp_path: Path)
 
 def test_a_model_trained_on_other_digits_is_refused() -> None:
     with pytest.raises(SystemExit, match="was not trained on mnist-5k"):
-        calibrate_real.held_out(Bundle.open(app.SHIPPED), "mnist-5k", [])
+        calibrate_real.held_out(Bundle.open(composition.SHIPPED), "mnist-5k", [])

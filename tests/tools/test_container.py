@@ -8,7 +8,7 @@ import typer
 import yaml
 from packaging.requirements import Requirement
 
-from digitrec.cli import cli
+from digitrec.cli.main import cli
 from tools.container import FILE, ROOT, SOURCE, TARGET, Step, steps
 
 STEPS = steps(FILE.read_text(encoding="utf-8"))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import results
 from digitrec.errors import DigitrecError
-from digitrec.exporting.truth import COLUMNS as EXPORTED
-from digitrec.operations import hooks as hooks_module
-from digitrec.operations.hooks import FAILURES, Hooks
-from digitrec.records import Reason
+from digitrec.exchange.export import COLUMNS as EXPORTED
+from digitrec.monitoring import hooks as hooks_module
+from digitrec.monitoring.hooks import FAILURES, Hooks
+from digitrec.storage import csv_tables
+from digitrec.types import Reason
 from tests.conftest import Desk
 from tools import messages, reference, reference_words, site
 
@@ -32,11 +32,11 @@ def test_no_page_of_the_reference_is_left_over() -> None:
 
 def test_what_is_explained_is_what_there_is() -> None:
     codes = {error.exit_code for error in _errors(DigitrecError)} - {DigitrecError.exit_code}
-    told_alike = set(results.DIGIT_COLUMNS) & set(results.COLUMNS)
+    told_alike = set(csv_tables.DIGIT_COLUMNS) & set(csv_tables.COLUMNS)
 
-    assert set(reference_words.COLUMNS) == set(results.COLUMNS)
-    assert set(reference_words.DIGIT_COLUMNS) | told_alike == set(results.DIGIT_COLUMNS)
-    assert set(reference_words.EXPORT_COLUMNS) == set(EXPORTED) - set(results.COLUMNS)
+    assert set(reference_words.COLUMNS) == set(csv_tables.COLUMNS)
+    assert set(reference_words.DIGIT_COLUMNS) | told_alike == set(csv_tables.DIGIT_COLUMNS)
+    assert set(reference_words.EXPORT_COLUMNS) == set(EXPORTED) - set(csv_tables.COLUMNS)
     assert set(reference_words.CURES) == set(Reason)
     assert codes <= set(reference_words.EXIT_CODES)
 

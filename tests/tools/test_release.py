@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 import digitrec
-from digitrec.classifiers.bundle import Bundle
+from digitrec.models.package import Bundle
 from tools import licences
 
 ROOT = Path(__file__).parents[2]
 DATA = (
     "py.typed",
-    "training/glyphs.npz",
+    "training/synthetic/glyphs.npz",
     "training/model_card.md.j2",
-    "models/default/model.json",
-    "models/default/MODEL_CARD.md",
+    "models/shipped/model.json",
+    "models/shipped/MODEL_CARD.md",
 )
 
 
@@ -77,7 +77,7 @@ def test_the_shipped_model_is_whole_in_the_wheel(wheel: Path, tmp_path: Path) ->
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path)
 
-    bundle = Bundle.open(tmp_path / "digitrec" / "models" / "default")
+    bundle = Bundle.open(tmp_path / "digitrec" / "models" / "shipped")
     for file in bundle.card.files:
         assert bundle.content(file)
 

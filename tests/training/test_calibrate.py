@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 
-from digitrec.classifiers.base import NONE, calibrated
-from digitrec.classifiers.calibration import Bound, Rule, pictures_needed
-from digitrec.pictures import Page
-from digitrec.reading import Content
+from digitrec.arrays import Page
+from digitrec.models.calibration import Bound, Rule, pictures_needed
+from digitrec.pipeline.read_files import Content
+from digitrec.recognition.classifier import NONE, calibrated
 from digitrec.recognition.decision import decide
-from digitrec.records import Box, Reason, Status
 from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
+from digitrec.types import Box, Reason, Status
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 
 from digitrec import files
 from digitrec.errors import ModelError
-from digitrec.training.kept import Kept
+from digitrec.training.checkpoints import Kept
 from digitrec.training.pipeline_examples import Examples
 
 ASKED = {"drawn": 2}
@@ -80,7 +80,7 @@ def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
             raise KeyboardInterrupt
         files.write_whole(path, content)
 
-    monkeypatch.setattr("digitrec.training.kept.write_whole", write)
+    monkeypatch.setattr("digitrec.training.checkpoints.write_whole", write)
     with pytest.raises(KeyboardInterrupt):
         kept(tmp_path).keep_examples("seen", examples(), FACTS)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.training import mnist
-from digitrec.training.arrays import Dataset, Split
-from digitrec.training.loop import cut, half_varied
+from digitrec.training.classifier import cut, half_varied
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Dataset, Split
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitrec.classifiers.mean_ink import MeanInkClassifier
+from digitrec.arrays import Page
 from digitrec.errors import DataError, RejectedImage
-from digitrec.pictures import Page
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Reason
-from digitrec.training import mnist
+from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.reader import PageReader
 from digitrec.training.compare import compare, compare_accepted, compare_pages, not_worse
+from digitrec.training.datasets import mnist
+from digitrec.types import Reason
 
 pytestmark = pytest.mark.slow
 

@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import app
-from digitrec.classifiers.base import NONE
-from digitrec.classifiers.bundle import Bundle
-from digitrec.recognition.page_reader import PageReader
-from digitrec.records import Limits
-from digitrec.training import corrected, finetune
-from digitrec.training.corrected import Shown, TruePage
-from digitrec.training.drawn import Strips
+from digitrec.app import composition
+from digitrec.models.package import Bundle
+from digitrec.recognition.classifier import NONE
+from digitrec.recognition.reader import PageReader
+from digitrec.training import correction_examples, finetune
+from digitrec.training.correction_examples import Shown, TruePage
 from digitrec.training.networks import BUILDERS
 from digitrec.training.pipeline_examples import Examples
-from digitrec.training.signs import JUNK
+from digitrec.training.synthetic.generate import Strips
+from digitrec.training.synthetic.symbols import JUNK
+from digitrec.types import Limits
 from tests.conftest import draw, reader
 
 
@@ -36,18 +36,18 @@ def written(text: str) -> bytes:
 
 
 def look(pages: list[TruePage], by: PageReader | None = None) -> list[Shown]:
-    return corrected.look(by or reader(), pages, Limits(), processes=1)
+    return correction_examples.look(by or reader(), pages, Limits(), processes=1)
 
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return app.page_reader(Bundle.open(app.SHIPPED))
+    return composition.page_reader(Bundle.open(composition.SHIPPED))
 
 
 def test_a_page_with_one_digit_gives_an_example_of_what_the_person_said(tmp_path: Path) -> None:
     (shown,) = look([page(tmp_path, draw(7), "1")])
 
-    learned = corrected.examples([shown])
+    learned = correction_examples.examples([shown])
     assert shown.fits
     assert learned.classes.tolist() == [1]
     assert learned.pictures.shape == (1, 28, 28)
@@ -64,7 +64,7 @@ def test_a_corrected_number_gives_one_example_per_segmented_digit(tmp_path: Path
 def test_the_line_network_learns_numbers_whose_digits_were_not_separated(tmp_path: Path, shipped: PageReader) -> None:
     (shown,) = look([page(tmp_path, written("57"), "577")], shipped)
 
-    strips = corrected.strips([shown])
+    strips = correction_examples.strips([shown])
     assert not shown.fits
     assert strips.texts == [(5, 7, 7)]
     assert strips.levels[0].shape[0] == 40
@@ -128,7 +128,9 @@ def test_a_network_of_ten_digits_is_not_shown_what_is_none() -> None:
 
 
 def test_varied_strips_keep_their_text_and_size(tmp_path: Path, shipped: PageReader) -> None:
-    strips = corrected.strips(look([page(tmp_path, written("57"), "57"), page(tmp_path, draw(4), "4")], shipped))
+    strips = correction_examples.strips(
+        look([page(tmp_path, written("57"), "57"), page(tmp_path, draw(4), "4")], shipped)
+    )
 
     varied = finetune.augment_lines(strips, (1, 2))
 

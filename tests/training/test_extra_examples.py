@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import NONE
-from digitrec.training import glyphs, pipeline_examples, signs
-from digitrec.training.loop import Beside
+from digitrec.recognition.classifier import NONE
+from digitrec.training import pipeline_examples
+from digitrec.training.classifier import Beside
 from digitrec.training.networks import BUILDERS
 from digitrec.training.pipeline_examples import Examples
+from digitrec.training.synthetic import glyphs, symbols
 
 PAPER = BUILDERS["paper"]
 
@@ -34,8 +35,8 @@ def test_letters_of_fonts_are_none_and_their_digits_are_digits(found: list[Besid
 
 
 def test_no_letter_is_one_that_looks_like_a_digit() -> None:
-    assert signs.LETTERS == "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"  # in this order: what is drawn depends on it
-    assert set(signs.NEARLY_DIGITS) <= set(glyphs.LOOKALIKES)
+    assert symbols.LETTERS == "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"  # in this order: what is drawn depends on it
+    assert set(symbols.NEARLY_DIGITS) <= set(glyphs.LOOKALIKES)
 
 
 @pytest.mark.slow

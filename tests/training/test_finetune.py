@@ -7,15 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec import app
-from digitrec.classifiers.bundle import INK_TFLITE, KERAS, TFLITE, Bundle
+from digitrec.app import composition
 from digitrec.errors import ModelError
-from digitrec.records import Limits
-from digitrec.training import corrected, finetune, fit, mnist
-from digitrec.training.arrays import Dataset
-from digitrec.training.corrected import Shown, TruePage
+from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, Bundle
+from digitrec.training import correction_examples, finetune, train
+from digitrec.training.classifier import Progress, quietly
+from digitrec.training.correction_examples import Shown, TruePage
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.finetune import More, go_on
-from digitrec.training.loop import Progress, quietly
+from digitrec.types import Limits
 from tests.conftest import draw
 
 pytestmark = [
@@ -35,7 +36,7 @@ def look(folder: Path, start: Bundle) -> list[Shown]:
         path = folder / f"{digit}.png"
         path.write_bytes(draw(digit))
         pages.append(TruePage(path, f"{digit:064}", 1, str(digit)))
-    return corrected.look(app.page_reader(start), pages, Limits(), processes=1)
+    return correction_examples.look(composition.page_reader(start), pages, Limits(), processes=1)
 
 
 def taught(
@@ -64,36 +65,36 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(out: Path) -> list[Shown]:
-    return look(out, Bundle.open(app.SHIPPED))
+    return look(out, Bundle.open(composition.SHIPPED))
 
 
 @pytest.fixture(scope="module")
 def model(out: Path, shown: list[Shown]) -> Bundle:
-    return taught(Bundle.open(app.SHIPPED), mnist.small(), shown, out)
+    return taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out)
 
 
 def test_another_model_comes_out_whose_ink_network_is_the_same(model: Bundle) -> None:
-    start = Bundle.open(app.SHIPPED)
+    start = Bundle.open(composition.SHIPPED)
 
     assert model.card.id != start.card.id
     assert model.card.network == start.card.network
     assert model.card.weights == start.card.weights
     assert model.content(INK_TFLITE) == start.content(INK_TFLITE)
     assert model.content(TFLITE) != start.content(TFLITE)
-    (page,) = app.page_reader(model).read(draw(7), Limits())
+    (page,) = composition.page_reader(model).read(draw(7), Limits())
     assert page.scores.shape == (1, 11)
 
 
 def test_it_still_knows_digits_after_a_few_batches(model: Bundle) -> None:
     split = mnist.small().evaluation
 
-    right = app.CLASSIFIERS["litert"](model).score(split.ink).argmax(axis=1) == split.digits
+    right = composition.CLASSIFIERS["litert"](model).score(split.ink).argmax(axis=1) == split.digits
 
     assert right.mean() > 0.97
 
 
 def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: Bundle) -> None:
-    start = Bundle.open(app.SHIPPED)
+    start = Bundle.open(composition.SHIPPED)
     words = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
     assert model.card.training["corrections"]["went_on_from"] == start.card.id
@@ -111,7 +112,7 @@ def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
 ) -> None:
     told: list[Progress] = []
 
-    again = taught(Bundle.open(app.SHIPPED), mnist.small(), shown, out, told)
+    again = taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out, told)
 
     assert again.card.id == model.card.id
     assert "pages" not in {one.stage for one in told}
@@ -125,16 +126,18 @@ def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
     monkeypatch.setattr(finetune.fit_line, "read_right", lambda *_: next(answers))
 
-    found = taught(Bundle.open(app.SHIPPED), mnist.small(), shown, out)
+    found = taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out)
 
-    assert found.content("line.tflite") == Bundle.open(app.SHIPPED).content("line.tflite")
+    assert found.content("line.tflite") == Bundle.open(composition.SHIPPED).content("line.tflite")
     assert "stayed as it was" in found.card.training["corrections"]["line"]
 
 
 def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> None:
     some = mnist.small()
     small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
-    folder = fit.train(small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z")
+    folder = train.train(
+        small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z"
+    )
     start = Bundle.open(folder)
 
     found = taught(start, small, look(tmp_path, start), tmp_path)
@@ -145,7 +148,7 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
 
 
 def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[Shown]) -> None:
-    start = Bundle.open(app.SHIPPED)
+    start = Bundle.open(composition.SHIPPED)
     files = {name: digest for name, digest in start.card.files.items() if name != KERAS}
     from dataclasses import replace
 
@@ -160,11 +163,11 @@ def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
     small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
     one = np.zeros((28, 28), np.uint8)
     cv2.line(one, (14, 4), (14, 23), 255, 2)
-    learned = corrected.examples([Shown(signs=(one,), classes=(1,))])
+    learned = correction_examples.examples([Shown(signs=(one,), classes=(1,))])
     about = {"corrections": {**ABOUT, "examples": 1}}
 
     folders = [
-        fit.train(
+        train.train(
             small,
             "mlp",
             epochs=1,

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from digitrec.classifiers.quiet import start_keras
-from digitrec.training import drawn, glyphs, mnist, stage_loop
-from digitrec.training.drawn import Crops, Strips
-from digitrec.training.fit_ink import fit_ink
-from digitrec.training.fit_line import fit_line, texts_of
-from digitrec.training.loop import Progress, quietly
-from digitrec.training.signs import Sources
-from digitrec.training.stage_loop import Stage
+from digitrec.recognition.quiet import start_keras
+from digitrec.training import fit_loop
+from digitrec.training.classifier import Progress, quietly
+from digitrec.training.datasets import mnist
+from digitrec.training.fit_loop import Stage
+from digitrec.training.segmenter import fit_ink
+from digitrec.training.sequence_recognizer import fit_line, texts_of
+from digitrec.training.synthetic import generate, glyphs
+from digitrec.training.synthetic.generate import Crops, Strips
+from digitrec.training.synthetic.symbols import Sources
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,12 +31,12 @@ def sources() -> Sources:
 
 @pytest.fixture(scope="module")
 def crops(sources: Sources) -> Crops:
-    return drawn.crops(sources, 100, (1,))
+    return generate.crops(sources, 100, (1,))
 
 
 @pytest.fixture(scope="module")
 def strips(sources: Sources) -> Strips:
-    return drawn.strips(sources, 20, (1,))
+    return generate.strips(sources, 20, (1,))
 
 
 def test_the_same_seed_gives_the_same_ink_network(crops: Crops) -> None:
@@ -80,7 +82,7 @@ class Numbers:
 
 def run(
     scores: list[float], progress: Callable[[Progress], None] = quietly, interrupt_after: int = 99
-) -> tuple[Numbers, stage_loop.Trained]:
+) -> tuple[Numbers, fit_loop.Trained]:
     network, coming = Numbers(), iter(scores)
 
     def learn(_: int) -> float:
@@ -93,7 +95,7 @@ def run(
         yield from range(3)
 
     stage = Stage("ink", "right", len(scores), 3)
-    return network, stage_loop.run(stage, network, batches, learn, lambda: next(coming), progress)
+    return network, fit_loop.run(stage, network, batches, learn, lambda: next(coming), progress)
 
 
 def test_the_weights_of_the_best_epoch_stay() -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import CLASSES, NONE, calibrated
-from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, TFLITE
-from digitrec.classifiers.calibration import Calibration, Rule
-from digitrec.pictures import Ink, Scores
-from digitrec.training import held_out_pages, judging
-from digitrec.training.arrays import Split
-from digitrec.training.loop import Parts
+from digitrec.arrays import Ink, Scores
+from digitrec.models.calibration import Calibration, Rule
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
+from digitrec.recognition.classifier import CLASSES, NONE, calibrated
+from digitrec.training import judge_model, synthetic_evaluation
+from digitrec.training.classifier import Parts
+from digitrec.training.datasets.dataset import Split
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.stages import Prepared
 
@@ -54,10 +54,10 @@ class Pages:
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
     found = Pages()
-    monkeypatch.setattr(judging, "LiteRTClassifier", SaysZero)
-    monkeypatch.setattr(judging, "InkNetwork", Network)
-    monkeypatch.setattr(judging, "LineNetwork", Network)
-    monkeypatch.setattr(held_out_pages, "judge", found.judge)
+    monkeypatch.setattr(judge_model, "LiteRTClassifier", SaysZero)
+    monkeypatch.setattr(judge_model, "InkNetwork", Network)
+    monkeypatch.setattr(judge_model, "LineNetwork", Network)
+    monkeypatch.setattr(synthetic_evaluation, "judge", found.judge)
     return found
 
 
@@ -71,9 +71,9 @@ def seen(of_none: int) -> Prepared:
     return Prepared({}, 0, held_out, held_out, 5_600, {}, interrupted=False)
 
 
-def judge(prepared: Prepared | None, *, digits: int = 40) -> judging.Judged:
+def judge(prepared: Prepared | None, *, digits: int = 40) -> judge_model.Judged:
     parts = Parts(zeros(40), zeros(10), zeros(digits))
-    return judging.judge(CONTENTS, "some", parts=parts, seed=0, measure={"more": zeros(5)}, prepared=prepared)
+    return judge_model.judge(CONTENTS, "some", parts=parts, seed=0, measure={"more": zeros(5)}, prepared=prepared)
 
 
 def test_digits_taken_for_what_is_none_make_a_model_for_paper_less_sure(pages: Pages) -> None:
@@ -95,7 +95,7 @@ def test_a_model_for_paper_is_judged_by_pages_that_its_own_networks_read(pages: 
 def test_there_are_fewer_pages_if_there_are_too_few_digits_for_them(pages: Pages) -> None:
     judge(seen(40), digits=90)
 
-    assert pages.pages == held_out_pages.most_pages(90) < held_out_pages.PAGES
+    assert pages.pages == synthetic_evaluation.most_pages(90) < synthetic_evaluation.PAGES
 
 
 def test_a_model_for_digits_is_judged_by_digits(pages: Pages) -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from digitrec import app, cli_output
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.calibration import Bound, Calibration, Rule
-from digitrec.classifiers.card import ModelCard
+from digitrec.app import composition
+from digitrec.cli import output
+from digitrec.models.calibration import Bound, Calibration, Rule
+from digitrec.models.card import ModelCard
+from digitrec.models.package import Bundle
 from digitrec.training import model_card
 
 DRAWN = Calibration(
@@ -18,7 +19,7 @@ REAL = Calibration("real", "half of the photos", 400, Rule.SHARE, (Bound(0.0, 40
 
 @pytest.fixture
 def card() -> ModelCard:
-    return replace(Bundle.open(app.SHIPPED).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
+    return replace(Bundle.open(composition.SHIPPED).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
 
 
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:
@@ -66,9 +67,7 @@ def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
 
 
 def test_any_error_rate_can_be_described(card: ModelCard) -> None:
-    words = model_card.replace_guarantees(
-        model_card.render_guarantees(card), card, card.id, cli_output.error_rates(0.0234)
-    )
+    words = model_card.replace_guarantees(model_card.render_guarantees(card), card, card.id, output.error_rates(0.0234))
 
     rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
     assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"]
@@ -77,9 +76,9 @@ def test_any_error_rate_can_be_described(card: ModelCard) -> None:
 
 
 def test_the_json_output_has_the_same_figures(card: ModelCard) -> None:
-    usual, tight = (cli_output.thresholds_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
+    usual, tight = (output.thresholds_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
 
     assert usual["threshold"] is tight["threshold"] is None
-    first = cli_output.thresholds_json(card.calibrations, 0.02)[0]
+    first = output.thresholds_json(card.calibrations, 0.02)[0]
     assert first["threshold"] == 0.0
     assert first["decided_by"] == "drawn"

@@ -3,8 +3,8 @@ import os
 import numpy as np
 import pytest
 
-from digitrec.training import parallel
-from digitrec.training.strokes import Dice
+from digitrec.training.synthetic import parallel
+from digitrec.training.synthetic.strokes import Dice
 
 
 def number(sources: int, rng: Dice) -> tuple[int, float]:

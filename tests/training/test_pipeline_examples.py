@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from digitrec.classifiers.base import NONE
-from digitrec.imaging.layout import FoundDigit
-from digitrec.recognition.ink_network import Window
-from digitrec.records import Box
+from digitrec.recognition.classifier import NONE
+from digitrec.recognition.layout import FoundDigit
+from digitrec.recognition.segmenter import Window
 from digitrec.training import pipeline_examples
 from digitrec.training.pipeline_examples import ExtractedExamples, collect_examples
+from digitrec.types import Box
 
 PAGE = (60, 80)
 
@@ -89,8 +89,9 @@ def test_a_letter_is_an_example_of_none() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_pages_of_either_kind_come_with_their_ink(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    from digitrec.training import glyphs, mnist
-    from digitrec.training.signs import Sources
+    from digitrec.training.datasets import mnist
+    from digitrec.training.synthetic import glyphs
+    from digitrec.training.synthetic.symbols import Sources
 
     monkeypatch.setattr(pipeline_examples, "_AS_SAMPLES", share)
     small = mnist.small().train

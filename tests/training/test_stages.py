@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import app
-from digitrec.classifiers.bundle import INK_TFLITE, LINE_TFLITE, Bundle
-from digitrec.classifiers.litert import LiteRTClassifier
-from digitrec.recognition.ink_network import InkNetwork
-from digitrec.recognition.line_network import LineNetwork
-from digitrec.records import Limits
-from digitrec.training import fit, held_out_pages, mnist
-from digitrec.training.arrays import Dataset
-from digitrec.training.loop import Progress, cut, quietly
+from digitrec.app import composition
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, Bundle
+from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.recognition.segmenter import InkNetwork
+from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.training import synthetic_evaluation
+from digitrec.training import train as fit
+from digitrec.training.classifier import Progress, cut, quietly
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.stages import Recipe
+from digitrec.types import Limits
 from tests.conftest import draw
 
 pytestmark = [
@@ -82,7 +84,7 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
 
 
 def test_a_page_is_read_with_it(trained: Path) -> None:
-    (page,) = app.page_reader(Bundle.open(trained)).read(draw(7), Limits())
+    (page,) = composition.page_reader(Bundle.open(trained)).read(draw(7), Limits())
 
     assert page.scores.shape[1] == 11
 
@@ -112,7 +114,7 @@ def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -
     bundle = Bundle.open(trained)
     held_out = cut(little_mnist(), bundle.card.seed).calibrate
 
-    again = held_out_pages.judge(app.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed)
+    again = synthetic_evaluation.judge(composition.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed)
 
     assert bundle.card.calibrations == (again.table,)
     assert (again.table.name, again.table.pages, again.table.rule) == ("drawn pages", 40, "bound")

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from digitrec import app
-from digitrec.classifiers.bundle import Bundle
-from digitrec.recognition.page_reader import PageReader
-from digitrec.training import held_out_pages, mnist
-from digitrec.training.arrays import Split
-from digitrec.training.held_out_pages import SCAN, digits_needed, most_pages
-from digitrec.training.loop import cut
+from digitrec.app import composition
+from digitrec.models.package import Bundle
+from digitrec.recognition.reader import PageReader
+from digitrec.training import synthetic_evaluation
+from digitrec.training.classifier import cut
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic_evaluation import SCAN, digits_needed, most_pages
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +22,11 @@ def held_out() -> Split:
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return app.page_reader(Bundle.open(app.SHIPPED))
+    return composition.page_reader(Bundle.open(composition.SHIPPED))
 
 
 def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out: Split, shipped: PageReader) -> None:
-    found = held_out_pages.judge(shipped, held_out, pages=60, junk=0.2, seed=0)
+    found = synthetic_evaluation.judge(shipped, held_out, pages=60, junk=0.2, seed=0)
 
     assert (found.kinds == SCAN).sum() == 45
     assert found.has_digit.sum() == digits_needed(60, 0.2) == 57
@@ -37,9 +38,9 @@ def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out
 
 
 def test_worker_processes_give_the_same_result(held_out: Split, shipped: PageReader) -> None:
-    here = held_out_pages.judge(shipped, held_out, pages=40, seed=3)
+    here = synthetic_evaluation.judge(shipped, held_out, pages=40, seed=3)
 
-    elsewhere = held_out_pages.judge(shipped, held_out, pages=40, seed=3, processes=2)
+    elsewhere = synthetic_evaluation.judge(shipped, held_out, pages=40, seed=3, processes=2)
 
     np.testing.assert_array_equal(here.confidence, elsewhere.confidence)
     assert here.table == elsewhere.table
@@ -47,9 +48,9 @@ def test_worker_processes_give_the_same_result(held_out: Split, shipped: PageRea
 
 def test_no_digit_is_on_two_pages(held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[int] = []
-    monkeypatch.setattr(held_out_pages, "_verdict", lambda _, task: (places.append(task.place), True))
+    monkeypatch.setattr(synthetic_evaluation, "_verdict", lambda _, task: (places.append(task.place), True))
 
-    held_out_pages.judge(shipped, held_out, pages=30, seed=0)
+    synthetic_evaluation.judge(shipped, held_out, pages=30, seed=0)
 
     assert sorted(places) == list(range(30))
 
@@ -65,4 +66,4 @@ def test_as_many_pages_as_there_are_digits_for(digits: int, junk: float) -> None
 def test_mnists_held_out_digits_are_enough_for_all_pages() -> None:
     left = 60_000 - 5_000  # mnist-5k is left out of the model that is shipped
 
-    assert digits_needed(held_out_pages.PAGES) <= left * 3 // 32
+    assert digits_needed(synthetic_evaluation.PAGES) <= left * 3 // 32

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitrec.classifiers import store
-from digitrec.classifiers.bundle import Bundle
-from digitrec.classifiers.keras import KerasClassifier
-from digitrec.classifiers.litert import LiteRTClassifier
 from digitrec.errors import DataError, UsageError
-from digitrec.training import datasets, fit, mnist
-from digitrec.training.arrays import Dataset, Split
-from digitrec.training.loop import Progress
+from digitrec.models import registry as store
+from digitrec.models.package import Bundle
+from digitrec.recognition.classifier_keras import KerasClassifier
+from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.training import train as fit
+from digitrec.training.classifier import Progress
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Dataset, Split
+from digitrec.training.datasets.registry import load
 from digitrec.training.networks import BUILDERS
 
 pytestmark = [
@@ -182,7 +184,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         train(tmp_path, epochs=0)
     with pytest.raises(DataError, match="evaluation only"):
-        fit.train(datasets.load("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
+        fit.train(load("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
     assert list(tmp_path.iterdir()) == []
 
 

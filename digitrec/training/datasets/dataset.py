@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
-from digitrec.imaging.normalise import from_arrays
-from digitrec.pictures import Ink, Picture
+from digitrec.recognition.normalize import from_arrays
 
 Digits = NDArray[np.int64]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.errors import DataError
-from digitrec.training.arrays import Split, split_of
+from digitrec.training.datasets.dataset import Split, split_of
 
 _MOST_BYTES = 4_000_000_000
 _PICTURES = ("x", "images", "pictures", "data")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digitrec import imaging
 from digitrec.errors import DataError, RejectedImage
-from digitrec.records import Limits
-from digitrec.training.arrays import Dataset, Split
+from digitrec.recognition import pages_of_bytes
+from digitrec.training.datasets.dataset import Dataset, Split
+from digitrec.types import Limits
 
 LABELS = "labels.csv"
 NONE = "none"
@@ -111,7 +111,7 @@ def folder_dataset(folder: Path) -> Dataset:
 
 def _only_digit(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
     try:
-        pages = imaging.read(path.read_bytes(), Limits())
+        pages = pages_of_bytes.read(path.read_bytes(), Limits())
     except OSError as why:
         raise DataError(f"{path} cannot be read: {why.strerror}") from None
     except RejectedImage:

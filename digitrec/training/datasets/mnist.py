@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digitrec.classifiers.quiet import start_keras
 from digitrec.errors import DataError
 from digitrec.extras import needs
-from digitrec.training.arrays import Dataset, Split, split_of
-from digitrec.training.idx import read_npz
+from digitrec.recognition.quiet import start_keras
+from digitrec.training.datasets.dataset import Dataset, Split, split_of
+from digitrec.training.datasets.idx import read_npz
 
 _TIMEOUT_S = 10.0
 _TEST_OF_EACH = 100

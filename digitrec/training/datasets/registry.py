@@ -11,14 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.classifiers.mean_ink import MeanInkClassifier
 from digitrec.errors import DataError
 from digitrec.extras import needs
-from digitrec.imaging import normalise
-from digitrec.training import mnist
-from digitrec.training.arrays import Dataset, Split, split_of, without
-from digitrec.training.folders import LabelledPicture, folder_dataset, holds_pictures, labelled_pictures
-from digitrec.training.idx import holds_idx, read_idx_folder, read_npz
+from digitrec.recognition import normalize
+from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Dataset, Split, split_of, without
+from digitrec.training.datasets.idx import holds_idx, read_idx_folder, read_npz
+from digitrec.training.datasets.image_folder import LabelledPicture, folder_dataset, holds_pictures, labelled_pictures
 
 _TURNS = ("upright", "transposed")
 _TELLING = 500
@@ -152,7 +152,7 @@ def _digits_8x8(path: Path | None) -> Dataset:
     large = (cv2.resize(small / 16.0, (80, 80), interpolation=cv2.INTER_CUBIC) for small in found.images)
     marks = (np.clip(np.asarray(one, np.float32), 0.0, 1.0) for one in large)
     # Cubic interpolation leaves a faint veil around the digit, and its box should not reach that far.
-    ink = np.stack([normalise.centred(np.where(one > 0.15, one, np.float32(0))) for one in marks])
+    ink = np.stack([normalize.centred(np.where(one > 0.15, one, np.float32(0))) for one in marks])
     everything = split_of("all", np.round(ink * 255).astype(np.uint8), found.target)
     return Dataset("digits-8x8", "scikit-learn's digits, 8 x 8 brought to 28 x 28", everything, evaluation_only=True)
 

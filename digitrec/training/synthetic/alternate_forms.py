@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Picture
-from digitrec.training.strokes import Dice
+from digitrec.arrays import Picture
+from digitrec.training.synthetic.strokes import Dice
 
 _Stroke = tuple[tuple[float, float], ...]
 _Form = tuple[_Stroke, ...]

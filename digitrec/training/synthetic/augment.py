@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Ink, Picture
+from digitrec.arrays import Ink, Picture
 
 Dice = np.random.Generator
 Floats = NDArray[np.float32]

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from digitrec.pictures import Picture
-from digitrec.training.strokes import Dice, Floats
+from digitrec.arrays import Picture
+from digitrec.training.synthetic.strokes import Dice, Floats
 
 
 def printed(height: int, width: int, dice: Dice) -> Floats:

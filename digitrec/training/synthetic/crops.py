@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.pictures import Picture
-from digitrec.recognition.ink_network import SIDE
-from digitrec.training import paper
-from digitrec.training.signs import (
+from digitrec.arrays import Picture
+from digitrec.recognition.segmenter import SIDE
+from digitrec.training.synthetic import background
+from digitrec.training.synthetic.strokes import Dice, Floats, Hand, a_hand, write
+from digitrec.training.synthetic.symbols import (
     JUNK,
     LETTERS,
     NEARLY_DIGITS,
@@ -24,7 +25,6 @@ from digitrec.training.signs import (
     sign_field,
     wider,
 )
-from digitrec.training.strokes import Dice, Floats, Hand, a_hand, write
 
 _WHOLE_PAGES = 0.35
 """This share of the crops shows all of a page, so its sign may be small, and the page seldom is a square."""
@@ -129,10 +129,10 @@ def _scene(
             np.maximum(wanted, alone, out=wanted)
             x += size * dice.uniform(0.55, 1.0)
         _beside(sources, ink, wanted, hand, longest, (x, y), dice)
-    ground = paper.printed(height, width, dice)
+    ground = background.printed(height, width, dice)
     if dice.random() < 0.35:
-        ground = np.maximum(ground, paper.dirt(height, width, dice))
-    picture = paper.photographed(ink, ground, dice)
+        ground = np.maximum(ground, background.dirt(height, width, dice))
+    picture = background.photographed(ink, ground, dice)
     return Crop(picture, np.asarray(np.rint(wanted * 255), np.uint8))
 
 

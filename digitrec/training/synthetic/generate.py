@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.imaging.contrast import Plane
-from digitrec.imaging.flat import flattened, in_square
-from digitrec.pictures import Picture
-from digitrec.recognition.ink_network import SIDE
-from digitrec.training import lines, parallel, scenes
-from digitrec.training.parallel import ProgressCallback
-from digitrec.training.signs import Sources
-from digitrec.training.strokes import Dice
+from digitrec.arrays import Picture
+from digitrec.recognition.flat import flattened, in_square
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.segmenter import SIDE
+from digitrec.training.synthetic import parallel, text_lines
+from digitrec.training.synthetic.crops import crop
+from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic.strokes import Dice
+from digitrec.training.synthetic.symbols import Sources
 
 _STEP, _PAPER = 32, 128
 """A stored level is 128 + 32 times the flattened one: all of -4.0..4.0 fits."""
@@ -89,7 +90,7 @@ def strips(
 
 
 def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
-    found = scenes.crop(sources, dice)
+    found = crop(sources, dice)
     height, width = found.ink.shape
     left, top = (SIDE - width) // 2, (SIDE - height) // 2
     levels = stored(in_square(flattened(found.picture.astype(np.float32)), SIDE, left, top))
@@ -99,5 +100,5 @@ def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
 
 
 def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:
-    found = lines.strip(sources, dice)
+    found = text_lines.strip(sources, dice)
     return filled(stored(flattened(found.picture.astype(np.float32)))), found.text

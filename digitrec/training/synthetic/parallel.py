@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from digitrec.training.strokes import Dice
+from digitrec.training.synthetic.strokes import Dice
 
 S = TypeVar("S")
 T = TypeVar("T")

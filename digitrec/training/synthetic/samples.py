@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec import files
+from digitrec.arrays import Picture
 from digitrec.errors import DataError, UsageError
-from digitrec.pictures import Picture
 
 Drawn: TypeAlias = tuple[str, bytes, int]
 """File name, content, digit."""

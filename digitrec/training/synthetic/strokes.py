@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Picture
+from digitrec.arrays import Picture
 
 Dice = np.random.Generator
 Floats = NDArray[np.float32]

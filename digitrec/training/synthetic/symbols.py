@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.pictures import Picture
-from digitrec.training.augment import other_habits
-from digitrec.training.glyphs import LOOKALIKES, Glyphs
-from digitrec.training.strokes import Dice, Floats, Hand, box_of, distance_field
+from digitrec.arrays import Picture
+from digitrec.training.synthetic.augment import other_habits
+from digitrec.training.synthetic.glyphs import LOOKALIKES, Glyphs
+from digitrec.training.synthetic.strokes import Dice, Floats, Hand, box_of, distance_field
 
 JUNK = 10
 """The class of a sign that is no digit, in a line's text."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from digitrec.pictures import Picture
-from digitrec.recognition.line_network import HEIGHT
-from digitrec.training import paper
-from digitrec.training.schools import another_form
-from digitrec.training.signs import (
+from digitrec.arrays import Picture
+from digitrec.recognition.sequence_recognizer import HEIGHT
+from digitrec.training.synthetic import background
+from digitrec.training.synthetic.alternate_forms import another_form
+from digitrec.training.synthetic.strokes import Dice, Floats, a_hand, box_of, distance_field, write
+from digitrec.training.synthetic.symbols import (
     JUNK,
     LETTERS,
     OTHER_SIGNS,
@@ -23,7 +24,6 @@ from digitrec.training.signs import (
     sign_field,
     wider,
 )
-from digitrec.training.strokes import Dice, Floats, a_hand, box_of, distance_field, write
 
 _WIDTHS = (32, 192)
 
@@ -45,12 +45,12 @@ def strip(sources: Sources, dice: Dice) -> Strip:
         ink = _written(sources, signs, dice)
         if ink.shape[1] <= _WIDTHS[1]:
             break
-    ground = paper.printed(HEIGHT, ink.shape[1], dice)
+    ground = background.printed(HEIGHT, ink.shape[1], dice)
     if dice.random() < 0.3:
-        ground = np.maximum(ground, paper.dirt(HEIGHT, ink.shape[1], dice))
+        ground = np.maximum(ground, background.dirt(HEIGHT, ink.shape[1], dice))
     if dice.random() < 0.3:
         ink = _strangers(sources, ink, dice)
-    return Strip(paper.photographed(ink, ground, dice), text)
+    return Strip(background.photographed(ink, ground, dice), text)
 
 
 def _line(dice: Dice) -> tuple[str, tuple[int, ...]]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.errors import DataError
-from digitrec.training.arrays import Split, split_of, without
-from digitrec.training.idx import read_idx, read_idx_folder, read_npz
+from digitrec.training.datasets.dataset import Split, split_of, without
+from digitrec.training.datasets.idx import read_idx, read_idx_folder, read_npz
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.training.folders import folder_dataset, labelled_pictures
+from digitrec.training.datasets.image_folder import folder_dataset, labelled_pictures
 
 pytestmark = pytest.mark.slow
 

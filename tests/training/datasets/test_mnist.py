@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitrec.training import mnist
+from digitrec.training.datasets import mnist
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digitrec.training.schools import FORMS, SIDE, another_form, rounded
+from digitrec.training.synthetic.alternate_forms import FORMS, SIDE, another_form, rounded
 
 
 @pytest.mark.slow

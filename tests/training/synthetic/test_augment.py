@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from digitrec.training import mnist
-from digitrec.training.arrays import Split
-from digitrec.training.augment import augment
+from digitrec.training.datasets import mnist
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic.augment import augment
 
 pytestmark = pytest.mark.slow
 

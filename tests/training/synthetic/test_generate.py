@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from digitrec.training import drawn, glyphs, lines, mnist, scenes
-from digitrec.training.drawn import restored, stored
-from digitrec.training.signs import Sources
+from digitrec.training.datasets import mnist
+from digitrec.training.synthetic import crops, generate, glyphs, text_lines
+from digitrec.training.synthetic.generate import restored, stored
+from digitrec.training.synthetic.symbols import Sources
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +28,12 @@ def test_paper_around_a_strip_is_exactly_paper() -> None:
 
 
 def test_crops_come_flattened_with_the_ink_that_was_drawn(sources: Sources) -> None:
-    found = drawn.crops(sources, 24, (3,))
+    found = generate.crops(sources, 24, (3,))
 
     assert len(found) == 24
     shapes = set()
     for place in range(24):
-        crop = scenes.crop(sources, np.random.default_rng((3, place)))
+        crop = crops.crop(sources, np.random.default_rng((3, place)))
         height, width = crop.ink.shape
         shapes.add((height, width))
         top, left = (64 - height) // 2, (64 - width) // 2
@@ -45,8 +46,8 @@ def test_crops_come_flattened_with_the_ink_that_was_drawn(sources: Sources) -> N
 
 
 def test_strips_are_filled_up_to_a_multiple_of_32_and_keep_their_text(sources: Sources) -> None:
-    found = drawn.strips(sources, 20, (3,))
+    found = generate.strips(sources, 20, (3,))
 
     assert all(levels.shape[0] == 40 and levels.shape[1] % 32 == 0 for levels in found.levels)
     assert max(levels.shape[1] for levels in found.levels) <= 192
-    assert found.texts == [lines.strip(sources, np.random.default_rng((3, place))).text for place in range(20)]
+    assert found.texts == [text_lines.strip(sources, np.random.default_rng((3, place))).text for place in range(20)]

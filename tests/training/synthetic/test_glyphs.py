@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitrec.training.glyphs import DIGIT_HEIGHT, FILE, LOOKALIKES, SIDE, Glyphs, load
+from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, FILE, LOOKALIKES, SIDE, Glyphs, load
 
 TABLE = Path(__file__).parents[2] / "tools" / "fonts.csv"
 FREE = ("OFL-", "Apache-", "MIT", "BSD-", "Bitstream Vera", "public domain", "GUST Font License")
