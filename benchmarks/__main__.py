@@ -120,9 +120,9 @@ def _warn(bench: Bench) -> None:
 
 def _filesystem(work: Path) -> str:
     """On tmpfs, fsync costs nothing: who reads the figures has to know."""
-    from digitrec.storage import mounts
+    from digitrec.storage import folder_id
 
-    return mounts.kind_of(work)
+    return folder_id.kind_of(work)
 
 
 if __name__ == "__main__":

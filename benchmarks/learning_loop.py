@@ -24,13 +24,13 @@ from digitrec import files
 from digitrec.app import composition, model_comparison, models
 from digitrec.app.retrain import retrain
 from digitrec.arrays import Picture
-from digitrec.clock import utc
 from digitrec.errors import DigitrecError
 from digitrec.models.package import Bundle
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 from digitrec.training.classifier import Progress
 from digitrec.training.correction_examples import TruePage
 from digitrec.training.datasets import mnist

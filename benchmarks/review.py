@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from digitrec.app import review
-from digitrec.review.sessions import Sessions
+from digitrec.review.auth import Sessions
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.review import browser

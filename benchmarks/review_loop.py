@@ -23,9 +23,8 @@ from benchmarks.learning_loop import Read
 from digitrec import text
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
-from digitrec.storage.corrections import NONE, How, Verdict
+from digitrec.storage.corrections import NONE, How, Verdict, labelled
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.truths import labelled
 from tests.review import browser
 
 _WHO = "script"

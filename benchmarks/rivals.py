@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write_network(path: Path) -> None:
     """The classic exercise with random weights: they do not change what it costs."""
-    from digitrec.recognition.quiet import start_keras
+    from digitrec.recognition.classifier_keras import start_keras
     from digitrec.training import networks
 
     start_keras()

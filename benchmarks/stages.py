@@ -25,7 +25,7 @@ START, REST = "start: Python and imports", "everything else"
 STAGES: Mapping[str, Sequence[str]] = {
     "start: model": ("digitrec.app.composition:bundle_of", "digitrec.app.composition:page_reader"),
     "start: folders, lock, ledger": ("digitrec.pipeline.workspace:opened",),
-    "look, settle": ("digitrec.pipeline.scanner:look", "digitrec.pipeline.settling:Settling.look"),
+    "look, settle": ("digitrec.pipeline.scanner:look", "digitrec.pipeline.scanner:Settling.look"),
     "claim": ("digitrec.pipeline.inbox:Inbox.claim", "digitrec.pipeline.inbox:Inbox.make_durable"),
     "open, hash": ("digitrec.pipeline.read_files:_opened",),
     "decode": (

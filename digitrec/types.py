@@ -5,7 +5,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+RECIPE: int = 1
+"""Number of this way of making ink; a model remembers the one it was trained with, and no other version loads it."""
+
 
 Identity: TypeAlias = tuple[int, int, int]
 """Inode, size and mtime_ns of a file, each folded into signed 64 bit: what tells it from every other one."""
@@ -331,3 +335,24 @@ class Count:
         """Count files by fate."""
         fates = Counter(claim.fate for claim in claims)
         return cls(*(fates[fate] for fate in (Fate.ACCEPTED, Fate.REVIEW, Fate.REJECTED, Fate.DEFERRED)))
+
+
+class FileSnapshot(NamedTuple):
+    """A file as one look found it. Two equal ones with time between them mean that it is complete."""
+
+    path: str
+    """Under the inbox, `/` between folders; undecodable bytes as surrogates (`os.fsdecode`)."""
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @property
+    def changed_ns(self) -> int:
+        """Its last change, in nanoseconds since 1970: the newer of content and inode time."""
+        return max(self.mtime_ns, self.ctime_ns)
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this file from others, as the ledger stores it."""
+        return identity(self.inode, self.size, self.mtime_ns)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from digitrec import logs
-from digitrec.app import trending
+from digitrec.app import reports
 from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.monitoring import verify
@@ -19,7 +19,7 @@ def main() -> int:
             settings = Settings.load()
             logs.start(settings.log_format)
             with workspace.all_ledgers(settings) as ledgers:
-                page, made = trending.write_all(settings, ledgers)
+                page, made = reports.write_all(settings, ledgers)
                 account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)

@@ -23,7 +23,6 @@ from hypothesis import settings as hypothesis_settings
 
 from digitrec.app import reports
 from digitrec.cli import main
-from digitrec.clock import utc
 from digitrec.monitoring import verify
 from digitrec.pipeline import read_files, rebuild, workspace
 from digitrec.pipeline.archive import FolderOutbox
@@ -31,13 +30,14 @@ from digitrec.pipeline.batch import Pipeline
 from digitrec.pipeline.executor import SerialExecutor
 from digitrec.pipeline.labels import Truth
 from digitrec.pipeline.outcomes import Answering
-from digitrec.pipeline.scanner import Seen, look
-from digitrec.recognition import pages_of_bytes
-from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.pipeline.scanner import look
+from digitrec.recognition import page
+from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.types import Limits, Rendering
+from digitrec.text import utc
+from digitrec.types import FileSnapshot, Limits, Rendering
 
 # The machines that run these are shared: how long one example takes says nothing.
 hypothesis_settings.register_profile("digitrec", deadline=None)
@@ -66,7 +66,7 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 @functools.cache
 def reader() -> PageReader:
     """A reader that knows the digits drawn here as the imaging shows them to it."""
-    inks = [pages_of_bytes.read(draw(digit), Limits())[0].ink for digit in range(10)]
+    inks = [page.read(draw(digit), Limits())[0].ink for digit in range(10)]
     return PageReader(MeanInkClassifier(np.concatenate(inks)))
 
 
@@ -152,7 +152,7 @@ class Desk:
         csv_tables.write_latest(self.outbox, dict.fromkeys(self.published))
         self.published.clear()
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[FileSnapshot]:
         return list(look(self.inbox, lambda *_: None))
 
     def tables(self) -> list[Path]:

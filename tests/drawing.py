@@ -11,7 +11,7 @@ from PIL import Image
 
 from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
-from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.page import read
 from digitrec.types import Limits
 
 LIMITS = Limits()
@@ -44,14 +44,14 @@ def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: A
 
 def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> Page:
     """The only page of a file, or of a picture saved as PNG."""
-    (page,) = pages_of_bytes.read(content if isinstance(content, bytes) else saved(content), limits)
+    (page,) = read(content if isinstance(content, bytes) else saved(content), limits)
     return page
 
 
 def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
     """Why a file is rejected."""
     with pytest.raises(RejectedImage) as caught:
-        pages_of_bytes.read(data, limits)
+        read(data, limits)
     return caught.value
 
 
@@ -59,7 +59,7 @@ def pages_or_reason(data: bytes) -> list[Page] | RejectedImage:
     """What became of a file, which is one or the other whatever its bytes; limits are narrow."""
     found: list[Page] | RejectedImage
     try:
-        found = pages_of_bytes.read(data, Limits(max_pixels=1_000_000, max_pages=8))
+        found = read(data, Limits(max_pixels=1_000_000, max_pages=8))
     except RejectedImage as why:
         found = why
     if isinstance(found, RejectedImage):

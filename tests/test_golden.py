@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import Page
-from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.page import read
 from digitrec.types import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,7 +27,7 @@ _MEAN_OFF, _BOX_OFF = 0.01, 1
 
 def pages_of(case: Path) -> list[Page]:
     (picture,) = case.glob("picture.*")
-    return pages_of_bytes.read(picture.read_bytes(), Limits())
+    return read(picture.read_bytes(), Limits())
 
 
 def ink_row(pages: list[Page]) -> np.ndarray:

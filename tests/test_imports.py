@@ -24,8 +24,8 @@ READING = ("numpy", "cv2", "PIL", "ai_edge_litert", "jinja2", "multiprocessing",
 PROGRAM = """
 import sys
 sys.argv = ["digitrec", *{words!r}]
-from digitrec import cli, cli_output
-cli_output.Progress.update = lambda *_: None
+from digitrec.cli import main as cli, output
+output.Progress.update = lambda *_: None
 try:
     cli.main()
 except SystemExit as end:

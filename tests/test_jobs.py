@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from digitrec.app import composition, service, trending
+from digitrec.app import composition, reports, service
 from digitrec.cli.main import cli
 from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import Settings
@@ -242,7 +242,7 @@ def test_an_unexpected_exception_in_a_job_is_logged_and_ends_with_74(
         raise KeyError("colour")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trending, "write_all", fails)
+    monkeypatch.setattr(reports, "write_all", fails)
 
     assert nightly_report.main() == 74
     first, last = map(json.loads, capsys.readouterr().err.splitlines())

@@ -28,7 +28,7 @@ from benchmarks.pages.scores import Scored, Tally, Truth, score, table
 from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.pipeline import read_files
-from digitrec.recognition import panels
+from digitrec.recognition import visualize
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.datasets import registry
@@ -148,14 +148,14 @@ def contact_sheet(sources: Sources, kinds: Sequence[str], seed: int) -> bytes:
             one = page(sources, kind, number, seed)
             picture = cv2.imdecode(np.frombuffer(one.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
             cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
-            small = panels.fitted(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
+            small = visualize.fitted(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
             cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
             told = " ".join([*one.truth.numbers, one.truth.words]).strip() or "nothing"
             shown.append(
-                panels.above([cell, panels.words([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2)
+                visualize.above([cell, visualize.words([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2)
             )
-        rows.append(panels.beside(shown))
-    return panels.png(panels.above(rows))
+        rows.append(visualize.beside(shown))
+    return visualize.png(visualize.above(rows))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,7 +26,7 @@ from benchmarks.soak.account import account
 from benchmarks.soak.arrivals import MOST, Arrivals
 from benchmarks.soak.life import Watch, kill_plan
 from benchmarks.soak.oddities import MANNERS, OddArrivals
-from digitrec.storage import folder_id, mounts
+from digitrec.storage import folder_id
 
 _TICK_S = 0.05
 _LOOK_S, _HEALTH_S = 2.0, 60.0
@@ -240,7 +240,7 @@ def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, o
         "machine": processor(),
         "cores": cores(),
         "load": ", ".join(f"{one:.1f}" for one in load),
-        "filesystem": mounts.kind_of(workspace),
+        "filesystem": folder_id.kind_of(workspace),
         "seed": plan.seed,
         "minutes": plan.minutes,
         "calm_minutes": plan.calm_minutes,

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from digitrec.app import composition, labelled
-from digitrec.clock import utc
 from digitrec.errors import DataError
 from digitrec.models.calibration import Bound, Calibration, Rule, pictures_needed
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, Bundle
 from digitrec.models.registry import put
 from digitrec.settings import Settings
+from digitrec.text import utc
 from digitrec.training import calibrate, model_card
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import LabelledPicture

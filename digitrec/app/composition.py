@@ -14,23 +14,20 @@ import digitrec
 from digitrec import logs
 from digitrec.app import retrying
 from digitrec.app.service import Service, Space, Stop, Summary, timed_steps
-from digitrec.clock import utc
-from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step
-from digitrec.extras import needs
+from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step, require_packages
 from digitrec.images import threads
 from digitrec.models.package import Bundle
 from digitrec.models.registry import ModelStore
-from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.heartbeat import Heart, Supervisor
 from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
-from digitrec.monitoring.supervisor import Supervisor
-from digitrec.pipeline import object_store, observing, workspace
+from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import Truth
 from digitrec.pipeline.ledgers import readable
-from digitrec.pipeline.scanner import Seen
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.types import Rendering
+from digitrec.text import utc
+from digitrec.types import FileSnapshot, Rendering
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import Pipeline
@@ -61,7 +58,7 @@ def _threads(settings: Settings) -> "Executor":
 
 
 def _dask(settings: Settings) -> "Executor":
-    needs("--engine dask", "distributed")
+    require_packages("--engine dask", "distributed")
     from digitrec.pipeline.dask_executor import DaskExecutor
 
     return DaskExecutor(
@@ -144,7 +141,7 @@ def _write_latest(settings: Settings, summary: Summary) -> None:
         logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
-def watch(settings: Settings, stop: Stop, observer: observing.Observer | None = None) -> None:
+def watch(settings: Settings, stop: Stop, observer: watcher.Observer | None = None) -> None:
     """Read whatever arrives until stopped; a failing environment or model is retried with back-off.
 
     Raises:
@@ -250,7 +247,7 @@ def _service(
             summary.batches.append(batch_id)
             hooks.reported(batch_id)
 
-        alone: list[Seen] = []
+        alone: list[FileSnapshot] = []
 
         @cache
         def pipeline() -> "Pipeline":
@@ -275,7 +272,7 @@ def _pipeline(
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
     heart: Heart,
-    alone: list[Seen],
+    alone: list[FileSnapshot],
 ) -> "Pipeline":
     threads.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec.app import reports
@@ -348,6 +345,6 @@ def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) ->
     )
 
 
-def _observer(settings: Settings, stop: Stop) -> observing.Observer:
+def _observer(settings: Settings, stop: Stop) -> watcher.Observer:
     is_scan = settings.watch_mode == "scan"
-    return observing.NoObserver() if is_scan else observing.FolderObserver(settings.inbox, stop.bell)
+    return watcher.NoObserver() if is_scan else watcher.FolderObserver(settings.inbox, stop.bell)

@@ -8,8 +8,7 @@ from digitrec import files
 from digitrec.errors import DataError
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Verdict
-from digitrec.storage.truths import Labelled, labelled
+from digitrec.storage.corrections import Labelled, Verdict, labelled
 from digitrec.training.correction_examples import TruePage
 
 HELD_OUT_ONE_IN = 5

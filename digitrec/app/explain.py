@@ -11,7 +11,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX, Sheet
-from digitrec.recognition import decision, panels, visualize
+from digitrec.recognition import decision, visualize
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.trace import Steps
 from digitrec.settings import Settings
@@ -60,18 +60,18 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
         reader: that reads it.
         threshold: the lowest confidence that is accepted.
     """
-    parts = [panels.words([name], size=0.7)]
+    parts = [visualize.words([name], size=0.7)]
     try:
         format_name, sheets = decode.sheets(data, limits)
         for sheet in islice(sheets, MOST_PAGES):
             steps = _in_detail(reader.steps(format_name, sheet), sheet)
             parts.append(visualize.page(steps, decision.decide(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
-            parts += [panels.rule(), panels.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
+            parts += [visualize.rule(), visualize.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
     except RejectedImage as why:
         detail = f"{why.reason}: {why.detail or why.reason.words}"
-        parts += [panels.rule(), panels.words(["No answer for this file: rejected", detail])]
-    return panels.with_margin(panels.above(parts))
+        parts += [visualize.rule(), visualize.words(["No answer for this file: rejected", detail])]
+    return visualize.with_margin(visualize.above(parts))
 
 
 def _in_detail(steps: Steps, sheet: Sheet) -> Steps:
@@ -86,7 +86,7 @@ def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
     bundle = composition.bundle_of(settings)
     reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
     for path in pictures:
-        yield panels.png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
+        yield visualize.png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
 
 
 def _published(folder: Path, name: str, content: bytes) -> Path:

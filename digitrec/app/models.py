@@ -16,9 +16,7 @@ import digitrec
 from digitrec import text
 from digitrec.app import composition, labelled
 from digitrec.arrays import Picture
-from digitrec.clock import utc
-from digitrec.errors import DataError, ModelError, UsageError
-from digitrec.extras import TRAINING, needs
+from digitrec.errors import TRAINING, DataError, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, Bundle
 from digitrec.models.registry import Stored
@@ -34,6 +32,7 @@ from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
+from digitrec.text import utc
 from digitrec.training.classifier import Progress
 from digitrec.training.compare import Comparison, compare, compare_pages
 from digitrec.training.datasets import registry
@@ -97,7 +96,7 @@ def train(
     Raises:
         MissingPackage: this installation cannot train.
     """
-    needs("train", *TRAINING)
+    require_packages("train", *TRAINING)
     from digitrec.training import train
 
     dataset = registry.load(data)
@@ -148,7 +147,7 @@ def evaluate(
         DataError: the set cannot be used.
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
-    needs("evaluate", "matplotlib", "seaborn", "sklearn")
+    require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
     bundle = composition.bundle_of(settings)
     reader = composition.page_reader(bundle)
     if keras:
@@ -171,7 +170,7 @@ def evaluate(
 
 def explore(settings: Settings, data: str) -> Path:
     """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
-    needs("explore", "matplotlib", "seaborn")
+    require_packages("explore", "matplotlib", "seaborn")
     dataset = registry.load(data)
     splits = [
         ExploreSplit(split.name, split.pictures, split.ink, split.digits)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec.app import composition
-from digitrec.clock import utc
 from digitrec.pipeline import read_files
 from digitrec.settings import Settings
+from digitrec.text import utc
 from digitrec.types import Rendering, Row
 
 

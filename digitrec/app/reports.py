@@ -1,18 +1,25 @@
 """The ledger's account of a batch -> the facts its report is made of."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec import text
-from digitrec.errors import RejectedImage, UsageError
+import digitrec
+from digitrec import logs, text
+from digitrec.app import composition
+from digitrec.errors import MissingPackage, RejectedImage, UsageError
 from digitrec.reports import batch_report
 from digitrec.reports.batch import BatchFacts, Checked, DeferredFacts, RowFacts
+from digitrec.reports.drift import Reference, reference_of
+from digitrec.reports.trend import BatchEntry, entry_of
+from digitrec.reports.trend_report import FOLDER, write_trend
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import CORRECTED
 from digitrec.storage.corrections import audited, newest
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 from digitrec.types import Fate, Reason, Row, Status
 
 
@@ -90,12 +97,12 @@ def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> 
     """The picture of a row, also if the ledger has not kept it; None if the original is gone or was never decoded."""
     if one.preview_png is not None or (one.status is Status.REJECTED and one.reason is not Reason.BLANK):
         return one.preview_png
-    from digitrec.review import originals, page_images  # OpenCV: seldom needed here
+    from digitrec.review import page_images  # OpenCV: seldom needed here
 
     entry = queries.entry(ledger, batch_id, one.row)
     try:
         return page_images.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
-    except (originals.Gone, RejectedImage):
+    except (page_images.Gone, RejectedImage):
         return None
 
 
@@ -124,3 +131,38 @@ def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
         duplicate_of=row.duplicate_of,
         checked=checked,
     )
+
+
+def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
+    """Write all of them; gives the list of reports, and how many reports of batches were made.
+
+    Where a slim installation cannot draw the trend, a warning says so.
+
+    Args:
+        settings: say where reports and models lie.
+        ledgers: of all workers.
+
+    Raises:
+        OSError: the disk does not take them.
+    """
+    entries: list[BatchEntry] = []
+    for facts in written(settings, ledgers):
+        entries.append(entry_of(facts))
+    made_at = utc(time.time())
+    try:
+        write_trend(
+            settings.reports / FOLDER,
+            entries,
+            _references(settings),
+            made_at=made_at,
+            app_version=digitrec.__version__,
+        )
+    except MissingPackage as why:  # the other reports are what a slim installation can have
+        logs.warn("the trend is not made", why=why, hint=why.hint)
+    return batch_report.write_index(settings.reports), len(entries)
+
+
+def _references(settings: Settings) -> dict[str, Reference]:
+    """What the cards of this workspace's models tell, by id; a model that was removed, or is damaged, tells nothing."""
+    cards = [one.card for one in composition.model_store(settings).list() if one.card is not None]
+    return {card.id: reference_of(card) for card in cards}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, failure_of, memory_failure
-from digitrec.pipeline.observing import Bell
+from digitrec.pipeline.watcher import Bell
 from digitrec.types import backoff_s
 
 _ALIVE_EVERY_S = 10.0

@@ -13,18 +13,18 @@ from urllib.parse import urlencode
 
 from digitrec import logs
 from digitrec.app import composition
-from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline import ledgers as found_ledgers
 from digitrec.review import queries
+from digitrec.review.auth import Sessions
 from digitrec.review.page_images import Pictures
 from digitrec.review.server import Site
 from digitrec.review.service import Desk
-from digitrec.review.sessions import Sessions
 from digitrec.review.tryout import Loaded, TryOut
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_missing
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 
 _HOST = "127.0.0.1"
 _LONGEST_IDLE_S = 75

@@ -17,12 +17,11 @@ from digitrec import logs
 from digitrec.errors import ReadFailed, at_step
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.hooks import Hooks
-from digitrec.pipeline import observing, watcher
-from digitrec.pipeline.scanner import PassedOver, Seen
-from digitrec.pipeline.settling import Settling
+from digitrec.pipeline import watcher
+from digitrec.pipeline.scanner import PassedOver, Settling
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, backoff_s
+from digitrec.types import Count, FileSnapshot, backoff_s
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import Outbox, Pipeline
@@ -67,7 +66,7 @@ class Stop:
     """Asked by whoever may have to stop; set by SIGTERM, SIGINT, SIGHUP or a caller."""
 
     def __init__(self) -> None:
-        self.bell = observing.Bell()
+        self.bell = watcher.Bell()
         self.signal = 0
 
     def __call__(self) -> bool:
@@ -145,7 +144,7 @@ class Space(Protocol):
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if they are not the places that they were."""
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
         """Every file that may be claimed; what is passed over is told, and counted."""
 
     def settling(self) -> Settling:
@@ -195,7 +194,7 @@ class Service:
     hooks: Hooks
     alive: Callable[[], bool]
     """A sign of life; True if stopped."""
-    alone: list[Seen] = field(default_factory=list)
+    alone: list[FileSnapshot] = field(default_factory=list)
     """Suspects that the pipeline claims next."""
     told: set[str] = field(default_factory=set)
 
@@ -236,7 +235,7 @@ class Service:
         with self._telling():
             return self.pipeline().recover()
 
-    def _process(self, groups: Iterable[list[Seen]]) -> Iterator[Count]:
+    def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[Count]:
         """What became of each group; the hooks are called after each."""
         counts = self.pipeline().process_all(groups)
         while True:
@@ -261,7 +260,7 @@ class Service:
         self.summary.passed_over = PassedOver()
         return sum(1 for _ in self.space.look(self._skipped, self.summary.passed_over))
 
-    def read_what_comes(self, observer: observing.Observer) -> Iterator[bool]:
+    def read_what_comes(self, observer: watcher.Observer) -> Iterator[bool]:
         """Yield after every look whether all is well; ends when stopped, or when another model was promoted.
 
         A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
@@ -292,7 +291,7 @@ class Service:
                 logs.event("another model was promoted")
                 return
 
-    def _process_one(self, group: list[Seen]) -> None:
+    def _process_one(self, group: list[FileSnapshot]) -> None:
         with self._telling():
             self.pipeline().process(group)
 
@@ -308,7 +307,7 @@ class Service:
             return False
         return True
 
-    def _look(self) -> Iterator[Seen]:
+    def _look(self) -> Iterator[FileSnapshot]:
         self.space.check_folders()
         self.heart.scanned()
         deferred = self.space.ledger.deferred(time.time())

@@ -17,8 +17,8 @@ from digitrec.cli import models, operations, options, output, review, words
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.images import threads
-from digitrec.plural import counted
 from digitrec.settings import Settings, setting_fields
+from digitrec.text import pluralize
 
 _EXIT_STRICT = 3
 
@@ -220,17 +220,17 @@ def report(
     All are built from the ledgers: the reports of the batches, the trend report and the index. The trend report shows
     acceptance, error rate, drift and speed over time. It is left out with --batch.
     """
-    from digitrec.app import reports, trending
+    from digitrec.app import reports
     from digitrec.pipeline import workspace
 
     with workspace.all_ledgers(settings) as ledgers:
         if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
             return
         if batch is None:
-            page, made = trending.write_all(settings, ledgers)
+            page, made = reports.write_all(settings, ledgers)
         else:
             page, made = reports.write_one(settings, ledgers, batch)
-    typer.echo(text.printable(f"{counted(made, 'report')} made. {page}"))
+    typer.echo(text.printable(f"{pluralize(made, 'report')} made. {page}"))
 
 
 @_operate(epilog="Example: digitrec verify --json")
@@ -262,11 +262,11 @@ def verify(
     Disk and ledgers are compared, and every original is read. Tables that --tables rewrites have the same bytes as the
     lost ones, and each is listed; latest.csv stays as it is.
     """
-    from digitrec.monitoring import finding
     from digitrec.monitoring import verify as operation
     from digitrec.pipeline import ledgers as found_ledgers
     from digitrec.pipeline import rebuild as rebuilding
     from digitrec.pipeline import workspace
+    from digitrec.pipeline.rebuild import require_closed
 
     if tables and not rebuild:
         raise UsageError("--tables goes with --rebuild", hint="digitrec verify --rebuild --tables")
@@ -281,7 +281,7 @@ def verify(
                 if not as_json:
                     typer.echo(f"written again: {name}")
     elif batches:
-        finding.require_closed(batches[0], {})
+        require_closed(batches[0], {})
     with workspace.all_ledgers(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:

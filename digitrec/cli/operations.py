@@ -10,10 +10,9 @@ import typer
 from digitrec import text
 from digitrec.cli import words
 from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, tell_if_unread
-from digitrec.clock import utc
 from digitrec.errors import ModelError, UsageError
-from digitrec.plural import counted
 from digitrec.settings import Settings
+from digitrec.text import pluralize, utc
 from digitrec.types import Reason
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     folder, and removes it.
     """
     from digitrec.monitoring.doctor import doctor as look
-    from digitrec.monitoring.findings import Grade
+    from digitrec.monitoring.folder_checks import Grade
     from digitrec.pipeline.ledgers import readable
 
     findings = []
@@ -174,7 +173,7 @@ def requeue(
     from digitrec.pipeline import workspace
 
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
-        claims = operation.choose(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
+        claims = operation.select_claims(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
         moved = []
         for original in () if dry_run else operation.requeue(settings, claims, utc(time.time())):
             moved.append(original)
@@ -187,9 +186,9 @@ def requeue(
     elif dry_run:
         for claim in claims:
             typer.echo(text.escape(claim.claim.place))
-        typer.echo(f"{counted(len(claims), 'original')} would go back into the inbox")
+        typer.echo(f"{pluralize(len(claims), 'original')} would go back into the inbox")
     else:
-        typer.echo(f"{counted(len(moved), 'original is', 'originals are')} back in the inbox")
+        typer.echo(f"{pluralize(len(moved), 'original is', 'originals are')} back in the inbox")
 
 
 @takes_settings("workspace")
@@ -210,7 +209,7 @@ def prune(
     and only originals that match the ledger; `verify` counts them as pruned. `digitrec report` rebuilds
     the reports.
     """
-    from digitrec.monitoring import prune as operation
+    from digitrec.monitoring import maintenance as operation
     from digitrec.pipeline import workspace
 
     if not older_than:
@@ -218,7 +217,7 @@ def prune(
         raise UsageError("prune needs an age", hint=hint)
     keep_s = operation.seconds(older_than)
     with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
-        batches = operation.choose(settings, ledgers, keep_s, time.time())
+        batches = operation.select(settings, ledgers, keep_s, time.time())
         for batch in operation.prune(settings, batches, utc(time.time())) if yes else batches:
             if not as_json:
                 typer.echo(words.prunable_line(batch))
@@ -255,7 +254,7 @@ def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
         return
     for path in deferred:
         typer.echo(path)
-    typer.echo(f"back in the inbox: {counted(len(deferred), 'file')} of worker {settings.worker}")
+    typer.echo(f"back in the inbox: {pluralize(len(deferred), 'file')} of worker {settings.worker}")
     for batch_id in adopted.answered:
         typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
 
@@ -271,7 +270,7 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
 
 
 def _check_health(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.monitoring.health import health as judge
+    from digitrec.monitoring.status import health as judge
 
     state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
     typer.echo(json.dumps(asdict(state)) if as_json else f"{'healthy' if state.is_well else 'unhealthy'}: {state.why}")

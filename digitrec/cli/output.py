@@ -14,10 +14,9 @@ import typer
 
 from digitrec.errors import ModelError
 from digitrec.models.calibration import USUAL, Calibration, decide
-from digitrec.plural import counted
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.text import printable
+from digitrec.text import pluralize, printable
 from digitrec.types import Rendering, Row
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
 def account_text(account: "Account") -> str:
     """What `verify` found, for people."""
     count = account.count
-    verdict = counted(len(account.differences), "difference") if account.differences else "no difference"
+    verdict = pluralize(len(account.differences), "difference") if account.differences else "no difference"
     lines = [
         f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
         f"{count.review} review + {count.rejected} rejected + {count.deferred} deferred: {verdict}"
@@ -217,11 +216,11 @@ def _short(column: str, cell: str) -> str:
 
 
 def _batches(number: int) -> str:
-    return counted(number, "batch", "batches")
+    return pluralize(number, "batch", "batches")
 
 
 def _files(number: int) -> str:
-    return counted(number, "file")
+    return pluralize(number, "file")
 
 
 def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:

@@ -10,12 +10,10 @@ import typer
 
 from digitrec import text
 from digitrec.cli.options import complete_batches, in_panel, takes_settings, tell_if_unread
-from digitrec.clock import utc
-from digitrec.errors import UsageError
+from digitrec.errors import UsageError, require_packages
 from digitrec.exchange.formats import Form
-from digitrec.extras import needs
-from digitrec.plural import counted
 from digitrec.settings import Settings
+from digitrec.text import pluralize, utc
 
 _MOST_TOLD = 20
 
@@ -47,7 +45,7 @@ def review(
     Each verdict is saved in the ledger at once, with name and time; a published CSV is never changed. When no page of a
     batch needs review any more, outbox/corrected/<batch>.csv is written.
     """
-    needs("review", "starlette", "uvicorn")
+    require_packages("review", "starlette", "uvicorn")
     from digitrec.app import review
 
     def started(address: str) -> None:
@@ -96,7 +94,7 @@ def export(
         result = export.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
-        of = f"{counted(result.rows, 'row')} of {counted(result.batches, 'batch', 'batches')}"
+        of = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
         typer.echo(text.printable(f"{of}, {result.settled} of them reviewed: {out}"))
 
 
@@ -151,7 +149,7 @@ def apply(
         typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
     if plan.bad and not skip_bad:
         hint = "Put them right, or add --skip-bad."
-        raise UsageError(f"{counted(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
+        raise UsageError(f"{pluralize(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
     done = importer.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
     typer.echo(
         f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} already known, "

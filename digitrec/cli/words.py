@@ -5,16 +5,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from digitrec import text
-from digitrec.plural import counted
+from digitrec.text import pluralize
 
 if TYPE_CHECKING:
     from digitrec.monitoring.backlog import Outlook, Waiting
-    from digitrec.monitoring.findings import Finding
+    from digitrec.monitoring.folder_checks import Finding
     from digitrec.monitoring.history import Answer, Event, Story
-    from digitrec.monitoring.maintenance import Requeued
-    from digitrec.monitoring.prune import Prunable
-    from digitrec.monitoring.status import Status
-    from digitrec.monitoring.workers import Worker
+    from digitrec.monitoring.maintenance import Prunable, Requeued
+    from digitrec.monitoring.status import Status, Worker
     from digitrec.pipeline.scanner import PassedOver
 
 _MOST_LINES = 20
@@ -55,7 +53,7 @@ def _worker_lines(worker: "Worker") -> Iterator[str]:
     else:
         yield f"worker      {worker.name}: {worker.state}, {scanned}, events {worker.observer}{ledger}"
     for batch in worker.open_batches:
-        yield f"  open      {batch.id}: {batch.stage}, {counted(batch.files, 'file')} claimed, {span(batch.age_s)}"
+        yield f"  open      {batch.id}: {batch.stage}, {pluralize(batch.files, 'file')} claimed, {span(batch.age_s)}"
     if worker.failed_s is not None:
         yield f"  failed    {span(worker.failed_s)} ago: {worker.failure}"
     if worker.unexpected_s is not None and worker.unexpected != worker.failure:
@@ -114,7 +112,7 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
     yield from (f"read    {text.escape(file.path)}" for file in outlook.read)
     yield from (f"leave   {text.escape(file.path)}: {_left(file)}" for file in outlook.left)
-    yield f"{counted(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
+    yield f"{pluralize(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
 
 
 def outlook_json(outlook: "Outlook") -> dict[str, object]:
@@ -151,7 +149,7 @@ def requeued_line(original: "Requeued") -> str:
 def prunable_line(batch: "Prunable") -> str:
     """What goes of one batch."""
     report = f", report {size(batch.report_bytes)}" if batch.report else ""
-    originals = f"{counted(len(batch.claims), 'original')} {size(batch.original_bytes)}"
+    originals = f"{pluralize(len(batch.claims), 'original')} {size(batch.original_bytes)}"
     return f"{batch.batch_id}  {batch.answered_at[:10]}  {originals}{report}"
 
 
@@ -174,7 +172,7 @@ def prunable_total(batches: Sequence["Prunable"]) -> str:
     originals = sum(len(batch.claims) for batch in batches)
     room = size(sum(batch.original_bytes + batch.report_bytes for batch in batches))
     reports = sum(batch.report is not None for batch in batches)
-    return f"{counted(originals, 'original')} and {counted(reports, 'report')}, {room}"
+    return f"{pluralize(originals, 'original')} and {pluralize(reports, 'report')}, {room}"
 
 
 def story_json(story: "Story") -> dict[str, object]:
@@ -187,7 +185,7 @@ def passed_over_lines(passed: "PassedOver") -> Iterator[str]:
     counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
     if total := sum(counts.values()):
         parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-        yield f"{counted(total, 'file')} passed over: {parts} (`digitrec doctor` says what to do)"
+        yield f"{pluralize(total, 'file')} passed over: {parts} (`digitrec doctor` says what to do)"
 
 
 def _times(number: int) -> str:

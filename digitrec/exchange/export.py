@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO
 
 from digitrec import files, text
-from digitrec.batch_ids import BATCH_ID
 from digitrec.errors import UsageError
 from digitrec.exchange import formats
 from digitrec.exchange.formats import Form
@@ -18,6 +17,7 @@ from digitrec.storage import csv_tables
 from digitrec.storage.corrected_tables import corrected_row
 from digitrec.storage.corrections import newest
 from digitrec.storage.ledger import Ledger
+from digitrec.text import BATCH_ID
 from digitrec.types import Batch
 
 COLUMNS = (*csv_tables.COLUMNS, "corrected_by", "corrected_at")
@@ -89,7 +89,7 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Itera
             told.rows += 1
             told.settled += is_settled
             yield csv_tables.main_cells(corrected_row(row, said), batch.rendering) | {
-                "corrected_by": text.no_formula(said.who) if said is not None and is_settled else "",
+                "corrected_by": text.guard_formula(said.who) if said is not None and is_settled else "",
                 "corrected_at": said.at if said is not None and is_settled else "",
             }
 

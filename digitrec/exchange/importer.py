@@ -15,7 +15,7 @@ from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import NONE, How, Judgement, Verdict, judge, newest, newest_id
 from digitrec.storage.ledger import Ledger
-from digitrec.text import escape, from_cell
+from digitrec.text import escape, unescape_cell
 from digitrec.types import Reason, Row
 
 _OF_FILE = "SELECT batch_id, row FROM claims JOIN readings USING (batch_id, path) WHERE path = ? ORDER BY batch_id, row"
@@ -156,7 +156,7 @@ class _Catalogue:
         if line["sha256"]:
             found = self._ask(_OF_BYTES, line["sha256"].lower())
         elif line["file"]:
-            found = self._ask(_OF_FILE, os.fsencode(from_cell(line["file"])))
+            found = self._ask(_OF_FILE, os.fsencode(unescape_cell(line["file"])))
             found = found or self._ask(_OF_FILE, os.fsencode(line["file"]))
         else:
             raise BadLine("it names no answer")
@@ -200,6 +200,6 @@ def _differs(line: Line, row: Row, page: int | None) -> str:
         return "batch_id"
     if line["sha256"].lower() not in ("", row.sha256):
         return "sha256"
-    if line["file"] and row.path not in (from_cell(line["file"]), line["file"]):
+    if line["file"] and row.path not in (unescape_cell(line["file"]), line["file"]):
         return "file"
     return "page" if page not in (None, row.reading.page) else ""

@@ -18,7 +18,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import documents, integrity, pillow, tiff
 from digitrec.images.formats import Kind, kind_of
-from digitrec.images.pixels import picture_of, upright
+from digitrec.images.pillow import picture_of, upright
 from digitrec.types import Limits, Reason
 
 GLANCE_PX, MEDIUM_PX, ENOUGH_PX = 96, 400, 870

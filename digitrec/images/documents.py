@@ -4,14 +4,179 @@
 side.
 """
 
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.images import document_process
-from digitrec.images.document_process import DocumentProcess, ProcessDied
 from digitrec.images.formats import Kind
+from digitrec.images.pillow import picture_of
 from digitrec.types import Limits, Reason
+
+_PROGRAM = Path(__file__).with_name("document_worker.py")
+_MOST_CPU_S = 10
+"""Processor time for one request, beside what a large picture takes; a scanned page takes 0.1 s."""
+_MOST_WALL_S = 120.0
+"""Time for one request: one that takes so long without using the processor hangs. The pipeline gives up before."""
+_LEAST_MEMORY = 1_000_000_000
+"""What the process may use, bytes, beside what a file and a page within the limits take. Of 100 megapixels a HEIC takes
+up to 1.5 GB of addresses, and so does a JPEG 2000 in a PDF; the limit is 2.5 GB then."""
+_CHANNELS = {"L": 1, "RGB": 3}
+"""What a picture is made of without Pillow."""
+
+
+class ProcessDied(Exception):
+    """The process has ended."""
+
+
+class DocumentProcess:
+    """One process that decodes, and what it is asked."""
+
+    def __init__(self) -> None:
+        theirs, ours = os.pipe()
+        self._lifeline = os.fdopen(ours, "wb", buffering=0)
+        """Closed by the kernel when this process ends in whatever way: then the other is killed, even if it hangs."""
+        # -P: its folder is no place to import from. A session of its own: Ctrl-C is not for it.
+        command = [sys.executable, "-P", str(_PROGRAM), str(theirs)]
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=null, start_new_session=True, pass_fds=[theirs]
+            )
+        except BaseException:
+            self._lifeline.close()
+            raise
+        finally:
+            os.close(theirs)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin, self._process.stdout
+        self._is_answered = True
+        self._words = ""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def is_usable(self) -> bool:
+        """False if it has ended, or was left in the middle of an answer."""
+        return self._is_answered and self._process.poll() is None
+
+    def open(self, kind: Kind, data: bytes, limits: Limits) -> int:
+        """Take a document; gives its number of pages. RejectedImage if it is none."""
+        memory = _LEAST_MEMORY + 4 * limits.max_bytes + 12 * limits.max_pixels
+        self._words = f"this {kind.words} is cut off or damaged"
+        answer, _ = self._ask("open", kind.name, len(data), memory, _MOST_CPU_S, _MOST_WALL_S, after=data)
+        return int(answer["pages"])
+
+    def decode(self, index: int, limits: Limits) -> Picture:
+        """One page, (h, w) or (h, w, 3); RejectedImage if it cannot be decoded."""
+        answer, pixels = self._ask("decode", index, limits.max_pixels)
+        mode, width, height, stride = (answer[name] for name in ("mode", "width", "height", "stride"))
+        if mode not in _CHANNELS:
+            return picture_of(Image.frombuffer(mode, (width, height), pixels, "raw", mode, stride, 1))
+        rows = np.frombuffer(pixels, np.uint8).reshape(height, stride)[:, : _CHANNELS[mode] * width]
+        shape = (height, width) if mode == "L" else (height, width, 3)
+        return np.ascontiguousarray(rows).reshape(shape)
+
+    def close(self) -> None:
+        """Let go of the document."""
+        self._ask("close")
+
+    def stop(self) -> int:
+        """End the process, if it has not ended; gives its exit code."""
+        self._process.kill()
+        self._process.communicate()
+        self._lifeline.close()
+        return self._process.returncode
+
+    def _ask(self, *request: object, after: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        self._is_answered = False
+        try:
+            self._to.write(json.dumps(request).encode() + b"\n" + after)
+            self._to.flush()
+        except BrokenPipeError as why:
+            raise ProcessDied from why
+        line = self._from.readline()
+        if not line.endswith(b"\n"):
+            raise ProcessDied
+        answer: dict[str, Any] = json.loads(line)
+        size = answer.get("pixels", 0)
+        pixels = self._from.read(size) if size else b""
+        if len(pixels) < size:
+            raise ProcessDied
+        self._is_answered = True
+        if "error" in answer:
+            reason = Reason(answer["error"])
+            words = self._words if reason is Reason.TRUNCATED else reason.words
+            raise RejectedImage(reason, f"{words}: {answer['detail']}" if answer["detail"] else words)
+        return answer, pixels
+
+
+_idle: list[DocumentProcess] = []
+_all: set[DocumentProcess] = set()
+
+
+def acquire() -> DocumentProcess:
+    """Return a process that waits for work, or a new one."""
+    while _idle:
+        try:
+            process = _idle.pop()
+        except IndexError:  # another thread was faster
+            break
+        if process.is_usable:
+            return process
+        discard(process)
+    process = DocumentProcess()
+    _all.add(process)
+    return process
+
+
+def release(process: DocumentProcess) -> None:
+    """Let a process wait for another document, if it can be used again."""
+    try:
+        if process.is_usable:
+            process.close()
+    except ProcessDied:
+        pass  # seen below
+    if process.is_usable:
+        _idle.append(process)
+    else:
+        discard(process)
+
+
+def discard(process: DocumentProcess) -> bool:
+    """End a process; True if it had ended before, because a request took all the time there is."""
+    _all.discard(process)
+    return process.stop() == -signal.SIGXCPU
+
+
+@atexit.register
+def _discard_all() -> None:
+    for process in list(_all):
+        discard(process)
+
+
+def _forget_all() -> None:
+    """Drop all processes in a fork: they work for the parent."""
+    _idle.clear()
+    _all.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
 
 _MOST_DEATHS = 3
 
@@ -66,12 +231,12 @@ class _Document:
         """Let the process wait for another document."""
         process, self._process = self._process, None
         if process is not None:
-            document_process.release(process)
+            release(process)
 
     def _ready(self) -> DocumentProcess:
         """A process that has the document open."""
         while self._process is None:
-            self._process = document_process.acquire()
+            self._process = acquire()
             try:
                 self.count = self._process.open(self._kind, self._data, self._limits)
             except ProcessDied:
@@ -82,7 +247,7 @@ class _Document:
 
     def _discard(self) -> None:
         process, self._process = self._process, None
-        was_slow = process is not None and document_process.discard(process)
+        was_slow = process is not None and discard(process)
         self._deaths += 1
         self.is_lost = was_slow or self._deaths == _MOST_DEATHS
         if was_slow:  # another try would be, too

@@ -16,10 +16,107 @@ from pathlib import Path
 from threading import Lock
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.types import Reason
+
+_DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_BITS_PER_SAMPLE = 258
+"""The TIFF tag; scanners keep 12 bits in words of 16."""
+
+_SEEN = 128
+"""Alpha at or above which a pixel counts as drawn."""
+
+_BAND_PIXELS = 1_000_000
+"""So many pixels are worked on at a time where they become floats."""
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """The pixels of a loaded image: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""
+    if image.mode in _DEEP:
+        return _from_deep(image)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_paper(np.asarray(image.convert("RGBA")))
+    if image.mode in {"L", "RGB"}:
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
+    return np.asarray(image.convert("RGB"))
+
+
+def upright(picture: Picture, orientation: int) -> Picture:
+    """Turn the picture as EXIF says it is to be seen; a number that is none of EXIF's eight leaves it as it is.
+
+    >>> upright(np.array([[1, 2]], np.uint8), 6).tolist()
+    [[1], [2]]
+    """
+    if orientation in {5, 6, 7, 8}:
+        picture = picture.swapaxes(0, 1)
+    if orientation in {3, 4, 7, 8}:
+        picture = picture[::-1]
+    if orientation in {2, 3, 6, 7}:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
+
+
+def _from_deep(image: Image.Image) -> Picture:
+    """More than eight bits: the declared range becomes 0..255, an undeclared one (floats, 32 bits) its own extremes."""
+    values = np.asarray(image).astype(np.float32)  # (h, w)
+    finite = np.isfinite(values)
+    if not finite.all():
+        values = np.where(finite, values, values[finite].min(initial=0))
+    if image.mode != "F" and values.min() >= 0 and values.max() <= 65535:
+        tags = getattr(image, "tag_v2", {})
+        low, high = 0.0, float(2 ** min(16, int(tags.get(_BITS_PER_SAMPLE, (16,))[0])) - 1)
+    else:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / max(high - low, 1e-9))
+    picture: Picture = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return picture
+
+
+def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
+    """Lay a picture with transparent parts, (h, w, 4), on paper of the colour that keeps its ink readable.
+
+    Strokes on a transparent sheet get paper that differs from them: white under dark ink, black under light.
+    A sheet that is itself drawn and has only holes or soft corners gets its own colour there.
+    """
+    if rgba[..., 3].min() == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    paper = _paper(rgba)
+    laid: Picture = np.empty((*rgba.shape[:2], 3), np.uint8)
+    for rows in _bands(rgba.shape):
+        cover = rgba[rows, :, 3:].astype(np.float32) / 255
+        laid[rows] = np.rint(rgba[rows, :, :3] * cover + paper * (1 - cover)).astype(np.uint8)
+    return laid
+
+
+def _paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the colour, (3,), of the paper under a picture with transparent parts."""
+    counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, where something is seen
+    for rows in _bands(rgba.shape):
+        is_seen = rgba[rows, :, 3] >= _SEEN  # (h, w)
+        counts += [np.bincount(rgba[rows, :, channel][is_seen], minlength=256) for channel in range(3)]
+    number = int(counts[0].sum())
+    upto = counts.cumsum(axis=1)
+    middles = ((number - 1) // 2, number // 2)
+    drawn = np.mean([(upto <= at).sum(axis=1) for at in middles], axis=0) if number else np.zeros(3)  # median, (3,)
+    is_drawn = number > rgba[..., 3].size / 2
+    return (drawn if is_drawn else np.full(3, 255.0 if drawn.mean() < 128 else 0.0)).astype(np.float32)
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of a picture of this shape, (h, w, ...), some at a time: floats of all would take gigabytes."""
+    step = max(1, _BAND_PIXELS // shape[1])
+    return (slice(top, top + step) for top in range(0, shape[0], step))
+
 
 # Pillow logs what it also raises; a bad file is told by its row, once.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)

@@ -10,7 +10,7 @@ from typing import Self
 from digitrec.errors import ModelError
 from digitrec.models.calibration import decide
 from digitrec.models.card import ModelCard
-from digitrec.recipe import RECIPE
+from digitrec.types import RECIPE
 
 CARD = "model.json"
 TFLITE = "model.tflite"

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED, Inbox
-from digitrec.pipeline.scanner import PassedOver, Seen
+from digitrec.pipeline.scanner import PassedOver
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import DeferredFile, Identity
+from digitrec.types import DeferredFile, FileSnapshot, Identity
 
 
 class DeferredBy(NamedTuple):
@@ -90,7 +90,7 @@ def look(settings: Settings, deferred: Deferred, now_s: float, passed: PassedOve
         yield of(seen, settings, deferred.get(seen.identity), now_s)
 
 
-def of(seen: Seen, settings: Settings, deferred: DeferredBy | None, now_s: float) -> Waiting:
+def of(seen: FileSnapshot, settings: Settings, deferred: DeferredBy | None, now_s: float) -> Waiting:
     """How one file stands."""
     quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
     age_s = max(quiet_s, now_s - deferred.file.first_at_s) if deferred else quiet_s

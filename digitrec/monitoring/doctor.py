@@ -1,15 +1,19 @@
 """What could keep the service from its work, looked at now: one line each, with the cure."""
 
+import ctypes
+import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from digitrec import batch_ids, text
-from digitrec.errors import UsageError
-from digitrec.monitoring import backlog, heartbeat, machine, places
-from digitrec.monitoring.findings import Finding, fault, note, ok
+from digitrec import text
+from digitrec.errors import NotEnoughMemory, UsageError
+from digitrec.images.threads import check_memory
+from digitrec.monitoring import backlog, folder_checks, heartbeat
+from digitrec.monitoring.folder_checks import Finding, fault, note, ok
 from digitrec.monitoring.status import ModelState
 from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
@@ -19,6 +23,91 @@ from digitrec.pipeline.ledgers import paths
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
+
+INOTIFY = Path("/proc/sys/fs/inotify")
+_FEW = {"max_user_watches": 8192, "max_user_instances": 128, "max_queued_events": 16384}
+_FIRST_YEAR = 2025
+_IN_CREATE = 0x100
+_IN_CLOEXEC = os.O_CLOEXEC
+
+
+def clock(now_s: float, newest_s: float | None) -> Iterator[Finding]:
+    """Whether the time can be true.
+
+    Args:
+        now_s: seconds since 1970.
+        newest_s: when the newest batch was claimed; None if there is none.
+    """
+    year = time.gmtime(max(0.0, now_s)).tm_year
+    cure = "Set the clock, best by NTP: `timedatectl set-ntp true`."
+    if year < _FIRST_YEAR:
+        yield fault("clock", f"it says {year}; batches and rows would be dated wrongly", cure)
+    elif newest_s is not None and newest_s > now_s + 60:
+        yield fault("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", cure)
+    else:
+        yield ok("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
+
+
+def memory() -> Iterator[Finding]:
+    """Whether this process may use as much memory as reading takes; says nothing if so."""
+    try:
+        check_memory()
+    except NotEnoughMemory as why:
+        yield fault("memory", str(why), why.hint)
+
+
+def events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Finding]:
+    """Whether the inbox can be watched; if not, the timer's scan finds everything, a little later.
+
+    Args:
+        inbox: the folder.
+        wanted: the setting `watch_mode`.
+        limits: where the kernel shows its limits.
+    """
+    if wanted == "scan":
+        yield ok("events", "not wanted (watch_mode is scan)")
+        return
+    kind = folder_id.kind_of(inbox)
+    if folder_id.is_remote(kind):
+        cure = "Nothing, or set watch_mode to scan to say so."
+        yield note("events", f"the inbox lies on {kind}: no events of what others do there; scan only", cure)
+        return
+    found = {name: _limit(limits / name) for name in _FEW}
+    told = ", ".join(f"{name} {'unknown' if number is None else number}" for name, number in found.items())
+    few = {name: _FEW[name] for name, number in found.items() if number is not None and number < _FEW[name]}
+    raised = " ".join(f"fs.inotify.{name}={least}" for name, least in few.items())
+    number = _try_to_watch(inbox)
+    if number == errno.ENOENT:
+        yield note("events", f"{told}; not tried, there is no inbox yet")
+    elif number:
+        full = " ".join(f"fs.inotify.{name}={4 * least}" for name, least in _FEW.items() if name != "max_queued_events")
+        yield note(
+            "events", f"the inbox cannot be watched: {os.strerror(number)}; scan only ({told})", f"sysctl {full}"
+        )
+    elif few:
+        yield note("events", f"few are allowed: {told}", f"sysctl {raised}")
+    else:
+        yield ok("events", told)
+
+
+def _limit(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _try_to_watch(folder: Path) -> int:
+    """The errno of watching a folder; 0 if it can be watched."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(_IN_CLOEXEC)
+    if descriptor < 0:
+        return ctypes.get_errno()
+    try:
+        return 0 if libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_CREATE) >= 0 else ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+
 
 _FOLDERS = ("inbox", "outbox")
 
@@ -37,10 +126,10 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     mine = ledgers.get(settings.worker)
     known = {name: identity for name in _FOLDERS if (identity := _fact(mine, f"{name}_id"))}
     devices = {name: device for name in known if (device := _fact(mine, f"{name}_device"))}
-    yield from places.all_places(settings, known, devices)
-    yield from machine.events(settings.inbox, settings.watch_mode)
-    yield from machine.memory()
-    yield from machine.clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
+    yield from folder_checks.all_places(settings, known, devices)
+    yield from events(settings.inbox, settings.watch_mode)
+    yield from memory()
+    yield from clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
     yield _model(model)
     there: Mapping[str, Path] = {}
     with suppress(OSError):  # the rights on the state folder are told by then
@@ -122,7 +211,7 @@ def _newest_s(ledger: Ledger) -> float | None:
         batches = ledger.batches()
     except sqlite3.DatabaseError:  # `_ledger` tells
         return None
-    return batch_ids.opened_s(batches[-1].id) if batches else None
+    return text.batch_opened_s(batches[-1].id) if batches else None
 
 
 def _labels(settings: Settings) -> Iterator[Finding]:

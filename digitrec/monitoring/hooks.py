@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from digitrec import logs, text
-from digitrec.clock import utc
 from digitrec.errors import SettingsError
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 from digitrec.types import Claim, Count, Fate, Stage
 
 FAILURES = 3

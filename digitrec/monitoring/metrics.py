@@ -149,7 +149,7 @@ def text(samples: Iterable[Sample]) -> str:
 
 
 def _of_status(state: "Status", settings: Settings, now_s: float) -> Iterator[Sample]:
-    from digitrec.monitoring.workers import NOT_RUNNING
+    from digitrec.monitoring.status import NOT_RUNNING
 
     yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
     yield Sample("digitrec_inbox_readable", not state.problem)

@@ -9,17 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from digitrec import files
-from digitrec.batch_ids import BATCH_ID
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.labels import FILE_NAME as LABELS
 from digitrec.pipeline.rebuild import REBUILT_AT
-from digitrec.plural import counted
 from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
 from digitrec.storage.corrections import is_finished
 from digitrec.storage.drafts import is_draft
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
-from digitrec.text import escape
+from digitrec.text import BATCH_ID, escape, pluralize
 from digitrec.types import Batch, Claim, Count, Departure, Fate, Left, Stage
 
 
@@ -84,11 +82,11 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
             let_go.update(one.what for one in gone.values())
             differences += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
-            tables = counted(late, "corrected table")
+            tables = pluralize(late, "corrected table")
             notes.append(f"{worker}: {tables} not written yet; its next `run`, or `review`, does")
         if also_elsewhere:
             notes.append(f"{worker}: {also_elsewhere} of its batches also stand in another ledger; counted once")
-        notes += [f"{worker}: {counted(n, 'original')} {what}; accounted for" for what, n in sorted(let_go.items())]
+        notes += [f"{worker}: {pluralize(n, 'original')} {what}; accounted for" for what, n in sorted(let_go.items())]
     for batch_id, path in lying:
         shown = path.relative_to(workspace)
         place = escape(shown.as_posix())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from digitrec import batch_ids, logs
+from digitrec import logs, text
 from digitrec.errors import FAILURES, ReadFailed
 from digitrec.pipeline import read_files
 from digitrec.pipeline.batch_reader import MOST_FAILURES, BatchReader, Found, Guarded, LimitedChild, Result, Suspects
@@ -18,9 +18,8 @@ from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.labels import Truth
 from digitrec.pipeline.outcomes import Answering
 from digitrec.pipeline.read_files import Content, Job
-from digitrec.pipeline.scanner import Seen
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Count, Fate, Rendering, Row, Stage
+from digitrec.types import Batch, Claim, Count, Fate, FileSnapshot, Rendering, Row, Stage
 
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""
@@ -88,7 +87,7 @@ class Pipeline:
     """Told of an unexpected exception that stops nothing, for `status`."""
     begun: set[str] = field(default_factory=set)
     """Batches whose reading this process began: it lives, so they killed nobody."""
-    alone: list[Seen] = field(default_factory=list)
+    alone: list[FileSnapshot] = field(default_factory=list)
     """Files that are claimed next, each by itself."""
     reader: BatchReader = field(init=False)
     suspects: Suspects = field(init=False)
@@ -126,19 +125,19 @@ class Pipeline:
             yield batch
         unfinished = {batch.id for batch in self.ledger.batches(unfinished=True)}
         for name in self.inbox.batches():
-            if batch_ids.BATCH_ID.fullmatch(name) is None:
+            if text.BATCH_ID.fullmatch(name) is None:
                 logs.warn("this folder among the claims is no batch; left alone", folder=name)
             elif name not in unfinished:  # its reading raised just now
                 yield self.claimer.known(name, self.restore)
 
-    def process(self, seen: Sequence[Seen]) -> Count:
+    def process(self, seen: Sequence[FileSnapshot]) -> Count:
         """Claim these files as one batch and bring it to its end; then claim one suspect alone, if there is any."""
         count = sum(self._in_turn(self._without_suspects([seen])), Count())
         if self.alone and not self.stopped():
             count += sum(self._in_turn([[self.alone.pop(0)]]), Count())
         return count
 
-    def process_all(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Count]:
+    def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
         """Claim each group as one batch and bring it to its end, then each suspect; gives what became of each."""
         yield from self._in_turn(self._without_suspects(groups))
         while self.alone and not self.stopped():
@@ -146,7 +145,7 @@ class Pipeline:
         if self.alone:
             yield Count(deferred=len(self.alone))
 
-    def _without_suspects(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Sequence[Seen]]:
+    def _without_suspects(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Sequence[FileSnapshot]]:
         """Each group without the files that wait for their turn alone, or for a later try."""
         for group in groups:
             wanted = [one for one in group if self.claimer.is_due(one)]
@@ -157,7 +156,7 @@ class Pipeline:
             if wanted:
                 yield wanted
 
-    def _in_turn(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Count]:
+    def _in_turn(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
         """Claim each group as one batch and bring it to its end; gives what became of each.
 
         The next one is claimed before: children go on with it while what they read is put on record, published and
@@ -192,7 +191,7 @@ class Pipeline:
         if read_failed is not None:
             raise read_failed
 
-    def _open(self, seen: Sequence[Seen]) -> Opened | None:
+    def _open(self, seen: Sequence[FileSnapshot]) -> Opened | None:
         """Claim these files as one batch, and begin to read them; None if none of them is there any more."""
         batch = self.claimer.note(seen)
         if batch is None:
@@ -316,11 +315,11 @@ class Pipeline:
             logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=raised.error)
             self.noticed(f"reading {path} raised: {raised.error}")
 
-    def _lying(self, claim: Claim) -> Seen:
+    def _lying(self, claim: Claim) -> FileSnapshot:
         """Return a file that was just deferred, where it lies now."""
         is_folder = isinstance(self.inbox.place(claim.batch_id, claim.path), Path)
         path = claim.place.partition("/")[2] if is_folder else claim.path
-        return Seen(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
+        return FileSnapshot(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
 
     def _job(self, claim: Claim) -> Job:
         return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)

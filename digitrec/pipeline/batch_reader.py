@@ -13,10 +13,9 @@ from digitrec.errors import DigitrecError
 from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.read_files import Content, Job
-from digitrec.pipeline.scanner import Seen
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, Fate
+from digitrec.types import Claim, Fate, FileSnapshot
 
 MOST_FAILURES = 3
 """A file that stopped its reader so often is rejected; a batch that raised so often is read file by file."""
@@ -194,7 +193,7 @@ class Suspects:
 
     ledger: Ledger
 
-    def __contains__(self, file: Seen | Claim) -> bool:
+    def __contains__(self, file: FileSnapshot | Claim) -> bool:
         """Return True for a file that is claimed and read alone."""
         return self.ledger.fact(_key(file)) is not None
 
@@ -251,5 +250,5 @@ class Suspects:
         return facts | {f"{_TRIES}:{batch_id}": None}
 
 
-def _key(file: Seen | Claim) -> str:
+def _key(file: FileSnapshot | Claim) -> str:
     return ":".join(map(str, (_ALONE, *file.identity)))

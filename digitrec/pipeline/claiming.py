@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from digitrec import batch_ids, logs
-from digitrec.clock import utc
+from digitrec import logs, text
 from digitrec.errors import FAILURES
 from digitrec.pipeline.outcomes import Answering, retry_later
-from digitrec.pipeline.scanner import Seen
 from digitrec.storage import schema
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Stored
-from digitrec.types import Batch, Claim, DeferredFile, Stage, backoff_s
+from digitrec.text import utc
+from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, backoff_s
 
 
 class Queue(Protocol):
@@ -62,14 +61,14 @@ class Claimer:
     passed: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Files that cannot even be noted, by path: number of tries, and when to try again, monotonic seconds."""
 
-    def is_due(self, seen: Seen) -> bool:
+    def is_due(self, seen: FileSnapshot) -> bool:
         """Return False for a file that could not be noted just now."""
         return self.passed.get(seen.path, (0, 0.0))[1] <= time.monotonic()
 
-    def note(self, seen: Sequence[Seen]) -> Batch | None:
+    def note(self, seen: Sequence[FileSnapshot]) -> Batch | None:
         """Note a batch and the files it is about to claim, before any is touched; None if none of them can be noted."""
         now_s = self.now_s()
-        batch = Batch(batch_ids.new(now_s), utc(now_s), Stage.PLANNED)
+        batch = Batch(text.new_batch_id(now_s), utc(now_s), Stage.PLANNED)
         looked_at_s = self.looked_at_s()
         planned = [claim for one in seen if (claim := self._plan(batch, one, looked_at_s)) is not None]
         if not planned:
@@ -86,7 +85,7 @@ class Claimer:
             self.ledger.defer([self._refused(claim, why, now_s) for claim, why in refused])
         return self._adopted(batch, noted)
 
-    def _plan(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim | None:
+    def _plan(self, batch: Batch, seen: FileSnapshot, looked_at_s: float) -> Claim | None:
         """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
         try:
             claim = self._planned(batch, seen, looked_at_s)
@@ -120,7 +119,7 @@ class Claimer:
     def _refused(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
         return retry_later(claim, f"it cannot be claimed: {why}", self.ledger.deferred_file(claim.identity), now_s)
 
-    def _planned(self, batch: Batch, seen: Seen, looked_at_s: float) -> Claim:
+    def _planned(self, batch: Batch, seen: FileSnapshot, looked_at_s: float) -> Claim:
         # Our own rename, when it was deferred before, is no change of the file.
         is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
         if is_fresh is None:
@@ -131,7 +130,7 @@ class Claimer:
         """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
         if self.ledger.batch(batch_id) is None and not restore(batch_id):
             logs.event("claims adopted", batch=batch_id)
-            self.ledger.open_batch(Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED), [])
+            self.ledger.open_batch(Batch(batch_id, text.batch_opened_at(batch_id), Stage.PLANNED), [])
         batch = self.ledger.batch(batch_id)
         if batch is None:
             raise LookupError(f"batch {batch_id} was noted and is not in the ledger")

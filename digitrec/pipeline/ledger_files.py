@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from digitrec import files, logs
-from digitrec.clock import utc
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline import ledgers as found_ledgers
 from digitrec.pipeline import rebuild
 from digitrec.pipeline.inbox import Inbox
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 
 
 def _known_elsewhere(settings: Settings) -> set[str]:

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.pipeline import workspace
+from digitrec.pipeline import scanner, workspace
 from digitrec.pipeline.labels import FILE_NAME, Truth, is_truth
-from digitrec.pipeline.scanner import PassedOver, Seen
-from digitrec.pipeline.settling import Settling, SettlingByAge
+from digitrec.pipeline.scanner import PassedOver, Settling, SettlingByAge
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.folder_id import MARKER
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store, Stored, Wanted
-from digitrec.types import Claim, Rendering, Row
+from digitrec.types import Claim, FileSnapshot, Rendering, Row
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import Answering
@@ -100,7 +99,7 @@ class StoreSpace:
     store: Store
     """The outbox."""
     ledger: Ledger
-    labels: dict[str, tuple[Seen, bool]] = field(default_factory=dict)
+    labels: dict[str, tuple[FileSnapshot, bool]] = field(default_factory=dict)
     """Objects named labels.csv that were looked into, and whether they are the truth."""
 
     @property
@@ -125,11 +124,11 @@ class StoreSpace:
         """An object is complete when its last change is `settle_s` old."""
         return SettlingByAge(self.settings.settle_s, 0)
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
         """Every object that has no answer as it is now; a store has neither mounts nor paths that are too long."""
         del passed
         for seen in self.source.look(skipped):
-            if self.ledger.was_answered(seen.path, seen.identity):
+            if scanner.foreign_part(seen.path) or self.ledger.was_answered(seen.path, seen.identity):
                 continue
             if seen.path.rpartition("/")[2] != FILE_NAME or not self._is_truth(seen):
                 yield seen
@@ -146,14 +145,14 @@ class StoreSpace:
             self.ledger.remember(_ID, known_id)  # first: what is there without being known is another ledger's
             self.store.publish_new(MARKER, f"{known_id}\n".encode())
 
-    def _is_truth(self, seen: Seen) -> bool:
+    def _is_truth(self, seen: FileSnapshot) -> bool:
         """Whether an object named labels.csv is one; if so, a copy is put where `Truth` looks."""
         known = self.labels.get(seen.path)
         if known is None or known[0] != seen:
             self.labels[seen.path] = seen, self._copied(seen)
         return self.labels[seen.path][1]
 
-    def _copied(self, seen: Seen) -> bool:
+    def _copied(self, seen: FileSnapshot) -> bool:
         wanted = Wanted(Stored(self.source.url, seen.path), seen.identity)
         if "" in seen.path.split("/") or seen.size > self.settings.max_bytes:
             return False

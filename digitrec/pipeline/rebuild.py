@@ -14,15 +14,13 @@ import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from digitrec import files, logs
-from digitrec.batch_ids import BATCH_ID
-from digitrec.errors import DigitrecError, EnvironmentFailure, plain
-from digitrec.monitoring.finding import require_closed
+from digitrec import files, logs, text
+from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, plain
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
-from digitrec.text import escape, from_cell
+from digitrec.text import BATCH_ID, escape, unescape_cell
 from digitrec.types import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
 
 _MOST_NUMBERED = 100
@@ -85,12 +83,12 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
         return
     url = ledger.fact("outbox_url")
     store = Store(url) if url else None
-    for name, text in csv_tables.tables(batch.id, rows, batch.rendering).items():
+    for name, table in csv_tables.tables(batch.id, rows, batch.rendering).items():
         if store is not None and store.read(name) is None:
-            store.publish_new(name, text.encode())
+            store.publish_new(name, table.encode())
             yield name
         elif store is None and not os.path.lexists(outbox / name):
-            files.publish_new(outbox / name, text)
+            files.publish_new(outbox / name, table)
             yield name
     corrected = corrected_tables.expected(ledger, batch.id) if corrected_tables.is_told(ledger, batch.id) else None
     path = outbox / corrected_tables.CORRECTED / f"{batch.id}.csv"
@@ -190,7 +188,7 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
         runner_up=line["runner_up"],
         runner_up_confidence=_float(line["runner_up_confidence"]),
         reason=Reason(line["reason_code"]) if line["reason_code"] else None,
-        detail=from_cell(line["reason"]),
+        detail=unescape_cell(line["reason"]),
         format=line["format"],
         width=int(line["width"]) if line["width"] else None,
         height=int(line["height"]) if line["height"] else None,
@@ -199,11 +197,11 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
     return Row(
         batch_id=line["batch_id"],
         row=int(line["row"]),
-        path=from_cell(line["file"]),
+        path=unescape_cell(line["file"]),
         sha256=line["sha256"],
         size=int(line["size_bytes"]),
         received_at=line["received_at"],
-        label=from_cell(line["label"]),
+        label=unescape_cell(line["label"]),
         duplicate_of=line["duplicate_of"],
         reading=reading,
     )
@@ -282,3 +280,10 @@ def _size(path: Path) -> int | None:
 
 def _float(cell: str) -> float | None:
     return float(cell) if cell else None
+
+
+def require_closed(batch_id: str, stages: Mapping[str, Stage]) -> None:
+    """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
+    if stages.get(batch_id) is not Stage.CLOSED:
+        shown = text.escape(batch_id)
+        raise UsageError(f"batch {shown} is {'not closed yet' if batch_id in stages else 'in no ledger'}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import digitrec
-from digitrec import batch_ids, files, logs
+from digitrec import files, logs, text
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
@@ -78,7 +78,7 @@ def _without_ledger(inbox: Inbox, outbox: Path) -> Adopted:
 
 def _batches(inbox: Inbox) -> list[str]:
     """The batches whose claims lie here; other folders are nobody's, and left alone."""
-    return [each for each in inbox.batches() if batch_ids.BATCH_ID.fullmatch(each)]
+    return [each for each in inbox.batches() if text.BATCH_ID.fullmatch(each)]
 
 
 def _defer(inbox: Inbox, batch_id: str) -> list[str]:
@@ -101,7 +101,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
             answered.append(batch_id)
             continue
         if batch is None:
-            batch = Batch(batch_id, batch_ids.opened_at(batch_id), Stage.PLANNED)
+            batch = Batch(batch_id, text.batch_opened_at(batch_id), Stage.PLANNED)
             ledger.open_batch(batch, [])
         deferred += _defer_batch(inbox, ledger, batch, settings, now)
     return Adopted(tuple(deferred), tuple(answered))

@@ -2,46 +2,23 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from digitrec import batch_ids, files, logs
+from digitrec import files, logs, text
 from digitrec.pipeline import labels
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.storage import folder_id, mounts
-from digitrec.types import Identity, identity
+from digitrec.storage import folder_id
+from digitrec.text import _NEVER_ENTERED, is_candidate
+from digitrec.types import FileSnapshot
 
-_PREFIXES = (".", "~$", "._")
-_SUFFIXES = ("~", ".part", ".partial", ".tmp", ".crdownload", ".opdownload", ".filepart", ".!ut", ".aria2", ".swp")
-_NEVER = {"thumbs.db", "desktop.ini"}
-_NEVER_ENTERED = {"@eadir", ".stfolder", "__macosx", "lost+found", "system volume information"}
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
 _BIN = "is a recycle bin, or a folder for snapshots or drafts: nothing in it is read"
 TOO_LONG = "its path is too long to be claimed: put it into a folder that lies less deep"
 ELSEWHERE = "another filesystem, or a folder from elsewhere, is mounted there: nothing in it can be claimed"
-
-
-class Seen(NamedTuple):
-    """A file as one look found it. Two equal ones with time between them mean that it is complete."""
-
-    path: str
-    """Under the inbox, `/` between folders; undecodable bytes as surrogates (`os.fsdecode`)."""
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @property
-    def changed_ns(self) -> int:
-        """Its last change, in nanoseconds since 1970: the newer of content and inode time."""
-        return max(self.mtime_ns, self.ctime_ns)
-
-    @property
-    def identity(self) -> Identity:
-        """What tells this file from others, as the ledger stores it."""
-        return identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(slots=True)
@@ -54,16 +31,6 @@ class PassedOver:
     """They lie on another filesystem than the inbox."""
 
 
-def is_wanted(name: str) -> bool:
-    """False for what file managers, browsers and sync programs leave while they work.
-
-    >>> is_wanted("7.png"), is_wanted("7.png.PART"), is_wanted("~$7.png"), is_wanted("Thumbs.db"), is_wanted("7.png~")
-    (True, False, False, False, False)
-    """
-    low = name.lower()
-    return not (low in _NEVER or low.startswith(_PREFIXES) or low.endswith(_SUFFIXES))
-
-
 def is_entered(name: str) -> bool:
     """False for a folder that belongs to another program: nothing in it is claimed.
 
@@ -71,7 +38,7 @@ def is_entered(name: str) -> bool:
     (True, False, False, False)
     """
     low = name.lower()
-    return is_wanted(name) and low not in _NEVER_ENTERED and low not in _BINS
+    return is_candidate(name) and low not in _NEVER_ENTERED and low not in _BINS
 
 
 def foreign_part(path: str) -> str:
@@ -81,7 +48,7 @@ def foreign_part(path: str) -> str:
     ('@eaDir', '7.tmp', '')
     """
     *above, name = path.split("/")
-    return next((part for part in above if not is_entered(part)), "" if is_wanted(name) else name)
+    return next((part for part in above if not is_entered(part)), "" if is_candidate(name) else name)
 
 
 def longest_path(inbox: Path, worker: str) -> int:
@@ -89,7 +56,7 @@ def longest_path(inbox: Path, worker: str) -> int:
 
     It then fits in the outbox too: `outbox/rejected/` is shorter than `inbox/.claimed/` and the name of a worker.
     """
-    return files.PATH_MAX - 1 - len(os.fsencode(inbox / CLAIMED / worker)) - batch_ids.LENGTH - 2
+    return files.PATH_MAX - 1 - len(os.fsencode(inbox / CLAIMED / worker)) - text.BATCH_ID_LENGTH - 2
 
 
 def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
@@ -102,7 +69,7 @@ def look(
     worker: str = "main",
     passed: PassedOver | None = None,
     stat_of: "Callable[[os.DirEntry[str]], os.stat_result]" = _stat,
-) -> Iterator[Seen]:
+) -> Iterator[FileSnapshot]:
     """Every regular file that may be claimed, in no particular order.
 
     Args:
@@ -117,7 +84,7 @@ def look(
         OSError: the inbox itself cannot be listed.
     """
     device, longest = inbox.stat().st_dev, longest_path(inbox, worker)
-    points = mounts.below(inbox)
+    points = folder_id.below(inbox)
     passed = passed if passed is not None else PassedOver()
     mounted: set[str] = set()
     """Folders that are mounted there, and those below them."""
@@ -144,7 +111,7 @@ def look(
     def unlisted(path: str, why: OSError) -> None:
         skipped(path, f"cannot be listed: {why.strerror}")
 
-    def seen(path: str, entry: "os.DirEntry[str]") -> Seen | None:
+    def seen(path: str, entry: "os.DirEntry[str]") -> FileSnapshot | None:
         try:
             state = stat_of(entry)
         except FileNotFoundError:  # gone since the folder was listed: someone else's business
@@ -164,11 +131,11 @@ def look(
             if path in points:
                 skipped(path, ELSEWHERE)
         elif entry.name != labels.FILE_NAME or not labels.is_truth(inbox / path):
-            return Seen(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+            return FileSnapshot(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         return None
 
     for path, entry in folder_id.walk(inbox, enters=enters, failed=unlisted):
-        if folder_id.is_folder(entry) or not is_wanted(entry.name):
+        if folder_id.is_folder(entry) or not is_candidate(entry.name):
             continue
         try:
             found = seen(path, entry)
@@ -186,3 +153,147 @@ _KINDS = {
     stat.S_IFCHR: "is a device",
     stat.S_IFBLK: "is a device",
 }
+
+
+def since_boot_ns() -> int:
+    """Return a time that no setting of a clock changes, nanoseconds; it goes on while the machine sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def touched_ns(descriptor: int) -> int:
+    """Touch an open file; gives the time by the clock of its filesystem, on a share that of the server.
+
+    Raises:
+        OSError: its times cannot be set or read.
+    """
+    os.utime(descriptor)
+    return os.fstat(descriptor).st_ctime_ns
+
+
+class FileClock:
+    """The clock that the times of files are of, nanoseconds since 1970.
+
+    Where it is set forward while this object lives, it is taken to have gone on as before: what was written just before
+    would seem years old, and complete.
+    """
+
+    def __init__(self, read_ns: Callable[[], int], steady_ns: Callable[[], int] = since_boot_ns) -> None:
+        self._read_ns = read_ns
+        self._steady_ns = steady_ns
+        self._ahead_ns: int | None = None
+        """Of the steady time, at the first look."""
+        self.last_ns: int | None = None
+        """What it showed last."""
+
+    def __call__(self) -> int:
+        """Return the time now, and remember it."""
+        shown_ns, steady_ns = self._read_ns(), self._steady_ns()
+        if self._ahead_ns is None:
+            self._ahead_ns = shown_ns - steady_ns
+        self.last_ns = min(shown_ns, self._ahead_ns + steady_ns)
+        return self.last_ns
+
+
+_OLD_NS = 60 * 10**9
+
+
+class _Waiting(NamedTuple):
+    seen: FileSnapshot
+    due_s: float
+    """Complete if it is seen unchanged from then on, monotonic seconds."""
+
+
+class Settling:
+    """Remembers since when each waiting file has been as it is now."""
+
+    def __init__(self, settle_s: float, empty_wait_s: float, *, trusts_age: bool = True) -> None:
+        """`trusts_age` is False on a share: its times may be seen late, and its clock be another one for each file."""
+        self._settle_s = settle_s
+        self._empty_wait_s = empty_wait_s
+        self._trusts_age = trusts_age
+        self._waiting: dict[str, _Waiting] = {}
+
+    def look(
+        self,
+        found: Iterable[FileSnapshot],
+        now_s: float,
+        wall_ns: int,
+        *,
+        trust_old: bool = False,
+        newcomers: bool = True,
+    ) -> list[FileSnapshot]:
+        """Take one look at everything in the inbox; give the files that are complete.
+
+        Args:
+            found: every file there now; what is missing is forgotten.
+            now_s: monotonic time, seconds.
+            wall_ns: nanoseconds since 1970, by the clock that the files' times are of; only to tell how old a file is.
+            trust_old: a file whose inode last changed over 60 s ago is complete at its first look.
+            newcomers: False passes over files that the last look did not see.
+
+        Returns:
+            The files seen exactly alike by two looks at least `settle_s` apart. An empty one, besides, has to be
+            `empty_wait_s` old.
+        """
+        before, self._waiting = self._waiting, {}
+        due_s = now_s + self._settle_s
+        settled = []
+        for seen in found:
+            one = before.get(seen.path)
+            if one is None and not newcomers:
+                continue
+            if one is None or one.seen != seen:
+                one = _Waiting(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
+            self._waiting[one.seen.path] = one
+            if now_s >= one.due_s or (trust_old and self._trusts_age and self._is_old(seen, wall_ns)):
+                settled.append(one.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
+        return settled
+
+    def next_at_s(self) -> float | None:
+        """When the next file may be complete, monotonic seconds; None if nothing waits."""
+        return min((one.due_s for one in self._waiting.values()), default=None)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """These were claimed, or are deferred: they wait no longer."""
+        for path in paths:
+            self._waiting.pop(path, None)
+
+    def _left_s(self, seen: FileSnapshot, wall_ns: int) -> float:
+        """For how long an empty file may still be filled; a time in the future says nothing."""
+        age_s = max(0.0, (wall_ns - seen.changed_ns) / 1e9)
+        return self._empty_wait_s - age_s
+
+    def _is_old(self, seen: FileSnapshot, wall_ns: int) -> bool:
+        return wall_ns - seen.ctime_ns > _OLD_NS and (seen.size > 0 or self._left_s(seen, wall_ns) <= 0)
+
+
+class SettlingByAge(Settling):
+    """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old.
+
+    By the store's clock: where that is ahead, two looks alike with `settle_s` between them will do.
+    """
+
+    def look(
+        self,
+        found: Iterable[FileSnapshot],
+        now_s: float,
+        wall_ns: int,
+        *,
+        trust_old: bool = False,
+        newcomers: bool = True,
+    ) -> list[FileSnapshot]:
+        """See `Settling.look`."""
+        del trust_old  # age is all that counts
+        before, self._waiting = self._waiting, {}
+        settled = []
+        for seen in found:
+            if seen.path not in before and not newcomers:
+                continue
+            left_s = min(self._settle_s, self._settle_s - (wall_ns - seen.changed_ns) / 1e9)
+            one = before.get(seen.path)
+            due_s = one.due_s if one is not None and one.seen == seen else now_s + left_s
+            if left_s <= 0 or now_s >= due_s:
+                settled.append(seen)
+            else:
+                self._waiting[seen.path] = _Waiting(seen, due_s)
+        return settled

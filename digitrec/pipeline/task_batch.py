@@ -20,9 +20,9 @@ import digitrec
 from digitrec.errors import WorkerMismatch
 from digitrec.images import threads
 from digitrec.pipeline.executor import LocalExecutor
-from digitrec.recipe import RECIPE
 from digitrec.recognition.reader import PageReader
 from digitrec.storage import folder_id
+from digitrec.types import RECIPE
 
 LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
 """Libraries that decode and compute: another version may round differently, which changes answers."""

@@ -1,19 +1,176 @@
 """The scan decides: groups of complete files, as they come (`groups`) or as they are there now (`once`)."""
 
 import itertools
+import os
+import queue
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from digitrec.pipeline.observing import Bell, Observer
-from digitrec.pipeline.scanner import Seen
-from digitrec.pipeline.settling import Settling
+from digitrec import logs
+from digitrec.pipeline.scanner import Settling
+from digitrec.storage import folder_id
+from digitrec.types import FileSnapshot
+
+if TYPE_CHECKING:
+    from watchdog.events import FileSystemEventHandler
+
+_MOST_LEVELS = 100
+"""watchdog goes down by recursion, anew for every folder that is made: below 1,000 levels its thread ends, and some
+hundred keep it busy for minutes."""
+
+
+class Bell:
+    """Wakes the one thread that waits. May be rung from any thread and from a signal handler."""
+
+    def __init__(self) -> None:
+        # SimpleQueue.put is reentrant, which threading.Event.set is not: a handler could deadlock on it.
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        """Wake the waiting thread, or the next one to wait."""
+        if self._rings.empty():
+            self._rings.put(None)
+
+    def wait(self, timeout_s: float) -> bool:
+        """True as soon as it rings, False after the time."""
+        try:
+            self._rings.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return False
+        return True
+
+
+class Observer(Protocol):
+    """Something that rings the bell when the folder may have changed."""
+
+    @property
+    def state(self) -> str:
+        """`alive`, or `scan only` while no events can come; for `status`."""
+
+    def keep_alive(self) -> None:
+        """Start, or start anew if it has died; never raises."""
+
+    def stop(self) -> None:
+        """Stop, without waiting for long."""
+
+
+class NoObserver:
+    """For `watch_mode = scan`, and for tests: never rings."""
+
+    state = "scan only"
+
+    def keep_alive(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class FolderObserver:
+    """watchdog on one folder and everything in it."""
+
+    def __init__(self, folder: Path, bell: Bell) -> None:
+        self._folder = folder
+        self._bell = bell
+        self._watchdog: object | None = None
+        self._held = -1
+        """The folder watched, held open: otherwise a new folder may get the inode number of a deleted one."""
+        self._told = False
+        self._threads: list[threading.Thread] = []
+        """Those that watchdog started; one that reads from inotify is none of its emitters."""
+
+    @property
+    def state(self) -> str:
+        """See `Observer.state`."""
+        return "scan only" if self._watchdog is None else "alive"
+
+    def keep_alive(self) -> None:
+        """Start watching; start anew if a thread has died or the folder was replaced."""
+        from watchdog.observers import Observer as Watchdog
+        from watchdog.observers.api import BaseObserver
+
+        try:
+            running = self._watchdog
+            if isinstance(running, BaseObserver):
+                is_same = os.path.samestat(os.fstat(self._held), self._folder.stat())
+                threads = [running, *running.emitters, *self._threads]
+                if is_same and running.emitters and all(one.is_alive() for one in threads):
+                    return
+                logs.warn("observer died, starting it anew", folder=self._folder)
+                self.stop()
+            if folder_id.is_remote(kind := folder_id.kind_of(self._folder)):
+                self._tell(f"events do not travel over {kind}")
+                return
+            if any(path.count("/") > _MOST_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):
+                self._tell(f"there are folders more than {_MOST_LEVELS} levels deep")
+                return
+            held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+            try:
+                # It speaks of its inner watches when subfolders come and go; nothing of that is ours to mend.
+                warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")
+                before = set(threading.enumerate())
+                observer = Watchdog()
+                observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
+                observer.start()
+                started = set(threading.enumerate()) - before
+            except BaseException:
+                os.close(held)
+                raise
+        except OSError as why:
+            self._tell(str(why))
+            return
+        self._watchdog, self._held, self._told = observer, held, False
+        self._threads = [one for one in started if type(one).__module__.startswith("watchdog.")]
+
+    def _tell(self, why: str) -> None:
+        if not self._told:
+            logs.warn("no file system events, the scan goes on alone", folder=self._folder, why=why)
+        self._told = True
+
+    def stop(self) -> None:
+        """Stop the threads; they are daemons, so exit never depends on them."""
+        from watchdog.observers.api import BaseObserver
+
+        observer, self._watchdog = self._watchdog, None
+        if isinstance(observer, BaseObserver):
+            os.close(self._held)
+            observer.stop()
+            observer.join(timeout=2.0)
+
+
+def _handler(bell: Bell) -> "FileSystemEventHandler":
+    from watchdog.events import FileSystemEventHandler
+
+    handler = FileSystemEventHandler()
+    # The whole handler: anything that can raise in it would end the observer's thread.
+    handler.on_any_event = lambda event: bell.ring()  # type: ignore[method-assign]  # noqa: ARG005
+    return handler
+
+
+def _events() -> list[type]:
+    # Opening and closing unread would ring at our own looks, over and over.
+    from watchdog import events
+
+    return [
+        events.FileCreatedEvent,
+        events.FileMovedEvent,
+        events.FileModifiedEvent,
+        events.FileClosedEvent,
+        events.DirCreatedEvent,
+        events.DirMovedEvent,
+    ]
+
 
 _CLOSEST_S = 0.5
 _DEBOUNCE_S = 0.2
 
 
 def groups(
-    look: Callable[[], Iterator[Seen]],
+    look: Callable[[], Iterator[FileSnapshot]],
     settling: Settling,
     observer: Observer,
     bell: Bell,
@@ -23,7 +180,7 @@ def groups(
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
-) -> Iterator[list[Seen]]:
+) -> Iterator[list[FileSnapshot]]:
     """Yield complete files in groups of at most `batch_files`, an empty list after a look that found none.
 
     Looks when the bell rings, when the next file may be complete, and every `scan_interval_s` regardless;
@@ -64,7 +221,7 @@ def groups(
 
 
 def once(
-    look: Callable[[], Iterator[Seen]],
+    look: Callable[[], Iterator[FileSnapshot]],
     settling: Settling,
     bell: Bell,
     *,
@@ -73,13 +230,13 @@ def once(
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
-) -> Iterator[Iterator[list[Seen]]]:
+) -> Iterator[Iterator[list[FileSnapshot]]]:
     """Yield what is there at the first look, as it becomes complete; wait at most `wait_s` for that.
 
     The groups of one look come together: none of them has to be waited for. Arguments and errors are those of `groups`.
     """
 
-    def grouped(settled: list[Seen]) -> Iterator[list[Seen]]:
+    def grouped(settled: list[FileSnapshot]) -> Iterator[list[FileSnapshot]]:
         for group in _batched(settled, batch_files):
             settling.forget(seen.path for seen in group)
             yield group
@@ -102,14 +259,14 @@ def once(
 
 
 def _settled(
-    found: Iterator[Seen],
+    found: Iterator[FileSnapshot],
     settling: Settling,
     now_s: float,
     wall_ns: Callable[[], int],
     *,
     trust_old: bool = False,
     newcomers: bool = True,
-) -> list[Seen]:
+) -> list[FileSnapshot]:
     """Take one look; the clock is asked only if something lies there: that may write to a disk that would sleep."""
     first = next(found, None)
     if first is None:
@@ -124,7 +281,7 @@ def _rest(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float
         time.sleep(min(left_s, 0.1))
 
 
-def _batched(seen: list[Seen], size: int) -> Iterator[list[Seen]]:
+def _batched(seen: list[FileSnapshot], size: int) -> Iterator[list[FileSnapshot]]:
     seen.sort()
     each = iter(seen)
     while group := list(itertools.islice(each, size)):

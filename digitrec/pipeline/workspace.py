@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digitrec import files, logs
-from digitrec.clock import FileClock, touched_ns
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.pipeline import archive, ledger_files, scanner
 from digitrec.pipeline import ledgers as found_ledgers
 from digitrec.pipeline.inbox import CLAIMED, Inbox
-from digitrec.pipeline.scanner import PassedOver, Seen
-from digitrec.pipeline.settling import Settling
+from digitrec.pipeline.scanner import FileClock, PassedOver, Settling, touched_ns
 from digitrec.settings import Settings
-from digitrec.storage import drafts, folder_id, mounts
+from digitrec.storage import drafts, folder_id
 from digitrec.storage.corrected_tables import CORRECTED, write_missing
 from digitrec.storage.ledger import Ledger
+from digitrec.types import FileSnapshot
 
 _FOLDERS = ("inbox", "outbox")
 _NETWORK_SETTLE_S = 5.0
@@ -63,14 +62,14 @@ class Workspace:
         """Where answers and originals go."""
         return archive.FolderOutbox(self.settings.outbox, self.inbox)
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[Seen]:
+    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
         """Every file in the inbox that may be claimed; what is passed over is told, and counted."""
         return scanner.look(self.settings.inbox, skipped, self.settings.worker, passed)
 
     def settling(self) -> Settling:
         """Tells when a file in the inbox is complete."""
         settle_s = self.settings.settle_s
-        if is_remote := mounts.is_remote(kind := mounts.kind_of(self.settings.inbox)):
+        if is_remote := folder_id.is_remote(kind := folder_id.kind_of(self.settings.inbox)):
             # There, sizes and times are seen with a delay (attribute caches).
             settle_s = max(settle_s, _NETWORK_SETTLE_S)
             logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.recognition.components import pieces_of
 from digitrec.recognition.line_removal import is_bare_around, without_edges, without_lines
-from digitrec.recognition.pieces import pieces_of
 from digitrec.recognition.preprocess import GreyPage, Plane, contrast_of, in_order
 
 _LEAST_CONTRAST = 0.04

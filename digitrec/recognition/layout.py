@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.recognition.components import Mark, Sheet, marks_of
-from digitrec.recognition.pieces import Pieces
+from digitrec.recognition.components import Mark, Pieces, Sheet, marks_of
 from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 

@@ -4,10 +4,11 @@ import numpy as np
 
 from digitrec.arrays import Page, Picture
 from digitrec.errors import RejectedImage
+from digitrec.images import decode
 from digitrec.images.decode import Sheet
 from digitrec.recognition import binarize, layout, normalize
 from digitrec.recognition.preprocess import GreyPage, Plane
-from digitrec.types import Box, Reason
+from digitrec.types import Box, Limits, Reason
 
 _NO_INK = (0, normalize.SIDE, normalize.SIDE)
 
@@ -69,3 +70,13 @@ def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
     right = -(-(box.x + box.width) * sheet.width // width)
     bottom = -(-(box.y + box.height) * sheet.height // height)
     return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)
+
+
+def read(data: bytes, limits: Limits) -> list[Page]:
+    """Find the digits on all pages of a file, the classical way, and score none of them: what training takes.
+
+    A page without writing has reason `blank`; one that alone of its file cannot be decoded has that as its reason.
+    Raises RejectedImage as `decode.sheets` does.
+    """
+    name, found = decode.sheets(data, limits)
+    return [classical(name, sheet) for sheet in found]

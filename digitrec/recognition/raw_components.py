@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.recognition.components import pieces_of
 from digitrec.recognition.geometry import Span
-from digitrec.recognition.pieces import pieces_of
 from digitrec.recognition.preprocess import Plane, quantiles
 from digitrec.recognition.raw_ink import Mask, RawInk
 

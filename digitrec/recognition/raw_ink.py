@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.pieces import Pieces, pieces_of
+from digitrec.recognition.components import Pieces, pieces_of
 from digitrec.recognition.preprocess import Plane, quantiles
 
 Mask = NDArray[np.bool_]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.errors import ModelError
-from digitrec.recognition.quiet import quiet_start
+from digitrec.recognition.classifier_keras import quiet_start
 
 Shape = tuple[int, ...]
 

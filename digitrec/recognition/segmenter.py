@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from digitrec.recognition.flat import flattened, in_square
-from digitrec.recognition.pieces import pieces_of
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.components import pieces_of
+from digitrec.recognition.preprocess import Plane, flattened, in_square
 from digitrec.recognition.runtime import Interpreters
 from digitrec.types import Box
 

@@ -5,8 +5,7 @@ import numpy as np
 
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.ctc import Frames
-from digitrec.recognition.flat import flattened
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.preprocess import Plane, flattened
 from digitrec.recognition.runtime import Interpreters
 
 HEIGHT = 40

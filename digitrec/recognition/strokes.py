@@ -8,7 +8,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.components import pieces_of
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.raw_components import Components, FloatArray
 from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from digitrec import batch_ids
+from digitrec import text
 from digitrec.reports.statistics import Proportion
 
 NEWEST = 500
@@ -63,7 +63,7 @@ class ReportIndex:
 def read_index(reports: Path) -> ReportIndex:
     """Read the headers in `reports/*/`, `reports/evaluation/*/*/`, `reports/explore/*/` and `reports/learning/*/`."""
     # Batch ids begin with their time: only the newest reports are opened.
-    batches = sorted(filter(batch_ids.BATCH_ID.fullmatch, _folders(reports)), reverse=True)
+    batches = sorted(filter(text.BATCH_ID.fullmatch, _folders(reports)), reverse=True)
     folders = {model: _folders(reports / "evaluation" / model) for model in _folders(reports / "evaluation")}
     evaluations = [f"evaluation/{model}/{data}" for model, names in folders.items() for data in names]
     return ReportIndex(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import files
-from digitrec.extras import needs
+from digitrec.errors import require_packages
 from digitrec.reports import charts
 from digitrec.reports.batch import CONFIDENCE_EDGES, Json
 from digitrec.reports.charts import Line
@@ -42,7 +42,7 @@ def write_trend(
         OSError: the disk does not take it.
         MissingPackage: the figures cannot be drawn here.
     """
-    needs("reports/trend", "matplotlib")
+    require_packages("reports/trend", "matplotlib")
     report = trend_numbers(entries, references, made_at=made_at, app_version=app_version)
     files.make_folder(folder.parent)
     return write_report(folder, "trend.html.j2", report, _figures(report))

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from digitrec.batch_ids import BATCH_ID
 from digitrec.errors import UsageError
 from digitrec.review import queries
 from digitrec.review.page_images import near
 from digitrec.review.queries import START, Entry, Filter, Key, State
 from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict
-from digitrec.text import escape
+from digitrec.text import BATCH_ID, escape
 from digitrec.types import Box, Status
 
 Json: TypeAlias = dict[str, Any]

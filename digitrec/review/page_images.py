@@ -3,6 +3,9 @@
 A page is decoded once, at most two at a time, and kept with at most `_PAGE_PX`; what is shown is made from that.
 """
 
+import hashlib
+import os
+import stat
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,8 +19,56 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, smaller
-from digitrec.review import originals
 from digitrec.types import Box, Limits, Row
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Gone(Exception):
+    """There is no such original any more, or another file has its name; says which."""
+
+
+def read(outbox: Path, place: str, sha256: str, most_bytes: int) -> bytes:
+    """The bytes of an original.
+
+    Args:
+        outbox: may be a link itself: that is the owner's business.
+        place: where the ledger says it lies, under the workspace.
+        sha256: of the bytes that were read.
+        most_bytes: a larger one is not read.
+
+    Raises:
+        Gone: it was pruned, requeued, replaced or changed, or never filed away.
+    """
+    top, *parts = place.split("/")
+    if top != outbox.name or not parts or any(part in {"", ".", ".."} for part in parts):
+        raise Gone("the original was not filed away")
+    try:
+        descriptor = _opened(outbox, parts)
+    except OSError as why:
+        raise Gone(f"the original cannot be opened: {os.strerror(why.errno or 0)}") from why
+    with os.fdopen(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > most_bytes:
+            raise Gone("what lies there is no picture file, or is too large")
+        data = file.read(most_bytes)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Gone("another file has the name of the original")
+    return data
+
+
+def _opened(outbox: Path, parts: list[str]) -> int:
+    folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
 
 _PAGE_PX = 2400
 _SHARP_PIXELS = 250_000
@@ -94,7 +145,7 @@ class Pictures:
             if data is None:  # two threads may draw the same: that is rare, and no harm
                 self._kept.keep(key, data := drawn())
             return Shown(data, is_original=True)
-        except (originals.Gone, RejectedImage) as why:
+        except (Gone, RejectedImage) as why:
             if preview is None:
                 raise NoPicture(str(why)) from why
             return Shown(preview, is_original=False)
@@ -105,7 +156,7 @@ class Pictures:
             data = self._kept.find(key)
             if data is not None:
                 return _decoded(data)
-            original = originals.read(self._outbox, place, row.sha256, self._limits.max_bytes)
+            original = read(self._outbox, place, row.sha256, self._limits.max_bytes)
             sheet = decode.sheet(original, self._limits, row.reading.page)
             picture = sheet.at(_LONGEST_PX[View.SMALL]) if is_small else sheet.fine()
             if isinstance(picture, RejectedImage):
@@ -123,7 +174,7 @@ def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
         Gone: the original is not there any more.
         RejectedImage: it cannot be decoded.
     """
-    sheet = decode.sheet(originals.read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
+    sheet = decode.sheet(read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
     picture = sheet.at(SMALL_PX)
     if isinstance(picture, RejectedImage):
         raise picture

@@ -13,7 +13,7 @@ from enum import StrEnum
 from digitrec.storage import schema
 from digitrec.storage.corrections import Correction, How, Verdict, history
 from digitrec.storage.ledger import Ledger
-from digitrec.text import from_cell
+from digitrec.text import unescape_cell
 from digitrec.types import Digit, Row, Status
 
 Key = tuple[float, str, int]
@@ -86,7 +86,7 @@ class Filter:
         if self.batch:
             asked.append(("readings.batch_id = ?", [self.batch]))
         if self.file:
-            spelt = sorted({self.file, from_cell(self.file)})
+            spelt = sorted({self.file, unescape_cell(self.file)})
             one = "instr(lower(CAST(readings.path AS TEXT)), lower(CAST(? AS TEXT))) > 0"
             asked.append((f"({' OR '.join([one] * len(spelt))})", [os.fsencode(each) for each in spelt]))
         return " AND ".join(condition for condition, _ in asked), [value for _, values in asked for value in values]

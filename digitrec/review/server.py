@@ -19,11 +19,10 @@ from starlette.types import ASGIApp
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, failure_of
 from digitrec.reports import html
 from digitrec.review import json_api
-from digitrec.review.auth import Guard, TooLarge, body
+from digitrec.review.auth import Guard, Session, Sessions, TooLarge, body
 from digitrec.review.page_images import NoPicture, View
 from digitrec.review.queries import Filter
 from digitrec.review.service import Desk, Listed, Saved
-from digitrec.review.sessions import Session, Sessions
 from digitrec.review.tryout import TryOut
 from digitrec.text import escape
 

@@ -13,7 +13,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import Sheet
-from digitrec.recognition import decision, panels
+from digitrec.recognition import decision, visualize
 from digitrec.recognition.preprocess import smaller
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json
@@ -63,7 +63,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
             "digit": one.digit,
             "confidence": one.confidence,
             "probabilities": [*one.probabilities, max(0.0, 1.0 - sum(one.probabilities))],
-            "ink": _uri(panels.of_ink(ink)),
+            "ink": _uri(visualize.of_ink(ink)),
         }
         for one, ink in zip(read.digits, page.ink, strict=True)
     ]

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from digitrec import files
-from digitrec.clock import utc
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 from digitrec.types import Reason, Row, Status
 
 CORRECTED = "corrected"

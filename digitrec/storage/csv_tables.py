@@ -33,8 +33,8 @@ _CELLS: dict[str, _Cell] = {
     "schema_version": lambda _, how: how.schema_version,
     "batch_id": lambda row, _: row.batch_id,
     "row": lambda row, _: row.row or "",
-    "file": lambda row, _: names.cell(row.path),
-    "group": lambda row, _: names.cell(group_of(row.path)),
+    "file": lambda row, _: names.escape_cell(row.path),
+    "group": lambda row, _: names.escape_cell(group_of(row.path)),
     "page": lambda row, _: row.reading.page,
     "status": lambda row, _: row.reading.status,
     "text": lambda row, _: row.reading.text,
@@ -44,9 +44,9 @@ _CELLS: dict[str, _Cell] = {
     "runner_up_confidence": lambda row, _: _number(row.reading.runner_up_confidence),
     "digit_count": lambda row, _: _digit_count(row.reading),
     "reason_code": lambda row, _: row.reading.reason or "",
-    "reason": lambda row, _: names.cell(row.reading.detail),
+    "reason": lambda row, _: names.escape_cell(row.reading.detail),
     "duplicate_of": lambda row, _: row.duplicate_of,
-    "label": lambda row, _: names.cell(row.label),
+    "label": lambda row, _: names.escape_cell(row.label),
     "format": lambda row, _: row.reading.format,
     "width": lambda row, _: row.reading.width,
     "height": lambda row, _: row.reading.height,
@@ -61,7 +61,7 @@ _CELLS: dict[str, _Cell] = {
 _DIGIT_CELLS: dict[str, _DigitCell] = {
     "batch_id": lambda row, _, __: row.batch_id,
     "row": lambda row, _, __: row.row or "",
-    "file": lambda row, _, __: names.cell(row.path),
+    "file": lambda row, _, __: names.escape_cell(row.path),
     "page": lambda row, _, __: row.reading.page,
     "index": lambda _, index, __: index,
     "x": lambda _, __, digit: digit.box.x,
@@ -88,7 +88,7 @@ def group_of(path: str) -> str:
 
 def order(path: str, page: int) -> tuple[str, int]:
     """What the rows of the CSV are in the order of: the path as it is written there, then the page."""
-    return names.cell(path), page
+    return names.escape_cell(path), page
 
 
 def main_csv(rows: Sequence[Row], how: Rendering) -> str:

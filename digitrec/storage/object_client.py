@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from digitrec import files
-from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.extras import needs
-from digitrec.pipeline import scanner
-from digitrec.pipeline.scanner import Seen
-from digitrec.types import Identity
+from digitrec.errors import EnvironmentFailure, UsageError, require_packages
+from digitrec.types import FileSnapshot, Identity
 
 _AT_ONCE = 8
 """So many objects of a chunk are fetched side by side: a store takes its time for each."""
@@ -55,8 +52,8 @@ class Store:
         self.url = url.rstrip("/")
         self._fs, self._root = _opened(self.url)
 
-    def look(self, skipped: Callable[[str, str], None]) -> Iterator[Seen]:
-        """Every object that may be read, in no particular order; told is what is passed over.
+    def look(self, skipped: Callable[[str, str], None]) -> Iterator[FileSnapshot]:
+        """Yield every object, in no particular order; report links to `skipped`.
 
         Raises:
             OSError, EnvironmentFailure: it cannot be listed.
@@ -70,7 +67,7 @@ class Store:
                 continue  # what stores keep in the place of a folder
             if info.get("islink"):
                 skipped(path, "is a link")
-            elif not scanner.foreign_part(path):
+            else:
                 yield _seen(path, info)
 
     def fetch(self, wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:
@@ -143,14 +140,14 @@ def fetch(wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:
     return Store(wanted[0].stored.source).fetch(wanted) if wanted else []
 
 
-def _seen(path: str, info: Mapping[str, Any]) -> Seen:
+def _seen(path: str, info: Mapping[str, Any]) -> FileSnapshot:
     """An object as one look found it."""
     etag = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
     changed_ns = _ns(next((info[name] for name in _TIMES if info.get(name)), 0))
     if "LastModified" in info:  # a listing may tell fractions of a second, and a look at one object does not
         changed_ns -= changed_ns % 10**9
     inode = int.from_bytes(hashlib.sha256(etag.strip('"').encode()).digest()[:8]) >> 1
-    return Seen(path, int(info.get("size") or 0), changed_ns, changed_ns, inode)
+    return FileSnapshot(path, int(info.get("size") or 0), changed_ns, changed_ns, inode)
 
 
 def _ns(when: object) -> int:
@@ -168,7 +165,7 @@ def _opened(url: str) -> tuple[Any, str]:
     if "://" not in url or "::" in url:
         hint = "s3://BUCKET/PREFIX, or any other that fsspec knows; a folder is file:///PATH."
         raise UsageError(f"{url!r} is no URL of a store", hint=hint)
-    needs("A store", "fsspec")
+    require_packages("A store", "fsspec")
     from fsspec.core import url_to_fs
 
     try:

@@ -42,7 +42,7 @@ def read(outbox: Path) -> Iterator[Departure]:
     for line in filter(None, lines):
         try:
             found = json.loads(line)
-            path, place = (text.from_cell(str(found[name])) for name in ("file", "place"))
+            path, place = (text.unescape_cell(str(found[name])) for name in ("file", "place"))
             yield Departure(str(found["batch_id"]), path, Left(found["what"]), str(found["at"]), place)
         except (ValueError, KeyError, TypeError) as why:
             logs.warn("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
@@ -59,7 +59,7 @@ def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path
 
 
 def _line(one: Departure) -> dict[str, str]:
-    path, place = text.cell(one.path), text.cell(one.place)
+    path, place = text.escape_cell(one.path), text.escape_cell(one.place)
     return {"batch_id": one.batch_id, "file": path, "what": one.what, "at": one.at, "place": place}
 
 

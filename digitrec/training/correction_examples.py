@@ -18,10 +18,9 @@ from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import Sheet
 from digitrec.recognition.classifier import NONE
-from digitrec.recognition.flat import flattened
 from digitrec.recognition.full_path import SecondLook, second_look
 from digitrec.recognition.geometry import Span, cut
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.preprocess import Plane, flattened
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
 from digitrec.recognition.trace import Steps

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from digitrec.recognition.classifier import SIDE
-from digitrec.recognition.quiet import quiet_start
+from digitrec.recognition.classifier_keras import quiet_start
 from digitrec.training.networks import Model
 
 

@@ -16,10 +16,9 @@ import numpy as np
 from digitrec.arrays import Picture
 from digitrec.errors import ModelError, plain
 from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
-from digitrec.recipe import RECIPE
 from digitrec.recognition.classifier import NONE
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
-from digitrec.recognition.quiet import start_keras
 from digitrec.recognition.segmenter import InkNetwork
 from digitrec.training import compare, correction_examples, export, sequence_recognizer, synthetic_evaluation
 from digitrec.training.checkpoints import Kept
@@ -34,6 +33,7 @@ from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.augment import Dice
 from digitrec.training.synthetic.generate import Strips, restored, stored
 from digitrec.training.synthetic.symbols import Sources
+from digitrec.types import RECIPE
 
 LINE_KERAS = "line.keras"
 _NEW_HELD_OUT = 0.5

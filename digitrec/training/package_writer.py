@@ -12,12 +12,12 @@ from digitrec import __version__
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, KERAS, TFLITE, weights_digest
 from digitrec.models.registry import put
-from digitrec.recipe import RECIPE
 from digitrec.training import export, judge_model, model_card
 from digitrec.training.classifier import Fitted, Parts, Progress, quietly
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
 from digitrec.training.stages import Prepared
+from digitrec.types import RECIPE
 
 _LIBRARIES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow")
 

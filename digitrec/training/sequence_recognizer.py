@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.quiet import quiet_start
+from digitrec.recognition.classifier_keras import quiet_start
 from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
 from digitrec.training import fit_loop
 from digitrec.training.classifier import Progress

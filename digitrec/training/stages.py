@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digitrec.recipe import RECIPE
 from digitrec.recognition.segmenter import SIDE, InkNetwork
 from digitrec.recognition.sequence_recognizer import HEIGHT
 from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer, synthetic_evaluation
@@ -18,6 +17,7 @@ from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import Sources
+from digitrec.types import RECIPE
 
 VERSION = 6
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from digitrec.errors import UsageError
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
-from digitrec.recognition.quiet import start_keras
 from digitrec.training import finetune, pipeline_examples
 from digitrec.training.classifier import Beside, Progress, cut, fit, quietly
 from digitrec.training.datasets.dataset import Dataset, Split

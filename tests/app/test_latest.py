@@ -10,7 +10,7 @@ import pytest
 from digitrec.app import composition, retrying, service
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.observing import NoObserver
+from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from tests.conftest import Desk, draw, read_csv

@@ -9,11 +9,11 @@ import pytest
 
 from digitrec.app import composition, models
 from digitrec.app.retrain import retrain
-from digitrec.clock import utc
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
+from digitrec.text import utc
 from digitrec.training.classifier import quietly
 from tests.conftest import draw
 from tests.training.test_finetune import LITTLE

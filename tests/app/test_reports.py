@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from digitrec.app import trending
+from digitrec.app import reports
 from digitrec.cli.main import cli
 from digitrec.pipeline import workspace
 from digitrec.storage import corrections
@@ -54,7 +54,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: Desk) ->
     assert not (read.settings.reports / "trend").exists()
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        page, made = trending.write_all(read.settings, ledgers)
+        page, made = reports.write_all(read.settings, ledgers)
 
     assert made == 2
     assert 'href="trend/index.html"' in page.read_text()
@@ -65,7 +65,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: Desk) -> None:
     batch_id = judge(read, "8", How.AUDIT)
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        trending.write_all(read.settings, ledgers)
+        reports.write_all(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
     assert (reviewed["corrected"], reviewed["audit"]["hits"], reviewed["audit"]["of"]) == (1, 1, 1)
@@ -80,7 +80,7 @@ def test_what_was_corrected_without_an_audit_is_no_estimate(read: Desk) -> None:
     batch_id = judge(read, "8", How.GRID)
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        trending.write_all(read.settings, ledgers)
+        reports.write_all(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
     assert (reviewed["audit"], reviewed["accepted_corrected"]) == (None, 1)
@@ -94,7 +94,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Des
     ledger.close()
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        trending.write_all(read.settings, ledgers)
+        reports.write_all(read.settings, ledgers)
 
     audit = report_of(read, batch_id)["reviewed"]["audit"]
     assert (audit["hits"], audit["of"]) == (0, 1)

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from digitrec.app import model_comparison, retrain, teaching
+from digitrec.app import model_comparison, retrain
 from digitrec.app.corrections_dataset import Gathered, gather, gathered, is_held_out
 from digitrec.app.model_comparison import Answer, Judged, learned
-from digitrec.app.teaching import teach
+from digitrec.app.retrain import teach
 from digitrec.errors import DataError
 from digitrec.files import sha256_of
 from digitrec.reports.index import read_index
 from digitrec.settings import Settings
-from digitrec.storage.corrections import How, Verdict
+from digitrec.storage.corrections import How, Labelled, Verdict
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.truths import Labelled
 from digitrec.training.correction_examples import TruePage
 from digitrec.training.datasets import mnist
 from digitrec.types import Status
@@ -208,15 +207,15 @@ def small() -> str:
 
 
 def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> None:
-    assert teaching.can_go_on(card(digest=small, left_out=[]), "mnist-5k")
-    assert teaching.can_go_on(card(digest="another", left_out=["mnist-5k"]), "mnist-5k")
-    assert not teaching.can_go_on(card(digest="another", left_out=[]), "mnist-5k")
+    assert retrain.can_go_on(card(digest=small, left_out=[]), "mnist-5k")
+    assert retrain.can_go_on(card(digest="another", left_out=["mnist-5k"]), "mnist-5k")
+    assert not retrain.can_go_on(card(digest="another", left_out=[]), "mnist-5k")
 
 
 def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path: Path) -> None:
     pages = Gathered((TruePage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
 
-    with pytest.raises(teaching.ForeignData, match="learned from other digits than mnist-5k"):
+    with pytest.raises(retrain.ForeignData, match="learned from other digits than mnist-5k"):
         teach(Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print)
 
 

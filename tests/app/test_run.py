@@ -23,13 +23,12 @@ from digitrec.cli.words import status_lines
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.health import health
-from digitrec.monitoring.status import ModelState, status
+from digitrec.monitoring.status import ModelState, health, status
 from digitrec.pipeline import read_files, scanner, worker_main, workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.observing import NoObserver
 from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.conftest import InlineChild, draw, read_csv, reader

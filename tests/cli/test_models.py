@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from digitrec import app as learning
 from digitrec.app import composition, models
 from digitrec.app.corrections_dataset import Gathered
 from digitrec.app.model_comparison import learned
@@ -38,7 +37,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         pages = Gathered((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
         return Lesson(Bundle.open(composition.SHIPPED), pages, learned(held_out, [suspect]), tmp_path / "index.html")
 
-    monkeypatch.setattr(learning, "learn", learn)
+    monkeypatch.setattr("digitrec.app.retrain.learn", learn)
     return found
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec import corrections, text
+from digitrec import text
 from digitrec.errors import UsageError
 from digitrec.exchange import export, formats
 from digitrec.exchange.formats import Form
@@ -143,7 +143,7 @@ def test_every_format_has_the_same_content_and_round_trips(settings: Settings, f
         for one in plain:
             one["file"] = one["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
     assert found == plain
-    assert {text.from_cell(one["file"]) for one in found} >= set(NASTY)
+    assert {text.unescape_cell(one["file"]) for one in found} >= set(NASTY)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
         return real(ledger, batch_id)
 
     with monkeypatch.context() as patch, workspace.all_ledgers(settings) as ledgers:
-        patch.setattr(corrections, "newest", fails_late)
+        patch.setattr(export, "newest", fails_late)
         with pytest.raises(OSError, match="input/output"):
             export.export(settings, ledgers, form, target)
     assert target.read_text() == "before"
@@ -231,7 +231,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
 @pytest.mark.slow
 @given(
     cells=st.lists(
-        st.text(st.characters(codec="utf-8"), max_size=20).map(text.cell), min_size=1, max_size=5
+        st.text(st.characters(codec="utf-8"), max_size=20).map(text.escape_cell), min_size=1, max_size=5
     )  # as every text in our tables is written
 )
 @pytest.mark.parametrize("form", [Form.XLSX, Form.JSONL, Form.CSV])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.app import composition, service
-from digitrec.pipeline.observing import FolderObserver
+from digitrec.pipeline.watcher import FolderObserver
 from digitrec.settings import Settings
 from tests.faults.scene import ACCOUNTS, IS_LONG, Account, Scene, kill_at_random, until
 

@@ -29,11 +29,10 @@ from digitrec.pipeline.batch import Pipeline
 from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.labels import is_truth
 from digitrec.pipeline.ledgers import readable
-from digitrec.pipeline.scanner import Seen
-from digitrec.pipeline.settling import Settling
+from digitrec.pipeline.scanner import Settling
 from digitrec.settings import FILE_NAME, Settings
-from digitrec.text import from_cell
-from digitrec.types import Box, Reason
+from digitrec.text import unescape_cell
+from digitrec.types import Box, FileSnapshot, Reason
 from tests.conftest import Desk, in_folder
 from tests.deep import deepen, remove
 from tests.faults.scene import IS_LONG
@@ -83,7 +82,7 @@ class OddDesk(Desk):
         inode = (found.st_ino + self.add_to_inode) % 2**64
         return os.stat_result([found.st_mode, inode, *found[2:10]], fields)
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[FileSnapshot]:
         return list(
             scanner.look(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
         )
@@ -108,7 +107,7 @@ class OddDesk(Desk):
             settled = settling.look(self._due(line), 700.0, int(self.now_s * 1e9))
             line.process(sorted(settled))
 
-    def _due(self, line: Pipeline) -> list[Seen]:
+    def _due(self, line: Pipeline) -> list[FileSnapshot]:
         held = line.ledger.deferred(self.now_s)
         return [one for one in self.look() if one.identity not in held]
 
@@ -199,7 +198,7 @@ def test_odd_files_are_all_answered_once_and_kept(
             desk.now_s += desk.settings.grace_s + 1
             desk.work()
 
-        assert {from_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
+        assert {unescape_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
         assert len(desk.rows()) == len(expected)
         kept = {**desk.originals("done"), **desk.originals("rejected")}
         found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())

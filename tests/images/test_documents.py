@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from digitrec.errors import RejectedImage
-from digitrec.images import document_process, documents
+from digitrec.images import documents
 from digitrec.images.formats import Kind, kind_of
-from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.page import read
 from digitrec.types import Limits, Reason
 from tests.drawing import LIMITS, page_of, read_one, rejection, saved
 from tests.images.pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
@@ -50,15 +50,15 @@ def kind(data: bytes) -> Kind:
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """No process with the limits of another test."""
-    document_process._discard_all()
+    documents._discard_all()
     yield
-    document_process._discard_all()
+    documents._discard_all()
 
 
 @pytest.mark.parametrize("data", [bomb(9), LARGE], ids=["pdf", "heic"])
 def test_a_file_that_fills_the_memory_costs_its_row(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     # Less than a process takes for the HEIC; for the PDF, whose forms call each other, what one without them takes.
-    monkeypatch.setattr(document_process, "_LEAST_MEMORY", -80_000_000 if data is LARGE else 150_000_000)
+    monkeypatch.setattr(documents, "_LEAST_MEMORY", -80_000_000 if data is LARGE else 150_000_000)
     limits = Limits(max_bytes=100_000, max_pixels=LARGE_PX if data is LARGE else 1_000_000)
 
     assert rejection(data, limits).reason is Reason.CRASHES_READER
@@ -70,14 +70,14 @@ ENDLESS = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/Fl
 
 
 def test_a_pdf_that_takes_too_long_to_decode_is_over_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_process, "_MOST_CPU_S", 0)
+    monkeypatch.setattr(documents, "_MOST_CPU_S", 0)
 
     assert "longer than any scan" in rejection(ENDLESS).detail
 
 
 @pytest.mark.parametrize("data", [ENDLESS, LARGE], ids=["pdf", "heic"])
 def test_a_file_that_hangs_without_using_time_costs_its_row(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_process, "_MOST_WALL_S", 0.02)
+    monkeypatch.setattr(documents, "_MOST_WALL_S", 0.02)
 
     assert rejection(data).reason is Reason.CRASHES_READER
     monkeypatch.undo()
@@ -89,7 +89,7 @@ def test_a_document_outlives_the_process_that_decodes_it(name: str) -> None:
     data = SMALL[name]
     document = documents._Document(kind(data), data, LIMITS)
     first = document.decode(0)
-    for process in document_process._all:
+    for process in documents._all:
         os.kill(process.pid, signal.SIGSEGV)
 
     second = document.decode(0)
@@ -115,9 +115,9 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(document_process.json, "loads", broken)
+        patch.setattr(documents.json, "loads", broken)
         with pytest.raises(KeyboardInterrupt):
-            pages_of_bytes.read(TWO_PAGES, LIMITS)
+            read(TWO_PAGES, LIMITS)
 
     assert read_one(SMALL["pdf"]).reason is None
 

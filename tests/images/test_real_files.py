@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.errors import RejectedImage
-from digitrec.recognition import pages_of_bytes
+from digitrec.recognition.page import read
 from digitrec.types import Limits
 
 REAL = os.environ.get("DIGITREC_REAL")
@@ -23,7 +23,7 @@ def test_every_real_file_gives_pages_or_a_reason_in_good_time() -> None:
             continue
         begun_s = time.monotonic()
         try:
-            pages = pages_of_bytes.read(path.read_bytes(), Limits())
+            pages = read(path.read_bytes(), Limits())
         except RejectedImage as why:
             outcomes[why.reason] += 1
         else:

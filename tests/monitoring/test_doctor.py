@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from digitrec.images import threads
-from digitrec.monitoring import machine, places
-from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.findings import Finding, Grade
+from digitrec.monitoring import folder_checks
+from digitrec.monitoring.doctor import clock, doctor, events
+from digitrec.monitoring.folder_checks import Finding, Grade
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.status import ModelState
 from digitrec.pipeline.ledgers import readable
-from digitrec.storage import mounts
+from digitrec.storage import folder_id
 from digitrec.storage.migrations import backup_of
 from tests.conftest import Desk, Say
 from tests.older_ledgers import make_older
@@ -91,7 +91,7 @@ def test_a_full_disk_is_reported_with_the_advice_to_free_space(used: Desk, monke
     def refused(*_rest: Any, **_named: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(places.tempfile, "NamedTemporaryFile", refused)
+    monkeypatch.setattr(folder_checks.tempfile, "NamedTemporaryFile", refused)
 
     cures = [one.cure for one in look(used) if "No space left on device" in one.detail]
     assert len(cures) == 4
@@ -117,7 +117,7 @@ def test_rights_are_really_tried(used: Desk, monkeypatch: pytest.MonkeyPatch, na
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return real(*rest, dir=dir, **named)
 
-    monkeypatch.setattr(places.tempfile, "NamedTemporaryFile", refused)
+    monkeypatch.setattr(folder_checks.tempfile, "NamedTemporaryFile", refused)
 
     (one,) = [each for each in look(used) if each.grade is Grade.FAULT]
     assert one.what == name.replace(".digitrec", "state")
@@ -132,7 +132,7 @@ def test_a_folder_that_takes_no_fsync_is_noted_with_its_meaning(used: Desk, monk
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         real(descriptor)
 
-    monkeypatch.setattr(places.files.os, "fsync", refused)
+    monkeypatch.setattr(folder_checks.files.os, "fsync", refused)
 
     found = look(used)
 
@@ -154,7 +154,7 @@ def test_a_file_where_a_folder_should_be_is_a_fault(used: Desk, name: str) -> No
 
 def test_a_folder_whose_clock_differs_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
-    monkeypatch.setattr(places.time, "time", lambda: real() + 60)
+    monkeypatch.setattr(folder_checks.time, "time", lambda: real() + 60)
 
     assert (Grade.NOTE, "inbox") in bad(look(used, now_s=real()))
 
@@ -167,7 +167,7 @@ def test_a_full_disk_is_a_fault_and_a_disk_that_fills_is_noted(used: Desk, monke
     def grades() -> set[Grade]:
         return {one.grade for one in look(used) if one.what.endswith(" room")}
 
-    monkeypatch.setattr(places.os, "statvfs", lambda _: Room)
+    monkeypatch.setattr(folder_checks.os, "statvfs", lambda _: Room)
     assert grades() == {Grade.FAULT}
     Room.f_bavail = 500_000_000 // 4096
     assert grades() == {Grade.NOTE}
@@ -202,7 +202,7 @@ def test_a_file_and_a_folder_that_this_user_cannot_take_are_named(used: Desk, mo
     used.drop("theirs.png.part")
     real = os.access
     forbidden = {str(used.inbox / "theirs\n.png"), str(used.inbox / "shut")}
-    monkeypatch.setattr(places.os, "access", lambda path, mode: str(path) not in forbidden and real(path, mode))
+    monkeypatch.setattr(folder_checks.os, "access", lambda path, mode: str(path) not in forbidden and real(path, mode))
 
     found = [one.detail for one in look(used) if one.grade is Grade.FAULT]
 
@@ -238,7 +238,7 @@ def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(used: Desk, monkeypatc
 def test_a_network_filesystem_is_scanned_only_and_refused_for_the_ledger(
     used: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(mounts, "kind_of", lambda _: kind)
+    monkeypatch.setattr(folder_id, "kind_of", lambda _: kind)
     used.set(watch_mode="events")
 
     assert bad(look(used)) == expected
@@ -254,17 +254,17 @@ def limits_of(folder: Path, **limits: int) -> Path:
 def test_few_inotify_limits_are_noted_with_the_sysctl_that_raises_them(tmp_path: Path) -> None:
     limits = limits_of(tmp_path / "limits", max_user_watches=100, max_user_instances=128, max_queued_events=16384)
 
-    (found,) = machine.events(tmp_path, "events", limits)
+    (found,) = events(tmp_path, "events", limits)
 
     assert (found.grade, found.cure) == (Grade.NOTE, "sysctl fs.inotify.max_user_watches=8192")
 
 
 def test_events_are_really_tried(tmp_path: Path) -> None:
     limits = limits_of(tmp_path / "limits", max_user_watches=9000, max_user_instances=128, max_queued_events=16384)
-    assert next(machine.events(tmp_path, "events", limits)).grade is Grade.OK
+    assert next(events(tmp_path, "events", limits)).grade is Grade.OK
 
     (tmp_path / "file").touch()
-    found = next(machine.events(tmp_path / "file" / "inbox", "events", limits))
+    found = next(events(tmp_path / "file" / "inbox", "events", limits))
 
     assert found.grade is Grade.NOTE
     assert "scan only" in found.detail
@@ -272,10 +272,10 @@ def test_events_are_really_tried(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_not_watched_and_events_can_be_disabled(tmp_path: Path) -> None:
-    (finding,) = machine.events(tmp_path / "none", "events")
+    (finding,) = events(tmp_path / "none", "events")
     assert finding.grade is Grade.NOTE
     assert "no inbox yet" in finding.detail
-    assert next(machine.events(tmp_path, "scan")).grade is Grade.OK
+    assert next(events(tmp_path, "scan")).grade is Grade.OK
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_missing_folder_is_not_watched_and_events_can_be_disabled(tmp_path: Pa
 def test_a_clock_that_is_unset_or_behind_the_newest_batch_is_a_fault(
     now_s: float, newest_s: float | None, grade: Grade
 ) -> None:
-    assert next(machine.clock(now_s, newest_s)).grade is grade
+    assert next(clock(now_s, newest_s)).grade is grade
 
 
 def test_a_model_that_was_altered_is_a_fault(used: Desk) -> None:

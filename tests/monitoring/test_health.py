@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from digitrec.monitoring.health import health
 from digitrec.monitoring.heartbeat import Heart
-from digitrec.monitoring.status import ModelState, Status
-from digitrec.monitoring.workers import Worker
+from digitrec.monitoring.status import ModelState, Status, Worker, health
 from tests.conftest import Desk, Say
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from digitrec.app import composition, service
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
-from digitrec.pipeline.observing import NoObserver
+from digitrec.pipeline.watcher import NoObserver
 from tests.conftest import Desk
 
 pytestmark = pytest.mark.slow

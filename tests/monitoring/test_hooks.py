@@ -19,7 +19,7 @@ from digitrec.monitoring import hooks as hooks_module
 from digitrec.monitoring.hooks import CURL, FAILURES, HOOK_TIMEOUT_S, HookError, Hooks, run_command
 from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.observing import NoObserver
+from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 from digitrec.types import Batch, Stage
 from tests.conftest import Desk

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.monitoring import prune
+from digitrec.monitoring import maintenance
 from digitrec.pipeline import workspace
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
@@ -35,13 +35,13 @@ def read(desk: Desk) -> Desk:
     return desk
 
 
-def choose(desk: Desk, keep: str = "90d") -> list[prune.Prunable]:
+def choose(desk: Desk, keep: str = "90d") -> list[maintenance.Prunable]:
     with workspace.all_ledgers(desk.settings) as ledgers:
-        return prune.choose(desk.settings, ledgers, prune.seconds(keep), desk.now_s)
+        return maintenance.select(desk.settings, ledgers, maintenance.seconds(keep), desk.now_s)
 
 
-def remove(desk: Desk, keep: str = "90d") -> list[prune.Prunable]:
-    return list(prune.prune(desk.settings, choose(desk, keep), NOW))
+def remove(desk: Desk, keep: str = "90d") -> list[maintenance.Prunable]:
+    return list(maintenance.prune(desk.settings, choose(desk, keep), NOW))
 
 
 def outbox(desk: Desk) -> set[str]:
@@ -141,7 +141,7 @@ def test_what_was_requeued_is_not_missed(read: Desk) -> None:
     from digitrec.monitoring import maintenance
 
     with workspace.all_ledgers(read.settings) as ledgers:
-        chosen = maintenance.choose(read.settings, ledgers, given=["old.bad"])
+        chosen = maintenance.select_claims(read.settings, ledgers, given=["old.bad"])
     list(maintenance.requeue(read.settings, chosen, NOW))
 
     (done,) = remove(read)
@@ -160,7 +160,7 @@ def test_a_second_time_there_is_nothing_left_to_remove(read: Desk) -> None:
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    "step", [(Ledger, "note_departures"), (removals, "note"), (Path, "unlink"), (prune.shutil, "rmtree")], ids=str
+    "step", [(Ledger, "note_departures"), (removals, "note"), (Path, "unlink"), (maintenance.shutil, "rmtree")], ids=str
 )
 def test_a_power_cut_while_pruning_leaves_a_true_account(
     read: Desk, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int
@@ -182,7 +182,7 @@ def test_an_outbox_that_is_not_there_is_not_pruned(read: Desk) -> None:
     read.outbox.rename(read.root / "away")
 
     with pytest.raises(EnvironmentFailure):
-        list(prune.prune(read.settings, chosen, NOW))
+        list(maintenance.prune(read.settings, chosen, NOW))
 
     assert not read.outbox.exists()
 
@@ -211,7 +211,7 @@ def test_a_person_sees_what_would_go_before_it_goes(read: Desk, say: Say) -> Non
 @pytest.mark.parametrize("keep", ["", "90", "d", "-1d", "90 d", "1.5d", "90days"])
 def test_a_time_that_is_none_is_refused(keep: str) -> None:
     with pytest.raises(UsageError, match="--older-than"):
-        prune.seconds(keep)
+        maintenance.seconds(keep)
 
 
 def test_prune_without_a_time_is_wrong_usage(read: Desk, say: Say) -> None:

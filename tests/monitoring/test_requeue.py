@@ -11,7 +11,7 @@ import pytest
 from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring import maintenance
-from digitrec.monitoring.finding import Found
+from digitrec.monitoring.history import Found
 from digitrec.pipeline import workspace
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
@@ -38,13 +38,13 @@ def read(desk: Desk) -> Desk:
 
 def put_back(desk: Desk, *given: str, **how: Any) -> list[str]:
     with workspace.all_ledgers(desk.settings) as ledgers:
-        chosen = maintenance.choose(desk.settings, ledgers, given=given, **how)
+        chosen = maintenance.select_claims(desk.settings, ledgers, given=given, **how)
         return [one.place for one in maintenance.requeue(desk.settings, chosen, NOW)]
 
 
 def chosen(desk: Desk, *given: str, **how: Any) -> list[Found]:
     with workspace.all_ledgers(desk.settings) as ledgers:
-        return maintenance.choose(desk.settings, ledgers, given=given, **how)
+        return maintenance.select_claims(desk.settings, ledgers, given=given, **how)
 
 
 def in_inbox(desk: Desk) -> dict[str, bytes]:

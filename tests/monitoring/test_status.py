@@ -12,8 +12,7 @@ import pytest
 from digitrec.cli import operations
 from digitrec.monitoring import backlog
 from digitrec.monitoring.heartbeat import Heart
-from digitrec.monitoring.status import ModelState, Status, status
-from digitrec.monitoring.workers import Worker
+from digitrec.monitoring.status import ModelState, Status, Worker, status
 from digitrec.pipeline.ledgers import readable
 from digitrec.storage import migrations
 from tests.conftest import Desk, Say, draw

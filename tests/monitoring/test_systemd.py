@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from digitrec.app import composition, service
-from digitrec.monitoring.supervisor import Supervisor
-from digitrec.pipeline.observing import NoObserver
+from digitrec.monitoring.heartbeat import Supervisor
+from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 
 

@@ -349,14 +349,14 @@ def test_a_csv_that_is_no_labels_file_is_a_file_like_any_other(desk: Desk) -> No
 
 def test_a_table_that_exists_with_other_bytes_stops_the_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.drop("7.png")
-    monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-00000000")
+    monkeypatch.setattr("digitrec.text.new_batch_id", lambda _: "20260102T030405Z-00000000")
     (desk.outbox).mkdir()
     strange = desk.outbox / "20260102T030405Z-00000000.csv"
     desk.run()
     strange.write_bytes(b"mine")
     (desk.outbox / "20260102T030405Z-00000000.digits.csv").unlink()
     desk.drop("8.png", draw(8))
-    monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-00000001")
+    monkeypatch.setattr("digitrec.text.new_batch_id", lambda _: "20260102T030405Z-00000001")
     (desk.outbox / "20260102T030405Z-00000001.csv").write_bytes(b"mine")
 
     with pytest.raises(FileExistsError):

@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec.app import composition
-from digitrec.clock import FileClock, touched_ns
 from digitrec.pipeline import workspace
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.scanner import Seen
-from digitrec.pipeline.settling import Settling, SettlingByAge
+from digitrec.pipeline.scanner import FileClock, Settling, SettlingByAge, touched_ns
 from digitrec.settings import Settings
-from digitrec.storage import mounts
+from digitrec.storage import folder_id
+from digitrec.types import FileSnapshot
 from tests.conftest import Desk, draw, read_csv
 
 S = 10**9
@@ -87,10 +86,10 @@ def test_the_local_clock_is_used_if_the_inbox_gives_no_time(
 
 
 def test_on_a_remote_mount_no_file_is_taken_for_its_age(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = Seen("7.png", 5, 0, 0, 1)
+    old = FileSnapshot("7.png", 5, 0, 0, 1)
     with workspace.opened(desk.settings) as space:
         assert space.settling().look([old], 0.0, 100 * S, trust_old=True) == [old]
-        monkeypatch.setattr(mounts, "kind_of", lambda _: "nfs4")
+        monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
         settling = space.settling()
     assert settling.look([old], 0.0, 100 * S, trust_old=True) == []
     assert settling.look([old], 60.0, 100 * S, trust_old=True) == [old], "it settles as any other"
@@ -99,7 +98,7 @@ def test_on_a_remote_mount_no_file_is_taken_for_its_age(desk: Desk, monkeypatch:
 @given(jump_s=st.floats(-50 * YEAR_S, 50 * YEAR_S), empty=st.booleans(), ctime_s=st.integers(-(2**63), 2**64))
 def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: float, empty: bool, ctime_s: int) -> None:
     settling = Settling(2.0, 600.0)
-    one = Seen("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
+    one = FileSnapshot("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
     wall_ns = 1_767_323_045 * S
     settling.look([one], 0.0, wall_ns)
 
@@ -110,7 +109,7 @@ def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: flo
 def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> None:
     settling = SettlingByAge(2.0, 0)
     wall_ns = 1_767_323_045 * S
-    one = Seen("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
+    one = FileSnapshot("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
 
     found = settling.look([one], 0.0, wall_ns)
 

@@ -313,10 +313,10 @@ def test_a_dask_executor_without_a_scheduler_is_refused() -> None:
 
 
 def test_without_the_package_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from digitrec import extras
+    from digitrec import errors
     from digitrec.errors import MissingPackage
 
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
 
     with pytest.raises(MissingPackage, match="distributed") as refused:
         composition.ENGINES["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from digitrec.errors import UsageError
 from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.findings import Grade
+from digitrec.monitoring.folder_checks import Grade
 from digitrec.monitoring.status import ModelState
 from digitrec.pipeline import scanner
 from digitrec.pipeline.labels import Truth, is_truth

@@ -7,13 +7,12 @@ import pytest
 
 from digitrec.pipeline import batch as pipeline
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.scanner import Seen
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, Row, Stage
+from digitrec.types import Count, FileSnapshot, Row, Stage
 from tests.conftest import Desk, draw
 
 
-def groups_of(desk: Desk, size: int) -> Iterator[list[Seen]]:
+def groups_of(desk: Desk, size: int) -> Iterator[list[FileSnapshot]]:
     seen = sorted(desk.look())
     return iter([seen[start : start + size] for start in range(0, len(seen), size)])
 
@@ -92,7 +91,7 @@ def test_after_a_stop_both_batches_are_unclaimed(desk: Desk) -> None:
     with desk.at_work() as line:
         groups = groups_of(desk, 2)
 
-        def stopped_with_the_second() -> Iterator[list[Seen]]:
+        def stopped_with_the_second() -> Iterator[list[FileSnapshot]]:
             yield next(groups)
             desk.stopped = True
             yield next(groups)

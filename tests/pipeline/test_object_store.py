@@ -285,7 +285,7 @@ def test_a_crash_between_record_and_publish_is_finished_by_the_next_run(
 
 def test_a_table_with_other_bytes_is_never_replaced(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     here.put("7.png", draw(7))
-    monkeypatch.setattr("digitrec.batch_ids.new", lambda _: "20260102T030405Z-0a1b2c3d")
+    monkeypatch.setattr("digitrec.text.new_batch_id", lambda _: "20260102T030405Z-0a1b2c3d")
     here.fs.pipe_file(f"{here.root}/out/20260102T030405Z-0a1b2c3d.csv", b"theirs")
 
     with pytest.raises(EnvironmentFailure, match="other content"):

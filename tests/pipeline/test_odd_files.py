@@ -12,17 +12,16 @@ from typing import Any
 
 import pytest
 
-from digitrec.monitoring import backlog, history, maintenance, prune
+from digitrec.monitoring import backlog, history, maintenance
 from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.findings import Grade
+from digitrec.monitoring.folder_checks import Grade
 from digitrec.monitoring.status import ModelState, status
 from digitrec.pipeline import scanner
 from digitrec.pipeline.batch import Pipeline
 from digitrec.pipeline.ledgers import readable
-from digitrec.pipeline.scanner import Seen
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, DeferredFile, Stage, fold
+from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, fold
 from tests.conftest import Desk, draw
 from tests.deep import deepen, remove
 
@@ -44,7 +43,7 @@ class OddDesk(Desk):
 
     inode: int = 0
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[FileSnapshot]:
         return list(
             scanner.look(
                 self.inbox, lambda *_: None, stat_of=lambda one: odd_stat(one.stat(follow_symlinks=False), self.inode)
@@ -128,13 +127,13 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: i
     with readable(desk.settings) as ledgers:
         (event,) = history.why("7.png", desk.settings, ledgers, time.time()).events
         assert event.is_there
-        chosen = maintenance.choose(desk.settings, ledgers)
+        chosen = maintenance.select_claims(desk.settings, ledgers)
         assert len(list(maintenance.requeue(desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
     desk.run()
     assert len(desk.rows()) == 2
     with readable(desk.settings) as ledgers:
-        chosen_old = prune.choose(desk.settings, ledgers, 0, time.time() + 10**9)
-        assert len(list(prune.prune(desk.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
+        chosen_old = maintenance.select(desk.settings, ledgers, 0, time.time() + 10**9)
+        assert len(list(maintenance.prune(desk.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
     assert desk.account().differences == ()
 
 
@@ -152,13 +151,15 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
     assert not [one for one in doctor_of(deep_desk) if one.grade is Grade.FAULT and one.what == "inbox"]
     with readable(deep_desk.settings) as ledgers:
         assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
-        chosen = maintenance.choose(deep_desk.settings, ledgers)
+        chosen = maintenance.select_claims(deep_desk.settings, ledgers)
         assert len(list(maintenance.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
         assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).lying) == 3
     deep_desk.run()
     with readable(deep_desk.settings) as ledgers:
-        old = prune.choose(deep_desk.settings, ledgers, 0, time.time() + 10**9)
-        assert sum(len(one.claims) for one in prune.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
+        old = maintenance.select(deep_desk.settings, ledgers, 0, time.time() + 10**9)
+        assert (
+            sum(len(one.claims) for one in maintenance.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
+        )
     assert deep_desk.account().differences == ()
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from digitrec.pipeline.scanner import Seen
-from digitrec.pipeline.settling import Settling
+from digitrec.pipeline.scanner import Settling
+from digitrec.types import FileSnapshot
 
 S = 10**9
 NOW = 1000 * S
 
 
-def seen(path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: int = 0, inode: int = 1) -> Seen:
-    return Seen(path, size, mtime_ns, ctime_ns, inode)
+def seen(path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: int = 0, inode: int = 1) -> FileSnapshot:
+    return FileSnapshot(path, size, mtime_ns, ctime_ns, inode)
 
 
 def test_a_file_is_settled_at_the_second_scan_two_seconds_later() -> None:

@@ -10,17 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitrec.pipeline import workspace
-from digitrec.pipeline.observing import Bell, FolderObserver, NoObserver
-from digitrec.pipeline.scanner import Seen
-from digitrec.pipeline.settling import Settling
-from digitrec.pipeline.watcher import groups, once
-from digitrec.storage import mounts
+from digitrec.pipeline.scanner import Settling
+from digitrec.pipeline.watcher import Bell, FolderObserver, NoObserver, groups, once
+from digitrec.storage import folder_id
+from digitrec.types import FileSnapshot
 from tests.conftest import Desk
 from tests.deep import deepen, remove
 
 
-def seen(name: str, size: int = 1) -> Seen:
-    return Seen(name, size, 0, 0, 0)
+def seen(name: str, size: int = 1) -> FileSnapshot:
+    return FileSnapshot(name, size, 0, 0, 0)
 
 
 class Clock:
@@ -54,7 +53,7 @@ def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(
     history: list[tuple[float, dict[str, int]]] = []
     steps = iter([*looks, *[[]] * 8])
 
-    def look() -> Iterator[Seen]:
+    def look() -> Iterator[FileSnapshot]:
         folder.update(dict(next(steps, [])))
         history.append((clock.now_s, dict(folder)))
         return iter([seen(name, size) for name, size in folder.items()])
@@ -112,7 +111,7 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
     sizes = iter(range(1, 100))
     looks = 0
 
-    def look() -> Iterator[Seen]:
+    def look() -> Iterator[FileSnapshot]:
         nonlocal looks
         looks += 1
         late = [seen("late")] if looks > 1 else []
@@ -194,7 +193,7 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
 def test_a_network_filesystem_is_scanned_only_with_one_log_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mounts, "kind_of", lambda _: "nfs4")
+    monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
     observer = FolderObserver(tmp_path, Bell())
 
     observer.keep_alive()

@@ -15,10 +15,8 @@ from digitrec.arrays import Ink
 from digitrec.errors import ModelError
 from digitrec.models.package import Bundle
 from digitrec.recognition.classifier import NONE, Classifier
-from digitrec.recognition.classifier_keras import KerasClassifier
-from digitrec.recognition.classifier_litert import LiteRTClassifier
-from digitrec.recognition.mean_ink import MeanInkClassifier
-from digitrec.recognition.quiet import start_keras
+from digitrec.recognition.classifier_keras import KerasClassifier, start_keras
+from digitrec.recognition.classifier_litert import LiteRTClassifier, MeanInkClassifier
 from digitrec.training import export
 from digitrec.training.datasets import mnist
 

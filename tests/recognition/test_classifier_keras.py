@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from digitrec.recognition.quiet import quiet_start, without_chatter
+from digitrec.recognition.classifier_keras import quiet_start, without_chatter
 
 CHATTER = b"""WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1795360721.316341    7045 port.cc:153] oneDNN custom operations are on.

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from scipy import ndimage
 
-from digitrec.recognition.pieces import pieces_of
+from digitrec.recognition.components import pieces_of
 
 SIDES = st.integers(1, 12)
 

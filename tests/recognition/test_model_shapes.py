@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from digitrec.errors import ModelError
-from digitrec.recognition.quiet import start_keras
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.segmenter import InkNetwork
 from digitrec.recognition.sequence_recognizer import LineNetwork
 from digitrec.training import export

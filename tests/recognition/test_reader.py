@@ -21,9 +21,9 @@ from digitrec.pipeline import read_files
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import Content
 from digitrec.pipeline.worker_process import WorkerProcess
-from digitrec.recognition import pages_of_bytes
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import Networks
+from digitrec.recognition.page import read
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits, Reason
 from tests.conftest import draw, reader
@@ -46,7 +46,7 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
-    (found,) = pages_of_bytes.read(draw(7), Limits())
+    (found,) = read(draw(7), Limits())
     assert_same(page, dataclasses.replace(found, scores=page.scores))
 
 

@@ -7,7 +7,7 @@ import pytest
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import Sheet
-from digitrec.recognition import panels, visualize
+from digitrec.recognition import visualize
 from digitrec.recognition.decision import decide
 from digitrec.recognition.full_path import Networks
 from digitrec.recognition.reader import PageReader
@@ -22,13 +22,13 @@ LEAST_PX = 200
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every line that is written."""
     lines: list[str] = []
-    write = panels.write
+    write = visualize.write
 
     def noted(sheet: Picture, line: str, foot: tuple[int, int], **how: object) -> None:
         lines.append(line)
         write(sheet, line, foot, **how)  # type: ignore[arg-type]
 
-    for module in (panels, visualize):
+    for module in (visualize, visualize):
         monkeypatch.setattr(module, "write", noted)
     return lines
 
@@ -46,7 +46,7 @@ def drawn(steps: Steps, threshold: float = 0.5) -> Picture:
 
 def shows(sheet: Picture, part: Picture) -> bool:
     """True if a picture is to be seen somewhere on the sheet, each pixel of it."""
-    return bool(cv2.matchTemplate(sheet, panels.in_colour(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
+    return bool(cv2.matchTemplate(sheet, visualize.in_colour(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
 
 
 ONE = paper(260, 240, (80, 90, 60))
@@ -61,12 +61,12 @@ def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: 
     sheet = drawn(steps)
 
     assert sheet.dtype == np.uint8
-    assert sheet.shape[1] <= panels.WIDTH
+    assert sheet.shape[1] <= visualize.WIDTH
     assert steps.decoded is not None
     assert shows(sheet, colour)
     assert not shows(sheet, colour[::-1])
     assert shows(sheet, np.rint(steps.decoded.grey).astype(np.uint8))
-    assert shows(sheet, np.kron(panels.of_ink(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
+    assert shows(sheet, np.kron(visualize.of_ink(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
     assert "Ink, the classical way: 1 box" in told
     assert "7  90.00%" in told
     assert "none  1.00%" in told
@@ -81,7 +81,7 @@ def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatc
 
     assert steps.second is not None
     assert steps.second.seen is not None
-    assert shows(sheet, np.kron(panels.of_ink(steps.second.seen.ink), np.ones((4, 4), np.uint8)))
+    assert shows(sheet, np.kron(visualize.of_ink(steps.second.seen.ink), np.ones((4, 4), np.uint8)))
     assert {"line network", "classical cut", "ink network's cut", "line network, closer", "all of them"} <= {*told}
     assert any(line.startswith("reads 3, probability 0.") for line in told)
     assert "the networks were asked" in told
@@ -112,9 +112,9 @@ def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
 
     assert steps.is_glance
     assert steps.second is not None
-    assert sheet.shape[1] <= panels.WIDTH
+    assert sheet.shape[1] <= visualize.WIDTH
     assert "The line network" not in told
-    assert (sheet == np.array(panels.BLUE)).all(axis=2).sum() > 100  # the strip's frame, beside the words
+    assert (sheet == np.array(visualize.BLUE)).all(axis=2).sum() > 100  # the strip's frame, beside the words
     assert {"ink network's cut", "line network", "all of them"} <= {*told}
     assert "blue: strips that the line network" in told
     assert "read at a glance: all of the page in 64 x 64, and the line network agrees" in told
@@ -129,7 +129,7 @@ def test_a_sign_that_took_a_close_look_is_shown_with_its_window(
     sheet = drawn(steps)
 
     assert steps.is_glance
-    assert (sheet == np.array(panels.ORANGE)).all(axis=2).sum() > 100  # the window's frame
+    assert (sheet == np.array(visualize.ORANGE)).all(axis=2).sum() > 100  # the window's frame
     assert {"Ink, at a glance: 1 box", "The ink network's closest look", "ink network's cut"} <= {*told}
     assert "its only sign, found at a glance, was looked at closely, and by the line network" in " ".join(told)
 
@@ -139,7 +139,7 @@ def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.Mon
 
     sheet = drawn(steps)
 
-    assert sheet.shape[1] <= panels.WIDTH
+    assert sheet.shape[1] <= visualize.WIDTH
     assert any(line.startswith("reads ?32, probability 0.") for line in told)
     assert "? is a sign that is no digit" in told
     assert "not_a_digit: this does not look like a digit" in told
@@ -168,7 +168,7 @@ def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
     assert steps.unread
     assert "orange: could be writing, and is not part of the answer" in " ".join(told)
     assert "other_marks: something on the page was not read" in told
-    assert (sheet == panels.ORANGE).all(axis=2).any()
+    assert (sheet == visualize.ORANGE).all(axis=2).any()
 
 
 def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
@@ -176,7 +176,7 @@ def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.Mo
     broken = PageReader(Sorter(7)).steps("tiff", Sheet(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early")))
 
     for steps in (blank, broken):
-        assert drawn(steps).shape[1] <= panels.WIDTH
+        assert drawn(steps).shape[1] <= visualize.WIDTH
 
     assert "blank: nothing is written here" in told
     assert any(line.startswith("reads nothing") for line in told)
@@ -194,7 +194,7 @@ def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
 
     sheet = drawn(steps_of(picture, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(text)))))
 
-    assert LEAST_PX < sheet.shape[1] <= panels.WIDTH
+    assert LEAST_PX < sheet.shape[1] <= visualize.WIDTH
     assert sheet.shape[0] > LEAST_PX
     assert np.median(sheet) > 200
 
@@ -215,23 +215,23 @@ def test_parts_are_laid_out_in_rows_without_touching() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.integers(0, 256, (high, wide, 3)).astype(np.uint8) for high, wide in ((40, 700), (90, 300), (20, 400))]
 
-    for sheet in (panels.beside(parts), panels.above(parts)):
+    for sheet in (visualize.beside(parts), visualize.above(parts)):
         assert all(shows(sheet, part) for part in parts)
-    assert panels.beside(parts).shape[1] <= panels.WIDTH
-    assert shows(panels.with_margin(parts[0]), parts[0])
+    assert visualize.beside(parts).shape[1] <= visualize.WIDTH
+    assert shows(visualize.with_margin(parts[0]), parts[0])
 
 
 def test_words_are_broken_where_there_is_no_room() -> None:
     line = "a sentence that goes on for quite a while " * 4
 
-    narrow, wide = panels.words([line], width=300), panels.words([line], width=1200)
+    narrow, wide = visualize.words([line], width=300), visualize.words([line], width=1200)
 
     assert narrow.shape[1] < 340
     assert narrow.shape[0] > 2 * wide.shape[0]
 
 
 def test_small_pictures_scale_up_by_integers_and_large_ones_down_to_fit() -> None:
-    assert panels.fitted(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
-    assert panels.fitted(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
-    assert panels.fitted(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)
-    assert panels.fitted(np.zeros((3, 2000), np.uint8), 376, 376).shape == (1, 376, 3)
+    assert visualize.fitted(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
+    assert visualize.fitted(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
+    assert visualize.fitted(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)
+    assert visualize.fitted(np.zeros((3, 2000), np.uint8), 376, 376).shape == (1, 376, 3)

@@ -14,8 +14,8 @@ import pytest
 
 from digitrec import files
 from digitrec.app import review
+from digitrec.review.auth import Sessions
 from digitrec.review.server import Site
-from digitrec.review.sessions import Sessions
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.ledger import Ledger

@@ -81,7 +81,7 @@ def test_a_file_is_found_by_its_name_as_it_is_or_as_the_table_writes_it(opened: 
 
     person = opened([Answer(name=name), Answer(name="other.png")]).person()
 
-    for spelt in (name, text.cell(name)):
+    for spelt in (name, text.escape_cell(name)):
         found = person.get("/api/list", params={"file": spelt}).json()["entries"]
         assert [each["file"] for each in found] == [text.escape(name)]
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec import corrections, files
+from digitrec import files
 from digitrec.errors import EnvironmentFailure
-from digitrec.storage import corrections as log
-from digitrec.storage import csv_tables
+from digitrec.storage import corrected_tables, corrections, csv_tables
 from digitrec.storage.corrected_tables import corrected_rows, write_corrected, write_missing
 from digitrec.storage.corrections import (
     NONE,
@@ -21,11 +20,11 @@ from digitrec.storage.corrections import (
     history,
     is_finished,
     judge,
+    labelled,
     newest,
     undo,
 )
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.truths import labelled
 from digitrec.types import Reason, Status
 from tests.conftest import Desk, draw, read_csv
 from tests.corrections_desk import AT, BATCH_ID, desk_ledger, row, say
@@ -69,7 +68,7 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
 def test_a_page_without_a_digit_is_marked() -> None:
     said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, How.ONE)
 
-    one = corrections.corrected.corrected_row(row(1), said)
+    one = corrected_tables.corrected_row(row(1), said)
 
     assert (one.label, one.reading.text, one.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
     assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.main_csv([one], HOW)
@@ -103,7 +102,7 @@ def test_a_page_of_which_nothing_was_read_is_settled(
 def test_the_digits_that_a_person_saw_are_counted() -> None:
     said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", How.ONE)
 
-    assert ",corrected,0650,,,,,4,,," in csv_tables.main_csv([corrections.corrected.corrected_row(row(1), said)], HOW)
+    assert ",corrected,0650,,,,,4,,," in csv_tables.main_csv([corrected_tables.corrected_row(row(1), said)], HOW)
 
 
 def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
@@ -194,8 +193,8 @@ def judge_all(desk: Desk, ledger: Ledger, new: str = "0650") -> None:
         for line in read_csv(path):
             past = history(ledger, path.stem, int(line["row"]))
             judgement = Judgement(path.stem, int(line["row"]), new, past[-1].id if past else 0)
-            judge(ledger, [judgement], who="ann", how=How.ONE, at=AT)
-        write_corrected(desk.outbox, ledger, path.stem)
+            corrections.judge(ledger, [judgement], who="ann", how=How.ONE, at=AT)
+        corrected_tables.write_corrected(desk.outbox, ledger, path.stem)
 
 
 def corrected(desk: Desk) -> dict[str, list[str]]:
@@ -208,7 +207,7 @@ def corrected(desk: Desk) -> dict[str, list[str]]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("home", "function"),
-    [(log, "_append"), (corrections, "judge"), (corrections, "write_corrected"), (files, "write_whole")],
+    [(corrections, "_append"), (corrections, "judge"), (corrected_tables, "write_corrected"), (files, "write_whole")],
     ids=["said", "noted", "table asked for", "table written"],
 )
 def test_a_power_cut_during_a_review_loses_no_saved_verdict(
@@ -310,11 +309,11 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: D
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = newest(ledger)
-    from digitrec.monitoring import prune
+    from digitrec.monitoring import maintenance
 
     with noting(read) as ledger:
-        chosen = prune.choose(read.settings, {"main": ledger}, 0.0, read.now_s + 1)
-    assert len(list(prune.prune(read.settings, chosen, AT))) == 2
+        chosen = maintenance.select(read.settings, {"main": ledger}, 0.0, read.now_s + 1)
+    assert len(list(maintenance.prune(read.settings, chosen, AT))) == 2
 
     assert read.account().differences == ()
     with noting(read) as ledger:

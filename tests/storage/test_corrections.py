@@ -20,12 +20,12 @@ from digitrec.storage.corrections import (
     history,
     is_finished,
     judge,
+    labelled,
     newest,
     open_rows,
     undo,
 )
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.truths import labelled
 from digitrec.types import Reason, Status
 from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
 from tests.older_ledgers import make_older

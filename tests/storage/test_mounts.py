@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.storage import mounts
+from digitrec.storage import folder_id
 
 TABLE = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:40 / /srv/my\040scans rw - nfs4 nas:/scans rw,vers=4.2
@@ -28,30 +28,30 @@ def test_the_nearest_and_latest_mount_above_a_folder_counts(tmp_path: Path, fold
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 
-    assert mounts.kind_of(Path(folder), table) == kind
+    assert folder_id.kind_of(Path(folder), table) == kind
 
 
 def test_without_a_mount_table_the_kind_is_unknown_and_counts_as_local(tmp_path: Path) -> None:
-    kind = mounts.kind_of(tmp_path, tmp_path / "none")
+    kind = folder_id.kind_of(tmp_path, tmp_path / "none")
 
     assert kind == ""
-    assert not mounts.is_remote(kind)
+    assert not folder_id.is_remote(kind)
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse", "fuse.rclone"])
 def test_shares_count_as_remote(kind: str) -> None:
-    assert mounts.is_remote(kind)
+    assert folder_id.is_remote(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk", "zfs"])
 def test_local_disks_do_not(kind: str) -> None:
-    assert not mounts.is_remote(kind)
+    assert not folder_id.is_remote(kind)
 
 
 def test_mounts_below_a_folder_are_listed_with_their_path(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 
-    assert mounts.below(Path("/srv"), table) == {"my scans", "box"}
-    assert mounts.below(Path("/srv/box"), table) == set()
-    assert mounts.below(Path("/srv"), tmp_path / "none") == set()
+    assert folder_id.below(Path("/srv"), table) == {"my scans", "box"}
+    assert folder_id.below(Path("/srv/box"), table) == set()
+    assert folder_id.below(Path("/srv"), tmp_path / "none") == set()

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from tests.conftest import draw, read_csv
 from tests.test_journey import until
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
 SITE = """
 from importlib.machinery import PathFinder

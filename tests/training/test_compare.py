@@ -8,7 +8,7 @@ import pytest
 
 from digitrec.arrays import Page
 from digitrec.errors import DataError, RejectedImage
-from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.training.compare import compare, compare_accepted, compare_pages, not_worse
 from digitrec.training.datasets import mnist

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from digitrec.recognition.quiet import start_keras
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training import fit_loop
 from digitrec.training.classifier import Progress, quietly
 from digitrec.training.datasets import mnist

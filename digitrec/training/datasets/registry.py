@@ -11,10 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.errors import DataError
-from digitrec.extras import needs
+from digitrec.errors import DataError, require_packages
 from digitrec.recognition import normalize
-from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split, split_of, without
 from digitrec.training.datasets.idx import holds_idx, read_idx_folder, read_npz
@@ -145,7 +144,7 @@ def _emnist_digits(path: Path | None) -> Dataset:
 def _digits_8x8(path: Path | None) -> Dataset:
     """scikit-learn's 1,797 digits of 8 x 8, brought to 28 x 28 as imaging does with a scan."""
     _refuse(path, "digits-8x8")
-    needs("the set digits-8x8", "sklearn")
+    require_packages("the set digits-8x8", "sklearn")
     from sklearn.datasets import load_digits
 
     found = load_digits()

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.recognition.flat import flattened, in_square
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.preprocess import Plane, flattened, in_square
 from digitrec.recognition.segmenter import SIDE
 from digitrec.training.synthetic import parallel, text_lines
 from digitrec.training.synthetic.crops import crop

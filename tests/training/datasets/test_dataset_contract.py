@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.recognition.mean_ink import MeanInkClassifier
+from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.training.datasets import mnist, registry
 from digitrec.training.datasets.dataset import Dataset, Split
 

@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, FILE, LOOKALIKES, SIDE, Glyphs, load
 
-TABLE = Path(__file__).parents[2] / "tools" / "fonts.csv"
+TABLE = Path(__file__).parents[3] / "tools" / "fonts.csv"
 FREE = ("OFL-", "Apache-", "MIT", "BSD-", "Bitstream Vera", "public domain", "GUST Font License")
 
 

@@ -6,21 +6,57 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from digitrec import files, text
-from digitrec.monitoring.findings import Finding, Grade, fault, note, ok
 from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.plural import counted
 from digitrec.settings import Settings
-from digitrec.storage import folder_id, mounts
+from digitrec.storage import folder_id
+from digitrec.text import pluralize
 
 _FEW_BYTES, _LOW_BYTES = 100_000_000, 1_000_000_000
 _FEW_INODES, _LOW_INODES = 1_000, 10_000
 _MAKE_ROOM = "Make room: `digitrec prune --older-than 90d` removes old originals."
 _SKEW_S = 5.0
 _PREFIX = ".digitrec-doctor-"
+
+
+class Grade(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line."""
+
+    grade: Grade
+    what: str
+    """What was looked at."""
+    detail: str
+    cure: str = ""
+    """What to do about it; "" if nothing needs doing."""
+
+
+def ok(what: str, detail: str) -> Finding:
+    """All is well."""
+    return Finding(Grade.OK, what, detail)
+
+
+def note(what: str, detail: str, cure: str = "") -> Finding:
+    """It works, but not as one might think."""
+    return Finding(Grade.NOTE, what, detail, cure)
+
+
+def fault(what: str, detail: str, cure: str) -> Finding:
+    """It does not work, or soon will not."""
+    return Finding(Grade.FAULT, what, detail, cure)
 
 
 def all_places(settings: Settings, known_ids: dict[str, str], devices: dict[str, str]) -> Iterator[Finding]:
@@ -128,7 +164,7 @@ def _room(name: str, folder: Path) -> Finding:
         return fault(f"{name} room", told, _MAKE_ROOM)
     if free < _LOW_BYTES or (counts and inodes < _LOW_INODES):
         return note(f"{name} room", told, _MAKE_ROOM)
-    return ok(f"{name} room", f"{told} ({mounts.kind_of(folder) or 'unknown filesystem'})")
+    return ok(f"{name} room", f"{told} ({folder_id.kind_of(folder) or 'unknown filesystem'})")
 
 
 def _claiming(inbox: Path) -> Finding:
@@ -151,7 +187,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
     """Subfolders and files that cannot be claimed or read by this user."""
     if not os.access(inbox, os.R_OK | os.X_OK):  # `_rights` says so
         return
-    device, points = inbox.stat().st_dev, mounts.below(inbox)
+    device, points = inbox.stat().st_dev, folder_id.below(inbox)
     stuck: dict[str, list[str]] = {}
     passed = scanner.PassedOver()
 
@@ -186,7 +222,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
         detail, cure = _INSIDE[kind]
         count = {"other": passed.elsewhere, "long": passed.too_long}.get(kind, 0)
         named = ", ".join(map(text.escape, found)) if kind == "other" else f"{text.escape(found[0])}{_others(found)}"
-        told = f" ({counted(count, 'file')})" if count else ""
+        told = f" ({pluralize(count, 'file')})" if count else ""
         yield fault("inbox", f"{detail}: {named}{told}", cure.format(user=_user()))
 
 
@@ -219,8 +255,8 @@ _INSIDE = {
 
 
 def _state_disk(state: Path) -> Finding:
-    kind = mounts.kind_of(state)
-    if mounts.is_remote(kind):
+    kind = folder_id.kind_of(state)
+    if folder_id.is_remote(kind):
         cure = "Name a folder on a local disk with state_dir (digitrec.toml or DIGITREC_STATE_DIR)."
         # What runs in user space is often a local disk all the same.
         grade = note if kind.startswith("fuse") else fault
