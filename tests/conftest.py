@@ -81,7 +81,7 @@ class InlineChild:
 
 
 @dataclass
-class Desk:
+class ServiceHarness:
     """A workspace and what it takes to run it by hand."""
 
     root: Path
@@ -195,10 +195,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path, Settings(workspace=tmp_path, engine="serial"))
-    desk.inbox.mkdir()
-    return desk
+def harness(tmp_path: Path) -> ServiceHarness:
+    harness = ServiceHarness(tmp_path, Settings(workspace=tmp_path, engine="serial"))
+    harness.inbox.mkdir()
+    return harness
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     code: int
     out: str
     err: str
@@ -226,24 +226,26 @@ class Said(NamedTuple):
         return json.loads(self.out)
 
 
-Say = Callable[..., Said]
+RunCommand = Callable[..., CommandResult]
 
 
 @pytest.fixture
-def say(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
+def run_command(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[RunCommand]:
     """Run a command in the desk's workspace; gives its exit code and what it printed."""
     logger = logging.getLogger("digitrec")
     before = (list(logger.handlers), logger.propagate, logger.level)
 
-    def say(*words: str, workspace: Path = desk.root) -> Said:
+    def run_command(*words: str, workspace: Path = harness.root) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["digitrec", *words, "--workspace", str(workspace)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main.main()
         code = end.value.code
         assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
+        return CommandResult(code, *capsys.readouterr())
 
-    yield say
+    yield run_command
     logger.handlers[:], logger.propagate = before[0], before[1]
     logger.setLevel(before[2])

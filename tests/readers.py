@@ -12,7 +12,7 @@ from digitrec.pipeline.read_files import Content, Job
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits
-from tests.conftest import Desk
+from tests.conftest import ServiceHarness
 
 
 def name_of(job: Job) -> str:
@@ -54,16 +54,16 @@ class Poisoned:
 class StoppedAfter(Poisoned):
     """Lets the service be stopped when it has read so many files."""
 
-    def __init__(self, desk: Desk, files: int) -> None:
+    def __init__(self, harness: ServiceHarness, files: int) -> None:
         super().__init__(set())
-        self.desk = desk
+        self.harness = harness
         self.left = files
 
     def map(self, function: Callable[[Any], Any], chunks: Sequence[Any], stopped: Callable[[], bool]) -> Iterator[Any]:
         for jobs in chunks:
             read = []
             for job in jobs:
-                self.desk.stopped = self.left <= 0
+                self.harness.stopped = self.left <= 0
                 if stopped():
                     break
                 self.left -= 1

@@ -16,7 +16,7 @@ from digitrec.errors import EnvironmentFailure, at_step, failure_of
 from digitrec.pipeline import object_store
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 IO = OSError(errno.EIO, "Input/output error")
 
@@ -98,23 +98,23 @@ def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
     ],
 )
 def test_a_state_folder_that_may_not_be_read_is_never_taken_for_empty(
-    desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+    harness: ServiceHarness, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
 ) -> None:
-    desk.drop("7.png")
-    desk.run()
+    harness.drop("7.png")
+    harness.run()
     real = os.listdir
 
     def refused(path: Any = ".") -> Any:
-        if str(path) == str(desk.settings.state):
+        if str(path) == str(harness.settings.state):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "listdir", refused)
 
-    done = say(*words)
+    done = run_command(*words)
 
     assert done.code == code
-    assert str(desk.settings.state) in done.out + done.err
+    assert str(harness.settings.state) in done.out + done.err
     assert "Permission denied" in done.out + done.err
 
 
@@ -130,9 +130,11 @@ def test_a_file_that_cannot_be_written_through_names_itself_not_its_draft(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_cannot_publish_names_the_step_and_the_table(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(workspace=desk.root, settle_s=0, engine="serial", run_retry_s=0)
-    desk.drop("7.png")
+def test_a_run_that_cannot_publish_names_the_step_and_the_table(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(workspace=harness.root, settle_s=0, engine="serial", run_retry_s=0)
+    harness.drop("7.png")
     full = OSError(errno.ENOSPC, "No space left on device")
     real = files.publish_new
 
@@ -147,12 +149,14 @@ def test_a_run_that_cannot_publish_names_the_step_and_the_table(desk: Desk, monk
         composition.run_once(settings)
 
     told = str(caught.value)
-    assert told.startswith(f"publishing the tables failed: {desk.outbox}/2")
+    assert told.startswith(f"publishing the tables failed: {harness.outbox}/2")
     assert told.endswith(".digits.csv: No space left on device")
 
 
-def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(workspace=desk.root, settle_s=0, engine="serial", run_retry_s=0)
+def test_an_error_without_a_path_names_the_folder_of_its_step(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(workspace=harness.root, settle_s=0, engine="serial", run_retry_s=0)
     with monkeypatch.context() as patch:
 
         def refused(*_: Any, **__: Any) -> None:
@@ -162,26 +166,26 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(desk: Desk, monkey
         with pytest.raises(EnvironmentFailure) as caught:
             composition.run_once(settings)
 
-    assert str(caught.value) == f"looking at the inbox in {desk.inbox} failed: No locks available"
+    assert str(caught.value) == f"looking at the inbox in {harness.inbox} failed: No locks available"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
 def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
-    desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch, refusal: int
+    harness: ServiceHarness, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch, refusal: int
 ) -> None:
-    desk.inbox.joinpath("7.png").write_bytes(draw(7))
+    harness.inbox.joinpath("7.png").write_bytes(draw(7))
     monkeypatch.setattr(files, "_warned_of", set())
     monkeypatch.setattr(files.os, "fsync", failing(OSError(refusal, os.strerror(refusal)), on=is_folder))
 
-    done = say("run", "--settle-s", "0", "--log-format", "text")
+    done = run_command("run", "--settle-s", "0", "--log-format", "text")
 
     assert done.code == 0
-    assert len(desk.tables()) == 1
+    assert len(harness.tables()) == 1
     (warning,) = [line for line in done.err.splitlines() if " ! " in line]
     assert "fsync of a folder is refused, the work goes on" in warning
     assert os.strerror(refusal) in warning
-    assert desk.account().differences == ()
+    assert harness.account().differences == ()
 
 
 def test_any_other_error_of_a_folder_fsync_is_a_failure_with_its_path(
@@ -204,36 +208,38 @@ def test_a_filesystem_without_folder_fsync_is_met_for_real() -> None:
 
 @pytest.mark.parametrize("name", ["inbox", "outbox"])
 @pytest.mark.parametrize("command", ["run", "init"])
-def test_a_file_where_a_folder_should_be_is_named_with_74(desk: Desk, say: Say, name: str, command: str) -> None:
-    desk.inbox.rmdir()
-    (desk.root / name).write_text("no folder")
+def test_a_file_where_a_folder_should_be_is_named_with_74(
+    harness: ServiceHarness, run_command: RunCommand, name: str, command: str
+) -> None:
+    harness.inbox.rmdir()
+    (harness.root / name).write_text("no folder")
 
-    done = say(command, *(("--run-retry-s", "0") if command == "run" else ()))
+    done = run_command(command, *(("--run-retry-s", "0") if command == "run" else ()))
 
     assert done.code == 74
-    assert f"{desk.root}/{name} is not a folder" in done.err
-    assert (desk.root / name).read_text() == "no folder"
+    assert f"{harness.root}/{name} is not a folder" in done.err
+    assert (harness.root / name).read_text() == "no folder"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&- 0<&-"])
-def test_a_program_that_was_started_without_streams_works(desk: Desk, closed: str) -> None:
-    desk.drop("7.png")
+def test_a_program_that_was_started_without_streams_works(harness: ServiceHarness, closed: str) -> None:
+    harness.drop("7.png")
     command = f'exec "{sys.executable}" -m digitrec run --settle-s 0 {closed}'
 
-    done = subprocess.run(["sh", "-c", command], cwd=desk.root, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", command], cwd=harness.root, check=False, timeout=60)
 
     assert done.returncode == 0
-    assert len(desk.tables()) == 1
-    assert desk.account().differences == ()
+    assert len(harness.tables()) == 1
+    assert harness.account().differences == ()
 
 
-def test_a_file_where_the_reports_should_be_is_named_with_74(desk: Desk, say: Say) -> None:
-    desk.drop("7.png")
-    desk.settings.reports.write_text("no folder")
+def test_a_file_where_the_reports_should_be_is_named_with_74(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.drop("7.png")
+    harness.settings.reports.write_text("no folder")
 
-    assert say("init").code == 74
-    done = say("report")
+    assert run_command("init").code == 74
+    done = run_command("report")
 
     assert done.code == 74
-    assert f"{desk.settings.reports} is not a folder" in done.err
+    assert f"{harness.settings.reports} is not a folder" in done.err

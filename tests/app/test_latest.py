@@ -13,7 +13,7 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from tests.conftest import Desk, draw, read_csv
+from tests.conftest import ServiceHarness, draw, read_csv
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -140,7 +140,7 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
 
 
 def test_latest_is_the_last_published_despite_clock_changes(settings: Settings, tmp_path: Path) -> None:
-    ahead = Desk(tmp_path, settings, now_s=1_900_000_000.0)
+    ahead = ServiceHarness(tmp_path, settings, now_s=1_900_000_000.0)
     ahead.drop("7.png")
     ahead.run()
     assert latest(settings) == ["7.png"]
@@ -151,17 +151,17 @@ def test_latest_is_the_last_published_despite_clock_changes(settings: Settings, 
     assert latest(settings) == ["8.png"]
 
 
-def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(desk: Desk) -> None:
-    desk.set(batch_files=1)
-    desk.drop("1.png", draw(1))
-    desk.drop("2.png", draw(2))
-    desk.run()
-    first, second = desk.tables()
+def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(harness: ServiceHarness) -> None:
+    harness.set(batch_files=1)
+    harness.drop("1.png", draw(1))
+    harness.drop("2.png", draw(2))
+    harness.run()
+    first, second = harness.tables()
     first.unlink()
 
-    csv_tables.write_latest(desk.outbox, [first.stem, second.stem])
+    csv_tables.write_latest(harness.outbox, [first.stem, second.stem])
 
-    assert (desk.outbox / "latest.csv").read_bytes() == second.read_bytes()
+    assert (harness.outbox / "latest.csv").read_bytes() == second.read_bytes()
 
 
 @pytest.mark.slow

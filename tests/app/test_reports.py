@@ -15,7 +15,7 @@ from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import How, Judgement, newest
 from digitrec.storage.ledger import Ledger
 from jobs import nightly_report
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 pytestmark = pytest.mark.slow  # matplotlib
 
@@ -23,34 +23,34 @@ AT = "2026-01-03T08:00:00.000Z"
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """Ten digits were read in two batches."""
-    desk.set(batch_files=5)
+    harness.set(batch_files=5)
     for digit in range(10):
-        desk.drop(f"{digit}.png", draw(digit))
-    desk.run()
-    return desk
+        harness.drop(f"{digit}.png", draw(digit))
+    harness.run()
+    return harness
 
 
-def batches(desk: Desk) -> list[str]:
-    return [path.stem for path in desk.tables()]
+def batches(harness: ServiceHarness) -> list[str]:
+    return [path.stem for path in harness.tables()]
 
 
-def judge(desk: Desk, new: str, how: How) -> str:
+def judge(harness: ServiceHarness, new: str, how: How) -> str:
     """Somebody judges row 1 of the batch that begins with a 0; its batch's id."""
-    batch_id = next(row["batch_id"] for row in desk.rows() if row["file"] == "0.png")
-    ledger = Ledger.for_notes(desk.settings.ledger)
+    batch_id = next(row["batch_id"] for row in harness.rows() if row["file"] == "0.png")
+    ledger = Ledger.for_notes(harness.settings.ledger)
     corrections.judge(ledger, [Judgement(batch_id, 1, new, 0)], who="ann", how=how, at=AT)
-    write_corrected(desk.outbox, ledger, batch_id)
+    write_corrected(harness.outbox, ledger, batch_id)
     ledger.close()
     return batch_id
 
 
-def report_of(desk: Desk, name: str) -> Any:
-    return json.loads((desk.settings.reports / name / "report.json").read_text())
+def report_of(harness: ServiceHarness, name: str) -> Any:
+    return json.loads((harness.settings.reports / name / "report.json").read_text())
 
 
-def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: Desk) -> None:
+def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceHarness) -> None:
     assert not (read.settings.reports / "trend").exists()
 
     with workspace.all_ledgers(read.settings) as ledgers:
@@ -61,7 +61,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: Desk) ->
     assert report_of(read, "trend")["all"]["files"] == 10
 
 
-def test_what_people_said_is_in_the_reports_made_again(read: Desk) -> None:
+def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", How.AUDIT)
 
     with workspace.all_ledgers(read.settings) as ledgers:
@@ -76,7 +76,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: Desk) -> None:
     assert (read.outbox / "corrected" / f"{batch_id}.csv").is_file()
 
 
-def test_what_was_corrected_without_an_audit_is_no_estimate(read: Desk) -> None:
+def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", How.GRID)
 
     with workspace.all_ledgers(read.settings) as ledgers:
@@ -86,7 +86,7 @@ def test_what_was_corrected_without_an_audit_is_no_estimate(read: Desk) -> None:
     assert (reviewed["audit"], reviewed["accepted_corrected"]) == (None, 1)
 
 
-def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Desk) -> None:
+def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", How.AUDIT)
     ledger = Ledger.for_notes(read.settings.ledger)
     ((_, said),) = newest(ledger, batch_id).items()
@@ -100,7 +100,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Des
     assert (audit["hits"], audit["of"]) == (0, 1)
 
 
-def test_the_command_makes_all_of_it_or_one_batch(read: Desk) -> None:
+def test_the_command_makes_all_of_it_or_one_batch(read: ServiceHarness) -> None:
     asked = CliRunner().invoke(cli, ["report", "--workspace", str(read.root)])
     (read.settings.reports / "trend" / "index.html").unlink()
     one = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
@@ -110,7 +110,7 @@ def test_the_command_makes_all_of_it_or_one_batch(read: Desk) -> None:
     assert not (read.settings.reports / "trend" / "index.html").exists()
 
 
-def test_the_job_at_night_makes_the_trend(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_at_night_makes_the_trend(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(read.root))
 
     assert nightly_report.main() == 0

@@ -22,7 +22,7 @@ from digitrec.training.correction_examples import TruePage
 from digitrec.training.datasets import mnist
 from digitrec.types import Status
 from tests.conftest import draw
-from tests.corrections_desk import add_batch, row, say
+from tests.correction_helpers import add_batch, row, say
 
 AT = "2026-01-03T10:00:00.000Z"
 
@@ -186,8 +186,8 @@ def test_a_page_without_a_digit_is_right_if_it_is_not_accepted(tmp_path: Path) -
     (tmp_path / "a.png").write_bytes(draw(4))
     from tests.conftest import reader
 
-    desk = model_comparison.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
-    (found,) = model_comparison.read(desk, [TruePage(tmp_path / "a.png", "s", 1, "none")])
+    harness = model_comparison.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
+    (found,) = model_comparison.read(harness, [TruePage(tmp_path / "a.png", "s", 1, "none")])
 
     assert (found.before.is_accepted, found.before.is_right) == (True, False)
     assert (found.after.is_accepted, found.after.is_right) == (False, True)

@@ -21,7 +21,7 @@ from benchmarks.soak.oddities import OddArrivals
 from benchmarks.soak.pool import Sample
 from digitrec.recognition.page import read
 from digitrec.types import Limits
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 SAMPLES = [Sample(".png", draw(digit), 1) for digit in range(10)]
 
@@ -34,91 +34,95 @@ def test_the_examples_of_the_soak_hold() -> None:
 
 
 @pytest.fixture
-def arrivals(desk: Desk) -> Arrivals:
-    stage = desk.root / "stage"
+def arrivals(harness: ServiceHarness) -> Arrivals:
+    stage = harness.root / "stage"
     stage.mkdir()
-    return OddArrivals(desk.inbox, stage, SAMPLES, seed=3, levels=60, linger_s=0.1)
+    return OddArrivals(harness.inbox, stage, SAMPLES, seed=3, levels=60, linger_s=0.1)
 
 
-def held(desk: Desk, arrivals: Arrivals) -> Account:
-    return account.account(arrivals.dropped, desk.outbox)
+def held(harness: ServiceHarness, arrivals: Arrivals) -> Account:
+    return account.account(arrivals.dropped, harness.outbox)
 
 
 @pytest.mark.slow
-def test_a_working_service_has_a_correct_account(desk: Desk, arrivals: Arrivals) -> None:
+def test_a_working_service_has_a_correct_account(harness: ServiceHarness, arrivals: Arrivals) -> None:
     for manner in ("moved", "written", "part", "folder", "odd", "again", "labelled", "deep"):
         arrivals.arrive(manner, 6)
     arrivals._not_ours()
-    desk.run()
+    harness.run()
     arrivals.arrive("again", 6)
-    desk.run()
+    harness.run()
 
-    found = held(desk, arrivals)
+    found = held(harness, arrivals)
 
     assert found.is_true, (found.lost, found.doubled, found.wrong)
     assert found.answered + 1 == found.files == found.originals > 36, "the labels file has no row"
     assert sum(map(len, found.latencies_s.values())) == found.answered
-    assert all(os.path.lexists(os.path.join(os.fsencode(desk.inbox), path)) for path in arrivals.left_alone)  # noqa: PTH118
+    assert all(os.path.lexists(os.path.join(os.fsencode(harness.inbox), path)) for path in arrivals.left_alone)  # noqa: PTH118
 
 
-def lose_an_original(desk: Desk) -> None:
-    next((desk.outbox / "done").rglob("*.png")).unlink()
+def lose_an_original(harness: ServiceHarness) -> None:
+    next((harness.outbox / "done").rglob("*.png")).unlink()
 
 
-def lose_a_row(desk: Desk) -> None:
-    path = desk.tables()[0]
+def lose_a_row(harness: ServiceHarness) -> None:
+    path = harness.tables()[0]
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]))
 
 
-def lose_a_table(desk: Desk) -> None:
-    desk.tables()[0].unlink()
+def lose_a_table(harness: ServiceHarness) -> None:
+    harness.tables()[0].unlink()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lose", [lose_an_original, lose_a_row, lose_a_table])
-def test_what_is_lost_is_noticed(desk: Desk, arrivals: Arrivals, lose: Callable[[Desk], None]) -> None:
+def test_what_is_lost_is_noticed(
+    harness: ServiceHarness, arrivals: Arrivals, lose: Callable[[ServiceHarness], None]
+) -> None:
     arrivals.arrive("moved", 3)
-    desk.run()
-    assert held(desk, arrivals).is_true
+    harness.run()
+    assert held(harness, arrivals).is_true
 
-    lose(desk)
+    lose(harness)
 
-    found = held(desk, arrivals)
+    found = held(harness, arrivals)
     assert found.lost
     assert not found.doubled
 
 
 @pytest.mark.slow
-def test_what_is_doubled_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+def test_what_is_doubled_is_noticed(harness: ServiceHarness, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 3)
-    desk.run()
-    (table,) = desk.tables()
-    original = next((desk.outbox / "done").rglob("*.png"))
+    harness.run()
+    (table,) = harness.tables()
+    original = next((harness.outbox / "done").rglob("*.png"))
 
     original.with_name("again.png").write_bytes(original.read_bytes())
     table.with_name("20990101T000000Z-00000000.csv").write_bytes(table.read_bytes())
 
-    found = held(desk, arrivals)
+    found = held(harness, arrivals)
     assert len([one for one in found.doubled if one.startswith("original")]) == 1
     assert len([one for one in found.doubled if one.startswith("row")]) == 3
     assert not found.lost
 
 
 @pytest.mark.slow
-def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(desk: Desk, arrivals: Arrivals) -> None:
+def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(
+    harness: ServiceHarness, arrivals: Arrivals
+) -> None:
     arrivals.arrive("moved", 4)
-    desk.run()
+    harness.run()
     first, second, third, fourth = arrivals.dropped
 
     first.sha256 = hashlib.sha256(b"other").hexdigest()
     second.path = b"other.png"
     third.pages = 2
-    (batch,) = (desk.outbox / "done").iterdir()
-    (desk.outbox / "rejected" / batch.name).mkdir(parents=True)
-    (batch / os.fsdecode(fourth.path)).rename(desk.outbox / "rejected" / batch.name / "moved.png")
+    (batch,) = (harness.outbox / "done").iterdir()
+    (harness.outbox / "rejected" / batch.name).mkdir(parents=True)
+    (batch / os.fsdecode(fourth.path)).rename(harness.outbox / "rejected" / batch.name / "moved.png")
 
-    found = held(desk, arrivals)
+    found = held(harness, arrivals)
     assert (len(found.lost), len(found.doubled)) == (2, 2), "row and original of the first"
     assert {word for one in found.wrong for word in ("dropped as", "do not agree", "pages") if word in one} == {
         "dropped as",
@@ -127,34 +131,34 @@ def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(desk: Desk,
     }
 
 
-def test_a_name_that_was_taken_may_be_numbered(desk: Desk) -> None:
-    desk.drop("7~2.png")
-    desk.run()
+def test_a_name_that_was_taken_may_be_numbered(harness: ServiceHarness) -> None:
+    harness.drop("7~2.png")
+    harness.run()
     dropped = Dropped(b"7.png", hashlib.sha256(draw(7)).hexdigest(), 1, "onto", time.time())
 
-    assert account.account([dropped], desk.outbox).is_true
+    assert account.account([dropped], harness.outbox).is_true
 
 
-def test_a_label_that_did_not_reach_its_row_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+def test_a_label_that_did_not_reach_its_row_is_noticed(harness: ServiceHarness, arrivals: Arrivals) -> None:
     arrivals.arrive("labelled", 6)
-    desk.run()
-    assert held(desk, arrivals).is_true
+    harness.run()
+    assert held(harness, arrivals).is_true
 
     next(drop_ for drop_ in arrivals.dropped if drop_.label).label = "another"
 
-    assert [one for one in held(desk, arrivals).wrong if "is labelled 'another'" in one]
+    assert [one for one in held(harness, arrivals).wrong if "is labelled 'another'" in one]
 
 
-def test_folders_that_are_deep_are_removed_once_they_are_empty(desk: Desk, arrivals: Arrivals) -> None:
+def test_folders_that_are_deep_are_removed_once_they_are_empty(harness: ServiceHarness, arrivals: Arrivals) -> None:
     arrivals.arrive("deep", 3)
-    desk.run()
+    harness.run()
 
     until_s = time.monotonic() + 60
     while arrivals.is_busy() and time.monotonic() < until_s:
         arrivals.go_on()
         time.sleep(0.05)
 
-    assert not list(desk.inbox.glob("deep*"))
+    assert not list(harness.inbox.glob("deep*"))
 
 
 def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
@@ -173,31 +177,33 @@ def test_folders_recreated_for_a_file_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_only_files_changed_before_their_claim_are_not_counted_as_lost(desk: Desk, arrivals: Arrivals) -> None:
+def test_only_files_changed_before_their_claim_are_not_counted_as_lost(
+    harness: ServiceHarness, arrivals: Arrivals
+) -> None:
     arrivals.arrive("moved", 5)
     arrivals.arrive("onto", 5)  # onto files that lie there
     assert [drop_.is_withdrawn for drop_ in arrivals.dropped] == [True] * 5 + [False] * 5
-    desk.run()
+    harness.run()
     arrivals.arrive("onto", 5)  # onto names whose files were read
     arrivals.arrive("withdrawn", 4)
     until_s = time.monotonic() + 10
     while arrivals.is_busy() and time.monotonic() < until_s:
         arrivals.go_on()
         time.sleep(0.05)
-    desk.run()
+    harness.run()
 
-    found = held(desk, arrivals)
+    found = held(harness, arrivals)
 
     assert found.is_true, (found.lost, found.doubled, found.wrong)
     assert (found.withdrawn, found.answered) == (5 + 2, 5 + 5 + 2)
 
 
-def test_a_row_of_a_file_that_was_withdrawn_is_noticed(desk: Desk, arrivals: Arrivals) -> None:
+def test_a_row_of_a_file_that_was_withdrawn_is_noticed(harness: ServiceHarness, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 1)
-    desk.run()
+    harness.run()
     arrivals.dropped[0].is_withdrawn = True
 
-    assert len(held(desk, arrivals).doubled) == 2
+    assert len(held(harness, arrivals).doubled) == 2
 
 
 @pytest.mark.slow

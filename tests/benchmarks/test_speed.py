@@ -53,7 +53,7 @@ def test_the_table_shows_targets_reached_and_missed() -> None:
 
 def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing.write(DIGITS, 2, tmp_path / "set", "mnist-5k")
-    desk = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
+    harness = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
     one = measuring.Once(process.Cost(2.0, 1.0, 90.0), 1.0, 1.0, 2)
     monkeypatch.setattr(sets.Store, "get", lambda _, kind, count: sets.PictureSet(kind, tmp_path / "set", 2))
     for name in ("_once", "_run"):
@@ -66,9 +66,9 @@ def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.Monkey
 
     for name, measure in bench.SECTIONS.items():
         if name != "stages":
-            measure(desk)
+            measure(harness)
 
-    found = [figure.key for figure in desk.results.figures]
+    found = [figure.key for figure in harness.results.figures]
     assert figures.TARGETS.keys() <= set(found)
     assert len(found) == len(set(found))
 
@@ -83,9 +83,9 @@ def test_of_short_runs_the_one_in_the_middle_counts(
         return measuring.Once(process.Cost(cpu_s, 10 - cpu_s, 90.0), cpu_s, 10 - cpu_s, 2)
 
     monkeypatch.setattr(measuring, "_cold", lambda *_: once(next(took_s)))
-    desk = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
+    harness = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
 
-    found = measuring._typical(desk, sets.PictureSet(DIGITS, tmp_path, count), count)
+    found = measuring._typical(harness, sets.PictureSet(DIGITS, tmp_path, count), count)
 
     assert (found.whole.cpu_s, found.whole.wall_s) == (cpu_s, 10 - cpu_s)
 

@@ -11,15 +11,15 @@ import pytest
 
 from digitrec.storage.corrections import newest
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 
 @pytest.fixture
-def read(desk: Desk, tmp_path: Path) -> Desk:
+def read(harness: ServiceHarness, tmp_path: Path) -> ServiceHarness:
     for digit in (1, 2):
-        desk.drop(f"{digit}.png", draw(digit))
-    desk.run()
-    return desk
+        harness.drop(f"{digit}.png", draw(digit))
+    harness.run()
+    return harness
 
 
 def table(tmp_path: Path, text: str) -> str:
@@ -28,19 +28,23 @@ def table(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_export_prints_a_csv_or_writes_a_file_by_its_name(read: Desk, say: Say, tmp_path: Path) -> None:
-    printed = say("export")
+def test_export_prints_a_csv_or_writes_a_file_by_its_name(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
+    printed = run_command("export")
     assert printed.code == 0
     lines = list(csv.DictReader(io.StringIO(printed.out, newline="")))
     assert [one["text"] for one in lines] == ["1", "2"]
 
-    written = say("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
+    written = run_command("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
     assert written.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
 @pytest.mark.slow
-def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_an_impossible_export_is_reported_with_the_next_step(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
     for words, why in (
         (("--format", "xlsx"), "--out answers.xlsx"),
         (("--since", "yesterday"), "Write a day"),
@@ -50,27 +54,31 @@ def test_an_impossible_export_is_reported_with_the_next_step(read: Desk, say: Sa
         (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
         (("--out", str(tmp_path / "gone" / "all.csv")), "Make the folder"),
     ):
-        said = say("export", *words)
+        said = run_command("export", *words)
         assert said.code == 2
         assert why in said.err
 
 
-def test_apply_takes_corrections_and_says_what_became_of_them(read: Desk, say: Say, tmp_path: Path) -> None:
-    said = say("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
+def test_apply_takes_corrections_and_says_what_became_of_them(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
+    said = run_command("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
 
     (batch,) = read.tables()
     assert said.code == 0
     corrected = read.outbox / "corrected" / batch.name
     assert said.out == f"1 confirmed, 1 corrected, 0 already known, 0 unchanged\n  {corrected}\n"
-    exported = csv.DictReader(io.StringIO(say("export").out, newline=""))
+    exported = csv.DictReader(io.StringIO(run_command("export").out, newline=""))
     assert [(one["text"], one["corrected_by"]) for one in exported] == [("7", "ann"), ("2", "ann")]
-    assert say("verify").code == 0
+    assert run_command("verify").code == 0
 
 
-def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
     lines = table(tmp_path, "file,label\n1.png,7\n" + "gone.png,2\n" * 30)
 
-    refused = say("apply", lines)
+    refused = run_command("apply", lines)
     assert refused.code == 2
     assert "line 3: there is no such answer" in refused.err
     assert "and 10 more" in refused.err
@@ -78,14 +86,14 @@ def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(read: Desk
     with closing(Ledger.read_only(read.settings.ledger)) as ledger:
         assert newest(ledger) == {}
 
-    skipped = say("apply", lines, "--skip-bad", "--reviewer", "ann")
+    skipped = run_command("apply", lines, "--skip-bad", "--reviewer", "ann")
     assert skipped.code == 0
     assert skipped.out.startswith("0 confirmed, 1 corrected, 0 already known, 0 unchanged, 30 skipped")
 
 
 def test_apply_uses_the_login_name_or_asks_for_one(
-    read: Desk,
-    say: Say,
+    read: ServiceHarness,
+    run_command: RunCommand,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,14 +104,16 @@ def test_apply_uses_the_login_name_or_asks_for_one(
 
     with monkeypatch.context() as patch:
         patch.setattr(getpass, "getuser", nameless)
-        refused = say("apply", lines)
+        refused = run_command("apply", lines)
     assert refused.code == 2
     assert "--reviewer NAME" in refused.err
 
     monkeypatch.setenv("LOGNAME", "bob")
-    assert say("apply", lines).code == 0
-    assert say("export").out.count(",bob,") == 1
+    assert run_command("apply", lines).code == 0
+    assert run_command("export").out.count(",bob,") == 1
 
 
-def test_a_table_that_is_not_there_is_wrong_usage(read: Desk, say: Say, tmp_path: Path) -> None:
-    assert say("apply", str(tmp_path / "gone.csv")).code == 2
+def test_a_table_that_is_not_there_is_wrong_usage(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
+    assert run_command("apply", str(tmp_path / "gone.csv")).code == 2

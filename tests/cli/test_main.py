@@ -12,7 +12,7 @@ import pytest
 from digitrec.app import composition
 from digitrec.cli import main
 from digitrec.errors import failure_of
-from tests.conftest import Desk, draw, in_folder
+from tests.conftest import ServiceHarness, draw, in_folder
 
 
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
@@ -435,22 +435,26 @@ def test_help_groups_commands(
     ],
 )
 def test_completion_offers_values_of_the_workspace(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, values: list[str]
+    harness: ServiceHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    values: list[str],
 ) -> None:
     for name in ("desk/7.png", "desk/8.png", "other.png"):
-        desk.drop(name)
-    desk.run()
-    for path in desk.outbox.glob("*.csv"):
+        harness.drop(name)
+    harness.run()
+    for path in harness.outbox.glob("*.csv"):
         path.unlink()
     for day in ("01", "02"):
-        (desk.outbox / f"202601{day}T030405Z-0a1b2c3d.csv").touch()
-    (desk.settings.models / "cnn-1").mkdir(parents=True)
-    (desk.root / "digitrec.toml").touch()
+        (harness.outbox / f"202601{day}T030405Z-0a1b2c3d.csv").touch()
+    (harness.settings.models / "cnn-1").mkdir(parents=True)
+    (harness.root / "digitrec.toml").touch()
     monkeypatch.setenv("_DIGITREC_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"digitrec {words}")
     monkeypatch.setenv("COMP_CWORD", str(len(words.split()) + words.endswith(" ")))
 
-    monkeypatch.chdir(desk.root)
+    monkeypatch.chdir(harness.root)
     capsys.readouterr()
 
     with pytest.raises(SystemExit) as end:

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from digitrec.cli import main
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
@@ -84,25 +84,25 @@ def test_the_table_has_every_command() -> None:
 
 
 @pytest.fixture
-def read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def read(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> ServiceHarness:
     """A workspace with an answered batch and a file that waits, as the current folder."""
-    desk.drop("7.png")
-    desk.run()
-    desk.drop("9.png", draw(9))
-    (desk.root / "table.csv").write_text("file,text\n7.png,7\n")
-    monkeypatch.chdir(desk.root)
-    return desk
+    harness.drop("7.png")
+    harness.run()
+    harness.drop("9.png", draw(9))
+    (harness.root / "table.csv").write_text("file,text\n7.png,7\n")
+    monkeypatch.chdir(harness.root)
+    return harness
 
 
 @pytest.mark.parametrize("line", TABLE)
 def test_odd_arguments_end_with_a_code_of_the_contract_and_no_traceback(
-    read: Desk, say: Say, line: str, monkeypatch: pytest.MonkeyPatch
+    read: ServiceHarness, run_command: RunCommand, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = read.account()
     for odd in ODD:
         words = [word.replace("{}", odd) for word in line.split()]
 
-        done = say(*words)
+        done = run_command(*words)
 
         assert done.code in CODES, (words, done)
         for text in (done.out, done.err):
@@ -117,13 +117,13 @@ def test_odd_arguments_end_with_a_code_of_the_contract_and_no_traceback(
     "command", ["init", "run", "status", "doctor", "verify", "report", "export", "config", "samples"]
 )
 def test_a_workspace_of_any_name_is_worked_in(
-    say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: bytes, command: str
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: bytes, command: str
 ) -> None:
     folder = tmp_path / os.fsdecode(name)
     folder.mkdir()
     quick = {"run": ["--run-wait-s", "0"], "samples": ["--count", "1"]}
 
-    done = say(command, *quick.get(command, []), workspace=folder)
+    done = run_command(command, *quick.get(command, []), workspace=folder)
 
     assert done.code == 0
     assert (done.out + done.err).replace("\n", "").replace("\r", "").isprintable()

@@ -22,7 +22,7 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, newest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Status
-from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
 
 LATER = "20260202T030405Z-00000000"
 NASTY = [

@@ -21,7 +21,7 @@ from digitrec.storage.corrections import NONE, How, Verdict, newest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason, Status
 from tests.conftest import read_csv
-from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
 from tests.older_ledgers import make_older
 
 OTHER = "20260202T030405Z-00000000"

@@ -33,7 +33,7 @@ from digitrec.pipeline.scanner import Settling
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.text import unescape_cell
 from digitrec.types import Box, FileSnapshot, Reason
-from tests.conftest import Desk, in_folder
+from tests.conftest import ServiceHarness, in_folder
 from tests.deep import deepen, remove
 from tests.faults.scene import IS_LONG
 
@@ -71,7 +71,7 @@ class StandIn:
 
 
 @dataclasses.dataclass
-class OddDesk(Desk):
+class OddHarness(ServiceHarness):
     """A workspace whose filesystem has large inodes; its clock and its reader are stand-ins."""
 
     reader: Any = dataclasses.field(default_factory=StandIn)
@@ -115,22 +115,22 @@ class OddDesk(Desk):
 class OddInbox(Inbox):
     """Tells the stat fields of claimed files as the filesystem would."""
 
-    def __init__(self, root: Path, worker: str, desk: OddDesk) -> None:
+    def __init__(self, root: Path, worker: str, harness: OddHarness) -> None:
         super().__init__(root, worker)
-        self._desk = desk
+        self._desk = harness
 
     def state(self, batch_id: str, path: str) -> os.stat_result:
         return self._desk.stat(super().state(batch_id, path))
 
 
 @contextmanager
-def odd_desk(add_to_inode: int = 0) -> Iterator[OddDesk]:
+def odd_harness(add_to_inode: int = 0) -> Iterator[OddHarness]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         root = Path(folder)
-        desk = OddDesk(root, Settings(workspace=root, engine="serial"), add_to_inode=add_to_inode)
-        desk.inbox.mkdir()
-        yield desk
-        for each in (desk.inbox, desk.outbox):
+        harness = OddHarness(root, Settings(workspace=root, engine="serial"), add_to_inode=add_to_inode)
+        harness.inbox.mkdir()
+        yield harness
+        for each in (harness.inbox, harness.outbox):
             remove(each)
 
 
@@ -176,35 +176,36 @@ LABELS = (
 def test_odd_files_are_all_answered_once_and_kept(
     files: Sequence[tuple[bytes, bytes, int]], labels: bytes | None, add_to_inode: int, jumps_s: Sequence[float]
 ) -> None:
-    with odd_desk(add_to_inode) as desk:
+    with odd_harness(add_to_inode) as harness:
         dropped = {}
         for number, (path, kind, mtime_ns) in enumerate(files):
             content = kind + b"%d" % number if kind else b""
-            if drop(desk.inbox, path, content, mtime_ns):
+            if drop(harness.inbox, path, content, mtime_ns):
                 dropped[os.fsdecode(path)] = hashlib.sha256(content).hexdigest()
-        if labels is not None and drop(desk.inbox, b"labels.csv", labels, 0):
+        if labels is not None and drop(harness.inbox, b"labels.csv", labels, 0):
             dropped["labels.csv"] = hashlib.sha256(labels).hexdigest()
         expected = {
             path: sha256
             for path, sha256 in dropped.items()
-            if not scanner.foreign_part(path) and not (Path(path).name == "labels.csv" and is_truth(desk.inbox / path))
+            if not scanner.foreign_part(path)
+            and not (Path(path).name == "labels.csv" and is_truth(harness.inbox / path))
         }
 
         for jump_s in (*jumps_s, 0.0):
-            look_at(desk)
-            desk.work()
-            desk.now_s = min(max(desk.now_s + jump_s, 200 * 86_400.0), 2_000_000_000 + 60 * YEAR_S)
+            look_at(harness)
+            harness.work()
+            harness.now_s = min(max(harness.now_s + jump_s, 200 * 86_400.0), 2_000_000_000 + 60 * YEAR_S)
         for _ in range(3):  # however the clock stands now: a grace, and a look
-            desk.now_s += desk.settings.grace_s + 1
-            desk.work()
+            harness.now_s += harness.settings.grace_s + 1
+            harness.work()
 
-        assert {unescape_cell(row["file"]): row["sha256"] for row in desk.rows()} == expected
-        assert len(desk.rows()) == len(expected)
-        kept = {**desk.originals("done"), **desk.originals("rejected")}
+        assert {unescape_cell(row["file"]): row["sha256"] for row in harness.rows()} == expected
+        assert len(harness.rows()) == len(expected)
+        kept = {**harness.originals("done"), **harness.originals("rejected")}
         found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())
         assert set(found) >= set(expected.values()), "every original is kept"
-        assert desk.account().differences == ()
-        assert desk.look() == [], "nothing is stuck"
+        assert harness.account().differences == ()
+        assert harness.look() == [], "nothing is stuck"
 
 
 def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
@@ -221,14 +222,14 @@ def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
     return True
 
 
-def look_at(desk: Desk) -> None:
+def look_at(harness: ServiceHarness) -> None:
     """Ask every command that looks at the inbox."""
-    with readable(desk.settings) as ledgers:
-        told = status(desk.settings, ledgers, ModelState("stand-in"), desk.now_s)
+    with readable(harness.settings) as ledgers:
+        told = status(harness.settings, ledgers, ModelState("stand-in"), harness.now_s)
         assert told.problem == ""
-        list(backlog.deferred_files(desk.settings, ledgers, desk.now_s))
-        history.why("7.png", desk.settings, ledgers, desk.now_s)
-        list(doctor(desk.settings, ledgers, ModelState("stand-in"), desk.now_s))
+        list(backlog.deferred_files(harness.settings, ledgers, harness.now_s))
+        history.why("7.png", harness.settings, ledgers, harness.now_s)
+        list(doctor(harness.settings, ledgers, ModelState("stand-in"), harness.now_s))
 
 
 @settings(max_examples=40 if IS_LONG else 4, **PROFILE)
@@ -236,28 +237,28 @@ def look_at(desk: Desk) -> None:
 @example(levels=1300, every=650)
 @example(levels=999, every=1)
 def test_pictures_at_any_depth_are_answered_once_and_kept(levels: int, every: int) -> None:
-    with odd_desk() as desk:
-        deepen(desk.inbox, levels, every, GOOD)
+    with odd_harness() as harness:
+        deepen(harness.inbox, levels, every, GOOD)
         count = levels // every
 
-        look_at(desk)
-        desk.work()
+        look_at(harness)
+        harness.work()
 
-        assert len({row["file"] for row in desk.rows()}) == len(desk.rows()) == count
-        assert desk.account().differences == ()
-        assert desk.look() == []
+        assert len({row["file"] for row in harness.rows()}) == len(harness.rows()) == count
+        assert harness.account().differences == ()
+        assert harness.look() == []
 
 
 def test_a_tree_of_3000_levels_is_passed_over_quickly_by_every_command() -> None:
-    with odd_desk() as desk:
-        deepen(desk.inbox, 3000, every=3000, content=GOOD)
+    with odd_harness() as harness:
+        deepen(harness.inbox, 3000, every=3000, content=GOOD)
         began_s = time.process_time()
 
-        look_at(desk)
-        desk.work()
+        look_at(harness)
+        harness.work()
 
         assert time.process_time() - began_s < 10
-        assert (desk.rows(), desk.account().differences) == ([], ())
+        assert (harness.rows(), harness.account().differences) == ([], ())
 
 
 TOML = st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode(errors="surrogatepass"))
@@ -297,7 +298,7 @@ def test_odd_settings_end_the_program_with_78_and_no_traceback(tmp_path: Path, c
 
 
 def test_a_service_that_opens_the_workspace_takes_odd_folders_as_they_are() -> None:
-    with odd_desk() as desk:
-        (desk.inbox / os.fsdecode(b"\xff")).mkdir()
-        with workspace.opened(desk.settings) as space:
+    with odd_harness() as harness:
+        (harness.inbox / os.fsdecode(b"\xff")).mkdir()
+        with workspace.opened(harness.settings) as space:
             assert list(space.look(lambda *_: None)) == []

@@ -20,15 +20,15 @@ from digitrec.monitoring.status import ModelState
 from digitrec.pipeline.ledgers import readable
 from digitrec.storage import folder_id
 from digitrec.storage.migrations import backup_of
-from tests.conftest import Desk, Say
+from tests.conftest import RunCommand, ServiceHarness
 from tests.older_ledgers import make_older
 
 pytestmark = pytest.mark.slow
 
 
-def look(desk: Desk, model: ModelState | None = None, now_s: float | None = None) -> list[Finding]:
-    with readable(desk.settings) as ledgers:
-        return list(doctor(desk.settings, ledgers, model or ModelState("test"), now_s or time.time()))
+def look(harness: ServiceHarness, model: ModelState | None = None, now_s: float | None = None) -> list[Finding]:
+    with readable(harness.settings) as ledgers:
+        return list(doctor(harness.settings, ledgers, model or ModelState("test"), now_s or time.time()))
 
 
 def bad(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -39,16 +39,16 @@ def bad(findings: list[Finding]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def used(desk: Desk) -> Desk:
+def used(harness: ServiceHarness) -> ServiceHarness:
     """A workspace with a batch, read without file system events: their limits differ between machines."""
-    desk.now_s = time.time()
-    desk.drop("7.png")
-    desk.run()
-    desk.set(watch_mode="scan")
-    return desk
+    harness.now_s = time.time()
+    harness.drop("7.png")
+    harness.run()
+    harness.set(watch_mode="scan")
+    return harness
 
 
-def test_a_sound_workspace_has_no_fault_and_is_not_changed(used: Desk) -> None:
+def test_a_sound_workspace_has_no_fault_and_is_not_changed(used: ServiceHarness) -> None:
     def files() -> list[str]:
         return sorted(str(path) for path in used.root.rglob("*") if "sqlite3-" not in path.name)
 
@@ -58,21 +58,21 @@ def test_a_sound_workspace_has_no_fault_and_is_not_changed(used: Desk) -> None:
     assert files() == before
 
 
-def test_before_the_first_use_there_is_nothing_to_complain_of(desk: Desk, say: Say) -> None:
-    desk.inbox.rmdir()
+def test_before_the_first_use_there_is_nothing_to_complain_of(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.inbox.rmdir()
 
-    assert {grade for grade, _ in bad(look(desk))} == {Grade.NOTE}
-    assert say("doctor").code == 0
+    assert {grade for grade, _ in bad(look(harness))} == {Grade.NOTE}
+    assert run_command("doctor").code == 0
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox"])
-def test_a_folder_that_is_gone_is_a_fault(used: Desk, name: str) -> None:
+def test_a_folder_that_is_gone_is_a_fault(used: ServiceHarness, name: str) -> None:
     (used.root / name).rename(used.root / "away")
 
     assert (Grade.FAULT, name) in bad(look(used))
 
 
-def test_an_empty_or_replaced_folder_is_a_fault_and_a_lost_marker_a_note(used: Desk) -> None:
+def test_an_empty_or_replaced_folder_is_a_fault_and_a_lost_marker_a_note(used: ServiceHarness) -> None:
     marker = used.outbox / ".digitrec-folder"
     known = marker.read_text()
 
@@ -87,7 +87,9 @@ def test_an_empty_or_replaced_folder_is_a_fault_and_a_lost_marker_a_note(used: D
     assert known
 
 
-def test_a_full_disk_is_reported_with_the_advice_to_free_space(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_the_advice_to_free_space(
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_rest: Any, **_named: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -98,7 +100,7 @@ def test_a_full_disk_is_reported_with_the_advice_to_free_space(used: Desk, monke
     assert all("Make room" in cure and "chmod" not in cure for cure in cures)
 
 
-def test_a_limit_on_memory_too_low_to_read_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_on_memory_too_low_to_read_is_a_fault(used: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads.resource, "getrlimit", lambda _: (256_000_000, 256_000_000))
 
     (one,) = [each for each in look(used) if each.grade is Grade.FAULT]
@@ -109,7 +111,7 @@ def test_a_limit_on_memory_too_low_to_read_is_a_fault(used: Desk, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "reports", ".digitrec"])
-def test_rights_are_really_tried(used: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_rights_are_really_tried(used: ServiceHarness, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     real = tempfile.NamedTemporaryFile
 
     def refused(*rest: Any, dir: Path, **named: Any) -> Any:
@@ -124,7 +126,9 @@ def test_rights_are_really_tried(used: Desk, monkeypatch: pytest.MonkeyPatch, na
     assert "Read-only file system" in one.detail
 
 
-def test_a_folder_that_takes_no_fsync_is_noted_with_its_meaning(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_takes_no_fsync_is_noted_with_its_meaning(
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.fsync
 
     def refused(descriptor: int) -> None:
@@ -143,7 +147,7 @@ def test_a_folder_that_takes_no_fsync_is_noted_with_its_meaning(used: Desk, monk
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "reports", ".digitrec"])
-def test_a_file_where_a_folder_should_be_is_a_fault(used: Desk, name: str) -> None:
+def test_a_file_where_a_folder_should_be_is_a_fault(used: ServiceHarness, name: str) -> None:
     (used.root / name).rename(used.root / "away")
     (used.root / name).write_text("no folder")
 
@@ -152,14 +156,16 @@ def test_a_file_where_a_folder_should_be_is_a_fault(used: Desk, name: str) -> No
     assert found.detail == f"{used.root / name} is not a folder"
 
 
-def test_a_folder_whose_clock_differs_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_whose_clock_differs_is_noted(used: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr(folder_checks.time, "time", lambda: real() + 60)
 
     assert (Grade.NOTE, "inbox") in bad(look(used, now_s=real()))
 
 
-def test_a_full_disk_is_a_fault_and_a_disk_that_fills_is_noted(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_fault_and_a_disk_that_fills_is_noted(
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Room:
         f_frsize, f_files, f_favail = 4096, 1_000_000, 500_000
         f_bavail = 10
@@ -179,14 +185,14 @@ def test_a_full_disk_is_a_fault_and_a_disk_that_fills_is_noted(used: Desk, monke
     assert grades() == {Grade.OK}
 
 
-def test_claims_on_another_filesystem_are_a_fault(used: Desk) -> None:
+def test_claims_on_another_filesystem_are_a_fault(used: ServiceHarness) -> None:
     (used.inbox / ".claimed").rename(used.root / "claimed")
     (used.inbox / ".claimed").symlink_to(used.root / "claimed")
 
     assert (Grade.FAULT, "claiming") in bad(look(used))
 
 
-def test_an_inbox_that_forbids_renames_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inbox_that_forbids_renames_is_a_fault(used: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -195,7 +201,9 @@ def test_an_inbox_that_forbids_renames_is_a_fault(used: Desk, monkeypatch: pytes
     assert (Grade.FAULT, "claiming") in bad(look(used))
 
 
-def test_a_file_and_a_folder_that_this_user_cannot_take_are_named(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_and_a_folder_that_this_user_cannot_take_are_named(
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     used.drop("mine.png")
     used.drop("theirs\n.png")
     used.drop("shut/7.png")
@@ -211,7 +219,9 @@ def test_a_file_and_a_folder_that_this_user_cannot_take_are_named(used: Desk, mo
     assert any(one.endswith(f": {used.inbox}/shut") for one in found)
 
 
-def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(used: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     used.drop("share/7.png")
     real = Path.lstat
 
@@ -236,7 +246,7 @@ def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(used: Desk, monkeypatc
     ],
 )
 def test_a_network_filesystem_is_scanned_only_and_refused_for_the_ledger(
-    used: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
+    used: ServiceHarness, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
 ) -> None:
     monkeypatch.setattr(folder_id, "kind_of", lambda _: kind)
     used.set(watch_mode="events")
@@ -293,11 +303,11 @@ def test_a_clock_that_is_unset_or_behind_the_newest_batch_is_a_fault(
     assert next(clock(now_s, newest_s)).grade is grade
 
 
-def test_a_model_that_was_altered_is_a_fault(used: Desk) -> None:
+def test_a_model_that_was_altered_is_a_fault(used: ServiceHarness) -> None:
     assert bad(look(used, ModelState("cnn-1", "model.tflite was altered"))) == [(Grade.FAULT, "model")]
 
 
-def test_a_damaged_ledger_is_a_fault_an_older_one_a_note(used: Desk) -> None:
+def test_a_damaged_ledger_is_a_fault_an_older_one_a_note(used: ServiceHarness) -> None:
     for name in ("torn", "shut"):
         (used.settings.state / name).mkdir()
     (used.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
@@ -312,7 +322,7 @@ def test_a_damaged_ledger_is_a_fault_an_older_one_a_note(used: Desk) -> None:
     ]
 
 
-def test_claims_that_nobody_here_will_finish_are_noted_with_the_command(used: Desk) -> None:
+def test_claims_that_nobody_here_will_finish_are_noted_with_the_command(used: ServiceHarness) -> None:
     (used.inbox / ".claimed" / "gone" / "20260102T030405Z-00000000").mkdir(parents=True)
 
     (found,) = [one for one in look(used) if one.what == "claims"]
@@ -321,21 +331,23 @@ def test_claims_that_nobody_here_will_finish_are_noted_with_the_command(used: De
     assert "digitrec requeue --worker gone" in found.cure
 
 
-def test_doctor_prints_a_line_a_finding_and_ends_with_1_on_a_fault(used: Desk, say: Say) -> None:
-    found = say("doctor")
+def test_doctor_prints_a_line_a_finding_and_ends_with_1_on_a_fault(
+    used: ServiceHarness, run_command: RunCommand
+) -> None:
+    found = run_command("doctor")
     assert found.code == 0
     assert all(line.split()[0] in {"ok", "note"} for line in found.out.splitlines())
 
     used.outbox.rename(used.root / "away")
-    found = say("doctor", "--json")
+    found = run_command("doctor", "--json")
 
     assert found.code == 1
     (fault,) = [one for one in found.json if one["grade"] == "FAULT"]
     assert (fault["what"], bool(fault["cure"])) == ("outbox", True)
-    assert any(line.startswith("FAULT  outbox: ") for line in say("doctor").out.splitlines())
+    assert any(line.startswith("FAULT  outbox: ") for line in run_command("doctor").out.splitlines())
 
 
-def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: Desk) -> None:
+def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: ServiceHarness) -> None:
     make_older(used.settings.ledger, 2)
     used.run()
 
@@ -349,7 +361,7 @@ def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: Desk)
     assert used.account().differences == ()
 
 
-def test_an_unexpected_exception_is_a_fault_until_the_next_scan(used: Desk) -> None:
+def test_an_unexpected_exception_is_a_fault_until_the_next_scan(used: ServiceHarness) -> None:
     now_s = time.time()
     heart = Heart(used.settings, now_s=lambda: now_s)
     heart.noticed("metrics cannot be gathered: KeyError: 'colour'")

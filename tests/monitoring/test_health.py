@@ -7,7 +7,7 @@ import pytest
 
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.status import ModelState, Status, Worker, health
-from tests.conftest import Desk, Say
+from tests.conftest import RunCommand, ServiceHarness
 
 pytestmark = pytest.mark.slow
 
@@ -53,21 +53,21 @@ def test_the_scan_of_another_worker_does_not_count() -> None:
     assert "second has never scanned" in found.why
 
 
-def test_health_ends_with_0_or_1_and_says_why_on_one_line(desk: Desk, say: Say) -> None:
-    assert say("status", "--check").code == 1
-    desk.drop("7.png")
-    desk.run()
-    heart = Heart(desk.settings)
+def test_health_ends_with_0_or_1_and_says_why_on_one_line(harness: ServiceHarness, run_command: RunCommand) -> None:
+    assert run_command("status", "--check").code == 1
+    harness.drop("7.png")
+    harness.run()
+    heart = Heart(harness.settings)
     heart.works()
     heart.scanned()
 
-    well = say("status", "--check")
+    well = run_command("status", "--check")
     assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "healthy")
-    desk.now_s = time.time() - 100
-    desk.drop("half.png", b"\x89PNG")
-    desk.run(is_old=False)
+    harness.now_s = time.time() - 100
+    harness.drop("half.png", b"\x89PNG")
+    harness.run(is_old=False)
     heart.scanned()
-    unwell = say("status", "--check", "--max-wait-s", "60", "--json")
+    unwell = run_command("status", "--check", "--max-wait-s", "60", "--json")
     assert unwell.code == 1
     assert unwell.json["is_well"] is False
     assert "half.png has waited" in unwell.json["why"]

@@ -13,7 +13,7 @@ from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
 from digitrec.pipeline.watcher import NoObserver
-from tests.conftest import Desk
+from tests.conftest import ServiceHarness
 
 pytestmark = pytest.mark.slow
 
@@ -25,115 +25,115 @@ class Clock:
         return self.now_s
 
 
-def heart_of(desk: Desk, clock: Clock, observer: str = "alive") -> Heart:
-    desk.settings.ledger.parent.mkdir(parents=True, exist_ok=True)
-    return Heart(desk.settings, lambda: observer, now_s=clock)
+def heart_of(harness: ServiceHarness, clock: Clock, observer: str = "alive") -> Heart:
+    harness.settings.ledger.parent.mkdir(parents=True, exist_ok=True)
+    return Heart(harness.settings, lambda: observer, now_s=clock)
 
 
-def told(desk: Desk) -> Heartbeat:
-    found = heartbeat.read(desk.settings.ledger.parent)
+def told(harness: ServiceHarness) -> Heartbeat:
+    found = heartbeat.read(harness.settings.ledger.parent)
     assert found is not None
     return found
 
 
-def write(desk: Desk, **changes: object) -> None:
+def write(harness: ServiceHarness, **changes: object) -> None:
     """A heartbeat of another process."""
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
     heart.works()
-    path = desk.settings.ledger.parent / heartbeat.FILE_NAME
+    path = harness.settings.ledger.parent / heartbeat.FILE_NAME
     text = path.read_text()
     for name, value in changes.items():
-        before = getattr(told(desk), name)
+        before = getattr(told(harness), name)
         text = text.replace(f'"{name}": {before}', f'"{name}": {value}')
     path.write_text(text)
 
 
-def test_a_scan_reports_its_time_model_and_event_state(desk: Desk) -> None:
+def test_a_scan_reports_its_time_model_and_event_state(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
 
     heart.works("cnn-1")
     clock.now_s = 1003.0
     heart.scanned()
 
-    found = told(desk)
+    found = told(harness)
     assert (found.doing, found.scanned_at_s, found.model_id, found.observer) == (Doing.LOOKING, 1003, "cnn-1", "alive")
-    assert (found.pid, found.scan_interval_s) == (os.getpid(), desk.settings.scan_interval_s)
+    assert (found.pid, found.scan_interval_s) == (os.getpid(), harness.settings.scan_interval_s)
 
 
-def test_unchanged_state_is_written_every_two_seconds_at_most(desk: Desk) -> None:
+def test_unchanged_state_is_written_every_two_seconds_at_most(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
     heart.scanned()
 
     clock.now_s += 1.9
     heart.scanned()
-    assert told(desk).scanned_at_s == 1000
+    assert told(harness).scanned_at_s == 1000
     clock.now_s += 0.2
     heart.scanned()
 
-    assert told(desk).scanned_at_s == pytest.approx(1002.1)
+    assert told(harness).scanned_at_s == pytest.approx(1002.1)
 
 
-def test_changes_are_written_at_once_and_past_failures_kept(desk: Desk) -> None:
+def test_changes_are_written_at_once_and_past_failures_kept(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
     heart.scanned()
     clock.now_s += 0.1
 
     heart.failed("No space left on device")
-    assert (told(desk).doing, told(desk).failure) == (Doing.FAILING, "No space left on device")
+    assert (told(harness).doing, told(harness).failure) == (Doing.FAILING, "No space left on device")
     clock.now_s += 0.1
     heart.scanned()
 
-    assert (told(desk).doing, told(desk).failure, told(desk).failed_at_s) == (
+    assert (told(harness).doing, told(harness).failure, told(harness).failed_at_s) == (
         Doing.LOOKING,
         "No space left on device",
         pytest.approx(1000.1),
     )
 
 
-def test_the_next_process_keeps_the_heartbeat_of_the_last(desk: Desk) -> None:
+def test_the_next_process_keeps_the_heartbeat_of_the_last(harness: ServiceHarness) -> None:
     clock = Clock()
-    first = heart_of(desk, clock)
+    first = heart_of(harness, clock)
     first.scanned()
     clock.now_s += 5
     first.failed("the outbox is missing")
     first.stopped()
 
     clock.now_s += 60
-    heart_of(desk, clock).works()
+    heart_of(harness, clock).works()
 
-    assert (told(desk).scanned_at_s, told(desk).failure) == (1000, "the outbox is missing")
+    assert (told(harness).scanned_at_s, told(harness).failure) == (1000, "the outbox is missing")
 
 
-def test_a_process_without_the_lock_does_not_write_the_heartbeat(desk: Desk) -> None:
+def test_a_process_without_the_lock_does_not_write_the_heartbeat(harness: ServiceHarness) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        write(desk, pid=other.pid)
-        second = heart_of(desk, Clock())
+        write(harness, pid=other.pid)
+        second = heart_of(harness, Clock())
 
         second.failed("busy")
         second.stopped()
 
-        assert (told(desk).pid, told(desk).doing) == (other.pid, Doing.READING)
+        assert (told(harness).pid, told(harness).doing) == (other.pid, Doing.READING)
         other.communicate(b"\n")
 
 
-def test_a_process_that_is_gone_is_spoken_for(desk: Desk) -> None:
+def test_a_process_that_is_gone_is_spoken_for(harness: ServiceHarness) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as other:
         other.wait()
-    write(desk, pid=other.pid)
-    assert told(desk).has_ended()
+    write(harness, pid=other.pid)
+    assert told(harness).has_ended()
 
-    heart_of(desk, Clock()).failed("the outbox is missing")
+    heart_of(harness, Clock()).failed("the outbox is missing")
 
-    assert told(desk).failure == "the outbox is missing"
+    assert told(harness).failure == "the outbox is missing"
 
 
-def test_a_full_disk_still_takes_the_news(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_still_takes_the_news(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
     heart.scanned()
     real = Path.write_text
 
@@ -145,13 +145,13 @@ def test_a_full_disk_still_takes_the_news(desk: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "write_text", full)
     heart.failed("No space left on device")
 
-    assert told(desk).failure == "No space left on device"
+    assert told(harness).failure == "No space left on device"
 
 
-def test_a_folder_that_takes_nothing_stops_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_takes_nothing_stops_nothing(harness: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
-    folder = desk.settings.ledger.parent
+    heart = heart_of(harness, clock)
+    folder = harness.settings.ledger.parent
     (folder / heartbeat.FILE_NAME).mkdir()
 
     heart.scanned()
@@ -163,8 +163,8 @@ def test_a_folder_that_takes_nothing_stops_nothing(desk: Desk, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"doing": "dancing"}', b"\xff", b'{"doing": "looking"}'])
-def test_a_heartbeat_that_cannot_be_understood_is_none(desk: Desk, content: bytes) -> None:
-    folder = desk.settings.ledger.parent
+def test_a_heartbeat_that_cannot_be_understood_is_none(harness: ServiceHarness, content: bytes) -> None:
+    folder = harness.settings.ledger.parent
     folder.mkdir(parents=True)
     (folder / heartbeat.FILE_NAME).write_bytes(content)
 
@@ -190,22 +190,22 @@ def test_scans_and_batches_are_overdue_after_their_limits_without_progress(
     assert beat.is_late(1000.0) is is_late
 
 
-def test_a_failed_run_reports_its_reason(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    desk.outbox.rename(desk.root / "away")
-    desk.set(run_retry_s=0.0)
+def test_a_failed_run_reports_its_reason(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    harness.outbox.rename(harness.root / "away")
+    harness.set(run_retry_s=0.0)
 
     with pytest.raises(EnvironmentFailure):
-        composition.run_once(desk.settings)
+        composition.run_once(harness.settings)
 
-    found = told(desk)
-    assert (found.doing, found.failure) == (Doing.STOPPED, f"{desk.outbox} is missing")
+    found = told(harness)
+    assert (found.doing, found.failure) == (Doing.STOPPED, f"{harness.outbox} is missing")
 
 
-def test_watch_reports_its_scans_events_and_end(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.set(scan_interval_s=0.5, settle_s=0.0)
+def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.set(scan_interval_s=0.5, settle_s=0.0)
     stop = service.Stop()
     seen: list[Heartbeat] = []
 
@@ -216,29 +216,29 @@ def test_watch_reports_its_scans_events_and_end(desk: Desk) -> None:
         def keep_alive(self) -> None:
             self.looks += 1
             if self.looks == 2:
-                seen.append(told(desk))
+                seen.append(told(harness))
                 stop.set()
 
-    composition.watch(desk.settings, stop, Observer())
+    composition.watch(harness.settings, stop, Observer())
 
     (at_work,) = seen
     assert (at_work.doing, at_work.observer, at_work.failure) == (Doing.READING, "alive", "")
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
-    assert at_work.model_id == composition.bundle_of(desk.settings).card.id
-    assert told(desk).doing is Doing.STOPPED
+    assert at_work.model_id == composition.bundle_of(harness.settings).card.id
+    assert told(harness).doing is Doing.STOPPED
 
 
-def test_an_unexpected_exception_is_reported_and_kept_by_the_next_process(desk: Desk) -> None:
+def test_an_unexpected_exception_is_reported_and_kept_by_the_next_process(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(desk, clock)
+    heart = heart_of(harness, clock)
     heart.works("cnn-1")
 
     heart.noticed("the report of a batch cannot be made: KeyError: 'colour'")
 
-    assert (told(desk).unexpected, told(desk).unexpected_at_s) == (
+    assert (told(harness).unexpected, told(harness).unexpected_at_s) == (
         "the report of a batch cannot be made: KeyError: 'colour'",
         1000.0,
     )
     clock.now_s = 1060.0
-    heart_of(desk, clock).works("cnn-1")
-    assert (told(desk).at_s, told(desk).unexpected_at_s) == (1060.0, 1000.0)
+    heart_of(harness, clock).works("cnn-1")
+    assert (told(harness).at_s, told(harness).unexpected_at_s) == (1060.0, 1000.0)

@@ -9,28 +9,28 @@ import pytest
 
 from digitrec.monitoring.history import Story, why
 from digitrec.pipeline import workspace
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
 
-def ask(desk: Desk, given: str, later_s: float = 0.0) -> Story:
-    with workspace.all_ledgers(desk.settings) as ledgers:
-        return why(given, desk.settings, ledgers, time.time() + later_s)
+def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> Story:
+    with workspace.all_ledgers(harness.settings) as ledgers:
+        return why(given, harness.settings, ledgers, time.time() + later_s)
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """A desk where three files were read: two alike, one broken."""
-    desk.drop("monday/7.png", draw(7))
-    desk.drop("tuesday/7.png", draw(7))
-    desk.drop("=bad\n.png", b"no picture")
-    desk.run()
-    return desk
+    harness.drop("monday/7.png", draw(7))
+    harness.drop("tuesday/7.png", draw(7))
+    harness.drop("=bad\n.png", b"no picture")
+    harness.run()
+    return harness
 
 
-def row_of(desk: Desk, file: str) -> dict[str, str]:
-    return next(row for row in desk.rows() if row["file"] == file)
+def row_of(harness: ServiceHarness, file: str) -> dict[str, str]:
+    return next(row for row in harness.rows() if row["file"] == file)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def row_of(desk: Desk, file: str) -> dict[str, str]:
         "{workspace}/inbox/=bad\n.png",
     ],
 )
-def test_a_file_is_found_by_path_name_digest_row_and_place(read: Desk, given: str) -> None:
+def test_a_file_is_found_by_path_name_digest_row_and_place(read: ServiceHarness, given: str) -> None:
     row = row_of(read, "'=bad%0A.png")
     place = f"outbox/rejected/{row['batch_id']}/=bad\n.png"
 
@@ -62,13 +62,13 @@ def test_a_file_is_found_by_path_name_digest_row_and_place(read: Desk, given: st
     assert story.lying == ()
 
 
-def test_a_bare_name_matches_every_file_of_that_name_and_a_path_one_file(read: Desk) -> None:
+def test_a_bare_name_matches_every_file_of_that_name_and_a_path_one_file(read: ServiceHarness) -> None:
     assert [event.file for event in ask(read, "7.png").events] == ["monday/7.png", "tuesday/7.png"]
     assert [event.file for event in ask(read, "tuesday/7.png").events] == ["tuesday/7.png"]
     assert ask(read, "day/7.png").events == ()
 
 
-def test_the_same_bytes_are_named_from_both_sides(read: Desk) -> None:
+def test_the_same_bytes_are_named_from_both_sides(read: ServiceHarness) -> None:
     first, second = (row_of(read, f"{day}/7.png") for day in ("monday", "tuesday"))
     names = [f"{row['batch_id']}/{row['row']}" for row in (first, second)]
 
@@ -78,7 +78,9 @@ def test_the_same_bytes_are_named_from_both_sides(read: Desk) -> None:
     assert (other.answers[0].duplicate_of, other.answers[0].same_bytes) == (names[0], (names[0],))
 
 
-def test_why_accepts_a_name_relative_to_the_current_folder(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_accepts_a_name_relative_to_the_current_folder(
+    read: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = row_of(read, "monday/7.png")
     monkeypatch.chdir(read.outbox / "done" / row["batch_id"])
 
@@ -86,19 +88,19 @@ def test_why_accepts_a_name_relative_to_the_current_folder(read: Desk, monkeypat
     assert [event.file for event in ask(read, "./tuesday/../monday/7.png").events] == ["monday/7.png"]
 
 
-def test_a_removed_original_is_reported_missing(read: Desk, say: Say) -> None:
+def test_a_removed_original_is_reported_missing(read: ServiceHarness, run_command: RunCommand) -> None:
     row = row_of(read, "monday/7.png")
     (read.outbox / "done" / row["batch_id"] / "monday" / "7.png").unlink()
 
-    assert "(MISSING)" in say("why", "monday/7.png").out
+    assert "(MISSING)" in run_command("why", "monday/7.png").out
 
 
-def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> None:
-    desk.now_s = time.time()
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
+def test_why_shows_reason_and_next_attempt_of_a_deferred_file(harness: ServiceHarness) -> None:
+    harness.now_s = time.time()
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
 
-    story = ask(desk, "half.png", later_s=10)
+    story = ask(harness, "half.png", later_s=10)
 
     assert [(event.fate, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
     assert story.events[0].why
@@ -107,19 +109,19 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(desk: Desk) -> Non
     assert lying.why.endswith(("20 s left", "19 s left"))
 
 
-def test_why_shows_what_a_waiting_file_waits_for(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.drop("empty.png", b"")
-    desk.drop("a/7.png.part")
-    desk.drop(".hidden/8.png")
-    (desk.inbox / "link.png").symlink_to(desk.inbox / "7.png")
-    (desk.root / "elsewhere").mkdir()
-    (desk.inbox / "linked").symlink_to(desk.root / "elsewhere")
-    os.mkfifo(desk.inbox / "pipe.png")
-    desk.drop("labels.csv", b"file,label\n7.png,7\n")
+def test_why_shows_what_a_waiting_file_waits_for(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.drop("empty.png", b"")
+    harness.drop("a/7.png.part")
+    harness.drop(".hidden/8.png")
+    (harness.inbox / "link.png").symlink_to(harness.inbox / "7.png")
+    (harness.root / "elsewhere").mkdir()
+    (harness.inbox / "linked").symlink_to(harness.root / "elsewhere")
+    os.mkfifo(harness.inbox / "pipe.png")
+    harness.drop("labels.csv", b"file,label\n7.png,7\n")
 
     def told(given: str, later_s: float = 0.0) -> str:
-        (lying,) = ask(desk, given, later_s).lying
+        (lying,) = ask(harness, given, later_s).lying
         return lying.why
 
     assert told("7.png") == "it changed just now and may not be complete; 2 s left"
@@ -133,78 +135,80 @@ def test_why_shows_what_a_waiting_file_waits_for(desk: Desk) -> None:
     assert told("labels.csv").startswith("it tells labels")
 
 
-def test_why_shows_a_claimed_file_with_and_without_a_ledger(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_shows_a_claimed_file_with_and_without_a_ledger(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class PowerCut(BaseException):
         pass
 
     def cut(*_: object, **__: object) -> None:
         raise PowerCut
 
-    desk.drop("7.png")
+    harness.drop("7.png")
     with monkeypatch.context() as patch:
         patch.setattr("digitrec.pipeline.batch.read_files.read_chunk", cut)
         with pytest.raises(PowerCut):
-            desk.run()
-    theirs = desk.inbox / ".claimed" / "other" / "20260102T030405Z-00000000" / "8.png"
+            harness.run()
+    theirs = harness.inbox / ".claimed" / "other" / "20260102T030405Z-00000000" / "8.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(draw(8))
 
-    (event,) = ask(desk, "7.png").events
+    (event,) = ask(harness, "7.png").events
     assert (event.stage, event.fate, event.original) == ("reading", "", "")
-    assert ask(desk, "7.png").lying == ()
-    (lying,) = ask(desk, str(theirs)).lying
+    assert ask(harness, "7.png").lying == ()
+    (lying,) = ask(harness, str(theirs)).lying
     assert lying.why.startswith("claimed by worker other in batch 20260102T030405Z-00000000")
 
 
-def test_why_prints_the_story_for_people_and_for_scripts(read: Desk, say: Say) -> None:
+def test_why_prints_the_story_for_people_and_for_scripts(read: ServiceHarness, run_command: RunCommand) -> None:
     row = row_of(read, "tuesday/7.png")
 
-    found = say("why", "tuesday/7.png")
+    found = run_command("why", "tuesday/7.png")
 
     assert found.code == 0
     assert f"row       {row['batch_id']}/{row['row']}, page 1: {row['status']}" in found.out
     assert "which came first" in found.out
     assert f"original  outbox/done/{row['batch_id']}/tuesday/7.png" in found.out
-    (event,) = say("why", "tuesday/7.png", "--json").json["events"]
+    (event,) = run_command("why", "tuesday/7.png", "--json").json["events"]
     assert event["answers"][0]["row"] == f"{row['batch_id']}/{row['row']}"
 
 
-def test_why_shows_the_corrections_of_an_answer(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_why_shows_the_corrections_of_an_answer(read: ServiceHarness, run_command: RunCommand, tmp_path: Path) -> None:
     for label in ("7", "none"):
         (tmp_path / "said.csv").write_text(f"file,label\ntuesday/7.png,{label}\n")
-        assert say("apply", str(tmp_path / "said.csv"), "--reviewer", "ann").code == 0
+        assert run_command("apply", str(tmp_path / "said.csv"), "--reviewer", "ann").code == 0
 
-    first, last = say("why", "tuesday/7.png").out.splitlines()[-3:-1]
+    first, last = run_command("why", "tuesday/7.png").out.splitlines()[-3:-1]
 
     assert first.startswith("  confirmed ")
     assert first.endswith(" by ann: 7")
     assert last.startswith("  corrected ")
     assert last.endswith(" by ann: none")
-    said = say("why", "tuesday/7.png", "--json").json["events"][0]["answers"][0]["said"]
+    said = run_command("why", "tuesday/7.png", "--json").json["events"][0]["answers"][0]["said"]
     assert [(one["old"], one["new"], one["who"]) for one in said] == [("7", "7", "ann"), ("7", "none", "ann")]
 
 
 @pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1", "deadbeef", "%00.png", "..", "/"])
-def test_why_reports_an_unknown_file(read: Desk, say: Say, given: str) -> None:
-    found = say("why", given)
+def test_why_reports_an_unknown_file(read: ServiceHarness, run_command: RunCommand, given: str) -> None:
+    found = run_command("why", given)
 
     assert found.code == 2
     assert "nothing is known of" in found.err
-    assert say("why", given, "--json").json == {"events": [], "lying": []}
+    assert run_command("why", given, "--json").json == {"events": [], "lying": []}
 
 
-def test_hostile_names_are_harmless_on_the_terminal(desk: Desk, say: Say) -> None:
+def test_hostile_names_are_harmless_on_the_terminal(harness: ServiceHarness, run_command: RunCommand) -> None:
     name = "\x1b[31m\u202egnp.7\udcff"
-    desk.drop(name, draw(7))
-    desk.run()
+    harness.drop(name, draw(7))
+    harness.run()
 
-    found = say("why", name)
+    found = run_command("why", name)
 
     assert found.code == 0
     assert found.out.isprintable() or set(filter(lambda letter: not letter.isprintable(), found.out)) == {"\n"}
 
 
-def test_an_inbox_reached_through_a_link_is_the_inbox(read: Desk, tmp_path: Path) -> None:
+def test_an_inbox_reached_through_a_link_is_the_inbox(read: ServiceHarness, tmp_path: Path) -> None:
     (tmp_path / "shortcut").symlink_to(read.outbox)
     row = row_of(read, "monday/7.png")
 

@@ -22,7 +22,7 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.watcher import NoObserver
 from digitrec.settings import Settings
 from digitrec.types import Batch, Stage
-from tests.conftest import Desk
+from tests.conftest import ServiceHarness
 
 NEVER = lambda: False  # noqa: E731
 
@@ -38,75 +38,75 @@ HANGS = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 
 """One that hangs, with a child that would leave a trace."""
 
 
-def told(desk: Desk) -> list[dict[str, Any]]:
-    path = desk.root / "told.jsonl"
+def told(harness: ServiceHarness) -> list[dict[str, Any]]:
+    path = harness.root / "told.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def tell(desk: Desk, timeout_s: float = HOOK_TIMEOUT_S, **settings: Any) -> Hooks:
+def tell(harness: ServiceHarness, timeout_s: float = HOOK_TIMEOUT_S, **settings: Any) -> Hooks:
     """Run, then call the hooks of what was finished."""
-    desk.set(**settings)
-    hooks = Hooks(desk.settings, timeout_s)
-    desk.run()
-    with workspace.opened(desk.settings) as space:
+    harness.set(**settings)
+    hooks = Hooks(harness.settings, timeout_s)
+    harness.run()
+    with workspace.opened(harness.settings) as space:
         for batch in space.ledger.batches():
             hooks.reported(batch.id)
         hooks.tell_batches(space.ledger, NEVER)
     return hooks
 
 
-def test_a_hook_gets_closed_batches_and_rejected_files(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.drop("desk/noise.png", b"no picture")
+def test_a_hook_gets_closed_batches_and_rejected_files(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.drop("desk/noise.png", b"no picture")
 
-    tell(desk, on_batch=python(NOTES), on_reject=python(NOTES))
+    tell(harness, on_batch=python(NOTES), on_reject=python(NOTES))
 
-    batch, reject = told(desk)
+    batch, reject = told(harness)
     assert (batch["event"], batch["accepted"] + batch["review"], batch["rejected"]) == ("batch", 1, 1)
-    assert Path(batch["csv"]) == desk.tables()[0]
+    assert Path(batch["csv"]) == harness.tables()[0]
     assert (batch["deferred"], batch["released"]) == (0, 0)
     assert (reject["event"], reject["worker"], reject["rejected"]) == ("reject", "main", 1)
     (file,) = reject["files"]
     assert (file["file"], file["reason_code"]) == ("desk/noise.png", "not_an_image")
 
 
-def test_no_rejected_hook_runs_without_rejected_files(desk: Desk) -> None:
-    desk.drop("7.png")
+def test_no_rejected_hook_runs_without_rejected_files(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
 
-    tell(desk, on_reject=python(NOTES))
+    tell(harness, on_reject=python(NOTES))
 
-    assert told(desk) == []
+    assert told(harness) == []
 
 
-def test_a_batch_hook_runs_once_after_the_batch_is_closed(desk: Desk) -> None:
-    hooks = Hooks(Settings(workspace=desk.root, on_batch=python(NOTES)))
-    with workspace.opened(desk.settings) as space:
+def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarness) -> None:
+    hooks = Hooks(Settings(workspace=harness.root, on_batch=python(NOTES)))
+    with workspace.opened(harness.settings) as space:
         batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
         space.ledger.open_batch(batch, [])
         hooks.reported(batch.id)
         hooks.tell_batches(space.ledger, NEVER)
-        assert told(desk) == []
+        assert told(harness) == []
         space.ledger.ask("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("digitrec.storage.ledger._rendering", lambda _: None)
-        with workspace.opened(desk.settings) as space:
+        with workspace.opened(harness.settings) as space:
             hooks.tell_batches(space.ledger, NEVER)
             hooks.tell_batches(space.ledger, NEVER)
 
-    assert [one["batch_id"] for one in told(desk)] == [batch.id]
+    assert [one["batch_id"] for one in told(harness)] == [batch.id]
 
 
-def test_a_command_gets_no_shell_and_the_facts_as_variables(desk: Desk) -> None:
+def test_a_command_gets_no_shell_and_the_facts_as_variables(harness: ServiceHarness) -> None:
     program = (
         "import os, sys; facts = [sys.argv[1], os.environ['DIGITREC_EVENT'], os.environ['DIGITREC_WORKSPACE']]; "
         "open('said', 'w').write(' '.join(facts))"
     )
-    desk.drop("7.png")
+    harness.drop("7.png")
 
-    tell(desk, on_batch=f"{python(program)} '$HOME;x'")
+    tell(harness, on_batch=f"{python(program)} '$HOME;x'")
 
-    assert (desk.root / "said").read_text() == f"$HOME;x batch {desk.root}"
+    assert (harness.root / "said").read_text() == f"$HOME;x batch {harness.root}"
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_a_command_gets_no_shell_and_the_facts_as_variables(desk: Desk) -> None:
     ids=["fails", "is not there"],
 )
 def test_a_hook_that_fails_is_one_line_without_secrets(
-    desk: Desk, caplog: pytest.LogCaptureFixture, hook: str, why: str
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture, hook: str, why: str
 ) -> None:
-    desk.drop("7.png")
+    harness.drop("7.png")
 
-    tell(desk, on_batch=hook)
+    tell(harness, on_batch=hook)
 
     (record,) = (record for record in caplog.records if "hook" in record.message)
     fields = vars(record)["fields"]
@@ -131,15 +131,17 @@ def test_a_hook_that_fails_is_one_line_without_secrets(
 
 
 @pytest.mark.slow
-def test_a_hook_that_hangs_is_ended_in_time_with_its_children(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    desk.drop("7.png")
+def test_a_hook_that_hangs_is_ended_in_time_with_its_children(
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.drop("7.png")
     began_s = time.monotonic()
 
-    tell(desk, on_batch=python(HANGS), timeout_s=0.7)
+    tell(harness, on_batch=python(HANGS), timeout_s=0.7)
 
     assert "was ended" in str(vars(caplog.records[-1])["fields"]["why"])
     time.sleep(max(0.0, began_s + 3 - time.monotonic()))
-    assert not (desk.root / "late").exists()
+    assert not (harness.root / "late").exists()
 
 
 @pytest.mark.slow
@@ -181,13 +183,13 @@ class Listener(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_curl_line_posts_the_notice_and_fails_where_it_is_refused(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.drop("7.png")
+    harness.drop("7.png")
     with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        tell(desk, on_batch=CURL.replace("ADDRESS", f"http://me:secret@127.0.0.1:{server.server_port}/secret"))
+        tell(harness, on_batch=CURL.replace("ADDRESS", f"http://me:secret@127.0.0.1:{server.server_port}/secret"))
         thread.join()
 
     assert Listener.notices == [("application/json", "Basic bWU6c2VjcmV0", "batch")]
@@ -197,57 +199,63 @@ def test_the_curl_line_posts_the_notice_and_fails_where_it_is_refused(
     assert "secret" not in str(fields)
 
 
-def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(desk: Desk) -> None:
-    hooks = Hooks(Settings(workspace=desk.root, on_failure=python(NOTES)))
+def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(harness: ServiceHarness) -> None:
+    hooks = Hooks(Settings(workspace=harness.root, on_failure=python(NOTES)))
     for _ in range(5):
         hooks.failed("the outbox is missing")
-    assert [(one["event"], one["why"], one["failures"]) for one in told(desk)] == [
+    assert [(one["event"], one["why"], one["failures"]) for one in told(harness)] == [
         ("unhealthy", "the outbox is missing", 3)
     ]
 
     hooks.worked()
     hooks.failed("a hiccup")
-    assert len(told(desk)) == 1
+    assert len(told(harness)) == 1
     hooks.failed("nothing is tried any more", is_last=True)
-    assert len(told(desk)) == 2
+    assert len(told(harness)) == 2
 
 
 @pytest.mark.slow
-def test_run_and_watch_call_hooks_and_survive_a_failing_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
-    desk.drop("7.png")
-    composition.run_once(desk.settings)
-    assert [one["event"] for one in told(desk)] == ["batch"]
+def test_run_and_watch_call_hooks_and_survive_a_failing_one(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
+    harness.drop("7.png")
+    composition.run_once(harness.settings)
+    assert [one["event"] for one in told(harness)] == ["batch"]
 
     with monkeypatch.context() as patch:
         patch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
         patch.setattr(FolderOutbox, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        desk.drop("8.png")
+        harness.drop("8.png")
         with pytest.raises(EnvironmentFailure):
-            composition.run_once(desk.settings)
-    assert told(desk)[-1]["event"] == "unhealthy"
+            composition.run_once(harness.settings)
+    assert told(harness)[-1]["event"] == "unhealthy"
 
     stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(desk.settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(harness.settings, stop, NoObserver()))
     thread.start()
     until_s = time.monotonic() + 60
-    while len(told(desk)) < 3 and time.monotonic() < until_s:
+    while len(told(harness)) < 3 and time.monotonic() < until_s:
         time.sleep(0.05)
     stop.set()
     thread.join(30)
-    assert [one["event"] for one in told(desk)] == ["batch", "unhealthy", "batch"]  # the watch finished what was kept
-    assert len(desk.rows()) == 2
+    assert [one["event"] for one in told(harness)] == [
+        "batch",
+        "unhealthy",
+        "batch",
+    ]  # the watch finished what was kept
+    assert len(harness.rows()) == 2
 
 
 def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
     monkeypatch.setattr(hooks_module, "run_command", fails)
-    desk.set(on_failure="true")
-    hooks = Hooks(desk.settings)
+    harness.set(on_failure="true")
+    hooks = Hooks(harness.settings)
 
     for _ in range(FAILURES):
         hooks.failed("the disk is full")
@@ -255,15 +263,17 @@ def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
     assert "a hook cannot be called" in caplog.messages
 
 
-def test_an_exception_before_a_hook_is_called_stops_no_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_before_a_hook_is_called_stops_no_run(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
     monkeypatch.setattr(Hooks, "_batch_facts", fails)
-    desk.set(settle_s=0, on_batch="true")
-    desk.drop("7.png")
+    harness.set(settle_s=0, on_batch="true")
+    harness.drop("7.png")
 
-    assert composition.run_once(desk.settings).count.claimed == 1
-    seen = heartbeat.read(desk.settings.ledger.parent)
+    assert composition.run_once(harness.settings).count.claimed == 1
+    seen = heartbeat.read(harness.settings.ledger.parent)
     assert seen is not None
     assert seen.unexpected == "a hook cannot be called: KeyError: 'colour'"

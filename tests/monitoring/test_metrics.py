@@ -15,7 +15,7 @@ from digitrec.settings import Settings
 from digitrec.storage import migrations
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, Say
+from tests.conftest import RunCommand, ServiceHarness
 from tests.older_ledgers import make_older
 
 Numbers = dict[tuple[str, frozenset[str]], float]
@@ -30,22 +30,22 @@ def parsed(text: str) -> Numbers:
     }
 
 
-def of(desk: Desk) -> Numbers:
-    return parsed(metrics.text(metrics.gather(desk.settings, desk.now_s)))
+def of(harness: ServiceHarness) -> Numbers:
+    return parsed(metrics.text(metrics.gather(harness.settings, harness.now_s)))
 
 
 def key(name: str, *labels: str) -> tuple[str, frozenset[str]]:
     return (f"digitrec_{name}", frozenset(labels))
 
 
-def test_files_and_batches_are_counted_by_what_became_of_them(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.drop("noise.png", b"no picture")
-    desk.run()
-    desk.now_s += 60
-    desk.drop("later/8.png")
+def test_files_and_batches_are_counted_by_what_became_of_them(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.drop("noise.png", b"no picture")
+    harness.run()
+    harness.now_s += 60
+    harness.drop("later/8.png")
 
-    found = of(desk)
+    found = of(harness)
 
     assert found[key("files_total", "main", "accepted")] + found[key("files_total", "main", "review")] == 1
     assert found[key("files_total", "main", "rejected")] == 1
@@ -57,81 +57,81 @@ def test_files_and_batches_are_counted_by_what_became_of_them(desk: Desk) -> Non
     assert found[key("free_bytes", "outbox")] > 0
 
 
-def test_open_reviews_and_corrections_are_counted(desk: Desk) -> None:
-    desk.drop("2.png")
-    desk.run()
-    with contextlib.closing(Ledger.open(desk.settings.ledger)) as ledger:
+def test_open_reviews_and_corrections_are_counted(harness: ServiceHarness) -> None:
+    harness.drop("2.png")
+    harness.run()
+    with contextlib.closing(Ledger.open(harness.settings.ledger)) as ledger:
         (batch,) = ledger.batches()
         ledger.ask("UPDATE readings SET status = 'review', reason = 'low_confidence'")
-        assert of(desk)[key("review_open", "main")] == 1
+        assert of(harness)[key("review_open", "main")] == 1
         said = [Judgement(batch.id, 1, "2", 0)]
         (kept,) = judge(ledger, said, who="ann", how=How.ONE, at="2026-01-02T03:04:05.000Z")
 
-    found = of(desk)
+    found = of(harness)
 
     assert found[key("review_open", "main")] == 0
     assert found[key("corrections_total", "main", kept.verdict)] == 1
     assert sum(value for (name, _), value in found.items() if name == "digitrec_corrections_total") == 1
 
 
-def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(desk: Desk) -> None:
-    desk.now_s = time.time()
-    assert of(desk)[key("queue_age_seconds")] == 0
-    desk.drop("7.png")
-    desk.now_s += 1000
+def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(harness: ServiceHarness) -> None:
+    harness.now_s = time.time()
+    assert of(harness)[key("queue_age_seconds")] == 0
+    harness.drop("7.png")
+    harness.now_s += 1000
 
-    assert of(desk)[key("queue_age_seconds")] == pytest.approx(1000, abs=5)
+    assert of(harness)[key("queue_age_seconds")] == pytest.approx(1000, abs=5)
 
 
-def test_a_worker_reports_its_last_scan_model_and_stage_times(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    heart = Heart(desk.settings, now_s=lambda: desk.now_s)
+def test_a_worker_reports_its_last_scan_model_and_stage_times(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    heart = Heart(harness.settings, now_s=lambda: harness.now_s)
     with heart.timed("read"):
         pass
     with heart.timed("read"):
         pass
     heart.works("cnn-1")
     heart.scanned()
-    desk.now_s += 20
+    harness.now_s += 20
 
-    found = of(desk)
+    found = of(harness)
 
-    assert found[key("last_scan_timestamp_seconds", "main")] == desk.now_s - 20
+    assert found[key("last_scan_timestamp_seconds", "main")] == harness.now_s - 20
     assert found[key("model_info", "main", "cnn-1")] == 1
     assert found[key("worker_running", "main")] == 1
     assert found[key("worker_failing", "main")] == 0
     assert found[key("stage_seconds_count", "main", "read")] == 2
     heart.failed("the disk is full")
-    assert of(desk)[key("worker_failing", "main")] == 1
-    assert Heart(desk.settings)._last.stages["read"][0] == 2  # a new process goes on counting
+    assert of(harness)[key("worker_failing", "main")] == 1
+    assert Heart(harness.settings)._last.stages["read"][0] == 2  # a new process goes on counting
 
 
-def test_drift_is_what_the_last_trend_report_says(desk: Desk) -> None:
-    folder = desk.settings.reports / "trend"
+def test_drift_is_what_the_last_trend_report_says(harness: ServiceHarness) -> None:
+    folder = harness.settings.reports / "trend"
     folder.mkdir(parents=True)
     drift = {"confidence": {"psi": 0.25}, "digits": {"psi": None}}
     older = {"model_id": "older", "drift": {"confidence": {"psi": 3.0}}}
     (folder / "report.json").write_text(json.dumps({"models": [{"model_id": "cnn-1", "drift": drift}, older]}))
 
-    found = of(desk)
+    found = of(harness)
 
     assert {name: value for name, value in found.items() if name[0] == "digitrec_drift_psi"} == {
         key("drift_psi", "confidence", "cnn-1"): 0.25
     }
     (folder / "report.json").write_text("{}")
-    assert not any(name == "digitrec_drift_psi" for name, _ in of(desk))
+    assert not any(name == "digitrec_drift_psi" for name, _ in of(harness))
 
 
-def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    for log in desk.settings.ledger.parent.glob("ledger.sqlite3-*"):
+def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    for log in harness.settings.ledger.parent.glob("ledger.sqlite3-*"):
         log.unlink()
-    desk.settings.ledger.write_bytes(b"this is no database, and long enough to look like a page" * 100)
-    desk.drop("8.png")
+    harness.settings.ledger.write_bytes(b"this is no database, and long enough to look like a page" * 100)
+    harness.drop("8.png")
 
-    found = of(desk)
+    found = of(harness)
 
     assert found[key("ledger_readable", "main")] == 0
     assert key("files_total", "main", "accepted") not in found
@@ -139,12 +139,12 @@ def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(desk: Desk) 
 
 
 @pytest.mark.parametrize("version", range(1, migrations.VERSION))
-def test_a_ledger_of_any_older_version_can_be_counted(desk: Desk, version: int) -> None:
-    desk.drop("7.png")
-    desk.run()
-    make_older(desk.settings.ledger, version)
+def test_a_ledger_of_any_older_version_can_be_counted(harness: ServiceHarness, version: int) -> None:
+    harness.drop("7.png")
+    harness.run()
+    make_older(harness.settings.ledger, version)
 
-    assert of(desk)[key("batches_total", "main")] == 1
+    assert of(harness)[key("batches_total", "main")] == 1
 
 
 def test_every_metric_is_named_as_prometheus_wants_it() -> None:
@@ -161,16 +161,16 @@ def test_names_that_would_break_the_format_are_quoted() -> None:
     assert parsed(text) == {key("model_info", odd): 1}
 
 
-def test_the_command_prints_what_the_file_holds(desk: Desk, say: Say) -> None:
-    desk.drop("7.png")
-    desk.run()
-    desk.set(metrics_file=Path("digitrec.prom"))
-    metrics.MetricsFile(desk.settings).write()
+def test_the_command_prints_what_the_file_holds(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.drop("7.png")
+    harness.run()
+    harness.set(metrics_file=Path("digitrec.prom"))
+    metrics.MetricsFile(harness.settings).write()
 
-    said = say("status", "--metrics")
+    said = run_command("status", "--metrics")
 
     assert said.code == 0
-    assert parsed(said.out).keys() == parsed((desk.root / "digitrec.prom").read_text()).keys()
+    assert parsed(said.out).keys() == parsed((harness.root / "digitrec.prom").read_text()).keys()
 
 
 def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: Path) -> None:
@@ -184,9 +184,11 @@ def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: 
     assert parsed(path.read_text())[key("last_scan_timestamp_seconds", "main")] == pytest.approx(time.time(), abs=60)
 
 
-def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    desk.set(metrics_file=desk.root / "nowhere" / "digitrec.prom")
-    file = metrics.MetricsFile(desk.settings)
+def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.set(metrics_file=harness.root / "nowhere" / "digitrec.prom")
+    file = metrics.MetricsFile(harness.settings)
 
     file.write(at_once=True)
     file.write(at_once=True)
@@ -194,28 +196,28 @@ def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(desk: Desk, cap
     assert [record.message for record in caplog.records] == ["metrics cannot be written, the work goes on"]
 
 
-def test_a_recently_written_metrics_file_is_not_written_again(desk: Desk) -> None:
-    desk.set(metrics_file=desk.root / "digitrec.prom")
-    file = metrics.MetricsFile(desk.settings)
+def test_a_recently_written_metrics_file_is_not_written_again(harness: ServiceHarness) -> None:
+    harness.set(metrics_file=harness.root / "digitrec.prom")
+    file = metrics.MetricsFile(harness.settings)
     file.write()
-    (desk.root / "digitrec.prom").unlink()
+    (harness.root / "digitrec.prom").unlink()
 
     file.write()
-    assert not (desk.root / "digitrec.prom").exists()
+    assert not (harness.root / "digitrec.prom").exists()
     file.write(at_once=True)
-    assert (desk.root / "digitrec.prom").exists()
+    assert (harness.root / "digitrec.prom").exists()
 
 
 def test_an_exception_while_metrics_are_gathered_stops_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object) -> None:
         raise KeyError("file")
 
     monkeypatch.setattr(metrics, "gather", fails)
-    desk.set(metrics_file=desk.root / "digitrec.prom")
+    harness.set(metrics_file=harness.root / "digitrec.prom")
 
-    metrics.MetricsFile(desk.settings).write()
+    metrics.MetricsFile(harness.settings).write()
 
     assert set(caplog.messages) == {"metrics cannot be gathered, the work goes on"}
-    assert not (desk.root / "digitrec.prom").exists()
+    assert not (harness.root / "digitrec.prom").exists()

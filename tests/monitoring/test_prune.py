@@ -12,7 +12,7 @@ from digitrec.monitoring import maintenance
 from digitrec.pipeline import workspace
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
 pytestmark = pytest.mark.slow
@@ -22,37 +22,37 @@ DAY_S = 86_400.0
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """A desk with a batch of 100 days ago, and one of 10 days ago."""
-    desk.now_s -= 100 * DAY_S
-    desk.drop("old/7.png", draw(7))
-    desk.drop("old.bad", b"no picture")
-    desk.run()
-    desk.now_s += 90 * DAY_S
-    desk.drop("new.png", draw(8))
-    desk.run()
-    desk.now_s += 10 * DAY_S
-    return desk
+    harness.now_s -= 100 * DAY_S
+    harness.drop("old/7.png", draw(7))
+    harness.drop("old.bad", b"no picture")
+    harness.run()
+    harness.now_s += 90 * DAY_S
+    harness.drop("new.png", draw(8))
+    harness.run()
+    harness.now_s += 10 * DAY_S
+    return harness
 
 
-def choose(desk: Desk, keep: str = "90d") -> list[maintenance.Prunable]:
-    with workspace.all_ledgers(desk.settings) as ledgers:
-        return maintenance.select(desk.settings, ledgers, maintenance.seconds(keep), desk.now_s)
+def choose(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.Prunable]:
+    with workspace.all_ledgers(harness.settings) as ledgers:
+        return maintenance.select(harness.settings, ledgers, maintenance.seconds(keep), harness.now_s)
 
 
-def remove(desk: Desk, keep: str = "90d") -> list[maintenance.Prunable]:
-    return list(maintenance.prune(desk.settings, choose(desk, keep), NOW))
+def remove(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.Prunable]:
+    return list(maintenance.prune(harness.settings, choose(harness, keep), NOW))
 
 
-def outbox(desk: Desk) -> set[str]:
-    return {path.relative_to(desk.outbox).as_posix() for path in desk.outbox.rglob("*") if path.is_file()}
+def outbox(harness: ServiceHarness) -> set[str]:
+    return {path.relative_to(harness.outbox).as_posix() for path in harness.outbox.rglob("*") if path.is_file()}
 
 
-def batch_of(desk: Desk, file: str) -> str:
-    return next(row["batch_id"] for row in desk.rows() if row["file"] == file)
+def batch_of(harness: ServiceHarness, file: str) -> str:
+    return next(row["batch_id"] for row in harness.rows() if row["file"] == file)
 
 
-def test_prune_removes_old_originals_reasons_and_reports_but_no_tables(read: Desk) -> None:
+def test_prune_removes_old_originals_reasons_and_reports_but_no_tables(read: ServiceHarness) -> None:
     old, new = batch_of(read, "old.bad"), batch_of(read, "new.png")
     tables = {path.name: path.read_bytes() for path in read.outbox.glob("*.csv")}
 
@@ -68,7 +68,7 @@ def test_prune_removes_old_originals_reasons_and_reports_but_no_tables(read: Des
     assert done.report_bytes > 0
 
 
-def test_what_was_pruned_is_accounted_for(read: Desk) -> None:
+def test_what_was_pruned_is_accounted_for(read: ServiceHarness) -> None:
     remove(read)
 
     account = read.account()
@@ -77,7 +77,7 @@ def test_what_was_pruned_is_accounted_for(read: Desk) -> None:
     assert account.count.claimed == 3
 
 
-def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: Desk) -> None:
+def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: ServiceHarness) -> None:
     remove(read)
     shutil.rmtree(read.settings.ledger.parent)
 
@@ -87,7 +87,7 @@ def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: D
     assert "main: 2 originals pruned; accounted for" in read.account().notes
 
 
-def test_nothing_else_is_removed(read: Desk) -> None:
+def test_nothing_else_is_removed(read: ServiceHarness) -> None:
     old = batch_of(read, "old.bad")
     stranger = read.outbox / "done" / old / "old" / "notes.txt"
     stranger.write_text("mine")
@@ -101,7 +101,7 @@ def test_nothing_else_is_removed(read: Desk) -> None:
     assert (stranger.read_text(), altered.read_bytes()) == ("mine", b"put right by hand")
 
 
-def test_originals_without_their_published_table_stay(read: Desk) -> None:
+def test_originals_without_their_published_table_stay(read: ServiceHarness) -> None:
     before = read.originals() | read.originals("rejected")
     (read.outbox / f"{batch_of(read, 'old.bad')}.csv").unlink()
 
@@ -109,10 +109,10 @@ def test_originals_without_their_published_table_stay(read: Desk) -> None:
     assert read.originals() | read.originals("rejected") == before
 
 
-def test_open_batches_stay(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_batches_stay(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     read.drop("9.png", draw(9))
     with monkeypatch.context() as patch:
-        cut(patch, Desk, "report_now", call=1, after=False)
+        cut(patch, ServiceHarness, "report_now", call=1, after=False)
         with pytest.raises(PowerCut):
             read.run()
     read.now_s += 1000 * DAY_S
@@ -121,7 +121,7 @@ def test_open_batches_stay(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(choose(read)) == 2
 
 
-def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Desk) -> None:
+def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: ServiceHarness) -> None:
     old = batch_of(read, "old.bad")
     original = read.outbox / "done" / old / "old" / "7.png"
     original.unlink()
@@ -137,7 +137,7 @@ def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Desk
     assert (original.is_symlink(), report.is_symlink(), (read.root / "precious").is_dir()) == (True, True, True)
 
 
-def test_what_was_requeued_is_not_missed(read: Desk) -> None:
+def test_what_was_requeued_is_not_missed(read: ServiceHarness) -> None:
     from digitrec.monitoring import maintenance
 
     with workspace.all_ledgers(read.settings) as ledgers:
@@ -151,7 +151,7 @@ def test_what_was_requeued_is_not_missed(read: Desk) -> None:
     assert read.account().differences == ()
 
 
-def test_a_second_time_there_is_nothing_left_to_remove(read: Desk) -> None:
+def test_a_second_time_there_is_nothing_left_to_remove(read: ServiceHarness) -> None:
     remove(read)
 
     assert choose(read) == []
@@ -163,7 +163,7 @@ def test_a_second_time_there_is_nothing_left_to_remove(read: Desk) -> None:
     "step", [(Ledger, "note_departures"), (removals, "note"), (Path, "unlink"), (maintenance.shutil, "rmtree")], ids=str
 )
 def test_a_power_cut_while_pruning_leaves_a_true_account(
-    read: Desk, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int
+    read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int
 ) -> None:
     with monkeypatch.context() as patch:
         cut(patch, *step, call=call, after=after)
@@ -177,7 +177,7 @@ def test_a_power_cut_while_pruning_leaves_a_true_account(
     assert read.account().differences == ()
 
 
-def test_an_outbox_that_is_not_there_is_not_pruned(read: Desk) -> None:
+def test_an_outbox_that_is_not_there_is_not_pruned(read: ServiceHarness) -> None:
     chosen = choose(read)
     read.outbox.rename(read.root / "away")
 
@@ -187,25 +187,25 @@ def test_an_outbox_that_is_not_there_is_not_pruned(read: Desk) -> None:
     assert not read.outbox.exists()
 
 
-def test_a_person_sees_what_would_go_before_it_goes(read: Desk, say: Say) -> None:
+def test_a_person_sees_what_would_go_before_it_goes(read: ServiceHarness, run_command: RunCommand) -> None:
     age = f"{90 + int((time.time() - read.now_s) // DAY_S)}d"
     before = outbox(read)
 
-    dry = say("prune", "--older-than", age)
+    dry = run_command("prune", "--older-than", age)
     assert outbox(read) == before
     assert dry.code == 0
     assert f"{batch_of(read, 'old.bad')}  2025-09-24  2 originals" in dry.out
     assert "2 originals and 1 report" in dry.out
     assert "would be removed; add --yes to do it" in dry.out
-    assert say("prune", "--older-than", age, "--json").json["dry_run"] is True
-    done = say("prune", "--older-than", age, "--yes")
+    assert run_command("prune", "--older-than", age, "--json").json["dry_run"] is True
+    done = run_command("prune", "--older-than", age, "--yes")
 
     assert done.out.splitlines()[-1].endswith("removed")
     assert read.originals("rejected") == {}
     assert batch_of(read, "old.bad") not in (read.root / "reports" / "index.html").read_text()
-    assert say("prune", "--older-than", age, "--yes", "--json").json == {"dry_run": False, "batches": []}
-    assert say("verify").code == 0
-    assert "pruned  20" in say("why", "old.bad").out
+    assert run_command("prune", "--older-than", age, "--yes", "--json").json == {"dry_run": False, "batches": []}
+    assert run_command("verify").code == 0
+    assert "pruned  20" in run_command("why", "old.bad").out
 
 
 @pytest.mark.parametrize("keep", ["", "90", "d", "-1d", "90 d", "1.5d", "90days"])
@@ -214,6 +214,6 @@ def test_a_time_that_is_none_is_refused(keep: str) -> None:
         maintenance.seconds(keep)
 
 
-def test_prune_without_a_time_is_wrong_usage(read: Desk, say: Say) -> None:
-    assert say("prune", "--yes").code == 2
+def test_prune_without_a_time_is_wrong_usage(read: ServiceHarness, run_command: RunCommand) -> None:
+    assert run_command("prune", "--yes").code == 2
     assert len(read.originals()) == 2

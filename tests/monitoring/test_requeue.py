@@ -16,7 +16,7 @@ from digitrec.pipeline import workspace
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 from tests.older_ledgers import make_older
 from tests.pipeline.test_crash import PowerCut, cut
 
@@ -26,32 +26,32 @@ NOW = "2026-01-03T00:00:00.000Z"
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """A desk where a good and two bad files were read, in two batches."""
-    desk.drop("good.png", draw(7))
-    desk.drop("a/bad.png", b"no picture")
-    desk.run()
-    desk.drop("cut.png", draw(3)[:200])
-    desk.run()
-    return desk
+    harness.drop("good.png", draw(7))
+    harness.drop("a/bad.png", b"no picture")
+    harness.run()
+    harness.drop("cut.png", draw(3)[:200])
+    harness.run()
+    return harness
 
 
-def put_back(desk: Desk, *given: str, **how: Any) -> list[str]:
-    with workspace.all_ledgers(desk.settings) as ledgers:
-        chosen = maintenance.select_claims(desk.settings, ledgers, given=given, **how)
-        return [one.place for one in maintenance.requeue(desk.settings, chosen, NOW)]
+def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
+    with workspace.all_ledgers(harness.settings) as ledgers:
+        chosen = maintenance.select_claims(harness.settings, ledgers, given=given, **how)
+        return [one.place for one in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
-def chosen(desk: Desk, *given: str, **how: Any) -> list[Found]:
-    with workspace.all_ledgers(desk.settings) as ledgers:
-        return maintenance.select_claims(desk.settings, ledgers, given=given, **how)
+def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[Found]:
+    with workspace.all_ledgers(harness.settings) as ledgers:
+        return maintenance.select_claims(harness.settings, ledgers, given=given, **how)
 
 
-def in_inbox(desk: Desk) -> dict[str, bytes]:
-    return {one.path: (desk.inbox / one.path).read_bytes() for one in desk.look()}
+def in_inbox(harness: ServiceHarness) -> dict[str, bytes]:
+    return {one.path: (harness.inbox / one.path).read_bytes() for one in harness.look()}
 
 
-def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: Desk) -> None:
+def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: ServiceHarness) -> None:
     assert put_back(read, "a/bad.png") == ["inbox/a/bad.png"]
 
     assert in_inbox(read) == {"a/bad.png": b"no picture"}
@@ -63,7 +63,7 @@ def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: D
     assert len(read.rows()) == 3, "the published row stays"
 
 
-def test_a_repaired_file_is_read_again(read: Desk) -> None:
+def test_a_repaired_file_is_read_again(read: ServiceHarness) -> None:
     put_back(read, "cut.png")
     (read.inbox / "cut.png").write_bytes(draw(3))
 
@@ -73,7 +73,7 @@ def test_a_repaired_file_is_read_again(read: Desk) -> None:
     assert read.account().differences == ()
 
 
-def test_the_same_file_can_be_put_back_again_and_again(read: Desk) -> None:
+def test_the_same_file_can_be_put_back_again_and_again(read: ServiceHarness) -> None:
     for _ in range(3):
         row = max((row for row in read.rows() if row["file"] == "cut.png"), key=lambda row: row["batch_id"])
         assert put_back(read, f"{row['batch_id']}/{row['row']}") == ["inbox/cut.png"]
@@ -85,7 +85,7 @@ def test_the_same_file_can_be_put_back_again_and_again(read: Desk) -> None:
     assert read.originals("rejected").keys() == {"a/bad.png", "cut.png"}
 
 
-def test_a_name_that_is_taken_in_the_inbox_is_left_alone(read: Desk) -> None:
+def test_a_name_that_is_taken_in_the_inbox_is_left_alone(read: ServiceHarness) -> None:
     read.drop("good.png", draw(8))
 
     assert put_back(read, "good.png") == ["inbox/good~2.png"]
@@ -96,13 +96,13 @@ def test_a_name_that_is_taken_in_the_inbox_is_left_alone(read: Desk) -> None:
     ("reason", "expected"),
     [(Reason.NOT_AN_IMAGE, {"a/bad.png"}), (Reason.TRUNCATED, {"cut.png"}), (Reason.ENCRYPTED, set())],
 )
-def test_all_files_of_a_reason_go_back(read: Desk, reason: Reason, expected: set[str]) -> None:
+def test_all_files_of_a_reason_go_back(read: ServiceHarness, reason: Reason, expected: set[str]) -> None:
     put_back(read, reason=reason)
 
     assert in_inbox(read).keys() == expected
 
 
-def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: Desk) -> None:
+def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: ServiceHarness) -> None:
     first, second = sorted({row["batch_id"] for row in read.rows()}, key=lambda each: (read.outbox / each).name)
     by_batch = {batch: {row["file"] for row in read.rows() if row["batch_id"] == batch} for batch in (first, second)}
 
@@ -116,7 +116,7 @@ def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: Des
     assert chosen(read, batch_id=first) == []
 
 
-def test_an_ambiguous_name_is_refused(read: Desk) -> None:
+def test_an_ambiguous_name_is_refused(read: ServiceHarness) -> None:
     read.drop("b/good.png", draw(9))
     read.run()
 
@@ -128,19 +128,19 @@ def test_an_ambiguous_name_is_refused(read: Desk) -> None:
 
 
 @pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1"])
-def test_a_file_that_no_ledger_knows_cannot_be_put_back(read: Desk, given: str) -> None:
+def test_a_file_that_no_ledger_knows_cannot_be_put_back(read: ServiceHarness, given: str) -> None:
     with pytest.raises(UsageError, match="no ledger knows"):
         put_back(read, given)
 
 
-def test_a_file_that_was_put_back_already_has_no_original_to_put_back(read: Desk) -> None:
+def test_a_file_that_was_put_back_already_has_no_original_to_put_back(read: ServiceHarness) -> None:
     put_back(read, "cut.png")
 
     with pytest.raises(UsageError, match="not in the outbox"):
         put_back(read, "cut.png")
 
 
-def test_a_batch_that_is_unknown_or_open_is_refused(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_is_unknown_or_open_is_refused(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no ledger"):
         put_back(read, batch_id="20260102T030405Z-00000000")
     read.drop("8.png", draw(8))
@@ -154,7 +154,7 @@ def test_a_batch_that_is_unknown_or_open_is_refused(read: Desk, monkeypatch: pyt
         put_back(read, batch_id=batch)
 
 
-def test_without_its_inbox_or_outbox_nothing_moves(read: Desk) -> None:
+def test_without_its_inbox_or_outbox_nothing_moves(read: ServiceHarness) -> None:
     read.inbox.rename(read.root / "away")
     read.inbox.mkdir()
 
@@ -165,7 +165,7 @@ def test_without_its_inbox_or_outbox_nothing_moves(read: Desk) -> None:
     assert list(read.inbox.iterdir()) == []
 
 
-def test_a_folder_that_is_a_link_now_is_not_followed(read: Desk) -> None:
+def test_a_folder_that_is_a_link_now_is_not_followed(read: ServiceHarness) -> None:
     (read.inbox / "a").rmdir()
     (read.root / "elsewhere").mkdir()
     (read.inbox / "a").symlink_to(read.root / "elsewhere")
@@ -174,7 +174,7 @@ def test_a_folder_that_is_a_link_now_is_not_followed(read: Desk) -> None:
     assert list((read.root / "elsewhere").iterdir()) == []
 
 
-def test_a_file_in_place_of_the_folder_is_reported_and_nothing_is_lost(read: Desk) -> None:
+def test_a_file_in_place_of_the_folder_is_reported_and_nothing_is_lost(read: ServiceHarness) -> None:
     (read.inbox / "a").rmdir()
     read.drop("a", draw(1))
 
@@ -185,7 +185,7 @@ def test_a_file_in_place_of_the_folder_is_reported_and_nothing_is_lost(read: Des
     assert read.account().differences == ()
 
 
-def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: Desk) -> None:
+def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: ServiceHarness) -> None:
     (original,) = read.outbox.glob("rejected/*/cut.png")
     original.unlink()
     original.symlink_to(read.root / "secret.png")
@@ -194,7 +194,9 @@ def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: Desk) -> 
         put_back(read, "cut.png")
 
 
-def test_between_filesystems_it_is_copied_whole_before_it_goes(read: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_between_filesystems_it_is_copied_whole_before_it_goes(
+    read: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = files.move_new
 
     def move_new(source: Path, target: Path) -> None:
@@ -222,7 +224,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
-    read: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
+    read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
 ) -> None:
     home, function = STEPS[step]
 
@@ -246,7 +248,7 @@ def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
     assert read.originals("rejected").keys() == {"cut.png", "a/bad.png"}
 
 
-def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -> None:
+def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: ServiceHarness) -> None:
     put_back(read, "a/bad.png")
     for leftover in read.settings.ledger.parent.glob("ledger.sqlite3*"):
         leftover.unlink()
@@ -258,7 +260,7 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Desk) -
     assert "main: 1 original requeued; accounted for" in account.notes
 
 
-def test_a_torn_journal_keeps_its_other_entries(read: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_journal_keeps_its_other_entries(read: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
     put_back(read, "a/bad.png")
     journal = read.outbox / removals.JOURNAL
     with journal.open("ab") as file:
@@ -272,7 +274,7 @@ def test_a_torn_journal_keeps_its_other_entries(read: Desk, caplog: pytest.LogCa
     ]
 
 
-def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: Desk) -> None:
+def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: ServiceHarness) -> None:
     make_older(read.settings.ledger, 1)
 
     with pytest.raises(EnvironmentFailure) as why:
@@ -287,60 +289,60 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: Desk) -> None:
     assert in_inbox(read).keys() == {"cut.png"}
 
 
-def test_it_works_while_the_service_does(read: Desk, say: Say) -> None:
+def test_it_works_while_the_service_does(read: ServiceHarness, run_command: RunCommand) -> None:
     with read.at_work():
-        found = say("requeue", "cut.png")
+        found = run_command("requeue", "cut.png")
 
     assert found.code == 0
     assert found.out.splitlines()[0].endswith("/cut.png -> inbox/cut.png")
     assert found.out.splitlines()[-1] == "1 original is back in the inbox"
 
 
-def test_only_one_lets_originals_go_at_a_time(read: Desk, say: Say) -> None:
+def test_only_one_lets_originals_go_at_a_time(read: ServiceHarness, run_command: RunCommand) -> None:
     with workspace.only_one(read.settings, "housekeeping"):
-        assert say("requeue", "cut.png").code == 75
-        assert say("prune", "--older-than", "0h", "--yes").code == 75
+        assert run_command("requeue", "cut.png").code == 75
+        assert run_command("prune", "--older-than", "0h", "--yes").code == 75
 
     assert "cut.png" in read.originals("rejected")
 
 
-def test_a_dry_run_of_requeue_moves_nothing(read: Desk, say: Say) -> None:
-    found = say("requeue", "--reason", "not_an_image", "--dry-run")
+def test_a_dry_run_of_requeue_moves_nothing(read: ServiceHarness, run_command: RunCommand) -> None:
+    found = run_command("requeue", "--reason", "not_an_image", "--dry-run")
 
     assert found.code == 0
     assert found.out.splitlines()[0].endswith("/a/bad.png")
     assert found.out.splitlines()[-1] == "1 original would go back into the inbox"
     assert in_inbox(read) == {}
-    dry = say("requeue", "--reason", "not_an_image", "--dry-run", "--json").json
+    dry = run_command("requeue", "--reason", "not_an_image", "--dry-run", "--json").json
     assert (dry["dry_run"], [one["to"] for one in dry["files"]]) == (True, [None])
-    done = say("requeue", "--reason", "not_an_image", "--json").json
+    done = run_command("requeue", "--reason", "not_an_image", "--json").json
     assert [one["to"] for one in done["files"]] == ["inbox/a/bad.png"]
 
 
 @pytest.mark.parametrize(
     "words", [(), ("--worker", "main", "cut.png"), ("--worker", "main", "--dry-run"), ("--reason", "bad_mood")]
 )
-def test_requeue_called_wrongly_says_so(read: Desk, say: Say, words: tuple[str, ...]) -> None:
-    assert say("requeue", *words).code == 2
+def test_requeue_called_wrongly_says_so(read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...]) -> None:
+    assert run_command("requeue", *words).code == 2
     assert in_inbox(read) == {}
 
 
-def test_hostile_names_survive_the_journal(desk: Desk) -> None:
+def test_hostile_names_survive_the_journal(harness: ServiceHarness) -> None:
     hostile = ["=HYPERLINK(1).png", "new\nline.png", "b\udcff.png", "\u202egnp.7", "100%.png", "'q.png", "l\u2028s.png"]
     for name in hostile:
-        desk.drop(name, b"no picture: " + os.fsencode(name))
-    desk.run()
+        harness.drop(name, b"no picture: " + os.fsencode(name))
+    harness.run()
 
-    put_back(desk, reason=Reason.NOT_AN_IMAGE)
+    put_back(harness, reason=Reason.NOT_AN_IMAGE)
 
-    assert in_inbox(desk).keys() == set(hostile)
-    told = {one.path: one.place for one in removals.read(desk.outbox)}
+    assert in_inbox(harness).keys() == set(hostile)
+    told = {one.path: one.place for one in removals.read(harness.outbox)}
     assert told == {name: f"inbox/{name}" for name in hostile}
-    assert all(json.loads(line) for line in (desk.outbox / removals.JOURNAL).read_bytes().splitlines() if line)
+    assert all(json.loads(line) for line in (harness.outbox / removals.JOURNAL).read_bytes().splitlines() if line)
 
 
-def test_nothing_chosen_notes_nothing(read: Desk, say: Say) -> None:
-    found = say("requeue", "--reason", "encrypted")
+def test_nothing_chosen_notes_nothing(read: ServiceHarness, run_command: RunCommand) -> None:
+    found = run_command("requeue", "--reason", "encrypted")
 
     assert (found.code, found.out.strip()) == (0, "0 originals are back in the inbox")
     assert not (read.outbox / removals.JOURNAL).exists()

@@ -15,16 +15,16 @@ from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.status import ModelState, Status, Worker, status
 from digitrec.pipeline.ledgers import readable
 from digitrec.storage import migrations
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
 BATCH = "20260102T030405Z-00000000"
 
 
-def look(desk: Desk, later_s: float = 0.0) -> Status:
-    with readable(desk.settings) as ledgers:
-        return status(desk.settings, ledgers, ModelState("test"), time.time() + later_s)
+def look(harness: ServiceHarness, later_s: float = 0.0) -> Status:
+    with readable(harness.settings) as ledgers:
+        return status(harness.settings, ledgers, ModelState("test"), time.time() + later_s)
 
 
 def worker(found: Status, name: str = "main") -> Worker:
@@ -35,52 +35,52 @@ def everything(root: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in root.rglob("*")}
 
 
-def test_files_that_wait_are_counted_with_the_age_of_the_oldest(desk: Desk) -> None:
-    desk.drop("monday/7.png")
-    desk.drop("8.png")
-    desk.drop("9.png.part")
+def test_files_that_wait_are_counted_with_the_age_of_the_oldest(harness: ServiceHarness) -> None:
+    harness.drop("monday/7.png")
+    harness.drop("8.png")
+    harness.drop("9.png.part")
 
-    found = look(desk, later_s=120)
+    found = look(harness, later_s=120)
 
     assert (found.waiting, found.claimed) == (2, 0)
     assert found.oldest in {"monday/7.png", "8.png"}
     assert found.oldest_s == pytest.approx(120, abs=5)
 
 
-def test_the_age_of_a_file_is_its_time_here_not_that_of_its_content(desk: Desk) -> None:
-    path = desk.drop("7.png")
+def test_the_age_of_a_file_is_its_time_here_not_that_of_its_content(harness: ServiceHarness) -> None:
+    path = harness.drop("7.png")
     os.utime(path, (0, 0))
 
-    assert look(desk).oldest_s == pytest.approx(0, abs=5)
+    assert look(harness).oldest_s == pytest.approx(0, abs=5)
 
 
-def test_a_deferred_file_is_shown_with_its_reason_and_next_attempt(desk: Desk) -> None:
-    desk.now_s = time.time()
-    desk.drop("half\n.png", draw(7)[:200])
-    desk.run(is_old=False)
+def test_a_deferred_file_is_shown_with_its_reason_and_next_attempt(harness: ServiceHarness) -> None:
+    harness.now_s = time.time()
+    harness.drop("half\n.png", draw(7)[:200])
+    harness.run(is_old=False)
 
-    (deferred,) = look(desk, later_s=10).deferred
+    (deferred,) = look(harness, later_s=10).deferred
 
     assert (deferred.file, deferred.worker, deferred.tries) == ("half%0A.png", "main", 1)
     assert deferred.why
     assert deferred.again_in_s == pytest.approx(20, abs=2)
-    assert look(desk, later_s=31).deferred[0].again_in_s == 0
+    assert look(harness, later_s=31).deferred[0].again_in_s == 0
 
 
-def test_a_repeatedly_deferred_file_keeps_its_age(desk: Desk) -> None:
-    desk.now_s = time.time() - 3000
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
+def test_a_repeatedly_deferred_file_keeps_its_age(harness: ServiceHarness) -> None:
+    harness.now_s = time.time() - 3000
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
 
-    assert look(desk).oldest_s == pytest.approx(3000, abs=5)
+    assert look(harness).oldest_s == pytest.approx(3000, abs=5)
 
 
-def test_claims_of_every_worker_count_as_waiting(desk: Desk) -> None:
-    theirs = desk.inbox / ".claimed" / "other" / BATCH / "monday" / "7.png"
+def test_claims_of_every_worker_count_as_waiting(harness: ServiceHarness) -> None:
+    theirs = harness.inbox / ".claimed" / "other" / BATCH / "monday" / "7.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(draw(7))
 
-    found = look(desk)
+    found = look(harness)
 
     other = worker(found, "other")
     assert (found.claimed, other.claimed, other.ledger, other.state) == (1, 1, "not here", "not running")
@@ -90,57 +90,57 @@ def test_claims_of_every_worker_count_as_waiting(desk: Desk) -> None:
     assert found.oldest_s > 1000
 
 
-def test_working_dead_and_stopped_workers_are_distinguished(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    heart = Heart(desk.settings, lambda: "alive")
+def test_working_dead_and_stopped_workers_are_distinguished(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    heart = Heart(harness.settings, lambda: "alive")
 
     heart.works("cnn-1")
-    assert (worker(look(desk)).state, worker(look(desk)).observer) == ("reading", "alive")
+    assert (worker(look(harness)).state, worker(look(harness)).observer) == ("reading", "alive")
     heart.scanned()
-    assert (worker(look(desk)).state, worker(look(desk)).model_id) == ("looking", "cnn-1")
-    assert (worker(look(desk, later_s=31)).state, worker(look(desk, later_s=31)).is_late) == ("silent", True)
+    assert (worker(look(harness)).state, worker(look(harness)).model_id) == ("looking", "cnn-1")
+    assert (worker(look(harness, later_s=31)).state, worker(look(harness, later_s=31)).is_late) == ("silent", True)
     heart.failed("the outbox is missing")
-    found = worker(look(desk))
+    found = worker(look(harness))
     assert (found.state, found.failure) == ("failing", "the outbox is missing")
     heart.stopped()
-    assert (worker(look(desk)).state, worker(look(desk)).observer) == ("not running", "not running")
+    assert (worker(look(harness)).state, worker(look(harness)).observer) == ("not running", "not running")
 
 
-def test_a_worker_without_a_heartbeat_is_not_running(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
+def test_a_worker_without_a_heartbeat_is_not_running(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
 
-    found = worker(look(desk))
+    found = worker(look(harness))
 
     assert (found.state, found.last_scan_s, found.is_late, found.ledger) == ("not running", None, True, "ok")
 
 
-def test_a_missing_inbox_is_reported_beside_the_other_figures(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
-    desk.inbox.rename(desk.root / "away")
+def test_a_missing_inbox_is_reported_beside_the_other_figures(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    harness.inbox.rename(harness.root / "away")
 
-    found = look(desk)
+    found = look(harness)
 
     assert "inbox is missing. If a share is not mounted" in found.problem
     assert found.free_bytes["inbox"] is None
     assert found.free_bytes["outbox"] is not None
 
 
-def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(desk: Desk) -> None:
-    desk.drop("7.png")
-    desk.run()
+def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
     for name in ("old", "torn", "shut"):
-        folder = desk.settings.state / name
+        folder = harness.settings.state / name
         folder.mkdir()
-    (desk.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
-    (desk.settings.state / "shut" / "ledger.sqlite3").mkdir()
-    with closing(sqlite3.connect(desk.settings.state / "old" / "ledger.sqlite3", isolation_level=None)) as db:
+    (harness.settings.state / "torn" / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    (harness.settings.state / "shut" / "ledger.sqlite3").mkdir()
+    with closing(sqlite3.connect(harness.settings.state / "old" / "ledger.sqlite3", isolation_level=None)) as db:
         migrations.migrate(db, Path("old"))
         db.execute("PRAGMA user_version = 1")
 
-    found = {one.name: one.ledger for one in look(desk).workers}
+    found = {one.name: one.ledger for one in look(harness).workers}
 
     assert found["main"] == "ok"
     assert found["old"] == "of another version"
@@ -148,14 +148,14 @@ def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(desk: Desk
     assert "cannot be read" in found["torn"]
 
 
-def test_status_touches_nothing_and_needs_no_lock(desk: Desk, say: Say) -> None:
-    desk.drop("7.png")
-    desk.run()
-    desk.drop("8.png")
-    with desk.at_work():
-        before = everything(desk.root)
-        found = say("status", "--json")
-        after = everything(desk.root)
+def test_status_touches_nothing_and_needs_no_lock(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.drop("7.png")
+    harness.run()
+    harness.drop("8.png")
+    with harness.at_work():
+        before = everything(harness.root)
+        found = run_command("status", "--json")
+        after = everything(harness.root)
 
     assert {name: after[name] for name in before if "sqlite3" not in name} == {
         name: before[name] for name in before if "sqlite3" not in name
@@ -166,23 +166,25 @@ def test_status_touches_nothing_and_needs_no_lock(desk: Desk, say: Say) -> None:
     assert min(found.json["free_bytes"].values()) > 0
 
 
-def test_status_works_before_the_first_use_and_with_a_missing_model(desk: Desk, say: Say) -> None:
-    desk.inbox.rmdir()
+def test_status_works_before_the_first_use_and_with_a_missing_model(
+    harness: ServiceHarness, run_command: RunCommand
+) -> None:
+    harness.inbox.rmdir()
 
-    found = say("status", "--model", "nowhere")
+    found = run_command("status", "--model", "nowhere")
 
     assert found.code == 0
     assert "there is no model 'nowhere'" in found.out
     assert "PROBLEM" in found.out
 
 
-def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) -> None:
-    desk.now_s = time.time()
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
-    Heart(desk.settings, lambda: "scan only").failed("no space left")
+def test_status_for_people_names_what_waits_and_who_works(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.now_s = time.time()
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
+    Heart(harness.settings, lambda: "scan only").failed("no space left")
 
-    found = say("status")
+    found = run_command("status")
 
     assert "1 in the inbox, 0 claimed" in found.out
     assert "deferred    half.png" in found.out
@@ -190,22 +192,24 @@ def test_status_for_people_names_what_waits_and_who_works(desk: Desk, say: Say) 
     assert "ago: no space left" in found.out
 
 
-def test_a_dry_run_lists_files_to_read_and_files_to_leave(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.now_s = time.time()
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
-    desk.drop("b\udcff.png")
-    desk.drop("empty.png", b"")
-    before = everything(desk.inbox)
+def test_a_dry_run_lists_files_to_read_and_files_to_leave(
+    harness: ServiceHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness.now_s = time.time()
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
+    harness.drop("b\udcff.png")
+    harness.drop("empty.png", b"")
+    before = everything(harness.inbox)
 
-    with readable(desk.settings) as ledgers:
-        found = backlog.would_read(desk.settings, ledgers, time.time())
+    with readable(harness.settings) as ledgers:
+        found = backlog.would_read(harness.settings, ledgers, time.time())
 
     assert [one.path for one in found.read] == ["b\udcff.png"]
     assert [one.path for one in found.left] == ["empty.png", "half.png"]
     assert found.finished == ()
-    assert everything(desk.inbox) == before
-    operations.print_outlook(desk.settings, as_json=False)
+    assert everything(harness.inbox) == before
+    operations.print_outlook(harness.settings, as_json=False)
     first, empty, half, total = capsys.readouterr().out.splitlines()
     assert first == "read    b%FF.png"
     assert empty.startswith("leave   empty.png: it is empty")
@@ -214,30 +218,30 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(desk: Desk, capsys: py
 
 
 def test_a_dry_run_names_the_batches_that_would_be_finished_first(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+    harness: ServiceHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = desk.inbox / ".claimed" / "main" / BATCH / "7.png"
+    mine = harness.inbox / ".claimed" / "main" / BATCH / "7.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(draw(7))
 
-    operations.print_outlook(desk.settings, as_json=True)
+    operations.print_outlook(harness.settings, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == {"finish": [BATCH], "read": [], "leave": []}
 
 
-def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(desk: Desk) -> None:
-    desk.inbox.rmdir()
+def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(harness: ServiceHarness) -> None:
+    harness.inbox.rmdir()
 
-    assert backlog.would_read(desk.settings, {}, time.time()) == backlog.Outlook((), (), ())
-    assert not desk.inbox.exists()
+    assert backlog.would_read(harness.settings, {}, time.time()) == backlog.Outlook((), (), ())
+    assert not harness.inbox.exists()
 
 
-def test_a_file_that_would_not_settle_in_time_is_left(desk: Desk) -> None:
-    desk.set(settle_s=20.0, run_wait_s=10.0)
-    desk.drop("7.png")
+def test_a_file_that_would_not_settle_in_time_is_left(harness: ServiceHarness) -> None:
+    harness.set(settle_s=20.0, run_wait_s=10.0)
+    harness.drop("7.png")
 
-    found = backlog.would_read(desk.settings, {}, time.time() + 30)
-    later = backlog.would_read(desk.settings, {}, time.time() + 61)
+    found = backlog.would_read(harness.settings, {}, time.time() + 30)
+    later = backlog.would_read(harness.settings, {}, time.time() + 61)
 
     assert [one.path for one in found.left] == ["7.png"]
     assert [one.path for one in later.read] == ["7.png"]

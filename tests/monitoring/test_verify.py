@@ -11,27 +11,27 @@ from digitrec import files
 from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.storage import drafts
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
 STRANGE = "20260102T030405Z-00000000"
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
-    desk.drop("7.png")
-    desk.drop("bad.png", b"this is no picture")
-    desk.run()
-    assert desk.account().differences == ()
-    return desk
+def read(harness: ServiceHarness) -> ServiceHarness:
+    harness.drop("7.png")
+    harness.drop("bad.png", b"this is no picture")
+    harness.run()
+    assert harness.account().differences == ()
+    return harness
 
 
-def one(desk: Desk, pattern: str) -> Path:
-    (found,) = desk.outbox.glob(pattern)
+def one(harness: ServiceHarness, pattern: str) -> Path:
+    (found,) = harness.outbox.glob(pattern)
     return found
 
 
-def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: Desk) -> None:
+def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: ServiceHarness) -> None:
     original = one(read, "done/*/7.png")
     content = original.read_bytes()
     original.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -42,7 +42,7 @@ def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: Des
     assert "other content" in difference
 
 
-def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: Desk) -> None:
+def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: ServiceHarness) -> None:
     original = one(read, "done/*/7.png")
     copy = read.root / "copy.png"
     original.rename(copy)
@@ -65,7 +65,7 @@ def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: Desk) ->
         f"outbox/{STRANGE}.digits.csv",
     ],
 )
-def test_what_no_ledger_knows_is_a_difference(read: Desk, place: str) -> None:
+def test_what_no_ledger_knows_is_a_difference(read: ServiceHarness, place: str) -> None:
     path = read.root / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw(7))
@@ -76,7 +76,7 @@ def test_what_no_ledger_knows_is_a_difference(read: Desk, place: str) -> None:
     assert "in no ledger" in difference
 
 
-def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: Desk) -> None:
+def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: ServiceHarness) -> None:
     batch_id = read.rows()[0]["batch_id"]
     path = read.inbox / ".claimed" / "main" / batch_id / "8.png"
     path.parent.mkdir(parents=True)
@@ -87,19 +87,19 @@ def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: Desk) -> None:
     assert batch_id in difference
 
 
-def test_a_table_of_a_batch_without_rows_is_a_difference(desk: Desk) -> None:
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
-    with workspace.all_ledgers(desk.settings) as ledgers:
+def test_a_table_of_a_batch_without_rows_is_a_difference(harness: ServiceHarness) -> None:
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
+    with workspace.all_ledgers(harness.settings) as ledgers:
         (batch,) = ledgers["main"].batches()
-    (desk.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
+    (harness.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
 
-    (difference,) = desk.account().differences
+    (difference,) = harness.account().differences
 
     assert difference.startswith(f"{batch.id}.csv")
 
 
-def test_empty_folders_and_drafts_are_no_difference(read: Desk) -> None:
+def test_empty_folders_and_drafts_are_no_difference(read: ServiceHarness) -> None:
     (read.outbox / "done" / STRANGE / "a").mkdir(parents=True)
     (read.inbox / ".claimed" / "main" / STRANGE).mkdir(parents=True)
     one(read, "done/*/7.png").with_name(".0123456789abcdef.part").write_bytes(b"half")
@@ -119,34 +119,38 @@ def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.M
     assert not drafts.is_draft("0123456789abcdef.part")
 
 
-def test_stale_drafts_are_removed_at_start_and_live_ones_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("7.png")
+def test_stale_drafts_are_removed_at_start_and_live_ones_kept(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("7.png")
     with monkeypatch.context() as patch:
         cut(patch, FolderOutbox, "file_away", call=1, after=True)
         with pytest.raises(PowerCut):
-            desk.run()
+            harness.run()
     name = ".0123456789abcdef.part"
-    in_batch = one(desk, "done/*/7.png").with_name(name)
-    leftovers = [in_batch, desk.outbox / name, desk.settings.reports / name]
-    desk.settings.reports.mkdir(exist_ok=True)
+    in_batch = one(harness, "done/*/7.png").with_name(name)
+    leftovers = [in_batch, harness.outbox / name, harness.settings.reports / name]
+    harness.settings.reports.mkdir(exist_ok=True)
     for path in leftovers:
         path.write_bytes(b"half")
         os.utime(path, (1, 1))  # a copy gets the time of its original while it is a draft
 
-    desk.run()
+    harness.run()
 
     assert [path.exists() for path in leftovers] == [False, True, True]
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 700)
-    desk.run()
+    harness.run()
     assert not any(path.exists() for path in leftovers)
-    assert desk.account().differences == ()
+    assert harness.account().differences == ()
 
 
-def test_a_draft_that_may_not_be_removed_stops_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("7.png")
-    desk.outbox.mkdir()
-    draft = desk.outbox / ".0123456789abcdef.part"
+def test_a_draft_that_may_not_be_removed_stops_nothing(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("7.png")
+    harness.outbox.mkdir()
+    draft = harness.outbox / ".0123456789abcdef.part"
     draft.write_bytes(b"half")
     real = Path.unlink
 
@@ -159,13 +163,13 @@ def test_a_draft_that_may_not_be_removed_stops_nothing(desk: Desk, monkeypatch: 
     real_time = time.time
     monkeypatch.setattr(time, "time", lambda: real_time() + 700)
 
-    desk.run()
+    harness.run()
 
-    assert len(desk.rows()) == 1
+    assert len(harness.rows()) == 1
     assert draft.exists()
 
 
-def test_a_removed_folder_of_originals_is_reported_per_file(read: Desk) -> None:
+def test_a_removed_folder_of_originals_is_reported_per_file(read: ServiceHarness) -> None:
     shutil.rmtree(read.outbox / "done")
 
     (difference,) = read.account().differences

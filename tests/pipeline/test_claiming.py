@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from digitrec import files
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.ESTALE, errno.EROFS, 5000]
 
@@ -27,53 +27,55 @@ def failing(number: int, fails: Callable[[str], bool]) -> Callable[..., None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ERRORS, ids=str)
 def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    desk.drop("bad/7.png")
-    desk.drop("8.png", draw(8))
+    harness.drop("bad/7.png")
+    harness.drop("8.png", draw(8))
     with monkeypatch.context() as patch:
         patch.setattr(files, "move_new", failing(number, lambda source: source.endswith("bad/7.png")))
-        desk.run()
-        with desk.at_work() as line:
+        harness.run()
+        with harness.at_work() as line:
             (back,) = line.ledger.deferred_files()
-    assert [row["file"] for row in desk.rows()] == ["8.png"]
+    assert [row["file"] for row in harness.rows()] == ["8.png"]
     assert (back.tries, back.why) == (1, f"it cannot be claimed: {os.strerror(number)}")
 
-    desk.run()
-    assert len(desk.rows()) == 1, "it is held back"
-    desk.now_s += 2
-    desk.run()
+    harness.run()
+    assert len(harness.rows()) == 1, "it is held back"
+    harness.now_s += 2
+    harness.run()
 
-    assert sorted(row["file"] for row in desk.rows()) == ["8.png", "bad/7.png"]
-    assert desk.account().differences == ()
+    assert sorted(row["file"] for row in harness.rows()) == ["8.png", "bad/7.png"]
+    assert harness.account().differences == ()
 
 
-def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("7.png")
+def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("7.png")
     monkeypatch.setattr(files, "move_new", failing(errno.EIO, lambda source: source.endswith("inbox/7.png")))
 
     for _ in range(3):
-        desk.run()
-        desk.now_s += 300
+        harness.run()
+        harness.now_s += 300
 
-    with desk.at_work() as line:
+    with harness.at_work() as line:
         assert [back.tries for back in line.ledger.deferred_files()] == [3]
-    assert [path.name for path in desk.inbox.iterdir() if "probe" in path.name] == []
-    assert sorted(path.name for path in (desk.inbox / ".claimed" / "main").iterdir()) == ["ledger", "lock"]
+    assert [path.name for path in harness.inbox.iterdir() if "probe" in path.name] == []
+    assert sorted(path.name for path in (harness.inbox / ".claimed" / "main").iterdir()) == ["ledger", "lock"]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS], ids=errno.errorcode.get)
 def test_an_inbox_where_nothing_can_be_claimed_is_an_environment_failure(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    desk.drop("7.png")
-    desk.drop("8.png", draw(8))
+    harness.drop("7.png")
+    harness.drop("8.png", draw(8))
     with monkeypatch.context() as patch:
         patch.setattr(files, "move_new", failing(number, lambda source: "inbox" in source))
         with pytest.raises(OSError, match=os.strerror(number)):
-            desk.run()
+            harness.run()
 
-    desk.run()
+    harness.run()
 
-    assert sorted(row["file"] for row in desk.rows()) == ["7.png", "8.png"], "nothing is held for it"
-    assert desk.account().differences == ()
+    assert sorted(row["file"] for row in harness.rows()) == ["7.png", "8.png"], "nothing is held for it"
+    assert harness.account().differences == ()

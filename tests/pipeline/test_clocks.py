@@ -17,7 +17,7 @@ from digitrec.pipeline.scanner import FileClock, Settling, SettlingByAge, touche
 from digitrec.settings import Settings
 from digitrec.storage import folder_id
 from digitrec.types import FileSnapshot
-from tests.conftest import Desk, draw, read_csv
+from tests.conftest import ServiceHarness, draw, read_csv
 
 S = 10**9
 YEAR_S = 365.25 * 86_400
@@ -51,43 +51,45 @@ def test_a_file_clock_is_that_of_the_filesystem_and_does_not_jump_ahead(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("behind_s", [120, 86_400])
 def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, behind_s: int
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, behind_s: int
 ) -> None:
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right: this machine is ahead
-    (desk.inbox / "half.png").write_bytes(draw(7)[:200])
+    (harness.inbox / "half.png").write_bytes(draw(7)[:200])
 
-    summary = composition.run_once(replace(desk.settings, settle_s=0.1))
+    summary = composition.run_once(replace(harness.settings, settle_s=0.1))
 
     assert (summary.count.deferred, summary.count.rejected, summary.waiting) == (1, 0, 1)
-    (desk.inbox / "half.png").write_bytes(draw(7))
-    assert composition.run_once(replace(desk.settings, settle_s=0.1)).count.claimed == 1
-    assert [row["file"] for path in desk.tables() for row in read_csv(path)] == ["half.png"]
+    (harness.inbox / "half.png").write_bytes(draw(7))
+    assert composition.run_once(replace(harness.settings, settle_s=0.1)).count.claimed == 1
+    assert [row["file"] for path in harness.tables() for row in read_csv(path)] == ["half.png"]
 
 
-def test_the_age_at_a_scan_uses_the_clock_of_the_inbox(desk: Desk) -> None:
-    with workspace.opened(desk.settings) as space:
+def test_the_age_at_a_scan_uses_the_clock_of_the_inbox(harness: ServiceHarness) -> None:
+    with workspace.opened(harness.settings) as space:
         assert abs(space.looked_at_s() - time.time()) < 5
         at_ns = space.clock_ns()
         assert space.looked_at_s() == at_ns / 1e9, "between two looks it stands still"
 
 
 def test_the_local_clock_is_used_if_the_inbox_gives_no_time(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(_: int) -> int:
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(workspace, "touched_ns", refused)
 
-    with workspace.opened(desk.settings) as space:
+    with workspace.opened(harness.settings) as space:
         assert abs(space.looked_at_s() - time.time()) < 5
     assert "the clock of the inbox cannot be read, that of this machine is used" in caplog.messages
 
 
-def test_on_a_remote_mount_no_file_is_taken_for_its_age(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_remote_mount_no_file_is_taken_for_its_age(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = FileSnapshot("7.png", 5, 0, 0, 1)
-    with workspace.opened(desk.settings) as space:
+    with workspace.opened(harness.settings) as space:
         assert space.settling().look([old], 0.0, 100 * S, trust_old=True) == [old]
         monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
         settling = space.settling()
@@ -123,57 +125,57 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
     tmp_path_factory: pytest.TempPathFactory, jumps_s: list[float]
 ) -> None:
     root = tmp_path_factory.mktemp("desk")
-    desk = Desk(root, Settings(workspace=root, engine="serial"))
-    desk.inbox.mkdir()
-    desk.drop("half.png", draw(7)[:200])
+    harness = ServiceHarness(root, Settings(workspace=root, engine="serial"))
+    harness.inbox.mkdir()
+    harness.drop("half.png", draw(7)[:200])
     steady = Steady()
-    with desk.at_work() as at_work:
+    with harness.at_work() as at_work:
         line = replace(at_work, answering=replace(at_work.answering, steady_s=steady), report=lambda _: None)
-        (seen,) = [one._replace(ctime_ns=int(desk.now_s * 1e9)) for one in desk.look()]
+        (seen,) = [one._replace(ctime_ns=int(harness.now_s * 1e9)) for one in harness.look()]
         began_s = steady.now_s
         tries = 0
-        while steady.now_s - began_s < desk.settings.grace_s:
+        while steady.now_s - began_s < harness.settings.grace_s:
             assert line.process([seen]).deferred == 1, "it is within its grace"
             tries += 1
-            held = line.ledger.deferred(desk.now_s)
+            held = line.ledger.deferred(harness.now_s)
             if jumps_s:
-                desk.now_s += jumps_s.pop()
-                held = line.ledger.deferred(desk.now_s)
+                harness.now_s += jumps_s.pop()
+                held = line.ledger.deferred(harness.now_s)
             wait_s = 5.0 if held else 1.0
-            desk.now_s += wait_s
+            harness.now_s += wait_s
             steady.now_s += wait_s
         assert line.process([seen]).rejected == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("years", [-50, -4, 4, 50])
-def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(desk: Desk, years: int) -> None:
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
-    assert desk.rows() == []
+def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(harness: ServiceHarness, years: int) -> None:
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
+    assert harness.rows() == []
 
-    desk.now_s += years * YEAR_S
-    desk.run(is_old=False)
-    desk.now_s += desk.settings.grace_s + 1
-    desk.run(is_old=False)
+    harness.now_s += years * YEAR_S
+    harness.run(is_old=False)
+    harness.now_s += harness.settings.grace_s + 1
+    harness.run(is_old=False)
 
-    assert [row["reason_code"] for row in desk.rows()] == ["truncated"]
-    assert desk.account().differences == ()
+    assert [row["reason_code"] for row in harness.rows()] == ["truncated"]
+    assert harness.account().differences == ()
 
 
 def test_an_unclaimable_file_is_tried_again_after_a_clock_was_ahead(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.drop("7.png")
-    desk.now_s += 4 * YEAR_S
+    harness.drop("7.png")
+    harness.now_s += 4 * YEAR_S
     with monkeypatch.context() as patch:
         patch.setattr("digitrec.pipeline.inbox.Inbox.claim", _forbidden)
-        desk.run()
-    desk.now_s -= 4 * YEAR_S
+        harness.run()
+    harness.now_s -= 4 * YEAR_S
 
-    desk.run()
+    harness.run()
 
-    assert [row["file"] for row in desk.rows()] == ["7.png"]
+    assert [row["file"] for row in harness.rows()] == ["7.png"]
 
 
 def _forbidden(inbox: Inbox, batch_id: str, path: str) -> None:

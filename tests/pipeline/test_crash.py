@@ -17,7 +17,7 @@ from digitrec.pipeline.batch_reader import Suspects
 from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.read_files import Content, Job
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 from tests.readers import Poisoned, StoppedAfter, name_of
 
 STEPS: dict[str, tuple[Any, str]] = {
@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "7 file away: reason written": (archive, "_write_reason"),
     "7 file away: all moved": (FolderOutbox, "file_away"),
     "7 file away: places noted": (Ledger, "note_places"),
-    "8 report": (Desk, "report_now"),
+    "8 report": (ServiceHarness, "report_now"),
     "8 close: folders removed": (Inbox, "close"),
 }
 
@@ -68,37 +68,37 @@ def cut(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, call: int, aft
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
 ) -> None:
-    desk.set(batch_files=2)
+    harness.set(batch_files=2)
     pictures = {f"desk {digit}/{digit}.png": draw(digit) for digit in range(4)}
     broken = {f"broken {number}.png": draw(5)[: 200 + number] for number in range(3)}
     for name, content in (pictures | broken).items():
-        desk.drop(name, content)
+        harness.drop(name, content)
     home, function = STEPS[step]
     with monkeypatch.context() as patch:
         cut(patch, home, function, call=call, after=after)
         was_cut = False
         try:
-            desk.run()
-            desk.run()
-            desk.run()
+            harness.run()
+            harness.run()
+            harness.run()
         except PowerCut:
             was_cut = True
     assert was_cut
-    seen_early = {table: table.read_bytes() for table in desk.tables()}
+    seen_early = {table: table.read_bytes() for table in harness.tables()}
 
-    desk.run()
+    harness.run()
 
     assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
-    assert sorted(row["file"] for row in desk.rows()) == sorted(pictures | broken)
-    assert {row["file"] for row in desk.rows() if row["status"] == "rejected"} == set(broken)
-    assert desk.originals("done") == pictures
-    assert desk.originals("rejected") == broken
-    assert desk.look() == []
-    assert desk.account().differences == ()
-    assert desk.account().open_batches == ()
-    assert desk.account().count.claimed == len(pictures | broken)
+    assert sorted(row["file"] for row in harness.rows()) == sorted(pictures | broken)
+    assert {row["file"] for row in harness.rows() if row["status"] == "rejected"} == set(broken)
+    assert harness.originals("done") == pictures
+    assert harness.originals("rejected") == broken
+    assert harness.look() == []
+    assert harness.account().differences == ()
+    assert harness.account().open_batches == ()
+    assert harness.account().count.claimed == len(pictures | broken)
 
 
 NEW_STEPS = {
@@ -110,19 +110,19 @@ NEW_STEPS = {
 }
 
 
-def deadly_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def deadly_file(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """One file stops the reader: it is deferred, and claimed alone until it is rejected."""
-    desk.engine = desk.child = Poisoned({"deadly.png"})
+    harness.engine = harness.child = Poisoned({"deadly.png"})
 
 
-def stopped_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def stopped_batch(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop comes when two files of a batch are read: they are published, the others deferred."""
-    desk.engine = desk.child = StoppedAfter(desk, 2)
+    harness.engine = harness.child = StoppedAfter(harness, 2)
 
 
-def raising_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def raising_file(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading one file raises: it was tried twice, and now the batch is read file by file."""
-    desk.engine = desk.child = Poisoned(set())
+    harness.engine = harness.child = Poisoned(set())
     real = read_files.read_chunk
 
     def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
@@ -133,7 +133,7 @@ def raising_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_files, "read_chunk", read_chunk)
     for _ in range(2):
         with pytest.raises(ReadFailed):
-            desk.run()
+            harness.run()
 
 
 @pytest.mark.slow
@@ -142,73 +142,82 @@ def raising_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("step", NEW_STEPS)
 @pytest.mark.parametrize("scene", [deadly_file, stopped_batch, raising_file], ids=lambda scene: scene.__name__)
 def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, scene: Callable[..., None], step: str, after: bool, call: int
+    harness: ServiceHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    scene: Callable[..., None],
+    step: str,
+    after: bool,
+    call: int,
 ) -> None:
     pictures = {f"desk {digit}/{digit}.png": draw(digit) for digit in range(4)} | {"deadly.png": draw(9)}
     for name, content in pictures.items():
-        desk.drop(name, content)
+        harness.drop(name, content)
     home, function = NEW_STEPS[step]
     with monkeypatch.context() as patch:
-        scene(desk, patch)
+        scene(harness, patch)
         with monkeypatch.context() as cutting:
             cut(cutting, home, function, call=call, after=after)
             with suppress(PowerCut):  # not every scene comes to every step so often
-                desk.run()
-                desk.run()
-        seen_early = {table: table.read_bytes() for table in desk.tables()}
+                harness.run()
+                harness.run()
+        seen_early = {table: table.read_bytes() for table in harness.tables()}
         if scene is deadly_file:
-            desk.run()
+            harness.run()
     if scene is not deadly_file:
-        desk.stopped, desk.now_s = False, desk.now_s + 600
-        desk.engine = desk.child = Poisoned(set())
-        desk.run()
+        harness.stopped, harness.now_s = False, harness.now_s + 600
+        harness.engine = harness.child = Poisoned(set())
+        harness.run()
 
     assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
-    assert sorted(row["file"] for row in desk.rows()) == sorted(pictures)
-    rejected = {row["file"] for row in desk.rows() if row["status"] == "rejected"}
+    assert sorted(row["file"] for row in harness.rows()) == sorted(pictures)
+    rejected = {row["file"] for row in harness.rows() if row["status"] == "rejected"}
     assert rejected == ({"deadly.png"} if scene is deadly_file else set())
-    assert desk.originals("done") | desk.originals("rejected") == pictures
-    assert desk.look() == []
-    assert desk.account().differences == ()
-    assert desk.account().open_batches == ()
-    with desk.at_work() as line:
+    assert harness.originals("done") | harness.originals("rejected") == pictures
+    assert harness.look() == []
+    assert harness.account().differences == ()
+    assert harness.account().open_batches == ()
+    with harness.at_work() as line:
         assert not line.suspects.any(), "nobody is under suspicion any more"
 
 
-def test_a_batch_that_was_recorded_is_never_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("7.png")
+def test_a_batch_that_was_recorded_is_never_read_again(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("7.png")
     with monkeypatch.context() as patch:
         cut(patch, Ledger, "record", call=1, after=True)
         with pytest.raises(PowerCut):
-            desk.run()
+            harness.run()
 
     with monkeypatch.context() as patch:
         patch.setattr(read_files, "read_chunk", lambda *_, **__: pytest.fail("read again"))
-        desk.run()
+        harness.run()
 
-    assert [row["file"] for row in desk.rows()] == ["7.png"]
+    assert [row["file"] for row in harness.rows()] == ["7.png"]
 
 
-def test_the_same_bytes_are_rendered_again_after_a_crash(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_are_rendered_again_after_a_crash(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What was just recorded is published without being read from the ledger, and after a crash from there.
-    desk.drop("7.png")
-    desk.drop("=the same.png")
-    desk.drop("3/ü \udcff.png", draw(3))
-    desk.drop("broken.png", draw(5)[:200])
-    desk.drop("empty.png", b"")
-    desk.drop("blank.png", cv2.imencode(".png", np.full((60, 60), 240, np.uint8))[1].tobytes())
-    desk.drop(
+    harness.drop("7.png")
+    harness.drop("=the same.png")
+    harness.drop("3/ü \udcff.png", draw(3))
+    harness.drop("broken.png", draw(5)[:200])
+    harness.drop("empty.png", b"")
+    harness.drop("blank.png", cv2.imencode(".png", np.full((60, 60), 240, np.uint8))[1].tobytes())
+    harness.drop(
         "noise.png", cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (50, 200), np.uint8))[1].tobytes()
     )
-    desk.drop("labels.csv", b"file,label\n7.png,1\n")
+    harness.drop("labels.csv", b"file,label\n7.png,1\n")
     with monkeypatch.context() as patch:
         cut(patch, FolderOutbox, "publish", call=1, after=True)
         with pytest.raises(PowerCut):
-            desk.run()
-    before = {path.name: path.read_bytes() for path in desk.outbox.glob("*Z-*.csv")}
+            harness.run()
+    before = {path.name: path.read_bytes() for path in harness.outbox.glob("*Z-*.csv")}
     assert sum(content.count(b"\r\n") for content in before.values()) > 9
-    desk.now_s += 3600
+    harness.now_s += 3600
 
-    desk.run()
+    harness.run()
 
-    assert {path.name: path.read_bytes() for path in desk.outbox.glob("*Z-*.csv")} == before
+    assert {path.name: path.read_bytes() for path in harness.outbox.glob("*Z-*.csv")} == before

@@ -16,7 +16,7 @@ from digitrec.monitoring.status import ModelState
 from digitrec.pipeline import scanner
 from digitrec.pipeline.labels import Truth, is_truth
 from digitrec.pipeline.ledgers import readable
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 
 def labels(folder: Path, content: bytes) -> Truth:
@@ -56,36 +56,36 @@ def test_a_label_is_read_in_whatever_encoding(
     assert is_truth(tmp_path / "labels.csv")
 
 
-def test_a_byte_that_is_undefined_is_shown_as_percent_xx(desk: Desk) -> None:
-    desk.drop("a.png")
-    desk.drop("b.png", draw(3))
-    desk.drop("labels.csv", b"file,label\na.png,f\x81nf\nb.png,100%\n")
+def test_a_byte_that_is_undefined_is_shown_as_percent_xx(harness: ServiceHarness) -> None:
+    harness.drop("a.png")
+    harness.drop("b.png", draw(3))
+    harness.drop("labels.csv", b"file,label\na.png,f\x81nf\nb.png,100%\n")
 
-    desk.run()
+    harness.run()
 
-    assert {row["file"]: row["label"] for row in desk.rows()} == {"a.png": "f%81nf", "b.png": "100%25"}
-    assert desk.account().differences == ()
-    for path in desk.settings.ledger.parent.glob("ledger.sqlite3*"):
+    assert {row["file"]: row["label"] for row in harness.rows()} == {"a.png": "f%81nf", "b.png": "100%25"}
+    assert harness.account().differences == ()
+    for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
-    desk.run()
-    assert desk.account().differences == (), "a ledger that is made again tells the same"
+    harness.run()
+    assert harness.account().differences == (), "a ledger that is made again tells the same"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_used"), [(40_000, True), (40_001, False), (130_000, False)])
-def test_a_label_is_as_long_as_a_table_can_be_read_again(desk: Desk, size: int, is_used: bool) -> None:
-    desk.set(batch_files=1)
-    desk.drop("a.png")
-    desk.drop("labels.csv", b"file,label\na.png," + b"\x01" * size + b"\n")
+def test_a_label_is_as_long_as_a_table_can_be_read_again(harness: ServiceHarness, size: int, is_used: bool) -> None:
+    harness.set(batch_files=1)
+    harness.drop("a.png")
+    harness.drop("labels.csv", b"file,label\na.png," + b"\x01" * size + b"\n")
 
-    desk.run()
+    harness.run()
 
-    (row,) = desk.rows()
+    (row,) = harness.rows()
     assert row["label"] == ("%01" * size if is_used else "")
-    for path in desk.settings.ledger.parent.glob("ledger.sqlite3*"):
+    for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
-    desk.run()
-    assert desk.account().differences == (), "a ledger that is made again tells the same"
+    harness.run()
+    assert harness.account().differences == (), "a ledger that is made again tells the same"
 
 
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
@@ -97,40 +97,40 @@ def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
     assert found.of("Ã¼.png") == "3"
 
 
-def test_labels_in_windows_1252_are_archived_with_the_last_picture(desk: Desk) -> None:
-    desk.drop("ä.png")
-    desk.drop(os.fsdecode(b"\xf6.png"), draw(3))
-    desk.drop("labels.csv", "file,label\nä.png,fünf\nö.png,3\n".encode("cp1252"))
+def test_labels_in_windows_1252_are_archived_with_the_last_picture(harness: ServiceHarness) -> None:
+    harness.drop("ä.png")
+    harness.drop(os.fsdecode(b"\xf6.png"), draw(3))
+    harness.drop("labels.csv", "file,label\nä.png,fünf\nö.png,3\n".encode("cp1252"))
 
-    desk.run()
+    harness.run()
 
-    assert sorted(row["label"] for row in desk.rows()) == ["3", "fünf"]
-    assert not (desk.inbox / "labels.csv").exists()
-    assert desk.account().differences == ()
+    assert sorted(row["label"] for row in harness.rows()) == ["3", "fünf"]
+    assert not (harness.inbox / "labels.csv").exists()
+    assert harness.account().differences == ()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", ["file,label\r\na.png,7\r\n", '"file","label"\n"a.png","7"\n', "file\tlabel\n"])
 def test_utf_16_is_named_not_used_and_no_picture(
-    desk: Desk, caplog: pytest.LogCaptureFixture, order: str, text: str
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture, order: str, text: str
 ) -> None:
-    desk.drop("a.png")
-    desk.drop("labels.csv", text.encode(order))
+    harness.drop("a.png")
+    harness.drop("labels.csv", text.encode(order))
 
-    desk.run()
+    harness.run()
 
-    assert [(row["file"], row["label"]) for row in desk.rows()] == [("a.png", "")]
+    assert [(row["file"], row["label"]) for row in harness.rows()] == [("a.png", "")]
     assert "labels in UTF-16 are not used, save the file as UTF-8" in warnings(caplog)
-    assert (desk.inbox / "labels.csv").exists()
+    assert (harness.inbox / "labels.csv").exists()
 
 
-def test_a_warning_comes_once_for_a_file(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_comes_once_for_a_file(harness: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
     told: set[str] = set()
-    desk.drop("labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
+    harness.drop("labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
 
     for _ in range(3):
-        assert Truth(desk.inbox, told=told).of("a.png") == "fünf"
+        assert Truth(harness.inbox, told=told).of("a.png") == "fünf"
 
     assert len(warnings(caplog)) == 1
 
@@ -178,22 +178,22 @@ def test_folders_and_pipes_named_labels_csv_leave_no_descriptor_open(tmp_path: P
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_doctor_sees_what_the_service_sees(desk: Desk) -> None:
-    desk.run()
-    desk.drop("a/labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
-    desk.drop("b/labels.csv", "file,label\na.png,7\n".encode("utf-16"))
-    desk.drop("c/labels.csv", b"file,label\na.png,7\n" + b'"' + b"x" * 200_000)
-    desk.drop("d/labels.csv", b"file,label\na.png,7\n")
-    desk.drop("@eaDir/labels.csv", b"file,label\na.png,\xfc\n")
-    desk.set(labels=desk.root / "missing.csv")
+def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
+    harness.run()
+    harness.drop("a/labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
+    harness.drop("b/labels.csv", "file,label\na.png,7\n".encode("utf-16"))
+    harness.drop("c/labels.csv", b"file,label\na.png,7\n" + b'"' + b"x" * 200_000)
+    harness.drop("d/labels.csv", b"file,label\na.png,7\n")
+    harness.drop("@eaDir/labels.csv", b"file,label\na.png,\xfc\n")
+    harness.set(labels=harness.root / "missing.csv")
 
-    with readable(desk.settings) as ledgers:
-        looked = list(doctor(desk.settings, ledgers, ModelState("test"), 1_767_323_045.0))
+    with readable(harness.settings) as ledgers:
+        looked = list(doctor(harness.settings, ledgers, ModelState("test"), 1_767_323_045.0))
 
-    found = [(one.grade, one.detail.removeprefix(f"{desk.inbox}/")[:30]) for one in looked if one.what == "labels"]
+    found = [(one.grade, one.detail.removeprefix(f"{harness.inbox}/")[:30]) for one in looked if one.what == "labels"]
     assert sorted(found) == sorted(
         [
-            (Grade.FAULT, f"{desk.root}/missing.csv does not exist"[:30]),
+            (Grade.FAULT, f"{harness.root}/missing.csv does not exist"[:30]),
             (Grade.NOTE, "a/labels.csv is not UTF-8, and"),
             (Grade.FAULT, "b/labels.csv is UTF-16; none o"),
             (Grade.NOTE, "c/labels.csv is not understood"),

@@ -22,7 +22,7 @@ from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, fold
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 from tests.deep import deepen, remove
 
 ODD = [0, 1, -1, 2**31, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1]
@@ -38,7 +38,7 @@ def odd_stat(found: os.stat_result, inode: int) -> os.stat_result:
 
 
 @dataclasses.dataclass
-class OddDesk(Desk):
+class OddHarness(ServiceHarness):
     """A workspace on a filesystem whose inodes are large."""
 
     inode: int = 0
@@ -58,15 +58,15 @@ class OddDesk(Desk):
 
 
 @pytest.fixture
-def deep_desk() -> Iterator[Desk]:
+def deep_desk() -> Iterator[ServiceHarness]:
     """A workspace in memory, where there is room: a thousand folders take a thousand fsyncs."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         root = Path(folder)
-        desk = Desk(root, Settings(workspace=root, engine="serial"))
-        desk.inbox.mkdir()
-        yield desk
-        for each in (desk.inbox, desk.outbox):
+        harness = ServiceHarness(root, Settings(workspace=root, engine="serial"))
+        harness.inbox.mkdir()
+        yield harness
+        for each in (harness.inbox, harness.outbox):
             remove(each)
 
 
@@ -96,8 +96,8 @@ def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("inode", ODD)
-def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, desk: Desk, inode: int) -> None:
-    odd = OddDesk(tmp_path, desk.settings, inode=inode)
+def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, harness: ServiceHarness, inode: int) -> None:
+    odd = OddHarness(tmp_path, harness.settings, inode=inode)
     odd.drop("7.png")
     odd.drop("half.png", draw(3)[:100])
 
@@ -114,31 +114,31 @@ def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, desk: Desk, i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ns", [0, -1, -(10**9), 2**31 * 10**9, 2**63, IN_2300_NS, -2_000_000_000 * 10**9], ids=str)
-def test_a_file_of_any_date_is_read_and_found_by_every_command(desk: Desk, ns: int) -> None:
-    path = desk.drop("7.png")
+def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceHarness, ns: int) -> None:
+    path = harness.drop("7.png")
     os.utime(path, ns=(ns, ns))
-    told = status_of(desk)
+    told = status_of(harness)
     assert (told.waiting, told.problem) == (1, "")
 
-    desk.run()
+    harness.run()
 
-    assert [row["status"] for row in desk.rows()] == ["accepted"]
-    assert desk.account().differences == ()
-    with readable(desk.settings) as ledgers:
-        (event,) = history.why("7.png", desk.settings, ledgers, time.time()).events
+    assert [row["status"] for row in harness.rows()] == ["accepted"]
+    assert harness.account().differences == ()
+    with readable(harness.settings) as ledgers:
+        (event,) = history.why("7.png", harness.settings, ledgers, time.time()).events
         assert event.is_there
-        chosen = maintenance.select_claims(desk.settings, ledgers)
-        assert len(list(maintenance.requeue(desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
-    desk.run()
-    assert len(desk.rows()) == 2
-    with readable(desk.settings) as ledgers:
-        chosen_old = maintenance.select(desk.settings, ledgers, 0, time.time() + 10**9)
-        assert len(list(maintenance.prune(desk.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
-    assert desk.account().differences == ()
+        chosen = maintenance.select_claims(harness.settings, ledgers)
+        assert len(list(maintenance.requeue(harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
+    harness.run()
+    assert len(harness.rows()) == 2
+    with readable(harness.settings) as ledgers:
+        chosen_old = maintenance.select(harness.settings, ledgers, 0, time.time() + 10**9)
+        assert len(list(maintenance.prune(harness.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
+    assert harness.account().differences == ()
 
 
 @pytest.mark.slow
-def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk: Desk) -> None:
+def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk: ServiceHarness) -> None:
     deepen(deep_desk.inbox, 1200, every=400, content=draw(7))
     told = status_of(deep_desk)
     assert (told.waiting, told.problem) == (3, "")
@@ -164,7 +164,7 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
 
 
 @pytest.mark.slow
-def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> None:
+def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarness) -> None:
     deepen(deep_desk.inbox, 3000, every=1500, content=draw(7))
 
     told = status_of(deep_desk)
@@ -180,7 +180,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: Desk) -> No
 
 
 @pytest.mark.slow
-def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: Desk) -> None:
+def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: ServiceHarness) -> None:
     longest = scanner.longest_path(deep_desk.inbox, "main")
     levels = (longest - 1) // 2
     deepen(deep_desk.inbox, levels, every=levels + 1)
@@ -199,7 +199,7 @@ def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk
 
 
 @pytest.mark.slow
-def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: Desk) -> None:
+def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: ServiceHarness) -> None:
     deepen(deep_desk.inbox, 1100, every=1100, content=draw(7))
     with deep_desk.at_work() as line:
         seen = deep_desk.look()
@@ -227,23 +227,23 @@ def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
         assert not undecodable.is_deferred(1000.0 + years * year_s)
 
 
-def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(desk: Desk) -> None:
-    desk.now_s = time.time() + 4 * 365 * 86_400
-    desk.drop("half.png", draw(7)[:200])
-    desk.run(is_old=False)
+def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: ServiceHarness) -> None:
+    harness.now_s = time.time() + 4 * 365 * 86_400
+    harness.drop("half.png", draw(7)[:200])
+    harness.run(is_old=False)
 
-    with readable(desk.settings) as ledgers:
-        (one,) = backlog.deferred_files(desk.settings, ledgers, time.time())
+    with readable(harness.settings) as ledgers:
+        (one,) = backlog.deferred_files(harness.settings, ledgers, time.time())
 
     assert one.wait_s < 60
-    assert status_of(desk).deferred[0].again_in_s == 0
+    assert status_of(harness).deferred[0].again_in_s == 0
 
 
-def status_of(desk: Desk) -> Any:
-    with readable(desk.settings) as ledgers:
-        return status(desk.settings, ledgers, ModelState("test"), time.time())
+def status_of(harness: ServiceHarness) -> Any:
+    with readable(harness.settings) as ledgers:
+        return status(harness.settings, ledgers, ModelState("test"), time.time())
 
 
-def doctor_of(desk: Desk) -> list[Any]:
-    with readable(desk.settings) as ledgers:
-        return list(doctor(desk.settings, ledgers, ModelState("test"), time.time()))
+def doctor_of(harness: ServiceHarness) -> list[Any]:
+    with readable(harness.settings) as ledgers:
+        return list(doctor(harness.settings, ledgers, ModelState("test"), time.time()))

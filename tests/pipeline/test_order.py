@@ -9,7 +9,7 @@ import pytest
 
 from digitrec import files
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
@@ -38,46 +38,52 @@ def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_the_table_and_its_folder_are_fsynced_before_the_original_moves(
-    desk: Desk, trace: list[tuple[str, str]]
+    harness: ServiceHarness, trace: list[tuple[str, str]]
 ) -> None:
-    desk.drop("a/7.png", draw(7))
+    harness.drop("a/7.png", draw(7))
 
-    desk.run()
+    harness.run()
 
-    batch = desk.rows()[0]["batch_id"]
-    table = str(desk.outbox / f"{batch}.csv")
+    batch = harness.rows()[0]["batch_id"]
+    table = str(harness.outbox / f"{batch}.csv")
     linked = trace.index(("link", table))
     drafted = max(at for at, (call, path) in enumerate(trace[:linked]) if call == "fsync" and path.endswith(".part"))
-    folder = trace.index(("fsync", str(desk.outbox)), linked)
+    folder = trace.index(("fsync", str(harness.outbox)), linked)
     moved = trace.index(
-        ("move_new", f"{desk.inbox}/.claimed/main/{batch}/a/7.png -> {desk.outbox}/done/{batch}/a/7.png")
+        ("move_new", f"{harness.inbox}/.claimed/main/{batch}/a/7.png -> {harness.outbox}/done/{batch}/a/7.png")
     )
     assert drafted < linked < folder < moved
 
 
-def test_claim_folders_are_fsynced_before_answers_are_recorded(desk: Desk, trace: list[tuple[str, str]]) -> None:
-    desk.drop("a/7.png", draw(7))
+def test_claim_folders_are_fsynced_before_answers_are_recorded(
+    harness: ServiceHarness, trace: list[tuple[str, str]]
+) -> None:
+    harness.drop("a/7.png", draw(7))
 
-    desk.run()
+    harness.run()
 
-    batch = desk.rows()[0]["batch_id"]
-    claimed = trace.index(("move_new", f"{desk.inbox}/a/7.png -> {desk.inbox}/.claimed/main/{batch}/a/7.png"))
+    batch = harness.rows()[0]["batch_id"]
+    claimed = trace.index(("move_new", f"{harness.inbox}/a/7.png -> {harness.inbox}/.claimed/main/{batch}/a/7.png"))
     recorded = trace.index(("record", ""))
     synced = {path for call, path in trace[claimed:recorded] if call == "fsync"}
-    assert {f"{desk.inbox}/a", f"{desk.inbox}/.claimed/main/{batch}/a", f"{desk.inbox}/.claimed/main"} <= synced
+    assert {
+        f"{harness.inbox}/a",
+        f"{harness.inbox}/.claimed/main/{batch}/a",
+        f"{harness.inbox}/.claimed/main",
+    } <= synced
 
 
 def test_the_places_of_originals_are_fsynced_before_the_batch_is_closed(
-    desk: Desk, trace: list[tuple[str, str]]
+    harness: ServiceHarness, trace: list[tuple[str, str]]
 ) -> None:
-    desk.drop("a/7.png", draw(7))
+    harness.drop("a/7.png", draw(7))
 
-    desk.run()
+    harness.run()
 
-    batch = desk.rows()[0]["batch_id"]
+    batch = harness.rows()[0]["batch_id"]
     moved = next(
         at for at, (call, path) in enumerate(trace) if call == "move_new" and path.endswith(f"done/{batch}/a/7.png")
     )
     synced = {path for call, path in trace[moved:] if call == "fsync"}
-    assert {f"{desk.outbox}/done/{batch}/a", f"{desk.inbox}/.claimed/main/{batch}/a"} <= synced
-    assert Path(desk.outbox / "done" / batch / "a" / "7.png").exists()
+    assert {f"{harness.outbox}/done/{batch}/a", f"{harness.inbox}/.claimed/main/{batch}/a"} <= synced
+    assert Path(harness.outbox / "done" / batch / "a" / "7.png").exists()

@@ -11,69 +11,69 @@ import pytest
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline import archive, workspace
 from digitrec.types import Claim
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 
 BATCH = "20260102T030405Z-00000000"
 
 
-def lose_ledger(desk: Desk) -> None:
-    shutil.rmtree(desk.settings.ledger.parent)
+def lose_ledger(harness: ServiceHarness) -> None:
+    shutil.rmtree(harness.settings.ledger.parent)
 
 
-def claims(desk: Desk) -> dict[str, Claim]:
-    with workspace.all_ledgers(desk.settings) as ledgers:
-        ledger = ledgers[desk.settings.worker]
+def claims(harness: ServiceHarness) -> dict[str, Claim]:
+    with workspace.all_ledgers(harness.settings) as ledgers:
+        ledger = ledgers[harness.settings.worker]
         return {one.path: one for batch in ledger.batches() for one in ledger.claims(batch.id)}
 
 
-def rebuilt(desk: Desk) -> dict[str, Claim]:
+def rebuilt(harness: ServiceHarness) -> dict[str, Claim]:
     """The claims of the ledger made again, after they were compared with those of the one that was lost."""
-    before = claims(desk)
-    lose_ledger(desk)
+    before = claims(harness)
+    lose_ledger(harness)
 
-    desk.run()
+    harness.run()
 
-    after = claims(desk)
+    after = claims(harness)
     assert {path: (one.place, one.reason_file) for path, one in after.items()} == {
         path: (one.place, one.reason_file) for path, one in before.items()
     }
-    assert desk.account().differences == ()
+    assert harness.account().differences == ()
     return after
 
 
-def test_a_rejected_file_with_the_longest_name_keeps_its_reason_file(desk: Desk) -> None:
+def test_a_rejected_file_with_the_longest_name_keeps_its_reason_file(harness: ServiceHarness) -> None:
     name = "x" * 251 + ".png"
-    desk.drop(name, b"this is no picture")
-    desk.run()
+    harness.drop(name, b"this is no picture")
+    harness.run()
 
-    found = rebuilt(desk)
+    found = rebuilt(harness)
 
     assert found[name].reason_file.count("/") == 3
 
 
-def test_an_original_named_like_a_reason_file_is_not_taken_for_one(desk: Desk) -> None:
-    desk.drop("x.png", b"this is no picture")
-    desk.drop("x.png.reason.json", b'{"batch_id": "another", "row": 1}')
-    desk.run()
+def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: ServiceHarness) -> None:
+    harness.drop("x.png", b"this is no picture")
+    harness.drop("x.png.reason.json", b'{"batch_id": "another", "row": 1}')
+    harness.run()
 
-    found = rebuilt(desk)
+    found = rebuilt(harness)
 
     assert found["x.png"].reason_file != found["x.png.reason.json"].place
 
 
-def test_reason_files_that_bear_digest_and_row_are_found_again(desk: Desk) -> None:
+def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceHarness) -> None:
     stem = "x" * 250
     for suffix in (".a", ".b", ".c"):
-        desk.drop(stem + suffix, b"the same bytes, no picture")
-    desk.run()
+        harness.drop(stem + suffix, b"the same bytes, no picture")
+    harness.run()
 
-    found = rebuilt(desk)
+    found = rebuilt(harness)
 
     assert len({one.reason_file for one in found.values()}) == 3
 
 
 def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = archive.files.move_across
 
@@ -82,29 +82,29 @@ def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
             raise OSError(22, "Invalid argument")
         real(source, target)
 
-    desk.drop("a:b.png", draw(7))
-    desk.drop("a?b:.png", draw(8))
-    desk.drop("a_b.png", draw(9))
+    harness.drop("a:b.png", draw(7))
+    harness.drop("a?b:.png", draw(8))
+    harness.drop("a_b.png", draw(9))
     monkeypatch.setattr(archive.files, "move_across", picky)
-    desk.run()
+    harness.run()
 
-    found = rebuilt(desk)
+    found = rebuilt(harness)
 
     assert len({one.place for one in found.values()}) == 3
 
 
-def altered(desk: Desk, old: str, new: str) -> Path:
-    (table,) = desk.tables()
+def altered(harness: ServiceHarness, old: str, new: str) -> Path:
+    (table,) = harness.tables()
     table.write_bytes(table.read_bytes().replace(old.encode(), new.encode(), 1))
     return table
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["no rows", "short line", "long line", "other batch", "other text", "huge", "twice"])
-def test_an_unreadable_table_is_an_environment_failure_that_names_it(desk: Desk, damage: str) -> None:
-    desk.drop("7.png")
-    desk.run()
-    (table,) = desk.tables()
+def test_an_unreadable_table_is_an_environment_failure_that_names_it(harness: ServiceHarness, damage: str) -> None:
+    harness.drop("7.png")
+    harness.run()
+    (table,) = harness.tables()
     with table.open(encoding="utf-8", newline="") as file:
         header, line = csv.reader(file)
     lines = {
@@ -118,21 +118,21 @@ def test_an_unreadable_table_is_an_environment_failure_that_names_it(desk: Desk,
     }[damage]
     with table.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *lines])
-    lose_ledger(desk)
+    lose_ledger(harness)
 
     with pytest.raises(EnvironmentFailure, match=f"{table.name} cannot be understood"):
-        desk.run()
+        harness.run()
 
 
-def test_verify_reports_a_missing_reason_file_after_a_rebuild(desk: Desk) -> None:
-    desk.drop("bad.png", b"this is no picture")
-    desk.run()
-    (reason,) = desk.outbox.glob("rejected/*/bad.png.reason.json")
+def test_verify_reports_a_missing_reason_file_after_a_rebuild(harness: ServiceHarness) -> None:
+    harness.drop("bad.png", b"this is no picture")
+    harness.run()
+    (reason,) = harness.outbox.glob("rejected/*/bad.png.reason.json")
     told = json.loads(reason.read_bytes())
     reason.write_text(json.dumps(told | {"row": told["row"] + 1}))
-    lose_ledger(desk)
+    lose_ledger(harness)
 
-    desk.run()
+    harness.run()
 
-    assert any("reason file" in one for one in desk.account().differences)
+    assert any("reason file" in one for one in harness.account().differences)
     assert os.path.lexists(reason)

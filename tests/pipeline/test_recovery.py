@@ -11,7 +11,7 @@ from digitrec.pipeline import recovery, workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
 pytestmark = pytest.mark.slow
@@ -20,27 +20,27 @@ NOW = "2026-01-03T00:00:00.000Z"
 
 
 @pytest.fixture
-def two(desk: Desk) -> Desk:
+def two(harness: ServiceHarness) -> ServiceHarness:
     """A desk whose worker `main` has read a file, and whose worker `dead` is the one at work now."""
-    desk.drop("first.png", draw(1))
-    desk.run()
-    desk.set(worker="dead", batch_files=2)
-    return desk
+    harness.drop("first.png", draw(1))
+    harness.run()
+    harness.set(worker="dead", batch_files=2)
+    return harness
 
 
-def die(desk: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, after: bool) -> None:
+def die(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, after: bool) -> None:
     with monkeypatch.context() as patch:
         cut(patch, home, name, call=1, after=after)
         with pytest.raises(PowerCut):
-            desk.run()
+            harness.run()
 
 
-def give_up(desk: Desk, *, lost: bool = False) -> recovery.Adopted:
-    return recovery.adopt(desk.settings, is_ledger_lost=lost, now=NOW)
+def give_up(harness: ServiceHarness, *, lost: bool = False) -> recovery.Adopted:
+    return recovery.adopt(harness.settings, is_ledger_lost=lost, now=NOW)
 
 
-def claimed(desk: Desk) -> list[str]:
-    return [str(path) for path in (desk.inbox / ".claimed" / "dead").rglob("*.png")]
+def claimed(harness: ServiceHarness) -> list[str]:
+    return [str(path) for path in (harness.inbox / ".claimed" / "dead").rglob("*.png")]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def claimed(desk: Desk) -> list[str]:
     ],
 )
 def test_claims_without_an_answer_go_back_and_are_read_by_another(
-    two: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
 ) -> None:
     two.drop("a/2.png", draw(2))
     two.drop("3.png", draw(3))
@@ -77,7 +77,7 @@ def test_claims_without_an_answer_go_back_and_are_read_by_another(
 
 @pytest.mark.parametrize(("home", "step", "after"), [(Ledger, "record", True), (FolderOutbox, "publish", True)])
 def test_claims_that_were_answered_stay_for_the_worker_to_finish(
-    two: Desk, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
 ) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, home, step, after=after)
@@ -91,12 +91,14 @@ def test_claims_that_were_answered_stay_for_the_worker_to_finish(
     assert two.account().differences == ()
 
 
-def test_a_living_worker_is_not_given_up(two: Desk) -> None:
+def test_a_living_worker_is_not_given_up(two: ServiceHarness) -> None:
     with two.at_work(), pytest.raises(BusyError):
         give_up(two)
 
 
-def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "note_claims", after=True)
     for leftover in two.settings.ledger.parent.glob("*"):
@@ -115,7 +117,9 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(two: Desk, monke
     assert two.account().differences == ()
 
 
-def test_without_its_ledger_what_is_published_counts_as_answered(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_ledger_what_is_published_counts_as_answered(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, FolderOutbox, "file_away", after=False)
     for leftover in two.settings.ledger.parent.glob("*"):
@@ -130,7 +134,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(two: Desk, monk
     assert two.account().differences == ()
 
 
-def test_a_name_that_is_taken_meanwhile_is_left_alone(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_taken_meanwhile_is_left_alone(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "note_claims", after=True)
     two.drop("2.png", draw(5))
@@ -140,7 +144,9 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone(two: Desk, monkeypatch: py
     assert (two.inbox / "2~2.png").read_bytes() == draw(2)
 
 
-def test_files_in_the_claims_that_were_never_planned_go_back_too(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_in_the_claims_that_were_never_planned_go_back_too(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "note_claims", after=True)
     (place,) = (two.inbox / ".claimed" / "dead").glob("*/2.png")
@@ -166,7 +172,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
-    two: Desk, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     two.drop("2.png", draw(2))
     two.drop("3.png", draw(3))
@@ -187,7 +193,7 @@ def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
     assert (two.account().differences, two.account().open_batches) == ((), ())
 
 
-def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: Desk) -> None:
+def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: ServiceHarness) -> None:
     with pytest.raises(UsageError, match="no worker dead"):
         give_up(two)
     (two.inbox / ".claimed" / "dead").mkdir()
@@ -197,7 +203,9 @@ def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: Desk) -> None:
         give_up(two, lost=True)
 
 
-def test_the_ledger_is_the_one_that_owns_the_claims(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_ledger_is_the_one_that_owns_the_claims(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     two.set(state_dir=tmp_path / "elsewhere")
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "record", after=True)
@@ -206,15 +214,17 @@ def test_the_ledger_is_the_one_that_owns_the_claims(two: Desk, monkeypatch: pyte
     assert len(give_up(two).answered) == 1
 
 
-def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytest.MonkeyPatch, say: Say) -> None:
+def test_requeue_of_a_worker_prints_what_went_back(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, run_command: RunCommand
+) -> None:
     two.drop("b\n.png", draw(2))
     die(two, monkeypatch, Ledger, "note_claims", after=True)
 
-    found = say("requeue", "--worker", "dead")
+    found = run_command("requeue", "--worker", "dead")
 
     assert found.code == 0
     assert found.out.splitlines() == ["b%0A.png", "back in the inbox: 1 file of worker dead"]
-    again = say("requeue", "--worker", "dead", "--json").json
+    again = run_command("requeue", "--worker", "dead", "--json").json
     assert again == {
         "deferred": [],
         "given_back": [],
@@ -223,11 +233,11 @@ def test_requeue_of_a_worker_prints_what_went_back(two: Desk, monkeypatch: pytes
 
 
 def test_requeue_of_a_worker_names_the_command_that_finishes_its_batch(
-    two: Desk, monkeypatch: pytest.MonkeyPatch, say: Say
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, run_command: RunCommand
 ) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "record", after=True)
 
-    assert "is answered; finish it: digitrec run --worker dead" in say("requeue", "--worker", "dead").out
+    assert "is answered; finish it: digitrec run --worker dead" in run_command("requeue", "--worker", "dead").out
     with workspace.all_ledgers(two.settings) as ledgers:
         assert len(ledgers["dead"].batches(unfinished=True)) == 1

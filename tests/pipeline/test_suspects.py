@@ -14,130 +14,130 @@ from digitrec.pipeline.read_files import Content, Job
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Count
-from tests.conftest import Desk, InlineChild, draw
+from tests.conftest import InlineChild, ServiceHarness, draw
 from tests.readers import Poisoned, name_of
 
 
-def poison(desk: Desk, *names: str) -> Poisoned:
+def poison(harness: ServiceHarness, *names: str) -> Poisoned:
     found = Poisoned({*names})
-    desk.child = desk.engine = found
+    harness.child = harness.engine = found
     return found
 
 
-def answers(desk: Desk) -> dict[str, str]:
-    return {row["file"]: row["text"] or row["reason_code"] for row in desk.rows()}
+def answers(harness: ServiceHarness) -> dict[str, str]:
+    return {row["file"]: row["text"] or row["reason_code"] for row in harness.rows()}
 
 
-def test_a_suspect_is_taken_out_and_the_others_are_published_first(desk: Desk) -> None:
-    poisoned = poison(desk, "3.png")
+def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: ServiceHarness) -> None:
+    poisoned = poison(harness, "3.png")
     for digit in range(5):
-        desk.drop(f"{digit}.png", draw(digit))
-    with desk.at_work() as line:
-        counts = line.process_all([sorted(desk.look())])
+        harness.drop(f"{digit}.png", draw(digit))
+    with harness.at_work() as line:
+        counts = line.process_all([sorted(harness.look())])
 
         first = next(counts)
 
         assert (first.accepted + first.review, first.rejected, first.deferred) == (4, 0, 0)
-        assert set(answers(desk)) == {"0.png", "1.png", "2.png", "4.png"}
-        assert (desk.inbox / "3.png").read_bytes() == draw(3)
+        assert set(answers(harness)) == {"0.png", "1.png", "2.png", "4.png"}
+        assert (harness.inbox / "3.png").read_bytes() == draw(3)
         assert poisoned.deaths == ["3.png"]
         assert list(counts) == [Count(), Count(rejected=1)]
 
     assert poisoned.deaths == ["3.png"] * 3
     assert poisoned.alone == ["3.png"] * 2
-    assert answers(desk)["3.png"] == "crashes_reader"
-    assert desk.originals("rejected") == {"3.png": draw(3)}
-    assert desk.account().differences == ()
+    assert answers(harness)["3.png"] == "crashes_reader"
+    assert harness.originals("rejected") == {"3.png": draw(3)}
+    assert harness.account().differences == ()
 
 
-def test_several_suspects_of_one_chunk_are_each_found_at_once(desk: Desk) -> None:
-    poisoned = poison(desk, "1.png", "2.png", "7.png")
+def test_several_suspects_of_one_chunk_are_each_found_at_once(harness: ServiceHarness) -> None:
+    poisoned = poison(harness, "1.png", "2.png", "7.png")
     for digit in range(10):
-        desk.drop(f"{digit}.png", draw(digit))
+        harness.drop(f"{digit}.png", draw(digit))
 
-    desk.run()
+    harness.run()
 
     assert sorted(poisoned.deaths) == sorted(["1.png", "2.png", "7.png"] * 3)
-    assert [name for name, text in sorted(answers(desk).items()) if text == "crashes_reader"] == [
+    assert [name for name, text in sorted(answers(harness).items()) if text == "crashes_reader"] == [
         "1.png",
         "2.png",
         "7.png",
     ]
-    assert len(desk.tables()) == 4, "the seven others in one, each suspect in its own"
-    assert desk.account().differences == ()
+    assert len(harness.tables()) == 4, "the seven others in one, each suspect in its own"
+    assert harness.account().differences == ()
 
 
-def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(desk: Desk) -> None:
-    poison(desk, "1.png", "2.png")
+def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(harness: ServiceHarness) -> None:
+    poison(harness, "1.png", "2.png")
     for digit in range(1, 4):
-        desk.drop(f"{digit}.png", draw(digit))
-    with desk.at_work() as line:
-        next(line.process_all([sorted(desk.look())]))
+        harness.drop(f"{digit}.png", draw(digit))
+    with harness.at_work() as line:
+        next(line.process_all([sorted(harness.look())]))
 
-        line.process(sorted(desk.look()))
+        line.process(sorted(harness.look()))
 
         assert sorted(one.path for one in line.alone) == ["1.png", "2.png"], "one was read again, and failed again"
 
 
-def test_a_suspect_that_is_read_alone_is_answered_like_any_file(desk: Desk) -> None:
-    poisoned = poison(desk, "3.png")
-    desk.drop("3.png", draw(3))
-    desk.drop("4.png", draw(4))
-    with desk.at_work() as line:
-        counts = line.process_all([sorted(desk.look())])
+def test_a_suspect_that_is_read_alone_is_answered_like_any_file(harness: ServiceHarness) -> None:
+    poisoned = poison(harness, "3.png")
+    harness.drop("3.png", draw(3))
+    harness.drop("4.png", draw(4))
+    with harness.at_work() as line:
+        counts = line.process_all([sorted(harness.look())])
         next(counts)
         poisoned.names.clear()
         list(counts)
 
-    assert answers(desk) == {"3.png": "3", "4.png": "4"}
-    with desk.at_work() as line:
+    assert answers(harness) == {"3.png": "3", "4.png": "4"}
+    with harness.at_work() as line:
         assert not line.suspects.any(), "it is no suspect any more"
 
 
-def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(desk: Desk) -> None:
-    poisoned = poison(desk, "3.png")
-    desk.drop("3.png", draw(3))
+def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(harness: ServiceHarness) -> None:
+    poisoned = poison(harness, "3.png")
+    harness.drop("3.png", draw(3))
     for failures in (1, 2):
-        with desk.at_work() as line:
+        with harness.at_work() as line:
             line.recover()
-            next(line.process_all([sorted(desk.look())]))  # then the process ends
+            next(line.process_all([sorted(harness.look())]))  # then the process ends
         assert len(poisoned.deaths) == failures
-        assert desk.rows() == []
-    desk.drop("1.png", draw(1))
-    desk.drop("2.png", draw(2))
+        assert harness.rows() == []
+    harness.drop("1.png", draw(1))
+    harness.drop("2.png", draw(2))
 
-    desk.run()
+    harness.run()
 
     assert poisoned.deaths == ["3.png"] * 3
-    assert answers(desk) == {"1.png": "1", "2.png": "2", "3.png": "crashes_reader"}
-    assert {row["file"]: row["batch_id"] for row in desk.rows()}["3.png"] not in {
-        row["batch_id"] for row in desk.rows() if row["file"] != "3.png"
+    assert answers(harness) == {"1.png": "1", "2.png": "2", "3.png": "crashes_reader"}
+    assert {row["file"]: row["batch_id"] for row in harness.rows()}["3.png"] not in {
+        row["batch_id"] for row in harness.rows() if row["file"] != "3.png"
     }
-    assert desk.account().differences == ()
+    assert harness.account().differences == ()
 
 
-def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(desk: Desk) -> None:
-    desk.drop("3.png", draw(3))
+def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(harness: ServiceHarness) -> None:
+    harness.drop("3.png", draw(3))
 
     class Stopped(Poisoned):
         def call(self, *_: Any) -> None:
-            desk.stopped = True
+            harness.stopped = True
 
-    desk.child = desk.engine = Stopped({"3.png"})
-    desk.run()
-    assert desk.rows() == []
-    assert desk.account().count.deferred == 2
-    desk.stopped = False
-    poisoned = poison(desk, "3.png")
+    harness.child = harness.engine = Stopped({"3.png"})
+    harness.run()
+    assert harness.rows() == []
+    assert harness.account().count.deferred == 2
+    harness.stopped = False
+    poisoned = poison(harness, "3.png")
 
-    desk.run()
+    harness.run()
 
     assert poisoned.deaths == ["3.png"] * 2, "the first one was before the stop"
     assert poisoned.alone == ["3.png"] * 2
-    assert answers(desk) == {"3.png": "crashes_reader"}
+    assert answers(harness) == {"3.png": "crashes_reader"}
 
 
-def test_a_kill_of_the_whole_service_never_counts(desk: Desk) -> None:
+def test_a_kill_of_the_whole_service_never_counts(harness: ServiceHarness) -> None:
     class Killed(BaseException):
         pass
 
@@ -149,39 +149,39 @@ def test_a_kill_of_the_whole_service_never_counts(desk: Desk) -> None:
         def call(self, *_: Any) -> Any:
             raise Killed
 
-    desk.drop("3.png", draw(3))
+    harness.drop("3.png", draw(3))
     for _ in range(5):
-        desk.child = desk.engine = Engine(set())
+        harness.child = harness.engine = Engine(set())
         with pytest.raises(Killed):
-            desk.run()
+            harness.run()
 
-    poison(desk)
-    desk.run()
+    poison(harness)
+    harness.run()
 
-    assert answers(desk) == {"3.png": "3"}
+    assert answers(harness) == {"3.png": "3"}
 
 
-def test_watch_reads_one_suspect_after_each_batch(desk: Desk) -> None:
-    poisoned = poison(desk, "1.png", "2.png", "3.png")
+def test_watch_reads_one_suspect_after_each_batch(harness: ServiceHarness) -> None:
+    poisoned = poison(harness, "1.png", "2.png", "3.png")
     for digit in range(1, 6):
-        desk.drop(f"{digit}.png", draw(digit))
-    with desk.at_work() as line:
-        line.process(sorted(desk.look()))
+        harness.drop(f"{digit}.png", draw(digit))
+    with harness.at_work() as line:
+        line.process(sorted(harness.look()))
         assert poisoned.alone == ["1.png"]
-        desk.drop("new.png", draw(9))
-        line.process([one for one in desk.look() if one.path == "new.png"])
+        harness.drop("new.png", draw(9))
+        line.process([one for one in harness.look() if one.path == "new.png"])
 
-        assert answers(desk)["new.png"] == "9"
+        assert answers(harness)["new.png"] == "9"
         assert poisoned.alone == ["1.png", "2.png"]
         while line.alone:
             line.process([])
 
-    assert len(desk.rows()) == 6
-    assert desk.account().differences == ()
+    assert len(harness.rows()) == 6
+    assert harness.account().differences == ()
 
 
 @pytest.mark.slow
-def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> None:
+def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHarness) -> None:
     real = read_files.read_chunk
     limit_s = 0.5
 
@@ -204,23 +204,23 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(desk: Desk) -> Non
             return function(argument)
 
     for number in range(5):
-        desk.drop(f"slow {number}.png", draw(number, shift=1))
-        desk.drop(f"z{number}.png", draw(number))
-    desk.engine, desk.child = LocalExecutor(2, limit_s), Child()
+        harness.drop(f"slow {number}.png", draw(number, shift=1))
+        harness.drop(f"z{number}.png", draw(number))
+    harness.engine, harness.child = LocalExecutor(2, limit_s), Child()
     began_s = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_files, "read_chunk", hangs)
-        with desk.at_work() as line:
-            counts = line.process_all([sorted(desk.look())])
+        with harness.at_work() as line:
+            counts = line.process_all([sorted(harness.look())])
             next(counts)
             published_s = time.monotonic() - began_s
             list(counts)
 
-    assert {row["file"] for row in desk.rows() if row["status"] != "rejected"} == {
+    assert {row["file"] for row in harness.rows() if row["status"] != "rejected"} == {
         f"z{number}.png" for number in range(5)
     }
     assert published_s < 8 * limit_s, "before: 16 waits, 1 for the chunk and 3 for each of the five"
-    assert sum(row["reason_code"] == "crashes_reader" for row in desk.rows()) == 5
+    assert sum(row["reason_code"] == "crashes_reader" for row in harness.rows()) == 5
 
 
 # Exceptions that nobody expects.
@@ -243,105 +243,107 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
 
 
 def test_a_batch_that_raises_is_read_file_by_file_the_third_time(
-    desk: Desk, raising: set[str], caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, raising: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     raising.add("3.png")
     for digit in range(5):
-        desk.drop(f"{digit}.png", draw(digit))
+        harness.drop(f"{digit}.png", draw(digit))
 
     for _ in range(2):
         with pytest.raises(ReadFailed, match=r"3\.png|0\.png.*ZeroDivisionError") as failed:
-            desk.run()
+            harness.run()
         assert failed.value.exit_code == 74
-        assert desk.rows() == []
-    desk.run()
+        assert harness.rows() == []
+    harness.run()
 
-    assert set(answers(desk)) == {"0.png", "1.png", "2.png", "4.png"}
-    assert (desk.inbox / "3.png").read_bytes() == draw(3)
-    assert desk.account().differences == ()
+    assert set(answers(harness)) == {"0.png", "1.png", "2.png", "4.png"}
+    assert (harness.inbox / "3.png").read_bytes() == draw(3)
+    assert harness.account().differences == ()
     traces = [record for record in caplog.records if getattr(record, "trace", "")]
     assert traces, "logged with its traceback"
     assert len({record.trace for record in traces}) == len(traces), "once"  # type: ignore[attr-defined]
     assert "a file cannot be read, it is claimed alone from now on" in caplog.messages
 
 
-def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(desk: Desk, raising: set[str]) -> None:
+def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(
+    harness: ServiceHarness, raising: set[str]
+) -> None:
     raising.add("3.png")
-    desk.drop("3.png", draw(3))
-    desk.drop("4.png", draw(4))
+    harness.drop("3.png", draw(3))
+    harness.drop("4.png", draw(4))
     for _ in range(2):
         with pytest.raises(ReadFailed):
-            desk.run()
-    desk.run()
-    desk.drop("5.png", draw(5))
-    desk.now_s += 2
+            harness.run()
+    harness.run()
+    harness.drop("5.png", draw(5))
+    harness.now_s += 2
 
-    desk.run()
+    harness.run()
 
-    assert set(answers(desk)) == {"4.png", "5.png"}
-    with desk.at_work() as line:
+    assert set(answers(harness)) == {"4.png", "5.png"}
+    with harness.at_work() as line:
         (held,) = line.ledger.deferred_files()
-        assert (held.tries, held.next_at_s) == (2, desk.now_s + 2)
+        assert (held.tries, held.next_at_s) == (2, harness.now_s + 2)
         assert "ZeroDivisionError" in held.why
     raising.clear()
-    desk.now_s += 10
-    desk.run()
-    assert answers(desk)["3.png"] == "3"
+    harness.now_s += 10
+    harness.run()
+    assert answers(harness)["3.png"] == "3"
 
 
-def test_if_every_file_raises_it_is_an_environment_failure(desk: Desk, raising: set[str]) -> None:
+def test_if_every_file_raises_it_is_an_environment_failure(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("*")
-    desk.drop("3.png", draw(3))
-    desk.drop("4.png", draw(4))
+    harness.drop("3.png", draw(3))
+    harness.drop("4.png", draw(4))
 
     for _ in range(4):
         with pytest.raises(ReadFailed):
-            desk.run()
-    assert desk.look() == [], "the claims are kept"
+            harness.run()
+    assert harness.look() == [], "the claims are kept"
     raising.clear()
-    desk.run()
+    harness.run()
 
-    assert answers(desk) == {"3.png": "3", "4.png": "4"}
-    assert desk.account().count.deferred == 0
+    assert answers(harness) == {"3.png": "3", "4.png": "4"}
+    assert harness.account().count.deferred == 0
 
 
-def test_one_file_that_raises_never_keeps_others_from_being_read(desk: Desk, raising: set[str]) -> None:
+def test_one_file_that_raises_never_keeps_others_from_being_read(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("3.png")
-    desk.drop("3.png", draw(3))
+    harness.drop("3.png", draw(3))
     with pytest.raises(ReadFailed):
-        desk.run()
-    desk.drop("4.png", draw(4))
-    with desk.at_work() as line, pytest.raises(ReadFailed):
+        harness.run()
+    harness.drop("4.png", draw(4))
+    with harness.at_work() as line, pytest.raises(ReadFailed):
         line.recover()
-    with desk.at_work() as line:
-        list(line.process_all([sorted(desk.look())]))
-    assert answers(desk) == {"4.png": "4"}
+    with harness.at_work() as line:
+        list(line.process_all([sorted(harness.look())]))
+    assert answers(harness) == {"4.png": "4"}
 
-    desk.run()
+    harness.run()
 
-    assert (desk.inbox / "3.png").exists(), "others can be read, so the fault is its own"
-    assert desk.account().differences == ()
+    assert (harness.inbox / "3.png").exists(), "others can be read, so the fault is its own"
+    assert harness.account().differences == ()
 
 
-def test_an_exception_in_one_batch_does_not_stop_the_next(desk: Desk, raising: set[str]) -> None:
+def test_an_exception_in_one_batch_does_not_stop_the_next(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("0.png")
-    desk.set(batch_files=2)
+    harness.set(batch_files=2)
     for digit in range(4):
-        desk.drop(f"{digit}.png", draw(digit))
+        harness.drop(f"{digit}.png", draw(digit))
 
     with pytest.raises(ReadFailed):
-        desk.run()
+        harness.run()
 
-    assert set(answers(desk)) == {"2.png", "3.png"}
+    assert set(answers(harness)) == {"2.png", "3.png"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["was_fresh", "claim"])
 def test_an_exception_at_one_file_in_the_claim_passes_it_over(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    desk.drop("3.png", draw(3))
-    desk.drop("4.png", draw(4))
+    harness.drop("3.png", draw(3))
+    harness.drop("4.png", draw(4))
     from digitrec.pipeline.inbox import Inbox
 
     home: Any = Ledger if step == "was_fresh" else Inbox
@@ -354,21 +356,23 @@ def test_an_exception_at_one_file_in_the_claim_passes_it_over(
 
     with monkeypatch.context() as patch:
         patch.setattr(home, step, raises)
-        desk.run()
-    assert answers(desk) == {"4.png": "4"}
-    assert (desk.inbox / "3.png").exists()
+        harness.run()
+    assert answers(harness) == {"4.png": "4"}
+    assert (harness.inbox / "3.png").exists()
 
-    desk.now_s += 5
-    desk.run()
+    harness.now_s += 5
+    harness.run()
 
-    assert set(answers(desk)) == {"3.png", "4.png"}
-    assert desk.account().differences == ()
+    assert set(answers(harness)) == {"3.png", "4.png"}
+    assert harness.account().differences == ()
 
 
-def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("3.png", draw(3))
-    desk.drop("4.png", draw(4))
-    seen = sorted(desk.look())
+def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("3.png", draw(3))
+    harness.drop("4.png", draw(4))
+    seen = sorted(harness.look())
     tries: list[str] = []
 
     def raises(_: Ledger, path: str, *__: object) -> None:
@@ -376,17 +380,17 @@ def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(desk: Desk, monk
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
 
     monkeypatch.setattr(Ledger, "was_fresh", raises)
-    with desk.at_work() as line:
+    with harness.at_work() as line:
         line.process(seen[:1])
         line.process(seen)
 
     assert tries == ["3.png", "4.png"], "3.png waits for its backoff"
 
 
-def test_an_exception_at_one_file_in_the_scan_passes_it_over(desk: Desk) -> None:
-    desk.drop("3.png", draw(3))
-    desk.drop("odd/4.png", draw(4))
-    desk.drop("5.png", draw(5))
+def test_an_exception_at_one_file_in_the_scan_passes_it_over(harness: ServiceHarness) -> None:
+    harness.drop("3.png", draw(3))
+    harness.drop("odd/4.png", draw(4))
+    harness.drop("5.png", draw(5))
     told: dict[str, str] = {}
 
     def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
@@ -394,7 +398,7 @@ def test_an_exception_at_one_file_in_the_scan_passes_it_over(desk: Desk) -> None
             raise ArithmeticError("no such time")
         return entry.stat(follow_symlinks=False)
 
-    found = [seen.path for seen in scanner.look(desk.inbox, told.__setitem__, stat_of=stat_of)]
+    found = [seen.path for seen in scanner.look(harness.inbox, told.__setitem__, stat_of=stat_of)]
 
     assert found == ["3.png"]
     assert told.keys() == {"5.png", "odd"}
@@ -402,16 +406,16 @@ def test_an_exception_at_one_file_in_the_scan_passes_it_over(desk: Desk) -> None
 
 
 def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.drop("3.png", draw(3))
+    harness.drop("3.png", draw(3))
 
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
     monkeypatch.setattr("digitrec.app.reports.write", fails)
-    desk.run()
+    harness.run()
 
-    assert answers(desk) == {"3.png": "3"}
-    assert desk.account().open_batches == ()
+    assert answers(harness) == {"3.png": "3"}
+    assert harness.account().open_batches == ()
     assert "the report of a batch cannot be made" in caplog.messages

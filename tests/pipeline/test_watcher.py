@@ -14,7 +14,7 @@ from digitrec.pipeline.scanner import Settling
 from digitrec.pipeline.watcher import Bell, FolderObserver, NoObserver, groups, once
 from digitrec.storage import folder_id
 from digitrec.types import FileSnapshot
-from tests.conftest import Desk
+from tests.conftest import ServiceHarness
 from tests.deep import deepen, remove
 
 
@@ -235,16 +235,16 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
 
 @pytest.mark.slow
-def test_reading_the_clock_of_the_inbox_causes_no_event(desk: Desk) -> None:
+def test_reading_the_clock_of_the_inbox_causes_no_event(harness: ServiceHarness) -> None:
     bell = Bell()
-    observer = FolderObserver(desk.inbox, bell)
-    with workspace.opened(desk.settings) as space:
+    observer = FolderObserver(harness.inbox, bell)
+    with workspace.opened(harness.settings) as space:
         observer.keep_alive()
         try:
             bell.wait(1)
             space.clock_ns()
             assert not bell.wait(1), "or each look would be followed by another, without an end"
-            desk.drop("7.png")
+            harness.drop("7.png")
             assert bell.wait(5)
         finally:
             observer.stop()

@@ -14,40 +14,40 @@ from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
 
-def ledger_of(desk: Desk, worker: str) -> Path:
-    return desk.settings.state / worker / "ledger.sqlite3"
+def ledger_of(harness: ServiceHarness, worker: str) -> Path:
+    return harness.settings.state / worker / "ledger.sqlite3"
 
 
-def run_as(desk: Desk, worker: str) -> None:
-    desk.set(worker=worker)
-    desk.run()
+def run_as(harness: ServiceHarness, worker: str) -> None:
+    harness.set(worker=worker)
+    harness.run()
 
 
 @pytest.fixture
-def two(desk: Desk) -> Desk:
+def two(harness: ServiceHarness) -> ServiceHarness:
     """A desk at which the workers `a` and `b` have read a file each."""
-    desk.drop("1.png", draw(1))
-    run_as(desk, "a")
-    desk.drop("2.png", draw(2))
-    run_as(desk, "b")
-    return desk
+    harness.drop("1.png", draw(1))
+    run_as(harness, "a")
+    harness.drop("2.png", draw(2))
+    run_as(harness, "b")
+    return harness
 
 
-def accounted(desk: Desk, files: int) -> None:
-    account = desk.account()
+def accounted(harness: ServiceHarness, files: int) -> None:
+    account = harness.account()
     assert (account.count.claimed, account.batches, account.differences) == (files, files, ())
-    assert len(desk.rows()) == files
+    assert len(harness.rows()) == files
 
 
-def keep_remains(desk: Desk) -> None:
+def keep_remains(harness: ServiceHarness) -> None:
     """Delete the ledger alone: what its last process had not copied into it yet lies beside it."""
-    path = desk.settings.ledger
+    path = harness.settings.ledger
     kept = {}
-    with workspace.opened(desk.settings) as space:
+    with workspace.opened(harness.settings) as space:
         space.ledger.remember("some", "thing")
         for suffix in ("-wal", "-shm"):
             kept[suffix] = path.with_name(path.name + suffix).read_bytes()
@@ -56,28 +56,28 @@ def keep_remains(desk: Desk) -> None:
         path.with_name(path.name + suffix).write_bytes(content)
 
 
-def test_the_wal_of_a_deleted_ledger_is_set_aside_and_not_replayed(desk: Desk) -> None:
-    desk.drop("1.png", draw(1))
-    desk.run()
-    keep_remains(desk)
-    desk.drop("2.png", draw(2))
+def test_the_wal_of_a_deleted_ledger_is_set_aside_and_not_replayed(harness: ServiceHarness) -> None:
+    harness.drop("1.png", draw(1))
+    harness.run()
+    keep_remains(harness)
+    harness.drop("2.png", draw(2))
 
-    desk.run()
+    harness.run()
 
-    accounted(desk, 2)
-    assert len(list(desk.settings.ledger.parent.glob("ledger.sqlite3-wal.damaged-*"))) == 1
+    accounted(harness, 2)
+    assert len(list(harness.settings.ledger.parent.glob("ledger.sqlite3-wal.damaged-*"))) == 1
 
 
-def test_remains_without_any_batch_are_set_aside_too(desk: Desk) -> None:
-    desk.drop("1.png", draw(1))
-    with workspace.opened(desk.settings):
+def test_remains_without_any_batch_are_set_aside_too(harness: ServiceHarness) -> None:
+    harness.drop("1.png", draw(1))
+    with workspace.opened(harness.settings):
         pass
-    keep_remains(desk)
+    keep_remains(harness)
 
-    desk.run()
+    harness.run()
 
-    accounted(desk, 1)
-    with workspace.all_ledgers(desk.settings) as ledgers:
+    accounted(harness, 1)
+    with workspace.all_ledgers(harness.settings) as ledgers:
         assert ledgers["main"].fact("some") is None
 
 
@@ -85,26 +85,26 @@ def test_remains_without_any_batch_are_set_aside_too(desk: Desk) -> None:
 @pytest.mark.parametrize("call", [1, 2, 3], ids=["ledger", "wal", "shm"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_power_cut_while_setting_a_ledger_aside_leaves_no_stale_wal(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
 ) -> None:
-    desk.drop("1.png", draw(1))
-    desk.run()
-    keep_remains(desk)
+    harness.drop("1.png", draw(1))
+    harness.run()
+    keep_remains(harness)
     if call == 1:
-        desk.settings.ledger.write_bytes(b"this is no database" * 1000)
+        harness.settings.ledger.write_bytes(b"this is no database" * 1000)
     with monkeypatch.context() as patch:
         cut(patch, files, "move_new", call=call, after=after)
         with pytest.raises(PowerCut):
-            desk.run()
+            harness.run()
 
-    desk.run()
+    harness.run()
 
-    accounted(desk, 1)
+    accounted(harness, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"this is no database"], ids=["emptied", "overwritten"])
-def test_ledgers_damaged_together_are_all_rebuilt_without_double_counts(two: Desk, damage: bytes) -> None:
+def test_ledgers_damaged_together_are_all_rebuilt_without_double_counts(two: ServiceHarness, damage: bytes) -> None:
     for worker in "ab":
         for remains in ledger_of(two, worker).parent.glob("ledger*"):
             remains.unlink()
@@ -116,7 +116,7 @@ def test_ledgers_damaged_together_are_all_rebuilt_without_double_counts(two: Des
     accounted(two, 2)
 
 
-def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: Desk) -> None:
+def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: ServiceHarness) -> None:
     ledger_of(two, "b").parent.rename(two.root / "kept")
     shutil.rmtree(ledger_of(two, "a").parent)
     run_as(two, "a")
@@ -126,7 +126,9 @@ def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: Desk) -> None:
     assert any("a: 1 of its batches also" in note for note in two.account().notes)
 
 
-def test_a_rebuild_leaves_batches_claimed_by_another_worker(two: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rebuild_leaves_batches_claimed_by_another_worker(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two.drop("3.png", draw(3))
     with monkeypatch.context() as patch:
         cut(patch, FolderOutbox, "file_away", call=1, after=False)
@@ -143,7 +145,7 @@ def test_a_rebuild_leaves_batches_claimed_by_another_worker(two: Desk, monkeypat
 
 @pytest.mark.parametrize("whose", ["a", "b"])
 def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
-    two: Desk, monkeypatch: pytest.MonkeyPatch, whose: str
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     real = Ledger.read_only
 
@@ -165,27 +167,27 @@ def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
 
 
 @pytest.mark.parametrize("state", ["damaged", "set aside"])
-def test_an_unmounted_share_with_a_damaged_ledger_is_not_a_first_use(desk: Desk, state: str) -> None:
-    desk.drop("1.png", draw(1))
-    desk.run()
-    desk.settings.ledger.write_bytes(b"this is no database")
+def test_an_unmounted_share_with_a_damaged_ledger_is_not_a_first_use(harness: ServiceHarness, state: str) -> None:
+    harness.drop("1.png", draw(1))
+    harness.run()
+    harness.settings.ledger.write_bytes(b"this is no database")
     if state == "set aside":
-        for path in list(desk.settings.ledger.parent.glob("ledger*")):
+        for path in list(harness.settings.ledger.parent.glob("ledger*")):
             path.rename(f"{path}.damaged-20260102T030405Z")
-    desk.outbox.rename(desk.root / "away")
-    desk.outbox.mkdir()
+    harness.outbox.rename(harness.root / "away")
+    harness.outbox.mkdir()
 
     with pytest.raises(EnvironmentFailure, match="empty"):
-        desk.run()
-    assert list(desk.outbox.iterdir()) == []
-    desk.outbox.rmdir()
-    (desk.root / "away").rename(desk.outbox)
-    desk.run()
+        harness.run()
+    assert list(harness.outbox.iterdir()) == []
+    harness.outbox.rmdir()
+    (harness.root / "away").rename(harness.outbox)
+    harness.run()
 
-    accounted(desk, 1)
+    accounted(harness, 1)
 
 
-def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Desk) -> None:
+def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: ServiceHarness) -> None:
     two.outbox.rename(two.root / "away")
     two.outbox.mkdir()
     two.drop("3.png", draw(3))
@@ -200,7 +202,7 @@ def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Desk)
 
 
 @pytest.mark.slow
-def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
+def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: ServiceHarness) -> None:
     shutil.rmtree(two.inbox)
     two.set(worker="a")
     workspace.accept_folders(two.settings)
@@ -213,7 +215,7 @@ def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk
 
 
 @pytest.mark.slow
-def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: Desk) -> None:
+def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: ServiceHarness) -> None:
     shutil.rmtree(two.inbox)
     two.inbox.mkdir()
     (two.inbox / folder_id.MARKER).write_text("0" * 32)
@@ -227,7 +229,7 @@ def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: De
     accounted(two, 5)
 
 
-def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: Desk) -> None:
+def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: ServiceHarness) -> None:
     ledger_of(two, "b").write_bytes(b"this is no database")
     shutil.rmtree(two.inbox)
     two.set(worker="a")
@@ -240,71 +242,73 @@ def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: De
     accounted(two, 4)
 
 
-def test_a_replaced_inbox_is_noticed_by_a_running_process_even_if_accepted(desk: Desk) -> None:
-    desk.drop("1.png", draw(1))
-    with workspace.opened(desk.settings) as space:
+def test_a_replaced_inbox_is_noticed_by_a_running_process_even_if_accepted(harness: ServiceHarness) -> None:
+    harness.drop("1.png", draw(1))
+    with workspace.opened(harness.settings) as space:
         space.check_folders()
-        desk.inbox.rename(desk.root / "old")
-        workspace.accept_folders(desk.settings)
+        harness.inbox.rename(harness.root / "old")
+        workspace.accept_folders(harness.settings)
         with pytest.raises(EnvironmentFailure, match="lock"):
             space.check_folders()
 
 
-def test_a_lock_that_is_gone_is_noticed(desk: Desk) -> None:
-    desk.drop("1.png", draw(1))
-    with workspace.opened(desk.settings) as space:
-        shutil.rmtree(desk.inbox / ".claimed")
+def test_a_lock_that_is_gone_is_noticed(harness: ServiceHarness) -> None:
+    harness.drop("1.png", draw(1))
+    with workspace.opened(harness.settings) as space:
+        shutil.rmtree(harness.inbox / ".claimed")
         with pytest.raises(EnvironmentFailure, match="lock"):
             space.check_folders()
-    desk.run()
+    harness.run()
 
-    accounted(desk, 1)
+    accounted(harness, 1)
 
 
-def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(desk: Desk) -> None:
-    with workspace.opened(desk.settings) as space:
-        (desk.outbox / folder_id.MARKER).write_text("0" * 32)
+def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(harness: ServiceHarness) -> None:
+    with workspace.opened(harness.settings) as space:
+        (harness.outbox / folder_id.MARKER).write_text("0" * 32)
         space.ledger.remember("outbox_id", "0" * 32)
         with pytest.raises(EnvironmentFailure, match="another"):
             space.check_folders()
 
 
-def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(desk: Desk) -> None:
-    desk.drop("1.png", draw(1))
-    desk.run()
-    desk.drop("2.png", draw(2))
-    (desk.inbox / folder_id.MARKER).unlink()
-    with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
+def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: ServiceHarness) -> None:
+    harness.drop("1.png", draw(1))
+    harness.run()
+    harness.drop("2.png", draw(2))
+    (harness.inbox / folder_id.MARKER).unlink()
+    with closing(Ledger.open(harness.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
         ledger.remember("inbox_device", "4711")
 
     with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
-        desk.run()
-    assert (desk.inbox / "2.png").exists()
-    workspace.accept_folders(desk.settings)
-    desk.run()
+        harness.run()
+    assert (harness.inbox / "2.png").exists()
+    workspace.accept_folders(harness.settings)
+    harness.run()
 
-    accounted(desk, 2)
-    with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
+    accounted(harness, 2)
+    with closing(Ledger.open(harness.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
 
 
-def test_a_new_device_number_is_remembered_while_the_marker_is_there(desk: Desk) -> None:
-    desk.run()
-    with closing(Ledger.open(desk.settings.ledger)) as ledger:
+def test_a_new_device_number_is_remembered_while_the_marker_is_there(harness: ServiceHarness) -> None:
+    harness.run()
+    with closing(Ledger.open(harness.settings.ledger)) as ledger:
         ledger.remember("inbox_device", "4711")
 
-    desk.run()
+    harness.run()
 
-    with closing(Ledger.open(desk.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(desk.inbox)
+    with closing(Ledger.open(harness.settings.ledger)) as ledger:
+        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
 
 
-def test_a_ledger_whose_inode_number_changes_by_itself_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.drop("7.png")
+def test_a_ledger_whose_inode_number_changes_by_itself_stays(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.drop("7.png")
     monkeypatch.setattr(Ledger, "is_in_place", lambda _: False)  # as some FUSE filesystems would have it
 
-    desk.run()
+    harness.run()
 
-    assert [row["file"] for row in desk.rows()] == ["7.png"]
-    assert not list(desk.settings.ledger.parent.glob("*.damaged-*"))
+    assert [row["file"] for row in harness.rows()] == ["7.png"]
+    assert not list(harness.settings.ledger.parent.glob("*.damaged-*"))

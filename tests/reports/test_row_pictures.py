@@ -13,7 +13,7 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
-from tests.conftest import Desk, draw
+from tests.conftest import ServiceHarness, draw
 from tests.reports.conftest import Page
 from tests.review.conftest import BATCH, Answer, fill
 
@@ -32,22 +32,22 @@ def pictured(page: Page) -> list[int]:
 
 
 @pytest.mark.slow
-def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(desk: Desk) -> None:
+def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(harness: ServiceHarness) -> None:
     blank = bytes(cv2.imencode(".png", np.full((40, 30), 255, np.uint8))[1])
     for number in range(120):
-        desk.drop(f"a/{number:03}.png", blank)
-        desk.drop(f"b/{number:03}.png", draw(7))
-    desk.drop("b/labels.csv", ("file,label\n" + "".join(f"{number:03}.png,1\n" for number in range(120))).encode())
+        harness.drop(f"a/{number:03}.png", blank)
+        harness.drop(f"b/{number:03}.png", draw(7))
+    harness.drop("b/labels.csv", ("file,label\n" + "".join(f"{number:03}.png,1\n" for number in range(120))).encode())
 
-    desk.run()
+    harness.run()
 
-    (table,) = desk.tables()
-    page = Page((desk.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
+    (table,) = harness.tables()
+    page = Page((harness.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
     found = pictured(page)
     assert sum(row > 120 for row in found) == 100, "of those not as labelled"
     assert sum(row <= 120 for row in found) == 100, "of the blank ones"
     assert "nopicture" not in page.text.replace("\n", "")
-    with closing(Ledger.read_only(desk.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
+    with closing(Ledger.read_only(harness.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         assert len(ledger.previews(table.stem)) == 240
 
 
@@ -89,17 +89,17 @@ def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_pat
 
 
 def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcomes, "_MOST_PREVIEW_BYTES", 1)
     for number in range(3):
-        desk.drop(f"{number}.png", draw(7))
-    desk.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")
+        harness.drop(f"{number}.png", draw(7))
+    harness.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")
 
-    desk.run()
+    harness.run()
 
-    (table,) = desk.tables()
-    with closing(Ledger.read_only(desk.settings.ledger)) as ledger:
+    (table,) = harness.tables()
+    with closing(Ledger.read_only(harness.settings.ledger)) as ledger:
         assert list(ledger.previews(table.stem)) == [1]
-    page = Page((desk.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
+    page = Page((harness.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
     assert pictured(page) == [1, 2, 3]

@@ -26,8 +26,8 @@ from digitrec.storage.corrections import (
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason, Status
-from tests.conftest import Desk, draw, read_csv
-from tests.corrections_desk import AT, BATCH_ID, desk_ledger, row, say
+from tests.conftest import ServiceHarness, draw, read_csv
+from tests.correction_helpers import AT, BATCH_ID, desk_ledger, row, say
 from tests.pipeline.test_crash import PowerCut, cut
 from tests.storage.test_csv_tables import HOW
 
@@ -173,33 +173,33 @@ def test_an_outbox_that_is_not_the_one_is_not_written_to(tmp_path: Path, ledger:
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """Two pictures in review, one accepted, in two batches."""
-    desk.set(batch_files=2)
+    harness.set(batch_files=2)
     for digit in (1, 2, 3):
-        desk.drop(f"{digit}.png", draw(digit))
-    desk.run()
-    return desk
+        harness.drop(f"{digit}.png", draw(digit))
+    harness.run()
+    return harness
 
 
 @contextmanager
-def noting(desk: Desk) -> Iterator[Ledger]:
-    with closing(Ledger.for_notes(desk.settings.ledger)) as ledger:
+def noting(harness: ServiceHarness) -> Iterator[Ledger]:
+    with closing(Ledger.for_notes(harness.settings.ledger)) as ledger:
         yield ledger
 
 
-def judge_all(desk: Desk, ledger: Ledger, new: str = "0650") -> None:
-    for path in desk.tables():
+def judge_all(harness: ServiceHarness, ledger: Ledger, new: str = "0650") -> None:
+    for path in harness.tables():
         for line in read_csv(path):
             past = history(ledger, path.stem, int(line["row"]))
             judgement = Judgement(path.stem, int(line["row"]), new, past[-1].id if past else 0)
             corrections.judge(ledger, [judgement], who="ann", how=How.ONE, at=AT)
-        corrected_tables.write_corrected(desk.outbox, ledger, path.stem)
+        corrected_tables.write_corrected(harness.outbox, ledger, path.stem)
 
 
-def corrected(desk: Desk) -> dict[str, list[str]]:
+def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
     """The texts in outbox/corrected/, by batch."""
-    return {path.stem: [one["text"] for one in read_csv(path)] for path in (desk.outbox / "corrected").iterdir()}
+    return {path.stem: [one["text"] for one in read_csv(path)] for path in (harness.outbox / "corrected").iterdir()}
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def corrected(desk: Desk) -> dict[str, list[str]]:
     ids=["said", "noted", "table asked for", "table written"],
 )
 def test_a_power_cut_during_a_review_loses_no_saved_verdict(
-    read: Desk, monkeypatch: pytest.MonkeyPatch, home: object, function: str, call: int, after: bool
+    read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: object, function: str, call: int, after: bool
 ) -> None:
     published = {path: path.read_bytes() for path in read.tables()}
     with monkeypatch.context() as patch:
@@ -234,7 +234,7 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
     assert {path: path.read_bytes() for path in read.tables()} == published
 
 
-def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: Desk) -> None:
+def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         first, second = sorted((read.outbox / "corrected").iterdir())
@@ -254,7 +254,7 @@ def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: 
 
 
 def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
-    read: Desk, caplog: pytest.LogCaptureFixture
+    read: ServiceHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     (read.outbox / "corrected").write_text("in the way")
     with noting(read) as ledger, pytest.raises(OSError, match="corrected"):
@@ -267,7 +267,7 @@ def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
     assert "a corrected table cannot be written yet" in caplog.text
 
 
-def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Desk) -> None:
+def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = newest(ledger)
@@ -292,7 +292,7 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Des
 @pytest.mark.parametrize(
     "damage", [b"text\r\n7\r\n", b"\xff", b"row,status,text\r\n1,corrected,5\r\n9,corrected,5\r\n"]
 )
-def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: Desk, damage: bytes) -> None:
+def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarness, damage: bytes) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
     path = min((read.outbox / "corrected").iterdir())
@@ -305,7 +305,7 @@ def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: Desk, damag
     assert read.account().differences == (f"corrected/{path.name} tells corrections that are in no ledger",)
 
 
-def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: Desk) -> None:
+def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = newest(ledger)

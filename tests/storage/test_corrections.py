@@ -27,7 +27,7 @@ from digitrec.storage.corrections import (
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason, Status
-from tests.corrections_desk import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
+from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
 from tests.older_ledgers import make_older
 
 ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED), row(5)]

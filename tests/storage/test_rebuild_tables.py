@@ -9,52 +9,52 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
-from tests.conftest import Desk, Say, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 
 UNKNOWN = "20260102T030405Z-00000000"
 
 
-def content(desk: Desk) -> dict[str, bytes]:
+def content(harness: ServiceHarness) -> dict[str, bytes]:
     """Every table in the outbox, by name."""
-    paths = [*desk.outbox.glob("*.csv"), *desk.outbox.glob("corrected/*.csv")]
-    return {path.relative_to(desk.outbox).as_posix(): path.read_bytes() for path in paths}
+    paths = [*harness.outbox.glob("*.csv"), *harness.outbox.glob("corrected/*.csv")]
+    return {path.relative_to(harness.outbox).as_posix(): path.read_bytes() for path in paths}
 
 
-def lose(desk: Desk, *names: str) -> None:
+def lose(harness: ServiceHarness, *names: str) -> None:
     for name in names:
-        (desk.outbox / name).unlink()
+        (harness.outbox / name).unlink()
 
 
 @pytest.fixture
-def read(desk: Desk) -> Desk:
+def read(harness: ServiceHarness) -> ServiceHarness:
     """Two batches, the first one with a table of a finished review, in the profile for Excel."""
-    desk.set(csv_profile="excel")
-    desk.drop("ü=7.png")
-    desk.drop("bad.png", b"this is no picture")
-    desk.run()
-    (first,) = desk.tables()
-    with closing(Ledger.for_notes(desk.settings.ledger)) as ledger:
+    harness.set(csv_profile="excel")
+    harness.drop("ü=7.png")
+    harness.drop("bad.png", b"this is no picture")
+    harness.run()
+    (first,) = harness.tables()
+    with closing(Ledger.for_notes(harness.settings.ledger)) as ledger:
         rows = [row for row in ledger.rows(first.stem) if row.reading.text]
         said = [Judgement(first.stem, row.row, "1", 0) for row in rows]
         judge(ledger, said, who="ann", how=How.ONE, at="2026-01-03T10:00:00.000Z")
-        assert write_corrected(desk.outbox, ledger, first.stem) is not None
-    desk.set(csv_profile="plain")
-    desk.now_s += 10
-    desk.drop("3.png", draw(3))
-    desk.run()
-    (desk.outbox / "latest.csv").write_bytes(b"as it was")
-    assert len(content(desk)) == 6
-    return desk
+        assert write_corrected(harness.outbox, ledger, first.stem) is not None
+    harness.set(csv_profile="plain")
+    harness.now_s += 10
+    harness.drop("3.png", draw(3))
+    harness.run()
+    (harness.outbox / "latest.csv").write_bytes(b"as it was")
+    assert len(content(harness)) == 6
+    return harness
 
 
 @pytest.mark.slow
-def test_every_lost_table_has_its_bytes_again_and_is_listed(read: Desk, say: Say) -> None:
+def test_every_lost_table_has_its_bytes_again_and_is_listed(read: ServiceHarness, run_command: RunCommand) -> None:
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
     lose(read, *lost)
     assert len(read.account().differences) == 5
 
-    done = say("verify", "--rebuild", "--tables")
+    done = run_command("verify", "--rebuild", "--tables")
 
     assert done.code == 0
     assert content(read) == before
@@ -65,13 +65,15 @@ def test_every_lost_table_has_its_bytes_again_and_is_listed(read: Desk, say: Say
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".digits.csv"])
-def test_one_lost_table_comes_back_and_the_others_are_not_touched(read: Desk, say: Say, suffix: str) -> None:
+def test_one_lost_table_comes_back_and_the_others_are_not_touched(
+    read: ServiceHarness, run_command: RunCommand, suffix: str
+) -> None:
     before = content(read)
     newest = read.tables()[-1]
     lose(read, f"{newest.stem}{suffix}")
     inodes = {path: path.stat().st_ino for path in read.outbox.glob("*.csv")}
 
-    done = say("verify", "--rebuild", "--tables", "--json")
+    done = run_command("verify", "--rebuild", "--tables", "--json")
 
     assert done.json["tables_written"] == [f"{newest.stem}{suffix}"]
     assert done.json["differences"] == []
@@ -80,35 +82,37 @@ def test_one_lost_table_comes_back_and_the_others_are_not_touched(read: Desk, sa
 
 
 @pytest.mark.slow
-def test_only_the_batches_that_are_named_get_their_tables(read: Desk, say: Say) -> None:
+def test_only_the_batches_that_are_named_get_their_tables(read: ServiceHarness, run_command: RunCommand) -> None:
     first, second = (path.stem for path in read.tables())
     before = content(read)
     lose(read, f"{first}.csv", f"{second}.csv")
 
-    done = say("verify", "--rebuild", "--tables", second, second)
+    done = run_command("verify", "--rebuild", "--tables", second, second)
 
     assert done.code == 1
     assert f"{first}.csv is missing" in done.out
     assert content(read) == {name: data for name, data in before.items() if name != f"{first}.csv"}
-    assert say("verify", "--rebuild", "--tables", first, second).code == 0
+    assert run_command("verify", "--rebuild", "--tables", first, second).code == 0
     assert content(read) == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--rebuild",)])
-def test_no_table_is_written_unless_that_is_asked_for(read: Desk, say: Say, words: tuple[str, ...]) -> None:
+def test_no_table_is_written_unless_that_is_asked_for(
+    read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...]
+) -> None:
     lose(read, read.tables()[0].name)
     before = content(read)
 
-    assert say("verify", *words).code == 1
+    assert run_command("verify", *words).code == 1
     assert content(read) == before
 
 
-def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: Desk, say: Say) -> None:
+def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: ServiceHarness, run_command: RunCommand) -> None:
     read.tables()[0].write_bytes(b"edited")
     before = content(read)
 
-    done = say("verify", "--rebuild", "--tables")
+    done = run_command("verify", "--rebuild", "--tables")
 
     assert done.code == 1
     assert "differs from the ledger" in done.out
@@ -127,60 +131,66 @@ def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: Desk, say: Say
         (("--rebuild", "--tables", "../x\udcff\n"), "batch ../x%FF%0A is in no ledger"),
     ],
 )
-def test_a_wrong_call_ends_with_2_and_writes_nothing(read: Desk, say: Say, words: tuple[str, ...], told: str) -> None:
+def test_a_wrong_call_ends_with_2_and_writes_nothing(
+    read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...], told: str
+) -> None:
     lose(read, read.tables()[0].name)
     before = content(read)
 
-    done = say("verify", *words)
+    done = run_command("verify", *words)
 
     assert (done.code, content(read)) == (2, before)
     assert told in done.err
 
 
 @pytest.mark.slow
-def test_a_batch_without_ledger_and_table_is_reported(read: Desk, say: Say) -> None:
+def test_a_batch_without_ledger_and_table_is_reported(read: ServiceHarness, run_command: RunCommand) -> None:
     first = read.tables()[0]
     lose(read, first.name)
     for path in read.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
 
-    done = say("verify", "--rebuild", "--tables")
+    done = run_command("verify", "--rebuild", "--tables")
 
     assert done.code == 1
     assert f"outbox/done/{first.stem} is in no ledger" in done.out
-    assert say("verify", "--rebuild", "--tables", first.stem).code == 2
+    assert run_command("verify", "--rebuild", "--tables", first.stem).code == 2
 
 
-def test_a_batch_that_is_not_finished_gets_no_table_here(desk: Desk, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_is_not_finished_gets_no_table_here(
+    harness: ServiceHarness, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.pipeline.test_crash import PowerCut, cut
 
-    desk.drop("7.png")
+    harness.drop("7.png")
     with monkeypatch.context() as patch:
         cut(patch, FolderOutbox, "publish", call=1, after=False)
         with pytest.raises(PowerCut):
-            desk.run()
-    (batch,) = (path.name for path in (desk.inbox / ".claimed" / "main").iterdir() if path.is_dir())
+            harness.run()
+    (batch,) = (path.name for path in (harness.inbox / ".claimed" / "main").iterdir() if path.is_dir())
 
-    assert say("verify", "--rebuild", "--tables").code == 0
-    named = say("verify", "--rebuild", "--tables", batch)
+    assert run_command("verify", "--rebuild", "--tables").code == 0
+    named = run_command("verify", "--rebuild", "--tables", batch)
 
-    assert (named.code, content(desk)) == (2, {})
+    assert (named.code, content(harness)) == (2, {})
     assert f"batch {batch} is not closed yet" in named.err
 
 
-def test_no_table_is_written_into_an_outbox_that_is_not_mounted(read: Desk, say: Say, tmp_path: Path) -> None:
+def test_no_table_is_written_into_an_outbox_that_is_not_mounted(
+    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
+) -> None:
     read.outbox.rename(tmp_path / "away")
     read.outbox.mkdir()
 
-    done = say("verify", "--rebuild", "--tables")
+    done = run_command("verify", "--rebuild", "--tables")
 
     assert done.code == 74
     assert list(read.outbox.iterdir()) == []
 
 
-def test_a_batch_in_a_workspace_without_a_ledger_is_refused(desk: Desk, say: Say) -> None:
-    desk.inbox.rmdir()
+def test_a_batch_in_a_workspace_without_a_ledger_is_refused(harness: ServiceHarness, run_command: RunCommand) -> None:
+    harness.inbox.rmdir()
 
-    assert say("verify", "--rebuild", "--tables").code == 0
-    assert say("verify", "--rebuild", "--tables", UNKNOWN).code == 2
-    assert list(desk.root.iterdir()) == []
+    assert run_command("verify", "--rebuild", "--tables").code == 0
+    assert run_command("verify", "--rebuild", "--tables", UNKNOWN).code == 2
+    assert list(harness.root.iterdir()) == []

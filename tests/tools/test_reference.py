@@ -14,7 +14,7 @@ from digitrec.monitoring import hooks as hooks_module
 from digitrec.monitoring.hooks import FAILURES, Hooks
 from digitrec.storage import csv_tables
 from digitrec.types import Reason
-from tests.conftest import Desk
+from tests.conftest import ServiceHarness
 from tools import messages, reference, reference_words, site
 
 ROOT = Path(__file__).parents[2]
@@ -45,15 +45,15 @@ def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
     return [kind, *(error for one in kind.__subclasses__() for error in _errors(one))]
 
 
-def test_hooks_get_the_documented_fields(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_get_the_documented_fields(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, dict[str, object]] = {}
     monkeypatch.setattr(hooks_module, "run_command", lambda hook, body, *_: told.update({hook[0]: json.loads(body)}))
-    desk.set(on_batch="on_batch", on_reject="on_reject", on_failure="on_failure")
-    desk.drop("noise.png", b"no picture")
-    desk.run()
-    hooks = Hooks(desk.settings)
+    harness.set(on_batch="on_batch", on_reject="on_reject", on_failure="on_failure")
+    harness.drop("noise.png", b"no picture")
+    harness.run()
+    hooks = Hooks(harness.settings)
 
-    with desk.at_work() as line:
+    with harness.at_work() as line:
         hooks.reported(line.ledger.batches()[0].id)
         hooks.tell_batches(line.ledger, lambda: False)
     for _ in range(FAILURES):
