@@ -39,7 +39,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 import json, sys
 path, *arguments = json.loads(sys.argv[1])
 sys.path[:] = path
-from digitrec.worker_main import run_worker
+from digitrec.pipeline.worker_main import run_worker
 run_worker(*arguments)
 """
 
