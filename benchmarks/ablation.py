@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.ablated_readers import Blind, Undecided, WithoutGlance, WithoutLine
 from digitrec.app import composition, labelled, models
 from digitrec.models.package import Bundle
-from digitrec.pipeline.read_files import Content, readings_of
+from digitrec.pipeline.read_files import FileResult, decide_readings
 from digitrec.recognition.full_path import Networks
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import wilson
@@ -88,8 +88,8 @@ def _right(settings: Settings, reader: PageReader, pictures: Sequence[LabelledPi
     return float(np.mean([_is_right(content, one.label) for one, content in labelled.read(settings, reader, pictures)]))
 
 
-def _is_right(content: Content, label: str) -> bool:
-    (readings,) = readings_of([content], threshold=_HALF_BELIEVED)
+def _is_right(content: FileResult, label: str) -> bool:
+    (readings,) = decide_readings([content], threshold=_HALF_BELIEVED)
     if label == NO_DIGIT:
         return all(reading.status is not Status.ACCEPTED for reading in readings)
     return all(reading.text == label for reading in readings)

@@ -81,7 +81,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _loop(given: argparse.Namespace, folder: Path) -> None:
     settings = Settings(workspace=folder.resolve())
-    workspace.accept_folders(settings)
+    workspace.init_folders(settings)
     with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
         data = given.data or _write_odd(Path(drawn), given.odd)
         labels = drop(data, settings.inbox)
@@ -132,7 +132,7 @@ def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
     with closing(Ledger.read_only(settings.ledger)) as ledger:
         found = []
         for batch in ledger.batches():
-            places = {claim.path: claim.place for claim in ledger.claims(batch.id)}
+            places = {claim.path: claim.location for claim in ledger.claims(batch.id)}
             for row in ledger.rows(batch.id):
                 page = TruePage(settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path])
                 found.append(Read(batch.id, row.row, row.path, page))

@@ -24,10 +24,10 @@ START, REST = "start: Python and imports", "everything else"
 
 STAGES: Mapping[str, Sequence[str]] = {
     "start: model": ("digitrec.app.composition:bundle_of", "digitrec.app.composition:page_reader"),
-    "start: folders, lock, ledger": ("digitrec.pipeline.workspace:opened",),
-    "look, settle": ("digitrec.pipeline.scanner:look", "digitrec.pipeline.scanner:Settling.look"),
+    "start: folders, lock, ledger": ("digitrec.pipeline.workspace:open_workspace",),
+    "look, settle": ("digitrec.pipeline.scanner:scan", "digitrec.pipeline.scanner:StabilityTracker.update"),
     "claim": ("digitrec.pipeline.inbox:Inbox.claim", "digitrec.pipeline.inbox:Inbox.make_durable"),
-    "open, hash": ("digitrec.pipeline.read_files:_opened",),
+    "open, hash": ("digitrec.pipeline.read_files:_read_file",),
     "decode": (
         "digitrec.images.decode:sheets",
         "digitrec.images.decode:format_of",
@@ -41,11 +41,11 @@ STAGES: Mapping[str, Sequence[str]] = {
         "digitrec.recognition.fast_path:witnessed",
         "digitrec.recognition.fast_path:closely_witnessed",
     ),
-    "judge": ("digitrec.pipeline.outcomes:Answering.answer",),
+    "judge": ("digitrec.pipeline.outcomes:OutcomeBuilder.decide_outcomes",),
     "ledger": ("digitrec.storage.ledger:Ledger.*",),
     "publish": ("digitrec.pipeline.archive:FolderOutbox.publish",),
     "file away": (
-        "digitrec.pipeline.archive:FolderOutbox.file_away",
+        "digitrec.pipeline.archive:FolderOutbox.archive",
         "digitrec.pipeline.archive:file_labels",
         "digitrec.pipeline.inbox:Inbox.close",
     ),

@@ -76,7 +76,7 @@ def start(log_format: str, *, quiet: bool = False) -> None:
 def _thread_ended(args: threading.ExceptHookArgs) -> None:
     """Log as one entry what Python would print as a traceback between the lines of the log.
 
-    The thread of the observer ends in a tree nested too deep for it, which `FolderObserver` notices: its traceback is
+    The thread of the observer ends in a tree nested too deep for it, which `WatchdogSource` notices: its traceback is
     one frame a thousand times, and is left out.
     """
     name = args.thread.name if args.thread else "?"

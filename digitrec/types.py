@@ -183,7 +183,7 @@ class Batch:
     rendering: Rendering | None = None
 
 
-class Fate(StrEnum):
+class FileOutcome(StrEnum):
     """What became of a claimed file."""
 
     ACCEPTED = "accepted"
@@ -192,7 +192,7 @@ class Fate(StrEnum):
     DEFERRED = "deferred"
 
     @classmethod
-    def _missing_(cls, value: object) -> "Fate | None":
+    def _missing_(cls, value: object) -> "FileOutcome | None":
         """Read the word that a ledger of schema 4 or earlier has for `deferred`."""
         return cls.DEFERRED if value == "released" else None
 
@@ -211,11 +211,11 @@ class Claim:
     is_fresh: bool
     """It had changed less than `grace_s` before that look."""
     received_at: str
-    fate: Fate | None = None
+    outcome: FileOutcome | None = None
     detail: str = ""
     """Why the file was deferred."""
     sha256: str = ""
-    place: str = ""
+    location: str = ""
     """Where the original lies now, under the workspace; "" while it is claimed."""
     reason_file: str = ""
     """Where its reason file lies, if it was rejected."""
@@ -333,8 +333,13 @@ class Count:
     @classmethod
     def of(cls, claims: Iterable[Claim]) -> "Count":
         """Count files by fate."""
-        fates = Counter(claim.fate for claim in claims)
-        return cls(*(fates[fate] for fate in (Fate.ACCEPTED, Fate.REVIEW, Fate.REJECTED, Fate.DEFERRED)))
+        fates = Counter(claim.outcome for claim in claims)
+        return cls(
+            *(
+                fates[fate]
+                for fate in (FileOutcome.ACCEPTED, FileOutcome.REVIEW, FileOutcome.REJECTED, FileOutcome.DEFERRED)
+            )
+        )
 
 
 class FileSnapshot(NamedTuple):

@@ -18,7 +18,7 @@ def main() -> int:
         with failing_clearly("nightly report", Path()):
             settings = Settings.load()
             logs.start(settings.log_format)
-            with workspace.all_ledgers(settings) as ledgers:
+            with workspace.open_ledgers_readonly(settings) as ledgers:
                 page, made = reports.write_all(settings, ledgers)
                 account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:

@@ -26,11 +26,11 @@ from digitrec.cli import main
 from digitrec.monitoring import verify
 from digitrec.pipeline import read_files, rebuild, workspace
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.executor import SerialExecutor
-from digitrec.pipeline.labels import Truth
-from digitrec.pipeline.outcomes import Answering
-from digitrec.pipeline.scanner import look
+from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.outcomes import OutcomeBuilder
+from digitrec.pipeline.scanner import scan
 from digitrec.recognition import page
 from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.recognition.reader import PageReader
@@ -113,17 +113,19 @@ class ServiceHarness:
         self.settings = replace(self.settings, **settings)
 
     @contextmanager
-    def at_work(self) -> Iterator[Pipeline]:
-        with workspace.opened(self.settings) as space:
-            yield Pipeline(
+    def at_work(self) -> Iterator[BatchPipeline]:
+        with workspace.open_workspace(self.settings) as space:
+            yield BatchPipeline(
                 inbox=space.inbox,
                 ledger=space.ledger,
                 outbox=FolderOutbox(self.outbox, space.inbox),
                 engine=self.engine,
                 child=self.child,
                 read_chunk=partial(read_files.read_chunk, limits=self.settings.limits, reader=self.reader),
-                answering=Answering(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
-                truth=lambda: Truth(self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders),
+                outcome_builder=OutcomeBuilder(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
+                load_labels=lambda: LabelLookup(
+                    self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders
+                ),
                 rendering=self._rendering,
                 restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
                 check_folders=space.check_folders,
@@ -131,11 +133,11 @@ class ServiceHarness:
                 report=self.report_now,
                 stopped=lambda: self.stopped,
                 now_s=lambda: self.now_s,
-                looked_at_s=lambda: self.now_s,
+                scanned_at_s=lambda: self.now_s,
             )
 
     def report_now(self, batch_id: str) -> None:
-        with workspace.all_ledgers(self.settings) as ledgers:
+        with workspace.open_ledgers_readonly(self.settings) as ledgers:
             reports.write(self.settings, ledgers[self.settings.worker], batch_id)
 
     def run(self, *, is_old: bool = True) -> None:
@@ -153,7 +155,7 @@ class ServiceHarness:
         self.published.clear()
 
     def look(self) -> list[FileSnapshot]:
-        return list(look(self.inbox, lambda *_: None))
+        return list(scan(self.inbox, lambda *_: None))
 
     def tables(self) -> list[Path]:
         return sorted(self.outbox.glob("*Z-????????.csv"))
@@ -172,7 +174,7 @@ class ServiceHarness:
         return found
 
     def account(self) -> verify.Account:
-        with workspace.all_ledgers(self.settings) as ledgers:
+        with workspace.open_ledgers_readonly(self.settings) as ledgers:
             return verify.verify(self.root, ledgers)
 
     def _rendering(self) -> Rendering:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec.storage.corrections import Correction, How, Judgement, history, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Fate, Reason, Row, Stage, Status
+from digitrec.types import Batch, Claim, FileOutcome, Reason, Row, Stage, Status
 from tests.storage.test_csv_tables import HOW, ROW
 
 BATCH_ID = ROW.batch_id
@@ -28,12 +28,16 @@ def row(number: int, status: Status = Status.REVIEW, text: str = "7", **change: 
 def add_batch(ledger: Ledger, rows: Sequence[Row], batch_id: str = BATCH_ID) -> None:
     """A batch that was answered and closed."""
     rows = [replace(one, batch_id=batch_id) for one in rows]
-    fates = {Status.ACCEPTED: Fate.ACCEPTED, Status.REVIEW: Fate.REVIEW, Status.REJECTED: Fate.REJECTED}
+    fates = {
+        Status.ACCEPTED: FileOutcome.ACCEPTED,
+        Status.REVIEW: FileOutcome.REVIEW,
+        Status.REJECTED: FileOutcome.REJECTED,
+    }
     claims = [
         Claim(batch_id, one.path, one.row, one.size, 7, False, one.received_at, fates[one.reading.status])
         for one in {each.path: each for each in rows}.values()
     ]
-    places = [replace(one, place=f"outbox/done/{batch_id}/{one.path}") for one in claims]
+    places = [replace(one, location=f"outbox/done/{batch_id}/{one.path}") for one in claims]
     ledger.open_batch(Batch(batch_id, ROW.received_at, Stage.PLANNED), places)
     ledger.record(batch_id, rows, claims, HOW, [])
     ledger.set_stage(batch_id, Stage.CLOSED)

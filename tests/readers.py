@@ -8,14 +8,14 @@ from typing import Any
 
 from digitrec.pipeline import read_files, worker_main
 from digitrec.pipeline.chunk_queue import LostChunk
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits
 from tests.conftest import ServiceHarness
 
 
-def name_of(job: Job) -> str:
+def name_of(job: ReadJob) -> str:
     return Path(str(job.path)).name
 
 
@@ -37,7 +37,7 @@ class Poisoned:
                 self.deaths.append(name_of(jobs[bad]))
             yield function(jobs) if bad is None else LostChunk("not done after 60 s", bad)
 
-    def call(self, function: Callable[[Any], Any], jobs: Sequence[Job], stopped: Callable[[], bool]) -> Any:
+    def call(self, function: Callable[[Any], Any], jobs: Sequence[ReadJob], stopped: Callable[[], bool]) -> Any:
         self.alone.append(name_of(jobs[0]))
         if name_of(jobs[0]) in self.names:
             self.deaths.append(name_of(jobs[0]))
@@ -71,9 +71,9 @@ class StoppedAfter(Poisoned):
             yield read
 
 
-def read_odd_chunk(jobs: Sequence[Job], limits: Limits, reader: PageReader) -> list[Content]:
+def read_odd_chunk(jobs: Sequence[ReadJob], limits: Limits, reader: PageReader) -> list[FileResult]:
     """Read a chunk, in any process; a file named `hangs` takes for ever, one named `fills` all memory."""
-    contents: list[Content] = []
+    contents: list[FileResult] = []
     for file, job in enumerate(jobs):
         if worker_main.is_cancelled():
             break

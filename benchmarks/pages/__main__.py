@@ -122,8 +122,8 @@ def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold:
             print(kind, file=sys.stderr, flush=True)
             before = kind
         start = time.perf_counter()
-        content = read_files.interpret(one.file.content, Limits(), reader)
-        (readings,) = read_files.readings_of([content], threshold)
+        content = read_files.read_bytes(one.file.content, Limits(), reader)
+        (readings,) = read_files.decide_readings([content], threshold)
         took = time.perf_counter() - start
         yield Read(one.file, score(kind, number, one.truth, readings), dict(one.parameters), took)
 

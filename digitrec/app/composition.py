@@ -22,7 +22,7 @@ from digitrec.monitoring.heartbeat import Heart, Supervisor
 from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher, workspace
-from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
@@ -30,7 +30,7 @@ from digitrec.text import utc
 from digitrec.types import FileSnapshot, Rendering
 
 if TYPE_CHECKING:
-    from digitrec.pipeline.batch import Pipeline
+    from digitrec.pipeline.batch import BatchPipeline
     from digitrec.pipeline.executor import Executor
     from digitrec.recognition.classifier import Classifier
     from digitrec.recognition.reader import PageReader
@@ -141,7 +141,7 @@ def _write_latest(settings: Settings, summary: Summary) -> None:
         logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
-def watch(settings: Settings, stop: Stop, observer: watcher.Observer | None = None) -> None:
+def watch(settings: Settings, stop: Stop, observer: watcher.ChangeSource | None = None) -> None:
     """Read whatever arrives until stopped; a failing environment or model is retried with back-off.
 
     Raises:
@@ -221,13 +221,13 @@ def _service(
     summary: Summary,
     heart: Heart,
     hooks: Hooks,
-    truth: Callable[[], Truth],
+    truth: Callable[[], LabelLookup],
     published: Callable[[str], None],
     *,
     thorough: bool,
 ) -> Iterator[Service]:
     is_folder = not settings.source and not settings.outbox_url
-    space_opener = workspace.opened(settings, thorough=thorough) if is_folder else object_store.opened(settings)
+    space_opener = workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
     with (
         at_step("looking at the inbox", settings.inbox),
         space_opener as space,
@@ -250,7 +250,7 @@ def _service(
         alone: list[FileSnapshot] = []
 
         @cache
-        def pipeline() -> "Pipeline":
+        def pipeline() -> "BatchPipeline":
             made = _pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart, alone)
             stack.callback(made.engine.close)
             return made
@@ -267,18 +267,18 @@ def _pipeline(
     space: Space,
     bundle: Bundle,
     others: "list[Ledger]",
-    truth: Callable[[], Truth],
+    truth: Callable[[], LabelLookup],
     published: Callable[[str], None],
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
     heart: Heart,
     alone: list[FileSnapshot],
-) -> "Pipeline":
+) -> "BatchPipeline":
     threads.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec.app import reports
     from digitrec.pipeline import read_files, rebuild
-    from digitrec.pipeline.batch import Pipeline
-    from digitrec.pipeline.outcomes import Answering
+    from digitrec.pipeline.batch import BatchPipeline
+    from digitrec.pipeline.outcomes import OutcomeBuilder
     from digitrec.pipeline.worker_main import WorkerLimits
     from digitrec.pipeline.worker_process import WorkerProcess
 
@@ -288,15 +288,15 @@ def _pipeline(
         reports.write(settings, space.ledger, batch_id)
         reported(batch_id)
 
-    return Pipeline(
+    return BatchPipeline(
         inbox=space.inbox,
         ledger=space.ledger,
         outbox=space.outbox,
         engine=ENGINES[settings.engine](settings),
         child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
         read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
-        answering=Answering(space.ledger, threshold, settings.grace_s, time.time, others),
-        truth=truth,
+        outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, others),
+        load_labels=truth,
         rendering=lambda: rendering(settings, bundle, threshold, utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
@@ -304,22 +304,24 @@ def _pipeline(
         report=report,
         stopped=stopped,
         now_s=time.time,
-        looked_at_s=space.looked_at_s,
+        scanned_at_s=space.scanned_at_s,
         timed=timed_steps(settings, heart.timed),
         noticed=heart.noticed,
         alone=alone,
     )
 
 
-def _truth_of(settings: Settings) -> Callable[[], Truth]:
+def _truth_of(settings: Settings) -> Callable[[], LabelLookup]:
     """Return what looks labels up anew; it warns once, and a labels file that could be used once fails later."""
     told: set[str] = set()
     was_usable = False
 
-    def truth() -> Truth:
+    def truth() -> LabelLookup:
         nonlocal was_usable
         try:
-            found = Truth(settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, told=told)
+            found = LabelLookup(
+                settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, warned=told
+            )
         except UsageError as why:
             if was_usable:
                 raise EnvironmentFailure(str(why), hint=why.hint) from why
@@ -345,6 +347,6 @@ def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) ->
     )
 
 
-def _observer(settings: Settings, stop: Stop) -> watcher.Observer:
+def _observer(settings: Settings, stop: Stop) -> watcher.ChangeSource:
     is_scan = settings.watch_mode == "scan"
-    return watcher.NoObserver() if is_scan else watcher.FolderObserver(settings.inbox, stop.bell)
+    return watcher.NoChangeSource() if is_scan else watcher.WatchdogSource(settings.inbox, stop.bell)

@@ -61,7 +61,7 @@ def gather(settings: Settings) -> Gathered:
     Raises:
         sqlite3.Error: a ledger cannot be read now.
     """
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         said = [one for worker, ledger in ledgers.items() for one in labelled(ledger, worker)]
     return gathered(said, settings.workspace)
 

@@ -9,7 +9,7 @@ from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline import read_files
 from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
-from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.datasets.image_folder import LabelledPicture
@@ -24,7 +24,7 @@ def read(
     reader: PageReader,
     pictures: Sequence[LabelledPicture],
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[tuple[LabelledPicture, Content]]:
+) -> Iterator[tuple[LabelledPicture, FileResult]]:
     """Each picture and what was found in its file, in order.
 
     Args:

@@ -170,9 +170,9 @@ def _place(page: TruePage) -> tuple[str, int]:
 
 def _read(desk: Desk, pages: Sequence[TruePage]) -> list[Judged]:
     data = pages[0].path.read_bytes()
-    contents = [read_files.interpret(data, desk.limits, reader) for reader in (desk.before, desk.after)]
-    (before,) = read_files.readings_of(contents[:1], desk.threshold_before)
-    (after,) = read_files.readings_of(contents[1:], desk.threshold_after)
+    contents = [read_files.read_bytes(data, desk.limits, reader) for reader in (desk.before, desk.after)]
+    (before,) = read_files.decide_readings(contents[:1], desk.threshold_before)
+    (after,) = read_files.decide_readings(contents[1:], desk.threshold_after)
     previews = {one.number: one.preview for one in contents[0].pages}
     answers = [{one.page: one for one in readings} for readings in (before, after)]
     return [

@@ -21,7 +21,7 @@ from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, Bundle
 from digitrec.models.registry import Stored
 from digitrec.pipeline import read_files
-from digitrec.pipeline.outcomes import preview_png
+from digitrec.pipeline.outcomes import encode_preview
 from digitrec.recognition.classifier import Classifier
 from digitrec.recognition.reader import PageReader
 from digitrec.reports import batch_report
@@ -268,7 +268,7 @@ def _evaluate_files(
     threshold, problem = threshold_or_never(bundle, settings.max_error)
     rows: list[RowFacts] = []
     for one, content in labelled.read(settings, reader, files.pictures, progress):
-        for each in read_files.readings_of([content], threshold)[0]:
+        for each in read_files.decide_readings([content], threshold)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
                 file=text.escape(one.path.name),
@@ -281,7 +281,7 @@ def _evaluate_files(
                 reason=each.reason,
                 detail=each.detail,
                 label=one.label,
-                preview_png=preview_png(content, each),
+                preview_png=encode_preview(content, each),
             )
             rows.append(row)
     found = evaluate_pages(rows, threshold if not problem else None)

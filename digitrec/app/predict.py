@@ -40,7 +40,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predicted:
         except OSError as why:
             unread.append(f"{path} cannot be read: {why.strerror}")
             continue
-        content = read_files.interpret(data, settings.limits, reader)
-        for one in read_files.readings_of([content], threshold)[0]:
+        content = read_files.read_bytes(data, settings.limits, reader)
+        for one in read_files.decide_readings([content], threshold)[0]:
             rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
     return Predicted(rows, composition.rendering(settings, bundle, threshold, now), unread)

@@ -20,7 +20,7 @@ from digitrec.storage.corrected_tables import CORRECTED
 from digitrec.storage.corrections import audited, newest
 from digitrec.storage.ledger import Ledger
 from digitrec.text import utc
-from digitrec.types import Fate, Reason, Row, Status
+from digitrec.types import FileOutcome, Reason, Row, Status
 
 
 def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
@@ -61,7 +61,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     if batch is None or batch.rendering is None:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
     count = ledger.count(batch_id)
-    deferred = [one for one in ledger.claims(batch_id) if one.fate is Fate.DEFERRED] if count.deferred else []
+    deferred = [one for one in ledger.claims(batch_id) if one.outcome is FileOutcome.DEFERRED] if count.deferred else []
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
     corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"

@@ -177,7 +177,7 @@ def retrain(settings: Settings, data: str, progress: Callable[[Progress], None],
         BusyError: another one is at it.
         DigitrecError: data or model cannot be used; nothing was promoted.
     """
-    with workspace.only_one(settings, "retrain"):
+    with workspace.exclusive_job(settings, "retrain"):
         in_use, pages = composition.bundle_of(settings), gather(settings)
         taught = _taught(settings, data, pages, in_use, progress, more)
         learned = judge(settings, pages, in_use, taught) if pages.learn else None

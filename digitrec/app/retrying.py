@@ -8,7 +8,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, failure_of, memory_failure
-from digitrec.pipeline.watcher import Bell
+from digitrec.pipeline.watcher import WakeEvent
 from digitrec.types import backoff_s
 
 _ALIVE_EVERY_S = 10.0
@@ -20,7 +20,7 @@ def pauses() -> Iterator[float]:
     return map(backoff_s, itertools.count(1))
 
 
-def wait(bell: Bell, pause_s: float, stopped: Callable[[], bool]) -> None:
+def wait(bell: WakeEvent, pause_s: float, stopped: Callable[[], bool]) -> None:
     """Wait for the next try; a stop ends the wait."""
     until_s = time.monotonic() + pause_s
     while not stopped() and (left_s := until_s - time.monotonic()) > 0:

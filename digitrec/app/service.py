@@ -18,14 +18,14 @@ from digitrec.errors import ReadFailed, at_step
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.hooks import Hooks
 from digitrec.pipeline import watcher
-from digitrec.pipeline.scanner import PassedOver, Settling
+from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Count, FileSnapshot, backoff_s
 
 if TYPE_CHECKING:
-    from digitrec.pipeline.batch import Outbox, Pipeline
-    from digitrec.pipeline.claiming import Queue
+    from digitrec.pipeline.batch import BatchPipeline, Outbox
+    from digitrec.pipeline.claiming import ClaimQueue
 
 
 def leave(code: int) -> NoReturn:
@@ -66,7 +66,7 @@ class Stop:
     """Asked by whoever may have to stop; set by SIGTERM, SIGINT, SIGHUP or a caller."""
 
     def __init__(self) -> None:
-        self.bell = watcher.Bell()
+        self.bell = watcher.WakeEvent()
         self.signal = 0
 
     def __call__(self) -> bool:
@@ -81,7 +81,7 @@ class Stop:
     def set(self, number: int = signal.SIGTERM) -> None:
         """Ask for the end of the work."""
         self.signal = number
-        self.bell.ring()
+        self.bell.set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -113,7 +113,7 @@ class Summary:
     """Batches whose tables latest.csv will hold, in the order of publication."""
     waiting: int = 0
     """Files left in the inbox: still changing, empty, or deferred."""
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    passed_over: SkippedCounts = field(default_factory=SkippedCounts)
     """Files that can never be claimed where they lie."""
 
     def note(self, batch_id: str) -> None:
@@ -130,7 +130,7 @@ class Space(Protocol):
         """What it goes by."""
 
     @property
-    def inbox(self) -> "Queue":
+    def inbox(self) -> "ClaimQueue":
         """Where files are claimed."""
 
     @property
@@ -144,13 +144,13 @@ class Space(Protocol):
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if they are not the places that they were."""
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
+    def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
         """Every file that may be claimed; what is passed over is told, and counted."""
 
-    def settling(self) -> Settling:
+    def stability_tracker(self) -> StabilityTracker:
         """Tells when a file is complete."""
 
-    def looked_at_s(self) -> float:
+    def scanned_at_s(self) -> float:
         """When files were looked for last, by the clock that their times are of, seconds since 1970."""
 
     @property
@@ -184,7 +184,7 @@ class Service:
     """One worker at work, its lock held."""
 
     space: Space
-    pipeline: "Callable[[], Pipeline]"
+    pipeline: "Callable[[], BatchPipeline]"
     """Made when there is something to read: an empty inbox costs next to nothing."""
     stop: Stop
     summary: Summary
@@ -207,9 +207,9 @@ class Service:
         except ReadFailed as why:  # what is new may be read all the same
             failure = why
         total = self.summary.count.claimed + self._left()
-        looks = watcher.once(
+        looks = watcher.scan_groups(
             self._look,
-            self.space.settling(),
+            self.space.stability_tracker(),
             self.stop.bell,
             stopped=self.stop,
             wait_s=settings.run_wait_s,
@@ -257,10 +257,10 @@ class Service:
                 self.heart.noticed(logs.unexpected_error("a hook cannot be called", why))
 
     def _left(self) -> int:
-        self.summary.passed_over = PassedOver()
-        return sum(1 for _ in self.space.look(self._skipped, self.summary.passed_over))
+        self.summary.passed_over = SkippedCounts()
+        return sum(1 for _ in self.space.scan(self._skipped, self.summary.passed_over))
 
-    def read_what_comes(self, observer: watcher.Observer) -> Iterator[bool]:
+    def read_what_comes(self, observer: watcher.ChangeSource) -> Iterator[bool]:
         """Yield after every look whether all is well; ends when stopped, or when another model was promoted.
 
         A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
@@ -269,9 +269,9 @@ class Service:
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
         put_off = _PutOff()
         self._try(self._recover, put_off)
-        groups = watcher.groups(
+        groups = watcher.watch_groups(
             self._look,
-            self.space.settling(),
+            self.space.stability_tracker(),
             observer,
             self.stop.bell,
             stopped=self.stop,
@@ -285,7 +285,7 @@ class Service:
             if group or self.alone:
                 self._try(partial(self._process_one, group), put_off)
             if self.alone:
-                self.stop.bell.ring()  # the next one is not to wait for the next look by the clock
+                self.stop.bell.set()  # the next one is not to wait for the next look by the clock
             yield put_off.tries == 0
             if not self.is_current():
                 logs.event("another model was promoted")
@@ -311,7 +311,7 @@ class Service:
         self.space.check_folders()
         self.heart.scanned()
         deferred = self.space.ledger.deferred(time.time())
-        for seen in self.space.look(self._skipped):
+        for seen in self.space.scan(self._skipped):
             # Mostly there is none, and an inbox may hold 100,000 files.
             if not deferred or seen.identity not in deferred:
                 yield seen

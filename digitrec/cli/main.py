@@ -223,7 +223,7 @@ def report(
     from digitrec.app import reports
     from digitrec.pipeline import workspace
 
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
             return
         if batch is None:
@@ -275,14 +275,14 @@ def verify(
     written: list[str] = []
     if rebuild and (settings.inbox.exists() or not found_ledgers.is_new(settings)):  # else it is no workspace
         # Opening makes the ledger again, under the worker's lock; a sound one stays as it is.
-        with workspace.opened(settings, thorough=True), workspace.all_ledgers(settings) as ledgers:
+        with workspace.open_workspace(settings, thorough=True), workspace.open_ledgers_readonly(settings) as ledgers:
             for name in rebuilding.write_tables(settings.outbox, ledgers, batches or ()) if tables else ():
                 written.append(name)
                 if not as_json:
                     typer.echo(f"written again: {name}")
     elif batches:
         require_closed(batches[0], {})
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:
             tell_if_unread(settings, ledgers)
@@ -296,7 +296,7 @@ def init(settings: Settings) -> None:
     """Create the folders of a workspace; accept new or emptied ones."""
     from digitrec.pipeline import workspace
 
-    workspace.accept_folders(settings)
+    workspace.init_folders(settings)
     typer.echo(text.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
 
 

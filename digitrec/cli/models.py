@@ -189,7 +189,7 @@ def samples(
     from digitrec.pipeline import workspace
 
     if folder is None:
-        workspace.accept_folders(settings)
+        workspace.init_folders(settings)
     where = folder or settings.inbox
     written = models.write_samples(where, count=count, seed=seed, data=data)
     typer.echo(text.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))

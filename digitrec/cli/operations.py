@@ -120,7 +120,7 @@ def why(
     from digitrec.monitoring.history import why as ask
     from digitrec.pipeline import workspace
 
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         story = ask(file, settings, ledgers, time.time())
     if as_json:
         typer.echo(json.dumps(words.story_json(story)))
@@ -172,7 +172,7 @@ def requeue(
     from digitrec.monitoring import maintenance as operation
     from digitrec.pipeline import workspace
 
-    with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
         claims = operation.select_claims(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
         moved = []
         for original in () if dry_run else operation.requeue(settings, claims, utc(time.time())):
@@ -181,11 +181,11 @@ def requeue(
                 typer.echo(words.requeued_line(original))
     if as_json:
         places = {original.found.key: text.escape(original.place) for original in moved}
-        pairs = [{"from": text.escape(claim.claim.place), "to": places.get(claim.key)} for claim in claims]
+        pairs = [{"from": text.escape(claim.claim.location), "to": places.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
         for claim in claims:
-            typer.echo(text.escape(claim.claim.place))
+            typer.echo(text.escape(claim.claim.location))
         typer.echo(f"{pluralize(len(claims), 'original')} would go back into the inbox")
     else:
         typer.echo(f"{pluralize(len(moved), 'original is', 'originals are')} back in the inbox")
@@ -216,7 +216,7 @@ def prune(
         hint = "`digitrec prune --older-than 90d` shows what is older than 90 days; with --yes it is removed."
         raise UsageError("prune needs an age", hint=hint)
     keep_s = operation.seconds(older_than)
-    with workspace.only_one(settings, _LOCK), workspace.all_ledgers(settings) as ledgers:
+    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
         batches = operation.select(settings, ledgers, keep_s, time.time())
         for batch in operation.prune(settings, batches, utc(time.time())) if yes else batches:
             if not as_json:
@@ -239,7 +239,7 @@ def print_outlook(settings: Settings, *, as_json: bool) -> None:
     from digitrec.monitoring import backlog
     from digitrec.pipeline import workspace
 
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         outlook = backlog.would_read(settings, ledgers, time.time())
     typer.echo(json.dumps(words.outlook_json(outlook)) if as_json else "\n".join(words.outlook_lines(outlook)))
 

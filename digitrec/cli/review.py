@@ -89,7 +89,7 @@ def export(
     form = form or _form_of(out)
     if out is None and not form.is_text:
         raise UsageError(f"{form} cannot be written to stdout", hint=f"Add --out answers.{form}")
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         tell_if_unread(settings, ledgers)
         result = export.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
@@ -141,7 +141,7 @@ def apply(
     from digitrec.exchange import importer
     from digitrec.pipeline import workspace
 
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         plan = importer.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
     for bad in plan.bad[:_MOST_TOLD]:
         typer.echo(text.printable(bad), err=True)

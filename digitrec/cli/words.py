@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from digitrec.monitoring.history import Answer, Event, Story
     from digitrec.monitoring.maintenance import Prunable, Requeued
     from digitrec.monitoring.status import Status, Worker
-    from digitrec.pipeline.scanner import PassedOver
+    from digitrec.pipeline.scanner import SkippedCounts
 
 _MOST_LINES = 20
 _MOST_DEFERRED = 5
@@ -143,7 +143,7 @@ def deferred_lines(files: Sequence["Waiting"]) -> Iterator[str]:
 
 def requeued_line(original: "Requeued") -> str:
     """One original that was put back."""
-    return f"{text.escape(original.found.claim.place)} -> {text.escape(original.place)}"
+    return f"{text.escape(original.found.claim.location)} -> {text.escape(original.place)}"
 
 
 def prunable_line(batch: "Prunable") -> str:
@@ -159,7 +159,7 @@ def prunable_json(batch: "Prunable") -> dict[str, object]:
         "batch_id": batch.batch_id,
         "worker": batch.worker,
         "answered_at": batch.answered_at,
-        "originals": [text.escape(claim.place) for claim in batch.claims],
+        "originals": [text.escape(claim.location) for claim in batch.claims],
         "original_bytes": batch.original_bytes,
         "report": text.escape(str(batch.report)) if batch.report else None,
         "report_bytes": batch.report_bytes,
@@ -180,7 +180,7 @@ def story_json(story: "Story") -> dict[str, object]:
     return asdict(story)
 
 
-def passed_over_lines(passed: "PassedOver") -> Iterator[str]:
+def passed_over_lines(passed: "SkippedCounts") -> Iterator[str]:
     """How many files can never be claimed where they lie; no line if none."""
     counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
     if total := sum(counts.values()):

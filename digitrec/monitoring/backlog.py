@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED, Inbox
-from digitrec.pipeline.scanner import PassedOver
+from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import DeferredFile, FileSnapshot, Identity
@@ -74,7 +74,9 @@ def find_deferred(ledgers: Mapping[str, Ledger]) -> Deferred:
     return found
 
 
-def look(settings: Settings, deferred: Deferred, now_s: float, passed: PassedOver | None = None) -> Iterator[Waiting]:
+def look(
+    settings: Settings, deferred: Deferred, now_s: float, passed: SkippedCounts | None = None
+) -> Iterator[Waiting]:
     """Every file in the inbox that is to be read some time, in no particular order.
 
     Args:
@@ -86,7 +88,7 @@ def look(settings: Settings, deferred: Deferred, now_s: float, passed: PassedOve
     Raises:
         OSError: the inbox cannot be listed.
     """
-    for seen in scanner.look(settings.inbox, lambda *_: None, settings.worker, passed):
+    for seen in scanner.scan(settings.inbox, lambda *_: None, settings.worker, passed):
         yield of(seen, settings, deferred.get(seen.identity), now_s)
 
 
@@ -151,4 +153,4 @@ def claims(inbox: Path, worker: str) -> dict[str, list[str]]:
     if worker not in workers(inbox):
         return {}
     mine = Inbox(inbox, worker)
-    return {batch_id: mine.claimed(batch_id) for batch_id in mine.batches()}
+    return {batch_id: mine.claimed_files(batch_id) for batch_id in mine.batches()}

@@ -17,8 +17,8 @@ from digitrec.monitoring.folder_checks import Finding, fault, note, ok
 from digitrec.monitoring.status import ModelState
 from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.pipeline.labels import FILE_NAME as LABELS
-from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.labels import LABELS_FILE as LABELS
+from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import paths
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.storage import folder_id
@@ -218,17 +218,17 @@ def _labels(settings: Settings) -> Iterator[Finding]:
     """What `run` would warn of in labels files, and whether the one of the settings can be used."""
     given = settings.labels
     try:
-        Truth(settings.inbox, given)
+        LabelLookup(settings.inbox, given)
     except UsageError as why:
         yield fault("labels", str(why), why.hint)
         given = None
     walked = folder_id.walk(
-        settings.inbox, enters=lambda _, entry: scanner.is_entered(entry.name), failed=lambda *_: None
+        settings.inbox, enters=lambda _, entry: scanner.is_scanned_folder(entry.name), failed=lambda *_: None
     )
     can_walk = os.access(settings.inbox, os.R_OK | os.X_OK)  # else `places` says so
     there = [path for path, entry in walked if entry.name == LABELS] if can_walk else []
     for path in [settings.inbox / path for path in there] + ([given] if given else []):
-        table = labels.read(path)
+        table = labels.read_labels(path)
         shown = text.escape(str(path))
         if table.encoding == labels.UTF_16:
             yield fault("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)

@@ -189,17 +189,17 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
         return
     device, points = inbox.stat().st_dev, folder_id.below(inbox)
     stuck: dict[str, list[str]] = {}
-    passed = scanner.PassedOver()
+    passed = scanner.SkippedCounts()
 
     def put(kind: str, path: str) -> None:
         stuck.setdefault(kind, []).append(f"{inbox}/{path}")
 
     def skipped(path: str, why: str) -> None:
-        if why == scanner.TOO_LONG:
+        if why == scanner.PATH_TOO_LONG:
             put("long", path)
 
     def enters(path: str, entry: "os.DirEntry[str]") -> bool:
-        if not scanner.is_entered(entry.name):
+        if not scanner.is_scanned_folder(entry.name):
             return False
         try:
             is_mounted = (inbox / path).lstat().st_dev != device or path in points
@@ -211,7 +211,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
             put("folder", path)
         return not is_mounted
 
-    for seen in scanner.look(inbox, skipped, worker, passed):
+    for seen in scanner.scan(inbox, skipped, worker, passed):
         if not os.access(inbox / seen.path, os.R_OK):
             put("file", seen.path)
         elif _is_sticky(inbox / seen.path):

@@ -15,7 +15,7 @@ from digitrec.storage import folder_id, removals, schema
 from digitrec.storage.corrections import Correction, history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape
-from digitrec.types import Claim, Departure, Fate, Left, Row
+from digitrec.types import Claim, Departure, FileOutcome, Left, Row
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -208,12 +208,12 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
         stage=batch.stage if batch else "",
         claimed_at=claim.received_at,
         answered_at=batch.rendering.processed_at if batch and batch.rendering and rows else "",
-        fate=claim.fate or "",
-        why=escape(claim.detail) if claim.fate is Fate.DEFERRED else "",
+        fate=claim.outcome or "",
+        why=escape(claim.detail) if claim.outcome is FileOutcome.DEFERRED else "",
         size_bytes=claim.size,
         sha256=claim.sha256,
-        original=escape(claim.place),
-        is_there=bool(claim.place) and os.path.lexists(workspace / claim.place),
+        original=escape(claim.location),
+        is_there=bool(claim.location) and os.path.lexists(workspace / claim.location),
         reason_file=escape(claim.reason_file) if not left else "",
         let_go=_let_go(left),
         answers=tuple(_answer(row, ledger, ledgers.values()) for row in rows),
@@ -252,11 +252,11 @@ def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now
     if not lying:
         return
     passed: dict[str, str] = {}
-    looked = scanner.look(settings.inbox, passed.__setitem__, settings.worker)
+    looked = scanner.scan(settings.inbox, passed.__setitem__, settings.worker)
     seen = {one.path: one for one in looked if one.path in lying}
     deferred = backlog.find_deferred(ledgers)
     for path in lying:
-        if ignored := scanner.foreign_part(path):
+        if ignored := scanner.find_ignored_part(path):
             reason = f"{_NEVER} ({escape(ignored)})"
         elif one := seen.get(path):
             how = backlog.of(one, settings, deferred.get(one.identity), now_s)

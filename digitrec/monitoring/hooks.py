@@ -17,7 +17,7 @@ from digitrec.errors import SettingsError
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.text import utc
-from digitrec.types import Claim, Count, Fate, Stage
+from digitrec.types import Claim, Count, FileOutcome, Stage
 
 FAILURES = 3
 """Failures in a row after which `on_failure` is called."""
@@ -75,7 +75,7 @@ class Hooks:
                 continue
             claims = ledger.claims(batch_id)
             self._call("batch", self._batch_facts(batch_id, claims), stopped)
-            rejected = [claim.path for claim in claims if claim.fate is Fate.REJECTED]
+            rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
             if rejected and "reject" in self._hooks:
                 self._call("reject", self._rejected_facts(ledger, batch_id, rejected), stopped)
 

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring.history import Found, find
-from digitrec.pipeline.inbox import move_free
+from digitrec.pipeline.inbox import move_to_free_name
 from digitrec.pipeline.ledgers import paths
 from digitrec.pipeline.rebuild import published, require_closed
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Departure, Fate, Left, Reason, Stage
+from digitrec.types import Batch, Claim, Departure, FileOutcome, Left, Reason, Stage
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -73,7 +73,7 @@ def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now
             if batch.stage is not Stage.CLOSED or _age_s(batch, now_s) < keep_s:
                 continue
             claims = ledger.claims(batch.id)
-            is_answered = any(claim.fate not in {Fate.DEFERRED, None} for claim in claims)
+            is_answered = any(claim.outcome not in {FileOutcome.DEFERRED, None} for claim in claims)
             if batch.id in csvs or not is_answered:
                 found.append(_prunable(worker, batch, claims, settings))
     return sorted((one for one in found if one.claims or one.report or one.kept), key=lambda one: one.batch_id)
@@ -99,7 +99,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
         finally:
             ledger.close()
         for claim in one.claims:
-            original = settings.workspace / claim.place
+            original = settings.workspace / claim.location
             original.unlink(missing_ok=True)
             if claim.reason_file:
                 (settings.workspace / claim.reason_file).unlink(missing_ok=True)
@@ -113,17 +113,17 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
 def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Settings) -> Prunable:
     there, kept, size = [], [], 0
     for claim in claims:
-        if claim.fate in {Fate.DEFERRED, None} or not claim.place:
+        if claim.outcome in {FileOutcome.DEFERRED, None} or not claim.location:
             continue
         try:
-            state = (settings.workspace / claim.place).lstat()
+            state = (settings.workspace / claim.location).lstat()
         except FileNotFoundError:  # requeued, pruned before, or missing: `verify` tells which
             continue
         if stat.S_ISREG(state.st_mode) and state.st_size == claim.size:
             there.append(claim)
             size += state.st_size
         else:
-            kept.append(claim.place)
+            kept.append(claim.location)
     report = settings.reports / batch.id
     is_there = report.is_dir() and not report.is_symlink()
     return Prunable(
@@ -241,10 +241,10 @@ def _one(given: str, found: Sequence[Found], workspace: Path, batch_id: str | No
 
 
 def _is_there(claim: Claim, workspace: Path) -> bool:
-    if claim.fate in {None, Fate.DEFERRED} or not claim.place:
+    if claim.outcome in {None, FileOutcome.DEFERRED} or not claim.location:
         return False
     try:
-        state = (workspace / claim.place).lstat()
+        state = (workspace / claim.location).lstat()
     except OSError:
         return False
     return stat.S_ISREG(state.st_mode)
@@ -267,8 +267,8 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -
 
 def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
     """Move one original; gives its path under the inbox. `fine` are folders that need not be looked at again."""
-    source = settings.workspace / claim.place
-    path = move_free(source, settings.inbox, _home(settings.inbox, claim.path, fine))
+    source = settings.workspace / claim.location
+    path = move_to_free_name(source, settings.inbox, _home(settings.inbox, claim.path, fine))
     files.fsync_folder((settings.inbox / path).parent)
     if claim.reason_file:
         # It is no original and would explain a file that is not beside it any more; the row tells the same.

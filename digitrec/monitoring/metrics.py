@@ -17,7 +17,7 @@ from digitrec.monitoring.heartbeat import read as read_heartbeat
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Fate
+from digitrec.types import FileOutcome
 
 if TYPE_CHECKING:
     from digitrec.monitoring.status import Status
@@ -187,8 +187,8 @@ def _of_ledgers(state: "Status", ledgers: Mapping[str, Ledger]) -> Iterator[Samp
 
 
 def _of_ledger(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
-    fates = {Fate(fate): count for fate, count in ledger.ask(_FILES)}
-    for fate in Fate:  # also those that never occurred: a rate needs a zero to start from
+    fates = {FileOutcome(fate): count for fate, count in ledger.ask(_FILES)}
+    for fate in FileOutcome:  # also those that never occurred: a rate needs a zero to start from
         yield Sample("digitrec_files_total", fates.get(fate, 0), {**labels, "status": fate})
     stages = {bool(is_closed): values for is_closed, *values in ledger.ask(_BATCHES)}
     closed, answered, seconds = stages.get(True, [0, 0, 0.0])

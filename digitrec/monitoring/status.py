@@ -12,7 +12,7 @@ from digitrec.monitoring import backlog, heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heartbeat
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.ledgers import is_new, paths
-from digitrec.pipeline.scanner import PassedOver
+from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 
@@ -182,7 +182,7 @@ class Status:
     model: ModelState
     problem: str
     """Why the inbox cannot be looked at; "" if it can."""
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    passed_over: SkippedCounts = field(default_factory=SkippedCounts)
     """Files in the inbox that can never be claimed where they lie."""
 
 
@@ -195,7 +195,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         model: the one in use.
         now_s: seconds since 1970.
     """
-    count, oldest, problem, passed = 0, ("", -1.0), "", PassedOver()
+    count, oldest, problem, passed = 0, ("", -1.0), "", SkippedCounts()
     deferred: list[DeferredState] = []
     workers: tuple[Worker, ...] = ()
     try:

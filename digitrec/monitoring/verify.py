@@ -10,7 +10,7 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.pipeline.labels import FILE_NAME as LABELS
+from digitrec.pipeline.labels import LABELS_FILE as LABELS
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
 from digitrec.storage.corrections import is_finished
@@ -18,7 +18,7 @@ from digitrec.storage.drafts import is_draft
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
 from digitrec.text import BATCH_ID, escape, pluralize
-from digitrec.types import Batch, Claim, Count, Departure, Fate, Left, Stage
+from digitrec.types import Batch, Claim, Count, Departure, FileOutcome, Left, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,8 @@ def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]
     answered = {row.path for row in rows}
     for claim in ledger.claims(batch.id):
         has_row = claim.path in answered
-        if has_row is (claim.fate in {Fate.DEFERRED, None}):
-            yield f"{batch.id}: {escape(claim.path)} is {claim.fate} and has {'a' if has_row else 'no'} row"
+        if has_row is (claim.outcome in {FileOutcome.DEFERRED, None}):
+            yield f"{batch.id}: {escape(claim.path)} is {claim.outcome} and has {'a' if has_row else 'no'} row"
     texts = {
         f"{batch.id}.csv": csv_tables.main_csv(rows, batch.rendering),
         f"{batch.id}.digits.csv": csv_tables.digits_csv(rows, batch.rendering),
@@ -175,12 +175,12 @@ def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
 def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure], workspace: Path) -> Iterator[str]:
     expected: set[str] = set()
     for claim in claims:
-        if claim.fate is Fate.DEFERRED:
+        if claim.outcome is FileOutcome.DEFERRED:
             continue
-        expected |= {claim.place, claim.reason_file}
+        expected |= {claim.location, claim.reason_file}
         if claim.path in gone:
             continue
-        if not claim.place:
+        if not claim.location:
             yield f"the original of {claim.path} is nowhere"
             continue
         yield from _of_original(claim, workspace)
@@ -194,19 +194,19 @@ def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure],
 
 
 def _of_original(claim: Claim, workspace: Path) -> Iterator[str]:
-    original = workspace / claim.place
+    original = workspace / claim.location
     try:
         state = original.lstat()
         if not stat.S_ISREG(state.st_mode):
-            yield f"{claim.place} is no regular file"
+            yield f"{claim.location} is no regular file"
         elif state.st_size != claim.size:
-            yield f"{claim.place} has {state.st_size} bytes, not {claim.size}"
+            yield f"{claim.location} has {state.st_size} bytes, not {claim.size}"
         elif claim.sha256 and files.sha256_of(original) != claim.sha256:
-            yield f"{claim.place} has other content than was read"
+            yield f"{claim.location} has other content than was read"
     except (FileNotFoundError, NotADirectoryError):
-        yield f"{claim.place} is missing"
+        yield f"{claim.location} is missing"
         return
     except OSError as why:
-        yield f"{claim.place} cannot be read: {why.strerror}"
-    if claim.fate is Fate.REJECTED and not (workspace / claim.reason_file).is_file():
-        yield f"the reason file of {claim.place} is missing"
+        yield f"{claim.location} cannot be read: {why.strerror}"
+    if claim.outcome is FileOutcome.REJECTED and not (workspace / claim.reason_file).is_file():
+        yield f"the reason file of {claim.location} is missing"

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digitrec import files, logs, text
-from digitrec.pipeline.inbox import Inbox, folders_of, move_free
-from digitrec.pipeline.labels import FILE_NAME as LABELS
-from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.inbox import Inbox, move_to_free_name, parent_folders
+from digitrec.pipeline.labels import LABELS_FILE as LABELS
+from digitrec.pipeline.labels import LabelLookup
 from digitrec.storage import csv_tables
-from digitrec.types import Claim, Fate, Rendering, Row
+from digitrec.types import Claim, FileOutcome, Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.pipeline.outcomes import Answering
+    from digitrec.pipeline.outcomes import OutcomeBuilder
 
 DONE, REJECTED = "done", "rejected"
 
@@ -40,7 +40,7 @@ class FolderOutbox:
         for name, table in csv_tables.tables(batch_id, rows, how).items():
             files.publish_new(self.folder / name, table)
 
-    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
         """Put every original of a recorded batch where it belongs; may be done again after a crash.
 
         `rows` are those of the rejected files at least: they tell why.
@@ -48,38 +48,45 @@ class FolderOutbox:
         Returns:
             The claims with the places of their files.
         """
-        placed = [_place(claim, self.inbox, self.folder) for claim in claims]
+        placed = [_archive_file(claim, self.inbox, self.folder) for claim in claims]
         # Only now: an original that is named like a reason file keeps its name.
         first = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
         placed = [
-            _explain(claim, first[claim.path], self.folder) if claim.fate is Fate.REJECTED else claim
+            _add_reason_file(claim, first[claim.path], self.folder) if claim.outcome is FileOutcome.REJECTED else claim
             for claim in placed
         ]
         _fsync(placed, self.inbox, self.folder)
         return placed
 
-    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
-        """See `pipeline.Outbox.tidy`."""
-        for stranger in set(self.inbox.claimed(batch_id)) - {claim.path for claim in placed}:
+    def clean_up(
+        self, batch_id: str, placed: Sequence[Claim], truth: LabelLookup, outcome_builder: "OutcomeBuilder"
+    ) -> None:
+        """See `pipeline.Outbox.clean_up`."""
+        for stranger in set(self.inbox.claimed_files(batch_id)) - {claim.path for claim in placed}:
             logs.warn("a file that was never claimed lies among the claims; deferred", file=stranger, batch=batch_id)
             self.inbox.defer(batch_id, stranger)
-        file_labels(batch_id, placed, truth, answering, self.inbox, self.folder)
+        file_labels(batch_id, placed, truth, outcome_builder, self.inbox, self.folder)
 
 
 def file_labels(
-    batch_id: str, claims: Iterable[Claim], truth: Truth, answering: "Answering", inbox: Inbox, outbox: Path
+    batch_id: str,
+    claims: Iterable[Claim],
+    truth: LabelLookup,
+    outcome_builder: "OutcomeBuilder",
+    inbox: Inbox,
+    outbox: Path,
 ) -> None:
     """File every labels.csv away with the last of its pictures: all are read, and none waits under its name."""
-    paths = {claim.path for claim in claims if claim.fate is not Fate.DEFERRED}
-    for folder in sorted(folders_of(paths)):
-        listed = truth.files(folder)
+    paths = {claim.path for claim in claims if claim.outcome is not FileOutcome.DEFERRED}
+    for folder in sorted(parent_folders(paths)):
+        listed = truth.listed_files(folder)
         # Files are read in the order of their paths: where one of these waits, the last do.
         is_waiting = any(os.path.lexists(f"{inbox.root}/{path}") for names in reversed(listed) for path in names)
         is_named = not is_waiting and any(names & paths for names in listed)
-        if is_named and all(any(map(answering.has_read, names)) for names in listed):
+        if is_named and all(any(map(outcome_builder.has_read, names)) for names in listed):
             path = LABELS if folder == "." else f"{folder}/{LABELS}"
             try:
-                place = move_free(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
+                place = move_to_free_name(inbox.root / path, outbox, f"{DONE}/{batch_id}/{path}")
             except OSError as why:
                 if why.errno != errno.ENAMETOOLONG:
                     raise
@@ -90,33 +97,33 @@ def file_labels(
             logs.event("labels filed away", file=path, batch=batch_id)
 
 
-def _place(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
-    source = inbox.place(claim.batch_id, claim.path)
-    if claim.fate is Fate.DEFERRED:
+def _archive_file(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
+    source = inbox.location(claim.batch_id, claim.path)
+    if claim.outcome is FileOutcome.DEFERRED:
         return _defer(claim, source, inbox)
-    kind = REJECTED if claim.fate is Fate.REJECTED else DONE
+    kind = REJECTED if claim.outcome is FileOutcome.REJECTED else DONE
     path = f"{kind}/{claim.batch_id}/{claim.path}"
     if os.path.lexists(source):
         path = _move(source, outbox, path)
-    elif claim.place:
+    elif claim.location:
         return claim
-    return replace(claim, place=f"{outbox.name}/{path}")
+    return replace(claim, location=f"{outbox.name}/{path}")
 
 
-def _explain(claim: Claim, row: Row, outbox: Path) -> Claim:
+def _add_reason_file(claim: Claim, row: Row, outbox: Path) -> Claim:
     if claim.reason_file:
         return claim
-    original = outbox.parent / claim.place
+    original = outbox.parent / claim.location
     reason_file = _write_reason(original, row, outbox / REJECTED / claim.batch_id)
     return replace(claim, reason_file=reason_file.relative_to(outbox.parent).as_posix())
 
 
 def _defer(claim: Claim, source: Path, inbox: Inbox) -> Claim:
     if not os.path.lexists(source):  # an earlier try put it back, or it was gone before it was read
-        return replace(claim, place=claim.place or f"{inbox.root.name}/{claim.path}")
+        return replace(claim, location=claim.location or f"{inbox.root.name}/{claim.path}")
     path = inbox.defer(claim.batch_id, claim.path)
     logs.event("deferred", file=path, batch=claim.batch_id, why=claim.detail)
-    return replace(claim, place=f"{inbox.root.name}/{path}")
+    return replace(claim, location=f"{inbox.root.name}/{path}")
 
 
 def _move(source: Path, outbox: Path, path: str) -> str:
@@ -129,7 +136,7 @@ def _move(source: Path, outbox: Path, path: str) -> str:
     if is_copied and files.sha256_of(target) == files.sha256_of(source):
         source.unlink()
         return path
-    return move_free(source, outbox, path)
+    return move_to_free_name(source, outbox, path)
 
 
 def _write_reason(original: Path, row: Row, home: Path) -> Path:
@@ -162,9 +169,9 @@ def _write_reason(original: Path, row: Row, home: Path) -> Path:
 
 def _fsync(placed: Sequence[Claim], inbox: Inbox, outbox: Path) -> None:
     roots = {inbox.root.name: inbox.root, outbox.name: outbox}
-    targets = {claim.place.rpartition("/")[0].partition("/") for claim in placed}
+    targets = {claim.location.rpartition("/")[0].partition("/") for claim in placed}
     sources = {(claim.batch_id, claim.path.rpartition("/")[0]) for claim in placed}
     folders = {roots[top] / rest for top, _, rest in targets}
-    for folder in folders | {inbox.place(*source) for source in sources}:
+    for folder in folders | {inbox.location(*source) for source in sources}:
         if folder.is_dir():
             files.fsync_folder(folder)

@@ -12,14 +12,22 @@ from typing import Protocol
 from digitrec import logs, text
 from digitrec.errors import FAILURES, ReadFailed
 from digitrec.pipeline import read_files
-from digitrec.pipeline.batch_reader import MOST_FAILURES, BatchReader, Found, Guarded, LimitedChild, Result, Suspects
-from digitrec.pipeline.claiming import Claimer, Queue
+from digitrec.pipeline.batch_reader import (
+    MAX_FAILURES,
+    BatchReader,
+    BatchResults,
+    ChunkOutcome,
+    GuardedReader,
+    LimitedWorker,
+    SuspectFiles,
+)
+from digitrec.pipeline.claiming import Claimer, ClaimQueue
 from digitrec.pipeline.executor import Executor
-from digitrec.pipeline.labels import Truth
-from digitrec.pipeline.outcomes import Answering
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.outcomes import OutcomeBuilder
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Count, Fate, FileSnapshot, Rendering, Row, Stage
+from digitrec.types import Batch, Claim, Count, FileOutcome, FileSnapshot, Rendering, Row, Stage
 
 _MOST_AHEAD = 1024
 """A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""
@@ -35,37 +43,39 @@ class Outbox(Protocol):
             FileExistsError: a table of this name with other content is there.
         """
 
-    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
         """Put every file where it belongs; gives the claims with its place. `rows` are those of rejected files."""
 
-    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: Answering) -> None:
+    def clean_up(
+        self, batch_id: str, placed: Sequence[Claim], truth: LabelLookup, outcome_builder: OutcomeBuilder
+    ) -> None:
         """See to what came along with a batch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenBatch:
     """A batch whose files are claimed, and being read."""
 
     batch: Batch
     claims: Sequence[Claim]
-    begun: Iterator[Result] | None
+    reading: Iterator[ChunkOutcome] | None
     """What becomes of its chunks, children may be at it already; None: each file is read by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class BatchPipeline:
     """The collaborators of one run, chosen in app.py."""
 
-    inbox: Queue
+    inbox: ClaimQueue
     ledger: Ledger
     outbox: Outbox
     engine: Executor
-    child: LimitedChild
+    child: LimitedWorker
     """Reads what may stop a reader."""
-    read_chunk: Callable[[Sequence[Job]], list[Content]]
+    read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
     """Reads files."""
-    answering: Answering
-    truth: Callable[[], Truth]
+    outcome_builder: OutcomeBuilder
+    load_labels: Callable[[], LabelLookup]
     rendering: Callable[[], Rendering]
     """How a batch that is recorded now will be rendered."""
     restore: Callable[[str], bool]
@@ -79,28 +89,28 @@ class Pipeline:
     stopped: Callable[[], bool]
     now_s: Callable[[], float]
     """Seconds since 1970."""
-    looked_at_s: Callable[[], float]
+    scanned_at_s: Callable[[], float]
     """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
     timed: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measures a stage by its name, for monitoring."""
     noticed: Callable[[str], None] = logs.event
     """Told of an unexpected exception that stops nothing, for `status`."""
-    begun: set[str] = field(default_factory=set)
+    started_here: set[str] = field(default_factory=set)
     """Batches whose reading this process began: it lives, so they killed nobody."""
     alone: list[FileSnapshot] = field(default_factory=list)
     """Files that are claimed next, each by itself."""
     reader: BatchReader = field(init=False)
-    suspects: Suspects = field(init=False)
+    suspects: SuspectFiles = field(init=False)
     claimer: Claimer = field(init=False)
 
     def __post_init__(self) -> None:
-        guarded = Guarded(self.read_chunk)
+        guarded = GuardedReader(self.read_chunk)
         object.__setattr__(self, "reader", BatchReader(self.engine, self.child, guarded, self._job, self.stopped))
-        object.__setattr__(self, "suspects", Suspects(self.ledger))
+        object.__setattr__(self, "suspects", SuspectFiles(self.ledger))
         object.__setattr__(
             self,
             "claimer",
-            Claimer(self.inbox, self.ledger, self.answering, self.now_s, self.looked_at_s, self.noticed),
+            Claimer(self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.noticed),
         )
 
     def recover(self) -> Count:
@@ -128,7 +138,7 @@ class Pipeline:
             if text.BATCH_ID.fullmatch(name) is None:
                 logs.warn("this folder among the claims is no batch; left alone", folder=name)
             elif name not in unfinished:  # its reading raised just now
-                yield self.claimer.known(name, self.restore)
+                yield self.claimer.find_batch(name, self.restore)
 
     def process(self, seen: Sequence[FileSnapshot]) -> Count:
         """Claim these files as one batch and bring it to its end; then claim one suspect alone, if there is any."""
@@ -149,7 +159,7 @@ class Pipeline:
         """Each group without the files that wait for their turn alone, or for a later try."""
         for group in groups:
             wanted = [one for one in group if self.claimer.is_due(one)]
-            if self.suspects.any():
+            if self.suspects.has_any():
                 suspects = {one.path: one for one in wanted if one in self.suspects}
                 self.alone[:] = [*(one for one in self.alone if one.path not in suspects), *suspects.values()]
                 wanted = [one for one in wanted if one.path not in suspects]
@@ -162,10 +172,10 @@ class Pipeline:
         The next one is claimed before: children go on with it while what they read is put on record, published and
         filed away here. One whose reading raises does not keep the others from being read.
         """
-        opened: Opened | None = None
+        opened: OpenBatch | None = None
         read_failed: ReadFailed | None = None
 
-        def answered(batch: Opened) -> Iterator[Count]:
+        def answered(batch: OpenBatch) -> Iterator[Count]:
             nonlocal read_failed
             try:
                 yield self._complete(batch)
@@ -178,7 +188,7 @@ class Pipeline:
                 opened = None
             following, failure = None, None
             try:
-                following = self._open(group)
+                following = self._start_batch(group)
             except Exception as why:  # noqa: BLE001 - raised below: it keeps no answer from what was claimed before
                 failure = why
             if opened is not None:
@@ -191,34 +201,38 @@ class Pipeline:
         if read_failed is not None:
             raise read_failed
 
-    def _open(self, seen: Sequence[FileSnapshot]) -> Opened | None:
+    def _start_batch(self, seen: Sequence[FileSnapshot]) -> OpenBatch | None:
         """Claim these files as one batch, and begin to read them; None if none of them is there any more."""
-        batch = self.claimer.note(seen)
+        batch = self.claimer.plan_batch(seen)
         if batch is None:
             return None
-        self.begun.add(batch.id)
+        self.started_here.add(batch.id)
         with self.timed("claim"):
             claims = self.claimer.claim(batch)
-        return self._begin(batch, claims) if claims else None
+        return self._start_reading(batch, claims) if claims else None
 
-    def _begin(self, batch: Batch, claims: Sequence[Claim]) -> Opened:
+    def _start_reading(self, batch: Batch, claims: Sequence[Claim]) -> OpenBatch:
         """Begin to read the files of a batch.
 
         A batch that was being read when a process died is read file by file in the limited child; so is a suspect.
         """
-        is_safe = batch.id in self.begun and not (self.suspects.any() and any(one in self.suspects for one in claims))
-        return Opened(batch, claims, self.reader.begin(claims) if is_safe else None)
+        is_safe = batch.id in self.started_here and not (
+            self.suspects.has_any() and any(one in self.suspects for one in claims)
+        )
+        return OpenBatch(batch, claims, self.reader.begin(claims) if is_safe else None)
 
     def _finish(self, batch: Batch) -> Count:
         """Bring a batch from whatever stage it is at to its end."""
         if batch.stage in {Stage.PLANNED, Stage.READING}:
-            claims = self.claimer.adopt(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
+            claims = (
+                self.claimer.reconcile_claims(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
+            )
             if batch.stage is Stage.PLANNED and not claims:
                 return Count()
-            return self._complete(self._begin(batch, claims))
+            return self._complete(self._start_reading(batch, claims))
         return self._publish(batch)
 
-    def _complete(self, opened: Opened) -> Count:
+    def _complete(self, opened: OpenBatch) -> Count:
         """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again.
 
         After a stop, the files that were not read are deferred.
@@ -228,32 +242,32 @@ class Pipeline:
         """
         batch_id, claims = opened.batch.id, {claim.path: claim for claim in opened.claims}
         with self.timed("read"):
-            if opened.begun is not None:
-                found = self.reader.finish(opened.claims, opened.begun)
+            if opened.reading is not None:
+                found = self.reader.finish(opened.claims, opened.reading)
             else:
-                found = Found()
+                found = BatchResults()
                 self.reader.read_one_by_one(opened.claims, found)
             if found.raised:
-                self._look_into(opened, found)
+                self._handle_errors(opened, found)
         contents, killed = dict(found.contents), {}
         with self.timed("record"):
             for path, why in found.killed.items():
-                failures = self.suspects.failures(claims[path]) + 1
-                if failures >= MOST_FAILURES:
-                    contents[path] = read_files.crashed(self._job(claims[path]))
+                failures = self.suspects.count_failures(claims[path]) + 1
+                if failures >= MAX_FAILURES:
+                    contents[path] = read_files.reject_crashing(self._job(claims[path]))
                 else:
                     killed[path] = failures
                     stopped = f"reading it stopped the reader, it is read alone next: {why}"
-                    contents[path] = Content(defer_reason=stopped)
+                    contents[path] = FileResult(defer_reason=stopped)
             for path, raised in found.raised.items():
-                contents[path] = Content(defer_reason=f"reading it raised {raised.error}", has_backoff=True)
-            answers = self.answering.answer(opened.claims, contents, self.truth())
-            facts = self.suspects.facts_after(batch_id, answers.claims, killed, found.raised)
+                contents[path] = FileResult(defer_reason=f"reading it raised {raised.error}", has_backoff=True)
+            answers = self.outcome_builder.decide_outcomes(opened.claims, contents, self.load_labels())
+            facts = self.suspects.updated_facts(batch_id, answers.claims, killed, found.raised)
             self.ledger.record(batch_id, answers.rows, answers.claims, self.rendering(), answers.deferred, facts)
         count = self._publish(opened.batch, answers.rows)
         if killed:
             again = [claim for claim in self.ledger.claims(batch_id) if claim.path in killed]
-            self.alone.extend(map(self._lying, again))
+            self.alone.extend(map(self._deferred_snapshot, again))
             count += Count(deferred=-len(again))  # they are not left: `process_all` claims them again
         return count
 
@@ -273,7 +287,7 @@ class Pipeline:
             self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
-            self._file_away(batch.id)
+            self._archive(batch.id)
         self.inbox.close(batch.id)
         if batch.stage is Stage.CLOSED:
             return Count()
@@ -290,7 +304,7 @@ class Pipeline:
         logs.event("batch closed", batch=batch.id, **_counted(count))
         return count
 
-    def _look_into(self, opened: Opened, found: Found) -> None:
+    def _handle_errors(self, opened: OpenBatch, found: BatchResults) -> None:
         """Tell the files whose own fault it is that reading raised; a file that was told before may raise again."""
         batch_id = opened.batch.id
         path, first = next(iter(found.raised.items()))
@@ -300,13 +314,13 @@ class Pipeline:
         if self.stopped():
             found.raised.clear()
         elif not all(claim in self.suspects for claim in raising):
-            if self.suspects.tried(batch_id) < MOST_FAILURES:
+            if self.suspects.count_try(batch_id) < MAX_FAILURES:
                 raise failure
-            if opened.begun is not None:
+            if opened.reading is not None:
                 found.raised.clear()
                 self.reader.read_one_by_one(raising, found)
             is_read = any(not content.defer_reason for content in found.contents.values())
-            if found.raised and not is_read and not self.suspects.are_others_read_since(batch_id):
+            if found.raised and not is_read and not self.suspects.is_other_batch_read_since(batch_id):
                 raise failure  # that is no fault of these files
         for path, raised in found.raised.items():
             logs.unexpected(
@@ -315,22 +329,22 @@ class Pipeline:
             logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=raised.error)
             self.noticed(f"reading {path} raised: {raised.error}")
 
-    def _lying(self, claim: Claim) -> FileSnapshot:
+    def _deferred_snapshot(self, claim: Claim) -> FileSnapshot:
         """Return a file that was just deferred, where it lies now."""
-        is_folder = isinstance(self.inbox.place(claim.batch_id, claim.path), Path)
-        path = claim.place.partition("/")[2] if is_folder else claim.path
+        is_folder = isinstance(self.inbox.location(claim.batch_id, claim.path), Path)
+        path = claim.location.partition("/")[2] if is_folder else claim.path
         return FileSnapshot(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
 
-    def _job(self, claim: Claim) -> Job:
-        return Job(self.inbox.place(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
+    def _job(self, claim: Claim) -> ReadJob:
+        return ReadJob(self.inbox.location(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
 
-    def _file_away(self, batch_id: str) -> None:
+    def _archive(self, batch_id: str) -> None:
         claims = self.ledger.claims(batch_id)
-        rejected = [claim.path for claim in claims if claim.fate is Fate.REJECTED]
+        rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
         rows = [row for path in rejected for row in self.ledger.rows_of(batch_id, path)]
-        placed = self.outbox.file_away(claims, rows)
+        placed = self.outbox.archive(claims, rows)
         self.ledger.note_places(placed)
-        self.outbox.tidy(batch_id, placed, self.truth(), self.answering)
+        self.outbox.clean_up(batch_id, placed, self.load_labels(), self.outcome_builder)
 
 
 def _counted(count: Count) -> dict[str, int]:

@@ -12,12 +12,12 @@ from digitrec import logs
 from digitrec.errors import DigitrecError
 from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.executor import Executor
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, Fate, FileSnapshot
+from digitrec.types import Claim, FileOutcome, FileSnapshot
 
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 """A file that stopped its reader so often is rejected; a batch that raised so often is read file by file."""
 _ALONE, _TRIES = "alone", "tries"
 _CHUNK_FILES = 16
@@ -40,7 +40,7 @@ def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class ChunkError:
     """Takes the place of the contents of a chunk whose reading raised."""
 
     error: str
@@ -49,12 +49,12 @@ class Raised:
     """The memory did not suffice: in a limited child that is the file's own fault."""
 
 
-class LimitedChild(Protocol):
+class LimitedWorker(Protocol):
     """A child process with limits of its own; see `worker_process.WorkerProcess`."""
 
     def call(
-        self, function: "Guarded", argument: Sequence[Job], stopped: Callable[[], bool]
-    ) -> list[Content] | Raised | None:
+        self, function: "GuardedReader", argument: Sequence[ReadJob], stopped: Callable[[], bool]
+    ) -> list[FileResult] | ChunkError | None:
         """Return what the function gives; None after a stop."""
 
     def stop(self) -> None:
@@ -62,12 +62,12 @@ class LimitedChild(Protocol):
 
 
 @dataclass(frozen=True)
-class Guarded:
+class GuardedReader:
     """Reads a chunk in any process; an exception comes back as a result, since it may be one file's fault."""
 
-    read_chunk: Callable[[Sequence[Job]], list[Content]]
+    read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Content] | Raised:
+    def __call__(self, jobs: Sequence[ReadJob]) -> list[FileResult] | ChunkError:
         """Return the contents, or what was raised; errors that a person can put right are raised on."""
         try:
             return self.read_chunk(jobs)
@@ -75,25 +75,25 @@ class Guarded:
             raise
         except Exception as why:  # noqa: BLE001 - its kind is not known: that is what it is reported as
             is_memory = isinstance(why, MemoryError) or "Insufficient memory" in str(why)
-            return Raised(f"{type(why).__name__}: {why}", traceback.format_exc(), is_memory)
+            return ChunkError(f"{type(why).__name__}: {why}", traceback.format_exc(), is_memory)
 
 
 @dataclass(slots=True)
-class Found:
+class BatchResults:
     """What was found out about the files of a batch; a file that is missing was not read, because of a stop."""
 
-    contents: dict[str, Content] = field(default_factory=dict)
+    contents: dict[str, FileResult] = field(default_factory=dict)
     """By path."""
     killed: dict[str, str] = field(default_factory=dict)
     """Why the reader died or was given up, by the path of the file that it read."""
-    raised: dict[str, Raised] = field(default_factory=dict)
+    raised: dict[str, ChunkError] = field(default_factory=dict)
     """By path: the whole chunk of a file that raised, until it is read file by file."""
 
     def __contains__(self, path: object) -> bool:
         return path in self.contents or path in self.killed or path in self.raised
 
 
-Result = tuple[list[Claim], list[Content] | Raised | LostChunk]
+ChunkOutcome = tuple[list[Claim], list[FileResult] | ChunkError | LostChunk]
 """A chunk, and what became of it."""
 
 
@@ -102,17 +102,17 @@ class BatchReader:
     """Reads claimed files, with an engine or one by one in a limited child."""
 
     engine: Executor
-    child: LimitedChild
-    read: Guarded
+    child: LimitedWorker
+    read: GuardedReader
     """The same object for every call, so that the networks are sent to a child once."""
-    job_of: Callable[[Claim], Job]
+    job_of: Callable[[Claim], ReadJob]
     stopped: Callable[[], bool]
 
-    def begin(self, claims: Iterable[Claim]) -> Iterator[Result]:
+    def begin(self, claims: Iterable[Claim]) -> Iterator[ChunkOutcome]:
         """Begin to read; children may start before the first result is asked for."""
         return self._results(list(make_chunks(claims)))
 
-    def finish(self, claims: Sequence[Claim], begun: Iterable[Result]) -> Found:
+    def finish(self, claims: Sequence[Claim], begun: Iterable[ChunkOutcome]) -> BatchResults:
         """Read the files of a batch to the end.
 
         Files that were lost with another one are read again, each as a chunk of its own: the next one that takes too
@@ -122,7 +122,7 @@ class BatchReader:
             claims: the files of the batch.
             begun: what `begin` gave for them.
         """
-        found = Found()
+        found = BatchResults()
         while True:
             before, is_over = len(found.killed), self._take(begun, found)
             left = [claim for claim in claims if claim.path not in found]
@@ -134,7 +134,7 @@ class BatchReader:
         self.read_one_by_one(left, found)
         return found
 
-    def read_one_by_one(self, claims: Iterable[Claim], found: Found) -> None:
+    def read_one_by_one(self, claims: Iterable[Claim], found: BatchResults) -> None:
         """Read files in the limited child until a stop."""
         try:
             for claim in claims:
@@ -143,17 +143,17 @@ class BatchReader:
         finally:
             self.child.stop()
 
-    def _results(self, chunks: list[list[Claim]]) -> Iterator[Result]:
+    def _results(self, chunks: list[list[Claim]]) -> Iterator[ChunkOutcome]:
         jobs = [[self.job_of(claim) for claim in chunk] for chunk in chunks]
         results = self.engine.map(self.read, jobs, self.stopped)
         # The engine is asked first: so it comes to its end, too.
         return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
-    def _take(self, results: Iterable[Result], found: Found) -> bool:
+    def _take(self, results: Iterable[ChunkOutcome], found: BatchResults) -> bool:
         """Sort what became of each chunk; return True if the engine can give no more."""
         try:
             for chunk, result in results:
-                if isinstance(result, Raised):
+                if isinstance(result, ChunkError):
                     found.raised.update((claim.path, result) for claim in chunk)
                 elif not isinstance(result, LostChunk):
                     found.contents.update((claim.path, one) for claim, one in zip(chunk, result, strict=False))
@@ -164,7 +164,7 @@ class BatchReader:
             return True
         return False
 
-    def _read_in_child(self, claim: Claim, found: Found) -> bool:
+    def _read_in_child(self, claim: Claim, found: BatchResults) -> bool:
         """Read one file; return False after a stop."""
         try:
             result = self.child.call(self.read, [self.job_of(claim)], self.stopped)
@@ -173,22 +173,22 @@ class BatchReader:
                 return False
             self._note_killed(claim, str(why), found)
             return True
-        if isinstance(result, Raised) and result.is_memory:
+        if isinstance(result, ChunkError) and result.is_memory:
             self.child.stop()
             self._note_killed(claim, f"the memory for a page does not suffice: {result.error}", found)
-        elif isinstance(result, Raised):
+        elif isinstance(result, ChunkError):
             found.raised[claim.path] = result
         elif result:
             found.contents[claim.path] = result[0]
         return bool(result)
 
-    def _note_killed(self, claim: Claim, why: str, found: Found) -> None:
+    def _note_killed(self, claim: Claim, why: str, found: BatchResults) -> None:
         logs.warn("reading a file stopped the reader", batch=claim.batch_id, file=claim.path, why=why)
         found.killed[claim.path] = why
 
 
 @dataclass(frozen=True, slots=True)
-class Suspects:
+class SuspectFiles:
     """The files of one worker that are claimed and read alone, kept in the `facts` of its ledger."""
 
     ledger: Ledger
@@ -197,22 +197,22 @@ class Suspects:
         """Return True for a file that is claimed and read alone."""
         return self.ledger.fact(_key(file)) is not None
 
-    def any(self) -> bool:
+    def has_any(self) -> bool:
         """Return False if no file is to be claimed alone."""
         ask = "SELECT 1 FROM facts WHERE name >= ? AND name < ? LIMIT 1"
         return self.ledger.ask(ask, (f"{_ALONE}:", f"{_ALONE};")).fetchone() is not None
 
-    def failures(self, claim: Claim) -> int:
+    def count_failures(self, claim: Claim) -> int:
         """Return how often the file has stopped its reader."""
         return int(self.ledger.fact(_key(claim)) or 0)
 
-    def tried(self, batch_id: str) -> int:
+    def count_try(self, batch_id: str) -> int:
         """Count one more try of a batch that raised; return how many there were."""
         tries, seen = self._tries(batch_id)
         self.ledger.remember(f"{_TRIES}:{batch_id}", f"{tries + 1} {self._newest() if seen is None else seen}")
         return tries + 1
 
-    def are_others_read_since(self, batch_id: str) -> bool:
+    def is_other_batch_read_since(self, batch_id: str) -> bool:
         """Return True if another batch was read since this one raised first: so the environment is not at fault."""
         _, seen = self._tries(batch_id)
         ask = "SELECT 1 FROM readings WHERE rowid > ? AND status <> 'rejected' LIMIT 1"
@@ -231,7 +231,7 @@ class Suspects:
         found: int | None = self.ledger.ask("SELECT max(rowid) FROM readings").fetchone()[0]
         return found or 0
 
-    def facts_after(
+    def updated_facts(
         self, batch_id: str, claims: Iterable[Claim], killed: Mapping[str, int], raised: Iterable[str]
     ) -> dict[str, str | None]:
         """Return what to remember once a batch is recorded; None is to be forgotten.
@@ -243,10 +243,10 @@ class Suspects:
             raised: paths of the files that raised.
         """
         by_path = {claim.path: claim for claim in claims}
-        answered = [claim for claim in by_path.values() if claim.fate is not Fate.DEFERRED]
-        facts: dict[str, str | None] = dict.fromkeys(map(_key, answered)) if self.any() else {}
+        answered = [claim for claim in by_path.values() if claim.outcome is not FileOutcome.DEFERRED]
+        facts: dict[str, str | None] = dict.fromkeys(map(_key, answered)) if self.has_any() else {}
         facts |= {_key(by_path[path]): str(failures) for path, failures in killed.items()}
-        facts |= {_key(by_path[path]): str(self.failures(by_path[path])) for path in raised}
+        facts |= {_key(by_path[path]): str(self.count_failures(by_path[path])) for path in raised}
         return facts | {f"{_TRIES}:{batch_id}": None}
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from digitrec import logs, text
 from digitrec.errors import FAILURES
-from digitrec.pipeline.outcomes import Answering, retry_later
+from digitrec.pipeline.outcomes import OutcomeBuilder, retry_later
 from digitrec.storage import schema
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Stored
@@ -17,7 +17,7 @@ from digitrec.text import utc
 from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, backoff_s
 
 
-class Queue(Protocol):
+class ClaimQueue(Protocol):
     """Where files are claimed; a folder's are moved out of everybody's way, a store's stay where they are."""
 
     def claim(self, batch_id: str, path: str) -> None:
@@ -29,16 +29,16 @@ class Queue(Protocol):
     def batches(self) -> list[str]:
         """The batches that show without the ledger."""
 
-    def claimed(self, batch_id: str) -> list[str]:
+    def claimed_files(self, batch_id: str) -> list[str]:
         """The files of a batch that are ours."""
 
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Whatever happens, they stay ours."""
 
-    def place(self, batch_id: str, path: str) -> Path | Stored:
+    def location(self, batch_id: str, path: str) -> Path | Stored:
         """Where a claimed file is read."""
 
-    def state(self, batch_id: str, path: str) -> os.stat_result:
+    def stat(self, batch_id: str, path: str) -> os.stat_result:
         """What a file is that was claimed without being planned."""
 
     def close(self, batch_id: str) -> None:
@@ -49,12 +49,12 @@ class Queue(Protocol):
 class Claimer:
     """Claims files of one queue for one ledger."""
 
-    inbox: Queue
+    inbox: ClaimQueue
     ledger: Ledger
-    answering: Answering
+    outcome_builder: OutcomeBuilder
     now_s: Callable[[], float]
     """Seconds since 1970."""
-    looked_at_s: Callable[[], float]
+    scanned_at_s: Callable[[], float]
     """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
     noticed: Callable[[str], None]
     """Told of an unexpected exception that stops nothing."""
@@ -65,12 +65,12 @@ class Claimer:
         """Return False for a file that could not be noted just now."""
         return self.passed.get(seen.path, (0, 0.0))[1] <= time.monotonic()
 
-    def note(self, seen: Sequence[FileSnapshot]) -> Batch | None:
+    def plan_batch(self, seen: Sequence[FileSnapshot]) -> Batch | None:
         """Note a batch and the files it is about to claim, before any is touched; None if none of them can be noted."""
         now_s = self.now_s()
         batch = Batch(text.new_batch_id(now_s), utc(now_s), Stage.PLANNED)
-        looked_at_s = self.looked_at_s()
-        planned = [claim for one in seen if (claim := self._plan(batch, one, looked_at_s)) is not None]
+        scanned_at_s = self.scanned_at_s()
+        planned = [claim for one in seen if (claim := self._plan(batch, one, scanned_at_s)) is not None]
         if not planned:
             return None
         self.ledger.open_batch(batch, planned)
@@ -83,12 +83,12 @@ class Claimer:
         refused = [(claim, why) for claim in noted if (why := self._claim(claim))]
         if refused:
             self.ledger.defer([self._refused(claim, why, now_s) for claim, why in refused])
-        return self._adopted(batch, noted)
+        return self._reconcile(batch, noted)
 
-    def _plan(self, batch: Batch, seen: FileSnapshot, looked_at_s: float) -> Claim | None:
+    def _plan(self, batch: Batch, seen: FileSnapshot, scanned_at_s: float) -> Claim | None:
         """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
         try:
-            claim = self._planned(batch, seen, looked_at_s)
+            claim = self._make_claim(batch, seen, scanned_at_s)
             schema.claim_values(claim)  # raises what to note it would raise
         except FAILURES:
             raise
@@ -119,14 +119,14 @@ class Claimer:
     def _refused(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
         return retry_later(claim, f"it cannot be claimed: {why}", self.ledger.deferred_file(claim.identity), now_s)
 
-    def _planned(self, batch: Batch, seen: FileSnapshot, looked_at_s: float) -> Claim:
+    def _make_claim(self, batch: Batch, seen: FileSnapshot, scanned_at_s: float) -> Claim:
         # Our own rename, when it was deferred before, is no change of the file.
         is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
         if is_fresh is None:
-            is_fresh = looked_at_s - seen.changed_ns / 1e9 < self.answering.grace_s
+            is_fresh = scanned_at_s - seen.changed_ns / 1e9 < self.outcome_builder.grace_s
         return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
 
-    def known(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
+    def find_batch(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
         """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
         if self.ledger.batch(batch_id) is None and not restore(batch_id):
             logs.event("claims adopted", batch=batch_id)
@@ -136,24 +136,24 @@ class Claimer:
             raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
         return batch
 
-    def adopt(self, batch: Batch) -> list[Claim]:
+    def reconcile_claims(self, batch: Batch) -> list[Claim]:
         """Return the claims of a batch, by path: the files that lie in its folder; there may be none."""
-        return self._adopted(batch, self.ledger.claims(batch.id))
+        return self._reconcile(batch, self.ledger.claims(batch.id))
 
-    def _adopted(self, batch: Batch, noted: Iterable[Claim]) -> list[Claim]:
+    def _reconcile(self, batch: Batch, noted: Iterable[Claim]) -> list[Claim]:
         planned = {claim.path: claim for claim in noted}
-        lying = set(self.inbox.claimed(batch.id))
+        lying = set(self.inbox.claimed_files(batch.id))
         if not lying:
             self.ledger.forget_batch(batch.id)
             self.inbox.close(batch.id)
             return []
         self.inbox.make_durable(batch.id, lying)
-        unplanned = [self._unplanned(batch, path) for path in sorted(lying - planned.keys())]
+        unplanned = [self._unplanned_claim(batch, path) for path in sorted(lying - planned.keys())]
         self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
         logs.event("files claimed", batch=batch.id, files=len(lying))
         return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in lying]
 
-    def _unplanned(self, batch: Batch, path: str) -> Claim:
-        state = self.inbox.state(batch.id, path)
+    def _unplanned_claim(self, batch: Batch, path: str) -> Claim:
+        state = self.inbox.stat(batch.id, path)
         # How old it was before its first claim is not known any more: let it have its grace.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)

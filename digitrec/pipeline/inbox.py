@@ -69,20 +69,20 @@ class Inbox:
 
     def batches(self) -> list[str]:
         """The batches that have a folder of claims, oldest first."""
-        return _folders(self._mine)
+        return _list_folders(self._mine)
 
     def other_workers(self) -> list[str]:
         """Names of other workers with claims here."""
         claimed = self.root / CLAIMED
-        return [name for name in _folders(claimed) if name != self.worker and _folders(claimed / name)]
+        return [name for name in _list_folders(claimed) if name != self.worker and _list_folders(claimed / name)]
 
-    def place(self, batch_id: str, path: str) -> Path:
+    def location(self, batch_id: str, path: str) -> Path:
         """Where a claimed file lies."""
         return self._mine.joinpath(batch_id, path)
 
-    def state(self, batch_id: str, path: str) -> os.stat_result:
+    def stat(self, batch_id: str, path: str) -> os.stat_result:
         """What a claimed file is."""
-        return self.place(batch_id, path).lstat()
+        return self.location(batch_id, path).lstat()
 
     def claim(self, batch_id: str, path: str) -> None:
         """Make a file ours by one rename, if it is still there. `make_durable` comes after all of them."""
@@ -112,14 +112,14 @@ class Inbox:
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Fsync both folders of the renames, and those that were made for them, once per folder."""
         batch, paths = self._mine / batch_id, list(paths)
-        for folder in folders_of(paths):
+        for folder in parent_folders(paths):
             files.fsync_folder(batch / folder)
         for folder in {path.rpartition("/")[0] for path in paths}:
             if (self.root / folder).is_dir():
                 files.fsync_folder(self.root / folder)
         files.fsync_folder(self._mine)
 
-    def claimed(self, batch_id: str) -> list[str]:
+    def claimed_files(self, batch_id: str) -> list[str]:
         """The files that lie claimed in a batch, sorted."""
         batch = self._mine / batch_id
         if not batch.is_dir():
@@ -128,7 +128,7 @@ class Inbox:
 
     def defer(self, batch_id: str, path: str) -> str:
         """Put a claimed file back where it was dropped; if the name is taken, beside it. Gives its path now."""
-        return move_free(self.place(batch_id, path), self.root, path)
+        return move_to_free_name(self.location(batch_id, path), self.root, path)
 
     def close(self, batch_id: str) -> None:
         """Remove the empty folders of a batch."""
@@ -140,7 +140,7 @@ class Inbox:
         files.fsync_folder(self._mine)
 
 
-def folders_of(paths: Iterable[str]) -> set[str]:
+def parent_folders(paths: Iterable[str]) -> set[str]:
     """Every folder that one of these files lies in, at any depth; "." is the one that all paths begin at.
 
     >>> sorted(folders_of(["a/b/1.png", "a/2.png"]))
@@ -155,12 +155,12 @@ def folders_of(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _folders(folder: Path) -> list[str]:
+def _list_folders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
-def move_free(source: Path, root: Path, path: str) -> str:
+def move_to_free_name(source: Path, root: Path, path: str) -> str:
     """Move a file to `root/path`, or to the first free `STEM~2.EXT` beside it. Gives the path under root it has now.
 
     A name that the target's filesystem refuses (too long, an illegal character) is made plain first.

@@ -14,17 +14,17 @@ from digitrec import logs
 from digitrec.errors import UsageError
 from digitrec.settings import real
 
-FILE_NAME = "labels.csv"
+LABELS_FILE = "labels.csv"
 HEADER = ["file", "label"]
 UTF_8, WINDOWS, UTF_16 = "UTF-8", "Windows-1252", "UTF-16"
-_MOST_BYTES = 64_000_000
-_LONGEST_LABEL = 40_000
+_MAX_FILE_BYTES = 64_000_000
+_MAX_LABEL_BYTES = 40_000
 """Bytes. Escaped, each takes up to three letters; a CSV reader of Python takes cells of up to 131,072 letters."""
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LabelTable:
     """A labels file. Nothing in it can fail: what cannot be understood is told."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -39,11 +39,11 @@ class Table:
     """Where and why the rest is not understood; "" if all is."""
 
 
-class Truth:
+class LabelLookup:
     """Looks up the label of a picture; every labels.csv is read once."""
 
     def __init__(
-        self, inbox: Path, labels: Path | None = None, *, from_folders: bool = False, told: set[str] | None = None
+        self, inbox: Path, labels: Path | None = None, *, from_folders: bool = False, warned: set[str] | None = None
     ) -> None:
         """`told` remembers what was warned of, where several look up the same files one after the other.
 
@@ -52,11 +52,11 @@ class Truth:
         """
         self._inbox = inbox
         self._from_folders = from_folders
-        self._told = told if told is not None else set()
-        self._tables: dict[str, Table] = {}
+        self._warned = warned if warned is not None else set()
+        self._tables: dict[str, LabelTable] = {}
         self._given = self._read_given(labels) if labels else {}
 
-    def of(self, path: str) -> str:
+    def find(self, path: str) -> str:
         """The label of a picture, "" if it is not known: the file given, then labels.csv upwards, then the folder.
 
         Args:
@@ -74,21 +74,21 @@ class Truth:
             return folder_name
         return ""
 
-    def files(self, folder: str) -> tuple[frozenset[str], ...]:
+    def listed_files(self, folder: str) -> tuple[frozenset[str], ...]:
         """The pictures that the labels.csv of a folder names, each by its possible paths under the inbox."""
         return self._table(folder).files
 
-    def _table(self, folder: str) -> Table:
+    def _table(self, folder: str) -> LabelTable:
         if folder not in self._tables:
-            path = self._inbox / folder / FILE_NAME
-            self._tables[folder] = self._warned(path, read(path, folder))
+            path = self._inbox / folder / LABELS_FILE
+            self._tables[folder] = self._warn_once(path, read_labels(path, folder))
         return self._tables[folder]
 
     def _read_given(self, labels: Path) -> Mapping[str, str]:
         inbox, home = real(self._inbox), real(labels).parent
         folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
         try:
-            table = _understood(_content(labels, _MOST_BYTES), folder)
+            table = _parse(_read_regular_file(labels, _MAX_FILE_BYTES), folder)
         except FileNotFoundError:
             hint = "--labels takes a CSV with the header file,label."
             raise UsageError(f"{labels} does not exist", hint=hint) from None
@@ -98,13 +98,13 @@ class Truth:
             raise UsageError(f"{labels} is UTF-16", hint="Save it as UTF-8; Excel calls that `CSV UTF-8`.")
         if not table.is_labels:
             raise UsageError(f"{labels} is no labels file", hint="Its first line must be: file,label")
-        return self._warned(labels, table).labels
+        return self._warn_once(labels, table).labels
 
-    def _warned(self, path: Path, table: Table) -> Table:
+    def _warn_once(self, path: Path, table: LabelTable) -> LabelTable:
         key = f"{path} {table.encoding} {table.broken}"
-        if key in self._told:
+        if key in self._warned:
             return table
-        self._told.add(key)
+        self._warned.add(key)
         if table.encoding == UTF_16:
             logs.warn("labels in UTF-16 are not used, save the file as UTF-8", file=path)
         elif table.is_labels and table.encoding == WINDOWS:
@@ -114,24 +114,24 @@ class Truth:
         return table
 
 
-def is_truth(path: Path) -> bool:
+def is_labels_file(path: Path) -> bool:
     """True if this is a regular file that starts with the columns file and label, in whatever encoding."""
     try:
-        content = _content(path, 64)
+        content = _read_regular_file(path, 64)
     except OSError:  # none there, or none that may be read: then nothing is known
         return False
-    return _is_utf_16(content) or bool(_separator(_bytewise(content)))
+    return _is_utf_16(content) or bool(_find_separator(_decode_bytewise(content)))
 
 
-def read(path: Path, folder: str = "") -> Table:
+def read_labels(path: Path, folder: str = "") -> LabelTable:
     """Read the labels of a file for pictures of a folder; empty if it is no labels file, or cannot be read."""
     try:
-        return _understood(_content(path, _MOST_BYTES), folder)
+        return _parse(_read_regular_file(path, _MAX_FILE_BYTES), folder)
     except OSError:
-        return Table()
+        return LabelTable()
 
 
-def _content(path: Path, most_bytes: int) -> bytes:
+def _read_regular_file(path: Path, most_bytes: int) -> bytes:
     """Read a regular file, not through a link, and never waiting for the other end of a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -144,17 +144,17 @@ def _content(path: Path, most_bytes: int) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _understood(content: bytes, folder: str) -> Table:
+def _parse(content: bytes, folder: str) -> LabelTable:
     """Parse a labels file: whole UTF-8, else Windows-1252 if the header is right. Never fails.
 
     Every batch looks its labels up anew, and 100,000 of them take a second to parse: the same bytes are parsed once.
     """
     if _is_utf_16(content):
-        return Table(encoding=UTF_16, is_labels=True)
-    text = _bytewise(content)
-    mark = _separator(text)
+        return LabelTable(encoding=UTF_16, is_labels=True)
+    text = _decode_bytewise(content)
+    mark = _find_separator(text)
     if not mark:
-        return Table()
+        return LabelTable()
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     by_bytes: dict[str, str] = {}
     decoded: dict[str, str] = {}
@@ -166,23 +166,23 @@ def _understood(content: bytes, folder: str) -> Table:
         for row in rows:
             name, label = (cell.encode("latin-1") for cell in (row[0], row[1])) if len(row) >= 2 else (b"", b"")
             if name.strip() and b"\0" not in name:  # no file has such a name
-                path = _path(folder, os.fsdecode(name))
-                other = path if name.isascii() else _path(folder, _text(name, encoding))
-                if len(label) > _LONGEST_LABEL:
-                    raise csv.Error(f"a label is longer than {_LONGEST_LABEL} bytes")
-                by_bytes[path] = decoded[other] = _text(label, encoding).strip()
+                path = _join_path(folder, os.fsdecode(name))
+                other = path if name.isascii() else _join_path(folder, _decode_cell(name, encoding))
+                if len(label) > _MAX_LABEL_BYTES:
+                    raise csv.Error(f"a label is longer than {_MAX_LABEL_BYTES} bytes")
+                by_bytes[path] = decoded[other] = _decode_cell(label, encoding).strip()
                 files[frozenset((path, other))] = None
     except csv.Error as why:
         broken = f"{rows.line_num}: {why}"
-    return Table(decoded | by_bytes, tuple(files), encoding, is_labels=True, broken=broken)
+    return LabelTable(decoded | by_bytes, tuple(files), encoding, is_labels=True, broken=broken)
 
 
-def _bytewise(content: bytes) -> str:
+def _decode_bytewise(content: bytes) -> str:
     """Return one letter a byte, without the mark at the start: commas, quotes and line ends are the same in all."""
     return content.removeprefix(_BOM).decode("latin-1")
 
 
-def _text(cell: bytes, encoding: str) -> str:
+def _decode_cell(cell: bytes, encoding: str) -> str:
     """Decode a cell; a byte that Windows-1252 leaves undefined stays a byte, which tables show as `%XX`."""
     return cell.decode() if encoding == UTF_8 else cell.decode("cp1252", "surrogateescape")
 
@@ -198,14 +198,14 @@ def _is_utf_8(content: bytes) -> bool:
 def _is_utf_16(content: bytes) -> bool:
     start = content[:2].strip(b"\xff\xfe") + content[2:64]
     starts = (start.decode(order, "ignore") for order in ("utf-16-le", "utf-16-be"))
-    return any(map(_separator, starts))
+    return any(map(_find_separator, starts))
 
 
-def _separator(text: str) -> str:
+def _find_separator(text: str) -> str:
     """What stands between the columns file and label: a comma, or what Excel writes in some countries; else ""."""
     first = text[:1000].splitlines()[:1]
     return next((mark for mark in ",;\t" if next(csv.reader(first, delimiter=mark), [])[:2] == HEADER), "")
 
 
-def _path(folder: str, name: str) -> str:
+def _join_path(folder: str, name: str) -> str:
     return os.path.normpath(f"{folder}/{name}" if folder and not name.startswith("/") else name)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline import scanner, workspace
-from digitrec.pipeline.labels import FILE_NAME, Truth, is_truth
-from digitrec.pipeline.scanner import PassedOver, Settling, SettlingByAge
+from digitrec.pipeline.labels import LABELS_FILE, LabelLookup, is_labels_file
+from digitrec.pipeline.scanner import AgeStability, SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.folder_id import MARKER
@@ -26,7 +26,7 @@ from digitrec.storage.object_client import Store, Stored, Wanted
 from digitrec.types import Claim, FileSnapshot, Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.pipeline.outcomes import Answering
+    from digitrec.pipeline.outcomes import OutcomeBuilder
 
 _ID = "store_id"
 _ELSEWHERE = "Name another --worker NAME or --workspace DIR: each ledger is of one source and one outbox."
@@ -51,18 +51,18 @@ class StoreInbox:
         """None shows without the ledger."""
         return []
 
-    def claimed(self, batch_id: str) -> list[str]:
+    def claimed_files(self, batch_id: str) -> list[str]:
         """The files of a batch, by the ledger; one that has gone since is found out when it is read."""
         return [claim.path for claim in self.ledger.claims(batch_id)]
 
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """The ledger has them."""
 
-    def place(self, batch_id: str, path: str) -> Stored:  # noqa: ARG002 - a folder's inbox asks for it
+    def location(self, batch_id: str, path: str) -> Stored:  # noqa: ARG002 - a folder's inbox asks for it
         """Where it is read."""
         return Stored(self.source.url, path)
 
-    def state(self, batch_id: str, path: str) -> os.stat_result:
+    def stat(self, batch_id: str, path: str) -> os.stat_result:
         """Nothing is ever claimed without being planned."""
         raise FileNotFoundError(f"{path} is in no plan of batch {batch_id}")
 
@@ -82,11 +82,13 @@ class StoreOutbox:
         for name, text in csv_tables.tables(batch_id, rows, how).items():
             self.store.publish_new(name, text.encode())
 
-    def file_away(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
+    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
         """They stay where they are."""
-        return [replace(claim, place=f"{self.source.url}/{claim.path}") for claim in claims]
+        return [replace(claim, location=f"{self.source.url}/{claim.path}") for claim in claims]
 
-    def tidy(self, batch_id: str, placed: Sequence[Claim], truth: Truth, answering: "Answering") -> None:
+    def clean_up(
+        self, batch_id: str, placed: Sequence[Claim], truth: LabelLookup, outcome_builder: "OutcomeBuilder"
+    ) -> None:
         """Labels stay where they are, too."""
 
 
@@ -116,21 +118,21 @@ class StoreSpace:
         """The time of this machine: a store tells none."""
         return time.time_ns()
 
-    def looked_at_s(self) -> float:
+    def scanned_at_s(self) -> float:
         """The same in seconds."""
         return time.time()
 
-    def settling(self) -> Settling:
+    def stability_tracker(self) -> StabilityTracker:
         """An object is complete when its last change is `settle_s` old."""
-        return SettlingByAge(self.settings.settle_s, 0)
+        return AgeStability(self.settings.settle_s, 0)
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
+    def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
         """Every object that has no answer as it is now; a store has neither mounts nor paths that are too long."""
         del passed
         for seen in self.source.look(skipped):
-            if scanner.foreign_part(seen.path) or self.ledger.was_answered(seen.path, seen.identity):
+            if scanner.find_ignored_part(seen.path) or self.ledger.was_answered(seen.path, seen.identity):
                 continue
-            if seen.path.rpartition("/")[2] != FILE_NAME or not self._is_truth(seen):
+            if seen.path.rpartition("/")[2] != LABELS_FILE or not self._is_truth(seen):
                 yield seen
 
     def check_folders(self) -> None:
@@ -146,7 +148,7 @@ class StoreSpace:
             self.store.publish_new(MARKER, f"{known_id}\n".encode())
 
     def _is_truth(self, seen: FileSnapshot) -> bool:
-        """Whether an object named labels.csv is one; if so, a copy is put where `Truth` looks."""
+        """Whether an object named labels.csv is one; if so, a copy is put where `LabelLookup` looks."""
         known = self.labels.get(seen.path)
         if known is None or known[0] != seen:
             self.labels[seen.path] = seen, self._copied(seen)
@@ -162,7 +164,7 @@ class StoreSpace:
         copy = self.settings.truth_folder / seen.path
         files.make_folder(copy.parent)
         files.write_whole(copy, content)
-        if not is_truth(copy):
+        if not is_labels_file(copy):
             copy.unlink()
             return False
         return True
@@ -194,7 +196,7 @@ def opened(settings: Settings) -> Iterator[StoreSpace]:
         EnvironmentFailure, OSError, sqlite3.OperationalError: a store or the ledger cannot be used now.
     """
     source, outbox = _both(settings)
-    with workspace.only_one(settings, f"source-{settings.worker}"), closing(_ledger(settings)) as ledger:
+    with workspace.exclusive_job(settings, f"source-{settings.worker}"), closing(_ledger(settings)) as ledger:
         _own(settings, ledger, source, outbox)
         if settings.truth_folder.is_dir():
             shutil.rmtree(settings.truth_folder)  # copies; the objects may have gone since

@@ -12,13 +12,13 @@ import cv2
 
 from digitrec import logs
 from digitrec.pipeline import read_files
-from digitrec.pipeline.labels import FILE_NAME as LABELS
-from digitrec.pipeline.labels import Truth
-from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.labels import LABELS_FILE as LABELS
+from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.storage import csv_tables
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, DeferredFile, Fate, Identity, Reading, Reason, Row, Status, backoff_s
+from digitrec.types import Claim, DeferredFile, FileOutcome, Identity, Reading, Reason, Row, Status, backoff_s
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ STOPPED = "the service was stopped before it was read"
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class BatchOutcomes:
     """Everything step 5 records of a batch."""
 
     rows: tuple[Row, ...]
@@ -41,7 +41,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class OutcomeBuilder:
     """Judges pages and decides; asks the ledger what was known before."""
 
     ledger: Ledger
@@ -55,7 +55,9 @@ class Answering:
     began_s: dict[Identity, float] = field(default_factory=dict)
     """When this process first deferred a file, by `steady_s`."""
 
-    def answer(self, claims: Sequence[Claim], contents: Mapping[str, Content], truth: Truth) -> Answers:
+    def decide_outcomes(
+        self, claims: Sequence[Claim], contents: Mapping[str, FileResult], truth: LabelLookup
+    ) -> BatchOutcomes:
         """Decide about every claim.
 
         Args:
@@ -64,9 +66,9 @@ class Answering:
             truth: the labels that are known now.
         """
         decided, deferred, rows = [], [], []
-        found = [contents.get(claim.path, Content(defer_reason=STOPPED)) for claim in claims]
+        found = [contents.get(claim.path, FileResult(defer_reason=STOPPED)) for claim in claims]
         others_can = any(not content.defer_reason for content in found)
-        judged = read_files.readings_of(found, self.threshold)
+        judged = read_files.decide_readings(found, self.threshold)
         for claim, content, readings in zip(claims, found, judged, strict=True):
             fate, retry = self._fate(claim, content, others_can=others_can)
             if fate is not None:
@@ -77,20 +79,27 @@ class Answering:
                 ]
             elif content.defer_reason:
                 readings.append(decision.rejected(1, Reason.IO_ERROR, content.defer_reason))
-            fate = fate or Fate(decision.file_status(readings))
+            fate = fate or FileOutcome(decision.file_status(readings))
             decided.append(
-                replace(claim, fate=fate, sha256=content.sha256, detail=_why(content) if fate is Fate.DEFERRED else "")
+                replace(
+                    claim,
+                    outcome=fate,
+                    sha256=content.sha256,
+                    detail=_why(content) if fate is FileOutcome.DEFERRED else "",
+                )
             )
             deferred += [retry] if retry else []
             rows += [(claim, content, one) for one in readings]
-        return Answers(tuple(self._rows(rows, truth)), tuple(decided), tuple(deferred))
+        return BatchOutcomes(tuple(self._rows(rows, truth)), tuple(decided), tuple(deferred))
 
-    def _fate(self, claim: Claim, content: Content, *, others_can: bool) -> tuple[Fate | None, DeferredFile | None]:
+    def _fate(
+        self, claim: Claim, content: FileResult, *, others_can: bool
+    ) -> tuple[FileOutcome | None, DeferredFile | None]:
         """Return `deferred` and when to retry; or None: the readings decide."""
         if not content.defer_reason and not content.is_undecodable:
             return None, None
         if content.defer_reason and not (content.error or content.has_backoff):
-            return Fate.DEFERRED, None
+            return FileOutcome.DEFERRED, None
         now_s = self.now_s()
         known = self._known(claim, content, now_s)
         if content.defer_reason:
@@ -105,14 +114,14 @@ class Answering:
                     or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(retry.first_at_s - 60)))
                 )
             )
-            return (None, None) if is_given_up else (Fate.DEFERRED, retry)
+            return (None, None) if is_given_up else (FileOutcome.DEFERRED, retry)
         if claim.is_fresh if known is None else now_s - known.first_at_s < self.grace_s:
             retry = retry_later(claim, _why(content), known, now_s, content.sha256)
-            return Fate.DEFERRED, replace(retry, next_at_s=retry.first_at_s + self.grace_s)
+            return FileOutcome.DEFERRED, replace(retry, next_at_s=retry.first_at_s + self.grace_s)
         self.began_s.pop(claim.identity, None)
         return None, None
 
-    def _known(self, claim: Claim, content: Content, now_s: float) -> DeferredFile | None:
+    def _known(self, claim: Claim, content: FileResult, now_s: float) -> DeferredFile | None:
         """Return what is known of a deferred file, its first try by the clock as it is set now.
 
         None if it comes for the first time, or could be read before and now has other bytes.
@@ -127,18 +136,18 @@ class Answering:
             self.began_s[claim.identity], waited_s = self.steady_s(), 0.0
         return replace(known, first_at_s=now_s - waited_s)
 
-    def _rows(self, found: Sequence[tuple[Claim, Content, Reading]], truth: Truth) -> list[Row]:
+    def _rows(self, found: Sequence[tuple[Claim, FileResult, Reading]], truth: LabelLookup) -> list[Row]:
         rows: list[Row] = []
         first: dict[tuple[str, int], str] = {}
         preview_bytes = 0
         in_order = sorted(found, key=lambda one: csv_tables.order(one[0].path, one[2].page))
         for number, (claim, content, read) in enumerate(in_order, start=1):
             key = (content.sha256, read.page)
-            label = truth.of(claim.path)
+            label = truth.find(claim.path)
             is_shown = read.status is not Status.ACCEPTED or label not in ("", read.text)
             preview = None
             if is_shown and preview_bytes < _MOST_PREVIEW_BYTES:
-                preview = preview_png(content, read)
+                preview = encode_preview(content, read)
                 preview_bytes += len(preview or b"")
             duplicate_of = self._earlier(key, first) if content.sha256 else ""
             first.setdefault(key, f"{claim.batch_id}/{number}")
@@ -180,11 +189,11 @@ def retry_later(claim: Claim, why: str, known: DeferredFile | None, now_s: float
     )
 
 
-def _why(content: Content) -> str:
+def _why(content: FileResult) -> str:
     return content.defer_reason or content.detail or "it cannot be decoded yet"
 
 
-def preview_png(content: Content, one: Reading) -> bytes | None:
+def encode_preview(content: FileResult, one: Reading) -> bytes | None:
     """The small picture of a reading's page, as PNG; None if there is no page."""
     pictures = [page.preview for page in content.pages if page.number == one.page and page.preview.size]
     if not pictures:

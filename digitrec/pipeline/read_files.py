@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ReadJob:
     """One file to read, and what it must still be."""
 
     path: Path | Stored
@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileResult:
     """What a file holds: its pages, or why there are none."""
 
     sha256: str = ""
@@ -65,7 +65,7 @@ class Content:
         return self.rejected in _UNDECODABLE or any(page.reason in _UNDECODABLE for page in self.pages)
 
 
-def read_paths(paths: Sequence[Path], limits: Limits, reader: PageReader) -> list[Content]:
+def read_paths(paths: Sequence[Path], limits: Limits, reader: PageReader) -> list[FileResult]:
     """Read the files that a person named, in order; links are followed.
 
     Raises:
@@ -74,23 +74,23 @@ def read_paths(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
     return [
         content
         for group in group_by_bytes(paths, lambda path: path.stat().st_size)
-        for content in _read_pages([_hashed(path.read_bytes()) for path in group], limits, reader)
+        for content in _read_pages([_hash(path.read_bytes()) for path in group], limits, reader)
     ]
 
 
 def read_chunk(
-    jobs: Sequence[Job], limits: Limits, reader: PageReader, fstat: Callable[[int], os.stat_result] | None = None
-) -> list[Content]:
+    jobs: Sequence[ReadJob], limits: Limits, reader: PageReader, fstat: Callable[[int], os.stat_result] | None = None
+) -> list[FileResult]:
     """Read every file of a chunk, in order; only the first ones if it is cancelled.
 
     Pure: the same files give the same contents, in any process.
     """
-    fetched = _fetched(jobs, limits)
-    contents: list[Content] = []
+    fetched = _fetch_objects(jobs, limits)
+    contents: list[FileResult] = []
     for group in group_by_bytes(jobs, lambda job: job.size):
         start = len(contents)
         opened = [
-            _opened(job, limits, fstat) if isinstance(job.path, Path) else _stored(job, fetched, limits)
+            _read_file(job, limits, fstat) if isinstance(job.path, Path) else _check_object(job, fetched, limits)
             for job in group
         ]
         contents += _read_pages(opened, limits, reader, start)
@@ -117,8 +117,8 @@ def group_by_bytes(files: Sequence[T], size_of: Callable[[T], int]) -> Iterator[
 
 
 def _read_pages(
-    opened: Sequence["_Opened | Content"], limits: Limits, reader: PageReader, start: int = 0
-) -> list[Content]:
+    opened: Sequence["_FileBytes | FileResult"], limits: Limits, reader: PageReader, start: int = 0
+) -> list[FileResult]:
     """Read the pages of files, in order; a file that could not be opened keeps its content.
 
     Args:
@@ -127,35 +127,37 @@ def _read_pages(
         reader: reads pages.
         start: position of the first file in the chunk.
     """
-    readable = [(place, file.data) for place, file in enumerate(opened, start) if isinstance(file, _Opened)]
+    readable = [(place, file.data) for place, file in enumerate(opened, start) if isinstance(file, _FileBytes)]
     data = (data for _, data in takewhile(lambda _: not worker_main.is_cancelled(), readable))
     results = iter(reader.read_all(data, limits, lambda file: worker_main.begin_page(readable[file][0])))
     contents = []
     for file in opened:
-        if isinstance(file, Content):
+        if isinstance(file, FileResult):
             contents.append(file)
         elif (pages := next(results, None)) is None:
             break
         elif isinstance(pages, RejectedImage):
-            contents.append(Content(file.sha256, rejected=pages.reason, detail=pages.detail))
+            contents.append(FileResult(file.sha256, rejected=pages.reason, detail=pages.detail))
         else:
-            contents.append(Content(file.sha256, tuple(pages)))
+            contents.append(FileResult(file.sha256, tuple(pages)))
     return contents
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _FileBytes:
     """The bytes of a file."""
 
     data: bytes
     sha256: str
 
 
-def _hashed(data: bytes) -> _Opened:
-    return _Opened(data, hashlib.sha256(data).hexdigest())
+def _hash(data: bytes) -> _FileBytes:
+    return _FileBytes(data, hashlib.sha256(data).hexdigest())
 
 
-def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | None = None) -> _Opened | Content:
+def _read_file(
+    job: ReadJob, limits: Limits, fstat: Callable[[int], os.stat_result] | None = None
+) -> _FileBytes | FileResult:
     """Open a file without following links, and hash it; if nothing can be read from it, what that means.
 
     A file that is not what the job says, or that changes meanwhile, is deferred.
@@ -163,12 +165,12 @@ def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | N
     try:
         descriptor = _open(job)
     except OSError as why:
-        return _unreadable(why)
+        return _defer_unreadable(why)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         try:
             before = (fstat or os.fstat)(descriptor)
             if not stat.S_ISREG(before.st_mode) or identity_of(before) != job.identity:
-                return Content(defer_reason=CHANGED)
+                return FileResult(defer_reason=CHANGED)
             if before.st_size > limits.max_bytes:  # its digest is wanted all the same
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 data = b""
@@ -177,62 +179,64 @@ def _opened(job: Job, limits: Limits, fstat: Callable[[int], os.stat_result] | N
                 digest = hashlib.sha256(data).hexdigest()
             after = (fstat or os.fstat)(descriptor)
         except OSError as why:
-            return _unreadable(why)
+            return _defer_unreadable(why)
     if identity_of(after) != identity_of(before) or (data and len(data) != before.st_size):
-        return Content(defer_reason=CHANGED)
+        return FileResult(defer_reason=CHANGED)
     if before.st_size > limits.max_bytes:
-        return _too_large(before.st_size, limits, digest)
-    return _Opened(data, digest)
+        return _reject_too_large(before.st_size, limits, digest)
+    return _FileBytes(data, digest)
 
 
-def crashed(job: Job) -> Content:
+def reject_crashing(job: ReadJob) -> FileResult:
     """What is known of a file whose reading stops the reader: its digest."""
     if isinstance(job.path, Stored):  # it would have to be fetched again, for its digest alone
-        return Content(rejected=Reason.CRASHES_READER)
+        return FileResult(rejected=Reason.CRASHES_READER)
     try:
         descriptor = _open(job)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            return Content(hashlib.file_digest(file, "sha256").hexdigest(), rejected=Reason.CRASHES_READER)
+            return FileResult(hashlib.file_digest(file, "sha256").hexdigest(), rejected=Reason.CRASHES_READER)
     except OSError as why:
-        return _unreadable(why)
+        return _defer_unreadable(why)
 
 
-def _fetched(jobs: Sequence[Job], limits: Limits) -> Mapping[Path | Stored, bytes | OSError | None]:
+def _fetch_objects(jobs: Sequence[ReadJob], limits: Limits) -> Mapping[Path | Stored, bytes | OSError | None]:
     """The content of the objects among the files: fetched side by side, and none that is too large."""
     small = [job for job in jobs if job.size <= limits.max_bytes]
     wanted = [Wanted(job.path, job.identity) for job in small if isinstance(job.path, Stored)]
     return dict(zip([one.stored for one in wanted], object_client.fetch(wanted), strict=True))
 
 
-def _stored(job: Job, fetched: Mapping[Path | Stored, bytes | OSError | None], limits: Limits) -> _Opened | Content:
+def _check_object(
+    job: ReadJob, fetched: Mapping[Path | Stored, bytes | OSError | None], limits: Limits
+) -> _FileBytes | FileResult:
     """An object that was fetched; if nothing can be read from it, what that means."""
     if job.size > limits.max_bytes:
-        return _too_large(job.size, limits)
+        return _reject_too_large(job.size, limits)
     found = fetched[job.path]
     if isinstance(found, OSError):
-        return _unreadable(found)
-    return Content(defer_reason=CHANGED) if found is None else _hashed(found)
+        return _defer_unreadable(found)
+    return FileResult(defer_reason=CHANGED) if found is None else _hash(found)
 
 
-def _open(job: Job) -> int:
+def _open(job: ReadJob) -> int:
     """A file opened without following links; OSError if it cannot be."""
     if isinstance(job.path, Stored):
         raise TypeError(f"{job.path} is an object, and is read by `read_chunk`")
     return os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _too_large(size: int, limits: Limits, digest: str = "") -> Content:
+def _reject_too_large(size: int, limits: Limits, digest: str = "") -> FileResult:
     detail = f"{size} bytes; the limit is {limits.max_bytes}"
-    return Content(digest, rejected=Reason.TOO_LARGE, detail=detail)
+    return FileResult(digest, rejected=Reason.TOO_LARGE, detail=detail)
 
 
-def interpret(data: bytes, limits: Limits, reader: PageReader) -> Content:
+def read_bytes(data: bytes, limits: Limits, reader: PageReader) -> FileResult:
     """What the bytes of a file show."""
-    (content,) = _read_pages([_hashed(data)], limits, reader)
+    (content,) = _read_pages([_hash(data)], limits, reader)
     return content
 
 
-def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Reading]]:
+def decide_readings(contents: Sequence[FileResult], threshold: float) -> list[list[Reading]]:
     """The readings of each content, a page each; a content that is deferred has none."""
     found = []
     for content in contents:
@@ -241,10 +245,10 @@ def readings_of(contents: Sequence[Content], threshold: float) -> list[list[Read
     return found
 
 
-def _unreadable(why: OSError) -> Content:
+def _defer_unreadable(why: OSError) -> FileResult:
     if why.errno == errno.ENOENT:
-        return Content(defer_reason=GONE, error=errno.ENOENT)
+        return FileResult(defer_reason=GONE, error=errno.ENOENT)
     if why.errno == errno.ELOOP:
-        return Content(defer_reason=CHANGED)
+        return FileResult(defer_reason=CHANGED)
     number = why.errno or errno.EIO
-    return Content(defer_reason=f"it cannot be read: {os.strerror(number)}", error=number)
+    return FileResult(defer_reason=f"it cannot be read: {os.strerror(number)}", error=number)

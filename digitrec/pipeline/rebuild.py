@@ -21,7 +21,7 @@ from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
 from digitrec.text import BATCH_ID, escape, unescape_cell
-from digitrec.types import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import Batch, Box, Claim, Digit, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
 
 _MOST_NUMBERED = 100
 _MOST_REASON_BYTES = 1 << 20
@@ -209,10 +209,10 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
 
 def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim:
     statuses = {row.reading.status for row in rows}
-    fate = Fate.REVIEW if len(statuses) > 1 else Fate(next(iter(statuses)))
-    home = f"{'rejected' if fate is Fate.REJECTED else 'done'}/{batch_id}"
+    fate = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
+    home = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
     place = _find(outbox / home, path, rows[0])
-    reason_file = _find_reason(outbox / home, place, rows[0]) if fate is Fate.REJECTED else ""
+    reason_file = _find_reason(outbox / home, place, rows[0]) if fate is FileOutcome.REJECTED else ""
     return Claim(
         batch_id,
         path,
@@ -221,9 +221,9 @@ def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim
         mtime_ns=0,
         is_fresh=False,
         received_at=rows[0].received_at,
-        fate=fate,
+        outcome=fate,
         sha256=rows[0].sha256,
-        place=f"{outbox.name}/{home}/{place}" if place else "",
+        location=f"{outbox.name}/{home}/{place}" if place else "",
         reason_file=f"{outbox.name}/{home}/{reason_file}" if reason_file else "",
     )
 

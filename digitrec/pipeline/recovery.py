@@ -14,7 +14,7 @@ from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Fate, Rendering, Stage
+from digitrec.types import Batch, Claim, FileOutcome, Rendering, Stage
 
 _WHY = "its worker was given up (requeue --worker)"
 
@@ -83,7 +83,7 @@ def _batches(inbox: Inbox) -> list[str]:
 
 def _defer(inbox: Inbox, batch_id: str) -> list[str]:
     paths = []
-    for path in inbox.claimed(batch_id):
+    for path in inbox.claimed_files(batch_id):
         paths.append(inbox.defer(batch_id, path))
         logs.event("deferred", file=paths[-1], batch=batch_id, why=_WHY)
     for folder in {(inbox.root / path).parent for path in paths}:
@@ -109,7 +109,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
 
 def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
     """Bring a batch without answers to its end, as a stopped service does: every file deferred. May be done again."""
-    lying = inbox.claimed(batch.id)
+    lying = inbox.claimed_files(batch.id)
     if batch.stage is Stage.PLANNED:
         planned = {claim.path for claim in ledger.claims(batch.id)}
         if not lying:
@@ -119,9 +119,9 @@ def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings,
         unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
         ledger.note_claims(batch.id, planned - set(lying), unplanned)
     if batch.stage in {Stage.PLANNED, Stage.READING}:
-        outcomes = [replace(one, fate=Fate.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
+        outcomes = [replace(one, outcome=FileOutcome.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
         ledger.record(batch.id, [], outcomes, _nothing(settings, now), [])
-    placed = FolderOutbox(settings.outbox, inbox).file_away(ledger.claims(batch.id), [])
+    placed = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
     ledger.note_places(placed)
     strangers = _defer(inbox, batch.id)
     inbox.close(batch.id)
@@ -132,11 +132,11 @@ def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings,
 
 def _under(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[str]:
     """Where the files went that lay claimed, under the inbox."""
-    return [claim.place.removeprefix(f"{inbox.name}/") for claim in placed if claim.path in set(lying)]
+    return [claim.location.removeprefix(f"{inbox.name}/") for claim in placed if claim.path in set(lying)]
 
 
 def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
-    state = inbox.place(batch.id, path).lstat()
+    state = inbox.location(batch.id, path).lstat()
     return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
 

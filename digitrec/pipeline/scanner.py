@@ -17,12 +17,12 @@ from digitrec.types import FileSnapshot
 
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
 _BIN = "is a recycle bin, or a folder for snapshots or drafts: nothing in it is read"
-TOO_LONG = "its path is too long to be claimed: put it into a folder that lies less deep"
-ELSEWHERE = "another filesystem, or a folder from elsewhere, is mounted there: nothing in it can be claimed"
+PATH_TOO_LONG = "its path is too long to be claimed: put it into a folder that lies less deep"
+OTHER_FILESYSTEM = "another filesystem, or a folder from elsewhere, is mounted there: nothing in it can be claimed"
 
 
 @dataclass(slots=True)
-class PassedOver:
+class SkippedCounts:
     """How many files of a look can never be claimed where they lie."""
 
     too_long: int = 0
@@ -31,7 +31,7 @@ class PassedOver:
     """They lie on another filesystem than the inbox."""
 
 
-def is_entered(name: str) -> bool:
+def is_scanned_folder(name: str) -> bool:
     """False for a folder that belongs to another program: nothing in it is claimed.
 
     >>> is_entered("monday"), is_entered("@eaDir"), is_entered("$RECYCLE.BIN"), is_entered(".git")
@@ -41,17 +41,17 @@ def is_entered(name: str) -> bool:
     return is_candidate(name) and low not in _NEVER_ENTERED and low not in _BINS
 
 
-def foreign_part(path: str) -> str:
+def find_ignored_part(path: str) -> str:
     """Return the first part of a path that keeps the file from being claimed; "" if its names do not.
 
     >>> foreign_part("a/@eaDir/7.png"), foreign_part("a/7.tmp"), foreign_part("a/7.png")
     ('@eaDir', '7.tmp', '')
     """
     *above, name = path.split("/")
-    return next((part for part in above if not is_entered(part)), "" if is_candidate(name) else name)
+    return next((part for part in above if not is_scanned_folder(part)), "" if is_candidate(name) else name)
 
 
-def longest_path(inbox: Path, worker: str) -> int:
+def max_path_bytes(inbox: Path, worker: str) -> int:
     """Return how long a path under the inbox may be, in bytes, so that it fits PATH_MAX among a worker's claims.
 
     It then fits in the outbox too: `outbox/rejected/` is shorter than `inbox/.claimed/` and the name of a worker.
@@ -63,11 +63,11 @@ def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
     return entry.stat(follow_symlinks=False)
 
 
-def look(
+def scan(
     inbox: Path,
     skipped: Callable[[str, str], None],
     worker: str = "main",
-    passed: PassedOver | None = None,
+    passed: SkippedCounts | None = None,
     stat_of: "Callable[[os.DirEntry[str]], os.stat_result]" = _stat,
 ) -> Iterator[FileSnapshot]:
     """Every regular file that may be claimed, in no particular order.
@@ -83,14 +83,14 @@ def look(
     Raises:
         OSError: the inbox itself cannot be listed.
     """
-    device, longest = inbox.stat().st_dev, longest_path(inbox, worker)
+    device, longest = inbox.stat().st_dev, max_path_bytes(inbox, worker)
     points = folder_id.below(inbox)
-    passed = passed if passed is not None else PassedOver()
+    passed = passed if passed is not None else SkippedCounts()
     mounted: set[str] = set()
     """Folders that are mounted there, and those below them."""
 
     def enters(path: str, entry: "os.DirEntry[str]") -> bool:
-        if not is_entered(entry.name):
+        if not is_scanned_folder(entry.name):
             if entry.name.lower() in _BINS:
                 skipped(path, _BIN)
             return False
@@ -104,7 +104,7 @@ def look(
         if path.rpartition("/")[0] in mounted:
             mounted.add(path)
         elif is_mounted:
-            skipped(path, ELSEWHERE)
+            skipped(path, OTHER_FILESYSTEM)
             mounted.add(path)
         return True
 
@@ -124,13 +124,13 @@ def look(
         elif len(path) > longest // 4 and len(os.fsencode(path)) > longest:  # a letter has at most four bytes
             passed.too_long += 1
             if passed.too_long == 1:
-                skipped(path, TOO_LONG)
+                skipped(path, PATH_TOO_LONG)
         # Not by its device: where filesystems lie over each other (overlayfs), a file may tell another than its folder.
         elif (mounted and path.rpartition("/")[0] in mounted) or path in points:
             passed.elsewhere += 1
             if path in points:
-                skipped(path, ELSEWHERE)
-        elif entry.name != labels.FILE_NAME or not labels.is_truth(inbox / path):
+                skipped(path, OTHER_FILESYSTEM)
+        elif entry.name != labels.LABELS_FILE or not labels.is_labels_file(inbox / path):
             return FileSnapshot(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         return None
 
@@ -155,12 +155,12 @@ _KINDS = {
 }
 
 
-def since_boot_ns() -> int:
+def read_boot_clock_ns() -> int:
     """Return a time that no setting of a clock changes, nanoseconds; it goes on while the machine sleeps."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def touched_ns(descriptor: int) -> int:
+def touch_and_read_ns(descriptor: int) -> int:
     """Touch an open file; gives the time by the clock of its filesystem, on a share that of the server.
 
     Raises:
@@ -177,7 +177,7 @@ class FileClock:
     would seem years old, and complete.
     """
 
-    def __init__(self, read_ns: Callable[[], int], steady_ns: Callable[[], int] = since_boot_ns) -> None:
+    def __init__(self, read_ns: Callable[[], int], steady_ns: Callable[[], int] = read_boot_clock_ns) -> None:
         self._read_ns = read_ns
         self._steady_ns = steady_ns
         self._ahead_ns: int | None = None
@@ -197,13 +197,13 @@ class FileClock:
 _OLD_NS = 60 * 10**9
 
 
-class _Waiting(NamedTuple):
+class _PendingFile(NamedTuple):
     seen: FileSnapshot
     due_s: float
     """Complete if it is seen unchanged from then on, monotonic seconds."""
 
 
-class Settling:
+class StabilityTracker:
     """Remembers since when each waiting file has been as it is now."""
 
     def __init__(self, settle_s: float, empty_wait_s: float, *, trusts_age: bool = True) -> None:
@@ -211,9 +211,9 @@ class Settling:
         self._settle_s = settle_s
         self._empty_wait_s = empty_wait_s
         self._trusts_age = trusts_age
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _PendingFile] = {}
 
-    def look(
+    def update(
         self,
         found: Iterable[FileSnapshot],
         now_s: float,
@@ -243,7 +243,7 @@ class Settling:
             if one is None and not newcomers:
                 continue
             if one is None or one.seen != seen:
-                one = _Waiting(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
+                one = _PendingFile(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
             self._waiting[one.seen.path] = one
             if now_s >= one.due_s or (trust_old and self._trusts_age and self._is_old(seen, wall_ns)):
                 settled.append(one.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
@@ -267,13 +267,13 @@ class Settling:
         return wall_ns - seen.ctime_ns > _OLD_NS and (seen.size > 0 or self._left_s(seen, wall_ns) <= 0)
 
 
-class SettlingByAge(Settling):
+class AgeStability(StabilityTracker):
     """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old.
 
     By the store's clock: where that is ahead, two looks alike with `settle_s` between them will do.
     """
 
-    def look(
+    def update(
         self,
         found: Iterable[FileSnapshot],
         now_s: float,
@@ -282,7 +282,7 @@ class SettlingByAge(Settling):
         trust_old: bool = False,
         newcomers: bool = True,
     ) -> list[FileSnapshot]:
-        """See `Settling.look`."""
+        """See `StabilityTracker.update`."""
         del trust_old  # age is all that counts
         before, self._waiting = self._waiting, {}
         settled = []
@@ -295,5 +295,5 @@ class SettlingByAge(Settling):
             if left_s <= 0 or now_s >= due_s:
                 settled.append(seen)
             else:
-                self._waiting[seen.path] = _Waiting(seen, due_s)
+                self._waiting[seen.path] = _PendingFile(seen, due_s)
         return settled

@@ -1,4 +1,4 @@
-"""The scan decides: groups of complete files, as they come (`groups`) or as they are there now (`once`)."""
+"""Groups of complete files: as they arrive (`watch_groups`), or those that are there now (`scan_groups`)."""
 
 import itertools
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from digitrec import logs
-from digitrec.pipeline.scanner import Settling
+from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.storage import folder_id
 from digitrec.types import FileSnapshot
 
@@ -23,14 +23,14 @@ _MOST_LEVELS = 100
 hundred keep it busy for minutes."""
 
 
-class Bell:
+class WakeEvent:
     """Wakes the one thread that waits. May be rung from any thread and from a signal handler."""
 
     def __init__(self) -> None:
         # SimpleQueue.put is reentrant, which threading.Event.set is not: a handler could deadlock on it.
         self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Wake the waiting thread, or the next one to wait."""
         if self._rings.empty():
             self._rings.put(None)
@@ -44,7 +44,7 @@ class Bell:
         return True
 
 
-class Observer(Protocol):
+class ChangeSource(Protocol):
     """Something that rings the bell when the folder may have changed."""
 
     @property
@@ -58,7 +58,7 @@ class Observer(Protocol):
         """Stop, without waiting for long."""
 
 
-class NoObserver:
+class NoChangeSource:
     """For `watch_mode = scan`, and for tests: never rings."""
 
     state = "scan only"
@@ -70,10 +70,10 @@ class NoObserver:
         """Nothing to stop."""
 
 
-class FolderObserver:
+class WatchdogSource:
     """watchdog on one folder and everything in it."""
 
-    def __init__(self, folder: Path, bell: Bell) -> None:
+    def __init__(self, folder: Path, bell: WakeEvent) -> None:
         self._folder = folder
         self._bell = bell
         self._watchdog: object | None = None
@@ -85,7 +85,7 @@ class FolderObserver:
 
     @property
     def state(self) -> str:
-        """See `Observer.state`."""
+        """See `ChangeSource.state`."""
         return "scan only" if self._watchdog is None else "alive"
 
     def keep_alive(self) -> None:
@@ -114,7 +114,9 @@ class FolderObserver:
                 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")
                 before = set(threading.enumerate())
                 observer = Watchdog()
-                observer.schedule(_handler(self._bell), str(self._folder), recursive=True, event_filter=_events())
+                observer.schedule(
+                    _make_handler(self._bell), str(self._folder), recursive=True, event_filter=_event_types()
+                )
                 observer.start()
                 started = set(threading.enumerate()) - before
             except BaseException:
@@ -142,16 +144,16 @@ class FolderObserver:
             observer.join(timeout=2.0)
 
 
-def _handler(bell: Bell) -> "FileSystemEventHandler":
+def _make_handler(bell: WakeEvent) -> "FileSystemEventHandler":
     from watchdog.events import FileSystemEventHandler
 
     handler = FileSystemEventHandler()
     # The whole handler: anything that can raise in it would end the observer's thread.
-    handler.on_any_event = lambda event: bell.ring()  # type: ignore[method-assign]  # noqa: ARG005
+    handler.on_any_event = lambda event: bell.set()  # type: ignore[method-assign]  # noqa: ARG005
     return handler
 
 
-def _events() -> list[type]:
+def _event_types() -> list[type]:
     # Opening and closing unread would ring at our own looks, over and over.
     from watchdog import events
 
@@ -169,11 +171,11 @@ _CLOSEST_S = 0.5
 _DEBOUNCE_S = 0.2
 
 
-def groups(
+def watch_groups(
     look: Callable[[], Iterator[FileSnapshot]],
-    settling: Settling,
-    observer: Observer,
-    bell: Bell,
+    settling: StabilityTracker,
+    observer: ChangeSource,
+    bell: WakeEvent,
     *,
     stopped: Callable[[], bool],
     scan_interval_s: float,
@@ -203,9 +205,9 @@ def groups(
     while not stopped():
         observer.keep_alive()
         began_s = clock()
-        settled = _settled(look(), settling, began_s, wall_ns)
+        settled = _update_tracker(look(), settling, began_s, wall_ns)
         closest_s = max(_CLOSEST_S, 2 * (clock() - began_s))
-        for group in _batched(settled, batch_files):
+        for group in _split_batches(settled, batch_files):
             settling.forget(seen.path for seen in group)
             yield group
             if stopped():
@@ -217,13 +219,13 @@ def groups(
         if bell.wait(max(due_s, began_s + closest_s) - clock()) and not stopped():
             # A picture rarely comes alone: let its company arrive.
             pause_s = max(_DEBOUNCE_S, began_s + closest_s - clock())
-            _rest(pause_s, stopped, clock)
+            _sleep(pause_s, stopped, clock)
 
 
-def once(
+def scan_groups(
     look: Callable[[], Iterator[FileSnapshot]],
-    settling: Settling,
-    bell: Bell,
+    settling: StabilityTracker,
+    bell: WakeEvent,
     *,
     stopped: Callable[[], bool],
     wait_s: float,
@@ -233,11 +235,11 @@ def once(
 ) -> Iterator[Iterator[list[FileSnapshot]]]:
     """Yield what is there at the first look, as it becomes complete; wait at most `wait_s` for that.
 
-    The groups of one look come together: none of them has to be waited for. Arguments and errors are those of `groups`.
+    The groups of one scan come together: none of them has to be waited for. Arguments, errors: see `watch_groups`.
     """
 
     def grouped(settled: list[FileSnapshot]) -> Iterator[list[FileSnapshot]]:
-        for group in _batched(settled, batch_files):
+        for group in _split_batches(settled, batch_files):
             settling.forget(seen.path for seen in group)
             yield group
             if stopped():
@@ -246,7 +248,7 @@ def once(
     deadline_s = clock() + wait_s
     is_first = True
     while not stopped():
-        settled = _settled(look(), settling, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
+        settled = _update_tracker(look(), settling, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
         is_first = False
         if settled:
             yield grouped(settled)
@@ -258,9 +260,9 @@ def once(
         bell.wait(next_at_s - clock())
 
 
-def _settled(
+def _update_tracker(
     found: Iterator[FileSnapshot],
-    settling: Settling,
+    settling: StabilityTracker,
     now_s: float,
     wall_ns: Callable[[], int],
     *,
@@ -270,18 +272,18 @@ def _settled(
     """Take one look; the clock is asked only if something lies there: that may write to a disk that would sleep."""
     first = next(found, None)
     if first is None:
-        return settling.look((), now_s, 0)
-    return settling.look(itertools.chain((first,), found), now_s, wall_ns(), trust_old=trust_old, newcomers=newcomers)
+        return settling.update((), now_s, 0)
+    return settling.update(itertools.chain((first,), found), now_s, wall_ns(), trust_old=trust_old, newcomers=newcomers)
 
 
-def _rest(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:
+def _sleep(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:
     # Not on the bell: a storm of events would wake us for each.
     until_s = clock() + pause_s
     while not stopped() and (left_s := until_s - clock()) > 0:
         time.sleep(min(left_s, 0.1))
 
 
-def _batched(seen: list[FileSnapshot], size: int) -> Iterator[list[FileSnapshot]]:
+def _split_batches(seen: list[FileSnapshot], size: int) -> Iterator[list[FileSnapshot]]:
     seen.sort()
     each = iter(seen)
     while group := list(itertools.islice(each, size)):

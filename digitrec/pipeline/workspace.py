@@ -16,7 +16,7 @@ from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.pipeline import archive, ledger_files, scanner
 from digitrec.pipeline import ledgers as found_ledgers
 from digitrec.pipeline.inbox import CLAIMED, Inbox
-from digitrec.pipeline.scanner import FileClock, PassedOver, Settling, touched_ns
+from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
 from digitrec.storage import drafts, folder_id
 from digitrec.storage.corrected_tables import CORRECTED, write_missing
@@ -30,7 +30,7 @@ _DEAD_DRAFT_S = 600.0
 """No draft of a living process is that old since its last change."""
 
 
-class _Known(NamedTuple):
+class _FolderIdentity(NamedTuple):
     """What is known of a folder."""
 
     id: str | None = None
@@ -46,14 +46,14 @@ class Workspace:
     settings: Settings
     inbox: Inbox
     ledger: Ledger
-    known: dict[str, _Known]
+    known: dict[str, _FolderIdentity]
     """Of inbox and outbox, when it was opened."""
     lock: int
     """The descriptor of the lock."""
     clock_ns: FileClock
     """The clock of the inbox's filesystem."""
 
-    def looked_at_s(self) -> float:
+    def scanned_at_s(self) -> float:
         """Return when the inbox was looked at last, by its own clock, seconds since 1970."""
         return (self.clock_ns.last_ns or self.clock_ns()) / 1e9
 
@@ -62,25 +62,25 @@ class Workspace:
         """Where answers and originals go."""
         return archive.FolderOutbox(self.settings.outbox, self.inbox)
 
-    def look(self, skipped: Callable[[str, str], None], passed: PassedOver | None = None) -> Iterator[FileSnapshot]:
+    def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
         """Every file in the inbox that may be claimed; what is passed over is told, and counted."""
-        return scanner.look(self.settings.inbox, skipped, self.settings.worker, passed)
+        return scanner.scan(self.settings.inbox, skipped, self.settings.worker, passed)
 
-    def settling(self) -> Settling:
+    def stability_tracker(self) -> StabilityTracker:
         """Tells when a file in the inbox is complete."""
         settle_s = self.settings.settle_s
         if is_remote := folder_id.is_remote(kind := folder_id.kind_of(self.settings.inbox)):
             # There, sizes and times are seen with a delay (attribute caches).
             settle_s = max(settle_s, _NETWORK_SETTLE_S)
             logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
-        return Settling(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
+        return StabilityTracker(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or lock or ledger is another file."""
         for name in _FOLDERS:
             # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
             folder, known = self.settings.workspace / name, self.known[name]
-            found = _Known(folder_id.check(folder, known.id, known.device), folder_id.device_of(folder))
+            found = _FolderIdentity(folder_id.check(folder, known.id, known.device), folder_id.device_of(folder))
             if found != known:  # mounted anew
                 _remember(self.ledger, {name: found})
                 self.known[name] = found
@@ -103,7 +103,7 @@ class Workspace:
 
 
 @contextmanager
-def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]:
+def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]:
     """Hold the lock of this inbox and worker, with the ledger open; a lost or damaged ledger is made again.
 
     Args:
@@ -136,7 +136,7 @@ def opened(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]
 
 def _clock_of(lock: int) -> Callable[[], int]:
     """The clock of the filesystem that the lock lies on, or that of this machine where it cannot be read."""
-    read_ns = partial(touched_ns, lock)
+    read_ns = partial(touch_and_read_ns, lock)
     try:
         read_ns()
     except OSError as why:
@@ -156,14 +156,14 @@ def _refuse_source(settings: Settings) -> None:
             raise UsageError(f"worker {settings.worker} of this workspace reads {source}", hint=hint)
 
 
-def accept_folders(settings: Settings) -> None:
+def init_folders(settings: Settings) -> None:
     """`digitrec init`: make what is missing, and take new or emptied folders as they are."""
     told = _told_ids(settings)
     found = {}
     for name in _FOLDERS:
         folder = settings.workspace / name
         identity = folder_id.accept(folder, next((known.id for known in told[name]), None))
-        found[name] = _Known(identity, folder_id.device_of(folder))
+        found[name] = _FolderIdentity(identity, folder_id.device_of(folder))
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
         ledger = ledger_files.open_ledger(settings, thorough=False)
@@ -174,14 +174,14 @@ def accept_folders(settings: Settings) -> None:
         _tell_others(settings, found)
 
 
-def _remember(ledger: Ledger, found: Mapping[str, _Known]) -> None:
+def _remember(ledger: Ledger, found: Mapping[str, _FolderIdentity]) -> None:
     for name, known in found.items():
         for fact, value in ((f"{name}_id", known.id), (f"{name}_device", known.device)):
             if value and ledger.fact(fact) != value:
                 ledger.remember(fact, value)
 
 
-def _tell_others(settings: Settings, found: Mapping[str, _Known]) -> None:
+def _tell_others(settings: Settings, found: Mapping[str, _FolderIdentity]) -> None:
     for worker, path in found_ledgers.paths(settings).items():
         try:
             with closing(Ledger.for_notes(path)) as ledger:
@@ -191,7 +191,7 @@ def _tell_others(settings: Settings, found: Mapping[str, _Known]) -> None:
 
 
 @contextmanager
-def all_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
+def open_ledgers_readonly(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """The ledgers of all workers, for reading, by worker."""
     with ExitStack() as stack:
         ledgers = {}
@@ -217,20 +217,20 @@ def _tell_corrections(settings: Settings, ledger: Ledger) -> None:
         logs.warn("a corrected table cannot be written yet", why=why)
 
 
-def _checked_folders(settings: Settings) -> dict[str, _Known]:
+def _checked_folders(settings: Settings) -> dict[str, _FolderIdentity]:
     """Ids and devices of inbox and outbox, which are the folders they were; made at first use."""
     is_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
     found = {}
     for name, told in _told_ids(settings).items():
         folder = settings.workspace / name
         marked = folder_id.identity(folder)
-        known = next((one for one in told if one.id == marked), next(iter(told), _Known()))
+        known = next((one for one in told if one.id == marked), next(iter(told), _FolderIdentity()))
         identity = folder_id.check(folder, known.id, known.device, is_first_use=not is_lost)
-        found[name] = _Known(identity, folder_id.device_of(folder))
+        found[name] = _FolderIdentity(identity, folder_id.device_of(folder))
     return found
 
 
-def _told_ids(settings: Settings) -> dict[str, list[_Known]]:
+def _told_ids(settings: Settings) -> dict[str, list[_FolderIdentity]]:
     """By folder: what the worker's ledger knows of it, else what others know.
 
     Others count: a new worker must not take an unmounted share for a new folder.
@@ -241,11 +241,13 @@ def _told_ids(settings: Settings) -> dict[str, list[_Known]]:
     return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
 
 
-def _known_ids(path: Path) -> dict[str, _Known]:
+def _known_ids(path: Path) -> dict[str, _FolderIdentity]:
     """What a ledger knows of inbox and outbox; nothing if it is damaged."""
     try:
         with closing(Ledger.read_only(path)) as ledger:
-            known = {name: _Known(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS}
+            known = {
+                name: _FolderIdentity(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS
+            }
             return {name: one for name, one in known.items() if one.id}
     except sqlite3.DatabaseError as why:
         ledger_files.require_damage(path, why)
@@ -253,7 +255,7 @@ def _known_ids(path: Path) -> dict[str, _Known]:
 
 
 @contextmanager
-def only_one(settings: Settings, what: str) -> Iterator[None]:
+def exclusive_job(settings: Settings, what: str) -> Iterator[None]:
     """Hold a lock of its own for a job that must not run twice at once; BusyError if it does."""
     files.make_folder(settings.state)
     with (settings.state / f"{what}.lock").open("a") as lock:

@@ -284,7 +284,7 @@ class Labelled:
     page: int
     sha256: str
     place: str
-    """Where the original was filed away, under the workspace (as `Claim.place`); it may have been pruned since."""
+    """Where the original was filed away, under the workspace (as `Claim.location`); it may have been pruned since."""
     text: str
     """The truth: digits, or 'none'."""
     read: str

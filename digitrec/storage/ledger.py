@@ -16,7 +16,19 @@ from typing import Any, Self
 from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations, schema
-from digitrec.types import Batch, Claim, Count, DeferredFile, Departure, Digit, Fate, Reason, Rendering, Row, Stage
+from digitrec.types import (
+    Batch,
+    Claim,
+    Count,
+    DeferredFile,
+    Departure,
+    Digit,
+    FileOutcome,
+    Reason,
+    Rendering,
+    Row,
+    Stage,
+)
 
 
 class Ledger:
@@ -164,7 +176,7 @@ class Ledger:
             self._insert_rows(rows)
             self._db.executemany(
                 "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
-                [(one.fate, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
+                [(one.outcome, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
             )
             self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
             self._db.executemany("DELETE FROM facts WHERE name = ?", [(name,) for name in facts])
@@ -191,7 +203,7 @@ class Ledger:
             self._db.executemany(
                 "UPDATE claims SET place = ?, reason_file = ? WHERE batch_id = ? AND path = ?",
                 [
-                    (os.fsencode(one.place), os.fsencode(one.reason_file), one.batch_id, os.fsencode(one.path))
+                    (os.fsencode(one.location), os.fsencode(one.reason_file), one.batch_id, os.fsencode(one.path))
                     for one in claims
                 ],
             )
@@ -223,7 +235,7 @@ class Ledger:
     def count(self, batch_id: str) -> Count:
         """The files of a batch by fate."""
         ask = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
-        return Count(**{Fate(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
+        return Count(**{FileOutcome(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
 
     def rows(self, batch_id: str, *, with_digits: bool = True) -> list[Row]:
         """The rows of a batch, in order; without the digits' boxes they are found in half the time."""

@@ -54,7 +54,7 @@ def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path
     return {
         claim.path: noted[claim.path]
         for claim in claims
-        if claim.path in noted and not (claim.place and os.path.lexists(workspace / claim.place))
+        if claim.path in noted and not (claim.location and os.path.lexists(workspace / claim.location))
     }
 
 

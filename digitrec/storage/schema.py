@@ -3,7 +3,7 @@
 import os
 import sqlite3
 
-from digitrec.types import Box, Claim, DeferredFile, Departure, Digit, Fate, Left, Reading, Reason, Row, Status
+from digitrec.types import Box, Claim, DeferredFile, Departure, Digit, FileOutcome, Left, Reading, Reason, Row, Status
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
@@ -43,10 +43,10 @@ def claim_values(claim: Claim) -> tuple[object, ...]:
     return (
         claim.batch_id,
         *names,
-        claim.fate,
+        claim.outcome,
         claim.detail,
         claim.sha256,
-        os.fsencode(claim.place),
+        os.fsencode(claim.location),
         os.fsencode(claim.reason_file),
     )
 
@@ -62,10 +62,10 @@ def claim_from(values: tuple[object, ...]) -> Claim:
         mtime_ns=_int(mtime_ns),
         is_fresh=bool(is_fresh),
         received_at=str(received_at),
-        fate=Fate(str(fate)) if fate else None,
+        outcome=FileOutcome(str(fate)) if fate else None,
         detail=str(detail),
         sha256=str(sha256),
-        place=_path(place),
+        location=_path(place),
         reason_file=_path(reason_file),
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digitrec.arrays import Page, Scores
 from digitrec.models.calibration import CONFIDENCE, Bound, Calibration, Rule
 from digitrec.models.card import Metric
-from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.recognition.classifier import calibrated
 from digitrec.reports.statistics import betaincinv, wilson
@@ -62,7 +62,7 @@ def table(
     return Calibration(name, source, len(confidence), rule, tuple(found))
 
 
-def verdicts(labelled: Iterable[tuple[Content, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def verdicts(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The confidence at which each page would be accepted, (n,), and whether it was read rightly, (n,).
 
     Args:

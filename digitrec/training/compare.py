@@ -120,6 +120,6 @@ def _compare_scans(
 
 def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:
     """What it reads, and whether it would be accepted."""
-    (readings,) = read_files.readings_of([read_files.interpret(scan, Limits(), reader)], threshold)
+    (readings,) = read_files.decide_readings([read_files.read_bytes(scan, Limits(), reader)], threshold)
     is_accepted = all(one.status is Status.ACCEPTED for one in readings)
     return "".join(one.text for one in readings), is_accepted

@@ -144,7 +144,7 @@ def _tasks(pages: int, junk: float) -> Sequence[_Task]:
 
 def _verdict(desk: _Desk, task: _Task) -> tuple[float, bool]:
     content, label = _drawn(desk, task)
-    (confidence,), (is_right,) = calibrate.verdicts([(read_files.interpret(content, Limits(), desk.reader), label)])
+    (confidence,), (is_right,) = calibrate.verdicts([(read_files.read_bytes(content, Limits(), desk.reader), label)])
     return float(confidence), bool(is_right)
 
 

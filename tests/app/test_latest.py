@@ -10,7 +10,7 @@ import pytest
 from digitrec.app import composition, retrying, service
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.watcher import NoObserver
+from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from tests.conftest import ServiceHarness, draw, read_csv
@@ -92,7 +92,7 @@ def test_latest_of_a_run_that_fails_holds_what_it_published(
 ) -> None:
     drop(settings, 0, 1, 2, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(FolderOutbox, "file_away", unable)
+        patch.setattr(FolderOutbox, "archive", unable)
         with pytest.raises(EnvironmentFailure, match="No space"):
             composition.run_once(settings)
 
@@ -118,7 +118,7 @@ def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
         stop.set()
         raise FULL
 
-    monkeypatch.setattr(FolderOutbox, "file_away", fails)
+    monkeypatch.setattr(FolderOutbox, "archive", fails)
     composition.run_once(settings, stop)
 
     assert latest(settings) == ["0.png", "1.png"]
@@ -129,7 +129,7 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
 ) -> None:
     drop(settings, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(FolderOutbox, "file_away", unable)
+        patch.setattr(FolderOutbox, "archive", unable)
         with pytest.raises(EnvironmentFailure):
             composition.run_once(settings)
     drop(settings, 1)
@@ -168,7 +168,7 @@ def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(harness: Serv
 def test_latest_of_a_watch_is_the_newest_batch(settings: Settings) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
     thread.start()
     try:
         for digit in (3, 1):

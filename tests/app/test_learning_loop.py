@@ -26,7 +26,7 @@ pytestmark = [
 
 def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path, max_error=0.5, settle_s=0.0)
-    workspace.accept_folders(settings)
+    workspace.init_folders(settings)
     for number in range(20):
         (settings.inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number // 10))
     assert composition.run_once(settings).count.claimed == 20

@@ -53,7 +53,7 @@ def report_of(harness: ServiceHarness, name: str) -> Any:
 def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceHarness) -> None:
     assert not (read.settings.reports / "trend").exists()
 
-    with workspace.all_ledgers(read.settings) as ledgers:
+    with workspace.open_ledgers_readonly(read.settings) as ledgers:
         page, made = reports.write_all(read.settings, ledgers)
 
     assert made == 2
@@ -64,7 +64,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceH
 def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", How.AUDIT)
 
-    with workspace.all_ledgers(read.settings) as ledgers:
+    with workspace.open_ledgers_readonly(read.settings) as ledgers:
         reports.write_all(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
@@ -79,7 +79,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> 
 def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", How.GRID)
 
-    with workspace.all_ledgers(read.settings) as ledgers:
+    with workspace.open_ledgers_readonly(read.settings) as ledgers:
         reports.write_all(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
@@ -93,7 +93,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
     corrections.judge(ledger, [Judgement(batch_id, 1, "0", said.id)], who="bob", how=How.ONE, at=AT)
     ledger.close()
 
-    with workspace.all_ledgers(read.settings) as ledgers:
+    with workspace.open_ledgers_readonly(read.settings) as ledgers:
         reports.write_all(read.settings, ledgers)
 
     audit = report_of(read, batch_id)["reviewed"]["audit"]

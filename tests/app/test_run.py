@@ -27,8 +27,8 @@ from digitrec.monitoring.status import ModelState, health, status
 from digitrec.pipeline import read_files, scanner, worker_main, workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.read_files import Content, Job
-from digitrec.pipeline.watcher import NoObserver
+from digitrec.pipeline.read_files import FileResult, ReadJob
+from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.conftest import InlineChild, draw, read_csv, reader
@@ -125,7 +125,7 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
     if damage:
         (aside,) = settings.ledger.parent.glob("ledger.sqlite3.damaged-*")
         assert aside.read_bytes() == damage
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         account = app_account(settings, ledgers)
     assert account.differences == ()
     assert account.count.claimed == 2
@@ -142,7 +142,7 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, FolderOutbox, "file_away", FULL, times=10**9)
+        failing(patch, FolderOutbox, "archive", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure):
             composition.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
     (before,) = settings.outbox.glob("*Z-????????.csv")
@@ -159,7 +159,7 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
 
 def watching(settings: Settings) -> tuple[service.Stop, threading.Thread]:
     stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
     thread.start()
     return stop, thread
 
@@ -249,7 +249,7 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
         stop.set()
         thread.join(timeout=10)
     assert not thread.is_alive()
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         account = app_account(settings, ledgers)
     assert account.differences == ()
     assert account.count.claimed == 3
@@ -276,7 +276,7 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
 
     assert deleted
     assert rows(settings) == ["7.png"]
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         assert app_account(settings, ledgers).differences == ()
 
 
@@ -288,8 +288,8 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
         (settings.inbox / f"{number:03}.png").write_bytes(draw(number % 10, shift=number % 7))
     stop, begun, real = service.Stop(), itertools.count(), read_files.read_chunk
 
-    def slow(jobs: Sequence[Job], **given: Any) -> list[Content]:
-        contents: list[Content] = []
+    def slow(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
+        contents: list[FileResult] = []
         for file, job in enumerate(jobs):
             if worker_main.is_cancelled():
                 break
@@ -323,7 +323,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
         with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
             composition.run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         now_s, model = time.time(), ModelState("x")
         found = status(settings, ledgers, model, now_s)
         assert any("KeyError: 'colour'" in line for line in status_lines(found))
@@ -357,7 +357,7 @@ def test_watch_reads_what_comes_while_a_file_raises_for_ever(
 ) -> None:
     real = read_files.read_chunk
 
-    def raises(jobs: Sequence[Job], **given: Any) -> list[Content]:
+    def raises(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         if any(str(job.path).endswith("7.png") for job in jobs):
             raise ZeroDivisionError("7.png")
         return real(jobs, **given)
@@ -444,5 +444,5 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     assert [name for name, reason in reasons.items() if reason == "crashes_reader"] == [f"{odd}.png"]
     assert (summary.count.rejected, summary.count.deferred) == (1, 0)
     assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         assert app_account(settings, ledgers).differences == ()

@@ -149,7 +149,7 @@ def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> Non
     from digitrec.pipeline import workspace
     from digitrec.settings import Settings
 
-    with workspace.opened(Settings(workspace=tmp_path)):
+    with workspace.open_workspace(Settings(workspace=tmp_path)):
         done = in_folder(tmp_path, "run")
 
     assert done.returncode == 75
@@ -179,7 +179,7 @@ def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> Non
     from digitrec.pipeline import workspace
     from digitrec.settings import Settings
 
-    with workspace.opened(Settings(workspace=tmp_path)):
+    with workspace.open_workspace(Settings(workspace=tmp_path)):
         assert in_folder(tmp_path, "run", "--model", "nope").returncode == 75
         (tmp_path / "outbox").rename(tmp_path / "away")
         assert in_folder(tmp_path, "run").returncode == 75

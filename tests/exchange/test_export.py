@@ -108,7 +108,7 @@ def exported(settings: Settings, form: Form = Form.CSV, since: str = "") -> list
     from digitrec.pipeline import workspace
 
     target = io.BytesIO()
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         told = export.export(settings, ledgers, form, target, since)
     found = READERS[form](target.getvalue())
     assert told.rows == len(found)
@@ -175,7 +175,7 @@ def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
 
     settings = replace(settings, csv_profile="excel")
     target = io.BytesIO()
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         export.export(settings, ledgers, Form.CSV, target)
 
     assert target.getvalue().startswith(b"\xef\xbb\xbfschema_version,")
@@ -209,14 +209,14 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
             raise OSError(5, "input/output error")
         return real(ledger, batch_id)
 
-    with monkeypatch.context() as patch, workspace.all_ledgers(settings) as ledgers:
+    with monkeypatch.context() as patch, workspace.open_ledgers_readonly(settings) as ledgers:
         patch.setattr(export, "newest", fails_late)
         with pytest.raises(OSError, match="input/output"):
             export.export(settings, ledgers, form, target)
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         export.export(settings, ledgers, form, target)
     assert len(READERS[form](target.read_bytes())) == 4 + len(NASTY)
 

@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Plan:
     content = text if isinstance(text, bytes) else text.encode()
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         return importer.plan(content, ledgers, confirm_unchanged=confirm_unchanged)
 
 
@@ -61,14 +61,14 @@ def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = 
 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         return {key: (one.new, one.verdict) for each in ledgers.values() for key, one in newest(each).items()}
 
 
 def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
     """The newest truth as others get it."""
     target = io.BytesIO()
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         export.export(settings, ledgers, Form.CSV, target)
     lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
     return [one for one in lines if one["batch_id"] == batch_id]
@@ -126,7 +126,7 @@ def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(setti
     assert (done.confirmed, done.corrected) == (2, 1)
     assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
     assert [one["text"] for one in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         assert {(one.who, one.how, one.at) for one in newest(ledgers["main"]).values()} == {("ann", How.FILE, AT)}
 
 
@@ -188,7 +188,7 @@ def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(setti
 
 def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         told = export.export(settings, ledgers, Form.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)

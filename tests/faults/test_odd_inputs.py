@@ -25,11 +25,11 @@ from digitrec.monitoring import backlog, history
 from digitrec.monitoring.doctor import doctor
 from digitrec.monitoring.status import ModelState, status
 from digitrec.pipeline import scanner, workspace
-from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.labels import is_truth
+from digitrec.pipeline.labels import is_labels_file
 from digitrec.pipeline.ledgers import readable
-from digitrec.pipeline.scanner import Settling
+from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.text import unescape_cell
 from digitrec.types import Box, FileSnapshot, Reason
@@ -84,11 +84,11 @@ class OddHarness(ServiceHarness):
 
     def look(self) -> list[FileSnapshot]:
         return list(
-            scanner.look(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
+            scanner.scan(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
         )
 
     @contextmanager
-    def at_work(self) -> Iterator[Pipeline]:
+    def at_work(self) -> Iterator[BatchPipeline]:
         with super().at_work() as line:
             read = partial(line.read_chunk, fstat=lambda one: self.stat(os.fstat(one)))
             inbox = OddInbox(line.inbox.root, line.inbox.worker, self)  # type: ignore[attr-defined]
@@ -102,12 +102,12 @@ class OddHarness(ServiceHarness):
         """Look twice with the settle time between, as the service does, and bring what is complete to its end."""
         with self.at_work() as line:
             line.recover()
-            settling = Settling(2.0, 600.0)
-            settling.look(self._due(line), 0.0, int(self.now_s * 1e9))
-            settled = settling.look(self._due(line), 700.0, int(self.now_s * 1e9))
+            settling = StabilityTracker(2.0, 600.0)
+            settling.update(self._due(line), 0.0, int(self.now_s * 1e9))
+            settled = settling.update(self._due(line), 700.0, int(self.now_s * 1e9))
             line.process(sorted(settled))
 
-    def _due(self, line: Pipeline) -> list[FileSnapshot]:
+    def _due(self, line: BatchPipeline) -> list[FileSnapshot]:
         held = line.ledger.deferred(self.now_s)
         return [one for one in self.look() if one.identity not in held]
 
@@ -187,8 +187,8 @@ def test_odd_files_are_all_answered_once_and_kept(
         expected = {
             path: sha256
             for path, sha256 in dropped.items()
-            if not scanner.foreign_part(path)
-            and not (Path(path).name == "labels.csv" and is_truth(harness.inbox / path))
+            if not scanner.find_ignored_part(path)
+            and not (Path(path).name == "labels.csv" and is_labels_file(harness.inbox / path))
         }
 
         for jump_s in (*jumps_s, 0.0):
@@ -300,5 +300,5 @@ def test_odd_settings_end_the_program_with_78_and_no_traceback(tmp_path: Path, c
 def test_a_service_that_opens_the_workspace_takes_odd_folders_as_they_are() -> None:
     with odd_harness() as harness:
         (harness.inbox / os.fsdecode(b"\xff")).mkdir()
-        with workspace.opened(harness.settings) as space:
-            assert list(space.look(lambda *_: None)) == []
+        with workspace.open_workspace(harness.settings) as space:
+            assert list(space.scan(lambda *_: None)) == []

@@ -12,7 +12,7 @@ from digitrec.app import composition, service
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
-from digitrec.pipeline.watcher import NoObserver
+from digitrec.pipeline.watcher import NoChangeSource
 from tests.conftest import ServiceHarness
 
 pytestmark = pytest.mark.slow
@@ -209,7 +209,7 @@ def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None
     stop = service.Stop()
     seen: list[Heartbeat] = []
 
-    class Observer(NoObserver):
+    class Observer(NoChangeSource):
         state = "alive"
         looks = 0
 

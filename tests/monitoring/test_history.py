@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> Story:
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         return why(given, harness.settings, ledgers, time.time() + later_s)
 
 

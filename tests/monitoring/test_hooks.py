@@ -19,7 +19,7 @@ from digitrec.monitoring import hooks as hooks_module
 from digitrec.monitoring.hooks import CURL, FAILURES, HOOK_TIMEOUT_S, HookError, Hooks, run_command
 from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.watcher import NoObserver
+from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 from digitrec.types import Batch, Stage
 from tests.conftest import ServiceHarness
@@ -48,7 +48,7 @@ def tell(harness: ServiceHarness, timeout_s: float = HOOK_TIMEOUT_S, **settings:
     harness.set(**settings)
     hooks = Hooks(harness.settings, timeout_s)
     harness.run()
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         for batch in space.ledger.batches():
             hooks.reported(batch.id)
         hooks.tell_batches(space.ledger, NEVER)
@@ -80,7 +80,7 @@ def test_no_rejected_hook_runs_without_rejected_files(harness: ServiceHarness) -
 
 def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarness) -> None:
     hooks = Hooks(Settings(workspace=harness.root, on_batch=python(NOTES)))
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
         space.ledger.open_batch(batch, [])
         hooks.reported(batch.id)
@@ -90,7 +90,7 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("digitrec.storage.ledger._rendering", lambda _: None)
-        with workspace.opened(harness.settings) as space:
+        with workspace.open_workspace(harness.settings) as space:
             hooks.tell_batches(space.ledger, NEVER)
             hooks.tell_batches(space.ledger, NEVER)
 
@@ -232,7 +232,7 @@ def test_run_and_watch_call_hooks_and_survive_a_failing_one(
     assert told(harness)[-1]["event"] == "unhealthy"
 
     stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(harness.settings, stop, NoObserver()))
+    thread = threading.Thread(target=composition.watch, args=(harness.settings, stop, NoChangeSource()))
     thread.start()
     until_s = time.monotonic() + 60
     while len(told(harness)) < 3 and time.monotonic() < until_s:

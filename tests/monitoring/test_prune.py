@@ -36,7 +36,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 
 def choose(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.Prunable]:
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         return maintenance.select(harness.settings, ledgers, maintenance.seconds(keep), harness.now_s)
 
 
@@ -140,7 +140,7 @@ def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Serv
 def test_what_was_requeued_is_not_missed(read: ServiceHarness) -> None:
     from digitrec.monitoring import maintenance
 
-    with workspace.all_ledgers(read.settings) as ledgers:
+    with workspace.open_ledgers_readonly(read.settings) as ledgers:
         chosen = maintenance.select_claims(read.settings, ledgers, given=["old.bad"])
     list(maintenance.requeue(read.settings, chosen, NOW))
 

@@ -37,13 +37,13 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 
 def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         chosen = maintenance.select_claims(harness.settings, ledgers, given=given, **how)
         return [one.place for one in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
 def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[Found]:
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         return maintenance.select_claims(harness.settings, ledgers, given=given, **how)
 
 
@@ -299,7 +299,7 @@ def test_it_works_while_the_service_does(read: ServiceHarness, run_command: RunC
 
 
 def test_only_one_lets_originals_go_at_a_time(read: ServiceHarness, run_command: RunCommand) -> None:
-    with workspace.only_one(read.settings, "housekeeping"):
+    with workspace.exclusive_job(read.settings, "housekeeping"):
         assert run_command("requeue", "cut.png").code == 75
         assert run_command("prune", "--older-than", "0h", "--yes").code == 75
 

@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.app import composition, service
 from digitrec.monitoring.heartbeat import Supervisor
-from digitrec.pipeline.watcher import NoObserver
+from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 
 
@@ -64,7 +64,7 @@ def test_a_watch_is_ready_lives_and_says_that_it_ends(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with listen(str(tmp_path / "notify")) as ear:
         stop = service.Stop()
-        thread = threading.Thread(target=composition.watch, args=(settings, stop, NoObserver()))
+        thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
         thread.start()
         heard = {ear.recv(100)}
         while not {b"READY=1", b"WATCHDOG=1"} <= heard:

@@ -90,7 +90,7 @@ def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: ServiceHarness) 
 def test_a_table_of_a_batch_without_rows_is_a_difference(harness: ServiceHarness) -> None:
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         (batch,) = ledgers["main"].batches()
     (harness.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
 
@@ -124,7 +124,7 @@ def test_stale_drafts_are_removed_at_start_and_live_ones_kept(
 ) -> None:
     harness.drop("7.png")
     with monkeypatch.context() as patch:
-        cut(patch, FolderOutbox, "file_away", call=1, after=True)
+        cut(patch, FolderOutbox, "archive", call=1, after=True)
         with pytest.raises(PowerCut):
             harness.run()
     name = ".0123456789abcdef.part"

@@ -18,11 +18,11 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.batch_reader import make_chunks
 from digitrec.pipeline.chunk_queue import ChunkTimeout
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.labels import Truth
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, Count, Fate, Reason
+from digitrec.types import Claim, Count, FileOutcome, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 
 
@@ -328,17 +328,17 @@ def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(harness: Ser
             asked.append(path)
             return True
 
-    claims = [Claim("b", f"{number}.png", 1, 1, 1, False, "", fate=Fate.ACCEPTED) for number in range(8)]
+    claims = [Claim("b", f"{number}.png", 1, 1, 1, False, "", outcome=FileOutcome.ACCEPTED) for number in range(8)]
     harness.drop("labels.csv", b"file,label\n" + b"".join(b"%d.png,1\n" % number for number in range(10)))
     inbox = Inbox(harness.inbox, "main")
     harness.outbox.mkdir()
 
     harness.drop("9.png")
-    archive.file_labels("b", claims, Truth(harness.inbox), Asked(), inbox, harness.outbox)
+    archive.file_labels("b", claims, LabelLookup(harness.inbox), Asked(), inbox, harness.outbox)
     assert ((harness.inbox / "labels.csv").exists(), asked) == (True, [])
 
     (harness.inbox / "9.png").unlink()
-    archive.file_labels("b", claims, Truth(harness.inbox), Asked(), inbox, harness.outbox)
+    archive.file_labels("b", claims, LabelLookup(harness.inbox), Asked(), inbox, harness.outbox)
     assert ((harness.inbox / "labels.csv").exists(), len(asked)) == (False, 10)
 
 
@@ -398,7 +398,7 @@ def test_a_stop_in_the_middle_releases_claims_that_were_not_read(
         harness.drop(f"{number:02}.png", draw(number % 10))
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
+    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         contents = [content for job in jobs[:10] for content in real([job], **given)]
         harness.stopped = True
         return contents + real(jobs[10:], **given)
@@ -435,7 +435,7 @@ class Mortal:
         self.poison = poison
         self.deaths = 0
 
-    def call(self, function: Any, argument: list[Job], stopped: Any) -> Any:
+    def call(self, function: Any, argument: list[ReadJob], stopped: Any) -> Any:
         if Path(str(argument[0].path)).name == self.poison:
             self.deaths += 1
             raise WorkerCrashed
@@ -661,7 +661,7 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     harness.drop("again.png", draw(1))
 
     with harness.at_work() as line, closing(Ledger.read_only(harness.root / ".digitrec/main/ledger.sqlite3")) as other:
-        line.answering.others.append(other)
+        line.outcome_builder.others.append(other)
         line.process(sorted(harness.look()))
 
     rows = {row["file"]: row for row in harness.rows()}
@@ -678,7 +678,7 @@ def test_a_damaged_ledger_of_another_worker_disturbs_no_one(
     broken.write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
 
     with harness.at_work() as line, closing(Ledger.read_only(broken)) as other:
-        line.answering.others.append(other)
+        line.outcome_builder.others.append(other)
         line.process(harness.look())
 
     assert [row["file"] for row in harness.rows()] == ["7.png"]

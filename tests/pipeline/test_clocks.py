@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from digitrec.app import composition
 from digitrec.pipeline import workspace
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.scanner import FileClock, Settling, SettlingByAge, touched_ns
+from digitrec.pipeline.scanner import AgeStability, FileClock, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
 from digitrec.storage import folder_id
 from digitrec.types import FileSnapshot
@@ -36,7 +36,7 @@ class Steady:
 def test_a_file_clock_is_that_of_the_filesystem_and_does_not_jump_ahead(tmp_path: Path) -> None:
     steady_ns = 0
     with (tmp_path / "lock").open("w") as file:
-        clock = FileClock(partial(touched_ns, file.fileno()), lambda: steady_ns)
+        clock = FileClock(partial(touch_and_read_ns, file.fileno()), lambda: steady_ns)
         first_ns = clock()
         assert abs(first_ns - time.time_ns()) < 5 * S
         assert first_ns == os.fstat(file.fileno()).st_ctime_ns
@@ -66,10 +66,10 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
 
 
 def test_the_age_at_a_scan_uses_the_clock_of_the_inbox(harness: ServiceHarness) -> None:
-    with workspace.opened(harness.settings) as space:
-        assert abs(space.looked_at_s() - time.time()) < 5
+    with workspace.open_workspace(harness.settings) as space:
+        assert abs(space.scanned_at_s() - time.time()) < 5
         at_ns = space.clock_ns()
-        assert space.looked_at_s() == at_ns / 1e9, "between two looks it stands still"
+        assert space.scanned_at_s() == at_ns / 1e9, "between two looks it stands still"
 
 
 def test_the_local_clock_is_used_if_the_inbox_gives_no_time(
@@ -78,10 +78,10 @@ def test_the_local_clock_is_used_if_the_inbox_gives_no_time(
     def refused(_: int) -> int:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(workspace, "touched_ns", refused)
+    monkeypatch.setattr(workspace, "touch_and_read_ns", refused)
 
-    with workspace.opened(harness.settings) as space:
-        assert abs(space.looked_at_s() - time.time()) < 5
+    with workspace.open_workspace(harness.settings) as space:
+        assert abs(space.scanned_at_s() - time.time()) < 5
     assert "the clock of the inbox cannot be read, that of this machine is used" in caplog.messages
 
 
@@ -89,33 +89,33 @@ def test_on_a_remote_mount_no_file_is_taken_for_its_age(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = FileSnapshot("7.png", 5, 0, 0, 1)
-    with workspace.opened(harness.settings) as space:
-        assert space.settling().look([old], 0.0, 100 * S, trust_old=True) == [old]
+    with workspace.open_workspace(harness.settings) as space:
+        assert space.stability_tracker().update([old], 0.0, 100 * S, trust_old=True) == [old]
         monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
-        settling = space.settling()
-    assert settling.look([old], 0.0, 100 * S, trust_old=True) == []
-    assert settling.look([old], 60.0, 100 * S, trust_old=True) == [old], "it settles as any other"
+        settling = space.stability_tracker()
+    assert settling.update([old], 0.0, 100 * S, trust_old=True) == []
+    assert settling.update([old], 60.0, 100 * S, trust_old=True) == [old], "it settles as any other"
 
 
 @given(jump_s=st.floats(-50 * YEAR_S, 50 * YEAR_S), empty=st.booleans(), ctime_s=st.integers(-(2**63), 2**64))
 def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: float, empty: bool, ctime_s: int) -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
     one = FileSnapshot("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
     wall_ns = 1_767_323_045 * S
-    settling.look([one], 0.0, wall_ns)
+    settling.update([one], 0.0, wall_ns)
 
-    assert settling.look([one], 601.0, wall_ns + int(jump_s * S)) == [one]
+    assert settling.update([one], 601.0, wall_ns + int(jump_s * S)) == [one]
 
 
 @given(ahead_s=st.floats(-50 * YEAR_S, 50 * YEAR_S))
 def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> None:
-    settling = SettlingByAge(2.0, 0)
+    settling = AgeStability(2.0, 0)
     wall_ns = 1_767_323_045 * S
     one = FileSnapshot("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
 
-    found = settling.look([one], 0.0, wall_ns)
+    found = settling.update([one], 0.0, wall_ns)
 
-    assert found == [one] or settling.look([one], 2.0, wall_ns) == [one]
+    assert found == [one] or settling.update([one], 2.0, wall_ns) == [one]
 
 
 @pytest.mark.slow
@@ -130,7 +130,9 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
     harness.drop("half.png", draw(7)[:200])
     steady = Steady()
     with harness.at_work() as at_work:
-        line = replace(at_work, answering=replace(at_work.answering, steady_s=steady), report=lambda _: None)
+        line = replace(
+            at_work, outcome_builder=replace(at_work.outcome_builder, steady_s=steady), report=lambda _: None
+        )
         (seen,) = [one._replace(ctime_ns=int(harness.now_s * 1e9)) for one in harness.look()]
         began_s = steady.now_s
         tries = 0

@@ -12,10 +12,10 @@ from digitrec import files
 from digitrec.errors import ReadFailed
 from digitrec.pipeline import archive, read_files
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.batch import Pipeline
-from digitrec.pipeline.batch_reader import Suspects
+from digitrec.pipeline.batch import BatchPipeline
+from digitrec.pipeline.batch_reader import SuspectFiles
 from digitrec.pipeline.inbox import Inbox
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.storage.ledger import Ledger
 from tests.conftest import ServiceHarness, draw
 from tests.readers import Poisoned, StoppedAfter, name_of
@@ -33,7 +33,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "6 publish and 8 close: noted": (Ledger, "set_stage"),
     "7 file away: moved": (files, "move_across"),
     "7 file away: reason written": (archive, "_write_reason"),
-    "7 file away: all moved": (FolderOutbox, "file_away"),
+    "7 file away: all moved": (FolderOutbox, "archive"),
     "7 file away: places noted": (Ledger, "note_places"),
     "8 report": (ServiceHarness, "report_now"),
     "8 close: folders removed": (Inbox, "close"),
@@ -104,9 +104,9 @@ def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
 NEW_STEPS = {
     **STEPS,
     "4 read: one file in the child": (Poisoned, "call"),
-    "4 read: a try counted": (Suspects, "tried"),
-    "5 record: suspects": (Suspects, "facts_after"),
-    "3 claim: next one alone": (Pipeline, "_lying"),
+    "4 read: a try counted": (SuspectFiles, "count_try"),
+    "5 record: suspects": (SuspectFiles, "updated_facts"),
+    "3 claim: next one alone": (BatchPipeline, "_deferred_snapshot"),
 }
 
 
@@ -125,7 +125,7 @@ def raising_file(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> No
     harness.engine = harness.child = Poisoned(set())
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
+    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         if any(name_of(job) == "deadly.png" for job in jobs):
             raise ZeroDivisionError("deadly.png")
         return real(jobs, **given)
@@ -177,7 +177,7 @@ def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
     assert harness.account().differences == ()
     assert harness.account().open_batches == ()
     with harness.at_work() as line:
-        assert not line.suspects.any(), "nobody is under suspicion any more"
+        assert not line.suspects.has_any(), "nobody is under suspicion any more"
 
 
 def test_a_batch_that_was_recorded_is_never_read_again(

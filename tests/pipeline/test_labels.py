@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.errors import UsageError
-from digitrec.pipeline.labels import Truth
+from digitrec.pipeline.labels import LabelLookup
 
 
 def write(path: Path, text: str) -> Path:
@@ -17,9 +17,9 @@ def write(path: Path, text: str) -> Path:
 def test_the_nearest_labels_file_that_names_the_picture_counts(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "file,label\na/b/1.png,1\na/b/2.png,2\n")
     write(tmp_path / "a" / "b" / "labels.csv", "file,label\n1.png,7\n")
-    truth = Truth(tmp_path)
+    truth = LabelLookup(tmp_path)
 
-    assert [truth.of(f"a/b/{name}.png") for name in "123"] == ["7", "2", ""]
+    assert [truth.find(f"a/b/{name}.png") for name in "123"] == ["7", "2", ""]
 
 
 def test_a_labels_file_given_by_hand_comes_first(tmp_path: Path) -> None:
@@ -27,16 +27,16 @@ def test_a_labels_file_given_by_hand_comes_first(tmp_path: Path) -> None:
     write(inbox / "set" / "labels.csv", "file,label\n1.png,1\n2.png,2\n")
     given = write(tmp_path / "elsewhere.csv", "file,label\nset/1.png,9\n")
 
-    truth = Truth(inbox, given)
+    truth = LabelLookup(inbox, given)
 
-    assert [truth.of("set/1.png"), truth.of("set/2.png")] == ["9", "2"]
-    assert Truth(inbox, inbox / "set" / "labels.csv").of("set/2.png") == "2"
+    assert [truth.find("set/1.png"), truth.find("set/2.png")] == ["9", "2"]
+    assert LabelLookup(inbox, inbox / "set" / "labels.csv").find("set/2.png") == "2"
 
 
 def test_a_folder_named_by_one_digit_is_the_truth_only_if_asked(tmp_path: Path) -> None:
-    assert Truth(tmp_path).of("7/a.png") == ""
-    asked = Truth(tmp_path, from_folders=True)
-    assert [asked.of(path) for path in ("7/a.png", "x/7/a.png", "7/x/a.png", "17/a.png", "a.png")] == [
+    assert LabelLookup(tmp_path).find("7/a.png") == ""
+    asked = LabelLookup(tmp_path, from_folders=True)
+    assert [asked.find(path) for path in ("7/a.png", "x/7/a.png", "7/x/a.png", "17/a.png", "a.png")] == [
         "7",
         "7",
         "",
@@ -48,14 +48,14 @@ def test_a_folder_named_by_one_digit_is_the_truth_only_if_asked(tmp_path: Path) 
 @pytest.mark.parametrize("text", ["a,b\n", ""])
 def test_a_given_file_that_is_no_labels_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="no labels file"):
-        Truth(tmp_path, write(tmp_path / "x.csv", text))
+        LabelLookup(tmp_path, write(tmp_path / "x.csv", text))
 
 
 def test_quoted_names_and_missing_cells_are_understood(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", 'file,label\r\n"a, b.png", 5 \r\nalone\r\n./c.png,none\r\n')
-    truth = Truth(tmp_path)
+    truth = LabelLookup(tmp_path)
 
-    assert [truth.of("a, b.png"), truth.of("alone"), truth.of("c.png")] == ["5", "", "none"]
+    assert [truth.find("a, b.png"), truth.find("alone"), truth.find("c.png")] == ["5", "", "none"]
 
 
 def test_changed_labels_are_read_again(tmp_path: Path) -> None:
@@ -63,7 +63,13 @@ def test_changed_labels_are_read_again(tmp_path: Path) -> None:
     for label in "787":
         write(tmp_path / "a" / "labels.csv", f"file,label\n1.png,{label}\n")
         write(tmp_path / "b" / "labels.csv", f"file,label\n1.png,{label}\n")
-        found.append([Truth(tmp_path).of("a/1.png"), Truth(tmp_path).of("b/1.png"), Truth(tmp_path).of("c/1.png")])
+        found.append(
+            [
+                LabelLookup(tmp_path).find("a/1.png"),
+                LabelLookup(tmp_path).find("b/1.png"),
+                LabelLookup(tmp_path).find("c/1.png"),
+            ]
+        )
 
     assert found == [["7", "7", ""], ["8", "8", ""], ["7", "7", ""]]
 
@@ -72,4 +78,6 @@ def test_changed_labels_are_read_again(tmp_path: Path) -> None:
 def test_labels_are_parsed_once_as_long_as_they_stay_the_same(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "file,label\n" + "".join(f"{number}.png,{number}\n" for number in range(30_000)))
 
-    assert Truth(tmp_path).files(".") is Truth(tmp_path).files("."), "every batch asks, and to parse them takes long"
+    assert LabelLookup(tmp_path).listed_files(".") is LabelLookup(tmp_path).listed_files("."), (
+        "every batch asks, and to parse them takes long"
+    )

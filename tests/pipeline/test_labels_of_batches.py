@@ -14,14 +14,14 @@ from digitrec.monitoring.doctor import doctor
 from digitrec.monitoring.folder_checks import Grade
 from digitrec.monitoring.status import ModelState
 from digitrec.pipeline import scanner
-from digitrec.pipeline.labels import Truth, is_truth
+from digitrec.pipeline.labels import LabelLookup, is_labels_file
 from digitrec.pipeline.ledgers import readable
 from tests.conftest import ServiceHarness, draw
 
 
-def labels(folder: Path, content: bytes) -> Truth:
+def labels(folder: Path, content: bytes) -> LabelLookup:
     (folder / "labels.csv").write_bytes(content)
-    return Truth(folder)
+    return LabelLookup(folder)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -50,10 +50,10 @@ def test_a_label_is_read_in_whatever_encoding(
 ) -> None:
     found = labels(tmp_path, content)
 
-    assert found.of("a.png") == label
-    assert found.of("z.png") == ""
+    assert found.find("a.png") == label
+    assert found.find("z.png") == ""
     assert warnings(caplog) == warned
-    assert is_truth(tmp_path / "labels.csv")
+    assert is_labels_file(tmp_path / "labels.csv")
 
 
 def test_a_byte_that_is_undefined_is_shown_as_percent_xx(harness: ServiceHarness) -> None:
@@ -91,10 +91,10 @@ def test_a_label_is_as_long_as_a_table_can_be_read_again(harness: ServiceHarness
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
     found = labels(tmp_path, "file,label\nä.png,1\nö.png,2\n".encode("cp1252") + b"\xc3\xbc.png,3\n")
 
-    assert found.of(os.fsdecode(b"\xe4.png")) == "1"
-    assert found.of("ö.png") == "2"
-    assert found.of("ü.png") == "3", "these bytes are the name, whatever the rest is"
-    assert found.of("Ã¼.png") == "3"
+    assert found.find(os.fsdecode(b"\xe4.png")) == "1"
+    assert found.find("ö.png") == "2"
+    assert found.find("ü.png") == "3", "these bytes are the name, whatever the rest is"
+    assert found.find("Ã¼.png") == "3"
 
 
 def test_labels_in_windows_1252_are_archived_with_the_last_picture(harness: ServiceHarness) -> None:
@@ -130,7 +130,7 @@ def test_a_warning_comes_once_for_a_file(harness: ServiceHarness, caplog: pytest
     harness.drop("labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
 
     for _ in range(3):
-        assert Truth(harness.inbox, told=told).of("a.png") == "fünf"
+        assert LabelLookup(harness.inbox, warned=told).find("a.png") == "fünf"
 
     assert len(warnings(caplog)) == 1
 
@@ -148,21 +148,21 @@ def test_a_given_labels_file_that_cannot_be_used_is_refused(tmp_path: Path, cont
     path.write_bytes(content)
 
     with pytest.raises(UsageError, match=words):
-        Truth(tmp_path, path)
+        LabelLookup(tmp_path, path)
 
 
 def test_a_given_folder_or_missing_file_is_refused_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
-        Truth(tmp_path, tmp_path)
+        LabelLookup(tmp_path, tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
-        Truth(tmp_path, tmp_path / "x.csv")
+        LabelLookup(tmp_path, tmp_path / "x.csv")
 
 
 def test_a_given_labels_file_in_windows_1252_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("file,label,more\nä.png,fünf,\n".encode("cp1252"))
 
-    assert Truth(tmp_path, path).of("ä.png") == "fünf"
+    assert LabelLookup(tmp_path, path).find("ä.png") == "fünf"
     assert warnings(caplog) == ["labels are not UTF-8, read as Windows-1252"]
 
 
@@ -173,7 +173,7 @@ def test_folders_and_pipes_named_labels_csv_leave_no_descriptor_open(tmp_path: P
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(5):
-        assert [Truth(tmp_path).of(f"{folder}/1.png") for folder in "ab"] == ["", ""]
+        assert [LabelLookup(tmp_path).find(f"{folder}/1.png") for folder in "ab"] == ["", ""]
 
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -230,12 +230,12 @@ def any_labels() -> st.SearchStrategy[bytes]:
 def test_labels_of_any_bytes_are_looked_up_without_an_error(tmp_path: Path, content: bytes) -> None:
     found = labels(tmp_path, content)
 
-    label = found.of("a.png")
+    label = found.find("a.png")
 
     label.encode(errors="surrogateescape")
     assert label == label.strip()
-    assert [one.path for one in scanner.look(tmp_path, lambda *_: None)] == (
-        [] if is_truth(tmp_path / "labels.csv") else ["labels.csv"]
+    assert [one.path for one in scanner.scan(tmp_path, lambda *_: None)] == (
+        [] if is_labels_file(tmp_path / "labels.csv") else ["labels.csv"]
     )
-    for names in found.files("."):
+    for names in found.listed_files("."):
         assert all("\0" not in name for name in names)

@@ -403,7 +403,7 @@ def test_verify_accounts_for_a_store(here: Place) -> None:
     (batch,) = here.run().batches
 
     def differences() -> tuple[str, ...]:
-        with workspace.all_ledgers(here.settings) as ledgers:
+        with workspace.open_ledgers_readonly(here.settings) as ledgers:
             return verify(here.settings.workspace, ledgers).differences
 
     assert differences() == ()
@@ -419,7 +419,7 @@ def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
     before = here.fs.cat_file(name)
     here.fs.rm_file(name)
 
-    with workspace.all_ledgers(here.settings) as ledgers:
+    with workspace.open_ledgers_readonly(here.settings) as ledgers:
         written = list(write_tables(here.settings.outbox, ledgers, ()))
 
     assert written == [f"{batch}.digits.csv"]

@@ -17,7 +17,7 @@ from digitrec.monitoring.doctor import doctor
 from digitrec.monitoring.folder_checks import Grade
 from digitrec.monitoring.status import ModelState, status
 from digitrec.pipeline import scanner
-from digitrec.pipeline.batch import Pipeline
+from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
@@ -45,13 +45,13 @@ class OddHarness(ServiceHarness):
 
     def look(self) -> list[FileSnapshot]:
         return list(
-            scanner.look(
+            scanner.scan(
                 self.inbox, lambda *_: None, stat_of=lambda one: odd_stat(one.stat(follow_symlinks=False), self.inode)
             )
         )
 
     @contextmanager
-    def at_work(self) -> Iterator[Pipeline]:
+    def at_work(self) -> Iterator[BatchPipeline]:
         with super().at_work() as line:
             fstat: Callable[[int], os.stat_result] = lambda one: odd_stat(os.fstat(one), self.inode)  # noqa: E731
             yield dataclasses.replace(line, read_chunk=partial(line.read_chunk, fstat=fstat))
@@ -172,7 +172,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarn
     deep_desk.run()
 
     assert (told.waiting, told.problem) == (1, "")
-    assert told.passed_over == scanner.PassedOver(too_long=1)
+    assert told.passed_over == scanner.SkippedCounts(too_long=1)
     assert len(faults) == 1
     assert faults[0].startswith("a path is too long to be claimed")
     assert [row["file"].count("/") for row in deep_desk.rows()] == [1500]
@@ -181,7 +181,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarn
 
 @pytest.mark.slow
 def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: ServiceHarness) -> None:
-    longest = scanner.longest_path(deep_desk.inbox, "main")
+    longest = scanner.max_path_bytes(deep_desk.inbox, "main")
     levels = (longest - 1) // 2
     deepen(deep_desk.inbox, levels, every=levels + 1)
     paths = ["d/" * levels + "x" * (longest - 2 * levels), "d/" * (levels - 1) + "yz"]

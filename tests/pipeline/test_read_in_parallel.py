@@ -19,7 +19,7 @@ from digitrec.arrays import Page, Picture
 from digitrec.images import decode
 from digitrec.images.decode import Sheet
 from digitrec.models.package import Bundle
-from digitrec.pipeline.read_files import Content, Job, group_by_bytes, read_chunk
+from digitrec.pipeline.read_files import FileResult, ReadJob, group_by_bytes, read_chunk
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.trace import Steps
 from digitrec.types import Limits, Reason
@@ -43,18 +43,18 @@ def document(*digits: int) -> bytes:
     return packed.getvalue()
 
 
-def jobs_of(folder: Path, files: Sequence[bytes]) -> list[Job]:
+def jobs_of(folder: Path, files: Sequence[bytes]) -> list[ReadJob]:
     jobs = []
     for number, content in enumerate(files):
         path = folder / f"{number:03}"
         path.write_bytes(content)
         state = path.stat()
-        jobs.append(Job(path, state.st_ino, state.st_size, state.st_mtime_ns))
+        jobs.append(ReadJob(path, state.st_ino, state.st_size, state.st_mtime_ns))
     return jobs
 
 
-def assert_same(one: Content, other: Content) -> None:
-    for field in dataclasses.fields(Content):
+def assert_same(one: FileResult, other: FileResult) -> None:
+    for field in dataclasses.fields(FileResult):
         if field.name != "pages":
             assert getattr(one, field.name) == getattr(other, field.name)
     for page, its_other in zip(one.pages, other.pages, strict=True):
@@ -142,7 +142,7 @@ def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, mo
 
 @given(st.lists(st.integers(0, 3_000_000), max_size=12))
 def test_at_most_a_megabyte_of_files_is_held_except_one_larger_file(sizes: list[int]) -> None:
-    jobs = [Job(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
+    jobs = [ReadJob(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
     groups = [*group_by_bytes(jobs, lambda job: job.size)]
 

@@ -21,7 +21,7 @@ def lose_ledger(harness: ServiceHarness) -> None:
 
 
 def claims(harness: ServiceHarness) -> dict[str, Claim]:
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         ledger = ledgers[harness.settings.worker]
         return {one.path: one for batch in ledger.batches() for one in ledger.claims(batch.id)}
 
@@ -34,8 +34,8 @@ def rebuilt(harness: ServiceHarness) -> dict[str, Claim]:
     harness.run()
 
     after = claims(harness)
-    assert {path: (one.place, one.reason_file) for path, one in after.items()} == {
-        path: (one.place, one.reason_file) for path, one in before.items()
+    assert {path: (one.location, one.reason_file) for path, one in after.items()} == {
+        path: (one.location, one.reason_file) for path, one in before.items()
     }
     assert harness.account().differences == ()
     return after
@@ -58,7 +58,7 @@ def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: Serv
 
     found = rebuilt(harness)
 
-    assert found["x.png"].reason_file != found["x.png.reason.json"].place
+    assert found["x.png"].reason_file != found["x.png.reason.json"].location
 
 
 def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceHarness) -> None:
@@ -90,7 +90,7 @@ def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
 
     found = rebuilt(harness)
 
-    assert len({one.place for one in found.values()}) == 3
+    assert len({one.location for one in found.values()}) == 3
 
 
 def altered(harness: ServiceHarness, old: str, new: str) -> Path:

@@ -121,7 +121,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two.drop("2.png", draw(2))
-    die(two, monkeypatch, FolderOutbox, "file_away", after=False)
+    die(two, monkeypatch, FolderOutbox, "archive", after=False)
     for leftover in two.settings.ledger.parent.glob("*"):
         leftover.unlink()
 
@@ -239,5 +239,5 @@ def test_requeue_of_a_worker_names_the_command_that_finishes_its_batch(
     die(two, monkeypatch, Ledger, "record", after=True)
 
     assert "is answered; finish it: digitrec run --worker dead" in run_command("requeue", "--worker", "dead").out
-    with workspace.all_ledgers(two.settings) as ledgers:
+    with workspace.open_ledgers_readonly(two.settings) as ledgers:
         assert len(ledgers["dead"].batches(unfinished=True)) == 1

@@ -14,7 +14,7 @@ from tests.deep import deepen, remove
 
 def names(inbox: Path) -> tuple[list[str], dict[str, str]]:
     skipped: dict[str, str] = {}
-    return sorted(seen.path for seen in scanner.look(inbox, skipped.__setitem__)), skipped
+    return sorted(seen.path for seen in scanner.scan(inbox, skipped.__setitem__)), skipped
 
 
 def drop(inbox: Path, name: str, content: bytes = b"x") -> Path:
@@ -97,32 +97,32 @@ def test_a_file_named_like_a_foreign_folder_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_files_with_a_too_long_path_are_logged_once_and_counted(deep_path: Path) -> None:
     deepen(deep_path, 3000, every=100)
-    passed = scanner.PassedOver()
+    passed = scanner.SkippedCounts()
     skipped: dict[str, str] = {}
     began_s = time.process_time()
 
-    found = [one.path for one in scanner.look(deep_path, skipped.__setitem__, "main", passed)]
+    found = [one.path for one in scanner.scan(deep_path, skipped.__setitem__, "main", passed)]
 
     assert time.process_time() - began_s < 2, "a look costs no more than the folders are many"
     claimed = len(os.fsencode(deep_path / ".claimed/main/20260102T030405Z-00000000")) + 1
     fitting = [levels for levels in range(100, 3001, 100) if claimed + len("d/" * levels + "7.png") < 4096]
     assert sorted(path.count("/") for path in found) == fitting
-    assert passed == scanner.PassedOver(too_long=30 - len(fitting))
-    assert list(skipped.values()) == [scanner.TOO_LONG]
+    assert passed == scanner.SkippedCounts(too_long=30 - len(fitting))
+    assert list(skipped.values()) == [scanner.PATH_TOO_LONG]
 
 
 @pytest.mark.slow
 def test_a_path_of_exactly_the_longest_length_is_taken(deep_path: Path) -> None:
-    longest = scanner.longest_path(deep_path, "main")
+    longest = scanner.max_path_bytes(deep_path, "main")
     levels = (longest - 200) // 2
     deepen(deep_path, levels, every=levels)
     folder = "d/" * levels
     for letters in (longest - len(folder), longest - len(folder) + 1):
         with open(f"{deep_path}/{folder}{'x' * letters}", "wb") as file:  # noqa: PTH123 - a path near the limit
             file.write(b"x")
-    passed = scanner.PassedOver()
+    passed = scanner.SkippedCounts()
 
-    found = [one.path for one in scanner.look(deep_path, lambda *_: None, "main", passed)]
+    found = [one.path for one in scanner.scan(deep_path, lambda *_: None, "main", passed)]
 
     assert max(map(len, found)) == longest
     assert (len(found), passed.too_long) == (2, 1)
@@ -134,7 +134,7 @@ def test_files_on_another_filesystem_are_logged_once_and_counted(tmp_path: Path)
     drop(tmp_path, "1.png")
     for name in ("share/2.png", "share/deeper/3.png", "share/deeper/4.png"):
         drop(tmp_path, name)
-    passed = scanner.PassedOver()
+    passed = scanner.SkippedCounts()
     skipped: list[tuple[str, str]] = []
 
     def elsewhere(entry: "os.DirEntry[str]") -> os.stat_result:
@@ -144,12 +144,12 @@ def test_files_on_another_filesystem_are_logged_once_and_counted(tmp_path: Path)
 
     found = [
         one.path
-        for one in scanner.look(tmp_path, lambda *what: skipped.append(what), "main", passed, elsewhere)  # type: ignore[arg-type,func-returns-value]
+        for one in scanner.scan(tmp_path, lambda *what: skipped.append(what), "main", passed, elsewhere)  # type: ignore[arg-type,func-returns-value]
     ]
 
     assert found == ["1.png"]
-    assert passed == scanner.PassedOver(elsewhere=3)
-    assert skipped == [("share", scanner.ELSEWHERE)]
+    assert passed == scanner.SkippedCounts(elsewhere=3)
+    assert skipped == [("share", scanner.OTHER_FILESYSTEM)]
 
 
 def test_a_file_with_another_device_number_than_its_folder_is_accepted(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_with_another_device_number_than_its_folder_is_accepted(tmp_path:
         found = entry.stat(follow_symlinks=False)
         return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
 
-    assert [one.path for one in scanner.look(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
+    assert [one.path for one in scanner.scan(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
 
 
 def test_links_pipes_and_sockets_are_skipped_and_logged(tmp_path: Path) -> None:
@@ -203,4 +203,4 @@ def test_names_that_are_not_utf8_are_seen(tmp_path: Path) -> None:
 
 def test_an_inbox_that_is_not_there_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        list(scanner.look(tmp_path / "away", lambda *_: None))
+        list(scanner.scan(tmp_path / "away", lambda *_: None))

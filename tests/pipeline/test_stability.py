@@ -2,7 +2,7 @@
 
 import pytest
 
-from digitrec.pipeline.scanner import Settling
+from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.types import FileSnapshot
 
 S = 10**9
@@ -14,57 +14,57 @@ def seen(path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: i
 
 
 def test_a_file_is_settled_at_the_second_scan_two_seconds_later() -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
 
-    assert settling.look([seen()], 0.0, NOW) == []
-    assert settling.look([seen()], 1.9, NOW) == []
-    assert settling.look([seen()], 2.0, NOW) == [seen()]
+    assert settling.update([seen()], 0.0, NOW) == []
+    assert settling.update([seen()], 1.9, NOW) == []
+    assert settling.update([seen()], 2.0, NOW) == [seen()]
 
 
 @pytest.mark.parametrize("change", ["size", "mtime_ns", "ctime_ns", "inode"])
 def test_any_change_restarts_the_settle_time(change: str) -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
     changed = seen()._replace(**{change: 7})
 
-    settling.look([seen()], 0.0, NOW)
-    assert settling.look([changed], 2.0, NOW) == []
-    assert settling.look([changed], 3.9, NOW) == []
-    assert settling.look([changed], 4.0, NOW) == [changed]
+    settling.update([seen()], 0.0, NOW)
+    assert settling.update([changed], 2.0, NOW) == []
+    assert settling.update([changed], 3.9, NOW) == []
+    assert settling.update([changed], 4.0, NOW) == [changed]
 
 
 def test_a_file_missing_from_one_scan_settles_from_the_start() -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
 
-    settling.look([seen()], 0.0, NOW)
-    settling.look([], 1.0, NOW)
-    assert settling.look([seen()], 2.5, NOW) == []
+    settling.update([seen()], 0.0, NOW)
+    settling.update([], 1.0, NOW)
+    assert settling.update([seen()], 2.5, NOW) == []
 
 
 def test_an_empty_file_settles_only_when_it_is_old() -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
     young, old = seen("young", size=0, ctime_ns=NOW - 100 * S), seen("old", size=0, ctime_ns=NOW - 700 * S)
 
-    settling.look([young, old], 0.0, NOW)
+    settling.update([young, old], 0.0, NOW)
     assert settling.next_at_s() == 2.0
-    assert settling.look([young, old], 2.0, NOW) == [old]
-    assert settling.look([young], 499.0, NOW) == []
-    assert settling.look([young], 500.0, NOW) == [young]
+    assert settling.update([young, old], 2.0, NOW) == [old]
+    assert settling.update([young], 499.0, NOW) == []
+    assert settling.update([young], 500.0, NOW) == [young]
 
 
 def test_run_takes_an_old_file_at_the_first_scan_but_not_an_empty_one() -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
     old, empty, fresh = seen("a"), seen("b", size=0, ctime_ns=500 * S), seen("c", ctime_ns=950 * S)
 
-    assert settling.look([old, empty, fresh], 0.0, NOW, trust_old=True) == [old]
-    assert settling.look([empty], 0.1, 1101 * S, trust_old=True) == [empty]
+    assert settling.update([old, empty, fresh], 0.0, NOW, trust_old=True) == [old]
+    assert settling.update([empty], 0.1, 1101 * S, trust_old=True) == [empty]
 
 
 def test_it_says_when_the_next_file_may_be_complete() -> None:
-    settling = Settling(2.0, 600.0)
+    settling = StabilityTracker(2.0, 600.0)
 
     assert settling.next_at_s() is None
-    settling.look([seen("a")], 1.0, NOW)
-    settling.look([seen("a"), seen("b")], 2.0, NOW)
+    settling.update([seen("a")], 1.0, NOW)
+    settling.update([seen("a"), seen("b")], 2.0, NOW)
     assert settling.next_at_s() == 3.0
     settling.forget(["a"])
     assert settling.next_at_s() == 4.0

@@ -10,7 +10,7 @@ import pytest
 from digitrec.errors import ReadFailed
 from digitrec.pipeline import read_files, scanner
 from digitrec.pipeline.executor import LocalExecutor
-from digitrec.pipeline.read_files import Content, Job
+from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Count
@@ -91,7 +91,7 @@ def test_a_suspect_that_is_read_alone_is_answered_like_any_file(harness: Service
 
     assert answers(harness) == {"3.png": "3", "4.png": "4"}
     with harness.at_work() as line:
-        assert not line.suspects.any(), "it is no suspect any more"
+        assert not line.suspects.has_any(), "it is no suspect any more"
 
 
 def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(harness: ServiceHarness) -> None:
@@ -185,7 +185,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
     real = read_files.read_chunk
     limit_s = 0.5
 
-    def hangs(jobs: Sequence[Job], **given: Any) -> list[Content]:
+    def hangs(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         from digitrec.pipeline import worker_main
 
         contents = []
@@ -232,7 +232,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     names: set[str] = set()
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[Job], **given: Any) -> list[Content]:
+    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         for job in jobs:
             if names & {name_of(job), "*"}:
                 raise ZeroDivisionError(name_of(job))
@@ -398,7 +398,7 @@ def test_an_exception_at_one_file_in_the_scan_passes_it_over(harness: ServiceHar
             raise ArithmeticError("no such time")
         return entry.stat(follow_symlinks=False)
 
-    found = [seen.path for seen in scanner.look(harness.inbox, told.__setitem__, stat_of=stat_of)]
+    found = [seen.path for seen in scanner.scan(harness.inbox, told.__setitem__, stat_of=stat_of)]
 
     assert found == ["3.png"]
     assert told.keys() == {"5.png", "odd"}

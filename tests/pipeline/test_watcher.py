@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitrec.pipeline import workspace
-from digitrec.pipeline.scanner import Settling
-from digitrec.pipeline.watcher import Bell, FolderObserver, NoObserver, groups, once
+from digitrec.pipeline.scanner import StabilityTracker
+from digitrec.pipeline.watcher import NoChangeSource, WakeEvent, WatchdogSource, scan_groups, watch_groups
 from digitrec.storage import folder_id
 from digitrec.types import FileSnapshot
 from tests.conftest import ServiceHarness
@@ -32,7 +32,7 @@ class Clock:
         return self.now_s
 
 
-class QuietBell(Bell):
+class QuietBell(WakeEvent):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
@@ -62,10 +62,10 @@ def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(
         return len(history) >= len(looks) + 8
 
     claimed: list[str] = []
-    observed = NoObserver()
-    for group in groups(
+    observed = NoChangeSource()
+    for group in watch_groups(
         look,
-        Settling(2.0, 600.0),
+        StabilityTracker(2.0, 600.0),
         observed,
         QuietBell(clock),
         stopped=stopped,
@@ -91,10 +91,10 @@ def test_a_scan_without_new_files_yields_an_empty_group() -> None:
     turns = iter(range(3))
 
     found = list(
-        groups(
+        watch_groups(
             lambda: iter(()),
-            Settling(2, 600),
-            NoObserver(),
+            StabilityTracker(2, 600),
+            NoChangeSource(),
             QuietBell(clock),
             stopped=lambda: next(turns, None) is None,
             scan_interval_s=10,
@@ -119,9 +119,9 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
 
     found = [
         list(ready)
-        for ready in once(
+        for ready in scan_groups(
             look,
-            Settling(2.0, 600.0),
+            StabilityTracker(2.0, 600.0),
             QuietBell(clock),
             stopped=lambda: False,
             wait_s=10.0,
@@ -139,8 +139,8 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
 def test_the_observer_signals_new_files_and_restarts_for_a_replaced_folder(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    bell = Bell()
-    observer = FolderObserver(inbox, bell)
+    bell = WakeEvent()
+    observer = WatchdogSource(inbox, bell)
     try:
         observer.keep_alive()
         (inbox / "a").write_text("x")
@@ -167,8 +167,8 @@ def test_the_observer_signals_new_files_and_restarts_for_a_replaced_folder(tmp_p
 
 @pytest.mark.slow
 def test_looking_does_not_ring(tmp_path: Path) -> None:
-    bell = Bell()
-    observer = FolderObserver(tmp_path, bell)
+    bell = WakeEvent()
+    observer = WatchdogSource(tmp_path, bell)
     (tmp_path / "7.png").write_text("x")
     try:
         observer.keep_alive()
@@ -182,7 +182,7 @@ def test_looking_does_not_ring(tmp_path: Path) -> None:
 def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observer = FolderObserver(tmp_path / "missing", Bell())
+    observer = WatchdogSource(tmp_path / "missing", WakeEvent())
 
     observer.keep_alive()
     observer.keep_alive()
@@ -194,7 +194,7 @@ def test_a_network_filesystem_is_scanned_only_with_one_log_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
-    observer = FolderObserver(tmp_path, Bell())
+    observer = WatchdogSource(tmp_path, WakeEvent())
 
     observer.keep_alive()
     observer.keep_alive()
@@ -212,7 +212,7 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
     for folder in (inbox, tmp_path / "stage"):
         folder.mkdir()
     deepen(tmp_path / "stage", 1100, every=1101)
-    observer = FolderObserver(inbox, Bell())
+    observer = WatchdogSource(inbox, WakeEvent())
     observer.keep_alive()
     assert observer.state == "alive"
     try:
@@ -236,9 +236,9 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
 @pytest.mark.slow
 def test_reading_the_clock_of_the_inbox_causes_no_event(harness: ServiceHarness) -> None:
-    bell = Bell()
-    observer = FolderObserver(harness.inbox, bell)
-    with workspace.opened(harness.settings) as space:
+    bell = WakeEvent()
+    observer = WatchdogSource(harness.inbox, bell)
+    with workspace.open_workspace(harness.settings) as space:
         observer.keep_alive()
         try:
             bell.wait(1)
@@ -251,8 +251,8 @@ def test_reading_the_clock_of_the_inbox_causes_no_event(harness: ServiceHarness)
 
 
 def test_a_wake_up_signal_crosses_threads() -> None:
-    bell = Bell()
-    threading.Timer(0.05, bell.ring).start()
+    bell = WakeEvent()
+    threading.Timer(0.05, bell.set).start()
     began_s = time.monotonic()
 
     assert bell.wait(5)

@@ -117,7 +117,7 @@ def picture(kind: str, side: int) -> bytes:
 def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_main, "_MEMORY", 100_000_000)
     data, limits = picture(kind, 3000), Limits(max_pixels=9_000_000)
-    read = partial(read_files.interpret, limits=limits, reader=reader())
+    read = partial(read_files.read_bytes, limits=limits, reader=reader())
     child = WorkerProcess(60.0, WorkerLimits.for_pages(limits, 60.0))
     try:
         content = child.call(read, data, running)

@@ -47,7 +47,7 @@ def keep_remains(harness: ServiceHarness) -> None:
     """Delete the ledger alone: what its last process had not copied into it yet lies beside it."""
     path = harness.settings.ledger
     kept = {}
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         space.ledger.remember("some", "thing")
         for suffix in ("-wal", "-shm"):
             kept[suffix] = path.with_name(path.name + suffix).read_bytes()
@@ -70,14 +70,14 @@ def test_the_wal_of_a_deleted_ledger_is_set_aside_and_not_replayed(harness: Serv
 
 def test_remains_without_any_batch_are_set_aside_too(harness: ServiceHarness) -> None:
     harness.drop("1.png", draw(1))
-    with workspace.opened(harness.settings):
+    with workspace.open_workspace(harness.settings):
         pass
     keep_remains(harness)
 
     harness.run()
 
     accounted(harness, 1)
-    with workspace.all_ledgers(harness.settings) as ledgers:
+    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         assert ledgers["main"].fact("some") is None
 
 
@@ -131,7 +131,7 @@ def test_a_rebuild_leaves_batches_claimed_by_another_worker(
 ) -> None:
     two.drop("3.png", draw(3))
     with monkeypatch.context() as patch:
-        cut(patch, FolderOutbox, "file_away", call=1, after=False)
+        cut(patch, FolderOutbox, "archive", call=1, after=False)
         with pytest.raises(PowerCut):
             run_as(two, "b")
     shutil.rmtree(two.settings.state)
@@ -205,7 +205,7 @@ def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Servi
 def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: ServiceHarness) -> None:
     shutil.rmtree(two.inbox)
     two.set(worker="a")
-    workspace.accept_folders(two.settings)
+    workspace.init_folders(two.settings)
 
     for number, worker in enumerate("abc", start=3):
         two.drop(f"{number}.png", draw(number))
@@ -220,7 +220,7 @@ def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: Se
     two.inbox.mkdir()
     (two.inbox / folder_id.MARKER).write_text("0" * 32)
     two.set(worker="c")
-    workspace.accept_folders(two.settings)
+    workspace.init_folders(two.settings)
 
     for number, worker in enumerate("abc", start=3):
         two.drop(f"{number}.png", draw(number))
@@ -234,7 +234,7 @@ def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: Se
     shutil.rmtree(two.inbox)
     two.set(worker="a")
 
-    workspace.accept_folders(two.settings)
+    workspace.init_folders(two.settings)
 
     for number, worker in enumerate("ab", start=3):
         two.drop(f"{number}.png", draw(number))
@@ -244,17 +244,17 @@ def test_folders_are_accepted_despite_a_damaged_ledger_of_another_worker(two: Se
 
 def test_a_replaced_inbox_is_noticed_by_a_running_process_even_if_accepted(harness: ServiceHarness) -> None:
     harness.drop("1.png", draw(1))
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         space.check_folders()
         harness.inbox.rename(harness.root / "old")
-        workspace.accept_folders(harness.settings)
+        workspace.init_folders(harness.settings)
         with pytest.raises(EnvironmentFailure, match="lock"):
             space.check_folders()
 
 
 def test_a_lock_that_is_gone_is_noticed(harness: ServiceHarness) -> None:
     harness.drop("1.png", draw(1))
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         shutil.rmtree(harness.inbox / ".claimed")
         with pytest.raises(EnvironmentFailure, match="lock"):
             space.check_folders()
@@ -264,7 +264,7 @@ def test_a_lock_that_is_gone_is_noticed(harness: ServiceHarness) -> None:
 
 
 def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(harness: ServiceHarness) -> None:
-    with workspace.opened(harness.settings) as space:
+    with workspace.open_workspace(harness.settings) as space:
         (harness.outbox / folder_id.MARKER).write_text("0" * 32)
         space.ledger.remember("outbox_id", "0" * 32)
         with pytest.raises(EnvironmentFailure, match="another"):
@@ -283,7 +283,7 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: 
     with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
         harness.run()
     assert (harness.inbox / "2.png").exists()
-    workspace.accept_folders(harness.settings)
+    workspace.init_folders(harness.settings)
     harness.run()
 
     accounted(harness, 2)

@@ -42,7 +42,9 @@ def reader(bundle: Bundle) -> PageReader:
 
 
 def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
-    (readings,) = read_files.readings_of([read_files.interpret(content, Limits(), reader)], bundle.threshold(0.005))
+    (readings,) = read_files.decide_readings(
+        [read_files.read_bytes(content, Limits(), reader)], bundle.threshold(0.005)
+    )
     (one,) = readings
     return one
 

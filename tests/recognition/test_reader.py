@@ -19,7 +19,7 @@ from digitrec.images.decode import Sheet
 from digitrec.models.package import Bundle
 from digitrec.pipeline import read_files
 from digitrec.pipeline.executor import LocalExecutor
-from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.read_files import FileResult
 from digitrec.pipeline.worker_process import WorkerProcess
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import Networks
@@ -122,8 +122,8 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
     assert "".join(one.text for one in _readings(here)) == "0123456789"
 
 
-def _readings(contents: list[list[Content]]) -> list[read_files.Reading]:
-    return [one for (content,) in contents for one in read_files.readings_of([content], 0.5)[0]]
+def _readings(contents: list[list[FileResult]]) -> list[read_files.Reading]:
+    return [one for (content,) in contents for one in read_files.decide_readings([content], 0.5)[0]]
 
 
 def photo(height: int) -> bytes:

@@ -12,13 +12,17 @@ from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import Batch, Claim, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"
 THRESHOLD = 0.956905
 _DICE = np.random.default_rng(7)
-_FATES = {Status.ACCEPTED: Fate.ACCEPTED, Status.REVIEW: Fate.REVIEW, Status.REJECTED: Fate.REJECTED}
+_FATES = {
+    Status.ACCEPTED: FileOutcome.ACCEPTED,
+    Status.REVIEW: FileOutcome.REVIEW,
+    Status.REJECTED: FileOutcome.REJECTED,
+}
 _REJECTING = (Reason.BLANK, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
 
 

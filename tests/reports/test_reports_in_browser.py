@@ -36,7 +36,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     _array_evaluation(home / "set")
     _page_evaluation(home / "pages")
     lesson = _lesson(settings.reports / "learning" / "cnn-2")
-    with workspace.all_ledgers(settings) as ledgers:
+    with workspace.open_ledgers_readonly(settings) as ledgers:
         page, _ = write_all(settings, ledgers)
     return {
         "list": page,

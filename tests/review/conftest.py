@@ -19,7 +19,7 @@ from digitrec.review.server import Site
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Box, Claim, Digit, Fate, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import Batch, Box, Claim, Digit, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
 from tests.conftest import draw
 
 PORT = 8123
@@ -71,7 +71,7 @@ def fill(settings: Settings, batch_id: str, answers: Sequence[Answer], *, stage:
         rows.append(_row(batch_id, number, path, data, one))
         claims.append(
             Claim(
-                batch_id, path, number, len(data), 1, False, "2026-01-02T03:04:05.000Z", Fate(one.status), "",
+                batch_id, path, number, len(data), 1, False, "2026-01-02T03:04:05.000Z", FileOutcome(one.status), "",
                 rows[-1].sha256, place.relative_to(settings.workspace).as_posix(),
             )
         )  # fmt: skip

@@ -132,7 +132,7 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
     assert f">{shown}</span>" in person.get("/").text, "page"
     assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == shown, "page"
     told = io.BytesIO()
-    with workspace.all_ledgers(pages.settings) as ledgers:
+    with workspace.open_ledgers_readonly(pages.settings) as ledgers:
         export.export(pages.settings, ledgers, Form.CSV, told)
     table = list(csv.DictReader(io.StringIO(told.getvalue().decode())))
     assert [line["corrected_by"] for line in table] == [f"'{shown}"] * 2, "CSV, where it is no formula"

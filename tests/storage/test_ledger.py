@@ -13,7 +13,7 @@ from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
 from digitrec.storage.corrections import How, Judgement, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, DeferredFile, Fate, Reason, Stage, Status
+from digitrec.types import Batch, Claim, DeferredFile, FileOutcome, Reason, Stage, Status
 from tests.storage.test_csv_tables import HOW, ROW
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
@@ -28,14 +28,14 @@ def ledger(tmp_path: Path) -> Ledger:
 def recorded(ledger: Ledger) -> None:
     ledger.open_batch(BATCH, [CLAIM])
     ledger.note_claims(BATCH.id, [])
-    ledger.record(BATCH.id, [ROW], [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")], HOW, [])
+    ledger.record(BATCH.id, [ROW], [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")], HOW, [])
 
 
 def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
     recorded(ledger)
 
     assert ledger.rows(BATCH.id) == [ROW]
-    assert ledger.claims(BATCH.id) == [replace(CLAIM, fate=Fate.ACCEPTED, sha256="ab")]
+    assert ledger.claims(BATCH.id) == [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")]
     assert ledger.batch(BATCH.id) == replace(BATCH, stage=Stage.RECORDED, rendering=HOW)
     assert ledger.first_with("ab", 1) == (BATCH.id, 1)
     assert ledger.has_been_read("desk/7.png")
@@ -69,7 +69,7 @@ def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledge
 def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
     back = DeferredFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
-    ledger.record(BATCH.id, [], [replace(CLAIM, fate=Fate.DEFERRED)], HOW, [back])
+    ledger.record(BATCH.id, [], [replace(CLAIM, outcome=FileOutcome.DEFERRED)], HOW, [back])
 
     assert ledger.deferred_file((5, 123, 7)) == back
     assert ledger.deferred_file((5, 124, 7)) is None

@@ -11,7 +11,7 @@ import pytest
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, Fate
+from digitrec.types import Count, FileOutcome
 from tests.older_ledgers import create_older
 
 OLDER = range(1, migrations.VERSION)
@@ -122,7 +122,7 @@ def test_older_ledger_is_read_as_it_is(tmp_path: Path, version: int) -> None:
 
     with closing(Ledger.read_only(path)) as ledger:
         assert ledger.count(BATCHES[0]) == Count(accepted=4, review=4, rejected=4, deferred=4)
-        assert [claim.fate for claim in ledger.claims(BATCHES[0])].count(Fate.DEFERRED) == 4
+        assert [claim.outcome for claim in ledger.claims(BATCHES[0])].count(FileOutcome.DEFERRED) == 4
 
     with closing(Ledger.open(path)) as ledger:
         assert ledger.count(BATCHES[0]) == Count(accepted=4, review=4, rejected=4, deferred=4)

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies
 
 from digitrec.arrays import Page
 from digitrec.models.calibration import Bound, Rule, pictures_needed
-from digitrec.pipeline.read_files import Content
+from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.classifier import NONE, calibrated
 from digitrec.recognition.decision import decide
 from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
@@ -146,13 +146,15 @@ def sure(digit: int, share: float) -> list[float]:
 def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
     page: Page, label: str, expected: tuple[float, bool]
 ) -> None:
-    (confidence,), (is_right,) = verdicts([(Content(pages=(page,)), label)])
+    (confidence,), (is_right,) = verdicts([(FileResult(pages=(page,)), label)])
 
     assert (confidence, is_right) == (pytest.approx(expected[0]), expected[1])
 
 
 def test_a_file_that_is_rejected_counts_as_one_page() -> None:
-    confidence, _ = verdicts([(Content(rejected=Reason.TRUNCATED), "4"), (Content(defer_reason="it changed"), "4")])
+    confidence, _ = verdicts(
+        [(FileResult(rejected=Reason.TRUNCATED), "4"), (FileResult(defer_reason="it changed"), "4")]
+    )
 
     assert confidence.tolist() == [NEVER]
 
@@ -166,7 +168,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     rows: list[list[float]], reason: Reason | None
 ) -> None:
     page = digits_page((np.array(rows) / np.sum(rows, axis=1, keepdims=True)).tolist(), reason)
-    (confidence,), _ = verdicts([(Content(pages=(page,)), "7")])
+    (confidence,), _ = verdicts([(FileResult(pages=(page,)), "7")])
 
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
         is_accepted = decide(page, float(max(threshold, 0))).status is Status.ACCEPTED
