@@ -22,7 +22,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
 from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
-from digitrec.training.datasets.image_folder import LabelledPicture, labelled_pictures
+from digitrec.training.datasets.image_folder import LabelledPicture, find_labelled_pictures
 from digitrec.types import Status
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000
@@ -77,7 +77,7 @@ def _sets(settings: Settings, real: Path | None) -> dict[str, Sequence[LabelledP
     models.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
     folders = [drawn, *(path.parent for path in sorted(real.glob("*/labels.csv")))] if real else [drawn]
     return {
-        folder.name: labelled_pictures(folder)
+        folder.name: find_labelled_pictures(folder)
         for folder in folders
         if "broken" not in (folder / "labels.csv").read_text(encoding="utf-8")
     }

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from benchmarks.kinds import DIGITS, PHOTOS, SCANS, SHEETS
 from digitrec.arrays import Picture
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.synthetic import background, samples, strokes
-from digitrec.training.synthetic.strokes import Dice, Floats, Hand
+from digitrec.training.synthetic.strokes import Floats, HandwritingStyle
 
 _SEED = 2_800
 _A4_PX = (3508, 2480)
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write(kind: str, count: int, folder: Path, data: str) -> None:
     """Draw `count` pictures of a kind into a folder that is not there yet."""
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     parts = [dataset.evaluation] + ([dataset.train] if dataset.test is not None else [])
     pictures = np.concatenate([part.pictures for part in parts])  # those that no training saw come first
     digits = Split("all", pictures, np.concatenate([part.digits for part in parts]))
@@ -68,7 +69,7 @@ def write(kind: str, count: int, folder: Path, data: str) -> None:
     (folder / "source.txt").write_text(dataset.source + "\n", encoding="utf-8")
 
 
-def _digit(digits: Split, number: int, _: Dice) -> Drawn:
+def _digit(digits: Split, number: int, _: Generator) -> Drawn:
     """Dark on light, as the data set has it. Once all are used up they come again, with one grain of dust more each."""
     round_, place = divmod(number, len(digits))
     page = 255 - digits.pictures[place]
@@ -78,13 +79,13 @@ def _digit(digits: Split, number: int, _: Dice) -> Drawn:
     return Drawn(".png", _encoded(".png", page), str(digits.digits[place]))
 
 
-def _scan(digits: Split, _: int, rng: Dice) -> Drawn:
+def _scan(digits: Split, _: int, rng: Generator) -> Drawn:
     """As `digitrec samples` draws them, but JPEG all of them."""
     place = int(rng.integers(len(digits)))
-    return _jpeg(samples.draw_page(digits.pictures[place], rng), str(digits.digits[place]), rng)
+    return _jpeg(samples.generate_sample_page(digits.pictures[place], rng), str(digits.digits[place]), rng)
 
 
-def _sheet(digits: Split, _: int, rng: Dice) -> Drawn:
+def _sheet(digits: Split, _: int, rng: Generator) -> Drawn:
     """A sheet from a flatbed scanner, bare, ruled or squared, with one to five digits of 12 to 45 mm in a row."""
     ink = np.zeros(_A4_PX, np.float32)
     count = 1 if rng.random() < 0.5 else int(rng.integers(2, 6))
@@ -101,7 +102,7 @@ def _sheet(digits: Split, _: int, rng: Dice) -> Drawn:
     return _jpeg(_exposed(page, 1 / 3, rng), text, rng)
 
 
-def _photo(digits: Split, _: int, rng: Dice) -> Drawn:
+def _photo(digits: Split, _: int, rng: Generator) -> Drawn:
     """A telephone's picture of a textured sheet in uneven light, upright or across, with one digit, sometimes more."""
     shape = _PHOTO_PX if rng.random() < 0.7 else _PHOTO_PX[::-1]
     small = (shape[0] // _SMALL, shape[1] // _SMALL)
@@ -110,15 +111,15 @@ def _photo(digits: Split, _: int, rng: Dice) -> Drawn:
     text = _written(ink, digits, count, float(rng.uniform(0.15, 0.5)) * min(shape) / count**0.5, rng)
     texture = cv2.GaussianBlur(rng.standard_normal(small).astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
     texture = texture * np.float32(rng.uniform(1, 4) / max(float(texture.std()), 1e-6))
-    ground = (np.float32(rng.uniform(150, 235)) + texture) * background.light(*small, rng)
+    ground = (np.float32(rng.uniform(150, 235)) + texture) * background.simulate_light(*small, rng)
     page = np.asarray(cv2.resize(ground, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
     page *= 1 - ink * np.float32(rng.uniform(0.6, 0.9))
     return _jpeg(_exposed(page, 1.0, rng), text, rng)
 
 
-def _written(ink: Floats, digits: Split, count: int, high: float, rng: Dice) -> str:
+def _written(ink: Floats, digits: Split, count: int, high: float, rng: Generator) -> str:
     """Write a row of digits, about `high` pixels high, somewhere on the sheet; gives what it says."""
-    hand = Hand(
+    hand = HandwritingStyle(
         slant=float(rng.normal(0.08, 0.15)),
         angle=float(np.deg2rad(rng.normal(0, 3))),
         grow=_FINER * float(rng.uniform(-0.5, 0.4)),
@@ -132,14 +133,14 @@ def _written(ink: Floats, digits: Split, count: int, high: float, rng: Dice) -> 
     for place in rng.integers(len(digits), size=count):
         large = cv2.resize(digits.pictures[place], None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
         field = strokes.distance_field(np.asarray(large, np.uint8))
-        _, top, _, bottom = strokes.box_of(field)
-        strokes.write(ink, field, hand, (x, y), high / max(bottom - top, 1.0), rng, soft=2.0)
+        _, top, _, bottom = strokes.bounding_box(field)
+        strokes.write_glyph(ink, field, hand, (x, y), high / max(bottom - top, 1.0), rng, soft=2.0)
         text += str(digits.digits[place])
         x += step
     return text
 
 
-def _exposed(page: Floats, noise: float, rng: Dice) -> Picture:
+def _exposed(page: Floats, noise: float, rng: Generator) -> Picture:
     """A grey page in colour, with a tint and the noise of a sensor: (h, w, 3) RGB."""
     page = page + rng.standard_normal(page.shape, np.float32) * np.float32(noise * rng.uniform(1, 5))
     tint = np.array([1.0, rng.uniform(0.97, 1.0), rng.uniform(0.9, 1.0)], np.float32)
@@ -147,7 +148,7 @@ def _exposed(page: Floats, noise: float, rng: Dice) -> Picture:
     return picture
 
 
-def _jpeg(page: Picture, text: str, rng: Dice) -> Drawn:
+def _jpeg(page: Picture, text: str, rng: Generator) -> Drawn:
     """In colour, or grey as office scanners are often set."""
     is_grey = rng.random() < 0.3
     picture = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY if is_grey else cv2.COLOR_RGB2BGR), np.uint8)
@@ -162,7 +163,7 @@ def _encoded(suffix: str, picture: Picture, how: Sequence[int] = ()) -> bytes:
     return content.tobytes()
 
 
-DRAWERS: Mapping[str, Callable[[Split, int, Dice], Drawn]] = {
+DRAWERS: Mapping[str, Callable[[Split, int, Generator], Drawn]] = {
     DIGITS: _digit,
     SCANS: _scan,
     SHEETS: _sheet,

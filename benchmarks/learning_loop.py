@@ -31,10 +31,10 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
 from digitrec.storage.ledger import Ledger
 from digitrec.text import utc
-from digitrec.training.classifier import Progress
-from digitrec.training.correction_examples import TruePage
+from digitrec.training.classifier import TrainingState
+from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
-from digitrec.training.datasets.image_folder import labelled_pictures
+from digitrec.training.datasets.image_folder import find_labelled_pictures
 from digitrec.training.synthetic import samples
 
 _WHO = "script"
@@ -49,7 +49,7 @@ class Read:
     row: int
     file: str
     """Its path under the inbox."""
-    page: TruePage
+    page: LabelledPage
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -118,7 +118,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
 def drop(data: Path, inbox: Path) -> Mapping[str, str]:
     """Copy the pictures, not their labels, into the inbox unless they were there before; gives the labels by path."""
     labels = {}
-    for one in labelled_pictures(data):
+    for one in find_labelled_pictures(data):
         path = one.path.relative_to(data)
         labels[path.as_posix()] = one.label
         if not (inbox.parent / "outbox" / "done").exists():
@@ -134,7 +134,9 @@ def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
         for batch in ledger.batches():
             places = {claim.path: claim.location for claim in ledger.claims(batch.id)}
             for row in ledger.rows(batch.id):
-                page = TruePage(settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path])
+                page = LabelledPage(
+                    settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path]
+                )
                 found.append(Read(batch.id, row.row, row.path, page))
     return found
 
@@ -160,7 +162,7 @@ def half_of(pages: list[Read], rng: np.random.Generator) -> list[Read]:
     return [pages[place] for place in sorted(rng.permutation(len(pages))[: len(pages) // 2])]
 
 
-def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[TruePage]) -> dict[str, object]:
+def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[LabelledPage]) -> dict[str, object]:
     from scipy.stats import binomtest
 
     desk = model_comparison.desk(settings, before, after)
@@ -200,7 +202,7 @@ def _print_suspects(
     figures |= {"suspects": len(learned.suspects), "spoilt_found": spoilt, "won_over": learned.won_over}
 
 
-def _print_progress(now: Progress) -> None:
+def _print_progress(now: TrainingState) -> None:
     if now.words:
         print(now.words, flush=True)
     if now.done is not None:
@@ -209,13 +211,13 @@ def _print_progress(now: Progress) -> None:
 
 def _write_odd(folder: Path, count: int) -> Path:
     """Draw scans by one person with a hand of their own, from digits that come with the program."""
-    split = mnist.small().train
+    split = mnist.load_mnist_5k().train
     rows = []
     for number in range(count):
         rng = np.random.default_rng((_ODD_SEED, number))
         place = int(rng.integers(len(split)))
         digit = int(split.digits[place])
-        page = samples.draw_page(_odd(split.pictures[place], digit, rng), rng)
+        page = samples.generate_sample_page(_odd(split.pictures[place], digit, rng), rng)
         name = f"odd-{number:05}.png"
         cv2.imwrite(str(folder / name), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
         rows.append((name, digit))

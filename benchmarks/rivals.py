@@ -40,7 +40,7 @@ def write_network(path: Path) -> None:
     from digitrec.training import networks
 
     start_keras()
-    networks.mlp().save(path)
+    networks.build_mlp().save(path)
 
 
 def _decode(folder: Path, _: Path, most: int) -> Mapping[str, float]:

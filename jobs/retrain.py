@@ -9,7 +9,7 @@ from digitrec.app.retrain import retrain
 from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
-from digitrec.training.classifier import Progress
+from digitrec.training.classifier import TrainingState
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     return 0
 
 
-def _log(now: Progress) -> None:
+def _log(now: TrainingState) -> None:
     if now.words:
         logs.event("stage", stage=now.stage, words=now.words)
     if now.done is not None:

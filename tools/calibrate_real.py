@@ -24,10 +24,10 @@ from digitrec.models.package import Bundle
 from digitrec.reports.statistics import Proportion, wilson
 from digitrec.settings import Settings
 from digitrec.training import calibrate, synthetic_evaluation
-from digitrec.training.classifier import cut
+from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.datasets.image_folder import NONE, LabelledPicture, labelled_pictures
+from digitrec.training.datasets.image_folder import NONE, LabelledPicture, find_labelled_pictures
 
 _SKIPPED = {"formats"}
 _LEAST_PAGES = 5_000
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is written anew")
     parser.add_argument("--data", type=Path, required=True, help="a folder of labelled sets of real pictures")
-    pages, junk = synthetic_evaluation.PAGES, synthetic_evaluation.JUNK_SHARE
+    pages, junk = synthetic_evaluation.PAGE_COUNT, synthetic_evaluation.NON_DIGIT_SHARE
     parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
     parser.add_argument("--junk", type=float, default=junk, help="share of the pages with clutter that show no digit")
     parser.add_argument("--mnist", default="mnist", help="what the model was trained on, as `digitrec train --data`")
@@ -68,14 +68,16 @@ def _calibrate(given: argparse.Namespace) -> None:
     bundle = Bundle.open(given.model)
     left_out = models.left_out(bundle.card) if given.leave_out is None else given.leave_out
     pool = held_out(bundle, given.mnist, left_out)
-    if (needed := synthetic_evaluation.digits_needed(given.pages, given.junk)) > len(pool):
+    if (needed := synthetic_evaluation.required_digits(given.pages, given.junk)) > len(pool):
         raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")
     sets = {path.parent.name: halves(path.parent, given.seed) for path in sorted(given.data.glob("*/labels.csv"))}
     if missing := {*given.share} - {*sets}:
         raise SystemExit(f"{given.data} has no {', '.join(sorted(missing))}")
 
     reader, seed = composition.page_reader(bundle), bundle.card.seed
-    drawn = synthetic_evaluation.judge(reader, pool, pages=given.pages, junk=given.junk, seed=seed)
+    drawn = synthetic_evaluation.evaluate_synthetic(
+        reader, pool, pages=given.pages, non_digit_share=given.junk, seed=seed
+    )
     tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
     settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
     seen = [one for name in given.share for one in sets[name][0]]
@@ -95,12 +97,12 @@ def _calibrate(given: argparse.Namespace) -> None:
 
 def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
     """The digits that neither fitted this model's weights nor chose its best epoch."""
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     for other in leave_out:
-        dataset = registry.leave_out(dataset, other)
+        dataset = registry.exclude_dataset(dataset, other)
     if dataset.digest != bundle.card.training["digest"]:
         raise SystemExit(f"{bundle.card.id} was not trained on {data} without {' and '.join(leave_out) or 'anything'}")
-    return cut(dataset, bundle.card.seed).calibrate
+    return split_dataset(dataset, bundle.card.seed).calibrate
 
 
 def halves(folder: Path, seed: int) -> Halves:
@@ -112,7 +114,7 @@ def halves(folder: Path, seed: int) -> Halves:
         name = one.path.relative_to(folder).as_posix()
         return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).digest()[0] < 128
 
-    pictures = labelled_pictures(folder)
+    pictures = find_labelled_pictures(folder)
     return [picture for picture in pictures if sets_it(picture)], [
         picture for picture in pictures if not sets_it(picture)
     ]
@@ -134,9 +136,9 @@ def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[floa
     return decision.threshold, None
 
 
-def _print_drawn(drawn: synthetic_evaluation.Judged, threshold: float) -> None:
+def _print_drawn(drawn: synthetic_evaluation.SyntheticResult, threshold: float) -> None:
     print(f"{'drawn':28} {'pages':>6}  {'accepted':>9}  of these wrong")
-    for kind in (synthetic_evaluation.SCAN, synthetic_evaluation.SCENE):
+    for kind in (synthetic_evaluation.SCAN, synthetic_evaluation.CLUTTERED):
         for has_digit in (True, False):
             chosen = (drawn.kinds == kind) & (drawn.has_digit == has_digit)
             if chosen.any():
@@ -162,7 +164,7 @@ def _print_other_halves(
             if not chosen:
                 continue
             read = labelled.read(settings, reader, chosen)
-            found = calibrate.verdicts((content, one.label) for one, content in read)
+            found = calibrate.judge_pages((content, one.label) for one, content in read)
             _line(f"{name}, without a digit" if falsely else name, *found, threshold)
             shared += [found] * (name in share)
     confidence, is_right = (np.concatenate(parts) for parts in zip(*shared, strict=True))

@@ -32,9 +32,9 @@ from digitrec.recognition import visualize
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.datasets import registry
-from digitrec.training.datasets.image_folder import LABELS, NONE, labelled_pictures
+from digitrec.training.datasets.image_folder import LABELS, NONE, find_labelled_pictures
 from digitrec.training.synthetic import glyphs
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import Limits
 
 _SEED = 17_000
@@ -90,12 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.json.write_text(json.dumps(_as_json(about, pages), indent=1), encoding="utf-8")
 
 
-def page(sources: Sources, kind: str, number: int, seed: int) -> Drawn:
+def page(sources: GlyphSources, kind: str, number: int, seed: int) -> Drawn:
     """Draw one page of a kind."""
     return KINDS[kind](sources, Parameters(np.random.default_rng((seed, zlib.crc32(kind.encode()), number))))
 
 
-def drawn(sources: Sources, kinds: Sequence[str], count: int, seed: int) -> Iterator[tuple[str, int, Drawn]]:
+def drawn(sources: GlyphSources, kinds: Sequence[str], count: int, seed: int) -> Iterator[tuple[str, int, Drawn]]:
     """Draw `count` pages of each kind."""
     for kind in kinds:
         for number in range(count):
@@ -108,7 +108,7 @@ def real(folder: Path, sets: Sequence[str]) -> Iterator[tuple[str, int, Drawn]]:
         name = labels.parent.name
         if (sets and name not in sets) or "broken" in labels.read_text(encoding="utf-8"):
             continue
-        for number, one in enumerate(labelled_pictures(labels.parent)):
+        for number, one in enumerate(find_labelled_pictures(labels.parent)):
             numbers = () if one.label == NONE else (one.label,)
             file = Encoded(one.path.suffix, one.path.read_bytes())
             yield name, number, Drawn(file, Truth(numbers, is_digits_only=True), {"file": str(one.path)})
@@ -139,7 +139,7 @@ def dump(one: Read, folder: Path) -> None:
     path.with_name(path.name + ".json").write_text(json.dumps(one.to_json(), indent=1), encoding="utf-8")
 
 
-def contact_sheet(sources: Sources, kinds: Sequence[str], seed: int) -> bytes:
+def contact_sheet(sources: GlyphSources, kinds: Sequence[str], seed: int) -> bytes:
     """Return a PNG with the first pages of each kind, a kind a row."""
     rows = []
     for kind in kinds:
@@ -174,11 +174,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sources(data: str) -> tuple[Sources, str]:
+def _sources(data: str) -> tuple[GlyphSources, str]:
     """The digits that no training saw, the fonts of letters, and where the digits came from."""
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     split = dataset.evaluation
-    return Sources.of(split.pictures, split.digits, glyphs.load()), f"{dataset.source}, {split.name} split"
+    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs()), f"{dataset.source}, {split.name} split"
 
 
 def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, object]:

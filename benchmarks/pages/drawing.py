@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 from digitrec.training.synthetic import strokes
-from digitrec.training.synthetic.strokes import Dice, Floats, Hand
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.strokes import Floats, HandwritingStyle
+from digitrec.training.synthetic.symbols import GlyphSources
 
 _FINER = 4
 """Glyphs are enlarged this many times first: a digit of 28 pixels becomes several hundred high with smooth edges."""
@@ -32,7 +33,7 @@ SIGNS = "-.,/+="
 class Parameters:
     """Draws the parameters of one page and keeps each value under its name."""
 
-    def __init__(self, rng: Dice) -> None:
+    def __init__(self, rng: Generator) -> None:
         self.rng = rng
         self.values: dict[str, object] = {}
 
@@ -91,7 +92,7 @@ class Line:
     glyphs: tuple[_Glyph, ...]
     width: float
     """Over the height of a digit."""
-    hand: Hand
+    hand: HandwritingStyle
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +114,7 @@ class Sheet:
         height, width = self.ink.shape
         return height, width
 
-    def write(self, line: Line, left: float, middle: float, height: float, rng: Dice) -> list[float]:
+    def write(self, line: Line, left: float, middle: float, height: float, rng: Generator) -> list[float]:
         """Write a line whose digits are `height` pixels high.
 
         Returns:
@@ -125,8 +126,8 @@ class Sheet:
             scale = high / glyph.unit
             at = (left + glyph.x * height, middle + glyph.y * height)
             hand = replace(line.hand, grow=glyph.grow)
-            alone = strokes.write(self.ink, glyph.field, hand, at, scale, rng, soft=1.2)
-            _, top, _, foot = strokes.box_of(glyph.field)
+            alone = strokes.write_glyph(self.ink, glyph.field, hand, at, scale, rng, soft=1.2)
+            _, top, _, foot = strokes.bounding_box(glyph.field)
             shares.append(float((alone.max(axis=1) > 0.5).sum() / max(1.0, (foot - top) * scale)))
         return shares
 
@@ -151,9 +152,9 @@ class Sheet:
         return Sheet(ink, printed)
 
 
-def draw_hand(draws: Parameters) -> Hand:
+def draw_hand(draws: Parameters) -> HandwritingStyle:
     """Draw how a person writes; wobble is in pixels of an enlarged glyph."""
-    return Hand(
+    return HandwritingStyle(
         slant=float(np.clip(draws.rng.normal(0.08, 0.15), -0.4, 0.55)),
         angle=float(np.deg2rad(draws.rng.normal(0, 3))),
         grow=0.0,
@@ -162,7 +163,9 @@ def draw_hand(draws: Parameters) -> Hand:
     )
 
 
-def lay_out(text: str, sources: Sources, draws: Parameters, *, gap: float, pen: float, sign_gap: float = 0.3) -> Line:
+def lay_out(
+    text: str, sources: GlyphSources, draws: Parameters, *, gap: float, pen: float, sign_gap: float = 0.3
+) -> Line:
     """Lay out digits, signs and letters as one person writes them.
 
     Args:
@@ -192,11 +195,11 @@ def lay_out(text: str, sources: Sources, draws: Parameters, *, gap: float, pen: 
     return Line(tuple(glyphs), at, hand)
 
 
-def _digit(character: str, sources: Sources, pen: float, rng: Dice) -> _Glyph:
+def _digit(character: str, sources: GlyphSources, pen: float, rng: Generator) -> _Glyph:
     """A digit of the data set, another one where this pen would open or close a loop and so make it another digit."""
     for _ in range(_TRIES):
-        body = _enlarged(sources.pictures[rng.choice(sources.of_digit[int(character)])])
-        left, top, right, foot = strokes.box_of(strokes.distance_field(body))
+        body = _enlarged(sources.pictures[rng.choice(sources.by_digit[int(character)])])
+        left, top, right, foot = strokes.bounding_box(strokes.distance_field(body))
         unit = max(foot - top, 0.75 * (right - left))
         distances, grow, is_thin = _inked(body, pen * unit)
         # The centre line of a blot has no loop, and that of a 5 with a full belly is a 6.
@@ -208,22 +211,22 @@ def _digit(character: str, sources: Sources, pen: float, rng: Dice) -> _Glyph:
     return _Glyph(distances, grow, unit, width, 0.0, drop, size)
 
 
-def _sign(character: str, sources: Sources, font: int, pen: float, rng: Dice) -> _Glyph:
+def _sign(character: str, sources: GlyphSources, font: int, pen: float, rng: Generator) -> _Glyph:
     """A sign drawn with strokes, or a letter of a handwriting font where its line has it."""
     unit = float(_FOOT - _TOP)
     if character in SIGNS:
         pen = max(pen, _POINT) * float(rng.uniform(1.0, 1.5)) if character in ".," else pen
         distances, grow = _brushed(_strokes_of(character, pen * unit, rng), pen * unit), 0.0
     else:
-        places = sources.of_sign[character]
+        places = sources.by_symbol[character]
         own = places[sources.fonts.font[places] == font]
         body = _enlarged(sources.fonts.pictures[rng.choice(own if own.size else places)])
         distances, grow, _ = _inked(body, pen * unit)
-    left, top, right, foot = strokes.box_of(distances)
+    left, top, right, foot = strokes.bounding_box(distances)
     return _Glyph(distances, grow, unit, (right - left) / unit, 0.0, ((top + foot) / 2 - _SIDE / 2) / unit, 1.0)
 
 
-def _strokes_of(sign: str, thick: float, rng: Dice) -> NDArray[np.bool_]:
+def _strokes_of(sign: str, thick: float, rng: Generator) -> NDArray[np.bool_]:
     """The centre lines of a sign, (192, 192), for a pen this wide."""
     body = np.zeros((_SIDE, _SIDE), np.uint8)
     middle, low = _SIDE // 2, _FOOT - round(thick / 2)

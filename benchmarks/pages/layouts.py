@@ -9,7 +9,7 @@ from benchmarks.pages import paper
 from benchmarks.pages.drawing import Line, Parameters, Sheet, lay_out
 from benchmarks.pages.paper import Encoded
 from benchmarks.pages.scores import Truth
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.symbols import GlyphSources
 
 _LONGEST = 14.0
 """A page is at most this many times as wide as high."""
@@ -57,7 +57,7 @@ def number(draws: Parameters, shortest: int, longest: int) -> str:
     return "".join(map(str, digits))
 
 
-def bare_line(text: str, sources: Sources, draws: Parameters, style: Style) -> tuple[Line, float, Sheet]:
+def bare_line(text: str, sources: GlyphSources, draws: Parameters, style: Style) -> tuple[Line, float, Sheet]:
     """Lay out a line and find a sheet that it fits on.
 
     Returns:
@@ -79,7 +79,7 @@ def bare_line(text: str, sources: Sources, draws: Parameters, style: Style) -> t
     return line, height, Sheet.blank(page, wide)
 
 
-def one_line(text: str, sources: Sources, draws: Parameters, style: Style) -> tuple[Sheet, float]:
+def one_line(text: str, sources: GlyphSources, draws: Parameters, style: Style) -> tuple[Sheet, float]:
     """Write a line anywhere on a page of its own.
 
     Returns:
@@ -96,7 +96,7 @@ def one_line(text: str, sources: Sources, draws: Parameters, style: Style) -> tu
     return sheet.with_margin(max(2, round(0.03 * height))), height
 
 
-def lines_of(texts: Sequence[str], sources: Sources, draws: Parameters) -> list[Line]:
+def lines_of(texts: Sequence[str], sources: GlyphSources, draws: Parameters) -> list[Line]:
     """Lay out the lines of one page, written with one pen of 0.06 to 0.15."""
     pen, gap = draws.log_uniform("pen", 0.06, 0.15), draws.uniform("gap", 0.08, 0.6)
     return [lay_out(text, sources, draws, gap=gap, pen=pen) for text in texts]
@@ -117,7 +117,7 @@ def stacked(lines: Sequence[Line], draws: Parameters, pitch: tuple[float, float]
     return sheet.with_margin(max(2, round(0.05 * height)))
 
 
-def table(sources: Sources, draws: Parameters, *, has_lines: bool) -> Drawn:
+def table(sources: GlyphSources, draws: Parameters, *, has_lines: bool) -> Drawn:
     """Draw a table, row by row."""
     count, columns = draws.whole("rows", 2, 8), draws.whole("columns", 1 if has_lines else 2, 5)
     height = draws.log_uniform("height_px", 16, 60)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from benchmarks.pages.drawing import Parameters, Sheet
 from digitrec.arrays import Picture
-from digitrec.training.synthetic.background import light
-from digitrec.training.synthetic.strokes import Dice, Floats
+from digitrec.training.synthetic.background import simulate_light
+from digitrec.training.synthetic.strokes import Floats
 
 _PENS = {
     "pencil": (95, 95, 98),
@@ -192,13 +193,13 @@ def _desk(height: int, width: int, draws: Parameters) -> Floats:
     return np.asarray((level + texture)[..., None] * tint, np.float32)
 
 
-def _light(height: int, width: int, rng: Dice) -> Floats:
+def _light(height: int, width: int, rng: Generator) -> Floats:
     """How much light falls on each spot, (h, w): a gradient, sometimes the edge of a shadow."""
-    small = light(max(2, height // _SMALL), max(2, width // _SMALL), rng)
+    small = simulate_light(max(2, height // _SMALL), max(2, width // _SMALL), rng)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _noise(shape: tuple[int, int], coarse: float, rng: Dice) -> Floats:
+def _noise(shape: tuple[int, int], coarse: float, rng: Generator) -> Floats:
     """Smooth noise of mean 0 and deviation 1."""
     noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), coarse)
     return np.asarray(noise / np.float32(max(float(noise.std()), 1e-6)), np.float32)

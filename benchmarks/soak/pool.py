@@ -91,8 +91,8 @@ def draw(count: int, seed: int) -> list[Sample]:
 
 def _pages(count: int, seed: int) -> Iterator[Picture]:
     """Scans of real digits, (h, w, 3) RGB, none larger than 400 pixels a side."""
-    digits = registry.load("mnist-5k").evaluation
-    for _, content, _ in samples.draw(digits.pictures, digits.digits, count, _SEED + seed):
+    digits = registry.load_dataset("mnist-5k").evaluation
+    for _, content, _ in samples.generate_samples(digits.pictures, digits.digits, count, _SEED + seed):
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
         yield np.ascontiguousarray(picture[..., ::-1])

@@ -76,7 +76,7 @@ def calibrate_on(
         DataError: this is no folder of labelled pictures, or they are too few to promise `max_error`.
         ModelError: the model cannot be used.
     """
-    pictures = registry.files_of(data, labels)
+    pictures = registry.find_dataset_files(data, labels)
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
     bundle = composition.bundle_of(settings)
@@ -109,7 +109,9 @@ def table_of(
 ) -> Calibration:
     """The calibration table of labelled pictures, read with a model."""
     read = labelled.read(settings, composition.page_reader(bundle), pictures, progress)
-    return calibrate.table(name, source, *calibrate.verdicts((content, one.label) for one, content in read), rule)
+    return calibrate.build_calibration_table(
+        name, source, *calibrate.judge_pages((content, one.label) for one, content in read), rule
+    )
 
 
 def texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:

@@ -206,7 +206,7 @@ def page_reader(bundle: Bundle) -> "PageReader":
     from digitrec.recognition.full_path import Networks
     from digitrec.recognition.reader import PageReader
 
-    return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.reads_paper else None)
+    return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.has_page_models else None)
 
 
 def model_store(settings: Settings) -> ModelStore:

@@ -9,7 +9,7 @@ from digitrec.errors import DataError
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import Labelled, Verdict, labelled
-from digitrec.training.correction_examples import TruePage
+from digitrec.training.correction_examples import LabelledPage
 
 HELD_OUT_ONE_IN = 5
 """One file in so many is held out."""
@@ -19,8 +19,8 @@ HELD_OUT_ONE_IN = 5
 class Gathered:
     """Every page whose truth is known once, with what a person said of it last."""
 
-    learn: tuple[TruePage, ...]
-    held_out: tuple[TruePage, ...]
+    learn: tuple[LabelledPage, ...]
+    held_out: tuple[LabelledPage, ...]
     confirmed: int
     """Of both."""
     corrected: int
@@ -30,7 +30,7 @@ class Gathered:
     """Pages left out: the original was pruned or requeued, or is not what was read."""
 
     @property
-    def pages(self) -> tuple[TruePage, ...]:
+    def pages(self) -> tuple[LabelledPage, ...]:
         """Both."""
         return (*self.learn, *self.held_out)
 
@@ -72,8 +72,8 @@ def gathered(said: Iterable[Labelled], root: Path) -> Gathered:
     for one in sorted(said, key=lambda each: (each.at, each.batch_id, each.row), reverse=True):
         newest.setdefault((one.sha256, one.page), []).append(one)
     is_whole: dict[Path, str] = {}
-    learn: list[TruePage] = []
-    held_out: list[TruePage] = []
+    learn: list[LabelledPage] = []
+    held_out: list[LabelledPage] = []
     verdicts, missing = [], 0
     for key in sorted(newest):
         same = newest[key]  # the newest first; the same bytes may lie in several places
@@ -81,7 +81,7 @@ def gathered(said: Iterable[Labelled], root: Path) -> Gathered:
         if path is None:
             missing += 1
             continue
-        page = TruePage(path, same[0].sha256, same[0].page, same[0].text)
+        page = LabelledPage(path, same[0].sha256, same[0].page, same[0].text)
         (held_out if is_held_out(page.sha256) else learn).append(page)
         verdicts.append(same[0].verdict)
     return Gathered(

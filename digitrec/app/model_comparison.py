@@ -14,8 +14,8 @@ from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import Proportion, wilson
 from digitrec.settings import Settings
-from digitrec.training.compare import Comparison, compare_accepted, not_worse
-from digitrec.training.correction_examples import TruePage
+from digitrec.training.compare import McNemarResult, compare_accepted_pages, mcnemar
+from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.synthetic import parallel
@@ -45,7 +45,7 @@ class Answer:
 class Judged:
     """A page, and what either model says of it."""
 
-    page: TruePage
+    page: LabelledPage
     before: Answer
     after: Answer
     preview_png: bytes
@@ -77,9 +77,9 @@ class Learned:
     before: Figures
     """On the pages held out for ever, with the model in use."""
     after: Figures
-    comparison: Comparison | None
+    comparison: McNemarResult | None
     """On the same; None if no page is held out."""
-    accepted: Comparison | None
+    accepted: McNemarResult | None
     """The same for being accepted with the right answer: what nobody has to look at."""
     suspects: tuple[Judged, ...]
     """Corrections that may be mistakes, the most suspicious first."""
@@ -106,7 +106,7 @@ def desk(settings: Settings, before: Bundle, after: Bundle) -> Desk:
     )
 
 
-def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, found: Learned) -> list[Comparison]:
+def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, found: Learned) -> list[McNemarResult]:
     """What decides besides a data set's test split: the held-out corrections, and what nobody has to look at.
 
     Args:
@@ -117,10 +117,12 @@ def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, fo
         found: what became of the held-out corrections.
     """
     decides = [one for one in (found.comparison, found.accepted) if one is not None]
-    if start.reads_paper or taught.reads_paper:
+    if start.has_page_models or taught.has_page_models:
         two = desk(settings, start, taught)
         thresholds = two.threshold_before, two.threshold_after
-        decides.append(compare_accepted(two.before, two.after, registry.load(data).evaluation, thresholds))
+        decides.append(
+            compare_accepted_pages(two.before, two.after, registry.load_dataset(data).evaluation, thresholds)
+        )
     return decides
 
 
@@ -158,17 +160,17 @@ def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
     )
 
 
-def read(desk: Desk, pages: Sequence[TruePage], told: Callable[[int, int], None] | None = None) -> list[Judged]:
+def read(desk: Desk, pages: Sequence[LabelledPage], told: Callable[[int, int], None] | None = None) -> list[Judged]:
     """What both say of each page, file by file."""
     files = [tuple(of_file) for _, of_file in groupby(sorted(pages, key=_place), key=lambda page: page.path)]
     return [one for found in parallel.map_items(_read, desk, files, on_progress=told) for one in found]
 
 
-def _place(page: TruePage) -> tuple[str, int]:
+def _place(page: LabelledPage) -> tuple[str, int]:
     return str(page.path), page.page
 
 
-def _read(desk: Desk, pages: Sequence[TruePage]) -> list[Judged]:
+def _read(desk: Desk, pages: Sequence[LabelledPage]) -> list[Judged]:
     data = pages[0].path.read_bytes()
     contents = [read_files.read_bytes(data, desk.limits, reader) for reader in (desk.before, desk.after)]
     (before,) = read_files.decide_readings(contents[:1], desk.threshold_before)
@@ -197,7 +199,7 @@ def _answer(found: Reading | None, truth: str) -> Answer:
     return Answer(found.text, found.confidence or 0.0, is_accepted, is_right)
 
 
-def _confident(said: Sequence[tuple[TruePage, Answer]]) -> Callable[[TruePage, Answer], bool]:
+def _confident(said: Sequence[tuple[LabelledPage, Answer]]) -> Callable[[LabelledPage, Answer], bool]:
     """Whether a model contradicts a person as surely as it mostly is when both agree (Northcutt et al. 2021).
 
     How sure that is differs by what is read: each digit has a mean of its own.
@@ -209,7 +211,7 @@ def _confident(said: Sequence[tuple[TruePage, Answer]]) -> Callable[[TruePage, A
     usual = np.mean([one for some in agreed.values() for one in some]) if agreed else _SURE
     means: Mapping[str, float] = {kind: float(np.mean(some)) for kind, some in agreed.items()}
 
-    def is_contradicted(page: TruePage, answer: Answer) -> bool:
+    def is_contradicted(page: LabelledPage, answer: Answer) -> bool:
         enough = means.get(_kind(answer.text), float(usual))
         return answer.text not in {page.text, ""} and answer.confidence >= enough
 
@@ -222,10 +224,10 @@ def _kind(text: str) -> str:
 
 def _compared(
     before: Sequence[Answer], after: Sequence[Answer], counts: Callable[[Answer], bool], things: str
-) -> Comparison | None:
+) -> McNemarResult | None:
     if not before:
         return None
-    return not_worse(np.array([*map(counts, before)], np.bool_), np.array([*map(counts, after)], np.bool_), things)
+    return mcnemar(np.array([*map(counts, before)], np.bool_), np.array([*map(counts, after)], np.bool_), things)
 
 
 def _png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:

@@ -33,8 +33,8 @@ from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
 from digitrec.text import utc
-from digitrec.training.classifier import Progress
-from digitrec.training.compare import Comparison, compare, compare_pages
+from digitrec.training.classifier import TrainingState
+from digitrec.training.compare import McNemarResult, compare_classifiers, compare_page_readers
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.datasets.image_folder import LabelledPicture
@@ -76,7 +76,7 @@ def train(
     epochs: int | None,
     seed: int,
     leave_out: Sequence[str],
-    progress: Callable[[Progress], None],
+    progress: Callable[[TrainingState], None],
     learned: Examples | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
@@ -85,7 +85,7 @@ def train(
     Args:
         settings: say where models lie.
         data: what `--data` takes.
-        network: a name in `networks.BUILDERS`.
+        network: a name in `networks.CLASSIFIERS`.
         epochs: how often every picture is seen; None: as often as the network needs.
         seed: of everything that is drawn.
         leave_out: further sets; pictures that belong to one of them are not learned from, but measured.
@@ -99,11 +99,11 @@ def train(
     require_packages("train", *TRAINING)
     from digitrec.training import train
 
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     measure = {}
     for other in leave_out:
-        dataset = registry.leave_out(dataset, other)
-        measure[other] = registry.load(other).evaluation
+        dataset = registry.exclude_dataset(dataset, other)
+        measure[other] = registry.load_dataset(other).evaluation
     folder = train.train(
         dataset,
         network,
@@ -112,11 +112,11 @@ def train(
         out_root=settings.models,
         now=_now,
         progress=progress,
-        measure=measure,
+        test_splits=measure,
         command=command(),
-        kept=kept(settings),
-        learned=learned,
-        about=about,
+        checkpoint_dir=kept(settings),
+        corrections=learned,
+        card_facts=about,
     )
     return Bundle.open(folder)
 
@@ -153,13 +153,13 @@ def evaluate(
     if keras:
         reader = replace(reader, classifier=_classifier(bundle, keras=True))
         settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
-    pictures = registry.files_of(data)
+    pictures = registry.find_dataset_files(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
         return _evaluate_files(
             settings, bundle, reader, _FileSet(labelled.name_of(data), source, "", pictures), progress
         )
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     if not as_files:
         return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
@@ -171,7 +171,7 @@ def evaluate(
 def explore(settings: Settings, data: str) -> Path:
     """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
     require_packages("explore", "matplotlib", "seaborn")
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     splits = [
         ExploreSplit(split.name, split.pictures, split.ink, split.digits)
         for split in (dataset.train, dataset.test)
@@ -183,8 +183,8 @@ def explore(settings: Settings, data: str) -> Path:
 
 def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_SET) -> list[Path]:
     """Draw scans of real digits into a folder, with their labels.csv; gives the pictures."""
-    split = registry.load(data).evaluation
-    return samples.write(folder, samples.draw(split.pictures, split.digits, count, seed))
+    split = registry.load_dataset(data).evaluation
+    return samples.save_samples(folder, samples.generate_samples(split.pictures, split.digits, count, seed))
 
 
 def left_out(card: ModelCard) -> list[str]:
@@ -194,8 +194,8 @@ def left_out(card: ModelCard) -> list[str]:
 
 
 def promote(
-    settings: Settings, name: str, *, force: bool, data: str, also: Sequence[Comparison] = ()
-) -> tuple[Comparison, ...]:
+    settings: Settings, name: str, *, force: bool, data: str, also: Sequence[McNemarResult] = ()
+) -> tuple[McNemarResult, ...]:
     """Make a model the current one if it is not worse on a set's test split; nothing is compared with `force`.
 
     Where one of the two reads paper, they are compared on scans drawn with that split as well. The comparisons say
@@ -211,10 +211,12 @@ def promote(
         store.promote(name)
         return ()
     current = Bundle.open(store.current())
-    split = registry.load(data).evaluation
-    comparisons = [compare(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
-    if current.reads_paper or candidate.reads_paper:
-        comparisons.append(compare_pages(composition.page_reader(current), composition.page_reader(candidate), split))
+    split = registry.load_dataset(data).evaluation
+    comparisons = [compare_classifiers(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
+    if current.has_page_models or candidate.has_page_models:
+        comparisons.append(
+            compare_page_readers(composition.page_reader(current), composition.page_reader(candidate), split)
+        )
     comparisons += also
     if not any(one.is_worse for one in comparisons):
         store.promote(name)

@@ -20,13 +20,13 @@ from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFa
 from digitrec.settings import Settings
 from digitrec.text import utc
 from digitrec.training import correction_examples
-from digitrec.training.classifier import Progress
-from digitrec.training.compare import Comparison
-from digitrec.training.correction_examples import Shown
+from digitrec.training.classifier import TrainingState
+from digitrec.training.compare import McNemarResult
+from digitrec.training.correction_examples import LabelledCrops
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
-from digitrec.training.finetune import USUAL, More, go_on
-from digitrec.training.networks import BUILDERS
+from digitrec.training.finetune import DEFAULT_CONFIG, FinetuneConfig, finetune
+from digitrec.training.networks import CLASSIFIERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ def teach(
     pages: Gathered,
     *,
     start: Bundle,
-    progress: Callable[[Progress], None],
+    progress: Callable[[TrainingState], None],
     goes_on: bool = True,
     network: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     leave_out: Sequence[str] = (),
-    more: More = USUAL,
+    more: FinetuneConfig = DEFAULT_CONFIG,
 ) -> Bundle:
     """Train a model that learns from corrections as well, write it into the store, and give it.
 
@@ -76,7 +76,7 @@ def teach(
     shown = _shown(settings, pages, start, progress)
     facts: dict[str, Any] = {**pages.as_json(), "unfit": sum(not one.fits for one in shown)}
     if found is None:
-        learned = correction_examples.examples(shown)
+        learned = correction_examples.digit_examples(shown)
         about = {"corrections": {**facts, "examples": len(learned)}}
         return models.train(
             settings,
@@ -89,7 +89,7 @@ def teach(
             learned=learned,
             about=about,
         )
-    folder = go_on(
+    folder = finetune(
         start,
         found.dataset,
         shown,
@@ -97,11 +97,11 @@ def teach(
         now=lambda: utc(time.time()),
         corrections=facts,
         is_new=found.is_new,
-        measure={name: registry.load(name).evaluation for name in found.left_out},
-        more=more if epochs is None else replace(more, epochs=epochs),
+        test_splits={name: registry.load_dataset(name).evaluation for name in found.left_out},
+        config=more if epochs is None else replace(more, epochs=epochs),
         progress=progress,
         command=models.command(),
-        kept=models.kept(settings),
+        checkpoint_dir=models.kept(settings),
     )
     return Bundle.open(folder)
 
@@ -116,7 +116,7 @@ def can_go_on(start: Bundle, data: str) -> bool:
         _fitting(start, data)
     except ForeignData:
         return False
-    return start.card.network in BUILDERS and KERAS in start.card.files
+    return start.card.network in CLASSIFIERS and KERAS in start.card.files
 
 
 class ForeignData(DataError):
@@ -129,12 +129,12 @@ def _fitting(start: Bundle, data: str) -> _Data:
     Raises:
         ForeignData: they are not known.
     """
-    dataset = registry.load(data)
+    dataset = registry.load_dataset(data)
     left_out = models.left_out(start.card)
     is_new = dataset.name in left_out
     left_out = [name for name in left_out if name != dataset.name]
     for name in left_out:
-        dataset = registry.leave_out(dataset, name)
+        dataset = registry.exclude_dataset(dataset, name)
     if not is_new and dataset.digest != start.card.training.get("digest"):
         raise ForeignData(
             f"{start.card.id} learned from other digits than {data}: which of these it never saw is not known",
@@ -144,11 +144,15 @@ def _fitting(start: Bundle, data: str) -> _Data:
     return _Data(dataset, left_out, is_new)
 
 
-def _shown(settings: Settings, pages: Gathered, start: Bundle, progress: Callable[[Progress], None]) -> Sequence[Shown]:
+def _shown(
+    settings: Settings, pages: Gathered, start: Bundle, progress: Callable[[TrainingState], None]
+) -> Sequence[LabelledCrops]:
     def told(done: int, total: int) -> None:
-        progress(Progress(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
+        progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
 
-    return correction_examples.look(composition.page_reader(start), pages.learn, settings.limits, told=told)
+    return correction_examples.extract_labelled_crops(
+        composition.page_reader(start), pages.learn, settings.limits, on_progress=told
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +163,16 @@ class Retrained:
     before: str
     """The id of the model that was in use."""
     is_promoted: bool
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[McNemarResult, ...]
     pages: Gathered
     learned: Learned | None
     """None if there were no corrections to learn from."""
     report: Path | None
 
 
-def retrain(settings: Settings, data: str, progress: Callable[[Progress], None], more: More = USUAL) -> Retrained:
+def retrain(
+    settings: Settings, data: str, progress: Callable[[TrainingState], None], more: FinetuneConfig = DEFAULT_CONFIG
+) -> Retrained:
     """Train a network like the one in use, with all corrections, and use it if it is worse in nothing.
 
     Nothing: neither on the data set's test split, nor on scans drawn with it, nor on the corrected pages held out for
@@ -207,8 +213,8 @@ def learn(
     epochs: int | None,
     seed: int,
     leave_out: Sequence[str],
-    progress: Callable[[Progress], None],
-    more: More = USUAL,
+    progress: Callable[[TrainingState], None],
+    more: FinetuneConfig = DEFAULT_CONFIG,
 ) -> Lesson:
     """Train a model with all corrections, and report what that changed on those held out.
 
@@ -252,7 +258,7 @@ def report(
     taught: Bundle,
     pages: Gathered,
     learned: Learned,
-    comparisons: tuple[Comparison, ...] = (),
+    comparisons: tuple[McNemarResult, ...] = (),
     is_promoted: bool | None = None,
 ) -> Path:
     """Write `reports/learning/<model>/`; gives the path of the page.
@@ -291,7 +297,12 @@ def report(
 
 
 def _taught(
-    settings: Settings, data: str, pages: Gathered, in_use: Bundle, progress: Callable[[Progress], None], more: More
+    settings: Settings,
+    data: str,
+    pages: Gathered,
+    in_use: Bundle,
+    progress: Callable[[TrainingState], None],
+    more: FinetuneConfig,
 ) -> Bundle:
     """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
     # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
@@ -312,7 +323,7 @@ def _taught(
     )
 
 
-def _facts(one: Comparison) -> ComparedFacts:
+def _facts(one: McNemarResult) -> ComparedFacts:
     return ComparedFacts(**asdict(one), is_worse=one.is_worse)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from digitrec.app.service import Summary
     from digitrec.monitoring.verify import Account
     from digitrec.reports.statistics import Proportion
-    from digitrec.training.classifier import Progress as TrainingState
+    from digitrec.training.classifier import TrainingState
 
 _PATIENCE_S = 2.0
 _MOST_BATCHES = 3

@@ -58,7 +58,7 @@ class Bundle:
         return bundle
 
     @property
-    def reads_paper(self) -> bool:
+    def has_page_models(self) -> bool:
         """Whether it has networks that look at the page itself."""
         return INK_TFLITE in self.card.files
 

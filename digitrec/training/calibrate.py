@@ -23,7 +23,7 @@ _STEPS = 200
 _SMALLEST = 1e-12
 
 
-def temperature(scores: Scores, digits: Digits) -> float:
+def fit_temperature(scores: Scores, digits: Digits) -> float:
     """The temperature under which the right digits are most probable (least negative log-likelihood).
 
     Args:
@@ -40,7 +40,7 @@ def temperature(scores: Scores, digits: Digits) -> float:
     return float(np.exp(best.x))
 
 
-def table(
+def build_calibration_table(
     name: str, source: str, confidence: NDArray[np.float64], is_right: NDArray[np.bool_], rule: Rule
 ) -> Calibration:
     """How many of the accepted were wrong, and may be wrong, at some 200 thresholds.
@@ -48,8 +48,8 @@ def table(
     Args:
         name: of the table.
         source: what the pages are, in words.
-        confidence: (n,), at which each page would be accepted, or `NEVER`; see `verdicts`. Each page shows writing of
-            its own, so that they are independent.
+        confidence: (n,), threshold up to which each page is accepted, or `NEVER`; see `judge_pages`. The pages show
+            different writing, so that they are independent.
         is_right: (n,), whether it was read rightly; of a page that is never accepted it says nothing.
         rule: what the table asks for.
     """
@@ -62,7 +62,7 @@ def table(
     return Calibration(name, source, len(confidence), rule, tuple(found))
 
 
-def verdicts(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def judge_pages(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The confidence at which each page would be accepted, (n,), and whether it was read rightly, (n,).
 
     Args:
@@ -76,7 +76,7 @@ def verdicts(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.flo
     return np.array([one for one, _ in found], np.float64), np.array([right for _, right in found], np.bool_)
 
 
-def digit_verdicts(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def judge_digits(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The same for pages with one digit each that are cut out already: (n, 11) scores, (n,) digits."""
     trusted = (decision.page_confidence(row[None]) for row in scores)
     return np.array([NEVER if one is None else one for one in trusted], np.float64), scores.argmax(axis=1) == digits
@@ -89,7 +89,7 @@ def _verdict(page: Page, label: str) -> tuple[float, bool]:
     return confidence, decision.decide(page, confidence).text == label
 
 
-def metric(data: str, right: NDArray[np.bool_]) -> Metric:
+def measure_accuracy(data: str, right: NDArray[np.bool_]) -> Metric:
     """Accuracy with its Wilson 95 % interval.
 
     >>> metric("mnist", np.array([True] * 99 + [False]))

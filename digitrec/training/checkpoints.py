@@ -16,13 +16,13 @@ from digitrec.training import export
 from digitrec.training.networks import Model
 from digitrec.training.pipeline_examples import Examples
 
-Facts = Mapping[str, Any]
+StageFacts = Mapping[str, Any]
 """How a stage went: counts, seconds, score; plain JSON. `asked` holds what the stage was asked for."""
 _HINT = "Remove it; that part of the training is then done again."
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Checkpoints:
     """The folder of one training; without one nothing is kept."""
 
     folder: Path | None
@@ -33,7 +33,7 @@ class Kept:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return cls(None if root is None else root / digest[:16])
 
-    def network(self, name: str, build: Callable[[], Model], asked: Facts) -> tuple[Model, Facts] | None:
+    def network(self, name: str, build: Callable[[], Model], asked: StageFacts) -> tuple[Model, StageFacts] | None:
         """The network that `build` gives, with the weights in `NAME.keras`; None if that is not there.
 
         Without `NAME.json` it was put there by hand, and is taken as it is; else it must have been asked for the same.
@@ -54,11 +54,11 @@ class Kept:
             raise ModelError(f"{path} does not hold the {name} network: {plain(why)}", hint=_HINT) from None
         return model, facts
 
-    def keep_network(self, name: str, model: Model, facts: Facts) -> None:
+    def save_model(self, name: str, model: Model, facts: StageFacts) -> None:
         """Keep a network and how it came about, `asked` included."""
-        self._write(f"{name}.keras", export.keras_file(model), facts)
+        self._write(f"{name}.keras", export.to_keras_bytes(model), facts)
 
-    def examples(self, name: str, asked: Facts) -> tuple[Examples, Facts] | None:
+    def examples(self, name: str, asked: StageFacts) -> tuple[Examples, StageFacts] | None:
         """The examples in `NAME.npz`; None if that is not there, or something else was asked for.
 
         Raises:
@@ -73,20 +73,20 @@ class Kept:
         except (ValueError, OSError, KeyError) as why:
             raise ModelError(f"{path} holds no examples: {plain(why)}", hint=_HINT) from None
 
-    def keep_examples(self, name: str, examples: Examples, facts: Facts) -> None:
+    def save_examples(self, name: str, examples: Examples, facts: StageFacts) -> None:
         """Keep examples and how they came about, `asked` included."""
         packed = io.BytesIO()
         np.savez_compressed(packed, pictures=examples.pictures, classes=examples.classes)
         self._write(f"{name}.npz", packed.getvalue(), facts)
 
-    def _found(self, file: str, asked: Facts) -> tuple[Path | None, Facts]:
+    def _found(self, file: str, asked: StageFacts) -> tuple[Path | None, StageFacts]:
         """The file if it can be taken over, and what is known of it."""
         if self.folder is None or not (path := self.folder / file).exists():
             return None, {}
         facts = _facts(path.with_suffix(".json"))
         return (None if facts and facts.get("asked") != asked else path), facts
 
-    def _write(self, file: str, content: bytes, facts: Facts) -> None:
+    def _write(self, file: str, content: bytes, facts: StageFacts) -> None:
         if self.folder is None:
             return
         make_folder(self.folder)
@@ -97,7 +97,7 @@ class Kept:
         write_whole(path, content)
 
 
-def _facts(path: Path) -> Facts:
+def _facts(path: Path) -> StageFacts:
     if not path.exists():
         return {}
     try:

@@ -12,7 +12,7 @@ from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
 from digitrec.models.card import Epoch
 from digitrec.training.datasets.dataset import Dataset, Digits, Split
-from digitrec.training.networks import Model, Network
+from digitrec.training.networks import ClassifierSpec, Model
 from digitrec.training.synthetic.augment import augment
 
 _FEWEST = 200
@@ -20,7 +20,7 @@ _FEWEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingState:
     """Where training is; `done` is set once an epoch of the digits' network is over."""
 
     epoch: int
@@ -37,12 +37,12 @@ class Progress:
     """A line for people, once a part of another stage is over."""
 
 
-def quietly(_: Progress) -> None:
+def no_progress(_: TrainingState) -> None:
     """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Splits:
     """The training split of a data set, cut up: no digit is in two of them."""
 
     learn: Split
@@ -53,7 +53,7 @@ class Parts:
 
 
 @dataclass(slots=True)
-class Fitted:
+class FittedClassifier:
     """The best weights so far, and how training went."""
 
     weights: list[Any]
@@ -69,7 +69,7 @@ class Fitted:
         self.history.append(epoch)
 
 
-def cut(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Parts:
+def split_dataset(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Splits:
     """Hold out an eighth of the training pictures, of every digit alike: 1 in 32 validates, 3 in 32 calibrate.
 
     Args:
@@ -89,20 +89,20 @@ def cut(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Parts:
         raise DataError(
             f"{dataset.name} has {len(everything)} pictures to train with; {_FEWEST} are needed, and 10 of each digit"
         )
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     group = np.zeros(len(everything), np.int64)
     for digit in range(10):
-        places = dice.permutation(np.flatnonzero(everything.digits == digit))
+        places = rng.permutation(np.flatnonzero(everything.digits == digit))
         validate, calibrate = max(1, round(len(places) * held_out / 4)), max(2, round(len(places) * held_out * 3 / 4))
         group[places[:validate]] = 1
         group[places[validate : validate + calibrate]] = 2
     learn, validation, calibration = (everything.take(group == number) for number in range(3))
-    return Parts(
+    return Splits(
         replace(learn, name="learn"), replace(validation, name="validate"), replace(calibration, name="calibrate")
     )
 
 
-def half_varied(split: Split, seed: int) -> Ink:
+def augment_half(split: Split, seed: int) -> Ink:
     """Each picture once, every second one as another hand might have written it: what confidence is judged by."""
     ink = split.ink
     ink[1::2] = augment(split.pictures[1::2], split.digits[1::2], np.random.default_rng([seed, 2]))
@@ -110,29 +110,29 @@ def half_varied(split: Split, seed: int) -> Ink:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beside:
+class ExtraExamples:
     """Further examples: some of them are in every batch, besides the data set's own."""
 
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
     classes: Digits
     """(n,)"""
-    of_batch: int
+    per_batch: int
     """How many of them are in a batch."""
-    vary: Callable[[Picture, Digits, np.random.Generator], Ink]
+    augment: Callable[[Picture, Digits, np.random.Generator], Ink]
 
 
-def fit(
+def fit_classifier(
     model: Model,
-    network: Network,
-    parts: Parts,
+    network: ClassifierSpec,
+    parts: Splits,
     *,
     epochs: int,
     seed: int,
-    progress: Callable[[Progress], None],
-    beside: Sequence[Beside] = (),
+    progress: Callable[[TrainingState], None],
+    beside: Sequence[ExtraExamples] = (),
     judged_by: tuple[Ink, Digits] | None = None,
-) -> Fitted:
+) -> FittedClassifier:
     """Fit the model's weights in place; the best ones by validation loss are in what comes back.
 
     Args:
@@ -147,7 +147,7 @@ def fit(
     """
     import keras
 
-    own = network.batch - sum(each.of_batch for each in beside)
+    own = network.batch - sum(each.per_batch for each in beside)
     steps = max(1, len(parts.learn) // own)
     warm = max(1, min(steps, epochs * steps // 20))
     rate = keras.optimizers.schedules.CosineDecay(
@@ -162,12 +162,12 @@ def fit(
         metrics=["accuracy"],
     )
     validation, truth = (
-        half_varied(parts.validate, seed) if network.augment else parts.validate.ink,
+        augment_half(parts.validate, seed) if network.augment else parts.validate.ink,
         parts.validate.digits,
     )
     if judged_by is not None:
         validation, truth = np.concatenate([validation, judged_by[0]]), np.concatenate([truth, judged_by[1]])
-    fitted = Fitted(model.get_weights())
+    fitted = FittedClassifier(model.get_weights())
     try:
         for epoch in range(1, epochs + 1):
             began = time.monotonic()
@@ -176,12 +176,12 @@ def fit(
                 now_loss, now_accuracy = (float(value) for value in model.train_on_batch(ink, digits))
                 loss += (now_loss - loss) / step
                 accuracy += (now_accuracy - accuracy) / step
-                progress(Progress(epoch, epochs, step, steps, loss, accuracy))
+                progress(TrainingState(epoch, epochs, step, steps, loss, accuracy))
             judged = _judged(model, validation, truth)
             seconds = round(time.monotonic() - began, 1)
             line = Epoch(epoch, loss, accuracy, *judged, float(rate(epoch * steps)), seconds)
             fitted.add(line, model)
-            progress(Progress(epoch, epochs, steps, steps, loss, accuracy, line))
+            progress(TrainingState(epoch, epochs, steps, steps, loss, accuracy, line))
     except KeyboardInterrupt:
         fitted.interrupted = True
         if not fitted.history:
@@ -190,22 +190,22 @@ def fit(
 
 
 def _batches(
-    split: Split, network: Network, beside: Sequence[Beside], seed: list[int], steps: int
+    split: Split, network: ClassifierSpec, beside: Sequence[ExtraExamples], seed: list[int], steps: int
 ) -> Iterator[tuple[Ink, Digits]]:
     """The epoch's pictures in a new order; the next batch is drawn while the network learns from this one."""
     shuffle = np.random.default_rng(seed)
     order = shuffle.permutation(len(split))
-    orders = [np.resize(shuffle.permutation(len(each.classes)), steps * each.of_batch) for each in beside]
-    own = network.batch - sum(each.of_batch for each in beside)
+    orders = [np.resize(shuffle.permutation(len(each.classes)), steps * each.per_batch) for each in beside]
+    own = network.batch - sum(each.per_batch for each in beside)
 
     def draw(step: int) -> tuple[Ink, Digits]:
         some = split.take(order[step * own : (step + 1) * own])
-        dice = np.random.default_rng([*seed, step])
-        inks = [augment(some.pictures, some.digits, dice) if network.augment else some.ink]
+        rng = np.random.default_rng([*seed, step])
+        inks = [augment(some.pictures, some.digits, rng) if network.augment else some.ink]
         classes = [some.digits]
         for each, places in zip(beside, orders, strict=True):
-            chosen = places[step * each.of_batch : (step + 1) * each.of_batch]
-            inks.append(each.vary(each.pictures[chosen], each.classes[chosen], dice))
+            chosen = places[step * each.per_batch : (step + 1) * each.per_batch]
+            inks.append(each.augment(each.pictures[chosen], each.classes[chosen], rng))
             classes.append(each.classes[chosen])
         return np.concatenate(inks), np.concatenate(classes)
 

@@ -20,7 +20,7 @@ _SCANS, _SEED = 400, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class McNemarResult:
     """Two models on the same pictures."""
 
     pictures: int
@@ -51,9 +51,9 @@ class Comparison:
         )
 
 
-def not_worse(
+def mcnemar(
     current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], things: str = "pictures"
-) -> Comparison:
+) -> McNemarResult:
     """Compare by McNemar's exact test: only pictures on which the two differ say anything.
 
     Args:
@@ -70,7 +70,7 @@ def not_worse(
     only_candidate = int((candidate_right & ~current_right).sum())
     # P(X >= only_current) of a fair coin thrown as often as the two differ.
     p_worse = betainc(only_current, only_candidate + 1, 0.5) if only_current else 1.0
-    return Comparison(
+    return McNemarResult(
         len(current_right),
         int(current_right.sum()),
         int(candidate_right.sum()),
@@ -81,21 +81,21 @@ def not_worse(
     )
 
 
-def compare(current: Classifier, candidate: Classifier, split: Split) -> Comparison:
+def compare_classifiers(current: Classifier, candidate: Classifier, split: Split) -> McNemarResult:
     """Let both read the same split, one that neither has learned from."""
     ink = split.ink
     current_right, candidate_right = (one.score(ink).argmax(axis=1) == split.digits for one in (current, candidate))
-    return not_worse(current_right, candidate_right)
+    return mcnemar(current_right, candidate_right)
 
 
-def compare_pages(current: PageReader, candidate: PageReader, split: Split) -> Comparison:
+def compare_page_readers(current: PageReader, candidate: PageReader, split: Split) -> McNemarResult:
     """Let both read scans drawn with the digits of a split that neither has learned from, as the service reads."""
     return _compare_scans(current, candidate, split, (0.0, 0.0), "drawn scans", only_accepted=False)
 
 
-def compare_accepted(
+def compare_accepted_pages(
     current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[float, float]
-) -> Comparison:
+) -> McNemarResult:
     """The same, but what is not accepted, by either with its own threshold, is not read rightly: somebody must look."""
     things = "drawn scans, accepted and"
     return _compare_scans(current, candidate, split, thresholds, things, only_accepted=True)
@@ -109,13 +109,13 @@ def _compare_scans(
     things: str,
     *,
     only_accepted: bool,
-) -> Comparison:
-    drawn = list(samples.draw(split.pictures, split.digits, _SCANS, _SEED))
+) -> McNemarResult:
+    drawn = list(samples.generate_samples(split.pictures, split.digits, _SCANS, _SEED))
     right = []
     for reader, threshold in zip((current, candidate), thresholds, strict=True):
         read = [(_read(reader, scan, threshold), str(digit)) for _, scan, digit in drawn]
         right.append([text == digit and (is_accepted or not only_accepted) for (text, is_accepted), digit in read])
-    return not_worse(np.array(right[0], np.bool_), np.array(right[1], np.bool_), things)
+    return mcnemar(np.array(right[0], np.bool_), np.array(right[1], np.bool_), things)
 
 
 def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:

@@ -27,9 +27,9 @@ from digitrec.recognition.trace import Steps
 from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
 from digitrec.training.pipeline_examples import LIKE_A_ONE, Examples
 from digitrec.training.synthetic import parallel
-from digitrec.training.synthetic.generate import Strips, filled, stored
+from digitrec.training.synthetic.generate import LineExamples, pad_to_stride, quantize
 from digitrec.training.synthetic.parallel import ProgressCallback
-from digitrec.training.synthetic.symbols import JUNK
+from digitrec.training.synthetic.symbols import NON_DIGIT
 from digitrec.types import Limits
 
 _WIDEST = 192
@@ -39,7 +39,7 @@ _LONGEST = 7
 
 
 @dataclass(frozen=True, slots=True)
-class TruePage:
+class LabelledPage:
     """A page and what a person says it shows."""
 
     path: Path
@@ -51,7 +51,7 @@ class TruePage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class LabelledCrops:
     """What the networks are shown of one page, with the truth."""
 
     signs: tuple[Picture, ...] = ()
@@ -61,31 +61,31 @@ class Shown:
     strips: tuple[Picture, ...] = ()
     """Each (40, w), stored as `drawn.stored` does."""
     text: tuple[int, ...] = ()
-    """What every one of `strips` says."""
+    """What every one of `line_examples` says."""
     fits: bool = True
     """As many digits were found as there are; else nothing can be said of each."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _ExtractionContext:
     reader: PageReader
     limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _LabelledFile:
     path: Path
-    pages: tuple[TruePage, ...]
+    pages: tuple[LabelledPage, ...]
 
 
-def look(
+def extract_labelled_crops(
     reader: PageReader,
-    pages: Sequence[TruePage],
+    pages: Sequence[LabelledPage],
     limits: Limits,
     *,
     processes: int = 0,
-    told: ProgressCallback | None = None,
-) -> list[Shown]:
+    on_progress: ProgressCallback | None = None,
+) -> list[LabelledCrops]:
     """What the networks are shown of each page, in order.
 
     Args:
@@ -93,42 +93,44 @@ def look(
         pages: what a person has read; every file is there.
         limits: on what is opened.
         processes: how many look; 0: as many as there are cores.
-        told: how many files are done.
+        on_progress: how many files are done.
 
     Raises:
         OSError: a file cannot be read.
     """
-    files = [_File(path, tuple(of_file)) for path, of_file in _by_file(pages).items()]
-    found: dict[TruePage, Shown] = {}
-    seen = parallel.map_items(_shown, _Desk(reader, limits), files, processes=processes, on_progress=told)
+    files = [_LabelledFile(path, tuple(of_file)) for path, of_file in _by_file(pages).items()]
+    found: dict[LabelledPage, LabelledCrops] = {}
+    seen = parallel.map_items(
+        _shown, _ExtractionContext(reader, limits), files, processes=processes, on_progress=on_progress
+    )
     for file, shown in zip(files, seen, strict=True):
         found |= dict(zip(file.pages, shown, strict=True))
     return [found[page] for page in pages]
 
 
-def examples(shown: Iterable[Shown]) -> Examples:
+def digit_examples(shown: Iterable[LabelledCrops]) -> Examples:
     """What the digits' network learns from them."""
     pairs = [pair for one in shown for pair in zip(one.signs, one.classes, strict=True)]
     pictures = np.array([sign for sign, _ in pairs], np.uint8).reshape(-1, 28, 28)
     return Examples(pictures, np.array([digit for _, digit in pairs], np.int64))
 
 
-def strips(shown: Iterable[Shown]) -> Strips:
+def line_examples(shown: Iterable[LabelledCrops]) -> LineExamples:
     """What the line network learns from them."""
     pairs = [(strip, one.text) for one in shown for strip in one.strips]
-    return Strips([strip for strip, _ in pairs], [text for _, text in pairs])
+    return LineExamples([strip for strip, _ in pairs], [text for _, text in pairs])
 
 
-def _by_file(pages: Iterable[TruePage]) -> dict[Path, list[TruePage]]:
-    files: dict[Path, list[TruePage]] = {}
+def _by_file(pages: Iterable[LabelledPage]) -> dict[Path, list[LabelledPage]]:
+    files: dict[Path, list[LabelledPage]] = {}
     for page in pages:
         files.setdefault(page.path, []).append(page)
     return files
 
 
-def _shown(desk: _Desk, file: _File) -> list[Shown]:
+def _shown(desk: _ExtractionContext, file: _LabelledFile) -> list[LabelledCrops]:
     wanted = {page.page: page.text for page in file.pages}
-    found: dict[int, Shown] = {}
+    found: dict[int, LabelledCrops] = {}
     try:
         name, sheets = decode.sheets(file.path.read_bytes(), desk.limits)
         for sheet in sheets:
@@ -136,13 +138,13 @@ def _shown(desk: _Desk, file: _File) -> list[Shown]:
                 found[sheet.number] = _of_page(desk.reader, name, sheet, wanted[sheet.number])
     except RejectedImage:
         pass  # the service reads nothing there, either
-    return [found.get(page.page, Shown(fits=False)) for page in file.pages]
+    return [found.get(page.page, LabelledCrops(fits=False)) for page in file.pages]
 
 
-def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> Shown:
+def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> LabelledCrops:
     steps = reader.closely(name, sheet)
     if steps.decoded is None:
-        return Shown(fits=False)
+        return LabelledCrops(fits=False)
     second = None
     if reader.networks is not None:  # however sure the first looks were, there is more to see on this page
         grey, plane = steps.decoded.grey, steps.decoded.plane
@@ -150,22 +152,22 @@ def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> Shown:
     return _without_digit(steps, second) if text == NO_DIGIT else _with_digits(steps, second, text)
 
 
-def _with_digits(steps: Steps, second: SecondLook | None, text: str) -> Shown:
+def _with_digits(steps: Steps, second: SecondLook | None, text: str) -> LabelledCrops:
     truth = tuple(map(int, text))
     cuts = [steps.cheap.ink] if len(steps.cheap.boxes) == len(truth) else []
     if len(truth) == 1:
         cuts += [plane[None] for plane in _closer_cuts(steps.cheap, second)]
     signs = tuple(_levels(sign) for ink in cuts for sign in ink)
-    return Shown(signs, truth * len(cuts), _strips(steps, second, len(truth)), truth, fits=bool(cuts))
+    return LabelledCrops(signs, truth * len(cuts), _strips(steps, second, len(truth)), truth, fits=bool(cuts))
 
 
-def _without_digit(steps: Steps, second: SecondLook | None) -> Shown:
+def _without_digit(steps: Steps, second: SecondLook | None) -> LabelledCrops:
     """Every sign that was cut out is no digit, unless by itself it may be a one."""
     boxes = steps.cheap.boxes
     plain = [ink for ink, box in zip(steps.cheap.ink, boxes, strict=True) if box.height < LIKE_A_ONE * box.width]
     signs = tuple(_levels(ink) for ink in (*plain, *_closer_cuts(steps.cheap, second)))
     strips = _strips(steps, second, 1) if len(boxes) == 1 else ()
-    return Shown(signs, (NONE,) * len(signs), strips, (JUNK,))
+    return LabelledCrops(signs, (NONE,) * len(signs), strips, (NON_DIGIT,))
 
 
 def _closer_cuts(cheap: Page, second: SecondLook | None) -> list[Plane]:
@@ -180,7 +182,7 @@ def _strips(steps: Steps, second: SecondLook | None, count: int) -> tuple[Pictur
     if second is None or steps.decoded is None or len(second.strips) != 1 or count > _LONGEST:
         return ()
     (row,) = second.strips
-    if count > 1 and JUNK in row.line.text:  # signs that are no digits stand there, too
+    if count > 1 and NON_DIGIT in row.line.text:  # signs that are no digits stand there, too
         return ()
     spans = {row.strip, *(one.looked_at for one in second.witnesses if isinstance(one.looked_at, Span))}
     found = [_strip(cut(steps.decoded.grey, span), count) for span in sorted(spans, key=lambda one: one.width)]
@@ -195,7 +197,9 @@ def _strip(piece: Plane, count: int) -> Picture | None:
     if wide > _WIDEST or wide < 2 * count * STEP:
         return None
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return filled(stored(flattened(np.asarray(cv2.resize(piece, (wide, HEIGHT), interpolation=how), np.float32))))
+    return pad_to_stride(
+        quantize(flattened(np.asarray(cv2.resize(piece, (wide, HEIGHT), interpolation=how), np.float32)))
+    )
 
 
 def _levels(ink: Plane) -> Picture:
@@ -203,6 +207,6 @@ def _levels(ink: Plane) -> Picture:
     return np.asarray(np.rint(ink * 255), np.uint8)
 
 
-def counted(pages: Iterable[TruePage]) -> Counter[str]:
+def count_pages_by_kind(pages: Iterable[LabelledPage]) -> Counter[str]:
     """How many pages show one digit, several, or none."""
     return Counter(NO_DIGIT if page.text == NO_DIGIT else "one" if len(page.text) == 1 else "several" for page in pages)

@@ -11,7 +11,7 @@ from digitrec.recognition.classifier_keras import quiet_start
 from digitrec.training.networks import Model
 
 
-def keras_file(model: Model) -> bytes:
+def to_keras_bytes(model: Model) -> bytes:
     """The network as a `.keras` file, packed tightly, without the state of the optimizer."""
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -26,7 +26,7 @@ def keras_file(model: Model) -> bytes:
     return packed.getvalue()
 
 
-def tflite_file(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: str = "digits") -> bytes:
+def to_tflite_bytes(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: str = "digits") -> bytes:
     """The network as a `.tflite` file for one input of this shape at a time, its weights as int8 (dynamic range).
 
     The same weights give the same bytes, so the digest can name the model.

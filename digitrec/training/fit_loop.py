@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from digitrec.training.classifier import Progress
+from digitrec.training.classifier import TrainingState
 from digitrec.training.networks import Model
 
 B = TypeVar("B")
@@ -14,7 +14,7 @@ _SMOOTHED = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModel:
     """A network of paper with its best weights, and how it came by them."""
 
     model: Model
@@ -26,7 +26,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSpec:
     """One of the networks, as the loop and its progress name it."""
 
     name: str
@@ -42,14 +42,14 @@ class Stage:
         return self.epochs * self.steps
 
 
-def run(
-    stage: Stage,
+def run_epochs(
+    stage: StageSpec,
     model: Model,
     batches: Callable[[int], Iterable[B]],
     learn: Callable[[B], float],
     judge: Callable[[], float],
-    progress: Callable[[Progress], None],
-) -> Trained:
+    progress: Callable[[TrainingState], None],
+) -> TrainedModel:
     """Fit a model in place and leave its best weights in it.
 
     Args:
@@ -68,7 +68,7 @@ def run(
             for step, batch in enumerate(batches(epoch), start=1):
                 loss = learn(batch)
                 smooth = loss if smooth is None else _SMOOTHED * smooth + (1 - _SMOOTHED) * loss
-                progress(Progress(epoch, stage.epochs, step, stage.steps, smooth, highest, stage=stage.name))
+                progress(TrainingState(epoch, stage.epochs, step, stage.steps, smooth, highest, stage=stage.name))
             smooth = smooth or 0.0
             score = judge()
             if score >= highest:
@@ -79,17 +79,19 @@ def run(
                 f"held out: {score:.4f} {stage.scored_by}  {time.monotonic() - began:.0f} s"
             )
             progress(
-                Progress(epoch, stage.epochs, stage.steps, stage.steps, smooth, score, stage=stage.name, words=words)
+                TrainingState(
+                    epoch, stage.epochs, stage.steps, stage.steps, smooth, score, stage=stage.name, words=words
+                )
             )
     except KeyboardInterrupt:
         interrupted = True
         if not finished:
             best = model.get_weights()
     model.set_weights(best)
-    return Trained(model, finished, highest, interrupted)
+    return TrainedModel(model, finished, highest, interrupted)
 
 
-def rate(total: int, peak: float, warm: int) -> Any:
+def warmup_cosine(total: int, peak: float, warm: int) -> Any:
     """A learning rate that rises for `warm` batches at most, a twentieth of all, then falls along a cosine."""
     import keras
 

@@ -15,14 +15,14 @@ from digitrec.recognition.reader import PageReader
 from digitrec.recognition.segmenter import InkNetwork
 from digitrec.recognition.sequence_recognizer import LineNetwork
 from digitrec.training import calibrate, synthetic_evaluation
-from digitrec.training.classifier import Parts, half_varied
+from digitrec.training.classifier import Splits, augment_half
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.stages import Prepared
+from digitrec.training.pretraining import PretrainedModels
 from digitrec.training.synthetic.parallel import ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ModelEvaluation:
     """What a model's card says of its confidence and of how well it reads."""
 
     temperature: float
@@ -30,17 +30,17 @@ class Judged:
     metrics: tuple[Metric, ...]
 
 
-def judge(
+def evaluate_model(
     contents: Mapping[str, bytes],
     name: str,
     *,
-    parts: Parts,
+    parts: Splits,
     seed: int,
-    measure: Mapping[str, Split],
-    prepared: Prepared | None,
-    told: ProgressCallback | None = None,
-) -> Judged:
-    """Calibrate and measure the networks as the service will run them.
+    test_splits: Mapping[str, Split],
+    prepared: PretrainedModels | None,
+    on_progress: ProgressCallback | None = None,
+) -> ModelEvaluation:
+    """Calibrate and test_splits the networks as the service will run them.
 
     A model that reads digits only is calibrated on digits; one that reads paper, by pages drawn with them.
 
@@ -49,28 +49,30 @@ def judge(
         name: the model's.
         parts: its `calibrate` part calibrates.
         seed: of the training.
-        measure: what else its accuracy is measured on, by name.
+        test_splits: what else its accuracy is measured on, by name.
         prepared: what came before the digits' network, for a model that reads paper.
-        told: how many pages are drawn and read.
+        on_progress: how many pages are drawn and read.
     """
-    ink, digits = half_varied(parts.calibrate, seed), parts.calibrate.digits
+    ink, digits = augment_half(parts.calibrate, seed), parts.calibrate.digits
     shown, classes = ink, digits
     if prepared is not None:  # it also knows what is no digit, and is shown what was found on paper
         examples = prepared.held_out
         shown = np.concatenate([ink, from_arrays(examples.pictures)])
         classes = np.concatenate([digits, examples.classes])
-    temperature = calibrate.temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(shown), classes)
+    temperature = calibrate.fit_temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(shown), classes)
     classifier = LiteRTClassifier(contents[TFLITE], name, temperature)
     scores = classifier.score(ink)
     if prepared is None:
         source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
-        table = calibrate.table("held out", source, *calibrate.digit_verdicts(scores, digits), Rule.BOUND)
+        table = calibrate.build_calibration_table(
+            "held out", source, *calibrate.judge_digits(scores, digits), Rule.BOUND
+        )
     else:
-        table = _by_pages(contents, classifier, parts.calibrate, seed, prepared.pages_judged, told)
-    metrics = [calibrate.metric("held out, every second one varied", scores.argmax(axis=1) == digits)]
-    for data, split in measure.items():
-        metrics.append(calibrate.metric(data, classifier.score(split.ink).argmax(axis=1) == split.digits))
-    return Judged(temperature, (table,), tuple(metrics))
+        table = _by_pages(contents, classifier, parts.calibrate, seed, prepared.pages_judged, on_progress)
+    metrics = [calibrate.measure_accuracy("held out, every second one varied", scores.argmax(axis=1) == digits)]
+    for data, split in test_splits.items():
+        metrics.append(calibrate.measure_accuracy(data, classifier.score(split.ink).argmax(axis=1) == split.digits))
+    return ModelEvaluation(temperature, (table,), tuple(metrics))
 
 
 def _by_pages(
@@ -79,14 +81,14 @@ def _by_pages(
     held_out: Split,
     seed: int,
     pages: int,
-    told: ProgressCallback | None,
+    on_progress: ProgressCallback | None,
 ) -> Calibration:
     """The table of pages that are read with all networks; fewer, if there are too few digits to draw them with."""
     networks = Networks(
         InkNetwork(contents[INK_TFLITE], INK_TFLITE),
         LineNetwork(contents[LINE_TFLITE], LINE_TFLITE),
     )
-    pages = min(pages, synthetic_evaluation.most_pages(len(held_out)))
-    return synthetic_evaluation.judge(
-        PageReader(classifier, networks), held_out, pages=pages, seed=seed, told=told
+    pages = min(pages, synthetic_evaluation.max_page_count(len(held_out)))
+    return synthetic_evaluation.evaluate_synthetic(
+        PageReader(classifier, networks), held_out, pages=pages, seed=seed, on_progress=on_progress
     ).table

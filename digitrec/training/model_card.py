@@ -16,7 +16,7 @@ HEADING = "## How far its confidence can be trusted"
 _NEXT = "\n## "
 
 
-def render(card: ModelCard) -> str:
+def render_card(card: ModelCard) -> str:
     """Return the whole card as Markdown."""
     return _template().render(_variables(card, USUAL))
 

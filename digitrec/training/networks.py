@@ -1,7 +1,7 @@
 """The Keras networks that can be trained: digit classifiers, and the two page models (ink and text lines).
 
 A classifier takes ink (28, 28) and returns the probabilities of ten digits, maybe of no digit.
-Add one: write a function here, register it in `BUILDERS`, prove it with `make accuracy`.
+Add one: write a function here, register it in `CLASSIFIERS`, prove it with `make accuracy`.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ LINE_CLASSES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ClassifierSpec:
     """A network and the way it is trained best."""
 
     build: Callable[[], Model]
@@ -29,11 +29,11 @@ class Network:
     augment: bool
     epochs: int = 20
     """How often it sees every picture, unless told."""
-    reads_paper: bool = False
+    has_page_models: bool = False
     """It knows what is no digit, and comes with an ink and a line network, trained before it on drawn paper."""
 
 
-def mlp() -> Model:
+def build_mlp() -> Model:
     """The classic exercise: two ReLU Dense layers and a softmax of 10 (109,386 weights)."""
     from keras import Input, Sequential, layers
 
@@ -49,7 +49,7 @@ def mlp() -> Model:
     )
 
 
-def cnn(classes: int = DIGITS) -> Model:
+def build_cnn(classes: int = DIGITS) -> Model:
     """Five 3 x 3 convolutions in three steps of scale (144,938 weights, 10 million multiplications a picture).
 
     Batch normalisation makes it train quickly and costs nothing later: LiteRT folds it into the convolutions.
@@ -79,21 +79,21 @@ def cnn(classes: int = DIGITS) -> Model:
     )
 
 
-def paper() -> Model:
+def build_paper_cnn() -> Model:
     """The same with an eleventh class, none (146,091 weights)."""
-    return cnn(CLASSES)
+    return build_cnn(CLASSES)
 
 
-BUILDERS: dict[str, Network] = {
-    "mlp": Network(mlp, learning_rate=2e-3, weight_decay=0.0, batch=64, augment=False),
-    "cnn": Network(cnn, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True),
-    "paper": Network(
-        paper, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True, epochs=16, reads_paper=True
+CLASSIFIERS: dict[str, ClassifierSpec] = {
+    "mlp": ClassifierSpec(build_mlp, learning_rate=2e-3, weight_decay=0.0, batch=64, augment=False),
+    "cnn": ClassifierSpec(build_cnn, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True),
+    "paper": ClassifierSpec(
+        build_paper_cnn, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True, epochs=16, has_page_models=True
     ),
 }
 
 
-def ink_network() -> Model:
+def build_segmenter() -> Model:
     """A small U-shaped network (Ronneberger 2015), 64 x 64 flattened grey in, share of ink out.
 
     87,108 weights. Its largest scale is half of that, and each of its spots tells four pixels (sub-pixel convolution,
@@ -112,7 +112,7 @@ def ink_network() -> Model:
     return Model(entry, layers.Reshape((SIDE, SIDE))(ink), name="ink")
 
 
-def line_network(width: int | None = None) -> Model:
+def build_sequence_recognizer(width: int | None = None) -> Model:
     """A convolutional reader of lines, trained with CTC (Graves 2006): a strip in, a class for each 4 pixels out.
 
     Takes flattened grey (40, width, 1), width a multiple of 4; gives probabilities (1, width / 4, 12). No recurrence: a

@@ -13,29 +13,29 @@ from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, KERAS, TFLITE, weights_digest
 from digitrec.models.registry import put
 from digitrec.training import export, judge_model, model_card
-from digitrec.training.classifier import Fitted, Parts, Progress, quietly
+from digitrec.training.classifier import FittedClassifier, Splits, TrainingState, no_progress
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
-from digitrec.training.stages import Prepared
+from digitrec.training.pretraining import PretrainedModels
 from digitrec.types import RECIPE
 
 _LIBRARIES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow")
 
 
-def write_model(
+def write_model_package(
     model: Model,
-    fitted: Fitted,
+    fitted: FittedClassifier,
     *,
     dataset: Dataset,
-    parts: Parts,
+    parts: Splits,
     network: str,
     seed: int,
     out_root: Path,
     created_at: str,
     training: Mapping[str, Any],
-    measure: Mapping[str, Split],
-    prepared: Prepared | None = None,
-    progress: Callable[[Progress], None] = quietly,
+    test_splits: Mapping[str, Split],
+    prepared: PretrainedModels | None = None,
+    progress: Callable[[TrainingState], None] = no_progress,
 ) -> Path:
     """Write `out_root/<id>` and return it. The same weights trained again replace the folder they made before.
 
@@ -43,9 +43,9 @@ def write_model(
     """
 
     def told(done: int, total: int) -> None:
-        progress(Progress(1, 1, done, total, 0.0, 0.0, stage="calibration"))
+        progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="calibration"))
 
-    contents = {KERAS: export.keras_file(model), TFLITE: export.tflite_file(model)}
+    contents = {KERAS: export.to_keras_bytes(model), TFLITE: export.to_tflite_bytes(model)}
     if prepared is not None:
         contents |= prepared.files
         training = {**training, "stages": prepared.stages}
@@ -54,8 +54,10 @@ def write_model(
 
     # What the service will run is what is calibrated and measured, not the network it was made from.
     if dataset.test is not None:
-        measure = {f"{dataset.name}, test split": dataset.test, **measure}
-    judged = judge_model.judge(contents, name, parts=parts, seed=seed, measure=measure, prepared=prepared, told=told)
+        test_splits = {f"{dataset.name}, test split": dataset.test, **test_splits}
+    judged = judge_model.evaluate_model(
+        contents, name, parts=parts, seed=seed, test_splits=test_splits, prepared=prepared, on_progress=told
+    )
     card = ModelCard(
         id=name,
         network=network,
@@ -87,5 +89,5 @@ def write_model(
             **{library: importlib.metadata.version(library) for library in _LIBRARIES},
         },
     )
-    texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render(card)}
+    texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render_card(card)}
     return put(out_root, name, {**contents, **texts})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Picture
@@ -19,15 +20,14 @@ from digitrec.recognition.normalize import centred
 from digitrec.recognition.preprocess import GreyPage, Plane
 from digitrec.recognition.segmenter import SIDE as WINDOW_PX
 from digitrec.recognition.segmenter import InkNetwork, Window
-from digitrec.training.classifier import Beside
+from digitrec.training.classifier import ExtraExamples
 from digitrec.training.datasets.dataset import Digits
-from digitrec.training.networks import Network
+from digitrec.training.networks import ClassifierSpec
 from digitrec.training.synthetic import crops, parallel, samples
 from digitrec.training.synthetic.augment import augment, augment_slightly
 from digitrec.training.synthetic.glyphs import Glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
-from digitrec.training.synthetic.strokes import Dice
-from digitrec.training.synthetic.symbols import LETTERS, Sources
+from digitrec.training.synthetic.symbols import LETTERS, GlyphSources
 
 _OF_PAGES = 15 / 32
 """Share of a batch of the classifier that is from pages."""
@@ -65,9 +65,9 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleSource:
-    """Sources that pages are drawn from, and the network that segments them."""
+    """GlyphSources that pages are drawn from, and the network that segments them."""
 
-    sources: Sources
+    sources: GlyphSources
     network: InkNetwork
 
 
@@ -82,24 +82,24 @@ class ExtractedExamples:
 
 
 def render_and_extract(
-    sources: Sources,
+    sources: GlyphSources,
     network: InkNetwork,
     pages: int,
     seed: Sequence[int],
     *,
     processes: int = 0,
-    told: ProgressCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Examples:
     """Draw pages and return the examples found on them."""
     source = ExampleSource(sources, network)
     return collect_examples(
-        parallel.generate(extract_examples, source, pages, seed, processes=processes, on_progress=told)
+        parallel.generate(extract_examples, source, pages, seed, processes=processes, on_progress=on_progress)
     )
 
 
-def extract_examples(source: ExampleSource, dice: Dice) -> ExtractedExamples:
+def extract_examples(source: ExampleSource, rng: Generator) -> ExtractedExamples:
     """Draw one page and segment it both ways."""
-    picture, written, digit = _page(source.sources, dice)
+    picture, written, digit = _page(source.sources, rng)
     page = GreyPage.of(picture)
     grey, plane = page.grey, binarize.find(page)
     near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
@@ -109,7 +109,7 @@ def extract_examples(source: ExampleSource, dice: Dice) -> ExtractedExamples:
         near.append(_told_apart(layout.arrange(seen.ink).digits, mask, _moved(corners, seen.window)))
     characters = [sign for sign, _ in near if sign is not None]
     clutter = [one for _, others in near for one in others]
-    chosen = clutter[dice.integers(len(clutter))] if clutter else None
+    chosen = clutter[rng.integers(len(clutter))] if clutter else None
     return ExtractedExamples(tuple(map(_stored, characters)), digit, None if chosen is None else _stored(chosen))
 
 
@@ -127,13 +127,13 @@ def collect_examples(pages: Iterable[ExtractedExamples]) -> Examples:
     return Examples(pictures, np.array([*classes, *[NONE] * len(clutter)], np.int64))
 
 
-def _page(sources: Sources, dice: Dice) -> tuple[Picture, Picture, int]:
+def _page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture, int]:
     """Return a page, (h, w) or (h, w, 3), the ink of its character, (h, w), and its class."""
-    if dice.random() < _AS_SAMPLES:
-        digit = int(dice.integers(10))
-        chosen = sources.pictures[dice.choice(sources.of_digit[digit])]
-        return *samples.draw_page_and_ink(chosen, dice), digit
-    drawn, digit = crops.page(sources, dice)
+    if rng.random() < _AS_SAMPLES:
+        digit = int(rng.integers(10))
+        chosen = sources.pictures[rng.choice(sources.by_digit[digit])]
+        return *samples.generate_page_and_ink(chosen, rng), digit
+    drawn, digit = crops.generate_page(sources, rng)
     return drawn.picture, drawn.ink, digit
 
 
@@ -208,22 +208,22 @@ def _stored(digit: Plane) -> Picture:
     return np.asarray(np.rint(centred(digit) * 255), np.uint8)
 
 
-def extra_examples(network: Network, seen: Examples, fonts: Glyphs) -> Sequence[Beside]:
+def extra_examples(network: ClassifierSpec, seen: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:
     """Return the examples that are mixed into every batch besides the data set: from pages, and from fonts."""
     of_fonts = round(network.batch * _OF_FONTS)
     pictures, digits = fonts.digits()
     letters = fonts.of(LETTERS)
     found = [
-        Beside(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), augment_examples),
-        Beside(_normalised(pictures), digits, of_fonts, augment),
-        Beside(_normalised(letters), np.full(len(letters), NONE, np.int64), of_fonts, augment),
+        ExtraExamples(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), augment_examples),
+        ExtraExamples(_normalised(pictures), digits, of_fonts, augment),
+        ExtraExamples(_normalised(letters), np.full(len(letters), NONE, np.int64), of_fonts, augment),
     ]
     return [examples for examples in found if len(examples.classes)]
 
 
-def augment_examples(pictures: Picture, _: Digits, dice: Dice) -> Ink:
+def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
     """Augment slightly: pages vary enough already."""
-    return augment_slightly(pictures, dice)
+    return augment_slightly(pictures, rng)
 
 
 def _normalised(glyphs: Picture) -> Picture:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from digitrec.training import fit_loop
-from digitrec.training.classifier import Progress
-from digitrec.training.fit_loop import Stage, Trained
-from digitrec.training.networks import Model, ink_network
-from digitrec.training.synthetic.generate import Crops, restored
+from digitrec.training.classifier import TrainingState
+from digitrec.training.fit_loop import StageSpec, TrainedModel
+from digitrec.training.networks import Model, build_segmenter
+from digitrec.training.synthetic.generate import SegmentationExamples, dequantize
 from digitrec.training.synthetic.strokes import Floats
 
 NAME = "ink"
@@ -20,16 +20,23 @@ _JUDGED_AT_ONCE = 250
 _Batch = tuple[Floats, Floats]
 
 
-def fit_ink(crops: Crops, held_out: Crops, *, epochs: int, seed: int, progress: Callable[[Progress], None]) -> Trained:
+def fit_segmenter(
+    crops: SegmentationExamples,
+    held_out: SegmentationExamples,
+    *,
+    epochs: int,
+    seed: int,
+    progress: Callable[[TrainingState], None],
+) -> TrainedModel:
     """Train an ink network; its score is the Dice coefficient (F1 of inked pixels) on the crops held out."""
     import keras
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    model = ink_network()
-    stage = Stage(NAME, "of its ink right (Dice)", epochs, -(-len(crops) // BATCH))
+    model = build_segmenter()
+    stage = StageSpec(NAME, "of its ink right (Dice)", epochs, -(-len(crops) // BATCH))
     model.compile(
-        keras.optimizers.AdamW(fit_loop.rate(stage.total, _PEAK_RATE, _WARM), weight_decay=_WEIGHT_DECAY),
+        keras.optimizers.AdamW(fit_loop.warmup_cosine(stage.total, _PEAK_RATE, _WARM), weight_decay=_WEIGHT_DECAY),
         "binary_crossentropy",
     )
 
@@ -37,20 +44,20 @@ def fit_ink(crops: Crops, held_out: Crops, *, epochs: int, seed: int, progress: 
         # Filled up with the first ones again, so that each batch has the same size and every crop its turn.
         order = np.resize(np.random.default_rng([seed, epoch]).permutation(len(crops)), stage.steps * BATCH)
         for chosen in order.reshape(stage.steps, BATCH):
-            yield restored(crops.levels[chosen]), crops.ink[chosen].astype(np.float32) / np.float32(255)
+            yield dequantize(crops.levels[chosen]), crops.ink[chosen].astype(np.float32) / np.float32(255)
 
     def learn(batch: _Batch) -> float:
         return float(model.train_on_batch(*batch))
 
-    return fit_loop.run(stage, model, batches, learn, lambda: dice_coefficient(model, held_out), progress)
+    return fit_loop.run_epochs(stage, model, batches, learn, lambda: dice_coefficient(model, held_out), progress)
 
 
-def dice_coefficient(model: Model, crops: Crops) -> float:
+def dice_coefficient(model: Model, crops: SegmentationExamples) -> float:
     """How well the model's ink covers the true ink: 1.0 if they are the same."""
     both = either = 0
     for start in range(0, len(crops), _JUDGED_AT_ONCE):
         some = slice(start, start + _JUDGED_AT_ONCE)
-        found = model.predict_on_batch(restored(crops.levels[some])) > 0.5
+        found = model.predict_on_batch(dequantize(crops.levels[some])) > 0.5
         true = crops.ink[some] > 127
         both += int((found & true).sum())
         either += int(found.sum() + true.sum())

@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.recognition.classifier_keras import quiet_start
 from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
 from digitrec.training import fit_loop
-from digitrec.training.classifier import Progress
-from digitrec.training.fit_loop import Stage, Trained
-from digitrec.training.networks import LINE_CLASSES, Model, line_network
-from digitrec.training.synthetic.generate import Strips, restored
-from digitrec.training.synthetic.strokes import Dice, Floats
+from digitrec.training.classifier import TrainingState
+from digitrec.training.fit_loop import StageSpec, TrainedModel
+from digitrec.training.networks import LINE_CLASSES, Model, build_sequence_recognizer
+from digitrec.training.synthetic.generate import LineExamples, dequantize
+from digitrec.training.synthetic.strokes import Floats
 
 NAME = "line"
 BATCH = 48
@@ -33,16 +34,16 @@ _Batch = tuple[Floats, NDArray[np.int32], NDArray[np.int32]]
 _Places = NDArray[np.intp]
 
 
-def fit_line(
-    strips: Strips,
-    held_out: Strips,
+def fit_sequence_recognizer(
+    strips: LineExamples,
+    held_out: LineExamples,
     *,
     epochs: int,
     seed: int,
-    progress: Callable[[Progress], None],
+    progress: Callable[[TrainingState], None],
     start: Sequence[NDArray[Any]] | None = None,
     peak_rate: float = PEAK_RATE,
-) -> Trained:
+) -> TrainedModel:
     """Train a line network; its score is the share of held-out strips whose whole text is right.
 
     Args:
@@ -58,32 +59,32 @@ def fit_line(
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    model = line_network()
+    model = build_sequence_recognizer()
     if start is not None:
         model.set_weights(start)
     known = _by_width(strips)
-    stage = Stage(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
-    learn, read = _learner(model, fit_loop.rate(stage.total, peak_rate, _WARM)), _reader(model)
+    stage = StageSpec(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
+    learn, read = _learner(model, fit_loop.warmup_cosine(stage.total, peak_rate, _WARM)), _reader(model)
 
     def batches(epoch: int) -> Iterator[_Batch]:
-        dice = np.random.default_rng([seed, epoch])
-        groups = [(width, group) for width, places in known.items() for group in _groups(places, dice)]
-        for index in dice.permutation(len(groups)):
+        rng = np.random.default_rng([seed, epoch])
+        groups = [(width, group) for width, places in known.items() for group in _groups(places, rng)]
+        for index in rng.permutation(len(groups)):
             width, group = groups[index]
-            yield _batch(strips, width, group, dice)
+            yield _batch(strips, width, group, rng)
 
     def judge() -> float:
         return float(_right(read, held_out).mean())
 
-    return fit_loop.run(stage, model, batches, learn, judge, progress)
+    return fit_loop.run_epochs(stage, model, batches, learn, judge, progress)
 
 
-def read_right(model: Model, strips: Strips) -> NDArray[np.bool_]:
+def find_correct_lines(model: Model, strips: LineExamples) -> NDArray[np.bool_]:
     """Which strips' whole texts a line network reads rightly, (n,)."""
     return _right(_reader(model), strips)
 
 
-def texts_of(frames: Floats) -> list[tuple[int, ...]]:
+def decode_greedily(frames: Floats) -> list[tuple[int, ...]]:
     """The text of each strip, taking the most probable sign of every frame: (b, T, 12).
 
     >>> one = np.eye(12, dtype=np.float32)[[11, 3, 3, 11, 3, 7]]
@@ -95,28 +96,28 @@ def texts_of(frames: Floats) -> list[tuple[int, ...]]:
     return [tuple(int(sign) for sign in row[turn & (row != BLANK)]) for row, turn in zip(best, turns, strict=True)]
 
 
-def _right(read: Callable[[Floats], Floats], strips: Strips) -> NDArray[np.bool_]:
+def _right(read: Callable[[Floats], Floats], strips: LineExamples) -> NDArray[np.bool_]:
     right = np.zeros(len(strips), np.bool_)
     for width, places in _by_width(strips).items():
         for start in range(0, len(places), BATCH):
             some = places[start : start + BATCH]
-            texts = texts_of(read(_batch(strips, width, some, None)[0]))
+            texts = decode_greedily(read(_batch(strips, width, some, None)[0]))
             right[some] = [text == strips.texts[place] for text, place in zip(texts, some, strict=True)]
     return right
 
 
-def _by_width(strips: Strips) -> dict[int, _Places]:
+def _by_width(strips: LineExamples) -> dict[int, _Places]:
     widths = np.array([min(each for each in _WIDTHS if levels.shape[1] <= each) for levels in strips.levels], np.intp)
     return {width: np.flatnonzero(widths == width) for width in _WIDTHS if (widths == width).any()}
 
 
-def _groups(places: _Places, dice: Dice) -> Sequence[_Places]:
+def _groups(places: _Places, rng: Generator) -> Sequence[_Places]:
     """Batches of strips of one width; the last one filled up with the first again, so that all have the same size."""
     count = -(-len(places) // BATCH)
-    return list(np.resize(dice.permutation(places), count * BATCH).reshape(count, BATCH))
+    return list(np.resize(rng.permutation(places), count * BATCH).reshape(count, BATCH))
 
 
-def _batch(strips: Strips, width: int, places: _Places, dice: Dice | None) -> _Batch:
+def _batch(strips: LineExamples, width: int, places: _Places, rng: Generator | None) -> _Batch:
     """Strips of one width at most; each begins anywhere, a frame apart, or without dice at the left."""
     pictures = np.zeros((len(places), HEIGHT, width, 1), np.float32)
     texts = np.zeros((len(places), _LONGEST), np.int32)
@@ -124,8 +125,8 @@ def _batch(strips: Strips, width: int, places: _Places, dice: Dice | None) -> _B
     for row, place in enumerate(places):
         levels, text = strips.levels[place], strips.texts[place]
         room = (width - levels.shape[1]) // STEP
-        left = 0 if dice is None else int(dice.integers(0, room + 1)) * STEP
-        pictures[row, :, left : left + levels.shape[1], 0] = restored(levels)
+        left = 0 if rng is None else int(rng.integers(0, room + 1)) * STEP
+        pictures[row, :, left : left + levels.shape[1], 0] = dequantize(levels)
         texts[row, : len(text)] = text
         counts[row] = len(text)
     return pictures, texts, counts

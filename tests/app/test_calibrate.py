@@ -16,7 +16,7 @@ from digitrec.errors import DataError, ModelError
 from digitrec.models.calibration import pictures_needed
 from digitrec.models.package import Bundle
 from digitrec.settings import Settings
-from digitrec.training.datasets.image_folder import labelled_pictures
+from digitrec.training.datasets.image_folder import find_labelled_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -174,7 +174,7 @@ def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path,
 
 def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Path) -> None:
     wrong = tmp_path / "none.csv"
-    names = [one.path.name for one in labelled_pictures(scans)]
+    names = [one.path.name for one in find_labelled_pictures(scans)]
     wrong.write_text("file,label\n" + "".join(f"{name},none\n" for name in names))
 
     why = calibrate(tmp_path, scans, "--labels", str(wrong)).exception
@@ -184,13 +184,13 @@ def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Pat
 
 
 def test_labels_from_elsewhere_go_before_those_in_the_folder(tmp_path: Path, scans: Path) -> None:
-    given, name = tmp_path / "mine.csv", labelled_pictures(scans)[0].path.name
+    given, name = tmp_path / "mine.csv", find_labelled_pictures(scans)[0].path.name
     given.write_text(f"file,label\n{name},123\n")
     inside = shutil.copytree(scans, tmp_path / "inside")
     (inside / "mine.csv").write_text(f"file,label\n{name},123\n")
 
     for folder, labels in ((scans, given), (inside, inside / "mine.csv")):
-        found = labelled_pictures(folder, labels)
+        found = find_labelled_pictures(folder, labels)
 
         assert len(found) == 60
         assert [one.path.name for one in found if one.label == "123"] == [name]

@@ -14,7 +14,7 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
 from digitrec.text import utc
-from digitrec.training.classifier import quietly
+from digitrec.training.classifier import no_progress
 from tests.conftest import draw
 from tests.training.test_finetune import LITTLE
 
@@ -38,7 +38,7 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
         ]
         judge(ledger, said, who="ann", how=How.ONE, at=utc(time.time()))
 
-    done = retrain(settings, "mnist-5k", quietly, replace(LITTLE, pages_judged=200))
+    done = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
 
     learned, held_out = len(done.pages.learn), len(done.pages.held_out)
     assert (learned + held_out, done.pages.missing) == (20, 0)

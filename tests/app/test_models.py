@@ -16,7 +16,7 @@ from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import Networks
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.training.compare import Comparison
+from digitrec.training.compare import McNemarResult
 from digitrec.training.datasets.dataset import Split
 from tests.conftest import draw, reader
 
@@ -85,16 +85,16 @@ class Promoting:
         monkeypatch.setattr(lab, "compare_pages", self._pages)
         self.worse_on = ""
 
-    def _arrays(self, *_: object) -> Comparison:
+    def _arrays(self, *_: object) -> McNemarResult:
         return self._told("arrays")
 
-    def _pages(self, current: str, candidate: str, split: Split) -> Comparison:
+    def _pages(self, current: str, candidate: str, split: Split) -> McNemarResult:
         assert (current, candidate) == ("one", "two")
         return self._told("pages")
 
-    def _told(self, what: str) -> Comparison:
+    def _told(self, what: str) -> McNemarResult:
         self.asked.append(what)
-        return Comparison(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
+        return McNemarResult(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
 
     def in_use(self) -> str:
         return composition.model_store(self.settings).current_name()

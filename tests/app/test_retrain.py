@@ -14,9 +14,9 @@ from digitrec.app import retrain as retraining
 from digitrec.app.corrections_dataset import Gathered
 from digitrec.errors import ModelError
 from digitrec.models.package import Bundle
-from digitrec.training.classifier import Progress
-from digitrec.training.compare import Comparison
-from digitrec.training.correction_examples import TruePage
+from digitrec.training.classifier import TrainingState
+from digitrec.training.compare import McNemarResult
+from digitrec.training.correction_examples import LabelledPage
 from jobs import retrain
 from tests.conftest import draw
 
@@ -29,7 +29,7 @@ class Trainer:
         self.left_out: list[str] = []
         self.taught: list[tuple[str, int, bool]] = []
         self.promoted: list[str] = []
-        self.comparisons: tuple[Comparison, ...] = ()
+        self.comparisons: tuple[McNemarResult, ...] = ()
 
     def train(
         self,
@@ -44,14 +44,16 @@ class Trainer:
     ) -> Bundle:
         self.asked.append((data, network, epochs))
         self.left_out = leave_out
-        progress(Progress(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
+        progress(TrainingState(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
         return Bundle.open(composition.SHIPPED)
 
     def teach(self, _: object, data: str, pages: Gathered, *, start: Bundle, goes_on: bool, **__: object) -> Bundle:
         self.taught.append((data, len(pages.learn), goes_on))
         return start
 
-    def promote(self, _: object, name: str, *, also: Sequence[Comparison], **__: object) -> tuple[Comparison, ...]:
+    def promote(
+        self, _: object, name: str, *, also: Sequence[McNemarResult], **__: object
+    ) -> tuple[McNemarResult, ...]:
         self.promoted.append(name)
         return (*self.comparisons, *also)
 
@@ -107,7 +109,7 @@ def test_pictures_held_out_of_the_current_model_are_held_out_again(
 
 
 def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
-    same = Comparison(100, 90, 90, 0, 0, 1.0)
+    same = McNemarResult(100, 90, 90, 0, 0, 1.0)
     trainer.comparisons = (same, replace(same, things="drawn scans", p_worse=0.01))
 
     assert retrain.main() == 0
@@ -131,7 +133,7 @@ def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
     paths = [tmp_path / f"{digit}.png" for digit in (4, 7)]
     for path in paths:
         path.write_bytes(draw(int(path.stem)))
-    learn, held_out = (TruePage(path, "0" * 64, 1, path.stem) for path in paths)
+    learn, held_out = (LabelledPage(path, "0" * 64, 1, path.stem) for path in paths)
     found = Gathered((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
     monkeypatch.setattr(retraining, "gather", lambda _: found)
     return found
@@ -175,7 +177,7 @@ def test_a_model_worse_on_held_out_corrections_is_not_promoted(
     trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
-    trainer.comparisons = (Comparison(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
+    trainer.comparisons = (McNemarResult(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
 
     assert retrain.main() == 0
 

@@ -18,7 +18,7 @@ from digitrec.reports.index import read_index
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Labelled, Verdict
 from digitrec.storage.ledger import Ledger
-from digitrec.training.correction_examples import TruePage
+from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
 from digitrec.types import Status
 from tests.conftest import draw
@@ -132,7 +132,7 @@ def answer(text: str, confidence: float = 0.9, *, truth: str = "7", accepted: bo
 
 
 def judged(name: str, before: Answer, after: Answer, text: str = "7") -> Judged:
-    return Judged(TruePage(Path(name), "0" * 64, 1, text), before, after, b"")
+    return Judged(LabelledPage(Path(name), "0" * 64, 1, text), before, after, b"")
 
 
 def test_what_learning_changed_is_counted_on_held_out_pages_only() -> None:
@@ -187,7 +187,7 @@ def test_a_page_without_a_digit_is_right_if_it_is_not_accepted(tmp_path: Path) -
     from tests.conftest import reader
 
     harness = model_comparison.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
-    (found,) = model_comparison.read(harness, [TruePage(tmp_path / "a.png", "s", 1, "none")])
+    (found,) = model_comparison.read(harness, [LabelledPage(tmp_path / "a.png", "s", 1, "none")])
 
     assert (found.before.is_accepted, found.before.is_right) == (True, False)
     assert (found.after.is_accepted, found.after.is_right) == (False, True)
@@ -203,7 +203,7 @@ def card(**training: Any) -> Any:
 @pytest.fixture
 def small() -> str:
     """The digest of the data set that comes with the program."""
-    return mnist.small().digest
+    return mnist.load_mnist_5k().digest
 
 
 def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> None:
@@ -213,7 +213,7 @@ def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> 
 
 
 def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path: Path) -> None:
-    pages = Gathered((TruePage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
+    pages = Gathered((LabelledPage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
 
     with pytest.raises(retrain.ForeignData, match="learned from other digits than mnist-5k"):
         teach(Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print)
@@ -222,7 +222,7 @@ def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path
 def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     bad = tmp_path / "outbox/done/b/<img src=x onerror=alert(1)>.png"
-    held_out = TruePage(bad, "0" * 64, 1, "1")
+    held_out = LabelledPage(bad, "0" * 64, 1, "1")
     pages = Gathered((), (held_out,), 0, 1, 0, 2)
     contradicts = Answer("7", 0.99, is_accepted=True, is_right=False)
     png = draw(7)

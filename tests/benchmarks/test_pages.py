@@ -19,19 +19,19 @@ from benchmarks.pages.layouts import Drawn
 from benchmarks.pages.scores import Scored, Tally, Truth, score, table
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs, samples
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import Reading, Reason, Status
 
 SIGNED = {"minus": {"-"}, "decimal": {",", "."}, "date": {"/", ".", "-"}, "sum": {"+", "-", "="}}
 
 
 @pytest.fixture(scope="module")
-def sources() -> Sources:
-    split = registry.load("mnist-5k").evaluation
-    return Sources.of(split.pictures, split.digits, glyphs.load())
+def sources() -> GlyphSources:
+    split = registry.load_dataset("mnist-5k").evaluation
+    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs())
 
 
-def drawn(sources: Sources, kind: str, count: int = 6) -> list[Drawn]:
+def drawn(sources: GlyphSources, kind: str, count: int = 6) -> list[Drawn]:
     return [pages.page(sources, kind, number, seed=1) for number in range(count)]
 
 
@@ -51,7 +51,7 @@ def test_the_examples_hold(module: ModuleType) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
-def test_a_page_depends_on_seed_kind_and_number_only(sources: Sources, kind: str) -> None:
+def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind: str) -> None:
     first, again = (pages.page(sources, kind, 3, seed=1) for _ in range(2))
     others = [pages.page(sources, kind, 4, seed=1), pages.page(sources, kind, 3, seed=2)]
 
@@ -61,7 +61,7 @@ def test_a_page_depends_on_seed_kind_and_number_only(sources: Sources, kind: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
-def test_a_page_is_a_picture_with_its_text_and_parameters(sources: Sources, kind: str) -> None:
+def test_a_page_is_a_picture_with_its_text_and_parameters(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
         assert min(decoded(page).shape) >= 3
         assert page.truth.is_written == (kind != "empty")
@@ -73,7 +73,7 @@ def test_a_page_is_a_picture_with_its_text_and_parameters(sources: Sources, kind
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*SIGNED])
-def test_signs_are_part_of_what_is_written(sources: Sources, kind: str) -> None:
+def test_signs_are_part_of_what_is_written(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind):
         (number,) = page.truth.numbers
         assert SIGNED[kind] & set(number)
@@ -81,28 +81,28 @@ def test_signs_are_part_of_what_is_written(sources: Sources, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_page_with_a_word_has_more_than_its_number(sources: Sources) -> None:
+def test_a_page_with_a_word_has_more_than_its_number(sources: GlyphSources) -> None:
     for page in drawn(sources, "word"):
         assert page.truth.words.isalpha()
         assert Scored("word", 0, page.truth, "accepted", page.truth.text).is_wrong
 
 
 @pytest.mark.slow
-def test_several_numbers_are_listed_in_reading_order(sources: Sources) -> None:
+def test_several_numbers_are_listed_in_reading_order(sources: GlyphSources) -> None:
     assert all(len(page.truth.numbers) == 2 for page in drawn(sources, "two_numbers"))
     for page in drawn(sources, "rows"):
         assert len(page.truth.numbers) == page.parameters["rows"]
 
 
 @pytest.mark.slow
-def test_no_rotated_text_reads_as_digits_unrotated(sources: Sources) -> None:
+def test_no_rotated_text_reads_as_digits_unrotated(sources: GlyphSources) -> None:
     for page in drawn(sources, "turned", 20):
         same = "0125689" if page.parameters["turned"] == "180" else "018"
         assert set(page.truth.text) - set(same)
 
 
 @pytest.mark.slow
-def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: Sources) -> None:
+def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: GlyphSources) -> None:
     cut = [page for page in drawn(sources, "edge", 40) if min(page.parameters["shares_seen"]) < 0.5]  # type: ignore[call-overload]
 
     assert cut
@@ -115,7 +115,7 @@ def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: Sources
 @pytest.mark.slow
 @pytest.mark.parametrize("pen", [0.02, 0.06, 0.14])
 @pytest.mark.parametrize("text", ["4", "8", "-", "+"])
-def test_strokes_are_as_wide_as_the_pen(sources: Sources, pen: float, text: str) -> None:
+def test_strokes_are_as_wide_as_the_pen(sources: GlyphSources, pen: float, text: str) -> None:
     draws = Parameters(np.random.default_rng(5))
     sheet = Sheet.blank(500, 500)
 
@@ -132,7 +132,7 @@ def test_strokes_are_as_wide_as_the_pen(sources: Sources, pen: float, text: str)
     ("pen", "text", "count"),
     [(0.02, "0", 1), (0.02, "5", 0), (0.02, "6", 1), (0.02, "8", 2), (0.02, "9", 1), (0.15, "0", 1), (0.15, "7", 0)],
 )
-def test_a_pen_makes_no_other_digit_of_a_digit(sources: Sources, pen: float, text: str, count: int) -> None:
+def test_a_pen_makes_no_other_digit_of_a_digit(sources: GlyphSources, pen: float, text: str, count: int) -> None:
     alike = 0
     for seed in range(8):
         draws = Parameters(np.random.default_rng(seed))
@@ -157,7 +157,7 @@ def test_a_centre_line_is_one_pixel_wide_and_in_one_piece() -> None:
 
 
 @pytest.mark.slow
-def test_two_upright_lines_of_a_frame_are_no_ones(sources: Sources) -> None:
+def test_two_upright_lines_of_a_frame_are_no_ones(sources: GlyphSources) -> None:
     upright = [page for page in drawn(sources, "frame", 60) if page.parameters["sides"] == ["left", "right"]]
 
     assert upright
@@ -172,7 +172,7 @@ def test_an_unknown_kind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_specks_beside_a_digit_are_too_small_to_be_writing(sources: Sources) -> None:
+def test_specks_beside_a_digit_are_too_small_to_be_writing(sources: GlyphSources) -> None:
     draws = Parameters(np.random.default_rng(3))
     page = KINDS["speck"](sources, draws)
 
@@ -285,9 +285,9 @@ def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
 
 
 def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
-    split = registry.load("mnist-5k").evaluation
+    split = registry.load_dataset("mnist-5k").evaluation
     folder, result = tmp_path / "real" / "scans", tmp_path / "real.json"
-    samples.write(folder, samples.draw(split.pictures, split.digits, 3, seed=1))
+    samples.save_samples(folder, samples.generate_samples(split.pictures, split.digits, 3, seed=1))
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         labels = {row["file"]: row["label"] for row in csv.DictReader(io.StringIO(file.read()))}
 

@@ -14,7 +14,7 @@ from benchmarks import __main__ as bench
 from benchmarks import drawing, figures, kinds, measuring, process, sets, stages, tables
 from benchmarks.figures import Figure, Results, Stages, Taken
 from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
-from digitrec.training.datasets.dataset import split_of
+from digitrec.training.datasets.dataset import make_split
 
 
 @pytest.mark.parametrize("module", [figures, kinds, measuring, tables], ids=lambda module: module.__name__)
@@ -117,7 +117,7 @@ def test_a_drawn_set_holds_what_it_says_and_can_be_drawn_again(
 
 
 def test_digits_that_come_again_are_files_with_other_bytes() -> None:
-    digits = split_of("all", np.zeros((2, 28, 28), np.uint8), [0, 1])
+    digits = make_split("all", np.zeros((2, 28, 28), np.uint8), [0, 1])
 
     drawn = {
         drawing.DRAWERS[DIGITS](digits, number, np.random.default_rng(0)).content for number in range(1, 2 * 60, 2)

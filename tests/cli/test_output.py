@@ -6,15 +6,15 @@ from digitrec.cli import words
 from digitrec.cli.output import TrainingProgress
 from digitrec.models.card import Epoch
 from digitrec.pipeline.scanner import SkippedCounts
-from digitrec.training.classifier import Progress
+from digitrec.training.classifier import TrainingState
 
 
 def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingProgress() as progress:
-        progress.update(Progress(1, 1, 50, 100, 0.0, 0.0, stage="crops"))
-        progress.update(Progress(1, 2, 3, 3, 0.2, 0.9, stage="ink", words="ink network, epoch 1/2"))
-        progress.update(Progress(1, 16, 2, 4, 0.3, 0.8))
-        progress.update(Progress(1, 16, 4, 4, 0.3, 0.8, Epoch(1, 0.3, 0.8, 0.2, 0.9, 1e-3, 4.0)))
+        progress.update(TrainingState(1, 1, 50, 100, 0.0, 0.0, stage="crops"))
+        progress.update(TrainingState(1, 2, 3, 3, 0.2, 0.9, stage="ink", words="ink network, epoch 1/2"))
+        progress.update(TrainingState(1, 16, 2, 4, 0.3, 0.8))
+        progress.update(TrainingState(1, 16, 4, 4, 0.3, 0.8, Epoch(1, 0.3, 0.8, 0.2, 0.9, 1e-3, 4.0)))
 
     printed = capsys.readouterr()
     assert printed.out == ""

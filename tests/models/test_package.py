@@ -188,7 +188,7 @@ def add_networks(folder: Path, *names: str) -> None:
 
 
 def test_networks_for_paper_come_both_or_none(one_network: Path) -> None:
-    assert not Bundle.open(one_network).reads_paper
+    assert not Bundle.open(one_network).has_page_models
 
     add_networks(one_network, "ink.tflite")
     with pytest.raises(ModelError, match=r"only one of ink\.tflite and line\.tflite"):
@@ -196,7 +196,7 @@ def test_networks_for_paper_come_both_or_none(one_network: Path) -> None:
 
     add_networks(one_network, "line.tflite")
     bundle = Bundle.open(one_network)
-    assert bundle.reads_paper
+    assert bundle.has_page_models
     assert bundle.content("line.tflite") == b"line.tflite"
 
 

@@ -36,7 +36,7 @@ def network(outputs: int) -> Any:
 
 @functools.cache
 def twin(outputs: int) -> bytes:
-    return export.tflite_file(network(outputs))
+    return export.to_tflite_bytes(network(outputs))
 
 
 MAKERS: dict[str, Callable[[], Classifier]] = {
@@ -49,7 +49,7 @@ MAKERS: dict[str, Callable[[], Classifier]] = {
     "keras, eleven outputs": lambda: KerasClassifier(network(11), "eleven", 1.3),
 }
 KNOWS_NONE = {name for name in MAKERS if "eleven" in name}
-if Bundle.open(SHIPPED).reads_paper:
+if Bundle.open(SHIPPED).has_page_models:
     KNOWS_NONE |= {"litert", "keras"}
 
 
@@ -65,7 +65,7 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 def ink() -> Ink:
     """Real digits, a blank page, full ink and noise."""
     odd = [np.zeros((28, 28)), np.ones((28, 28)), np.random.default_rng(1).random((28, 28))]
-    digits = mnist.small().test.take(np.arange(0, 1000, 7)).ink
+    digits = mnist.load_mnist_5k().test.take(np.arange(0, 1000, 7)).ink
     return np.concatenate([digits, np.stack(odd).astype(np.float32)])
 
 
@@ -169,7 +169,7 @@ def test_litert_and_keras_say_the_same(ink: Ink) -> None:
 
 
 def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
-    test = mnist.small().test
+    test = mnist.load_mnist_5k().test
     assert test is not None
 
     scores = MAKERS["litert"]().score(test.ink)
@@ -178,7 +178,7 @@ def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
 
 
 def test_mean_ink_that_has_learned_reads_most_digits() -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
 
     assert (learned.score(small.test.ink).argmax(axis=1) == small.test.digits).mean() > 0.75

@@ -32,9 +32,9 @@ def other_ink_network() -> Any:
 
 def test_an_ink_network_with_another_picture_is_refused() -> None:
     with pytest.raises(ModelError, match=r"ink\.tflite end in \(1, 32, 64\), not in \(1, 64, 64\)"):
-        InkNetwork(export.tflite_file(other_ink_network(), (1, 64, 64)), "ink.tflite")
+        InkNetwork(export.to_tflite_bytes(other_ink_network(), (1, 64, 64)), "ink.tflite")
 
 
 def test_a_line_network_with_other_classes_is_refused() -> None:
     with pytest.raises(ModelError, match=r"line\.tflite end in \(1, 1, 16, 13\), not in \(1, 1, 16, 12\)"):
-        LineNetwork(export.tflite_file(other_line_network(), (1, 40, 192, 1)), "line.tflite")
+        LineNetwork(export.to_tflite_bytes(other_line_network(), (1, 40, 192, 1)), "line.tflite")

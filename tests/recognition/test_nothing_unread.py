@@ -17,7 +17,7 @@ from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import Limits, Reading, Reason, Status
 from tests.recognition.test_unread import odd_pages
 
@@ -26,9 +26,9 @@ SEED = 3
 
 
 @pytest.fixture(scope="module")
-def sources() -> Sources:
-    split = registry.load("mnist-5k").evaluation
-    return Sources.of(split.pictures, split.digits, glyphs.load())
+def sources() -> GlyphSources:
+    split = registry.load_dataset("mnist-5k").evaluation
+    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs())
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
     return one
 
 
-def readings(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> Iterator[Reading]:
+def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> Iterator[Reading]:
     for number in range(PAGES):
         yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["minus", "sum", "word"])
-def test_a_sign_or_a_word_goes_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+def test_a_sign_or_a_word_goes_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
     assert [one.status for one in found] == [Status.REVIEW] * PAGES
@@ -65,7 +65,7 @@ def test_a_sign_or_a_word_goes_to_review(kind: str, sources: Sources, reader: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "table_lines", "table_bare"])
-def test_several_rows_go_to_review(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
     assert Status.ACCEPTED not in {one.status for one in found}
@@ -74,19 +74,21 @@ def test_several_rows_go_to_review(kind: str, sources: Sources, reader: PageRead
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["edge", "desk", "black_margin", "thin_pen", "turned", "frame"])
-def test_a_page_with_writing_is_never_rejected(kind: str, sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+def test_a_page_with_writing_is_never_rejected(
+    kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle
+) -> None:
     assert Status.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
 
 
 @pytest.mark.slow
-def test_a_page_without_writing_is_never_accepted(sources: Sources, reader: PageReader, bundle: Bundle) -> None:
+def test_a_page_without_writing_is_never_accepted(sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
     assert Status.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("single", 10), ("speck", 8), ("one_number", 6), ("frame", 6)])
 def test_what_was_read_whole_is_still_accepted(
-    kind: str, least: int, sources: Sources, reader: PageReader, bundle: Bundle
+    kind: str, least: int, sources: GlyphSources, reader: PageReader, bundle: Bundle
 ) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 

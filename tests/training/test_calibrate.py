@@ -9,7 +9,14 @@ from digitrec.models.calibration import Bound, Rule, pictures_needed
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.classifier import NONE, calibrated
 from digitrec.recognition.decision import decide
-from digitrec.training.calibrate import NEVER, digit_verdicts, metric, table, temperature, verdicts
+from digitrec.training.calibrate import (
+    NEVER,
+    build_calibration_table,
+    fit_temperature,
+    judge_digits,
+    judge_pages,
+    measure_accuracy,
+)
 from digitrec.types import Box, Reason, Status
 
 pytestmark = pytest.mark.slow
@@ -17,15 +24,15 @@ pytestmark = pytest.mark.slow
 
 def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and digits that are drawn with exactly these probabilities."""
-    dice = np.random.default_rng(seed)
-    scores = dice.dirichlet(np.full(10, 0.02), count).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.full(10, 0.02), count).astype(np.float32)
     scores = np.pad(scores, ((0, 0), (0, 1)))  # a classifier that knows digits only
-    digits = (scores.cumsum(axis=1) < dice.random(count)[:, None] * scores.sum(axis=1, keepdims=True)).sum(axis=1)
+    digits = (scores.cumsum(axis=1) < rng.random(count)[:, None] * scores.sum(axis=1, keepdims=True)).sum(axis=1)
     return scores, np.minimum(digits, 9)
 
 
 def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[Bound, ...]:
-    return table("held out", "some", *digit_verdicts(scores, digits), Rule.BOUND).bounds
+    return build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.BOUND).bounds
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.7])
@@ -33,18 +40,18 @@ def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) 
     scores, digits = honest(20_000, 0)
     told = calibrated(scores, 1 / true)
 
-    assert temperature(told, digits) == pytest.approx(true, rel=0.1)
+    assert fit_temperature(told, digits) == pytest.approx(true, rel=0.1)
 
 
 @pytest.mark.parametrize("true", [0.5, 1.7])
 def test_what_is_no_digit_is_calibrated_like_a_digit(true: float) -> None:
-    dice = np.random.default_rng(3)
-    scores = dice.dirichlet(np.full(11, 0.02), 20_000).astype(np.float32)
-    classes = (scores.cumsum(axis=1) < dice.random(20_000)[:, None]).sum(axis=1).clip(0, NONE)
+    rng = np.random.default_rng(3)
+    scores = rng.dirichlet(np.full(11, 0.02), 20_000).astype(np.float32)
+    classes = (scores.cumsum(axis=1) < rng.random(20_000)[:, None]).sum(axis=1).clip(0, NONE)
     told = calibrated(scores, 1 / true)
 
     assert (classes == NONE).mean() > 0.05
-    assert temperature(told, classes) == pytest.approx(true, rel=0.1)
+    assert fit_temperature(told, classes) == pytest.approx(true, rel=0.1)
 
 
 def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
@@ -52,7 +59,7 @@ def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
     scores = np.eye(11, dtype=np.float32)[digits]
     scores[0] = np.eye(11)[5]
 
-    found = temperature(scores, digits)
+    found = fit_temperature(scores, digits)
 
     assert 0.2 <= found <= 5.0
 
@@ -95,7 +102,7 @@ def test_the_error_bound_holds_nineteen_times_in_twenty() -> None:
     kept, tries = 0, 60
     for seed in range(tries):
         scores, digits = honest(2000, seed)
-        accept = table("held out", "some", *digit_verdicts(scores, digits), Rule.BOUND).threshold(0.05)
+        accept = build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.BOUND).threshold(0.05)
         assert accept is not None
         fresh, truth = honest(20_000, 1000 + seed)
         accepted = fresh.max(axis=1) >= accept
@@ -106,7 +113,7 @@ def test_the_error_bound_holds_nineteen_times_in_twenty() -> None:
 
 def test_an_always_wrong_model_has_no_error_bound() -> None:
     for rule in Rule:
-        found = table("some", "some", np.ones(20), np.zeros(20, bool), rule)
+        found = build_calibration_table("some", "some", np.ones(20), np.zeros(20, bool), rule)
 
         assert {bound.upper for bound in found.bounds} == {1.0}
         assert found.threshold(0.5) is None
@@ -114,7 +121,9 @@ def test_an_always_wrong_model_has_no_error_bound() -> None:
 
 
 def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
-    found = table("some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.SHARE)
+    found = build_calibration_table(
+        "some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.SHARE
+    )
 
     assert found.pages == 3
     assert (found.at(0.0).accepted, found.at(0.0).wrong) == (2, 1)
@@ -146,13 +155,13 @@ def sure(digit: int, share: float) -> list[float]:
 def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
     page: Page, label: str, expected: tuple[float, bool]
 ) -> None:
-    (confidence,), (is_right,) = verdicts([(FileResult(pages=(page,)), label)])
+    (confidence,), (is_right,) = judge_pages([(FileResult(pages=(page,)), label)])
 
     assert (confidence, is_right) == (pytest.approx(expected[0]), expected[1])
 
 
 def test_a_file_that_is_rejected_counts_as_one_page() -> None:
-    confidence, _ = verdicts(
+    confidence, _ = judge_pages(
         [(FileResult(rejected=Reason.TRUNCATED), "4"), (FileResult(defer_reason="it changed"), "4")]
     )
 
@@ -168,7 +177,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     rows: list[list[float]], reason: Reason | None
 ) -> None:
     page = digits_page((np.array(rows) / np.sum(rows, axis=1, keepdims=True)).tolist(), reason)
-    (confidence,), _ = verdicts([(FileResult(pages=(page,)), "7")])
+    (confidence,), _ = judge_pages([(FileResult(pages=(page,)), "7")])
 
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
         is_accepted = decide(page, float(max(threshold, 0))).status is Status.ACCEPTED
@@ -176,7 +185,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
 
 
 def test_accuracy_comes_with_its_interval() -> None:
-    found = metric("some", np.array([True] * 19 + [False]))
+    found = measure_accuracy("some", np.array([True] * 19 + [False]))
 
     assert (found.right, found.pictures, found.accuracy) == (19, 20, 0.95)
     assert (found.low, found.high) == (0.76387, 0.99112)

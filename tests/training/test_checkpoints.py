@@ -8,15 +8,15 @@ import pytest
 
 from digitrec import files
 from digitrec.errors import ModelError
-from digitrec.training.checkpoints import Kept
+from digitrec.training.checkpoints import Checkpoints
 from digitrec.training.pipeline_examples import Examples
 
 ASKED = {"drawn": 2}
 FACTS = {"seconds": 5, "asked": ASKED}
 
 
-def kept(folder: Path) -> Kept:
-    return Kept.of(folder, {"seed": 1})
+def kept(folder: Path) -> Checkpoints:
+    return Checkpoints.of(folder, {"seed": 1})
 
 
 def examples() -> Examples:
@@ -24,7 +24,7 @@ def examples() -> Examples:
 
 
 def test_saved_examples_are_loaded_again(tmp_path: Path) -> None:
-    kept(tmp_path).keep_examples("seen", examples(), FACTS)
+    kept(tmp_path).save_examples("seen", examples(), FACTS)
 
     known = kept(tmp_path).examples("seen", ASKED)
 
@@ -35,28 +35,28 @@ def test_saved_examples_are_loaded_again(tmp_path: Path) -> None:
 
 
 def test_examples_of_other_parameters_are_not_used(tmp_path: Path) -> None:
-    kept(tmp_path).keep_examples("seen", examples(), FACTS)
+    kept(tmp_path).save_examples("seen", examples(), FACTS)
 
     assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
 
 
 def test_another_training_has_another_folder(tmp_path: Path) -> None:
-    kept(tmp_path).keep_examples("seen", examples(), FACTS)
+    kept(tmp_path).save_examples("seen", examples(), FACTS)
 
-    assert Kept.of(tmp_path, {"seed": 2}).examples("seen", ASKED) is None
+    assert Checkpoints.of(tmp_path, {"seed": 2}).examples("seen", ASKED) is None
 
 
 def test_without_a_folder_nothing_is_saved_or_loaded(tmp_path: Path) -> None:
-    nowhere = Kept.of(None, {"seed": 1})
+    nowhere = Checkpoints.of(None, {"seed": 1})
 
-    nowhere.keep_examples("seen", examples(), FACTS)
+    nowhere.save_examples("seen", examples(), FACTS)
 
     assert nowhere.examples("seen", ASKED) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_examples_put_there_by_hand_are_taken_as_they_are(tmp_path: Path) -> None:
-    kept(tmp_path).keep_examples("seen", examples(), FACTS)
+    kept(tmp_path).save_examples("seen", examples(), FACTS)
     (facts,) = tmp_path.glob("*/seen.json")
     facts.unlink()
 
@@ -72,7 +72,7 @@ def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, writes: int
 ) -> None:
     if before:
-        kept(tmp_path).keep_examples("seen", examples(), {"asked": {"drawn": 1}})
+        kept(tmp_path).save_examples("seen", examples(), {"asked": {"drawn": 1}})
     left = iter(range(writes))
 
     def write(path: Path, content: str | bytes) -> None:
@@ -82,14 +82,14 @@ def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
 
     monkeypatch.setattr("digitrec.training.checkpoints.write_whole", write)
     with pytest.raises(KeyboardInterrupt):
-        kept(tmp_path).keep_examples("seen", examples(), FACTS)
+        kept(tmp_path).save_examples("seen", examples(), FACTS)
 
     assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
 
 
 @pytest.mark.parametrize("file", ["seen.npz", "seen.json"])
 def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path, file: str) -> None:
-    kept(tmp_path).keep_examples("seen", examples(), FACTS)
+    kept(tmp_path).save_examples("seen", examples(), FACTS)
     (path,) = tmp_path.glob(f"*/{file}")
     path.write_bytes(b"half of someth")
 
@@ -108,7 +108,7 @@ def tiny(width: int = 3) -> Any:
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_a_network_comes_back_with_its_weights_and_another_one_is_refused(tmp_path: Path) -> None:
     model = tiny()
-    kept(tmp_path).keep_network("ink", model, FACTS)
+    kept(tmp_path).save_model("ink", model, FACTS)
 
     known = kept(tmp_path).network("ink", tiny, ASKED)
 

@@ -10,7 +10,7 @@ from digitrec.arrays import Page
 from digitrec.errors import DataError, RejectedImage
 from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.recognition.reader import PageReader
-from digitrec.training.compare import compare, compare_accepted, compare_pages, not_worse
+from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers, mcnemar
 from digitrec.training.datasets import mnist
 from digitrec.types import Reason
 
@@ -35,7 +35,7 @@ def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) 
     [(0, 0, False), (4, 0, False), (5, 0, True), (10, 10, False), (0, 30, False), (30, 18, False), (30, 15, True)],
 )
 def test_worse_means_more_than_chance_explains(only_current: int, only_candidate: int, is_worse: bool) -> None:
-    found = not_worse(*rights(900, only_current, only_candidate, 7))
+    found = mcnemar(*rights(900, only_current, only_candidate, 7))
 
     assert found.is_worse == is_worse
     assert (found.only_current, found.only_candidate) == (only_current, only_candidate)
@@ -43,7 +43,7 @@ def test_worse_means_more_than_chance_explains(only_current: int, only_candidate
 
 
 def test_the_verdict_says_why() -> None:
-    words = not_worse(*rights(80, 12, 1)).words
+    words = mcnemar(*rights(80, 12, 1)).words
 
     assert "is worse than" in words
     assert "81 against 92 of 93" in words
@@ -52,28 +52,28 @@ def test_the_verdict_says_why() -> None:
 
 def test_different_pictures_cannot_be_compared() -> None:
     with pytest.raises(DataError):
-        not_worse(np.array([True]), np.array([True, False]))
+        mcnemar(np.array([True]), np.array([True, False]))
     with pytest.raises(DataError):
-        not_worse(np.array([], bool), np.array([], bool))
+        mcnemar(np.array([], bool), np.array([], bool))
 
 
 def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
     assert small.test is not None
 
-    assert compare(learned, MeanInkClassifier(), small.test).is_worse
-    assert not compare(MeanInkClassifier(), learned, small.test).is_worse
+    assert compare_classifiers(learned, MeanInkClassifier(), small.test).is_worse
+    assert not compare_classifiers(MeanInkClassifier(), learned, small.test).is_worse
 
 
 def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     assert small.test is not None
     reader = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
     blank: Any = Blank()
 
-    same = compare_pages(reader, reader, small.test)
-    worse, better = compare_pages(reader, blank, small.test), compare_pages(blank, reader, small.test)
+    same = compare_page_readers(reader, reader, small.test)
+    worse, better = compare_page_readers(reader, blank, small.test), compare_page_readers(blank, reader, small.test)
 
     assert (same.pictures, same.only_current, same.only_candidate) == (400, 0, 0)
     assert 200 < same.current_right < 400
@@ -84,12 +84,12 @@ def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None
 
 
 def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     assert small.test is not None
     reader: Any = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
 
-    found = compare_accepted(reader, reader, small.test, (0.0, 1.1))
+    found = compare_accepted_pages(reader, reader, small.test, (0.0, 1.1))
 
     assert found.is_worse
     assert found.candidate_right == 0
-    assert not compare_accepted(reader, reader, small.test, (0.0, 0.0)).is_worse
+    assert not compare_accepted_pages(reader, reader, small.test, (0.0, 0.0)).is_worse

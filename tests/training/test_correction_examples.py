@@ -12,20 +12,20 @@ from digitrec.models.package import Bundle
 from digitrec.recognition.classifier import NONE
 from digitrec.recognition.reader import PageReader
 from digitrec.training import correction_examples, finetune
-from digitrec.training.correction_examples import Shown, TruePage
-from digitrec.training.networks import BUILDERS
+from digitrec.training.correction_examples import LabelledCrops, LabelledPage
+from digitrec.training.networks import CLASSIFIERS
 from digitrec.training.pipeline_examples import Examples
-from digitrec.training.synthetic.generate import Strips
-from digitrec.training.synthetic.symbols import JUNK
+from digitrec.training.synthetic.generate import LineExamples
+from digitrec.training.synthetic.symbols import NON_DIGIT
 from digitrec.types import Limits
 from tests.conftest import draw, reader
 
 
-def page(folder: Path, content: bytes, text: str, number: int = 1) -> TruePage:
+def page(folder: Path, content: bytes, text: str, number: int = 1) -> LabelledPage:
     sha256 = hashlib.sha256(content).hexdigest()
     path = folder / f"{sha256[:8]}.png"
     path.write_bytes(content)
-    return TruePage(path, sha256, number, text)
+    return LabelledPage(path, sha256, number, text)
 
 
 def written(text: str) -> bytes:
@@ -35,8 +35,8 @@ def written(text: str) -> bytes:
     return bytes(cv2.imencode(".png", paper)[1])
 
 
-def look(pages: list[TruePage], by: PageReader | None = None) -> list[Shown]:
-    return correction_examples.look(by or reader(), pages, Limits(), processes=1)
+def look(pages: list[LabelledPage], by: PageReader | None = None) -> list[LabelledCrops]:
+    return correction_examples.extract_labelled_crops(by or reader(), pages, Limits(), processes=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def shipped() -> PageReader:
 def test_a_page_with_one_digit_gives_an_example_of_what_the_person_said(tmp_path: Path) -> None:
     (shown,) = look([page(tmp_path, draw(7), "1")])
 
-    learned = correction_examples.examples([shown])
+    learned = correction_examples.digit_examples([shown])
     assert shown.fits
     assert learned.classes.tolist() == [1]
     assert learned.pictures.shape == (1, 28, 28)
@@ -64,7 +64,7 @@ def test_a_corrected_number_gives_one_example_per_segmented_digit(tmp_path: Path
 def test_the_line_network_learns_numbers_whose_digits_were_not_separated(tmp_path: Path, shipped: PageReader) -> None:
     (shown,) = look([page(tmp_path, written("57"), "577")], shipped)
 
-    strips = correction_examples.strips([shown])
+    strips = correction_examples.line_examples([shown])
     assert not shown.fits
     assert strips.texts == [(5, 7, 7)]
     assert strips.levels[0].shape[0] == 40
@@ -84,7 +84,7 @@ def test_a_non_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path
 
     assert letter.classes == (NONE,)
     assert stroke.classes == ()
-    assert line.text == (JUNK,)
+    assert line.text == (NON_DIGIT,)
     assert len(line.strips) >= 1
 
 
@@ -93,7 +93,7 @@ def test_each_page_of_a_file_has_a_truth_of_its_own(tmp_path: Path) -> None:
     pictures = [cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE) for digit in (3, 8)]
     cv2.imwritemulti(str(path), pictures)
 
-    shown = look([TruePage(path, "s", 2, "8"), TruePage(path, "s", 1, "3")])
+    shown = look([LabelledPage(path, "s", 2, "8"), LabelledPage(path, "s", 1, "3")])
 
     assert [one.classes for one in shown] == [(8,), (3,)]
 
@@ -105,30 +105,30 @@ def test_a_file_that_nobody_can_read_gives_nothing(tmp_path: Path) -> None:
 
 
 def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
-    network = BUILDERS["paper"]
+    network = CLASSIFIERS["paper"]
 
-    def of_batch(count: int) -> int:
+    def per_batch(count: int) -> int:
         (found,) = finetune.oversample(
             network, Examples(np.zeros((count, 28, 28), np.uint8), np.zeros(count, int)), 600
         )
-        return found.of_batch
+        return found.per_batch
 
-    assert of_batch(5) == 1
-    assert of_batch(50) == 5  # 600 batches show each of them 60 times
-    assert of_batch(5000) == round(0.15 * network.batch)
+    assert per_batch(5) == 1
+    assert per_batch(50) == 5  # 600 batches show each of them 60 times
+    assert per_batch(5000) == round(0.15 * network.batch)
 
 
 def test_a_network_of_ten_digits_is_not_shown_what_is_none() -> None:
     learned = Examples(np.zeros((3, 28, 28), np.uint8), np.array([2, NONE, 4]))
 
-    (found,) = finetune.oversample(BUILDERS["cnn"], learned, 10)
+    (found,) = finetune.oversample(CLASSIFIERS["cnn"], learned, 10)
 
     assert found.classes.tolist() == [2, 4]
-    assert finetune.oversample(BUILDERS["cnn"], Examples(learned.pictures[1:2], learned.classes[1:2]), 10) == []
+    assert finetune.oversample(CLASSIFIERS["cnn"], Examples(learned.pictures[1:2], learned.classes[1:2]), 10) == []
 
 
 def test_varied_strips_keep_their_text_and_size(tmp_path: Path, shipped: PageReader) -> None:
-    strips = correction_examples.strips(
+    strips = correction_examples.line_examples(
         look([page(tmp_path, written("57"), "57"), page(tmp_path, draw(4), "4")], shipped)
     )
 
@@ -138,4 +138,4 @@ def test_varied_strips_keep_their_text_and_size(tmp_path: Path, shipped: PageRea
     assert sorted(set(varied.texts)) == [(4,), (5, 7)]
     assert {levels.shape[1] % 32 for levels in varied.levels} == {0}
     assert len({levels.tobytes() for levels in varied.levels}) == len(varied)
-    assert len(finetune.augment_lines(Strips([], []), (1, 2))) == 0
+    assert len(finetune.augment_lines(LineExamples([], []), (1, 2))) == 0

@@ -10,12 +10,12 @@ import pytest
 from digitrec.app import composition
 from digitrec.errors import ModelError
 from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, Bundle
-from digitrec.training import correction_examples, finetune, train
-from digitrec.training.classifier import Progress, quietly
-from digitrec.training.correction_examples import Shown, TruePage
+from digitrec.training import correction_examples, finetune, sequence_recognizer, train
+from digitrec.training.classifier import TrainingState, no_progress
+from digitrec.training.correction_examples import LabelledCrops, LabelledPage
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset
-from digitrec.training.finetune import More, go_on
+from digitrec.training.finetune import FinetuneConfig
 from digitrec.types import Limits
 from tests.conftest import draw
 
@@ -24,25 +24,25 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
-LITTLE = More(
+LITTLE = FinetuneConfig(
     epochs=1, steps=4, pages=60, pages_held_out=10, strips=48, strips_held_out=16, line_epochs=1, pages_judged=40
 )
 ABOUT = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
 
 
-def look(folder: Path, start: Bundle) -> list[Shown]:
+def look(folder: Path, start: Bundle) -> list[LabelledCrops]:
     pages = []
     for digit in range(6):
         path = folder / f"{digit}.png"
         path.write_bytes(draw(digit))
-        pages.append(TruePage(path, f"{digit:064}", 1, str(digit)))
-    return correction_examples.look(composition.page_reader(start), pages, Limits(), processes=1)
+        pages.append(LabelledPage(path, f"{digit:064}", 1, str(digit)))
+    return correction_examples.extract_labelled_crops(composition.page_reader(start), pages, Limits(), processes=1)
 
 
 def taught(
-    start: Bundle, dataset: Dataset, shown: list[Shown], out: Path, told: list[Progress] | None = None
+    start: Bundle, dataset: Dataset, shown: list[LabelledCrops], out: Path, told: list[TrainingState] | None = None
 ) -> Bundle:
-    folder = go_on(
+    folder = finetune.finetune(
         start,
         dataset,
         shown,
@@ -50,10 +50,10 @@ def taught(
         now=lambda: "2026-01-02T03:04:05Z",
         corrections=ABOUT,
         is_new=True,
-        more=LITTLE,
-        progress=quietly if told is None else told.append,
+        config=LITTLE,
+        progress=no_progress if told is None else told.append,
         command="digitrec train --with-corrections",
-        kept=out / "training",
+        checkpoint_dir=out / "training",
     )
     return Bundle.open(folder)
 
@@ -64,13 +64,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(out: Path) -> list[Shown]:
+def shown(out: Path) -> list[LabelledCrops]:
     return look(out, Bundle.open(composition.SHIPPED))
 
 
 @pytest.fixture(scope="module")
-def model(out: Path, shown: list[Shown]) -> Bundle:
-    return taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out)
+def model(out: Path, shown: list[LabelledCrops]) -> Bundle:
+    return taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out)
 
 
 def test_another_model_comes_out_whose_ink_network_is_the_same(model: Bundle) -> None:
@@ -86,7 +86,7 @@ def test_another_model_comes_out_whose_ink_network_is_the_same(model: Bundle) ->
 
 
 def test_it_still_knows_digits_after_a_few_batches(model: Bundle) -> None:
-    split = mnist.small().evaluation
+    split = mnist.load_mnist_5k().evaluation
 
     right = composition.CLASSIFIERS["litert"](model).score(split.ink).argmax(axis=1) == split.digits
 
@@ -108,11 +108,11 @@ def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: B
 
 
 def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
-    model: Bundle, out: Path, shown: list[Shown]
+    model: Bundle, out: Path, shown: list[LabelledCrops]
 ) -> None:
-    told: list[Progress] = []
+    told: list[TrainingState] = []
 
-    again = taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out, told)
+    again = taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out, told)
 
     assert again.card.id == model.card.id
     assert "pages" not in {one.stage for one in told}
@@ -121,19 +121,19 @@ def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
 
 
 def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
-    out: Path, shown: list[Shown], monkeypatch: pytest.MonkeyPatch
+    out: Path, shown: list[LabelledCrops], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
-    monkeypatch.setattr(finetune.fit_line, "read_right", lambda *_: next(answers))
+    monkeypatch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
 
-    found = taught(Bundle.open(composition.SHIPPED), mnist.small(), shown, out)
+    found = taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out)
 
     assert found.content("line.tflite") == Bundle.open(composition.SHIPPED).content("line.tflite")
     assert "stayed as it was" in found.card.training["corrections"]["line"]
 
 
 def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> None:
-    some = mnist.small()
+    some = mnist.load_mnist_5k()
     small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
     folder = train.train(
         small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z"
@@ -143,11 +143,11 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
     found = taught(start, small, look(tmp_path, start), tmp_path)
 
     assert found.card.id != start.card.id
-    assert not found.reads_paper
+    assert not found.has_page_models
     assert "Fine-tuned from `mlp-" in (found.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[Shown]) -> None:
+def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[LabelledCrops]) -> None:
     start = Bundle.open(composition.SHIPPED)
     files = {name: digest for name, digest in start.card.files.items() if name != KERAS}
     from dataclasses import replace
@@ -155,15 +155,15 @@ def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: l
     poor = Bundle(start.folder, replace(start.card, files=files))
 
     with pytest.raises(ModelError, match=r"has no model\.keras"):
-        taught(poor, mnist.small(), shown, tmp_path)
+        taught(poor, mnist.load_mnist_5k(), shown, tmp_path)
 
 
 def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
-    some = mnist.small()
+    some = mnist.load_mnist_5k()
     small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
     one = np.zeros((28, 28), np.uint8)
     cv2.line(one, (14, 4), (14, 23), 255, 2)
-    learned = correction_examples.examples([Shown(signs=(one,), classes=(1,))])
+    learned = correction_examples.digit_examples([LabelledCrops(signs=(one,), classes=(1,))])
     about = {"corrections": {**ABOUT, "examples": 1}}
 
     folders = [
@@ -174,8 +174,8 @@ def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
             seed=3,
             out_root=tmp_path / "models",
             now=lambda: "2026-01-02T03:04:05Z",
-            learned=examples,
-            about=about,
+            corrections=examples,
+            card_facts=about,
         )
         for examples in (learned, None)
     ]

@@ -7,14 +7,14 @@ import pytest
 
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training import fit_loop
-from digitrec.training.classifier import Progress, quietly
+from digitrec.training.classifier import TrainingState, no_progress
 from digitrec.training.datasets import mnist
-from digitrec.training.fit_loop import Stage
-from digitrec.training.segmenter import fit_ink
-from digitrec.training.sequence_recognizer import fit_line, texts_of
+from digitrec.training.fit_loop import StageSpec
+from digitrec.training.segmenter import fit_segmenter
+from digitrec.training.sequence_recognizer import decode_greedily, fit_sequence_recognizer
 from digitrec.training.synthetic import generate, glyphs
-from digitrec.training.synthetic.generate import Crops, Strips
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.generate import LineExamples, SegmentationExamples
+from digitrec.training.synthetic.symbols import GlyphSources
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,34 +23,38 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def sources() -> Sources:
+def sources() -> GlyphSources:
     start_keras()
-    small = mnist.small().train
-    return Sources.of(small.pictures, small.digits, glyphs.load())
+    small = mnist.load_mnist_5k().train
+    return GlyphSources.of(small.pictures, small.digits, glyphs.load_glyphs())
 
 
 @pytest.fixture(scope="module")
-def crops(sources: Sources) -> Crops:
-    return generate.crops(sources, 100, (1,))
+def crops(sources: GlyphSources) -> SegmentationExamples:
+    return generate.generate_crops(sources, 100, (1,))
 
 
 @pytest.fixture(scope="module")
-def strips(sources: Sources) -> Strips:
-    return generate.strips(sources, 20, (1,))
+def strips(sources: GlyphSources) -> LineExamples:
+    return generate.generate_lines(sources, 20, (1,))
 
 
-def test_the_same_seed_gives_the_same_ink_network(crops: Crops) -> None:
-    one, again = (fit_ink(crops, crops, epochs=1, seed=3, progress=quietly) for _ in range(2))
+def test_the_same_seed_gives_the_same_ink_network(crops: SegmentationExamples) -> None:
+    one, again = (fit_segmenter(crops, crops, epochs=1, seed=3, progress=no_progress) for _ in range(2))
 
     for weights, others in zip(one.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, others)
     assert one.score == again.score
 
 
-def test_the_line_network_learns_and_says_nothing_on_stderr(strips: Strips, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_line_network_learns_and_says_nothing_on_stderr(
+    strips: LineExamples, capfd: pytest.CaptureFixture[str]
+) -> None:
     losses: dict[int, list[float]] = {1: [], 2: []}
 
-    trained = fit_line(strips, strips, epochs=2, seed=3, progress=lambda now: losses[now.epoch].append(now.loss))
+    trained = fit_sequence_recognizer(
+        strips, strips, epochs=2, seed=3, progress=lambda now: losses[now.epoch].append(now.loss)
+    )
 
     # Of all strips each time: one step's loss tells more of its strips than of the network.
     assert np.mean(losses[2]) < np.mean(losses[1])
@@ -64,7 +68,7 @@ def test_the_line_network_learns_and_says_nothing_on_stderr(strips: Strips, capf
     [([11, 11, 11], ()), ([3, 3, 3], (3,)), ([3, 11, 3], (3, 3)), ([10, 0, 0, 11], (10, 0))],
 )
 def test_repeated_frames_are_one_sign_and_a_blank_parts_two(best: list[int], text: tuple[int, ...]) -> None:
-    assert texts_of(np.eye(12, dtype=np.float32)[best][None]) == [text]
+    assert decode_greedily(np.eye(12, dtype=np.float32)[best][None]) == [text]
 
 
 class Numbers:
@@ -81,8 +85,8 @@ class Numbers:
 
 
 def run(
-    scores: list[float], progress: Callable[[Progress], None] = quietly, interrupt_after: int = 99
-) -> tuple[Numbers, fit_loop.Trained]:
+    scores: list[float], progress: Callable[[TrainingState], None] = no_progress, interrupt_after: int = 99
+) -> tuple[Numbers, fit_loop.TrainedModel]:
     network, coming = Numbers(), iter(scores)
 
     def learn(_: int) -> float:
@@ -94,8 +98,8 @@ def run(
     def batches(epoch: int) -> Iterator[int]:
         yield from range(3)
 
-    stage = Stage("ink", "right", len(scores), 3)
-    return network, fit_loop.run(stage, network, batches, learn, lambda: next(coming), progress)
+    stage = StageSpec("ink", "right", len(scores), 3)
+    return network, fit_loop.run_epochs(stage, network, batches, learn, lambda: next(coming), progress)
 
 
 def test_the_weights_of_the_best_epoch_stay() -> None:
@@ -114,7 +118,7 @@ def test_an_interrupted_stage_leaves_its_best_weights(after: int, weights: int, 
 
 
 def test_progress_names_the_stage_and_has_a_line_for_each_epoch() -> None:
-    told: list[Progress] = []
+    told: list[TrainingState] = []
 
     run([0.5, 0.9], told.append)
 

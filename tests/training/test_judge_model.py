@@ -10,10 +10,10 @@ from digitrec.models.calibration import Calibration, Rule
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
 from digitrec.recognition.classifier import CLASSES, NONE, calibrated
 from digitrec.training import judge_model, synthetic_evaluation
-from digitrec.training.classifier import Parts
+from digitrec.training.classifier import Splits
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.pipeline_examples import Examples
-from digitrec.training.stages import Prepared
+from digitrec.training.pretraining import PretrainedModels
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
     monkeypatch.setattr(judge_model, "LiteRTClassifier", SaysZero)
     monkeypatch.setattr(judge_model, "InkNetwork", Network)
     monkeypatch.setattr(judge_model, "LineNetwork", Network)
-    monkeypatch.setattr(synthetic_evaluation, "judge", found.judge)
+    monkeypatch.setattr(synthetic_evaluation, "evaluate_synthetic", found.judge)
     return found
 
 
@@ -65,15 +65,17 @@ def zeros(count: int) -> Split:
     return Split("zeros", np.zeros((count, 28, 28), np.uint8), np.zeros(count, np.int64))
 
 
-def seen(of_none: int) -> Prepared:
+def seen(of_none: int) -> PretrainedModels:
     """What comes before the digits' network, with examples of no digit."""
     held_out = Examples(np.zeros((of_none, 28, 28), np.uint8), np.full(of_none, NONE, np.int64))
-    return Prepared({}, 0, held_out, held_out, 5_600, {}, interrupted=False)
+    return PretrainedModels({}, 0, held_out, held_out, 5_600, {}, interrupted=False)
 
 
-def judge(prepared: Prepared | None, *, digits: int = 40) -> judge_model.Judged:
-    parts = Parts(zeros(40), zeros(10), zeros(digits))
-    return judge_model.judge(CONTENTS, "some", parts=parts, seed=0, measure={"more": zeros(5)}, prepared=prepared)
+def judge(prepared: PretrainedModels | None, *, digits: int = 40) -> judge_model.ModelEvaluation:
+    parts = Splits(zeros(40), zeros(10), zeros(digits))
+    return judge_model.evaluate_model(
+        CONTENTS, "some", parts=parts, seed=0, test_splits={"more": zeros(5)}, prepared=prepared
+    )
 
 
 def test_digits_taken_for_what_is_none_make_a_model_for_paper_less_sure(pages: Pages) -> None:
@@ -95,7 +97,7 @@ def test_a_model_for_paper_is_judged_by_pages_that_its_own_networks_read(pages: 
 def test_there_are_fewer_pages_if_there_are_too_few_digits_for_them(pages: Pages) -> None:
     judge(seen(40), digits=90)
 
-    assert pages.pages == synthetic_evaluation.most_pages(90) < synthetic_evaluation.PAGES
+    assert pages.pages == synthetic_evaluation.max_page_count(90) < synthetic_evaluation.PAGE_COUNT
 
 
 def test_a_model_for_digits_is_judged_by_digits(pages: Pages) -> None:

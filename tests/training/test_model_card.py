@@ -37,7 +37,7 @@ def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
 ) -> None:
     plain = replace(card, training={name: fact for name, fact in card.training.items() if name != "stages"})
     paper = replace(card, training={**card.training, "stages": {"ink": {}, "line": {}, "pages": {}}})
-    for words in (model_card.render(plain), model_card.render(paper)):
+    for words in (model_card.render_card(plain), model_card.render_card(paper)):
         before, _, chapter = words.partition(model_card.HEADING)
         assert "table" not in before
         assert "temperature" not in before

@@ -2,16 +2,16 @@ import os
 
 import numpy as np
 import pytest
+from numpy.random import Generator
 
 from digitrec.training.synthetic import parallel
-from digitrec.training.synthetic.strokes import Dice
 
 
-def number(sources: int, rng: Dice) -> tuple[int, float]:
+def number(sources: int, rng: Generator) -> tuple[int, float]:
     return sources, float(rng.random())
 
 
-def process_id(_: None, __: Dice) -> int:
+def process_id(_: None, __: Generator) -> int:
     return os.getpid()
 
 

@@ -91,11 +91,11 @@ def test_a_letter_is_an_example_of_none() -> None:
 def test_pages_of_either_kind_come_with_their_ink(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     from digitrec.training.datasets import mnist
     from digitrec.training.synthetic import glyphs
-    from digitrec.training.synthetic.symbols import Sources
+    from digitrec.training.synthetic.symbols import GlyphSources
 
     monkeypatch.setattr(pipeline_examples, "_AS_SAMPLES", share)
-    small = mnist.small().train
-    sources = Sources.of(small.pictures, small.digits, glyphs.load())
+    small = mnist.load_mnist_5k().train
+    sources = GlyphSources.of(small.pictures, small.digits, glyphs.load_glyphs())
 
     picture, mask, digit = pipeline_examples._page(sources, np.random.default_rng(2))
 

@@ -13,11 +13,11 @@ from digitrec.models.package import Bundle
 from digitrec.recognition.classifier_keras import KerasClassifier
 from digitrec.recognition.classifier_litert import LiteRTClassifier
 from digitrec.training import train as fit
-from digitrec.training.classifier import Progress
+from digitrec.training.classifier import TrainingState
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split
-from digitrec.training.datasets.registry import load
-from digitrec.training.networks import BUILDERS
+from digitrec.training.datasets.registry import load_dataset
+from digitrec.training.networks import CLASSIFIERS
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +31,7 @@ def now() -> str:
 
 
 def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **more: object) -> Path:
-    return fit.train(mnist.small(), network, epochs=epochs, seed=seed, out_root=out, now=now, **more)  # type: ignore[arg-type]
+    return fit.train(mnist.load_mnist_5k(), network, epochs=epochs, seed=seed, out_root=out, now=now, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
     bundle = Bundle.open(trained)
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     assert small.test is not None
 
     scores = LiteRTClassifier.load(bundle).score(small.test.ink)
@@ -66,7 +66,7 @@ def test_the_card_describes_the_training(trained: Path) -> None:
     assert card.best_epoch in range(1, 6)
     assert not card.interrupted
     assert [metric.data for metric in card.metrics] == ["held out, every second one varied", "mnist-5k, test split"]
-    assert card.training["digest"] == mnist.small().digest
+    assert card.training["digest"] == mnist.load_mnist_5k().digest
     assert sum(card.training["learned_of_each"]) == card.training["learned"]
     assert card.training["learned"] + card.training["validated"] + card.training["calibrated"] == 4000
     assert {"tensorflow", "keras", "numpy", "digitrec"} <= set(card.versions)
@@ -88,16 +88,16 @@ def test_no_optimizer_state_is_shipped(trained: Path) -> None:
 
 def test_both_files_of_a_model_say_the_same(trained: Path) -> None:
     bundle = Bundle.open(trained)
-    ink = mnist.small().train.ink[:300]
+    ink = mnist.load_mnist_5k().train.ink[:300]
 
     service, reference = LiteRTClassifier.load(bundle).score(ink), KerasClassifier.load(bundle).score(ink)
 
     np.testing.assert_allclose(service, reference, atol=0.01)
 
 
-@pytest.mark.parametrize("network", [name for name in BUILDERS if not BUILDERS[name].reads_paper])
+@pytest.mark.parametrize("network", [name for name in CLASSIFIERS if not CLASSIFIERS[name].has_page_models])
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, network: str) -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     dataset = Dataset("few", "here", small.train.take(np.arange(700)), small.test)
 
     one, again, other = (
@@ -108,8 +108,8 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, network: str) -> N
     assert one == again != other
 
 
-def interrupted_at(epoch: int, step: int) -> Callable[[Progress], None]:
-    def interrupt(progress: Progress) -> None:
+def interrupted_at(epoch: int, step: int) -> Callable[[TrainingState], None]:
+    def interrupt(progress: TrainingState) -> None:
         if (progress.epoch, progress.step) == (epoch, step) and progress.done is None:
             raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: i
     path = train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
 
     bundle = Bundle.open(path)
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     assert bundle.card.interrupted
     assert len(bundle.card.history) == finished
     assert (LiteRTClassifier.load(bundle).score(small.train.ink).argmax(axis=1) == small.train.digits).mean() > 0.3
@@ -129,7 +129,7 @@ def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: i
 
 
 def test_progress_is_reported_by_batch_and_epoch(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainingState] = []
 
     train(tmp_path, progress=told.append)
 
@@ -163,9 +163,9 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
 
 
 def test_further_sets_are_measured(tmp_path: Path) -> None:
-    odd = Split("all", mnist.small().train.pictures[:7], np.zeros(7, np.int64))
+    odd = Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
 
-    metrics = Bundle.open(train(tmp_path, epochs=1, measure={"seven": odd})).card.metrics
+    metrics = Bundle.open(train(tmp_path, epochs=1, test_splits={"seven": odd})).card.metrics
 
     assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
 
@@ -184,12 +184,12 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         train(tmp_path, epochs=0)
     with pytest.raises(DataError, match="evaluation only"):
-        fit.train(load("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
+        fit.train(load_dataset("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_classic_exercise_is_as_described() -> None:
-    model = BUILDERS["mlp"].build()
+    model = CLASSIFIERS["mlp"].build()
 
     kinds = [(type(layer).__name__, getattr(layer, "units", None)) for layer in model.layers]
     assert kinds == [("Flatten", None), ("Dense", 128), ("Dense", 64), ("Dense", 10)]

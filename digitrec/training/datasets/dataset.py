@@ -66,7 +66,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-def split_of(name: str, pictures: object, digits: object) -> Split:
+def make_split(name: str, pictures: object, digits: object) -> Split:
     """Check arrays from outside and make them a Split.
 
     Args:
@@ -94,7 +94,7 @@ def split_of(name: str, pictures: object, digits: object) -> Split:
     return Split(name, level, _whole_digits(name, labels.reshape(-1)))
 
 
-def without(split: Split, other: Split) -> Split:
+def exclude_pictures(split: Split, other: Split) -> Split:
     """Leave out the pictures that are also in `other`, byte by byte."""
     known = {picture.tobytes() for picture in other.pictures}
     return split.take(np.array([picture.tobytes() not in known for picture in split.pictures], bool))

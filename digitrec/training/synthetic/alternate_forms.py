@@ -10,10 +10,10 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.training.synthetic.strokes import Dice
 
 _Stroke = tuple[tuple[float, float], ...]
 _Form = tuple[_Stroke, ...]
@@ -127,25 +127,25 @@ FORMS: Mapping[int, tuple[_Form, ...]] = {
 """The forms of each digit that MNIST seldom or never shows."""
 
 
-def another_form(digit: int, dice: Dice) -> Picture:
+def alternate_form(digit: int, rng: Generator) -> Picture:
     """The digit in one of its `FORMS`, from a hand that strays: (28, 28), 0 = paper, 255 = ink.
 
     >>> another_form(9, np.random.default_rng(0)).shape
     (28, 28)
     """
-    form = FORMS[digit][int(dice.integers(len(FORMS[digit])))]
+    form = FORMS[digit][int(rng.integers(len(FORMS[digit])))]
     corners = np.unique(np.concatenate([np.asarray(stroke) for stroke in form]), axis=0)
-    strayed = {tuple(corner): corner + dice.normal(0, _STRAY, 2) for corner in corners}
-    wide = float(np.exp(dice.normal(0, 0.15)))
+    strayed = {tuple(corner): corner + rng.normal(0, _STRAY, 2) for corner in corners}
+    wide = float(np.exp(rng.normal(0, 0.15)))
     picture = np.zeros((SIDE, SIDE), np.uint8)
     for stroke in form:
-        course = rounded(np.array([strayed[point] for point in stroke])) * (wide, 1.0)
+        course = round_corners(np.array([strayed[point] for point in stroke])) * (wide, 1.0)
         points = np.rint((course * (SIDE - 2 * _MARGIN) + (SIDE * (0.5 - 0.22 * wide), _MARGIN)) * 8).astype(np.int32)
         cv2.polylines(picture, [points.reshape(-1, 1, 2)], False, 255, _PEN, cv2.LINE_AA, 3)
     return picture
 
 
-def rounded(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def round_corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cut the corners of a course, (n, 2), three times (Chaikin 1974); its ends, and points given twice, stay.
 
     >>> len(rounded(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])))

@@ -1,28 +1,28 @@
-"""Crops and strips in numbers, flattened as the networks will see them and stored in a quarter of the room."""
+"""Generate training arrays: crops and text lines, locally normalized and quantized to 8 bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import Plane, flattened, in_square
 from digitrec.recognition.segmenter import SIDE
 from digitrec.training.synthetic import parallel, text_lines
-from digitrec.training.synthetic.crops import crop
+from digitrec.training.synthetic.crops import generate_crop
 from digitrec.training.synthetic.parallel import ProgressCallback
-from digitrec.training.synthetic.strokes import Dice
-from digitrec.training.synthetic.symbols import Sources
+from digitrec.training.synthetic.symbols import GlyphSources
 
 _STEP, _PAPER = 32, 128
 """A stored level is 128 + 32 times the flattened one: all of -4.0..4.0 fits."""
 _ROUND_TO = 32
-"""Strips are filled up with paper to a multiple of this width."""
+"""LineExamples are filled up with paper to a multiple of this width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crops:
+class SegmentationExamples:
     """What the ink network learns from."""
 
     levels: Picture
@@ -35,7 +35,7 @@ class Crops:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strips:
+class LineExamples:
     """What the line network learns from."""
 
     levels: Sequence[Picture]
@@ -47,7 +47,7 @@ class Strips:
         return len(self.texts)
 
 
-def stored(flat: Plane) -> Picture:
+def quantize(flat: Plane) -> Picture:
     """Flattened levels as whole numbers.
 
     >>> stored(np.array([[-4.0, 0.0, 0.5]], np.float32)).tolist()
@@ -56,12 +56,12 @@ def stored(flat: Plane) -> Picture:
     return np.clip(flat * _STEP + _PAPER, 0, 255).astype(np.uint8)
 
 
-def restored(levels: Picture) -> NDArray[np.float32]:
+def dequantize(levels: Picture) -> NDArray[np.float32]:
     """The flattened levels that were stored, whatever the shape."""
     return (levels.astype(np.float32) - np.float32(_PAPER)) / np.float32(_STEP)
 
 
-def filled(levels: Picture) -> Picture:
+def pad_to_stride(levels: Picture) -> Picture:
     """A stored strip, (40, w), filled up with paper to a width that is a multiple of 32."""
     height, width = levels.shape
     wide = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)
@@ -69,35 +69,47 @@ def filled(levels: Picture) -> Picture:
     return wide
 
 
-def crops(
-    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: ProgressCallback | None = None
-) -> Crops:
+def generate_crops(
+    sources: GlyphSources,
+    count: int,
+    seed: Sequence[int],
+    *,
+    processes: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> SegmentationExamples:
     """Draw crops with their ink."""
     levels = np.empty((count, SIDE, SIDE), np.uint8)
     ink = np.empty_like(levels)
-    for place, item in enumerate(parallel.generate(_crop, sources, count, seed, processes=processes, on_progress=told)):
+    for place, item in enumerate(
+        parallel.generate(_crop, sources, count, seed, processes=processes, on_progress=on_progress)
+    ):
         levels[place], ink[place] = item
-    return Crops(levels, ink)
+    return SegmentationExamples(levels, ink)
 
 
-def strips(
-    sources: Sources, count: int, seed: Sequence[int], *, processes: int = 0, told: ProgressCallback | None = None
-) -> Strips:
+def generate_lines(
+    sources: GlyphSources,
+    count: int,
+    seed: Sequence[int],
+    *,
+    processes: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> LineExamples:
     """Draw strips with their texts."""
-    items = list(parallel.generate(_strip, sources, count, seed, processes=processes, on_progress=told))
-    return Strips([levels for levels, _ in items], [text for _, text in items])
+    items = list(parallel.generate(_strip, sources, count, seed, processes=processes, on_progress=on_progress))
+    return LineExamples([levels for levels, _ in items], [text for _, text in items])
 
 
-def _crop(sources: Sources, dice: Dice) -> tuple[Picture, Picture]:
-    found = crop(sources, dice)
+def _crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture]:
+    found = generate_crop(sources, rng)
     height, width = found.ink.shape
     left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    levels = stored(in_square(flattened(found.picture.astype(np.float32)), SIDE, left, top))
+    levels = quantize(in_square(flattened(found.picture.astype(np.float32)), SIDE, left, top))
     ink = np.zeros((SIDE, SIDE), np.uint8)
     ink[top : top + height, left : left + width] = found.ink
     return levels, ink
 
 
-def _strip(sources: Sources, dice: Dice) -> tuple[Picture, tuple[int, ...]]:
-    found = text_lines.strip(sources, dice)
-    return filled(stored(flattened(found.picture.astype(np.float32)))), found.text
+def _strip(sources: GlyphSources, rng: Generator) -> tuple[Picture, tuple[int, ...]]:
+    found = text_lines.generate_line(sources, rng)
+    return pad_to_stride(quantize(flattened(found.picture.astype(np.float32)))), found.text

@@ -83,7 +83,7 @@ class Glyphs:
 
 
 @functools.cache
-def load(path: Path = FILE) -> Glyphs:
+def load_glyphs(path: Path = FILE) -> Glyphs:
     """Read the glyphs that come with the package; read once, the arrays are read-only."""
     with np.load(path, allow_pickle=False) as packed:
         arrays = {field.name: packed[field.name] for field in fields(Glyphs)}

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-
-from digitrec.training.synthetic.strokes import Dice
+from numpy.random import Generator
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -24,7 +23,7 @@ _MIN_ITEMS = 400
 
 
 def generate(
-    function: Callable[[S, Dice], T],
+    function: Callable[[S, Generator], T],
     sources: S,
     count: int,
     seed: Sequence[int],
@@ -74,7 +73,7 @@ def _reported(results: Iterable[T], count: int, on_progress: ProgressCallback | 
             on_progress(done, count)
 
 
-def _generated(work: tuple[Callable[[S, Dice], T], S], seed: tuple[int, ...]) -> T:
+def _generated(work: tuple[Callable[[S, Generator], T], S], seed: tuple[int, ...]) -> T:
     function, sources = work
     return function(sources, np.random.default_rng(seed))
 

@@ -17,7 +17,7 @@ from digitrec import files
 from digitrec.arrays import Picture
 from digitrec.errors import DataError, UsageError
 
-Drawn: TypeAlias = tuple[str, bytes, int]
+SampleFile: TypeAlias = tuple[str, bytes, int]
 """File name, content, digit."""
 _Plane: TypeAlias = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ _PENS = {
 _LIGHT_ON_DARK = 1 / 6
 
 
-def draw(digits: Picture, labels: NDArray[np.integer], count: int, seed: int) -> Iterator[Drawn]:
+def generate_samples(digits: Picture, labels: NDArray[np.integer], count: int, seed: int) -> Iterator[SampleFile]:
     """Draw `count` scans of digits picked from (n, 28, 28), 0 = paper, 255 = ink, with their labels, (n,).
 
     The same arguments give the same bytes (with the same NumPy and OpenCV); a larger count begins with the same scans.
@@ -48,17 +48,17 @@ def draw(digits: Picture, labels: NDArray[np.integer], count: int, seed: int) ->
     for i in range(count):
         rng = np.random.default_rng((seed, i))
         chosen = int(rng.integers(len(digits)))
-        page = draw_page(digits[chosen], rng)
+        page = generate_sample_page(digits[chosen], rng)
         suffix, content = _encoded(page, rng)
         yield f"sample-{seed}-{i + 1:04d}{suffix}", content, int(labels[chosen])
 
 
-def draw_page(digit: Picture, rng: np.random.Generator) -> Picture:
+def generate_sample_page(digit: Picture, rng: np.random.Generator) -> Picture:
     """Draw one digit, (28, 28), 0 = paper, 255 = ink, on a page of its own: (h, w, 3) RGB."""
-    return draw_page_and_ink(digit, rng)[0]
+    return generate_page_and_ink(digit, rng)[0]
 
 
-def draw_page_and_ink(digit: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+def generate_page_and_ink(digit: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """The same page, and where its digit was written: (h, w), 0 = paper, 255 = ink."""
     low, high = _PAGE_PX
     height, width = (int(side) for side in np.exp(rng.uniform(np.log(low), np.log(high), 2)))
@@ -76,7 +76,7 @@ def draw_page_and_ink(digit: Picture, rng: np.random.Generator) -> tuple[Picture
     return _photographed(page, rng), np.asarray(np.rint(written * 255), np.uint8)
 
 
-def write(folder: Path, drawn: Iterable[Drawn]) -> list[Path]:
+def save_samples(folder: Path, drawn: Iterable[SampleFile]) -> list[Path]:
     """Write scans into a folder beside a labels.csv, keeping what is there; gives the pictures' paths.
 
     A name that other bytes have already becomes `STEM~2.EXT`. Raises UsageError if a labels.csv there is none of ours.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 
-Dice = np.random.Generator
 Floats = NDArray[np.float32]
 
 _FINE = 2
@@ -22,7 +22,7 @@ _OUTSIDE = -6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class HandwritingStyle:
     """How one person writes one line."""
 
     slant: float
@@ -36,14 +36,14 @@ class Hand:
     """Width over the glyph's own width."""
 
 
-def a_hand(dice: Dice) -> Hand:
+def random_style(rng: Generator) -> HandwritingStyle:
     """Any person."""
-    return Hand(
-        slant=float(np.clip(dice.normal(0.08, 0.28), -0.6, 0.85)),
-        angle=float(np.deg2rad(dice.normal(0, 4))),
-        grow=float(dice.uniform(-0.7, 0.5) if dice.random() < 0.8 else dice.uniform(0.5, 1.4)),
-        wobble=float(dice.uniform(0, 0.9)),
-        narrow=float(np.exp(dice.normal(0, 0.13))),
+    return HandwritingStyle(
+        slant=float(np.clip(rng.normal(0.08, 0.28), -0.6, 0.85)),
+        angle=float(np.deg2rad(rng.normal(0, 4))),
+        grow=float(rng.uniform(-0.7, 0.5) if rng.random() < 0.8 else rng.uniform(0.5, 1.4)),
+        wobble=float(rng.uniform(0, 0.9)),
+        narrow=float(np.exp(rng.normal(0, 0.13))),
     )
 
 
@@ -60,7 +60,7 @@ def distance_field(glyph: Picture) -> Floats:
     return np.asarray((inside - outside) / _FINE, np.float32)
 
 
-def box_of(field: Floats) -> tuple[float, float, float, float]:
+def bounding_box(field: Floats) -> tuple[float, float, float, float]:
     """Where the strokes of a distance field are: left, top, right, bottom in pixels of the glyph."""
     rows, columns = np.flatnonzero(field.max(axis=1) > 0), np.flatnonzero(field.max(axis=0) > 0)
     if rows.size == 0:
@@ -68,8 +68,14 @@ def box_of(field: Floats) -> tuple[float, float, float, float]:
     return columns[0] / _FINE, rows[0] / _FINE, (columns[-1] + 1) / _FINE, (rows[-1] + 1) / _FINE
 
 
-def write(
-    canvas: Floats, field: Floats, hand: Hand, middle: tuple[float, float], scale: float, dice: Dice, soft: float = 1.0
+def write_glyph(
+    canvas: Floats,
+    field: Floats,
+    hand: HandwritingStyle,
+    middle: tuple[float, float],
+    scale: float,
+    rng: Generator,
+    soft: float = 1.0,
 ) -> Floats:
     """Write a glyph onto a canvas, (h, w), 0.0 = paper, 1.0 = ink, in place.
 
@@ -79,13 +85,13 @@ def write(
         hand: who writes.
         middle: where the middle of the glyph's strokes goes, (x, y) in pixels of the canvas.
         scale: pixels of the canvas for one pixel of the glyph.
-        dice: for the wobble.
+        rng: random generator of the wobble.
         soft: width of the stroke's edge, pixels of the canvas.
 
     Returns:
         The ink of this glyph alone, in the canvas' shape.
     """
-    left, top, right, bottom = box_of(field)
+    left, top, right, bottom = bounding_box(field)
     height, width = canvas.shape
     reach = 0.75 * scale * max(right - left, bottom - top) + 3 * scale
     x0, x1 = max(0, int(middle[0] - reach)), min(width, int(middle[0] + reach) + 2)
@@ -100,7 +106,7 @@ def write(
     x, y = cos * x + sin * y, cos * y - sin * x
     x = (x + np.float32(hand.slant) * y) / np.float32(hand.narrow)
     if hand.wobble > 0.05:
-        bend = dice.normal(0.0, hand.wobble, (2, 4, 4)).astype(np.float32)
+        bend = rng.normal(0.0, hand.wobble, (2, 4, 4)).astype(np.float32)
         size = (x1 - x0, y1 - y0)
         x = x + cv2.resize(bend[0], size, interpolation=cv2.INTER_LINEAR)
         y = y + cv2.resize(bend[1], size, interpolation=cv2.INTER_LINEAR)

@@ -7,36 +7,37 @@ from typing import Self
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.training.synthetic.augment import other_habits
+from digitrec.training.synthetic.augment import add_regional_strokes
 from digitrec.training.synthetic.glyphs import LOOKALIKES, Glyphs
-from digitrec.training.synthetic.strokes import Dice, Floats, Hand, box_of, distance_field
+from digitrec.training.synthetic.strokes import Floats, HandwritingStyle, bounding_box, distance_field
 
-JUNK = 10
+NON_DIGIT = 10
 """The class of a sign that is no digit, in a line's text."""
 
 LETTERS = "".join(sorted(set(string.ascii_letters) - set(LOOKALIKES)))
 """Letters that no digit looks like."""
-OTHER_SIGNS = "#$%&?@*+"
-NEARLY_DIGITS = "BDGQSZbgqsyz"
+OTHER_SYMBOLS = "#$%&?@*+"
+DIGIT_LIKE_LETTERS = "BDGQSZbgqsyz"
 """Letters that a digit may look like, but seldom quite: learned from now and then."""
-SPOILT, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
+CORRUPTED, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
 """Stand for a digit mirrored, cut or written over, and for a scribble."""
-POINTS = ".,"
+SEPARATORS = ".,"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sources:
+class GlyphSources:
     """What is written: real digits, and glyphs of fonts."""
 
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
     fonts: Glyphs
-    of_digit: Mapping[int, NDArray[np.intp]]
+    by_digit: Mapping[int, NDArray[np.intp]]
     """Where the pictures of each digit are."""
-    of_sign: Mapping[str, NDArray[np.intp]]
+    by_symbol: Mapping[str, NDArray[np.intp]]
     """Where the glyphs of each sign are."""
 
     @classmethod
@@ -47,100 +48,100 @@ class Sources:
         return cls(pictures, fonts, of_digit, of_sign)
 
 
-def sign_field(sources: Sources, sign: str, font: int | None, dice: Dice) -> Floats:
-    """The distance field of a sign: a digit, a glyph, `SPOILT` or `SCRIBBLE`; glyphs of one font, if one is given."""
-    if sign == SPOILT:
-        return distance_field(_spoilt(sources, dice))
+def symbol_field(sources: GlyphSources, sign: str, font: int | None, rng: Generator) -> Floats:
+    """Return the distance field of a symbol: a digit, a glyph (of one font, if given), `CORRUPTED` or `SCRIBBLE`."""
+    if sign == CORRUPTED:
+        return distance_field(_spoilt(sources, rng))
     if sign == SCRIBBLE:
-        return distance_field(_scribble(dice))
+        return distance_field(_scribble(rng))
     if sign.isdigit() and font is None:
-        return digit_field(sources, int(sign), dice)
-    if sign in POINTS and dice.random() < 0.6:
-        return _blot(dice, long=sign == ",")
-    found = sources.of_sign[sign]
+        return digit_field(sources, int(sign), rng)
+    if sign in SEPARATORS and rng.random() < 0.6:
+        return _blot(rng, long=sign == ",")
+    found = sources.by_symbol[sign]
     if font is not None and (sources.fonts.font[found] == font).any():
         found = found[sources.fonts.font[found] == font]
-    return distance_field(sources.fonts.pictures[dice.choice(found)])
+    return distance_field(sources.fonts.pictures[rng.choice(found)])
 
 
-def digit_field(sources: Sources, digit: int, dice: Dice) -> Floats:
+def digit_field(sources: GlyphSources, digit: int, rng: Generator) -> Floats:
     """A digit: mostly a real one, as another school may have taught it, sometimes a font's."""
-    if dice.random() < 0.12 and str(digit) in sources.of_sign:
-        return distance_field(sources.fonts.pictures[dice.choice(sources.of_sign[str(digit)])])
-    picture = sources.pictures[dice.choice(sources.of_digit[digit])]
-    return distance_field(other_habits(picture, digit, dice))
+    if rng.random() < 0.12 and str(digit) in sources.by_symbol:
+        return distance_field(sources.fonts.pictures[rng.choice(sources.by_symbol[str(digit)])])
+    picture = sources.pictures[rng.choice(sources.by_digit[digit])]
+    return distance_field(add_regional_strokes(picture, digit, rng))
 
 
-def longest_side(field: Floats) -> float:
+def glyph_size(field: Floats) -> float:
     """Of the strokes of a distance field, in pixels of the glyph, at least 1."""
-    left, top, right, bottom = box_of(field)
+    left, top, right, bottom = bounding_box(field)
     return max(right - left, bottom - top, 1.0)
 
 
-def wider(hand: Hand, size: float) -> Hand:
+def limit_thinness(hand: HandwritingStyle, size: float) -> HandwritingStyle:
     """A stroke of less than a pixel is hardly there: the pen is no thinner than that."""
     return replace(hand, grow=max(hand.grow, 0.9 * 20 / max(size, 1.0) / 2 - 0.9))
 
 
-def _spoilt(sources: Sources, dice: Dice) -> Picture:
+def _spoilt(sources: GlyphSources, rng: Generator) -> Picture:
     """A digit in which nobody would see one: mirrored, lying, halved, struck through, or written over another."""
 
     def one(digits: str) -> Picture:
-        return np.asarray(sources.pictures[dice.choice(sources.of_digit[int(dice.choice([*digits]))])], np.uint8)
+        return np.asarray(sources.pictures[rng.choice(sources.by_digit[int(rng.choice([*digits]))])], np.uint8)
 
-    way = int(dice.integers(5))
+    way = int(rng.integers(5))
     if way == 0:
         return np.ascontiguousarray(one("23457")[:, ::-1], np.uint8)
     if way == 1:
-        return np.ascontiguousarray(np.rot90(one("23457"), int(dice.choice([1, 3]))))
+        return np.ascontiguousarray(np.rot90(one("23457"), int(rng.choice([1, 3]))))
     if way == 2:
-        return _halved(one("05"), dice)  # half a 3 may be a 2
+        return _halved(one("05"), rng)  # half a 3 may be a 2
     if way == 3:
-        return _struck_through(one("8"), dice)
-    under, over = (str(digit) for digit in dice.choice([0, 2, 3, 4, 5, 6, 8, 9], 2, replace=False))
-    return np.maximum(one(under), np.roll(one(over), int(dice.integers(-5, 6)), axis=1))
+        return _struck_through(one("8"), rng)
+    under, over = (str(digit) for digit in rng.choice([0, 2, 3, 4, 5, 6, 8, 9], 2, replace=False))
+    return np.maximum(one(under), np.roll(one(over), int(rng.integers(-5, 6)), axis=1))
 
 
-def _halved(digit: Picture, dice: Dice) -> Picture:
+def _halved(digit: Picture, rng: Generator) -> Picture:
     """The upper or lower half of a digit."""
     rows = np.flatnonzero(digit.max(axis=1) > 100)
     middle = round((rows[0] + rows[-1]) / 2)
     half = np.zeros_like(digit)
-    kept = np.s_[:middle] if dice.random() < 0.5 else np.s_[middle:]
+    kept = np.s_[:middle] if rng.random() < 0.5 else np.s_[middle:]
     half[kept] = digit[kept]
     return half
 
 
-def _struck_through(eight: Picture, dice: Dice) -> Picture:
+def _struck_through(eight: Picture, rng: Generator) -> Picture:
     """An 8 with a bar through its waist, longer than it is wide: so a looped f is written."""
     drawn = eight.copy()
     rows, columns = np.nonzero(eight > 100)
-    y = round(rows.min() + (rows.max() - rows.min()) * float(dice.uniform(0.4, 0.6)))
-    left, right = int(columns.min() - dice.integers(1, 6)), int(columns.max() + dice.integers(1, 6))
-    tilt = int(dice.integers(-2, 3))
-    cv2.line(drawn, (left, y + tilt), (right, y - tilt), 255, int(dice.integers(1, 4)), cv2.LINE_AA)
+    y = round(rows.min() + (rows.max() - rows.min()) * float(rng.uniform(0.4, 0.6)))
+    left, right = int(columns.min() - rng.integers(1, 6)), int(columns.max() + rng.integers(1, 6))
+    tilt = int(rng.integers(-2, 3))
+    cv2.line(drawn, (left, y + tilt), (right, y - tilt), 255, int(rng.integers(1, 4)), cv2.LINE_AA)
     return drawn
 
 
-def _scribble(dice: Dice) -> Picture:
+def _scribble(rng: Generator) -> Picture:
     """Where a pen may go if nothing is meant."""
-    count = int(dice.integers(3, 9))
-    corners = np.cumsum(dice.normal(0, 1, (count, 2)), axis=0)
+    count = int(rng.integers(3, 9))
+    corners = np.cumsum(rng.normal(0, 1, (count, 2)), axis=0)
     along = np.linspace(0, count - 1, 60)
     course = np.column_stack([np.interp(along, np.arange(count), corners[:, axis]) for axis in range(2)])
-    if dice.random() < 0.7:
+    if rng.random() < 0.7:
         course = np.column_stack([np.convolve(course[:, axis], np.full(9, 1 / 9), "valid") for axis in range(2)])
     course -= course.min(axis=0)
     course = 4 + course * 20 / max(float(course.max()), 1e-6)
     glyph = np.zeros((28, 28), np.uint8)
     points = np.rint(course * 8).astype(np.int32)
-    cv2.polylines(glyph, [points.reshape(-1, 1, 2)], False, 255, int(dice.integers(1, 4)), cv2.LINE_AA, 3)
+    cv2.polylines(glyph, [points.reshape(-1, 1, 2)], False, 255, int(rng.integers(1, 4)), cv2.LINE_AA, 3)
     return glyph
 
 
-def _blot(dice: Dice, *, long: bool) -> Floats:
+def _blot(rng: Generator, *, long: bool) -> Floats:
     """A point or comma as a pen leaves it."""
     glyph = np.zeros((24, 24), np.uint8)
-    end = (12 + int(dice.normal(-1, 1)), 12 + (int(dice.integers(3, 8)) if long else int(dice.integers(0, 3))))
-    cv2.line(glyph, (12, 12), end, 255, int(dice.integers(2, 5)), cv2.LINE_AA)
+    end = (12 + int(rng.normal(-1, 1)), 12 + (int(rng.integers(3, 8)) if long else int(rng.integers(0, 3))))
+    cv2.line(glyph, (12, 12), end, 255, int(rng.integers(2, 5)), cv2.LINE_AA)
     return distance_field(glyph)

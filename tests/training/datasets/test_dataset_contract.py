@@ -24,7 +24,7 @@ def idx(array: np.ndarray) -> bytes:
 @pytest.fixture(scope="module")
 def digits() -> Split:
     """300 real digits, mixed."""
-    test = mnist.small().test
+    test = mnist.load_mnist_5k().test
     assert test is not None
     return test.take(np.arange(300))
 
@@ -90,7 +90,7 @@ def splits(dataset: Dataset) -> list[Split]:
 
 
 def test_pictures_are_28_by_28_bytes_and_labels_are_digits(spec: str) -> None:
-    for split in splits(registry.load(spec)):
+    for split in splits(registry.load_dataset(spec)):
         assert split.pictures.dtype == np.uint8
         assert split.pictures.shape == (len(split), 28, 28)
         assert split.digits.shape == (len(split),)
@@ -101,7 +101,7 @@ def test_pictures_are_28_by_28_bytes_and_labels_are_digits(spec: str) -> None:
 
 
 def test_loading_twice_gives_the_same(spec: str) -> None:
-    one, other = registry.load(spec), registry.load(spec)
+    one, other = registry.load_dataset(spec), registry.load_dataset(spec)
 
     assert one.digest == other.digest
     assert len(one.digest) == 64
@@ -110,10 +110,10 @@ def test_loading_twice_gives_the_same(spec: str) -> None:
 
 
 def test_digits_are_upright(spec: str) -> None:
-    known = mnist.small().train
+    known = mnist.load_mnist_5k().train
     classifier = MeanInkClassifier.learn(known.ink, known.digits)
 
-    for split in splits(registry.load(spec)):
+    for split in splits(registry.load_dataset(spec)):
         upright, turned = (
             (classifier.score(ink).argmax(axis=1) == split.digits).mean()
             for ink in (split.ink, split.ink.transpose(0, 2, 1))
@@ -122,14 +122,14 @@ def test_digits_are_upright(spec: str) -> None:
 
 
 def test_what_is_measured_by_is_the_test_split_where_there_is_one(spec: str) -> None:
-    dataset = registry.load(spec)
+    dataset = registry.load_dataset(spec)
 
     assert dataset.evaluation is (dataset.train if dataset.test is None else dataset.test)
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist idx gz", "bare npz", "bare idx", "emnist-digits"])
 def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: Split) -> None:
-    dataset = registry.load(SPECS[name](tmp_path, digits))
+    dataset = registry.load_dataset(SPECS[name](tmp_path, digits))
 
     assert dataset.test is not None
     np.testing.assert_array_equal(dataset.train.pictures, digits.pictures[:200])
@@ -140,12 +140,12 @@ def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: 
 def test_rotated_digits_are_detected(tmp_path: Path, digits: Split) -> None:
     path = save_idx(tmp_path, digits, turned=True)
 
-    seen, told = registry.load(str(path)), registry.load(f"{path}#upright")
+    seen, told = registry.load_dataset(str(path)), registry.load_dataset(f"{path}#upright")
 
     assert "transposed" in seen.source
     np.testing.assert_array_equal(seen.train.pictures, digits.pictures[:200])
     np.testing.assert_array_equal(told.train.pictures, digits.pictures[:200].transpose(0, 2, 1))
-    again = registry.load(f"mnist:{path}#transposed")
+    again = registry.load_dataset(f"mnist:{path}#transposed")
     assert again.digest == seen.digest
 
 
@@ -154,9 +154,9 @@ def test_emnist_digits_are_found_among_its_other_sets(tmp_path: Path, digits: Sp
     letters = Split("all", digits.pictures, digits.digits + 5)
     save_idx(tmp_path, letters, "emnist-letters-", turned=True)
 
-    assert registry.load(f"emnist-digits:{tmp_path}").train.digits.tolist() == digits.digits[:200].tolist()
+    assert registry.load_dataset(f"emnist-digits:{tmp_path}").train.digits.tolist() == digits.digits[:200].tolist()
     with pytest.raises(DataError, match="several sets"):
-        registry.load(str(tmp_path))
+        registry.load_dataset(str(tmp_path))
 
 
 def test_leaving_out_a_set_drops_its_pictures_only(tmp_path: Path, digits: Split) -> None:
@@ -164,7 +164,7 @@ def test_leaving_out_a_set_drops_its_pictures_only(tmp_path: Path, digits: Split
     path = tmp_path / "mixed.npz"
     np.savez(path, x=np.concatenate([digits.pictures, other]), y=np.concatenate([digits.digits, [1, 2, 3, 4, 5]]))
 
-    rest = registry.leave_out(registry.load(f"mnist:{path}"), "mnist-5k")
+    rest = registry.exclude_dataset(registry.load_dataset(f"mnist:{path}"), "mnist-5k")
 
     np.testing.assert_array_equal(rest.train.pictures, other)
     assert "300" in rest.source
@@ -172,7 +172,7 @@ def test_leaving_out_a_set_drops_its_pictures_only(tmp_path: Path, digits: Split
 
 def test_leaving_out_everything_is_refused(tmp_path: Path, digits: Split) -> None:
     with pytest.raises(DataError, match="nothing is left"):
-        registry.leave_out(registry.load("mnist-5k"), "mnist-5k")
+        registry.exclude_dataset(registry.load_dataset("mnist-5k"), "mnist-5k")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_leaving_out_everything_is_refused(tmp_path: Path, digits: Split) -> Non
 )
 def test_a_set_that_is_not_there_is_refused(spec: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        registry.load(spec)
+        registry.load_dataset(spec)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
 
@@ -198,9 +198,9 @@ def test_a_set_that_is_not_there_is_refused(spec: str, words: str) -> None:
 def test_a_folder_of_pictures_is_known_to_be_one(tmp_path: Path, digits: Split) -> None:
     save_pictures(tmp_path, digits)
 
-    files = registry.files_of(str(tmp_path))
+    files = registry.find_dataset_files(str(tmp_path))
 
     assert files is not None
     assert len(files) == 40
-    assert files == registry.files_of(f"folder:{tmp_path}")
-    assert registry.files_of("mnist-5k") is None
+    assert files == registry.find_dataset_files(f"folder:{tmp_path}")
+    assert registry.find_dataset_files("mnist-5k") is None

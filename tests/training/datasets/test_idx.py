@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.errors import DataError
-from digitrec.training.datasets.dataset import Split, split_of, without
+from digitrec.training.datasets.dataset import Split, exclude_pictures, make_split
 from digitrec.training.datasets.idx import read_idx, read_idx_folder, read_npz
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def idx(array: np.ndarray) -> bytes:
 
 def refused(split: object) -> str:
     with pytest.raises(DataError) as caught:
-        split_of("train", *split)  # type: ignore[misc]
+        make_split("train", *split)  # type: ignore[misc]
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -46,7 +46,7 @@ def refused(split: object) -> str:
     ids=["plain", "channel", "flat", "int64", "fractions", "float32", "float levels"],
 )
 def test_pictures_in_many_forms_become_the_same_split(pictures: np.ndarray) -> None:
-    split = split_of("train", pictures, DIGITS[:, None])
+    split = make_split("train", pictures, DIGITS[:, None])
 
     np.testing.assert_array_equal(split.pictures, PICTURES)
     np.testing.assert_array_equal(split.digits, DIGITS)
@@ -237,7 +237,7 @@ def test_a_folder_without_idx_pairs_is_refused(tmp_path: Path) -> None:
 def test_without_leaves_the_rest_in_order() -> None:
     split = Split("train", PICTURES, DIGITS)
 
-    rest = without(split, split.take(np.array([0, 3, 29])))
+    rest = exclude_pictures(split, split.take(np.array([0, 3, 29])))
 
     np.testing.assert_array_equal(rest.digits, np.delete(DIGITS, [0, 3, 29]))
     np.testing.assert_array_equal(rest.pictures, np.delete(PICTURES, [0, 3, 29], axis=0))

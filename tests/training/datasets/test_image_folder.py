@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.training.datasets.image_folder import folder_dataset, labelled_pictures
+from digitrec.training.datasets.image_folder import find_labelled_pictures, load_image_folder
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +27,14 @@ def test_pictures_are_labelled_by_their_folder(tmp_path: Path) -> None:
     (tmp_path / "3" / "notes.txt").write_text("not a picture")
     draw(tmp_path / "3" / ".hidden.png", "3")
 
-    assert [(one.path, one.label) for one in labelled_pictures(tmp_path)] == [(three, "3"), (seven, "7")]
+    assert [(one.path, one.label) for one in find_labelled_pictures(tmp_path)] == [(three, "3"), (seven, "7")]
 
 
 def test_a_list_has_precedence_over_the_folder(tmp_path: Path) -> None:
     path = draw(tmp_path / "3" / "a.png", "8")
     (tmp_path / "labels.csv").write_text("file,label\n3/a.png,8\n")
 
-    assert [(one.path, one.label) for one in labelled_pictures(tmp_path)] == [(path, "8")]
+    assert [(one.path, one.label) for one in find_labelled_pictures(tmp_path)] == [(path, "8")]
 
 
 def test_a_deeper_list_has_precedence_over_the_one_above(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_deeper_list_has_precedence_over_the_one_above(tmp_path: Path) -> None
     (tmp_path / "labels.csv").write_text("file,label\nin/a.png,1\n")
     (tmp_path / "in" / "labels.csv").write_text("\ufefffile,label\r\na.png,8\r\n", encoding="utf-8")
 
-    assert [one.label for one in labelled_pictures(tmp_path)] == ["8"]
+    assert [one.label for one in find_labelled_pictures(tmp_path)] == ["8"]
 
 
 def test_training_takes_single_digits_and_says_what_it_left_out(tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_training_takes_single_digits_and_says_what_it_left_out(tmp_path: Path) 
         "file,label\na.png,4\nb.png,17\nc.png,2\nblank.png,none\nbroken.png,3\n", encoding="utf-8"
     )
 
-    dataset = folder_dataset(tmp_path)
+    dataset = load_image_folder(tmp_path)
 
     assert dataset.train.digits.tolist() == [4, 2]
     assert dataset.train.pictures.shape == (2, 28, 28)
     assert dataset.train.pictures.max() > 200
     assert "2 without one digit" in dataset.source
     assert "1 not read as one digit" in dataset.source
-    assert len(labelled_pictures(tmp_path)) == 5
+    assert len(find_labelled_pictures(tmp_path)) == 5
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_malformed_list_is_refused_with_its_line(tmp_path: Path, text: str, wo
     (tmp_path / "labels.csv").write_text(text)
 
     with pytest.raises(DataError, match=words) as caught:
-        labelled_pictures(tmp_path)
+        find_labelled_pictures(tmp_path)
     assert "labels.csv" in str(caught.value)
 
 
@@ -90,14 +90,14 @@ def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes("file,label\nö.png,1\n".encode("latin-1"))
 
     with pytest.raises(DataError, match="UTF-8"):
-        labelled_pictures(tmp_path)
+        find_labelled_pictures(tmp_path)
 
 
 def test_a_folder_without_labels_says_how_to_label(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", "1")
 
     with pytest.raises(DataError) as caught:
-        labelled_pictures(tmp_path)
+        find_labelled_pictures(tmp_path)
     assert "labels.csv" in caught.value.hint
 
 
@@ -106,4 +106,4 @@ def test_a_folder_in_which_no_picture_shows_one_digit_is_refused(tmp_path: Path)
     (tmp_path / "labels.csv").write_text("file,label\na.png,12\n")
 
     with pytest.raises(DataError, match="none of the 1"):
-        folder_dataset(tmp_path)
+        load_image_folder(tmp_path)

@@ -17,7 +17,7 @@ def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def save(path: Path) -> None:
-    train = mnist.small().train
+    train = mnist.load_mnist_5k().train
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, x_train=train.pictures[:50], y_train=train.digits[:50], x_test=train.pictures, y_test=train.digits)
 
@@ -27,9 +27,9 @@ def unreachable() -> None:
 
 
 def test_what_keras_has_cached_is_taken_without_a_network(keras_home: Path) -> None:
-    save(mnist.cache())
+    save(mnist.keras_cache_path())
 
-    dataset = mnist.full(download=unreachable)
+    dataset = mnist.load_mnist(download=unreachable)
 
     assert dataset.name == "mnist"
     assert len(dataset.train) == 50
@@ -37,26 +37,26 @@ def test_what_keras_has_cached_is_taken_without_a_network(keras_home: Path) -> N
 
 
 def test_what_is_not_cached_is_downloaded(keras_home: Path) -> None:
-    dataset = mnist.full(download=lambda: save(mnist.cache()))
+    dataset = mnist.load_mnist(download=lambda: save(mnist.keras_cache_path()))
 
     assert dataset.name == "mnist"
     assert "download" in dataset.source
 
 
 def test_a_damaged_cache_is_downloaded_again(keras_home: Path) -> None:
-    mnist.cache().parent.mkdir()
-    mnist.cache().write_bytes(b"cut off")
+    mnist.keras_cache_path().parent.mkdir()
+    mnist.keras_cache_path().write_bytes(b"cut off")
 
-    assert "download" in mnist.full(download=lambda: save(mnist.cache())).source
+    assert "download" in mnist.load_mnist(download=lambda: save(mnist.keras_cache_path())).source
 
 
 def test_without_a_network_the_small_set_is_used_with_a_notice(keras_home: Path) -> None:
-    dataset = mnist.full(download=unreachable)
+    dataset = mnist.load_mnist(download=unreachable)
 
     assert dataset.name == "mnist-5k"
     assert "small set" in dataset.source
     assert "no route to host" in dataset.source
-    assert dataset.digest == mnist.small().digest
+    assert dataset.digest == mnist.load_mnist_5k().digest
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_keras_without_a_network_ends_in_the_small_set(
 
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
 
-    dataset = mnist.full()
+    dataset = mnist.load_mnist()
 
     assert dataset.name == "mnist-5k"
     assert "Name or service not known" in dataset.source
@@ -78,7 +78,7 @@ def test_keras_without_a_network_ends_in_the_small_set(
 
 
 def test_the_small_set_has_as_many_of_each_digit(keras_home: Path) -> None:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
 
     assert small.test is not None
     assert np.bincount(small.train.digits).tolist() == [400] * 10

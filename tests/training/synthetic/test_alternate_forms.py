@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from digitrec.training.synthetic.alternate_forms import FORMS, SIDE, another_form, rounded
+from digitrec.training.synthetic.alternate_forms import FORMS, SIDE, alternate_form, round_corners
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("digit", range(10))
 def test_every_form_is_as_tall_as_a_digit_and_stands_in_the_middle(digit: int) -> None:
     for number in range(40):
-        picture = another_form(digit, np.random.default_rng([digit, number]))
+        picture = alternate_form(digit, np.random.default_rng([digit, number]))
         assert picture.shape == (SIDE, SIDE)
         rows, columns = np.flatnonzero(picture.max(axis=1)), np.flatnonzero(picture.max(axis=0))
         assert 14 <= rows[-1] - rows[0] + 1 <= SIDE
@@ -17,7 +17,7 @@ def test_every_form_is_as_tall_as_a_digit_and_stands_in_the_middle(digit: int) -
 
 
 def test_the_seed_determines_the_strokes() -> None:
-    one, again, other = (another_form(7, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    one, again, other = (alternate_form(7, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
@@ -29,12 +29,12 @@ def test_every_digit_has_a_form_and_every_stroke_two_points() -> None:
 
 def test_rounding_keeps_the_ends_and_a_point_given_twice() -> None:
     course = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
-    smooth = rounded(course)
+    smooth = round_corners(course)
     assert smooth[0].tolist() == [0.0, 0.0]
     assert smooth[-1].tolist() == [1.0, 1.0]
     assert np.abs(smooth - [1.0, 0.0]).sum(axis=1).min() == 0.0
 
 
 def test_rounding_cuts_a_corner() -> None:
-    smooth = rounded(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
+    smooth = round_corners(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
     assert np.abs(smooth - [1.0, 0.0]).sum(axis=1).min() > 0.1

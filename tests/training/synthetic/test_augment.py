@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def digits() -> Split:
-    return mnist.small().train.take(np.arange(600))
+    return mnist.load_mnist_5k().train.take(np.arange(600))
 
 
 def test_the_same_seed_draws_the_same_pictures(digits: Split) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, FILE, LOOKALIKES, SIDE, Glyphs, load
+from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, FILE, LOOKALIKES, SIDE, Glyphs, load_glyphs
 
 TABLE = Path(__file__).parents[3] / "tools" / "fonts.csv"
 FREE = ("OFL-", "Apache-", "MIT", "BSD-", "Bitstream Vera", "public domain", "GUST Font License")
@@ -15,7 +15,7 @@ FREE = ("OFL-", "Apache-", "MIT", "BSD-", "Bitstream Vera", "public domain", "GU
 
 @pytest.fixture(scope="module")
 def glyphs() -> Glyphs:
-    return load()
+    return load_glyphs()
 
 
 def test_every_font_has_each_of_the_ten_digits_once(glyphs: Glyphs) -> None:
@@ -108,7 +108,7 @@ def test_saving_the_same_glyphs_gives_the_same_bytes(glyphs: Glyphs, tmp_path: P
     few.save(tmp_path / "other.npz")
 
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
-    np.testing.assert_array_equal(load(tmp_path / "one.npz").pictures, few.pictures)
+    np.testing.assert_array_equal(load_glyphs(tmp_path / "one.npz").pictures, few.pictures)
 
 
 def test_what_was_loaded_cannot_be_changed_by_accident(glyphs: Glyphs) -> None:

@@ -29,8 +29,8 @@ def clean_digits() -> np.ndarray:
 DIGITS, LABELS = clean_digits(), np.arange(10)
 
 
-def drawn(count: int = 20, seed: int = 0) -> list[samples.Drawn]:
-    return list(samples.draw(DIGITS, LABELS, count, seed))
+def drawn(count: int = 20, seed: int = 0) -> list[samples.SampleFile]:
+    return list(samples.generate_samples(DIGITS, LABELS, count, seed))
 
 
 def labels_of(folder: Path) -> list[list[str]]:
@@ -78,7 +78,7 @@ def test_names_carry_no_answer_and_fit_the_content() -> None:
 def test_any_digit_with_ink_can_be_drawn(digit: np.ndarray, seed: int) -> None:
     digit[10:18, 12:16] = 255
 
-    page = samples.draw_page(digit, np.random.default_rng(seed))
+    page = samples.generate_sample_page(digit, np.random.default_rng(seed))
 
     assert page.dtype == np.uint8
     assert page.ndim == 3
@@ -86,18 +86,18 @@ def test_any_digit_with_ink_can_be_drawn(digit: np.ndarray, seed: int) -> None:
 
 def test_a_blank_digit_is_refused() -> None:
     with pytest.raises(DataError):
-        samples.draw_page(np.zeros((28, 28), np.uint8), np.random.default_rng(0))
+        samples.generate_sample_page(np.zeros((28, 28), np.uint8), np.random.default_rng(0))
 
 
 def test_nothing_to_draw_from_is_refused() -> None:
     with pytest.raises(DataError):
-        list(samples.draw(DIGITS[:0], LABELS[:0], 1, 0))
+        list(samples.generate_samples(DIGITS[:0], LABELS[:0], 1, 0))
 
 
 def test_scans_are_written_with_their_labels(tmp_path: Path) -> None:
     scans = drawn(3)
 
-    paths = samples.write(tmp_path / "new" / "folder", scans)
+    paths = samples.save_samples(tmp_path / "new" / "folder", scans)
 
     assert [path.read_bytes() for path in paths] == [content for _, content, _ in scans]
     assert labels_of(tmp_path / "new" / "folder") == [["file", "label"]] + [
@@ -108,7 +108,7 @@ def test_scans_are_written_with_their_labels(tmp_path: Path) -> None:
 def test_labels_that_are_there_are_kept(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text('file,label\n"a,b.png",7\n', encoding="utf-8")
 
-    samples.write(tmp_path, drawn(1))
+    samples.save_samples(tmp_path, drawn(1))
 
     assert labels_of(tmp_path)[:2] == [["file", "label"], ["a,b.png", "7"]]
     assert len(labels_of(tmp_path)) == 3
@@ -118,7 +118,7 @@ def test_a_picture_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     name, content, label = drawn(1)[0]
     (tmp_path / name).write_bytes(b"someone's own")
 
-    (path,) = samples.write(tmp_path, drawn(1))
+    (path,) = samples.save_samples(tmp_path, drawn(1))
 
     assert (tmp_path / name).read_bytes() == b"someone's own"
     assert path.name == f"{Path(name).stem}~2{Path(name).suffix}"
@@ -127,16 +127,16 @@ def test_a_picture_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_two_scans_of_one_name_become_two_files(tmp_path: Path) -> None:
-    paths = samples.write(tmp_path, [("a.png", b"one", 1), ("a.png", b"two", 1)])
+    paths = samples.save_samples(tmp_path, [("a.png", b"one", 1), ("a.png", b"two", 1)])
 
     assert [path.read_bytes() for path in paths] == [b"one", b"two"]
 
 
 def test_writing_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    first = samples.write(tmp_path, drawn(4))
+    first = samples.save_samples(tmp_path, drawn(4))
     before = labels_of(tmp_path)
 
-    assert samples.write(tmp_path, drawn(4)) == first
+    assert samples.save_samples(tmp_path, drawn(4)) == first
     assert labels_of(tmp_path) == before
 
 
@@ -144,6 +144,6 @@ def test_someone_elses_labels_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("name;class\nx;1\n", encoding="utf-8")
 
     with pytest.raises(UsageError):
-        samples.write(tmp_path, drawn(1))
+        samples.save_samples(tmp_path, drawn(1))
 
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]

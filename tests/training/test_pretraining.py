@@ -13,10 +13,10 @@ from digitrec.recognition.segmenter import InkNetwork
 from digitrec.recognition.sequence_recognizer import LineNetwork
 from digitrec.training import synthetic_evaluation
 from digitrec.training import train as fit
-from digitrec.training.classifier import Progress, cut, quietly
+from digitrec.training.classifier import TrainingState, no_progress, split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset
-from digitrec.training.stages import Recipe
+from digitrec.training.pretraining import PaperTrainingConfig
 from digitrec.types import Limits
 from tests.conftest import draw
 
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
-LITTLE = Recipe(
+LITTLE = PaperTrainingConfig(
     crops=192,
     crops_held_out=16,
     ink_epochs=1,
@@ -38,11 +38,11 @@ LITTLE = Recipe(
 
 
 def little_mnist() -> Dataset:
-    small = mnist.small()
+    small = mnist.load_mnist_5k()
     return Dataset("mnist-5k", "a part", small.train.take(small.train.digits.argsort(kind="stable")[::4]), small.test)
 
 
-def train(out: Path, progress: Callable[[Progress], None] = quietly) -> Path:
+def train(out: Path, progress: Callable[[TrainingState], None] = no_progress) -> Path:
     return fit.train(
         little_mnist(),
         "paper",
@@ -51,10 +51,10 @@ def train(out: Path, progress: Callable[[Progress], None] = quietly) -> Path:
         out_root=out / "models",
         now=lambda: "2026-01-02T03:04:05Z",
         progress=progress,
-        measure={"mnist-5k again": mnist.small().evaluation},
+        test_splits={"mnist-5k again": mnist.load_mnist_5k().evaluation},
         command="digitrec train --network paper",
-        recipe=LITTLE,
-        kept=out / "training",
+        config=LITTLE,
+        checkpoint_dir=out / "training",
     )
 
 
@@ -71,13 +71,13 @@ def trained(out: Path) -> Path:
 def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
     bundle = Bundle.open(trained)
 
-    assert bundle.reads_paper
+    assert bundle.has_page_models
     assert sorted(bundle.card.files) == sorted(
         f"{name}.{kind}" for name in ("ink", "line", "model") for kind in ("keras", "tflite")
     )
     classifier = LiteRTClassifier.load(bundle)
-    assert classifier.score(mnist.small().train.ink[:2]).shape == (2, 11)
-    grey = mnist.small().train.ink[0] * 255
+    assert classifier.score(mnist.load_mnist_5k().train.ink[:2]).shape == (2, 11)
+    grey = mnist.load_mnist_5k().train.ink[0] * 255
     InkNetwork(bundle.content(INK_TFLITE), INK_TFLITE).find(grey)
     frames, _ = LineNetwork(bundle.content(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
     assert frames.shape[1] == 12
@@ -112,9 +112,11 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
 
 def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -> None:
     bundle = Bundle.open(trained)
-    held_out = cut(little_mnist(), bundle.card.seed).calibrate
+    held_out = split_dataset(little_mnist(), bundle.card.seed).calibrate
 
-    again = synthetic_evaluation.judge(composition.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed)
+    again = synthetic_evaluation.evaluate_synthetic(
+        composition.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed
+    )
 
     assert bundle.card.calibrations == (again.table,)
     assert (again.table.name, again.table.pages, again.table.rule) == ("drawn pages", 40, "bound")
@@ -122,7 +124,7 @@ def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -
 
 
 def test_what_was_finished_is_taken_over_and_gives_the_same_model(trained: Path, out: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainingState] = []
 
     assert train(out, told.append) == trained
 
@@ -136,7 +138,7 @@ def test_an_interrupted_stage_is_not_saved_but_the_model_is_built(trained: Path,
     for path in tmp_path.glob("training/*/[is]*.*"):  # ink and seen
         path.unlink()
 
-    def interrupt(now: Progress) -> None:
+    def interrupt(now: TrainingState) -> None:
         if (now.stage, now.step) == ("ink", 3):
             raise KeyboardInterrupt
 
