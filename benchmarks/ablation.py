@@ -17,7 +17,7 @@ from benchmarks.ablated_readers import Blind, Undecided, WithoutGlance, WithoutL
 from digitrec.app import composition, labelled, models
 from digitrec.models.package import Bundle
 from digitrec.pipeline.read_files import FileResult, decide_readings
-from digitrec.recognition.full_path import Networks
+from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
@@ -58,15 +58,17 @@ def main() -> None:
 
 def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]:
     bundle = composition.bundle_of(settings)
-    classifier, networks = composition.CLASSIFIERS["litert"](bundle), Networks.load(bundle)
+    classifier, networks = composition.CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle)
     readers: dict[str, PageReader] = {}
     if plain is not None:
         other = composition.CLASSIFIERS["litert"](Bundle.open(plain))
         readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
         readers["... and both networks"] = WithoutGlance(other, networks)
     readers["classical ink, digits learned from paper"] = PageReader(classifier)
-    readers["... and the ink network"] = WithoutLine(classifier, Networks(networks.ink, Undecided()))
-    readers["... and the line network instead"] = WithoutGlance(classifier, Networks(Blind(), networks.line))
+    readers["... and the ink network"] = WithoutLine(classifier, RecognitionModels(networks.segmenter, Undecided()))
+    readers["... and the line network instead"] = WithoutGlance(
+        classifier, RecognitionModels(Blind(), networks.recognizer)
+    )
     readers["... and both"] = WithoutGlance(classifier, networks)
     readers["... and a glance first: as shipped"] = PageReader(classifier, networks)
     return readers

@@ -19,7 +19,7 @@ Scores: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Page:
+class PageResult:
     """One page: the digits found on it, or the reason there are none."""
 
     number: int
@@ -41,7 +41,7 @@ class Page:
     """The reason in words, where there is more to say than `reason.words`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
     """(len(boxes), 11) once it has been read; none before."""
-    certainty: float = 1.0
+    layout_confidence: float = 1.0
     """Probability that these are all the digits there are, 0..1."""
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.outcomes import OutcomeBuilder
 from digitrec.pipeline.scanner import scan
 from digitrec.recognition import page
-from digitrec.recognition.classifier_litert import MeanInkClassifier
+from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
@@ -66,8 +66,8 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 @functools.cache
 def reader() -> PageReader:
     """A reader that knows the digits drawn here as the imaging shows them to it."""
-    inks = [page.read(draw(digit), Limits())[0].ink for digit in range(10)]
-    return PageReader(MeanInkClassifier(np.concatenate(inks)))
+    inks = [page.segment_file(draw(digit), Limits())[0].ink for digit in range(10)]
+    return PageReader(NearestMeanClassifier(np.concatenate(inks)))
 
 
 class InlineChild:

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitrec.arrays import Page, Picture
+from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
-from digitrec.recognition.page import read
+from digitrec.recognition.page import segment_file
 from digitrec.types import Limits
 
 LIMITS = Limits()
@@ -42,24 +42,24 @@ def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: A
     return buffer.getvalue()
 
 
-def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> Page:
+def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> PageResult:
     """The only page of a file, or of a picture saved as PNG."""
-    (page,) = read(content if isinstance(content, bytes) else saved(content), limits)
+    (page,) = segment_file(content if isinstance(content, bytes) else saved(content), limits)
     return page
 
 
 def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
     """Why a file is rejected."""
     with pytest.raises(RejectedImage) as caught:
-        read(data, limits)
+        segment_file(data, limits)
     return caught.value
 
 
-def pages_or_reason(data: bytes) -> list[Page] | RejectedImage:
+def pages_or_reason(data: bytes) -> list[PageResult] | RejectedImage:
     """What became of a file, which is one or the other whatever its bytes; limits are narrow."""
-    found: list[Page] | RejectedImage
+    found: list[PageResult] | RejectedImage
     try:
-        found = read(data, Limits(max_pixels=1_000_000, max_pages=8))
+        found = segment_file(data, Limits(max_pixels=1_000_000, max_pages=8))
     except RejectedImage as why:
         found = why
     if isinstance(found, RejectedImage):

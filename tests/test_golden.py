@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.arrays import Page
-from digitrec.recognition.page import read
+from digitrec.arrays import PageResult
+from digitrec.recognition.page import segment_file
 from digitrec.types import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,18 +25,18 @@ _MEAN_OFF, _BOX_OFF = 0.01, 1
 """Other versions of OpenCV and libjpeg round otherwise."""
 
 
-def pages_of(case: Path) -> list[Page]:
+def pages_of(case: Path) -> list[PageResult]:
     (picture,) = case.glob("picture.*")
-    return read(picture.read_bytes(), Limits())
+    return segment_file(picture.read_bytes(), Limits())
 
 
-def ink_row(pages: list[Page]) -> np.ndarray:
+def ink_row(pages: list[PageResult]) -> np.ndarray:
     """All digits side by side: (28, 28 * n), 0 = paper, 255 = ink; one blank if there are none."""
     digits = [np.rint(ink * 255).astype(np.uint8) for page in pages for ink in page.ink]
     return np.hstack(digits) if digits else np.zeros((28, 28), np.uint8)
 
 
-def box_rows(pages: list[Page]) -> list[list[str]]:
+def box_rows(pages: list[PageResult]) -> list[list[str]]:
     rows = [HEADER]
     for page in pages:
         reason = page.reason or ""
@@ -47,7 +47,7 @@ def box_rows(pages: list[Page]) -> list[list[str]]:
     return rows
 
 
-def write_expected(case: Path, pages: list[Page]) -> None:
+def write_expected(case: Path, pages: list[PageResult]) -> None:
     assert cv2.imwrite(str(case / "ink.png"), ink_row(pages))
     with (case / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(box_rows(pages))

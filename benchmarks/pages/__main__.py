@@ -148,14 +148,16 @@ def contact_sheet(sources: GlyphSources, kinds: Sequence[str], seed: int) -> byt
             one = page(sources, kind, number, seed)
             picture = cv2.imdecode(np.frombuffer(one.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
             cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
-            small = visualize.fitted(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
+            small = visualize.fit_into(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
             cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
             told = " ".join([*one.truth.numbers, one.truth.words]).strip() or "nothing"
             shown.append(
-                visualize.above([cell, visualize.words([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2)
+                visualize.vstack(
+                    [cell, visualize.text_block([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2
+                )
             )
-        rows.append(visualize.beside(shown))
-    return visualize.png(visualize.above(rows))
+        rows.append(visualize.hstack(shown))
+    return visualize.encode_png(visualize.vstack(rows))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from digitrec.arrays import Picture
-from digitrec.recognition.page import read
+from digitrec.recognition.page import segment_file
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import samples
 from digitrec.types import Limits
@@ -81,7 +81,7 @@ def draw(count: int, seed: int) -> list[Sample]:
         several = [rng.choice(pages) for _ in range(rng.randint(1, _MOST_PAGES))]
         content, held = make(several)
         sample = Sample(f".{suffix.partition(' ')[0]}", content, held)
-        found = len(read(sample.varied(number), Limits()))
+        found = len(segment_file(sample.varied(number), Limits()))
         if found != held:
             raise ValueError(f"a {suffix} of {held} pages was drawn, and it reads as {found}")
         whole.append(sample)

@@ -32,17 +32,17 @@ from digitrec.types import FileSnapshot, Rendering
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import BatchPipeline
     from digitrec.pipeline.executor import Executor
-    from digitrec.recognition.classifier import Classifier
+    from digitrec.recognition.classifier import DigitClassifier
     from digitrec.recognition.reader import PageReader
     from digitrec.storage.ledger import Ledger
 
 SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
 
 
-def _litert(bundle: Bundle) -> "Classifier":
-    from digitrec.recognition.classifier_litert import LiteRTClassifier
+def _litert(bundle: Bundle) -> "DigitClassifier":
+    from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 
-    return LiteRTClassifier.load(bundle)
+    return LiteRTDigitClassifier.load(bundle)
 
 
 def _serial(_: Settings) -> "Executor":
@@ -66,7 +66,7 @@ def _dask(settings: Settings) -> "Executor":
     )
 
 
-CLASSIFIERS: "dict[str, Callable[[Bundle], Classifier]]" = {"litert": _litert}
+CLASSIFIERS: "dict[str, Callable[[Bundle], DigitClassifier]]" = {"litert": _litert}
 ENGINES: "dict[str, Callable[[Settings], Executor]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
 ENGINES["processes"] = _threads
 
@@ -203,10 +203,10 @@ def bundle_of(settings: Settings) -> Bundle:
 
 def page_reader(bundle: Bundle) -> "PageReader":
     """What reads pages with a model: with the networks for paper, if it has any."""
-    from digitrec.recognition.full_path import Networks
+    from digitrec.recognition.full_path import RecognitionModels
     from digitrec.recognition.reader import PageReader
 
-    return PageReader(CLASSIFIERS["litert"](bundle), Networks.load(bundle) if bundle.has_page_models else None)
+    return PageReader(CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle) if bundle.has_page_models else None)
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -274,7 +274,7 @@ def _pipeline(
     heart: Heart,
     alone: list[FileSnapshot],
 ) -> "BatchPipeline":
-    threads.load()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
+    threads.import_opencv()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
     from digitrec.app import reports
     from digitrec.pipeline import read_files, rebuild
     from digitrec.pipeline.batch import BatchPipeline

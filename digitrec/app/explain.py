@@ -10,10 +10,10 @@ from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError
 from digitrec.images import decode
-from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition import decision, visualize
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
 from digitrec.types import Limits
 
@@ -60,33 +60,36 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
         reader: that reads it.
         threshold: the lowest confidence that is accepted.
     """
-    parts = [visualize.words([name], size=0.7)]
+    parts = [visualize.text_block([name], size=0.7)]
     try:
-        format_name, sheets = decode.sheets(data, limits)
+        format_name, sheets = decode.decode_pages(data, limits)
         for sheet in islice(sheets, MOST_PAGES):
-            steps = _in_detail(reader.steps(format_name, sheet), sheet)
-            parts.append(visualize.page(steps, decision.decide(steps.page, threshold), threshold))
+            steps = _in_detail(reader.trace(format_name, sheet), sheet)
+            parts.append(visualize.draw_trace(steps, decision.decide(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
-            parts += [visualize.rule(), visualize.words([f"There are more pages: the first {MOST_PAGES} are shown."])]
+            parts += [
+                visualize.separator(),
+                visualize.text_block([f"There are more pages: the first {MOST_PAGES} are shown."]),
+            ]
     except RejectedImage as why:
         detail = f"{why.reason}: {why.detail or why.reason.words}"
-        parts += [visualize.rule(), visualize.words(["No answer for this file: rejected", detail])]
-    return visualize.with_margin(visualize.above(parts))
+        parts += [visualize.separator(), visualize.text_block(["No answer for this file: rejected", detail])]
+    return visualize.add_border(visualize.vstack(parts))
 
 
-def _in_detail(steps: Steps, sheet: Sheet) -> Steps:
+def _in_detail(steps: RecognitionTrace, sheet: DecodedPage) -> RecognitionTrace:
     """With the page as people see it in more detail than a glance takes."""
-    picture = sheet.at(MEDIUM_PX)
+    picture = sheet.at_least_px(MEDIUM_PX)
     if steps.decoded is None or isinstance(picture, RejectedImage):
         return steps
-    return replace(steps, decoded=replace(steps.decoded, picture=picture)) if steps.is_glance else steps
+    return replace(steps, decoded=replace(steps.decoded, picture=picture)) if steps.took_fast_path else steps
 
 
 def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
     bundle = composition.bundle_of(settings)
     reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
     for path in pictures:
-        yield visualize.png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
+        yield visualize.encode_png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
 
 
 def _published(folder: Path, name: str, content: bytes) -> Path:

@@ -22,7 +22,7 @@ from digitrec.models.package import KERAS, Bundle
 from digitrec.models.registry import Stored
 from digitrec.pipeline import read_files
 from digitrec.pipeline.outcomes import encode_preview
-from digitrec.recognition.classifier import Classifier
+from digitrec.recognition.classifier import DigitClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.reports import batch_report
 from digitrec.reports.batch import RowFacts
@@ -241,7 +241,7 @@ class _FileSet:
     pictures: Sequence[LabelledPicture]
 
 
-def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: Classifier, dataset: Dataset) -> Evaluated:
+def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: DigitClassifier, dataset: Dataset) -> Evaluated:
     split = dataset.evaluation
     threshold, problem = threshold_or_never(bundle, settings.max_error)
     found = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
@@ -302,14 +302,14 @@ def threshold_or_never(bundle: Bundle, max_error: float) -> tuple[float, str]:
         return _NEVER, str(why)
 
 
-def _classifier(bundle: Bundle, *, keras: bool) -> Classifier:
+def _classifier(bundle: Bundle, *, keras: bool) -> DigitClassifier:
     if not keras:
         return composition.CLASSIFIERS["litert"](bundle)
     if KERAS not in bundle.card.files:
         raise UsageError(f"the model {bundle.card.id} has no {KERAS}")
-    from digitrec.recognition.classifier_keras import KerasClassifier
+    from digitrec.recognition.classifier_keras import KerasDigitClassifier
 
-    return KerasClassifier.load(bundle)
+    return KerasDigitClassifier.load(bundle)
 
 
 def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:

@@ -180,7 +180,7 @@ def predict(
 
     Files are written only with --explain and --explain-dir.
     """
-    threads.load()
+    threads.import_opencv()
     from digitrec.app import predict
     from digitrec.app.explain import write_each, write_one
 

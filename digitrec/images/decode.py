@@ -17,11 +17,11 @@ from PIL import Image
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import documents, integrity, pillow, tiff
-from digitrec.images.formats import Kind, kind_of
-from digitrec.images.pillow import picture_of, upright
+from digitrec.images.formats import FileFormat, detect_format
+from digitrec.images.pillow import apply_orientation, to_picture
 from digitrec.types import Limits, Reason
 
-GLANCE_PX, MEDIUM_PX, ENOUGH_PX = 96, 400, 870
+FAST_PATH_PX, MEDIUM_PX, FULL_DETAIL_PX = 96, 400, 870
 """A JPEG is decoded at a half, quarter or eighth if its longest side keeps so many pixels: for a glance, for a look at
 half the detail, and for all that is of use."""
 
@@ -37,7 +37,7 @@ _PLAIN_JPEG = {"Gray": "GRAY", "YCbCr": "RGB"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sheet:
+class DecodedPage:
     """One page of a file as decoded."""
 
     number: int
@@ -47,7 +47,7 @@ class Sheet:
     height: int
     picture: Picture | RejectedImage
     """Or why this page, unlike others of the file, has none."""
-    finer: Callable[[int], Picture] | None = None
+    decode_larger: Callable[[int], Picture] | None = None
     """Decodes it once more, its longest side of at least so many pixels: where `picture` has less than there is."""
 
     @property
@@ -55,30 +55,34 @@ class Sheet:
         """How many levels it holds in memory."""
         return 0 if isinstance(self.picture, RejectedImage) else self.picture.size
 
-    def at(self, longest_px: int) -> Picture | RejectedImage:
+    def at_least_px(self, longest_px: int) -> Picture | RejectedImage:
         """The picture with its longest side of at least so many pixels, if it has them; or why it cannot be had."""
-        if self.finer is None or isinstance(self.picture, RejectedImage) or max(self.picture.shape) >= longest_px:
+        if (
+            self.decode_larger is None
+            or isinstance(self.picture, RejectedImage)
+            or max(self.picture.shape) >= longest_px
+        ):
             return self.picture
         try:
-            return self.finer(longest_px)
+            return self.decode_larger(longest_px)
         except RejectedImage as why:  # its coarse half was sound
             return why
 
-    def fine(self) -> Picture | RejectedImage:
+    def full_detail(self) -> Picture | RejectedImage:
         """The picture with all the detail that is of use."""
-        return self.at(ENOUGH_PX)
+        return self.at_least_px(FULL_DETAIL_PX)
 
 
-Decoder = Callable[[Kind, bytes, Limits], Iterator[Sheet]]
+Decoder = Callable[[FileFormat, bytes, Limits], Iterator[DecodedPage]]
 
 
-def format_of(data: bytes, limits: Limits) -> Kind:
+def require_format(data: bytes, limits: Limits) -> FileFormat:
     """Name the format of a file, or raise RejectedImage: empty, too large, no picture, or a kind that is not read."""
     if not data:
         raise RejectedImage(Reason.EMPTY_FILE)
     if len(data) > limits.max_bytes:
         raise RejectedImage(Reason.TOO_LARGE, f"{len(data)} bytes; the limit is {limits.max_bytes}")
-    kind = kind_of(data)
+    kind = detect_format(data)
     if kind is None:
         raise RejectedImage(Reason.NOT_AN_IMAGE)
     if kind.name not in DECODERS:
@@ -86,24 +90,24 @@ def format_of(data: bytes, limits: Limits) -> Kind:
     return kind
 
 
-def sheets(data: bytes, limits: Limits) -> tuple[str, Iterator[Sheet]]:
+def decode_pages(data: bytes, limits: Limits) -> tuple[str, Iterator[DecodedPage]]:
     """Return the name of a file's format, and its pages, each decoded when it is asked for.
 
     Raises RejectedImage, at once or with the first pages, if there is no page to speak of: empty, no picture, cut off,
     not read, or over a limit.
     """
-    kind = format_of(data, limits)
+    kind = require_format(data, limits)
     return kind.name, DECODERS[kind.name](kind, data, limits)
 
 
-def is_document(name: str) -> bool:
+def is_multi_page(name: str) -> bool:
     """Return True if files of this format may have several pages."""
     return name in DOCUMENTS
 
 
-def sheet(data: bytes, limits: Limits, number: int) -> Sheet:
+def decode_page(data: bytes, limits: Limits, number: int) -> DecodedPage:
     """Decode page `number` alone, from 1; RejectedImage if there is none, or none that can be decoded."""
-    kind = format_of(data, limits)
+    kind = require_format(data, limits)
     only = DOCUMENTS.get(kind.name)
     pages = only(kind, data, limits, number) if only else DECODERS[kind.name](kind, data, limits)
     for one in islice(pages, 0 if only else number - 1, None):
@@ -113,20 +117,20 @@ def sheet(data: bytes, limits: Limits, number: int) -> Sheet:
     raise RejectedImage(Reason.TRUNCATED, f"there is no page {number}")
 
 
-def _still(plugin: str, kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+def _decode_still(plugin: str, kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
     """A file with one picture; of an animation, the first."""
-    with pillow.strictly(kind.words):
-        image = pillow.opened(data, plugin)
+    with pillow.strict_pillow(kind.words):
+        image = pillow.open_image(data, plugin)
         _check_pixels(*image.size, limits)
         image.load()
-        turn = pillow.orientation(image)
-        picture = upright(picture_of(image), turn)
-    yield Sheet(1, *_size(image.size, turn), picture)
+        turn = pillow.read_orientation(image)
+        picture = apply_orientation(to_picture(image), turn)
+    yield DecodedPage(1, *_upright_size(image.size, turn), picture)
 
 
-def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+def _decode_png(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
     """A PNG: a plain one by OpenCV, which is ten times as quick with a small one; anything else by Pillow."""
-    chunks = integrity.png(data)
+    chunks = integrity.check_png(data)
     is_plain = chunks <= _PLAIN_CHUNKS and data.startswith(b"IHDR", 12)
     mode = _PLAIN_PNG.get(data[24:29]) if is_plain else None
     if mode is not None:
@@ -134,135 +138,135 @@ def _png(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
         _check_pixels(width, height, limits)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
         if picture is not None:  # else it is damaged: Pillow says how
-            yield Sheet(1, width, height, np.asarray(picture, np.uint8))
+            yield DecodedPage(1, width, height, np.asarray(picture, np.uint8))
             return
-    yield from _still("PNG", kind, data, limits)
+    yield from _decode_still("PNG", kind, data, limits)
 
 
-def _jpeg(kind: Kind, data: bytes, limits: Limits) -> Iterator[Sheet]:
+def _decode_jpeg(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
     """A photo or scan, decoded as small as a glance takes it: a plain one by libjpeg-turbo itself, others by Pillow."""
-    sheet = _plain_jpeg(data, limits) if integrity.jpeg(data) <= _PLAIN_MARKERS else None
+    sheet = _decode_plain_jpeg(data, limits) if integrity.check_jpeg(data) <= _PLAIN_MARKERS else None
     if sheet is not None:
         yield sheet
         return
-    with pillow.strictly(kind.words):
-        image = pillow.opened(data, "JPEG")
+    with pillow.strict_pillow(kind.words):
+        image = pillow.open_image(data, "JPEG")
         full = image.size
         _check_pixels(*full, limits)
-        turn = pillow.orientation(image)
-        picture = _drafted(image, turn, GLANCE_PX)
+        turn = pillow.read_orientation(image)
+        picture = _decode_draft(image, turn, FAST_PATH_PX)
     is_reduced = image.size != full
 
-    def finer(longest_px: int) -> Picture:
-        with pillow.strictly(kind.words):
-            return _drafted(pillow.opened(data, "JPEG"), turn, longest_px)
+    def decode_larger(longest_px: int) -> Picture:
+        with pillow.strict_pillow(kind.words):
+            return _decode_draft(pillow.open_image(data, "JPEG"), turn, longest_px)
 
-    yield Sheet(1, *_size(full, turn), picture, finer if is_reduced else None)
+    yield DecodedPage(1, *_upright_size(full, turn), picture, decode_larger if is_reduced else None)
 
 
-def _plain_jpeg(data: bytes, limits: Limits) -> Sheet | None:
+def _decode_plain_jpeg(data: bytes, limits: Limits) -> DecodedPage | None:
     """One that needs no more than its pixels decoded; None if it is another, or damaged: Pillow says how."""
     try:
         height, width, packed, _ = simplejpeg.decode_jpeg_header(data)
         _check_pixels(width, height, limits)
         if packed not in _PLAIN_JPEG:
             return None
-        picture = _turbo(data, _PLAIN_JPEG[packed], (height, width), GLANCE_PX)
+        picture = _decode_turbo(data, _PLAIN_JPEG[packed], (height, width), FAST_PATH_PX)
     except ValueError:
         return None
 
-    def finer(longest_px: int) -> Picture:
+    def decode_larger(longest_px: int) -> Picture:
         try:
-            return _turbo(data, _PLAIN_JPEG[packed], (height, width), longest_px)
+            return _decode_turbo(data, _PLAIN_JPEG[packed], (height, width), longest_px)
         except ValueError as why:
-            raise integrity.cut("JPEG is cut off or damaged") from why
+            raise integrity.truncated("JPEG is cut off or damaged") from why
 
-    return Sheet(1, width, height, picture, finer if picture.shape[:2] != (height, width) else None)
+    return DecodedPage(1, width, height, picture, decode_larger if picture.shape[:2] != (height, width) else None)
 
 
-def _turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
+def _decode_turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
     """A plain JPEG at the smallest scale, down to an eighth, that leaves its longest side so many pixels."""
-    by = _reduction(max(size), longest_px)
+    by = _scale_divisor(max(size), longest_px)
     found: Picture = simplejpeg.decode_jpeg(
         data, colours, min_height=size[0] // by, min_width=size[1] // by, min_factor=by
     )
     return found[..., 0] if colours == "GRAY" else found
 
 
-def _drafted(image: Image.Image, turn: int, longest_px: int) -> Picture:
+def _decode_draft(image: Image.Image, turn: int, longest_px: int) -> Picture:
     """A JPEG at the smallest scale that leaves its longest side so many pixels."""
-    by = _reduction(max(image.size), longest_px)
+    by = _scale_divisor(max(image.size), longest_px)
     image.draft(None, (max(1, image.width // by), max(1, image.height // by)))
     image.load()
-    return upright(picture_of(image), turn)
+    return apply_orientation(to_picture(image), turn)
 
 
-def _reduction(longest: int, longest_px: int) -> int:
+def _scale_divisor(longest: int, longest_px: int) -> int:
     """By how much a JPEG is made smaller as it is decoded: 1, 2, 4 or 8."""
     return next((by for by in (8, 4, 2) if longest >= by * longest_px), 1)
 
 
-def _size(size: tuple[int, int], turn: int) -> tuple[int, int]:
+def _upright_size(size: tuple[int, int], turn: int) -> tuple[int, int]:
     """Width and height as a person sees them."""
     return (size[1], size[0]) if turn in {5, 6, 7, 8} else size
 
 
-def _measured(
-    plugin: str, canvas: Callable[[bytes], tuple[int, int]], kind: Kind, data: bytes, limits: Limits
-) -> Iterator[Sheet]:
+def _decode_measured(
+    plugin: str, canvas: Callable[[bytes], tuple[int, int]], kind: FileFormat, data: bytes, limits: Limits
+) -> Iterator[DecodedPage]:
     """The same for formats whose plugin reserves the memory for all pixels as soon as it opens the file."""
     _check_pixels(*canvas(data), limits)
-    return _still(plugin, kind, data, limits)
+    return _decode_still(plugin, kind, data, limits)
 
 
-def _tiff(kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Sheet]:
+def _decode_tiff(kind: FileFormat, data: bytes, limits: Limits, only: int | None = None) -> Iterator[DecodedPage]:
     """All pages, or only one. One that cannot be decoded costs its own row; a file cut off is rejected as a whole."""
-    found = tiff.sheets(data, limits.max_pages)
+    found = tiff.read_directories(data, limits.max_pages)
     if len(found) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
     _check_compression(found[0])  # Pillow opens no TIFF whose first page it cannot read
     pages = [sheet for sheet in found if sheet.is_page] or found
-    with pillow.strictly(kind.words):
-        image = pillow.opened(data, "TIFF")
+    with pillow.strict_pillow(kind.words):
+        image = pillow.open_image(data, "TIFF")
     for number, page in enumerate(pages, start=1):
         if only not in (None, number):
             continue
         picture: Picture | RejectedImage
         try:
-            picture = _tiff_picture(kind, image, page, limits)
+            picture = _decode_tiff_page(kind, image, page, limits)
         except RejectedImage as why:
             if len(pages) == 1:
                 raise
-            yield Sheet(number, page.width, page.height, why)
+            yield DecodedPage(number, page.width, page.height, why)
         else:
             height, width = picture.shape[:2]
-            yield Sheet(number, width, height, picture)
+            yield DecodedPage(number, width, height, picture)
 
 
-def _tiff_picture(kind: Kind, image: Image.Image, page: tiff.Sheet, limits: Limits) -> Picture:
+def _decode_tiff_page(kind: FileFormat, image: Image.Image, page: tiff.TiffDirectory, limits: Limits) -> Picture:
     _check_pixels(page.width, page.height, limits)
     _check_compression(page)
-    with pillow.strictly(kind.words):
+    with pillow.strict_pillow(kind.words):
         image.seek(page.index)
         _check_pixels(*image.size, limits)
         image.load()  # turns the page as its orientation tag says
-        return picture_of(image)
+        return to_picture(image)
 
 
-def _document(
-    check: Callable[[bytes], None], kind: Kind, data: bytes, limits: Limits, only: int | None = None
-) -> Iterator[Sheet]:
+def _decode_document(
+    check: Callable[[bytes], None], kind: FileFormat, data: bytes, limits: Limits, only: int | None = None
+) -> Iterator[DecodedPage]:
     """All pages, or only one, decoded by another process. One that cannot be decoded costs its own row.
 
     Of a HEIC the primary picture is the only page; of a sequence, the others are left out.
     """
     check(data)
-    for number, picture in enumerate(documents.pages(kind, data, limits, only), start=only or 1):
+    for number, picture in enumerate(documents.decode_document(kind, data, limits, only), start=only or 1):
         height, width = (0, 0) if isinstance(picture, RejectedImage) else picture.shape[:2]
-        yield Sheet(number, width, height, picture)
+        yield DecodedPage(number, width, height, picture)
 
 
-def _check_compression(page: tiff.Sheet) -> None:
+def _check_compression(page: tiff.TiffDirectory) -> None:
     if not page.is_parsed:
         raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"TIFF compression {page.compression} is not read")
 
@@ -273,21 +277,21 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 DECODERS: dict[str, Decoder] = {
-    "png": _png,
-    "jpeg": _jpeg,
-    "tiff": _tiff,
-    "bmp": partial(_still, "BMP"),
-    "gif": partial(_measured, "GIF", integrity.gif_canvas),
-    "webp": partial(_measured, "WEBP", integrity.webp_canvas),
-    "pbm": partial(_still, "PPM"),
-    "pgm": partial(_still, "PPM"),
-    "ppm": partial(_still, "PPM"),
-    "jpeg2000": partial(_still, "JPEG2000"),
-    "heic": partial(_document, integrity.heic),
-    "pdf": partial(_document, integrity.pdf),
+    "png": _decode_png,
+    "jpeg": _decode_jpeg,
+    "tiff": _decode_tiff,
+    "bmp": partial(_decode_still, "BMP"),
+    "gif": partial(_decode_measured, "GIF", integrity.gif_canvas),
+    "webp": partial(_decode_measured, "WEBP", integrity.webp_canvas),
+    "pbm": partial(_decode_still, "PPM"),
+    "pgm": partial(_decode_still, "PPM"),
+    "ppm": partial(_decode_still, "PPM"),
+    "jpeg2000": partial(_decode_still, "JPEG2000"),
+    "heic": partial(_decode_document, integrity.check_heic),
+    "pdf": partial(_decode_document, integrity.check_pdf),
 }
-DOCUMENTS: dict[str, Callable[[Kind, bytes, Limits, int], Iterator[Sheet]]] = {
-    "tiff": _tiff,
-    "pdf": partial(_document, integrity.pdf),
+DOCUMENTS: dict[str, Callable[[FileFormat, bytes, Limits, int], Iterator[DecodedPage]]] = {
+    "tiff": _decode_tiff,
+    "pdf": partial(_decode_document, integrity.check_pdf),
 }
 """Of these a page can be had without those before it."""

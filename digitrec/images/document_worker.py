@@ -32,16 +32,16 @@ from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-_TWICE_PIXELS = 50_000_000
+_DOUBLE_TIME_PIXELS = 50_000_000
 """A picture of so many pixels gets twice the time. A HEIC of 100 megapixels takes 2 to 6 s of processor time, a JPEG
 2000 in a PDF 4 s."""
 
 _DPI, _POINTS = 200, 72
 """Resolution of a rendering, and PDF's own unit: both per inch."""
-_LEAST_PX, _MOST_PX = 256, 4096
+_MIN_PX, _MAX_PX = 256, 4096
 """A page's longest side has at least this many pixels, since it may be one digit cut out, and at most this many."""
 
-_MOST_OBJECTS = 2000
+_MAX_OBJECTS = 2000
 """Images are looked for among this many objects of a page."""
 _JPEG_END, _JPEG_TAIL = b"\xff\xd9", 1024
 _WHITE = 255
@@ -119,11 +119,13 @@ class Pdf:
         except PdfiumError as why:
             raise DecodeError("truncated") from why
         try:
-            images = list(_images(page))
-            allow(max((_pixels(image, max_pixels) for image in images), default=0))
+            images = list(_find_images(page))
+            allow(max((_count_pixels(image, max_pixels) for image in images), default=0))
             for image in images:
-                _check(image)
-            bitmap = page.render(scale=_scale(page.get_width(), page.get_height(), max_pixels), rev_byteorder=True)
+                _check_image(image)
+            bitmap = page.render(
+                scale=_render_scale(page.get_width(), page.get_height(), max_pixels), rev_byteorder=True
+            )
             pixels = bytes(bitmap.buffer)
             raster = Raster("RGB", bitmap.width, bitmap.height, bitmap.stride, pixels)
             bitmap.close()
@@ -182,28 +184,28 @@ def _heic_error(why: Exception) -> DecodeError:
     return DecodeError("truncated")
 
 
-KINDS: dict[str, Callable[[bytes], Document]] = {"pdf": Pdf, "heic": Heic}
+DECODERS: dict[str, Callable[[bytes], Document]] = {"pdf": Pdf, "heic": Heic}
 
 
-def _scale(width: float, height: float, max_pixels: int) -> float:
+def _render_scale(width: float, height: float, max_pixels: int) -> float:
     """Return the pixels a point of a PDF page of this many points is rendered with."""
     longest = max(width, height)
     if not (math.isfinite(longest) and longest > 0):
         raise DecodeError("truncated")
-    scale = min(max(_DPI / _POINTS, _LEAST_PX / longest), _MOST_PX / longest)
+    scale = min(max(_DPI / _POINTS, _MIN_PX / longest), _MAX_PX / longest)
     while math.ceil(width * scale) * math.ceil(height * scale) > max_pixels:
         scale *= 0.98
     return scale
 
 
-def _images(page: Any) -> Iterator[Any]:
+def _find_images(page: Any) -> Iterator[Any]:
     from pypdfium2 import raw
 
-    objects = islice(page.get_objects(max_depth=3), _MOST_OBJECTS)
+    objects = islice(page.get_objects(max_depth=3), _MAX_OBJECTS)
     return (each for each in objects if each.type == raw.FPDF_PAGEOBJ_IMAGE)
 
 
-def _pixels(image: Any, max_pixels: int) -> int:
+def _count_pixels(image: Any, max_pixels: int) -> int:
     """Return how many pixels an image of a PDF page has; DecodeError if that is over the limit."""
     from pypdfium2 import raw
 
@@ -215,7 +217,7 @@ def _pixels(image: Any, max_pixels: int) -> int:
     return int(width.value * height.value)
 
 
-def _check(image: Any) -> None:
+def _check_image(image: Any) -> None:
     """PDFium draws what it can of an image that is cut off, or nothing: neither may pass for what was written."""
     from pypdfium2 import raw
 
@@ -263,7 +265,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 _limit(resource.RLIMIT_AS, memory)
                 data = requests.read(size)
                 _limit_time(cpu_s, wall_s)
-                document = KINDS[kind](data)
+                document = DECODERS[kind](data)
                 answer = {"pages": document.pages}
             elif what == "decode" and document is not None:
                 _limit_time(cpu_s, wall_s)
@@ -284,7 +286,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def _limit_time(cpu_s: float, wall_s: float, pixels: int = 0) -> None:
     """Let the kernel end this process if the request under way takes longer than this from now on."""
-    times = 1 + pixels / _TWICE_PIXELS
+    times = 1 + pixels / _DOUBLE_TIME_PIXELS
     used = resource.getrusage(resource.RUSAGE_SELF)
     _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + int(cpu_s * times))
     signal.setitimer(signal.ITIMER_REAL, wall_s * times)

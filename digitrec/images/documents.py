@@ -19,23 +19,23 @@ from PIL import Image
 
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.images.formats import Kind
-from digitrec.images.pillow import picture_of
+from digitrec.images.formats import FileFormat
+from digitrec.images.pillow import to_picture
 from digitrec.types import Limits, Reason
 
 _PROGRAM = Path(__file__).with_name("document_worker.py")
-_MOST_CPU_S = 10
+_MAX_CPU_S = 10
 """Processor time for one request, beside what a large picture takes; a scanned page takes 0.1 s."""
-_MOST_WALL_S = 120.0
+_MAX_WALL_S = 120.0
 """Time for one request: one that takes so long without using the processor hangs. The pipeline gives up before."""
-_LEAST_MEMORY = 1_000_000_000
+_MIN_MEMORY = 1_000_000_000
 """What the process may use, bytes, beside what a file and a page within the limits take. Of 100 megapixels a HEIC takes
 up to 1.5 GB of addresses, and so does a JPEG 2000 in a PDF; the limit is 2.5 GB then."""
 _CHANNELS = {"L": 1, "RGB": 3}
 """What a picture is made of without Pillow."""
 
 
-class ProcessDied(Exception):
+class DecodeProcessDied(Exception):
     """The process has ended."""
 
 
@@ -74,11 +74,11 @@ class DocumentProcess:
         """False if it has ended, or was left in the middle of an answer."""
         return self._is_answered and self._process.poll() is None
 
-    def open(self, kind: Kind, data: bytes, limits: Limits) -> int:
+    def open(self, kind: FileFormat, data: bytes, limits: Limits) -> int:
         """Take a document; gives its number of pages. RejectedImage if it is none."""
-        memory = _LEAST_MEMORY + 4 * limits.max_bytes + 12 * limits.max_pixels
+        memory = _MIN_MEMORY + 4 * limits.max_bytes + 12 * limits.max_pixels
         self._words = f"this {kind.words} is cut off or damaged"
-        answer, _ = self._ask("open", kind.name, len(data), memory, _MOST_CPU_S, _MOST_WALL_S, after=data)
+        answer, _ = self._ask("open", kind.name, len(data), memory, _MAX_CPU_S, _MAX_WALL_S, after=data)
         return int(answer["pages"])
 
     def decode(self, index: int, limits: Limits) -> Picture:
@@ -86,7 +86,7 @@ class DocumentProcess:
         answer, pixels = self._ask("decode", index, limits.max_pixels)
         mode, width, height, stride = (answer[name] for name in ("mode", "width", "height", "stride"))
         if mode not in _CHANNELS:
-            return picture_of(Image.frombuffer(mode, (width, height), pixels, "raw", mode, stride, 1))
+            return to_picture(Image.frombuffer(mode, (width, height), pixels, "raw", mode, stride, 1))
         rows = np.frombuffer(pixels, np.uint8).reshape(height, stride)[:, : _CHANNELS[mode] * width]
         shape = (height, width) if mode == "L" else (height, width, 3)
         return np.ascontiguousarray(rows).reshape(shape)
@@ -108,15 +108,15 @@ class DocumentProcess:
             self._to.write(json.dumps(request).encode() + b"\n" + after)
             self._to.flush()
         except BrokenPipeError as why:
-            raise ProcessDied from why
+            raise DecodeProcessDied from why
         line = self._from.readline()
         if not line.endswith(b"\n"):
-            raise ProcessDied
+            raise DecodeProcessDied
         answer: dict[str, Any] = json.loads(line)
         size = answer.get("pixels", 0)
         pixels = self._from.read(size) if size else b""
         if len(pixels) < size:
-            raise ProcessDied
+            raise DecodeProcessDied
         self._is_answered = True
         if "error" in answer:
             reason = Reason(answer["error"])
@@ -149,7 +149,7 @@ def release(process: DocumentProcess) -> None:
     try:
         if process.is_usable:
             process.close()
-    except ProcessDied:
+    except DecodeProcessDied:
         pass  # seen below
     if process.is_usable:
         _idle.append(process)
@@ -178,15 +178,17 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-_MOST_DEATHS = 3
+_MAX_DEATHS = 3
 
 
-def pages(kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> Iterator[Picture | RejectedImage]:
+def decode_document(
+    kind: FileFormat, data: bytes, limits: Limits, only: int | None = None
+) -> Iterator[Picture | RejectedImage]:
     """Decode every page, or the one with this number, from 1; or say why one cannot be decoded.
 
     RejectedImage for the whole file: damaged, encrypted, too many pages, too slow, or three processes died of it.
     """
-    document = _Document(kind, data, limits)
+    document = _OpenDocument(kind, data, limits)
     try:
         for index in range(document.count) if only is None else range(only - 1, min(only, document.count)):
             try:
@@ -199,10 +201,10 @@ def pages(kind: Kind, data: bytes, limits: Limits, only: int | None = None) -> I
         document.close()
 
 
-class _Document:
+class _OpenDocument:
     """A document that survives the process that decodes it."""
 
-    def __init__(self, kind: Kind, data: bytes, limits: Limits) -> None:
+    def __init__(self, kind: FileFormat, data: bytes, limits: Limits) -> None:
         self._kind = kind
         self._data = data
         self._limits = limits
@@ -224,7 +226,7 @@ class _Document:
             process = self._ready()
             try:
                 return process.decode(index, self._limits)
-            except ProcessDied:
+            except DecodeProcessDied:
                 self._discard()
 
     def close(self) -> None:
@@ -239,7 +241,7 @@ class _Document:
             self._process = acquire()
             try:
                 self.count = self._process.open(self._kind, self._data, self._limits)
-            except ProcessDied:
+            except DecodeProcessDied:
                 self._discard()
         if self.count > self._limits.max_pages:
             raise RejectedImage(Reason.TOO_LARGE, f"{self.count} pages; the limit is {self._limits.max_pages}")
@@ -249,7 +251,7 @@ class _Document:
         process, self._process = self._process, None
         was_slow = process is not None and discard(process)
         self._deaths += 1
-        self.is_lost = was_slow or self._deaths == _MOST_DEATHS
+        self.is_lost = was_slow or self._deaths == _MAX_DEATHS
         if was_slow:  # another try would be, too
             raise RejectedImage(Reason.TOO_LARGE, "decoding a page takes longer than any scan or photo does")
         if self.is_lost:

@@ -28,12 +28,12 @@ _PDF_LINEARIZED = re.compile(rb"<<[^>]{0,200}/Linearized\b[^>]{0,200}>>")
 _PDF_LENGTH = re.compile(rb"/L\s+(\d{1,12})")
 
 
-def cut(words: str) -> RejectedImage:
+def truncated(words: str) -> RejectedImage:
     """The rejection of a file that is not all there; `words` begin with the format's name."""
     return RejectedImage(Reason.TRUNCATED, f"this {words}")
 
 
-def png(data: bytes) -> frozenset[bytes]:
+def check_png(data: bytes) -> frozenset[bytes]:
     """Every chunk is complete, those that carry the picture have their checksum, and the last one is IEND.
 
     Gives the names of all chunks.
@@ -47,15 +47,15 @@ def png(data: bytes) -> frozenset[bytes]:
             break
         is_critical = not name[0] & 0x20
         if is_critical and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise cut("PNG is damaged: a checksum is wrong")
+            raise truncated("PNG is damaged: a checksum is wrong")
         names.add(name)
         if name == b"IEND":
             return frozenset(names)
         at = end
-    raise cut("PNG is cut off: its end is missing")
+    raise truncated("PNG is cut off: its end is missing")
 
 
-def jpeg(data: bytes) -> frozenset[int]:
+def check_jpeg(data: bytes) -> frozenset[int]:
     """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter.
 
     Gives the codes of all markers.
@@ -72,7 +72,7 @@ def jpeg(data: bytes) -> frozenset[int]:
         if code not in _STANDALONE and code != _END_OF_IMAGE:
             scans += code == _START_OF_SCAN
             end_of_last += int.from_bytes(data[end_of_last : end_of_last + 2], "big")
-    raise cut("JPEG is cut off: its end is missing")
+    raise truncated("JPEG is cut off: its end is missing")
 
 
 def _markers(data: bytes) -> list[int]:
@@ -91,19 +91,19 @@ def gif_canvas(data: bytes) -> tuple[int, int]:
     A picture may be larger than the screen that the file begins with.
     """
     width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
-    at = 13 + _gif_colours(data, 10)
+    at = 13 + _gif_color_table_size(data, 10)
     while data[at : at + 1] == b"!":  # an extension: its kind, then pieces, the last of them empty
         at += 2
         while at < len(data) and data[at]:
             at += 1 + data[at]
         at += 1
     if data[at : at + 1] != b"," or at + 10 > len(data):
-        raise cut("GIF is cut off: there is no picture in it")
+        raise truncated("GIF is cut off: there is no picture in it")
     left, top, across, down = (int.from_bytes(data[i : i + 2], "little") for i in range(at + 1, at + 9, 2))
     return max(width, left + across), max(height, top + down)
 
 
-def _gif_colours(data: bytes, at: int) -> int:
+def _gif_color_table_size(data: bytes, at: int) -> int:
     """Bytes of the colour table that the flags at `at` announce."""
     flags = data[at] if at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
@@ -112,7 +112,7 @@ def _gif_colours(data: bytes, at: int) -> int:
 def webp_canvas(data: bytes) -> tuple[int, int]:
     """The width and height of a WebP, whose decoder would reserve the memory before it tells; all bytes are there."""
     if len(data) < 30 or 8 + int.from_bytes(data[4:8], "little") > len(data):
-        raise cut("WebP is cut off: its end is missing")
+        raise truncated("WebP is cut off: its end is missing")
     chunk = data[12:16]
     if chunk == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
@@ -122,7 +122,7 @@ def webp_canvas(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
-def heic(data: bytes) -> None:
+def check_heic(data: bytes) -> None:
     """Every box is complete and its rest was written: libheif paints a tile that is missing as if it were grey."""
     at = 0
     while at + 8 <= len(data):
@@ -131,17 +131,17 @@ def heic(data: bytes) -> None:
             length = int.from_bytes(data[at + 8 : at + 16], "big")
         end = at + length if length else len(data)
         if end > len(data) and name in _HEIC_BOXES:
-            raise cut("HEIC is cut off: its end is missing")
+            raise truncated("HEIC is cut off: its end is missing")
         if name == b"mdat" and end - at > _ZERO_TAIL and not data[end - _ZERO_TAIL : end].strip(b"\0"):
-            raise cut("HEIC is cut off: its rest was never written")
+            raise truncated("HEIC is cut off: its rest was never written")
         at = max(end, at + 8)
 
 
-def pdf(data: bytes) -> None:
+def check_pdf(data: bytes) -> None:
     """The file ends as a PDF does; one that is made to be shown while it loads has the length that it names."""
     if _PDF_END not in data.rstrip(b"\0")[-_PDF_TAIL:]:  # some programs fill up the last block
-        raise cut("PDF is cut off: its end is missing")
+        raise truncated("PDF is cut off: its end is missing")
     linearized = _PDF_LINEARIZED.search(data, 0, 2 * _PDF_TAIL)
     length = _PDF_LENGTH.search(linearized[0]) if linearized else None
     if length and int(length[1]) > len(data):
-        raise cut("PDF is cut off: it is shorter than it says")
+        raise truncated("PDF is cut off: it is shorter than it says")

@@ -29,19 +29,19 @@ _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _BITS_PER_SAMPLE = 258
 """The TIFF tag; scanners keep 12 bits in words of 16."""
 
-_SEEN = 128
+_MIN_VISIBLE_ALPHA = 128
 """Alpha at or above which a pixel counts as drawn."""
 
 _BAND_PIXELS = 1_000_000
 """So many pixels are worked on at a time where they become floats."""
 
 
-def picture_of(image: Image.Image) -> Picture:
+def to_picture(image: Image.Image) -> Picture:
     """The pixels of a loaded image: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""
     if image.mode in _DEEP:
-        return _from_deep(image)
+        return _to_8_bit(image)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_paper(np.asarray(image.convert("RGBA")))
+        return _flatten_alpha(np.asarray(image.convert("RGBA")))
     if image.mode in {"L", "RGB"}:
         return np.asarray(image)
     if image.mode == "1":
@@ -51,7 +51,7 @@ def picture_of(image: Image.Image) -> Picture:
     return np.asarray(image.convert("RGB"))
 
 
-def upright(picture: Picture, orientation: int) -> Picture:
+def apply_orientation(picture: Picture, orientation: int) -> Picture:
     """Turn the picture as EXIF says it is to be seen; a number that is none of EXIF's eight leaves it as it is.
 
     >>> upright(np.array([[1, 2]], np.uint8), 6).tolist()
@@ -66,7 +66,7 @@ def upright(picture: Picture, orientation: int) -> Picture:
     return np.ascontiguousarray(picture)
 
 
-def _from_deep(image: Image.Image) -> Picture:
+def _to_8_bit(image: Image.Image) -> Picture:
     """More than eight bits: the declared range becomes 0..255, an undeclared one (floats, 32 bits) its own extremes."""
     values = np.asarray(image).astype(np.float32)  # (h, w)
     finite = np.isfinite(values)
@@ -82,7 +82,7 @@ def _from_deep(image: Image.Image) -> Picture:
     return picture
 
 
-def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
+def _flatten_alpha(rgba: NDArray[np.uint8]) -> Picture:
     """Lay a picture with transparent parts, (h, w, 4), on paper of the colour that keeps its ink readable.
 
     Strokes on a transparent sheet get paper that differs from them: white under dark ink, black under light.
@@ -90,7 +90,7 @@ def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
     """
     if rgba[..., 3].min() == 255:
         return np.ascontiguousarray(rgba[..., :3])
-    paper = _paper(rgba)
+    paper = _paper_color(rgba)
     laid: Picture = np.empty((*rgba.shape[:2], 3), np.uint8)
     for rows in _bands(rgba.shape):
         cover = rgba[rows, :, 3:].astype(np.float32) / 255
@@ -98,11 +98,11 @@ def _on_paper(rgba: NDArray[np.uint8]) -> Picture:
     return laid
 
 
-def _paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _paper_color(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the colour, (3,), of the paper under a picture with transparent parts."""
     counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, where something is seen
     for rows in _bands(rgba.shape):
-        is_seen = rgba[rows, :, 3] >= _SEEN  # (h, w)
+        is_seen = rgba[rows, :, 3] >= _MIN_VISIBLE_ALPHA  # (h, w)
         counts += [np.bincount(rgba[rows, :, channel][is_seen], minlength=256) for channel in range(3)]
     number = int(counts[0].sum())
     upto = counts.cumsum(axis=1)
@@ -128,7 +128,7 @@ DAMAGE = (
 """What Pillow's decoders are seen to raise on bytes that are not what their header says."""
 
 
-class _Peace:
+class _PillowSettings:
     """Pillow's global switches as we want them, while any thread is inside."""
 
     _lock = Lock()
@@ -158,19 +158,19 @@ class _Peace:
 
 
 @contextmanager
-def strictly(what: str) -> Iterator[None]:
+def strict_pillow(what: str) -> Iterator[None]:
     """Run Pillow's code for the format named `what`; whatever it trips over becomes RejectedImage(truncated)."""
-    _Peace.enter()
+    _PillowSettings.enter()
     try:
         yield
     except DAMAGE as trouble:
         raise RejectedImage(Reason.TRUNCATED, f"this {what} is cut off or damaged") from trouble
     finally:
-        _Peace.leave()
+        _PillowSettings.leave()
 
 
-def opened(data: bytes, plugin: str) -> Image.Image:
-    """Read the header with one of Pillow's plugins, and no other; to be called inside `strictly`."""
+def open_image(data: bytes, plugin: str) -> Image.Image:
+    """Read the header with one of Pillow's plugins, and no other; to be called inside `strict_pillow`."""
     if plugin == "TIFF":
         _silence_libtiff()
     return Image.open(BytesIO(data), formats=[plugin])
@@ -189,7 +189,7 @@ def _silence_libtiff() -> None:
         library.TIFFSetWarningHandler(None)
 
 
-def orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
     """EXIF's 1..8; 1 if there is none or it cannot be read: damage there does not touch the pixels."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))

@@ -5,12 +5,12 @@ import resource
 
 from digitrec.errors import NotEnoughMemory
 
-_LEAST_MB = 350
+_MIN_MEMORY_MB = 350
 """Addresses that a process takes which reads a small picture, measured on two cores; large photographs take more."""
-_ASKED = "OPENBLAS_NUM_THREADS"
+_THREADS_VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
-def load() -> None:
+def import_opencv() -> None:
     """Import both. Each comes with an OpenBLAS, which starts a thread for each core; those wait by spinning.
 
     For products of small matrices they are never asked, and cost 0.15 CPU seconds: as much as all other imports. A
@@ -20,13 +20,13 @@ def load() -> None:
         NotEnoughMemory: this process may not use as much as they take.
     """
     check_memory()
-    is_set = _ASKED in os.environ
-    os.environ.setdefault(_ASKED, "1")
+    is_set = _THREADS_VARIABLE in os.environ
+    os.environ.setdefault(_THREADS_VARIABLE, "1")
     try:
         import cv2  # which imports numpy
     finally:
         if not is_set:
-            del os.environ[_ASKED]
+            del os.environ[_THREADS_VARIABLE]
     cv2.setNumThreads(1)
 
 
@@ -36,7 +36,8 @@ def check_memory() -> None:
     To be called before native libraries are loaded: some of them end the process where memory is missing.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most != resource.RLIM_INFINITY and most < _LEAST_MB * 1_000_000:
+    if most != resource.RLIM_INFINITY and most < _MIN_MEMORY_MB * 1_000_000:
         raise NotEnoughMemory(
-            f"this process may use {most // 1_000_000} MB of memory; reading pictures takes at least {_LEAST_MB} MB"
+            f"this process may use {most // 1_000_000} MB of memory; reading pictures takes at least {_MIN_MEMORY_MB} "
+            "MB"
         )

@@ -16,7 +16,7 @@ _OFFSETS = (273, 324)
 _COUNTS = (279, 325)
 """... and how many bytes each has."""
 
-_WANTED = {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}
+_TAGS_READ = {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}
 
 _UNCOMPRESSED = 1
 _COMPRESSIONS_READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
@@ -24,11 +24,11 @@ _COMPRESSIONS_READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 
 _REDUCED_OR_MASK = 1 | 4
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-_MOST_TAGS = 4096
+_MAX_TAGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class TiffDirectory:
     """One directory of the file."""
 
     index: int
@@ -45,7 +45,7 @@ class Sheet:
         return self.compression in _COMPRESSIONS_READ
 
 
-def sheets(data: bytes, most: int) -> list[Sheet]:
+def read_directories(data: bytes, most: int) -> list[TiffDirectory]:
     """List the directories of a TIFF or BigTIFF, at most `most` + 1 of them.
 
     Raises RejectedImage(truncated) if one of them, or its compressed pixels, lies outside the file.
@@ -53,55 +53,55 @@ def sheets(data: bytes, most: int) -> list[Sheet]:
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in {b"+\x00", b"\x00+"}
     place = struct.Struct(order + ("Q" if big else "I"))
-    found: list[Sheet] = []
+    found: list[TiffDirectory] = []
     seen: set[int] = set()
-    (at,) = _unpacked(place, data, 8 if big else 4)
+    (at,) = _unpack(place, data, 8 if big else 4)
     while at and at not in seen and len(found) <= most:  # a chain that bites its tail ends there
         seen.add(at)
-        tags, after = _tags(data, at, order, big=big)
-        found.append(_sheet(len(found), tags, len(data)))
-        (at,) = _unpacked(place, data, after)
+        tags, after = _read_tags(data, at, order, big=big)
+        found.append(_make_directory(len(found), tags, len(data)))
+        (at,) = _unpack(place, data, after)
     if not found:
         raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: it has no page")
     return found
 
 
-def _unpacked(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
+def _unpack(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
     """Whole numbers of the file, whose places the file itself names."""
     if at + form.size > len(data):
-        raise _outside()
+        raise _outside_file()
     return form.unpack_from(data, at)
 
 
-def _outside() -> RejectedImage:
+def _outside_file() -> RejectedImage:
     return RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: a page lies beyond its end")
 
 
-def _tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
+def _read_tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
     """The whole-number tags of the directory at `at`, and where the place of the next one is written."""
     count_form = struct.Struct(order + ("Q" if big else "H"))
     entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
     place = struct.Struct(order + ("Q" if big else "I"))
-    (count,) = _unpacked(count_form, data, at)
+    (count,) = _unpack(count_form, data, at)
     first = at + count_form.size
-    if count > _MOST_TAGS:
+    if count > _MAX_TAGS:
         raise RejectedImage(Reason.TRUNCATED, "this TIFF is damaged: a page has more tags than there are")
     if first + count * entry.size > len(data):
-        raise _outside()
+        raise _outside_file()
     tags: dict[int, tuple[int, ...]] = {}
     for i in range(count):
         tag, kind, length, inline = entry.unpack_from(data, first + i * entry.size)
-        if kind not in _INTEGERS or tag not in _WANTED:
+        if kind not in _INTEGERS or tag not in _TAGS_READ:
             continue
         if length > len(data):
-            raise _outside()
+            raise _outside_file()
         values = struct.Struct(f"{order}{length}{_INTEGERS[kind]}")
         fits = values.size <= len(inline)
-        tags[tag] = values.unpack_from(inline) if fits else _unpacked(values, data, *place.unpack(inline))
+        tags[tag] = values.unpack_from(inline) if fits else _unpack(values, data, *place.unpack(inline))
     return tags, first + count * entry.size
 
 
-def _sheet(index: int, tags: dict[int, tuple[int, ...]], size: int) -> Sheet:
+def _make_directory(index: int, tags: dict[int, tuple[int, ...]], size: int) -> TiffDirectory:
     def one(tag: int, default: int) -> int:
         return (tags.get(tag) or (default,))[0]
 
@@ -110,5 +110,7 @@ def _sheet(index: int, tags: dict[int, tuple[int, ...]], size: int) -> Sheet:
         for offsets, counts in zip(_OFFSETS, _COUNTS, strict=True):
             pieces = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
             if any(start + length > size for start, length in pieces):
-                raise _outside()
-    return Sheet(index, one(_WIDTH, 0), one(_HEIGHT, 0), compression, is_page=not one(_SUBFILE, 0) & _REDUCED_OR_MASK)
+                raise _outside_file()
+    return TiffDirectory(
+        index, one(_WIDTH, 0), one(_HEIGHT, 0), compression, is_page=not one(_SUBFILE, 0) & _REDUCED_OR_MASK
+    )

@@ -74,11 +74,9 @@ class OutcomeBuilder:
             if fate is not None:
                 readings.clear()
             elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
-                readings[:] = [
-                    decision.rejected(1, content.rejected, "no labels file: its first line is not file,label")
-                ]
+                readings[:] = [decision.reject(1, content.rejected, "no labels file: its first line is not file,label")]
             elif content.defer_reason:
-                readings.append(decision.rejected(1, Reason.IO_ERROR, content.defer_reason))
+                readings.append(decision.reject(1, Reason.IO_ERROR, content.defer_reason))
             fate = fate or FileOutcome(decision.file_status(readings))
             decided.append(
                 replace(

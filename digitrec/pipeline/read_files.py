@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from digitrec.arrays import Page
+from digitrec.arrays import PageResult
 from digitrec.errors import RejectedImage
 from digitrec.pipeline import worker_main
 from digitrec.recognition import decision
@@ -48,7 +48,7 @@ class FileResult:
     """What a file holds: its pages, or why there are none."""
 
     sha256: str = ""
-    pages: tuple[Page, ...] = ()
+    pages: tuple[PageResult, ...] = ()
     rejected: Reason | None = None
     """The whole file has no answer."""
     defer_reason: str = ""
@@ -129,7 +129,7 @@ def _read_pages(
     """
     readable = [(place, file.data) for place, file in enumerate(opened, start) if isinstance(file, _FileBytes)]
     data = (data for _, data in takewhile(lambda _: not worker_main.is_cancelled(), readable))
-    results = iter(reader.read_all(data, limits, lambda file: worker_main.begin_page(readable[file][0])))
+    results = iter(reader.read_files(data, limits, lambda file: worker_main.begin_page(readable[file][0])))
     contents = []
     for file in opened:
         if isinstance(file, FileResult):
@@ -240,7 +240,7 @@ def decide_readings(contents: Sequence[FileResult], threshold: float) -> list[li
     """The readings of each content, a page each; a content that is deferred has none."""
     found = []
     for content in contents:
-        readings = [] if content.rejected is None else [decision.rejected(1, content.rejected, content.detail)]
+        readings = [] if content.rejected is None else [decision.reject(1, content.rejected, content.detail)]
         found.append([*readings, *(decision.decide(page, threshold) for page in content.pages)])
     return found
 

@@ -181,7 +181,7 @@ def _loaded(sent: SerializedReader) -> PageReader:
                 raise WorkerMismatch(
                     f"model {digest[:16]} arrived at worker {_worker_name()}, and {sent.digest[:16]} was sent"
                 )
-            threads.load()
+            threads.import_opencv()
             while len(_readers) >= _MAX_READERS:
                 del _readers[next(iter(_readers))]
             # It came over the connection that all tasks use: who can change it could send code directly.

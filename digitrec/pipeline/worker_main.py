@@ -140,7 +140,7 @@ def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -
     from digitrec.images import threads
 
     _die_with_parent()
-    threads.load()
+    threads.import_opencv()
     worker_limits = WorkerLimits(*limits) if limits else None
     on_page = partial(_limit_cpu, worker_limits) if worker_limits else _set_no_limit
     report_to(PageProgress(mmap.mmap(memory, PageProgress.SIZE), on_page))

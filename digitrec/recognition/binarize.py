@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.components import pieces_of
-from digitrec.recognition.line_removal import is_bare_around, without_edges, without_lines
-from digitrec.recognition.preprocess import GreyPage, Plane, contrast_of, in_order
+from digitrec.recognition.components import label_components
+from digitrec.recognition.line_removal import has_clean_border, remove_dark_borders, remove_ruled_lines
+from digitrec.recognition.preprocess import GrayPage, Plane, local_contrast, quantiles_of_sorted
 
 _LEAST_CONTRAST = 0.04
 """Fainter than this against the paper is not taken for writing."""
@@ -45,7 +45,7 @@ _STEPS = (0.35, 0.5, 0.65)
 
 
 @dataclass(frozen=True, slots=True)
-class _Levels:
+class _InkThresholds:
     """Contrasts on one page."""
 
     paper: float
@@ -69,12 +69,12 @@ class _Levels:
         return self.paper + share * (self.ink - self.paper)
 
 
-def find(page: GreyPage) -> Plane:
-    """Find the ink of a page: (h, w) as its grey plane, 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there."""
-    contrast = contrast_of(page)
-    levels = _levels(contrast)
-    if levels is not None and not is_bare_around(contrast, min(levels.edge, levels.line)):
-        contrast, levels = _cleared(contrast, levels)
+def estimate_ink(page: GrayPage) -> Plane:
+    """Find the ink of a page: (h, w) as its gray plane, 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there."""
+    contrast = local_contrast(page)
+    levels = _find_thresholds(contrast)
+    if levels is not None and not has_clean_border(contrast, min(levels.edge, levels.line)):
+        contrast, levels = _remove_printed(contrast, levels)
     if levels is None:
         return np.zeros_like(contrast)
     ink = contrast - np.float32(levels.paper)
@@ -84,25 +84,25 @@ def find(page: GreyPage) -> Plane:
     return ink
 
 
-def _cleared(contrast: Plane, levels: _Levels) -> tuple[Plane, _Levels | None]:
+def _remove_printed(contrast: Plane, levels: _InkThresholds) -> tuple[Plane, _InkThresholds | None]:
     """A page without edges, lines and nets, and its levels then."""
-    bare = without_edges(contrast, levels.edge)
-    found = levels if bare is contrast else _levels(bare)
+    bare = remove_dark_borders(contrast, levels.edge)
+    found = levels if bare is contrast else _find_thresholds(bare)
     if found is None:
         return bare, None
-    clear = without_lines(bare, found.line)
-    found = found if clear is bare else _levels(clear)
-    return clear, found and _above_net(clear, found)
+    clear = remove_ruled_lines(bare, found.line)
+    found = found if clear is bare else _find_thresholds(clear)
+    return clear, found and _suppress_grid(clear, found)
 
 
-def _levels(contrast: Plane) -> _Levels | None:
+def _find_thresholds(contrast: Plane) -> _InkThresholds | None:
     """Tell paper from ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
     levels = contrast[::step, ::step].flatten()
     # Of the paper's levels only these two quantiles matter, so they are not sorted.
     places = [int((levels.size - 1) * share) for share in (_QUIET, _PAPER)]
     levels.partition(sorted({min(place + after, levels.size - 1) for place in places for after in (0, 1)}))
-    quiet, bare = in_order(levels, _QUIET, _PAPER)
+    quiet, bare = quantiles_of_sorted(levels, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
     inked = np.sort(levels[levels > np.float32(max(paper, _LEAST_CONTRAST))])
@@ -111,15 +111,15 @@ def _levels(contrast: Plane) -> _Levels | None:
     grades = np.clip(inked * 255, 0, 255).astype(np.uint8)
     split, _ = cv2.threshold(grades.reshape(1, -1), 0, 255, cv2.THRESH_OTSU)
     clear = inked[np.searchsorted(grades, np.uint8(split), side="right") :]
-    (full,) = in_order(clear if clear.size else inked, _FULL)
+    (full,) = quantiles_of_sorted(clear if clear.size else inked, _FULL)
     paper = max(paper, _FAINTEST_SHARE * full)
     if full - paper < _LEAST_RANGE or full < bare + _LEAST_DEVIATIONS * deviation:
         return None
-    (darkest,) = in_order(inked, _DARKEST)
-    return _Levels(paper, full, darkest)
+    (darkest,) = quantiles_of_sorted(inked, _DARKEST)
+    return _InkThresholds(paper, full, darkest)
 
 
-def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
+def _suppress_grid(contrast: Plane, levels: _InkThresholds) -> _InkThresholds:
     """Raise the paper's level until a grid, paler than the pen, no longer ties everything together."""
     faint = levels.line
     borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
@@ -130,13 +130,13 @@ def _above_net(contrast: Plane, levels: _Levels) -> _Levels:
         spans, largest = _spans(contrast > cut)
         if largest > 0.35 * max(contrast.shape) or (not spans and largest > 0.2 * min(contrast.shape)):
             paper = cut - 0.1 * (levels.darkest - levels.paper)
-            return _Levels(paper, max(levels.ink, levels.darkest), levels.darkest)
+            return _InkThresholds(paper, max(levels.ink, levels.darkest), levels.darkest)
     return levels
 
 
 def _spans(dark: NDArray[np.bool_]) -> tuple[bool, int]:
     """Whether one mark reaches three borders, and the longest side of the largest that reaches none."""
     height, width = dark.shape
-    left, top, right, bottom = pieces_of(dark).boxes[1:].T
+    left, top, right, bottom = label_components(dark).boxes[1:].T
     borders = (left <= 1).astype(int) + (top <= 1) + (right >= width - 1) + (bottom >= height - 1)
     return bool((borders >= 3).any()), int(np.maximum(right - left, bottom - top)[borders == 0].max(initial=0))

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.recognition.geometry import Span
-from digitrec.recognition.preprocess import Plane, quantiles, smaller
-from digitrec.recognition.raw_components import Components, is_background, is_hollow, spans_of
+from digitrec.recognition.geometry import Rect
+from digitrec.recognition.preprocess import Plane, downscale, quantiles
+from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background, is_hollow
 from digitrec.recognition.raw_ink import Mask, RawInk, find_any_ink
 
 
@@ -41,36 +41,38 @@ class BlankParams:
 PARAMS = BlankParams()
 
 
-def find_writing(grey: Plane) -> list[Span]:
+def find_writing(gray: Plane) -> list[Rect]:
     """Find the components that could be writing, dark or light, on a page of which nothing was read: (h, w), 0..255."""
-    p, side = PARAMS, min(grey.shape)
+    p, side = PARAMS, min(gray.shape)
     least = max(p.least_px, p.height_share * side)
     found = []
     for share in p.stroke_heights:  # thick strokes vanish where thin ones are looked for
         height = max(p.least_px, share * side)
         scale = min(1.0, p.height_px / height)
-        seen = smaller(grey, max(1, round(scale * max(grey.shape))))
-        scale = max(seen.shape) / max(grey.shape)
+        seen = downscale(gray, max(1, round(scale * max(gray.shape))))
+        scale = max(seen.shape) / max(gray.shape)
         for is_light in (False, True):
             raw = find_any_ink(seen, height * scale, is_light=is_light)
             found += _spans_of_writing(raw, least * scale, scale)
     return found
 
 
-def _spans_of_writing(raw: RawInk, height: float, scale: float) -> list[Span]:
+def _spans_of_writing(raw: RawInk, height: float, scale: float) -> list[Rect]:
     """Return the components that could be writing where none was read, in pixels of the page before scaling."""
     p = PARAMS
-    parts = Components.of(raw)
+    parts = ComponentTable.of(raw)
     parts = parts.joined(np.ones(len(parts.areas), np.bool_))
     is_large = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
     is_large &= parts.longest >= p.speck_px
     could_be = is_large & ~_is_printed(parts, raw.strong.shape, height)
     (paper,) = quantiles(raw.paper, 0.5)
     numbers = np.flatnonzero(could_be).tolist()
-    return spans_of(parts, [number for number in numbers if not is_background(parts, number, raw.paper, paper)], scale)
+    return component_rects(
+        parts, [number for number in numbers if not is_background(parts, number, raw.paper, paper)], scale
+    )
 
 
-def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+def _is_printed(parts: ComponentTable, shape: tuple[int, ...], height: float) -> Mask:
     """Tell which components of a page on which nothing was read are rules, frames or margins.
 
     There is no character to compare their width with. A line that stands alone and upright could be a 1.

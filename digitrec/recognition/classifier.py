@@ -6,14 +6,14 @@ import numpy as np
 
 from digitrec.arrays import Ink, Scores
 
-SIDE = 28
+DIGIT_PX = 28
 DIGITS = 10
-NONE = DIGITS
+NO_DIGIT = DIGITS
 """The column of "no digit"."""
 CLASSES = DIGITS + 1
 
 
-class Classifier(Protocol):
+class DigitClassifier(Protocol):
     """Anything that turns ink into scores."""
 
     @property
@@ -23,7 +23,7 @@ class Classifier(Protocol):
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out, rows sum to 1.
 
-        Column `NONE` is 0 where a classifier knows digits only. A picture's scores depend on that picture alone,
+        Column `NO_DIGIT` is 0 where a classifier knows digits only. A picture's scores depend on that picture alone,
         never on its batch. n may be 0. Any number of threads may ask at once.
 
         Raises:
@@ -31,23 +31,23 @@ class Classifier(Protocol):
         """
 
 
-def checked(ink: Ink) -> Ink:
+def check_ink(ink: Ink) -> Ink:
     """The ink as float32, or ValueError if it is not (n, 28, 28).
 
-    >>> checked(np.zeros((2, 28, 28))).dtype
+    >>> check_ink(np.zeros((2, 28, 28))).dtype
     dtype('float32')
     """
-    if ink.ndim != 3 or ink.shape[1:] != (SIDE, SIDE):
-        raise ValueError(f"ink has the shape {ink.shape}; a classifier takes (n, {SIDE}, {SIDE})")
+    if ink.ndim != 3 or ink.shape[1:] != (DIGIT_PX, DIGIT_PX):
+        raise ValueError(f"ink has the shape {ink.shape}; a classifier takes (n, {DIGIT_PX}, {DIGIT_PX})")
     return np.ascontiguousarray(ink, dtype=np.float32)
 
 
-def calibrated(scores: Scores, temperature: float) -> Scores:
+def apply_temperature(scores: Scores, temperature: float) -> Scores:
     """Soften (temperature above 1) or sharpen scores so that 0.9 means right nine times in ten.
 
     Divides the logits by the temperature; with probabilities that is p ** (1 / temperature), made to sum to 1 again.
 
-    >>> calibrated(np.array([[0.8, 0.2]], np.float32), 2.0).round(3).tolist()
+    >>> apply_temperature(np.array([[0.8, 0.2]], np.float32), 2.0).round(3).tolist()
     [[0.6669999957084656, 0.3330000042915344]]
     """
     powers = np.asarray(scores, np.float64) ** (1.0 / temperature)

@@ -14,21 +14,21 @@ import numpy as np
 from digitrec.arrays import Ink, Scores
 from digitrec.errors import ModelError, plain, require_packages
 from digitrec.models.package import KERAS, Bundle
-from digitrec.recognition.classifier import CLASSES, DIGITS, SIDE, calibrated, checked
+from digitrec.recognition.classifier import CLASSES, DIGIT_PX, DIGITS, apply_temperature, check_ink
 
-_CHATTER = re.compile(
+_KNOWN_MESSAGES = re.compile(
     rb"^(WARNING: All log messages before absl|INFO: Created TensorFlow Lite|INFO: Initialized TensorFlow Lite"
     rb"|[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuda_platform|cuda_diagnostics|failed call to cuInit)"
     rb"|E\d{4} .*(oneDNN supports DT_BOOL only|NodeDef mentions attribute)"
     rb"|To enable the following instructions|Saved artifact at|\s*$)"
 )
-_one_at_a_time = threading.RLock()
+_stderr_lock = threading.RLock()
 
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
     """Hold back what is written to stderr meanwhile; afterwards write all of it but the known chatter."""
-    with _one_at_a_time, tempfile.TemporaryFile() as held:
+    with _stderr_lock, tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         # A daemon may have closed its stderr; then there is nothing to keep clean.
         try:
@@ -45,7 +45,7 @@ def quiet_start() -> Iterator[None]:
             os.dup2(real, 2)
             os.close(real)
             held.seek(0)
-            rest = without_chatter(held.read())
+            rest = drop_known_messages(held.read())
             if rest:
                 os.write(2, rest)
 
@@ -65,19 +65,19 @@ def start_keras() -> Any:
     return keras
 
 
-def without_chatter(text: bytes) -> bytes:
+def drop_known_messages(text: bytes) -> bytes:
     r"""Drop the lines that say nothing went wrong.
 
     >>> without_chatter(b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nout of memory\n")
     b'out of memory\n'
     """
-    return b"".join(line for line in text.splitlines(keepends=True) if not _CHATTER.match(line))
+    return b"".join(line for line in text.splitlines(keepends=True) if not _KNOWN_MESSAGES.match(line))
 
 
 _BATCH = 64
 
 
-class KerasClassifier:
+class KerasDigitClassifier:
     """A `.keras` network."""
 
     def __init__(self, model: Any, fingerprint: str, temperature: float) -> None:
@@ -87,7 +87,7 @@ class KerasClassifier:
             ModelError: it has other shapes.
         """
         shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
-        if shapes not in {((SIDE, SIDE), (DIGITS,)), ((SIDE, SIDE), (CLASSES,))}:
+        if shapes not in {((DIGIT_PX, DIGIT_PX), (DIGITS,)), ((DIGIT_PX, DIGIT_PX), (CLASSES,))}:
             raise ModelError(f"the model {fingerprint} has the shapes {shapes}, not (28, 28) and (10,) or (11,)")
         self.fingerprint = fingerprint
         self._model = model
@@ -109,12 +109,12 @@ class KerasClassifier:
 
         Always 64 at once, the last ones filled up with paper: another batch size may sum in another order.
         """
-        pictures = checked(ink)
+        pictures = check_ink(ink)
         scores = np.zeros((len(pictures), CLASSES), np.float32)
         for start in range(0, len(pictures), _BATCH):
             some = pictures[start : start + _BATCH]
-            full = np.zeros((_BATCH, SIDE, SIDE), np.float32)
+            full = np.zeros((_BATCH, DIGIT_PX, DIGIT_PX), np.float32)
             full[: len(some)] = some
             found = np.asarray(self._model(full, training=False))
             scores[start : start + len(some), : found.shape[1]] = found[: len(some)]
-        return calibrated(scores, self._temperature)
+        return apply_temperature(scores, self._temperature)

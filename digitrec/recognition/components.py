@@ -14,14 +14,14 @@ from digitrec.recognition.preprocess import Plane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pieces:
+class ConnectedComponents:
     """The pieces of a mask, numbered from 1; 0 is everything else."""
 
     labels: NDArray[np.int32]
     """(h, w), the number of each spot."""
-    places: NDArray[np.intp]
+    pixel_indices: NDArray[np.intp]
     """Where the mask is True: flat indices of the plane, ascending."""
-    label_of: NDArray[np.int32]
+    pixel_labels: NDArray[np.int32]
     """The number of each of these places."""
     boxes: NDArray[np.intp]
     """(count + 1, 4): left, top, right and bottom of each piece, half open; of number 0 nothing is told."""
@@ -29,7 +29,7 @@ class Pieces:
     """(count + 1,): spots of each piece; 0 for number 0."""
 
 
-def pieces_of(mask: NDArray[np.bool_]) -> Pieces:
+def label_components(mask: NDArray[np.bool_]) -> ConnectedComponents:
     """Tell the pieces of a mask, (h, w), apart; spots that touch at a corner hang together.
 
     >>> pieces_of(np.array([[True, False, False], [False, True, False]])).boxes[1:].tolist()
@@ -43,7 +43,7 @@ def pieces_of(mask: NDArray[np.bool_]) -> Pieces:
     if count == 2:  # a clean digit
         x, y, across, down = cv2.boundingRect(spots)
         boxes = np.array([[0, 0, 0, 0], [x, y, x + across, y + down]])
-        return Pieces(labels, places, label_of, boxes, np.array([0, places.size]))
+        return ConnectedComponents(labels, places, label_of, boxes, np.array([0, places.size]))
     # OpenCV's own statistics look at every spot of the paper, too, and take ten times as long.
     columns = places % width
     left, first = np.full(count, width), np.full(count, mask.size)
@@ -53,7 +53,7 @@ def pieces_of(mask: NDArray[np.bool_]) -> Pieces:
     np.minimum.at(first, label_of, places)
     np.maximum.at(last, label_of, places)
     boxes = np.stack([left, first // width, right + 1, last // width + 1], axis=1)
-    return Pieces(labels, places, label_of, boxes, np.bincount(label_of, minlength=count))
+    return ConnectedComponents(labels, places, label_of, boxes, np.bincount(label_of, minlength=count))
 
 
 _INKED, _CLEAR = 0.22, 0.6
@@ -71,7 +71,7 @@ _FRAME = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Component:
     """Ink that hangs together, or several such that belong to one digit; box half open, in pixels."""
 
     labels: tuple[int, ...]
@@ -96,9 +96,9 @@ class Mark:
         """The longer side of the box."""
         return max(self.width, self.height)
 
-    def joined(self, other: "Mark") -> "Mark":
+    def joined(self, other: "Component") -> "Component":
         """Both as one, in the box around them."""
-        return Mark(
+        return Component(
             self.labels + other.labels,
             min(self.left, other.left),
             min(self.top, other.top),
@@ -107,7 +107,7 @@ class Mark:
             self.mass + other.mass,
         )
 
-    def distance(self, other: "Mark") -> int:
+    def distance(self, other: "Component") -> int:
         """Pixels between the boxes, the larger of across and down; 0 if they overlap."""
         across = max(self.left, other.left) - min(self.right, other.right)
         down = max(self.top, other.top) - min(self.bottom, other.bottom)
@@ -115,17 +115,17 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PageFrame:
     """The plane that marks lie on."""
 
     width: int
     height: int
 
-    def touches(self, mark: Mark) -> bool:
+    def touches(self, mark: Component) -> bool:
         """True if the mark runs up to a border."""
         return mark.left <= 1 or mark.top <= 1 or mark.right >= self.width - 1 or mark.bottom >= self.height - 1
 
-    def hugs_border(self, mark: Mark) -> bool:
+    def hugs_border(self, mark: Component) -> bool:
         """True for what only reaches in from outside: a frame, a neighbour's stroke."""
         reaches = (
             mark.right / self.width if mark.left <= 1 else 1.0,
@@ -135,13 +135,13 @@ class Sheet:
         )
         return min(reaches) < _EDGE_REACH
 
-    def crosses(self, mark: Mark, area: int) -> bool:
+    def crosses(self, mark: Component, area: int) -> bool:
         """True for a thin mark from border to border: a ruled line."""
         spans = (mark.left <= 2 and mark.right >= self.width - 2) or (mark.top <= 2 and mark.bottom >= self.height - 2)
         is_thin = min(mark.width, mark.height) < 0.2 * mark.longest and area < _BAR_THIN * mark.longest**2
         return spans and is_thin
 
-    def is_framed_by(self, mark: Mark, labels: NDArray[np.int32]) -> bool:
+    def is_framed_by(self, mark: Component, labels: NDArray[np.int32]) -> bool:
         """True for a box drawn around the page: as large as the page nearly, and nothing of it in the middle."""
         if mark.width < _FRAME * self.width or mark.height < _FRAME * self.height:
             return False
@@ -149,7 +149,7 @@ class Sheet:
         middle = labels[inset_y : self.height - inset_y, inset_x : self.width - inset_x]
         return mark.labels[0] not in middle
 
-    def weight(self, mark: Mark) -> float:
+    def weight(self, mark: Component) -> float:
         """How likely this is the digit: large, dark, in the middle, whole."""
         aside = abs((mark.left + mark.right) / self.width - 1)
         above = abs((mark.top + mark.bottom) / self.height - 1)
@@ -157,22 +157,22 @@ class Sheet:
         return mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * whole
 
 
-def marks_of(ink: Plane, sheet: Sheet) -> tuple[Pieces, list[Mark]]:
+def candidate_components(ink: Plane, sheet: PageFrame) -> tuple[ConnectedComponents, list[Component]]:
     """What hangs together, and which of it may be writing, heaviest first."""
-    pieces = pieces_of(ink > _INKED)
-    ink_of, count = ink.ravel()[pieces.places], len(pieces.boxes)
+    pieces = label_components(ink > _INKED)
+    ink_of, count = ink.ravel()[pieces.pixel_indices], len(pieces.boxes)
     if count == 2:  # a clean digit
         mass = [0.0, float(ink_of.sum(dtype=np.float64))]
         heaviest = [1] if ink_of.max() > _CLEAR else []
     else:
-        mass = np.bincount(pieces.label_of, weights=ink_of, minlength=count).tolist()
-        is_clear = np.bincount(pieces.label_of[ink_of > _CLEAR], minlength=count) > 0
+        mass = np.bincount(pieces.pixel_labels, weights=ink_of, minlength=count).tolist()
+        is_clear = np.bincount(pieces.pixel_labels[ink_of > _CLEAR], minlength=count) > 0
         heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
-    marks: list[Mark] = []
-    printed: list[Mark] = []
+    marks: list[Component] = []
+    printed: list[Component] = []
     for label in heaviest:
         left, top, right, bottom = pieces.boxes[label].tolist()
-        mark = Mark((label,), left, top, right, bottom, mass[label])
+        mark = Component((label,), left, top, right, bottom, mass[label])
         if not sheet.hugs_border(mark):
             is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
             (printed if is_printed else marks).append(mark)

@@ -11,24 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Frames = NDArray[np.float32]
+FrameProbs = NDArray[np.float32]
 """(T, signs + 1), each row sums to 1; the last column is CTC's blank."""
 Text = tuple[int, ...]
 
-_ROUNDS = 3
-_LONGEST = 24
+_MAX_EDITS = 3
+_MAX_SEARCH_LENGTH = 24
 """For longer texts no better one is looked for: no number has as many digits, and it would take seconds."""
 _CERTAIN = 0.5
 """All texts together have a probability of 1: above this there is no better one."""
-_WORTH_ADDING = 0.05
+_MIN_INSERT_PROBABILITY = 0.05
 """A sign that some step gives at least this probability may have been missed."""
-_RESCALE = 8
+_RESCALE_STEPS = 8
 """Steps after which probabilities are brought back to about 1: in between they stay far from what a double can hold."""
 _TINY = 1e-250
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line:
+class DecodedLine:
     """What a line says."""
 
     text: Text
@@ -36,16 +36,16 @@ class Line:
     """That it is this text and no other."""
     alternatives: NDArray[np.float64]
     """(len(text), signs): for each place, the probability of the text with that sign there instead."""
-    frames: Frames
+    frames: FrameProbs
     """That it was read from."""
 
     @property
     def steps(self) -> NDArray[np.float64]:
         """(len(text),): where each sign stands, in steps from the left."""
-        return _places(self.frames, self.text)
+        return _align_viterbi(self.frames, self.text)
 
 
-def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
+def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None) -> DecodedLine:
     """The most probable text of a line.
 
     Args:
@@ -63,32 +63,32 @@ def decode(frames: Frames, *others: Frames, only: int | None = None) -> Line:
 
     def chances(texts: list[Text]) -> NDArray[np.float64]:
         if len(views) == 1:
-            return probabilities(frames, texts)
-        return np.asarray(np.mean([probabilities(view, texts) for view in views], axis=0), np.float64)
+            return sequence_probabilities(frames, texts)
+        return np.asarray(np.mean([sequence_probabilities(view, texts) for view in views], axis=0), np.float64)
 
     first = list(dict.fromkeys(tuple(sign for sign in _greedy(view) if sign < allowed) for view in views))
     text = first[0] if len(first) == 1 else first[int(np.argmax(chances(first)))]
-    found = chances([text, *_exchanged(text, signs)])
-    for _ in range(_ROUNDS if len(text) <= _LONGEST else 0):
+    found = chances([text, *_substitutions(text, signs)])
+    for _ in range(_MAX_EDITS if len(text) <= _MAX_SEARCH_LENGTH else 0):
         if found[0] > _CERTAIN:
             break
-        rivals = [text, *_exchanged(text, allowed), *_fewer(text), *_one_more(text, frames[:, :allowed])]
+        rivals = [text, *_substitutions(text, allowed), *_deletions(text), *_insertions(text, frames[:, :allowed])]
         best = rivals[int(np.argmax(chances(rivals)))]
         if best == text:
             break
         text = best
-        found = chances([text, *_exchanged(text, signs)])
-    return Line(text, float(found[0]), found[1:].reshape(len(text), signs), frames)
+        found = chances([text, *_substitutions(text, signs)])
+    return DecodedLine(text, float(found[0]), found[1:].reshape(len(text), signs), frames)
 
 
-def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
+def sequence_probabilities(frames: FrameProbs, texts: list[Text]) -> NDArray[np.float64]:
     """The probability of each of these texts, (len(texts),).
 
     >>> probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
     [0.25, 0.75, 0.0]
     """
     if max(map(len, texts), default=0) < 2:  # most pages show one sign
-        of_one = _of_one_or_none(frames)
+        of_one = _single_symbol_probabilities(frames)
         return of_one[[text[0] if text else -1 for text in texts]]
     states, may_skip = _states(texts, frames.shape[1] - 1)
     chance = frames.astype(np.float64)[:, states]  # (T, n, states)
@@ -102,7 +102,7 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
         moved += alpha[:, 1:-1]
         moved += alpha[:, 2:]
         np.multiply(moved, now, out=alpha[:, 2:])
-        if step % _RESCALE == 0:
+        if step % _RESCALE_STEPS == 0:
             total = np.maximum(alpha.sum(axis=1), _TINY)
             alpha /= total[:, None]
             scale += np.log(total)
@@ -112,7 +112,7 @@ def probabilities(frames: Frames, texts: list[Text]) -> NDArray[np.float64]:
     return np.asarray(ends * np.exp(scale), np.float64)
 
 
-def _of_one_or_none(frames: Frames) -> NDArray[np.float64]:
+def _single_symbol_probabilities(frames: FrameProbs) -> NDArray[np.float64]:
     """The probability of each sign alone and, last, of none at all, (signs + 1,)."""
     chance = frames.astype(np.float64)
     signs, blank = chance[:, :-1], chance[:, -1]
@@ -144,7 +144,7 @@ def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np
     return states, may_skip
 
 
-def _places(frames: Frames, text: Text) -> NDArray[np.float64]:
+def _align_viterbi(frames: FrameProbs, text: Text) -> NDArray[np.float64]:
     """Where each sign stands if the text's most probable course is taken (Viterbi): the middle of its steps."""
     if not text:
         return np.zeros(0)
@@ -170,21 +170,21 @@ def _places(frames: Frames, text: Text) -> NDArray[np.float64]:
     return np.array([float(np.mean(span)) if span else np.nan for span in spans])
 
 
-def _greedy(frames: Frames) -> Text:
+def _greedy(frames: FrameProbs) -> Text:
     best = frames.argmax(axis=1)
     turns = np.concatenate(([True], best[1:] != best[:-1]))
     return tuple(int(sign) for sign in best[turns] if sign != frames.shape[1] - 1)
 
 
-def _exchanged(text: Text, signs: int) -> list[Text]:
+def _substitutions(text: Text, signs: int) -> list[Text]:
     return [(*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(signs)]
 
 
-def _fewer(text: Text) -> list[Text]:
+def _deletions(text: Text) -> list[Text]:
     """The text without one sign, or without two neighbours."""
     return [(*text[:place], *text[place + some :]) for some in (1, 2) for place in range(len(text) - some + 1)]
 
 
-def _one_more(text: Text, chances: Frames) -> list[Text]:
-    likely = np.flatnonzero((chances > _WORTH_ADDING).any(axis=0))
+def _insertions(text: Text, chances: FrameProbs) -> list[Text]:
+    likely = np.flatnonzero((chances > _MIN_INSERT_PROBABILITY).any(axis=0))
     return [(*text[:place], int(sign), *text[place:]) for place in range(len(text) + 1) for sign in likely]

@@ -5,14 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from digitrec.arrays import Page, Scores
-from digitrec.recognition.classifier import DIGITS, NONE
+from digitrec.arrays import PageResult, Scores
+from digitrec.recognition.classifier import DIGITS, NO_DIGIT
 from digitrec.types import Digit, Reading, Reason, Status
 
 _LEAST_SHARE_OF_TWO = 0.6
 
 
-def decide(page: Page, threshold: float) -> Reading:
+def decide(page: PageResult, threshold: float) -> Reading:
     """Turn a page and its scores into the row people see.
 
     Args:
@@ -25,23 +25,23 @@ def decide(page: Page, threshold: float) -> Reading:
     if page.reason is not None and not page.boxes:
         return reading(Status.REVIEW, reason=page.reason, detail=page.detail or page.reason.words)
     digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
-    runner_up, runner_up_confidence = _second_best(digits)
-    reason = page.reason or _doubt(page, threshold)
+    runner_up, runner_up_confidence = _runner_up(digits)
+    reason = page.reason or _review_reason(page, threshold)
     return reading(
         Status.ACCEPTED if reason is None else Status.REVIEW,
         text="".join(str(one.digit) for one in digits),
-        confidence=_clip(page.certainty * _product(one.confidence for one in digits)),
+        confidence=_clip(page.layout_confidence * _product(one.confidence for one in digits)),
         runner_up=runner_up,
-        runner_up_confidence=_clip(page.certainty * runner_up_confidence),
+        runner_up_confidence=_clip(page.layout_confidence * runner_up_confidence),
         reason=reason,
         detail="" if reason is None else page.detail or reason.words,
         digits=tuple(digits),
     )
 
 
-def acceptance_threshold(page: Page) -> float | None:
+def acceptance_threshold(page: PageResult) -> float | None:
     """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
-    return None if page.reason else page_confidence(page.scores, page.certainty)
+    return None if page.reason else page_confidence(page.scores, page.layout_confidence)
 
 
 def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
@@ -54,10 +54,10 @@ def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
     """
     likely = scores[:, :DIGITS].max(axis=1)  # (n,)
     # No threshold is so low that something is accepted which most likely is no digit.
-    return None if (scores[:, NONE] > likely).any() else _clip(certainty * _product(map(float, likely)))
+    return None if (scores[:, NO_DIGIT] > likely).any() else _clip(certainty * _product(map(float, likely)))
 
 
-def rejected(page: int, reason: Reason, detail: str = "") -> Reading:
+def reject(page: int, reason: Reason, detail: str = "") -> Reading:
     """The row of a page, or of a whole file, without an answer."""
     return Reading(page, Status.REJECTED, reason=reason, detail=detail or reason.words)
 
@@ -70,21 +70,21 @@ def file_status(readings: Iterable[Reading]) -> Status:
     return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
 
 
-def _doubt(page: Page, threshold: float) -> Reason | None:
-    scores, confidence = page.scores, page_confidence(page.scores, page.certainty)
+def _review_reason(page: PageResult, threshold: float) -> Reason | None:
+    scores, confidence = page.scores, page_confidence(page.scores, page.layout_confidence)
     if confidence is None:
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:
         return None
     # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
     of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
-    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NONE])
+    is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NO_DIGIT])
     return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
 
 
-def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
+def _runner_up(digits: Sequence[Digit]) -> tuple[str, float]:
     """The next most probable number: the one where the least certain digit is its second choice."""
-    seconds = [_second(one) for one in digits]
+    seconds = [_second_digit(one) for one in digits]
     # A network may be so sure of "no digit" that nothing is left for any.
     ratios = [
         one.probabilities[second] / one.confidence if one.confidence else 1.0
@@ -95,7 +95,7 @@ def _second_best(digits: Sequence[Digit]) -> tuple[str, float]:
     return text, _product(one.confidence for one in digits) * ratios[weakest]
 
 
-def _second(one: Digit) -> int:
+def _second_digit(one: Digit) -> int:
     first = one.digit
     return max((digit for digit in range(DIGITS) if digit != first), key=one.probabilities.__getitem__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.recognition.components import Mark, Pieces, Sheet, marks_of
+from digitrec.recognition.components import Component, ConnectedComponents, PageFrame, candidate_components
 from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 
@@ -45,7 +45,7 @@ _LEFT_OVER = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundDigit:
+class DigitRegion:
     """One digit: its box, and its ink, (box.height, box.width), with nothing else in it."""
 
     box: Box
@@ -55,47 +55,49 @@ class FoundDigit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class LayoutResult:
     """The digits of a page in reading order, and whether it is clear that they are right."""
 
-    digits: tuple[FoundDigit, ...]
-    is_clear: bool
-    is_all: bool = True
+    digits: tuple[DigitRegion, ...]
+    is_unambiguous: bool
+    is_complete: bool = True
     """Nothing as high as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
 
-    def beside(self, ink: Plane) -> float:
+    def neighbour_ink_ratio(self, ink: Plane) -> float:
         """How much of the ink, (h, w), that this is the layout of, is not the first digit's, as a share of its own."""
         box, own = self.digits[0].box, self.digits[0].ink > 0
         mass = float(np.vdot(ink[box.y : box.y + box.height, box.x : box.x + box.width], own.astype(np.float32)))
         return float(ink.sum()) / max(mass, 1e-9) - 1
 
 
-def arrange(ink: Plane) -> Layout:
+def group_digits(ink: Plane) -> LayoutResult:
     """Group the ink of a page, (h, w), into digits; none if there is nothing but dirt."""
-    sheet = Sheet(ink.shape[1], ink.shape[0])
-    pieces, marks = marks_of(ink, sheet)
+    sheet = PageFrame(ink.shape[1], ink.shape[0])
+    pieces, marks = candidate_components(ink, sheet)
     if not marks:
-        return Layout((), is_clear=True)
+        return LayoutResult((), is_unambiguous=True)
     main = marks[0] if len(marks) == 1 else max(marks, key=sheet.weight)
     if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(marks) < _CROWD:
-        return Layout((), is_clear=True)
-    groups, left_over = ([main], []) if len(marks) == 1 else _grouped(marks, main, sheet)
+        return LayoutResult((), is_unambiguous=True)
+    groups, left_over = ([main], []) if len(marks) == 1 else _group_components(marks, main, sheet)
     highest = max((mark.height for mark in left_over), default=0)
     is_all = len(groups) <= _MOST_DIGITS and highest < _LEFT_OVER * main.height
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
-    digits = tuple(_cut_out(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
-    return Layout(digits, is_clear, is_all)
+    digits = tuple(_crop_digit(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
+    return LayoutResult(digits, is_clear, is_all)
 
 
-def _grouped(marks: list[Mark], main: Mark, sheet: Sheet) -> tuple[list[Mark], list[Mark]]:
+def _group_components(
+    marks: list[Component], main: Component, sheet: PageFrame
+) -> tuple[list[Component], list[Component]]:
     """The marks of each digit as one, in no order; and those that belong nowhere."""
-    groups = _side_by_side([mark for mark in marks if mark is main or _is_like(mark, main)])
-    groups = _without_neighbours(groups, main, sheet)
+    groups = _join_strokes([mark for mark in marks if mark is main or _is_similar_size(mark, main)])
+    groups = _drop_cut_neighbours(groups, main, sheet)
     taken = {label for group in groups for label in group.labels}
-    return _with_small_marks(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
+    return _attach_small_components(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
 
 
-def _is_like(mark: Mark, main: Mark) -> bool:
+def _is_similar_size(mark: Component, main: Component) -> bool:
     """True for what may be another digit of the number `main` belongs to."""
     low, high = _SAME_HEIGHT
     if not low * main.height <= mark.height <= high * main.height:
@@ -103,9 +105,9 @@ def _is_like(mark: Mark, main: Mark) -> bool:
     return mark.mass >= _OTHER_MASS * main.mass
 
 
-def _side_by_side(bodies: list[Mark]) -> list[Mark]:
+def _join_strokes(bodies: list[Component]) -> list[Component]:
     """Join the strokes of one digit: those above one another in the same row."""
-    groups: list[Mark] = []
+    groups: list[Component] = []
     for body in sorted(bodies, key=lambda mark: (mark.left, mark.top)):
         for i, group in enumerate(groups):
             across = min(group.right, body.right) - max(group.left, body.left)
@@ -123,7 +125,7 @@ def _side_by_side(bodies: list[Mark]) -> list[Mark]:
     return groups
 
 
-def _without_neighbours(groups: list[Mark], main: Mark, sheet: Sheet) -> list[Mark]:
+def _drop_cut_neighbours(groups: list[Component], main: Component, sheet: PageFrame) -> list[Component]:
     """On a page hardly wider than its digit, what is cut by the left or right border belongs to the next cell."""
     if len(groups) > 3 or sheet.width >= 2.2 * main.height:
         return groups
@@ -131,7 +133,9 @@ def _without_neighbours(groups: list[Mark], main: Mark, sheet: Sheet) -> list[Ma
     return inner or groups
 
 
-def _with_small_marks(groups: list[Mark], small: list[Mark], sheet: Sheet) -> tuple[list[Mark], list[Mark]]:
+def _attach_small_components(
+    groups: list[Component], small: list[Component], sheet: PageFrame
+) -> tuple[list[Component], list[Component]]:
     """Give each digit the small marks near it, such as the bar of a 5; what remains belongs nowhere."""
     left_over = []
     for mark in small:
@@ -149,9 +153,9 @@ def _with_small_marks(groups: list[Mark], small: list[Mark], sheet: Sheet) -> tu
     return groups, left_over
 
 
-def _in_reading_order(groups: list[Mark]) -> list[Mark]:
+def _in_reading_order(groups: list[Component]) -> list[Component]:
     """Rows from the top, each from the left; a row is what overlaps its first digit by half its height."""
-    ordered: list[Mark] = []
+    ordered: list[Component] = []
     remaining = sorted(groups, key=lambda group: group.top)
     while remaining:
         first = remaining[0]
@@ -162,7 +166,7 @@ def _in_reading_order(groups: list[Mark]) -> list[Mark]:
     return ordered
 
 
-def _cut_out(ink: Plane, pieces: Pieces, group: Mark) -> FoundDigit:
+def _crop_digit(ink: Plane, pieces: ConnectedComponents, group: Component) -> DigitRegion:
     """The ink of one digit, with its faint parts and without anyone else's, made even along the stroke."""
     window = np.s_[group.top : group.bottom, group.left : group.right]
     part, near = ink[window], pieces.labels[window]
@@ -178,10 +182,10 @@ def _cut_out(ink: Plane, pieces: Pieces, group: Mark) -> FoundDigit:
         is_kept &= is_touched[parts]
         is_kept &= own | (near == 0)
     digit = part * is_kept
-    return FoundDigit(Box(group.left, group.top, group.width, group.height), _even(digit), len(group.labels))
+    return DigitRegion(Box(group.left, group.top, group.width, group.height), _even_out_ink(digit), len(group.labels))
 
 
-def _even(digit: Plane) -> Plane:
+def _even_out_ink(digit: Plane) -> Plane:
     """Bring stretches where pen or pencil ran faint up to the rest, at most to twice their ink."""
     reach = max(3, round(0.2 * max(digit.shape)) | 1)
     margin = reach // 2

@@ -36,7 +36,7 @@ _DARKER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _RuledLine:
     """A line across a plane: its height at the left and right border, and what lies around it."""
 
     left: float
@@ -48,7 +48,7 @@ class _Line:
     """Where it begins and ends, pixels from its middle."""
 
 
-def is_bare_around(contrast: Plane, dark: float) -> bool:
+def has_clean_border(contrast: Plane, dark: float) -> bool:
     """Nothing so dark lies near any border: so there are no edges to clear, no lines, and no net."""
     height, width = contrast.shape
     down, across = max(_BORDER, round(height * _PROBE)), max(_BORDER, round(width * _PROBE))
@@ -56,7 +56,7 @@ def is_bare_around(contrast: Plane, dark: float) -> bool:
     return all(cv2.minMaxLoc(border)[1] <= dark for border in borders)
 
 
-def without_edges(contrast: Plane, dark: float) -> Plane:
+def remove_dark_borders(contrast: Plane, dark: float) -> Plane:
     """Clear the dark bands along the borders: a cell's frame, a page's shadow, a scanner's lid.
 
     `dark` is the contrast from which a spot counts as dark. Gives `contrast` itself if there is nothing to clear.
@@ -66,61 +66,63 @@ def without_edges(contrast: Plane, dark: float) -> Plane:
     for quarter, border in enumerate(borders):
         if border.max() <= dark:  # as on most pages
             continue
-        side = _turned(cleared, quarter)  # its first rows lie along this border
+        side = _rotated_view(cleared, quarter)  # its first rows lie along this border
         depth, margin = int(side.shape[0] * _EDGE_DEPTH), side.shape[1] // 8
         inner = side[: depth + 1, margin : side.shape[1] - margin]
-        begins = np.flatnonzero(_share(inner[:_BORDER] > dark) >= _EDGE_COVERS)
+        begins = np.flatnonzero(_row_coverage(inner[:_BORDER] > dark) >= _EDGE_COVERS)
         if begins.size == 0:
             continue
-        covered = _share(inner > dark)
+        covered = _row_coverage(inner > dark)
         ends = np.flatnonzero(covered[begins[0] :] < _EDGE_FADES)
         if ends.size:  # else it is no edge but a large dark part of the page
             cleared = cleared.copy() if cleared is contrast else cleared
-            _turned(cleared, quarter)[: begins[0] + ends[0] + 1] = 0
+            _rotated_view(cleared, quarter)[: begins[0] + ends[0] + 1] = 0
     return cleared
 
 
-def _turned(plane: Plane, quarter: int) -> Plane:
+def _rotated_view(plane: Plane, quarter: int) -> Plane:
     """A view of the plane as `np.rot90` gives it, which takes ten times as long."""
     turned = plane.T if quarter % 2 else plane
     return turned[:: 1 if quarter in {0, 3} else -1, :: 1 if quarter < 2 else -1]
 
 
-def _share(dark: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _row_coverage(dark: NDArray[np.bool_]) -> NDArray[np.float64]:
     """How much of each row is True."""
     shares: NDArray[np.float64] = np.count_nonzero(dark, axis=1) / dark.shape[1]
     return shares
 
 
-def without_lines(contrast: Plane, dark: float) -> Plane:
+def remove_ruled_lines(contrast: Plane, dark: float) -> Plane:
     """Clear ruled lines and grids, and mend the strokes that crossed them; `contrast` itself if there are none."""
     thick = max(2, round(_LINE_THICK * max(contrast.shape)))
-    across = _lines(contrast, dark, thick, is_ruled=False)
-    down = _lines(contrast.T, dark, thick, is_ruled=len(across) > 1)
+    across = _find_lines(contrast, dark, thick, is_ruled=False)
+    down = _find_lines(contrast.T, dark, thick, is_ruled=len(across) > 1)
     if len(down) > 1 and not across:
-        across = _lines(contrast, dark, thick, is_ruled=True)
+        across = _find_lines(contrast, dark, thick, is_ruled=True)
     if len(down) == 1 and not across and 0.2 < (down[0].left + down[0].right) / 2 / contrast.shape[1] < 0.8:
         down = []  # a lone upright through the middle is a tall 1, or the stem of a 4
     for line in across:
-        contrast = _wiped(contrast, line)
+        contrast = _erase_line(contrast, line)
     for line in down:
-        contrast = np.ascontiguousarray(_wiped(np.ascontiguousarray(contrast.T), line).T)
+        contrast = np.ascontiguousarray(_erase_line(np.ascontiguousarray(contrast.T), line).T)
     return contrast
 
 
-def _lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[_Line]:
+def _find_lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[_RuledLine]:
     """The lines from left to right; those that stop short of a border only if the page is known to be ruled."""
     courses: list[tuple[float, float]] = []
-    for reaches, left, right in _courses(contrast, dark, thick, is_ruled=is_ruled):
+    for reaches, left, right in _find_straight_lines(contrast, dark, thick, is_ruled=is_ruled):
         is_new = all(abs(left - y0) > thick or abs(right - y1) > thick for y0, y1 in courses)
         crosses = any((left - y0) * (right - y1) < 0 for y0, y1 in courses)
         if is_new and not crosses and (reaches or is_ruled or courses):
             courses.append((left, right))
-    measured = (_measured(contrast, left, right, thick) for left, right in courses)
+    measured = (_measure_line(contrast, left, right, thick) for left, right in courses)
     return [line for line in measured if line.level >= dark and line.below - line.above + 1 <= thick + 1]
 
 
-def _courses(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[tuple[bool, float, float]]:
+def _find_straight_lines(
+    contrast: Plane, dark: float, thick: int, *, is_ruled: bool
+) -> list[tuple[bool, float, float]]:
     """Straight courses that are dark nearly throughout, surest first: (reaches both borders, height left, right).
 
     None at all if no course reaches both borders and the page is not known to be ruled.
@@ -129,7 +131,7 @@ def _courses(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> lis
     strip, inset = max(2, round(width * _PROBE)), round(width * _INSET)
 
     def crossings(x: int) -> list[tuple[float, float]]:
-        return [*_crossings(contrast[:, x : x + strip] > dark, x, thick)]
+        return [*_find_crossings(contrast[:, x : x + strip] > dark, x, thick)]
 
     starts = crossings(0)
     ends = crossings(width - strip) if starts or is_ruled else []
@@ -156,7 +158,7 @@ def _courses(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> lis
     return [(reaches, left, right) for reaches, _, left, right in sorted(found, reverse=True)]
 
 
-def _crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tuple[float, float]]:
+def _find_crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tuple[float, float]]:
     """The middles (y, x) of what is dark, and not too thick, in the strip of columns that begins at `x`."""
     strip = dark.shape[1]
     rows = np.add.reduce(dark, axis=1, dtype=np.intp) / strip >= 0.35
@@ -168,7 +170,7 @@ def _crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tuple[fl
             yield (begin + end - 1) / 2, x + (strip - 1) / 2
 
 
-def _measured(contrast: Plane, left: float, right: float, thick: int) -> _Line:
+def _measure_line(contrast: Plane, left: float, right: float, thick: int) -> _RuledLine:
     """How dark and how thick a line is, from the typical contrast at each distance from its middle."""
     height, width = contrast.shape
     xs = np.arange(width)
@@ -182,10 +184,10 @@ def _measured(contrast: Plane, left: float, right: float, thick: int) -> _Line:
     faint = np.flatnonzero(profile <= profile[peak] / 2)
     first = faint[faint < peak].max(initial=-1) + 1
     last = faint[faint > peak].min(initial=offsets.size) - 1
-    return _Line(left, right, float(profile[peak]), int(offsets[first]), int(offsets[last]))
+    return _RuledLine(left, right, float(profile[peak]), int(offsets[first]), int(offsets[last]))
 
 
-def _wiped(contrast: Plane, line: _Line) -> Plane:
+def _erase_line(contrast: Plane, line: _RuledLine) -> Plane:
     """Clear one line; where ink goes on above and below it, straight or slanted, it is drawn through."""
     height, width = contrast.shape
     above, below = line.above - 1, line.below + 1

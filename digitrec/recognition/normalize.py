@@ -36,26 +36,26 @@ def from_arrays(pictures: Picture) -> Ink:
     return pictures.astype(np.float32) / np.float32(255)
 
 
-def centred(digit: Plane) -> Plane:
+def normalize_mnist(digit: Plane) -> Plane:
     """Make one digit, (h, w) and nothing else in it, into (28, 28). Blank gives blank."""
-    digit = _cropped(digit)
+    digit = _crop_to_ink(digit)
     if digit.size == 0:
         return np.zeros((SIDE, SIDE), np.float32)
-    small = _stretched(_scaled(_widened(digit)))
+    small = _stretch_contrast(_scale_to_body(_widen_stroke(digit)))
     height, width = small.shape
-    down, across = _shift(small.sum(axis=1)), _shift(small.sum(axis=0))
+    down, across = _centring_offset(small.sum(axis=1)), _centring_offset(small.sum(axis=0))
     canvas = np.zeros((SIDE, SIDE), np.float32)
     canvas[down : down + height, across : across + width] = small
     return canvas
 
 
-def _cropped(digit: Plane) -> Plane:
+def _crop_to_ink(digit: Plane) -> Plane:
     """Cut away the empty margin."""
     left, top, width, height = cv2.boundingRect((digit != 0).view(np.uint8))
     return digit[top : top + height, left : left + width]
 
 
-def _widened(digit: Plane) -> Plane:
+def _widen_stroke(digit: Plane) -> Plane:
     """Give a stroke that scaling would make thin and faint the width it has in MNIST."""
     longest = max(digit.shape)
     scale = _BODY / longest
@@ -74,7 +74,7 @@ def _widened(digit: Plane) -> Plane:
     return np.asarray(cv2.dilate(wide, brush), np.float32)
 
 
-def _scaled(digit: Plane) -> Plane:
+def _scale_to_body(digit: Plane) -> Plane:
     """Bring the longest side to 20, antialiased."""
     height, width = digit.shape
     scale = _BODY / max(height, width)
@@ -85,7 +85,7 @@ def _scaled(digit: Plane) -> Plane:
     return np.asarray(cv2.resize(digit, size, interpolation=how), np.float32)
 
 
-def _stretched(digit: Plane) -> Plane:
+def _stretch_contrast(digit: Plane) -> Plane:
     """Make the stroke's middle full ink, as it is in MNIST; never the other way."""
     stroke = digit[digit > 0.1]
     (dark,) = quantiles(stroke, _DARK) if stroke.size else (1.0,)
@@ -93,7 +93,7 @@ def _stretched(digit: Plane) -> Plane:
     return stretched
 
 
-def _shift(mass: Plane) -> int:
+def _centring_offset(mass: Plane) -> int:
     """Where along one axis a digit with this mass, (20,) or shorter, has to begin."""
     centre = float(mass @ _PLACES[: mass.size]) / max(float(mass.sum()), 1e-9)
     return int(min(max(round(_CENTRE - centre), 0), SIDE - mass.size))

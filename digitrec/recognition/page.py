@@ -2,30 +2,30 @@
 
 import numpy as np
 
-from digitrec.arrays import Page, Picture
+from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.recognition import binarize, layout, normalize
-from digitrec.recognition.preprocess import GreyPage, Plane
+from digitrec.recognition.preprocess import GrayPage, Plane
 from digitrec.types import Box, Limits, Reason
 
 _NO_INK = (0, normalize.SIDE, normalize.SIDE)
 
 
-def classical(format_name: str, sheet: Sheet) -> Page:
+def segment_classical(format_name: str, sheet: DecodedPage) -> PageResult:
     """Find the digits of a sheet without any network; a sheet that was not decoded becomes its reason."""
-    picture = sheet.fine()
+    picture = sheet.full_detail()
     if isinstance(picture, RejectedImage):
-        return undecoded(format_name, sheet, picture)
-    page = GreyPage.of(picture)
-    plane = binarize.find(page)
-    return page_of(format_name, sheet, page.preview, plane, layout.arrange(plane))
+        return undecoded_page(format_name, sheet, picture)
+    page = GrayPage.of(picture)
+    plane = binarize.estimate_ink(page)
+    return make_page(format_name, sheet, page.preview, plane, layout.group_digits(plane))
 
 
-def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
+def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> PageResult:
     """A page of which nothing is known but why."""
-    return Page(
+    return PageResult(
         number=sheet.number,
         format=format_name,
         width=sheet.width,
@@ -38,7 +38,9 @@ def undecoded(format_name: str, sheet: Sheet, why: RejectedImage) -> Page:
     )
 
 
-def page_of(format_name: str, sheet: Sheet, preview: Picture, plane: Plane, found: layout.Layout) -> Page:
+def make_page(
+    format_name: str, sheet: DecodedPage, preview: Picture, plane: Plane, found: layout.LayoutResult
+) -> PageResult:
     """A page with the digits that were found on it, not scored yet.
 
     Args:
@@ -48,21 +50,21 @@ def page_of(format_name: str, sheet: Sheet, preview: Picture, plane: Plane, foun
         plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink, whoever found it.
         found: its digits.
     """
-    digits = [normalize.centred(digit.ink) for digit in found.digits]
-    reason = None if found.is_clear else Reason.AMBIGUOUS_LAYOUT
-    return Page(
+    digits = [normalize.normalize_mnist(digit.ink) for digit in found.digits]
+    reason = None if found.is_unambiguous else Reason.AMBIGUOUS_LAYOUT
+    return PageResult(
         number=sheet.number,
         format=format_name,
         width=sheet.width,
         height=sheet.height,
-        boxes=tuple(_on_page(digit.box, plane, sheet) for digit in found.digits),
+        boxes=tuple(_to_page_coords(digit.box, plane, sheet) for digit in found.digits),
         ink=np.array(digits) if digits else np.zeros(_NO_INK, np.float32),
         preview=preview,
         reason=reason if digits else Reason.BLANK,
     )
 
 
-def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
+def _to_page_coords(box: Box, plane: Plane, sheet: DecodedPage) -> Box:
     """A box of the ink's plane in pixels of the full page: never outside it, never empty."""
     height, width = plane.shape
     left = box.x * sheet.width // width
@@ -72,11 +74,11 @@ def _on_page(box: Box, plane: Plane, sheet: Sheet) -> Box:
     return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)
 
 
-def read(data: bytes, limits: Limits) -> list[Page]:
+def segment_file(data: bytes, limits: Limits) -> list[PageResult]:
     """Find the digits on all pages of a file, the classical way, and score none of them: what training takes.
 
     A page without writing has reason `blank`; one that alone of its file cannot be decoded has that as its reason.
-    Raises RejectedImage as `decode.sheets` does.
+    Raises RejectedImage as `decode.decode_pages` does.
     """
-    name, found = decode.sheets(data, limits)
-    return [classical(name, sheet) for sheet in found]
+    name, found = decode.decode_pages(data, limits)
+    return [segment_classical(name, sheet) for sheet in found]

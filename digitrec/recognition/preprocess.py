@@ -1,4 +1,4 @@
-"""Picture -> page in grey -> how much darker each spot is than the paper around it.
+"""Picture -> page in gray -> how much darker each spot is than the paper around it.
 
 Takes out everything that is the lamp's and not the writer's: the colour of paper and pen, light on dark, shadows.
 """
@@ -27,20 +27,20 @@ SMALL_PX = 96
 _SMALLEST_PX = 48
 """Longest side of the one that polarity is judged on."""
 
-_CLEAR_LEAN = 0.8
+_CLEAR_SKEWNESS = 0.8
 """Levels that lean so far against the whole page lean further to the other side against its light on one page in
 10,000, and that one is noise."""
-_DOUBTFUL_LEAN = 0.25
+_DOUBTFUL_SKEWNESS = 0.25
 """The grain of bare paper seldom leans by more. Light writing on dark does by 1 to 2, and most writing is dark."""
 _STROKE_SHARE = 0.35
 """Dark things narrower than this share of the page are marks; wider ones are shadow, and belong to the paper."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GreyPage:
+class GrayPage:
     """A page, its colours weighed by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
 
-    grey: Plane
+    gray: Plane
     """(h, w), 0..255, no side longer than `WORK_PX`."""
     small: Plane
     """The same, no side longer than `SMALL_PX`; not rounded, as that would be grain on smooth paper."""
@@ -49,47 +49,47 @@ class GreyPage:
 
     @classmethod
     def of(cls, picture: Picture) -> Self:
-        """A picture, (h, w) or (h, w, 3), as a grey page."""
-        levels = smaller(picture, WORK_PX).astype(np.float32)
-        small = smaller(levels, SMALL_PX)
+        """A picture, (h, w) or (h, w, 3), as a gray page."""
+        levels = downscale(picture, WORK_PX).astype(np.float32)
+        small = downscale(levels, SMALL_PX)
         seen = np.asarray(cv2.convertScaleAbs(small), np.uint8)
         if picture.ndim == 2:
             return cls(levels, small, seen)
-        weights = _weights(seen)
-        grey = np.asarray(cv2.transform(levels, weights), np.float32)
-        small_grey = grey if small is levels else np.asarray(cv2.transform(small, weights), np.float32)
-        return cls(grey, small_grey, np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), np.uint8))
+        weights = _channel_weights(seen)
+        gray = np.asarray(cv2.transform(levels, weights), np.float32)
+        small_grey = gray if small is levels else np.asarray(cv2.transform(small, weights), np.float32)
+        return cls(gray, small_grey, np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), np.uint8))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thumbnail:
     """A page as small as a glance takes it, made the quick way."""
 
-    grey: Plane
+    gray: Plane
     """(h, w), 0..255, no side longer than asked."""
     preview: Picture
     """The page as people see it, (h, w), no side longer than `SMALL_PX`."""
     weights: Plane | None
-    """The share of each colour in its grey, (1, 3); None if it has no colours."""
+    """The share of each colour in its gray, (1, 3); None if it has no colours."""
 
     @classmethod
     def of(cls, picture: Picture, longest_px: int) -> Self:
-        """A picture, (h, w) or (h, w, 3), in grey with a longest side of at most so many pixels."""
-        small = _roughly(picture, SMALL_PX)
-        tiny = _roughly(small, longest_px)
+        """A picture, (h, w) or (h, w, 3), in gray with a longest side of at most so many pixels."""
+        small = _downscale_fast(picture, SMALL_PX)
+        tiny = _downscale_fast(small, longest_px)
         if picture.ndim == 2:
             return cls(tiny.astype(np.float32), small, None)
-        weights = _weights(tiny)
-        grey = np.asarray(cv2.transform(tiny.astype(np.float32), weights), np.float32)
-        return cls(grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), weights)
+        weights = _channel_weights(tiny)
+        gray = np.asarray(cv2.transform(tiny.astype(np.float32), weights), np.float32)
+        return cls(gray, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), weights)
 
     def grey_of(self, picture: Picture) -> Plane:
-        """The same picture at another size, (h, w) or (h, w, 3), in the same grey: (h, w)."""
+        """The same picture at another size, (h, w) or (h, w, 3), in the same gray: (h, w)."""
         levels = picture.astype(np.float32)
         return levels if self.weights is None else np.asarray(cv2.transform(levels, self.weights), np.float32)
 
 
-def _roughly(picture: Picture, longest_px: int) -> Picture:
+def _downscale_fast(picture: Picture, longest_px: int) -> Picture:
     """Halve a picture for as long as it stays large enough, then interpolate; never enlarge."""
     height, width = picture.shape[:2]
     if max(height, width) <= longest_px:
@@ -103,23 +103,23 @@ def _roughly(picture: Picture, longest_px: int) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def contrast_of(page: GreyPage) -> Plane:
+def local_contrast(page: GrayPage) -> Plane:
     """How far each spot is from its paper towards black: about 0.0 = paper (noise goes below), 1.0 = black.
 
     Light writing on dark is turned over first, so both kinds give the same.
     """
-    grey, small = page.grey, page.small
-    if _is_light_on_dark(grey, small):
-        grey, small = 255 - grey, 255 - small
-    paper = _paper(small, grey.shape)
-    contrast = np.subtract(1, np.divide(grey, paper, out=paper), out=paper)
+    gray, small = page.gray, page.small
+    if _is_light_on_dark(gray, small):
+        gray, small = 255 - gray, 255 - small
+    paper = _paper_level(small, gray.shape)
+    contrast = np.subtract(1, np.divide(gray, paper, out=paper), out=paper)
     side = min(contrast.shape)
     if side > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
         contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, side / 300)), np.float32)
     return contrast
 
 
-def smaller(plane: _Levels, longest_px: int) -> _Levels:
+def downscale(plane: _Levels, longest_px: int) -> _Levels:
     """Average a picture or plane down until no side is longer than `longest_px`; never enlarge."""
     height, width = plane.shape[:2]
     scale = longest_px / max(height, width)
@@ -129,7 +129,7 @@ def smaller(plane: _Levels, longest_px: int) -> _Levels:
     return cast(_Levels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
-def _weights(small: Picture) -> Plane:
+def _channel_weights(small: Picture) -> Plane:
     """The share of each colour, (1, 3), from its darkest level, its median and its lightest."""
     size = small.shape[0] * small.shape[1]
     counts = [cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)]
@@ -137,36 +137,39 @@ def _weights(small: Picture) -> Plane:
     first = (0, (size - 1) // 2, size // 2, size - 1)
     places = np.array([place + size * colour for colour in range(3) for place in first], np.float32)
     found = np.searchsorted(no_lighter, places, side="right").tolist()
-    shows = [_shows(*(level - 256 * colour for level in found[4 * colour : 4 * colour + 4])) for colour in range(3)]
+    shows = [
+        _channel_contrast(*(level - 256 * colour for level in found[4 * colour : 4 * colour + 4]))
+        for colour in range(3)
+    ]
     total = sum(shows)
     return np.array([[one / total for one in shows] if total else [1 / 3] * 3], np.float32)
 
 
-def _shows(darkest: int, low: int, high: int, lightest: int) -> float:
+def _channel_contrast(darkest: int, low: int, high: int, lightest: int) -> float:
     """How much a colour shows, from its darkest level, the two in the middle and its lightest."""
     middle = (low + high) / 2
     return max(lightest - middle, middle - darkest) ** 2
 
 
-def _is_light_on_dark(grey: Plane, small: Plane) -> bool:
+def _is_light_on_dark(gray: Plane, small: Plane) -> bool:
     """Ink is the rarer colour: levels lean away from the paper, seen against the whole page and against its light."""
-    lowest, highest, _, _ = cv2.minMaxLoc(grey)
+    lowest, highest, _, _ = cv2.minMaxLoc(gray)
     for paper in (highest, lowest):  # drawn rather than scanned: most of it is bare, and of one level
-        if 2 * np.count_nonzero(grey == paper) > grey.size:
+        if 2 * np.count_nonzero(gray == paper) > gray.size:
             return paper == lowest
-    smallest = smaller(small, _SMALLEST_PX)
-    level = smallest - _tilt(smallest, bowl=True)
+    smallest = downscale(small, _SMALLEST_PX)
+    level = smallest - _illumination_gradient(smallest, bowl=True)
     (middle,) = quantiles(level, 0.5)
-    lean = _lean(level - np.float32(middle))
-    if abs(lean) < _CLEAR_LEAN:
+    lean = _skewness(level - np.float32(middle))
+    if abs(lean) < _CLEAR_SKEWNESS:
         window = max(3, (min(smallest.shape) // 2) | 1)
-        lean += _lean(smallest - cv2.medianBlur(cv2.convertScaleAbs(smallest), window))
-    return lean > _DOUBTFUL_LEAN
+        lean += _skewness(smallest - cv2.medianBlur(cv2.convertScaleAbs(smallest), window))
+    return lean > _DOUBTFUL_SKEWNESS
 
 
-def _tilt(levels: Plane, *, bowl: bool) -> Plane:
+def _illumination_gradient(levels: Plane, *, bowl: bool) -> Plane:
     """What a lamp from one side does: the plane, or plane and bowl, that fits best, about 0.0."""
-    down, across = _shapes(levels.shape[0]), _shapes(levels.shape[1])
+    down, across = _basis_functions(levels.shape[0]), _basis_functions(levels.shape[1])
     # On a full grid these are at right angles to each other and to the mean, so each is fitted by itself.
     shares = down @ (levels - levels.mean()) @ across.T / np.float32(levels.size)
     tilt: Plane = down.T @ (shares * (_PLANE_AND_BOWL if bowl else _PLANE)) @ across
@@ -180,7 +183,7 @@ _PLANE_AND_BOWL = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 
 @lru_cache(maxsize=2 * SMALL_PX)
-def _shapes(length: int) -> Plane:
+def _basis_functions(length: int) -> Plane:
     """Flat, sloping and bowl along a side, (3, length): at right angles, each of mean square 1, or all 0."""
     side = np.linspace(-1, 1, length)
     slope = side - side.mean()
@@ -189,14 +192,14 @@ def _shapes(length: int) -> Plane:
     return np.asarray(shapes / np.sqrt(np.maximum((shapes**2).mean(axis=1, keepdims=True), 1e-9)), np.float32)
 
 
-def _lean(deviation: Plane) -> float:
+def _skewness(deviation: Plane) -> float:
     """-1.0 if all the large deviations are to the dark side, 1.0 if to the light side."""
     levels = deviation.ravel()
     squares = levels * levels
     return float(squares @ levels) / max(float(squares @ np.abs(levels)), 1e-9)
 
 
-def _paper(small: Plane, shape: tuple[int, ...]) -> Plane:
+def _paper_level(small: Plane, shape: tuple[int, ...]) -> Plane:
     """The paper's own level at each spot, 1..255: what is left when everything narrow and dark is closed over.
 
     Judged on the small copy; of the page's shape.
@@ -210,7 +213,7 @@ def _paper(small: Plane, shape: tuple[int, ...]) -> Plane:
     rough = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush), np.float32)
     if rough.min() == rough.max():  # drawn rather than scanned: nothing tilts
         return np.full(shape, max(1, rough.flat[0]), np.float32)
-    tilt = _tilt(rough, bowl=False)
+    tilt = _illumination_gradient(rough, bowl=False)
     closed = cv2.morphologyEx(small - tilt, cv2.MORPH_CLOSE, brush) + tilt
     soft = cv2.blur(closed, (window // 2 | 1, window // 2 | 1), borderType=cv2.BORDER_REPLICATE)
     height, width = shape
@@ -219,10 +222,10 @@ def _paper(small: Plane, shape: tuple[int, ...]) -> Plane:
 
 def quantiles(levels: Plane, *shares: float) -> list[float]:
     """The levels that these shares of the spots lie below, between two spots by interpolation: as `np.quantile`."""
-    return in_order(np.sort(levels, axis=None), *shares)
+    return quantiles_of_sorted(np.sort(levels, axis=None), *shares)
 
 
-def in_order(ordered: Plane, *shares: float) -> list[float]:
+def quantiles_of_sorted(ordered: Plane, *shares: float) -> list[float]:
     """The same of levels that are sorted already."""
     last = ordered.size - 1
     found = []
@@ -238,22 +241,22 @@ def in_order(ordered: Plane, *shares: float) -> list[float]:
 _WINDOW_SHARE = 0.75
 """The local mean is taken over a square of this share of the crop's shorter side."""
 _LEAST_SPREAD = 3.0
-"""Grey levels: what varies less than this is noise of the paper, and is not blown up to ink."""
+"""Gray levels: what varies less than this is noise of the paper, and is not blown up to ink."""
 _LIMIT = 4.0
 
 
-def flattened(grey: Plane) -> Plane:
+def local_normalize(gray: Plane) -> Plane:
     """Take the light out of a crop, (h, w) in 0..255; gives (h, w), about 0.0 = paper, in -4.0..4.0.
 
     >>> float(np.abs(flattened(np.full((8, 8), 200, np.float32))).max())
     0.0
     """
-    window = max(3, round(min(grey.shape) * _WINDOW_SHARE) | 1)
+    window = max(3, round(min(gray.shape) * _WINDOW_SHARE) | 1)
     # Twice: one box leaves corners of its own, two are nearly a bell.
     local = cv2.blur(
-        grey, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(grey.shape) > window else cv2.BORDER_REPLICATE
+        gray, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(gray.shape) > window else cv2.BORDER_REPLICATE
     )
-    flat: Plane = grey - local
+    flat: Plane = gray - local
     spread = max(cv2.norm(flat) / math.sqrt(flat.size), _LEAST_SPREAD)
     flat /= np.float32(2 * spread)
     np.maximum(flat, -_LIMIT, out=flat)
@@ -261,7 +264,7 @@ def flattened(grey: Plane) -> Plane:
     return flat
 
 
-def in_square(flat: Plane, side: int, left: int, top: int) -> Plane:
+def pad_to_square(flat: Plane, side: int, left: int, top: int) -> Plane:
     """A flattened crop at this place of a square, (side, side).
 
     Its border goes on around it: where paper ends in plain 0.0 there is an edge, and that looks like ink.

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.components import pieces_of
-from digitrec.recognition.geometry import Span
+from digitrec.recognition.components import label_components
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Plane, quantiles
 from digitrec.recognition.raw_ink import Mask, RawInk
 
@@ -18,7 +18,7 @@ DARKEST_PAPER = 0.55
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Components:
+class ComponentTable:
     """Connected components with strong ink; arrays of length n, boxes half open in pixels around the strong ink."""
 
     labels: NDArray[np.int32]
@@ -34,20 +34,20 @@ class Components:
     """(n,), equal for components that a rule ties together."""
 
     @classmethod
-    def of(cls, raw: RawInk) -> "Components":
+    def of(cls, raw: RawInk) -> "ComponentTable":
         """Find the components of strong ink off the rules."""
-        pieces = pieces_of(raw.strong & ~raw.rules)
+        pieces = label_components(raw.strong & ~raw.rules)
         count = len(pieces.boxes)
         left, top, right, bottom = pieces.boxes[1:].T.astype(np.float64)
         tied = []
         for mask in (raw.faint & ~raw.rules, raw.strong):
             _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
             of = np.zeros(count, np.int32)
-            of[pieces.label_of] = labels.ravel()[pieces.places]
+            of[pieces.pixel_labels] = labels.ravel()[pieces.pixel_indices]
             tied.append(of[1:])
         return cls(pieces.labels - 1, left, top, right, bottom, pieces.areas[1:].astype(np.float64), *tied)
 
-    def joined(self, chosen: Mask) -> "Components":
+    def joined(self, chosen: Mask) -> "ComponentTable":
         """Select components by a mask, (n,); those that faint ink ties together become one."""
         numbers = np.flatnonzero(chosen)
         names, group = np.unique(self.faint[numbers], return_inverse=True)
@@ -61,7 +61,7 @@ class Components:
         np.maximum.at(right, group, self.right[numbers])
         np.maximum.at(bottom, group, self.bottom[numbers])
         areas = np.bincount(group, weights=self.areas[numbers], minlength=count).astype(np.float64)
-        return Components(number[self.labels], left, top, right, bottom, areas, names, names)
+        return ComponentTable(number[self.labels], left, top, right, bottom, areas, names, names)
 
     @property
     def widths(self) -> FloatArray:
@@ -112,14 +112,14 @@ def is_hollow(own: Mask, border: float) -> bool:
     return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
 
 
-def is_background(parts: Components, number: int, paper: Plane, level: float) -> bool:
+def is_background(parts: ComponentTable, number: int, paper: Plane, level: float) -> bool:
     """Tell whether a component lies where there is no paper, whose level is `level`."""
     window = parts.window(number)
     own = parts.labels[window] == number
     return quantiles(paper[window][own], 0.5)[0] < DARKEST_PAPER * level
 
 
-def spans_of(parts: Components, numbers: Sequence[int], scale: float) -> list[Span]:
+def component_rects(parts: ComponentTable, numbers: Sequence[int], scale: float) -> list[Rect]:
     """Return the boxes of some components, in pixels of the page before it was scaled."""
     sides = (parts.left, parts.top, parts.right, parts.bottom)
-    return [Span(*(float(side[number]) / scale for side in sides)) for number in numbers]
+    return [Rect(*(float(side[number]) / scale for side in sides)) for number in numbers]

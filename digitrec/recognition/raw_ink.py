@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.components import Pieces, pieces_of
+from digitrec.recognition.components import ConnectedComponents, label_components
 from digitrec.recognition.preprocess import Plane, quantiles
 
 Mask = NDArray[np.bool_]
@@ -120,18 +120,18 @@ class Contrast:
     """The writing is lighter than its paper."""
 
 
-def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height: float) -> Contrast:
+def measure_contrast(gray: Plane, characters: Sequence[PixelBox], ink: Plane, height: float) -> Contrast:
     """Measure the contrast of a page against its paper.
 
     Args:
-        grey: the page, (h, w), 0..255.
+        gray: the page, (h, w), 0..255.
         characters: boxes of what was read, inside the page; at least one.
         ink: what the reader took for ink, (h, w), 0.0 = paper, 1.0 = ink; may be all 0.0.
         height: h, pixels.
     """
     p = PARAMS
     margin = max(2, round(p.near_paper * height))
-    inked, bare = np.zeros(grey.shape, np.uint8), np.zeros(grey.shape, np.uint8)
+    inked, bare = np.zeros(gray.shape, np.uint8), np.zeros(gray.shape, np.uint8)
     for left, top, right, bottom in characters:
         around = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
         inked[top:bottom, left:right] = ink[top:bottom, left:right] > p.own_ink
@@ -140,13 +140,13 @@ def contrast_of(grey: Plane, characters: Sequence[PixelBox], ink: Plane, height:
     own_window = np.s_[y : y + high, x : x + wide]
     is_known = wide > 0 and cv2.countNonZero(bare) > 0
     if is_known:
-        is_light = cv2.mean(grey[own_window], inked[own_window])[0] > cv2.mean(grey, bare)[0]
+        is_light = cv2.mean(gray[own_window], inked[own_window])[0] > cv2.mean(gray, bare)[0]
     else:
         left, top, right, bottom = characters[0]
-        levels = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+        levels = gray[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
         low, middle, highest = quantiles(levels, 0.05, 0.5, 0.95)
         is_light = highest - middle > middle - low
-    paper, values = _contrast(grey, height, is_light=is_light)
+    paper, values = _contrast(gray, height, is_light=is_light)
     if is_known:
         own = cv2.mean(values[own_window], inked[own_window])[0]
     else:
@@ -166,31 +166,31 @@ def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
     return RawInk(contrast.paper, contrast.values > strong, is_faint, rules, strong, contrast.is_light)
 
 
-def find_any_ink(grey: Plane, height: float, *, is_light: bool) -> RawInk:
+def find_any_ink(gray: Plane, height: float, *, is_light: bool) -> RawInk:
     """Find whatever stands out from a page, (h, w), on which no character was read.
 
     Args:
-        grey: 0..255.
+        gray: 0..255.
         height: h, pixels.
         is_light: the writing is lighter than the paper.
     """
     # OpenCV's closing ignores what lies beyond the border: a speck near a corner would lighten all of the corner.
     margin = _paper_side(height) // 2
-    wide = np.asarray(cv2.copyMakeBorder(grey, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.float32)
-    inner = np.s_[margin : margin + grey.shape[0], margin : margin + grey.shape[1]]
+    wide = np.asarray(cv2.copyMakeBorder(gray, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.float32)
+    inner = np.s_[margin : margin + gray.shape[0], margin : margin + gray.shape[1]]
     paper, contrast = (np.ascontiguousarray(plane[inner]) for plane in _contrast(wide, height, is_light=is_light))
     level, noise = _level_and_noise(contrast)
     strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
     faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
     is_faint = contrast > faint
-    rules = find_rules(is_faint, max(height, PARAMS.blank_rules * min(grey.shape)), are_held=True)
+    rules = find_rules(is_faint, max(height, PARAMS.blank_rules * min(gray.shape)), are_held=True)
     rules = cv2.dilate(rules.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return RawInk(paper, contrast > strong, is_faint, rules, strong, is_light)
 
 
-def _contrast(grey: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
+def _contrast(gray: Plane, height: float, *, is_light: bool) -> tuple[Plane, Plane]:
     """Return the paper's level at each pixel, 1..255, and the contrast against it, about 0.0..1.0; both (h, w)."""
-    levels = np.clip(255 - grey if is_light else grey, 0, 255).astype(np.uint8)
+    levels = np.clip(255 - gray if is_light else gray, 0, 255).astype(np.uint8)
     side = _paper_side(height)
     paper = np.maximum(cv2.morphologyEx(levels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), 1)
     shares = np.asarray(cv2.divide(levels, paper, dtype=cv2.CV_32F), np.float32)
@@ -213,7 +213,7 @@ def _level_and_noise(contrast: Plane) -> tuple[float, float]:
 class _Runs:
     """Straight, thin runs of ink along one direction."""
 
-    pieces: Pieces
+    pieces: ConnectedComponents
     lengths: NDArray[np.intp]
     """(n + 1,), pixels; of number 0 nothing."""
     is_thin: Mask
@@ -223,7 +223,7 @@ class _Runs:
         """Mark the pixels of some runs, chosen by a mask, (n + 1,)."""
         mask = np.zeros(self.pieces.labels.shape, np.bool_)
         if chosen.any():
-            mask.ravel()[self.pieces.places] = chosen[self.pieces.label_of]
+            mask.ravel()[self.pieces.pixel_indices] = chosen[self.pieces.pixel_labels]
         return mask
 
 
@@ -284,12 +284,12 @@ def _runs(ink: Mask, height: float) -> _Runs:
     wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
     line = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
-    pieces = pieces_of(line)
+    pieces = label_components(line)
     lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
     thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
     most = np.where(lengths >= p.rule_run * height, p.rule_width * height, p.short_width * height) + 2
     is_thin = (lengths > 0) & (thick < most)
-    inked = np.bincount(pieces.label_of, weights=wide.ravel()[pieces.places], minlength=len(lengths))
+    inked = np.bincount(pieces.pixel_labels, weights=wide.ravel()[pieces.pixel_indices], minlength=len(lengths))
     at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
     areas = np.maximum(pieces.areas, 1)
     is_rule = (inked > p.unbroken * areas) | (at_edge & (inked > p.broken * areas))

@@ -21,7 +21,7 @@ class _Runner(NamedTuple):
     exit: int
 
 
-class Interpreters:
+class InterpreterPool:
     """A `.tflite` network with one input and one output. It can be sent to another process, as its bytes."""
 
     def __init__(self, network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> None:
@@ -49,7 +49,7 @@ class Interpreters:
         self._idle: dict[Shape, deque[_Runner]] = {entry: deque([first])}
 
     def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape, frozenset[Shape]]]:
-        return _received, (self._network, self._name, self._entry, self._exits)
+        return _cached_pool, (self._network, self._name, self._entry, self._exits)
 
     def __call__(self, entry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on one input, a batch of one.
@@ -86,6 +86,6 @@ class Interpreters:
 
 
 @lru_cache(maxsize=8)
-def _received(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> Interpreters:
+def _cached_pool(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> InterpreterPool:
     # A child process may be sent the same network again, with another function.
-    return Interpreters(network, name, entry, exits)
+    return InterpreterPool(network, name, entry, exits)

@@ -8,9 +8,9 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.recognition.components import pieces_of
+from digitrec.recognition.components import label_components
 from digitrec.recognition.preprocess import Plane
-from digitrec.recognition.raw_components import Components, FloatArray
+from digitrec.recognition.raw_components import ComponentTable, FloatArray
 from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk
 
 
@@ -69,7 +69,7 @@ _DATE = re.compile("(?P<day>0?[1-9]|[12][0-9]|3[01])1(?P<month>0?[1-9]|1[0-2])1(
 
 
 def find_read(
-    parts: Components, strokes: Mask, strong: Mask, boxes: Sequence[PixelBox], height: float
+    parts: ComponentTable, strokes: Mask, strong: Mask, boxes: Sequence[PixelBox], height: float
 ) -> tuple[Mask, list[int]]:
     """Tell which components belong to a character, (n,), and the main one of each character; -1 if it has none."""
     count, p = len(parts.areas), PARAMS
@@ -111,7 +111,7 @@ def find_strokes(ink: Plane, boxes: Sequence[PixelBox]) -> tuple[Mask, bool]:
     return cv2.dilate(strokes.view(np.uint8), np.ones((3, 3), np.uint8)) > 0, is_margin
 
 
-def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: float) -> tuple[Mask, Mask]:
+def _strokes_and_signs(parts: ComponentTable, body: int, share: FloatArray, height: float) -> tuple[Mask, Mask]:
     """Tell which components are further strokes of a character, (n,), and which are signs beside it: a point, a minus.
 
     Args:
@@ -147,7 +147,7 @@ def _strokes_and_signs(parts: Components, body: int, share: FloatArray, height: 
     return is_stroke | is_tied | is_bar_above, (is_point | is_minus | is_other_row) & is_near & is_apart
 
 
-def _gap_to(parts: Components, number: int, body: int) -> float:
+def _gap_to(parts: ComponentTable, number: int, body: int) -> float:
     """Return the pixels between a component and the strokes of a character to its right, in the component's rows."""
     rows, _ = parts.window(number)
     _, across = parts.window(body)
@@ -157,7 +157,7 @@ def _gap_to(parts: Components, number: int, body: int) -> float:
 
 
 def fit_boxes(
-    parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], height: float
+    parts: ComponentTable, boxes: Sequence[PixelBox], bodies: Sequence[int], height: float
 ) -> list[tuple[float, float, float, float]]:
     """Return boxes around the components of each character, whose own box may be as high as its whole text line."""
     fitting: list[tuple[float, float, float, float] | None] = []
@@ -176,7 +176,7 @@ def fit_boxes(
     return [fit or (box[0], top, box[2], bottom) for fit, box in zip(fitting, boxes, strict=True)]
 
 
-def find_slashes(parts: Components, boxes: Sequence[PixelBox], bodies: Sequence[int], text: str) -> list[int]:
+def find_slashes(parts: ComponentTable, boxes: Sequence[PixelBox], bodies: Sequence[int], text: str) -> list[int]:
     """Tell which characters that were read as 1 could be slashes: straight, slanting, higher than their neighbours.
 
     Where they would make a date of the number, upright ones count, too. Only between digits: no slash begins or ends a
@@ -210,7 +210,7 @@ def find_fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]
     missing = [place for place, body in enumerate(bodies) if body < 0]
     if not missing:
         return []
-    pieces = pieces_of(raw.rules)
+    pieces = label_components(raw.rules)
     lengths = np.maximum(pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1])
     found = []
     for place in missing:
@@ -221,7 +221,7 @@ def find_fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]
     return found
 
 
-def reaches_along_edge(parts: Components, read: Mask, height: float) -> bool:
+def reaches_along_edge(parts: ComponentTable, read: Mask, height: float) -> bool:
     """Tell whether a character is tied to something dark along an edge of the picture: a shadow, a margin."""
     for line in (parts.labels[0], parts.labels[-1], parts.labels[:, 0], parts.labels[:, -1]):
         numbers = line[line >= 0]

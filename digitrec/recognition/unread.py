@@ -13,12 +13,12 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.arrays import Page
-from digitrec.recognition.geometry import Span, on_grey
+from digitrec.arrays import PageResult
+from digitrec.recognition.geometry import Rect, from_page_coords
 from digitrec.recognition.preprocess import Plane, quantiles
-from digitrec.recognition.raw_components import Components, is_background, spans_of
+from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, contrast_of, find_raw_ink
+from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, find_raw_ink, measure_contrast
 from digitrec.recognition.strokes import (
     find_fragments,
     find_read,
@@ -70,38 +70,38 @@ class UnreadParams:
 PARAMS = UnreadParams()
 
 
-def find_unread(grey: Plane, ink: Plane, characters: Sequence[Span], text: str = "") -> list[Span]:
+def find_unread(gray: Plane, ink: Plane, characters: Sequence[Rect], text: str = "") -> list[Rect]:
     """Find the components of a page that could be writing and belong to none of the characters that were read.
 
     Args:
-        grey: the page, (h, w), 0..255.
+        gray: the page, (h, w), 0..255.
         ink: what the reader took for ink, of the same page in any size, 0.0 = paper, 1.0 = ink.
-        characters: where the characters are, in pixels of `grey`; at least one.
+        characters: where the characters are, in pixels of `gray`; at least one.
         text: the digit that each was read as; a 1 could be a slash. Empty if that is not known.
 
     Returns:
-        Their boxes, in pixels of `grey`; a character that is a margin, a slash, or too small to tell, among them.
+        Their boxes, in pixels of `gray`; a character that is a margin, a slash, or too small to tell, among them.
     """
     height = median(one.height for one in characters)
-    found, fitting = _look(grey, ink, characters, height, text)
+    found, fitting = _compare_with_ink(gray, ink, characters, height, text)
     is_strip = len(characters) > 1 and len({(one.top, one.bottom) for one in characters}) == 1
     if is_strip and fitting and (lower := median(one.height for one in fitting)) < PARAMS.loose * height:
-        found, _ = _look(grey, ink, fitting, lower, text)
+        found, _ = _compare_with_ink(gray, ink, fitting, lower, text)
     return found
 
 
-def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
+def is_clear_of_edges(page: PageResult, gray: Plane, ink: Plane) -> bool:
     """Tell whether a page has one character with room around it, and nothing dark at an edge of the picture beside it.
 
     Else what was cut away as a frame may be part of the character, or part of a frame was taken for it.
 
     Args:
         page: with one box.
-        grey: the page, (h, w), 0..255.
-        ink: what the reader took for ink, of the shape of `grey`.
+        gray: the page, (h, w), 0..255.
+        ink: what the reader took for ink, of the shape of `gray`.
     """
-    p, (rows, columns) = PARAMS, grey.shape
-    left, top, right, bottom = _in_pixels(on_grey(page.boxes[0], page, grey), columns, rows)
+    p, (rows, columns) = PARAMS, gray.shape
+    left, top, right, bottom = _in_pixels(from_page_coords(page.boxes[0], page, gray), columns, rows)
     is_cut = left == 0 or top == 0 or right == columns or bottom == rows
     if is_cut or max((right - left) / columns, (bottom - top) / rows) > p.most_spanned:
         return False
@@ -111,36 +111,36 @@ def is_clear_of_edges(page: Page, grey: Plane, ink: Plane) -> bool:
     bare = (ink[down, across] < RAW_INK.bare_ink).view(np.uint8)
     if not inked.any() or not bare.any():
         return False
-    dark, light = cv2.mean(grey[top:bottom, left:right], inked)[0], cv2.mean(grey[down, across], bare)[0]
+    dark, light = cv2.mean(gray[top:bottom, left:right], inked)[0], cv2.mean(gray[down, across], bare)[0]
     lines = (
-        grey[0, across] if top <= reach else None,
-        grey[-1, across] if bottom >= rows - reach else None,
-        grey[down, 0] if left <= reach else None,
-        grey[down, -1] if right >= columns - reach else None,
+        gray[0, across] if top <= reach else None,
+        gray[-1, across] if bottom >= rows - reach else None,
+        gray[down, 0] if left <= reach else None,
+        gray[down, -1] if right >= columns - reach else None,
     )
     shares = [float(np.max((light - line) / (light - dark))) for line in lines if line is not None and light != dark]
     return max(shares, default=0.0) < 0.5
 
 
-def _look(
-    grey: Plane, ink: Plane, characters: Sequence[Span], height: float, text: str
-) -> tuple[list[Span], list[Span]]:
-    """Return what is unread, and boxes that fit the characters, both in pixels of `grey`."""
-    p, full = PARAMS, grey
+def _compare_with_ink(
+    gray: Plane, ink: Plane, characters: Sequence[Rect], height: float, text: str
+) -> tuple[list[Rect], list[Rect]]:
+    """Return what is unread, and boxes that fit the characters, both in pixels of `gray`."""
+    p, full = PARAMS, gray
     scale = min(1.0, (p.height_px if len(characters) == 1 else p.height_of_many_px) / max(height, 1.0))
     if scale < 1:
-        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-    rows, columns = grey.shape
+        size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.float32)
+    rows, columns = gray.shape
     high = height * scale
-    if ink.shape != grey.shape:
+    if ink.shape != gray.shape:
         ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
     boxes = [_in_pixels(one.scaled(scale), columns, rows) for one in characters]
-    contrast = contrast_of(grey, boxes, ink, high)
+    contrast = measure_contrast(gray, boxes, ink, high)
     if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, boxes[0], high):
         return [], []
     raw = find_raw_ink(contrast, high)
-    parts = Components.of(raw)
+    parts = ComponentTable.of(raw)
     strokes, is_margin = find_strokes(ink, boxes)
     if is_margin or height < p.least_px:
         return list(characters), []
@@ -150,7 +150,7 @@ def _look(
     found = [characters[place] for place in sorted(doubted)]
     if reaches_along_edge(parts, read, high):
         found = list(characters)
-    spans = [Span(*map(float, box)).scaled(1 / scale) for box in fitting]
+    spans = [Rect(*map(float, box)).scaled(1 / scale) for box in fitting]
     if read.all():
         return found, spans
     may_be = ~read & ~_is_cut_off(parts, full, raw, high, scale)
@@ -164,10 +164,10 @@ def _look(
         for number in np.flatnonzero(could_be).tolist()
         if not (is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
-    return found + spans_of(parts, numbers, scale), spans
+    return found + component_rects(parts, numbers, scale), spans
 
 
-def _in_pixels(span: Span, columns: int, rows: int) -> PixelBox:
+def _in_pixels(span: Rect, columns: int, rows: int) -> PixelBox:
     """Convert a span to whole pixels of a page; the box is never empty."""
     left, top = min(max(0, int(span.left)), columns - 1), min(max(0, int(span.top)), rows - 1)
     right, bottom = max(left + 1, math.ceil(span.right)), max(top + 1, math.ceil(span.bottom))
@@ -200,7 +200,7 @@ def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:
     return bool(outside <= PARAMS.outside * height)
 
 
-def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Mask:
+def _is_large(parts: ComponentTable, boxes: Sequence[PixelBox], height: float) -> Mask:
     """Tell which components are large enough for writing, or for a point or comma where they stand, (n,)."""
     p = PARAMS
     is_large: Mask = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
@@ -213,7 +213,7 @@ def _is_large(parts: Components, boxes: Sequence[PixelBox], height: float) -> Ma
     return is_large
 
 
-def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mask:
+def _is_printed(parts: ComponentTable, shape: tuple[int, ...], height: float) -> Mask:
     """Tell which components are rules, margins or frames that run from edge to edge, (n,)."""
     p, (rows, columns) = PARAMS, shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
@@ -225,7 +225,7 @@ def _is_printed(parts: Components, shape: tuple[int, ...], height: float) -> Mas
     return printed
 
 
-def _is_cut_off(parts: Components, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
+def _is_cut_off(parts: ComponentTable, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
     """Tell which components the edge of the picture cuts off with too little left to be writing, (n,)."""
     rows, columns = raw.strong.shape
     left, right, top, bottom = parts.left <= 1, parts.right >= columns - 1, parts.top <= 1, parts.bottom >= rows - 1
@@ -236,7 +236,7 @@ def _is_cut_off(parts: Components, full: Plane, raw: RawInk, height: float, scal
     return cut
 
 
-def _is_together(parts: Components, at_edge: Mask, height: float) -> Mask:
+def _is_together(parts: ComponentTable, at_edge: Mask, height: float) -> Mask:
     """Tell which components at one side of a picture are so high together that they could be a character, (n,)."""
     p, found = PARAMS, np.zeros(len(at_edge), np.bool_)
     run: list[int] = []
@@ -249,7 +249,7 @@ def _is_together(parts: Components, at_edge: Mask, height: float) -> Mask:
     return found
 
 
-def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
+def _is_cut(parts: ComponentTable, number: int, full: Plane, raw: RawInk, scale: float) -> bool:
     """Tell whether a component goes on beyond the edge of the picture: there is ink in the outermost pixels."""
     down, across = parts.window(number)
     (level,) = quantiles(raw.paper[down, across], 0.5)
@@ -264,7 +264,7 @@ def _is_cut(parts: Components, number: int, full: Plane, raw: RawInk, scale: flo
     return any(1 - dark / max(level, 1) > raw.threshold for dark in darkest)
 
 
-def _is_frame(parts: Components, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
+def _is_frame(parts: ComponentTable, number: int, boxes: Sequence[PixelBox], height: float) -> bool:
     """Tell whether a component goes around a character and leaves the middle free."""
     if min(parts.widths[number], parts.heights[number]) <= height:
         return False

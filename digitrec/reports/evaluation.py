@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Scores
 from digitrec.errors import DataError
-from digitrec.recognition.classifier import CLASSES, DIGITS, NONE
+from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT
 from digitrec.reports.batch import Json
 from digitrec.reports.reliability import (
     ReliabilityBin,
@@ -90,7 +90,7 @@ class Mistake:
     """Its place in the data."""
     truth: int
     read_as: int
-    """The digit, or NONE if it was taken for no digit at all."""
+    """The digit, or NO_DIGIT if it was taken for no digit at all."""
     confidence: float
     """Of the most probable digit."""
 
@@ -162,7 +162,7 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
     read_as = scores.argmax(axis=1)  # (n,)
     confidence = scores[:, :DIGITS].max(axis=1).astype(np.float64)  # (n,), 0..1
     right = read_as == truth  # (n,)
-    accepted = (confidence >= threshold) & (read_as != NONE)  # as `decision.decide` has it
+    accepted = (confidence >= threshold) & (read_as != NO_DIGIT)  # as `decision.decide` has it
     confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
     per_class, macro, weighted = _classes(truth, read_as, confusion)

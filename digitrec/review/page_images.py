@@ -18,7 +18,7 @@ import numpy as np
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, smaller
+from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, downscale
 from digitrec.types import Box, Limits, Row
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -138,7 +138,7 @@ class Pictures:
         def drawn() -> bytes:
             # A hundred small ones are asked for at once, and hardly one of them large afterwards.
             page = self._page(row, place, is_small=view is View.SMALL and part is None)
-            return _encoded(smaller(_cut(page, part, row), _LONGEST_PX[view]))
+            return _encoded(downscale(_cut(page, part, row), _LONGEST_PX[view]))
 
         try:
             data = self._kept.find(key)
@@ -157,11 +157,11 @@ class Pictures:
             if data is not None:
                 return _decoded(data)
             original = read(self._outbox, place, row.sha256, self._limits.max_bytes)
-            sheet = decode.sheet(original, self._limits, row.reading.page)
-            picture = sheet.at(_LONGEST_PX[View.SMALL]) if is_small else sheet.fine()
+            sheet = decode.decode_page(original, self._limits, row.reading.page)
+            picture = sheet.at_least_px(_LONGEST_PX[View.SMALL]) if is_small else sheet.full_detail()
             if isinstance(picture, RejectedImage):
                 raise picture
-            page = smaller(picture, _PAGE_PX)
+            page = downscale(picture, _PAGE_PX)
             if not is_small:
                 self._kept.keep(key, _encoded(page))
             return page
@@ -174,8 +174,8 @@ def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
         Gone: the original is not there any more.
         RejectedImage: it cannot be decoded.
     """
-    sheet = decode.sheet(read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
-    picture = sheet.at(SMALL_PX)
+    sheet = decode.decode_page(read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
+    picture = sheet.at_least_px(SMALL_PX)
     if isinstance(picture, RejectedImage):
         raise picture
     return _encoded(Thumbnail.of(picture, SMALL_PX).preview)

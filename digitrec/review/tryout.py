@@ -12,9 +12,9 @@ from digitrec import text
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.recognition import decision, visualize
-from digitrec.recognition.preprocess import smaller
+from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json
 from digitrec.types import Limits, Status
@@ -46,7 +46,7 @@ class TryOut:
             reader, threshold = self._loaded
             pages: list[Json] = []
             try:
-                format_name, sheets = decode.sheets(data, self._limits)
+                format_name, sheets = decode.decode_pages(data, self._limits)
                 pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MOST_PAGES)]
                 has_more = next(sheets, None) is not None
             except RejectedImage as why:
@@ -54,8 +54,8 @@ class TryOut:
         return {"pages": pages, "more": has_more, "threshold": threshold, "why": ""}
 
 
-def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) -> Json:
-    page = reader.steps(format_name, sheet).page
+def _page(reader: PageReader, threshold: float, format_name: str, sheet: DecodedPage) -> Json:
+    page = reader.trace(format_name, sheet).page
     read = decision.decide(page, threshold)
     digits = [
         {
@@ -63,11 +63,11 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
             "digit": one.digit,
             "confidence": one.confidence,
             "probabilities": [*one.probabilities, max(0.0, 1.0 - sum(one.probabilities))],
-            "ink": _uri(visualize.of_ink(ink)),
+            "ink": _uri(visualize.ink_to_image(ink)),
         }
         for one, ink in zip(read.digits, page.ink, strict=True)
     ]
-    picture = sheet.fine()
+    picture = sheet.full_detail()
     return {
         "page": read.page,
         "format": read.format,
@@ -79,7 +79,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Sheet) 
         "why": text.escape(read.detail),
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,
-        "picture": None if isinstance(picture, RejectedImage) else _uri(smaller(picture, _LONGEST_PX)),
+        "picture": None if isinstance(picture, RejectedImage) else _uri(downscale(picture, _LONGEST_PX)),
         "digits": digits,
     }
 

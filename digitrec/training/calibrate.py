@@ -8,12 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.arrays import Page, Scores
+from digitrec.arrays import PageResult, Scores
 from digitrec.models.calibration import CONFIDENCE, Bound, Calibration, Rule
 from digitrec.models.card import Metric
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
-from digitrec.recognition.classifier import calibrated
+from digitrec.recognition.classifier import apply_temperature
 from digitrec.reports.statistics import betaincinv, wilson
 from digitrec.training.datasets.dataset import Digits
 
@@ -33,7 +33,7 @@ def fit_temperature(scores: Scores, digits: Digits) -> float:
     from scipy.optimize import minimize_scalar
 
     def surprise(log_temperature: float) -> float:
-        softened = calibrated(scores, float(np.exp(log_temperature)))
+        softened = apply_temperature(scores, float(np.exp(log_temperature)))
         return float(-np.log(np.maximum(softened[np.arange(len(digits)), digits], _SMALLEST)).mean())
 
     best = minimize_scalar(surprise, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
@@ -82,7 +82,7 @@ def judge_digits(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], N
     return np.array([NEVER if one is None else one for one in trusted], np.float64), scores.argmax(axis=1) == digits
 
 
-def _verdict(page: Page, label: str) -> tuple[float, bool]:
+def _verdict(page: PageResult, label: str) -> tuple[float, bool]:
     confidence = decision.acceptance_threshold(page)
     if confidence is None:
         return NEVER, False

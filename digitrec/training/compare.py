@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from digitrec.errors import DataError
 from digitrec.pipeline import read_files
-from digitrec.recognition.classifier import Classifier
+from digitrec.recognition.classifier import DigitClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import betainc
 from digitrec.training.datasets.dataset import Split
@@ -81,7 +81,7 @@ def mcnemar(
     )
 
 
-def compare_classifiers(current: Classifier, candidate: Classifier, split: Split) -> McNemarResult:
+def compare_classifiers(current: DigitClassifier, candidate: DigitClassifier, split: Split) -> McNemarResult:
     """Let both read the same split, one that neither has learned from."""
     ink = split.ink
     current_right, candidate_right = (one.score(ink).argmax(axis=1) == split.digits for one in (current, candidate))

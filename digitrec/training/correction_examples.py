@@ -13,17 +13,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.arrays import Page, Picture
+from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.images.decode import Sheet
-from digitrec.recognition.classifier import NONE
-from digitrec.recognition.full_path import SecondLook, second_look
-from digitrec.recognition.geometry import Span, cut
-from digitrec.recognition.preprocess import Plane, flattened
+from digitrec.images.decode import DecodedPage
+from digitrec.recognition.classifier import NO_DIGIT as NONE
+from digitrec.recognition.full_path import FullPathResult, run_full_path
+from digitrec.recognition.geometry import Rect, crop_rect
+from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
 from digitrec.training.pipeline_examples import LIKE_A_ONE, Examples
 from digitrec.training.synthetic import parallel
@@ -132,7 +132,7 @@ def _shown(desk: _ExtractionContext, file: _LabelledFile) -> list[LabelledCrops]
     wanted = {page.page: page.text for page in file.pages}
     found: dict[int, LabelledCrops] = {}
     try:
-        name, sheets = decode.sheets(file.path.read_bytes(), desk.limits)
+        name, sheets = decode.decode_pages(file.path.read_bytes(), desk.limits)
         for sheet in sheets:
             if sheet.number in wanted:
                 found[sheet.number] = _of_page(desk.reader, name, sheet, wanted[sheet.number])
@@ -141,64 +141,64 @@ def _shown(desk: _ExtractionContext, file: _LabelledFile) -> list[LabelledCrops]
     return [found.get(page.page, LabelledCrops(fits=False)) for page in file.pages]
 
 
-def _of_page(reader: PageReader, name: str, sheet: Sheet, text: str) -> LabelledCrops:
-    steps = reader.closely(name, sheet)
+def _of_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) -> LabelledCrops:
+    steps = reader.read_full(name, sheet)
     if steps.decoded is None:
         return LabelledCrops(fits=False)
     second = None
-    if reader.networks is not None:  # however sure the first looks were, there is more to see on this page
-        grey, plane = steps.decoded.grey, steps.decoded.plane
-        second = second_look(steps.cheap, grey, plane, reader.classifier, reader.networks, ask_all=True)
+    if reader.models is not None:  # however sure the first looks were, there is more to see on this page
+        grey, plane = steps.decoded.gray, steps.decoded.plane
+        second = run_full_path(steps.initial, grey, plane, reader.classifier, reader.models, use_all_models=True)
     return _without_digit(steps, second) if text == NO_DIGIT else _with_digits(steps, second, text)
 
 
-def _with_digits(steps: Steps, second: SecondLook | None, text: str) -> LabelledCrops:
+def _with_digits(steps: RecognitionTrace, second: FullPathResult | None, text: str) -> LabelledCrops:
     truth = tuple(map(int, text))
-    cuts = [steps.cheap.ink] if len(steps.cheap.boxes) == len(truth) else []
+    cuts = [steps.initial.ink] if len(steps.initial.boxes) == len(truth) else []
     if len(truth) == 1:
-        cuts += [plane[None] for plane in _closer_cuts(steps.cheap, second)]
+        cuts += [plane[None] for plane in _closer_cuts(steps.initial, second)]
     signs = tuple(_levels(sign) for ink in cuts for sign in ink)
     return LabelledCrops(signs, truth * len(cuts), _strips(steps, second, len(truth)), truth, fits=bool(cuts))
 
 
-def _without_digit(steps: Steps, second: SecondLook | None) -> LabelledCrops:
+def _without_digit(steps: RecognitionTrace, second: FullPathResult | None) -> LabelledCrops:
     """Every sign that was cut out is no digit, unless by itself it may be a one."""
-    boxes = steps.cheap.boxes
-    plain = [ink for ink, box in zip(steps.cheap.ink, boxes, strict=True) if box.height < LIKE_A_ONE * box.width]
-    signs = tuple(_levels(ink) for ink in (*plain, *_closer_cuts(steps.cheap, second)))
+    boxes = steps.initial.boxes
+    plain = [ink for ink, box in zip(steps.initial.ink, boxes, strict=True) if box.height < LIKE_A_ONE * box.width]
+    signs = tuple(_levels(ink) for ink in (*plain, *_closer_cuts(steps.initial, second)))
     strips = _strips(steps, second, 1) if len(boxes) == 1 else ()
     return LabelledCrops(signs, (NONE,) * len(signs), strips, (NON_DIGIT,))
 
 
-def _closer_cuts(cheap: Page, second: SecondLook | None) -> list[Plane]:
+def _closer_cuts(cheap: PageResult, second: FullPathResult | None) -> list[Plane]:
     """The sign as the ink network cut it out, if it did."""
-    planes = [one.looked_at for one in second.witnesses if not isinstance(one.looked_at, Span)] if second else []
+    planes = [one.evidence for one in second.predictions if not isinstance(one.evidence, Rect)] if second else []
     known = [ink.tobytes() for ink in cheap.ink]
     return [plane for plane in planes if plane.tobytes() not in known]
 
 
-def _strips(steps: Steps, second: SecondLook | None, count: int) -> tuple[Picture, ...]:
+def _strips(steps: RecognitionTrace, second: FullPathResult | None, count: int) -> tuple[Picture, ...]:
     """The strips that the line network read, if all the writing is in each."""
-    if second is None or steps.decoded is None or len(second.strips) != 1 or count > _LONGEST:
+    if second is None or steps.decoded is None or len(second.lines) != 1 or count > _LONGEST:
         return ()
-    (row,) = second.strips
+    (row,) = second.lines
     if count > 1 and NON_DIGIT in row.line.text:  # signs that are no digits stand there, too
         return ()
-    spans = {row.strip, *(one.looked_at for one in second.witnesses if isinstance(one.looked_at, Span))}
-    found = [_strip(cut(steps.decoded.grey, span), count) for span in sorted(spans, key=lambda one: one.width)]
+    spans = {row.strip, *(one.evidence for one in second.predictions if isinstance(one.evidence, Rect))}
+    found = [_strip(crop_rect(steps.decoded.gray, span), count) for span in sorted(spans, key=lambda one: one.width)]
     return tuple(strip for strip in found if strip is not None)
 
 
 def _strip(piece: Plane, count: int) -> Picture | None:
     """A piece of a page as the line network is shown it; None if it is too long, or too short for so many signs."""
     height, width = piece.shape
-    scale = HEIGHT / height
+    scale = LINE_HEIGHT_PX / height
     wide = max(4, round(width * scale))
-    if wide > _WIDEST or wide < 2 * count * STEP:
+    if wide > _WIDEST or wide < 2 * count * FRAME_PX:
         return None
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return pad_to_stride(
-        quantize(flattened(np.asarray(cv2.resize(piece, (wide, HEIGHT), interpolation=how), np.float32)))
+        quantize(local_normalize(np.asarray(cv2.resize(piece, (wide, LINE_HEIGHT_PX), interpolation=how), np.float32)))
     )
 
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import cast
 
-from digitrec.recognition.classifier import SIDE
+from digitrec.recognition.classifier import DIGIT_PX
 from digitrec.recognition.classifier_keras import quiet_start
 from digitrec.training.networks import Model
 
@@ -26,7 +26,7 @@ def to_keras_bytes(model: Model) -> bytes:
     return packed.getvalue()
 
 
-def to_tflite_bytes(model: Model, shape: tuple[int, ...] = (1, SIDE, SIDE), name: str = "digits") -> bytes:
+def to_tflite_bytes(model: Model, shape: tuple[int, ...] = (1, DIGIT_PX, DIGIT_PX), name: str = "digits") -> bytes:
     """The network as a `.tflite` file for one input of this shape at a time, its weights as int8 (dynamic range).
 
     The same weights give the same bytes, so the digest can name the model.

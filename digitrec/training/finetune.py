@@ -17,10 +17,10 @@ from numpy.random import Generator
 from digitrec.arrays import Picture
 from digitrec.errors import ModelError, plain
 from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
-from digitrec.recognition.classifier import NONE
+from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
-from digitrec.recognition.segmenter import InkNetwork
+from digitrec.recognition.segmenter import Segmenter
 from digitrec.training import compare, correction_examples, export, sequence_recognizer, synthetic_evaluation
 from digitrec.training.checkpoints import Checkpoints
 from digitrec.training.classifier import (
@@ -213,7 +213,7 @@ def _prepare_paper_models(
             LINE_KERAS: export.to_keras_bytes(line),
             LINE_TFLITE: export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
         }
-    finder = InkNetwork(files[INK_TFLITE], INK_TFLITE)
+    finder = Segmenter(files[INK_TFLITE], INK_TFLITE)
     asked = {"drawn": config.pages, "ink": start.card.files[INK_TFLITE]}
     if (known := desk.kept.examples("seen", asked)) is not None:
         pages = known[0]
@@ -294,7 +294,7 @@ def oversample(network: ClassifierSpec, learned: Examples, steps: int) -> Sequen
     A network with ten classes gets no examples of non-digits.
     """
     if not network.has_page_models:
-        is_digit = learned.classes != NONE
+        is_digit = learned.classes != NO_DIGIT
         learned = Examples(learned.pictures[is_digit], learned.classes[is_digit])
     of_batch = min(round(network.batch * _OF_CORRECTIONS), round(_SEEN * len(learned) / steps))
     return (

@@ -8,12 +8,12 @@ import numpy as np
 from digitrec.models.calibration import Calibration, Rule
 from digitrec.models.card import Metric
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
-from digitrec.recognition.classifier_litert import LiteRTClassifier
-from digitrec.recognition.full_path import Networks
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
+from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.normalize import from_arrays
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.segmenter import InkNetwork
-from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.recognition.segmenter import Segmenter
+from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.training import calibrate, synthetic_evaluation
 from digitrec.training.classifier import Splits, augment_half
 from digitrec.training.datasets.dataset import Split
@@ -59,8 +59,8 @@ def evaluate_model(
         examples = prepared.held_out
         shown = np.concatenate([ink, from_arrays(examples.pictures)])
         classes = np.concatenate([digits, examples.classes])
-    temperature = calibrate.fit_temperature(LiteRTClassifier(contents[TFLITE], name, 1.0).score(shown), classes)
-    classifier = LiteRTClassifier(contents[TFLITE], name, temperature)
+    temperature = calibrate.fit_temperature(LiteRTDigitClassifier(contents[TFLITE], name, 1.0).score(shown), classes)
+    classifier = LiteRTDigitClassifier(contents[TFLITE], name, temperature)
     scores = classifier.score(ink)
     if prepared is None:
         source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
@@ -77,16 +77,16 @@ def evaluate_model(
 
 def _by_pages(
     contents: Mapping[str, bytes],
-    classifier: LiteRTClassifier,
+    classifier: LiteRTDigitClassifier,
     held_out: Split,
     seed: int,
     pages: int,
     on_progress: ProgressCallback | None,
 ) -> Calibration:
     """The table of pages that are read with all networks; fewer, if there are too few digits to draw them with."""
-    networks = Networks(
-        InkNetwork(contents[INK_TFLITE], INK_TFLITE),
-        LineNetwork(contents[LINE_TFLITE], LINE_TFLITE),
+    networks = RecognitionModels(
+        Segmenter(contents[INK_TFLITE], INK_TFLITE),
+        SequenceRecognizer(contents[LINE_TFLITE], LINE_TFLITE),
     )
     pages = min(pages, synthetic_evaluation.max_page_count(len(held_out)))
     return synthetic_evaluation.evaluate_synthetic(

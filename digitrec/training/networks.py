@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from digitrec.recognition.classifier import CLASSES, DIGITS
-from digitrec.recognition.segmenter import SIDE
-from digitrec.recognition.sequence_recognizer import HEIGHT
+from digitrec.recognition.segmenter import CROP_PX
+from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 
 Model: TypeAlias = Any
 """A `keras.Model`; Keras ships no types, and is imported only when a network is built."""
@@ -101,15 +101,15 @@ def build_segmenter() -> Model:
     """
     from keras import Input, Model, layers
 
-    entry = Input((SIDE, SIDE), name="flat")
-    half = _step(_step(layers.Reshape((SIDE, SIDE, 1))(entry), 16, 4, strides=2), 16)
+    entry = Input((CROP_PX, CROP_PX), name="flat")
+    half = _step(_step(layers.Reshape((CROP_PX, CROP_PX, 1))(entry), 16, 4, strides=2), 16)
     quarter = _step(_step(half, 32, strides=2), 32)
     eighth = _step(_step(quarter, 64, strides=2), 64)
     up = _step(_added(eighth, quarter), 32)
     up = _step(_added(up, half), 16)
     ink = layers.Conv2D(4, 1, activation="sigmoid")(up)
-    ink = layers.Permute((1, 3, 2, 4))(layers.Reshape((SIDE // 2, SIDE // 2, 2, 2))(ink))
-    return Model(entry, layers.Reshape((SIDE, SIDE))(ink), name="ink")
+    ink = layers.Permute((1, 3, 2, 4))(layers.Reshape((CROP_PX // 2, CROP_PX // 2, 2, 2))(ink))
+    return Model(entry, layers.Reshape((CROP_PX, CROP_PX))(ink), name="ink")
 
 
 def build_sequence_recognizer(width: int | None = None) -> Model:
@@ -120,7 +120,7 @@ def build_sequence_recognizer(width: int | None = None) -> Model:
     """
     from keras import Input, Model, layers
 
-    entry = Input((HEIGHT, width, 1), name="strip")
+    entry = Input((LINE_HEIGHT_PX, width, 1), name="strip")
     signal = layers.MaxPooling2D()(_step(entry, 16))
     signal = layers.MaxPooling2D()(_step(_step(signal, 32), 32))
     signal = layers.MaxPooling2D((2, 1))(_step(_step(signal, 56), 56))

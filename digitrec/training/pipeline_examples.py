@@ -1,7 +1,7 @@
 """Examples for the digit classifier: the 28 x 28 pictures that the pipeline cuts out of synthetic pages, and fonts.
 
 Each page is segmented classically and with the ink network. A component where the page's character was written is an
-example of that character; one elsewhere is an example of `NONE`.
+example of that character; one elsewhere is an example of `NO_DIGIT`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Picture
 from digitrec.recognition import binarize, layout
-from digitrec.recognition.classifier import NONE
-from digitrec.recognition.layout import FoundDigit
-from digitrec.recognition.normalize import centred
-from digitrec.recognition.preprocess import GreyPage, Plane
-from digitrec.recognition.segmenter import SIDE as WINDOW_PX
-from digitrec.recognition.segmenter import InkNetwork, Window
+from digitrec.recognition.classifier import NO_DIGIT
+from digitrec.recognition.layout import DigitRegion
+from digitrec.recognition.normalize import normalize_mnist
+from digitrec.recognition.preprocess import GrayPage, Plane
+from digitrec.recognition.segmenter import CROP_PX as WINDOW_PX
+from digitrec.recognition.segmenter import CropWindow, Segmenter
 from digitrec.training.classifier import ExtraExamples
 from digitrec.training.datasets.dataset import Digits
 from digitrec.training.networks import ClassifierSpec
@@ -57,7 +57,7 @@ class Examples:
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
     classes: Digits
-    """(n,) 0..9, or `NONE`."""
+    """(n,) 0..9, or `NO_DIGIT`."""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -68,7 +68,7 @@ class ExampleSource:
     """GlyphSources that pages are drawn from, and the network that segments them."""
 
     sources: GlyphSources
-    network: InkNetwork
+    network: Segmenter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ class ExtractedExamples:
 
 def render_and_extract(
     sources: GlyphSources,
-    network: InkNetwork,
+    network: Segmenter,
     pages: int,
     seed: Sequence[int],
     *,
@@ -100,13 +100,13 @@ def render_and_extract(
 def extract_examples(source: ExampleSource, rng: Generator) -> ExtractedExamples:
     """Draw one page and segment it both ways."""
     picture, written, digit = _page(source.sources, rng)
-    page = GreyPage.of(picture)
-    grey, plane = page.grey, binarize.find(page)
-    near = [_told_apart(layout.arrange(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
-    seen = source.network.find(grey)
+    page = GrayPage.of(picture)
+    grey, plane = page.gray, binarize.estimate_ink(page)
+    near = [_told_apart(layout.group_digits(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
+    seen = source.network.segment_zoomed(grey)
     if seen is not None:
         mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)
-        near.append(_told_apart(layout.arrange(seen.ink).digits, mask, _moved(corners, seen.window)))
+        near.append(_told_apart(layout.group_digits(seen.ink).digits, mask, _moved(corners, seen.window)))
     characters = [sign for sign, _ in near if sign is not None]
     clutter = [one for _, others in near for one in others]
     chosen = clutter[rng.integers(len(clutter))] if clutter else None
@@ -124,7 +124,7 @@ def collect_examples(pages: Iterable[ExtractedExamples]) -> Examples:
         clutter += [] if page.clutter is None else [page.clutter]
     clutter = clutter[: int(len(characters) * _MAX_CLUTTER / (1 - _MAX_CLUTTER))]
     pictures = np.array([*characters, *clutter], np.uint8).reshape(-1, 28, 28)
-    return Examples(pictures, np.array([*classes, *[NONE] * len(clutter)], np.int64))
+    return Examples(pictures, np.array([*classes, *[NO_DIGIT] * len(clutter)], np.int64))
 
 
 def _page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture, int]:
@@ -138,7 +138,7 @@ def _page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture, int]
 
 
 def _told_apart(
-    found: Sequence[FoundDigit], written: Picture, corners: _Corners | None
+    found: Sequence[DigitRegion], written: Picture, corners: _Corners | None
 ) -> tuple[Plane | None, list[Plane]]:
     """Return the component that is the written character, if there is exactly one, and those of clutter."""
     own = [one for one in found if corners is not None and _overlap(one, corners) > _SAME_BOX]
@@ -149,7 +149,7 @@ def _told_apart(
     return (own[0].ink if len(own) == 1 else None), elsewhere
 
 
-def _overlap(one: FoundDigit, corners: _Corners) -> float:
+def _overlap(one: DigitRegion, corners: _Corners) -> float:
     """Return the intersection over union of two boxes."""
     box = one.box
     across = min(box.x + box.width, corners[2]) - max(box.x, corners[0])
@@ -159,7 +159,7 @@ def _overlap(one: FoundDigit, corners: _Corners) -> float:
     return both / max(either, 1e-9)
 
 
-def _share_on(one: FoundDigit, near: NDArray[np.bool_]) -> float:
+def _share_on(one: DigitRegion, near: NDArray[np.bool_]) -> float:
     """Return the share of a component's ink that lies on a mask of the same plane."""
     box = one.box
     on = one.ink[near[box.y : box.y + box.height, box.x : box.x + box.width]]
@@ -175,7 +175,7 @@ def _corners(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
     return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
 
 
-def _moved(corners: _Corners | None, window: Window) -> _Corners | None:
+def _moved(corners: _Corners | None, window: CropWindow) -> _Corners | None:
     """Return a box in pixels of a window; it may reach beyond the window."""
     if corners is None:
         return None
@@ -197,7 +197,7 @@ def _resized(written: Picture, plane: Plane) -> Picture:
     return np.asarray(cv2.resize(written, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _through(written: Picture, window: Window) -> Picture:
+def _through(written: Picture, window: CropWindow) -> Picture:
     """Return the written ink inside a window, (64, 64)."""
     scale = WINDOW_PX / window.side
     moved = np.array([[scale, 0, -window.left * scale], [0, scale, -window.top * scale]])
@@ -205,7 +205,7 @@ def _through(written: Picture, window: Window) -> Picture:
 
 
 def _stored(digit: Plane) -> Picture:
-    return np.asarray(np.rint(centred(digit) * 255), np.uint8)
+    return np.asarray(np.rint(normalize_mnist(digit) * 255), np.uint8)
 
 
 def extra_examples(network: ClassifierSpec, seen: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:
@@ -216,7 +216,7 @@ def extra_examples(network: ClassifierSpec, seen: Examples, fonts: Glyphs) -> Se
     found = [
         ExtraExamples(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), augment_examples),
         ExtraExamples(_normalised(pictures), digits, of_fonts, augment),
-        ExtraExamples(_normalised(letters), np.full(len(letters), NONE, np.int64), of_fonts, augment),
+        ExtraExamples(_normalised(letters), np.full(len(letters), NO_DIGIT, np.int64), of_fonts, augment),
     ]
     return [examples for examples in found if len(examples.classes)]
 
@@ -228,5 +228,5 @@ def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
 
 def _normalised(glyphs: Picture) -> Picture:
     """Normalize glyphs, (n, 48, 48) -> (n, 28, 28), as pages are."""
-    ink = [centred(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]
+    ink = [normalize_mnist(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]
     return np.asarray(np.rint(np.stack(ink) * 255), np.uint8)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digitrec.recognition.segmenter import SIDE, InkNetwork
-from digitrec.recognition.sequence_recognizer import HEIGHT
+from digitrec.recognition.segmenter import CROP_PX, Segmenter
+from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer, synthetic_evaluation
 from digitrec.training.checkpoints import Checkpoints, StageFacts
 from digitrec.training.classifier import Splits, TrainingState
@@ -22,8 +22,8 @@ from digitrec.types import RECIPE
 VERSION = 6
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
 
-_INK_SHAPE = (1, SIDE, SIDE)
-LINE_INPUT_SHAPE = (1, HEIGHT, 192, 1)
+_INK_SHAPE = (1, CROP_PX, CROP_PX)
+LINE_INPUT_SHAPE = (1, LINE_HEIGHT_PX, 192, 1)
 """LiteRT makes room for other widths when it meets them."""
 _LATER_RATE = 2e-3
 """The highest learning rate of the line network's later rounds."""
@@ -140,7 +140,7 @@ def pretrain_paper_models(
         "line.keras": export.to_keras_bytes(line),
         "line.tflite": export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
     }
-    finder = InkNetwork(files["ink.tflite"], "ink.tflite")
+    finder = Segmenter(files["ink.tflite"], "ink.tflite")
     pages, page_facts = _load_or_generate_examples(desk, finder, _weights_digest(ink), keep=not ink_cut)
     held_out = pipeline_examples.render_and_extract(
         desk.validate, finder, config.pages_held_out, (seed, _PAGES_HELD_OUT)
@@ -223,7 +223,7 @@ def _train_sequence_recognizer(desk: _TrainContext) -> tuple[TrainedModel, float
 
 
 def _load_or_generate_examples(
-    desk: _TrainContext, finder: InkNetwork, made_with: str, *, keep: bool
+    desk: _TrainContext, finder: Segmenter, made_with: str, *, keep: bool
 ) -> tuple[Examples, StageFacts]:
     name = "seen"
     asked = {"drawn": desk.config.pages, "ink": made_with}

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.recognition.classifier_keras import quiet_start
-from digitrec.recognition.sequence_recognizer import HEIGHT, STEP
+from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
 from digitrec.training import fit_loop
 from digitrec.training.classifier import TrainingState
 from digitrec.training.fit_loop import StageSpec, TrainedModel
@@ -119,13 +119,13 @@ def _groups(places: _Places, rng: Generator) -> Sequence[_Places]:
 
 def _batch(strips: LineExamples, width: int, places: _Places, rng: Generator | None) -> _Batch:
     """Strips of one width at most; each begins anywhere, a frame apart, or without dice at the left."""
-    pictures = np.zeros((len(places), HEIGHT, width, 1), np.float32)
+    pictures = np.zeros((len(places), LINE_HEIGHT_PX, width, 1), np.float32)
     texts = np.zeros((len(places), _LONGEST), np.int32)
     counts = np.zeros(len(places), np.int32)
     for row, place in enumerate(places):
         levels, text = strips.levels[place], strips.texts[place]
-        room = (width - levels.shape[1]) // STEP
-        left = 0 if rng is None else int(rng.integers(0, room + 1)) * STEP
+        room = (width - levels.shape[1]) // FRAME_PX
+        left = 0 if rng is None else int(rng.integers(0, room + 1)) * FRAME_PX
         pictures[row, :, left : left + levels.shape[1], 0] = dequantize(levels)
         texts[row, : len(text)] = text
         counts[row] = len(text)
@@ -139,7 +139,7 @@ def _learner(model: Any, rate: Any) -> Callable[[_Batch], float]:
 
     optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0)
     optimizer.build(model.trainable_variables)
-    strips = tf.TensorSpec((None, HEIGHT, None, 1), tf.float32)
+    strips = tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)
 
     # One trace for all widths: with one for each, TensorFlow's optimizer mixes up the loops of the loss.
     @tf.function(  # type: ignore[untyped-decorator]
@@ -174,7 +174,7 @@ def _reader(model: Any) -> Callable[[Floats], Floats]:
     """What gives the frames of strips, (b, T, 12)."""
     import tensorflow as tf
 
-    strips = tf.TensorSpec((None, HEIGHT, None, 1), tf.float32)
+    strips = tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)
 
     @tf.function(input_signature=[strips])  # type: ignore[untyped-decorator]
     def read(pictures: Any) -> Any:

@@ -13,7 +13,7 @@ from digitrec.app import explain
 from digitrec.arrays import Picture
 from digitrec.errors import UsageError
 from digitrec.recognition import visualize
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
 from digitrec.types import Limits, Reading
 from tests.cli.test_main import call
@@ -35,13 +35,13 @@ def document(pages: int) -> bytes:
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the pages that were drawn."""
     numbers: list[int] = []
-    page = visualize.page
+    page = visualize.draw_trace
 
-    def noted(steps: Steps, reading: Reading, threshold: float) -> Picture:
+    def noted(steps: RecognitionTrace, reading: Reading, threshold: float) -> Picture:
         numbers.append(reading.page)
         return page(steps, reading, threshold)
 
-    monkeypatch.setattr(visualize, "page", noted)
+    monkeypatch.setattr(visualize, "draw_trace", noted)
     return numbers
 
 
@@ -120,8 +120,8 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
     shown: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
 ) -> None:
     told: list[str] = []
-    words = visualize.words
-    monkeypatch.setattr(visualize, "words", lambda lines, **how: told.extend(lines) or words(lines, **how))
+    words = visualize.text_block
+    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
 
     sheet = explain.drawn("scan.tif", document(pages), Limits(), reader(), 0.5)
 
@@ -133,8 +133,8 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
 
 def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    words = visualize.words
-    monkeypatch.setattr(visualize, "words", lambda lines, **how: told.extend(lines) or words(lines, **how))
+    words = visualize.text_block
+    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
 
     sheet = explain.drawn("letter.doc", b"no picture", Limits(), reader(), 0.5)
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
 
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
-    one, other = (visualize.png(explain.drawn("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2))
+    one, other = (visualize.encode_png(explain.drawn("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2))
 
     assert one == other
     assert one.startswith(b"\x89PNG")

@@ -13,7 +13,7 @@ from digitrec.app import models as lab
 from digitrec.arrays import Ink, Scores
 from digitrec.models.package import CARD, Bundle
 from digitrec.recognition.classifier import CLASSES
-from digitrec.recognition.full_path import Networks
+from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.training.compare import McNemarResult
@@ -55,7 +55,7 @@ def test_pictures_are_evaluated_by_what_reads_them_in_the_service(
 def test_with_keras_only_the_network_for_digits_is_another(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    networks, used = Networks(None, None), []  # type: ignore[arg-type]
+    networks, used = RecognitionModels(None, None), []  # type: ignore[arg-type]
     monkeypatch.setattr(composition, "page_reader", lambda _: replace(reader(), networks=networks))
     monkeypatch.setattr(lab, "_classifier", lambda *_, keras: Seven() if keras else None)
     monkeypatch.setattr(lab, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))

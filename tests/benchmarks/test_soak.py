@@ -19,7 +19,7 @@ from benchmarks.soak.arrivals import Arrivals
 from benchmarks.soak.life import Sight
 from benchmarks.soak.oddities import OddArrivals
 from benchmarks.soak.pool import Sample
-from digitrec.recognition.page import read
+from digitrec.recognition.page import segment_file
 from digitrec.types import Limits
 from tests.conftest import ServiceHarness, draw
 
@@ -212,7 +212,7 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
 
     assert drawn == pool.draw(44, seed=5)
     whole = [one for one in drawn if one.is_whole]
-    formats = {page.format for one in whole for page in read(one.varied(12_345), Limits())}
+    formats = {page.format for one in whole for page in segment_file(one.varied(12_345), Limits())}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
     assert len({one.varied(number) for one in drawn for number in (1, 2)}) == 2 * len(drawn)
     assert len(drawn) - len(whole) == 13

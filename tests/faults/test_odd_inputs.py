@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from digitrec.arrays import Page
+from digitrec.arrays import PageResult
 from digitrec.errors import RejectedImage, SettingsError
 from digitrec.monitoring import backlog, history
 from digitrec.monitoring.doctor import doctor
@@ -55,16 +55,16 @@ class StandIn:
 
     classifier = type("Named", (), {"fingerprint": "stand-in"})
 
-    def read_all(self, found: Iterable[bytes], *_: object) -> list[list[Page] | RejectedImage]:
+    def read_files(self, found: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
         return [self._read(one) for one in found]
 
-    def _read(self, data: bytes) -> list[Page] | RejectedImage:
+    def _read(self, data: bytes) -> list[PageResult] | RejectedImage:
         if data.startswith(GOOD):
             scores = np.full((1, 11), 0.001, np.float32)
             scores[0, sum(data) % 10] = 0.99
             boxes = (Box(1, 2, 3, 4),)
             ink, preview = np.zeros((1, 28, 28), np.float32), np.zeros((4, 4), np.uint8)
-            return [Page(1, "png", 10, 10, boxes, ink, preview, scores=scores)]
+            return [PageResult(1, "png", 10, 10, boxes, ink, preview, scores=scores)]
         if not data:
             return RejectedImage(Reason.EMPTY_FILE)
         return RejectedImage(Reason.TRUNCATED if data.startswith(CUT_OFF) else Reason.NOT_AN_IMAGE)

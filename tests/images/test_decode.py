@@ -15,8 +15,8 @@ from PIL import Image, ImageFile
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.images.pillow import picture_of
-from digitrec.recognition.page import read
+from digitrec.images.pillow import to_picture
+from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
 from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
 
@@ -139,7 +139,7 @@ def test_paper_with_see_through_corners_is_paper_there_too() -> None:
 def test_all_pages_of_a_tiff_are_read_each_with_its_own_answer() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
-    found = read(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
+    found = segment_file(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
 
     assert [(page.number, page.reason) for page in found] == [(1, None), (2, Reason.BLANK), (3, None)]
     assert unlike(found[2].ink[0], ink_of(page_of("5"))) < 0.01
@@ -154,7 +154,7 @@ def test_a_damaged_page_of_a_tiff_costs_its_own_row() -> None:
         start, length = image.tag_v2[273][0], image.tag_v2[279][0]
     good[start : start + length] = b"\xff" * length
 
-    first, second = read(bytes(good), LIMITS)
+    first, second = segment_file(bytes(good), LIMITS)
 
     assert (first.reason, len(first.boxes)) == (None, 1)
     assert (second.number, second.reason, second.boxes, second.ink.shape) == (2, Reason.TRUNCATED, (), (0, 28, 28))
@@ -164,7 +164,7 @@ def test_the_small_preview_inside_a_tiff_is_no_page() -> None:
     preview = GREY.resize((45, 60))
     preview.encoderinfo = {"tiffinfo": {254: 1}}
 
-    found = read(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
+    found = segment_file(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
 
     assert [page.number for page in found] == [1]
 
@@ -175,7 +175,7 @@ def test_a_tiff_whose_pages_go_round_in_a_circle_ends() -> None:
     after = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
     data[after : after + 4] = at.to_bytes(4, "little")
 
-    assert len(read(bytes(data), LIMITS)) == 1
+    assert len(segment_file(bytes(data), LIMITS)) == 1
 
 
 def test_of_an_animation_the_first_picture_counts() -> None:
@@ -230,13 +230,13 @@ def test_a_plain_jpeg_has_the_pixels_that_pillow_finds(
 ) -> None:
     data = saved(PLAIN[picture], "JPEG", **how)
 
-    (quick,) = decode.sheets(data, LIMITS)[1]
+    (quick,) = decode.decode_pages(data, LIMITS)[1]
     monkeypatch.setattr(decode, "_PLAIN_MARKERS", set())
-    (slow,) = decode.sheets(data, LIMITS)[1]
+    (slow,) = decode.decode_pages(data, LIMITS)[1]
 
     assert (quick.width, quick.height) == (slow.width, slow.height) == PLAIN[picture].size
     np.testing.assert_array_equal(np.asarray(quick.picture), np.asarray(slow.picture))
-    np.testing.assert_array_equal(np.asarray(quick.fine()), np.asarray(slow.fine()))
+    np.testing.assert_array_equal(np.asarray(quick.full_detail()), np.asarray(slow.full_detail()))
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 6])
@@ -246,12 +246,12 @@ def test_a_long_narrow_jpeg_has_the_same_sizes_with_every_decoder(
 ) -> None:
     image, exif = Image.new("RGB", size, (250, 240, 230)), Image.Exif()
     exif[0x0112] = orientation or 1
-    (plain,) = decode.sheets(saved(image, "JPEG"), LIMITS)[1]
+    (plain,) = decode.decode_pages(saved(image, "JPEG"), LIMITS)[1]
 
-    (sheet,) = decode.sheets(saved(image, "JPEG", **({"exif": exif} if orientation else {})), LIMITS)[1]
+    (sheet,) = decode.decode_pages(saved(image, "JPEG", **({"exif": exif} if orientation else {})), LIMITS)[1]
 
-    for px in (decode.GLANCE_PX, decode.MEDIUM_PX, decode.ENOUGH_PX):
-        assert max(np.asarray(sheet.at(px)).shape) == max(np.asarray(plain.at(px)).shape)
+    for px in (decode.FAST_PATH_PX, decode.MEDIUM_PX, decode.FULL_DETAIL_PX):
+        assert max(np.asarray(sheet.at_least_px(px)).shape) == max(np.asarray(plain.at_least_px(px)).shape)
 
 
 def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,11 +259,11 @@ def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pyt
         raise ValueError("Corrupt JPEG data")
 
     whole = saved(PLAIN["colour"], "JPEG")
-    (sheet,) = decode.sheets(whole, LIMITS)[1]
+    (sheet,) = decode.decode_pages(whole, LIMITS)[1]
     monkeypatch.setattr(simplejpeg, "decode_jpeg", refused)
 
-    (found,) = decode.sheets(whole, LIMITS)[1]
-    finer = sheet.fine()
+    (found,) = decode.decode_pages(whole, LIMITS)[1]
+    finer = sheet.full_detail()
 
     np.testing.assert_array_equal(np.asarray(found.picture), np.asarray(sheet.picture))
     assert isinstance(finer, RejectedImage)
@@ -329,7 +329,7 @@ def test_a_large_transparent_picture_needs_little_extra_memory() -> None:
 
     tracemalloc.start()
     try:
-        picture = picture_of(image)
+        picture = to_picture(image)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -377,7 +377,7 @@ def test_a_huge_canvas_is_refused_before_its_memory_is_reserved(
 def test_a_picture_just_within_the_limits_is_read() -> None:
     three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
 
-    assert len(read(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
+    assert len(segment_file(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
 
 
 def test_our_limit_holds_and_not_pillows() -> None:

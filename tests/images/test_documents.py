@@ -17,8 +17,8 @@ from PIL import Image
 
 from digitrec.errors import RejectedImage
 from digitrec.images import documents
-from digitrec.images.formats import Kind, kind_of
-from digitrec.recognition.page import read
+from digitrec.images.formats import FileFormat, detect_format
+from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
 from tests.drawing import LIMITS, page_of, read_one, rejection, saved
 from tests.images.pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
@@ -41,8 +41,8 @@ LARGE = heic(Image.new("RGB", (4000, 4000), (235, 235, 235)))
 TWO_PAGES = saved(GREY, "PDF", save_all=True, append_images=[GREY])
 
 
-def kind(data: bytes) -> Kind:
-    found = kind_of(data)
+def kind(data: bytes) -> FileFormat:
+    found = detect_format(data)
     assert found is not None
     return found
 
@@ -58,7 +58,7 @@ def _fresh() -> Iterator[None]:
 @pytest.mark.parametrize("data", [bomb(9), LARGE], ids=["pdf", "heic"])
 def test_a_file_that_fills_the_memory_costs_its_row(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     # Less than a process takes for the HEIC; for the PDF, whose forms call each other, what one without them takes.
-    monkeypatch.setattr(documents, "_LEAST_MEMORY", -80_000_000 if data is LARGE else 150_000_000)
+    monkeypatch.setattr(documents, "_MIN_MEMORY", -80_000_000 if data is LARGE else 150_000_000)
     limits = Limits(max_bytes=100_000, max_pixels=LARGE_PX if data is LARGE else 1_000_000)
 
     assert rejection(data, limits).reason is Reason.CRASHES_READER
@@ -70,14 +70,14 @@ ENDLESS = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/Fl
 
 
 def test_a_pdf_that_takes_too_long_to_decode_is_over_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_MOST_CPU_S", 0)
+    monkeypatch.setattr(documents, "_MAX_CPU_S", 0)
 
     assert "longer than any scan" in rejection(ENDLESS).detail
 
 
 @pytest.mark.parametrize("data", [ENDLESS, LARGE], ids=["pdf", "heic"])
 def test_a_file_that_hangs_without_using_time_costs_its_row(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_MOST_WALL_S", 0.02)
+    monkeypatch.setattr(documents, "_MAX_WALL_S", 0.02)
 
     assert rejection(data).reason is Reason.CRASHES_READER
     monkeypatch.undo()
@@ -87,7 +87,7 @@ def test_a_file_that_hangs_without_using_time_costs_its_row(data: bytes, monkeyp
 @pytest.mark.parametrize("name", SMALL)
 def test_a_document_outlives_the_process_that_decodes_it(name: str) -> None:
     data = SMALL[name]
-    document = documents._Document(kind(data), data, LIMITS)
+    document = documents._OpenDocument(kind(data), data, LIMITS)
     first = document.decode(0)
     for process in documents._all:
         os.kill(process.pid, signal.SIGSEGV)
@@ -105,7 +105,7 @@ def test_a_page_of_the_largest_size_fits_into_the_limits() -> None:
     scan = scanned(zlib.compress(bytes(side * side), 1), b"/BitsPerComponent 8/Filter/FlateDecode", (side, side))
 
     for data, shape in ((photo, (side, side, 3)), (scan, (334, 250, 3))):
-        (page,) = documents.pages(kind(data), data, Limits())
+        (page,) = documents.decode_document(kind(data), data, Limits())
         assert not isinstance(page, RejectedImage)
         assert page.shape == shape
 
@@ -117,7 +117,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(documents.json, "loads", broken)
         with pytest.raises(KeyboardInterrupt):
-            read(TWO_PAGES, LIMITS)
+            segment_file(TWO_PAGES, LIMITS)
 
     assert read_one(SMALL["pdf"]).reason is None
 

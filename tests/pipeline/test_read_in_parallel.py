@@ -15,13 +15,13 @@ from PIL import Image
 
 import digitrec
 from digitrec.app import composition
-from digitrec.arrays import Page, Picture
+from digitrec.arrays import PageResult, Picture
 from digitrec.images import decode
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.models.package import Bundle
 from digitrec.pipeline.read_files import FileResult, ReadJob, group_by_bytes, read_chunk
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.types import Limits, Reason
 from tests.conftest import draw, reader
 
@@ -58,7 +58,7 @@ def assert_same(one: FileResult, other: FileResult) -> None:
         if field.name != "pages":
             assert getattr(one, field.name) == getattr(other, field.name)
     for page, its_other in zip(one.pages, other.pages, strict=True):
-        for field in dataclasses.fields(Page):
+        for field in dataclasses.fields(PageResult):
             np.testing.assert_array_equal(getattr(page, field.name), getattr(its_other, field.name))
 
 
@@ -88,14 +88,14 @@ FILES = [
 def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = decode._turbo
+    real = decode._decode_turbo
 
     def turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
-        if longest_px > decode.GLANCE_PX and size == (1600, 1200):
+        if longest_px > decode.FAST_PATH_PX and size == (1600, 1200):
             raise ValueError("corrupt from here on")
         return real(data, colours, size, longest_px)
 
-    monkeypatch.setattr(decode, "_turbo", turbo)
+    monkeypatch.setattr(decode, "_decode_turbo", turbo)
     jobs = jobs_of(tmp_path, [draw(3), scan(5, 1600, 1200), draw(8)])
 
     before, refused, after = read_chunk(jobs, Limits(), reader())
@@ -124,13 +124,13 @@ def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
 
 def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[tuple[str, int]]] = []
-    steps_of = PageReader.steps_of
+    trace_all = PageReader.trace_all
 
-    def noted(self: PageReader, sheets: Sequence[tuple[str, Sheet]]) -> Iterator[Steps]:
+    def noted(self: PageReader, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
         seen.append([(name, sheet.number) for name, sheet in sheets])
-        return steps_of(self, sheets)
+        return trace_all(self, sheets)
 
-    monkeypatch.setattr(PageReader, "steps_of", noted)
+    monkeypatch.setattr(PageReader, "trace_all", noted)
     large = cv2.imencode(".png", np.full((1100, 1000), 255, np.uint8))[1].tobytes()
     files = [draw(3), large, document(4, 5), draw(6)]
 

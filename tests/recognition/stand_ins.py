@@ -12,8 +12,8 @@ from digitrec.arrays import Ink, Scores
 from digitrec.recognition import segmenter, sequence_recognizer
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.preprocess import Plane
-from digitrec.recognition.segmenter import InkNetwork
-from digitrec.recognition.sequence_recognizer import STEP, LineNetwork
+from digitrec.recognition.segmenter import Segmenter
+from digitrec.recognition.sequence_recognizer import FRAME_PX, SequenceRecognizer
 
 SIGNS = CLASSES
 BLANK = SIGNS
@@ -52,14 +52,14 @@ class Says:
 
     signs: tuple[int, ...]
     sure: float = 0.98
-    strips: list[Entry] = field(default_factory=list)
+    lines: list[Entry] = field(default_factory=list)
     """What it was shown."""
 
     def __call__(self, entry: Entry) -> Entry:
-        self.strips.append(entry)
-        steps = entry.shape[2] // STEP
+        self.lines.append(entry)
+        steps = entry.shape[2] // FRAME_PX
         # What lies beyond the strip is 0: the signs stand where there is something to see.
-        filled = max(1, int(np.flatnonzero(entry[0].any(axis=(0, 2))).max(initial=0)) // STEP)
+        filled = max(1, int(np.flatnonzero(entry[0].any(axis=(0, 2))).max(initial=0)) // FRAME_PX)
         signs = [BLANK] * steps
         for place, sign in enumerate(self.signs):
             signs[min(steps - 1, round((place + 0.5) / len(self.signs) * filled))] = sign
@@ -97,22 +97,22 @@ class Learning:
         return scores
 
 
-def ink_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> InkNetwork:
-    monkeypatch.setattr(segmenter, "Interpreters", lambda *_: run)
-    return InkNetwork(b"", "stand-in")
+def ink_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> Segmenter:
+    monkeypatch.setattr(segmenter, "InterpreterPool", lambda *_: run)
+    return Segmenter(b"", "stand-in")
 
 
-def line_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> LineNetwork:
-    monkeypatch.setattr(sequence_recognizer, "Interpreters", lambda *_: run)
-    return LineNetwork(b"", "stand-in")
+def line_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Entry], Entry]) -> SequenceRecognizer:
+    monkeypatch.setattr(sequence_recognizer, "InterpreterPool", lambda *_: run)
+    return SequenceRecognizer(b"", "stand-in")
 
 
 def paper(height: int, width: int, *squares: tuple[int, int, int]) -> Plane:
     """Light paper with dark squares, each (left, top, side)."""
-    grey = np.full((height, width), 220, np.float32)
+    gray = np.full((height, width), 220, np.float32)
     for left, top, side in squares:
-        grey[top : top + side, left : left + side] = 30
-    return grey
+        gray[top : top + side, left : left + side] = 30
+    return gray
 
 
 def unused(entry: Any) -> Entry:

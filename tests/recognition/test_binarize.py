@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as stn
 
 from digitrec.arrays import Picture
 from digitrec.recognition import binarize, preprocess
-from digitrec.recognition.preprocess import GreyPage
+from digitrec.recognition.preprocess import GrayPage
 from digitrec.types import Reason
 from tests.drawing import ink_of, page_of, read_one, unlike
 
@@ -33,7 +33,7 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
 def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
-    found = binarize.find(GreyPage.of(picture))
+    found = binarize.estimate_ink(GrayPage.of(picture))
 
     assert found.shape == picture.shape[:2]
     assert found.dtype == np.float32
@@ -164,7 +164,7 @@ def test_pages_too_small_for_a_digit_are_blank(shape: tuple[int, ...]) -> None:
 
 
 def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
-    assert max(binarize.find(GreyPage.of(page_of(size=(2400, 1600)))).shape) == preprocess.WORK_PX
+    assert max(binarize.estimate_ink(GrayPage.of(page_of(size=(2400, 1600)))).shape) == preprocess.WORK_PX
 
 
 @pytest.mark.slow
@@ -175,21 +175,21 @@ def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(
 ) -> None:
     page = with_lines(page_of(text), level=150, down=True) if has_lines else page_of(text)
     for picture in (noise, page):
-        found = binarize.find(GreyPage.of(picture))
+        found = binarize.estimate_ink(GrayPage.of(picture))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(binarize, "is_bare_around", lambda *_: False)
-            np.testing.assert_array_equal(binarize.find(GreyPage.of(picture)), found)
+            patch.setattr(binarize, "has_clean_border", lambda *_: False)
+            np.testing.assert_array_equal(binarize.estimate_ink(GrayPage.of(picture)), found)
 
 
 def test_a_page_in_grey_is_seen_small_as_it_is() -> None:
     picture = page_of("5", size=(300, 200))
 
-    page = GreyPage.of(picture)
-    coloured = GreyPage.of(np.repeat(picture[..., None], 3, axis=2))
+    page = GrayPage.of(picture)
+    coloured = GrayPage.of(np.repeat(picture[..., None], 3, axis=2))
 
-    np.testing.assert_array_equal(page.grey, picture)
+    np.testing.assert_array_equal(page.gray, picture)
     assert page.preview.shape == page.small.shape == (96, 64)
     np.testing.assert_allclose(page.preview, page.small, atol=0.5)
-    np.testing.assert_allclose(coloured.grey, page.grey, atol=1e-3)
+    np.testing.assert_allclose(coloured.gray, page.gray, atol=1e-3)
     np.testing.assert_allclose(coloured.small, page.small, atol=1e-3)
     np.testing.assert_array_equal(coloured.preview, page.preview)

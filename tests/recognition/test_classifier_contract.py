@@ -14,9 +14,9 @@ import digitrec
 from digitrec.arrays import Ink
 from digitrec.errors import ModelError
 from digitrec.models.package import Bundle
-from digitrec.recognition.classifier import NONE, Classifier
-from digitrec.recognition.classifier_keras import KerasClassifier, start_keras
-from digitrec.recognition.classifier_litert import LiteRTClassifier, MeanInkClassifier
+from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
+from digitrec.recognition.classifier_keras import KerasDigitClassifier, start_keras
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier, NearestMeanClassifier
 from digitrec.training import export
 from digitrec.training.datasets import mnist
 
@@ -39,14 +39,14 @@ def twin(outputs: int) -> bytes:
     return export.to_tflite_bytes(network(outputs))
 
 
-MAKERS: dict[str, Callable[[], Classifier]] = {
-    "mean_ink": MeanInkClassifier,
-    "litert": lambda: LiteRTClassifier.load(Bundle.open(SHIPPED)),
-    "keras": lambda: KerasClassifier.load(Bundle.open(SHIPPED)),
-    "litert, ten outputs": lambda: LiteRTClassifier(twin(10), "ten", 1.3),
-    "keras, ten outputs": lambda: KerasClassifier(network(10), "ten", 1.3),
-    "litert, eleven outputs": lambda: LiteRTClassifier(twin(11), "eleven", 1.3),
-    "keras, eleven outputs": lambda: KerasClassifier(network(11), "eleven", 1.3),
+MAKERS: dict[str, Callable[[], DigitClassifier]] = {
+    "mean_ink": NearestMeanClassifier,
+    "litert": lambda: LiteRTDigitClassifier.load(Bundle.open(SHIPPED)),
+    "keras": lambda: KerasDigitClassifier.load(Bundle.open(SHIPPED)),
+    "litert, ten outputs": lambda: LiteRTDigitClassifier(twin(10), "ten", 1.3),
+    "keras, ten outputs": lambda: KerasDigitClassifier(network(10), "ten", 1.3),
+    "litert, eleven outputs": lambda: LiteRTDigitClassifier(twin(11), "eleven", 1.3),
+    "keras, eleven outputs": lambda: KerasDigitClassifier(network(11), "eleven", 1.3),
 }
 KNOWS_NONE = {name for name in MAKERS if "eleven" in name}
 if Bundle.open(SHIPPED).has_page_models:
@@ -57,7 +57,7 @@ if Bundle.open(SHIPPED).has_page_models:
     scope="module",
     params=MAKERS,
 )
-def classifier(request: pytest.FixtureRequest) -> Classifier:
+def classifier(request: pytest.FixtureRequest) -> DigitClassifier:
     return MAKERS[request.param]()
 
 
@@ -69,7 +69,7 @@ def ink() -> Ink:
     return np.concatenate([digits, np.stack(odd).astype(np.float32)])
 
 
-def test_rows_are_probabilities(classifier: Classifier, ink: Ink) -> None:
+def test_rows_are_probabilities(classifier: DigitClassifier, ink: Ink) -> None:
     scores = classifier.score(ink)
 
     assert scores.shape == (len(ink), 11)
@@ -80,7 +80,7 @@ def test_rows_are_probabilities(classifier: Classifier, ink: Ink) -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_knows_digits_only_gives_no_digit_no_chance(name: str, ink: Ink) -> None:
-    nothing = MAKERS[name]().score(ink)[:, NONE]
+    nothing = MAKERS[name]().score(ink)[:, NO_DIGIT]
 
     assert bool(nothing.any()) == (name in KNOWS_NONE)
 
@@ -88,9 +88,9 @@ def test_what_knows_digits_only_gives_no_digit_no_chance(name: str, ink: Ink) ->
 @pytest.mark.parametrize("outputs", [9, 12])
 def test_a_network_with_other_outputs_is_refused(outputs: int) -> None:
     with pytest.raises(ModelError, match="shapes"):
-        LiteRTClassifier(twin(outputs), "odd", 1.0)
+        LiteRTDigitClassifier(twin(outputs), "odd", 1.0)
     with pytest.raises(ModelError, match="shapes"):
-        KerasClassifier(network(outputs), "odd", 1.0)
+        KerasDigitClassifier(network(outputs), "odd", 1.0)
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if "keras" not in name])
@@ -103,7 +103,7 @@ def test_what_the_service_may_run_can_be_sent_to_another_process(name: str, ink:
     np.testing.assert_array_equal(sent.score(ink), original.score(ink))
 
 
-def test_any_number_of_threads_may_ask_at_once(classifier: Classifier, ink: Ink) -> None:
+def test_any_number_of_threads_may_ask_at_once(classifier: DigitClassifier, ink: Ink) -> None:
     expected = classifier.score(ink)
 
     with ThreadPoolExecutor(4) as threads:
@@ -113,30 +113,30 @@ def test_any_number_of_threads_may_ask_at_once(classifier: Classifier, ink: Ink)
         np.testing.assert_array_equal(scores, expected)
 
 
-def test_scores_do_not_depend_on_the_order_of_the_batch(classifier: Classifier, ink: Ink) -> None:
+def test_scores_do_not_depend_on_the_order_of_the_batch(classifier: DigitClassifier, ink: Ink) -> None:
     order = np.random.default_rng(0).permutation(len(ink))
 
     np.testing.assert_array_equal(classifier.score(ink[order]), classifier.score(ink)[order])
 
 
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 65])
-def test_scores_do_not_depend_on_the_size_of_the_batch(classifier: Classifier, ink: Ink, size: int) -> None:
+def test_scores_do_not_depend_on_the_size_of_the_batch(classifier: DigitClassifier, ink: Ink, size: int) -> None:
     pieces = [classifier.score(ink[start : start + size]) for start in range(0, len(ink), size)]
 
     np.testing.assert_array_equal(np.concatenate(pieces), classifier.score(ink))
 
 
-def test_no_pictures_give_no_scores(classifier: Classifier) -> None:
+def test_no_pictures_give_no_scores(classifier: DigitClassifier) -> None:
     assert classifier.score(np.zeros((0, 28, 28), np.float32)).shape == (0, 11)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 27), (1, 28, 28, 1), (2, 784)])
-def test_ink_of_another_shape_is_refused(classifier: Classifier, shape: tuple[int, ...]) -> None:
+def test_ink_of_another_shape_is_refused(classifier: DigitClassifier, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="28"):
         classifier.score(np.zeros(shape, np.float32))
 
 
-def test_the_ink_handed_in_stays_as_it_is(classifier: Classifier, ink: Ink) -> None:
+def test_the_ink_handed_in_stays_as_it_is(classifier: DigitClassifier, ink: Ink) -> None:
     before = ink.copy()
 
     classifier.score(ink)
@@ -144,7 +144,7 @@ def test_the_ink_handed_in_stays_as_it_is(classifier: Classifier, ink: Ink) -> N
     np.testing.assert_array_equal(ink, before)
 
 
-def test_ink_that_is_a_view_or_another_float_scores_alike(classifier: Classifier, ink: Ink) -> None:
+def test_ink_that_is_a_view_or_another_float_scores_alike(classifier: DigitClassifier, ink: Ink) -> None:
     turned_twice = ink.transpose(0, 2, 1).copy().transpose(0, 2, 1)
 
     np.testing.assert_array_equal(classifier.score(turned_twice), classifier.score(ink))
@@ -179,7 +179,7 @@ def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
 
 def test_mean_ink_that_has_learned_reads_most_digits() -> None:
     small = mnist.load_mnist_5k()
-    learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
+    learned = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
 
     assert (learned.score(small.test.ink).argmax(axis=1) == small.test.digits).mean() > 0.75
-    assert learned.fingerprint != MeanInkClassifier().fingerprint
+    assert learned.fingerprint != NearestMeanClassifier().fingerprint

@@ -9,8 +9,8 @@ import pytest
 
 import digitrec
 from digitrec.errors import ModelError
-from digitrec.recognition.classifier import calibrated
-from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.recognition.classifier import apply_temperature
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 
 pytestmark = pytest.mark.slow
 
@@ -20,14 +20,14 @@ SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 @pytest.mark.parametrize("content", [b"", b"no network", b"\0" * 5000, b"TFL3" * 1000])
 def test_what_is_no_network_is_refused(content: bytes) -> None:
     with pytest.raises(ModelError):
-        LiteRTClassifier(content, "broken", 1.0)
+        LiteRTDigitClassifier(content, "broken", 1.0)
 
 
 def test_a_cut_off_network_is_refused() -> None:
     content = (SHIPPED / "model.tflite").read_bytes()
 
     with pytest.raises(ModelError):
-        LiteRTClassifier(content[:1000], "broken", 1.0)
+        LiteRTDigitClassifier(content[:1000], "broken", 1.0)
 
 
 def test_scoring_imports_no_heavy_library_and_prints_nothing() -> None:
@@ -50,7 +50,7 @@ def test_scoring_imports_no_heavy_library_and_prints_nothing() -> None:
 def test_temperature_softens_without_changing_the_answer() -> None:
     scores = np.random.default_rng(0).dirichlet(np.full(10, 0.1), 500).astype(np.float32)
 
-    soft, sharp = calibrated(scores, 2.0), calibrated(scores, 0.5)
+    soft, sharp = apply_temperature(scores, 2.0), apply_temperature(scores, 0.5)
 
     np.testing.assert_array_equal(soft.argmax(axis=1), scores.argmax(axis=1))
     np.testing.assert_allclose(soft.sum(axis=1), 1.0, atol=1e-6)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from scipy import ndimage
 
-from digitrec.recognition.components import pieces_of
+from digitrec.recognition.components import label_components
 
 SIDES = st.integers(1, 12)
 
@@ -19,11 +19,11 @@ def test_boxes_and_areas_of_all_pieces(mask: np.ndarray) -> None:
         for number, (down, across) in enumerate(ndimage.find_objects(labels), start=1)
     ]
 
-    found = pieces_of(mask)
+    found = label_components(mask)
 
     assert len(found.boxes) == len(found.areas) == count + 1
     told = [(*box, area) for box, area in zip(found.boxes[1:].tolist(), found.areas[1:].tolist(), strict=True)]
     assert sorted(told) == sorted(expected)
     assert found.areas[0] == 0
-    np.testing.assert_array_equal(found.places, np.flatnonzero(mask))
-    np.testing.assert_array_equal(found.label_of, found.labels[mask])
+    np.testing.assert_array_equal(found.pixel_indices, np.flatnonzero(mask))
+    np.testing.assert_array_equal(found.pixel_labels, found.labels[mask])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.recognition.ctc import Frames, Text, decode, probabilities
+from digitrec.recognition.ctc import FrameProbs, Text, decode_ctc, sequence_probabilities
 
 SIGNS = 2
 BLANK = SIGNS
@@ -23,7 +23,7 @@ def collapsed(course: tuple[int, ...]) -> Text:
     return tuple(sign for sign, _ in itertools.groupby(course) if sign != BLANK)
 
 
-def by_hand(frames: Frames) -> dict[Text, float]:
+def by_hand(frames: FrameProbs) -> dict[Text, float]:
     """The probability of every text, summed over every course through the frames, one by one."""
     found = dict.fromkeys(texts_of(len(frames)), 0.0)
     for course in itertools.product(range(SIGNS + 1), repeat=len(frames)):
@@ -32,7 +32,7 @@ def by_hand(frames: Frames) -> dict[Text, float]:
 
 
 @st.composite
-def some_frames(draw: st.DrawFn, longest: int = 5) -> Frames:
+def some_frames(draw: st.DrawFn, longest: int = 5) -> FrameProbs:
     shares = st.floats(0, 1, width=32)
     row = st.lists(shares, min_size=SIGNS + 1, max_size=SIGNS + 1).filter(lambda row: sum(row) > 0.01)
     rows = np.array(draw(st.lists(row, min_size=1, max_size=longest)))
@@ -40,36 +40,36 @@ def some_frames(draw: st.DrawFn, longest: int = 5) -> Frames:
 
 
 @given(some_frames())
-def test_each_text_has_the_probability_of_all_its_courses_together(frames: Frames) -> None:
+def test_each_text_has_the_probability_of_all_its_courses_together(frames: FrameProbs) -> None:
     expected = by_hand(frames)
 
-    found = probabilities(frames, [*expected])
+    found = sequence_probabilities(frames, [*expected])
 
     np.testing.assert_allclose(found, [*expected.values()], atol=1e-6)
     assert found.sum() == pytest.approx(1, abs=1e-5)
 
 
 @given(some_frames())
-def test_one_sign_or_none_is_found_by_a_shorter_way_that_says_the_same(frames: Frames) -> None:
+def test_one_sign_or_none_is_found_by_a_shorter_way_that_says_the_same(frames: FrameProbs) -> None:
     expected = by_hand(frames)
     one_or_none: list[Text] = [(1,), (), (0,), (1,)]
 
-    found = probabilities(frames, one_or_none)
+    found = sequence_probabilities(frames, one_or_none)
 
     np.testing.assert_allclose(found, [expected[text] for text in one_or_none], atol=1e-6)
-    np.testing.assert_allclose(found, probabilities(frames, [*one_or_none, (0, 1)])[:-1], atol=1e-12)
+    np.testing.assert_allclose(found, sequence_probabilities(frames, [*one_or_none, (0, 1)])[:-1], atol=1e-12)
 
 
 def test_no_text_at_all_has_no_probability() -> None:
-    assert probabilities(np.full((3, SIGNS + 1), 1 / 3, np.float32), []).shape == (0,)
+    assert sequence_probabilities(np.full((3, SIGNS + 1), 1 / 3, np.float32), []).shape == (0,)
 
 
 @given(some_frames())
-def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Frames) -> None:
+def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: FrameProbs) -> None:
     chances = by_hand(frames)
     best = max(chances, key=chances.__getitem__)
 
-    line = decode(frames)
+    line = decode_ctc(frames)
 
     assert line.probability == pytest.approx(chances[line.text], abs=1e-6)
     assert (
@@ -78,26 +78,26 @@ def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Fram
 
 
 @given(some_frames())
-def test_no_text_that_differs_in_one_sign_is_better(frames: Frames) -> None:
-    line = decode(frames)
+def test_no_text_that_differs_in_one_sign_is_better(frames: FrameProbs) -> None:
+    line = decode_ctc(frames)
     shorter = [(*line.text[:place], *line.text[place + 1 :]) for place in range(len(line.text))]
 
-    rivals = np.append(probabilities(frames, shorter), line.alternatives)
+    rivals = np.append(sequence_probabilities(frames, shorter), line.alternatives)
 
     assert rivals.max(initial=0.0) <= line.probability + 1e-9
 
 
 @given(some_frames())
-def test_signs_stand_one_after_the_other_inside_the_line(frames: Frames) -> None:
-    steps = decode(frames).steps
+def test_signs_stand_one_after_the_other_inside_the_line(frames: FrameProbs) -> None:
+    steps = decode_ctc(frames).steps
 
     assert ((steps >= 0) & (steps <= len(frames) - 1)).all()
     assert (np.diff(steps) > 0).all()
 
 
 @given(some_frames())
-def test_the_alternatives_of_a_place_hold_the_text_itself(frames: Frames) -> None:
-    line = decode(frames)
+def test_the_alternatives_of_a_place_hold_the_text_itself(frames: FrameProbs) -> None:
+    line = decode_ctc(frames)
 
     assert line.alternatives.shape == (len(line.text), SIGNS)
     own = line.alternatives[np.arange(len(line.text)), line.text]
@@ -108,16 +108,16 @@ def test_the_same_sign_twice_needs_a_blank_between() -> None:
     together = np.array([[0.9, 0.0, 0.1], [0.9, 0.0, 0.1]], np.float32)
     apart = np.array([[0.9, 0.0, 0.1], [0.1, 0.0, 0.9], [0.9, 0.0, 0.1]], np.float32)
 
-    assert probabilities(together, [(0, 0)]).tolist() == [0.0]
-    assert decode(together).text == (0,)
-    assert decode(apart).text == (0, 0)
-    assert decode(apart).steps.tolist() == [0.0, 2.0]
+    assert sequence_probabilities(together, [(0, 0)]).tolist() == [0.0]
+    assert decode_ctc(together).text == (0,)
+    assert decode_ctc(apart).text == (0, 0)
+    assert decode_ctc(apart).steps.tolist() == [0.0, 2.0]
 
 
 def test_a_sign_that_no_frame_favours_is_found_if_all_of_them_together_do() -> None:
     frames = np.array([[0.45, 0.0, 0.55]] * 3, np.float32)  # blank is the best of each, (0,) of all
 
-    line = decode(frames)
+    line = decode_ctc(frames)
 
     assert line.text == (0,)
     assert line.probability > 1 - 0.55**3 - 0.2
@@ -126,7 +126,7 @@ def test_a_sign_that_no_frame_favours_is_found_if_all_of_them_together_do() -> N
 def test_steps_that_waver_between_two_signs_are_no_signs_of_their_own() -> None:
     frames = np.array([[1, 0, 0], [0.47, 0.52, 0.01], [0.51, 0.49, 0], [0, 0.83, 0.17]], np.float32)
 
-    line = decode(frames)  # the best of each step are 0, 1, 0, 1
+    line = decode_ctc(frames)  # the best of each step are 0, 1, 0, 1
 
     assert line.text == (0, 1)
     assert line.probability > 0.6
@@ -135,11 +135,11 @@ def test_steps_that_waver_between_two_signs_are_no_signs_of_their_own() -> None:
 def test_an_empty_line_says_nothing_and_one_too_short_for_a_text_denies_it() -> None:
     blank = np.array([[0.0, 0.0, 1.0]] * 4, np.float32)
 
-    line = decode(blank)
+    line = decode_ctc(blank)
 
     assert (line.text, line.probability, line.alternatives.shape, line.steps.shape) == ((), 1.0, (0, SIGNS), (0,))
-    assert probabilities(blank[:1], [(0, 1), (), (1, 0, 1)]).tolist() == [0.0, 1.0, 0.0]
-    assert probabilities(blank, []).shape == (0,)
+    assert sequence_probabilities(blank[:1], [(0, 1), (), (1, 0, 1)]).tolist() == [0.0, 1.0, 0.0]
+    assert sequence_probabilities(blank, []).shape == (0,)
 
 
 def test_a_long_line_is_read_without_running_out_of_small_numbers() -> None:
@@ -148,7 +148,7 @@ def test_a_long_line_is_read_without_running_out_of_small_numbers() -> None:
     frames = np.full((180, SIGNS + 1), 0.02, np.float32)
     frames[np.arange(180), [sign for one in text for sign in (BLANK, one, BLANK)]] = 0.96
 
-    line = decode(frames)
+    line = decode_ctc(frames)
 
     assert line.text == text
     assert 0 < line.probability < 1

@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from digitrec.arrays import Page, Picture
-from digitrec.images.decode import Sheet
-from digitrec.recognition.classifier import CLASSES, NONE
+from digitrec.arrays import PageResult, Picture
+from digitrec.images.decode import DecodedPage
+from digitrec.recognition.classifier import CLASSES, NO_DIGIT
 from digitrec.recognition.decision import decide
-from digitrec.recognition.full_path import Networks
-from digitrec.recognition.geometry import Span
+from digitrec.recognition.full_path import RecognitionModels
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.sequence_recognizer import STEP
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.sequence_recognizer import FRAME_PX
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.types import Box, Reason, Status
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import BLANK, Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
@@ -26,22 +26,22 @@ def read(
     says: Callable[[Entry], Entry] | None = None,
     sees: object = dark,
     sorter: Sorter | None = None,
-) -> Steps:
+) -> RecognitionTrace:
     """A picture, read with stand-ins that see what is dark and say what they are told to."""
-    networks = Networks(ink_by(monkeypatch, sees), line_by(monkeypatch, says or Says((3,))))  # type: ignore[arg-type]
+    networks = RecognitionModels(ink_by(monkeypatch, sees), line_by(monkeypatch, says or Says((3,))))  # type: ignore[arg-type]
     height, width = picture.shape[:2]
-    return PageReader(sorter or Sorter(7), networks).closely(
-        "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
+    return PageReader(sorter or Sorter(7), networks).read_full(
+        "png", DecodedPage(1, width, height, np.asarray(picture, np.uint8))
     )
 
 
-def assert_is_whole(page: Page) -> None:
+def assert_is_whole(page: PageResult) -> None:
     """Everything a page promises about its digits."""
     assert page.scores.shape == (len(page.boxes), CLASSES)
     assert page.ink.shape == (len(page.boxes), 28, 28)
     assert page.scores.dtype == page.ink.dtype == np.float32
     np.testing.assert_allclose(page.scores.sum(axis=1), 1, atol=1e-5)
-    assert 0 <= page.certainty <= 1
+    assert 0 <= page.layout_confidence <= 1
     is_rejected = page.reason is not None and page.reason.rejects
     assert bool(page.boxes) != is_rejected or (not page.boxes and page.reason is Reason.OTHER_MARKS)
     for box in page.boxes:
@@ -59,11 +59,11 @@ ROWS = paper(200, 140, (20, 20, 40), (80, 20, 40), (20, 130, 40))
 def test_one_sign_is_the_mean_of_what_its_witnesses_say(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = read(monkeypatch, ONE, says=Says((3,)), sorter=Sorter(7, sure=0.9))
 
-    assert steps.second is not None
-    witnesses = steps.second.witnesses
+    assert steps.full_path is not None
+    witnesses = steps.full_path.predictions
     # Twice the line network (the strip of the classical way, the one of the ink network), twice the classifier.
     assert sorted(int(one.scores.argmax()) for one in witnesses) == [3, 3, 7, 7]
-    assert [isinstance(one.looked_at, Span) for one in witnesses] == [True, False, False, True]
+    assert [isinstance(one.evidence, Rect) for one in witnesses] == [True, False, False, True]
     np.testing.assert_allclose(steps.page.scores[0], np.mean([one.scores for one in witnesses], axis=0), atol=1e-6)
     assert steps.page.reason is None
     assert_is_whole(steps.page)
@@ -72,13 +72,13 @@ def test_one_sign_is_the_mean_of_what_its_witnesses_say(monkeypatch: pytest.Monk
 def test_what_the_first_two_witnesses_agree_on_needs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = read(monkeypatch, ONE, says=Says((7,), sure=0.9999), sees=unused, sorter=Sorter(7, sure=0.98))
 
-    assert steps.second is not None
-    assert [one.way for one in steps.second.witnesses] == ["line network", "classical cut"]
-    assert steps.second.seen is None
+    assert steps.full_path is not None
+    assert [one.source for one in steps.full_path.predictions] == ["line network", "classical cut"]
+    assert steps.full_path.crop is None
     np.testing.assert_allclose(
-        steps.page.scores[0], np.mean([one.scores for one in steps.second.witnesses], axis=0), atol=1e-6
+        steps.page.scores[0], np.mean([one.scores for one in steps.full_path.predictions], axis=0), atol=1e-6
     )
-    assert steps.page.boxes == steps.cheap.boxes
+    assert steps.page.boxes == steps.initial.boxes
     assert_is_whole(steps.page)
 
 
@@ -117,16 +117,16 @@ def test_the_box_of_one_sign_is_where_it_is(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_witness_that_sees_nothing_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = read(monkeypatch, ONE, sees=stand_ins.nothing)
 
-    assert steps.second is not None
-    assert steps.second.seen is None
-    assert [int(one.scores.argmax()) for one in steps.second.witnesses] == [3, 7]
+    assert steps.full_path is not None
+    assert steps.full_path.crop is None
+    assert [int(one.scores.argmax()) for one in steps.full_path.predictions] == [3, 7]
     assert_is_whole(steps.page)
 
 
 def test_a_sign_that_most_witnesses_take_for_none_is_not_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = read(monkeypatch, ONE, says=Says((NONE,)), sorter=Sorter(7, sure=0.6)).page
+    page = read(monkeypatch, ONE, says=Says((NO_DIGIT,)), sorter=Sorter(7, sure=0.6)).page
 
-    assert page.scores[0].argmax() == NONE
+    assert page.scores[0].argmax() == NO_DIGIT
     assert decide(page, 0.01).reason is Reason.NOT_A_DIGIT
 
 
@@ -137,7 +137,7 @@ def test_strokes_split_in_two_are_merged_if_the_line_network_reads_one(
 
     steps = read(monkeypatch, picture, says=Says((4,)), sees=stand_ins.nothing)
 
-    assert len(steps.cheap.boxes) == 2
+    assert len(steps.initial.boxes) == 2
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((20, 30, 86, 36), abs=3)
     assert steps.page.scores[0].argmax() == 4
@@ -149,7 +149,7 @@ def one_or_two(one: float) -> Callable[[Entry], Entry]:
     """A line network that sees a 1 at three steps, or, unless the middle one counts, two of them."""
 
     def run(entry: Entry) -> Entry:
-        frames = stand_ins.frames_of(*[BLANK] * (entry.shape[2] // STEP), sure=0.999)
+        frames = stand_ins.frames_of(*[BLANK] * (entry.shape[2] // FRAME_PX), sure=0.999)
         frames[2:5] = stand_ins.frames_of(1, 1, 1, sure=0.999)
         frames[3, [1, BLANK]] = one, 1 - one - 0.001
         return frames[None, None]
@@ -163,10 +163,10 @@ def test_two_characters_of_the_line_network_merge_if_segmentation_saw_one(
 ) -> None:
     steps = read(monkeypatch, ONE, says=one_or_two(one), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.985))
 
-    assert steps.second is not None
-    assert steps.second.strips[0].line.text == (1, 1)
+    assert steps.full_path is not None
+    assert steps.full_path.lines[0].line.text == (1, 1)
     assert decide(steps.page, 0.9).text == text
-    assert steps.page.certainty < 0.99
+    assert steps.page.layout_confidence < 0.99
     assert_is_whole(steps.page)
 
 
@@ -174,7 +174,7 @@ def test_doubt_about_the_digit_count_remains_with_confident_predictions(monkeypa
     steps = read(monkeypatch, ONE, says=one_or_two(0.3), sees=stand_ins.nothing, sorter=Sorter(1, sure=0.989))
 
     assert steps.page.scores[0, 1] > 0.98
-    assert steps.page.certainty < 0.99
+    assert steps.page.layout_confidence < 0.99
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (1, 1), (3, 2000), (2000, 3), (700, 900)])
@@ -223,8 +223,8 @@ def test_equal_digit_counts_of_segmentation_raise_the_confidence(
     counted_alike = read(monkeypatch, ROW, says=Says((7, 7, 7), sure=0.8), sees=unused, sorter=Sorter(7)).page
     counted_otherwise = read(monkeypatch, ROW, says=Says((7, 7), sure=0.8), sees=unused, sorter=Sorter(7)).page
 
-    assert counted_alike.certainty > 0.7
-    assert counted_alike.certainty > counted_otherwise.certainty + 0.3
+    assert counted_alike.layout_confidence > 0.7
+    assert counted_alike.layout_confidence > counted_otherwise.layout_confidence + 0.3
     assert_is_whole(counted_alike)
     assert_is_whole(counted_otherwise)
 
@@ -232,13 +232,13 @@ def test_equal_digit_counts_of_segmentation_raise_the_confidence(
 def test_rows_are_read_from_the_top_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     class InTurn(Says):
         def __call__(self, entry: Entry) -> Entry:
-            self.signs = ((1, 2), (3,))[len(self.strips)]
+            self.signs = ((1, 2), (3,))[len(self.lines)]
             return super().__call__(entry)
 
     steps = read(monkeypatch, ROWS, says=InTurn((), sure=0.9999), sees=unused, sorter=Sorter(5, sure=0.5))
 
-    assert steps.second is not None
-    assert [strip.line.text for strip in steps.second.strips] == [(1, 2), (3,)]
+    assert steps.full_path is not None
+    assert [strip.line.text for strip in steps.full_path.lines] == [(1, 2), (3,)]
     assert decide(steps.page, 0.01).text == "123"
     assert [box.y > 100 for box in steps.page.boxes] == [False, False, True]
     assert_is_whole(steps.page)
@@ -250,14 +250,14 @@ def test_a_number_in_doubt_is_looked_at_slanted_to_either_side_and_smaller(monke
     assert decide(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, 0.01).text == "392"
     assert decide(read(monkeypatch, ROW, says=plain, sees=unused).page, 0.01).text == "392"
 
-    assert len(in_doubt.strips) == 4
-    assert len(plain.strips) == 1
+    assert len(in_doubt.lines) == 4
+    assert len(plain.lines) == 1
 
 
 def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = read(monkeypatch, ROW, says=Says((NONE, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
+    page = read(monkeypatch, ROW, says=Says((NO_DIGIT, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
     reading = decide(page, 0.01)
 
@@ -268,7 +268,7 @@ def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
 def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = read(monkeypatch, ROW, says=Says((3, NONE, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
+    page = read(monkeypatch, ROW, says=Says((3, NO_DIGIT, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
     reading = decide(page, 0.01)
 
@@ -278,7 +278,7 @@ def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
 
 
 def test_a_line_of_nothing_but_other_signs_is_not_a_digit_and_not_blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = read(monkeypatch, ROW, says=Says((NONE, NONE, NONE)), sees=unused).page
+    page = read(monkeypatch, ROW, says=Says((NO_DIGIT, NO_DIGIT, NO_DIGIT)), sees=unused).page
 
     assert len(page.boxes) == 1
     assert page.reason is Reason.NOT_A_DIGIT
@@ -288,23 +288,23 @@ def test_a_line_of_nothing_but_other_signs_is_not_a_digit_and_not_blank(monkeypa
 def test_the_doubt_whether_a_row_is_empty_is_doubt_about_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     class EmptyBelow(Says):
         def __call__(self, entry: Entry) -> Entry:
-            self.signs = (1, 2) if not self.strips else ()
-            self.sure = 0.999 if not self.strips else 0.9  # of every step
+            self.signs = (1, 2) if not self.lines else ()
+            self.sure = 0.999 if not self.lines else 0.9  # of every step
             return super().__call__(entry)
 
     steps = read(monkeypatch, ROWS, says=EmptyBelow(()), sees=unused)
 
-    assert steps.second is not None
-    above, below = steps.second.strips
+    assert steps.full_path is not None
+    above, below = steps.full_path.lines
     assert (above.line.text, below.line.text) == ((1, 2), ())
     assert len(steps.page.boxes) == 2
-    assert steps.page.certainty <= below.line.probability < 0.7
+    assert steps.page.layout_confidence <= below.line.probability < 0.7
     assert_is_whole(steps.page)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (2, 2), (28, 28), (5, 300)])
-@pytest.mark.parametrize("text", [(), (4,), (1, 2, 3), (NONE, 4)], ids=str)
+@pytest.mark.parametrize("text", [(), (4,), (1, 2, 3), (NO_DIGIT, 4)], ids=str)
 @pytest.mark.parametrize("sees", [dark, stand_ins.nothing, stand_ins.beyond])
 def test_a_page_of_any_shape_is_read_whatever_the_networks_say(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], text: tuple[int, ...], sees: object
@@ -315,13 +315,13 @@ def test_a_page_of_any_shape_is_read_whatever_the_networks_say(
 
 
 def test_a_page_that_the_cheap_way_is_sure_of_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = Networks(ink_by(monkeypatch, unused), line_by(monkeypatch, unused))
-    sheet = Sheet(1, 100, 120, ONE.astype(np.uint8))
+    networks = RecognitionModels(ink_by(monkeypatch, unused), line_by(monkeypatch, unused))
+    sheet = DecodedPage(1, 100, 120, ONE.astype(np.uint8))
 
-    steps = PageReader(Sorter(7, sure=0.999), networks).closely("png", sheet)
+    steps = PageReader(Sorter(7, sure=0.999), networks).read_full("png", sheet)
 
-    assert steps.second is None
-    assert steps.page is steps.cheap
+    assert steps.full_path is None
+    assert steps.page is steps.initial
 
 
 def test_boxes_are_in_page_pixels_even_if_the_page_was_downscaled(

@@ -104,6 +104,6 @@ def test_a_page_full_of_marks_is_not_clear_and_stays_bounded() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (28, 28)])
 def test_paper_without_ink_has_no_digits(shape: tuple[int, int]) -> None:
-    found = layout.arrange(np.zeros(shape, np.float32))
+    found = layout.group_digits(np.zeros(shape, np.float32))
 
-    assert (found.digits, found.is_clear) == ((), True)
+    assert (found.digits, found.is_unambiguous) == ((), True)

@@ -9,8 +9,8 @@ import pytest
 
 from digitrec.errors import ModelError
 from digitrec.recognition.classifier_keras import start_keras
-from digitrec.recognition.segmenter import InkNetwork
-from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.recognition.segmenter import Segmenter
+from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.training import export
 
 pytestmark = pytest.mark.slow
@@ -32,9 +32,9 @@ def other_ink_network() -> Any:
 
 def test_an_ink_network_with_another_picture_is_refused() -> None:
     with pytest.raises(ModelError, match=r"ink\.tflite end in \(1, 32, 64\), not in \(1, 64, 64\)"):
-        InkNetwork(export.to_tflite_bytes(other_ink_network(), (1, 64, 64)), "ink.tflite")
+        Segmenter(export.to_tflite_bytes(other_ink_network(), (1, 64, 64)), "ink.tflite")
 
 
 def test_a_line_network_with_other_classes_is_refused() -> None:
     with pytest.raises(ModelError, match=r"line\.tflite end in \(1, 1, 16, 13\), not in \(1, 1, 16, 12\)"):
-        LineNetwork(export.to_tflite_bytes(other_line_network(), (1, 40, 192, 1)), "line.tflite")
+        SequenceRecognizer(export.to_tflite_bytes(other_line_network(), (1, 40, 192, 1)), "line.tflite")

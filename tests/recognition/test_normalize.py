@@ -13,14 +13,14 @@ UNIT = st.floats(0, 1, width=32)
 
 def like_mnist(text: str) -> np.ndarray:
     """A digit with MNIST's frame: longest side 20, mass at (14, 14)."""
-    return normalize.centred((255 - page_of(text, ink=0, paper=255, thick=10)).astype(np.float32) / 255)
+    return normalize.normalize_mnist((255 - page_of(text, ink=0, paper=255, thick=10)).astype(np.float32) / 255)
 
 
 @pytest.mark.slow
 @given(stn.arrays(np.float32, st.tuples(st.integers(1, 90), st.integers(1, 90)), elements=UNIT))
 @settings(max_examples=100, deadline=None)
 def test_any_ink_becomes_28_x_28_in_0_to_1(digit: np.ndarray) -> None:
-    found = normalize.centred(digit)
+    found = normalize.normalize_mnist(digit)
 
     assert found.shape == (28, 28)
     assert found.dtype == np.float32
@@ -42,7 +42,7 @@ def test_a_digit_is_20_pixels_long_with_its_mass_in_the_middle(text: str) -> Non
 def test_a_digit_in_its_frame_stays_as_it_is(text: str) -> None:
     digit = like_mnist(text)
 
-    np.testing.assert_allclose(normalize.centred(digit), digit, atol=0.03)
+    np.testing.assert_allclose(normalize.normalize_mnist(digit), digit, atol=0.03)
 
 
 @pytest.mark.parametrize("negative", [False, True], ids=["white on black", "black on white"])
@@ -67,8 +67,8 @@ def test_a_hair_line_gets_the_stroke_width_of_mnist() -> None:
     for canvas, thick in ((hair, 2), (pen, 36)):
         cv2.ellipse(canvas, (150, 200), (100, 150), 0, 0, 360, 1.0, thick, cv2.LINE_AA)
 
-    assert 0.6 < normalize.centred(hair).sum() / normalize.centred(pen).sum() < 1.2
+    assert 0.6 < normalize.normalize_mnist(hair).sum() / normalize.normalize_mnist(pen).sum() < 1.2
 
 
 def test_nothing_gives_nothing() -> None:
-    assert not normalize.centred(np.zeros((5, 9), np.float32)).any()
+    assert not normalize.normalize_mnist(np.zeros((5, 9), np.float32)).any()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.pages import __main__ as pages
 from digitrec.app import composition
 from digitrec.arrays import Picture
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.models.package import Bundle
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
@@ -123,7 +123,7 @@ def test_a_page_of_any_shape_is_answered(page: Picture, has_colours: bool, reade
     rows, columns = page.shape
     picture = np.dstack([page, page, 255 - page]) if has_colours else page
 
-    steps = reader.steps("png", Sheet(1, columns, rows, picture))
+    steps = reader.trace("png", DecodedPage(1, columns, rows, picture))
 
     boxes = [*steps.page.boxes, *steps.unread]
     assert all(box.x >= 0 and box.x + box.width <= columns and box.width >= 1 for box in boxes)

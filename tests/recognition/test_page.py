@@ -15,10 +15,10 @@ PAGES = [Image.new("L", (60 + shade, 90), shade) for shade in SHADES]
 @pytest.mark.parametrize("kind", ["TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
 def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> None:
     data = saved(PAGES[0], kind, save_all=True, append_images=PAGES[1:])
-    _, every = decode.sheets(data, LIMITS)
+    _, every = decode.decode_pages(data, LIMITS)
 
     for one in every:
-        alone = decode.sheet(data, LIMITS, one.number)
+        alone = decode.decode_page(data, LIMITS, one.number)
 
         assert (alone.number, alone.width, alone.height) == (one.number, one.width, one.height)
         assert not isinstance(alone.picture, RejectedImage)
@@ -28,13 +28,13 @@ def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
 def test_a_page_that_is_not_there_says_so(kind: str) -> None:
     with pytest.raises(RejectedImage) as why:
-        decode.sheet(saved(PAGES[0], kind), LIMITS, 7)
+        decode.decode_page(saved(PAGES[0], kind), LIMITS, 7)
 
     assert (why.value.reason, why.value.detail) == (Reason.TRUNCATED, "there is no page 7")
 
 
 def test_a_page_of_no_picture_is_rejected() -> None:
     with pytest.raises(RejectedImage) as why:
-        decode.sheet(b"no picture", LIMITS, 1)
+        decode.decode_page(b"no picture", LIMITS, 1)
 
     assert why.value.reason is Reason.NOT_AN_IMAGE

@@ -12,18 +12,18 @@ import pytest
 
 import digitrec
 from digitrec.app import composition
-from digitrec.arrays import Ink, Page, Scores
+from digitrec.arrays import Ink, PageResult, Scores
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.models.package import Bundle
 from digitrec.pipeline import read_files
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import FileResult
 from digitrec.pipeline.worker_process import WorkerProcess
 from digitrec.recognition.classifier import CLASSES
-from digitrec.recognition.full_path import Networks
-from digitrec.recognition.page import read
+from digitrec.recognition.full_path import RecognitionModels
+from digitrec.recognition.page import segment_file
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits, Reason
 from tests.conftest import draw, reader
@@ -36,8 +36,8 @@ def running() -> bool:
     return False
 
 
-def assert_same(one: Page, other: Page) -> None:
-    for field in dataclasses.fields(Page):
+def assert_same(one: PageResult, other: PageResult) -> None:
+    for field in dataclasses.fields(PageResult):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
@@ -46,7 +46,7 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
-    (found,) = read(draw(7), Limits())
+    (found,) = segment_file(draw(7), Limits())
     assert_same(page, dataclasses.replace(found, scores=page.scores))
 
 
@@ -54,8 +54,8 @@ def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:
     paper = np.full((40, 30), 240, np.uint8)
     broken = RejectedImage(Reason.TRUNCATED, "it ends in the middle")
 
-    blank = reader().steps("png", Sheet(1, 30, 40, paper)).page
-    undecoded = reader().steps("tiff", Sheet(2, 300, 400, broken)).page
+    blank = reader().trace("png", DecodedPage(1, 30, 40, paper)).page
+    undecoded = reader().trace("tiff", DecodedPage(2, 300, 400, broken)).page
 
     assert (blank.reason, blank.scores.shape) == (Reason.BLANK, (0, 11))
     assert (undecoded.reason, undecoded.detail) == (Reason.TRUNCATED, "it ends in the middle")
@@ -77,15 +77,15 @@ def test_pages_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
             told.append("scored")
             return np.full((len(ink), CLASSES), 1 / CLASSES, np.float32)
 
-    def sheets(*_: object) -> tuple[str, Iterator[Sheet]]:
-        def each() -> Iterator[Sheet]:
+    def sheets(*_: object) -> tuple[str, Iterator[DecodedPage]]:
+        def each() -> Iterator[DecodedPage]:
             for number in (1, 2):
                 told.append("decoded")
-                yield Sheet(number, 60, 80, np.full((80, 60), 235, np.uint8))
+                yield DecodedPage(number, 60, 80, np.full((80, 60), 235, np.uint8))
 
         return "tiff", each()
 
-    monkeypatch.setattr(decode, "sheets", sheets)
+    monkeypatch.setattr(decode, "decode_pages", sheets)
 
     assert [page.number for page in PageReader(Scorer()).read(b"", Limits())] == [1, 2]
     assert told == ["decoded", "scored"] * 2
@@ -136,9 +136,9 @@ def photo(height: int) -> bytes:
 
 @pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
 def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sure: float, side: int) -> None:
-    _, sheets = decode.sheets(photo(height), Limits())
+    _, sheets = decode.decode_pages(photo(height), Limits())
 
-    steps = PageReader(Sorter(7, sure)).closely("jpeg", next(sheets))
+    steps = PageReader(Sorter(7, sure)).read_full("jpeg", next(sheets))
 
     assert steps.decoded is not None
     assert steps.decoded.picture.shape[0] == side
@@ -148,9 +148,9 @@ def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sur
 
 
 def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
     at_a_glance, closely = (
-        PageReader(Sorter(7, sure), networks).steps("jpeg", next(decode.sheets(photo(1000), Limits())[1]))
+        PageReader(Sorter(7, sure), networks).trace("jpeg", next(decode.decode_pages(photo(1000), Limits())[1]))
         for sure in (0.999, 0.98)
     )
 
@@ -160,5 +160,5 @@ def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeyp
         (box,) = steps.page.boxes
         assert (steps.page.width, steps.page.height) == (1600, 2000)
         assert 400 <= box.y < box.y + box.height <= 1400
-    assert at_a_glance.is_glance
-    assert not closely.is_glance
+    assert at_a_glance.took_fast_path
+    assert not closely.took_fast_path

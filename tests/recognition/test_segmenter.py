@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.segmenter import SIDE, InkNetwork, Seen, Window, whole
+from digitrec.recognition.segmenter import CROP_PX, CropWindow, SegmentedCrop, Segmenter, whole_page_window
 from digitrec.types import Box
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import dark, ink_by, paper
@@ -37,7 +37,7 @@ def test_a_dark_square_is_seen_closely_where_it_is(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int, square: tuple[int, int, int]
 ) -> None:
     left, top, side = square
-    seen = ink_by(monkeypatch, dark).find(paper(height, width, square))
+    seen = ink_by(monkeypatch, dark).segment_zoomed(paper(height, width, square))
 
     assert seen is not None
     assert 1.1 * side < seen.window.side < 2.2 * side
@@ -48,7 +48,7 @@ def test_a_dark_square_is_seen_closely_where_it_is(
 
 
 def test_of_two_signs_far_apart_in_size_the_larger_one_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = ink_by(monkeypatch, dark).find(paper(300, 300, (40, 120, 60), (250, 20, 10)))
+    seen = ink_by(monkeypatch, dark).segment_zoomed(paper(300, 300, (40, 120, 60), (250, 20, 10)))
 
     assert seen is not None
     assert box_of(seen) == pytest.approx((40, 120, 60, 60), abs=8)
@@ -56,16 +56,16 @@ def test_of_two_signs_far_apart_in_size_the_larger_one_is_the_main_one(monkeypat
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (28, 28)])
 def test_a_page_on_which_nothing_is_seen_has_no_sign(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]) -> None:
-    assert ink_by(monkeypatch, stand_ins.nothing).find(paper(*shape)) is None
-    assert ink_by(monkeypatch, dark).find(paper(*shape)) is None
+    assert ink_by(monkeypatch, stand_ins.nothing).segment_zoomed(paper(*shape)) is None
+    assert ink_by(monkeypatch, dark).segment_zoomed(paper(*shape)) is None
 
 
 def test_dirt_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ink_by(monkeypatch, dark).find(paper(200, 200, (100, 100, 6))) is None
+    assert ink_by(monkeypatch, dark).segment_zoomed(paper(200, 200, (100, 100, 6))) is None
 
 
 def test_ink_seen_beyond_the_page_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ink_by(monkeypatch, stand_ins.beyond).find(paper(3, 2000)) is None
+    assert ink_by(monkeypatch, stand_ins.beyond).segment_zoomed(paper(3, 2000)) is None
 
 
 @given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 999))
@@ -77,13 +77,13 @@ def test_whatever_a_network_sees_on_whatever_page_there_is_an_answer(
 
     def blots(entry: np.ndarray) -> np.ndarray:
         ink = np.zeros_like(entry)
-        x, y, side = rng.integers(0, SIDE, 3)
+        x, y, side = rng.integers(0, CROP_PX, 3)
         ink[:, y : y + side, x : x + side] = 1
         return ink
 
-    seen = ink_by(monkeypatch, blots).find(rng.uniform(0, 255, (height, width)).astype(np.float32))
+    seen = ink_by(monkeypatch, blots).segment_zoomed(rng.uniform(0, 255, (height, width)).astype(np.float32))
 
-    assert seen is None or (seen.ink.shape == (SIDE, SIDE) and seen.window.side > 0)
+    assert seen is None or (seen.ink.shape == (CROP_PX, CROP_PX) and seen.window.side > 0)
 
 
 def test_beyond_the_page_its_border_goes_on_and_ink_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_beyond_the_page_its_border_goes_on_and_ink_counts_for_nothing(monkeypat
         shown.append(entry[0])
         return np.ones_like(entry)
 
-    grey = np.random.default_rng(0).uniform(0, 255, (40, 80)).astype(np.float32)
-    seen = ink_by(monkeypatch, looks).look(grey, Window(-40, -60, 160))
+    gray = np.random.default_rng(0).uniform(0, 255, (40, 80)).astype(np.float32)
+    seen = ink_by(monkeypatch, looks).segment(gray, CropWindow(-40, -60, 160))
 
     (entry,) = shown
     page = entry[24:40, 16:48]
@@ -113,34 +113,34 @@ def test_a_page_that_was_seen_from_afar_is_not_looked_at_as_a_whole_again(monkey
 
     network, page = ink_by(monkeypatch, noted), paper(320, 240, (100, 80, 40))
     small = cv2.resize(page, (48, 64), interpolation=cv2.INTER_AREA)
-    afar = network.look(small, whole(small))
+    afar = network.segment(small, whole_page_window(small))
     looks.clear()
 
-    seen = network.find(page, afar)
+    seen = network.segment_zoomed(page, afar)
 
     assert seen is not None
     assert box_of(seen) == pytest.approx((100, 80, 40, 40), abs=3)
-    again, closely = len(looks), network.find(page)
+    again, closely = len(looks), network.segment_zoomed(page)
     assert closely is not None
     assert len(looks) == again + again + 1
 
 
 def test_the_closer_window_is_around_all_marks_of_some_weight() -> None:
-    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink = np.zeros((CROP_PX, CROP_PX), np.float32)
     ink[10:30, 20:24] = 1
     ink[12:22, 40:44] = 1
     ink[60, 60] = 1
 
-    near = InkNetwork.closer(Seen(Window(100, 200, 128), ink, Box(0, 0, SIDE, SIDE)))
+    near = Segmenter.zoom_window(SegmentedCrop(CropWindow(100, 200, 128), ink, Box(0, 0, CROP_PX, CROP_PX)))
 
     # 20..44 across and 10..30 down in the window are 140..188 and 220..260 on the page.
-    assert near == Window(164 - 36, 240 - 36, 72)
+    assert near == CropWindow(164 - 36, 240 - 36, 72)
 
 
-def box_of(seen: Seen) -> tuple[float, float, float, float]:
+def box_of(seen: SegmentedCrop) -> tuple[float, float, float, float]:
     """Where the ink is on the page: left, top, width, height."""
     rows, columns = np.flatnonzero(seen.ink.any(axis=1)), np.flatnonzero(seen.ink.any(axis=0))
-    scale = seen.window.side / SIDE
+    scale = seen.window.side / CROP_PX
     return (
         float(seen.window.left + columns[0] * scale),
         float(seen.window.top + rows[0] * scale),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.recognition.sequence_recognizer import HEIGHT, STEP, with_margin
+from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX, add_margin
 from tests.recognition.stand_ins import BLANK, SIGNS, Entry, Says, line_by, paper
 
 WIDEST = 640
@@ -18,12 +18,12 @@ def test_the_frames_cover_the_strip_and_no_more(monkeypatch: pytest.MonkeyPatch,
 
     frames, step_px = line_by(monkeypatch, says).read(paper(height, width))
 
-    (entry,) = says.strips
-    wide = min(WIDEST, max(4, round(width * HEIGHT / height)))
-    assert entry.shape[:2] == (1, HEIGHT)
+    (entry,) = says.lines
+    wide = min(WIDEST, max(4, round(width * LINE_HEIGHT_PX / height)))
+    assert entry.shape[:2] == (1, LINE_HEIGHT_PX)
     assert entry.shape[2] % 32 == 0
     assert max(64, wide) <= entry.shape[2] < max(65, wide + 32)
-    assert frames.shape == (-(-wide // STEP), SIGNS + 1)
+    assert frames.shape == (-(-wide // FRAME_PX), SIGNS + 1)
     assert (len(frames) - 1) * step_px < width <= len(frames) * step_px * (1 + 1e-9)
 
 
@@ -51,8 +51,8 @@ def test_what_is_left_of_the_network_s_input_is_bare_paper(monkeypatch: pytest.M
 
     line_by(monkeypatch, says).read(paper(40, 41, (10, 10, 20)))
 
-    (entry,) = says.strips
-    assert entry.shape == (1, HEIGHT, 64, 1)
+    (entry,) = says.lines
+    assert entry.shape == (1, LINE_HEIGHT_PX, 64, 1)
     assert entry[0, 10:30, 10:30, 0].max() < -0.5
     assert not entry[0, :, 41:].any()
 
@@ -60,7 +60,7 @@ def test_what_is_left_of_the_network_s_input_is_bare_paper(monkeypatch: pytest.M
 def test_a_mark_stands_in_the_frame_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def sees_dark(entry: Entry) -> Entry:
         """Sign 1 in every frame of which all is dark down the middle, else blank."""
-        is_dark = (entry[0, HEIGHT // 2, :, 0] < -0.5).reshape(-1, STEP).all(axis=1)
+        is_dark = (entry[0, LINE_HEIGHT_PX // 2, :, 0] < -0.5).reshape(-1, FRAME_PX).all(axis=1)
         frames = np.zeros((1, 1, len(is_dark), SIGNS + 1), np.float32)
         frames[0, 0, np.arange(len(is_dark)), np.where(is_dark, 1, BLANK)] = 1
         return frames
@@ -74,7 +74,7 @@ def test_a_mark_stands_in_the_frame_over_it(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_margin_is_as_light_as_the_border_beside_it() -> None:
     strip = np.tile(np.arange(20, dtype=np.float32)[:, None], (1, 3))
 
-    wider = with_margin(strip, 0.1)
+    wider = add_margin(strip, 0.1)
 
     assert wider.shape == (24, 3)
     assert wider[:, 0].tolist() == [0, 0, *range(20), 19, 19]

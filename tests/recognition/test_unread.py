@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from digitrec.arrays import Picture
 from digitrec.recognition.blank import find_writing
-from digitrec.recognition.geometry import Span
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.unread import find_unread
 
@@ -18,7 +18,7 @@ HIGH = 60
 """Height of the digit on the page, pixels."""
 WIDE, TALL = 300, 240
 PAPER, PEN = 220, 60
-BOX = Span(120, 90, 163, 150)
+BOX = Rect(120, 90, 163, 150)
 """Around the digit."""
 
 Drawer = Callable[[Picture], object]
@@ -28,12 +28,12 @@ def blank() -> Picture:
     return np.full((TALL, WIDE), PAPER, np.uint8)
 
 
-def grey(page: Picture) -> Plane:
+def gray(page: Picture) -> Plane:
     return page.astype(np.float32)
 
 
 def ink_of(page: Picture) -> Plane:
-    return ((PAPER - grey(page)) / (PAPER - PEN)).clip(0, 1)
+    return ((PAPER - gray(page)) / (PAPER - PEN)).clip(0, 1)
 
 
 def write(page: Picture, text: str, left: int, bottom: int, high: float = HIGH, level: int = PEN) -> None:
@@ -60,7 +60,7 @@ def all_of(*drawers: Drawer) -> Drawer:
     return draw
 
 
-def with_digit(*others: Drawer, digit: str = "3") -> tuple[Plane, Plane, list[Span]]:
+def with_digit(*others: Drawer, digit: str = "3") -> tuple[Plane, Plane, list[Rect]]:
     """A page with one digit and other things, the digit's ink, and its box."""
     page, alone = blank(), blank()
     for one in others:
@@ -69,7 +69,7 @@ def with_digit(*others: Drawer, digit: str = "3") -> tuple[Plane, Plane, list[Sp
     write(alone, digit, 120, 150)
     ink = ink_of(alone)
     ys, xs = np.nonzero(ink > 0.3)
-    return grey(page), ink, [Span(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))]
+    return gray(page), ink, [Rect(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))]
 
 
 WRITING = {
@@ -147,7 +147,7 @@ def test_strokes_of_a_digit_that_are_apart_belong_to_it() -> None:
     cv2.line(page, (124, 98), (124, 118), PEN, 5)
     cv2.line(page, (130, 94), (160, 92), PEN, 5)  # ... and its bar
 
-    assert find_unread(grey(page), ink_of(page), [Span(119, 88, 164, 153)]) == []
+    assert find_unread(gray(page), ink_of(page), [Rect(119, 88, 164, 153)]) == []
 
 
 def test_a_pencil_stroke_that_fades_is_one_stroke() -> None:
@@ -157,7 +157,7 @@ def test_a_pencil_stroke_that_fades_is_one_stroke() -> None:
     assert find_unread(page, ink, characters) == []
 
 
-def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Span], str]:
+def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Rect], str]:
     """A page with characters side by side, and what they were read as."""
     page = blank()
     drawer(page)
@@ -165,9 +165,9 @@ def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Span], str]
     columns = np.flatnonzero((ink > 0.3).any(axis=0))
     pieces = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
     rows = [np.flatnonzero((ink[:, piece[0] : piece[-1] + 1] > 0.3).any(axis=1)) for piece in pieces]
-    spans = [Span(p[0], r[0], p[-1] + 1, r[-1] + 1) for p, r in zip(pieces, rows, strict=True)]
+    spans = [Rect(p[0], r[0], p[-1] + 1, r[-1] + 1) for p, r in zip(pieces, rows, strict=True)]
     assert len(spans) == len(digits)
-    return grey(page), ink, spans, digits
+    return gray(page), ink, spans, digits
 
 
 @pytest.mark.parametrize(("across", "is_slash"), [(0, False), (8, False), (26, True), (34, True)])
@@ -197,13 +197,13 @@ def test_a_margin_or_part_of_a_frame_is_no_character() -> None:
     margin[:, :24] = 30
     ink = no_ink.copy()
     ink[:, :24] = 1
-    assert find_unread(grey(margin), ink, [Span(0, 0, 24, TALL)])
+    assert find_unread(gray(margin), ink, [Rect(0, 0, 24, TALL)])
 
     frame = blank()
     cv2.rectangle(frame, (60, 40), (240, 200), 100, 2)
     ink = no_ink.copy()
     ink[90:150, 59:62] = 1
-    assert find_unread(grey(frame), ink, [Span(58, 90, 63, 150)])
+    assert find_unread(gray(frame), ink, [Rect(58, 90, 63, 150)])
 
 
 def test_a_character_of_a_few_pixels_was_not_seen_well_enough() -> None:
@@ -229,7 +229,7 @@ def test_a_clean_digit_leaves_nothing_wherever_it_is(x: int, y: int, digit: str,
     grain = np.random.default_rng(seed).normal(0, noise, page.shape)
     ink = ink_of(alone)
     ys, xs = np.nonzero(ink > 0.3)
-    span = Span(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
+    span = Rect(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
 
     assert find_unread((page + grain).astype(np.float32), ink, [span]) == []
 
@@ -240,7 +240,7 @@ def test_a_page_without_writing_is_blank(name: str) -> None:
     page = blank()
     PRINT[name](page)
 
-    assert find_writing(grey(page)) == [], name
+    assert find_writing(gray(page)) == [], name
 
 
 @pytest.mark.slow
@@ -250,8 +250,8 @@ def test_a_page_with_writing_is_never_blank(place: tuple[int, int], high: int) -
     page = blank()
     write(page, "7", *place, high)
 
-    assert find_writing(grey(page))
-    assert find_writing(grey(255 - page))
+    assert find_writing(gray(page))
+    assert find_writing(gray(255 - page))
 
 
 @pytest.mark.parametrize("drawer", [box(12, 4, 15, 23, PEN), box(9, 4, 11, 15, PEN)], ids=["thick", "short"])
@@ -259,7 +259,7 @@ def test_a_stroke_on_a_tiny_page_is_no_frame(drawer: Drawer) -> None:
     page = np.full((28, 28), PAPER, np.uint8)
     drawer(page)
 
-    assert find_writing(grey(page))
+    assert find_writing(gray(page))
 
 
 SIDES = st.one_of(st.integers(1, 12), st.integers(13, 90), st.sampled_from([300, 1500]))
@@ -299,10 +299,10 @@ odd_pages = st.builds(
 def test_any_page_is_searched_whatever_was_read_on_it(page: Picture, count: int, seed: int) -> None:
     rng, (rows, columns) = np.random.default_rng(seed), page.shape
     sides = [(*sorted(rng.uniform(-1, columns + 1, 2)), *sorted(rng.uniform(-1, rows + 1, 2))) for _ in range(count)]
-    characters = [Span(left, top, right, bottom) for left, right, top, bottom in sides]
+    characters = [Rect(left, top, right, bottom) for left, right, top, bottom in sides]
     inks = (rng.random((5, 7), np.float32), np.zeros(page.shape, np.float32), ink_of(page))
 
-    found = [*find_unread(grey(page), inks[seed % 3], characters, "111"[:count]), *find_writing(grey(page))]
+    found = [*find_unread(gray(page), inks[seed % 3], characters, "111"[:count]), *find_writing(gray(page))]
 
     marks = [one for one in found if one not in characters]
     assert all(0 <= one.left < min(one.right, columns) and 0 <= one.top < min(one.bottom, rows) for one in marks)

@@ -6,12 +6,12 @@ import pytest
 
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.images.decode import Sheet
+from digitrec.images.decode import DecodedPage
 from digitrec.recognition import visualize
 from digitrec.recognition.decision import decide
-from digitrec.recognition.full_path import Networks
+from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.trace import Steps
+from digitrec.recognition.trace import RecognitionTrace
 from digitrec.types import Reason
 from tests.recognition.stand_ins import Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
@@ -22,31 +22,33 @@ LEAST_PX = 200
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every line that is written."""
     lines: list[str] = []
-    write = visualize.write
+    write = visualize.put_text
 
     def noted(sheet: Picture, line: str, foot: tuple[int, int], **how: object) -> None:
         lines.append(line)
         write(sheet, line, foot, **how)  # type: ignore[arg-type]
 
     for module in (visualize, visualize):
-        monkeypatch.setattr(module, "write", noted)
+        monkeypatch.setattr(module, "put_text", noted)
     return lines
 
 
-def steps_of(picture: np.ndarray, networks: Networks | None = None, sorter: Sorter | Learning | None = None) -> Steps:
+def trace_page(
+    picture: np.ndarray, networks: RecognitionModels | None = None, sorter: Sorter | Learning | None = None
+) -> RecognitionTrace:
     height, width = picture.shape[:2]
-    return PageReader(sorter or Sorter(7), networks).steps(
-        "png", Sheet(1, width, height, np.asarray(picture, np.uint8))
+    return PageReader(sorter or Sorter(7), networks).trace(
+        "png", DecodedPage(1, width, height, np.asarray(picture, np.uint8))
     )
 
 
-def drawn(steps: Steps, threshold: float = 0.5) -> Picture:
-    return visualize.page(steps, decide(steps.page, threshold), threshold)
+def drawn(steps: RecognitionTrace, threshold: float = 0.5) -> Picture:
+    return visualize.draw_trace(steps, decide(steps.page, threshold), threshold)
 
 
 def shows(sheet: Picture, part: Picture) -> bool:
     """True if a picture is to be seen somewhere on the sheet, each pixel of it."""
-    return bool(cv2.matchTemplate(sheet, visualize.in_colour(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
+    return bool(cv2.matchTemplate(sheet, visualize.to_rgb(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
 
 
 ONE = paper(260, 240, (80, 90, 60))
@@ -56,7 +58,7 @@ ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
 @pytest.mark.slow
 def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: list[str]) -> None:
     colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
-    steps = steps_of(colour)
+    steps = trace_page(colour)
 
     sheet = drawn(steps)
 
@@ -65,8 +67,8 @@ def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: 
     assert steps.decoded is not None
     assert shows(sheet, colour)
     assert not shows(sheet, colour[::-1])
-    assert shows(sheet, np.rint(steps.decoded.grey).astype(np.uint8))
-    assert shows(sheet, np.kron(visualize.of_ink(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
+    assert shows(sheet, np.rint(steps.decoded.gray).astype(np.uint8))
+    assert shows(sheet, np.kron(visualize.ink_to_image(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
     assert "Ink, the classical way: 1 box" in told
     assert "7  90.00%" in told
     assert "none  1.00%" in told
@@ -75,13 +77,13 @@ def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: 
 
 @pytest.mark.slow
 def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
+    steps = trace_page(ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
 
     sheet = drawn(steps)
 
-    assert steps.second is not None
-    assert steps.second.seen is not None
-    assert shows(sheet, np.kron(visualize.of_ink(steps.second.seen.ink), np.ones((4, 4), np.uint8)))
+    assert steps.full_path is not None
+    assert steps.full_path.crop is not None
+    assert shows(sheet, np.kron(visualize.ink_to_image(steps.full_path.crop.ink), np.ones((4, 4), np.uint8)))
     assert {"line network", "classical cut", "ink network's cut", "line network, closer", "all of them"} <= {*told}
     assert any(line.startswith("reads 3, probability 0.") for line in told)
     assert "the networks were asked" in told
@@ -91,12 +93,14 @@ def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatc
 def test_a_page_read_at_a_glance_is_shown_as_small_as_it_was_seen(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
-    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995))
+    steps = trace_page(
+        ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995)
+    )
 
     sheet = drawn(steps)
 
     assert steps.decoded is not None
-    assert shows(sheet, np.kron(np.rint(steps.decoded.grey).astype(np.uint8), np.ones((5, 5), np.uint8)))
+    assert shows(sheet, np.kron(np.rint(steps.decoded.gray).astype(np.uint8), np.ones((5, 5), np.uint8)))
     assert "Ink, at a glance: 1 box" in told
     assert "7  99.50%" in told
     assert "read at a glance: all of the page in 64 x 64" in told
@@ -106,12 +110,14 @@ def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
     line = Says((7,), sure=0.9999)
-    steps = steps_of(ONE, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98))
+    steps = trace_page(
+        ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98)
+    )
 
     sheet = drawn(steps)
 
-    assert steps.is_glance
-    assert steps.second is not None
+    assert steps.took_fast_path
+    assert steps.full_path is not None
     assert sheet.shape[1] <= visualize.WIDTH
     assert "The line network" not in told
     assert (sheet == np.array(visualize.BLUE)).all(axis=2).sum() > 100  # the strip's frame, beside the words
@@ -123,19 +129,19 @@ def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
 def test_a_sign_that_took_a_close_look_is_shown_with_its_window(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
-    steps = steps_of(ONE, networks, Learning(7, [0.5, 0.98]))
+    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
+    steps = trace_page(ONE, networks, Learning(7, [0.5, 0.98]))
 
     sheet = drawn(steps)
 
-    assert steps.is_glance
+    assert steps.took_fast_path
     assert (sheet == np.array(visualize.ORANGE)).all(axis=2).sum() > 100  # the window's frame
     assert {"Ink, at a glance: 1 box", "The ink network's closest look", "ink network's cut"} <= {*told}
     assert "its only sign, found at a glance, was looked at closely, and by the line network" in " ".join(told)
 
 
 def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    steps = steps_of(ROW, Networks(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
+    steps = trace_page(ROW, RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
 
     sheet = drawn(steps)
 
@@ -146,7 +152,7 @@ def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.Mon
 
 
 def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
-    steps = steps_of(ONE)
+    steps = trace_page(ONE)
 
     drawn(steps, threshold=0.5)
     drawn(steps, threshold=0.95)
@@ -161,7 +167,7 @@ def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
 def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
     page = paper(260, 240, (80, 90, 60))
     page[200:212, 60:100] = 40
-    steps = steps_of(page)
+    steps = trace_page(page)
 
     sheet = drawn(steps)
 
@@ -172,8 +178,10 @@ def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
 
 
 def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    blank = steps_of(paper(100, 80), Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(()))))
-    broken = PageReader(Sorter(7)).steps("tiff", Sheet(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early")))
+    blank = trace_page(paper(100, 80), RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(()))))
+    broken = PageReader(Sorter(7)).trace(
+        "tiff", DecodedPage(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early"))
+    )
 
     for steps in (blank, broken):
         assert drawn(steps).shape[1] <= visualize.WIDTH
@@ -192,7 +200,7 @@ def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
     height, width = shape
     picture = paper(height, width, (width // 3, height // 3, 1 + min(shape) // 4))
 
-    sheet = drawn(steps_of(picture, Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(text)))))
+    sheet = drawn(trace_page(picture, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(text)))))
 
     assert LEAST_PX < sheet.shape[1] <= visualize.WIDTH
     assert sheet.shape[0] > LEAST_PX
@@ -202,7 +210,7 @@ def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
 @pytest.mark.slow
 def test_a_page_full_of_digits_stays_within_bounds(told: list[str]) -> None:
     squares = [(20 + 60 * column, 20 + 60 * row, 34) for row in range(7) for column in range(9)]
-    steps = steps_of(paper(460, 570, *squares))
+    steps = trace_page(paper(460, 570, *squares))
 
     sheet = drawn(steps)
 
@@ -215,23 +223,23 @@ def test_parts_are_laid_out_in_rows_without_touching() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.integers(0, 256, (high, wide, 3)).astype(np.uint8) for high, wide in ((40, 700), (90, 300), (20, 400))]
 
-    for sheet in (visualize.beside(parts), visualize.above(parts)):
+    for sheet in (visualize.hstack(parts), visualize.vstack(parts)):
         assert all(shows(sheet, part) for part in parts)
-    assert visualize.beside(parts).shape[1] <= visualize.WIDTH
-    assert shows(visualize.with_margin(parts[0]), parts[0])
+    assert visualize.hstack(parts).shape[1] <= visualize.WIDTH
+    assert shows(visualize.add_border(parts[0]), parts[0])
 
 
 def test_words_are_broken_where_there_is_no_room() -> None:
     line = "a sentence that goes on for quite a while " * 4
 
-    narrow, wide = visualize.words([line], width=300), visualize.words([line], width=1200)
+    narrow, wide = visualize.text_block([line], width=300), visualize.text_block([line], width=1200)
 
     assert narrow.shape[1] < 340
     assert narrow.shape[0] > 2 * wide.shape[0]
 
 
 def test_small_pictures_scale_up_by_integers_and_large_ones_down_to_fit() -> None:
-    assert visualize.fitted(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
-    assert visualize.fitted(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
-    assert visualize.fitted(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)
-    assert visualize.fitted(np.zeros((3, 2000), np.uint8), 376, 376).shape == (1, 376, 3)
+    assert visualize.fit_into(np.zeros((28, 28), np.uint8), 224, 224).shape == (224, 224, 3)
+    assert visualize.fit_into(np.zeros((100, 300), np.uint8), 376, 376).shape == (100, 300, 3)
+    assert visualize.fit_into(np.zeros((1000, 3000, 3), np.uint8), 376, 376).shape == (125, 376, 3)
+    assert visualize.fit_into(np.zeros((3, 2000), np.uint8), 376, 376).shape == (1, 376, 3)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import Picture
-from digitrec.images.decode import MEDIUM_PX, Sheet
+from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition import reader
-from digitrec.recognition.full_path import Networks, SecondLook
-from digitrec.recognition.geometry import Span
+from digitrec.recognition.full_path import FullPathResult, RecognitionModels
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.zoom import close_look
+from digitrec.recognition.zoom import zoom
 from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper
 
 
@@ -32,8 +32,8 @@ def page(*squares: tuple[int, int, int], height: int = 400, width: int = 320) ->
     return paper(height, width, *squares).astype(np.uint8)
 
 
-def sheet_of(picture: Picture) -> Sheet:
-    return Sheet(1, picture.shape[1], picture.shape[0], picture)
+def sheet_of(picture: Picture) -> DecodedPage:
+    return DecodedPage(1, picture.shape[1], picture.shape[0], picture)
 
 
 SMALL = page((100, 120, 60))
@@ -41,20 +41,20 @@ SMALL = page((100, 120, 60))
 
 def test_a_small_sign_that_a_glance_cannot_tell_is_read_closely(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, line = Looks(), Says((7,), sure=0.9999)
-    networks = Networks(ink_by(monkeypatch, looks), line_by(monkeypatch, line))
+    networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, line))
 
-    steps = PageReader(Learning(7, [0.5, 0.97]), networks).steps("png", sheet_of(SMALL))
+    steps = PageReader(Learning(7, [0.5, 0.97]), networks).trace("png", sheet_of(SMALL))
 
     assert len(looks.shown) == 2  # all of the page, then the sign
-    assert len(line.strips) == 1
-    assert steps.is_glance
-    assert steps.second is not None
-    assert [one.way for one in steps.second.witnesses] == ["ink network's cut", "line network"]
-    of_cut, of_line = (one.scores for one in steps.second.witnesses)
+    assert len(line.lines) == 1
+    assert steps.took_fast_path
+    assert steps.full_path is not None
+    assert [one.source for one in steps.full_path.predictions] == ["ink network's cut", "line network"]
+    of_cut, of_line = (one.scores for one in steps.full_path.predictions)
     np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=3)
-    (rough,) = steps.cheap.boxes
+    (rough,) = steps.initial.boxes
     assert abs(rough.width - 60) >= abs(box.width - 60)
 
 
@@ -68,24 +68,24 @@ def test_of_a_large_page_as_much_is_decoded_as_a_close_look_takes(monkeypatch: p
         return np.asarray(cv2.resize(large, (320, 400), interpolation=cv2.INTER_AREA), np.uint8)
 
     tiny = np.asarray(cv2.resize(large, (80, 100), interpolation=cv2.INTER_AREA), np.uint8)
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
+    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
 
-    steps = PageReader(Learning(7, [0.5, 0.97]), networks).steps("jpeg", Sheet(1, 3200, 4000, tiny, finer))
+    steps = PageReader(Learning(7, [0.5, 0.97]), networks).trace("jpeg", DecodedPage(1, 3200, 4000, tiny, finer))
 
     assert asked == [MEDIUM_PX]
-    assert steps.is_glance
+    assert steps.took_fast_path
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((1000, 1200, 600, 600), abs=40)
 
 
 @pytest.mark.parametrize("says", [Says((7, 7), sure=0.9999), Says((), sure=0.9999), Says((7,), sure=0.98)])
 def test_an_unconfirmed_character_gets_every_prediction(monkeypatch: pytest.MonkeyPatch, says: Says) -> None:
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, says))
+    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, says))
 
-    steps = PageReader(Learning(7, [0.5, 0.97, 0.9, 0.97]), networks).steps("png", sheet_of(SMALL))
+    steps = PageReader(Learning(7, [0.5, 0.97, 0.9, 0.97]), networks).trace("png", sheet_of(SMALL))
 
-    assert not steps.is_glance
-    assert len(says.strips) > 1
+    assert not steps.took_fast_path
+    assert len(says.lines) > 1
 
 
 @pytest.mark.parametrize(("sign", "sure"), [(7, 0.4), (3, 0.9999)])
@@ -93,34 +93,34 @@ def test_of_one_sign_what_both_say_closely_counts_however_unsure_it_is(
     monkeypatch: pytest.MonkeyPatch, sign: int, sure: float
 ) -> None:
     looks = Looks()
-    networks = Networks(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((sign,), sure=0.9999)))
+    networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((sign,), sure=0.9999)))
     classifier = Learning(7, [0.5, sure])
 
-    steps = PageReader(classifier, networks).steps("png", sheet_of(SMALL))
+    steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))
 
     assert len(looks.shown) == 2
     assert classifier.sures == []
-    assert steps.is_glance
+    assert steps.took_fast_path
     confidence = steps.page.scores[0].max()
     assert confidence == pytest.approx((sure + 1) / 2 if sign == 7 else 0.5, abs=0.01)
 
 
 def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = Looks()
-    networks = Networks(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((7,))))
+    networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((7,))))
     # At a glance, closely, and as the classical way cuts it out: the sign is not scored a fourth time.
     classifier = Learning(7, [0.5, 0.8, 0.9])
 
-    steps = PageReader(classifier, networks).steps("png", sheet_of(SMALL))
+    steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))
 
     assert classifier.sures == []
     assert len(looks.shown) == 2
-    assert not steps.is_glance
-    assert steps.second is not None
-    assert steps.second.seen is not None
-    ways = [one.way for one in steps.second.witnesses]
+    assert not steps.took_fast_path
+    assert steps.full_path is not None
+    assert steps.full_path.crop is not None
+    ways = [one.source for one in steps.full_path.predictions]
     assert ways == ["line network", "classical cut", "ink network's cut", "line network, closer"]
-    assert steps.second.witnesses[2].scores[7] == pytest.approx(0.8)
+    assert steps.full_path.predictions[2].scores[7] == pytest.approx(0.8)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
 
@@ -133,16 +133,16 @@ def test_a_close_reading_is_discarded_where_the_page_has_more_ink(monkeypatch: p
         return np.asarray(cv2.resize(large, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.uint8)
 
     handed = []
-    real = reader.second_look
+    real = reader.run_full_path
 
-    def noted(*given: Any) -> SecondLook:
+    def noted(*given: Any) -> FullPathResult:
         handed.append(given[-1])
         return real(*given)
 
-    monkeypatch.setattr(reader, "second_look", noted)
-    networks = Networks(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+    monkeypatch.setattr(reader, "run_full_path", noted)
+    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
 
-    PageReader(Sorter(7, sure=0.5), networks).steps("jpeg", Sheet(1, 2400, 3000, finer(400), finer))
+    PageReader(Sorter(7, sure=0.5), networks).trace("jpeg", DecodedPage(1, 2400, 3000, finer(400), finer))
 
     assert [close is None for close in handed] == [False, True]
 
@@ -157,11 +157,11 @@ def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: p
         views.append(entry)
         return ink
 
-    networks = Networks(ink_by(monkeypatch, shy), line_by(monkeypatch, Says((7, 7), sure=0.9999)))
+    networks = RecognitionModels(ink_by(monkeypatch, shy), line_by(monkeypatch, Says((7, 7), sure=0.9999)))
 
-    steps = PageReader(Sorter(7, sure=0.95), networks).steps("png", sheet_of(page((60, 120, 90), (170, 120, 90))))
+    steps = PageReader(Sorter(7, sure=0.95), networks).trace("png", sheet_of(page((60, 120, 90), (170, 120, 90))))
 
-    assert not steps.is_glance
+    assert not steps.took_fast_path
     assert len(steps.page.boxes) == 2
 
 
@@ -169,33 +169,33 @@ def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: p
 def test_what_was_seen_lies_in_the_same_place_of_the_page_in_another_size(
     monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    grey = paper(400, 320, (100, 120, 60))
-    other = np.asarray(cv2.resize(grey, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.float32)
+    gray = paper(400, 320, (100, 120, 60))
+    other = np.asarray(cv2.resize(gray, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.float32)
 
-    close = close_look(grey, Sorter(7), ink_by(monkeypatch, dark))
+    close = zoom(gray, Sorter(7), ink_by(monkeypatch, dark))
 
     assert close is not None
-    assert close.where is not None
+    assert close.rect is not None
     there = close.on(other)
-    assert there.where == Span(
-        *(share * at for at in (close.where.left, close.where.top)),
-        *(share * at for at in (close.where.right, close.where.bottom)),
+    assert there.rect == Rect(
+        *(share * at for at in (close.rect.left, close.rect.top)),
+        *(share * at for at in (close.rect.right, close.rect.bottom)),
     )
-    assert there.seen.window.side == pytest.approx(share * close.seen.window.side)
-    assert there.on(grey).where == close.where
-    assert there.cut is close.cut
+    assert there.crop.window.side == pytest.approx(share * close.crop.window.side)
+    assert there.on(gray).rect == close.rect
+    assert there.prediction is close.prediction
 
 
 def test_bare_paper_has_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert close_look(paper(200, 200), Sorter(7), ink_by(monkeypatch, nothing)) is None
+    assert zoom(paper(200, 200), Sorter(7), ink_by(monkeypatch, nothing)) is None
 
 
 def test_of_several_signs_none_is_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = close_look(paper(200, 200, (40, 60, 40), (110, 60, 40)), Sorter(7), ink_by(monkeypatch, dark))
+    close = zoom(paper(200, 200, (40, 60, 40), (110, 60, 40)), Sorter(7), ink_by(monkeypatch, dark))
 
     assert close is not None
-    assert close.cut is None
-    assert not close.is_clear
-    assert close.where is not None
-    assert close.where.left < 45
-    assert close.where.right > 145
+    assert close.prediction is None
+    assert not close.is_unambiguous
+    assert close.rect is not None
+    assert close.rect.left < 45
+    assert close.rect.right > 145

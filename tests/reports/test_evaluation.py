@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.recognition.classifier import NONE
+from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.reports.evaluation import class_averages, evaluate
 from digitrec.reports.statistics import wilson
 
@@ -104,18 +104,18 @@ def test_a_threshold_nobody_reaches_accepts_nothing():
 def test_a_digit_taken_for_no_digit_is_wrong_and_never_accepted():
     scores = scores_for((3, 0.9), (3, 0.9), (4, 0.9))
     scores[1, :] = 0.0
-    scores[1, [3, NONE]] = 0.4, 0.6
+    scores[1, [3, NO_DIGIT]] = 0.4, 0.6
 
     measured = evaluate(np.array([3, 3, 4]), scores, threshold=0.0)
 
     assert (measured.accuracy.hits, measured.accuracy.of) == (2, 3)
     assert measured.accepted.hits == 2
     assert measured.accepted_wrong.hits == 0
-    assert (measured.confusion[3][3], measured.confusion[3][NONE]) == (1, 1)
+    assert (measured.confusion[3][3], measured.confusion[3][NO_DIGIT]) == (1, 1)
     assert measured.confused == ()  # no digit was taken for another
     assert measured.per_class[3].recall == 0.5
     (mistake,) = measured.mistakes
-    assert (mistake.index, mistake.read_as, mistake.confidence) == (1, NONE, pytest.approx(0.4))
+    assert (mistake.index, mistake.read_as, mistake.confidence) == (1, NO_DIGIT, pytest.approx(0.4))
 
 
 def test_a_probability_of_zero_leaves_the_likelihood_finite():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 
-from digitrec.arrays import Page
+from digitrec.arrays import PageResult
 from digitrec.models.calibration import Bound, Rule, pictures_needed
 from digitrec.pipeline.read_files import FileResult
-from digitrec.recognition.classifier import NONE, calibrated
+from digitrec.recognition.classifier import NO_DIGIT, apply_temperature
 from digitrec.recognition.decision import decide
 from digitrec.training.calibrate import (
     NEVER,
@@ -38,7 +38,7 @@ def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[Bound, ...]:
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.7])
 def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) -> None:
     scores, digits = honest(20_000, 0)
-    told = calibrated(scores, 1 / true)
+    told = apply_temperature(scores, 1 / true)
 
     assert fit_temperature(told, digits) == pytest.approx(true, rel=0.1)
 
@@ -47,10 +47,10 @@ def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) 
 def test_what_is_no_digit_is_calibrated_like_a_digit(true: float) -> None:
     rng = np.random.default_rng(3)
     scores = rng.dirichlet(np.full(11, 0.02), 20_000).astype(np.float32)
-    classes = (scores.cumsum(axis=1) < rng.random(20_000)[:, None]).sum(axis=1).clip(0, NONE)
-    told = calibrated(scores, 1 / true)
+    classes = (scores.cumsum(axis=1) < rng.random(20_000)[:, None]).sum(axis=1).clip(0, NO_DIGIT)
+    told = apply_temperature(scores, 1 / true)
 
-    assert (classes == NONE).mean() > 0.05
+    assert (classes == NO_DIGIT).mean() > 0.05
     assert fit_temperature(told, classes) == pytest.approx(true, rel=0.1)
 
 
@@ -81,7 +81,7 @@ def test_the_table_counts_what_is_accepted_and_wrong() -> None:
 
 def test_a_digit_taken_for_no_digit_is_not_accepted_whatever_the_threshold() -> None:
     scores = np.eye(11, dtype=np.float32)[[3, 3, 3]]
-    scores[1, [3, NONE]] = 0.4, 0.6
+    scores[1, [3, NO_DIGIT]] = 0.4, 0.6
 
     lowest = bounds(scores, np.array([3, 3, 4]))[0]
 
@@ -131,10 +131,10 @@ def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
     assert found.at(found.threshold(0.0) or 0).accepted == 1
 
 
-def digits_page(scores: list[list[float]], reason: Reason | None = None) -> Page:
+def digits_page(scores: list[list[float]], reason: Reason | None = None) -> PageResult:
     ink, preview = np.zeros((len(scores), 28, 28), np.float32), np.zeros((9, 9), np.uint8)
     boxes = (Box(0, 0, 9, 9),) * len(scores)
-    return Page(1, "png", 9, 9, boxes, ink, preview, reason, scores=np.array(scores, np.float32).reshape(-1, 11))
+    return PageResult(1, "png", 9, 9, boxes, ink, preview, reason, scores=np.array(scores, np.float32).reshape(-1, 11))
 
 
 def sure(digit: int, share: float) -> list[float]:
@@ -147,13 +147,13 @@ def sure(digit: int, share: float) -> list[float]:
         (digits_page([sure(4, 0.5), sure(2, 0.5)]), "42", (0.25, True)),
         (digits_page([sure(4, 0.5), sure(2, 0.5)]), "24", (0.25, False)),
         (digits_page([sure(4, 0.5)]), "none", (0.5, False)),
-        (digits_page([sure(4, 0.5), sure(NONE, 0.5)]), "42", (NEVER, False)),
+        (digits_page([sure(4, 0.5), sure(NO_DIGIT, 0.5)]), "42", (NEVER, False)),
         (digits_page([sure(4, 0.5)], Reason.AMBIGUOUS_LAYOUT), "4", (NEVER, False)),
         (digits_page([], Reason.BLANK), "none", (NEVER, False)),
     ],
 )
 def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
-    page: Page, label: str, expected: tuple[float, bool]
+    page: PageResult, label: str, expected: tuple[float, bool]
 ) -> None:
     (confidence,), (is_right,) = judge_pages([(FileResult(pages=(page,)), label)])
 

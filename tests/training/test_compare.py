@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitrec.arrays import Page
+from digitrec.arrays import PageResult
 from digitrec.errors import DataError, RejectedImage
-from digitrec.recognition.classifier_litert import MeanInkClassifier
+from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers, mcnemar
 from digitrec.training.datasets import mnist
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 class Blank:
     """Stands for a reader that sees no writing anywhere."""
 
-    def read_all(self, files: Iterable[bytes], *_: object) -> list[list[Page] | RejectedImage]:
+    def read_files(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
         return [RejectedImage(Reason.BLANK) for _ in files]
 
 
@@ -59,17 +59,17 @@ def test_different_pictures_cannot_be_compared() -> None:
 
 def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
     small = mnist.load_mnist_5k()
-    learned = MeanInkClassifier.learn(small.train.ink, small.train.digits)
+    learned = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
     assert small.test is not None
 
-    assert compare_classifiers(learned, MeanInkClassifier(), small.test).is_worse
-    assert not compare_classifiers(MeanInkClassifier(), learned, small.test).is_worse
+    assert compare_classifiers(learned, NearestMeanClassifier(), small.test).is_worse
+    assert not compare_classifiers(NearestMeanClassifier(), learned, small.test).is_worse
 
 
 def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None:
     small = mnist.load_mnist_5k()
     assert small.test is not None
-    reader = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
+    reader = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
     blank: Any = Blank()
 
     same = compare_page_readers(reader, reader, small.test)
@@ -86,7 +86,7 @@ def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None
 def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None:
     small = mnist.load_mnist_5k()
     assert small.test is not None
-    reader: Any = PageReader(MeanInkClassifier.learn(small.train.ink, small.train.digits))
+    reader: Any = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
 
     found = compare_accepted_pages(reader, reader, small.test, (0.0, 1.1))
 

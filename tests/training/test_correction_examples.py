@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.models.package import Bundle
-from digitrec.recognition.classifier import NONE
+from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.reader import PageReader
 from digitrec.training import correction_examples, finetune
 from digitrec.training.correction_examples import LabelledCrops, LabelledPage
@@ -82,7 +82,7 @@ def test_a_non_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path
     letter, stroke = look([page(tmp_path, written("W"), "none"), page(tmp_path, written("I"), "none")])
     (line,) = look([page(tmp_path, written("W"), "none")], shipped)
 
-    assert letter.classes == (NONE,)
+    assert letter.classes == (NO_DIGIT,)
     assert stroke.classes == ()
     assert line.text == (NON_DIGIT,)
     assert len(line.strips) >= 1
@@ -119,7 +119,7 @@ def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
 
 
 def test_a_network_of_ten_digits_is_not_shown_what_is_none() -> None:
-    learned = Examples(np.zeros((3, 28, 28), np.uint8), np.array([2, NONE, 4]))
+    learned = Examples(np.zeros((3, 28, 28), np.uint8), np.array([2, NO_DIGIT, 4]))
 
     (found,) = finetune.oversample(CLASSIFIERS["cnn"], learned, 10)
 

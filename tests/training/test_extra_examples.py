@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digitrec.recognition.classifier import NONE
+from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.training import pipeline_examples
 from digitrec.training.classifier import ExtraExamples
 from digitrec.training.networks import CLASSIFIERS
@@ -15,7 +15,7 @@ PAPER = CLASSIFIERS["paper"]
 
 @pytest.fixture(scope="module")
 def found() -> list[ExtraExamples]:
-    seen = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NONE]))
+    seen = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NO_DIGIT]))
     return list(pipeline_examples.extra_examples(PAPER, seen, glyphs.load_glyphs()))
 
 
@@ -30,7 +30,7 @@ def test_letters_of_fonts_are_none_and_their_digits_are_digits(found: list[Extra
     _, digits, letters = found
 
     assert sorted(set(digits.classes.tolist())) == list(range(10))
-    assert set(letters.classes.tolist()) == {NONE}
+    assert set(letters.classes.tolist()) == {NO_DIGIT}
     assert len(letters.classes) > 1000
 
 

@@ -8,7 +8,7 @@ import pytest
 from digitrec.arrays import Ink, Scores
 from digitrec.models.calibration import Calibration, Rule
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
-from digitrec.recognition.classifier import CLASSES, NONE, calibrated
+from digitrec.recognition.classifier import CLASSES, NO_DIGIT, apply_temperature
 from digitrec.training import judge_model, synthetic_evaluation
 from digitrec.training.classifier import Splits
 from digitrec.training.datasets.dataset import Split
@@ -29,7 +29,7 @@ class SaysZero:
     def score(self, ink: Ink) -> Scores:
         scores = np.full((len(ink), CLASSES), 0.02 / (CLASSES - 1), np.float32)
         scores[:, 0] = 0.98
-        return calibrated(scores, self.temperature)
+        return apply_temperature(scores, self.temperature)
 
 
 class Network:
@@ -67,7 +67,7 @@ def zeros(count: int) -> Split:
 
 def seen(of_none: int) -> PretrainedModels:
     """What comes before the digits' network, with examples of no digit."""
-    held_out = Examples(np.zeros((of_none, 28, 28), np.uint8), np.full(of_none, NONE, np.int64))
+    held_out = Examples(np.zeros((of_none, 28, 28), np.uint8), np.full(of_none, NO_DIGIT, np.int64))
     return PretrainedModels({}, 0, held_out, held_out, 5_600, {}, interrupted=False)
 
 

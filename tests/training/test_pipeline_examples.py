@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from digitrec.recognition.classifier import NONE
-from digitrec.recognition.layout import FoundDigit
-from digitrec.recognition.segmenter import Window
+from digitrec.recognition.classifier import NO_DIGIT
+from digitrec.recognition.layout import DigitRegion
+from digitrec.recognition.segmenter import CropWindow
 from digitrec.training import pipeline_examples
 from digitrec.training.pipeline_examples import ExtractedExamples, collect_examples
 from digitrec.types import Box
@@ -19,11 +19,11 @@ def written(left: int, top: int, width: int, height: int) -> np.ndarray:
     return mask
 
 
-def found(left: int, top: int, width: int, height: int) -> FoundDigit:
-    return FoundDigit(Box(left, top, width, height), np.ones((height, width), np.float32))
+def found(left: int, top: int, width: int, height: int) -> DigitRegion:
+    return DigitRegion(Box(left, top, width, height), np.ones((height, width), np.float32))
 
 
-def told_apart(things: list[FoundDigit], mask: np.ndarray) -> tuple[bool, int]:
+def told_apart(things: list[DigitRegion], mask: np.ndarray) -> tuple[bool, int]:
     sign, others = pipeline_examples._told_apart(things, mask, pipeline_examples._corners(mask, PAGE))
     return sign is not None, len(others)
 
@@ -53,11 +53,11 @@ def test_on_a_page_without_a_character_everything_is_noise() -> None:
 
 
 def test_a_box_is_moved_into_the_window_even_beyond_its_edge() -> None:
-    assert pipeline_examples._moved((10.0, 20.0, 42.0, 84.0), Window(10.0, 20.0, 32.0)) == (0.0, 0.0, 64.0, 128.0)
+    assert pipeline_examples._moved((10.0, 20.0, 42.0, 84.0), CropWindow(10.0, 20.0, 32.0)) == (0.0, 0.0, 64.0, 128.0)
 
 
 def test_the_mask_is_seen_through_the_window() -> None:
-    mask = pipeline_examples._through(written(20, 10, 20, 30), Window(20.0, 10.0, 32.0))
+    mask = pipeline_examples._through(written(20, 10, 20, 30), CropWindow(20.0, 10.0, 32.0))
 
     assert mask.shape == (64, 64)
     assert mask[:58, :38].min() == 255
@@ -84,7 +84,7 @@ def test_pages_on_which_nothing_was_found_give_no_example() -> None:
 
 
 def test_a_letter_is_an_example_of_none() -> None:
-    assert collect_examples(glimpses(1, characters=2, digit=NONE)).classes.tolist() == [NONE, NONE]
+    assert collect_examples(glimpses(1, characters=2, digit=NO_DIGIT)).classes.tolist() == [NO_DIGIT, NO_DIGIT]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -101,4 +101,4 @@ def test_pages_of_either_kind_come_with_their_ink(share: float, monkeypatch: pyt
 
     assert picture.shape[:2] == mask.shape
     assert mask.max() > 127
-    assert 0 <= digit <= NONE
+    assert 0 <= digit <= NO_DIGIT

@@ -8,9 +8,9 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, Bundle
-from digitrec.recognition.classifier_litert import LiteRTClassifier
-from digitrec.recognition.segmenter import InkNetwork
-from digitrec.recognition.sequence_recognizer import LineNetwork
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
+from digitrec.recognition.segmenter import Segmenter
+from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.training import synthetic_evaluation
 from digitrec.training import train as fit
 from digitrec.training.classifier import TrainingState, no_progress, split_dataset
@@ -75,11 +75,11 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
     assert sorted(bundle.card.files) == sorted(
         f"{name}.{kind}" for name in ("ink", "line", "model") for kind in ("keras", "tflite")
     )
-    classifier = LiteRTClassifier.load(bundle)
+    classifier = LiteRTDigitClassifier.load(bundle)
     assert classifier.score(mnist.load_mnist_5k().train.ink[:2]).shape == (2, 11)
     grey = mnist.load_mnist_5k().train.ink[0] * 255
-    InkNetwork(bundle.content(INK_TFLITE), INK_TFLITE).find(grey)
-    frames, _ = LineNetwork(bundle.content(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
+    Segmenter(bundle.content(INK_TFLITE), INK_TFLITE).find(grey)
+    frames, _ = SequenceRecognizer(bundle.content(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
     assert frames.shape[1] == 12
 
 

@@ -10,8 +10,8 @@ import pytest
 from digitrec.errors import DataError, UsageError
 from digitrec.models import registry as store
 from digitrec.models.package import Bundle
-from digitrec.recognition.classifier_keras import KerasClassifier
-from digitrec.recognition.classifier_litert import LiteRTClassifier
+from digitrec.recognition.classifier_keras import KerasDigitClassifier
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.training import train as fit
 from digitrec.training.classifier import TrainingState
 from digitrec.training.datasets import mnist
@@ -44,7 +44,7 @@ def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
     small = mnist.load_mnist_5k()
     assert small.test is not None
 
-    scores = LiteRTClassifier.load(bundle).score(small.test.ink)
+    scores = LiteRTDigitClassifier.load(bundle).score(small.test.ink)
 
     assert (scores.argmax(axis=1) == small.test.digits).mean() > 0.88
     assert sorted(path.name for path in trained.iterdir()) == [
@@ -90,7 +90,7 @@ def test_both_files_of_a_model_say_the_same(trained: Path) -> None:
     bundle = Bundle.open(trained)
     ink = mnist.load_mnist_5k().train.ink[:300]
 
-    service, reference = LiteRTClassifier.load(bundle).score(ink), KerasClassifier.load(bundle).score(ink)
+    service, reference = LiteRTDigitClassifier.load(bundle).score(ink), KerasDigitClassifier.load(bundle).score(ink)
 
     np.testing.assert_allclose(service, reference, atol=0.01)
 
@@ -124,7 +124,7 @@ def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: i
     small = mnist.load_mnist_5k()
     assert bundle.card.interrupted
     assert len(bundle.card.history) == finished
-    assert (LiteRTClassifier.load(bundle).score(small.train.ink).argmax(axis=1) == small.train.digits).mean() > 0.3
+    assert (LiteRTDigitClassifier.load(bundle).score(small.train.ink).argmax(axis=1) == small.train.digits).mean() > 0.3
     assert "stopped early" in (path / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 

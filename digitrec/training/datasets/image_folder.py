@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from digitrec.errors import DataError, RejectedImage
-from digitrec.recognition.page import read
+from digitrec.recognition.page import segment_file
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.types import Limits
 
@@ -111,7 +111,7 @@ def load_image_folder(folder: Path) -> Dataset:
 
 def _only_digit(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
     try:
-        pages = read(path.read_bytes(), Limits())
+        pages = segment_file(path.read_bytes(), Limits())
     except OSError as why:
         raise DataError(f"{path} cannot be read: {why.strerror}") from None
     except RejectedImage:

@@ -13,7 +13,7 @@ import numpy as np
 
 from digitrec.errors import DataError, require_packages
 from digitrec.recognition import normalize
-from digitrec.recognition.classifier_litert import MeanInkClassifier
+from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split, exclude_pictures, make_split
 from digitrec.training.datasets.idx import has_idx_files, read_idx_folder, read_npz
@@ -111,7 +111,7 @@ def _from_arrays(path: Path, name: str, only: str = "") -> Dataset:
 def _lies_on_its_side(split: Split) -> bool:
     """Whether rows and columns are swapped, as EMNIST's are: which way does it look more like MNIST?"""
     known = mnist.load_mnist_5k().train
-    classifier = MeanInkClassifier.learn(known.ink, known.digits)
+    classifier = NearestMeanClassifier.learn(known.ink, known.digits)
     some = split.take(np.random.default_rng(0).permutation(len(split))[:_TELLING])
     right = [(classifier.score(one.ink).argmax(axis=1) == some.digits).mean() for one in (some, _transposed(some))]
     return bool(right[1] > right[0] + 0.15)
@@ -156,7 +156,7 @@ def _digits_8x8(path: Path | None) -> Dataset:
     large = (cv2.resize(small / 16.0, (80, 80), interpolation=cv2.INTER_CUBIC) for small in found.images)
     marks = (np.clip(np.asarray(one, np.float32), 0.0, 1.0) for one in large)
     # Cubic interpolation leaves a faint veil around the digit, and its box should not reach that far.
-    ink = np.stack([normalize.centred(np.where(one > 0.15, one, np.float32(0))) for one in marks])
+    ink = np.stack([normalize.normalize_mnist(np.where(one > 0.15, one, np.float32(0))) for one in marks])
     everything = make_split("all", np.round(ink * 255).astype(np.uint8), found.target)
     return Dataset("digits-8x8", "scikit-learn's digits, 8 x 8 brought to 28 x 28", everything, evaluation_only=True)
 

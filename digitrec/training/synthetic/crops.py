@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from digitrec.arrays import Picture
-from digitrec.recognition.segmenter import SIDE
+from digitrec.recognition.segmenter import CROP_PX
 from digitrec.training.synthetic import background
 from digitrec.training.synthetic.strokes import Floats, HandwritingStyle, random_style, write_glyph
 from digitrec.training.synthetic.symbols import (
@@ -52,7 +52,7 @@ def generate_crop(sources: GlyphSources, rng: Generator) -> SegmentationExample:
 
 def _whole_page(sources: GlyphSources, rng: Generator) -> SegmentationExample:
     """All of a page, seen from afar: drawn at twice the size, as what is fine and far away runs together."""
-    long, short = 2 * SIDE, round(2 * SIDE * float(rng.uniform(_SLIMMEST, 1.0)))
+    long, short = 2 * CROP_PX, round(2 * CROP_PX * float(rng.uniform(_SLIMMEST, 1.0)))
     height, width = (long, short) if rng.random() < 0.5 else (short, long)
     longest = min(float(np.exp(rng.uniform(np.log(12), np.log(100)))), 0.8 * short)
     drawn = _scene(sources, _signs(rng), rng, (height, width), longest)
@@ -79,7 +79,7 @@ def generate_page(sources: GlyphSources, rng: Generator, digit: int | None = Non
     high, wide = (float(side) for side in np.exp(rng.uniform(np.log(40), np.log(260), 2)))
     wide = float(np.clip(wide, high * 0.75, high * 1.35))
     size = (round(wide), round(high))
-    how = cv2.INTER_CUBIC if high > SIDE else cv2.INTER_AREA
+    how = cv2.INTER_CUBIC if high > CROP_PX else cv2.INTER_AREA
     return SegmentationExample(_resized(drawn.picture, size, how), _resized(drawn.ink, size, how)), digit
 
 
@@ -107,7 +107,7 @@ def _scene(
     sources: GlyphSources,
     signs: str,
     rng: Generator,
-    shape: tuple[int, int] = (SIDE, SIDE),
+    shape: tuple[int, int] = (CROP_PX, CROP_PX),
     longest: float | None = None,
 ) -> SegmentationExample:
     """Signs on a piece of paper of this shape, each about `longest` pixels long; None: as long as chance has it."""
@@ -120,7 +120,7 @@ def _scene(
     if signs:
         if longest is None:
             longest = _usual_size(rng)
-        longest = min(longest, 110 / SIDE * width / count)
+        longest = min(longest, 110 / CROP_PX * width / count)
         x, y = (side / 2 + rng.uniform(-0.5, 0.5) * max(side - 0.9 * longest, 6.0) for side in (width, height))
         x -= (count - 1) * 0.4 * longest
         for sign in signs:

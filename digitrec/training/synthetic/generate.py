@@ -8,8 +8,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.recognition.preprocess import Plane, flattened, in_square
-from digitrec.recognition.segmenter import SIDE
+from digitrec.recognition.preprocess import Plane, local_normalize, pad_to_square
+from digitrec.recognition.segmenter import CROP_PX
 from digitrec.training.synthetic import parallel, text_lines
 from digitrec.training.synthetic.crops import generate_crop
 from digitrec.training.synthetic.parallel import ProgressCallback
@@ -78,7 +78,7 @@ def generate_crops(
     on_progress: ProgressCallback | None = None,
 ) -> SegmentationExamples:
     """Draw crops with their ink."""
-    levels = np.empty((count, SIDE, SIDE), np.uint8)
+    levels = np.empty((count, CROP_PX, CROP_PX), np.uint8)
     ink = np.empty_like(levels)
     for place, item in enumerate(
         parallel.generate(_crop, sources, count, seed, processes=processes, on_progress=on_progress)
@@ -103,13 +103,13 @@ def generate_lines(
 def _crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture]:
     found = generate_crop(sources, rng)
     height, width = found.ink.shape
-    left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    levels = quantize(in_square(flattened(found.picture.astype(np.float32)), SIDE, left, top))
-    ink = np.zeros((SIDE, SIDE), np.uint8)
+    left, top = (CROP_PX - width) // 2, (CROP_PX - height) // 2
+    levels = quantize(pad_to_square(local_normalize(found.picture.astype(np.float32)), CROP_PX, left, top))
+    ink = np.zeros((CROP_PX, CROP_PX), np.uint8)
     ink[top : top + height, left : left + width] = found.ink
     return levels, ink
 
 
 def _strip(sources: GlyphSources, rng: Generator) -> tuple[Picture, tuple[int, ...]]:
     found = text_lines.generate_line(sources, rng)
-    return pad_to_stride(quantize(flattened(found.picture.astype(np.float32)))), found.text
+    return pad_to_stride(quantize(local_normalize(found.picture.astype(np.float32)))), found.text

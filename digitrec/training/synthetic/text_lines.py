@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from digitrec.arrays import Picture
-from digitrec.recognition.sequence_recognizer import HEIGHT
+from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 from digitrec.training.synthetic import background
 from digitrec.training.synthetic.alternate_forms import alternate_form
 from digitrec.training.synthetic.strokes import Floats, bounding_box, distance_field, random_style, write_glyph
@@ -46,9 +46,9 @@ def generate_line(sources: GlyphSources, rng: Generator) -> LineExample:
         ink = _written(sources, signs, rng)
         if ink.shape[1] <= _WIDTHS[1]:
             break
-    ground = background.draw_print(HEIGHT, ink.shape[1], rng)
+    ground = background.draw_print(LINE_HEIGHT_PX, ink.shape[1], rng)
     if rng.random() < 0.3:
-        ground = np.maximum(ground, background.draw_dirt(HEIGHT, ink.shape[1], rng))
+        ground = np.maximum(ground, background.draw_dirt(LINE_HEIGHT_PX, ink.shape[1], rng))
     if rng.random() < 0.3:
         ink = _strangers(sources, ink, rng)
     return LineExample(background.simulate_photo(ink, ground, rng), text)
@@ -93,12 +93,12 @@ def _written(sources: GlyphSources, signs: str, rng: Generator) -> Floats:
     hand = limit_thinness(random_style(rng), height)
     font = int(rng.integers(len(sources.fonts.names))) if rng.random() < 0.2 else None
     spread = float(rng.normal(0.1, 0.15) if rng.random() < 0.8 else rng.uniform(0.2, 0.7))
-    base = HEIGHT / 2 + float(rng.uniform(-0.5, 0.5)) * (HEIGHT - height) * 1.1
+    base = LINE_HEIGHT_PX / 2 + float(rng.uniform(-0.5, 0.5)) * (LINE_HEIGHT_PX - height) * 1.1
     drift, soft = float(rng.normal(0, 0.02)), float(rng.uniform(0.8, 1.5))
     # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
     small, joins, hastes = float(rng.uniform(0.5, 1.0)), rng.random() < 0.4, rng.random() < 0.15
     foreign = 0.6 if rng.random() < 0.5 else 0.0
-    ink = np.zeros((HEIGHT, 480), np.float32)
+    ink = np.zeros((LINE_HEIGHT_PX, 480), np.float32)
     x = start = 8.0 + float(rng.uniform(0, 12))
     end: tuple[float, float] | None = None
     for index, sign in enumerate(signs):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.recognition.classifier_litert import MeanInkClassifier
+from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.training.datasets import mnist, registry
 from digitrec.training.datasets.dataset import Dataset, Split
 
@@ -111,7 +111,7 @@ def test_loading_twice_gives_the_same(spec: str) -> None:
 
 def test_digits_are_upright(spec: str) -> None:
     known = mnist.load_mnist_5k().train
-    classifier = MeanInkClassifier.learn(known.ink, known.digits)
+    classifier = NearestMeanClassifier.learn(known.ink, known.digits)
 
     for split in splits(registry.load_dataset(spec)):
         upright, turned = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from digitrec.errors import DataError, UsageError
-from digitrec.recognition.page import read
+from digitrec.recognition.page import segment_file
 from digitrec.training.synthetic import samples
 from digitrec.types import Limits
 
@@ -51,7 +51,7 @@ def test_another_seed_draws_others() -> None:
 
 
 def test_scans_differ_in_format_size_and_colour() -> None:
-    pages = [read(content, Limits())[0] for _, content, _ in drawn(60)]
+    pages = [segment_file(content, Limits())[0] for _, content, _ in drawn(60)]
 
     assert {page.format for page in pages} == {"png", "jpeg"}
     assert all(30 < side <= 400 for page in pages for side in (page.width, page.height))
@@ -61,7 +61,7 @@ def test_scans_differ_in_format_size_and_colour() -> None:
 
 
 def test_nearly_every_scan_shows_one_digit() -> None:
-    found = [len(read(content, Limits())[0].boxes) for _, content, _ in drawn(100)]
+    found = [len(segment_file(content, Limits())[0].boxes) for _, content, _ in drawn(100)]
 
     assert found.count(1) >= 95
 
