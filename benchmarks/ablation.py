@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ablated_readers import Blind, Undecided, WithoutGlance, WithoutLine
-from digitrec.app import composition, labelled, models
+from digitrec.app import composition, models, predict
 from digitrec.models.package import Bundle
 from digitrec.pipeline.read_files import FileResult, decide_readings
 from digitrec.recognition.full_path import RecognitionModels
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]:
-    bundle = composition.bundle_of(settings)
+    bundle = composition.open_model(settings)
     classifier, networks = composition.CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle)
     readers: dict[str, PageReader] = {}
     if plain is not None:
@@ -87,7 +87,9 @@ def _sets(settings: Settings, real: Path | None) -> dict[str, Sequence[LabelledP
 
 def _right(settings: Settings, reader: PageReader, pictures: Sequence[LabelledPicture]) -> float:
     """The share of files whose text is the label; one without a digit is right if nothing on it is half believed."""
-    return float(np.mean([_is_right(content, one.label) for one, content in labelled.read(settings, reader, pictures)]))
+    return float(
+        np.mean([_is_right(content, one.label) for one, content in predict.read_labelled(settings, reader, pictures)])
+    )
 
 
 def _is_right(content: FileResult, label: str) -> bool:

@@ -37,7 +37,7 @@ def main() -> None:
         given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[models.Evaluated]:
+def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[models.EvaluationResult]:
     yield models.evaluate(settings, data)
     yield models.evaluate(settings, data, as_files=True)
     yield models.evaluate(settings, "digits-8x8")
@@ -49,7 +49,7 @@ def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[mode
             yield models.evaluate(settings, str(labels.parent))
 
 
-def _line(one: models.Evaluated) -> str:
+def _line(one: models.EvaluationResult) -> str:
     interval = f"{100 * one.accuracy.low:.2f} to {100 * one.accuracy.high:.2f}"
     return (
         f"{one.data:22} {_percent(one.accuracy):>8} {interval:>17} {_percent(one.accepted):>9} "

@@ -23,6 +23,7 @@ import numpy as np
 from digitrec import files
 from digitrec.app import composition, model_comparison, models
 from digitrec.app.retrain import retrain
+from digitrec.app.run import run_once
 from digitrec.arrays import Picture
 from digitrec.errors import DigitrecError
 from digitrec.models.package import Bundle
@@ -85,8 +86,8 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
         data = given.data or _write_odd(Path(drawn), given.odd)
         labels = drop(data, settings.inbox)
-    before = composition.bundle_of(settings)
-    summary = composition.run_once(settings)
+    before = composition.open_model(settings)
+    summary = run_once(settings)
     if summary.count.claimed:  # else they were read before
         print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
     pages = pages_of(settings, labels)
@@ -100,15 +101,15 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
         print(f"  {comparison.words}")
-    after = Bundle.open(composition.model_store(settings).find(done.model_id))
+    after = Bundle.open(composition.open_model_registry(settings).find(done.model_id))
     figures = _measured(settings, before, after, others)
     figures |= {"seconds": round(took_s), "reviewed": len(reviewed), "promoted": done.is_promoted}
-    if done.learned is not None:
-        _print_suspects(done.learned, figures, labels, settings)
+    if done.comparison is not None:
+        _print_suspects(done.comparison, figures, labels, settings)
     print(f"report: {done.report}")
     if done.is_promoted:
-        back = models.rollback(settings)
-        is_back = composition.bundle_of(settings).card.id == before.card.id
+        back = models.rollback_model(settings)
+        is_back = composition.open_model(settings).card.id == before.card.id
         print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
         figures |= {"rolled_back": is_back}
     if given.json:
@@ -165,10 +166,10 @@ def half_of(pages: list[Read], rng: np.random.Generator) -> list[Read]:
 def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[LabelledPage]) -> dict[str, object]:
     from scipy.stats import binomtest
 
-    desk = model_comparison.desk(settings, before, after)
-    found = model_comparison.learned(model_comparison.read(desk, others), [])
+    desk = model_comparison.load_model_pair(settings, before, after)
+    found = model_comparison.summarize_comparison(model_comparison.read_with_both(desk, others), [])
     print(f"\n{'the other half':24} {'before':>34} {'now':>34}")
-    for name in ("right", "accepted", "accepted_wrong"):
+    for name in ("accuracy", "accepted", "accepted_wrong"):
         rates = [getattr(found.before, name), getattr(found.after, name)]
         words = [
             f"{100 * (rate.share or 0):.2f} % ({rate.hits} of {rate.of}; {100 * rate.low:.1f} to {100 * rate.high:.1f})"
@@ -184,7 +185,7 @@ def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[La
             figures[f"{name}_mcnemar"] = {"won": won, "lost": lost, "p": p}
     for name, one in (("before", found.before), ("after", found.after)):
         figures[name] = {
-            "right": one.right.to_json(),
+            "right": one.accuracy.to_json(),
             "accepted": one.accepted.to_json(),
             "accepted_wrong": one.accepted_wrong.to_json(),
         }
@@ -192,14 +193,14 @@ def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[La
 
 
 def _print_suspects(
-    learned: model_comparison.Learned, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
+    learned: model_comparison.ModelComparison, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
 ) -> None:
     done = settings.outbox / "done"
-    true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in learned.suspects]
-    spoilt = sum(text != one.page.text for text, one in zip(true, learned.suspects, strict=True))
-    print(f"suspected wrong labels: {len(learned.suspects)}, of these spoilt on purpose: {spoilt}")
-    print(f"contradicted confidently before, agreed with now: {learned.won_over}")
-    figures |= {"suspects": len(learned.suspects), "spoilt_found": spoilt, "won_over": learned.won_over}
+    true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in learned.suspected_errors]
+    spoilt = sum(text != one.page.text for text, one in zip(true, learned.suspected_errors, strict=True))
+    print(f"suspected wrong labels: {len(learned.suspected_errors)}, of these spoilt on purpose: {spoilt}")
+    print(f"contradicted confidently before, agreed with now: {learned.fixed}")
+    figures |= {"suspects": len(learned.suspected_errors), "spoilt_found": spoilt, "won_over": learned.fixed}
 
 
 def _print_progress(now: TrainingState) -> None:

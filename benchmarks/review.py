@@ -51,7 +51,7 @@ def latency(folder: Path, answers: int) -> None:
         made = [_answer(rng, blank) for _ in range(min(500, answers - number))]
         fill(settings, f"20260101T{number // 500:06d}Z-0a1b2c3d", made)
     _judge(settings, rng)
-    site = review.site_of(settings, Sessions(), _PORT, audit=50)
+    site = review.build_site(settings, Sessions(), _PORT, audit=50)
     times = asyncio.run(_ask_all(site.app(), site.sessions.invite("Bench")))
     print(f"{answers} answers; milliseconds a request, fastest, median and slowest of {_ROUNDS}:")
     for address, taken in times.items():

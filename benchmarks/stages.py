@@ -23,7 +23,7 @@ from typing import Any
 START, REST = "start: Python and imports", "everything else"
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "start: model": ("digitrec.app.composition:bundle_of", "digitrec.app.composition:page_reader"),
+    "start: model": ("digitrec.app.composition:open_model", "digitrec.app.composition:load_page_reader"),
     "start: folders, lock, ledger": ("digitrec.pipeline.workspace:open_workspace",),
     "look, settle": ("digitrec.pipeline.scanner:scan", "digitrec.pipeline.scanner:StabilityTracker.update"),
     "claim": ("digitrec.pipeline.inbox:Inbox.claim", "digitrec.pipeline.inbox:Inbox.make_durable"),
@@ -49,7 +49,7 @@ STAGES: Mapping[str, Sequence[str]] = {
         "digitrec.pipeline.archive:file_labels",
         "digitrec.pipeline.inbox:Inbox.close",
     ),
-    "report": ("digitrec.app.reports:write",),
+    "report": ("digitrec.app.reports:write_report",),
 }
 """Stage -> its functions, `module:name`, `module:Class.method`, or `module:Class.*` for all its public methods."""
 WHOLE = frozenset({"second look"})
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model")
     given = parser.parse_args(arguments)
-    from digitrec.app import composition
+    from digitrec.app.run import run_once
     from digitrec.cli import main  # noqa: F401 - the command line is part of what starts
     from digitrec.settings import Settings
 
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     clock_all(clocks)
     start_s = time.process_time()
     in_here = {"settle_s": 0.0, "engine": "threads"}  # what a child does, its clock alone knows
-    composition.run_once(Settings.load(given.workspace, {"model": given.model} | in_here))
+    run_once(Settings.load(given.workspace, {"model": given.model} | in_here))
     cpu_s = time.process_time()
     spent = {START: start_s, **clocks.spent_s()}
     found = {name: spent.get(name, 0.0) for name in (START, *STAGES)}

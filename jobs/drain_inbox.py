@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from digitrec import logs
-from digitrec.app import composition, service
+from digitrec.app import service
+from digitrec.app.run import run_once
 from digitrec.cli.options import failing_clearly
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
@@ -15,15 +16,15 @@ def main() -> int:
         with failing_clearly("drain inbox", Path()):
             settings = Settings.load()
             logs.start(settings.log_format)
-            stop = service.Stop()
+            stop = service.ShutdownSignal()
             with stop.on_signals():
-                summary = composition.run_once(settings, stop)
+                summary = run_once(settings, stop)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)
         return why.exit_code
     logs.event("inbox drained", files=summary.count.claimed, review=summary.count.review, waiting=summary.waiting)
-    return stop.code if stop() else 0
+    return stop.exit_code if stop() else 0
 
 
 if __name__ == "__main__":
-    service.leave(main())
+    service.exit_now(main())

@@ -19,7 +19,7 @@ def main() -> int:
             settings = Settings.load()
             logs.start(settings.log_format)
             with workspace.open_ledgers_readonly(settings) as ledgers:
-                page, made = reports.write_all(settings, ledgers)
+                page, made = reports.write_all_reports(settings, ledgers)
                 account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
         logs.warn(str(why), hint=why.hint)

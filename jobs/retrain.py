@@ -27,7 +27,7 @@ def main() -> int:
         model=done.model_id,
         promoted=done.is_promoted,
         result="; ".join(one.words for one in done.comparisons),
-        **({"corrections": len(done.pages.learn), "report": done.report} if done.report else {}),
+        **({"corrections": len(done.pages.train), "report": done.report} if done.report else {}),
     )
     return 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from digitrec.app import composition, reports, service
+from digitrec.app import reports, service
 from digitrec.cli.main import cli
 from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import Settings
@@ -225,12 +225,12 @@ def test_a_job_that_cannot_write_ends_with_74_and_a_plain_line(tmp_path: Path) -
 def test_the_drain_job_ends_with_the_code_of_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    def run_once(_: Settings, stop: service.Stop) -> service.Summary:
+    def run_once(_: Settings, stop: service.ShutdownSignal) -> service.RunSummary:
         stop.set(number)
-        return service.Summary()
+        return service.RunSummary()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(composition, "run_once", run_once)
+    monkeypatch.setattr(drain_inbox, "run_once", run_once)
 
     assert drain_inbox.main() == code
 
@@ -242,7 +242,7 @@ def test_an_unexpected_exception_in_a_job_is_logged_and_ends_with_74(
         raise KeyError("colour")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reports, "write_all", fails)
+    monkeypatch.setattr(reports, "write_all_reports", fails)
 
     assert nightly_report.main() == 74
     first, last = map(json.loads, capsys.readouterr().err.splitlines())

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.app import composition, labelled, models
-from digitrec.app.calibrate import table_of, texts
+from digitrec.app import composition, models, predict
+from digitrec.app.calibrate import measure_calibration, render_model_texts
 from digitrec.errors import DigitrecError, ModelError
 from digitrec.files import write_whole
 from digitrec.models.calibration import Calibration, Rule, decide
@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 def _calibrate(given: argparse.Namespace) -> None:
     bundle = Bundle.open(given.model)
-    left_out = models.left_out(bundle.card) if given.leave_out is None else given.leave_out
+    left_out = models.excluded_datasets(bundle.card) if given.leave_out is None else given.leave_out
     pool = held_out(bundle, given.mnist, left_out)
     if (needed := synthetic_evaluation.required_digits(given.pages, given.junk)) > len(pool):
         raise SystemExit(f"{given.pages:,} pages take {needed:,} digits; {len(pool):,} were held out")
@@ -74,7 +74,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     if missing := {*given.share} - {*sets}:
         raise SystemExit(f"{given.data} has no {', '.join(sorted(missing))}")
 
-    reader, seed = composition.page_reader(bundle), bundle.card.seed
+    reader, seed = composition.load_page_reader(bundle), bundle.card.seed
     drawn = synthetic_evaluation.evaluate_synthetic(
         reader, pool, pages=given.pages, non_digit_share=given.junk, seed=seed
     )
@@ -82,7 +82,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
     seen = [one for name in given.share for one in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
-    tables.append(table_of(settings, bundle, seen, "real pages", source, Rule.SHARE))
+    tables.append(measure_calibration(settings, bundle, seen, "real pages", source, Rule.SHARE))
 
     threshold, problem = _print_tables(tables, given.max_error)
     _print_drawn(drawn, threshold)
@@ -91,7 +91,7 @@ def _calibrate(given: argparse.Namespace) -> None:
         raise problem
     if not given.dry_run:
         card = replace(bundle.card, calibrations=tuple(tables))
-        for name, text in texts(bundle, card).items():
+        for name, text in render_model_texts(bundle, card).items():
             write_whole(given.model / name, text)
 
 
@@ -155,7 +155,7 @@ def _print_other_halves(
     threshold: float,
 ) -> None:
     """How the threshold does on the halves that did not set it."""
-    reader = composition.page_reader(bundle)
+    reader = composition.load_page_reader(bundle)
     print(f"{'the other half of':28} {'pages':>6}  {'accepted':>9}  of these wrong")
     shared = []
     for name, pictures in sets.items():
@@ -163,7 +163,7 @@ def _print_other_halves(
             chosen = [picture for picture in pictures if (picture.label == NONE) == falsely]
             if not chosen:
                 continue
-            read = labelled.read(settings, reader, chosen)
+            read = predict.read_labelled(settings, reader, chosen)
             found = calibrate.judge_pages((content, one.label) for one, content in read)
             _line(f"{name}, without a digit" if falsely else name, *found, threshold)
             shared += [found] * (name in share)

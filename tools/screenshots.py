@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from digitrec.app import composition, models
+from digitrec.app import models
+from digitrec.app.run import run_once
 from digitrec.settings import Settings
 from tests.review import browser
 from tools.container import ROOT
@@ -43,7 +44,7 @@ def _read_samples(settings: Settings) -> None:
     paper = np.full((1400, 1100, 3), (222, 215, 205), np.uint8)
     cv2.putText(paper, "39287", (330, 700), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 3.2, (60, 40, 30), 6, cv2.LINE_AA)
     cv2.imwrite(str(settings.inbox / "meter 12.jpg"), paper)
-    composition.run_once(settings)
+    run_once(settings)
 
 
 def _photographs(tab: Any, root: str) -> dict[str, Image.Image]:

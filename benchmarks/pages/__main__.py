@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
         settings = Settings.load(Path(folder), {"model": given.model})
-        bundle = composition.bundle_of(settings)
-        reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
+        bundle = composition.open_model(settings)
+        reader, threshold = composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
     about: dict[str, object] = {"model": bundle.card.id, "threshold": threshold, "max_error": settings.max_error}
     if given.real is not None:
         about["real"] = str(given.real)

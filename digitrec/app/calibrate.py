@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from digitrec.app import composition, labelled
+from digitrec.app import composition, predict
 from digitrec.errors import DataError
 from digitrec.models.calibration import Bound, Calibration, Rule, pictures_needed
 from digitrec.models.card import ModelCard
@@ -19,22 +19,22 @@ from digitrec.training import calibrate, model_card
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import LabelledPicture
 
-WORDS = "MODEL_CARD.md"
-OWN = "own scans"
+MODEL_CARD_FILE = "MODEL_CARD.md"
+OWN_SCANS = "own scans"
 """The name of the table they make."""
 _LARGEST_ERROR = 0.5
 """Of the setting `max_error`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibrationResult:
     """A copy of a model with a threshold of its own."""
 
     model_id: str
     folder: Path
     table: Calibration
     max_error: float
-    at: Bound
+    operating_point: Bound
     """What was accepted at the threshold for `max_error`."""
     run_max_error: float
     """What `run` asks for, where no flag says otherwise."""
@@ -53,17 +53,17 @@ class Calibrated:
             "max_error": self.max_error,
             "run_max_error": self.run_max_error,
             "run_threshold": self.run_threshold,
-            **asdict(self.at),
+            **asdict(self.operating_point),
         }
 
 
-def calibrate_on(
+def calibrate_model(
     settings: Settings,
     data: str,
     *,
     labels: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Calibrated:
+) -> CalibrationResult:
     """Write a copy of the model in use into the store, its threshold set by the user's own labelled scans.
 
     Args:
@@ -79,9 +79,9 @@ def calibrate_on(
     pictures = registry.find_dataset_files(data, labels)
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
-    bundle = composition.bundle_of(settings)
-    source = f"the labelled pages of {labelled.name_of(data)}"
-    table = table_of(settings, bundle, pictures, OWN, source, Rule.BOUND, progress)
+    bundle = composition.open_model(settings)
+    source = f"the labelled pages of {predict.folder_name(data)}"
+    table = measure_calibration(settings, bundle, pictures, OWN_SCANS, source, Rule.BOUND, progress)
     threshold = table.threshold(settings.max_error)
     if threshold is None:
         raise _too_few(table, settings.max_error)
@@ -93,12 +93,12 @@ def calibrate_on(
         training={**bundle.card.training, "calibrated_at": utc(time.time())},
     )
     contents = {file: bundle.content(file) for file in card.files}
-    folder = put(settings.models, card.id, {**contents, **texts(bundle, card)})
+    folder = put(settings.models, card.id, {**contents, **render_model_texts(bundle, card)})
     run_max_error = Settings.load(settings.workspace).max_error
-    return Calibrated(card.id, folder, table, settings.max_error, table.at(threshold), run_max_error)
+    return CalibrationResult(card.id, folder, table, settings.max_error, table.at(threshold), run_max_error)
 
 
-def table_of(
+def measure_calibration(
     settings: Settings,
     bundle: Bundle,
     pictures: Sequence[LabelledPicture],
@@ -108,18 +108,18 @@ def table_of(
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """The calibration table of labelled pictures, read with a model."""
-    read = labelled.read(settings, composition.page_reader(bundle), pictures, progress)
+    read = predict.read_labelled(settings, composition.load_page_reader(bundle), pictures, progress)
     return calibrate.build_calibration_table(
         name, source, *calibrate.judge_pages((content, one.label) for one, content in read), rule
     )
 
 
-def texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:
+def render_model_texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:
     """The two texts of a model folder, by name, for a card that is a changed one of `bundle`'s."""
-    words = (bundle.folder / WORDS).read_text(encoding="utf-8")
+    words = (bundle.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
     return {
         CARD: json.dumps(card.as_json(), indent=1) + "\n",
-        WORDS: model_card.replace_guarantees(words, card, bundle.card.id),
+        MODEL_CARD_FILE: model_card.replace_guarantees(words, card, bundle.card.id),
     }
 
 

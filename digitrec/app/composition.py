@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import digitrec
-from digitrec import logs
-from digitrec.app import retrying
-from digitrec.app.service import Service, Space, Stop, Summary, timed_steps
-from digitrec.errors import EnvironmentFailure, ModelError, NotEnoughMemory, UsageError, at_step, require_packages
+from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkspacePort, time_stages
+from digitrec.errors import EnvironmentFailure, UsageError, at_step, require_packages
 from digitrec.images import threads
 from digitrec.models.package import Bundle
 from digitrec.models.registry import ModelStore
-from digitrec.monitoring.heartbeat import Heart, Supervisor
+from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.hooks import Hooks
-from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import readable
@@ -36,28 +33,28 @@ if TYPE_CHECKING:
     from digitrec.recognition.reader import PageReader
     from digitrec.storage.ledger import Ledger
 
-SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
+SHIPPED_MODELS_DIR = Path(__file__).parents[1] / "models" / "shipped"
 
 
-def _litert(bundle: Bundle) -> "DigitClassifier":
+def _load_litert(bundle: Bundle) -> "DigitClassifier":
     from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 
     return LiteRTDigitClassifier.load(bundle)
 
 
-def _serial(_: Settings) -> "Executor":
+def _make_serial(_: Settings) -> "Executor":
     from digitrec.pipeline.executor import SerialExecutor
 
     return SerialExecutor()
 
 
-def _threads(settings: Settings) -> "Executor":
+def _make_local(settings: Settings) -> "Executor":
     from digitrec.pipeline.executor import LocalExecutor
 
     return LocalExecutor(settings.threads, settings.read_timeout_s, has_workers=settings.engine == "processes")
 
 
-def _dask(settings: Settings) -> "Executor":
+def _make_dask(settings: Settings) -> "Executor":
     require_packages("--engine dask", "distributed")
     from digitrec.pipeline.dask_executor import DaskExecutor
 
@@ -66,142 +63,22 @@ def _dask(settings: Settings) -> "Executor":
     )
 
 
-CLASSIFIERS: "dict[str, Callable[[Bundle], DigitClassifier]]" = {"litert": _litert}
-ENGINES: "dict[str, Callable[[Settings], Executor]]" = {"serial": _serial, "threads": _threads, "dask": _dask}
-ENGINES["processes"] = _threads
+CLASSIFIERS: "dict[str, Callable[[Bundle], DigitClassifier]]" = {"litert": _load_litert}
+EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
+    "serial": _make_serial,
+    "threads": _make_local,
+    "dask": _make_dask,
+}
+EXECUTORS["processes"] = _make_local
 
 
-def run_once(
-    settings: Settings, stop: Stop | None = None, progress: Callable[[int, int], None] | None = None
-) -> Summary:
-    """Read everything now in the inbox.
-
-    Args:
-        settings: say where that is.
-        stop: asked between any two steps.
-        progress: told how many files are done, and how many there are.
-
-    Raises:
-        EnvironmentFailure: it failed for `run_retry_s`; the claims are kept.
-        BusyError, ModelError, SettingsError: at once.
-    """
-    summary = Summary()
-    try:
-        _run(settings, summary, stop or Stop(), progress)
-    except Exception:
-        _write_latest(settings, summary)
-        raise
-    return summary
-
-
-def _run(settings: Settings, summary: Summary, stop: Stop, progress: Callable[[int, int], None] | None) -> None:
-    """Read until all is done, a stop is asked for, or the environment failed for too long."""
-    heart, hooks = Heart(settings), Hooks(settings)
-    metrics_file, truth = MetricsFile(settings), _truth_of(settings)
-    failed_s, done, pauses = None, 0, retrying.pauses()
-    while True:
-        try:
-            with _service(
-                settings, stop, summary, heart, hooks, truth, summary.note, thorough=failed_s is not None
-            ) as service:
-                service.read_what_is_there(progress)
-            object_store.write_latest(settings, summary.published)
-            return
-        except (ModelError, NotEnoughMemory) as why:
-            hooks.failed(why, stop, is_last=True)
-            raise
-        except Exception as error:
-            failure = retrying.failure_from(error, settings.ledger)
-            if not isinstance(failure, EnvironmentFailure):
-                raise
-            heart.failed(failure)
-            if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
-                failed_s, done, pauses = time.monotonic(), len(summary.batches), retrying.pauses()
-                hooks.worked()
-            left_s = failed_s + settings.run_retry_s - time.monotonic()
-            hooks.failed(failure, stop, is_last=left_s <= 0)
-            if stop():
-                _write_latest(settings, summary)
-                return
-            if left_s <= 0:
-                raise failure from error
-            pause_s = min(next(pauses), left_s)
-            logs.warn("failed, trying again", why=failure, pause_s=round(pause_s, 1))
-            stop.bell.wait(pause_s)
-        finally:
-            metrics_file.write(at_once=True)
-            heart.stopped()
-
-
-def _write_latest(settings: Settings, summary: Summary) -> None:
-    """Write latest.csv at the end of a run that failed, if that is possible."""
-    try:
-        object_store.write_latest(settings, summary.published)
-    except (EnvironmentFailure, OSError) as why:
-        logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
-
-
-def watch(settings: Settings, stop: Stop, observer: watcher.ChangeSource | None = None) -> None:
-    """Read whatever arrives until stopped; a failing environment or model is retried with back-off.
-
-    Raises:
-        BusyError: another process holds this inbox and worker.
-        EnvironmentFailure: there is not enough memory.
-        SettingsError: a hook is no command line.
-    """
-    if settings.source or settings.outbox_url:
-        raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
-    threads.check_memory()
-    observer = observer or _observer(settings, stop)
-    supervisor = Supervisor()
-    heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
-    hooks, metrics_file = Hooks(settings), MetricsFile(settings)
-
-    def stopped() -> bool:
-        supervisor.alive()
-        return stop()
-
-    def show(batch_id: str) -> None:
-        object_store.write_latest(settings, [batch_id])
-
-    pauses, truth = retrying.pauses(), _truth_of(settings)
-    failed = False
-    try:
-        while not stop():
-            try:
-                with _service(settings, stop, Summary(), heart, hooks, truth, show, thorough=failed) as service:
-                    for is_well in service.read_what_comes(observer):
-                        pauses, failed = retrying.pauses(), False
-                        if is_well:
-                            hooks.worked()
-                        supervisor.ready()
-                        metrics_file.write()
-            except Exception as error:
-                failure = retrying.failure_from(error, settings.ledger)
-                if not isinstance(failure, EnvironmentFailure | ModelError):
-                    raise
-                pause_s = next(pauses)
-                failed = True
-                heart.failed(failure)
-                logs.warn("failed, trying again", why=failure, pause_s=pause_s)
-                hooks.failed(failure, stopped)
-                supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
-                metrics_file.write(at_once=True)
-                retrying.wait(stop.bell, pause_s, stopped)
-    finally:
-        supervisor.stopping()
-        observer.stop()
-        heart.stopped()
-        metrics_file.write(at_once=True)
-
-
-def bundle_of(settings: Settings) -> Bundle:
+def open_model(settings: Settings) -> Bundle:
     """The model in use: the one named, else the promoted one, else the shipped; checked."""
-    store = model_store(settings)
+    store = open_model_registry(settings)
     return Bundle.open(store.find(settings.model) if settings.model else store.current())
 
 
-def page_reader(bundle: Bundle) -> "PageReader":
+def load_page_reader(bundle: Bundle) -> "PageReader":
     """What reads pages with a model: with the networks for paper, if it has any."""
     from digitrec.recognition.full_path import RecognitionModels
     from digitrec.recognition.reader import PageReader
@@ -209,16 +86,16 @@ def page_reader(bundle: Bundle) -> "PageReader":
     return PageReader(CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle) if bundle.has_page_models else None)
 
 
-def model_store(settings: Settings) -> ModelStore:
+def open_model_registry(settings: Settings) -> ModelStore:
     """Where models lie."""
-    return ModelStore(settings.models, SHIPPED)
+    return ModelStore(settings.models, SHIPPED_MODELS_DIR)
 
 
 @contextmanager
-def _service(
+def open_service(
     settings: Settings,
-    stop: Stop,
-    summary: Summary,
+    stop: ShutdownSignal,
+    summary: RunSummary,
     heart: Heart,
     hooks: Hooks,
     truth: Callable[[], LabelLookup],
@@ -226,6 +103,7 @@ def _service(
     *,
     thorough: bool,
 ) -> Iterator[Service]:
+    """Open the workspace, take its lock and put one worker together."""
     is_folder = not settings.source and not settings.outbox_url
     space_opener = workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
     with (
@@ -234,7 +112,7 @@ def _service(
         readable(settings) as ledgers,
         ExitStack() as stack,
     ):
-        bundle = bundle_of(settings)
+        bundle = open_model(settings)
         bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
         truth()  # and so is a labels file
         others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
@@ -251,20 +129,20 @@ def _service(
 
         @cache
         def pipeline() -> "BatchPipeline":
-            made = _pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart, alone)
+            made = _make_pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart, alone)
             stack.callback(made.engine.close)
             return made
 
         def is_current() -> bool:
-            return settings.model is not None or model_store(settings).current() == bundle.folder
+            return settings.model is not None or open_model_registry(settings).current() == bundle.folder
 
         stopped()
         yield Service(space, pipeline, stop, summary, heart, is_current, hooks, stopped, alone)
 
 
-def _pipeline(
+def _make_pipeline(
     settings: Settings,
-    space: Space,
+    space: WorkspacePort,
     bundle: Bundle,
     others: "list[Ledger]",
     truth: Callable[[], LabelLookup],
@@ -285,19 +163,19 @@ def _pipeline(
     threshold = bundle.threshold(settings.max_error)
 
     def report(batch_id: str) -> None:
-        reports.write(settings, space.ledger, batch_id)
+        reports.write_report(settings, space.ledger, batch_id)
         reported(batch_id)
 
     return BatchPipeline(
         inbox=space.inbox,
         ledger=space.ledger,
         outbox=space.outbox,
-        engine=ENGINES[settings.engine](settings),
+        engine=EXECUTORS[settings.engine](settings),
         child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
-        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=page_reader(bundle)),
+        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(bundle)),
         outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, others),
         load_labels=truth,
-        rendering=lambda: rendering(settings, bundle, threshold, utc(time.time())),
+        rendering=lambda: make_output_format(settings, bundle, threshold, utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         published=published,
@@ -305,13 +183,13 @@ def _pipeline(
         stopped=stopped,
         now_s=time.time,
         scanned_at_s=space.scanned_at_s,
-        timed=timed_steps(settings, heart.timed),
+        timed=time_stages(settings, heart.timed),
         noticed=heart.noticed,
         alone=alone,
     )
 
 
-def _truth_of(settings: Settings) -> Callable[[], LabelLookup]:
+def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
     """Return what looks labels up anew; it warns once, and a labels file that could be used once fails later."""
     told: set[str] = set()
     was_usable = False
@@ -332,7 +210,7 @@ def _truth_of(settings: Settings) -> Callable[[], LabelLookup]:
     return truth
 
 
-def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
+def make_output_format(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
     """Return how the tables of a batch that is recorded now are written."""
     return Rendering(
         columns=csv_tables.COLUMNS,
@@ -347,6 +225,7 @@ def rendering(settings: Settings, bundle: Bundle, threshold: float, now: str) ->
     )
 
 
-def _observer(settings: Settings, stop: Stop) -> watcher.ChangeSource:
+def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:
+    """Return the source of file system events that `watch_mode` names."""
     is_scan = settings.watch_mode == "scan"
-    return watcher.NoChangeSource() if is_scan else watcher.WatchdogSource(settings.inbox, stop.bell)
+    return watcher.NoChangeSource() if is_scan else watcher.WatchdogSource(settings.inbox, stop.wake_event)

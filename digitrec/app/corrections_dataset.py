@@ -11,15 +11,15 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import Labelled, Verdict, labelled
 from digitrec.training.correction_examples import LabelledPage
 
-HELD_OUT_ONE_IN = 5
+HOLDOUT_EVERY = 5
 """One file in so many is held out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class CorrectionsDataset:
     """Every page whose truth is known once, with what a person said of it last."""
 
-    learn: tuple[LabelledPage, ...]
+    train: tuple[LabelledPage, ...]
     held_out: tuple[LabelledPage, ...]
     confirmed: int
     """Of both."""
@@ -32,21 +32,21 @@ class Gathered:
     @property
     def pages(self) -> tuple[LabelledPage, ...]:
         """Both."""
-        return (*self.learn, *self.held_out)
+        return (*self.train, *self.held_out)
 
-    def require(self) -> None:
+    def require_training_pages(self) -> None:
         """Raise DataError if there is nothing to learn from."""
-        if not self.learn:
+        if not self.train:
             raise DataError(
                 f"nobody has corrected a page that can be learned from ({self.missing:,} originals are missing, "
                 f"{len(self.held_out):,} pages are held out)",
                 hint="Look at answers with `digitrec review`, or bring corrections in with `digitrec apply`.",
             )
 
-    def as_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, int]:
         """The counts."""
         return {
-            "learned": len(self.learn),
+            "learned": len(self.train),
             "held_out": len(self.held_out),
             "confirmed": self.confirmed,
             "corrected": self.corrected,
@@ -55,7 +55,7 @@ class Gathered:
         }
 
 
-def gather(settings: Settings) -> Gathered:
+def load_corrections(settings: Settings) -> CorrectionsDataset:
     """Read the corrections of all workers; the newest verdict on the same page of the same bytes holds.
 
     Raises:
@@ -63,29 +63,29 @@ def gather(settings: Settings) -> Gathered:
     """
     with workspace.open_ledgers_readonly(settings) as ledgers:
         said = [one for worker, ledger in ledgers.items() for one in labelled(ledger, worker)]
-    return gathered(said, settings.workspace)
+    return build_dataset(said, settings.workspace)
 
 
-def gathered(said: Iterable[Labelled], root: Path) -> Gathered:
+def build_dataset(said: Iterable[Labelled], root: Path) -> CorrectionsDataset:
     """The same from what was said, in any order; originals lie below `root`."""
     newest: dict[tuple[str, int], list[Labelled]] = {}
     for one in sorted(said, key=lambda each: (each.at, each.batch_id, each.row), reverse=True):
         newest.setdefault((one.sha256, one.page), []).append(one)
     is_whole: dict[Path, str] = {}
-    learn: list[LabelledPage] = []
+    train: list[LabelledPage] = []
     held_out: list[LabelledPage] = []
     verdicts, missing = [], 0
     for key in sorted(newest):
         same = newest[key]  # the newest first; the same bytes may lie in several places
-        path = next((path for one in same if _holds(path := root / one.place, one, is_whole)), None)
+        path = next((path for one in same if _has_seen_bytes(path := root / one.place, one, is_whole)), None)
         if path is None:
             missing += 1
             continue
         page = LabelledPage(path, same[0].sha256, same[0].page, same[0].text)
-        (held_out if is_held_out(page.sha256) else learn).append(page)
+        (held_out if is_held_out(page.sha256) else train).append(page)
         verdicts.append(same[0].verdict)
-    return Gathered(
-        learn=tuple(learn),
+    return CorrectionsDataset(
+        train=tuple(train),
         held_out=tuple(held_out),
         confirmed=verdicts.count(Verdict.CONFIRMED),
         corrected=verdicts.count(Verdict.CORRECTED),
@@ -100,10 +100,10 @@ def is_held_out(sha256: str) -> bool:
     >>> is_held_out("00000005" + 56 * "0"), is_held_out("00000006" + 56 * "0")
     (True, False)
     """
-    return int(sha256[:8], 16) % HELD_OUT_ONE_IN == 0
+    return int(sha256[:8], 16) % HOLDOUT_EVERY == 0
 
 
-def _holds(path: Path, one: Labelled, known: dict[Path, str]) -> bool:
+def _has_seen_bytes(path: Path, one: Labelled, known: dict[Path, str]) -> bool:
     """Whether the bytes that a person saw lie there."""
     if not one.place or not one.sha256:
         return False

@@ -17,11 +17,11 @@ from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
 from digitrec.types import Limits
 
-MOST_PAGES = 8
+MAX_PAGES = 8
 """So many pages of a file are shown."""
 
 
-def write_one(settings: Settings, picture: Path, target: Path) -> None:
+def write_explanation(settings: Settings, picture: Path, target: Path) -> None:
     """Show how a picture is read; what was at `target` is replaced.
 
     Raises:
@@ -37,7 +37,7 @@ def write_one(settings: Settings, picture: Path, target: Path) -> None:
     files.write_whole(target, content)
 
 
-def write_each(settings: Settings, pictures: Sequence[Path], folder: Path) -> list[Path]:
+def write_explanations(settings: Settings, pictures: Sequence[Path], folder: Path) -> list[Path]:
     """Show how each of these pictures is read: STEM.png in a folder, `STEM~2.png` where other bytes have that name.
 
     Raises:
@@ -50,7 +50,7 @@ def write_each(settings: Settings, pictures: Sequence[Path], folder: Path) -> li
     return written
 
 
-def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold: float) -> Picture:
+def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader, threshold: float) -> Picture:
     """How the bytes of a file are read, page by page: (h, w, 3) RGB.
 
     Args:
@@ -63,13 +63,13 @@ def drawn(name: str, data: bytes, limits: Limits, reader: PageReader, threshold:
     parts = [visualize.text_block([name], size=0.7)]
     try:
         format_name, sheets = decode.decode_pages(data, limits)
-        for sheet in islice(sheets, MOST_PAGES):
+        for sheet in islice(sheets, MAX_PAGES):
             steps = _in_detail(reader.trace(format_name, sheet), sheet)
             parts.append(visualize.draw_trace(steps, decision.decide(steps.page, threshold), threshold))
         if next(sheets, None) is not None:
             parts += [
                 visualize.separator(),
-                visualize.text_block([f"There are more pages: the first {MOST_PAGES} are shown."]),
+                visualize.text_block([f"There are more pages: the first {MAX_PAGES} are shown."]),
             ]
     except RejectedImage as why:
         detail = f"{why.reason}: {why.detail or why.reason.words}"
@@ -86,10 +86,10 @@ def _in_detail(steps: RecognitionTrace, sheet: DecodedPage) -> RecognitionTrace:
 
 
 def _drawn(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
-    bundle = composition.bundle_of(settings)
-    reader, threshold = composition.page_reader(bundle), bundle.threshold(settings.max_error)
+    bundle = composition.open_model(settings)
+    reader, threshold = composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
     for path in pictures:
-        yield visualize.encode_png(drawn(str(path), path.read_bytes(), settings.limits, reader, threshold))
+        yield visualize.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, threshold))
 
 
 def _published(folder: Path, name: str, content: bytes) -> Path:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from digitrec.app import composition, models
-from digitrec.app.corrections_dataset import Gathered
+from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.models.package import Bundle
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
@@ -29,7 +29,7 @@ _SIGHTED = {Reason.NOT_A_DIGIT, Reason.BLANK}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageAnswer:
     """What a model says of a page."""
 
     text: str
@@ -37,58 +37,58 @@ class Answer:
     confidence: float
     """Probability that `text` is right, 0..1."""
     is_accepted: bool
-    is_right: bool
+    is_correct: bool
     """As everywhere: the text is the truth; of a page without a digit, it was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedPage:
     """A page, and what either model says of it."""
 
     page: LabelledPage
-    before: Answer
-    after: Answer
+    before: PageAnswer
+    after: PageAnswer
     preview_png: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ModelMetrics:
     """How one model does on some pages."""
 
-    right: Proportion
+    accuracy: Proportion
     accepted: Proportion
     accepted_wrong: Proportion
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> "Figures":
+    def of(cls, answers: Sequence[PageAnswer]) -> "ModelMetrics":
         """Count."""
         accepted = [one for one in answers if one.is_accepted]
         return cls(
-            wilson(sum(one.is_right for one in answers), len(answers)),
+            wilson(sum(one.is_correct for one in answers), len(answers)),
             wilson(len(accepted), len(answers)),
-            wilson(sum(not one.is_right for one in accepted), len(accepted)),
+            wilson(sum(not one.is_correct for one in accepted), len(accepted)),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class ModelComparison:
     """What became of a model by learning from corrections."""
 
-    before: Figures
+    before: ModelMetrics
     """On the pages held out for ever, with the model in use."""
-    after: Figures
+    after: ModelMetrics
     comparison: McNemarResult | None
     """On the same; None if no page is held out."""
     accepted: McNemarResult | None
     """The same for being accepted with the right answer: what nobody has to look at."""
-    suspects: tuple[Judged, ...]
+    suspected_errors: tuple[EvaluatedPage, ...]
     """Corrections that may be mistakes, the most suspicious first."""
-    won_over: int
+    fixed: int
     """Corrections that the model in use contradicted confidently, and the new one agrees with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ModelPair:
     """What both models read with."""
 
     before: PageReader
@@ -98,15 +98,21 @@ class Desk:
     limits: Limits
 
 
-def desk(settings: Settings, before: Bundle, after: Bundle) -> Desk:
+def load_model_pair(settings: Settings, before: Bundle, after: Bundle) -> ModelPair:
     """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
-    thresholds = [models.threshold_or_never(one, settings.max_error)[0] for one in (before, after)]
-    return Desk(
-        composition.page_reader(before), composition.page_reader(after), thresholds[0], thresholds[1], settings.limits
+    thresholds = [models.find_threshold(one, settings.max_error)[0] for one in (before, after)]
+    return ModelPair(
+        composition.load_page_reader(before),
+        composition.load_page_reader(after),
+        thresholds[0],
+        thresholds[1],
+        settings.limits,
     )
 
 
-def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, found: Learned) -> list[McNemarResult]:
+def promotion_tests(
+    settings: Settings, data: str, start: Bundle, taught: Bundle, found: ModelComparison
+) -> list[McNemarResult]:
     """What decides besides a data set's test split: the held-out corrections, and what nobody has to look at.
 
     Args:
@@ -118,7 +124,7 @@ def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, fo
     """
     decides = [one for one in (found.comparison, found.accepted) if one is not None]
     if start.has_page_models or taught.has_page_models:
-        two = desk(settings, start, taught)
+        two = load_model_pair(settings, start, taught)
         thresholds = two.threshold_before, two.threshold_after
         decides.append(
             compare_accepted_pages(two.before, two.after, registry.load_dataset(data).evaluation, thresholds)
@@ -126,19 +132,19 @@ def comparisons(settings: Settings, data: str, start: Bundle, taught: Bundle, fo
     return decides
 
 
-def judge(
+def compare_on_corrections(
     settings: Settings,
-    pages: Gathered,
+    pages: CorrectionsDataset,
     start: Bundle,
     taught: Bundle,
     told: Callable[[int, int], None] | None = None,
-) -> Learned:
+) -> ModelComparison:
     """Let both models read every page, as the service would."""
-    two = desk(settings, start, taught)
-    return learned(read(two, pages.held_out, told), read(two, pages.learn, told))
+    two = load_model_pair(settings, start, taught)
+    return summarize_comparison(read_with_both(two, pages.held_out, told), read_with_both(two, pages.train, told))
 
 
-def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
+def summarize_comparison(held_out: Sequence[EvaluatedPage], others: Sequence[EvaluatedPage]) -> ModelComparison:
     """Figures of the pages held out; suspects among all."""
     everything = [*held_out, *others]
     sure_before = _confident([(one.page, one.before) for one in everything])
@@ -148,19 +154,21 @@ def learned(held_out: Sequence[Judged], others: Sequence[Judged]) -> Learned:
     suspects.sort(key=lambda one: (-one.after.confidence, one.page.path, one.page.page))
     won = [one for one in everything if one.after.text == one.page.text and sure_before(one.page, one.before)]
     before, after = [one.before for one in held_out], [one.after for one in held_out]
-    return Learned(
-        Figures.of(before),
-        Figures.of(after),
-        _compared(before, after, lambda one: one.is_right, "held-out corrected pages"),
+    return ModelComparison(
+        ModelMetrics.of(before),
+        ModelMetrics.of(after),
+        _compared(before, after, lambda one: one.is_correct, "held-out corrected pages"),
         _compared(
-            before, after, lambda one: one.is_accepted and one.is_right, "held-out corrected pages, accepted and"
+            before, after, lambda one: one.is_accepted and one.is_correct, "held-out corrected pages, accepted and"
         ),
         tuple(suspects),
         len(won),
     )
 
 
-def read(desk: Desk, pages: Sequence[LabelledPage], told: Callable[[int, int], None] | None = None) -> list[Judged]:
+def read_with_both(
+    desk: ModelPair, pages: Sequence[LabelledPage], told: Callable[[int, int], None] | None = None
+) -> list[EvaluatedPage]:
     """What both say of each page, file by file."""
     files = [tuple(of_file) for _, of_file in groupby(sorted(pages, key=_place), key=lambda page: page.path)]
     return [one for found in parallel.map_items(_read, desk, files, on_progress=told) for one in found]
@@ -170,7 +178,7 @@ def _place(page: LabelledPage) -> tuple[str, int]:
     return str(page.path), page.page
 
 
-def _read(desk: Desk, pages: Sequence[LabelledPage]) -> list[Judged]:
+def _read(desk: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]:
     data = pages[0].path.read_bytes()
     contents = [read_files.read_bytes(data, desk.limits, reader) for reader in (desk.before, desk.after)]
     (before,) = read_files.decide_readings(contents[:1], desk.threshold_before)
@@ -178,7 +186,7 @@ def _read(desk: Desk, pages: Sequence[LabelledPage]) -> list[Judged]:
     previews = {one.number: one.preview for one in contents[0].pages}
     answers = [{one.page: one for one in readings} for readings in (before, after)]
     return [
-        Judged(
+        EvaluatedPage(
             page,
             _answer(answers[0].get(page.page), page.text),
             _answer(answers[1].get(page.page), page.text),
@@ -188,18 +196,18 @@ def _read(desk: Desk, pages: Sequence[LabelledPage]) -> list[Judged]:
     ]
 
 
-def _answer(found: Reading | None, truth: str) -> Answer:
+def _answer(found: Reading | None, truth: str) -> PageAnswer:
     if found is None:
-        return Answer("", 0.0, is_accepted=False, is_right=truth == NONE)
+        return PageAnswer("", 0.0, is_accepted=False, is_correct=truth == NONE)
     is_accepted = found.status is Status.ACCEPTED
     is_right = not is_accepted if truth == NONE else found.text == truth
     if found.reason in _SIGHTED:
         missing = [1.0 - sum(one.probabilities) for one in found.digits]
-        return Answer(NONE, float(np.clip(max(missing, default=1.0), 0.0, 1.0)), is_accepted, is_right)
-    return Answer(found.text, found.confidence or 0.0, is_accepted, is_right)
+        return PageAnswer(NONE, float(np.clip(max(missing, default=1.0), 0.0, 1.0)), is_accepted, is_right)
+    return PageAnswer(found.text, found.confidence or 0.0, is_accepted, is_right)
 
 
-def _confident(said: Sequence[tuple[LabelledPage, Answer]]) -> Callable[[LabelledPage, Answer], bool]:
+def _confident(said: Sequence[tuple[LabelledPage, PageAnswer]]) -> Callable[[LabelledPage, PageAnswer], bool]:
     """Whether a model contradicts a person as surely as it mostly is when both agree (Northcutt et al. 2021).
 
     How sure that is differs by what is read: each digit has a mean of its own.
@@ -211,7 +219,7 @@ def _confident(said: Sequence[tuple[LabelledPage, Answer]]) -> Callable[[Labelle
     usual = np.mean([one for some in agreed.values() for one in some]) if agreed else _SURE
     means: Mapping[str, float] = {kind: float(np.mean(some)) for kind, some in agreed.items()}
 
-    def is_contradicted(page: LabelledPage, answer: Answer) -> bool:
+    def is_contradicted(page: LabelledPage, answer: PageAnswer) -> bool:
         enough = means.get(_kind(answer.text), float(usual))
         return answer.text not in {page.text, ""} and answer.confidence >= enough
 
@@ -223,7 +231,7 @@ def _kind(text: str) -> str:
 
 
 def _compared(
-    before: Sequence[Answer], after: Sequence[Answer], counts: Callable[[Answer], bool], things: str
+    before: Sequence[PageAnswer], after: Sequence[PageAnswer], counts: Callable[[PageAnswer], bool], things: str
 ) -> McNemarResult | None:
     if not before:
         return None

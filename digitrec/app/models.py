@@ -14,7 +14,7 @@ import numpy as np
 
 import digitrec
 from digitrec import text
-from digitrec.app import composition, labelled
+from digitrec.app import composition, predict
 from digitrec.arrays import Picture
 from digitrec.errors import TRAINING, DataError, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
@@ -41,15 +41,15 @@ from digitrec.training.datasets.image_folder import LabelledPicture
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import samples
 
-SMALL_SET = "mnist-5k"
-"""Cards without `left_out` are of models that were trained without it."""
+SMALL_DATASET = "mnist-5k"
+"""Cards without `excluded_datasets` are of models that were trained without it."""
 _TEST_SPLIT = "the test split of "
 """So a card names what is no set of its own, and was never among the training pictures."""
 _NEVER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationResult:
     """The result of one evaluation."""
 
     model_id: str
@@ -113,20 +113,20 @@ def train(
         now=_now,
         progress=progress,
         test_splits=measure,
-        command=command(),
-        checkpoint_dir=kept(settings),
+        command=command_line(),
+        checkpoint_dir=checkpoints_dir(settings),
         corrections=learned,
         card_facts=about,
     )
     return Bundle.open(folder)
 
 
-def command() -> str:
+def command_line() -> str:
     """What a person typed, for a model's card."""
     return shlex.join(["digitrec", *sys.argv[1:]])
 
 
-def kept(settings: Settings) -> Path:
+def checkpoints_dir(settings: Settings) -> Path:
     """Where trainings keep what they finished."""
     return settings.state / "training"
 
@@ -138,7 +138,7 @@ def evaluate(
     as_files: bool = False,
     keras: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Evaluated:
+) -> EvaluationResult:
     """Measure the model in use and write its report.
 
     Array sets go straight to the classifier; with `as_files`, and for folders of pictures, through the whole pipeline.
@@ -148,16 +148,16 @@ def evaluate(
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
     require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
-    bundle = composition.bundle_of(settings)
-    reader = composition.page_reader(bundle)
+    bundle = composition.open_model(settings)
+    reader = composition.load_page_reader(bundle)
     if keras:
-        reader = replace(reader, classifier=_classifier(bundle, keras=True))
+        reader = replace(reader, classifier=_load_classifier(bundle, keras=True))
         settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
     pictures = registry.find_dataset_files(data)
     if pictures is not None:
         source = f"{len(pictures):,} labelled pictures"
         return _evaluate_files(
-            settings, bundle, reader, _FileSet(labelled.name_of(data), source, "", pictures), progress
+            settings, bundle, reader, _FileSet(predict.folder_name(data), source, "", pictures), progress
         )
     dataset = registry.load_dataset(data)
     if not as_files:
@@ -181,15 +181,15 @@ def explore(settings: Settings, data: str) -> Path:
     return write_explore(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
 
 
-def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_SET) -> list[Path]:
+def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_DATASET) -> list[Path]:
     """Draw scans of real digits into a folder, with their labels.csv; gives the pictures."""
     split = registry.load_dataset(data).evaluation
     return samples.save_samples(folder, samples.generate_samples(split.pictures, split.digits, count, seed))
 
 
-def left_out(card: ModelCard) -> list[str]:
+def excluded_datasets(card: ModelCard) -> list[str]:
     """The sets that a model was not shown, as `train` takes them in `leave_out`."""
-    named = card.training.get("left_out", [SMALL_SET])
+    named = card.training.get("left_out", [SMALL_DATASET])
     return [one for one in named if not one.startswith(_TEST_SPLIT)]
 
 
@@ -204,7 +204,7 @@ def promote(
     Raises:
         ModelError: it cannot be used, or cannot promise `max_error`.
     """
-    store = composition.model_store(settings)
+    store = composition.open_model_registry(settings)
     candidate = Bundle.open(store.find(name))
     candidate.threshold(settings.max_error)  # else the service would stop at its next start
     if force:
@@ -212,10 +212,12 @@ def promote(
         return ()
     current = Bundle.open(store.current())
     split = registry.load_dataset(data).evaluation
-    comparisons = [compare_classifiers(_classifier(current, keras=False), _classifier(candidate, keras=False), split)]
+    comparisons = [
+        compare_classifiers(_load_classifier(current, keras=False), _load_classifier(candidate, keras=False), split)
+    ]
     if current.has_page_models or candidate.has_page_models:
         comparisons.append(
-            compare_page_readers(composition.page_reader(current), composition.page_reader(candidate), split)
+            compare_page_readers(composition.load_page_reader(current), composition.load_page_reader(candidate), split)
         )
     comparisons += also
     if not any(one.is_worse for one in comparisons):
@@ -223,14 +225,14 @@ def promote(
     return tuple(comparisons)
 
 
-def rollback(settings: Settings) -> str:
+def rollback_model(settings: Settings) -> str:
     """Go back to the model before this one; gives its name."""
-    return composition.model_store(settings).rollback()
+    return composition.open_model_registry(settings).rollback()
 
 
-def stored_models(settings: Settings) -> Sequence[Stored]:
+def list_models(settings: Settings) -> Sequence[Stored]:
     """Every model, usable or not."""
-    return composition.model_store(settings).list()
+    return composition.open_model_registry(settings).list()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +243,11 @@ class _FileSet:
     pictures: Sequence[LabelledPicture]
 
 
-def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: DigitClassifier, dataset: Dataset) -> Evaluated:
+def _evaluate_arrays(
+    settings: Settings, bundle: Bundle, classifier: DigitClassifier, dataset: Dataset
+) -> EvaluationResult:
     split = dataset.evaluation
-    threshold, problem = threshold_or_never(bundle, settings.max_error)
+    threshold, problem = find_threshold(bundle, settings.max_error)
     found = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
     history = {
         "loss": [epoch.loss for epoch in bundle.card.history],
@@ -257,7 +261,7 @@ def _evaluate_arrays(settings: Settings, bundle: Bundle, classifier: DigitClassi
     )
     batch_report.write_index(settings.reports)
     shares = (found.accuracy, found.accepted, found.accepted_wrong)
-    return Evaluated(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
+    return EvaluationResult(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
 
 
 def _evaluate_files(
@@ -266,10 +270,10 @@ def _evaluate_files(
     reader: PageReader,
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
-) -> Evaluated:
-    threshold, problem = threshold_or_never(bundle, settings.max_error)
+) -> EvaluationResult:
+    threshold, problem = find_threshold(bundle, settings.max_error)
     rows: list[RowFacts] = []
-    for one, content in labelled.read(settings, reader, files.pictures, progress):
+    for one, content in predict.read_labelled(settings, reader, files.pictures, progress):
         for each in read_files.decide_readings([content], threshold)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
@@ -291,10 +295,10 @@ def _evaluate_files(
     page = write_page_evaluation(_home(settings, facts), facts, found)
     batch_report.write_index(settings.reports)
     shares = (found.accuracy, found.accepted, found.accepted_wrong)
-    return Evaluated(bundle.card.id, files.name, files.source, *shares, page, problem)
+    return EvaluationResult(bundle.card.id, files.name, files.source, *shares, page, problem)
 
 
-def threshold_or_never(bundle: Bundle, max_error: float) -> tuple[float, str]:
+def find_threshold(bundle: Bundle, max_error: float) -> tuple[float, str]:
     """The threshold, or one that accepts nothing and why: a model can be measured all the same."""
     try:
         return bundle.threshold(max_error), ""
@@ -302,7 +306,7 @@ def threshold_or_never(bundle: Bundle, max_error: float) -> tuple[float, str]:
         return _NEVER, str(why)
 
 
-def _classifier(bundle: Bundle, *, keras: bool) -> DigitClassifier:
+def _load_classifier(bundle: Bundle, *, keras: bool) -> DigitClassifier:
     if not keras:
         return composition.CLASSIFIERS["litert"](bundle)
     if KERAS not in bundle.card.files:

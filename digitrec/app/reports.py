@@ -23,25 +23,25 @@ from digitrec.text import utc
 from digitrec.types import FileOutcome, Reason, Row, Status
 
 
-def write(settings: Settings, ledger: Ledger, batch_id: str) -> None:
+def write_report(settings: Settings, ledger: Ledger, batch_id: str) -> None:
     """Write `reports/<batch>/` and the list of all reports."""
     batch_report.write_batch_report(settings.reports / batch_id, _pictured(settings, ledger, batch_id))
     batch_report.write_index(settings.reports)
 
 
-def write_one(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) -> tuple[Path, int]:
+def rewrite_report(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str) -> tuple[Path, int]:
     """Write the report of one batch again; gives the list of reports and how many were made.
 
     Raises:
         UsageError: no ledger has answers for the batch.
     """
-    made = sum(1 for _ in written(settings, ledgers, batch_id))
+    made = sum(1 for _ in rewrite_reports(settings, ledgers, batch_id))
     if not made:
         raise UsageError(f"no ledger has answers for batch {batch_id}")
     return batch_report.write_index(settings.reports), made
 
 
-def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> Iterator[BatchFacts]:
+def rewrite_reports(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None = None) -> Iterator[BatchFacts]:
     """Write the report of every recorded batch again, or of one, and give what each is made of."""
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
@@ -51,7 +51,7 @@ def written(settings: Settings, ledgers: Mapping[str, Ledger], only: str | None 
                 yield facts
 
 
-def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
+def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     """What the ledger knows of a recorded batch.
 
     Raises:
@@ -87,7 +87,7 @@ def facts_of(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
 
 def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     """The facts of a batch; a picture that its page shows and the ledger has not kept is drawn from the original."""
-    facts = facts_of(settings, ledger, batch_id)
+    facts = load_batch_facts(settings, ledger, batch_id)
     shown = batch_report.pictured(facts.rows)
     drawn = {one.row: _drawn(settings, ledger, batch_id, one) for one in facts.rows if one.row in shown}
     return replace(facts, rows=[replace(one, preview_png=drawn.get(one.row, one.preview_png)) for one in facts.rows])
@@ -133,7 +133,7 @@ def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
     )
 
 
-def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
+def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
     """Write all of them; gives the list of reports, and how many reports of batches were made.
 
     Where a slim installation cannot draw the trend, a warning says so.
@@ -146,7 +146,7 @@ def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, 
         OSError: the disk does not take them.
     """
     entries: list[BatchEntry] = []
-    for facts in written(settings, ledgers):
+    for facts in rewrite_reports(settings, ledgers):
         entries.append(entry_of(facts))
     made_at = utc(time.time())
     try:
@@ -164,5 +164,5 @@ def write_all(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, 
 
 def _references(settings: Settings) -> dict[str, Reference]:
     """What the cards of this workspace's models tell, by id; a model that was removed, or is damaged, tells nothing."""
-    cards = [one.card for one in composition.model_store(settings).list() if one.card is not None]
+    cards = [one.card for one in composition.open_model_registry(settings).list() if one.card is not None]
     return {card.id: reference_of(card) for card in cards}

@@ -9,8 +9,8 @@ from typing import Any
 import digitrec
 from digitrec import text
 from digitrec.app import composition, model_comparison, models
-from digitrec.app.corrections_dataset import Gathered, gather
-from digitrec.app.model_comparison import Figures, Judged, Learned, judge
+from digitrec.app.corrections_dataset import CorrectionsDataset, load_corrections
+from digitrec.app.model_comparison import EvaluatedPage, ModelComparison, ModelMetrics, compare_on_corrections
 from digitrec.errors import TRAINING, DataError, require_packages
 from digitrec.models.package import KERAS, Bundle
 from digitrec.pipeline import workspace
@@ -36,10 +36,10 @@ class _Data:
     is_new: bool
 
 
-def teach(
+def train_on_corrections(
     settings: Settings,
     data: str,
-    pages: Gathered,
+    pages: CorrectionsDataset,
     *,
     start: Bundle,
     progress: Callable[[TrainingState], None],
@@ -71,10 +71,10 @@ def teach(
         MissingPackage: this installation cannot train.
     """
     require_packages("train", *TRAINING)
-    pages.require()
+    pages.require_training_pages()
     found = _fitting(start, data) if goes_on else None
     shown = _shown(settings, pages, start, progress)
-    facts: dict[str, Any] = {**pages.as_json(), "unfit": sum(not one.fits for one in shown)}
+    facts: dict[str, Any] = {**pages.to_json(), "unfit": sum(not one.fits for one in shown)}
     if found is None:
         learned = correction_examples.digit_examples(shown)
         about = {"corrections": {**facts, "examples": len(learned)}}
@@ -100,26 +100,26 @@ def teach(
         test_splits={name: registry.load_dataset(name).evaluation for name in found.left_out},
         config=more if epochs is None else replace(more, epochs=epochs),
         progress=progress,
-        command=models.command(),
-        checkpoint_dir=models.kept(settings),
+        command=models.command_line(),
+        checkpoint_dir=models.checkpoints_dir(settings),
     )
     return Bundle.open(folder)
 
 
-def can_go_on(start: Bundle, data: str) -> bool:
-    """Whether a model can go on with these data, and is not too old to: else `teach` begins from nothing.
+def can_finetune(start: Bundle, data: str) -> bool:
+    """Return whether a model can be fine-tuned with these data; if not, `train_on_corrections` trains from scratch.
 
     Raises:
         DataError: there are no such data.
     """
     try:
         _fitting(start, data)
-    except ForeignData:
+    except DatasetMismatch:
         return False
     return start.card.network in CLASSIFIERS and KERAS in start.card.files
 
 
-class ForeignData(DataError):
+class DatasetMismatch(DataError):
     """A model learned from other data: which of these it never saw is not known."""
 
 
@@ -130,13 +130,13 @@ def _fitting(start: Bundle, data: str) -> _Data:
         ForeignData: they are not known.
     """
     dataset = registry.load_dataset(data)
-    left_out = models.left_out(start.card)
+    left_out = models.excluded_datasets(start.card)
     is_new = dataset.name in left_out
     left_out = [name for name in left_out if name != dataset.name]
     for name in left_out:
         dataset = registry.exclude_dataset(dataset, name)
     if not is_new and dataset.digest != start.card.training.get("digest"):
-        raise ForeignData(
+        raise DatasetMismatch(
             f"{start.card.id} learned from other digits than {data}: which of these it never saw is not known",
             hint=f"Name its own with --data ({start.card.training.get('data', 'not known')}), or train from nothing "
             "with --network.",
@@ -145,18 +145,18 @@ def _fitting(start: Bundle, data: str) -> _Data:
 
 
 def _shown(
-    settings: Settings, pages: Gathered, start: Bundle, progress: Callable[[TrainingState], None]
+    settings: Settings, pages: CorrectionsDataset, start: Bundle, progress: Callable[[TrainingState], None]
 ) -> Sequence[LabelledCrops]:
     def told(done: int, total: int) -> None:
         progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
 
     return correction_examples.extract_labelled_crops(
-        composition.page_reader(start), pages.learn, settings.limits, on_progress=told
+        composition.load_page_reader(start), pages.train, settings.limits, on_progress=told
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Retrained:
+class RetrainResult:
     """A new model, and whether it is in use now."""
 
     model_id: str
@@ -164,15 +164,15 @@ class Retrained:
     """The id of the model that was in use."""
     is_promoted: bool
     comparisons: tuple[McNemarResult, ...]
-    pages: Gathered
-    learned: Learned | None
+    pages: CorrectionsDataset
+    comparison: ModelComparison | None
     """None if there were no corrections to learn from."""
     report: Path | None
 
 
 def retrain(
     settings: Settings, data: str, progress: Callable[[TrainingState], None], more: FinetuneConfig = DEFAULT_CONFIG
-) -> Retrained:
+) -> RetrainResult:
     """Train a network like the one in use, with all corrections, and use it if it is worse in nothing.
 
     Nothing: neither on the data set's test split, nor on scans drawn with it, nor on the corrected pages held out for
@@ -184,27 +184,31 @@ def retrain(
         DigitrecError: data or model cannot be used; nothing was promoted.
     """
     with workspace.exclusive_job(settings, "retrain"):
-        in_use, pages = composition.bundle_of(settings), gather(settings)
+        in_use, pages = composition.open_model(settings), load_corrections(settings)
         taught = _taught(settings, data, pages, in_use, progress, more)
-        learned = judge(settings, pages, in_use, taught) if pages.learn else None
-        also = model_comparison.comparisons(settings, data, in_use, taught, learned) if learned is not None else ()
+        learned = compare_on_corrections(settings, pages, in_use, taught) if pages.train else None
+        also = model_comparison.promotion_tests(settings, data, in_use, taught, learned) if learned is not None else ()
         comparisons = models.promote(settings, taught.card.id, force=False, data=data, also=also)
         is_promoted = not any(one.is_worse for one in comparisons)
-        page = None if learned is None else report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
-        return Retrained(taught.card.id, in_use.card.id, is_promoted, comparisons, pages, learned, page)
+        page = (
+            None
+            if learned is None
+            else write_retrain_report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
+        )
+        return RetrainResult(taught.card.id, in_use.card.id, is_promoted, comparisons, pages, learned, page)
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RetrainReport:
     """A new model that learned from corrections; which one is in use has not changed."""
 
     bundle: Bundle
-    pages: Gathered
-    learned: Learned
+    pages: CorrectionsDataset
+    comparison: ModelComparison
     report: Path
 
 
-def learn(
+def train_and_compare(
     settings: Settings,
     data: str,
     *,
@@ -215,7 +219,7 @@ def learn(
     leave_out: Sequence[str],
     progress: Callable[[TrainingState], None],
     more: FinetuneConfig = DEFAULT_CONFIG,
-) -> Lesson:
+) -> RetrainReport:
     """Train a model with all corrections, and report what that changed on those held out.
 
     Args:
@@ -233,9 +237,9 @@ def learn(
         DataError: there is nothing to learn from, or these data are no good.
         ModelError: the model cannot be used, or cannot go on.
     """
-    before = composition.bundle_of(settings if start is None else replace(settings, model=start))
-    pages = gather(settings)
-    taught = teach(
+    before = composition.open_model(settings if start is None else replace(settings, model=start))
+    pages = load_corrections(settings)
+    taught = train_on_corrections(
         settings,
         data,
         pages,
@@ -248,16 +252,16 @@ def learn(
         progress=progress,
         more=more,
     )
-    learned = judge(settings, pages, before, taught)
-    return Lesson(taught, pages, learned, report(settings, before, taught, pages, learned))
+    learned = compare_on_corrections(settings, pages, before, taught)
+    return RetrainReport(taught, pages, learned, write_retrain_report(settings, before, taught, pages, learned))
 
 
-def report(
+def write_retrain_report(
     settings: Settings,
     start: Bundle,
     taught: Bundle,
-    pages: Gathered,
-    learned: Learned,
+    pages: CorrectionsDataset,
+    learned: ModelComparison,
     comparisons: tuple[McNemarResult, ...] = (),
     is_promoted: bool | None = None,
 ) -> Path:
@@ -278,7 +282,7 @@ def report(
         digitrec.__version__,
         utc(time.time()),
         settings.max_error,
-        pages.as_json(),
+        pages.to_json(),
         is_promoted,
     )
     decided = comparisons or [one for one in (learned.comparison, learned.accepted) if one is not None]
@@ -289,8 +293,8 @@ def report(
         _figures(learned.before),
         _figures(learned.after),
         [_facts(one) for one in decided],
-        [_suspect(settings, one, is_held_out=one.page in held_out) for one in learned.suspects],
-        learned.won_over,
+        [_suspect(settings, one, is_held_out=one.page in held_out) for one in learned.suspected_errors],
+        learned.fixed,
     )
     write_index(settings.reports)
     return page
@@ -299,19 +303,19 @@ def report(
 def _taught(
     settings: Settings,
     data: str,
-    pages: Gathered,
+    pages: CorrectionsDataset,
     in_use: Bundle,
     progress: Callable[[TrainingState], None],
     more: FinetuneConfig,
 ) -> Bundle:
     """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
     # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
-    leave_out = [one for one in models.left_out(in_use.card) if one != data]
+    leave_out = [one for one in models.excluded_datasets(in_use.card) if one != data]
     kind = in_use.card.network
-    if not pages.learn:
+    if not pages.train:
         return models.train(settings, data, kind, epochs=None, seed=0, leave_out=leave_out, progress=progress)
-    goes_on = can_go_on(in_use, data)
-    return teach(
+    goes_on = can_finetune(in_use, data)
+    return train_on_corrections(
         settings,
         data,
         pages,
@@ -327,11 +331,11 @@ def _facts(one: McNemarResult) -> ComparedFacts:
     return ComparedFacts(**asdict(one), is_worse=one.is_worse)
 
 
-def _figures(one: Figures) -> HowItDoes:
-    return HowItDoes(one.right, one.accepted, one.accepted_wrong)
+def _figures(one: ModelMetrics) -> HowItDoes:
+    return HowItDoes(one.accuracy, one.accepted, one.accepted_wrong)
 
 
-def _suspect(settings: Settings, one: Judged, *, is_held_out: bool) -> Suspect:
+def _suspect(settings: Settings, one: EvaluatedPage, *, is_held_out: bool) -> Suspect:
     return Suspect(
         text.escape(one.page.path.relative_to(settings.workspace).as_posix()),
         one.page.page,

@@ -32,10 +32,10 @@ _SHORTEST_END_S = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReviewOptions:
     """What a review is started with."""
 
-    who: str = ""
+    reviewer: str = ""
     """The name beside what is said; empty takes the login name."""
     port: int = 0
     """0 takes a free one."""
@@ -45,7 +45,7 @@ class Wanted:
     """Of that draw."""
 
 
-def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) -> None:
+def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[str], None]) -> None:
     """Serve the pages until stopped by a signal.
 
     Args:
@@ -62,13 +62,13 @@ def serve(settings: Settings, wanted: Wanted, started: Callable[[str], None]) ->
     from digitrec.review.connections import BACKLOG, ConnectionLimits, raise_open_files, room_for
 
     sessions = Sessions()
-    token = sessions.invite(wanted.who or login_name())
+    token = sessions.invite(wanted.reviewer or get_login_name())
     # While one connection stays, SQLite need not tidy up after every request: a judgement costs one fsync, not five.
-    with found_ledgers.readable(settings) as ledgers, listening(wanted.port) as door:
+    with found_ledgers.readable(settings) as ledgers, open_listening_socket(wanted.port) as door:
         for ledger in ledgers.values():
             ledger.is_up_to_date()
         port = int(door.getsockname()[1])
-        site = site_of(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
+        site = build_site(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
         config = uvicorn.Config(
             site.app(),
             http=ConnectionLimits(room_for(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
@@ -92,7 +92,7 @@ def _leave(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def site_of(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0) -> Site:
+def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0) -> Site:
     """The pages of a workspace.
 
     Raises:
@@ -102,8 +102,8 @@ def site_of(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0
     sample = _prepared(settings, audit, seed)
 
     def load() -> Loaded:
-        bundle = composition.bundle_of(settings)
-        return composition.page_reader(bundle), bundle.threshold(settings.max_error)
+        bundle = composition.open_model(settings)
+        return composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
 
     desk = Desk(
         outbox=settings.outbox,
@@ -115,7 +115,7 @@ def site_of(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0
     return Site(desk, TryOut(load, settings.limits), sessions, port, settings.max_bytes)
 
 
-def listening(port: int) -> socket.socket:
+def open_listening_socket(port: int) -> socket.socket:
     """A socket on this machine alone; UsageError if the port is taken."""
     door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,7 +130,7 @@ def listening(port: int) -> socket.socket:
     return door
 
 
-def login_name() -> str:
+def get_login_name() -> str:
     """Who works here, for the log of corrections."""
     try:
         return getpass.getuser()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from digitrec.pipeline.claiming import ClaimQueue
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """End the process with this exit code, even where a decoder hangs in a thread of ours.
 
     Everything is durable by now; Python's own end would crash under a thread that still runs native code.
@@ -41,7 +41,7 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def timed_steps(
+def time_stages(
     settings: Settings, timed: Callable[[str], AbstractContextManager[None]]
 ) -> Callable[[str], AbstractContextManager[None]]:
     """Return `timed` for a stage of a batch; an OSError in it also tells the step, and a folder if it has no path."""
@@ -62,11 +62,11 @@ def timed_steps(
     return both
 
 
-class Stop:
+class ShutdownSignal:
     """Asked by whoever may have to stop; set by SIGTERM, SIGINT, SIGHUP or a caller."""
 
     def __init__(self) -> None:
-        self.bell = watcher.WakeEvent()
+        self.wake_event = watcher.WakeEvent()
         self.signal = 0
 
     def __call__(self) -> bool:
@@ -74,14 +74,14 @@ class Stop:
         return self.signal != 0
 
     @property
-    def code(self) -> int:
+    def exit_code(self) -> int:
         """Exit code of a run that was stopped; a terminal that is closed asks like SIGTERM."""
         return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
 
     def set(self, number: int = signal.SIGTERM) -> None:
         """Ask for the end of the work."""
         self.signal = number
-        self.bell.set()
+        self.wake_event.set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class Stop:
 
 
 @dataclass(slots=True)
-class Summary:
+class RunSummary:
     """What one run did."""
 
     count: Count = field(default_factory=Count)
@@ -122,7 +122,7 @@ class Summary:
             self.published.append(batch_id)
 
 
-class Space(Protocol):
+class WorkspacePort(Protocol):
     """Where a worker finds its files and leaves its answers, its lock held."""
 
     @property
@@ -159,7 +159,7 @@ class Space(Protocol):
 
 
 @dataclass(slots=True)
-class _PutOff:
+class _RetrySchedule:
     """When batches whose reading raised are tried again."""
 
     tries: int = 0
@@ -183,22 +183,22 @@ class _PutOff:
 class Service:
     """One worker at work, its lock held."""
 
-    space: Space
+    space: WorkspacePort
     pipeline: "Callable[[], BatchPipeline]"
     """Made when there is something to read: an empty inbox costs next to nothing."""
-    stop: Stop
-    summary: Summary
-    heart: Heart
+    stop: ShutdownSignal
+    summary: RunSummary
+    heartbeat: Heart
     is_current: Callable[[], bool]
     """False once another model was promoted."""
     hooks: Hooks
     alive: Callable[[], bool]
     """A sign of life; True if stopped."""
-    alone: list[FileSnapshot] = field(default_factory=list)
+    suspects: list[FileSnapshot] = field(default_factory=list)
     """Suspects that the pipeline claims next."""
-    told: set[str] = field(default_factory=set)
+    skipped_paths: set[str] = field(default_factory=set)
 
-    def read_what_is_there(self, progress: Callable[[int, int], None] | None) -> None:
+    def drain(self, progress: Callable[[int, int], None] | None) -> None:
         """One pass; `progress` is told how many files are done, and how many there are."""
         settings = self.space.settings
         failure: ReadFailed | None = None
@@ -210,7 +210,7 @@ class Service:
         looks = watcher.scan_groups(
             self._look,
             self.space.stability_tracker(),
-            self.stop.bell,
+            self.stop.wake_event,
             stopped=self.stop,
             wait_s=settings.run_wait_s,
             batch_files=settings.batch_files,
@@ -221,7 +221,7 @@ class Service:
                 self.summary.count += count
                 if progress is not None:
                     progress(self.summary.count.claimed, total)
-        if self.alone:  # of a batch that was taken up again, where nothing else was there to read
+        if self.suspects:  # of a batch that was taken up again, where nothing else was there to read
             for count in self._process([]):
                 self.summary.count += count
         if failure is not None:
@@ -254,26 +254,26 @@ class Service:
             try:
                 self.hooks.tell_batches(self.space.ledger, self.alive)
             except Exception as why:  # noqa: BLE001 - no hook is worth the service
-                self.heart.noticed(logs.unexpected_error("a hook cannot be called", why))
+                self.heartbeat.noticed(logs.unexpected_error("a hook cannot be called", why))
 
     def _left(self) -> int:
         self.summary.passed_over = SkippedCounts()
         return sum(1 for _ in self.space.scan(self._skipped, self.summary.passed_over))
 
-    def read_what_comes(self, observer: watcher.ChangeSource) -> Iterator[bool]:
+    def serve(self, observer: watcher.ChangeSource) -> Iterator[bool]:
         """Yield after every look whether all is well; ends when stopped, or when another model was promoted.
 
         A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
         """
         settings = self.space.settings
         logs.event("watching", inbox=settings.inbox, worker=settings.worker)
-        put_off = _PutOff()
+        put_off = _RetrySchedule()
         self._try(self._recover, put_off)
         groups = watcher.watch_groups(
             self._look,
             self.space.stability_tracker(),
             observer,
-            self.stop.bell,
+            self.stop.wake_event,
             stopped=self.stop,
             scan_interval_s=settings.scan_interval_s,
             batch_files=settings.batch_files,
@@ -281,11 +281,11 @@ class Service:
         )
         for group in groups:
             if put_off.is_due and self._try(self._recover, put_off):
-                put_off = _PutOff()
-            if group or self.alone:
+                put_off = _RetrySchedule()
+            if group or self.suspects:
                 self._try(partial(self._process_one, group), put_off)
-            if self.alone:
-                self.stop.bell.set()  # the next one is not to wait for the next look by the clock
+            if self.suspects:
+                self.stop.wake_event.set()  # the next one is not to wait for the next look by the clock
             yield put_off.tries == 0
             if not self.is_current():
                 logs.event("another model was promoted")
@@ -295,13 +295,13 @@ class Service:
         with self._telling():
             self.pipeline().process(group)
 
-    def _try(self, work: Callable[[], object], put_off: "_PutOff") -> bool:
+    def _try(self, work: Callable[[], object], put_off: "_RetrySchedule") -> bool:
         """Do some work; return False if reading a batch raised."""
         try:
             work()
         except ReadFailed as why:
             pause_s = put_off.failed()
-            self.heart.failed(why)
+            self.heartbeat.failed(why)
             logs.warn("failed, trying again", why=why, pause_s=pause_s)
             self.hooks.failed(why, self.alive)
             return False
@@ -309,7 +309,7 @@ class Service:
 
     def _look(self) -> Iterator[FileSnapshot]:
         self.space.check_folders()
-        self.heart.scanned()
+        self.heartbeat.scanned()
         deferred = self.space.ledger.deferred(time.time())
         for seen in self.space.scan(self._skipped):
             # Mostly there is none, and an inbox may hold 100,000 files.
@@ -317,6 +317,6 @@ class Service:
                 yield seen
 
     def _skipped(self, path: str, why: str) -> None:
-        if path not in self.told:
-            self.told.add(path)
+        if path not in self.skipped_paths:
+            self.skipped_paths.add(path)
             logs.warn("passed over", file=path, why=why)

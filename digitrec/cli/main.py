@@ -15,7 +15,7 @@ import digitrec
 from digitrec import logs, text
 from digitrec.cli import models, operations, options, output, review, words
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
-from digitrec.errors import DigitrecError, UsageError
+from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
 from digitrec.settings import Settings, setting_fields
 from digitrec.text import pluralize
@@ -49,9 +49,7 @@ def main() -> None:
     except Exception as error:
         if options.debug:
             raise
-        from digitrec.app import retrying
-
-        failure = retrying.unexpected_failure(error)
+        failure = UnexpectedFailure(logs.unexpected_error("unexpected error", error))
         _complain(str(failure), failure.hint)
         sys.exit(failure.exit_code)
 
@@ -64,9 +62,9 @@ def program() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if "digitrec.app.service" not in sys.modules:  # then no thread of ours has run
             raise
-        from digitrec.app.service import leave
+        from digitrec.app.service import exit_now
 
-        leave(code)
+        exit_now(code)
 
 
 def _prepare_streams() -> None:
@@ -109,7 +107,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
-    from digitrec.app import composition, service
+    from digitrec.app import service
+    from digitrec.app.run import run_once
     from digitrec.monitoring import backlog
     from digitrec.pipeline import ledgers
 
@@ -122,9 +121,9 @@ def run(
     if sys.stderr.isatty():
         logs.start(settings.log_format, quiet=True)  # the summary has the same
     is_new = not settings.source and ledgers.is_new(settings)
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
     with stop.on_signals(), output.Progress("Reading", unit="files") as progress:
-        summary = composition.run_once(settings, stop, progress.update)
+        summary = run_once(settings, stop, progress.update)
     if as_json:
         typer.echo(json.dumps(output.summary_json(settings, summary)))
     else:
@@ -141,7 +140,7 @@ def run(
     if table:
         output.print_batches(settings, summary.batches)
     if stop():
-        raise typer.Exit(stop.code)
+        raise typer.Exit(stop.exit_code)
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
 
 
@@ -149,13 +148,13 @@ def run(
 @takes_settings()
 def watch(settings: Settings) -> None:
     """Read files as they arrive in the inbox, until stopped."""
-    from digitrec.app import composition, service
+    from digitrec.app import run, service
 
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
     with stop.on_signals():
-        composition.watch(settings, stop)
+        run.watch(settings, stop)
     logs.event("stopped", signal=signal.Signals(stop.signal).name)
-    raise typer.Exit(stop.code if stop.signal == signal.SIGINT else 0)
+    raise typer.Exit(stop.exit_code if stop.signal == signal.SIGINT else 0)
 
 
 @_read(epilog="Example: digitrec predict photo.jpg --json")
@@ -182,7 +181,7 @@ def predict(
     """
     threads.import_opencv()
     from digitrec.app import predict
-    from digitrec.app.explain import write_each, write_one
+    from digitrec.app.explain import write_explanation, write_explanations
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -191,17 +190,17 @@ def predict(
     predicted = predict.predict(settings, files)
     form = "json" if as_json else "csv" if as_csv else "table"
     if predicted.rows or form != "table":
-        output.print_rows(predicted.rows, predicted.rendering, form=form)
+        output.print_rows(predicted.rows, predicted.output_format, form=form)
     read = {row.path for row in predicted.rows}
     pictures = [path for path in files if str(path) in read]
     if explain is not None and pictures:
-        write_one(settings, pictures[0], explain)
+        write_explanation(settings, pictures[0], explain)
     if explain_dir is not None:
-        write_each(settings, pictures, explain_dir)
-    if predicted.unread:
+        write_explanations(settings, pictures, explain_dir)
+    if predicted.unreadable:
         folder = next((path for path in files if path.is_dir()), None)
         hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""
-        raise UsageError("; ".join(predicted.unread), hint=hint or ("The other files were read." if read else ""))
+        raise UsageError("; ".join(predicted.unreadable), hint=hint or ("The other files were read." if read else ""))
 
 
 @_review(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
@@ -227,9 +226,9 @@ def report(
         if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
             return
         if batch is None:
-            page, made = reports.write_all(settings, ledgers)
+            page, made = reports.write_all_reports(settings, ledgers)
         else:
-            page, made = reports.write_one(settings, ledgers, batch)
+            page, made = reports.rewrite_report(settings, ledgers, batch)
     typer.echo(text.printable(f"{pluralize(made, 'report')} made. {page}"))
 
 

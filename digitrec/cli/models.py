@@ -15,7 +15,7 @@ from digitrec.errors import ModelError, UsageError
 from digitrec.settings import FILE_NAME, Settings
 
 if TYPE_CHECKING:
-    from digitrec.app.retrain import Lesson
+    from digitrec.app.retrain import RetrainReport
 
 _DATA_HELP = "A loader's name, NAME:PATH, or a path to an .npz, a folder of IDX files or of labelled pictures."
 _NETWORK_HELP = "mlp (a baseline), cnn, or paper (three networks: page models)."
@@ -96,13 +96,15 @@ def train(
     if base_model is not None and not with_corrections:
         raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
     from digitrec.app import models
-    from digitrec.app.retrain import learn
+    from digitrec.app.retrain import train_and_compare
 
-    lesson: Lesson | None = None
+    lesson: RetrainReport | None = None
     how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
     with output.TrainingProgress() as progress:
         if with_corrections:
-            lesson = learn(settings, data, start=base_model, network=network, progress=progress.update, **how)
+            lesson = train_and_compare(
+                settings, data, start=base_model, network=network, progress=progress.update, **how
+            )
             bundle = lesson.bundle
         else:
             bundle = models.train(settings, data, network or "cnn", progress=progress.update, **how)
@@ -201,7 +203,7 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
 
     The shipped model and the trained ones.
     """
-    from digitrec.app.models import stored_models
+    from digitrec.app.models import list_models as stored_models
 
     models = stored_models(settings)
     if as_json:
@@ -238,7 +240,9 @@ def show_model(
     from digitrec.models.package import Bundle
     from digitrec.training import model_card
 
-    bundle = Bundle.open(composition.model_store(settings).find(name)) if name else composition.bundle_of(settings)
+    bundle = (
+        Bundle.open(composition.open_model_registry(settings).find(name)) if name else composition.open_model(settings)
+    )
     tables = bundle.card.calibrations
     if as_json:
         thresholds = {"thresholds": output.thresholds_json(tables, settings.max_error)}
@@ -281,7 +285,7 @@ def rollback_model(settings: Settings) -> None:
     """Return to the previous model."""
     from digitrec.app import models
 
-    typer.echo(f"{models.rollback(settings)} is in use again")
+    typer.echo(f"{models.rollback_model(settings)} is in use again")
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
@@ -304,11 +308,11 @@ def calibrate(
     from digitrec.app import calibrate, models
 
     with output.Progress("Reading", unit="pictures") as progress:
-        calibrated = calibrate.calibrate_on(settings, data, labels=labels, progress=progress.update)
+        calibrated = calibrate.calibrate_model(settings, data, labels=labels, progress=progress.update)
     if as_json:
         typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))
     else:
-        pages, at = calibrated.table.pages, calibrated.at
+        pages, at = calibrated.table.pages, calibrated.operating_point
         typer.echo(f"{pages:,} {calibrated.table.source.removeprefix('the ')}")
         typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {calibrated.max_error:g})")
         typer.echo(

@@ -296,6 +296,6 @@ def _model(settings: Settings) -> "ModelState":
     from digitrec.monitoring.status import ModelState
 
     try:
-        return ModelState(composition.bundle_of(settings).card.id)
+        return ModelState(composition.open_model(settings).card.id)
     except ModelError as why:
         return ModelState(text.escape(settings.model or "current"), text.escape(str(why)))

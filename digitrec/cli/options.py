@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from digitrec import logs, text
-from digitrec.errors import DigitrecError, EnvironmentFailure, at_step, failure_of, memory_failure
+from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, at_step, failure_of, memory_failure
 from digitrec.settings import FORMER, Settings, former_name_warning, setting_fields
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
     except Exception as why:
         if debug or isinstance(why, _FOR_MAIN):
             raise
-        from digitrec.app import retrying
-
-        raise memory_failure(why) or retrying.unexpected_failure(why) from why
+        raise memory_failure(why) or UnexpectedFailure(logs.unexpected_error("unexpected error", why)) from why
 
 
 def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:

@@ -20,8 +20,8 @@ from digitrec.text import pluralize, printable
 from digitrec.types import Rendering, Row
 
 if TYPE_CHECKING:
-    from digitrec.app.retrain import Lesson
-    from digitrec.app.service import Summary
+    from digitrec.app.retrain import RetrainReport
+    from digitrec.app.service import RunSummary
     from digitrec.monitoring.verify import Account
     from digitrec.reports.statistics import Proportion
     from digitrec.training.classifier import TrainingState
@@ -108,7 +108,7 @@ def share(proportion: "Proportion") -> str:
     return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.of:,}; {interval})"
 
 
-def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = False) -> str:
+def summary_text(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
     """One run in a few lines."""
     count = summary.count
     lines = []
@@ -133,7 +133,7 @@ def summary_text(settings: Settings, summary: "Summary", *, is_stopped: bool = F
     return "\n".join(map(printable, lines))
 
 
-def summary_json(settings: Settings, summary: "Summary") -> dict[str, object]:
+def summary_json(settings: Settings, summary: "RunSummary") -> dict[str, object]:
     """The same for scripts."""
     return {
         **summary.count.to_json(),
@@ -268,29 +268,31 @@ def error_rates(max_error: float) -> list[float]:
     return sorted({*USUAL, max_error}, reverse=True)
 
 
-def retrain_text(lesson: "Lesson") -> str:
+def retrain_text(lesson: "RetrainReport") -> str:
     """What was learned, and what that changed, for people."""
-    pages, learned = lesson.pages, lesson.learned
+    pages, learned = lesson.pages, lesson.comparison
     missing = f", {pages.missing:,} left out as the original is gone or altered" if pages.missing else ""
     lines = [
-        f"  learned from {len(pages.learn):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
-        f"  held out, before: right {share(learned.before.right)}, accepted {share(learned.before.accepted)}",
-        f"  held out, now:    right {share(learned.after.right)}, accepted {share(learned.after.accepted)}",
+        f"  learned from {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
+        f"  held out, before: right {share(learned.before.accuracy)}, accepted {share(learned.before.accepted)}",
+        f"  held out, now:    right {share(learned.after.accuracy)}, accepted {share(learned.after.accepted)}",
     ]
     lines += [] if learned.comparison is None else [f"  {learned.comparison.words}"]
-    lines += [f"  corrections that may be mistakes: {len(learned.suspects):,}"] if learned.suspects else []
+    lines += (
+        [f"  corrections that may be mistakes: {len(learned.suspected_errors):,}"] if learned.suspected_errors else []
+    )
     return "\n".join([*lines, f"  report: {lesson.report}"])
 
 
-def retrain_json(lesson: "Lesson") -> dict[str, object]:
+def retrain_json(lesson: "RetrainReport") -> dict[str, object]:
     """The same for scripts."""
-    learned = lesson.learned
+    learned = lesson.comparison
     return {
-        "corrections": lesson.pages.as_json(),
+        "corrections": lesson.pages.to_json(),
         "held_out": {
-            name: {"right": figures.right.to_json(), "accepted": figures.accepted.to_json()}
+            name: {"right": figures.accuracy.to_json(), "accepted": figures.accepted.to_json()}
             for name, figures in (("before", learned.before), ("after", learned.after))
         },
-        "suspects": len(learned.suspects),
+        "suspects": len(learned.suspected_errors),
         "report": str(lesson.report),
     }

@@ -54,7 +54,7 @@ def review(
         if not no_browser:
             review.open_browser(address)
 
-    review.serve(settings, review.Wanted(who=reviewer, port=port, audit=audit, seed=seed), started)
+    review.serve_review(settings, review.ReviewOptions(reviewer=reviewer, port=port, audit=audit, seed=seed), started)
 
 
 @takes_settings("csv_profile")

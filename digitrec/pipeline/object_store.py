@@ -94,7 +94,7 @@ class StoreOutbox:
 
 @dataclass(frozen=True, slots=True)
 class StoreSpace:
-    """A source and an outbox that this process holds the lock of; see `service.Space`."""
+    """A source and an outbox that this process holds the lock of; see `service.WorkspacePort`."""
 
     settings: Settings
     source: Store

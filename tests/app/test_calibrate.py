@@ -9,7 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from digitrec.app import composition, predict
-from digitrec.app.calibrate import OWN
+from digitrec.app.calibrate import OWN_SCANS
 from digitrec.app.models import write_samples
 from digitrec.cli.main import cli
 from digitrec.errors import DataError, ModelError
@@ -38,11 +38,11 @@ def calibrate(workspace: Path, scans: Path, *words: str) -> Result:
 
 
 def in_use(workspace: Path) -> Bundle:
-    return composition.bundle_of(Settings.load(workspace))
+    return composition.open_model(Settings.load(workspace))
 
 
 def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_path: Path, scans: Path) -> None:
-    shipped = Bundle.open(composition.SHIPPED)
+    shipped = Bundle.open(composition.SHIPPED_MODELS_DIR)
 
     done = calibrate(tmp_path, scans)
 
@@ -77,7 +77,7 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
         predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
-    assert predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).rendering.max_error == 0.2
+    assert predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).output_format.max_error == 0.2
     assert "cannot guarantee" not in calibrate(tmp_path, scans).output
 
 
@@ -95,7 +95,7 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 
     assert words.startswith(f"# {in_use(tmp_path).card.id}\n")
     assert "60 pages, the labelled pages of scans" in words
-    for table in Bundle.open(composition.SHIPPED).card.calibrations:
+    for table in Bundle.open(composition.SHIPPED_MODELS_DIR).card.calibrations:
         assert f"- {table.name}: {table.pages:,} pages" not in words
     for chapter in ("## Training data", "## Limits"):
         assert words.count(chapter) == 1
@@ -106,8 +106,8 @@ def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: P
 
     found = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
-    assert found.rendering.model_id == in_use(tmp_path).card.id
-    assert found.rendering.threshold == in_use(tmp_path).threshold(0.2)
+    assert found.output_format.model_id == in_use(tmp_path).card.id
+    assert found.output_format.threshold == in_use(tmp_path).threshold(0.2)
 
 
 def test_calibrating_again_replaces_what_the_first_time_added(tmp_path: Path, scans: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     calibrate(tmp_path, scans, "--no-promote")
     (copy,) = (tmp_path / ".digitrec" / "models").glob("*-c*")
 
-    assert in_use(tmp_path).folder == composition.SHIPPED
+    assert in_use(tmp_path).folder == composition.SHIPPED_MODELS_DIR
     assert copy.name in digitrec(tmp_path, "models", "list").output
     assert digitrec(tmp_path, "models", "promote", copy.name, "--force", "--max-error", "0.2").exit_code == 0
     assert in_use(tmp_path).folder == copy
@@ -155,7 +155,7 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     assert shown.count("decided by") == 1
     assert "| 20% |" in shown
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
-    assert in_use(tmp_path).folder == composition.SHIPPED
+    assert in_use(tmp_path).folder == composition.SHIPPED_MODELS_DIR
 
 
 def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path, scans: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_figures_can_be_had_as_json(tmp_path: Path, scans: Path) -> None:
     assert (told["run_max_error"], told["run_threshold"]) == (0.005, None)
     by_rate = {one["max_error"]: one for one in shown["thresholds"]}
     assert by_rate[0.2]["threshold"] == told["threshold"]
-    assert by_rate[0.2]["decided_by"] == OWN
+    assert by_rate[0.2]["decided_by"] == OWN_SCANS
     assert by_rate[0.001]["threshold"] is None
 
 

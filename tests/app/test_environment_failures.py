@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from digitrec import files
-from digitrec.app import composition
+from digitrec.app.run import run_once
 from digitrec.errors import EnvironmentFailure, at_step, failure_of
 from digitrec.pipeline import object_store
 from digitrec.settings import Settings
@@ -146,7 +146,7 @@ def test_a_run_that_cannot_publish_names_the_step_and_the_table(
     monkeypatch.setattr(csv_tables.files, "publish_new", refused)
 
     with pytest.raises(EnvironmentFailure) as caught:
-        composition.run_once(settings)
+        run_once(settings)
 
     told = str(caught.value)
     assert told.startswith(f"publishing the tables failed: {harness.outbox}/2")
@@ -164,7 +164,7 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(
 
         patch.setattr(object_store.workspace.fcntl, "flock", refused)
         with pytest.raises(EnvironmentFailure) as caught:
-            composition.run_once(settings)
+            run_once(settings)
 
     assert str(caught.value) == f"looking at the inbox in {harness.inbox} failed: No locks available"
 

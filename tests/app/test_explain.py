@@ -98,7 +98,7 @@ def test_existing_files_in_the_folder_are_kept(tmp_path: Path) -> None:
     picture = tmp_path / "7.png"
     picture.write_bytes(draw(7))
 
-    written = explain.write_each(Settings(workspace=tmp_path), [picture], tmp_path)
+    written = explain.write_explanations(Settings(workspace=tmp_path), [picture], tmp_path)
 
     assert [path.name for path in written] == ["7~2.png"]
     assert picture.read_bytes() == draw(7)
@@ -109,7 +109,7 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
     (tmp_path / "why.png").symlink_to("7.png")
 
     with pytest.raises(UsageError, match="picture itself"):
-        explain.write_one(Settings(workspace=tmp_path), tmp_path / "7.png", tmp_path / "why.png")
+        explain.write_explanation(Settings(workspace=tmp_path), tmp_path / "7.png", tmp_path / "why.png")
 
     assert (tmp_path / "why.png").is_symlink()
 
@@ -123,7 +123,7 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
     words = visualize.text_block
     monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
 
-    sheet = explain.drawn("scan.tif", document(pages), Limits(), reader(), 0.5)
+    sheet = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), 0.5)
 
     assert shown == [*range(1, expected + 1)]
     assert sheet.shape[0] > 200 * expected
@@ -136,14 +136,16 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
     words = visualize.text_block
     monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
 
-    sheet = explain.drawn("letter.doc", b"no picture", Limits(), reader(), 0.5)
+    sheet = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), 0.5)
 
     assert sheet.shape[0] < 200
     assert "not_an_image: the content is no picture" in told
 
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
-    one, other = (visualize.encode_png(explain.drawn("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2))
+    one, other = (
+        visualize.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2)
+    )
 
     assert one == other
     assert one.startswith(b"\x89PNG")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app import composition, retrying, service
+from digitrec.app import run as app_run
+from digitrec.app import service
+from digitrec.app.run import run_once, watch
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.watcher import NoChangeSource
@@ -20,7 +22,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
+    monkeypatch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def unable(*_: object) -> None:
 def test_latest_of_a_run_holds_the_rows_of_all_its_batches_by_path(settings: Settings) -> None:
     drop(settings, 4, 3, 2, 1, 0)
 
-    summary = composition.run_once(settings)
+    summary = run_once(settings)
 
     assert len(summary.batches) == 3
     assert latest(settings) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
@@ -56,17 +58,17 @@ def test_latest_of_a_run_holds_the_rows_of_all_its_batches_by_path(settings: Set
 def test_latest_of_one_batch_is_a_copy_of_its_table(settings: Settings) -> None:
     drop(settings, 7)
 
-    (batch,) = composition.run_once(settings).batches
+    (batch,) = run_once(settings).batches
 
     assert (settings.outbox / "latest.csv").read_bytes() == (settings.outbox / f"{batch}.csv").read_bytes()
 
 
 def test_a_run_that_published_nothing_leaves_latest_alone(settings: Settings) -> None:
     drop(settings, 7)
-    composition.run_once(settings)
+    run_once(settings)
     before = (settings.outbox / "latest.csv").stat()
 
-    composition.run_once(settings)
+    run_once(settings)
 
     after = (settings.outbox / "latest.csv").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -82,7 +84,7 @@ def test_latest_is_written_once_at_the_end_of_a_run(settings: Settings, monkeypa
         real(outbox, batch_ids)
 
     monkeypatch.setattr(csv_tables, "write_latest", counted)
-    composition.run_once(settings)
+    run_once(settings)
 
     assert written == [2]
 
@@ -94,16 +96,16 @@ def test_latest_of_a_run_that_fails_holds_what_it_published(
     with monkeypatch.context() as patch:
         patch.setattr(FolderOutbox, "archive", unable)
         with pytest.raises(EnvironmentFailure, match="No space"):
-            composition.run_once(settings)
+            run_once(settings)
 
     assert latest(settings) == ["0.png", "1.png"]
 
 
 def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Settings) -> None:
     drop(settings, 0, 1, 2, 3)
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
 
-    composition.run_once(settings, stop, lambda *_: stop.set())
+    run_once(settings, stop, lambda *_: stop.set())
 
     assert latest(settings)[:2] == ["0.png", "1.png"]
 
@@ -112,14 +114,14 @@ def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(settings, 0, 1, 2, 3)
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
 
     def fails(*_: object) -> None:
         stop.set()
         raise FULL
 
     monkeypatch.setattr(FolderOutbox, "archive", fails)
-    composition.run_once(settings, stop)
+    run_once(settings, stop)
 
     assert latest(settings) == ["0.png", "1.png"]
 
@@ -131,10 +133,10 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
     with monkeypatch.context() as patch:
         patch.setattr(FolderOutbox, "archive", unable)
         with pytest.raises(EnvironmentFailure):
-            composition.run_once(settings)
+            run_once(settings)
     drop(settings, 1)
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert latest(settings) == ["0.png", "1.png"]
 
@@ -146,7 +148,7 @@ def test_latest_is_the_last_published_despite_clock_changes(settings: Settings, 
     assert latest(settings) == ["7.png"]
     drop(settings, 8)
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert latest(settings) == ["8.png"]
 
@@ -167,8 +169,8 @@ def test_a_table_that_was_moved_away_leaves_the_rows_of_the_others(harness: Serv
 @pytest.mark.slow
 def test_latest_of_a_watch_is_the_newest_batch(settings: Settings) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
-    stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
+    stop = service.ShutdownSignal()
+    thread = threading.Thread(target=watch, args=(settings, stop, NoChangeSource()))
     thread.start()
     try:
         for digit in (3, 1):

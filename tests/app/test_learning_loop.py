@@ -9,6 +9,7 @@ import pytest
 
 from digitrec.app import composition, models
 from digitrec.app.retrain import retrain
+from digitrec.app.run import run_once
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, judge
@@ -29,8 +30,8 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
     workspace.init_folders(settings)
     for number in range(20):
         (settings.inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number // 10))
-    assert composition.run_once(settings).count.claimed == 20
-    before = composition.bundle_of(settings).card.id
+    assert run_once(settings).count.claimed == 20
+    before = composition.open_model(settings).card.id
     with closing(Ledger.for_notes(settings.ledger)) as ledger:
         (batch,) = ledger.batches()
         said = [
@@ -40,9 +41,9 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
 
     done = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
 
-    learned, held_out = len(done.pages.learn), len(done.pages.held_out)
+    learned, held_out = len(done.pages.train), len(done.pages.held_out)
     assert (learned + held_out, done.pages.missing) == (20, 0)
-    assert {page.sha256 for page in done.pages.learn}.isdisjoint(page.sha256 for page in done.pages.held_out)
+    assert {page.sha256 for page in done.pages.train}.isdisjoint(page.sha256 for page in done.pages.held_out)
     assert [one.things for one in done.comparisons] == [
         "pictures",
         "drawn scans",
@@ -51,12 +52,12 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
         "drawn scans, accepted and",
     ]
     assert done.is_promoted, [one.words for one in done.comparisons]
-    assert composition.bundle_of(settings).card.id == done.model_id != before
+    assert composition.open_model(settings).card.id == done.model_id != before
     assert done.report is not None
     assert done.report.is_file()
-    facts = composition.bundle_of(settings).card.training["corrections"]
+    facts = composition.open_model(settings).card.training["corrections"]
     assert (facts["learned"], facts["held_out"]) == (learned, held_out)
 
-    models.rollback(settings)
+    models.rollback_model(settings)
 
-    assert composition.bundle_of(settings).card.id == before
+    assert composition.open_model(settings).card.id == before

@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_pictures_are_evaluated_by_what_reads_them_in_the_service(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "page_reader", lambda _: PageReader(Seven()))
+    monkeypatch.setattr(composition, "load_page_reader", lambda _: PageReader(Seven()))
 
     found = lab.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
@@ -56,8 +56,8 @@ def test_with_keras_only_the_network_for_digits_is_another(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks, used = RecognitionModels(None, None), []  # type: ignore[arg-type]
-    monkeypatch.setattr(composition, "page_reader", lambda _: replace(reader(), networks=networks))
-    monkeypatch.setattr(lab, "_classifier", lambda *_, keras: Seven() if keras else None)
+    monkeypatch.setattr(composition, "load_page_reader", lambda _: replace(reader(), networks=networks))
+    monkeypatch.setattr(lab, "_load_classifier", lambda *_, keras: Seven() if keras else None)
     monkeypatch.setattr(lab, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
 
     lab.evaluate(Settings(workspace=tmp_path), f"folder:{pictures}", keras=True)
@@ -72,15 +72,15 @@ class Promoting:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, paper: str = "") -> None:
         self.settings = Settings(workspace=root, max_error=0.01)
-        store = composition.model_store(self.settings)
+        store = composition.open_model_registry(self.settings)
         for name in ("one", "two"):
-            shutil.copytree(composition.SHIPPED, store.root / name)
+            shutil.copytree(composition.SHIPPED_MODELS_DIR, store.root / name)
             card = json.loads((store.root / name / CARD).read_text())
             (store.root / name / CARD).write_text(json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"}))
         store.promote("one")
         self.asked: list[str] = []
         monkeypatch.setattr(Bundle, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
-        monkeypatch.setattr(composition, "page_reader", lambda bundle: bundle.folder.name)
+        monkeypatch.setattr(composition, "load_page_reader", lambda bundle: bundle.folder.name)
         monkeypatch.setattr(lab, "compare", self._arrays)
         monkeypatch.setattr(lab, "compare_pages", self._pages)
         self.worse_on = ""
@@ -97,7 +97,7 @@ class Promoting:
         return McNemarResult(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
 
     def in_use(self) -> str:
-        return composition.model_store(self.settings).current_name()
+        return composition.open_model_registry(self.settings).current_name()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_model_that_is_worse_on_either_is_not_promoted(
 
 
 def test_the_card_names_the_data_sets_that_were_left_out() -> None:
-    card = Bundle.open(composition.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
 
     for named, left_out in (
         (["the test split of mnist", "mnist-5k", "digits-8x8"], ["mnist-5k", "digits-8x8"]),
@@ -137,4 +137,4 @@ def test_the_card_names_the_data_sets_that_were_left_out() -> None:
     ):
         training = {**card.training, "left_out": named}
         training = training if named is not None else {key: training[key] for key in training if key != "left_out"}
-        assert lab.left_out(replace(card, training=training)) == left_out
+        assert lab.excluded_datasets(replace(card, training=training)) == left_out

@@ -54,7 +54,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceH
     assert not (read.settings.reports / "trend").exists()
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
-        page, made = reports.write_all(read.settings, ledgers)
+        page, made = reports.write_all_reports(read.settings, ledgers)
 
     assert made == 2
     assert 'href="trend/index.html"' in page.read_text()
@@ -65,7 +65,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> 
     batch_id = judge(read, "8", How.AUDIT)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
-        reports.write_all(read.settings, ledgers)
+        reports.write_all_reports(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
     assert (reviewed["corrected"], reviewed["audit"]["hits"], reviewed["audit"]["of"]) == (1, 1, 1)
@@ -80,7 +80,7 @@ def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness
     batch_id = judge(read, "8", How.GRID)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
-        reports.write_all(read.settings, ledgers)
+        reports.write_all_reports(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
     assert (reviewed["audit"], reviewed["accepted_corrected"]) == (None, 1)
@@ -94,7 +94,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
     ledger.close()
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
-        reports.write_all(read.settings, ledgers)
+        reports.write_all_reports(read.settings, ledgers)
 
     audit = report_of(read, batch_id)["reviewed"]["audit"]
     assert (audit["hits"], audit["of"]) == (0, 1)

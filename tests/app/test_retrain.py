@@ -11,7 +11,7 @@ import pytest
 
 from digitrec.app import composition, models
 from digitrec.app import retrain as retraining
-from digitrec.app.corrections_dataset import Gathered
+from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.errors import ModelError
 from digitrec.models.package import Bundle
 from digitrec.training.classifier import TrainingState
@@ -45,10 +45,12 @@ class Trainer:
         self.asked.append((data, network, epochs))
         self.left_out = leave_out
         progress(TrainingState(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
-        return Bundle.open(composition.SHIPPED)
+        return Bundle.open(composition.SHIPPED_MODELS_DIR)
 
-    def teach(self, _: object, data: str, pages: Gathered, *, start: Bundle, goes_on: bool, **__: object) -> Bundle:
-        self.taught.append((data, len(pages.learn), goes_on))
+    def teach(
+        self, _: object, data: str, pages: CorrectionsDataset, *, start: Bundle, goes_on: bool, **__: object
+    ) -> Bundle:
+        self.taught.append((data, len(pages.train), goes_on))
         return start
 
     def promote(
@@ -64,7 +66,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
     monkeypatch.setattr(models, "train", trainer.train)
     monkeypatch.setattr(models, "promote", trainer.promote)
-    monkeypatch.setattr(retraining, "teach", trainer.teach)
+    monkeypatch.setattr(retraining, "train_on_corrections", trainer.teach)
     return trainer
 
 
@@ -73,12 +75,12 @@ def test_a_new_network_has_the_current_kind_and_enough_epochs(
     network: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_use = SimpleNamespace(card=SimpleNamespace(id="old", network=network, training={}))
-    monkeypatch.setattr(composition, "bundle_of", lambda _: in_use)
+    monkeypatch.setattr(composition, "open_model", lambda _: in_use)
 
     assert retrain.main() == 0
 
     assert trainer.asked == [("mnist", network, None)]
-    assert trainer.promoted == [Bundle.open(composition.SHIPPED).card.id]
+    assert trainer.promoted == [Bundle.open(composition.SHIPPED_MODELS_DIR).card.id]
 
 
 def test_retrain_uses_the_given_data_and_reports_its_stages(
@@ -98,7 +100,7 @@ def test_pictures_held_out_of_the_current_model_are_held_out_again(
 ) -> None:
     left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
     in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": left_out}))
-    monkeypatch.setattr(composition, "bundle_of", lambda _: in_use)
+    monkeypatch.setattr(composition, "open_model", lambda _: in_use)
 
     assert retrain.main() == 0
     assert trainer.left_out == ["mnist-5k", "digits-8x8"]
@@ -128,21 +130,21 @@ def test_without_a_usable_model_it_trains_nothing(trainer: Trainer, monkeypatch:
 
 
 @pytest.fixture
-def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gathered:
+def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CorrectionsDataset:
     """A page to learn from, and one held out which both models read alike."""
     paths = [tmp_path / f"{digit}.png" for digit in (4, 7)]
     for path in paths:
         path.write_bytes(draw(int(path.stem)))
     learn, held_out = (LabelledPage(path, "0" * 64, 1, path.stem) for path in paths)
-    found = Gathered((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
-    monkeypatch.setattr(retraining, "gather", lambda _: found)
+    found = CorrectionsDataset((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
+    monkeypatch.setattr(retraining, "load_corrections", lambda _: found)
     return found
 
 
 @pytest.mark.slow
 def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     trainer: Trainer,
-    corrected: Gathered,
+    corrected: CorrectionsDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -152,7 +154,7 @@ def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     assert retrain.main() == 0
 
     assert trainer.asked == []
-    assert trainer.taught == [("mnist-5k", len(corrected.learn), True)]
+    assert trainer.taught == [("mnist-5k", len(corrected.train), True)]
     (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
     assert "1 held-out corrected pages right" in told["result"]
     assert "400 drawn scans, accepted and right" in told["result"]
@@ -163,10 +165,10 @@ def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
 
 @pytest.mark.slow
 def test_with_unknown_data_training_starts_from_scratch(
-    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, corrected: CorrectionsDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
-    monkeypatch.setattr(retraining, "can_go_on", lambda *_: False)
+    monkeypatch.setattr(retraining, "can_finetune", lambda *_: False)
 
     assert retrain.main() == 0
     assert trainer.taught == [("mnist-5k", 1, False)]
@@ -174,7 +176,7 @@ def test_with_unknown_data_training_starts_from_scratch(
 
 @pytest.mark.slow
 def test_a_model_worse_on_held_out_corrections_is_not_promoted(
-    trainer: Trainer, corrected: Gathered, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    trainer: Trainer, corrected: CorrectionsDataset, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
     trainer.comparisons = (McNemarResult(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from digitrec.app import model_comparison, retrain
-from digitrec.app.corrections_dataset import Gathered, gather, gathered, is_held_out
-from digitrec.app.model_comparison import Answer, Judged, learned
-from digitrec.app.retrain import teach
+from digitrec.app.corrections_dataset import CorrectionsDataset, build_dataset, is_held_out, load_corrections
+from digitrec.app.model_comparison import EvaluatedPage, PageAnswer, summarize_comparison
+from digitrec.app.retrain import train_on_corrections
 from digitrec.errors import DataError
 from digitrec.files import sha256_of
 from digitrec.reports.index import read_index
@@ -56,20 +56,20 @@ def test_a_file_in_five_is_held_out_and_always_the_same(tmp_path: Path) -> None:
         said(tmp_path, f"{number}.png", "7", draw(7, shift=number % 9) + bytes([number])) for number in range(200)
     ]
 
-    found, again = gathered(everything, tmp_path), gathered(everything[::-1], tmp_path)
+    found, again = build_dataset(everything, tmp_path), build_dataset(everything[::-1], tmp_path)
 
-    assert len(found.learn) + len(found.held_out) == 200
+    assert len(found.train) + len(found.held_out) == 200
     assert 25 <= len(found.held_out) <= 55
-    assert (found.learn, found.held_out) == (again.learn, again.held_out)
+    assert (found.train, found.held_out) == (again.train, again.held_out)
     assert all(is_held_out(page.sha256) for page in found.held_out)
-    assert not any(is_held_out(page.sha256) for page in found.learn)
+    assert not any(is_held_out(page.sha256) for page in found.train)
 
 
 def test_for_equal_bytes_the_newest_verdict_of_any_worker_holds(tmp_path: Path) -> None:
     first = said(tmp_path, "one.png", "7", b"same")
     later = said(tmp_path, "two.png", "1", b"same", worker="night", at="2026-01-04T10:00:00.000Z")
 
-    found = gathered([later, first], tmp_path)
+    found = build_dataset([later, first], tmp_path)
 
     assert [page.text for page in found.pages] == ["1"]
     assert (found.confirmed, found.corrected, found.repeated) == (0, 1, 1)
@@ -78,10 +78,10 @@ def test_for_equal_bytes_the_newest_verdict_of_any_worker_holds(tmp_path: Path) 
 def test_pages_of_one_file_are_on_one_side_and_not_the_same_page(tmp_path: Path) -> None:
     pages = [said(tmp_path, "two.tif", text, b"pages", page=number) for number, text in ((1, "3"), (2, "8"))]
 
-    found = gathered(pages, tmp_path)
+    found = build_dataset(pages, tmp_path)
 
     assert sorted(page.text for page in found.pages) == ["3", "8"]
-    assert not (found.learn and found.held_out)
+    assert not (found.train and found.held_out)
 
 
 def test_an_original_that_is_gone_or_altered_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_original_that_is_gone_or_altered_is_left_out_and_counted(tmp_path: P
     (tmp_path / gone.place).unlink()
     (tmp_path / altered.place).write_bytes(b"something else")
 
-    found = gathered([gone, altered, whole], tmp_path)
+    found = build_dataset([gone, altered, whole], tmp_path)
 
     assert [page.path.name for page in found.pages] == ["whole.png"]
     assert found.missing == 2
@@ -100,7 +100,7 @@ def test_a_copy_elsewhere_stands_for_an_original_that_is_gone(tmp_path: Path) ->
     newest = said(tmp_path, "newest.png", "7", b"same", at="2026-01-05T10:00:00.000Z")
     (tmp_path / newest.place).unlink()
 
-    found = gathered([copy, newest], tmp_path)
+    found = build_dataset([copy, newest], tmp_path)
 
     assert [(page.path.name, page.text) for page in found.pages] == [("copy.png", "7")]
     assert found.missing == 0
@@ -114,7 +114,7 @@ def test_the_corrections_of_all_workers_count(tmp_path: Path) -> None:
         say(ledger, 2, None)  # not sure: nothing to learn from
         ledger.close()
 
-    found = gather(Settings(workspace=tmp_path))
+    found = load_corrections(Settings(workspace=tmp_path))
 
     assert found.missing == 1  # the same bytes in both; they lie nowhere
     assert found.repeated == 1
@@ -122,17 +122,17 @@ def test_the_corrections_of_all_workers_count(tmp_path: Path) -> None:
 
 def test_without_corrected_pages_the_first_step_is_explained() -> None:
     with pytest.raises(DataError, match="nobody has corrected a page") as why:
-        Gathered((), (), 0, 0, 0, missing=3).require()
+        CorrectionsDataset((), (), 0, 0, 0, missing=3).require_training_pages()
 
     assert "digitrec review" in why.value.hint
 
 
-def answer(text: str, confidence: float = 0.9, *, truth: str = "7", accepted: bool = True) -> Answer:
-    return Answer(text, confidence, accepted, text == truth)
+def answer(text: str, confidence: float = 0.9, *, truth: str = "7", accepted: bool = True) -> PageAnswer:
+    return PageAnswer(text, confidence, accepted, text == truth)
 
 
-def judged(name: str, before: Answer, after: Answer, text: str = "7") -> Judged:
-    return Judged(LabelledPage(Path(name), "0" * 64, 1, text), before, after, b"")
+def judged(name: str, before: PageAnswer, after: PageAnswer, text: str = "7") -> EvaluatedPage:
+    return EvaluatedPage(LabelledPage(Path(name), "0" * 64, 1, text), before, after, b"")
 
 
 def test_what_learning_changed_is_counted_on_held_out_pages_only() -> None:
@@ -142,9 +142,9 @@ def test_what_learning_changed_is_counted_on_held_out_pages_only() -> None:
         judged("c", answer("7"), answer("7")),
     ]
 
-    found = learned(held_out, [judged("d", answer("1"), answer("1"))])
+    found = summarize_comparison(held_out, [judged("d", answer("1"), answer("1"))])
 
-    assert (found.before.right.hits, found.after.right.hits, found.after.right.of) == (2, 3, 3)
+    assert (found.before.accuracy.hits, found.after.accuracy.hits, found.after.accuracy.of) == (2, 3, 3)
     assert (found.before.accepted.hits, found.after.accepted.hits) == (2, 3)
     assert (found.before.accepted_wrong.hits, found.before.accepted_wrong.of) == (1, 2)
     assert found.comparison is not None
@@ -154,7 +154,7 @@ def test_what_learning_changed_is_counted_on_held_out_pages_only() -> None:
 
 
 def test_without_held_out_pages_nothing_is_compared() -> None:
-    assert learned([], [judged("d", answer("7"), answer("7"))]).comparison is None
+    assert summarize_comparison([], [judged("d", answer("7"), answer("7"))]).comparison is None
 
 
 def test_a_correction_the_new_model_confidently_contradicts_is_suspected() -> None:
@@ -163,10 +163,10 @@ def test_a_correction_the_new_model_confidently_contradicts_is_suspected() -> No
     unsure = judged("unsure", answer("7", 0.6, truth="1"), answer("7", 0.6, truth="1"), "1")
     persuaded = judged("persuaded", answer("7", 0.95, truth="1"), answer("1", 0.9, truth="1"), "1")
 
-    found = learned(agreed[:2], [*agreed[2:], unsure, stubborn, persuaded])
+    found = summarize_comparison(agreed[:2], [*agreed[2:], unsure, stubborn, persuaded])
 
-    assert [one.page.path.name for one in found.suspects] == ["stubborn"]
-    assert found.won_over == 1
+    assert [one.page.path.name for one in found.suspected_errors] == ["stubborn"]
+    assert found.fixed == 1
 
 
 def test_how_sure_is_sure_differs_by_what_is_read() -> None:
@@ -177,20 +177,20 @@ def test_how_sure_is_sure_differs_by_what_is_read() -> None:
     of_seven = judged("x", answer("7", 0.9, truth="2"), answer("7", 0.9, truth="2"), "2")
     of_one = judged("y", answer("1", 0.7, truth="2"), answer("1", 0.7, truth="2"), "2")
 
-    found = learned([], [*agreed, of_seven, of_one])
+    found = summarize_comparison([], [*agreed, of_seven, of_one])
 
-    assert [one.page.path.name for one in found.suspects] == ["y"]
+    assert [one.page.path.name for one in found.suspected_errors] == ["y"]
 
 
 def test_a_page_without_a_digit_is_right_if_it_is_not_accepted(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(draw(4))
     from tests.conftest import reader
 
-    harness = model_comparison.Desk(reader(), reader(), 0.0, 1.1, Settings().limits)
-    (found,) = model_comparison.read(harness, [LabelledPage(tmp_path / "a.png", "s", 1, "none")])
+    harness = model_comparison.ModelPair(reader(), reader(), 0.0, 1.1, Settings().limits)
+    (found,) = model_comparison.read_with_both(harness, [LabelledPage(tmp_path / "a.png", "s", 1, "none")])
 
-    assert (found.before.is_accepted, found.before.is_right) == (True, False)
-    assert (found.after.is_accepted, found.after.is_right) == (False, True)
+    assert (found.before.is_accepted, found.before.is_correct) == (True, False)
+    assert (found.after.is_accepted, found.after.is_correct) == (False, True)
     assert found.preview_png.startswith(b"\x89PNG")
 
 
@@ -207,29 +207,31 @@ def small() -> str:
 
 
 def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> None:
-    assert retrain.can_go_on(card(digest=small, left_out=[]), "mnist-5k")
-    assert retrain.can_go_on(card(digest="another", left_out=["mnist-5k"]), "mnist-5k")
-    assert not retrain.can_go_on(card(digest="another", left_out=[]), "mnist-5k")
+    assert retrain.can_finetune(card(digest=small, left_out=[]), "mnist-5k")
+    assert retrain.can_finetune(card(digest="another", left_out=["mnist-5k"]), "mnist-5k")
+    assert not retrain.can_finetune(card(digest="another", left_out=[]), "mnist-5k")
 
 
 def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path: Path) -> None:
-    pages = Gathered((LabelledPage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
+    pages = CorrectionsDataset((LabelledPage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
 
-    with pytest.raises(retrain.ForeignData, match="learned from other digits than mnist-5k"):
-        teach(Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print)
+    with pytest.raises(retrain.DatasetMismatch, match="learned from other digits than mnist-5k"):
+        train_on_corrections(
+            Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print
+        )
 
 
 def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     bad = tmp_path / "outbox/done/b/<img src=x onerror=alert(1)>.png"
     held_out = LabelledPage(bad, "0" * 64, 1, "1")
-    pages = Gathered((), (held_out,), 0, 1, 0, 2)
-    contradicts = Answer("7", 0.99, is_accepted=True, is_right=False)
+    pages = CorrectionsDataset((), (held_out,), 0, 1, 0, 2)
+    contradicts = PageAnswer("7", 0.99, is_accepted=True, is_correct=False)
     png = draw(7)
-    found = learned([Judged(held_out, contradicts, contradicts, png)], [])
+    found = summarize_comparison([EvaluatedPage(held_out, contradicts, contradicts, png)], [])
     models = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retrain.report(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
+    page = retrain.write_retrain_report(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
 
     told = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     words = page.read_text(encoding="utf-8")
@@ -254,7 +256,9 @@ def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     models: Any = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retrain.report(settings, *models, Gathered((), (), 0, 0, 0, 0), learned([], []))
+    page = retrain.write_retrain_report(
+        settings, *models, CorrectionsDataset((), (), 0, 0, 0, 0), summarize_comparison([], [])
+    )
 
     assert "no corrected page is held out yet" in page.read_text(encoding="utf-8")
     assert [one.accuracy.share for one in read_index(settings.reports).trainings.entries] == [None]  # type: ignore[union-attr]

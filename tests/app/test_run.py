@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from digitrec.app import composition, reports, retrying, service
+from digitrec.app import composition, reports, service
+from digitrec.app import run as app_run
+from digitrec.app.run import run_once, watch
 from digitrec.cli.words import status_lines
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
@@ -50,7 +52,7 @@ def rows(settings: Settings) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
+    monkeypatch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, error: Exception, *, times: int) -> list[int]:
@@ -79,7 +81,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
         (Ledger, "note_places", FULL),
-        (reports, "write", FULL),
+        (reports, "write_report", FULL),
     ],
 )
 def test_a_failure_that_passes_costs_time_and_no_file(
@@ -87,7 +89,7 @@ def test_a_failure_that_passes_costs_time_and_no_file(
 ) -> None:
     failing(monkeypatch, home, name, error, times=2)
 
-    summary = composition.run_once(settings)
+    summary = run_once(settings)
 
     assert rows(settings) == ["7.png"]
     assert summary.count.claimed == 1
@@ -100,17 +102,17 @@ def test_a_failure_that_stays_ends_the_run_and_keeps_the_claims(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "publish", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure, match="No space"):
-            composition.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0.1))
+            run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0.1))
     assert len(list(settings.inbox.glob(".claimed/main/*/7.png"))) == 1
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert rows(settings) == ["7.png"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"this is no database", None], ids=["emptied", "overwritten", "deleted"])
 def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settings, damage: bytes | None) -> None:
-    composition.run_once(settings)
+    run_once(settings)
     (settings.inbox / "8.png").write_bytes(draw(8))
     for path in settings.ledger.parent.glob("ledger.sqlite3-*"):
         path.unlink()
@@ -119,7 +121,7 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
     else:
         settings.ledger.write_bytes(damage)
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert sorted(rows(settings)) == ["7.png", "8.png"]
     if damage:
@@ -144,22 +146,22 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "archive", FULL, times=10**9)
         with pytest.raises(EnvironmentFailure):
-            composition.run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
+            run_once(Settings(workspace=settings.workspace, settle_s=0, run_retry_s=0))
     (before,) = settings.outbox.glob("*Z-????????.csv")
     content = before.read_bytes()
     for path in settings.ledger.parent.iterdir():
         path.unlink()
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert before.read_bytes() == content
     assert rows(settings) == ["7.png"]
     assert len(list(settings.outbox.glob("done/*/7.png"))) == 1
 
 
-def watching(settings: Settings) -> tuple[service.Stop, threading.Thread]:
-    stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
+def watching(settings: Settings) -> tuple[service.ShutdownSignal, threading.Thread]:
+    stop = service.ShutdownSignal()
+    thread = threading.Thread(target=watch, args=(settings, stop, NoChangeSource()))
     thread.start()
     return stop, thread
 
@@ -218,7 +220,7 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
     try:
         time.sleep(0.5)
         assert (settings.inbox / "7.png").exists()
-        shutil.copytree(composition.SHIPPED, tmp_path / "model")
+        shutil.copytree(composition.SHIPPED_MODELS_DIR, tmp_path / "model")
         wait_for(settings, ["7.png"])
     finally:
         stop.set()
@@ -230,7 +232,7 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
 def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Settings, how: str) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     old = settings.workspace / "old.sqlite3"
-    composition.run_once(settings)
+    run_once(settings)
     shutil.copy(settings.ledger, old)
     (settings.inbox / "8.png").write_bytes(draw(8))
     stop, thread = watching(settings)
@@ -272,7 +274,7 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
 
     monkeypatch.setattr(Ledger, step, deletes)
 
-    composition.run_once(settings)
+    run_once(settings)
 
     assert deleted
     assert rows(settings) == ["7.png"]
@@ -286,7 +288,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
 ) -> None:
     for number in range(120):
         (settings.inbox / f"{number:03}.png").write_bytes(draw(number % 10, shift=number % 7))
-    stop, begun, real = service.Stop(), itertools.count(), read_files.read_chunk
+    stop, begun, real = service.ShutdownSignal(), itertools.count(), read_files.read_chunk
 
     def slow(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
         contents: list[FileResult] = []
@@ -303,7 +305,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     with monkeypatch.context() as patch:
         patch.setattr(read_files, "read_chunk", slow)
         began_s = time.monotonic()
-        summary = composition.run_once(replace(settings, engine=engine, threads=2), stop)
+        summary = run_once(replace(settings, engine=engine, threads=2), stop)
         took_s = time.monotonic() - began_s
 
     read = {row["file"] for row in read_csv(settings.outbox / "latest.csv")}
@@ -311,7 +313,7 @@ def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
     assert sorted(rows(settings)) == sorted(read)
     assert (summary.count.accepted + summary.count.review, summary.count.deferred) == (len(read), 121 - len(read))
     assert took_s < 10
-    composition.run_once(settings)
+    run_once(settings)
     assert len(rows(settings)) == 121
 
 
@@ -321,7 +323,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     with monkeypatch.context() as patch:
         failing(patch, FolderOutbox, "publish", KeyError("colour"), times=10**9)
         with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
-            composition.run_once(replace(settings, run_retry_s=0.1))
+            run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
     with workspace.open_ledgers_readonly(settings) as ledgers:
         now_s, model = time.time(), ModelState("x")
@@ -330,7 +332,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
         assert "KeyError: 'colour'" in health(found, "main", 3600).why
         assert any("KeyError: 'colour'" in one.detail for one in doctor(settings, ledgers, model, now_s))
 
-    composition.run_once(settings)
+    run_once(settings)
     assert rows(settings) == ["7.png"]
 
 
@@ -363,7 +365,7 @@ def test_watch_reads_what_comes_while_a_file_raises_for_ever(
         return real(jobs, **given)
 
     monkeypatch.setattr(read_files, "read_chunk", raises)
-    monkeypatch.setattr(composition, "page_reader", lambda _: reader())
+    monkeypatch.setattr(composition, "load_page_reader", lambda _: reader())
     monkeypatch.setattr("digitrec.pipeline.worker_process.WorkerProcess", lambda *_: InlineChild())
     stop, thread = watching(replace(settings, settle_s=0.3, scan_interval_s=0.5))
     try:
@@ -390,7 +392,7 @@ def test_an_exception_in_hooks_or_metrics_costs_nothing(
     failing(monkeypatch, hooks, "run_command", ZeroDivisionError("hook"), times=10**9)
     failing(monkeypatch, metrics, "gather", ZeroDivisionError("metrics"), times=10**9)
 
-    composition.run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
+    run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
 
     assert rows(settings) == ["7.png"]
     told = [record for record in caplog.records if getattr(record, "trace", "")]
@@ -403,12 +405,13 @@ def test_an_exception_in_hooks_or_metrics_costs_nothing(
 def test_no_command_prints_a_traceback_for_an_unexpected_exception(settings: Settings) -> None:
     script = """
 import sys
-from digitrec import batch_ids, cli
+from digitrec import text
+from digitrec.cli import main
 def fails(_):
     raise ZeroDivisionError("nobody knows")
-batch_ids.new = fails
+text.new_batch_id = fails
 sys.argv = ["digitrec", "run", "--run-retry-s", "0", "--settle-s", "0"]
-cli.program()
+main.program()
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=settings.workspace, capture_output=True, text=True, check=False, timeout=60
@@ -437,7 +440,7 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
 
     monkeypatch.setattr(composition, "partial", with_odd_reading)
 
-    summary = composition.run_once(replace(settings, engine=engine, read_timeout_s=1))
+    summary = run_once(replace(settings, engine=engine, read_timeout_s=1))
 
     reasons = {row["file"]: row["reason_code"] for row in read_csv(settings.outbox / "latest.csv")}
     assert sorted(reasons) == sorted(["7.png", "2.png", "3.png", f"{odd}.png"])

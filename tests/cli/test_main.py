@@ -189,7 +189,7 @@ def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> Non
 def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(composition.SHIPPED, tmp_path / "model")
+    shutil.copytree(composition.SHIPPED_MODELS_DIR, tmp_path / "model")
     with (tmp_path / "model" / "model.tflite").open("r+b") as file:
         file.write(b"\x00")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from digitrec.app import composition, models
-from digitrec.app.corrections_dataset import Gathered
-from digitrec.app.model_comparison import learned
-from digitrec.app.retrain import Lesson
+from digitrec.app.corrections_dataset import CorrectionsDataset
+from digitrec.app.model_comparison import summarize_comparison
+from digitrec.app.retrain import RetrainReport
 from digitrec.cli import main
 from digitrec.models.package import Bundle
 from tests.app.test_retrain_units import answer, judged
@@ -30,14 +30,19 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     """What the library was asked for."""
     found: list[dict[str, Any]] = []
 
-    def learn(_: object, data: str, **given: Any) -> Lesson:
+    def train(_: object, data: str, **given: Any) -> RetrainReport:
         found.append({"data": data, **given})
         held_out = [judged("a", answer("1"), answer("7"))]
         suspect = judged("b", answer("1", 1.0), answer("1", 1.0))
-        pages = Gathered((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
-        return Lesson(Bundle.open(composition.SHIPPED), pages, learned(held_out, [suspect]), tmp_path / "index.html")
+        pages = CorrectionsDataset((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
+        return RetrainReport(
+            Bundle.open(composition.SHIPPED_MODELS_DIR),
+            pages,
+            summarize_comparison(held_out, [suspect]),
+            tmp_path / "index.html",
+        )
 
-    monkeypatch.setattr("digitrec.app.retrain.learn", learn)
+    monkeypatch.setattr("digitrec.app.retrain.train_and_compare", train)
     return found
 
 
@@ -76,7 +81,7 @@ def test_scripts_get_the_same_as_json(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--json") == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert told["model_id"] == Bundle.open(composition.SHIPPED).card.id
+    assert told["model_id"] == Bundle.open(composition.SHIPPED_MODELS_DIR).card.id
     assert told["corrections"]["missing"] == 2
     assert told["held_out"]["after"]["right"]["share"] == 1.0
     assert told["suspects"] == 1

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app import composition, service
+from digitrec.app import service
+from digitrec.app.run import watch
 from digitrec.pipeline.watcher import WatchdogSource
 from digitrec.settings import Settings
 from tests.faults.scene import ACCOUNTS, IS_LONG, Account, Scene, kill_at_random, until
@@ -125,11 +126,11 @@ def test_the_inbox_is_replaced_by_an_empty_one(scene: Scene) -> None:
 
 
 def test_the_observer_is_killed(scene: Scene) -> None:
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
     observer = WatchdogSource(scene.inbox, stop.bell)
     settings = Settings(workspace=scene.workspace, settle_s=0.1, scan_interval_s=1.0)
     scene.drop(1)
-    thread = threading.Thread(target=composition.watch, args=(settings, stop, observer))
+    thread = threading.Thread(target=watch, args=(settings, stop, observer))
     thread.start()
     try:
         until(lambda: len(scene.rows()) == 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.app import composition, service
+from digitrec.app.run import run_once, watch
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
@@ -197,7 +198,7 @@ def test_a_failed_run_reports_its_reason(harness: ServiceHarness) -> None:
     harness.set(run_retry_s=0.0)
 
     with pytest.raises(EnvironmentFailure):
-        composition.run_once(harness.settings)
+        run_once(harness.settings)
 
     found = told(harness)
     assert (found.doing, found.failure) == (Doing.STOPPED, f"{harness.outbox} is missing")
@@ -206,7 +207,7 @@ def test_a_failed_run_reports_its_reason(harness: ServiceHarness) -> None:
 def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.set(scan_interval_s=0.5, settle_s=0.0)
-    stop = service.Stop()
+    stop = service.ShutdownSignal()
     seen: list[Heartbeat] = []
 
     class Observer(NoChangeSource):
@@ -219,12 +220,12 @@ def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None
                 seen.append(told(harness))
                 stop.set()
 
-    composition.watch(harness.settings, stop, Observer())
+    watch(harness.settings, stop, Observer())
 
     (at_work,) = seen
     assert (at_work.doing, at_work.observer, at_work.failure) == (Doing.READING, "alive", "")
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
-    assert at_work.model_id == composition.bundle_of(harness.settings).card.id
+    assert at_work.model_id == composition.open_model(harness.settings).card.id
     assert told(harness).doing is Doing.STOPPED
 
 

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from digitrec.app import composition, retrying, service
+from digitrec.app import run as app_run
+from digitrec.app import service
+from digitrec.app.run import run_once, watch
 from digitrec.errors import EnvironmentFailure, SettingsError
 from digitrec.monitoring import heartbeat
 from digitrec.monitoring import hooks as hooks_module
@@ -220,19 +222,19 @@ def test_run_and_watch_call_hooks_and_survive_a_failing_one(
 ) -> None:
     harness.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
     harness.drop("7.png")
-    composition.run_once(harness.settings)
+    run_once(harness.settings)
     assert [one["event"] for one in told(harness)] == ["batch"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(retrying, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
+        patch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
         patch.setattr(FolderOutbox, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         harness.drop("8.png")
         with pytest.raises(EnvironmentFailure):
-            composition.run_once(harness.settings)
+            run_once(harness.settings)
     assert told(harness)[-1]["event"] == "unhealthy"
 
-    stop = service.Stop()
-    thread = threading.Thread(target=composition.watch, args=(harness.settings, stop, NoChangeSource()))
+    stop = service.ShutdownSignal()
+    thread = threading.Thread(target=watch, args=(harness.settings, stop, NoChangeSource()))
     thread.start()
     until_s = time.monotonic() + 60
     while len(told(harness)) < 3 and time.monotonic() < until_s:
@@ -273,7 +275,7 @@ def test_an_exception_before_a_hook_is_called_stops_no_run(
     harness.set(settle_s=0, on_batch="true")
     harness.drop("7.png")
 
-    assert composition.run_once(harness.settings).count.claimed == 1
+    assert run_once(harness.settings).count.claimed == 1
     seen = heartbeat.read(harness.settings.ledger.parent)
     assert seen is not None
     assert seen.unexpected == "a hook cannot be called: KeyError: 'colour'"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from digitrec.app import composition
+from digitrec.app.run import run_once
 from digitrec.monitoring import metrics
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.settings import Settings
@@ -177,9 +177,9 @@ def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: 
     (tmp_path / "inbox").mkdir()
     path = tmp_path / "digitrec.prom"
 
-    composition.run_once(Settings(workspace=tmp_path, run_wait_s=0))
+    run_once(Settings(workspace=tmp_path, run_wait_s=0))
     assert not path.exists()
-    composition.run_once(Settings(workspace=tmp_path, run_wait_s=0, metrics_file=path))
+    run_once(Settings(workspace=tmp_path, run_wait_s=0, metrics_file=path))
 
     assert parsed(path.read_text())[key("last_scan_timestamp_seconds", "main")] == pytest.approx(time.time(), abs=60)
 

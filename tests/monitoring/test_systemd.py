@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app import composition, service
+from digitrec.app import service
+from digitrec.app.run import run_once, watch
 from digitrec.monitoring.heartbeat import Supervisor
 from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
@@ -57,14 +58,14 @@ def test_a_watch_is_ready_lives_and_says_that_it_ends(
 ) -> None:
     settings = Settings(workspace=tmp_path, scan_interval_s=0.5)
     (tmp_path / "inbox").mkdir()
-    composition.run_once(settings)
+    run_once(settings)
     if is_failing:
         (tmp_path / "inbox" / ".digitrec-folder").unlink()  # as an unmounted share looks
         (tmp_path / "inbox" / ".claimed").rename(tmp_path / "elsewhere")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with listen(str(tmp_path / "notify")) as ear:
-        stop = service.Stop()
-        thread = threading.Thread(target=composition.watch, args=(settings, stop, NoChangeSource()))
+        stop = service.ShutdownSignal()
+        thread = threading.Thread(target=watch, args=(settings, stop, NoChangeSource()))
         thread.start()
         heard = {ear.recv(100)}
         while not {b"READY=1", b"WATCHDOG=1"} <= heard:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitrec.app import composition
+from digitrec.app.run import run_once
 from digitrec.pipeline import workspace
 from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.scanner import AgeStability, FileClock, StabilityTracker, touch_and_read_ns
@@ -57,11 +57,11 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
     monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right: this machine is ahead
     (harness.inbox / "half.png").write_bytes(draw(7)[:200])
 
-    summary = composition.run_once(replace(harness.settings, settle_s=0.1))
+    summary = run_once(replace(harness.settings, settle_s=0.1))
 
     assert (summary.count.deferred, summary.count.rejected, summary.waiting) == (1, 0, 1)
     (harness.inbox / "half.png").write_bytes(draw(7))
-    assert composition.run_once(replace(harness.settings, settle_s=0.1)).count.claimed == 1
+    assert run_once(replace(harness.settings, settle_s=0.1)).count.claimed == 1
     assert [row["file"] for path in harness.tables() for row in read_csv(path)] == ["half.png"]
 
 

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 import digitrec
 from digitrec.app import composition
+from digitrec.app.run import run_once
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
 from digitrec.pipeline import dask_executor, task_batch
 from digitrec.pipeline.chunk_queue import ChunkTimeout
@@ -58,7 +59,7 @@ def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskExec
 def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str, tmp_path: Path) -> None:
     for folder, engine in (("plain", "serial"), ("spread", "dask")):
         fill(tmp_path / folder / "inbox")
-        composition.run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
+        run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
 
     assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
 
@@ -89,7 +90,7 @@ def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tm
         try:
             client.run(becomes, "0.0.1", workers=[min(client.nthreads())])
             with pytest.raises(WorkerMismatch, match=r"digitrec is 0\.0\.1 there") as refused:
-                composition.run_once(settings)
+                run_once(settings)
         finally:
             client.run(becomes, digitrec.__version__)
 
@@ -229,7 +230,7 @@ def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     settings = Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY, settle_s=0, run_retry_s=0)
 
     with pytest.raises(EnvironmentFailure, match="cannot be reached") as failure:
-        composition.run_once(settings)
+        run_once(settings)
 
     assert "dask scheduler" in failure.value.hint
     assert len(list(settings.inbox.glob("*.png"))) == 27
@@ -319,5 +320,5 @@ def test_without_the_package_the_error_says_how_to_install_it(tmp_path: Path, mo
     monkeypatch.setattr(errors, "find_spec", lambda _: None)
 
     with pytest.raises(MissingPackage, match="distributed") as refused:
-        composition.ENGINES["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))
+        composition.EXECUTORS["dask"](Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY))
     assert "pip install" in refused.value.hint

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from digitrec.app import composition
+from digitrec.app.run import run_once
 from digitrec.pipeline import chunk_queue, dask_executor, worker_main
 from digitrec.pipeline.chunk_queue import LostChunk
 from digitrec.pipeline.executor import Executor
@@ -37,7 +38,7 @@ OUTSIDE = [pytest.param(name, marks=pytest.mark.slow) for name in ("processes", 
 """Engines that need processes or sockets."""
 
 
-@pytest.fixture(params=[*sorted(composition.ENGINES.keys() - {"processes", "dask"}), *OUTSIDE])
+@pytest.fixture(params=[*sorted(composition.EXECUTORS.keys() - {"processes", "dask"}), *OUTSIDE])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -48,7 +49,7 @@ def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Ex
 
     def make(**settings: float) -> Executor:
         where = request.getfixturevalue("scheduler") if name == "dask" else None
-        made.append(composition.ENGINES[name](Settings(threads=3, engine=name, scheduler=where, **settings)))  # type: ignore[arg-type]
+        made.append(composition.EXECUTORS[name](Settings(threads=3, engine=name, scheduler=where, **settings)))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -147,7 +148,7 @@ def test_a_whole_run_writes_the_same_bytes_but_for_times_and_batch(
     where = request.getfixturevalue("scheduler") if name == "dask" else None
     for folder, each in (("plain", "serial"), ("spread", name)):
         fill(tmp_path / folder / "inbox")
-        composition.run_once(Settings(workspace=tmp_path / folder, engine=each, scheduler=where, settle_s=0))
+        run_once(Settings(workspace=tmp_path / folder, engine=each, scheduler=where, settle_s=0))
 
     assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
 

@@ -12,8 +12,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from digitrec.app import composition
-from digitrec.app.service import Summary
+from digitrec.app.run import run_once
+from digitrec.app.service import RunSummary
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.monitoring.verify import verify
 from digitrec.pipeline import object_store, workspace
@@ -87,8 +87,8 @@ class Place:
         self.fs.makedirs(name.rpartition("/")[0], exist_ok=True)
         self.fs.pipe_file(name, content)
 
-    def run(self, **settings: Any) -> Summary:
-        return composition.run_once(replace(self.settings, **settings))
+    def run(self, **settings: Any) -> RunSummary:
+        return run_once(replace(self.settings, **settings))
 
     def names(self, folder: str = "out") -> list[str]:
         self.fs.invalidate_cache()

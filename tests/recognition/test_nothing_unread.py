@@ -33,12 +33,12 @@ def sources() -> GlyphSources:
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return Bundle.open(composition.SHIPPED)
+    return Bundle.open(composition.SHIPPED_MODELS_DIR)
 
 
 @pytest.fixture(scope="module")
 def reader(bundle: Bundle) -> PageReader:
-    return composition.page_reader(bundle)
+    return composition.load_page_reader(bundle)
 
 
 def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:

@@ -64,7 +64,7 @@ def test_a_calibration_table_gives_the_confidence_distribution():
 
 
 def test_the_card_of_the_shipped_model_has_its_training_distribution():
-    card = Bundle.open(composition.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
 
     known = reference_of(card)
 
@@ -78,7 +78,7 @@ def test_the_card_of_the_shipped_model_has_its_training_distribution():
 def test_an_older_card_has_no_digit_distribution(told):
     from dataclasses import replace
 
-    card = Bundle.open(composition.SHIPPED).card
+    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
 
     known = reference_of(replace(card, training={"learned_of_each": told}, calibrations=()))
 

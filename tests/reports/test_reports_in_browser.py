@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.app.reports import write_all
+from digitrec.app.reports import write_all_reports
 from digitrec.pipeline import workspace
 from digitrec.reports.batch import RowFacts
 from digitrec.reports.evaluation import evaluate
@@ -37,7 +37,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     _page_evaluation(home / "pages")
     lesson = _lesson(settings.reports / "learning" / "cnn-2")
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        page, _ = write_all(settings, ledgers)
+        page, _ = write_all_reports(settings, ledgers)
     return {
         "list": page,
         "batch": settings.reports / batch_id / "index.html",

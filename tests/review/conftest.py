@@ -178,7 +178,7 @@ def opens(folder: Path) -> Opens:
             with closing(Ledger.open(settings.ledger)) as ledger:
                 ledger.remember("outbox_id", "0" * 32)
             (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
-        return Pages(settings, review.site_of(settings, Sessions(), PORT, **options))
+        return Pages(settings, review.build_site(settings, Sessions(), PORT, **options))
 
     return open_pages
 

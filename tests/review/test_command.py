@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app.review import listening
+from digitrec.app.review import open_listening_socket
 from digitrec.errors import UsageError
 from tests.conftest import in_folder
 from tests.review import browser
@@ -29,11 +29,11 @@ def test_before_anything_was_read_it_says_so(tmp_path: Path) -> None:
 
 
 def test_it_listens_on_this_machine_only_and_says_if_a_port_is_taken() -> None:
-    with listening(0) as door:
+    with open_listening_socket(0) as door:
         host, port = door.getsockname()
         assert host == "127.0.0.1"
         with pytest.raises(UsageError, match=f"port {port} cannot be had"):
-            listening(port)
+            open_listening_socket(port)
 
 
 @pytest.mark.slow

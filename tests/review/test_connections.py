@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from digitrec.app.review import listening
+from digitrec.app.review import open_listening_socket
 from digitrec.review.connections import BACKLOG, ConnectionLimits
 from tests.review.conftest import Answer, Opens
 
@@ -55,7 +55,7 @@ def app() -> App:
 @pytest.fixture
 def connect(app: App) -> Iterator[Opened]:
     """A server that holds five connections, and what opens another one and sends something."""
-    with listening(0) as door, contextlib.ExitStack() as stack:
+    with open_listening_socket(0) as door, contextlib.ExitStack() as stack:
         http = ConnectionLimits(MOST, HEADERS_S).protocol
         config = uvicorn.Config(app, http=http, log_config=None, lifespan="off", ws="none", backlog=BACKLOG)  # type: ignore[arg-type]
         server = uvicorn.Server(config)

@@ -72,4 +72,4 @@ def test_the_shipped_model_reads_what_is_tried(opened: Opens) -> None:
     found = client.post("/api/try", content=draw(7), headers=ORIGIN).json()
 
     assert found["pages"][0]["text"] == "7"
-    assert review.login_name()
+    assert review.get_login_name()

@@ -41,7 +41,7 @@ def look(pages: list[LabelledPage], by: PageReader | None = None) -> list[Labell
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return composition.page_reader(Bundle.open(composition.SHIPPED))
+    return composition.load_page_reader(Bundle.open(composition.SHIPPED_MODELS_DIR))
 
 
 def test_a_page_with_one_digit_gives_an_example_of_what_the_person_said(tmp_path: Path) -> None:

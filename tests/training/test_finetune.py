@@ -36,7 +36,7 @@ def look(folder: Path, start: Bundle) -> list[LabelledCrops]:
         path = folder / f"{digit}.png"
         path.write_bytes(draw(digit))
         pages.append(LabelledPage(path, f"{digit:064}", 1, str(digit)))
-    return correction_examples.extract_labelled_crops(composition.page_reader(start), pages, Limits(), processes=1)
+    return correction_examples.extract_labelled_crops(composition.load_page_reader(start), pages, Limits(), processes=1)
 
 
 def taught(
@@ -65,23 +65,23 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(out: Path) -> list[LabelledCrops]:
-    return look(out, Bundle.open(composition.SHIPPED))
+    return look(out, Bundle.open(composition.SHIPPED_MODELS_DIR))
 
 
 @pytest.fixture(scope="module")
 def model(out: Path, shown: list[LabelledCrops]) -> Bundle:
-    return taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out)
+    return taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
 
 
 def test_another_model_comes_out_whose_ink_network_is_the_same(model: Bundle) -> None:
-    start = Bundle.open(composition.SHIPPED)
+    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
 
     assert model.card.id != start.card.id
     assert model.card.network == start.card.network
     assert model.card.weights == start.card.weights
     assert model.content(INK_TFLITE) == start.content(INK_TFLITE)
     assert model.content(TFLITE) != start.content(TFLITE)
-    (page,) = composition.page_reader(model).read(draw(7), Limits())
+    (page,) = composition.load_page_reader(model).read(draw(7), Limits())
     assert page.scores.shape == (1, 11)
 
 
@@ -94,7 +94,7 @@ def test_it_still_knows_digits_after_a_few_batches(model: Bundle) -> None:
 
 
 def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: Bundle) -> None:
-    start = Bundle.open(composition.SHIPPED)
+    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
     words = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
     assert model.card.training["corrections"]["went_on_from"] == start.card.id
@@ -112,7 +112,7 @@ def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
 ) -> None:
     told: list[TrainingState] = []
 
-    again = taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out, told)
+    again = taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out, told)
 
     assert again.card.id == model.card.id
     assert "pages" not in {one.stage for one in told}
@@ -126,9 +126,9 @@ def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
     monkeypatch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
 
-    found = taught(Bundle.open(composition.SHIPPED), mnist.load_mnist_5k(), shown, out)
+    found = taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
 
-    assert found.content("line.tflite") == Bundle.open(composition.SHIPPED).content("line.tflite")
+    assert found.content("line.tflite") == Bundle.open(composition.SHIPPED_MODELS_DIR).content("line.tflite")
     assert "stayed as it was" in found.card.training["corrections"]["line"]
 
 
@@ -148,7 +148,7 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
 
 
 def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[LabelledCrops]) -> None:
-    start = Bundle.open(composition.SHIPPED)
+    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
     files = {name: digest for name, digest in start.card.files.items() if name != KERAS}
     from dataclasses import replace
 

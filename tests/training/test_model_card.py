@@ -19,7 +19,7 @@ REAL = Calibration("real", "half of the photos", 400, Rule.SHARE, (Bound(0.0, 40
 
 @pytest.fixture
 def card() -> ModelCard:
-    return replace(Bundle.open(composition.SHIPPED).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
+    return replace(Bundle.open(composition.SHIPPED_MODELS_DIR).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
 
 
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:

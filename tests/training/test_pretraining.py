@@ -84,7 +84,7 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
 
 
 def test_a_page_is_read_with_it(trained: Path) -> None:
-    (page,) = composition.page_reader(Bundle.open(trained)).read(draw(7), Limits())
+    (page,) = composition.load_page_reader(Bundle.open(trained)).read(draw(7), Limits())
 
     assert page.scores.shape[1] == 11
 
@@ -115,7 +115,7 @@ def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -
     held_out = split_dataset(little_mnist(), bundle.card.seed).calibrate
 
     again = synthetic_evaluation.evaluate_synthetic(
-        composition.page_reader(bundle), held_out, pages=40, seed=bundle.card.seed
+        composition.load_page_reader(bundle), held_out, pages=40, seed=bundle.card.seed
     )
 
     assert bundle.card.calibrations == (again.table,)

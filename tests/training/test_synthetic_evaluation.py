@@ -22,7 +22,7 @@ def held_out() -> Split:
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return composition.page_reader(Bundle.open(composition.SHIPPED))
+    return composition.load_page_reader(Bundle.open(composition.SHIPPED_MODELS_DIR))
 
 
 def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out: Split, shipped: PageReader) -> None:

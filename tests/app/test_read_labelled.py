@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from digitrec.app import composition, labelled
+from digitrec.app import composition, predict
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline.chunk_queue import ChunkTimeout
 from digitrec.pipeline.executor import SerialExecutor
@@ -40,7 +40,7 @@ def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, picture
     told: list[tuple[int, int]] = []
 
     found = list(
-        labelled.read(
+        predict.read_labelled(
             Settings(workspace=tmp_path, engine="serial"), reader(), pictures, lambda *done: told.append(done)
         )
     )
@@ -53,8 +53,8 @@ def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, picture
 def test_files_that_take_too_long_are_named_with_the_way_out(
     tmp_path: Path, pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(composition.ENGINES, "serial", lambda _: Slow())
-    found = labelled.read(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
+    monkeypatch.setitem(composition.EXECUTORS, "serial", lambda _: Slow())
+    found = predict.read_labelled(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
 
     assert [next(found)[0] for _ in range(16)] == pictures[:16]
     with pytest.raises(EnvironmentFailure, match=r"16\.png to 19\.png.*not done after 60 s") as caught:
