@@ -46,7 +46,7 @@ STAGES: Mapping[str, Sequence[str]] = {
     "publish": ("digitrec.pipeline.archive:FolderOutbox.publish",),
     "file away": (
         "digitrec.pipeline.archive:FolderOutbox.archive",
-        "digitrec.pipeline.archive:file_labels",
+        "digitrec.pipeline.archive:FolderOutbox.clean_up",
         "digitrec.pipeline.inbox:Inbox.close",
     ),
     "report": ("digitrec.app.reports:write_report",),

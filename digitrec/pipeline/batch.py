@@ -1,6 +1,6 @@
-"""claim -> read -> record -> publish -> file away -> report; and `recover()`, which finishes what was interrupted.
+"""One batch from claim to close: claim, read, record, publish, archive, report; `recover()` finishes interrupted ones.
 
-Every step is durable before the next begins and may be done twice, so that a crash anywhere costs time, never a file.
+Every step is durable before the next begins and is idempotent: a crash anywhere costs time, never a file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +20,7 @@ from digitrec.pipeline.batch_reader import (
     GuardedReader,
     LimitedWorker,
     SuspectFiles,
+    make_chunks,
 )
 from digitrec.pipeline.claiming import Claimer, ClaimQueue
 from digitrec.pipeline.executor import Executor
@@ -29,181 +30,182 @@ from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, Claim, Count, FileOutcome, FileSnapshot, Rendering, Row, Stage
 
-_MOST_AHEAD = 1024
-"""A larger batch is not claimed before its turn: after a stop all of it has to be deferred, too."""
+_MAX_PREFETCH_FILES = 1024
+"""Upper limit of files in a batch that is claimed before its turn: after a stop all of them have to be deferred."""
 
 
 class Outbox(Protocol):
-    """Where answers go, and what becomes of the files; each step may be done again after a crash."""
+    """Destination of tables and originals; every step is idempotent."""
 
     def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
-        """Put both tables of a batch there, whole and replacing none with other bytes; the digits first.
+        """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
 
         Raises:
-            FileExistsError: a table of this name with other content is there.
+            FileExistsError: a table of this name with other content exists.
         """
 
     def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
-        """Put every file where it belongs; gives the claims with its place. `rows` are those of rejected files."""
+        """Move every original to its destination; return the claims with their new locations.
+
+        Args:
+            claims: the files of a recorded batch.
+            rows: the rows of its rejected files.
+        """
 
     def clean_up(
-        self, batch_id: str, placed: Sequence[Claim], truth: LabelLookup, outcome_builder: OutcomeBuilder
+        self, batch_id: str, claims: Sequence[Claim], labels: LabelLookup, outcome_builder: OutcomeBuilder
     ) -> None:
-        """See to what came along with a batch."""
+        """Archive the labels files of a batch and return unclaimed files in its folder to the inbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBatch:
-    """A batch whose files are claimed, and being read."""
+    """A batch whose files are claimed."""
 
     batch: Batch
     claims: Sequence[Claim]
-    reading: Iterator[ChunkOutcome] | None
-    """What becomes of its chunks, children may be at it already; None: each file is read by itself."""
+    chunks: Iterator[ChunkOutcome] | None
+    """Its chunks, which the executor may already read; None: each file is read alone in the limited worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPipeline:
-    """The collaborators of one run, chosen in app.py."""
+    """The steps of a batch and their collaborators, which `app.composition` chooses."""
 
     inbox: ClaimQueue
     ledger: Ledger
     outbox: Outbox
     engine: Executor
     child: LimitedWorker
-    """Reads what may stop a reader."""
+    """Worker process with CPU and memory limits, for files that may stop their reader."""
     read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
-    """Reads files."""
     outcome_builder: OutcomeBuilder
     load_labels: Callable[[], LabelLookup]
     rendering: Callable[[], Rendering]
-    """How a batch that is recorded now will be rendered."""
+    """Return the table format of a batch that is recorded now."""
     restore: Callable[[str], bool]
-    """Puts a batch into the ledger whose CSV is in the outbox; False if there is none."""
+    """Put a batch whose CSV is in the outbox into the ledger; return False if there is no such CSV."""
     check_folders: Callable[[], None]
-    """Raises if inbox or outbox is not the folder it was; asked before anything is put there."""
+    """Raise if inbox or outbox was replaced; called before anything is written there."""
     published: Callable[[str], None]
-    """Told of every batch whose table is in the outbox, before its files are archived; for latest.csv."""
+    """Called with the id of every batch whose table is published, before its files are archived; for latest.csv."""
     report: Callable[[str], None]
-    """Makes the report of a batch."""
+    """Write the report of a batch."""
     stopped: Callable[[], bool]
     now_s: Callable[[], float]
     """Seconds since 1970."""
     scanned_at_s: Callable[[], float]
-    """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
+    """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
     timed: Callable[[str], AbstractContextManager[object]] = nullcontext
-    """Measures a stage by its name, for monitoring."""
+    """Measure a stage by its name, for monitoring."""
     noticed: Callable[[str], None] = logs.event
-    """Told of an unexpected exception that stops nothing, for `status`."""
+    """Called with an unexpected exception that stops nothing, for `status`."""
     started_here: set[str] = field(default_factory=set)
-    """Batches whose reading this process began: it lives, so they killed nobody."""
+    """Batches that this process started to read: it is alive, so their files crashed no reader."""
     alone: list[FileSnapshot] = field(default_factory=list)
-    """Files that are claimed next, each by itself."""
+    """Files that are claimed next, each in a batch with no other file."""
     reader: BatchReader = field(init=False)
     suspects: SuspectFiles = field(init=False)
     claimer: Claimer = field(init=False)
 
     def __post_init__(self) -> None:
-        guarded = GuardedReader(self.read_chunk)
-        object.__setattr__(self, "reader", BatchReader(self.engine, self.child, guarded, self._job, self.stopped))
+        reader = BatchReader(self.engine, self.child, GuardedReader(self.read_chunk), self._make_job, self.stopped)
+        claimer = Claimer(self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.noticed)
+        object.__setattr__(self, "reader", reader)
         object.__setattr__(self, "suspects", SuspectFiles(self.ledger))
-        object.__setattr__(
-            self,
-            "claimer",
-            Claimer(self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.noticed),
-        )
+        object.__setattr__(self, "claimer", claimer)
 
     def recover(self) -> Count:
-        """Finish whatever was interrupted: open batches of the ledger, and claims it does not know.
+        """Finish interrupted work: open batches of the ledger, and claims that the ledger does not list.
 
         Raises:
-            ReadFailed: reading one raised; the others are finished first.
+            ReadFailed: reading a batch raised; the other batches are finished first.
         """
         total, failure = Count(), None
-        for batch in self._interrupted():
+        for batch in self._interrupted_batches():
             try:
-                total += self._finish(batch)
-            except ReadFailed as why:
-                failure = why
+                total += self._resume(batch)
+            except ReadFailed as error:
+                failure = error
         if failure is not None:
             raise failure
         return total
 
-    def _interrupted(self) -> Iterator[Batch]:
+    def _interrupted_batches(self) -> Iterator[Batch]:
         for batch in self.ledger.batches(unfinished=True):
-            logs.event("batch taken up again", batch=batch.id, stage=batch.stage)
+            logs.event("interrupted batch resumed", batch=batch.id, stage=batch.stage)
             yield batch
         unfinished = {batch.id for batch in self.ledger.batches(unfinished=True)}
         for name in self.inbox.batches():
             if text.BATCH_ID.fullmatch(name) is None:
-                logs.warn("this folder among the claims is no batch; left alone", folder=name)
-            elif name not in unfinished:  # its reading raised just now
+                logs.warn("unknown folder among the claims ignored", folder=name)
+            elif name not in unfinished:  # those failed to be read above
                 yield self.claimer.find_batch(name, self.restore)
 
-    def process(self, seen: Sequence[FileSnapshot]) -> Count:
-        """Claim these files as one batch and bring it to its end; then claim one suspect alone, if there is any."""
-        count = sum(self._in_turn(self._without_suspects([seen])), Count())
+    def process(self, files: Sequence[FileSnapshot]) -> Count:
+        """Process these files as one batch; then one suspect file alone, if there is any."""
+        count = sum(self._process_batches(self._without_suspects([files])), Count())
         if self.alone and not self.stopped():
-            count += sum(self._in_turn([[self.alone.pop(0)]]), Count())
+            count += sum(self._process_batches([[self.alone.pop(0)]]), Count())
         return count
 
     def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
-        """Claim each group as one batch and bring it to its end, then each suspect; gives what became of each."""
-        yield from self._in_turn(self._without_suspects(groups))
+        """Process each group as one batch, then each suspect file alone; yield the counts of each batch."""
+        yield from self._process_batches(self._without_suspects(groups))
         while self.alone and not self.stopped():
-            yield from self._in_turn([[self.alone.pop(0)]])
+            yield from self._process_batches([[self.alone.pop(0)]])
         if self.alone:
             yield Count(deferred=len(self.alone))
 
     def _without_suspects(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Sequence[FileSnapshot]]:
-        """Each group without the files that wait for their turn alone, or for a later try."""
+        """Yield the groups without suspect files, which go to `alone`, and without files that wait for a retry."""
         for group in groups:
-            wanted = [one for one in group if self.claimer.is_due(one)]
+            files = [file for file in group if self.claimer.is_due(file)]
             if self.suspects.has_any():
-                suspects = {one.path: one for one in wanted if one in self.suspects}
-                self.alone[:] = [*(one for one in self.alone if one.path not in suspects), *suspects.values()]
-                wanted = [one for one in wanted if one.path not in suspects]
-            if wanted:
-                yield wanted
+                suspects = {file.path: file for file in files if file in self.suspects}
+                self.alone[:] = [*(file for file in self.alone if file.path not in suspects), *suspects.values()]
+                files = [file for file in files if file.path not in suspects]
+            if files:
+                yield files
 
-    def _in_turn(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
-        """Claim each group as one batch and bring it to its end; gives what became of each.
+    def _process_batches(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
+        """Process each group as one batch; yield the counts of each.
 
-        The next one is claimed before: children go on with it while what they read is put on record, published and
-        filed away here. One whose reading raises does not keep the others from being read.
+        The next batch is claimed early: workers read it while the previous one is recorded, published and archived
+        here. A batch whose reading raises does not keep the others from being processed.
         """
-        opened: OpenBatch | None = None
-        read_failed: ReadFailed | None = None
+        current: OpenBatch | None = None
+        read_failure: ReadFailed | None = None
 
-        def answered(batch: OpenBatch) -> Iterator[Count]:
-            nonlocal read_failed
+        def complete(batch: OpenBatch) -> Iterator[Count]:
+            nonlocal read_failure
             try:
                 yield self._complete(batch)
-            except ReadFailed as why:
-                read_failed = why
+            except ReadFailed as error:
+                read_failure = error
 
         for group in groups:
-            if opened is not None and len(group) > _MOST_AHEAD:
-                yield from answered(opened)
-                opened = None
+            if current is not None and len(group) > _MAX_PREFETCH_FILES:
+                yield from complete(current)
+                current = None
             following, failure = None, None
             try:
                 following = self._start_batch(group)
-            except Exception as why:  # noqa: BLE001 - raised below: it keeps no answer from what was claimed before
-                failure = why
-            if opened is not None:
-                yield from answered(opened)
+            except Exception as error:  # noqa: BLE001 - raised below, after the batch before is complete
+                failure = error
+            if current is not None:
+                yield from complete(current)
             if failure is not None:
                 raise failure
-            opened = following
-        if opened is not None:
-            yield from answered(opened)
-        if read_failed is not None:
-            raise read_failed
+            current = following
+        if current is not None:
+            yield from complete(current)
+        if read_failure is not None:
+            raise read_failure
 
-    def _start_batch(self, seen: Sequence[FileSnapshot]) -> OpenBatch | None:
-        """Claim these files as one batch, and begin to read them; None if none of them is there any more."""
-        batch = self.claimer.plan_batch(seen)
+    def _start_batch(self, files: Sequence[FileSnapshot]) -> OpenBatch | None:
+        """Claim these files as one batch and start to read them; return None if none of them exists any more."""
+        batch = self.claimer.plan_batch(files)
         if batch is None:
             return None
         self.started_here.add(batch.id)
@@ -212,67 +214,66 @@ class BatchPipeline:
         return self._start_reading(batch, claims) if claims else None
 
     def _start_reading(self, batch: Batch, claims: Sequence[Claim]) -> OpenBatch:
-        """Begin to read the files of a batch.
+        """Start to read the files of a batch.
 
-        A batch that was being read when a process died is read file by file in the limited child; so is a suspect.
+        A suspect file, or a batch that was being read when a process died, is read file by file in the limited worker.
         """
         is_safe = batch.id in self.started_here and not (
-            self.suspects.has_any() and any(one in self.suspects for one in claims)
+            self.suspects.has_any() and any(claim in self.suspects for claim in claims)
         )
-        return OpenBatch(batch, claims, self.reader.begin(claims) if is_safe else None)
+        return OpenBatch(batch, claims, self.reader.start(list(make_chunks(claims))) if is_safe else None)
 
-    def _finish(self, batch: Batch) -> Count:
-        """Bring a batch from whatever stage it is at to its end."""
+    def _resume(self, batch: Batch) -> Count:
+        """Bring a batch from its current stage to its end."""
         if batch.stage in {Stage.PLANNED, Stage.READING}:
-            claims = (
-                self.claimer.reconcile_claims(batch) if batch.stage is Stage.PLANNED else self.ledger.claims(batch.id)
-            )
-            if batch.stage is Stage.PLANNED and not claims:
+            is_planned = batch.stage is Stage.PLANNED
+            claims = self.claimer.reconcile_claims(batch) if is_planned else self.ledger.claims(batch.id)
+            if is_planned and not claims:
                 return Count()
             return self._complete(self._start_reading(batch, claims))
         return self._publish(batch)
 
     def _complete(self, opened: OpenBatch) -> Count:
-        """Read what is not read yet, put it on record, and bring the batch to its end; suspects are claimed again.
+        """Read the remaining files, record the batch, and bring it to its end; suspect files go to `alone`.
 
-        After a stop, the files that were not read are deferred.
+        After a stop, files that were not read are deferred.
 
         Raises:
-            ReadFailed: reading raised, and it is tried again, or no file can be read.
+            ReadFailed: reading raised, and is retried later or fails for every file.
         """
         batch_id, claims = opened.batch.id, {claim.path: claim for claim in opened.claims}
         with self.timed("read"):
-            if opened.reading is not None:
-                found = self.reader.finish(opened.claims, opened.reading)
+            if opened.chunks is not None:
+                results = self.reader.finish(opened.claims, opened.chunks)
             else:
-                found = BatchResults()
-                self.reader.read_one_by_one(opened.claims, found)
-            if found.raised:
-                self._handle_errors(opened, found)
-        contents, killed = dict(found.contents), {}
+                results = BatchResults()
+                self.reader.read_one_by_one(opened.claims, results)
+            if results.errors:
+                self._handle_errors(opened, results)
+        files, crashes = dict(results.files), {}
         with self.timed("record"):
-            for path, why in found.killed.items():
+            for path, why in results.crashes.items():
                 failures = self.suspects.count_failures(claims[path]) + 1
                 if failures >= MAX_FAILURES:
-                    contents[path] = read_files.reject_crashing(self._job(claims[path]))
+                    files[path] = read_files.reject_crashing(self._make_job(claims[path]))
                 else:
-                    killed[path] = failures
-                    stopped = f"reading it stopped the reader, it is read alone next: {why}"
-                    contents[path] = FileResult(defer_reason=stopped)
-            for path, raised in found.raised.items():
-                contents[path] = FileResult(defer_reason=f"reading it raised {raised.error}", has_backoff=True)
-            answers = self.outcome_builder.decide_outcomes(opened.claims, contents, self.load_labels())
-            facts = self.suspects.updated_facts(batch_id, answers.claims, killed, found.raised)
-            self.ledger.record(batch_id, answers.rows, answers.claims, self.rendering(), answers.deferred, facts)
-        count = self._publish(opened.batch, answers.rows)
-        if killed:
-            again = [claim for claim in self.ledger.claims(batch_id) if claim.path in killed]
-            self.alone.extend(map(self._deferred_snapshot, again))
-            count += Count(deferred=-len(again))  # they are not left: `process_all` claims them again
+                    crashes[path] = failures
+                    reason = f"reading it stopped the reader, it is read alone next: {why}"
+                    files[path] = FileResult(defer_reason=reason)
+            for path, error in results.errors.items():
+                files[path] = FileResult(defer_reason=f"reading it raised {error.error}", has_backoff=True)
+            outcomes = self.outcome_builder.decide_outcomes(opened.claims, files, self.load_labels())
+            facts = self.suspects.updated_facts(batch_id, outcomes.claims, crashes, results.errors)
+            self.ledger.record(batch_id, outcomes.rows, outcomes.claims, self.rendering(), outcomes.deferred, facts)
+        count = self._publish(opened.batch, outcomes.rows)
+        if crashes:
+            crashed = [claim for claim in self.ledger.claims(batch_id) if claim.path in crashes]
+            self.alone.extend(map(self._deferred_snapshot, crashed))
+            count += Count(deferred=-len(crashed))  # `process_all` claims them again, so they are not counted twice
         return count
 
     def _publish(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
-        """Publish, archive and report a batch that is on record; `rows` are those of one that was read just now."""
+        """Publish, archive and report a recorded batch; `rows` are given if it was read just now."""
         self.check_folders()
         if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
             with self.timed("publish"):
@@ -296,56 +297,54 @@ class BatchPipeline:
                 self.report(batch.id)
             except FAILURES:
                 raise
-            except Exception as why:  # noqa: BLE001 - the answers are out, and `digitrec report` makes it again
-                error = logs.unexpected_error("the report of a batch cannot be made", why, batch=batch.id)
-                self.noticed(error)
+            except Exception as error:  # noqa: BLE001 - the tables are published; `digitrec report` writes it again
+                self.noticed(logs.unexpected_error("the report of a batch cannot be made", error, batch=batch.id))
         self.check_folders()
         self.ledger.set_stage(batch.id, Stage.CLOSED)
-        logs.event("batch closed", batch=batch.id, **_counted(count))
+        counts = {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}
+        logs.event("batch closed", batch=batch.id, **counts)
         return count
 
-    def _handle_errors(self, opened: OpenBatch, found: BatchResults) -> None:
-        """Tell the files whose own fault it is that reading raised; a file that was told before may raise again."""
+    def _handle_errors(self, opened: OpenBatch, results: BatchResults) -> None:
+        """Find the files that make reading raise; known suspects may raise again.
+
+        Raises:
+            ReadFailed: the batch is to be retried, or no file can be read.
+        """
         batch_id = opened.batch.id
-        path, first = next(iter(found.raised.items()))
+        path, first = next(iter(results.errors.items()))
         logs.unexpected("reading raised an exception", first.traceback, batch=batch_id, file=path, why=first.error)
         failure = ReadFailed(f"batch {batch_id} cannot be read ({path}): unexpected error: {first.error}")
-        raising = [claim for claim in opened.claims if claim.path in found.raised]
+        raising = [claim for claim in opened.claims if claim.path in results.errors]
         if self.stopped():
-            found.raised.clear()
+            results.errors.clear()
         elif not all(claim in self.suspects for claim in raising):
             if self.suspects.count_try(batch_id) < MAX_FAILURES:
                 raise failure
-            if opened.reading is not None:
-                found.raised.clear()
-                self.reader.read_one_by_one(raising, found)
-            is_read = any(not content.defer_reason for content in found.contents.values())
-            if found.raised and not is_read and not self.suspects.is_other_batch_read_since(batch_id):
-                raise failure  # that is no fault of these files
-        for path, raised in found.raised.items():
-            logs.unexpected(
-                "reading raised an exception", raised.traceback, batch=batch_id, file=path, why=raised.error
-            )
-            logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=raised.error)
-            self.noticed(f"reading {path} raised: {raised.error}")
+            if opened.chunks is not None:
+                results.errors.clear()
+                self.reader.read_one_by_one(raising, results)
+            is_any_read = any(not file.defer_reason for file in results.files.values())
+            if results.errors and not is_any_read and not self.suspects.is_other_batch_read_since(batch_id):
+                raise failure  # the environment is the cause, not these files
+        for path, error in results.errors.items():
+            logs.unexpected("reading raised an exception", error.traceback, batch=batch_id, file=path, why=error.error)
+            logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=error.error)
+            self.noticed(f"reading {path} raised: {error.error}")
 
     def _deferred_snapshot(self, claim: Claim) -> FileSnapshot:
-        """Return a file that was just deferred, where it lies now."""
+        """Return the snapshot of a file that was just deferred, at its current path."""
         is_folder = isinstance(self.inbox.location(claim.batch_id, claim.path), Path)
         path = claim.location.partition("/")[2] if is_folder else claim.path
         return FileSnapshot(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
 
-    def _job(self, claim: Claim) -> ReadJob:
+    def _make_job(self, claim: Claim) -> ReadJob:
         return ReadJob(self.inbox.location(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
 
     def _archive(self, batch_id: str) -> None:
         claims = self.ledger.claims(batch_id)
         rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
         rows = [row for path in rejected for row in self.ledger.rows_of(batch_id, path)]
-        placed = self.outbox.archive(claims, rows)
-        self.ledger.note_places(placed)
-        self.outbox.clean_up(batch_id, placed, self.load_labels(), self.outcome_builder)
-
-
-def _counted(count: Count) -> dict[str, int]:
-    return {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}
+        archived = self.outbox.archive(claims, rows)
+        self.ledger.note_places(archived)
+        self.outbox.clean_up(batch_id, archived, self.load_labels(), self.outcome_builder)

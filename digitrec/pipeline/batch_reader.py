@@ -1,6 +1,6 @@
-"""Read the files of a batch; report those that crash the reader or raise, and count that in the ledger, across runs.
+"""Read the files of a batch, and count the files that crash their reader or raise in the ledger, across runs.
 
-A file is known by inode, size and mtime, like the files that were deferred: one that changes is another file.
+A file is identified by inode, size and mtime, like a deferred file: one that changes is another file.
 """
 
 import traceback
@@ -18,11 +18,12 @@ from digitrec.storage.ledger import Ledger
 from digitrec.types import Claim, FileOutcome, FileSnapshot
 
 MAX_FAILURES = 3
-"""A file that stopped its reader so often is rejected; a batch that raised so often is read file by file."""
+"""Crashes after which a file is rejected; failed tries after which a batch is read file by file."""
 _ALONE, _TRIES = "alone", "tries"
 _CHUNK_FILES = 16
-_SMALL_BYTES = 1 << 16
-"""A larger file, a photo or a whole page, takes longer: it counts as two."""
+"""Files in one call of the reader."""
+_SMALL_FILE_BYTES = 1 << 16
+"""A larger file, such as a photo or a whole page, takes longer and counts as two."""
 
 
 def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
@@ -31,7 +32,7 @@ def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
     count = 0
     for claim in claims:
         chunk.append(claim)
-        count += 2 if claim.size > _SMALL_BYTES else 1
+        count += 2 if claim.size > _SMALL_FILE_BYTES else 1
         if count >= _CHUNK_FILES:
             yield chunk
             chunk, count = [], 0
@@ -41,21 +42,21 @@ def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
 
 @dataclass(frozen=True, slots=True)
 class ChunkError:
-    """Takes the place of the contents of a chunk whose reading raised."""
+    """Result of a chunk whose reading raised."""
 
     error: str
     traceback: str
     is_memory: bool
-    """The memory did not suffice: in a limited child that is the file's own fault."""
+    """The memory did not suffice: in a limited worker the file is the cause."""
 
 
 class LimitedWorker(Protocol):
-    """A child process with limits of its own; see `worker_process.WorkerProcess`."""
+    """A worker process with CPU and memory limits; see `worker_process.WorkerProcess`."""
 
     def call(
         self, function: "GuardedReader", argument: Sequence[ReadJob], stopped: Callable[[], bool]
     ) -> list[FileResult] | ChunkError | None:
-        """Return what the function gives; None after a stop."""
+        """Call the function in the process; return its result, or None after a stop."""
 
     def stop(self) -> None:
         """End the process."""
@@ -63,133 +64,129 @@ class LimitedWorker(Protocol):
 
 @dataclass(frozen=True)
 class GuardedReader:
-    """Reads a chunk in any process; an exception comes back as a result, since it may be one file's fault."""
+    """Reads a chunk in any process; returns an exception as a result, since one file may be its cause."""
 
     read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
 
     def __call__(self, jobs: Sequence[ReadJob]) -> list[FileResult] | ChunkError:
-        """Return the contents, or what was raised; errors that a person can put right are raised on."""
+        """Return the file results or the error; errors that an operator can fix are raised."""
         try:
             return self.read_chunk(jobs)
         except DigitrecError:
             raise
-        except Exception as why:  # noqa: BLE001 - its kind is not known: that is what it is reported as
-            is_memory = isinstance(why, MemoryError) or "Insufficient memory" in str(why)
-            return ChunkError(f"{type(why).__name__}: {why}", traceback.format_exc(), is_memory)
+        except Exception as error:  # noqa: BLE001 - any kind is reported as a ChunkError
+            is_memory = isinstance(error, MemoryError) or "Insufficient memory" in str(error)
+            return ChunkError(f"{type(error).__name__}: {error}", traceback.format_exc(), is_memory)
 
 
 @dataclass(slots=True)
 class BatchResults:
-    """What was found out about the files of a batch; a file that is missing was not read, because of a stop."""
+    """Results of the files of a batch by path; a missing file was not read, because of a stop."""
 
-    contents: dict[str, FileResult] = field(default_factory=dict)
-    """By path."""
-    killed: dict[str, str] = field(default_factory=dict)
-    """Why the reader died or was given up, by the path of the file that it read."""
-    raised: dict[str, ChunkError] = field(default_factory=dict)
-    """By path: the whole chunk of a file that raised, until it is read file by file."""
+    files: dict[str, FileResult] = field(default_factory=dict)
+    crashes: dict[str, str] = field(default_factory=dict)
+    """Why the reader of a file crashed or was stopped."""
+    errors: dict[str, ChunkError] = field(default_factory=dict)
+    """All files of a chunk that raised, until they are read one by one."""
 
     def __contains__(self, path: object) -> bool:
-        return path in self.contents or path in self.killed or path in self.raised
+        return path in self.files or path in self.crashes or path in self.errors
 
 
 ChunkOutcome = tuple[list[Claim], list[FileResult] | ChunkError | LostChunk]
-"""A chunk, and what became of it."""
+"""The files of a chunk and their result."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReader:
-    """Reads claimed files, with an engine or one by one in a limited child."""
+    """Reads claimed files with an executor, or one by one in a limited worker process."""
 
     engine: Executor
     child: LimitedWorker
     read: GuardedReader
-    """The same object for every call, so that the networks are sent to a child once."""
-    job_of: Callable[[Claim], ReadJob]
+    """The same object for every call, so that the models are sent to a worker process once."""
+    make_job: Callable[[Claim], ReadJob]
     stopped: Callable[[], bool]
 
-    def begin(self, claims: Iterable[Claim]) -> Iterator[ChunkOutcome]:
-        """Begin to read; children may start before the first result is asked for."""
-        return self._results(list(make_chunks(claims)))
+    def start(self, chunks: list[list[Claim]]) -> Iterator[ChunkOutcome]:
+        """Start to read; worker processes may begin before the first result is requested."""
+        jobs = [[self.make_job(claim) for claim in chunk] for chunk in chunks]
+        results = self.engine.map(self.read, jobs, self.stopped)
+        # `results` comes first in `zip`, so that the executor's generator runs to its end.
+        return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
-    def finish(self, claims: Sequence[Claim], begun: Iterable[ChunkOutcome]) -> BatchResults:
+    def finish(self, claims: Sequence[Claim], chunks: Iterable[ChunkOutcome]) -> BatchResults:
         """Read the files of a batch to the end.
 
-        Files that were lost with another one are read again, each as a chunk of its own: the next one that takes too
-        long then costs nobody else.
+        Files that were lost with another one are read again, each in its own chunk: the next file that times out then
+        costs no other file.
 
         Args:
             claims: the files of the batch.
-            begun: what `begin` gave for them.
+            chunks: the chunks of these files that `start` returned.
         """
-        found = BatchResults()
+        results = BatchResults()
         while True:
-            before, is_over = len(found.killed), self._take(begun, found)
-            left = [claim for claim in claims if claim.path not in found]
-            if not left or self.stopped():
-                return found
-            if is_over or len(found.killed) == before:
+            crashes_before, is_exhausted = len(results.crashes), self._collect(chunks, results)
+            unread = [claim for claim in claims if claim.path not in results]
+            if not unread or self.stopped():
+                return results
+            if is_exhausted or len(results.crashes) == crashes_before:
                 break
-            begun = self._results([[claim] for claim in left])
-        self.read_one_by_one(left, found)
-        return found
+            chunks = self.start([[claim] for claim in unread])
+        self.read_one_by_one(unread, results)
+        return results
 
-    def read_one_by_one(self, claims: Iterable[Claim], found: BatchResults) -> None:
-        """Read files in the limited child until a stop."""
+    def read_one_by_one(self, claims: Iterable[Claim], results: BatchResults) -> None:
+        """Read files in the limited worker until a stop."""
         try:
             for claim in claims:
-                if self.stopped() or not self._read_in_child(claim, found):
+                if self.stopped() or not self._read_in_worker(claim, results):
                     return
         finally:
             self.child.stop()
 
-    def _results(self, chunks: list[list[Claim]]) -> Iterator[ChunkOutcome]:
-        jobs = [[self.job_of(claim) for claim in chunk] for chunk in chunks]
-        results = self.engine.map(self.read, jobs, self.stopped)
-        # The engine is asked first: so it comes to its end, too.
-        return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
-
-    def _take(self, results: Iterable[ChunkOutcome], found: BatchResults) -> bool:
-        """Sort what became of each chunk; return True if the engine can give no more."""
+    def _collect(self, chunks: Iterable[ChunkOutcome], results: BatchResults) -> bool:
+        """Add the result of each chunk to `results`; return True if the executor can read no more."""
         try:
-            for chunk, result in results:
-                if isinstance(result, ChunkError):
-                    found.raised.update((claim.path, result) for claim in chunk)
-                elif not isinstance(result, LostChunk):
-                    found.contents.update((claim.path, one) for claim, one in zip(chunk, result, strict=False))
-                elif result.file is not None and result.why and not self.stopped():
-                    self._note_killed(chunk[result.file], result.why, found)
-        except ChunkTimeout as why:
-            logs.warn("reading was broken off, going on one by one", why=why)
+            for chunk, outcome in chunks:
+                if isinstance(outcome, ChunkError):
+                    results.errors.update((claim.path, outcome) for claim in chunk)
+                elif not isinstance(outcome, LostChunk):
+                    results.files.update((claim.path, file) for claim, file in zip(chunk, outcome, strict=False))
+                elif outcome.file is not None and outcome.why and not self.stopped():
+                    self._add_crash(chunk[outcome.file], outcome.why, results)
+        except ChunkTimeout as error:
+            logs.warn("reading was interrupted, continuing file by file", why=error)
             return True
         return False
 
-    def _read_in_child(self, claim: Claim, found: BatchResults) -> bool:
+    def _read_in_worker(self, claim: Claim, results: BatchResults) -> bool:
         """Read one file; return False after a stop."""
         try:
-            result = self.child.call(self.read, [self.job_of(claim)], self.stopped)
-        except WorkerCrashed as why:
+            result = self.child.call(self.read, [self.make_job(claim)], self.stopped)
+        except WorkerCrashed as error:
             if self.stopped():
                 return False
-            self._note_killed(claim, str(why), found)
+            self._add_crash(claim, str(error), results)
             return True
         if isinstance(result, ChunkError) and result.is_memory:
             self.child.stop()
-            self._note_killed(claim, f"the memory for a page does not suffice: {result.error}", found)
+            self._add_crash(claim, f"the memory for a page does not suffice: {result.error}", results)
         elif isinstance(result, ChunkError):
-            found.raised[claim.path] = result
+            results.errors[claim.path] = result
         elif result:
-            found.contents[claim.path] = result[0]
+            results.files[claim.path] = result[0]
         return bool(result)
 
-    def _note_killed(self, claim: Claim, why: str, found: BatchResults) -> None:
+    def _add_crash(self, claim: Claim, why: str, results: BatchResults) -> None:
         logs.warn("reading a file stopped the reader", batch=claim.batch_id, file=claim.path, why=why)
-        found.killed[claim.path] = why
+        results.crashes[claim.path] = why
 
 
 @dataclass(frozen=True, slots=True)
 class SuspectFiles:
-    """The files of one worker that are claimed and read alone, kept in the `facts` of its ledger."""
+    """The files of one worker that are claimed and read alone, stored in the `facts` of its ledger."""
 
     ledger: Ledger
 
@@ -198,55 +195,55 @@ class SuspectFiles:
         return self.ledger.fact(_key(file)) is not None
 
     def has_any(self) -> bool:
-        """Return False if no file is to be claimed alone."""
-        ask = "SELECT 1 FROM facts WHERE name >= ? AND name < ? LIMIT 1"
-        return self.ledger.ask(ask, (f"{_ALONE}:", f"{_ALONE};")).fetchone() is not None
+        """Return True if at least one file is to be claimed alone."""
+        query = "SELECT 1 FROM facts WHERE name >= ? AND name < ? LIMIT 1"
+        return self.ledger.ask(query, (f"{_ALONE}:", f"{_ALONE};")).fetchone() is not None
 
     def count_failures(self, claim: Claim) -> int:
-        """Return how often the file has stopped its reader."""
+        """Return how often the file has crashed its reader."""
         return int(self.ledger.fact(_key(claim)) or 0)
 
     def count_try(self, batch_id: str) -> int:
-        """Count one more try of a batch that raised; return how many there were."""
-        tries, seen = self._tries(batch_id)
-        self.ledger.remember(f"{_TRIES}:{batch_id}", f"{tries + 1} {self._newest() if seen is None else seen}")
+        """Count one more failed try of a batch; return the number of its tries."""
+        tries, newest = self._get_tries(batch_id)
+        self.ledger.remember(f"{_TRIES}:{batch_id}", f"{tries + 1} {self._newest_row() if newest is None else newest}")
         return tries + 1
 
     def is_other_batch_read_since(self, batch_id: str) -> bool:
-        """Return True if another batch was read since this one raised first: so the environment is not at fault."""
-        _, seen = self._tries(batch_id)
-        ask = "SELECT 1 FROM readings WHERE rowid > ? AND status <> 'rejected' LIMIT 1"
-        return self.ledger.ask(ask, (self._newest() if seen is None else seen,)).fetchone() is not None
+        """Return True if another batch was read since this one raised first: the environment is not the cause then."""
+        _, newest = self._get_tries(batch_id)
+        query = "SELECT 1 FROM readings WHERE rowid > ? AND status <> 'rejected' LIMIT 1"
+        return self.ledger.ask(query, (self._newest_row() if newest is None else newest,)).fetchone() is not None
 
-    def _tries(self, batch_id: str) -> tuple[int, int | None]:
-        """Return how often a batch raised, and the newest reading of the ledger when it did so first."""
+    def _get_tries(self, batch_id: str) -> tuple[int, int | None]:
+        """Return how often a batch raised, and the newest row number of the ledger at its first failure."""
         fact = self.ledger.fact(f"{_TRIES}:{batch_id}")
         if fact is None:
             return 0, None
-        tries, _, seen = fact.partition(" ")
-        return int(tries), int(seen)
+        tries, _, newest = fact.partition(" ")
+        return int(tries), int(newest)
 
-    def _newest(self) -> int:
-        """Return the number of the newest reading: clocks may jump, numbers only grow."""
-        found: int | None = self.ledger.ask("SELECT max(rowid) FROM readings").fetchone()[0]
-        return found or 0
+    def _newest_row(self) -> int:
+        """Return the highest row number of the readings: unlike clocks, row numbers only grow."""
+        newest: int | None = self.ledger.ask("SELECT max(rowid) FROM readings").fetchone()[0]
+        return newest or 0
 
     def updated_facts(
-        self, batch_id: str, claims: Iterable[Claim], killed: Mapping[str, int], raised: Iterable[str]
+        self, batch_id: str, claims: Iterable[Claim], crashes: Mapping[str, int], errors: Iterable[str]
     ) -> dict[str, str | None]:
-        """Return what to remember once a batch is recorded; None is to be forgotten.
+        """Return the facts to store when a batch is recorded; None deletes a fact.
 
         Args:
             batch_id: the batch.
-            claims: its files, with their fates; those that have an answer are under suspicion no longer.
-            killed: how often each file has stopped its reader that is claimed again, by path.
-            raised: paths of the files that raised.
+            claims: its files with their outcomes; a file that has an answer is no suspect any more.
+            crashes: by path, how often each file that is claimed again has crashed its reader.
+            errors: paths of the files that raised.
         """
         by_path = {claim.path: claim for claim in claims}
         answered = [claim for claim in by_path.values() if claim.outcome is not FileOutcome.DEFERRED]
         facts: dict[str, str | None] = dict.fromkeys(map(_key, answered)) if self.has_any() else {}
-        facts |= {_key(by_path[path]): str(failures) for path, failures in killed.items()}
-        facts |= {_key(by_path[path]): str(self.count_failures(by_path[path])) for path in raised}
+        facts |= {_key(by_path[path]): str(failures) for path, failures in crashes.items()}
+        facts |= {_key(by_path[path]): str(self.count_failures(by_path[path])) for path in errors}
         return facts | {f"{_TRIES}:{batch_id}": None}
 
 

@@ -1,4 +1,4 @@
-"""Steps 2 and 3: note a batch in the ledger and claim its files; a file that cannot be claimed waits."""
+"""Steps 2 and 3: record a planned batch in the ledger, claim its files, and defer those that cannot be claimed."""
 
 import os
 import time
@@ -18,31 +18,31 @@ from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, back
 
 
 class ClaimQueue(Protocol):
-    """Where files are claimed; a folder's are moved out of everybody's way, a store's stay where they are."""
+    """Where files are claimed: a folder moves them out of reach of others, an object store leaves them in place."""
 
     def claim(self, batch_id: str, path: str) -> None:
-        """Make a file ours, if it is still there."""
+        """Claim a file, if it still exists."""
 
     def is_writable(self) -> bool:
-        """False if nothing can be claimed."""
+        """Return False if no file can be claimed."""
 
     def batches(self) -> list[str]:
-        """The batches that show without the ledger."""
+        """Return the ids of the batches that have claims, without the ledger."""
 
     def claimed_files(self, batch_id: str) -> list[str]:
-        """The files of a batch that are ours."""
+        """Return the paths of the claimed files of a batch."""
 
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
-        """Whatever happens, they stay ours."""
+        """Make the claims of these files survive a power loss."""
 
     def location(self, batch_id: str, path: str) -> Path | Stored:
-        """Where a claimed file is read."""
+        """Return where a claimed file is read."""
 
     def stat(self, batch_id: str, path: str) -> os.stat_result:
-        """What a file is that was claimed without being planned."""
+        """Return the stat fields of a file that was claimed without being planned."""
 
     def close(self, batch_id: str) -> None:
-        """The batch is done with."""
+        """Remove what is left of a finished batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,105 +55,108 @@ class Claimer:
     now_s: Callable[[], float]
     """Seconds since 1970."""
     scanned_at_s: Callable[[], float]
-    """When the inbox was looked at last, by the clock that the times of its files are of, seconds since 1970."""
+    """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
     noticed: Callable[[str], None]
-    """Told of an unexpected exception that stops nothing."""
-    passed: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Files that cannot even be noted, by path: number of tries, and when to try again, monotonic seconds."""
+    """Called with an unexpected exception that stops nothing."""
+    retries: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Files that cannot even be planned, by path: number of tries, and time of the next one, monotonic seconds."""
 
-    def is_due(self, seen: FileSnapshot) -> bool:
-        """Return False for a file that could not be noted just now."""
-        return self.passed.get(seen.path, (0, 0.0))[1] <= time.monotonic()
+    def is_due(self, file: FileSnapshot) -> bool:
+        """Return False for a file that could not be planned and waits for its next try."""
+        return self.retries.get(file.path, (0, 0.0))[1] <= time.monotonic()
 
-    def plan_batch(self, seen: Sequence[FileSnapshot]) -> Batch | None:
-        """Note a batch and the files it is about to claim, before any is touched; None if none of them can be noted."""
+    def plan_batch(self, files: Sequence[FileSnapshot]) -> Batch | None:
+        """Record a batch and the files it will claim, before any is moved; return None if none can be recorded."""
         now_s = self.now_s()
         batch = Batch(text.new_batch_id(now_s), utc(now_s), Stage.PLANNED)
         scanned_at_s = self.scanned_at_s()
-        planned = [claim for one in seen if (claim := self._plan(batch, one, scanned_at_s)) is not None]
-        if not planned:
+        claims = [claim for file in files if (claim := self._plan_claim(batch, file, scanned_at_s)) is not None]
+        if not claims:
             return None
-        self.ledger.open_batch(batch, planned)
+        self.ledger.open_batch(batch, claims)
         return batch
 
     def claim(self, batch: Batch) -> list[Claim]:
-        """Claim the files of a batch that was noted; return those that were claimed, by path."""
+        """Claim the files of a planned batch; return the claims that succeeded, by path."""
         now_s = self.now_s()
-        noted = self.ledger.claims(batch.id)
-        refused = [(claim, why) for claim in noted if (why := self._claim(claim))]
-        if refused:
-            self.ledger.defer([self._refused(claim, why, now_s) for claim, why in refused])
-        return self._reconcile(batch, noted)
+        claims = self.ledger.claims(batch.id)
+        failures = [(claim, why) for claim in claims if (why := self._claim_file(claim))]
+        if failures:
+            self.ledger.defer([self._defer(claim, why, now_s) for claim, why in failures])
+        return self.reconcile_claims(batch, claims)
 
-    def _plan(self, batch: Batch, seen: FileSnapshot, scanned_at_s: float) -> Claim | None:
-        """Return the claim of a file; None if the ledger cannot take it: it is passed over for a while."""
+    def _plan_claim(self, batch: Batch, file: FileSnapshot, scanned_at_s: float) -> Claim | None:
+        """Return the planned claim of a file; None if the ledger cannot store it: the file is retried with backoff."""
         try:
-            claim = self._make_claim(batch, seen, scanned_at_s)
-            schema.claim_values(claim)  # raises what to note it would raise
+            # A file that was deferred before keeps its freshness: our own rename has changed its ctime.
+            is_fresh = self.ledger.was_fresh(file.path, file.identity)
+            if is_fresh is None:
+                is_fresh = scanned_at_s - file.changed_ns / 1e9 < self.outcome_builder.grace_s
+            claim = Claim(batch.id, file.path, file.inode, file.size, file.mtime_ns, is_fresh, batch.opened_at)
+            schema.claim_values(claim)  # raises here, not when the whole batch is recorded
         except FAILURES:
             raise
-        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are read
-            tries = self.passed.get(seen.path, (0, 0.0))[0] + 1
-            self.passed[seen.path] = tries, time.monotonic() + backoff_s(tries)
-            self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=seen.path))
+        except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
+            tries = self.retries.get(file.path, (0, 0.0))[0] + 1
+            self.retries[file.path] = tries, time.monotonic() + backoff_s(tries)
+            self.noticed(logs.unexpected_error("a file cannot be claimed, skipped for now", error, file=file.path))
             return None
-        self.passed.pop(seen.path, None)
+        self.retries.pop(file.path, None)
         return claim
 
-    def _claim(self, claim: Claim) -> str:
-        """Claim a file, or return why it cannot be while others can; if none can, that is an environment failure."""
+    def _claim_file(self, claim: Claim) -> str:
+        """Claim a file; return "", or why this file cannot be claimed while others can.
+
+        Raises:
+            OSError: no file can be claimed.
+        """
         try:
             self.inbox.claim(claim.batch_id, claim.path)
-        except OSError as why:
+        except OSError as error:
             if not self.inbox.is_writable():
                 raise
-            logs.warn("cannot be claimed, tried again later", file=claim.path, why=why.strerror)
-            return why.strerror or str(why)
+            logs.warn("cannot be claimed, tried again later", file=claim.path, why=error.strerror)
+            return error.strerror or str(error)
         except FAILURES:
             raise
-        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are claimed
-            self.noticed(logs.unexpected_error("a file cannot be claimed, passed over for now", why, file=claim.path))
-            return type(why).__name__
+        except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are claimed
+            self.noticed(logs.unexpected_error("a file cannot be claimed, skipped for now", error, file=claim.path))
+            return type(error).__name__
         return ""
 
-    def _refused(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
+    def _defer(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
         return retry_later(claim, f"it cannot be claimed: {why}", self.ledger.deferred_file(claim.identity), now_s)
 
-    def _make_claim(self, batch: Batch, seen: FileSnapshot, scanned_at_s: float) -> Claim:
-        # Our own rename, when it was deferred before, is no change of the file.
-        is_fresh = self.ledger.was_fresh(seen.path, seen.identity)
-        if is_fresh is None:
-            is_fresh = scanned_at_s - seen.changed_ns / 1e9 < self.outcome_builder.grace_s
-        return Claim(batch.id, seen.path, seen.inode, seen.size, seen.mtime_ns, is_fresh, batch.opened_at)
-
     def find_batch(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
-        """A batch whose claims lie in the inbox, from the ledger, else from its CSV, else begun anew."""
+        """Return a batch whose claims are in the inbox: from the ledger, else from its CSV, else a new record."""
         if self.ledger.batch(batch_id) is None and not restore(batch_id):
             logs.event("claims adopted", batch=batch_id)
             self.ledger.open_batch(Batch(batch_id, text.batch_opened_at(batch_id), Stage.PLANNED), [])
         batch = self.ledger.batch(batch_id)
         if batch is None:
-            raise LookupError(f"batch {batch_id} was noted and is not in the ledger")
+            raise LookupError(f"batch {batch_id} was recorded and is not in the ledger")
         return batch
 
-    def reconcile_claims(self, batch: Batch) -> list[Claim]:
-        """Return the claims of a batch, by path: the files that lie in its folder; there may be none."""
-        return self._reconcile(batch, self.ledger.claims(batch.id))
+    def reconcile_claims(self, batch: Batch, claims: Iterable[Claim] | None = None) -> list[Claim]:
+        """Make the ledger agree with the claimed files in the batch's folder; return their claims, by path.
 
-    def _reconcile(self, batch: Batch, noted: Iterable[Claim]) -> list[Claim]:
-        planned = {claim.path: claim for claim in noted}
-        lying = set(self.inbox.claimed_files(batch.id))
-        if not lying:
+        Args:
+            batch: the batch; forgotten if no file is claimed.
+            claims: its claims in the ledger, if they are at hand.
+        """
+        planned = {claim.path: claim for claim in (self.ledger.claims(batch.id) if claims is None else claims)}
+        claimed = set(self.inbox.claimed_files(batch.id))
+        if not claimed:
             self.ledger.forget_batch(batch.id)
             self.inbox.close(batch.id)
             return []
-        self.inbox.make_durable(batch.id, lying)
-        unplanned = [self._unplanned_claim(batch, path) for path in sorted(lying - planned.keys())]
-        self.ledger.note_claims(batch.id, planned.keys() - lying, unplanned)
-        logs.event("files claimed", batch=batch.id, files=len(lying))
-        return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in lying]
+        self.inbox.make_durable(batch.id, claimed)
+        unplanned = [self._unplanned_claim(batch, path) for path in sorted(claimed - planned.keys())]
+        self.ledger.note_claims(batch.id, planned.keys() - claimed, unplanned)
+        logs.event("files claimed", batch=batch.id, files=len(claimed))
+        return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in claimed]
 
     def _unplanned_claim(self, batch: Batch, path: str) -> Claim:
         state = self.inbox.stat(batch.id, path)
-        # How old it was before its first claim is not known any more: let it have its grace.
+        # Its age before the first claim is unknown: the file gets the full grace period.
         return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)

@@ -1,4 +1,4 @@
-"""What the pictures really say, where someone wrote it down: labels.csv files and folder names."""
+"""Look up the label (true text) of a picture in labels.csv files and folder names."""
 
 import csv
 import errno
@@ -19,63 +19,69 @@ HEADER = ["file", "label"]
 UTF_8, WINDOWS, UTF_16 = "UTF-8", "Windows-1252", "UTF-16"
 _MAX_FILE_BYTES = 64_000_000
 _MAX_LABEL_BYTES = 40_000
-"""Bytes. Escaped, each takes up to three letters; a CSV reader of Python takes cells of up to 131,072 letters."""
+"""Escaped, each byte takes up to three characters; Python's CSV reader takes cells of up to 131,072 characters."""
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """A labels file. Nothing in it can fail: what cannot be understood is told."""
+    """Content of a labels file. Nothing in it raises: a part that cannot be parsed is reported."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    """By path under the inbox: as its bytes are, or decoded; the former counts where both are names of files."""
+    """By path under the inbox, as its bytes are or decoded; the bytes take precedence if both are names of files."""
     files: tuple[frozenset[str], ...] = ()
-    """The paths of each picture that it lists: one, or its bytes and what they decode to."""
+    """The possible paths of each listed picture: one, or its bytes and their decoded form."""
     encoding: str = UTF_8
-    """`UTF-8`, `Windows-1252`, or `UTF-16`, of which nothing is used."""
+    """`UTF-8`, `Windows-1252`, or `UTF-16`, which is not parsed."""
     is_labels: bool = False
-    """Whether its first two columns are file and label."""
+    """True if its first two columns are file and label."""
     broken: str = ""
-    """Where and why the rest is not understood; "" if all is."""
+    """Line and reason from which the rest cannot be parsed; "" if all of it can."""
 
 
 class LabelLookup:
-    """Looks up the label of a picture; every labels.csv is read once."""
+    """Finds the label of a picture; every labels.csv is read once."""
 
     def __init__(
         self, inbox: Path, labels: Path | None = None, *, from_folders: bool = False, warned: set[str] | None = None
     ) -> None:
-        """`told` remembers what was warned of, where several look up the same files one after the other.
+        """Read the labels file of `--labels`.
+
+        Args:
+            inbox: the folder of the pictures.
+            labels: the file of `--labels`.
+            from_folders: take the name of a picture's folder as its label if it is one digit.
+            warned: the warnings given so far, shared between lookups of the same files.
 
         Raises:
-            UsageError: the given labels file cannot be used.
+            UsageError: the file of `--labels` cannot be used.
         """
         self._inbox = inbox
         self._from_folders = from_folders
         self._warned = warned if warned is not None else set()
         self._tables: dict[str, LabelTable] = {}
-        self._given = self._read_given(labels) if labels else {}
+        self._option_labels = self._read_option_file(labels) if labels else {}
 
     def find(self, path: str) -> str:
-        """The label of a picture, "" if it is not known: the file given, then labels.csv upwards, then the folder.
+        """Return the label of a picture, "" if unknown: `--labels`, then the nearest labels.csv, then its folder.
 
         Args:
             path: under the inbox.
         """
-        if path in self._given:
-            return self._given[path]
-        nearest = folder = path.rpartition("/")[0]
+        if path in self._option_labels:
+            return self._option_labels[path]
+        own_folder = folder = path.rpartition("/")[0]
         while (label := self._table(folder or ".").labels.get(path)) is None and folder:
             folder = folder.rpartition("/")[0]
         if label is not None:
             return label
-        folder_name = nearest.rpartition("/")[2]
+        folder_name = own_folder.rpartition("/")[2]
         if self._from_folders and len(folder_name) == 1 and folder_name in "0123456789":
             return folder_name
         return ""
 
     def listed_files(self, folder: str) -> tuple[frozenset[str], ...]:
-        """The pictures that the labels.csv of a folder names, each by its possible paths under the inbox."""
+        """Return the pictures that the labels.csv of a folder lists, each as its possible paths under the inbox."""
         return self._table(folder).files
 
     def _table(self, folder: str) -> LabelTable:
@@ -84,16 +90,16 @@ class LabelLookup:
             self._tables[folder] = self._warn_once(path, read_labels(path, folder))
         return self._tables[folder]
 
-    def _read_given(self, labels: Path) -> Mapping[str, str]:
-        inbox, home = real(self._inbox), real(labels).parent
-        folder = home.relative_to(inbox).as_posix() if home.is_relative_to(inbox) else ""
+    def _read_option_file(self, labels: Path) -> Mapping[str, str]:
+        inbox, parent = real(self._inbox), real(labels).parent
+        folder = parent.relative_to(inbox).as_posix() if parent.is_relative_to(inbox) else ""
         try:
             table = _parse(_read_regular_file(labels, _MAX_FILE_BYTES), folder)
         except FileNotFoundError:
             hint = "--labels takes a CSV with the header file,label."
             raise UsageError(f"{labels} does not exist", hint=hint) from None
-        except OSError as why:
-            raise UsageError(f"the labels file {labels} cannot be read: {why.strerror}") from why
+        except OSError as error:
+            raise UsageError(f"the labels file {labels} cannot be read: {error.strerror}") from error
         if table.encoding == UTF_16:
             raise UsageError(f"{labels} is UTF-16", hint="Save it as UTF-8; Excel calls that `CSV UTF-8`.")
         if not table.is_labels:
@@ -110,15 +116,15 @@ class LabelLookup:
         elif table.is_labels and table.encoding == WINDOWS:
             logs.warn("labels are not UTF-8, read as Windows-1252", file=path)
         if table.broken:
-            logs.warn("labels after this line are not understood", file=path, line=table.broken)
+            logs.warn("labels after this line cannot be parsed", file=path, line=table.broken)
         return table
 
 
 def is_labels_file(path: Path) -> bool:
-    """True if this is a regular file that starts with the columns file and label, in whatever encoding."""
+    """Return True for a regular file that starts with the columns file and label, in any encoding."""
     try:
         content = _read_regular_file(path, 64)
-    except OSError:  # none there, or none that may be read: then nothing is known
+    except OSError:  # missing, or not readable
         return False
     return _is_utf_16(content) or bool(_find_separator(_decode_bytewise(content)))
 
@@ -131,31 +137,31 @@ def read_labels(path: Path, folder: str = "") -> LabelTable:
         return LabelTable()
 
 
-def _read_regular_file(path: Path, most_bytes: int) -> bytes:
-    """Read a regular file, not through a link, and never waiting for the other end of a pipe."""
+def _read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file without following a link or waiting for the writer of a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(most_bytes)
+            return file.read(max_bytes)
     finally:
         os.close(descriptor)
 
 
 @lru_cache(maxsize=4)
 def _parse(content: bytes, folder: str) -> LabelTable:
-    """Parse a labels file: whole UTF-8, else Windows-1252 if the header is right. Never fails.
+    """Parse a labels file: as UTF-8 if all of it is, else as Windows-1252 if the header fits; never raises.
 
-    Every batch looks its labels up anew, and 100,000 of them take a second to parse: the same bytes are parsed once.
+    Cached, since every batch reads its labels again and 100,000 of them take a second to parse.
     """
     if _is_utf_16(content):
         return LabelTable(encoding=UTF_16, is_labels=True)
     text = _decode_bytewise(content)
-    mark = _find_separator(text)
-    if not mark:
+    separator = _find_separator(text)
+    if not separator:
         return LabelTable()
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     by_bytes: dict[str, str] = {}
     decoded: dict[str, str] = {}
     files: dict[frozenset[str], None] = {}
@@ -165,20 +171,20 @@ def _parse(content: bytes, folder: str) -> LabelTable:
         next(rows)
         for row in rows:
             name, label = (cell.encode("latin-1") for cell in (row[0], row[1])) if len(row) >= 2 else (b"", b"")
-            if name.strip() and b"\0" not in name:  # no file has such a name
+            if name.strip() and b"\0" not in name:  # no file name contains NUL
                 path = _join_path(folder, os.fsdecode(name))
-                other = path if name.isascii() else _join_path(folder, _decode_cell(name, encoding))
+                decoded_path = path if name.isascii() else _join_path(folder, _decode_cell(name, encoding))
                 if len(label) > _MAX_LABEL_BYTES:
                     raise csv.Error(f"a label is longer than {_MAX_LABEL_BYTES} bytes")
-                by_bytes[path] = decoded[other] = _decode_cell(label, encoding).strip()
-                files[frozenset((path, other))] = None
-    except csv.Error as why:
-        broken = f"{rows.line_num}: {why}"
+                by_bytes[path] = decoded[decoded_path] = _decode_cell(label, encoding).strip()
+                files[frozenset((path, decoded_path))] = None
+    except csv.Error as error:
+        broken = f"{rows.line_num}: {error}"
     return LabelTable(decoded | by_bytes, tuple(files), encoding, is_labels=True, broken=broken)
 
 
 def _decode_bytewise(content: bytes) -> str:
-    """Return one letter a byte, without the mark at the start: commas, quotes and line ends are the same in all."""
+    """Return one character per byte, without the BOM: commas, quotes and line ends are the same in all encodings."""
     return content.removeprefix(_BOM).decode("latin-1")
 
 
@@ -197,14 +203,16 @@ def _is_utf_8(content: bytes) -> bool:
 
 def _is_utf_16(content: bytes) -> bool:
     start = content[:2].strip(b"\xff\xfe") + content[2:64]
-    starts = (start.decode(order, "ignore") for order in ("utf-16-le", "utf-16-be"))
-    return any(map(_find_separator, starts))
+    texts = (start.decode(encoding, "ignore") for encoding in ("utf-16-le", "utf-16-be"))
+    return any(map(_find_separator, texts))
 
 
 def _find_separator(text: str) -> str:
-    """What stands between the columns file and label: a comma, or what Excel writes in some countries; else ""."""
+    """Return the separator of a labels file: a comma, or the one of Excel in some countries; "" if it is none."""
     first = text[:1000].splitlines()[:1]
-    return next((mark for mark in ",;\t" if next(csv.reader(first, delimiter=mark), [])[:2] == HEADER), "")
+    return next(
+        (separator for separator in ",;\t" if next(csv.reader(first, delimiter=separator), [])[:2] == HEADER), ""
+    )
 
 
 def _join_path(folder: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What was read of a batch's files -> its rows, and what becomes of each file."""
+"""Turn the file results of a batch into its rows and the outcome of each file."""
 
 import errno
 import sqlite3
@@ -12,8 +12,7 @@ import cv2
 
 from digitrec import logs
 from digitrec.pipeline import read_files
-from digitrec.pipeline.labels import LABELS_FILE as LABELS
-from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.storage import csv_tables
@@ -22,181 +21,177 @@ from digitrec.types import Claim, DeferredFile, FileOutcome, Identity, Reading, 
 
 T = TypeVar("T")
 
-_MOST_PREVIEW_BYTES = 16_000_000
+_MAX_PREVIEW_BYTES = 16_000_000
 """Size of the previews that the ledger keeps of a batch: those of any 512 pictures (3 kB each, noise 10 kB), and of
-5,000 pages of documents. A report draws what is missing from the originals."""
-_MOST_TRIES = 3
+5,000 pages of documents. A report draws missing ones from the originals."""
+_MAX_IO_TRIES = 3
+"""Failed reads (EIO) after which a file is rejected."""
 _ID_TIME = "%Y%m%dT%H%M%SZ"
 STOPPED = "the service was stopped before it was read"
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcomes:
-    """Everything step 5 records of a batch."""
+    """Everything that step 5 records of a batch."""
 
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
-    """With their fates."""
+    """With their outcomes."""
     deferred: tuple[DeferredFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeBuilder:
-    """Judges pages and decides; asks the ledger what was known before."""
+    """Decides the outcome of every file, from its pages and from what the ledger knows of earlier tries."""
 
     ledger: Ledger
     threshold: float
     grace_s: float
     now_s: Callable[[], float]
     others: list[Ledger] = field(default_factory=list)
-    """Of other workers on this inbox, for reading: what they answered counts as known."""
+    """Ledgers of other workers on this inbox, read-only: their answers count for duplicates and labels files."""
     steady_s: Callable[[], float] = time.monotonic
-    """A time that no setting of a clock changes, seconds."""
+    """A clock that nobody can set, seconds."""
     began_s: dict[Identity, float] = field(default_factory=dict)
     """When this process first deferred a file, by `steady_s`."""
 
     def decide_outcomes(
-        self, claims: Sequence[Claim], contents: Mapping[str, FileResult], truth: LabelLookup
+        self, claims: Sequence[Claim], results: Mapping[str, FileResult], labels: LabelLookup
     ) -> BatchOutcomes:
-        """Decide about every claim.
+        """Decide the outcome of every claim.
 
         Args:
             claims: the files of the batch.
-            contents: what was read, by path; a file that is missing here is deferred.
-            truth: the labels that are known now.
+            results: file results by path; a file without one is deferred.
+            labels: the labels that are known now.
         """
-        decided, deferred, rows = [], [], []
-        found = [contents.get(claim.path, FileResult(defer_reason=STOPPED)) for claim in claims]
-        others_can = any(not content.defer_reason for content in found)
-        judged = read_files.decide_readings(found, self.threshold)
-        for claim, content, readings in zip(claims, found, judged, strict=True):
-            fate, retry = self._fate(claim, content, others_can=others_can)
-            if fate is not None:
+        decided, deferred, pages = [], [], []
+        files = [results.get(claim.path, FileResult(defer_reason=STOPPED)) for claim in claims]
+        is_any_read = any(not file.defer_reason for file in files)
+        readings_by_file = read_files.decide_readings(files, self.threshold)
+        for claim, file, readings in zip(claims, files, readings_by_file, strict=True):
+            is_deferred, retry = self._check_deferral(claim, file, is_any_read=is_any_read)
+            if is_deferred:
                 readings.clear()
-            elif claim.path.rpartition("/")[2] == LABELS and content.rejected is not None:
-                readings[:] = [decision.reject(1, content.rejected, "no labels file: its first line is not file,label")]
-            elif content.defer_reason:
-                readings.append(decision.reject(1, Reason.IO_ERROR, content.defer_reason))
-            fate = fate or FileOutcome(decision.file_status(readings))
-            decided.append(
-                replace(
-                    claim,
-                    outcome=fate,
-                    sha256=content.sha256,
-                    detail=_why(content) if fate is FileOutcome.DEFERRED else "",
-                )
-            )
+            elif claim.path.rpartition("/")[2] == LABELS_FILE and file.rejected is not None:
+                reason = "no labels file: its first line is not file,label"
+                readings[:] = [decision.reject(1, file.rejected, reason)]
+            elif file.defer_reason:
+                readings.append(decision.reject(1, Reason.IO_ERROR, file.defer_reason))
+            outcome = FileOutcome.DEFERRED if is_deferred else FileOutcome(decision.file_status(readings))
+            detail = _why(file) if outcome is FileOutcome.DEFERRED else ""
+            decided.append(replace(claim, outcome=outcome, sha256=file.sha256, detail=detail))
             deferred += [retry] if retry else []
-            rows += [(claim, content, one) for one in readings]
-        return BatchOutcomes(tuple(self._rows(rows, truth)), tuple(decided), tuple(deferred))
+            pages += [(claim, file, reading) for reading in readings]
+        return BatchOutcomes(tuple(self._make_rows(pages, labels)), tuple(decided), tuple(deferred))
 
-    def _fate(
-        self, claim: Claim, content: FileResult, *, others_can: bool
-    ) -> tuple[FileOutcome | None, DeferredFile | None]:
-        """Return `deferred` and when to retry; or None: the readings decide."""
-        if not content.defer_reason and not content.is_undecodable:
-            return None, None
-        if content.defer_reason and not (content.error or content.has_backoff):
-            return FileOutcome.DEFERRED, None
+    def _check_deferral(self, claim: Claim, file: FileResult, *, is_any_read: bool) -> tuple[bool, DeferredFile | None]:
+        """Return whether the file is deferred, and its next try, if it is retried with backoff."""
+        if not file.defer_reason and not file.is_undecodable:
+            return False, None
+        if file.defer_reason and not (file.error or file.has_backoff):
+            return True, None
         now_s = self.now_s()
-        known = self._known(claim, content, now_s)
-        if content.defer_reason:
-            retry = retry_later(claim, content.defer_reason, known, now_s, content.sha256)
+        earlier = self._find_earlier_try(claim, file, now_s)
+        if file.defer_reason:
+            retry = retry_later(claim, file.defer_reason, earlier, now_s, file.sha256)
             is_given_up = (
-                content.error == errno.EIO
-                and retry.tries >= _MOST_TRIES
+                file.error == errno.EIO
+                and retry.tries >= _MAX_IO_TRIES
                 and now_s - retry.first_at_s >= self.grace_s
-                # If nothing can be read it is the disk, not the file.
+                # If no file can be read, the disk is at fault, not this file.
                 and (
-                    others_can
+                    is_any_read
                     or self.ledger.has_read_since(time.strftime(_ID_TIME, time.gmtime(retry.first_at_s - 60)))
                 )
             )
-            return (None, None) if is_given_up else (FileOutcome.DEFERRED, retry)
-        if claim.is_fresh if known is None else now_s - known.first_at_s < self.grace_s:
-            retry = retry_later(claim, _why(content), known, now_s, content.sha256)
-            return FileOutcome.DEFERRED, replace(retry, next_at_s=retry.first_at_s + self.grace_s)
+            return (False, None) if is_given_up else (True, retry)
+        if claim.is_fresh if earlier is None else now_s - earlier.first_at_s < self.grace_s:
+            retry = retry_later(claim, _why(file), earlier, now_s, file.sha256)
+            return True, replace(retry, next_at_s=retry.first_at_s + self.grace_s)
         self.began_s.pop(claim.identity, None)
-        return None, None
+        return False, None
 
-    def _known(self, claim: Claim, content: FileResult, now_s: float) -> DeferredFile | None:
-        """Return what is known of a deferred file, its first try by the clock as it is set now.
+    def _find_earlier_try(self, claim: Claim, file: FileResult, now_s: float) -> DeferredFile | None:
+        """Return the record of a file that was deferred before, its first try by the clock as it is set now.
 
-        None if it comes for the first time, or could be read before and now has other bytes.
+        None if the file comes for the first time, or if it could be read before and has other bytes now.
         """
-        known = self.ledger.deferred_file(claim.identity)
-        if known is None or (content.is_undecodable and known.sha256 != content.sha256):
+        earlier = self.ledger.deferred_file(claim.identity)
+        if earlier is None or (file.is_undecodable and earlier.sha256 != file.sha256):
             self.began_s[claim.identity] = self.steady_s()
             return None
         began_s = self.began_s.get(claim.identity)
-        waited_s = now_s - known.first_at_s if began_s is None else self.steady_s() - began_s
+        waited_s = now_s - earlier.first_at_s if began_s is None else self.steady_s() - began_s
         if waited_s < 0:  # the clock was set back since an earlier process deferred the file
             self.began_s[claim.identity], waited_s = self.steady_s(), 0.0
-        return replace(known, first_at_s=now_s - waited_s)
+        return replace(earlier, first_at_s=now_s - waited_s)
 
-    def _rows(self, found: Sequence[tuple[Claim, FileResult, Reading]], truth: LabelLookup) -> list[Row]:
+    def _make_rows(self, pages: Sequence[tuple[Claim, FileResult, Reading]], labels: LabelLookup) -> list[Row]:
+        """Return the rows of all pages in the order of the table, with labels, duplicates and previews."""
         rows: list[Row] = []
-        first: dict[tuple[str, int], str] = {}
+        first_rows: dict[tuple[str, int], str] = {}
         preview_bytes = 0
-        in_order = sorted(found, key=lambda one: csv_tables.order(one[0].path, one[2].page))
-        for number, (claim, content, read) in enumerate(in_order, start=1):
-            key = (content.sha256, read.page)
-            label = truth.find(claim.path)
-            is_shown = read.status is not Status.ACCEPTED or label not in ("", read.text)
+        in_order = sorted(pages, key=lambda page: csv_tables.order(page[0].path, page[2].page))
+        for number, (claim, file, reading) in enumerate(in_order, start=1):
+            key = (file.sha256, reading.page)
+            label = labels.find(claim.path)
+            has_preview = reading.status is not Status.ACCEPTED or label not in ("", reading.text)
             preview = None
-            if is_shown and preview_bytes < _MOST_PREVIEW_BYTES:
-                preview = encode_preview(content, read)
+            if has_preview and preview_bytes < _MAX_PREVIEW_BYTES:
+                preview = encode_preview(file, reading)
                 preview_bytes += len(preview or b"")
-            duplicate_of = self._earlier(key, first) if content.sha256 else ""
-            first.setdefault(key, f"{claim.batch_id}/{number}")
-            told = (claim.path, content.sha256, claim.size, claim.received_at, label, duplicate_of)
-            rows.append(Row(claim.batch_id, number, *told, read, preview))
+            duplicate_of = ""
+            if file.sha256:
+                find = partial(Ledger.first_with, sha256=file.sha256, page=reading.page)
+                earlier = [row for row in self._query_ledgers(find) if row]
+                duplicate_of = "{}/{}".format(*min(earlier)) if earlier else first_rows.get(key, "")
+            first_rows.setdefault(key, f"{claim.batch_id}/{number}")
+            fields = (claim.path, file.sha256, claim.size, claim.received_at, label, duplicate_of)
+            rows.append(Row(claim.batch_id, number, *fields, reading, preview))
         return rows
 
-    def _earlier(self, key: tuple[str, int], first: Mapping[tuple[str, int], str]) -> str:
-        found = [earlier for earlier in self._asked(lambda ledger: ledger.first_with(*key)) if earlier]
-        return "{}/{}".format(*min(found)) if found else first.get(key, "")
-
     def has_read(self, path: str) -> bool:
-        """Return True if a picture of this path has an answer, whichever worker gave it."""
-        return any(self._asked(partial(Ledger.has_been_read, path=path)))
+        """Return True if a picture of this path has an answer of any worker."""
+        return any(self._query_ledgers(partial(Ledger.has_been_read, path=path)))
 
-    def _asked(self, question: Callable[[Ledger], T]) -> list[T]:
-        answers = [question(self.ledger)]
+    def _query_ledgers(self, query: Callable[[Ledger], T]) -> list[T]:
+        """Return the result of the query from this ledger and from those of other workers that can be read."""
+        results = [query(self.ledger)]
         for other in list(self.others):
             try:
-                answers += [question(other)] if other.is_up_to_date() else []
-            except sqlite3.Error as why:
-                logs.warn("another worker's ledger cannot be asked", why=why)
+                results += [query(other)] if other.is_up_to_date() else []
+            except sqlite3.Error as error:
+                logs.warn("another worker's ledger cannot be read", why=error)
                 self.others.remove(other)
-        return answers
+        return results
 
 
-def retry_later(claim: Claim, why: str, known: DeferredFile | None, now_s: float, sha256: str = "") -> DeferredFile:
-    """What to remember of a file that stays in the inbox: tried again after 1 s, 2 s, 4 s, at most 5 minutes."""
-    tries = known.tries + 1 if known else 1
+def retry_later(claim: Claim, why: str, earlier: DeferredFile | None, now_s: float, sha256: str = "") -> DeferredFile:
+    """Return the record of a deferred file: it is retried after 1 s, 2 s, 4 s, at most 5 minutes."""
+    tries = earlier.tries + 1 if earlier else 1
     return DeferredFile(
         inode=claim.inode,
         size=claim.size,
         mtime_ns=claim.mtime_ns,
         sha256=sha256,
         why=why,
-        first_at_s=known.first_at_s if known else now_s,
+        first_at_s=earlier.first_at_s if earlier else now_s,
         tries=tries,
         next_at_s=now_s + backoff_s(tries),
     )
 
 
-def _why(content: FileResult) -> str:
-    return content.defer_reason or content.detail or "it cannot be decoded yet"
+def _why(file: FileResult) -> str:
+    return file.defer_reason or file.detail or "it cannot be decoded yet"
 
 
-def encode_preview(content: FileResult, one: Reading) -> bytes | None:
-    """The small picture of a reading's page, as PNG; None if there is no page."""
-    pictures = [page.preview for page in content.pages if page.number == one.page and page.preview.size]
-    if not pictures:
+def encode_preview(file: FileResult, reading: Reading) -> bytes | None:
+    """Return the preview of a page as PNG; None if the file has no such page."""
+    previews = [page.preview for page in file.pages if page.number == reading.page and page.preview.size]
+    if not previews:
         return None
-    done, png = cv2.imencode(".png", pictures[0])
-    if not done:
-        raise ValueError(f"no PNG of a preview of shape {pictures[0].shape}")
+    is_encoded, png = cv2.imencode(".png", previews[0])
+    if not is_encoded:
+        raise ValueError(f"no PNG of a preview of shape {previews[0].shape}")
     return png.tobytes()

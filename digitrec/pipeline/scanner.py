@@ -1,10 +1,12 @@
-"""What lies in the inbox: a walk that follows no link and enters no folder of another program."""
+"""Scan the inbox for files that may be claimed, and track which of them are complete."""
 
+import operator
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,77 +19,73 @@ from digitrec.types import FileSnapshot
 
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
 _BIN = "is a recycle bin, or a folder for snapshots or drafts: nothing in it is read"
-PATH_TOO_LONG = "its path is too long to be claimed: put it into a folder that lies less deep"
+PATH_TOO_LONG = "its path is too long to be claimed: put it into a folder that is less deep"
 OTHER_FILESYSTEM = "another filesystem, or a folder from elsewhere, is mounted there: nothing in it can be claimed"
 
 
 @dataclass(slots=True)
 class SkippedCounts:
-    """How many files of a look can never be claimed where they lie."""
+    """Numbers of files of a scan that can never be claimed where they are."""
 
     too_long: int = 0
     """Their paths would not fit PATH_MAX among the claims."""
     elsewhere: int = 0
-    """They lie on another filesystem than the inbox."""
+    """They are on another filesystem than the inbox."""
 
 
 def is_scanned_folder(name: str) -> bool:
-    """False for a folder that belongs to another program: nothing in it is claimed.
+    """Return False for a folder that belongs to another program: nothing in it is claimed.
 
-    >>> is_entered("monday"), is_entered("@eaDir"), is_entered("$RECYCLE.BIN"), is_entered(".git")
-    (True, False, False, False)
+    >>> [is_scanned_folder(name) for name in ("monday", "@eaDir", "$RECYCLE.BIN", ".git")]
+    [True, False, False, False]
     """
-    low = name.lower()
-    return is_candidate(name) and low not in _NEVER_ENTERED and low not in _BINS
+    lower = name.lower()
+    return is_candidate(name) and lower not in _NEVER_ENTERED and lower not in _BINS
 
 
 def find_ignored_part(path: str) -> str:
-    """Return the first part of a path that keeps the file from being claimed; "" if its names do not.
+    """Return the first part of a path that keeps the file from being claimed; "" if there is none.
 
-    >>> foreign_part("a/@eaDir/7.png"), foreign_part("a/7.tmp"), foreign_part("a/7.png")
+    >>> find_ignored_part("a/@eaDir/7.png"), find_ignored_part("a/7.tmp"), find_ignored_part("a/7.png")
     ('@eaDir', '7.tmp', '')
     """
-    *above, name = path.split("/")
-    return next((part for part in above if not is_scanned_folder(part)), "" if is_candidate(name) else name)
+    *folders, name = path.split("/")
+    return next((part for part in folders if not is_scanned_folder(part)), "" if is_candidate(name) else name)
 
 
 def max_path_bytes(inbox: Path, worker: str) -> int:
-    """Return how long a path under the inbox may be, in bytes, so that it fits PATH_MAX among a worker's claims.
+    """Return the upper limit of a path under the inbox, in bytes, so that it fits PATH_MAX among a worker's claims.
 
     It then fits in the outbox too: `outbox/rejected/` is shorter than `inbox/.claimed/` and the name of a worker.
     """
     return files.PATH_MAX - 1 - len(os.fsencode(inbox / CLAIMED / worker)) - text.BATCH_ID_LENGTH - 2
 
 
-def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
-    return entry.stat(follow_symlinks=False)
-
-
 def scan(
     inbox: Path,
     skipped: Callable[[str, str], None],
     worker: str = "main",
-    passed: SkippedCounts | None = None,
-    stat_of: "Callable[[os.DirEntry[str]], os.stat_result]" = _stat,
+    counts: SkippedCounts | None = None,
+    stat_of: "Callable[[os.DirEntry[str]], os.stat_result]" = operator.methodcaller("stat", follow_symlinks=False),
 ) -> Iterator[FileSnapshot]:
-    """Every regular file that may be claimed, in no particular order.
+    """Yield every regular file that may be claimed, in no particular order.
 
     Args:
-        inbox: the folder; its subfolders are entered too, to any depth.
-        skipped: told path and reason of what is passed over (links, pipes, folders that cannot be read); of files whose
-            path is too long the first, and of a mount its folder.
-        worker: among whose claims the files have to find room.
-        passed: counts the files whose path is too long, and those on another filesystem.
-        stat_of: gives the stat fields of an entry; another one in tests, of what no disk here would tell.
+        inbox: the folder; its subfolders are scanned too, to any depth. No link is followed.
+        skipped: called with path and reason of a skipped entry (link, pipe, unreadable folder); of files whose path is
+            too long with the first one, and of a mounted filesystem with its folder.
+        worker: the worker whose claims have to hold the files.
+        counts: counts files whose path is too long, and those on another filesystem.
+        stat_of: returns the stat fields of an entry; tests replace it to get values that no disk here returns.
 
     Raises:
         OSError: the inbox itself cannot be listed.
     """
-    device, longest = inbox.stat().st_dev, max_path_bytes(inbox, worker)
-    points = folder_id.below(inbox)
-    passed = passed if passed is not None else SkippedCounts()
+    device, max_bytes = inbox.stat().st_dev, max_path_bytes(inbox, worker)
+    mount_points = folder_id.below(inbox)
+    counts = counts if counts is not None else SkippedCounts()
     mounted: set[str] = set()
-    """Folders that are mounted there, and those below them."""
+    """Folders on another filesystem, and those below them."""
 
     def enters(path: str, entry: "os.DirEntry[str]") -> bool:
         if not is_scanned_folder(entry.name):
@@ -95,11 +93,11 @@ def scan(
                 skipped(path, _BIN)
             return False
         try:
-            is_mounted = stat_of(entry).st_dev != device or path in points
-        except OSError:  # gone, or it cannot be listed either
+            is_mounted = stat_of(entry).st_dev != device or path in mount_points
+        except OSError:  # the folder disappeared, or listing it fails too
             return True
-        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are looked at
-            skipped(path, logs.unexpected_error("a file cannot be looked at, passed over for now", why, file=path))
+        except Exception as error:  # noqa: BLE001 - whatever is odd about this folder, the others are scanned
+            skipped(path, logs.unexpected_error("a file cannot be examined, skipped for now", error, file=path))
             return False
         if path.rpartition("/")[0] in mounted:
             mounted.add(path)
@@ -108,42 +106,43 @@ def scan(
             mounted.add(path)
         return True
 
-    def unlisted(path: str, why: OSError) -> None:
-        skipped(path, f"cannot be listed: {why.strerror}")
+    def fail(path: str, error: OSError) -> None:
+        skipped(path, f"cannot be listed: {error.strerror}")
 
-    def seen(path: str, entry: "os.DirEntry[str]") -> FileSnapshot | None:
+    def take_snapshot(path: str, entry: "os.DirEntry[str]") -> FileSnapshot | None:
         try:
             state = stat_of(entry)
-        except FileNotFoundError:  # gone since the folder was listed: someone else's business
+        except FileNotFoundError:  # removed since the folder was listed
             return None
-        except OSError as why:
-            skipped(path, f"cannot be looked at: {why.strerror}")
+        except OSError as error:
+            skipped(path, f"cannot be looked at: {error.strerror}")
             return None
         if not stat.S_ISREG(state.st_mode):
             skipped(path, _KINDS.get(stat.S_IFMT(state.st_mode), "is no regular file"))
-        elif len(path) > longest // 4 and len(os.fsencode(path)) > longest:  # a letter has at most four bytes
-            passed.too_long += 1
-            if passed.too_long == 1:
+        # The length in characters is cheap: a character has at most four bytes.
+        elif len(path) > max_bytes // 4 and len(os.fsencode(path)) > max_bytes:
+            counts.too_long += 1
+            if counts.too_long == 1:
                 skipped(path, PATH_TOO_LONG)
-        # Not by its device: where filesystems lie over each other (overlayfs), a file may tell another than its folder.
-        elif (mounted and path.rpartition("/")[0] in mounted) or path in points:
-            passed.elsewhere += 1
-            if path in points:
+        # Not by st_dev: on stacked filesystems (overlayfs) a file may have another one than its folder.
+        elif (mounted and path.rpartition("/")[0] in mounted) or path in mount_points:
+            counts.elsewhere += 1
+            if path in mount_points:
                 skipped(path, OTHER_FILESYSTEM)
         elif entry.name != labels.LABELS_FILE or not labels.is_labels_file(inbox / path):
             return FileSnapshot(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         return None
 
-    for path, entry in folder_id.walk(inbox, enters=enters, failed=unlisted):
+    for path, entry in folder_id.walk(inbox, enters=enters, failed=fail):
         if folder_id.is_folder(entry) or not is_candidate(entry.name):
             continue
         try:
-            found = seen(path, entry)
-        except Exception as why:  # noqa: BLE001 - whatever is odd about it, the others are read
-            skipped(path, logs.unexpected_error("a file cannot be looked at, passed over for now", why, file=path))
+            snapshot = take_snapshot(path, entry)
+        except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
+            skipped(path, logs.unexpected_error("a file cannot be examined, skipped for now", error, file=path))
             continue
-        if found is not None:
-            yield found
+        if snapshot is not None:
+            yield snapshot
 
 
 _KINDS = {
@@ -155,13 +154,8 @@ _KINDS = {
 }
 
 
-def read_boot_clock_ns() -> int:
-    """Return a time that no setting of a clock changes, nanoseconds; it goes on while the machine sleeps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
 def touch_and_read_ns(descriptor: int) -> int:
-    """Touch an open file; gives the time by the clock of its filesystem, on a share that of the server.
+    """Touch an open file; return its time by the clock of its filesystem, which on a share is that of the server.
 
     Raises:
         OSError: its times cannot be set or read.
@@ -170,130 +164,151 @@ def touch_and_read_ns(descriptor: int) -> int:
     return os.fstat(descriptor).st_ctime_ns
 
 
-class FileClock:
-    """The clock that the times of files are of, nanoseconds since 1970.
+_read_boot_clock_ns = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
-    Where it is set forward while this object lives, it is taken to have gone on as before: what was written just before
-    would seem years old, and complete.
+
+class FileClock:
+    """The clock of the inbox's filesystem, nanoseconds since 1970.
+
+    A clock that is set forward while this object exists is assumed to have continued as before: a file that was written
+    just before would seem years old, and complete.
     """
 
-    def __init__(self, read_ns: Callable[[], int], steady_ns: Callable[[], int] = read_boot_clock_ns) -> None:
+    def __init__(
+        self,
+        read_ns: Callable[[], int],
+        steady_ns: Callable[[], int] = _read_boot_clock_ns,
+    ) -> None:
+        """Create the clock.
+
+        Args:
+            read_ns: reads the time of the filesystem.
+            steady_ns: reads a clock that nobody can set, and that continues while the machine sleeps.
+        """
         self._read_ns = read_ns
         self._steady_ns = steady_ns
-        self._ahead_ns: int | None = None
-        """Of the steady time, at the first look."""
+        self._offset_ns: int | None = None
+        """Time minus steady time at the first call."""
         self.last_ns: int | None = None
-        """What it showed last."""
+        """Result of the last call."""
 
     def __call__(self) -> int:
-        """Return the time now, and remember it."""
-        shown_ns, steady_ns = self._read_ns(), self._steady_ns()
-        if self._ahead_ns is None:
-            self._ahead_ns = shown_ns - steady_ns
-        self.last_ns = min(shown_ns, self._ahead_ns + steady_ns)
+        """Return the time now, and store it as `last_ns`."""
+        time_ns, steady_ns = self._read_ns(), self._steady_ns()
+        if self._offset_ns is None:
+            self._offset_ns = time_ns - steady_ns
+        self.last_ns = min(time_ns, self._offset_ns + steady_ns)
         return self.last_ns
 
 
 _OLD_NS = 60 * 10**9
+"""Age of the last inode change from which `run` takes a file at the first scan."""
 
 
 class _PendingFile(NamedTuple):
-    seen: FileSnapshot
+    snapshot: FileSnapshot
     due_s: float
-    """Complete if it is seen unchanged from then on, monotonic seconds."""
+    """Time from which an unchanged file is complete, monotonic seconds."""
 
 
 class StabilityTracker:
-    """Remembers since when each waiting file has been as it is now."""
+    """Tracks since when each waiting file is unchanged."""
 
     def __init__(self, settle_s: float, empty_wait_s: float, *, trusts_age: bool = True) -> None:
-        """`trusts_age` is False on a share: its times may be seen late, and its clock be another one for each file."""
+        """Create a tracker.
+
+        Args:
+            settle_s: time that a file has to be unchanged, seconds.
+            empty_wait_s: age at which an empty file is complete, seconds.
+            trusts_age: False on a share, where times arrive late and each file may have another clock.
+        """
         self._settle_s = settle_s
         self._empty_wait_s = empty_wait_s
         self._trusts_age = trusts_age
-        self._waiting: dict[str, _PendingFile] = {}
+        self._pending: dict[str, _PendingFile] = {}
 
     def update(
         self,
-        found: Iterable[FileSnapshot],
+        snapshots: Iterable[FileSnapshot],
         now_s: float,
         wall_ns: int,
         *,
         trust_old: bool = False,
         newcomers: bool = True,
     ) -> list[FileSnapshot]:
-        """Take one look at everything in the inbox; give the files that are complete.
+        """Take the result of a scan; return the files that are complete.
 
         Args:
-            found: every file there now; what is missing is forgotten.
+            snapshots: every file in the inbox; a missing one is forgotten.
             now_s: monotonic time, seconds.
-            wall_ns: nanoseconds since 1970, by the clock that the files' times are of; only to tell how old a file is.
-            trust_old: a file whose inode last changed over 60 s ago is complete at its first look.
-            newcomers: False passes over files that the last look did not see.
+            wall_ns: nanoseconds since 1970 by the clock of the filesystem; only used for the age of a file.
+            trust_old: a file whose inode last changed over 60 s ago is complete at its first scan.
+            newcomers: False ignores files that the last scan did not find.
 
         Returns:
-            The files seen exactly alike by two looks at least `settle_s` apart. An empty one, besides, has to be
-            `empty_wait_s` old.
+            The files that two scans at least `settle_s` apart found unchanged. An empty file has to be `empty_wait_s`
+            old, too.
         """
-        before, self._waiting = self._waiting, {}
+        before, self._pending = self._pending, {}
         due_s = now_s + self._settle_s
-        settled = []
-        for seen in found:
-            one = before.get(seen.path)
-            if one is None and not newcomers:
+        complete = []
+        for file in snapshots:
+            pending = before.get(file.path)
+            if pending is None and not newcomers:
                 continue
-            if one is None or one.seen != seen:
-                one = _PendingFile(seen, due_s if seen.size else max(due_s, now_s + self._left_s(seen, wall_ns)))
-            self._waiting[one.seen.path] = one
-            if now_s >= one.due_s or (trust_old and self._trusts_age and self._is_old(seen, wall_ns)):
-                settled.append(one.seen)  # not `seen`: with 100,000 files waiting, one record each has to do
-        return settled
+            if pending is None or pending.snapshot != file:
+                file_due_s = due_s if file.size else max(due_s, now_s + self._remaining_wait_s(file, wall_ns))
+                pending = _PendingFile(file, file_due_s)
+            self._pending[pending.snapshot.path] = pending
+            if now_s >= pending.due_s or (trust_old and self._trusts_age and self._is_old(file, wall_ns)):
+                complete.append(pending.snapshot)  # not `file`: of 100,000 waiting files one snapshot each is kept
+        return complete
 
     def next_at_s(self) -> float | None:
-        """When the next file may be complete, monotonic seconds; None if nothing waits."""
-        return min((one.due_s for one in self._waiting.values()), default=None)
+        """Return when the next file may be complete, monotonic seconds; None if no file waits."""
+        return min((pending.due_s for pending in self._pending.values()), default=None)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """These were claimed, or are deferred: they wait no longer."""
+        """Stop tracking files that were claimed or deferred."""
         for path in paths:
-            self._waiting.pop(path, None)
+            self._pending.pop(path, None)
 
-    def _left_s(self, seen: FileSnapshot, wall_ns: int) -> float:
-        """For how long an empty file may still be filled; a time in the future says nothing."""
-        age_s = max(0.0, (wall_ns - seen.changed_ns) / 1e9)
+    def _remaining_wait_s(self, file: FileSnapshot, wall_ns: int) -> float:
+        """Return how long an empty file may still be filled; a time in the future counts as now."""
+        age_s = max(0.0, (wall_ns - file.changed_ns) / 1e9)
         return self._empty_wait_s - age_s
 
-    def _is_old(self, seen: FileSnapshot, wall_ns: int) -> bool:
-        return wall_ns - seen.ctime_ns > _OLD_NS and (seen.size > 0 or self._left_s(seen, wall_ns) <= 0)
+    def _is_old(self, file: FileSnapshot, wall_ns: int) -> bool:
+        return wall_ns - file.ctime_ns > _OLD_NS and (file.size > 0 or self._remaining_wait_s(file, wall_ns) <= 0)
 
 
 class AgeStability(StabilityTracker):
-    """For a store: an object appears whole, so one look is enough, once its last change is `settle_s` old.
+    """Tracker for an object store, where an object appears complete: one scan suffices once it is `settle_s` old.
 
-    By the store's clock: where that is ahead, two looks alike with `settle_s` between them will do.
+    The age is by the store's clock; where that is ahead, two equal scans `settle_s` apart suffice.
     """
 
     def update(
         self,
-        found: Iterable[FileSnapshot],
+        snapshots: Iterable[FileSnapshot],
         now_s: float,
         wall_ns: int,
         *,
         trust_old: bool = False,
         newcomers: bool = True,
     ) -> list[FileSnapshot]:
-        """See `StabilityTracker.update`."""
-        del trust_old  # age is all that counts
-        before, self._waiting = self._waiting, {}
-        settled = []
-        for seen in found:
-            if seen.path not in before and not newcomers:
+        """Take the result of a scan; see `StabilityTracker.update`."""
+        del trust_old  # the age alone decides
+        before, self._pending = self._pending, {}
+        complete = []
+        for file in snapshots:
+            if file.path not in before and not newcomers:
                 continue
-            left_s = min(self._settle_s, self._settle_s - (wall_ns - seen.changed_ns) / 1e9)
-            one = before.get(seen.path)
-            due_s = one.due_s if one is not None and one.seen == seen else now_s + left_s
-            if left_s <= 0 or now_s >= due_s:
-                settled.append(seen)
+            wait_s = min(self._settle_s, self._settle_s - (wall_ns - file.changed_ns) / 1e9)
+            pending = before.get(file.path)
+            due_s = pending.due_s if pending is not None and pending.snapshot == file else now_s + wait_s
+            if wait_s <= 0 or now_s >= due_s:
+                complete.append(file)
             else:
-                self._waiting[seen.path] = _PendingFile(seen, due_s)
-        return settled
+                self._pending[file.path] = _PendingFile(file, due_s)
+        return complete

@@ -18,143 +18,143 @@ from digitrec.types import FileSnapshot
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
 
-_MOST_LEVELS = 100
-"""watchdog goes down by recursion, anew for every folder that is made: below 1,000 levels its thread ends, and some
-hundred keep it busy for minutes."""
+_MAX_LEVELS = 100
+"""watchdog walks down recursively, again for every new folder: below 1,000 levels its thread ends, and some hundred
+keep it busy for minutes."""
 
 
 class WakeEvent:
-    """Wakes the one thread that waits. May be rung from any thread and from a signal handler."""
+    """Wakes the one thread that waits. May be set from any thread and from a signal handler."""
 
     def __init__(self) -> None:
         # SimpleQueue.put is reentrant, which threading.Event.set is not: a handler could deadlock on it.
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
         """Wake the waiting thread, or the next one to wait."""
-        if self._rings.empty():
-            self._rings.put(None)
+        if self._queue.empty():
+            self._queue.put(None)
 
     def wait(self, timeout_s: float) -> bool:
-        """True as soon as it rings, False after the time."""
+        """Wait until the event is set; return False after the timeout."""
         try:
-            self._rings.get(timeout=max(0.0, timeout_s))
+            self._queue.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             return False
         return True
 
 
 class ChangeSource(Protocol):
-    """Something that rings the bell when the folder may have changed."""
+    """Sets the wake event when the folder may have changed."""
 
     @property
     def state(self) -> str:
-        """`alive`, or `scan only` while no events can come; for `status`."""
+        """`alive`, or `scan only` while no events can arrive; for `status`."""
 
     def keep_alive(self) -> None:
-        """Start, or start anew if it has died; never raises."""
+        """Start, or restart if it has died; never raises."""
 
     def stop(self) -> None:
         """Stop, without waiting for long."""
 
 
 class NoChangeSource:
-    """For `watch_mode = scan`, and for tests: never rings."""
+    """Sets no event; for `watch_mode = scan`, and for tests."""
 
     state = "scan only"
 
     def keep_alive(self) -> None:
-        """Nothing to start."""
+        """Do nothing."""
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
 
 class WatchdogSource:
-    """watchdog on one folder and everything in it."""
+    """File system events of one folder and everything in it, by watchdog."""
 
-    def __init__(self, folder: Path, bell: WakeEvent) -> None:
+    def __init__(self, folder: Path, wake: WakeEvent) -> None:
         self._folder = folder
-        self._bell = bell
-        self._watchdog: object | None = None
-        self._held = -1
-        """The folder watched, held open: otherwise a new folder may get the inode number of a deleted one."""
-        self._told = False
+        self._wake = wake
+        self._observer: object | None = None
+        self._descriptor = -1
+        """The watched folder, held open: otherwise a new folder may get the inode number of a deleted one."""
+        self._has_warned = False
         self._threads: list[threading.Thread] = []
-        """Those that watchdog started; one that reads from inotify is none of its emitters."""
+        """Threads that watchdog started; the one that reads from inotify is not among its emitters."""
 
     @property
     def state(self) -> str:
         """See `ChangeSource.state`."""
-        return "scan only" if self._watchdog is None else "alive"
+        return "scan only" if self._observer is None else "alive"
 
     def keep_alive(self) -> None:
-        """Start watching; start anew if a thread has died or the folder was replaced."""
-        from watchdog.observers import Observer as Watchdog
+        """Start watching; restart if a thread has died or the folder was replaced."""
+        from watchdog.observers import Observer
         from watchdog.observers.api import BaseObserver
 
         try:
-            running = self._watchdog
+            running = self._observer
             if isinstance(running, BaseObserver):
-                is_same = os.path.samestat(os.fstat(self._held), self._folder.stat())
+                is_same = os.path.samestat(os.fstat(self._descriptor), self._folder.stat())
                 threads = [running, *running.emitters, *self._threads]
-                if is_same and running.emitters and all(one.is_alive() for one in threads):
+                if is_same and running.emitters and all(thread.is_alive() for thread in threads):
                     return
-                logs.warn("observer died, starting it anew", folder=self._folder)
+                logs.warn("observer died, starting it again", folder=self._folder)
                 self.stop()
             if folder_id.is_remote(kind := folder_id.kind_of(self._folder)):
-                self._tell(f"events do not travel over {kind}")
+                self._warn(f"events do not travel over {kind}")
                 return
-            if any(path.count("/") > _MOST_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):
-                self._tell(f"there are folders more than {_MOST_LEVELS} levels deep")
+            if any(path.count("/") > _MAX_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):
+                self._warn(f"there are folders more than {_MAX_LEVELS} levels deep")
                 return
-            held = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+            descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             try:
-                # It speaks of its inner watches when subfolders come and go; nothing of that is ours to mend.
+                # watchdog warns of its inner watches when subfolders come and go; nobody can act on that.
                 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")
-                before = set(threading.enumerate())
-                observer = Watchdog()
+                threads_before = set(threading.enumerate())
+                observer = Observer()
                 observer.schedule(
-                    _make_handler(self._bell), str(self._folder), recursive=True, event_filter=_event_types()
+                    _make_handler(self._wake), str(self._folder), recursive=True, event_filter=_event_types()
                 )
                 observer.start()
-                started = set(threading.enumerate()) - before
+                new_threads = set(threading.enumerate()) - threads_before
             except BaseException:
-                os.close(held)
+                os.close(descriptor)
                 raise
-        except OSError as why:
-            self._tell(str(why))
+        except OSError as error:
+            self._warn(str(error))
             return
-        self._watchdog, self._held, self._told = observer, held, False
-        self._threads = [one for one in started if type(one).__module__.startswith("watchdog.")]
+        self._observer, self._descriptor, self._has_warned = observer, descriptor, False
+        self._threads = [thread for thread in new_threads if type(thread).__module__.startswith("watchdog.")]
 
-    def _tell(self, why: str) -> None:
-        if not self._told:
-            logs.warn("no file system events, the scan goes on alone", folder=self._folder, why=why)
-        self._told = True
+    def _warn(self, why: str) -> None:
+        if not self._has_warned:
+            logs.warn("no file system events, only timed scans", folder=self._folder, why=why)
+        self._has_warned = True
 
     def stop(self) -> None:
         """Stop the threads; they are daemons, so exit never depends on them."""
         from watchdog.observers.api import BaseObserver
 
-        observer, self._watchdog = self._watchdog, None
+        observer, self._observer = self._observer, None
         if isinstance(observer, BaseObserver):
-            os.close(self._held)
+            os.close(self._descriptor)
             observer.stop()
             observer.join(timeout=2.0)
 
 
-def _make_handler(bell: WakeEvent) -> "FileSystemEventHandler":
+def _make_handler(wake: WakeEvent) -> "FileSystemEventHandler":
     from watchdog.events import FileSystemEventHandler
 
     handler = FileSystemEventHandler()
-    # The whole handler: anything that can raise in it would end the observer's thread.
-    handler.on_any_event = lambda event: bell.set()  # type: ignore[method-assign]  # noqa: ARG005
+    # Nothing else happens here: an exception in the handler would end the observer's thread.
+    handler.on_any_event = lambda event: wake.set()  # type: ignore[method-assign]  # noqa: ARG005
     return handler
 
 
 def _event_types() -> list[type]:
-    # Opening and closing unread would ring at our own looks, over and over.
+    # Without those of opening and closing unchanged files: our own scans would cause them, over and over.
     from watchdog import events
 
     return [
@@ -167,15 +167,17 @@ def _event_types() -> list[type]:
     ]
 
 
-_CLOSEST_S = 0.5
+_MIN_SCAN_GAP_S = 0.5
+"""Least time between two scans that events cause."""
 _DEBOUNCE_S = 0.2
+"""Time after an event in which further files may arrive before the scan: pictures rarely come alone."""
 
 
 def watch_groups(
-    look: Callable[[], Iterator[FileSnapshot]],
-    settling: StabilityTracker,
-    observer: ChangeSource,
-    bell: WakeEvent,
+    scan: Callable[[], Iterator[FileSnapshot]],
+    tracker: StabilityTracker,
+    source: ChangeSource,
+    wake: WakeEvent,
     *,
     stopped: Callable[[], bool],
     scan_interval_s: float,
@@ -183,49 +185,46 @@ def watch_groups(
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
 ) -> Iterator[list[FileSnapshot]]:
-    """Yield complete files in groups of at most `batch_files`, an empty list after a look that found none.
+    """Yield complete files in groups of at most `batch_files`; an empty list after a scan that found none.
 
-    Looks when the bell rings, when the next file may be complete, and every `scan_interval_s` regardless;
-    never more often than twice a second, nor than twice the time a look takes.
+    Scans when the wake event is set, when the next file may be complete, and at least every `scan_interval_s`; never
+    more often than twice a second, nor than twice the time a scan takes.
 
     Args:
-        look: lists the inbox.
-        settling: remembers what was seen.
-        observer: is started before the first look, so that nothing falls between.
-        bell: is rung by it.
+        scan: lists the inbox.
+        tracker: remembers the scans.
+        source: sets the wake event; started before the first scan, so that no change is missed.
+        wake: wakes this thread.
         stopped: asked between any two steps.
-        scan_interval_s: longest time between two looks, seconds.
+        scan_interval_s: longest time between two scans, seconds.
         batch_files: most files in a group.
         clock: monotonic time, seconds.
-        wall_ns: nanoseconds since 1970, by the clock that the times of the files are of.
+        wall_ns: nanoseconds since 1970 by the clock of the inbox's filesystem.
 
     Raises:
         OSError: the inbox cannot be listed.
     """
     while not stopped():
-        observer.keep_alive()
+        source.keep_alive()
         began_s = clock()
-        settled = _update_tracker(look(), settling, began_s, wall_ns)
-        closest_s = max(_CLOSEST_S, 2 * (clock() - began_s))
-        for group in _split_batches(settled, batch_files):
-            settling.forget(seen.path for seen in group)
-            yield group
+        files = _update_tracker(scan(), tracker, began_s, wall_ns)
+        min_gap_s = max(_MIN_SCAN_GAP_S, 2 * (clock() - began_s))
+        if files:
+            yield from _split_batches(files, batch_files, tracker, stopped)
             if stopped():
                 return
-        if not settled:
+        else:
             yield []
-        next_at_s = settling.next_at_s()
+        next_at_s = tracker.next_at_s()
         due_s = began_s + scan_interval_s if next_at_s is None else min(began_s + scan_interval_s, next_at_s)
-        if bell.wait(max(due_s, began_s + closest_s) - clock()) and not stopped():
-            # A picture rarely comes alone: let its company arrive.
-            pause_s = max(_DEBOUNCE_S, began_s + closest_s - clock())
-            _sleep(pause_s, stopped, clock)
+        if wake.wait(max(due_s, began_s + min_gap_s) - clock()) and not stopped():
+            _sleep(max(_DEBOUNCE_S, began_s + min_gap_s - clock()), stopped, clock)
 
 
 def scan_groups(
-    look: Callable[[], Iterator[FileSnapshot]],
-    settling: StabilityTracker,
-    bell: WakeEvent,
+    scan: Callable[[], Iterator[FileSnapshot]],
+    tracker: StabilityTracker,
+    wake: WakeEvent,
     *,
     stopped: Callable[[], bool],
     wait_s: float,
@@ -233,58 +232,58 @@ def scan_groups(
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
 ) -> Iterator[Iterator[list[FileSnapshot]]]:
-    """Yield what is there at the first look, as it becomes complete; wait at most `wait_s` for that.
+    """Yield the files of the first scan as they become complete; wait at most `wait_s` for that.
 
     The groups of one scan come together: none of them has to be waited for. Arguments, errors: see `watch_groups`.
     """
-
-    def grouped(settled: list[FileSnapshot]) -> Iterator[list[FileSnapshot]]:
-        for group in _split_batches(settled, batch_files):
-            settling.forget(seen.path for seen in group)
-            yield group
-            if stopped():
-                return
-
     deadline_s = clock() + wait_s
     is_first = True
     while not stopped():
-        settled = _update_tracker(look(), settling, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
+        files = _update_tracker(scan(), tracker, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
         is_first = False
-        if settled:
-            yield grouped(settled)
+        if files:
+            yield _split_batches(files, batch_files, tracker, stopped)
         if stopped():
             return
-        next_at_s = settling.next_at_s()
+        next_at_s = tracker.next_at_s()
         if next_at_s is None or next_at_s > deadline_s:
             return
-        bell.wait(next_at_s - clock())
+        wake.wait(next_at_s - clock())
 
 
 def _update_tracker(
-    found: Iterator[FileSnapshot],
-    settling: StabilityTracker,
+    snapshots: Iterator[FileSnapshot],
+    tracker: StabilityTracker,
     now_s: float,
     wall_ns: Callable[[], int],
     *,
     trust_old: bool = False,
     newcomers: bool = True,
 ) -> list[FileSnapshot]:
-    """Take one look; the clock is asked only if something lies there: that may write to a disk that would sleep."""
-    first = next(found, None)
+    """Give one scan to the tracker; the clock is read only if there are files: that may write to a sleeping disk."""
+    first = next(snapshots, None)
     if first is None:
-        return settling.update((), now_s, 0)
-    return settling.update(itertools.chain((first,), found), now_s, wall_ns(), trust_old=trust_old, newcomers=newcomers)
+        return tracker.update((), now_s, 0)
+    return tracker.update(
+        itertools.chain((first,), snapshots), now_s, wall_ns(), trust_old=trust_old, newcomers=newcomers
+    )
 
 
 def _sleep(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:
-    # Not on the bell: a storm of events would wake us for each.
+    # Not on the wake event: each event of a storm would end the pause.
     until_s = clock() + pause_s
     while not stopped() and (left_s := until_s - clock()) > 0:
         time.sleep(min(left_s, 0.1))
 
 
-def _split_batches(seen: list[FileSnapshot], size: int) -> Iterator[list[FileSnapshot]]:
-    seen.sort()
-    each = iter(seen)
-    while group := list(itertools.islice(each, size)):
+def _split_batches(
+    files: list[FileSnapshot], size: int, tracker: StabilityTracker, stopped: Callable[[], bool]
+) -> Iterator[list[FileSnapshot]]:
+    """Yield the files in groups, sorted by path, until a stop; the tracker forgets each group when it is taken."""
+    files.sort()
+    for start in range(0, len(files), size):
+        if start and stopped():
+            return
+        group = files[start : start + size]
+        tracker.forget(file.path for file in group)
         yield group

@@ -1,4 +1,4 @@
-"""Opening a workspace for work: the right folders, the lock, a ledger that can be used."""
+"""Open a workspace for work: verify its folders, hold its lock, open its ledger."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from digitrec import files, logs
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.pipeline import archive, ledger_files, scanner
-from digitrec.pipeline import ledgers as found_ledgers
+from digitrec.pipeline import ledgers as ledger_paths
 from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
@@ -27,236 +27,239 @@ _FOLDERS = ("inbox", "outbox")
 _NETWORK_SETTLE_S = 5.0
 """Least settle time on a network filesystem: clients cache sizes and times for 1 s (CIFS) to 3 s (NFS) by default."""
 _DEAD_DRAFT_S = 600.0
-"""No draft of a living process is that old since its last change."""
+"""Age since its last change at which a temporary file belongs to no living process."""
 
 
 class _FolderIdentity(NamedTuple):
-    """What is known of a folder."""
+    """Identity of the inbox or the outbox."""
 
     id: str | None = None
-    """In its marker."""
+    """Id in its marker file."""
     device: str | None = None
-    """That it lay on when its marker was seen last."""
+    """Device it was on when its marker was read last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A workspace this process holds the lock of."""
+    """A workspace whose lock this process holds."""
 
     settings: Settings
     inbox: Inbox
     ledger: Ledger
-    known: dict[str, _FolderIdentity]
-    """Of inbox and outbox, when it was opened."""
+    identities: dict[str, _FolderIdentity]
+    """Of inbox and outbox when they were verified last, by name."""
     lock: int
-    """The descriptor of the lock."""
+    """Descriptor of the lock file."""
     clock_ns: FileClock
-    """The clock of the inbox's filesystem."""
+    """Clock of the inbox's filesystem."""
 
     def scanned_at_s(self) -> float:
-        """Return when the inbox was looked at last, by its own clock, seconds since 1970."""
+        """Return the time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
         return (self.clock_ns.last_ns or self.clock_ns()) / 1e9
 
     @property
     def outbox(self) -> archive.FolderOutbox:
-        """Where answers and originals go."""
+        """Destination of tables and originals."""
         return archive.FolderOutbox(self.settings.outbox, self.inbox)
 
-    def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
-        """Every file in the inbox that may be claimed; what is passed over is told, and counted."""
-        return scanner.scan(self.settings.inbox, skipped, self.settings.worker, passed)
+    def scan(self, skipped: Callable[[str, str], None], counts: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
+        """Yield every file of the inbox that may be claimed; see `scanner.scan`."""
+        return scanner.scan(self.settings.inbox, skipped, self.settings.worker, counts)
 
     def stability_tracker(self) -> StabilityTracker:
-        """Tells when a file in the inbox is complete."""
+        """Return a tracker that tells when a file in the inbox is complete."""
         settle_s = self.settings.settle_s
         if is_remote := folder_id.is_remote(kind := folder_id.kind_of(self.settings.inbox)):
-            # There, sizes and times are seen with a delay (attribute caches).
+            # Attribute caches delay sizes and times there.
             settle_s = max(settle_s, _NETWORK_SETTLE_S)
-            logs.event("the inbox lies on a network filesystem", kind=kind, settle_s=settle_s)
+            logs.event("the inbox is on a network filesystem", kind=kind, settle_s=settle_s)
         return StabilityTracker(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 
     def check_folders(self) -> None:
-        """Raise EnvironmentFailure if inbox or outbox is not the folder it was, or lock or ledger is another file."""
+        """Raise EnvironmentFailure if inbox, outbox, lock or ledger was replaced since the workspace was opened."""
         for name in _FOLDERS:
-            # Not what the ledger knows by now: `digitrec init` may have accepted other folders meanwhile.
-            folder, known = self.settings.workspace / name, self.known[name]
-            found = _FolderIdentity(folder_id.check(folder, known.id, known.device), folder_id.device_of(folder))
-            if found != known:  # mounted anew
-                _remember(self.ledger, {name: found})
-                self.known[name] = found
+            # Compared with the time of opening, not with the ledger: `digitrec init` may have accepted other folders.
+            folder, expected = self.settings.workspace / name, self.identities[name]
+            marker_id = folder_id.check(folder, expected.id, expected.device)
+            identity = _FolderIdentity(marker_id, folder_id.device_of(folder))
+            if identity != expected:  # mounted again, on another device
+                _store_identities(self.ledger, {name: identity})
+                self.identities[name] = identity
         try:
-            there = (self.settings.inbox / CLAIMED / self.settings.worker / "lock").lstat()
+            lock_state = (self.settings.inbox / CLAIMED / self.settings.worker / "lock").lstat()
         except FileNotFoundError:
-            there = None
-        if there is None or not os.path.samestat(there, os.fstat(self.lock)):
-            # Another process may hold the one that lies there, and work as this worker too.
+            lock_state = None
+        if lock_state is None or not os.path.samestat(lock_state, os.fstat(self.lock)):
+            # Another process may hold the new lock file, and work as this worker too.
             raise EnvironmentFailure(
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
             )
         if not self.ledger.is_in_place() and not ledger_files.is_same(self.ledger, self.settings.ledger):
-            # A file that was put in its place does not know what was answered since.
+            # A file that was put in its place lacks what was answered since.
             ledger_files.set_aside(self.settings.ledger)
             raise EnvironmentFailure(
                 f"the ledger {self.settings.ledger} was removed or replaced",
-                hint="Leave .digitrec/ alone. It is made again from the outbox; claimed files are kept.",
+                hint="Leave .digitrec/ alone. The ledger is rebuilt from the outbox; claimed files are kept.",
             )
 
 
 @contextmanager
 def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Workspace]:
-    """Hold the lock of this inbox and worker, with the ledger open; a lost or damaged ledger is made again.
+    """Hold the lock of this inbox and worker, with the ledger open; a lost or damaged ledger is rebuilt.
 
     Args:
-        settings: say where everything is.
-        thorough: look at every page of the ledger; after it failed.
+        settings: name the folders and the worker.
+        thorough: check every page of the ledger; used after a failure.
 
     Raises:
         BusyError: another process holds the lock.
         EnvironmentFailure, OSError, sqlite3.OperationalError: a folder or a ledger cannot be used now.
     """
-    _refuse_source(settings)
+    _refuse_object_store(settings)
     inbox = Inbox(settings.inbox, settings.worker)
-    # Where a lock lies another process may hold it, and that is the first thing to know; elsewhere nothing may be
-    # made before it is sure that this is the inbox.
-    found = None if inbox.has_lock() else _checked_folders(settings)
+    # With a lock file, the lock comes first: another process may hold it. Without one, nothing may be created
+    # before the folder is verified to be the inbox.
+    identities = None if inbox.has_lock() else _verify_folders(settings)
     if not settings.ledger.exists():
         logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
-        found = found or _checked_folders(settings)
+        identities = identities or _verify_folders(settings)
         ledger = ledger_files.open_ledger(settings, thorough=thorough)
         stack.callback(ledger.close)
-        _remember(ledger, found)
-        _remove_drafts(settings, ledger)
-        _tell_corrections(settings, ledger)
+        _store_identities(ledger, identities)
+        _remove_temp_files(settings, ledger)
+        _write_missing_corrections(settings, ledger)
         for worker in inbox.other_workers():
-            logs.event("claims of another worker left alone", worker=worker)
-        yield Workspace(settings, inbox, ledger, found, lock, FileClock(_clock_of(lock)))
+            logs.event("claims of another worker ignored", worker=worker)
+        yield Workspace(settings, inbox, ledger, identities, lock, FileClock(_find_clock(lock)))
 
 
-def _clock_of(lock: int) -> Callable[[], int]:
-    """The clock of the filesystem that the lock lies on, or that of this machine where it cannot be read."""
+def _find_clock(lock: int) -> Callable[[], int]:
+    """Return the clock of the filesystem of the lock file, or of this machine if that cannot be read."""
     read_ns = partial(touch_and_read_ns, lock)
     try:
         read_ns()
-    except OSError as why:
-        logs.warn("the clock of the inbox cannot be read, that of this machine is used", why=why)
+    except OSError as error:
+        logs.warn("the clock of the inbox cannot be read, that of this machine is used", why=error)
         return time.time_ns
     return read_ns
 
 
-def _refuse_source(settings: Settings) -> None:
-    """Raise UsageError if this worker reads a store: its ledger is of no folder."""
+def _refuse_object_store(settings: Settings) -> None:
+    """Raise UsageError if the ledger of this worker belongs to an object store."""
     with (
         suppress(sqlite3.Error),
         closing(Ledger.read_only(settings.ledger)) as ledger,
-    ):  # damaged: seen to later
+    ):  # a damaged one is rebuilt later
         if source := ledger.fact("source_url"):
             hint = "Name another --worker NAME, or --source and --outbox."
             raise UsageError(f"worker {settings.worker} of this workspace reads {source}", hint=hint)
 
 
 def init_folders(settings: Settings) -> None:
-    """`digitrec init`: make what is missing, and take new or emptied folders as they are."""
-    told = _told_ids(settings)
-    found = {}
+    """Create missing folders of a workspace, and accept new or emptied ones: `digitrec init`."""
+    stored = _read_stored_identities(settings)
+    identities = {}
     for name in _FOLDERS:
         folder = settings.workspace / name
-        identity = folder_id.accept(folder, next((known.id for known in told[name]), None))
-        found[name] = _FolderIdentity(identity, folder_id.device_of(folder))
+        marker_id = folder_id.accept(folder, next((identity.id for identity in stored[name]), None))
+        identities[name] = _FolderIdentity(marker_id, folder_id.device_of(folder))
     files.make_folder(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
-        ledger = ledger_files.open_ledger(settings, thorough=False)
-        try:
-            _remember(ledger, found)
-        finally:
-            ledger.close()
-        _tell_others(settings, found)
+        with closing(ledger_files.open_ledger(settings, thorough=False)) as ledger:
+            _store_identities(ledger, identities)
+        for worker, path in ledger_paths.paths(settings).items():
+            try:
+                with closing(Ledger.for_notes(path)) as ledger:
+                    _store_identities(ledger, identities)
+            except (EnvironmentFailure, sqlite3.DatabaseError) as error:
+                logs.warn("this worker may need its own `digitrec init --worker`", worker=worker, why=error)
 
 
-def _remember(ledger: Ledger, found: Mapping[str, _FolderIdentity]) -> None:
-    for name, known in found.items():
-        for fact, value in ((f"{name}_id", known.id), (f"{name}_device", known.device)):
+def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity]) -> None:
+    for name, identity in identities.items():
+        for fact, value in ((f"{name}_id", identity.id), (f"{name}_device", identity.device)):
             if value and ledger.fact(fact) != value:
                 ledger.remember(fact, value)
 
 
-def _tell_others(settings: Settings, found: Mapping[str, _FolderIdentity]) -> None:
-    for worker, path in found_ledgers.paths(settings).items():
-        try:
-            with closing(Ledger.for_notes(path)) as ledger:
-                _remember(ledger, found)
-        except (EnvironmentFailure, sqlite3.DatabaseError) as why:
-            logs.warn("this worker may need its own `digitrec init --worker`", worker=worker, why=why)
-
-
 @contextmanager
 def open_ledgers_readonly(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
-    """The ledgers of all workers, for reading, by worker."""
+    """Open the ledgers of all workers for reading; yield them by worker."""
     with ExitStack() as stack:
         ledgers = {}
-        for worker, path in found_ledgers.paths(settings).items():
+        for worker, path in ledger_paths.paths(settings).items():
             ledgers[worker] = ledger = Ledger.read_only(path)
             stack.callback(ledger.close)
         yield ledgers
 
 
-def _remove_drafts(settings: Settings, ledger: Ledger) -> None:
-    for folder in (settings.outbox, settings.outbox / CORRECTED, settings.reports):  # where other workers write too
+def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
+    for folder in (settings.outbox, settings.outbox / CORRECTED, settings.reports):  # other workers write there too
         drafts.remove(folder, older_than_s=_DEAD_DRAFT_S)
-    for batch in ledger.batches(unfinished=True):  # where only the holder of the lock does
+    for batch in ledger.batches(unfinished=True):  # only the holder of the lock writes there
         for kind in (archive.DONE, archive.REJECTED):
             drafts.remove_below(settings.outbox / kind / batch.id)
 
 
-def _tell_corrections(settings: Settings, ledger: Ledger) -> None:
+def _write_missing_corrections(settings: Settings, ledger: Ledger) -> None:
     try:
         for path in write_missing(settings.outbox, ledger):
-            logs.event("corrected table written, which a crash had kept back", table=path)
-    except (EnvironmentFailure, OSError) as why:  # no reason to read no pictures
-        logs.warn("a corrected table cannot be written yet", why=why)
+            logs.event("corrected table written after an interruption", table=path)
+    except (EnvironmentFailure, OSError) as error:  # pictures can be read all the same
+        logs.warn("a corrected table cannot be written yet", why=error)
 
 
-def _checked_folders(settings: Settings) -> dict[str, _FolderIdentity]:
-    """Ids and devices of inbox and outbox, which are the folders they were; made at first use."""
-    is_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
-    found = {}
-    for name, told in _told_ids(settings).items():
-        folder = settings.workspace / name
-        marked = folder_id.identity(folder)
-        known = next((one for one in told if one.id == marked), next(iter(told), _FolderIdentity()))
-        identity = folder_id.check(folder, known.id, known.device, is_first_use=not is_lost)
-        found[name] = _FolderIdentity(identity, folder_id.device_of(folder))
-    return found
+def _verify_folders(settings: Settings) -> dict[str, _FolderIdentity]:
+    """Return the identities of inbox and outbox, which are created at first use.
 
-
-def _told_ids(settings: Settings) -> dict[str, list[_FolderIdentity]]:
-    """By folder: what the worker's ledger knows of it, else what others know.
-
-    Others count: a new worker must not take an unmounted share for a new folder.
+    Raises:
+        EnvironmentFailure: a folder is missing, or is not the one that the ledgers know.
     """
-    known = {worker: _known_ids(path) for worker, path in found_ledgers.paths(settings).items()}
-    own = known.pop(settings.worker, {})
-    others = {name: [ids[name] for ids in known.values() if name in ids] for name in _FOLDERS}
+    is_ledger_lost = any(settings.ledger.parent.glob(f"{settings.ledger.name}*"))
+    identities = {}
+    for name, stored in _read_stored_identities(settings).items():
+        folder = settings.workspace / name
+        marker_id = folder_id.identity(folder)
+        first = next(iter(stored), _FolderIdentity())
+        expected = next((identity for identity in stored if identity.id == marker_id), first)
+        checked_id = folder_id.check(folder, expected.id, expected.device, is_first_use=not is_ledger_lost)
+        identities[name] = _FolderIdentity(checked_id, folder_id.device_of(folder))
+    return identities
+
+
+def _read_stored_identities(settings: Settings) -> dict[str, list[_FolderIdentity]]:
+    """Return by folder the identity in the worker's ledger, else those in the ledgers of other workers.
+
+    Other ledgers count: a new worker must not take an unmounted share for a new folder.
+    """
+    by_worker = {worker: _read_identities(path) for worker, path in ledger_paths.paths(settings).items()}
+    own = by_worker.pop(settings.worker, {})
+    others = {name: [ids[name] for ids in by_worker.values() if name in ids] for name in _FOLDERS}
     return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
 
 
-def _known_ids(path: Path) -> dict[str, _FolderIdentity]:
-    """What a ledger knows of inbox and outbox; nothing if it is damaged."""
+def _read_identities(path: Path) -> dict[str, _FolderIdentity]:
+    """Return the identities of inbox and outbox that a ledger stores; none if it is damaged."""
     try:
         with closing(Ledger.read_only(path)) as ledger:
-            known = {
+            identities = {
                 name: _FolderIdentity(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS
             }
-            return {name: one for name, one in known.items() if one.id}
-    except sqlite3.DatabaseError as why:
-        ledger_files.require_damage(path, why)
+            return {name: identity for name, identity in identities.items() if identity.id}
+    except sqlite3.DatabaseError as error:
+        ledger_files.require_damage(path, error)
         return {}
 
 
 @contextmanager
 def exclusive_job(settings: Settings, what: str) -> Iterator[None]:
-    """Hold a lock of its own for a job that must not run twice at once; BusyError if it does."""
+    """Hold the lock of a job that must not run twice at once.
+
+    Raises:
+        BusyError: the job is already running.
+    """
     files.make_folder(settings.state)
     with (settings.state / f"{what}.lock").open("a") as lock:
         try:

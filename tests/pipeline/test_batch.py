@@ -13,7 +13,7 @@ import pytest
 
 from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
-from digitrec.pipeline import archive, read_files
+from digitrec.pipeline import read_files
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.batch_reader import make_chunks
 from digitrec.pipeline.chunk_queue import ChunkTimeout
@@ -330,15 +330,15 @@ def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(harness: Ser
 
     claims = [Claim("b", f"{number}.png", 1, 1, 1, False, "", outcome=FileOutcome.ACCEPTED) for number in range(8)]
     harness.drop("labels.csv", b"file,label\n" + b"".join(b"%d.png,1\n" % number for number in range(10)))
-    inbox = Inbox(harness.inbox, "main")
+    outbox = FolderOutbox(harness.outbox, Inbox(harness.inbox, "main"))
     harness.outbox.mkdir()
 
     harness.drop("9.png")
-    archive.file_labels("b", claims, LabelLookup(harness.inbox), Asked(), inbox, harness.outbox)
+    outbox.clean_up("b", claims, LabelLookup(harness.inbox), Asked())
     assert ((harness.inbox / "labels.csv").exists(), asked) == (True, [])
 
     (harness.inbox / "9.png").unlink()
-    archive.file_labels("b", claims, LabelLookup(harness.inbox), Asked(), inbox, harness.outbox)
+    outbox.clean_up("b", claims, LabelLookup(harness.inbox), Asked())
     assert ((harness.inbox / "labels.csv").exists(), len(asked)) == (False, 10)
 
 
@@ -682,4 +682,4 @@ def test_a_damaged_ledger_of_another_worker_disturbs_no_one(
         line.process(harness.look())
 
     assert [row["file"] for row in harness.rows()] == ["7.png"]
-    assert "another worker's ledger cannot be asked" in caplog.messages
+    assert "another worker's ledger cannot be read" in caplog.messages

@@ -42,7 +42,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
         (b"file,label\ra.png,7\rb.png,8\r", "7", []),
         (b"file;label;more\r\na.png;7;a,b\r\n", "7", []),
         (b"file\tlabel\na.png\t7;8\n", "7;8", []),
-        (b"file,label\na.png,7\n" + b'"' + b"x" * 200_000, "7", ["labels after this line are not understood"]),
+        (b"file,label\na.png,7\n" + b'"' + b"x" * 200_000, "7", ["labels after this line cannot be parsed"]),
     ],
 )
 def test_a_label_is_read_in_whatever_encoding(

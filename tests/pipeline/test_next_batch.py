@@ -51,7 +51,7 @@ def test_the_next_batch_is_claimed_before_one_is_put_on_record(
 def test_a_large_batch_is_not_claimed_before_its_turn(
     harness: ServiceHarness, stages: list[list[Stage]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "_MOST_AHEAD", 1)
+    monkeypatch.setattr(pipeline, "_MAX_PREFETCH_FILES", 1)
     for digit in range(4):
         harness.drop(f"{digit}.png", draw(digit))
 

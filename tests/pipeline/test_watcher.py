@@ -187,7 +187,7 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
     observer.keep_alive()
     observer.keep_alive()
 
-    assert [record.message for record in caplog.records].count("no file system events, the scan goes on alone") == 1
+    assert [record.message for record in caplog.records].count("no file system events, only timed scans") == 1
 
 
 def test_a_network_filesystem_is_scanned_only_with_one_log_line(
@@ -225,7 +225,7 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
         assert observer.state == "scan only"
         told = [record.getMessage() for record in caplog.records]
-        assert told == ["observer died, starting it anew", "no file system events, the scan goes on alone"]
+        assert told == ["observer died, starting it again", "no file system events, only timed scans"]
         remove(inbox)
         observer.keep_alive()
         assert observer.state == "alive"

@@ -91,7 +91,7 @@ def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_pat
 def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "_MOST_PREVIEW_BYTES", 1)
+    monkeypatch.setattr(outcomes, "_MAX_PREVIEW_BYTES", 1)
     for number in range(3):
         harness.drop(f"{number}.png", draw(7))
     harness.drop("labels.csv", b"file,label\n0.png,1\n1.png,1\n2.png,1\n")
