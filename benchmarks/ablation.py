@@ -23,7 +23,7 @@ from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
 from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
 from digitrec.training.datasets.image_folder import LabelledPicture, find_labelled_pictures
-from digitrec.types import Status
+from digitrec.types import PageStatus
 
 _DRAWN, _DRAWN_SEED = 1000, 20_000
 _HALF_BELIEVED = 0.5
@@ -95,7 +95,7 @@ def _right(settings: Settings, reader: PageReader, pictures: Sequence[LabelledPi
 def _is_right(content: FileResult, label: str) -> bool:
     (readings,) = decide_readings([content], threshold=_HALF_BELIEVED)
     if label == NO_DIGIT:
-        return all(reading.status is not Status.ACCEPTED for reading in readings)
+        return all(reading.status is not PageStatus.ACCEPTED for reading in readings)
     return all(reading.text == label for reading in readings)
 
 

@@ -31,7 +31,7 @@ from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training.classifier import TrainingState
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
@@ -113,7 +113,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
         print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
         figures |= {"rolled_back": is_back}
     if given.json:
-        files.write_whole(given.json, json.dumps(figures, indent=1) + "\n")
+        files.atomic_write(given.json, json.dumps(figures, indent=1) + "\n")
 
 
 def drop(data: Path, inbox: Path) -> Mapping[str, str]:
@@ -153,7 +153,7 @@ def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set
         for place in rng.permutation(len(half))[:wrong]:
             texts[place] = str((int(texts[place]) + int(rng.integers(1, 10))) % 10)
         said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
-        found = judge(ledger, said, who=_WHO, how=How.ONE, at=utc(time.time()))
+        found = judge(ledger, said, who=_WHO, how=How.ONE, at=format_utc(time.time()))
         print(f"{sum(one.verdict is Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
     return {(page.batch_id, page.row) for page in half}
 

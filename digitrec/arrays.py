@@ -38,7 +38,7 @@ class PageResult:
     """None, a rejecting reason (then there are no boxes), `ambiguous_layout`, `not_a_digit`, or `other_marks` (with
     boxes or without)."""
     detail: str = ""
-    """The reason in words, where there is more to say than `reason.words`."""
+    """The reason in words, where there is more to say than `reason.description`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
     """(len(boxes), 11) once it has been read; none before."""
     layout_confidence: float = 1.0
@@ -46,6 +46,6 @@ class PageResult:
 
     def __post_init__(self) -> None:
         # Without a digit there is nothing to accept: only a reason is an answer.
-        is_rejected = self.reason is not None and self.reason.rejects
+        is_rejected = self.reason is not None and self.reason.is_rejection
         if is_rejected == bool(self.boxes) and (self.boxes or self.reason is not Reason.OTHER_MARKS):
             raise ValueError(f"page {self.number} has {len(self.boxes)} digits and the reason {self.reason}")

@@ -100,18 +100,18 @@ class WorkerMismatch(ModelError):
     hint = "Every worker needs the same digitrec and locked packages, and the inbox at the same path."
 
 
-def memory_failure(why: Exception) -> NotEnoughMemory | None:
+def wrap_memory_error(why: Exception) -> NotEnoughMemory | None:
     """Return the failure that a person is told for an exception, if that is a sign of too little memory.
 
-    >>> str(memory_failure(ImportError("libpng16.so: failed to map segment from shared object")))
+    >>> str(wrap_memory_error(ImportError("libpng16.so: failed to map segment from shared object")))
     'there is not enough memory: libpng16.so: failed to map segment from shared object'
     """
     is_one = isinstance(why, MemoryError) or any(words in str(why).lower() for words in _MEMORY_WORDS)
-    return NotEnoughMemory(f"there is not enough memory: {plain(why)}") if is_one else None
+    return NotEnoughMemory(f"there is not enough memory: {describe_error(why)}") if is_one else None
 
 
 @contextmanager
-def at_step(step: str, place: Path | str) -> Iterator[None]:
+def note_step(step: str, place: Path | str) -> Iterator[None]:
     """Note in an OSError that leaves this block the step it failed in, and where if it has no path; innermost first.
 
     Errors of calls on an open file (write, read, lock) have no path of their own.
@@ -124,23 +124,25 @@ def at_step(step: str, place: Path | str) -> Iterator[None]:
         raise
 
 
-def failure_of(why: OSError) -> EnvironmentFailure:
+def wrap_os_error(why: OSError) -> EnvironmentFailure:
     """Return the failure that a person is told for an OSError: the step, the path and the reason.
 
-    >>> str(failure_of(PermissionError(13, "Permission denied", "/proc/nothing/a.csv")))
+    >>> str(wrap_os_error(PermissionError(13, "Permission denied", "/proc/nothing/a.csv")))
     'disk or folder failed: /proc may not be used by this user: Permission denied'
     """
     step = getattr(why, "__notes__", ["disk or folder"])[0]
-    return EnvironmentFailure(f"{step} failed: {plain(why)}", hint=_DOCTOR)
+    return EnvironmentFailure(f"{step} failed: {describe_error(why)}", hint=_DOCTOR)
 
 
-def plain(why: Exception) -> str:
+def describe_error(why: Exception) -> str:
     """Return what an exception says; of an OSError path and reason in words, without its number.
 
-    >>> plain(NotADirectoryError(20, "Not a directory", "/proc/uptime/main/ledger.sqlite3"))
+    >>> describe_error(NotADirectoryError(20, "Not a directory", "/proc/uptime/main/ledger.sqlite3"))
     '/proc/uptime is not a folder'
-    >>> plain(OSError(18, "Invalid cross-device link", "/a", None, "/b")), plain(OSError(28, "No space left on device"))
-    ('/a -> /b: Invalid cross-device link', 'No space left on device')
+    >>> describe_error(OSError(18, "Invalid cross-device link", "/a", None, "/b"))
+    '/a -> /b: Invalid cross-device link'
+    >>> describe_error(OSError(28, "No space left on device"))
+    'No space left on device'
     """
     if not isinstance(why, OSError) or why.filename is None:
         return getattr(why, "strerror", None) or str(why) or type(why).__name__
@@ -167,7 +169,7 @@ def _nearest(place: Path) -> Path:
 
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
-FAILURES = (EnvironmentFailure, OSError, sqlite3.Error)
+ENVIRONMENT_ERRORS = (EnvironmentFailure, OSError, sqlite3.Error)
 """Failures of the environment: they cost time, and are tried again."""
 _DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."
 
@@ -176,12 +178,12 @@ class RejectedImage(Exception):
     """This file, or this page of it, has no answer; `reason` is one of the rejecting reason codes."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(detail or reason.words)
+        super().__init__(detail or reason.description)
         self.reason = reason
-        self.detail = detail or reason.words
+        self.detail = detail or reason.description
 
 
-TRAINING = ("tensorflow", "keras", "scipy")
+TRAINING_PACKAGES = ("tensorflow", "keras", "scipy")
 """What it takes to train a network."""
 _INSTALLED_AS = {"sklearn": "scikit-learn"}
 """Packages whose name in an import is another one than for pip."""
@@ -197,7 +199,7 @@ def require_packages(what: str, *packages: str) -> None:
     Raises:
         MissingPackage: not all of them are installed.
 
-    >>> needs("A doctest", "json", "this_is_not_installed")
+    >>> require_packages("A doctest", "json", "this_is_not_installed")
     Traceback (most recent call last):
     digitrec.errors.MissingPackage: A doctest needs this_is_not_installed, which is not installed here
     """

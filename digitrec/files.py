@@ -32,18 +32,18 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def atomic_write(path: Path, content: str | bytes) -> None:
     """Replace `path` at once: draft beside it (0666 less umask, UTF-8), fsync, rename, fsync the folder."""
-    with replacing(path) as file:
+    with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
     if not is_replaceable(path):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    draft = _draft_of(path)
+    draft = _temp_file(path)
     try:
         with _naming(path, draft):
             with draft.open("xb") as file:
@@ -63,14 +63,14 @@ def is_replaceable(path: Path) -> bool:
     return bool(path.name) and not is_stream and not is_special
 
 
-def publish_new(path: Path, content: str | bytes) -> None:
+def atomic_create(path: Path, content: str | bytes) -> None:
     """Make `path` appear whole, never replacing anything.
 
     The same bytes already there are fine (an earlier try got this far); others raise FileExistsError.
     Where the filesystem refuses links the caller's lock has to keep others away between look and rename.
     """
     content = content.encode() if isinstance(content, str) else content
-    draft = _draft_of(path)
+    draft = _temp_file(path)
     try:
         with _naming(path, draft):
             with draft.open("xb") as file:
@@ -96,7 +96,7 @@ def _link(draft: Path, path: Path, content: bytes) -> None:
             draft.replace(path)
 
 
-def move_new(source: Path | str, target: Path | str) -> None:
+def rename_exclusive(source: Path | str, target: Path | str) -> None:
     """Rename within one filesystem, never replacing: FileExistsError if the target is there."""
     if _renameat2 is not None:
         if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
@@ -109,25 +109,25 @@ def move_new(source: Path | str, target: Path | str) -> None:
     Path(source).rename(target)
 
 
-def move_across(source: Path, target: Path) -> None:
+def move_durable(source: Path, target: Path) -> None:
     """Move a file to wherever `target` is, never replacing; other filesystem: copy, fsync, compare, rename, unlink."""
     try:
-        move_new(source, target)
+        rename_exclusive(source, target)
     except OSError as why:
         if why.errno != errno.EXDEV:
             raise
-        draft = _draft_of(target)
+        draft = _temp_file(target)
         try:
-            if _copy(source, draft) != sha256_of(draft):
+            if _copy(source, draft) != hash_file(draft):
                 raise OSError(errno.EIO, "the copy differs from the original", str(target))
-            move_new(draft, target)
+            rename_exclusive(draft, target)
         finally:
             draft.unlink(missing_ok=True)
         fsync_folder(target.parent)
         source.unlink()
 
 
-def make_folder(folder: Path, *, under: Path | None = None, durable: bool = True) -> None:
+def make_dir(folder: Path, *, under: Path | None = None, durable: bool = True) -> None:
     """Make a folder and its parents, and make their names durable.
 
     Args:
@@ -166,14 +166,14 @@ def fsync(file: IO[bytes]) -> None:
 
 def fsync_folder(folder: Path) -> None:
     """Make the names in a folder durable; where the filesystem cannot, warn once and go on."""
-    why = refused_fsync(folder)
+    why = try_fsync_folder(folder)
     if why is not None and not _warned_of:
-        logs.warn("fsync of a folder is refused, the work goes on", folder=folder, why=why)
+        logs.warning("fsync of a folder is refused, the work goes on", folder=folder, why=why)
     if why is not None:
         _warned_of.add(why.errno or 0)
 
 
-def refused_fsync(folder: Path) -> OSError | None:
+def try_fsync_folder(folder: Path) -> OSError | None:
     """Fsync a folder; return the error of a filesystem that cannot do it.
 
     Raises:
@@ -198,16 +198,16 @@ def _fsync(descriptor: int, path: Path | str) -> None:
         raise OSError(why.errno, f"fsync: {why.strerror}", str(path)) from why
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """The digest of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def numbered(name: str, number: int) -> str:
+def numbered_name(name: str, number: int) -> str:
     """The name to use when `name` is taken: `STEM~2.EXT`, never longer than 255 bytes.
 
-    >>> numbered("scan.png", 2), numbered("Makefile", 3), numbered(".x", 2)
+    >>> numbered_name("scan.png", 2), numbered_name("Makefile", 3), numbered_name(".x", 2)
     ('scan~2.png', 'Makefile~3', '.x~2')
     """
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
@@ -218,10 +218,10 @@ def numbered(name: str, number: int) -> str:
     return os.fsdecode(os.fsencode(stem)[:room]) + mark + suffix
 
 
-def plain(name: str) -> str:
+def portable_name(name: str) -> str:
     """A name that every filesystem takes: short, no character that some refuse.
 
-    >>> plain('a:b?.png'), plain("ü" * 200 + ".png")[-6:]
+    >>> portable_name('a:b?.png'), portable_name("ü" * 200 + ".png")[-6:]
     ('a_b_.png', 'üü.png')
     """
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
@@ -241,7 +241,7 @@ def _naming(path: Path, draft: Path) -> Iterator[None]:
         raise
 
 
-def _draft_of(path: Path) -> Path:
+def _temp_file(path: Path) -> Path:
     """Return what a file is called until it is whole: beside its place, or above it where that path is too long."""
     # A leading dot and `.part`: neither our scanner nor anyone's glob takes it for a result.
     name, folder = f".{secrets.token_hex(8)}.part", path.parent

@@ -10,7 +10,7 @@ import traceback
 from contextlib import suppress
 
 from digitrec import text
-from digitrec.errors import plain
+from digitrec.errors import describe_error
 
 _logger = logging.getLogger("digitrec")
 _TOGETHER_S = 10.0
@@ -20,24 +20,24 @@ _traces: set[tuple[str, str]] = set()
 """What was logged by this process, with its traceback."""
 
 
-def event(what: str, **fields: object) -> None:
+def info(what: str, **fields: object) -> None:
     """Note that something happened; fields name the batch, file or folder it happened to."""
     _logger.info(what, extra={"fields": fields})
 
 
-def warn(what: str, **fields: object) -> None:
+def warning(what: str, **fields: object) -> None:
     """Note that something is wrong and how it goes on."""
     _logger.warning(what, extra={"fields": fields})
 
 
-def unexpected_error(what: str, why: BaseException, **fields: object) -> str:
+def log_exception(what: str, why: BaseException, **fields: object) -> str:
     """Note an exception that nobody expected and that stops nothing; return it in a line."""
     error = f"{type(why).__name__}: {why}"
-    unexpected(what, "".join(traceback.format_exception(why)), **fields, why=error)
+    log_traceback(what, "".join(traceback.format_exception(why)), **fields, why=error)
     return f"{what}: {error}"
 
 
-def unexpected(what: str, trace: str, **fields: object) -> None:
+def log_traceback(what: str, trace: str, **fields: object) -> None:
     """Note an exception that nobody expected, once, with its traceback.
 
     Lines for people lack the traceback; those for machines have it.
@@ -49,7 +49,7 @@ def unexpected(what: str, trace: str, **fields: object) -> None:
     _logger.error(what, extra={"fields": fields, "trace": trace})
 
 
-def at_once(what: str) -> None:
+def write_from_signal(what: str) -> None:
     """Write a line from a signal handler, which may have interrupted another line: with one system call."""
     if _logger.handlers:
         line = _logger.handlers[0].format(_logger.makeRecord(_logger.name, logging.WARNING, "", 0, what, (), None))
@@ -57,7 +57,7 @@ def at_once(what: str) -> None:
             os.write(2, f"{line}\n".encode())
 
 
-def start(log_format: str, *, quiet: bool = False) -> None:
+def configure(log_format: str, *, quiet: bool = False) -> None:
     """Send the log to standard error.
 
     Args:
@@ -81,12 +81,12 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
     """
     name = args.thread.name if args.thread else "?"
     if isinstance(args.exc_value, RecursionError):
-        warn("a thread was ended by an error", thread=name, why=f"RecursionError: {args.exc_value}")
+        warning("a thread was ended by an error", thread=name, why=f"RecursionError: {args.exc_value}")
     elif args.exc_value is not None and args.exc_type is not SystemExit:
-        unexpected_error("a thread was ended by an error", args.exc_value, thread=name)
+        log_exception("a thread was ended by an error", args.exc_value, thread=name)
 
 
-def adopt(*names: str) -> None:
+def capture_loggers(*names: str) -> None:
     """Write what other libraries warn of as plain lines of this log, without tracebacks; only once it was started.
 
     Args:
@@ -112,7 +112,7 @@ class _Adopted(logging.Handler):
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + _TOGETHER_S
-            warn("a library warns", library=record.name, why=_first_line(record))
+            warning("a library warns", library=record.name, why=_first_line(record))
 
 
 def _first_line(record: logging.LogRecord) -> str:
@@ -152,7 +152,7 @@ def _safe(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _words(value: object) -> str:
-    return plain(value) if isinstance(value, OSError) else str(value)
+    return describe_error(value) if isinstance(value, OSError) else str(value)
 
 
 def _utc(seconds: float, form: str) -> str:

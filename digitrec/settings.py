@@ -14,7 +14,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from digitrec.errors import SettingsError, plain
+from digitrec.errors import SettingsError, describe_error
 from digitrec.types import Limits
 
 FILE_NAME = "digitrec.toml"
@@ -92,18 +92,18 @@ class Settings:
         self._check_folders()
 
     def _check_folders(self) -> None:
-        state = real(self.state)
+        state = resolve_links(self.state)
         if self.state_dir is not None and (blocking := _file_on_the_way(state)) is not None:
             raise SettingsError(f"state_dir is {self.state_dir}; {blocking} is not a folder", hint=_STATE)
         for name in ("inbox", "outbox", "reports"):
-            folder = real(self.workspace / name)
+            folder = resolve_links(self.workspace / name)
             if state == folder or folder in state.parents or state in folder.parents:
                 raise SettingsError(
                     f"state_dir {state} and {name}/ lie in one another", hint="Move state_dir elsewhere."
                 )
             if folder == _PACKAGE or _PACKAGE in folder.parents:
                 raise SettingsError(f"{name}/ would lie inside the program, at {folder}", hint="Use --workspace DIR.")
-        if self.metrics is not None and real(self.inbox) in real(self.metrics).parents:
+        if self.metrics is not None and resolve_links(self.inbox) in resolve_links(self.metrics).parents:
             raise SettingsError(f"metrics_file {self.metrics} lies in the inbox", hint="Move it elsewhere.")
 
     @property
@@ -137,11 +137,11 @@ class Settings:
         return self.state / "models"
 
     @property
-    def truth_folder(self) -> Path:
+    def labels_folder(self) -> Path:
         """Folder with labels.csv files: the inbox, or copies of those in a source."""
         return self.ledger.with_name("labels") if self.source else self.inbox
 
-    def table_of(self, batch_id: str) -> Path | str:
+    def table_location(self, batch_id: str) -> Path | str:
         """Return the file or URL of the table of a batch."""
         name = f"{batch_id}.csv"
         return f"{self.outbox_url.rstrip('/')}/{name}" if self.outbox_url else self.outbox / name
@@ -173,10 +173,12 @@ class Settings:
         warnings: list[str] = []
 
         def put(given: Mapping[str, object], source: str) -> None:
-            for name in sorted(given, key=FORMER.__contains__, reverse=True):  # a present name wins over a former one
-                if name in FORMER:
-                    warnings.append(former_name_warning(name, FORMER[name], source))
-                if present := FORMER.get(name, name):
+            for name in sorted(
+                given, key=FORMER_SETTINGS.__contains__, reverse=True
+            ):  # a present name wins over a former one
+                if name in FORMER_SETTINGS:
+                    warnings.append(former_name_warning(name, FORMER_SETTINGS[name], source))
+                if present := FORMER_SETTINGS.get(name, name):
                     values[present], sources[present] = given[name], source
 
         variables = _from_environment()
@@ -189,8 +191,8 @@ class Settings:
         return cls(**values, sources=sources, warnings=tuple(warnings))  # type: ignore[arg-type]
 
 
-FORMER = {"max_look_s": "max_scan_age_s", "on_unhealthy": "on_failure"}
-FORMER |= dict.fromkeys(("network_settle_s", "hook_timeout_s", "metrics_port"), "")
+FORMER_SETTINGS = {"max_look_s": "max_scan_age_s", "on_unhealthy": "on_failure"}
+FORMER_SETTINGS |= dict.fromkeys(("network_settle_s", "hook_timeout_s", "metrics_port"), "")
 """Former names of settings, accepted with a warning until 1.0: the present name, or "" for one without effect."""
 
 
@@ -212,7 +214,7 @@ def setting_fields() -> list[Field[Any]]:
 _STATE = "Name a folder on a local disk; a relative one lies in the workspace."
 
 
-def real(path: Path) -> Path:
+def resolve_links(path: Path) -> Path:
     """Resolve links; unlike `Path.resolve`, links in a circle are no error here."""
     return Path(os.path.realpath(path))
 
@@ -226,7 +228,7 @@ def _file_on_the_way(folder: Path) -> Path | None:
 def _from_environment() -> dict[str, object]:
     given = {
         name: os.environ.get(f"DIGITREC_{name.upper()}")
-        for name in [*(setting.name for setting in setting_fields()), *FORMER]
+        for name in [*(setting.name for setting in setting_fields()), *FORMER_SETTINGS]
     }
     return {name: _value(name, text, f"DIGITREC_{name.upper()}") for name, text in given.items() if text}
 
@@ -242,7 +244,7 @@ def _from_file(path: Path) -> dict[str, object]:
         blocking = _file_on_the_way(path.parent)
         raise SettingsError(f"the workspace {blocking} is not a folder", hint="Use --workspace DIR.") from None
     except OSError as why:
-        raise SettingsError(f"the settings cannot be read: {plain(why)}") from why
+        raise SettingsError(f"the settings cannot be read: {describe_error(why)}") from why
     except UnicodeDecodeError as why:
         line = why.object.count(b"\n", 0, why.start) + 1
         raise SettingsError(f"{path}, line {line}: this is not UTF-8", hint="Save it as UTF-8.") from None
@@ -253,7 +255,7 @@ def _from_file(path: Path) -> dict[str, object]:
         line = _line_that_raises(type(why), text)
         raise SettingsError(f"{path}, line {line}: a number is too long, or too many brackets are nested") from None
     allowed = [setting.name for setting in setting_fields() if setting.name != "workspace"]
-    if unknown := sorted(set(table) - {*allowed, *FORMER}):
+    if unknown := sorted(set(table) - {*allowed, *FORMER_SETTINGS}):
         near = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"It takes: {', '.join(allowed)}."
         shown = ", ".join(map(_shown, unknown[:_MOST_SHOWN]))
@@ -283,7 +285,7 @@ def _line_of(name: str, text: str) -> int:
 
 def _value(name: str, value: object, source: str) -> object:
     """Return a value as the setting takes it, checked; an error names where the value comes from."""
-    if not (name := FORMER.get(name, name)):
+    if not (name := FORMER_SETTINGS.get(name, name)):
         return value
     setting = next(setting for setting in setting_fields() if setting.name == name)
     try:

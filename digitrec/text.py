@@ -22,10 +22,10 @@ def escape(name: str) -> str:
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), name)
 
 
-def printable(text: str) -> str:
+def escape_message(text: str) -> str:
     r"""A message on one line, harmless in a terminal; `%` stays, as names in a message may be escaped already.
 
-    >>> printable("7%0A.png cannot be read\n"), printable("/srv/b\udcff")
+    >>> escape_message("7%0A.png cannot be read\n"), escape_message("/srv/b\udcff")
     ('7%0A.png cannot be read%0A', '/srv/b%FF')
     """
     return _UNSAFE.sub(lambda found: found[0] if found[0] == "%" else escape(found[0]), text)
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 def escape_cell(text: str) -> str:
     """A text for a CSV cell: escaped, and never a formula to a spreadsheet (OWASP, "CSV injection").
 
-    >>> cell("=HYPERLINK(1)"), cell("7.png"), cell("'x")
+    >>> escape_cell("=HYPERLINK(1)"), escape_cell("7.png"), escape_cell("'x")
     ("'=HYPERLINK(1)", '7.png', "''x")
     """
     return guard_formula(escape(text))
@@ -43,7 +43,7 @@ def escape_cell(text: str) -> str:
 def guard_formula(text: str) -> str:
     """A text that was escaped before, never a formula to a spreadsheet.
 
-    >>> no_formula("=HYPERLINK(1)"), no_formula("an%0An")
+    >>> guard_formula("=HYPERLINK(1)"), guard_formula("an%0An")
     ("'=HYPERLINK(1)", 'an%0An')
     """
     return "'" + text if _FORMULA.match(text) else text
@@ -52,7 +52,7 @@ def guard_formula(text: str) -> str:
 def unescape_cell(text: str) -> str:
     r"""The name that `escape_cell` wrote.
 
-    >>> from_cell(cell("=7%\n.png")) == "=7%\n.png"
+    >>> unescape_cell(escape_cell("=7%\n.png")) == "=7%\n.png"
     True
     """
     if text[:1] == "'":
@@ -65,10 +65,10 @@ def _bytes(letter: str) -> bytes:
     return os.fsencode(letter) if is_byte else letter.encode(errors="surrogatepass")
 
 
-def utc(now_s: float) -> str:
+def format_utc(now_s: float) -> str:
     """ISO 8601 with milliseconds and `Z`.
 
-    >>> utc(0.25)
+    >>> format_utc(0.25)
     '1970-01-01T00:00:00.250Z'
     """
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1000):03d}Z"
@@ -89,8 +89,8 @@ _NEVER_ENTERED = {"@eadir", ".stfolder", "__macosx", "lost+found", "system volum
 def is_candidate(name: str) -> bool:
     """False for what file managers, browsers and sync programs leave while they work.
 
-    >>> is_wanted("7.png"), is_wanted("7.png.PART"), is_wanted("~$7.png"), is_wanted("Thumbs.db"), is_wanted("7.png~")
-    (True, False, False, False, False)
+    >>> [is_candidate(name) for name in ("7.png", "7.png.PART", "~$7.png", "Thumbs.db", "7.png~")]
+    [True, False, False, False, False]
     """
     low = name.lower()
     return not (low in _NEVER or low.startswith(_PREFIXES) or low.endswith(_SUFFIXES))
@@ -104,7 +104,7 @@ def pluralize(number: int, one: str, many: str = "") -> str:
         one: the word for one of them.
         many: for none or several; '' takes `one` and an s.
 
-    >>> counted(1, "file"), counted(1200, "file"), counted(2, "batch", "batches")
+    >>> pluralize(1, "file"), pluralize(1200, "file"), pluralize(2, "batch", "batches")
     ('1 file', '1200 files', '2 batches')
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
@@ -124,7 +124,7 @@ def new_batch_id(now_s: float) -> str:
 def batch_opened_s(batch_id: str) -> int:
     """When the batch was opened, seconds since 1970.
 
-    >>> opened_s("20260102T030405Z-00000000")
+    >>> batch_opened_s("20260102T030405Z-00000000")
     1767323045
     """
     date, clock = batch_id[:8], batch_id[9:15]
@@ -136,7 +136,7 @@ def batch_opened_s(batch_id: str) -> int:
 def batch_opened_at(batch_id: str) -> str:
     """When the batch was opened, ISO 8601.
 
-    >>> opened_at("20260102T030405Z-00000000")
+    >>> batch_opened_at("20260102T030405Z-00000000")
     '2026-01-02T03:04:05.000Z'
     """
-    return utc(batch_opened_s(batch_id))
+    return format_utc(batch_opened_s(batch_id))

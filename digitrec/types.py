@@ -7,36 +7,36 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-RECIPE: int = 1
+PREPROCESSING_VERSION: int = 1
 """Number of this way of making ink; a model remembers the one it was trained with, and no other version loads it."""
 
 
-Identity: TypeAlias = tuple[int, int, int]
+FileIdentity: TypeAlias = tuple[int, int, int]
 """Inode, size and mtime_ns of a file, each folded into signed 64 bit: what tells it from every other one."""
 
 
-def fold(number: int) -> int:
+def fold_int64(number: int) -> int:
     """Fold a stat field into signed 64 bit, all that SQLite stores; a number that fits stays as it is.
 
     Inodes reach 2^64 - 1 (mergerfs, CIFS, FUSE), and nanoseconds after 2262 more than 2^63.
 
-    >>> fold(7), fold(-1), fold(2**63), fold(2**64 - 1)
+    >>> fold_int64(7), fold_int64(-1), fold_int64(2**63), fold_int64(2**64 - 1)
     (7, -1, -9223372036854775808, -1)
     """
     return (number + 2**63) % 2**64 - 2**63
 
 
-def identity(inode: int, size: int, mtime_ns: int) -> Identity:
+def file_identity(inode: int, size: int, mtime_ns: int) -> FileIdentity:
     """Return what tells a file from others, as the ledger stores it."""
-    return fold(inode), fold(size), fold(mtime_ns)
+    return fold_int64(inode), fold_int64(size), fold_int64(mtime_ns)
 
 
-def identity_of(state: os.stat_result) -> Identity:
+def identity_from_stat(state: os.stat_result) -> FileIdentity:
     """Return the identity of a file from its stat fields."""
-    return identity(state.st_ino, state.st_size, state.st_mtime_ns)
+    return file_identity(state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-class Status(StrEnum):
+class PageStatus(StrEnum):
     """What became of a page."""
 
     ACCEPTED = "accepted"
@@ -64,12 +64,12 @@ class Reason(StrEnum):
     CRASHES_READER = "crashes_reader"
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The reason as a sentence without its full stop."""
         return _WORDS[self]
 
     @property
-    def rejects(self) -> bool:
+    def is_rejection(self) -> bool:
         """True if a page with this reason has no answer; False if it has one that a person should look at."""
         return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT, Reason.OTHER_MARKS}
 
@@ -130,11 +130,11 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PageReading:
     """What became of one page: the digits read, or the reason there are none. One row of the CSV."""
 
     page: int
-    status: Status
+    status: PageStatus
     text: str = ""
     confidence: float | None = None
     runner_up: str = ""
@@ -147,7 +147,7 @@ class Reading:
     digits: tuple[Digit, ...] = ()
 
 
-class Stage(StrEnum):
+class BatchStage(StrEnum):
     """How far a batch is; each is durable before the next step begins."""
 
     PLANNED = "planned"
@@ -158,7 +158,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
+class OutputFormat:
     """How the CSVs of a batch are written: the same bytes every time, whatever version writes them."""
 
     columns: tuple[str, ...]
@@ -179,8 +179,8 @@ class Batch:
 
     id: str
     opened_at: str
-    stage: Stage
-    rendering: Rendering | None = None
+    stage: BatchStage
+    rendering: OutputFormat | None = None
 
 
 class FileOutcome(StrEnum):
@@ -207,7 +207,7 @@ class Claim:
     inode: int
     size: int
     mtime_ns: int
-    """As `os.stat` tells them, or folded, as the ledger does: `identity` compares them."""
+    """As `os.stat` tells them, or folded, as the ledger does: `file_identity` compares them."""
     is_fresh: bool
     """It had changed less than `grace_s` before that look."""
     received_at: str
@@ -221,9 +221,9 @@ class Claim:
     """Where its reason file lies, if it was rejected."""
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FileIdentity:
         """What tells this file from others."""
-        return identity(self.inode, self.size, self.mtime_ns)
+        return file_identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +242,11 @@ class DeferredFile:
     """Not tried again before this, seconds since 1970."""
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FileIdentity:
         """What tells this file from others."""
-        return identity(self.inode, self.size, self.mtime_ns)
+        return file_identity(self.inode, self.size, self.mtime_ns)
 
-    def is_deferred(self, now_s: float) -> bool:
+    def is_backing_off(self, now_s: float) -> bool:
         """Return whether it is not to be tried yet: for its backoff and no longer, whatever the clock did meanwhile."""
         return self.next_at_s - self._pause_s() <= now_s < self.next_at_s
 
@@ -267,7 +267,7 @@ def backoff_s(tries: int) -> float:
     return float(min(2 ** min(tries - 1, 16), _LONGEST_BACKOFF_S))
 
 
-class Left(StrEnum):
+class RemovalKind(StrEnum):
     """Why an original is not where its batch filed it away."""
 
     REQUEUED = "requeued"
@@ -275,20 +275,20 @@ class Left(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class RemovedOriginal:
     """An original that a person let go: back into the inbox, or removed for good. It counts as accounted for."""
 
     batch_id: str
     path: str
     """Under the inbox, as it was claimed."""
-    what: Left
-    at: str
-    place: str = ""
+    kind: RemovalKind
+    removed_at: str
+    location: str = ""
     """Under the workspace, where a requeued one was put; "" while it is on its way, and for a pruned one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row of a batch's CSV."""
 
     batch_id: str
@@ -299,13 +299,13 @@ class Row:
     received_at: str
     label: str
     duplicate_of: str
-    reading: Reading
+    reading: PageReading
     preview: bytes | None = None
     """A small PNG for people, where they should look."""
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class OutcomeCounts:
     """What became of the files of a batch, or of several."""
 
     accepted: int = 0
@@ -318,8 +318,8 @@ class Count:
         """All of them."""
         return self.accepted + self.review + self.rejected + self.deferred
 
-    def __add__(self, other: "Count") -> "Count":
-        return Count(
+    def __add__(self, other: "OutcomeCounts") -> "OutcomeCounts":
+        return OutcomeCounts(
             self.accepted + other.accepted,
             self.review + other.review,
             self.rejected + other.rejected,
@@ -331,8 +331,8 @@ class Count:
         return {**asdict(self), "released": self.deferred}
 
     @classmethod
-    def of(cls, claims: Iterable[Claim]) -> "Count":
-        """Count files by fate."""
+    def from_claims(cls, claims: Iterable[Claim]) -> "OutcomeCounts":
+        """OutcomeCounts files by fate."""
         fates = Counter(claim.outcome for claim in claims)
         return cls(
             *(
@@ -358,6 +358,6 @@ class FileSnapshot(NamedTuple):
         return max(self.mtime_ns, self.ctime_ns)
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FileIdentity:
         """What tells this file from others, as the ledger stores it."""
-        return identity(self.inode, self.size, self.mtime_ns)
+        return file_identity(self.inode, self.size, self.mtime_ns)

@@ -5,7 +5,7 @@ from pathlib import Path
 from digitrec import logs
 from digitrec.app import service
 from digitrec.app.run import run_once
-from digitrec.cli.options import failing_clearly
+from digitrec.cli.options import convert_errors
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 
@@ -13,16 +13,16 @@ from digitrec.settings import Settings
 def main() -> int:
     """Drain the inbox of the workspace in `DIGITREC_WORKSPACE`, or of the current folder; gives the exit code."""
     try:
-        with failing_clearly("drain inbox", Path()):
+        with convert_errors("drain inbox", Path()):
             settings = Settings.load()
-            logs.start(settings.log_format)
+            logs.configure(settings.log_format)
             stop = service.ShutdownSignal()
             with stop.on_signals():
                 summary = run_once(settings, stop)
     except DigitrecError as why:
-        logs.warn(str(why), hint=why.hint)
+        logs.warning(str(why), hint=why.hint)
         return why.exit_code
-    logs.event("inbox drained", files=summary.count.claimed, review=summary.count.review, waiting=summary.waiting)
+    logs.info("inbox drained", files=summary.count.claimed, review=summary.count.review, waiting=summary.waiting)
     return stop.exit_code if stop() else 0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.app import reports
-from digitrec.cli.options import failing_clearly
+from digitrec.cli.options import convert_errors
 from digitrec.errors import DigitrecError
 from digitrec.monitoring import verify
 from digitrec.pipeline import workspace
@@ -15,18 +15,18 @@ from digitrec.settings import Settings
 def main() -> int:
     """Report and verify; exit code 1 if a file is not accounted for."""
     try:
-        with failing_clearly("nightly report", Path()):
+        with convert_errors("nightly report", Path()):
             settings = Settings.load()
-            logs.start(settings.log_format)
+            logs.configure(settings.log_format)
             with workspace.open_ledgers_readonly(settings) as ledgers:
                 page, made = reports.write_all_reports(settings, ledgers)
                 account = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
-        logs.warn(str(why), hint=why.hint)
+        logs.warning(str(why), hint=why.hint)
         return why.exit_code
     for difference in account.differences:
-        logs.warn("the account has a difference", difference=difference)
-    logs.event("reports made", reports=made, page=page, differences=len(account.differences))
+        logs.warning("the account has a difference", difference=difference)
+    logs.info("reports made", reports=made, page=page, differences=len(account.differences))
     return 1 if account.differences else 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.app.retrain import retrain
-from digitrec.cli.options import failing_clearly
+from digitrec.cli.options import convert_errors
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 from digitrec.training.classifier import TrainingState
@@ -15,14 +15,14 @@ from digitrec.training.classifier import TrainingState
 def main() -> int:
     """Train on `DIGITREC_TRAIN_DATA` (default: mnist) and the corrections, compare, report, promote."""
     try:
-        with failing_clearly("retrain", Path()):
+        with convert_errors("retrain", Path()):
             settings = Settings.load()
-            logs.start(settings.log_format)
+            logs.configure(settings.log_format)
             done = retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
     except DigitrecError as why:
-        logs.warn(str(why), hint=why.hint)
+        logs.warning(str(why), hint=why.hint)
         return why.exit_code
-    logs.event(
+    logs.info(
         "retrained",
         model=done.model_id,
         promoted=done.is_promoted,
@@ -34,9 +34,9 @@ def main() -> int:
 
 def _log(now: TrainingState) -> None:
     if now.words:
-        logs.event("stage", stage=now.stage, words=now.words)
+        logs.info("stage", stage=now.stage, words=now.words)
     if now.done is not None:
-        logs.event("epoch", epoch=now.epoch, of=now.epochs, held_out_accuracy=now.done.validation_accuracy)
+        logs.info("epoch", epoch=now.epoch, of=now.epochs, held_out_accuracy=now.done.validation_accuracy)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.text import utc
-from digitrec.types import FileSnapshot, Limits, Rendering
+from digitrec.text import format_utc
+from digitrec.types import FileSnapshot, Limits, OutputFormat
 
 # The machines that run these are shared: how long one example takes says nothing.
 hypothesis_settings.register_profile("digitrec", deadline=None)
@@ -177,15 +177,15 @@ class ServiceHarness:
         with workspace.open_ledgers_readonly(self.settings) as ledgers:
             return verify.verify(self.root, ledgers)
 
-    def _rendering(self) -> Rendering:
-        return Rendering(
+    def _rendering(self) -> OutputFormat:
+        return OutputFormat(
             columns=csv_tables.COLUMNS,
             digit_columns=csv_tables.DIGIT_COLUMNS,
             schema_version=csv_tables.SCHEMA_VERSION,
             csv_profile=self.settings.csv_profile,
             model_id=self.reader.classifier.fingerprint,
             app_version="test",
-            processed_at=utc(self.now_s),
+            processed_at=format_utc(self.now_s),
             threshold=0.5,
             max_error=0.005,
         )

@@ -6,44 +6,44 @@ from pathlib import Path
 
 from digitrec.storage.corrections import Correction, How, Judgement, history, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, FileOutcome, Reason, Row, Stage, Status
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome, PageStatus, Reason, TableRow
 from tests.storage.test_csv_tables import HOW, ROW
 
 BATCH_ID = ROW.batch_id
 AT = "2026-01-03T10:00:00.000Z"
 
 
-def row(number: int, status: Status = Status.REVIEW, text: str = "7", **change: object) -> Row:
+def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **change: object) -> TableRow:
     """A row of one page; in review unless told otherwise."""
-    reasons = {Status.REVIEW: Reason.LOW_CONFIDENCE, Status.REJECTED: Reason.TRUNCATED}
+    reasons = {PageStatus.REVIEW: Reason.LOW_CONFIDENCE, PageStatus.REJECTED: Reason.TRUNCATED}
     reason = change.pop("reason", reasons.get(status))
     path = change.pop("path", f"desk/{number}.png")
     digits = ROW.reading.digits * len(text)
     read = replace(ROW.reading, status=status, text=text, reason=reason, digits=digits, **change)  # type: ignore[arg-type]
-    if status is Status.REJECTED:
+    if status is PageStatus.REJECTED:
         read = replace(read, text="", confidence=None, runner_up="", runner_up_confidence=None, digits=())
     return replace(ROW, row=number, path=str(path), sha256=f"{number:064x}", reading=read)
 
 
-def add_batch(ledger: Ledger, rows: Sequence[Row], batch_id: str = BATCH_ID) -> None:
+def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID) -> None:
     """A batch that was answered and closed."""
     rows = [replace(one, batch_id=batch_id) for one in rows]
     fates = {
-        Status.ACCEPTED: FileOutcome.ACCEPTED,
-        Status.REVIEW: FileOutcome.REVIEW,
-        Status.REJECTED: FileOutcome.REJECTED,
+        PageStatus.ACCEPTED: FileOutcome.ACCEPTED,
+        PageStatus.REVIEW: FileOutcome.REVIEW,
+        PageStatus.REJECTED: FileOutcome.REJECTED,
     }
     claims = [
         Claim(batch_id, one.path, one.row, one.size, 7, False, one.received_at, fates[one.reading.status])
         for one in {each.path: each for each in rows}.values()
     ]
     places = [replace(one, location=f"outbox/done/{batch_id}/{one.path}") for one in claims]
-    ledger.open_batch(Batch(batch_id, ROW.received_at, Stage.PLANNED), places)
+    ledger.open_batch(Batch(batch_id, ROW.received_at, BatchStage.PLANNED), places)
     ledger.record(batch_id, rows, claims, HOW, [])
-    ledger.set_stage(batch_id, Stage.CLOSED)
+    ledger.set_stage(batch_id, BatchStage.CLOSED)
 
 
-def desk_ledger(folder: Path, rows: Sequence[Row], worker: str = "main") -> Ledger:
+def desk_ledger(folder: Path, rows: Sequence[TableRow], worker: str = "main") -> Ledger:
     """The ledger of a worker under .digitrec/ of a workspace, with one batch."""
     ledger = Ledger.open(folder / ".digitrec" / worker / "ledger.sqlite3")
     add_batch(ledger, rows)

@@ -63,12 +63,12 @@ def pages_or_reason(data: bytes) -> list[PageResult] | RejectedImage:
     except RejectedImage as why:
         found = why
     if isinstance(found, RejectedImage):
-        assert found.reason.rejects
+        assert found.reason.is_rejection
         return found
     assert found
     for page in found:
         assert len(page.boxes) == len(page.ink)
-        assert (page.reason is not None and page.reason.rejects) == (not page.boxes)
+        assert (page.reason is not None and page.reason.is_rejection) == (not page.boxes)
     return found
 
 

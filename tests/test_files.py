@@ -16,7 +16,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_a_new_file_has_the_usual_rights_and_no_draft_is_left(tmp_path: Path) -> None:
     umask = os.umask(0o027)
     try:
-        files.write_whole(tmp_path / "a.csv", "1\r\n")
+        files.atomic_write(tmp_path / "a.csv", "1\r\n")
     finally:
         os.umask(umask)
 
@@ -33,7 +33,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        files.write_whole(tmp_path / "a.csv", "new")
+        files.atomic_write(tmp_path / "a.csv", "new")
 
     assert (tmp_path / "a.csv").read_text() == "old"
     assert leftovers(tmp_path) == []
@@ -51,10 +51,10 @@ def test_publishing_replaces_nothing_but_accepts_the_same_bytes(
         monkeypatch.setattr(os, "link", refused)
     path = tmp_path / "batch.csv"
 
-    files.publish_new(path, "a")
-    files.publish_new(path, "a")
+    files.atomic_create(path, "a")
+    files.atomic_create(path, "a")
     with pytest.raises(FileExistsError):
-        files.publish_new(path, "b")
+        files.atomic_create(path, "b")
 
     assert path.read_text() == "a"
     assert leftovers(tmp_path) == []
@@ -68,30 +68,30 @@ def test_a_move_never_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "b").write_text("b")
 
     with pytest.raises(FileExistsError):
-        files.move_new(tmp_path / "a", tmp_path / "b")
-    files.move_new(tmp_path / "a", tmp_path / "c")
+        files.rename_exclusive(tmp_path / "a", tmp_path / "b")
+    files.rename_exclusive(tmp_path / "a", tmp_path / "c")
 
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b": "b", "c": "a"}
     with pytest.raises(FileNotFoundError):
-        files.move_new(tmp_path / "gone", tmp_path / "d")
+        files.rename_exclusive(tmp_path / "gone", tmp_path / "d")
 
 
 def test_between_filesystems_a_file_is_copied_compared_and_then_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = files.move_new
+    real = files.rename_exclusive
 
     def other_filesystem(source: Path, target: Path) -> None:
         if source.name == "a.png":
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         real(source, target)
 
-    monkeypatch.setattr(files, "move_new", other_filesystem)
+    monkeypatch.setattr(files, "rename_exclusive", other_filesystem)
     (tmp_path / "a.png").write_bytes(b"x" * 3_000_000)
     os.utime(tmp_path / "a.png", ns=(1, 1_600_000_000_123_456_789))
     (tmp_path / "done").mkdir()
 
-    files.move_across(tmp_path / "a.png", tmp_path / "done" / "a.png")
+    files.move_durable(tmp_path / "a.png", tmp_path / "done" / "a.png")
 
     assert not (tmp_path / "a.png").exists()
     assert (tmp_path / "done" / "a.png").read_bytes() == b"x" * 3_000_000
@@ -103,8 +103,8 @@ def test_a_numbered_name_fits_into_255_bytes() -> None:
     name = "ü" * 125 + ".png"
 
     assert len(os.fsencode(name)) == 254
-    assert len(os.fsencode(files.numbered(name, 12))) <= 255
-    assert files.numbered(name, 12).endswith("~12.png")
+    assert len(os.fsencode(files.numbered_name(name, 12))) <= 255
+    assert files.numbered_name(name, 12).endswith("~12.png")
 
 
 def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
 
     for name in ("pipe", "link", ""):
         with pytest.raises(OSError, match="it is no regular file"):
-            files.write_whole(tmp_path / name if name else Path(), "1")
+            files.atomic_write(tmp_path / name if name else Path(), "1")
 
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "link").is_symlink()
@@ -124,12 +124,12 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
 def test_a_file_at_the_longest_path_is_written_whole_and_leaves_no_draft(tmp_path: Path, left: int) -> None:
     room = files.PATH_MAX - left - len(os.fsencode(tmp_path)) - len("/a.csv")
     folder = tmp_path / "/".join([*["d" * 199] * (room // 200), "e" * (room % 200 - 1)])
-    files.make_folder(folder)
+    files.make_dir(folder)
     path = folder / "a.csv"
     assert files.PATH_MAX - left - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - left, "no draft fits beside it"
 
-    files.publish_new(path, "1")
-    files.write_whole(path, "2")
+    files.atomic_create(path, "1")
+    files.atomic_write(path, "2")
 
     assert path.read_text() == "2"
     assert [name for _, _, found in os.walk(tmp_path) for name in found] == ["a.csv"]

@@ -25,7 +25,7 @@ PROGRAM = """
 import sys
 sys.argv = ["digitrec", *{words!r}]
 from digitrec.cli import main as cli, output
-output.Progress.update = lambda *_: None
+output.ProgressBar.update = lambda *_: None
 try:
     cli.main()
 except SystemExit as end:

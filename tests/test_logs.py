@@ -13,7 +13,7 @@ from digitrec import logs
 def work():
     raise ValueError("no such\\nthing")
 
-logs.start(sys.argv[1])
+logs.configure(sys.argv[1])
 for number in range(2):
     thread = threading.Thread(target=work, name="observer")
     thread.start()
@@ -42,7 +42,7 @@ from digitrec import logs
 def work():
     work()
 
-logs.start("json")
+logs.configure("json")
 thread = threading.Thread(target=work, name="observer")
 thread.start()
 thread.join()
@@ -63,8 +63,8 @@ WARNING_LIBRARY = """
 import logging, time
 from digitrec import logs
 
-logs.start("text")
-logs.adopt("library")
+logs.configure("text")
+logs.capture_loggers("library")
 for wall_s, steady_s in ((4e9, 100), (1e9, 105), (1e9, 120)):
     time.time, time.monotonic = lambda: wall_s, lambda: steady_s
     logging.getLogger("library.part").warning("trouble at %d", steady_s)

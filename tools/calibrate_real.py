@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from digitrec.app import composition, models, predict
 from digitrec.app.calibrate import measure_calibration, render_model_texts
 from digitrec.errors import DigitrecError, ModelError
-from digitrec.files import write_whole
+from digitrec.files import atomic_write
 from digitrec.models.calibration import Calibration, Rule, decide
 from digitrec.models.package import Bundle
 from digitrec.reports.statistics import Proportion, wilson
@@ -92,7 +92,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     if not given.dry_run:
         card = replace(bundle.card, calibrations=tuple(tables))
         for name, text in render_model_texts(bundle, card).items():
-            write_whole(given.model / name, text)
+            atomic_write(given.model / name, text)
 
 
 def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:

@@ -18,8 +18,15 @@ GAP = "…"
 _ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "BadLine"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
-_LOGGED = {"warn", "unexpected_error", "logs.warn", "logs.unexpected", "logs.unexpected_error", "logs.at_once"}
-_YIELDING = ("operations/verify.py", "exporting/sheet.py")
+_LOGGED = {
+    "warning",
+    "log_exception",
+    "logs.warning",
+    "logs.log_traceback",
+    "logs.log_exception",
+    "logs.write_from_signal",
+}
+_YIELDING = ("monitoring/verify.py", "exchange/spreadsheet.py")
 _ROW = re.compile(r"^\| `(?P<message>[^|]+?)` \|(?P<rest>.*)\|$", re.MULTILINE)
 
 
@@ -28,7 +35,7 @@ class Message:
     """One that a user can meet."""
 
     template: str
-    place: str
+    location: str
     """Where it is made: file and line."""
 
 
@@ -37,7 +44,7 @@ def main() -> int:
     made, documented = {message.template: message for message in messages()}, entries()
     for template, one in made.items():
         if template not in documented:
-            print(f"{one.place}: `{template}` is not in {PAGE.relative_to(ROOT)}")
+            print(f"{one.location}: `{template}` is not in {PAGE.relative_to(ROOT)}")
     for template in documented.keys() - made.keys():
         print(f"{PAGE.relative_to(ROOT)}: no code gives `{template}`")
     return 1 if made.keys() ^ documented.keys() else 0

@@ -130,7 +130,7 @@ def codes() -> Iterator[str]:
     yield "closed. `digitrec requeue --reason CODE` puts all files with one code back into the inbox."
     for rejects, title in ((False, "Put up for review"), (True, "Rejected")):
         yield from ("", f"### {title}", "")
-        rows = ((f"`{one}`", one.words, words.CURES[one]) for one in Reason if one.rejects is rejects)
+        rows = ((f"`{one}`", one.description, words.CURES[one]) for one in Reason if one.is_rejection is rejects)
         yield from _table(("code", "means", "cure"), rows)
     yield from ("", "## Exit codes", "")
     yield "If several apply: 130 and 143 before 75, 78, 74, 3, 0."

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 from digitrec.recognition import decision
 from digitrec.reports.statistics import Proportion, clopper_pearson
-from digitrec.types import Reading, Status
+from digitrec.types import PageReading, PageStatus
 
 Rows = list[tuple[str, ...]]
 HEADS = ("kind", "pages", "right", "accepted", "wrong pages", "wrong numbers", "rejected", "not accepted, by reason")
@@ -56,7 +56,7 @@ class Scored:
     @property
     def is_accepted(self) -> bool:
         """True if nobody would look at the answer."""
-        return self.status == Status.ACCEPTED
+        return self.status == PageStatus.ACCEPTED
 
     @property
     def is_right(self) -> bool:
@@ -77,7 +77,7 @@ class Scored:
     @property
     def is_lost(self) -> bool:
         """True if the page was rejected although something is written on it."""
-        return self.status == Status.REJECTED and self.truth.is_written
+        return self.status == PageStatus.REJECTED and self.truth.is_written
 
     @property
     def accepted_numbers(self) -> int:
@@ -157,7 +157,7 @@ class Tally:
         }
 
 
-def score(kind: str, number: int, truth: Truth, readings: Sequence[Reading]) -> Scored:
+def score(kind: str, number: int, truth: Truth, readings: Sequence[PageReading]) -> Scored:
     """Score a file by the readings of all its pages."""
     confidences = [reading.confidence for reading in readings if reading.confidence is not None]
     return Scored(

@@ -167,7 +167,7 @@ class Arrivals:
             then_ns = int((time.time() + self._rng.choice(_YEARS_OFF_S)) * 1e9)
             os.utime(draft, ns=(then_ns, then_ns))
         inode = os.stat(draft).st_ino  # noqa: PTH116
-        files.move_new(Path(os.fsdecode(draft)), Path(os.fsdecode(self._at(path))))
+        files.rename_exclusive(Path(os.fsdecode(draft)), Path(os.fsdecode(self._at(path))))
         self._note(path, content, pages, manner, inode)
 
     def _moved(self, count: int) -> None:

@@ -14,7 +14,7 @@ from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, Bundle
 from digitrec.models.registry import put
 from digitrec.settings import Settings
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training import calibrate, model_card
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import LabelledPicture
@@ -90,7 +90,7 @@ def calibrate_model(
         bundle.card,
         id=f"{bundle.card.weights_id}-c{digest[:8]}",
         calibrations=(table,),
-        training={**bundle.card.training, "calibrated_at": utc(time.time())},
+        training={**bundle.card.training, "calibrated_at": format_utc(time.time())},
     )
     contents = {file: bundle.content(file) for file in card.files}
     folder = put(settings.models, card.id, {**contents, **render_model_texts(bundle, card)})

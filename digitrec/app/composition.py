@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import digitrec
 from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkspacePort, time_stages
-from digitrec.errors import EnvironmentFailure, UsageError, at_step, require_packages
+from digitrec.errors import EnvironmentFailure, UsageError, note_step, require_packages
 from digitrec.images import threads
 from digitrec.models.package import Bundle
 from digitrec.models.registry import ModelStore
@@ -23,8 +23,8 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.text import utc
-from digitrec.types import FileSnapshot, Rendering
+from digitrec.text import format_utc
+from digitrec.types import FileSnapshot, OutputFormat
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import BatchPipeline
@@ -107,7 +107,7 @@ def open_service(
     is_folder = not settings.source and not settings.outbox_url
     space_opener = workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
     with (
-        at_step("looking at the inbox", settings.inbox),
+        note_step("looking at the inbox", settings.inbox),
         space_opener as space,
         readable(settings) as ledgers,
         ExitStack() as stack,
@@ -175,7 +175,7 @@ def _make_pipeline(
         read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(bundle)),
         outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, others),
         load_labels=truth,
-        rendering=lambda: make_output_format(settings, bundle, threshold, utc(time.time())),
+        rendering=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         published=published,
@@ -198,7 +198,7 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
         nonlocal was_usable
         try:
             found = LabelLookup(
-                settings.truth_folder, settings.labels, from_folders=settings.labels_from_folders, warned=told
+                settings.labels_folder, settings.labels, from_folders=settings.labels_from_folders, warned=told
             )
         except UsageError as why:
             if was_usable:
@@ -210,9 +210,9 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
     return truth
 
 
-def make_output_format(settings: Settings, bundle: Bundle, threshold: float, now: str) -> Rendering:
+def make_output_format(settings: Settings, bundle: Bundle, threshold: float, now: str) -> OutputFormat:
     """Return how the tables of a batch that is recorded now are written."""
-    return Rendering(
+    return OutputFormat(
         columns=csv_tables.COLUMNS,
         digit_columns=csv_tables.DIGIT_COLUMNS,
         schema_version=csv_tables.SCHEMA_VERSION,

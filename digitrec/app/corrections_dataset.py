@@ -77,7 +77,7 @@ def build_dataset(said: Iterable[Labelled], root: Path) -> CorrectionsDataset:
     verdicts, missing = [], 0
     for key in sorted(newest):
         same = newest[key]  # the newest first; the same bytes may lie in several places
-        path = next((path for one in same if _has_seen_bytes(path := root / one.place, one, is_whole)), None)
+        path = next((path for one in same if _has_seen_bytes(path := root / one.location, one, is_whole)), None)
         if path is None:
             missing += 1
             continue
@@ -105,11 +105,11 @@ def is_held_out(sha256: str) -> bool:
 
 def _has_seen_bytes(path: Path, one: Labelled, known: dict[Path, str]) -> bool:
     """Whether the bytes that a person saw lie there."""
-    if not one.place or not one.sha256:
+    if not one.location or not one.sha256:
         return False
     if path not in known:
         try:
-            known[path] = files.sha256_of(path)
+            known[path] = files.hash_file(path)
         except FileNotFoundError:
             known[path] = ""
     return known[path] == one.sha256

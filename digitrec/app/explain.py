@@ -33,8 +33,8 @@ def write_explanation(settings: Settings, picture: Path, target: Path) -> None:
     if target.exists() and target.samefile(picture):
         raise UsageError(f"{target} is the picture itself", hint="Name another file for the explanation.")
     (content,) = _drawn(settings, [picture])
-    files.make_folder(target.parent)
-    files.write_whole(target, content)
+    files.make_dir(target.parent)
+    files.atomic_write(target, content)
 
 
 def write_explanations(settings: Settings, pictures: Sequence[Path], folder: Path) -> list[Path]:
@@ -43,10 +43,10 @@ def write_explanations(settings: Settings, pictures: Sequence[Path], folder: Pat
     Raises:
         ModelError: there is no usable model.
     """
-    files.make_folder(folder)
+    files.make_dir(folder)
     written = []
     for picture, content in zip(pictures, _drawn(settings, pictures), strict=True):
-        written.append(_published(folder, files.plain(f"{picture.stem}.png"), content))
+        written.append(_published(folder, files.portable_name(f"{picture.stem}.png"), content))
     return written
 
 
@@ -72,7 +72,7 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
                 visualize.text_block([f"There are more pages: the first {MAX_PAGES} are shown."]),
             ]
     except RejectedImage as why:
-        detail = f"{why.reason}: {why.detail or why.reason.words}"
+        detail = f"{why.reason}: {why.detail or why.reason.description}"
         parts += [visualize.separator(), visualize.text_block(["No answer for this file: rejected", detail])]
     return visualize.add_border(visualize.vstack(parts))
 
@@ -96,9 +96,9 @@ def _published(folder: Path, name: str, content: bytes) -> Path:
     target, number = folder / name, 1
     while True:
         try:
-            files.publish_new(target, content)
+            files.atomic_create(target, content)
         except FileExistsError:
             number += 1
-            target = folder / files.numbered(name, number)
+            target = folder / files.numbered_name(name, number)
         else:
             return target

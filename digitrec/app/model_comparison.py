@@ -19,7 +19,7 @@ from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.synthetic import parallel
-from digitrec.types import Limits, Reading, Reason, Status
+from digitrec.types import Limits, PageReading, PageStatus, Reason
 
 _SURE = 0.99
 """What counts as confident where a model and people agree on no page."""
@@ -196,10 +196,10 @@ def _read(desk: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]
     ]
 
 
-def _answer(found: Reading | None, truth: str) -> PageAnswer:
+def _answer(found: PageReading | None, truth: str) -> PageAnswer:
     if found is None:
         return PageAnswer("", 0.0, is_accepted=False, is_correct=truth == NONE)
-    is_accepted = found.status is Status.ACCEPTED
+    is_accepted = found.status is PageStatus.ACCEPTED
     is_right = not is_accepted if truth == NONE else found.text == truth
     if found.reason in _SIGHTED:
         missing = [1.0 - sum(one.probabilities) for one in found.digits]

@@ -16,7 +16,7 @@ import digitrec
 from digitrec import text
 from digitrec.app import composition, predict
 from digitrec.arrays import Picture
-from digitrec.errors import TRAINING, DataError, ModelError, UsageError, require_packages
+from digitrec.errors import TRAINING_PACKAGES, DataError, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, Bundle
 from digitrec.models.registry import Stored
@@ -32,7 +32,7 @@ from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult, compare_classifiers, compare_page_readers
 from digitrec.training.datasets import registry
@@ -96,7 +96,7 @@ def train(
     Raises:
         MissingPackage: this installation cannot train.
     """
-    require_packages("train", *TRAINING)
+    require_packages("train", *TRAINING_PACKAGES)
     from digitrec.training import train
 
     dataset = registry.load_dataset(data)
@@ -347,4 +347,4 @@ def _folder_name(name: str) -> str:
 
 
 def _now() -> str:
-    return utc(time.time())
+    return format_utc(time.time())

@@ -14,9 +14,9 @@ from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training.datasets.image_folder import LabelledPicture
-from digitrec.types import Rendering, Row
+from digitrec.types import OutputFormat, TableRow
 
 _CHUNK_FILES = 16
 """As in the pipeline: what `read_timeout_s` is for."""
@@ -27,8 +27,8 @@ _TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial: here
 class Predictions:
     """The rows of the files that were read, and why the others were not."""
 
-    rows: list[Row]
-    output_format: Rendering
+    rows: list[TableRow]
+    output_format: OutputFormat
     unreadable: list[str]
     """Why a path could not be read, a sentence each."""
 
@@ -42,8 +42,8 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
     bundle = composition.open_model(settings)
     reader = composition.load_page_reader(bundle)
     threshold = bundle.threshold(settings.max_error)
-    now = utc(time.time())
-    rows: list[Row] = []
+    now = format_utc(time.time())
+    rows: list[TableRow] = []
     unreadable: list[str] = []
     for path in paths:
         try:
@@ -53,7 +53,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
             continue
         content = read_files.read_bytes(data, settings.limits, reader)
         for one in read_files.decide_readings([content], threshold)[0]:
-            rows.append(Row("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
+            rows.append(TableRow("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
     return Predictions(rows, composition.make_output_format(settings, bundle, threshold, now), unreadable)
 
 

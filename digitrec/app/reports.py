@@ -19,8 +19,8 @@ from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import CORRECTED
 from digitrec.storage.corrections import audited, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
-from digitrec.types import FileOutcome, Reason, Row, Status
+from digitrec.text import format_utc
+from digitrec.types import FileOutcome, PageStatus, Reason, TableRow
 
 
 def write_report(settings: Settings, ledger: Ledger, batch_id: str) -> None:
@@ -65,7 +65,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
     corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
-    how, table = batch.rendering, settings.table_of(batch_id)
+    how, table = batch.rendering, settings.table_location(batch_id)
     return BatchFacts(
         batch_id=batch.id,
         worker=settings.worker,
@@ -95,13 +95,13 @@ def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
 
 def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> bytes | None:
     """The picture of a row, also if the ledger has not kept it; None if the original is gone or was never decoded."""
-    if one.preview_png is not None or (one.status is Status.REJECTED and one.reason is not Reason.BLANK):
+    if one.preview_png is not None or (one.status is PageStatus.REJECTED and one.reason is not Reason.BLANK):
         return one.preview_png
     from digitrec.review import page_images  # OpenCV: seldom needed here
 
     entry = queries.entry(ledger, batch_id, one.row)
     try:
-        return page_images.preview(settings.outbox, settings.limits, entry.row, entry.place) if entry else None
+        return page_images.preview(settings.outbox, settings.limits, entry.row, entry.location) if entry else None
     except (page_images.Gone, RejectedImage):
         return None
 
@@ -113,7 +113,7 @@ def _checked(ledger: Ledger, batch_id: str) -> dict[int, Checked]:
     return {row: Checked(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
 
 
-def _row(row: Row, preview: bytes | None, checked: Checked | None) -> RowFacts:
+def _row(row: TableRow, preview: bytes | None, checked: Checked | None) -> RowFacts:
     read = row.reading
     return RowFacts(
         row=row.row,
@@ -148,7 +148,7 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     entries: list[BatchEntry] = []
     for facts in rewrite_reports(settings, ledgers):
         entries.append(entry_of(facts))
-    made_at = utc(time.time())
+    made_at = format_utc(time.time())
     try:
         write_trend(
             settings.reports / FOLDER,
@@ -158,7 +158,7 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
             app_version=digitrec.__version__,
         )
     except MissingPackage as why:  # the other reports are what a slim installation can have
-        logs.warn("the trend is not made", why=why, hint=why.hint)
+        logs.warning("the trend is not made", why=why, hint=why.hint)
     return batch_report.write_index(settings.reports), len(entries)
 
 

@@ -11,14 +11,14 @@ from digitrec import text
 from digitrec.app import composition, model_comparison, models
 from digitrec.app.corrections_dataset import CorrectionsDataset, load_corrections
 from digitrec.app.model_comparison import EvaluatedPage, ModelComparison, ModelMetrics, compare_on_corrections
-from digitrec.errors import TRAINING, DataError, require_packages
+from digitrec.errors import TRAINING_PACKAGES, DataError, require_packages
 from digitrec.models.package import KERAS, Bundle
 from digitrec.pipeline import workspace
 from digitrec.reports import retrain_report
 from digitrec.reports.batch_report import write_index
 from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect
 from digitrec.settings import Settings
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training import correction_examples
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult
@@ -70,7 +70,7 @@ def train_on_corrections(
         ModelError: `start` cannot go on.
         MissingPackage: this installation cannot train.
     """
-    require_packages("train", *TRAINING)
+    require_packages("train", *TRAINING_PACKAGES)
     pages.require_training_pages()
     found = _fitting(start, data) if goes_on else None
     shown = _shown(settings, pages, start, progress)
@@ -94,7 +94,7 @@ def train_on_corrections(
         found.dataset,
         shown,
         out_root=settings.models,
-        now=lambda: utc(time.time()),
+        now=lambda: format_utc(time.time()),
         corrections=facts,
         is_new=found.is_new,
         test_splits={name: registry.load_dataset(name).evaluation for name in found.left_out},
@@ -280,7 +280,7 @@ def write_retrain_report(
         taught.card.id,
         start.card.id,
         digitrec.__version__,
-        utc(time.time()),
+        format_utc(time.time()),
         settings.max_error,
         pages.to_json(),
         is_promoted,

@@ -24,7 +24,7 @@ from digitrec.review.tryout import Loaded, TryOut
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_missing
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
+from digitrec.text import format_utc
 
 _HOST = "127.0.0.1"
 _LONGEST_IDLE_S = 75
@@ -110,7 +110,7 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
         ledgers=lambda: found_ledgers.paths(settings),
         pictures=Pictures(settings.outbox, settings.limits),
         sample=sample,
-        now=lambda: utc(time.time()),
+        now=lambda: format_utc(time.time()),
     )
     return Site(desk, TryOut(load, settings.limits), sessions, port, settings.max_bytes)
 
@@ -156,7 +156,7 @@ def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.Place]:
             try:
                 usable.append(stack.enter_context(closing(Ledger.for_notes(path))))
             except EnvironmentFailure as why:
-                logs.warn("answers of this worker cannot be shown", worker=worker, why=why)
+                logs.warning("answers of this worker cannot be shown", worker=worker, why=why)
                 refused = why
         if refused is not None and not usable:
             raise refused

@@ -16,8 +16,8 @@ from digitrec.errors import (
     NotEnoughMemory,
     UnexpectedFailure,
     UsageError,
-    failure_of,
-    memory_failure,
+    wrap_memory_error,
+    wrap_os_error,
 )
 from digitrec.images import threads
 from digitrec.monitoring.heartbeat import Heart, Supervisor
@@ -89,7 +89,7 @@ def _run(
             if left_s <= 0:
                 raise failure from error
             pause_s = min(next(pauses), left_s)
-            logs.warn("failed, trying again", why=failure, pause_s=round(pause_s, 1))
+            logs.warning("failed, trying again", why=failure, pause_s=round(pause_s, 1))
             stop.wake_event.wait(pause_s)
         finally:
             metrics_file.write(at_once=True)
@@ -101,7 +101,7 @@ def _write_latest(settings: Settings, summary: RunSummary) -> None:
     try:
         object_store.write_latest(settings, summary.published)
     except (EnvironmentFailure, OSError) as why:
-        logs.warn("latest.csv cannot be written; the tables of the batches are complete", why=why)
+        logs.warning("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
 def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSource | None = None) -> None:
@@ -148,7 +148,7 @@ def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSour
                 pause_s = next(pauses)
                 failed = True
                 heart.failed(failure)
-                logs.warn("failed, trying again", why=failure, pause_s=pause_s)
+                logs.warning("failed, trying again", why=failure, pause_s=pause_s)
                 hooks.failed(failure, stopped)
                 supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
                 metrics_file.write(at_once=True)
@@ -182,7 +182,7 @@ def to_digitrec_error(why: Exception, ledger: Path) -> DigitrecError:
     if isinstance(why, DigitrecError):
         return why
     if isinstance(why, OSError):
-        return failure_of(why)
+        return wrap_os_error(why)
     if isinstance(why, sqlite3.Error):
         return EnvironmentFailure(f"the ledger {ledger} failed: {why}")
-    return memory_failure(why) or UnexpectedFailure(logs.unexpected_error("unexpected error", why))
+    return wrap_memory_error(why) or UnexpectedFailure(logs.log_exception("unexpected error", why))

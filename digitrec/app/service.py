@@ -14,14 +14,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
-from digitrec.errors import ReadFailed, at_step
+from digitrec.errors import ReadFailed, note_step
 from digitrec.monitoring.heartbeat import Heart
 from digitrec.monitoring.hooks import Hooks
 from digitrec.pipeline import watcher
 from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, FileSnapshot, backoff_s
+from digitrec.types import FileSnapshot, OutcomeCounts, backoff_s
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import BatchPipeline, Outbox
@@ -56,7 +56,7 @@ def time_stages(
 
     @contextmanager
     def both(stage: str) -> Iterator[None]:
-        with timed(stage), at_step(*steps[stage]):
+        with timed(stage), note_step(*steps[stage]):
             yield
 
     return both
@@ -91,7 +91,7 @@ class ShutdownSignal:
             self.set(number)
             if number == signal.SIGINT:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                logs.at_once("stopping: what was read is kept; once more ends at once")
+                logs.write_from_signal("stopping: what was read is kept; once more ends at once")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal
@@ -107,7 +107,7 @@ class ShutdownSignal:
 class RunSummary:
     """What one run did."""
 
-    count: Count = field(default_factory=Count)
+    count: OutcomeCounts = field(default_factory=OutcomeCounts)
     batches: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     """Batches whose tables latest.csv will hold, in the order of publication."""
@@ -228,14 +228,14 @@ class Service:
             raise failure
         self.summary.waiting = self._left()
 
-    def _recover(self) -> Count:
+    def _recover(self) -> OutcomeCounts:
         """Finish what was interrupted, if anything was."""
         if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
-            return Count()
+            return OutcomeCounts()
         with self._telling():
             return self.pipeline().recover()
 
-    def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[Count]:
+    def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """What became of each group; the hooks are called after each."""
         counts = self.pipeline().process_all(groups)
         while True:
@@ -254,7 +254,7 @@ class Service:
             try:
                 self.hooks.tell_batches(self.space.ledger, self.alive)
             except Exception as why:  # noqa: BLE001 - no hook is worth the service
-                self.heartbeat.noticed(logs.unexpected_error("a hook cannot be called", why))
+                self.heartbeat.noticed(logs.log_exception("a hook cannot be called", why))
 
     def _left(self) -> int:
         self.summary.passed_over = SkippedCounts()
@@ -266,7 +266,7 @@ class Service:
         A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
         """
         settings = self.space.settings
-        logs.event("watching", inbox=settings.inbox, worker=settings.worker)
+        logs.info("watching", inbox=settings.inbox, worker=settings.worker)
         put_off = _RetrySchedule()
         self._try(self._recover, put_off)
         groups = watcher.watch_groups(
@@ -288,7 +288,7 @@ class Service:
                 self.stop.wake_event.set()  # the next one is not to wait for the next look by the clock
             yield put_off.tries == 0
             if not self.is_current():
-                logs.event("another model was promoted")
+                logs.info("another model was promoted")
                 return
 
     def _process_one(self, group: list[FileSnapshot]) -> None:
@@ -302,7 +302,7 @@ class Service:
         except ReadFailed as why:
             pause_s = put_off.failed()
             self.heartbeat.failed(why)
-            logs.warn("failed, trying again", why=why, pause_s=pause_s)
+            logs.warning("failed, trying again", why=why, pause_s=pause_s)
             self.hooks.failed(why, self.alive)
             return False
         return True
@@ -319,4 +319,4 @@ class Service:
     def _skipped(self, path: str, why: str) -> None:
         if path not in self.skipped_paths:
             self.skipped_paths.add(path)
-            logs.warn("passed over", file=path, why=why)
+            logs.warning("passed over", file=path, why=why)

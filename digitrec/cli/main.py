@@ -14,7 +14,7 @@ import typer
 import digitrec
 from digitrec import logs, text
 from digitrec.cli import models, operations, options, output, review, words
-from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, tell_if_unread
+from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
 from digitrec.settings import Settings, setting_fields
@@ -49,7 +49,7 @@ def main() -> None:
     except Exception as error:
         if options.debug:
             raise
-        failure = UnexpectedFailure(logs.unexpected_error("unexpected error", error))
+        failure = UnexpectedFailure(logs.log_exception("unexpected error", error))
         _complain(str(failure), failure.hint)
         sys.exit(failure.exit_code)
 
@@ -77,9 +77,9 @@ def _prepare_streams() -> None:
 
 
 def _complain(what: str, hint: str) -> None:
-    typer.echo(f"digitrec: {text.printable(what)}", err=True)
+    typer.echo(f"digitrec: {text.escape_message(what)}", err=True)
     if hint:
-        typer.echo(f"  {text.printable(hint)}", err=True)
+        typer.echo(f"  {text.escape_message(hint)}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -115,27 +115,27 @@ def run(
     if dry_run and settings.source:
         raise UsageError("--dry-run looks at the inbox, not at a store", hint="Leave out --source and --outbox.")
     if dry_run:
-        operations.print_outlook(settings, as_json=as_json)
+        operations.print_dry_run(settings, as_json=as_json)
         return
 
     if sys.stderr.isatty():
-        logs.start(settings.log_format, quiet=True)  # the summary has the same
+        logs.configure(settings.log_format, quiet=True)  # the summary has the same
     is_new = not settings.source and ledgers.is_new(settings)
     stop = service.ShutdownSignal()
-    with stop.on_signals(), output.Progress("Reading", unit="files") as progress:
+    with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
         summary = run_once(settings, stop, progress.update)
     if as_json:
-        typer.echo(json.dumps(output.summary_json(settings, summary)))
+        typer.echo(json.dumps(output.summary_to_json(settings, summary)))
     else:
         if is_new:
-            typer.echo(text.printable(f"Made a new workspace in {settings.workspace}"))
-        typer.echo(output.summary_text(settings, summary, is_stopped=stop()))
+            typer.echo(text.escape_message(f"Made a new workspace in {settings.workspace}"))
+        typer.echo(output.format_summary(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             with ledgers.readable(settings) as found:
                 deferred = backlog.deferred_files(settings, found, time.time())
-            for line in words.deferred_lines(deferred):
+            for line in words.format_deferred(deferred):
                 typer.echo(line)
-        for line in words.passed_over_lines(summary.passed_over):
+        for line in words.format_passed_over(summary.passed_over):
             typer.echo(line)
     if table:
         output.print_batches(settings, summary.batches)
@@ -153,7 +153,7 @@ def watch(settings: Settings) -> None:
     stop = service.ShutdownSignal()
     with stop.on_signals():
         run.watch(settings, stop)
-    logs.event("stopped", signal=signal.Signals(stop.signal).name)
+    logs.info("stopped", signal=signal.Signals(stop.signal).name)
     raise typer.Exit(stop.exit_code if stop.signal == signal.SIGINT else 0)
 
 
@@ -223,13 +223,13 @@ def report(
     from digitrec.pipeline import workspace
 
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        if batch is None and tell_if_unread(settings, ledgers) and not settings.reports.exists():
+        if batch is None and warn_if_unread(settings, ledgers) and not settings.reports.exists():
             return
         if batch is None:
             page, made = reports.write_all_reports(settings, ledgers)
         else:
             page, made = reports.rewrite_report(settings, ledgers, batch)
-    typer.echo(text.printable(f"{pluralize(made, 'report')} made. {page}"))
+    typer.echo(text.escape_message(f"{pluralize(made, 'report')} made. {page}"))
 
 
 @_operate(epilog="Example: digitrec verify --json")
@@ -284,8 +284,10 @@ def verify(
     with workspace.open_ledgers_readonly(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
         if not account.differences:
-            tell_if_unread(settings, ledgers)
-    typer.echo(output.account_json(account, written) if as_json else output.account_text(account))
+            warn_if_unread(settings, ledgers)
+    typer.echo(
+        output.integrity_report_to_json(account, written) if as_json else output.format_integrity_report(account)
+    )
     raise typer.Exit(1 if account.differences else 0)
 
 
@@ -296,7 +298,7 @@ def init(settings: Settings) -> None:
     from digitrec.pipeline import workspace
 
     workspace.init_folders(settings)
-    typer.echo(text.printable(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
+    typer.echo(text.escape_message(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
 
 
 @_operate(epilog="Example: digitrec config --json")
@@ -314,7 +316,7 @@ def config(
         return
     for name, entry in values.items():
         value = "-" if entry["value"] is None else entry["value"]
-        typer.echo(text.printable(f"{name:20} {value!s:32} {entry['from']}"))
+        typer.echo(text.escape_message(f"{name:20} {value!s:32} {entry['from']}"))
 
 
 models.register(cli)

@@ -111,7 +111,7 @@ def train(
     card = bundle.card
     if as_json:
         result = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
-        typer.echo(json.dumps(result | (output.retrain_json(lesson) if lesson else {})))
+        typer.echo(json.dumps(result | (output.retrain_to_json(lesson) if lesson else {})))
     else:
         typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
         for metric in card.metrics:
@@ -119,7 +119,7 @@ def train(
                 f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
             )
         if lesson:
-            typer.echo(output.retrain_text(lesson))
+            typer.echo(output.format_retrain(lesson))
         typer.echo(f"  Use it: digitrec models promote {card.id}")
 
 
@@ -143,7 +143,7 @@ def evaluate(
     """
     from digitrec.app import models
 
-    with output.Progress("Reading", unit="pictures") as progress:
+    with output.ProgressBar("Reading", unit="pictures") as progress:
         evaluation = models.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
     right, wrong = evaluation.accuracy, evaluation.accepted_wrong
     if as_json:
@@ -152,9 +152,10 @@ def evaluate(
         typer.echo(f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})")
         if evaluation.problem:
             typer.echo(f"  nothing would be accepted: {evaluation.problem}")
-        typer.echo(f"  accuracy {output.share(right)}")
-        typer.echo(f"  accepted {output.share(evaluation.accepted)}, of these wrong {output.share(wrong)}")
-        typer.echo(text.printable(f"  report   {evaluation.page}"))
+        typer.echo(f"  accuracy {output.format_proportion(right)}")
+        accepted = output.format_proportion(evaluation.accepted)
+        typer.echo(f"  accepted {accepted}, of these wrong {output.format_proportion(wrong)}")
+        typer.echo(text.escape_message(f"  report   {evaluation.page}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
@@ -169,7 +170,7 @@ def explore(settings: Settings, data: _Data = "mnist") -> None:
     """
     from digitrec.app import models
 
-    typer.echo(text.printable(str(models.explore(settings, data))))
+    typer.echo(text.escape_message(str(models.explore(settings, data))))
 
 
 @takes_settings("workspace")
@@ -194,7 +195,7 @@ def samples(
         workspace.init_folders(settings)
     where = folder or settings.inbox
     written = models.write_samples(where, count=count, seed=seed, data=data)
-    typer.echo(text.printable(f"{len(written)} sample scans and their labels.csv are in {where}"))
+    typer.echo(text.escape_message(f"{len(written)} sample scans and their labels.csv are in {where}"))
 
 
 @takes_settings("workspace")
@@ -245,15 +246,15 @@ def show_model(
     )
     tables = bundle.card.calibrations
     if as_json:
-        thresholds = {"thresholds": output.thresholds_json(tables, settings.max_error)}
+        thresholds = {"thresholds": output.thresholds_to_json(tables, settings.max_error)}
         typer.echo(json.dumps(bundle.card.as_json() | thresholds))
         return
     typer.echo(f"{bundle.card.id}  {bundle.folder}")
-    for line in output.threshold_lines(tables, settings.max_error):
+    for line in output.format_thresholds(tables, settings.max_error):
         typer.echo(line)
     if card:
         words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-        rates = output.error_rates(settings.max_error)
+        rates = output.list_error_rates(settings.max_error)
         typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
     threshold = bundle.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
@@ -307,7 +308,7 @@ def calibrate(
     """
     from digitrec.app import calibrate, models
 
-    with output.Progress("Reading", unit="pictures") as progress:
+    with output.ProgressBar("Reading", unit="pictures") as progress:
         calibrated = calibrate.calibrate_model(settings, data, labels=labels, progress=progress.update)
     if as_json:
         typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))

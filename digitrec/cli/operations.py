@@ -9,10 +9,10 @@ import typer
 
 from digitrec import text
 from digitrec.cli import words
-from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, tell_if_unread
+from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import ModelError, UsageError
 from digitrec.settings import Settings
-from digitrec.text import pluralize, utc
+from digitrec.text import format_utc, pluralize
 from digitrec.types import Reason
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
         for finding in look(settings, ledgers, _model(settings), time.time()):
             findings.append(finding)
             if not as_json:
-                typer.echo(words.finding_line(finding))
+                typer.echo(words.format_check(finding))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in findings) else 0)
@@ -123,9 +123,9 @@ def why(
     with workspace.open_ledgers_readonly(settings) as ledgers:
         story = ask(file, settings, ledgers, time.time())
     if as_json:
-        typer.echo(json.dumps(words.story_json(story)))
+        typer.echo(json.dumps(words.history_to_json(story)))
     elif story.events or story.lying:
-        typer.echo("\n".join(words.story_lines(story)))
+        typer.echo("\n".join(words.format_history(story)))
     if not story.events and not story.lying:
         raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
@@ -175,12 +175,12 @@ def requeue(
     with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
         claims = operation.select_claims(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
         moved = []
-        for original in () if dry_run else operation.requeue(settings, claims, utc(time.time())):
+        for original in () if dry_run else operation.requeue(settings, claims, format_utc(time.time())):
             moved.append(original)
             if not as_json:
-                typer.echo(words.requeued_line(original))
+                typer.echo(words.format_requeued(original))
     if as_json:
-        places = {original.found.key: text.escape(original.place) for original in moved}
+        places = {original.found.key: text.escape(original.location) for original in moved}
         pairs = [{"from": text.escape(claim.claim.location), "to": places.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
@@ -218,36 +218,36 @@ def prune(
     keep_s = operation.seconds(older_than)
     with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
         batches = operation.select(settings, ledgers, keep_s, time.time())
-        for batch in operation.prune(settings, batches, utc(time.time())) if yes else batches:
+        for batch in operation.prune(settings, batches, format_utc(time.time())) if yes else batches:
             if not as_json:
-                typer.echo(words.prunable_line(batch))
+                typer.echo(words.format_pruned(batch))
         if yes and any(batch.report for batch in batches):
             from digitrec.reports import batch_report
 
             batch_report.write_index(settings.reports)
     if as_json:
-        typer.echo(json.dumps({"dry_run": not yes, "batches": [words.prunable_json(batch) for batch in batches]}))
+        typer.echo(json.dumps({"dry_run": not yes, "batches": [words.pruned_to_json(batch) for batch in batches]}))
         return
     for place in (place for batch in batches for place in batch.kept):
         typer.echo(f"kept, it is not as the ledger knows it: {text.escape(place)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
-    typer.echo(f"{words.prunable_total(batches)} {verb}")
+    typer.echo(f"{words.format_pruned_total(batches)} {verb}")
 
 
-def print_outlook(settings: Settings, *, as_json: bool) -> None:
+def print_dry_run(settings: Settings, *, as_json: bool) -> None:
     """Print which files a run would read now, and read none."""
     from digitrec.monitoring import backlog
     from digitrec.pipeline import workspace
 
     with workspace.open_ledgers_readonly(settings) as ledgers:
         outlook = backlog.would_read(settings, ledgers, time.time())
-    typer.echo(json.dumps(words.outlook_json(outlook)) if as_json else "\n".join(words.outlook_lines(outlook)))
+    typer.echo(json.dumps(words.dry_run_to_json(outlook)) if as_json else "\n".join(words.format_dry_run(outlook)))
 
 
 def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
     from digitrec.pipeline.recovery import adopt
 
-    adopted = adopt(settings, is_ledger_lost=without_ledger, now=utc(time.time()))
+    adopted = adopt(settings, is_ledger_lost=without_ledger, now=format_utc(time.time()))
     deferred = [text.escape(path) for path in adopted.deferred]
     if as_json:
         typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": adopted.answered}))
@@ -263,10 +263,10 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
     from digitrec.pipeline.ledgers import readable
 
     state = _status(settings)
-    typer.echo(json.dumps(words.status_json(state)) if as_json else "\n".join(words.status_lines(state)))
+    typer.echo(json.dumps(words.status_to_json(state)) if as_json else "\n".join(words.format_status(state)))
     with readable(settings) as ledgers:
         if not state.problem:
-            tell_if_unread(settings, ledgers)
+            warn_if_unread(settings, ledgers)
 
 
 def _check_health(settings: Settings, *, as_json: bool) -> None:

@@ -18,8 +18,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from digitrec import logs, text
-from digitrec.errors import DigitrecError, EnvironmentFailure, UnexpectedFailure, at_step, failure_of, memory_failure
-from digitrec.settings import FORMER, Settings, former_name_warning, setting_fields
+from digitrec.errors import (
+    DigitrecError,
+    EnvironmentFailure,
+    UnexpectedFailure,
+    note_step,
+    wrap_memory_error,
+    wrap_os_error,
+)
+from digitrec.settings import FORMER_SETTINGS, Settings, former_name_warning, setting_fields
 
 if TYPE_CHECKING:
     from digitrec.storage.ledger import Ledger
@@ -49,7 +56,7 @@ FORMER_OPTIONS = {
     "as_files": "full_pipeline",
     "ledger_lost": "without_ledger",
 }
-"""Former names of options that are no settings, as `settings.FORMER`."""
+"""Former names of options that are no settings, as `settings.FORMER_SETTINGS`."""
 _FORMER = "former_"
 _Command = Callable[..., None]
 
@@ -70,7 +77,7 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         present = {option.name: option for option in (*own, *options)}
         former = [
             _former_option(name, present.get(now))
-            for name, now in (FORMER | FORMER_OPTIONS).items()
+            for name, now in (FORMER_SETTINGS | FORMER_OPTIONS).items()
             if now in present or not (now or names)
         ]
         step = command.__name__.replace("_", " ")
@@ -80,19 +87,19 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             global debug  # noqa: PLW0603 - read by cli.main after the command has failed
             debug = debug_wanted
             flags = {setting.name: values.pop(setting.name) for setting in taken}
-            flags |= {name: values.pop(_FORMER + name, None) for name in FORMER}
+            flags |= {name: values.pop(_FORMER + name, None) for name in FORMER_SETTINGS}
             workspace = flags.pop("workspace")
             warnings = []
             for name, now in FORMER_OPTIONS.items():
                 if value := values.pop(_FORMER + name, None):
                     values[now] = value
                     warnings.append(former_name_warning(name, now, "flag"))
-            with failing_clearly(step, workspace or Path()):
+            with convert_errors(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
-            logs.start(settings.log_format)
+            logs.configure(settings.log_format)
             for warning in (*settings.warnings, *warnings):
-                logs.warn("a former name is used", why=warning)
-            with failing_clearly(step, settings.workspace):
+                logs.warning("a former name is used", why=warning)
+            with convert_errors(step, settings.workspace):
                 command(settings=settings, **values)
 
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -111,10 +118,10 @@ _FOR_MAIN = (DigitrecError, typer.Exit, typer.Abort, typer.BadParameter)
 
 
 @contextmanager
-def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
+def convert_errors(step: str, workspace: Path) -> Iterator[None]:
     """Raise a DigitrecError for whatever fails in a command or a job, as the service does; log what was unexpected."""
     try:
-        with at_step(step, workspace):
+        with note_step(step, workspace):
             yield
     except KeyboardInterrupt:  # typer would make it a 1
         raise SystemExit(128 + signal.SIGINT) from None
@@ -125,21 +132,21 @@ def failing_clearly(step: str, workspace: Path) -> Iterator[None]:
         hint = "`digitrec doctor` tells which, and the cure."
         raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why
     except OSError as why:
-        raise memory_failure(why) or failure_of(why) from why
+        raise wrap_memory_error(why) or wrap_os_error(why) from why
     except Exception as why:
         if debug or isinstance(why, _FOR_MAIN):
             raise
-        raise memory_failure(why) or UnexpectedFailure(logs.unexpected_error("unexpected error", why)) from why
+        raise wrap_memory_error(why) or UnexpectedFailure(logs.log_exception("unexpected error", why)) from why
 
 
-def tell_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
+def warn_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
     """Say so on standard error if nothing was ever read here, as in a mistyped workspace; gives whether it is so."""
     from digitrec.pipeline.ledgers import is_unread
 
     is_so = is_unread(settings, ledgers)
     if is_so:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
-        typer.echo(text.printable(message), err=True)
+        typer.echo(text.escape_message(message), err=True)
     return is_so
 
 

@@ -16,8 +16,8 @@ from digitrec.errors import ModelError
 from digitrec.models.calibration import USUAL, Calibration, decide
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.text import pluralize, printable
-from digitrec.types import Rendering, Row
+from digitrec.text import escape_message, pluralize
+from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.app.retrain import RetrainReport
@@ -31,7 +31,7 @@ _MOST_BATCHES = 3
 _TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 
 
-class Progress:
+class ProgressBar:
     """A bar on the terminal, once something has taken two seconds; nothing where there is no terminal."""
 
     def __init__(self, what: str, *, unit: str) -> None:
@@ -68,7 +68,7 @@ class TrainingProgress:
 
     def __init__(self) -> None:
         self._stage = ""
-        self._bar = Progress("Training", unit="batches")
+        self._bar = ProgressBar("Training", unit="batches")
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class TrainingProgress:
         """Training got this far."""
         if now.stage != self._stage:
             self._bar.__exit__(None, None, None)
-            self._stage, self._bar = now.stage, Progress(now.stage, unit="done")
+            self._stage, self._bar = now.stage, ProgressBar(now.stage, unit="done")
         self._bar.update((now.epoch - 1) * now.steps + now.step, now.epochs * now.steps)
         if now.words:
             typer.echo(now.words, err=True)
@@ -95,11 +95,11 @@ class TrainingProgress:
             )
 
 
-def share(proportion: "Proportion") -> str:
+def format_proportion(proportion: "Proportion") -> str:
     """A proportion with its interval.
 
     >>> from digitrec.reports.statistics import wilson
-    >>> share(wilson(995, 1000))
+    >>> format_proportion(wilson(995, 1000))
     '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
     """
     if proportion.share is None:
@@ -108,7 +108,7 @@ def share(proportion: "Proportion") -> str:
     return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.of:,}; {interval})"
 
 
-def summary_text(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
+def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
     """One run in a few lines."""
     count = summary.count
     lines = []
@@ -120,7 +120,7 @@ def summary_text(settings: Settings, summary: "RunSummary", *, is_stopped: bool 
             f"{count.rejected} rejected, {count.deferred} deferred"
         )
         for batch_id in summary.batches[-_MOST_BATCHES:]:
-            table = settings.table_of(batch_id)
+            table = settings.table_location(batch_id)
             if isinstance(table, str) or table.exists():  # else all its files were deferred
                 lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
     if (before := len(summary.batches) - _MOST_BATCHES) > 0:
@@ -130,10 +130,10 @@ def summary_text(settings: Settings, summary: "RunSummary", *, is_stopped: bool 
             "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"
         )
         lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
-    return "\n".join(map(printable, lines))
+    return "\n".join(map(escape_message, lines))
 
 
-def summary_json(settings: Settings, summary: "RunSummary") -> dict[str, object]:
+def summary_to_json(settings: Settings, summary: "RunSummary") -> dict[str, object]:
     """The same for scripts."""
     return {
         **summary.count.to_json(),
@@ -143,7 +143,7 @@ def summary_json(settings: Settings, summary: "RunSummary") -> dict[str, object]
         "batches": [
             {
                 "batch_id": batch_id,
-                "csv": str(settings.table_of(batch_id)),
+                "csv": str(settings.table_location(batch_id)),
                 "report": str(settings.reports / batch_id / "index.html"),
             }
             for batch_id in summary.batches
@@ -154,7 +154,7 @@ def summary_json(settings: Settings, summary: "RunSummary") -> dict[str, object]
 def print_batches(settings: Settings, batches: Iterable[str]) -> None:
     """The answers of these batches as a table, from their CSVs."""
     for batch_id in batches:
-        path = settings.table_of(batch_id)
+        path = settings.table_location(batch_id)
         if isinstance(path, str):
             typer.echo(f"{path} is not fetched to be shown here")
         elif path.exists():
@@ -162,7 +162,7 @@ def print_batches(settings: Settings, batches: Iterable[str]) -> None:
                 _print_table(list(csv.DictReader(file)))
 
 
-def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
+def print_rows(rows: Sequence[TableRow], how: OutputFormat, *, form: str) -> None:
     """Rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
     text = csv_tables.main_csv(rows, how)
     if form == "csv":
@@ -176,7 +176,7 @@ def print_rows(rows: Sequence[Row], how: Rendering, *, form: str) -> None:
         _print_table(lines)
 
 
-def account_text(account: "Account") -> str:
+def format_integrity_report(account: "Account") -> str:
     """What `verify` found, for people."""
     count = account.count
     verdict = pluralize(len(account.differences), "difference") if account.differences else "no difference"
@@ -190,7 +190,7 @@ def account_text(account: "Account") -> str:
     return "\n".join(lines)
 
 
-def account_json(account: "Account", written: Sequence[str]) -> str:
+def integrity_report_to_json(account: "Account", written: Sequence[str]) -> str:
     """Return what `verify` found, for scripts; `written` are the tables that it wrote again, by name."""
     counts = {"count": account.count.to_json(), "claimed": account.count.claimed}
     return json.dumps({**asdict(account), **counts, "tables_written": list(written)})
@@ -223,13 +223,13 @@ def _files(number: int) -> str:
     return pluralize(number, "file")
 
 
-def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:
-    """For each of `error_rates`: the threshold, which table decides, what each accepts.
+def thresholds_to_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:
+    """For each of `list_error_rates`: the threshold, which table decides, what each accepts.
 
     `threshold` is null where this rate cannot be guaranteed.
     """
     entries: list[dict[str, object]] = []
-    for rate in error_rates(max_error):
+    for rate in list_error_rates(max_error):
         try:
             decision = decide(tables, rate)
         except ModelError:
@@ -246,10 +246,10 @@ def thresholds_json(tables: Sequence[Calibration], max_error: float) -> list[dic
     return entries
 
 
-def threshold_lines(tables: Sequence[Calibration], max_error: float) -> Iterator[str]:
+def format_thresholds(tables: Sequence[Calibration], max_error: float) -> Iterator[str]:
     """The same for people: a line for each rate, and below it what each table says."""
     yield "at most wrong  accepts from  of rows pages"
-    for rate in error_rates(max_error):
+    for rate in list_error_rates(max_error):
         share = f"{100 * rate:.4g} %"
         try:
             decision = decide(tables, rate)
@@ -263,19 +263,21 @@ def threshold_lines(tables: Sequence[Calibration], max_error: float) -> Iterator
         yield f"{share:>13}  {decision.threshold:<12.6f}  {'; '.join(shares)}"
 
 
-def error_rates(max_error: float) -> list[float]:
+def list_error_rates(max_error: float) -> list[float]:
     """The usual error rates and this one, the largest first."""
     return sorted({*USUAL, max_error}, reverse=True)
 
 
-def retrain_text(lesson: "RetrainReport") -> str:
+def format_retrain(lesson: "RetrainReport") -> str:
     """What was learned, and what that changed, for people."""
     pages, learned = lesson.pages, lesson.comparison
     missing = f", {pages.missing:,} left out as the original is gone or altered" if pages.missing else ""
     lines = [
         f"  learned from {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
-        f"  held out, before: right {share(learned.before.accuracy)}, accepted {share(learned.before.accepted)}",
-        f"  held out, now:    right {share(learned.after.accuracy)}, accepted {share(learned.after.accepted)}",
+        *(
+            f"  held out, {when:8}right {format_proportion(m.accuracy)}, accepted {format_proportion(m.accepted)}"
+            for when, m in (("before:", learned.before), ("now:", learned.after))
+        ),
     ]
     lines += [] if learned.comparison is None else [f"  {learned.comparison.words}"]
     lines += (
@@ -284,7 +286,7 @@ def retrain_text(lesson: "RetrainReport") -> str:
     return "\n".join([*lines, f"  report: {lesson.report}"])
 
 
-def retrain_json(lesson: "RetrainReport") -> dict[str, object]:
+def retrain_to_json(lesson: "RetrainReport") -> dict[str, object]:
     """The same for scripts."""
     learned = lesson.comparison
     return {

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from digitrec import text
-from digitrec.cli.options import complete_batches, in_panel, takes_settings, tell_if_unread
+from digitrec.cli.options import complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError, require_packages
 from digitrec.exchange.formats import Form
 from digitrec.settings import Settings
-from digitrec.text import pluralize, utc
+from digitrec.text import format_utc, pluralize
 
 _MOST_TOLD = 20
 
@@ -90,12 +90,12 @@ def export(
     if out is None and not form.is_text:
         raise UsageError(f"{form} cannot be written to stdout", hint=f"Add --out answers.{form}")
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        tell_if_unread(settings, ledgers)
+        warn_if_unread(settings, ledgers)
         result = export.export(settings, ledgers, form, out or sys.stdout.buffer, since)
     sys.stdout.flush()
     if out is not None:
         of = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
-        typer.echo(text.printable(f"{of}, {result.settled} of them reviewed: {out}"))
+        typer.echo(text.escape_message(f"{of}, {result.settled} of them reviewed: {out}"))
 
 
 def _form_of(out: Path | None) -> Form:
@@ -144,19 +144,19 @@ def apply(
     with workspace.open_ledgers_readonly(settings) as ledgers:
         plan = importer.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
     for bad in plan.bad[:_MOST_TOLD]:
-        typer.echo(text.printable(bad), err=True)
+        typer.echo(text.escape_message(bad), err=True)
     if len(plan.bad) > _MOST_TOLD:
         typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
     if plan.bad and not skip_bad:
         hint = "Put them right, or add --skip-bad."
         raise UsageError(f"{pluralize(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
-    done = importer.apply(settings, plan, who=reviewer or _login(), at=utc(time.time()))
+    done = importer.apply(settings, plan, who=reviewer or _login(), at=format_utc(time.time()))
     typer.echo(
         f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} already known, "
         f"{plan.unchanged} unchanged" + (f", {len(plan.bad)} skipped" if plan.bad else "")
     )
     for path in done.tables:
-        typer.echo(text.printable(f"  {path}"))
+        typer.echo(text.escape_message(f"  {path}"))
 
 
 def _login() -> str:

@@ -19,26 +19,29 @@ _MOST_LINES = 20
 _MOST_DEFERRED = 5
 
 
-def status_json(state: "Status") -> dict[str, object]:
+def status_to_json(state: "Status") -> dict[str, object]:
     """Return the status as JSON; `returned` is the name of `deferred` before 0.2 and stays until 1.0."""
     status = asdict(state)
     return {**status, "returned": status["deferred"]}
 
 
-def status_lines(state: "Status") -> Iterator[str]:
+def format_status(state: "Status") -> Iterator[str]:
     """How things stand."""
-    since = f", the longest for {span(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
+    since = (
+        f", the longest for {format_duration(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
+    )
     yield f"waiting     {state.waiting} in the inbox, {state.claimed} claimed{since}"
     for file in state.deferred[:_MOST_LINES]:
-        again = f"again in {span(file.again_in_s)}" if file.again_in_s else "again at the next scan"
-        yield f"deferred    {file.file}: {file.why}; tried {_times(file.tries)} in {span(file.since_s)}, {again}"
+        again = f"again in {format_duration(file.again_in_s)}" if file.again_in_s else "again at the next scan"
+        tries = f"tried {_times(file.tries)} in {format_duration(file.since_s)}"
+        yield f"deferred    {file.file}: {file.why}; {tries}, {again}"
     if len(state.deferred) > _MOST_LINES:
         yield f"deferred    and {len(state.deferred) - _MOST_LINES} more (--json has them)"
-    for line in passed_over_lines(state.passed_over):
+    for line in format_passed_over(state.passed_over):
         yield f"left out    {line}"
     for worker in state.workers:
         yield from _worker_lines(worker)
-    free = ", ".join(f"{name} {size(room)}" for name, room in state.free_bytes.items())
+    free = ", ".join(f"{name} {format_bytes(room)}" for name, room in state.free_bytes.items())
     yield f"free        {free}"
     yield f"model       {state.model.name}: {state.model.problem or 'whole and unaltered'}"
     if state.problem:
@@ -46,27 +49,28 @@ def status_lines(state: "Status") -> Iterator[str]:
 
 
 def _worker_lines(worker: "Worker") -> Iterator[str]:
-    scanned = "never scanned" if worker.last_scan_s is None else f"last scan {span(worker.last_scan_s)} ago"
+    scanned = "never scanned" if worker.last_scan_s is None else f"last scan {format_duration(worker.last_scan_s)} ago"
     ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
     if worker.state == "not running":
         yield f"worker      {worker.name}: no run is active; {scanned}{ledger}"
     else:
         yield f"worker      {worker.name}: {worker.state}, {scanned}, events {worker.observer}{ledger}"
     for batch in worker.open_batches:
-        yield f"  open      {batch.id}: {batch.stage}, {pluralize(batch.files, 'file')} claimed, {span(batch.age_s)}"
+        claimed = f"{pluralize(batch.files, 'file')} claimed, {format_duration(batch.age_s)}"
+        yield f"  open      {batch.id}: {batch.stage}, {claimed}"
     if worker.failed_s is not None:
-        yield f"  failed    {span(worker.failed_s)} ago: {worker.failure}"
+        yield f"  failed    {format_duration(worker.failed_s)} ago: {worker.failure}"
     if worker.unexpected_s is not None and worker.unexpected != worker.failure:
-        yield f"  noticed   {span(worker.unexpected_s)} ago: {worker.unexpected}"
+        yield f"  noticed   {format_duration(worker.unexpected_s)} ago: {worker.unexpected}"
 
 
-def finding_line(finding: "Finding") -> str:
+def format_check(finding: "Finding") -> str:
     """One line of `doctor`."""
     cure = f"  -> {finding.cure}" if finding.cure else ""
     return f"{finding.grade:5}  {finding.what}: {text.escape(finding.detail)}{cure}"
 
 
-def story_lines(story: "Story") -> Iterator[str]:
+def format_history(story: "Story") -> Iterator[str]:
     """What happened to a file."""
     for event in story.events:
         yield from _event_lines(event)
@@ -107,7 +111,7 @@ def _answer_lines(answer: "Answer") -> Iterator[str]:
         yield f"  {verdict.verdict:9} {verdict.at} by {verdict.who}{f': {verdict.new}' if verdict.new else ''}"
 
 
-def outlook_lines(outlook: "Outlook") -> Iterator[str]:
+def format_dry_run(outlook: "Outlook") -> Iterator[str]:
     """What `run --dry-run` says."""
     yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
     yield from (f"read    {text.escape(file.path)}" for file in outlook.read)
@@ -115,7 +119,7 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     yield f"{pluralize(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
 
 
-def outlook_json(outlook: "Outlook") -> dict[str, object]:
+def dry_run_to_json(outlook: "Outlook") -> dict[str, object]:
     """The same for scripts."""
     return {
         "finish": list(outlook.finished),
@@ -128,32 +132,36 @@ def outlook_json(outlook: "Outlook") -> dict[str, object]:
 
 
 def _left(file: "Waiting") -> str:
-    return f"{text.escape(file.why)} ({span(file.wait_s)} left)" if file.why else "it would not settle in run_wait_s"
+    return (
+        f"{text.escape(file.why)} ({format_duration(file.wait_s)} left)"
+        if file.why
+        else "it would not settle in run_wait_s"
+    )
 
 
-def deferred_lines(files: Sequence["Waiting"]) -> Iterator[str]:
+def format_deferred(files: Sequence["Waiting"]) -> Iterator[str]:
     """Return the lines on deferred files, below the summary of a run."""
     for file in files[:_MOST_DEFERRED]:
-        again = f"tried again in {span(file.wait_s)}" if file.wait_s else "tried again by the next run"
+        again = f"tried again in {format_duration(file.wait_s)}" if file.wait_s else "tried again by the next run"
         why = file.deferred.file.why if file.deferred else file.why
         yield f"  deferred  {text.escape(file.path)}: {text.escape(why)}; {again}"
     if len(files) > _MOST_DEFERRED:
         yield f"  deferred  and {len(files) - _MOST_DEFERRED} more (`digitrec status`)"
 
 
-def requeued_line(original: "Requeued") -> str:
+def format_requeued(original: "Requeued") -> str:
     """One original that was put back."""
-    return f"{text.escape(original.found.claim.location)} -> {text.escape(original.place)}"
+    return f"{text.escape(original.found.claim.location)} -> {text.escape(original.location)}"
 
 
-def prunable_line(batch: "Prunable") -> str:
+def format_pruned(batch: "Prunable") -> str:
     """What goes of one batch."""
-    report = f", report {size(batch.report_bytes)}" if batch.report else ""
-    originals = f"{pluralize(len(batch.claims), 'original')} {size(batch.original_bytes)}"
+    report = f", report {format_bytes(batch.report_bytes)}" if batch.report else ""
+    originals = f"{pluralize(len(batch.claims), 'original')} {format_bytes(batch.original_bytes)}"
     return f"{batch.batch_id}  {batch.answered_at[:10]}  {originals}{report}"
 
 
-def prunable_json(batch: "Prunable") -> dict[str, object]:
+def pruned_to_json(batch: "Prunable") -> dict[str, object]:
     """The same for scripts."""
     return {
         "batch_id": batch.batch_id,
@@ -167,20 +175,20 @@ def prunable_json(batch: "Prunable") -> dict[str, object]:
     }
 
 
-def prunable_total(batches: Sequence["Prunable"]) -> str:
+def format_pruned_total(batches: Sequence["Prunable"]) -> str:
     """How much it is in all."""
     originals = sum(len(batch.claims) for batch in batches)
-    room = size(sum(batch.original_bytes + batch.report_bytes for batch in batches))
+    room = format_bytes(sum(batch.original_bytes + batch.report_bytes for batch in batches))
     reports = sum(batch.report is not None for batch in batches)
     return f"{pluralize(originals, 'original')} and {pluralize(reports, 'report')}, {room}"
 
 
-def story_json(story: "Story") -> dict[str, object]:
+def history_to_json(story: "Story") -> dict[str, object]:
     """What happened to a file, for scripts."""
     return asdict(story)
 
 
-def passed_over_lines(passed: "SkippedCounts") -> Iterator[str]:
+def format_passed_over(passed: "SkippedCounts") -> Iterator[str]:
     """How many files can never be claimed where they lie; no line if none."""
     counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
     if total := sum(counts.values()):
@@ -192,11 +200,11 @@ def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as people say it.
 
-    >>> span(3.2), span(200), span(10_000), span(400_000)
-    ('3 s', '3 min', '2.8 h', '4.6 days')
+    >>> [format_duration(seconds) for seconds in (3.2, 200, 10_000, 400_000)]
+    ['3 s', '3 min', '2.8 h', '4.6 days']
     """
     if seconds < 120:
         return f"{seconds:.0f} s"
@@ -205,10 +213,10 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.1f} days"
 
 
-def size(count: int | None) -> str:
+def format_bytes(count: int | None) -> str:
     """Bytes as people say it.
 
-    >>> size(900), size(2_500_000), size(None)
+    >>> format_bytes(900), format_bytes(2_500_000), format_bytes(None)
     ('900 bytes', '2.5 MB', 'unknown')
     """
     if count is None:

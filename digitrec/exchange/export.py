@@ -12,7 +12,7 @@ from digitrec.errors import UsageError
 from digitrec.exchange import formats
 from digitrec.exchange.formats import Form
 from digitrec.pipeline.rebuild import REBUILT_AT
-from digitrec.settings import Settings, real
+from digitrec.settings import Settings, resolve_links
 from digitrec.storage import csv_tables
 from digitrec.storage.corrected_tables import corrected_row
 from digitrec.storage.corrections import newest
@@ -55,7 +55,7 @@ def export(
     with ExitStack() as stack:
         if isinstance(target, Path):
             _require_elsewhere(settings, target)
-            target = stack.enter_context(files.replacing(target))
+            target = stack.enter_context(files.atomic_writer(target))
         formats.WRITERS[form](target, COLUMNS, rows, settings.csv_profile)
     return told
 
@@ -115,9 +115,9 @@ def trusted_first(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
 def _require_elsewhere(settings: Settings, target: Path) -> None:
     if not files.is_replaceable(target):
         raise UsageError(f"{target} is no file that can be replaced", hint="Name another file.")
-    place = real(target.absolute().parent) / target.name
+    place = resolve_links(target.absolute().parent) / target.name
     for folder in (settings.inbox, settings.outbox, settings.state):
-        if place.is_relative_to(real(folder)):
+        if place.is_relative_to(resolve_links(folder)):
             hint = "Name a file elsewhere: what lies there is the service's own, and accounted for."
             raise UsageError(f"{target} lies in {folder}", hint=hint)
     if not place.parent.is_dir():

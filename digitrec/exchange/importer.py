@@ -16,7 +16,7 @@ from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import NONE, How, Judgement, Verdict, judge, newest, newest_id
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape, unescape_cell
-from digitrec.types import Reason, Row
+from digitrec.types import Reason, TableRow
 
 _OF_FILE = "SELECT batch_id, row FROM claims JOIN readings USING (batch_id, path) WHERE path = ? ORDER BY batch_id, row"
 _OF_BYTES = "SELECT batch_id, row FROM readings WHERE sha256 = ? ORDER BY batch_id, row"
@@ -49,7 +49,7 @@ class Applied:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     worker: str
-    row: Row
+    row: TableRow
     holds: str | None
     """What a person said of it last, if that settles it."""
 
@@ -189,12 +189,12 @@ class _Catalogue:
                     found[batch_id, number] = self._answer(worker, row)
         return list(found.values())
 
-    def _answer(self, worker: str, row: Row) -> _Answer:
+    def _answer(self, worker: str, row: TableRow) -> _Answer:
         said = self._holds[worker].get((row.batch_id, row.row))
         return _Answer(worker, row, said.new if said is not None and said.verdict.is_settled else None)
 
 
-def _differs(line: Line, row: Row, page: int | None) -> str:
+def _differs(line: Line, row: TableRow, page: int | None) -> str:
     """The column in which a line names another answer than this one; '' if none."""
     if line["batch_id"] not in ("", row.batch_id):
         return "batch_id"

@@ -120,7 +120,7 @@ class DocumentProcess:
         self._is_answered = True
         if "error" in answer:
             reason = Reason(answer["error"])
-            words = self._words if reason is Reason.TRUNCATED else reason.words
+            words = self._words if reason is Reason.TRUNCATED else reason.description
             raise RejectedImage(reason, f"{words}: {answer['detail']}" if answer["detail"] else words)
         return answer, pixels
 

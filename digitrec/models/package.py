@@ -10,7 +10,7 @@ from typing import Self
 from digitrec.errors import ModelError
 from digitrec.models.calibration import decide
 from digitrec.models.card import ModelCard
-from digitrec.types import RECIPE
+from digitrec.types import PREPROCESSING_VERSION
 
 CARD = "model.json"
 TFLITE = "model.tflite"
@@ -50,9 +50,10 @@ class Bundle:
                 f"the model {folder} holds {', '.join(pickles)}; a pickle can run code",
                 hint="A model folder holds model.json, .keras and .tflite files and a card. Remove the rest.",
             )
-        if card.recipe != RECIPE:
+        if card.recipe != PREPROCESSING_VERSION:
             raise ModelError(
-                f"the model {card.id} was trained on ink of recipe {card.recipe}; this version makes recipe {RECIPE}",
+                f"the model {card.id} was trained on ink of recipe {card.recipe}; "
+                f"this version makes recipe {PREPROCESSING_VERSION}",
                 hint="Train it again with `digitrec train`, or run the version of digitrec that made it.",
             )
         return bundle

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitrec.errors import ModelError, plain
-from digitrec.files import fsync_folder, make_folder, write_whole
+from digitrec.errors import ModelError, describe_error
+from digitrec.files import atomic_write, fsync_folder, make_dir
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, Bundle
 
@@ -107,7 +107,7 @@ class ModelStore:
         Bundle.open(folder)
         chosen, before = SHIPPED if folder == self.shipped else folder.name, self.current_name()
         if chosen != before:
-            make_folder(self.root)
+            make_dir(self.root)
             # First what came before: cut off between the two writes, nothing has changed yet.
             self._write(_EARLIER, (*_lines(self.root / _EARLIER), before))
             self._write(_CURRENT, (chosen,))
@@ -138,7 +138,7 @@ class ModelStore:
             return Stored(name, folder, is_current, None, str(why))
 
     def _write(self, file: str, names: tuple[str, ...]) -> None:
-        write_whole(self.root / file, "".join(f"{name}\n" for name in names))
+        atomic_write(self.root / file, "".join(f"{name}\n" for name in names))
 
 
 def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
@@ -147,13 +147,13 @@ def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
     Raises:
         ModelError: what the files make is no usable model.
     """
-    make_folder(root)
+    make_dir(root)
     target = root / name
     draft = root / f".draft-{secrets.token_hex(8)}"
     draft.mkdir()
     try:
         for file, content in files.items():
-            write_whole(draft / file, content)
+            atomic_write(draft / file, content)
         Bundle.open(draft)
         _swap(draft, target)
     except BaseException:
@@ -190,5 +190,5 @@ def _lines(path: Path) -> tuple[str, ...]:
         return ()
     except (OSError, UnicodeDecodeError) as why:
         raise ModelError(
-            f"{path} cannot be read: {plain(why)}", hint="Remove it: the shipped model is used then."
+            f"{path} cannot be read: {describe_error(why)}", hint="Remove it: the shipped model is used then."
         ) from None

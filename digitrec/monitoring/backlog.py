@@ -11,7 +11,7 @@ from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import DeferredFile, FileSnapshot, Identity
+from digitrec.types import DeferredFile, FileIdentity, FileSnapshot
 
 
 class DeferredBy(NamedTuple):
@@ -21,7 +21,7 @@ class DeferredBy(NamedTuple):
     file: DeferredFile
 
 
-Deferred = Mapping[Identity, DeferredBy]
+Deferred = Mapping[FileIdentity, DeferredBy]
 """Deferred files by identity."""
 
 _OLD_S = 60.0
@@ -61,7 +61,7 @@ def find_deferred(ledgers: Mapping[str, Ledger]) -> Deferred:
 
     A ledger that cannot be read tells nothing; `doctor` names it.
     """
-    found: dict[Identity, DeferredBy] = {}
+    found: dict[FileIdentity, DeferredBy] = {}
     for worker, ledger in ledgers.items():
         try:
             files = ledger.deferred_files()
@@ -97,7 +97,7 @@ def of(seen: FileSnapshot, settings: Settings, deferred: DeferredBy | None, now_
     quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
     age_s = max(quiet_s, now_s - deferred.file.first_at_s) if deferred else quiet_s
     why, wait_s = "", 0.0
-    if deferred and deferred.file.is_deferred(now_s):
+    if deferred and deferred.file.is_backing_off(now_s):
         why, wait_s = f"deferred: {deferred.file.why}", deferred.file.next_at_s - now_s
     elif not seen.size and quiet_s < settings.empty_wait_s:
         why, wait_s = "it is empty and may still be filled", settings.empty_wait_s - quiet_s

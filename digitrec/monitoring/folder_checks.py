@@ -121,7 +121,7 @@ def _rights(name: str, folder: Path) -> Finding:
 def _durability(name: str, folder: Path) -> Iterator[Finding]:
     """Try what the service does after it wrote or moved a file: some file servers cannot fsync a folder."""
     try:
-        why = files.refused_fsync(folder)
+        why = files.try_fsync_folder(folder)
     except OSError as refused:
         yield fault(name, f"{folder} cannot be written through to its disk: {refused.strerror}", "Look at the disk.")
         return

@@ -166,7 +166,7 @@ class Heart:
             self._told = False
         except OSError as why:
             if not self._told and self._path.parent.is_dir():
-                logs.warn("status cannot be told, the work goes on", file=self._path, why=why)
+                logs.warning("status cannot be told, the work goes on", file=self._path, why=why)
             self._told = True
 
     def _is_anothers(self) -> bool:

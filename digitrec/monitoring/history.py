@@ -15,7 +15,7 @@ from digitrec.storage import folder_id, removals, schema
 from digitrec.storage.corrections import Correction, history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape
-from digitrec.types import Claim, Departure, FileOutcome, Left, Row
+from digitrec.types import Claim, FileOutcome, RemovalKind, RemovedOriginal, TableRow
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -220,14 +220,14 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
     )
 
 
-def _let_go(left: Departure | None) -> str:
+def _let_go(left: RemovedOriginal | None) -> str:
     if left is None:
         return ""
-    to = f" to {escape(left.place)}" if left.what is Left.REQUEUED and left.place else ""
-    return f"{left.what} {left.at}{to}"
+    to = f" to {escape(left.location)}" if left.kind is RemovalKind.REQUEUED and left.location else ""
+    return f"{left.kind} {left.removed_at}{to}"
 
 
-def _answer(row: Row, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
+def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
     own = (row.batch_id, row.row)
     alike = [at for ledger in ledgers for at in ledger.rows_with(row.sha256, row.reading.page) if at != own]
     read = row.reading

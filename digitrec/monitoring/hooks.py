@@ -16,8 +16,8 @@ from digitrec import logs, text
 from digitrec.errors import SettingsError
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
-from digitrec.types import Claim, Count, FileOutcome, Stage
+from digitrec.text import format_utc
+from digitrec.types import BatchStage, Claim, FileOutcome, OutcomeCounts
 
 FAILURES = 3
 """Failures in a row after which `on_failure` is called."""
@@ -68,7 +68,7 @@ class Hooks:
         """Call the hooks of the batches that were closed since; `stopped` is asked while a hook runs."""
         for batch_id in list(self._reported):
             batch = ledger.batch(batch_id)
-            if batch is not None and batch.stage is not Stage.CLOSED:
+            if batch is not None and batch.stage is not BatchStage.CLOSED:
                 continue  # finishing it failed and is tried again
             self._reported.remove(batch_id)
             if batch is None:
@@ -91,8 +91,8 @@ class Hooks:
         self._failures = 0
 
     def _batch_facts(self, batch_id: str, claims: list[Claim]) -> dict[str, object]:
-        count = Count.of(claims)
-        table = self._settings.table_of(batch_id)
+        count = OutcomeCounts.from_claims(claims)
+        table = self._settings.table_location(batch_id)
         is_published = isinstance(table, str) or table.exists()
         return {"batch_id": batch_id, "csv": str(table) if is_published else "", **count.to_json()}
 
@@ -109,7 +109,7 @@ class Hooks:
             return
         settings = self._settings
         source = {"workspace": text.escape(str(settings.workspace)), "worker": settings.worker}
-        body = json.dumps({"event": event, "at": utc(time.time()), **source, **facts})
+        body = json.dumps({"event": event, "at": format_utc(time.time()), **source, **facts})
         variables = {
             "DIGITREC_EVENT": event,
             "DIGITREC_WORKSPACE": str(settings.workspace),
@@ -120,9 +120,9 @@ class Hooks:
             run_command(command, body, variables, settings.workspace, self._timeout_s, stopped)
         except HookError as why:  # arguments are often secrets: the log names only the program
             program = Path(command[0]).name
-            logs.warn("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=why)
+            logs.warning("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=why)
         except Exception as why:  # noqa: BLE001 - no hook is worth the service
-            logs.unexpected_error("a hook cannot be called", why, setting=_EVENTS[event])
+            logs.log_exception("a hook cannot be called", why, setting=_EVENTS[event])
 
 
 def _parse(name: str, line: str) -> list[str]:

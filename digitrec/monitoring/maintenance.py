@@ -21,7 +21,7 @@ from digitrec.pipeline.rebuild import published, require_closed
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Departure, FileOutcome, Left, Reason, Stage
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome, Reason, RemovalKind, RemovedOriginal
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -70,7 +70,7 @@ def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now
     found = []
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
-            if batch.stage is not Stage.CLOSED or _age_s(batch, now_s) < keep_s:
+            if batch.stage is not BatchStage.CLOSED or _age_s(batch, now_s) < keep_s:
                 continue
             claims = ledger.claims(batch.id)
             is_answered = any(claim.outcome not in {FileOutcome.DEFERRED, None} for claim in claims)
@@ -94,7 +94,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
         ledger = Ledger.for_notes(paths(settings)[one.worker])
         try:
             folder_id.check(settings.outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
-            left = [Departure(one.batch_id, claim.path, Left.PRUNED, now) for claim in one.claims]
+            left = [RemovedOriginal(one.batch_id, claim.path, RemovalKind.PRUNED, now) for claim in one.claims]
             removals.note(ledger, settings.outbox, left)
         finally:
             ledger.close()
@@ -106,7 +106,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
             removals.remove_empty(original.parent, settings.outbox)
         if one.report is not None:
             shutil.rmtree(one.report)
-        logs.event("batch pruned", batch=one.batch_id, originals=len(one.claims))
+        logs.info("batch pruned", batch=one.batch_id, originals=len(one.claims))
         yield one
 
 
@@ -156,7 +156,7 @@ class Requeued:
     """One original that was put back."""
 
     found: Found
-    place: str
+    location: str
     """Under the workspace."""
 
 
@@ -195,7 +195,7 @@ def select_claims(
     return [
         one
         for one in dict.fromkeys(chosen)
-        if stages[one.claim.batch_id] is Stage.CLOSED
+        if stages[one.claim.batch_id] is BatchStage.CLOSED
         and (wanted is None or (one.claim.batch_id, one.claim.path) in wanted)
         and _is_there(one.claim, settings.workspace)
     ]
@@ -251,15 +251,15 @@ def _is_there(claim: Claim, workspace: Path) -> bool:
 
 
 def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -> Iterator[Requeued]:
-    left = [Departure(one.claim.batch_id, one.claim.path, Left.REQUEUED, now) for one in ours]
+    left = [RemovedOriginal(one.claim.batch_id, one.claim.path, RemovalKind.REQUEUED, now) for one in ours]
     removals.note(ledger, settings.outbox, left)
-    moved: list[Departure] = []
+    moved: list[RemovedOriginal] = []
     fine: set[str] = set()
     try:
         for one, departure in zip(ours, left, strict=True):
             place = f"{settings.inbox.name}/{_put_back(settings, one.claim, fine)}"
-            moved.append(replace(departure, place=place))
-            logs.event("requeued", file=one.claim.path, batch=one.claim.batch_id, place=place)
+            moved.append(replace(departure, location=place))
+            logs.info("requeued", file=one.claim.path, batch=one.claim.batch_id, location=place)
             yield Requeued(one, place)
     finally:
         removals.note(ledger, settings.outbox, moved)

@@ -115,14 +115,14 @@ class MetricsFile:
         if path is None or (started_s < self._next_write_s and not at_once):
             return
         try:
-            files.write_whole(path, text(gather(self._settings)))
+            files.atomic_write(path, text(gather(self._settings)))
             self._is_reported = False
         except OSError as why:
             if not self._is_reported:
-                logs.warn("metrics cannot be written, the work goes on", file=path, why=why)
+                logs.warning("metrics cannot be written, the work goes on", file=path, why=why)
             self._is_reported = True
         except Exception as why:  # noqa: BLE001 - no measure is worth the service
-            logs.unexpected_error("metrics cannot be gathered, the work goes on", why)
+            logs.log_exception("metrics cannot be gathered, the work goes on", why)
         duration_s = time.monotonic() - started_s
         self._next_write_s = started_s + max(_INTERVAL_S, _COLLECTION_SHARE * duration_s)
 

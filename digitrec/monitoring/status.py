@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitrec import text
-from digitrec.errors import plain
+from digitrec.errors import describe_error
 from digitrec.monitoring import backlog, heartbeat
 from digitrec.monitoring.heartbeat import Doing, Heartbeat
 from digitrec.pipeline.inbox import CLAIMED
@@ -205,7 +205,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
             oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
             if one.deferred is not None and len(deferred) < _MOST_DEFERRED:
                 file = one.deferred.file
-                again_in_s = file.next_at_s - now_s if file.is_deferred(now_s) else 0.0
+                again_in_s = file.next_at_s - now_s if file.is_backing_off(now_s) else 0.0
                 told = (text.escape(one.path), one.deferred.worker, text.escape(file.why))
                 deferred.append(DeferredState(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
@@ -231,7 +231,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
 
 def _problem(settings: Settings, why: OSError) -> str:
     if settings.inbox.exists():
-        return plain(why)
+        return describe_error(why)
     if is_new(settings):
         return f"{settings.workspace} is no workspace. Name yours with --workspace DIR, or make one: `digitrec init`"
     return (

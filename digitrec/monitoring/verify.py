@@ -18,14 +18,14 @@ from digitrec.storage.drafts import is_draft
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
 from digitrec.text import BATCH_ID, escape, pluralize
-from digitrec.types import Batch, Claim, Count, Departure, FileOutcome, Left, Stage
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome, OutcomeCounts, RemovalKind, RemovedOriginal
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """What `verify` found."""
 
-    count: Count
+    count: OutcomeCounts
     """Files of all closed batches."""
     batches: int
     open_batches: tuple[str, ...]
@@ -48,7 +48,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
     open_batches: list[str] = []
     notes: list[str] = []
     known: set[str] = set()
-    count = Count()
+    count = OutcomeCounts()
     # A ledger that was made again may have taken over what another still knows better.
     rebuilt = {worker: ledger.fact(REBUILT_AT) for worker, ledger in ledgers.items()}
     for worker, ledger in sorted(ledgers.items(), key=lambda each: (rebuilt[each[0]] is not None, each[0])):
@@ -61,25 +61,25 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         outbox_url, source = ledger.fact("outbox_url"), ledger.fact("source_url")
         read = Store(outbox_url).read if outbox_url else partial(_content, outbox)
         notes += [f"{worker}: reads {source}; its tables are compared, its originals are not"] if source else []
-        let_go: Counter[Left] = Counter()
+        let_go: Counter[RemovalKind] = Counter()
         also_elsewhere = late = 0
         for batch in ledger.batches():
             if batch.id in known:
                 also_elsewhere += 1
                 continue
             known.add(batch.id)
-            if batch.stage is not Stage.CLOSED:
+            if batch.stage is not BatchStage.CLOSED:
                 open_batches.append(batch.id)
                 continue
             claims = ledger.claims(batch.id)
-            count += Count.of(claims)
+            count += OutcomeCounts.from_claims(claims)
             differences += _of_tables(batch, ledger, read)
             differences += _of_corrected(batch.id, ledger, outbox)
             late += not corrected_tables.is_told(ledger, batch.id) and is_finished(ledger, batch.id)
             # A store's originals are their owner's: never moved, and theirs to remove.
             claims = [] if source else claims
             gone = removals.gone(ledger, batch.id, claims, workspace)
-            let_go.update(one.what for one in gone.values())
+            let_go.update(one.kind for one in gone.values())
             differences += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
             tables = pluralize(late, "corrected table")
@@ -172,7 +172,9 @@ def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
         yield f"{shown} is missing"
 
 
-def _of_files(batch_id: str, claims: list[Claim], gone: Mapping[str, Departure], workspace: Path) -> Iterator[str]:
+def _of_files(
+    batch_id: str, claims: list[Claim], gone: Mapping[str, RemovedOriginal], workspace: Path
+) -> Iterator[str]:
     expected: set[str] = set()
     for claim in claims:
         if claim.outcome is FileOutcome.DEFERRED:
@@ -201,7 +203,7 @@ def _of_original(claim: Claim, workspace: Path) -> Iterator[str]:
             yield f"{claim.location} is no regular file"
         elif state.st_size != claim.size:
             yield f"{claim.location} has {state.st_size} bytes, not {claim.size}"
-        elif claim.sha256 and files.sha256_of(original) != claim.sha256:
+        elif claim.sha256 and files.hash_file(original) != claim.sha256:
             yield f"{claim.location} has other content than was read"
     except (FileNotFoundError, NotADirectoryError):
         yield f"{claim.location} is missing"

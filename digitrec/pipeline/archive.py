@@ -14,7 +14,7 @@ from digitrec import files, logs, text
 from digitrec.pipeline.inbox import Inbox, move_to_free_name, parent_folders
 from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.storage import csv_tables
-from digitrec.types import Claim, FileOutcome, Rendering, Row
+from digitrec.types import Claim, FileOutcome, OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import OutcomeBuilder
@@ -29,7 +29,7 @@ class FolderOutbox:
     folder: Path
     inbox: Inbox
 
-    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
         """Write the tables of a batch; see `batch.Outbox.publish`.
 
         Raises:
@@ -37,9 +37,9 @@ class FolderOutbox:
             OSError: the outbox cannot be written.
         """
         for name, table in csv_tables.tables(batch_id, rows, how).items():
-            files.publish_new(self.folder / name, table)
+            files.atomic_create(self.folder / name, table)
 
-    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+    def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:
         """Move every original of a recorded batch to its destination; idempotent after a crash.
 
         Args:
@@ -72,7 +72,7 @@ class FolderOutbox:
     ) -> None:
         """Return unclaimed files to the inbox; archive every labels.csv whose pictures all have an answer."""
         for path in set(self.inbox.claimed_files(batch_id)) - {claim.path for claim in claims}:
-            logs.warn("unclaimed file in the folder of a batch returned to the inbox", file=path, batch=batch_id)
+            logs.warning("unclaimed file in the folder of a batch returned to the inbox", file=path, batch=batch_id)
             self.inbox.defer(batch_id, path)
         paths = {claim.path for claim in claims if claim.outcome is not FileOutcome.DEFERRED}
         for folder in sorted(parent_folders(paths)):
@@ -92,11 +92,11 @@ class FolderOutbox:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            logs.warn("labels stay in the inbox: their path is too long for the outbox", file=path, batch=batch_id)
+            logs.warning("labels stay in the inbox: their path is too long for the outbox", file=path, batch=batch_id)
             return
         files.fsync_folder((self.folder / location).parent)
         files.fsync_folder(source.parent)
-        logs.event("labels archived", file=path, batch=batch_id)
+        logs.info("labels archived", file=path, batch=batch_id)
 
 
 def _archive_file(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
@@ -112,7 +112,7 @@ def _archive_file(claim: Claim, inbox: Inbox, outbox: Path) -> Claim:
     return replace(claim, location=f"{outbox.name}/{path}")
 
 
-def _add_reason_file(claim: Claim, row: Row, outbox: Path) -> Claim:
+def _add_reason_file(claim: Claim, row: TableRow, outbox: Path) -> Claim:
     if claim.reason_file:
         return claim
     original = outbox.parent / claim.location
@@ -124,24 +124,24 @@ def _defer(claim: Claim, source: Path, inbox: Inbox) -> Claim:
     if not os.path.lexists(source):  # an earlier try moved it back, or it disappeared before it was read
         return replace(claim, location=claim.location or f"{inbox.root.name}/{claim.path}")
     path = inbox.defer(claim.batch_id, claim.path)
-    logs.event("deferred", file=path, batch=claim.batch_id, why=claim.detail)
+    logs.info("deferred", file=path, batch=claim.batch_id, why=claim.detail)
     return replace(claim, location=f"{inbox.root.name}/{path}")
 
 
 def _move(source: Path, outbox: Path, path: str) -> str:
     target = outbox / path
     with suppress(OSError):  # the folder is missing, or the name is taken or refused: handled below
-        files.move_across(source, target)
+        files.move_durable(source, target)
         return path
     # Between filesystems a crash can leave both the finished copy and the original: then only the unlink is missing.
     is_copied = target.is_file() and source.stat().st_dev != target.stat().st_dev
-    if is_copied and files.sha256_of(target) == files.sha256_of(source):
+    if is_copied and files.hash_file(target) == files.hash_file(source):
         source.unlink()
         return path
     return move_to_free_name(source, outbox, path)
 
 
-def _write_reason(original: Path, row: Row, batch_dir: Path) -> Path:
+def _write_reason(original: Path, row: TableRow, batch_dir: Path) -> Path:
     """Write the reason file beside a rejected original, or in the folder of its batch; return its path."""
     content = {
         "file": text.escape(row.path),
@@ -158,7 +158,7 @@ def _write_reason(original: Path, row: Row, batch_dir: Path) -> Path:
     candidates = map(original.with_name, (f"{original.name}.reason.json", f"{digest}.reason.json", last_name))
     for path in itertools.chain(candidates, [batch_dir / last_name]):  # the last one if all others are too long
         try:
-            files.publish_new(path, json.dumps(content, indent=2) + "\n")
+            files.atomic_create(path, json.dumps(content, indent=2) + "\n")
         except FileExistsError:
             continue
         except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from digitrec import logs, text
-from digitrec.errors import FAILURES, ReadFailed
+from digitrec.errors import ENVIRONMENT_ERRORS, ReadFailed
 from digitrec.pipeline import read_files
 from digitrec.pipeline.batch_reader import (
     MAX_FAILURES,
@@ -28,7 +28,7 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.outcomes import OutcomeBuilder
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, Count, FileOutcome, FileSnapshot, Rendering, Row, Stage
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome, FileSnapshot, OutcomeCounts, OutputFormat, TableRow
 
 _MAX_PREFETCH_FILES = 1024
 """Upper limit of files in a batch that is claimed before its turn: after a stop all of them have to be deferred."""
@@ -37,14 +37,14 @@ _MAX_PREFETCH_FILES = 1024
 class Outbox(Protocol):
     """Destination of tables and originals; every step is idempotent."""
 
-    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
         """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
 
         Raises:
             FileExistsError: a table of this name with other content exists.
         """
 
-    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:
+    def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:
         """Move every original to its destination; return the claims with their new locations.
 
         Args:
@@ -81,7 +81,7 @@ class BatchPipeline:
     read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
     outcome_builder: OutcomeBuilder
     load_labels: Callable[[], LabelLookup]
-    rendering: Callable[[], Rendering]
+    rendering: Callable[[], OutputFormat]
     """Return the table format of a batch that is recorded now."""
     restore: Callable[[str], bool]
     """Put a batch whose CSV is in the outbox into the ledger; return False if there is no such CSV."""
@@ -98,7 +98,7 @@ class BatchPipeline:
     """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
     timed: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measure a stage by its name, for monitoring."""
-    noticed: Callable[[str], None] = logs.event
+    noticed: Callable[[str], None] = logs.info
     """Called with an unexpected exception that stops nothing, for `status`."""
     started_here: set[str] = field(default_factory=set)
     """Batches that this process started to read: it is alive, so their files crashed no reader."""
@@ -115,13 +115,13 @@ class BatchPipeline:
         object.__setattr__(self, "suspects", SuspectFiles(self.ledger))
         object.__setattr__(self, "claimer", claimer)
 
-    def recover(self) -> Count:
+    def recover(self) -> OutcomeCounts:
         """Finish interrupted work: open batches of the ledger, and claims that the ledger does not list.
 
         Raises:
             ReadFailed: reading a batch raised; the other batches are finished first.
         """
-        total, failure = Count(), None
+        total, failure = OutcomeCounts(), None
         for batch in self._interrupted_batches():
             try:
                 total += self._resume(batch)
@@ -133,29 +133,29 @@ class BatchPipeline:
 
     def _interrupted_batches(self) -> Iterator[Batch]:
         for batch in self.ledger.batches(unfinished=True):
-            logs.event("interrupted batch resumed", batch=batch.id, stage=batch.stage)
+            logs.info("interrupted batch resumed", batch=batch.id, stage=batch.stage)
             yield batch
         unfinished = {batch.id for batch in self.ledger.batches(unfinished=True)}
         for name in self.inbox.batches():
             if text.BATCH_ID.fullmatch(name) is None:
-                logs.warn("unknown folder among the claims ignored", folder=name)
+                logs.warning("unknown folder among the claims ignored", folder=name)
             elif name not in unfinished:  # those failed to be read above
                 yield self.claimer.find_batch(name, self.restore)
 
-    def process(self, files: Sequence[FileSnapshot]) -> Count:
+    def process(self, files: Sequence[FileSnapshot]) -> OutcomeCounts:
         """Process these files as one batch; then one suspect file alone, if there is any."""
-        count = sum(self._process_batches(self._without_suspects([files])), Count())
+        count = sum(self._process_batches(self._without_suspects([files])), OutcomeCounts())
         if self.alone and not self.stopped():
-            count += sum(self._process_batches([[self.alone.pop(0)]]), Count())
+            count += sum(self._process_batches([[self.alone.pop(0)]]), OutcomeCounts())
         return count
 
-    def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
+    def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Process each group as one batch, then each suspect file alone; yield the counts of each batch."""
         yield from self._process_batches(self._without_suspects(groups))
         while self.alone and not self.stopped():
             yield from self._process_batches([[self.alone.pop(0)]])
         if self.alone:
-            yield Count(deferred=len(self.alone))
+            yield OutcomeCounts(deferred=len(self.alone))
 
     def _without_suspects(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Sequence[FileSnapshot]]:
         """Yield the groups without suspect files, which go to `alone`, and without files that wait for a retry."""
@@ -168,7 +168,7 @@ class BatchPipeline:
             if files:
                 yield files
 
-    def _process_batches(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Count]:
+    def _process_batches(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Process each group as one batch; yield the counts of each.
 
         The next batch is claimed early: workers read it while the previous one is recorded, published and archived
@@ -177,7 +177,7 @@ class BatchPipeline:
         current: OpenBatch | None = None
         read_failure: ReadFailed | None = None
 
-        def complete(batch: OpenBatch) -> Iterator[Count]:
+        def complete(batch: OpenBatch) -> Iterator[OutcomeCounts]:
             nonlocal read_failure
             try:
                 yield self._complete(batch)
@@ -223,17 +223,17 @@ class BatchPipeline:
         )
         return OpenBatch(batch, claims, self.reader.start(list(make_chunks(claims))) if is_safe else None)
 
-    def _resume(self, batch: Batch) -> Count:
+    def _resume(self, batch: Batch) -> OutcomeCounts:
         """Bring a batch from its current stage to its end."""
-        if batch.stage in {Stage.PLANNED, Stage.READING}:
-            is_planned = batch.stage is Stage.PLANNED
+        if batch.stage in {BatchStage.PLANNED, BatchStage.READING}:
+            is_planned = batch.stage is BatchStage.PLANNED
             claims = self.claimer.reconcile_claims(batch) if is_planned else self.ledger.claims(batch.id)
             if is_planned and not claims:
-                return Count()
+                return OutcomeCounts()
             return self._complete(self._start_reading(batch, claims))
         return self._publish(batch)
 
-    def _complete(self, opened: OpenBatch) -> Count:
+    def _complete(self, opened: OpenBatch) -> OutcomeCounts:
         """Read the remaining files, record the batch, and bring it to its end; suspect files go to `alone`.
 
         After a stop, files that were not read are deferred.
@@ -269,40 +269,42 @@ class BatchPipeline:
         if crashes:
             crashed = [claim for claim in self.ledger.claims(batch_id) if claim.path in crashes]
             self.alone.extend(map(self._deferred_snapshot, crashed))
-            count += Count(deferred=-len(crashed))  # `process_all` claims them again, so they are not counted twice
+            count += OutcomeCounts(
+                deferred=-len(crashed)
+            )  # `process_all` claims them again, so they are not counted twice
         return count
 
-    def _publish(self, batch: Batch, rows: Sequence[Row] | None = None) -> Count:
+    def _publish(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
         """Publish, archive and report a recorded batch; `rows` are given if it was read just now."""
         self.check_folders()
-        if batch.stage in {Stage.PLANNED, Stage.READING, Stage.RECORDED}:
+        if batch.stage in {BatchStage.PLANNED, BatchStage.READING, BatchStage.RECORDED}:
             with self.timed("publish"):
                 rows = self.ledger.rows(batch.id) if rows is None else rows
                 recorded = self.ledger.batch(batch.id)
                 if rows and recorded is not None and recorded.rendering is not None:
                     self.outbox.publish(batch.id, rows, recorded.rendering)
-                    logs.event("batch published", batch=batch.id, rows=len(rows))
-                self.ledger.set_stage(batch.id, Stage.PUBLISHED)
+                    logs.info("batch published", batch=batch.id, rows=len(rows))
+                self.ledger.set_stage(batch.id, BatchStage.PUBLISHED)
         count = self.ledger.count(batch.id)
-        if batch.stage is not Stage.CLOSED and count.claimed > count.deferred:
+        if batch.stage is not BatchStage.CLOSED and count.claimed > count.deferred:
             self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
             self._archive(batch.id)
         self.inbox.close(batch.id)
-        if batch.stage is Stage.CLOSED:
-            return Count()
+        if batch.stage is BatchStage.CLOSED:
+            return OutcomeCounts()
         with self.timed("report"):
             try:
                 self.report(batch.id)
-            except FAILURES:
+            except ENVIRONMENT_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - the tables are published; `digitrec report` writes it again
-                self.noticed(logs.unexpected_error("the report of a batch cannot be made", error, batch=batch.id))
+                self.noticed(logs.log_exception("the report of a batch cannot be made", error, batch=batch.id))
         self.check_folders()
-        self.ledger.set_stage(batch.id, Stage.CLOSED)
+        self.ledger.set_stage(batch.id, BatchStage.CLOSED)
         counts = {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}
-        logs.event("batch closed", batch=batch.id, **counts)
+        logs.info("batch closed", batch=batch.id, **counts)
         return count
 
     def _handle_errors(self, opened: OpenBatch, results: BatchResults) -> None:
@@ -313,7 +315,7 @@ class BatchPipeline:
         """
         batch_id = opened.batch.id
         path, first = next(iter(results.errors.items()))
-        logs.unexpected("reading raised an exception", first.traceback, batch=batch_id, file=path, why=first.error)
+        logs.log_traceback("reading raised an exception", first.traceback, batch=batch_id, file=path, why=first.error)
         failure = ReadFailed(f"batch {batch_id} cannot be read ({path}): unexpected error: {first.error}")
         raising = [claim for claim in opened.claims if claim.path in results.errors]
         if self.stopped():
@@ -328,8 +330,10 @@ class BatchPipeline:
             if results.errors and not is_any_read and not self.suspects.is_other_batch_read_since(batch_id):
                 raise failure  # the environment is the cause, not these files
         for path, error in results.errors.items():
-            logs.unexpected("reading raised an exception", error.traceback, batch=batch_id, file=path, why=error.error)
-            logs.warn("a file cannot be read, it is claimed alone from now on", file=path, why=error.error)
+            logs.log_traceback(
+                "reading raised an exception", error.traceback, batch=batch_id, file=path, why=error.error
+            )
+            logs.warning("a file cannot be read, it is claimed alone from now on", file=path, why=error.error)
             self.noticed(f"reading {path} raised: {error.error}")
 
     def _deferred_snapshot(self, claim: Claim) -> FileSnapshot:

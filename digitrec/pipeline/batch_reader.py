@@ -157,7 +157,7 @@ class BatchReader:
                 elif outcome.file is not None and outcome.why and not self.stopped():
                     self._add_crash(chunk[outcome.file], outcome.why, results)
         except ChunkTimeout as error:
-            logs.warn("reading was interrupted, continuing file by file", why=error)
+            logs.warning("reading was interrupted, continuing file by file", why=error)
             return True
         return False
 
@@ -180,7 +180,7 @@ class BatchReader:
         return bool(result)
 
     def _add_crash(self, claim: Claim, why: str, results: BatchResults) -> None:
-        logs.warn("reading a file stopped the reader", batch=claim.batch_id, file=claim.path, why=why)
+        logs.warning("reading a file stopped the reader", batch=claim.batch_id, file=claim.path, why=why)
         results.crashes[claim.path] = why
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from digitrec import logs, text
-from digitrec.errors import FAILURES
+from digitrec.errors import ENVIRONMENT_ERRORS
 from digitrec.pipeline.outcomes import OutcomeBuilder, retry_later
 from digitrec.storage import schema
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Stored
-from digitrec.text import utc
-from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, backoff_s
+from digitrec.text import format_utc
+from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, backoff_s
 
 
 class ClaimQueue(Protocol):
@@ -68,7 +68,7 @@ class Claimer:
     def plan_batch(self, files: Sequence[FileSnapshot]) -> Batch | None:
         """Record a batch and the files it will claim, before any is moved; return None if none can be recorded."""
         now_s = self.now_s()
-        batch = Batch(text.new_batch_id(now_s), utc(now_s), Stage.PLANNED)
+        batch = Batch(text.new_batch_id(now_s), format_utc(now_s), BatchStage.PLANNED)
         scanned_at_s = self.scanned_at_s()
         claims = [claim for file in files if (claim := self._plan_claim(batch, file, scanned_at_s)) is not None]
         if not claims:
@@ -94,12 +94,12 @@ class Claimer:
                 is_fresh = scanned_at_s - file.changed_ns / 1e9 < self.outcome_builder.grace_s
             claim = Claim(batch.id, file.path, file.inode, file.size, file.mtime_ns, is_fresh, batch.opened_at)
             schema.claim_values(claim)  # raises here, not when the whole batch is recorded
-        except FAILURES:
+        except ENVIRONMENT_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
             tries = self.retries.get(file.path, (0, 0.0))[0] + 1
             self.retries[file.path] = tries, time.monotonic() + backoff_s(tries)
-            self.noticed(logs.unexpected_error("a file cannot be claimed, skipped for now", error, file=file.path))
+            self.noticed(logs.log_exception("a file cannot be claimed, skipped for now", error, file=file.path))
             return None
         self.retries.pop(file.path, None)
         return claim
@@ -115,12 +115,12 @@ class Claimer:
         except OSError as error:
             if not self.inbox.is_writable():
                 raise
-            logs.warn("cannot be claimed, tried again later", file=claim.path, why=error.strerror)
+            logs.warning("cannot be claimed, tried again later", file=claim.path, why=error.strerror)
             return error.strerror or str(error)
-        except FAILURES:
+        except ENVIRONMENT_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are claimed
-            self.noticed(logs.unexpected_error("a file cannot be claimed, skipped for now", error, file=claim.path))
+            self.noticed(logs.log_exception("a file cannot be claimed, skipped for now", error, file=claim.path))
             return type(error).__name__
         return ""
 
@@ -130,8 +130,8 @@ class Claimer:
     def find_batch(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
         """Return a batch whose claims are in the inbox: from the ledger, else from its CSV, else a new record."""
         if self.ledger.batch(batch_id) is None and not restore(batch_id):
-            logs.event("claims adopted", batch=batch_id)
-            self.ledger.open_batch(Batch(batch_id, text.batch_opened_at(batch_id), Stage.PLANNED), [])
+            logs.info("claims adopted", batch=batch_id)
+            self.ledger.open_batch(Batch(batch_id, text.batch_opened_at(batch_id), BatchStage.PLANNED), [])
         batch = self.ledger.batch(batch_id)
         if batch is None:
             raise LookupError(f"batch {batch_id} was recorded and is not in the ledger")
@@ -153,7 +153,7 @@ class Claimer:
         self.inbox.make_durable(batch.id, claimed)
         unplanned = [self._unplanned_claim(batch, path) for path in sorted(claimed - planned.keys())]
         self.ledger.note_claims(batch.id, planned.keys() - claimed, unplanned)
-        logs.event("files claimed", batch=batch.id, files=len(claimed))
+        logs.info("files claimed", batch=batch.id, files=len(claimed))
         return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in claimed]
 
     def _unplanned_claim(self, batch: Batch, path: str) -> Claim:

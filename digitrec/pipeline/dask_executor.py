@@ -61,7 +61,7 @@ class DaskExecutor:
             EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
             WorkerMismatch: a worker would read otherwise.
         """
-        logs.adopt("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
+        logs.capture_loggers("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
         self._scheduler = scheduler
         self._timeout_s = timeout_s
         self._inbox = inbox
@@ -181,7 +181,7 @@ class DaskExecutor:
             raise EnvironmentFailure(f"the scheduler {self._scheduler} has no workers", hint=_WORKERS)
         for worker, theirs in fingerprints.items():
             task_batch.check_same(worker, theirs, self._fingerprint)
-        logs.event("cluster joined", scheduler=self._scheduler, workers=len(fingerprints))
+        logs.info("cluster joined", scheduler=self._scheduler, workers=len(fingerprints))
 
     def _threads(self) -> int:
         """Return how many chunks the workers can read at the same time; 0 without any worker."""

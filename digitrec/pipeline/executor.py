@@ -278,7 +278,7 @@ class WorkerThread:
             pass
         except OSError as why:
             if not self._is_stopped:
-                logs.warn("no other process helps with reading", why=why)
+                logs.warning("no other process helps with reading", why=why)
         finally:
             self._process.stop()
 

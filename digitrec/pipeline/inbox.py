@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure
-from digitrec.settings import real
+from digitrec.settings import resolve_links
 from digitrec.storage import folder_id
 
 CLAIMED = ".claimed"
@@ -40,7 +40,7 @@ class Inbox:
             BusyError: another process holds it.
             EnvironmentFailure: the folder holds claims of another ledger.
         """
-        files.make_folder(self._claims_dir)
+        files.make_dir(self._claims_dir)
         descriptor = os.open(self._claims_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             try:
@@ -57,7 +57,7 @@ class Inbox:
         return (self._claims_dir / "lock").is_file()
 
     def _own(self, ledger: Path) -> None:
-        note, own = self._claims_dir / OWNER, str(real(ledger))
+        note, own = self._claims_dir / OWNER, str(resolve_links(ledger))
         owner = os.fsdecode(note.read_bytes()) if note.exists() else own
         if owner != own and self.batches():
             raise EnvironmentFailure(
@@ -65,7 +65,7 @@ class Inbox:
                 hint="Finish them with that state_dir, or use another --worker NAME.",
             )
         if owner != own or not note.exists():
-            files.write_whole(note, os.fsencode(own))
+            files.atomic_write(note, os.fsencode(own))
 
     def batches(self) -> list[str]:
         """Return the ids of the batches that have a folder of claims, oldest first."""
@@ -89,12 +89,12 @@ class Inbox:
         # Strings: to build a Path takes as long as the rename.
         source, target = f"{self.root}/{path}", f"{self._claims_dir}/{batch_id}/{path}"
         try:
-            files.move_new(source, target)
+            files.rename_exclusive(source, target)
         except FileNotFoundError:  # the target's folder is missing, or the file
             # `under`: if the folder of the lock is missing, the inbox was replaced, and nothing may be made in it.
-            files.make_folder(Path(target).parent, under=self._claims_dir, durable=False)
+            files.make_dir(Path(target).parent, under=self._claims_dir, durable=False)
             with suppress(FileNotFoundError):
-                files.move_new(source, target)
+                files.rename_exclusive(source, target)
 
     def is_writable(self) -> bool:
         """Try to claim an empty probe file; return False if that fails: then no file of the inbox can be claimed."""
@@ -170,19 +170,19 @@ def move_to_free_name(source: Path, root: Path, path: str) -> str:
     name, number = target.name, 1
     while True:
         try:
-            files.move_across(source, target)
+            files.move_durable(source, target)
         except FileNotFoundError:  # the target's folder is missing, or the file
             if target.parent.is_dir():
                 raise
-            files.make_folder(target.parent, under=root)
+            files.make_dir(target.parent, under=root)
             continue
         except FileExistsError:
             number += 1
         except OSError as error:
-            if error.errno not in _REFUSED or name == files.plain(name):
+            if error.errno not in _REFUSED or name == files.portable_name(name):
                 raise
-            name, number = files.plain(name), 2
+            name, number = files.portable_name(name), 2
         else:
             folder = path.rpartition("/")[0]
             return f"{folder}/{target.name}" if folder else target.name
-        target = target.with_name(files.numbered(name, number))
+        target = target.with_name(files.numbered_name(name, number))

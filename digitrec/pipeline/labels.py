@@ -12,7 +12,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import UsageError
-from digitrec.settings import real
+from digitrec.settings import resolve_links
 
 LABELS_FILE = "labels.csv"
 HEADER = ["file", "label"]
@@ -91,7 +91,7 @@ class LabelLookup:
         return self._tables[folder]
 
     def _read_option_file(self, labels: Path) -> Mapping[str, str]:
-        inbox, parent = real(self._inbox), real(labels).parent
+        inbox, parent = resolve_links(self._inbox), resolve_links(labels).parent
         folder = parent.relative_to(inbox).as_posix() if parent.is_relative_to(inbox) else ""
         try:
             table = _parse(_read_regular_file(labels, _MAX_FILE_BYTES), folder)
@@ -112,11 +112,11 @@ class LabelLookup:
             return table
         self._warned.add(key)
         if table.encoding == UTF_16:
-            logs.warn("labels in UTF-16 are not used, save the file as UTF-8", file=path)
+            logs.warning("labels in UTF-16 are not used, save the file as UTF-8", file=path)
         elif table.is_labels and table.encoding == WINDOWS:
-            logs.warn("labels are not UTF-8, read as Windows-1252", file=path)
+            logs.warning("labels are not UTF-8, read as Windows-1252", file=path)
         if table.broken:
-            logs.warn("labels after this line cannot be parsed", file=path, line=table.broken)
+            logs.warning("labels after this line cannot be parsed", file=path, line=table.broken)
         return table
 
 

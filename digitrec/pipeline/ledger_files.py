@@ -13,7 +13,7 @@ from digitrec.pipeline import rebuild
 from digitrec.pipeline.inbox import Inbox
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
+from digitrec.text import format_utc
 
 
 def _known_elsewhere(settings: Settings) -> set[str]:
@@ -37,7 +37,7 @@ def require_damage(path: Path, why: sqlite3.DatabaseError) -> None:
     is_empty = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # it has no tables
     if isinstance(why, sqlite3.OperationalError) and not is_empty:
         raise EnvironmentFailure(f"the ledger {path} cannot be read: {why}") from why
-    logs.warn("a ledger is damaged", ledger=path, why=why)
+    logs.warning("a ledger is damaged", ledger=path, why=why)
 
 
 def open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
@@ -54,7 +54,7 @@ def open_ledger(settings: Settings, *, thorough: bool) -> Ledger:
         except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
             raise
         except sqlite3.DatabaseError as why:
-            logs.warn("the ledger is damaged", ledger=path, why=why)
+            logs.warning("the ledger is damaged", ledger=path, why=why)
     return _rebuilt(settings)
 
 
@@ -66,18 +66,18 @@ def _rebuilt(settings: Settings) -> Ledger:
     lost = [batch_id for batch_id in rebuild.published(settings.outbox) if batch_id not in skip]
     if not lost:
         return Ledger.open(path)
-    logs.warn("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
+    logs.warning("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
     draft = path.with_name("rebuilding.sqlite3")
     for leftover in _all_files(draft):
         leftover.unlink(missing_ok=True)
     ledger = Ledger.open(draft)
     try:
-        rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=utc(time.time()))
+        rebuild.rebuild(ledger, settings.outbox, settings.inbox, skip=skip, now=format_utc(time.time()))
     finally:
         ledger.close()
     if any(leftover.exists() for leftover in _all_files(draft)[1:]):  # SQLite tells nobody that it could not
         raise EnvironmentFailure(f"{draft} could not be written whole")
-    files.move_new(draft, path)
+    files.rename_exclusive(draft, path)
     files.fsync_folder(path.parent)
     return Ledger.open(path)
 
@@ -102,7 +102,7 @@ def set_aside(path: Path) -> None:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for one in _all_files(path):
         with suppress(FileNotFoundError):
-            files.move_new(one, one.with_name(f"{one.name}.damaged-{stamp}"))
+            files.rename_exclusive(one, one.with_name(f"{one.name}.damaged-{stamp}"))
             files.fsync_folder(path.parent)
 
 

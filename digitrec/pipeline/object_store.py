@@ -23,7 +23,7 @@ from digitrec.storage import csv_tables
 from digitrec.storage.folder_id import MARKER
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store, Stored, Wanted
-from digitrec.types import Claim, FileSnapshot, Rendering, Row
+from digitrec.types import Claim, FileSnapshot, OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import OutcomeBuilder
@@ -77,12 +77,12 @@ class StoreOutbox:
     source: Store
     store: Store
 
-    def publish(self, batch_id: str, rows: Sequence[Row], how: Rendering) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
         """Put both tables, the digits first."""
         for name, text in csv_tables.tables(batch_id, rows, how).items():
-            self.store.publish_new(name, text.encode())
+            self.store.atomic_create(name, text.encode())
 
-    def archive(self, claims: Sequence[Claim], rows: Sequence[Row]) -> list[Claim]:  # noqa: ARG002 - see above
+    def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:  # noqa: ARG002 - see above
         """They stay where they are."""
         return [replace(claim, location=f"{self.source.url}/{claim.path}") for claim in claims]
 
@@ -145,7 +145,7 @@ class StoreSpace:
         if found is None:
             known_id = known_id or secrets.token_hex(16)
             self.ledger.remember(_ID, known_id)  # first: what is there without being known is another ledger's
-            self.store.publish_new(MARKER, f"{known_id}\n".encode())
+            self.store.atomic_create(MARKER, f"{known_id}\n".encode())
 
     def _is_truth(self, seen: FileSnapshot) -> bool:
         """Whether an object named labels.csv is one; if so, a copy is put where `LabelLookup` looks."""
@@ -161,9 +161,9 @@ class StoreSpace:
         (content,) = self.source.fetch([wanted])
         if not isinstance(content, bytes):
             return False
-        copy = self.settings.truth_folder / seen.path
-        files.make_folder(copy.parent)
-        files.write_whole(copy, content)
+        copy = self.settings.labels_folder / seen.path
+        files.make_dir(copy.parent)
+        files.atomic_write(copy, content)
         if not is_labels_file(copy):
             copy.unlink()
             return False
@@ -198,8 +198,8 @@ def opened(settings: Settings) -> Iterator[StoreSpace]:
     source, outbox = _both(settings)
     with workspace.exclusive_job(settings, f"source-{settings.worker}"), closing(_ledger(settings)) as ledger:
         _own(settings, ledger, source, outbox)
-        if settings.truth_folder.is_dir():
-            shutil.rmtree(settings.truth_folder)  # copies; the objects may have gone since
+        if settings.labels_folder.is_dir():
+            shutil.rmtree(settings.labels_folder)  # copies; the objects may have gone since
         space = StoreSpace(settings, source, outbox, ledger)
         space.check_folders()
         yield space
@@ -232,7 +232,7 @@ def _own(settings: Settings, ledger: Ledger, source: Store, outbox: Store) -> No
         raise UsageError(f"worker {settings.worker} of this workspace reads {told}", hint=_ELSEWHERE)
     if ledger.batches():
         raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_ELSEWHERE)
-    logs.event("first use of this source by this worker", source=source.url, outbox=outbox.url, worker=settings.worker)
+    logs.info("first use of this source by this worker", source=source.url, outbox=outbox.url, worker=settings.worker)
     for name, url in mine.items():
         ledger.remember(name, url)
 

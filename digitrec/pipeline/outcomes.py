@@ -17,7 +17,17 @@ from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.storage import csv_tables
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, DeferredFile, FileOutcome, Identity, Reading, Reason, Row, Status, backoff_s
+from digitrec.types import (
+    Claim,
+    DeferredFile,
+    FileIdentity,
+    FileOutcome,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+    backoff_s,
+)
 
 T = TypeVar("T")
 
@@ -34,7 +44,7 @@ STOPPED = "the service was stopped before it was read"
 class BatchOutcomes:
     """Everything that step 5 records of a batch."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     claims: tuple[Claim, ...]
     """With their outcomes."""
     deferred: tuple[DeferredFile, ...]
@@ -52,7 +62,7 @@ class OutcomeBuilder:
     """Ledgers of other workers on this inbox, read-only: their answers count for duplicates and labels files."""
     steady_s: Callable[[], float] = time.monotonic
     """A clock that nobody can set, seconds."""
-    began_s: dict[Identity, float] = field(default_factory=dict)
+    began_s: dict[FileIdentity, float] = field(default_factory=dict)
     """When this process first deferred a file, by `steady_s`."""
 
     def decide_outcomes(
@@ -127,16 +137,16 @@ class OutcomeBuilder:
             self.began_s[claim.identity], waited_s = self.steady_s(), 0.0
         return replace(earlier, first_at_s=now_s - waited_s)
 
-    def _make_rows(self, pages: Sequence[tuple[Claim, FileResult, Reading]], labels: LabelLookup) -> list[Row]:
+    def _make_rows(self, pages: Sequence[tuple[Claim, FileResult, PageReading]], labels: LabelLookup) -> list[TableRow]:
         """Return the rows of all pages in the order of the table, with labels, duplicates and previews."""
-        rows: list[Row] = []
+        rows: list[TableRow] = []
         first_rows: dict[tuple[str, int], str] = {}
         preview_bytes = 0
         in_order = sorted(pages, key=lambda page: csv_tables.order(page[0].path, page[2].page))
         for number, (claim, file, reading) in enumerate(in_order, start=1):
             key = (file.sha256, reading.page)
             label = labels.find(claim.path)
-            has_preview = reading.status is not Status.ACCEPTED or label not in ("", reading.text)
+            has_preview = reading.status is not PageStatus.ACCEPTED or label not in ("", reading.text)
             preview = None
             if has_preview and preview_bytes < _MAX_PREVIEW_BYTES:
                 preview = encode_preview(file, reading)
@@ -148,7 +158,7 @@ class OutcomeBuilder:
                 duplicate_of = "{}/{}".format(*min(earlier)) if earlier else first_rows.get(key, "")
             first_rows.setdefault(key, f"{claim.batch_id}/{number}")
             fields = (claim.path, file.sha256, claim.size, claim.received_at, label, duplicate_of)
-            rows.append(Row(claim.batch_id, number, *fields, reading, preview))
+            rows.append(TableRow(claim.batch_id, number, *fields, reading, preview))
         return rows
 
     def has_read(self, path: str) -> bool:
@@ -162,7 +172,7 @@ class OutcomeBuilder:
             try:
                 results += [query(other)] if other.is_up_to_date() else []
             except sqlite3.Error as error:
-                logs.warn("another worker's ledger cannot be read", why=error)
+                logs.warning("another worker's ledger cannot be read", why=error)
                 self.others.remove(other)
         return results
 
@@ -186,7 +196,7 @@ def _why(file: FileResult) -> str:
     return file.defer_reason or file.detail or "it cannot be decoded yet"
 
 
-def encode_preview(file: FileResult, reading: Reading) -> bytes | None:
+def encode_preview(file: FileResult, reading: PageReading) -> bytes | None:
     """Return the preview of a page as PNG; None if the file has no such page."""
     previews = [page.preview for page in file.pages if page.number == reading.page and page.preview.size]
     if not previews:

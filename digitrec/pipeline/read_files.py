@@ -17,7 +17,7 @@ from digitrec.recognition import decision
 from digitrec.recognition.reader import PageReader
 from digitrec.storage import object_client
 from digitrec.storage.object_client import Stored, Wanted
-from digitrec.types import Identity, Limits, Reading, Reason, identity, identity_of
+from digitrec.types import FileIdentity, Limits, PageReading, Reason, file_identity, identity_from_stat
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"
@@ -38,9 +38,9 @@ class ReadJob:
     mtime_ns: int
 
     @property
-    def identity(self) -> Identity:
-        """Identity that the file must have."""
-        return identity(self.inode, self.size, self.mtime_ns)
+    def identity(self) -> FileIdentity:
+        """FileIdentity that the file must have."""
+        return file_identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _read_file(
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         try:
             before = (fstat or os.fstat)(descriptor)
-            if not stat.S_ISREG(before.st_mode) or identity_of(before) != job.identity:
+            if not stat.S_ISREG(before.st_mode) or identity_from_stat(before) != job.identity:
                 return FileResult(defer_reason=CHANGED)
             if before.st_size > limits.max_bytes:  # the table shows the digest of a rejected file, too
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -181,7 +181,7 @@ def _read_file(
             after = (fstat or os.fstat)(descriptor)
         except OSError as error:
             return _defer_unreadable(error)
-    if identity_of(after) != identity_of(before) or (data and len(data) != before.st_size):
+    if identity_from_stat(after) != identity_from_stat(before) or (data and len(data) != before.st_size):
         return FileResult(defer_reason=CHANGED)
     if before.st_size > limits.max_bytes:
         return _reject_too_large(before.st_size, limits, digest)
@@ -230,7 +230,7 @@ def read_bytes(data: bytes, limits: Limits, reader: PageReader) -> FileResult:
     return result
 
 
-def decide_readings(files: Sequence[FileResult], threshold: float) -> list[list[Reading]]:
+def decide_readings(files: Sequence[FileResult], threshold: float) -> list[list[PageReading]]:
     """Return the readings of each file, one per page; a deferred file has none."""
     readings_by_file = []
     for file in files:

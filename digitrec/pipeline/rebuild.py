@@ -15,13 +15,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from digitrec import files, logs, text
-from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, plain
+from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, describe_error
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import Store
 from digitrec.text import BATCH_ID, escape, unescape_cell
-from digitrec.types import Batch, Box, Claim, Digit, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import (
+    Batch,
+    BatchStage,
+    Box,
+    Claim,
+    Digit,
+    FileOutcome,
+    OutputFormat,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+)
 
 _MOST_NUMBERED = 100
 _MOST_REASON_BYTES = 1 << 20
@@ -73,7 +85,7 @@ def write_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection
     for batch_id in wanted:
         require_closed(batch_id, {batch.id: batch.stage for _, batch in batches})
     for ledger, batch in batches:
-        if batch.stage is Stage.CLOSED and batch.id in (wanted or {batch.id}):
+        if batch.stage is BatchStage.CLOSED and batch.id in (wanted or {batch.id}):
             yield from _write_tables_of(batch, ledger, outbox)
 
 
@@ -85,16 +97,16 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
     store = Store(url) if url else None
     for name, table in csv_tables.tables(batch.id, rows, batch.rendering).items():
         if store is not None and store.read(name) is None:
-            store.publish_new(name, table.encode())
+            store.atomic_create(name, table.encode())
             yield name
         elif store is None and not os.path.lexists(outbox / name):
-            files.publish_new(outbox / name, table)
+            files.atomic_create(outbox / name, table)
             yield name
     corrected = corrected_tables.expected(ledger, batch.id) if corrected_tables.is_told(ledger, batch.id) else None
     path = outbox / corrected_tables.CORRECTED / f"{batch.id}.csv"
     if corrected is not None and not os.path.lexists(path):
-        files.make_folder(path.parent, under=outbox)
-        files.publish_new(path, corrected)
+        files.make_dir(path.parent, under=outbox)
+        files.atomic_create(path, corrected)
         yield path.relative_to(outbox).as_posix()
 
 
@@ -115,18 +127,18 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
         digits = _digits(digit_lines)
         rows = [_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
         how = _rendering(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
-        by_path: dict[str, list[Row]] = {}
+        by_path: dict[str, list[TableRow]] = {}
         for row in rows:
             by_path.setdefault(row.path, []).append(row)
         claims = [_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
         is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
-        stage = Stage.PUBLISHED if is_open else Stage.CLOSED
+        stage = BatchStage.PUBLISHED if is_open else BatchStage.CLOSED
         ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
-        raise EnvironmentFailure(f"{table} cannot be understood: {plain(why)}", hint=hint) from why
+        raise EnvironmentFailure(f"{table} cannot be understood: {describe_error(why)}", hint=hint) from why
     corrected = _restore_corrections(ledger, batch_id, outbox)
-    logs.event("batch restored from its CSV", batch=batch_id, rows=len(rows), corrections=corrected)
+    logs.info("batch restored from its CSV", batch=batch_id, rows=len(rows), corrections=corrected)
     return True
 
 
@@ -135,14 +147,14 @@ def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
     try:
         return corrected_tables.restore(ledger, outbox, batch_id)
     except (ValueError, KeyError, csv.Error, DigitrecError) as why:
-        logs.warn("the corrections of a batch cannot be read back", batch=batch_id, why=why)
+        logs.warning("the corrections of a batch cannot be read back", batch=batch_id, why=why)
         return 0
 
 
 def _rendering(
     first: Mapping[str, str], columns: tuple[str, ...], digit_columns: tuple[str, ...], csv_profile: str
-) -> Rendering:
-    return Rendering(
+) -> OutputFormat:
+    return OutputFormat(
         columns=columns,
         digit_columns=digit_columns,
         schema_version=int(first["schema_version"]),
@@ -179,10 +191,10 @@ def _digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
     return found
 
 
-def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
-    reading = Reading(
+def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
+    reading = PageReading(
         page=int(line["page"]),
-        status=Status(line["status"]),
+        status=PageStatus(line["status"]),
         text=line["text"],
         confidence=_float(line["confidence"]),
         runner_up=line["runner_up"],
@@ -194,7 +206,7 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
         height=int(line["height"]) if line["height"] else None,
         digits=digits,
     )
-    return Row(
+    return TableRow(
         batch_id=line["batch_id"],
         row=int(line["row"]),
         path=unescape_cell(line["file"]),
@@ -207,7 +219,7 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> Row:
     )
 
 
-def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim:
+def _claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
     statuses = {row.reading.status for row in rows}
     fate = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
     home = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
@@ -228,22 +240,22 @@ def _claim(batch_id: str, path: str, rows: Sequence[Row], outbox: Path) -> Claim
     )
 
 
-def _find(home: Path, path: str, row: Row) -> str:
+def _find(home: Path, path: str, row: TableRow) -> str:
     """Where an original lies under its batch's folder: by its name, else by its bytes under a name near to it."""
     name = Path(path).name
     size = _size(home / path)
     if size == row.size:
         return path
-    near = [files.numbered(name, number) for number in range(2, _MOST_NUMBERED)]
-    plain = files.plain(name)
-    near += [plain, *(files.numbered(plain, number) for number in range(2, _MOST_NUMBERED))]
+    near = [files.numbered_name(name, number) for number in range(2, _MOST_NUMBERED)]
+    plain = files.portable_name(name)
+    near += [plain, *(files.numbered_name(plain, number) for number in range(2, _MOST_NUMBERED))]
     for candidate in (Path(path).with_name(each).as_posix() for each in dict.fromkeys(near)):
-        if _size(home / candidate) == row.size and row.sha256 in ("", files.sha256_of(home / candidate)):
+        if _size(home / candidate) == row.size and row.sha256 in ("", files.hash_file(home / candidate)):
             return candidate
     return "" if size is None else path
 
 
-def _find_reason(home: Path, place: str, row: Row) -> str:
+def _find_reason(home: Path, place: str, row: TableRow) -> str:
     """The file beside a rejected original that tells of this row; others may be originals that have such a name."""
     if not place:
         return ""
@@ -254,7 +266,7 @@ def _find_reason(home: Path, place: str, row: Row) -> str:
     return next((one for one in (*candidates, f"{stems[-1]}.reason.json") if _tells_of(home / one, row)), "")
 
 
-def _tells_of(path: Path, row: Row) -> bool:
+def _tells_of(path: Path, row: TableRow) -> bool:
     size = _size(path)
     if size is None or size > _MOST_REASON_BYTES:
         return False
@@ -282,8 +294,8 @@ def _float(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def require_closed(batch_id: str, stages: Mapping[str, Stage]) -> None:
+def require_closed(batch_id: str, stages: Mapping[str, BatchStage]) -> None:
     """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
-    if stages.get(batch_id) is not Stage.CLOSED:
+    if stages.get(batch_id) is not BatchStage.CLOSED:
         shown = text.escape(batch_id)
         raise UsageError(f"batch {shown} is {'not closed yet' if batch_id in stages else 'in no ledger'}")

@@ -14,7 +14,7 @@ from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, FileOutcome, Rendering, Stage
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome, OutputFormat
 
 _WHY = "its worker was given up (requeue --worker)"
 
@@ -85,7 +85,7 @@ def _defer(inbox: Inbox, batch_id: str) -> list[str]:
     paths = []
     for path in inbox.claimed_files(batch_id):
         paths.append(inbox.defer(batch_id, path))
-        logs.event("deferred", file=paths[-1], batch=batch_id, why=_WHY)
+        logs.info("deferred", file=paths[-1], batch=batch_id, why=_WHY)
     for folder in {(inbox.root / path).parent for path in paths}:
         files.fsync_folder(folder)
     return paths
@@ -101,7 +101,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
             answered.append(batch_id)
             continue
         if batch is None:
-            batch = Batch(batch_id, text.batch_opened_at(batch_id), Stage.PLANNED)
+            batch = Batch(batch_id, text.batch_opened_at(batch_id), BatchStage.PLANNED)
             ledger.open_batch(batch, [])
         deferred += _defer_batch(inbox, ledger, batch, settings, now)
     return Adopted(tuple(deferred), tuple(answered))
@@ -110,7 +110,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
 def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
     """Bring a batch without answers to its end, as a stopped service does: every file deferred. May be done again."""
     lying = inbox.claimed_files(batch.id)
-    if batch.stage is Stage.PLANNED:
+    if batch.stage is BatchStage.PLANNED:
         planned = {claim.path for claim in ledger.claims(batch.id)}
         if not lying:
             ledger.forget_batch(batch.id)
@@ -118,15 +118,15 @@ def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings,
             return []
         unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
         ledger.note_claims(batch.id, planned - set(lying), unplanned)
-    if batch.stage in {Stage.PLANNED, Stage.READING}:
+    if batch.stage in {BatchStage.PLANNED, BatchStage.READING}:
         outcomes = [replace(one, outcome=FileOutcome.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
         ledger.record(batch.id, [], outcomes, _nothing(settings, now), [])
     placed = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
     ledger.note_places(placed)
     strangers = _defer(inbox, batch.id)
     inbox.close(batch.id)
-    ledger.set_stage(batch.id, Stage.CLOSED)
-    logs.event("batch given up", batch=batch.id, deferred=len(placed))
+    ledger.set_stage(batch.id, BatchStage.CLOSED)
+    logs.info("batch given up", batch=batch.id, deferred=len(placed))
     return [*_under(placed, settings.inbox, lying), *strangers]
 
 
@@ -140,9 +140,9 @@ def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
     return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
 
 
-def _nothing(settings: Settings, now: str) -> Rendering:
+def _nothing(settings: Settings, now: str) -> OutputFormat:
     """How a batch without rows is rendered: not at all, but its columns are noted like any other's."""
-    return Rendering(
+    return OutputFormat(
         columns=csv_tables.COLUMNS,
         digit_columns=csv_tables.DIGIT_COLUMNS,
         schema_version=csv_tables.SCHEMA_VERSION,

@@ -97,7 +97,7 @@ def scan(
         except OSError:  # the folder disappeared, or listing it fails too
             return True
         except Exception as error:  # noqa: BLE001 - whatever is odd about this folder, the others are scanned
-            skipped(path, logs.unexpected_error("a file cannot be examined, skipped for now", error, file=path))
+            skipped(path, logs.log_exception("a file cannot be examined, skipped for now", error, file=path))
             return False
         if path.rpartition("/")[0] in mounted:
             mounted.add(path)
@@ -139,7 +139,7 @@ def scan(
         try:
             snapshot = take_snapshot(path, entry)
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
-            skipped(path, logs.unexpected_error("a file cannot be examined, skipped for now", error, file=path))
+            skipped(path, logs.log_exception("a file cannot be examined, skipped for now", error, file=path))
             continue
         if snapshot is not None:
             yield snapshot

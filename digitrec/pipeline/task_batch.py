@@ -22,7 +22,7 @@ from digitrec.images import threads
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.recognition.reader import PageReader
 from digitrec.storage import folder_id
-from digitrec.types import RECIPE
+from digitrec.types import PREPROCESSING_VERSION
 
 LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
 """Libraries that decode and compute: another version may round differently, which changes answers."""
@@ -38,7 +38,9 @@ def fingerprint(inbox: str = "") -> WorkerFingerprint:
     Args:
         inbox: the folder it would read from; "" if there is none.
     """
-    versions = {"digitrec": digitrec.__version__, "recipe": str(RECIPE)} | {name: _version(name) for name in LIBRARIES}
+    versions = {"digitrec": digitrec.__version__, "recipe": str(PREPROCESSING_VERSION)} | {
+        name: _version(name) for name in LIBRARIES
+    }
     return versions | {inbox: _folder_id(Path(inbox))} if inbox else versions
 
 

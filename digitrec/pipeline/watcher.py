@@ -100,7 +100,7 @@ class WatchdogSource:
                 threads = [running, *running.emitters, *self._threads]
                 if is_same and running.emitters and all(thread.is_alive() for thread in threads):
                     return
-                logs.warn("observer died, starting it again", folder=self._folder)
+                logs.warning("observer died, starting it again", folder=self._folder)
                 self.stop()
             if folder_id.is_remote(kind := folder_id.kind_of(self._folder)):
                 self._warn(f"events do not travel over {kind}")
@@ -130,7 +130,7 @@ class WatchdogSource:
 
     def _warn(self, why: str) -> None:
         if not self._has_warned:
-            logs.warn("no file system events, only timed scans", folder=self._folder, why=why)
+            logs.warning("no file system events, only timed scans", folder=self._folder, why=why)
         self._has_warned = True
 
     def stop(self) -> None:

@@ -72,7 +72,7 @@ class Workspace:
         if is_remote := folder_id.is_remote(kind := folder_id.kind_of(self.settings.inbox)):
             # Attribute caches delay sizes and times there.
             settle_s = max(settle_s, _NETWORK_SETTLE_S)
-            logs.event("the inbox is on a network filesystem", kind=kind, settle_s=settle_s)
+            logs.info("the inbox is on a network filesystem", kind=kind, settle_s=settle_s)
         return StabilityTracker(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 
     def check_folders(self) -> None:
@@ -121,7 +121,7 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
     # before the folder is verified to be the inbox.
     identities = None if inbox.has_lock() else _verify_folders(settings)
     if not settings.ledger.exists():
-        logs.event("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
+        logs.info("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
         identities = identities or _verify_folders(settings)
@@ -131,7 +131,7 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
         _remove_temp_files(settings, ledger)
         _write_missing_corrections(settings, ledger)
         for worker in inbox.other_workers():
-            logs.event("claims of another worker ignored", worker=worker)
+            logs.info("claims of another worker ignored", worker=worker)
         yield Workspace(settings, inbox, ledger, identities, lock, FileClock(_find_clock(lock)))
 
 
@@ -141,7 +141,7 @@ def _find_clock(lock: int) -> Callable[[], int]:
     try:
         read_ns()
     except OSError as error:
-        logs.warn("the clock of the inbox cannot be read, that of this machine is used", why=error)
+        logs.warning("the clock of the inbox cannot be read, that of this machine is used", why=error)
         return time.time_ns
     return read_ns
 
@@ -165,7 +165,7 @@ def init_folders(settings: Settings) -> None:
         folder = settings.workspace / name
         marker_id = folder_id.accept(folder, next((identity.id for identity in stored[name]), None))
         identities[name] = _FolderIdentity(marker_id, folder_id.device_of(folder))
-    files.make_folder(settings.reports)
+    files.make_dir(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
         with closing(ledger_files.open_ledger(settings, thorough=False)) as ledger:
             _store_identities(ledger, identities)
@@ -174,7 +174,7 @@ def init_folders(settings: Settings) -> None:
                 with closing(Ledger.for_notes(path)) as ledger:
                     _store_identities(ledger, identities)
             except (EnvironmentFailure, sqlite3.DatabaseError) as error:
-                logs.warn("this worker may need its own `digitrec init --worker`", worker=worker, why=error)
+                logs.warning("this worker may need its own `digitrec init --worker`", worker=worker, why=error)
 
 
 def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity]) -> None:
@@ -206,9 +206,9 @@ def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
 def _write_missing_corrections(settings: Settings, ledger: Ledger) -> None:
     try:
         for path in write_missing(settings.outbox, ledger):
-            logs.event("corrected table written after an interruption", table=path)
+            logs.info("corrected table written after an interruption", table=path)
     except (EnvironmentFailure, OSError) as error:  # pictures can be read all the same
-        logs.warn("a corrected table cannot be written yet", why=error)
+        logs.warning("a corrected table cannot be written yet", why=error)
 
 
 def _verify_folders(settings: Settings) -> dict[str, _FolderIdentity]:
@@ -260,7 +260,7 @@ def exclusive_job(settings: Settings, what: str) -> Iterator[None]:
     Raises:
         BusyError: the job is already running.
     """
-    files.make_folder(settings.state)
+    files.make_dir(settings.state)
     with (settings.state / f"{what}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

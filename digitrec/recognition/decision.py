@@ -7,34 +7,34 @@ import numpy as np
 
 from digitrec.arrays import PageResult, Scores
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT
-from digitrec.types import Digit, Reading, Reason, Status
+from digitrec.types import Digit, PageReading, PageStatus, Reason
 
 _LEAST_SHARE_OF_TWO = 0.6
 
 
-def decide(page: PageResult, threshold: float) -> Reading:
+def decide(page: PageResult, threshold: float) -> PageReading:
     """Turn a page and its scores into the row people see.
 
     Args:
         page: its scores calibrated.
         threshold: lowest confidence that is accepted without a look.
     """
-    reading = partial(Reading, page.number, format=page.format, width=page.width, height=page.height)
-    if page.reason is not None and page.reason.rejects:
-        return reading(Status.REJECTED, reason=page.reason, detail=page.detail or page.reason.words)
+    reading = partial(PageReading, page.number, format=page.format, width=page.width, height=page.height)
+    if page.reason is not None and page.reason.is_rejection:
+        return reading(PageStatus.REJECTED, reason=page.reason, detail=page.detail or page.reason.description)
     if page.reason is not None and not page.boxes:
-        return reading(Status.REVIEW, reason=page.reason, detail=page.detail or page.reason.words)
+        return reading(PageStatus.REVIEW, reason=page.reason, detail=page.detail or page.reason.description)
     digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
     runner_up, runner_up_confidence = _runner_up(digits)
     reason = page.reason or _review_reason(page, threshold)
     return reading(
-        Status.ACCEPTED if reason is None else Status.REVIEW,
+        PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
         text="".join(str(one.digit) for one in digits),
         confidence=_clip(page.layout_confidence * _product(one.confidence for one in digits)),
         runner_up=runner_up,
         runner_up_confidence=_clip(page.layout_confidence * runner_up_confidence),
         reason=reason,
-        detail="" if reason is None else page.detail or reason.words,
+        detail="" if reason is None else page.detail or reason.description,
         digits=tuple(digits),
     )
 
@@ -57,17 +57,17 @@ def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
     return None if (scores[:, NO_DIGIT] > likely).any() else _clip(certainty * _product(map(float, likely)))
 
 
-def reject(page: int, reason: Reason, detail: str = "") -> Reading:
+def reject(page: int, reason: Reason, detail: str = "") -> PageReading:
     """The row of a page, or of a whole file, without an answer."""
-    return Reading(page, Status.REJECTED, reason=reason, detail=detail or reason.words)
+    return PageReading(page, PageStatus.REJECTED, reason=reason, detail=detail or reason.description)
 
 
-def file_status(readings: Iterable[Reading]) -> Status:
+def file_status(readings: Iterable[PageReading]) -> PageStatus:
     """Rejected if all pages are, else review if any page is not accepted, else accepted."""
     found = {reading.status for reading in readings}
-    if found == {Status.REJECTED}:
-        return Status.REJECTED
-    return Status.ACCEPTED if found == {Status.ACCEPTED} else Status.REVIEW
+    if found == {PageStatus.REJECTED}:
+        return PageStatus.REJECTED
+    return PageStatus.ACCEPTED if found == {PageStatus.ACCEPTED} else PageStatus.REVIEW
 
 
 def _review_reason(page: PageResult, threshold: float) -> Reason | None:

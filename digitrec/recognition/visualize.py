@@ -16,7 +16,7 @@ from digitrec.recognition.geometry import Rect, crop_rect
 from digitrec.recognition.preprocess import Plane, downscale
 from digitrec.recognition.segmenter import SegmentedCrop
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
-from digitrec.types import Box, Reading, Status
+from digitrec.types import Box, PageReading, PageStatus
 
 Color = tuple[int, int, int]
 
@@ -157,7 +157,7 @@ _MANY = 12
 """More signs than this are shown at half the size, and no more strips than this at all."""
 
 
-def draw_trace(steps: RecognitionTrace, reading: Reading, threshold: float) -> Picture:
+def draw_trace(steps: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:
     """One page, step by step, with what became of it: (h, w, 3), w at most `panels.WIDTH`.
 
     Args:
@@ -199,7 +199,7 @@ def _draw_inputs(steps: RecognitionTrace, decoded: PreprocessedPage) -> list[Pic
     return [
         draw_panel("The page as a person sees it", picture),
         draw_panel("Gray", gray, notes),
-        draw_panel(found, ink, [steps.initial.reason.words] if steps.initial.reason else []),
+        draw_panel(found, ink, [steps.initial.reason.description] if steps.initial.reason else []),
     ]
 
 
@@ -264,7 +264,7 @@ def _draw_prediction(witness: Prediction, gray: Plane) -> Picture:
 
 
 def _draw_answer(
-    steps: RecognitionTrace, decoded: PreprocessedPage, reading: Reading, threshold: float
+    steps: RecognitionTrace, decoded: PreprocessedPage, reading: PageReading, threshold: float
 ) -> list[Picture]:
     """The page with the boxes that count, and the answer in words."""
     picture = _fit_page(downscale(decoded.picture, WIDTH))
@@ -285,9 +285,9 @@ def _draw_answer(
     return [shown, text_block(["", *_decision_lines(reading, threshold), "", how], size=0.55, width=room)]
 
 
-def _decision_lines(reading: Reading, threshold: float) -> list[str]:
+def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
     """The answer, how sure it is, and why it is or is not accepted."""
-    reason = f"{reading.reason}: {reading.detail or reading.reason.words}" if reading.reason else ""
+    reason = f"{reading.reason}: {reading.detail or reading.reason.description}" if reading.reason else ""
     if reading.confidence is None:
         return [f"No answer: {reading.status}", reason]
     is_sure = reading.confidence >= threshold
@@ -295,7 +295,7 @@ def _decision_lines(reading: Reading, threshold: float) -> list[str]:
         f"Answer {reading.text}: {reading.status}",
         f"confidence {reading.confidence:.4f}, threshold {threshold:.4f}: {'high enough' if is_sure else 'too low'}",
     ]
-    if reading.status is not Status.ACCEPTED:
+    if reading.status is not PageStatus.ACCEPTED:
         lines.append(reason)
     return [*lines, f"next best {reading.runner_up}, {reading.runner_up_confidence or 0.0:.4f}"]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.corrections import Verdict
-from digitrec.types import Count, Reason, Status
+from digitrec.types import OutcomeCounts, PageStatus, Reason
 
 Json: TypeAlias = dict[str, Any]
 """Plain types only, as `json.dumps(..., allow_nan=False)` takes them."""
@@ -40,7 +40,7 @@ class Checked:
         return self.verdict is Verdict.CORRECTED
 
 
-Judged = tuple[Status, Checked]
+Judged = tuple[PageStatus, Checked]
 """What the service made of a page, and what a person said of it."""
 
 
@@ -53,7 +53,7 @@ class RowFacts:
     """Path under the inbox, escaped as in the CSV."""
     page: int
     """From 1."""
-    status: Status
+    status: PageStatus
     text: str = ""
     confidence: float | None = None
     runner_up: str = ""
@@ -73,7 +73,7 @@ class RowFacts:
     def is_open(self) -> bool:
         """Whether a person should look at it, and nobody has settled it yet."""
         is_settled = self.checked is not None and self.checked.verdict.is_settled
-        return self.status is Status.REVIEW and not is_settled
+        return self.status is PageStatus.REVIEW and not is_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class BatchFacts:
     opened_at: str
     """When the batch was claimed; ISO 8601 UTC, like `processed_at`."""
     processed_at: str
-    files: Count
+    files: OutcomeCounts
     """Claimed = accepted + review + rejected + deferred."""
     threshold: float | None
     """A page is accepted if its confidence reaches this."""
@@ -118,7 +118,7 @@ def is_right(row: RowFacts) -> bool:
     False
     """
     if row.label == NO_DIGIT:
-        return row.status is not Status.ACCEPTED
+        return row.status is not PageStatus.ACCEPTED
     return row.text == row.label
 
 
@@ -128,7 +128,7 @@ def mistakes_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
     return sorted(wrong, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
 
 
-_GRAVITY = {Status.ACCEPTED: 0, Status.REVIEW: 1}
+_GRAVITY = {PageStatus.ACCEPTED: 0, PageStatus.REVIEW: 1}
 
 
 def corrected_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
@@ -158,28 +158,28 @@ def batch_numbers(facts: BatchFacts) -> Json:
         "confidence": _confidence_bins(facts.rows),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
-        "automation": wilson(pages[Status.ACCEPTED], len(facts.rows)).to_json(),
+        "automation": wilson(pages[PageStatus.ACCEPTED], len(facts.rows)).to_json(),
         "reviewed": review_numbers([(row.status, row.checked) for row in facts.rows], facts.corrected_csv),
     }
 
 
-_SHOWN = (Status.ACCEPTED, Status.REVIEW, Status.REJECTED)
+_SHOWN = (PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED)
 
 
 def _digits_accepted(rows: Iterable[RowFacts]) -> dict[str, int]:
-    counts = Counter("".join(row.text for row in rows if row.status is Status.ACCEPTED))
+    counts = Counter("".join(row.text for row in rows if row.status is PageStatus.ACCEPTED))
     return {digit: counts[digit] for digit in "0123456789"}
 
 
 def _confidence_bins(rows: Iterable[RowFacts]) -> list[dict[str, float | int]]:
-    counts: Counter[tuple[int, Status]] = Counter()
+    counts: Counter[tuple[int, PageStatus]] = Counter()
     for row in rows:
         if row.confidence is not None:
             # The last bin takes 1.0 in as well.
             index = sum(row.confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
             counts[index, row.status] += 1
     return [
-        {"from": low, "to": high, "accepted": counts[i, Status.ACCEPTED], "review": counts[i, Status.REVIEW]}
+        {"from": low, "to": high, "accepted": counts[i, PageStatus.ACCEPTED], "review": counts[i, PageStatus.REVIEW]}
         for i, (low, high) in enumerate(pairwise(CONFIDENCE_EDGES))
     ]
 
@@ -193,7 +193,7 @@ def _truth(rows: Iterable[RowFacts]) -> Json | None:
     labelled = [row for row in rows if row.label]
     if not labelled:
         return None
-    accepted = [row for row in labelled if row.status is Status.ACCEPTED]
+    accepted = [row for row in labelled if row.status is PageStatus.ACCEPTED]
     return {
         "accuracy": right_share(labelled).to_json(),
         "accepted": right_share(accepted).to_json(),
@@ -206,7 +206,7 @@ def right_share(rows: Sequence[RowFacts]) -> Proportion:
     return wilson(sum(map(is_right, rows)), len(rows))
 
 
-def review_numbers(rows: Sequence[tuple[Status, Checked | None]], corrected_csv: str) -> dict[str, Any] | None:
+def review_numbers(rows: Sequence[tuple[PageStatus, Checked | None]], corrected_csv: str) -> dict[str, Any] | None:
     """The numbers of a review, from every page of the batch; None if nobody looked at any.
 
     `held_back` tells of pages in review, `audit` of accepted ones drawn by chance: only that one says how wrong
@@ -216,7 +216,7 @@ def review_numbers(rows: Sequence[tuple[Status, Checked | None]], corrected_csv:
     if not judged:
         return None
     verdicts = Counter(said.verdict for _, said in judged)
-    in_review = sum(status is Status.REVIEW for status, _ in rows)
+    in_review = sum(status is PageStatus.REVIEW for status, _ in rows)
     held_back, audited = held_back_wrong(judged), audit(judged)
     return {
         "pages": len(judged),
@@ -225,7 +225,7 @@ def review_numbers(rows: Sequence[tuple[Status, Checked | None]], corrected_csv:
         "unsure": verdicts[Verdict.UNSURE],
         "open": in_review - held_back.of,
         "held_back": held_back.to_json(),
-        "accepted_corrected": sum(status is Status.ACCEPTED and said.is_wrong for status, said in judged),
+        "accepted_corrected": sum(status is PageStatus.ACCEPTED and said.is_wrong for status, said in judged),
         "audit": audited.to_json() if audited.of else None,
         "csv": corrected_csv or None,
     }
@@ -233,7 +233,7 @@ def review_numbers(rows: Sequence[tuple[Status, Checked | None]], corrected_csv:
 
 def held_back_wrong(judged: Sequence[Judged]) -> Proportion:
     """Of the pages in review that a person settled, those whose best guess was wrong; Wilson's 95 % interval."""
-    settled = [said for status, said in judged if status is Status.REVIEW and said.verdict.is_settled]
+    settled = [said for status, said in judged if status is PageStatus.REVIEW and said.verdict.is_settled]
     return wilson(sum(said.is_wrong for said in settled), len(settled))
 
 
@@ -242,6 +242,8 @@ def audit(judged: Sequence[Judged]) -> Proportion:
 
     Pages that somebody corrected without an audit are no sample: they were looked at because they looked wrong.
     """
-    drawn = [said for status, said in judged if status is Status.ACCEPTED and said.is_audit and said.verdict.is_settled]
+    drawn = [
+        said for status, said in judged if status is PageStatus.ACCEPTED and said.is_audit and said.verdict.is_settled
+    ]
     wrong = sum(said.is_wrong for said in drawn)
     return clopper_pearson(wrong, len(drawn))

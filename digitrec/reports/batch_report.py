@@ -13,7 +13,7 @@ from digitrec.reports import html
 from digitrec.reports.batch import BatchFacts, Json, RowFacts, batch_numbers, corrected_in, mistakes_in
 from digitrec.reports.index import read_index
 from digitrec.reports.svg import BarChart, bar_chart
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 LONGEST_LIST = 100
 """Rows shown of each list, the rest is counted: the CSV has them all, and a page must open on a phone."""
@@ -38,18 +38,18 @@ def write_batch_report(folder: Path, facts: BatchFacts) -> Path:
     Writing it again replaces it. OSError if the disk does not take it.
     """
     numbers = batch_numbers(facts)
-    files.make_folder(folder)
-    files.write_whole(folder / "report.json", json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+    files.make_dir(folder)
+    files.atomic_write(folder / "report.json", json.dumps(numbers, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"
-    files.write_whole(page, batch_page(facts, numbers))
+    files.atomic_write(page, batch_page(facts, numbers))
     return page
 
 
 def write_index(reports: Path) -> Path:
     """Write `reports/index.html`, the list of all reports found there; gives its path."""
     page = reports / "index.html"
-    files.make_folder(reports)
-    files.write_whole(page, html.render("index.html.j2", index=read_index(reports)))
+    files.make_dir(reports)
+    files.atomic_write(page, html.render("index.html.j2", index=read_index(reports)))
     return page
 
 
@@ -98,7 +98,7 @@ def _edge(low: float) -> str:
 
 def _by_reason(rows: Iterable[RowFacts]) -> list[tuple[Reason, str, int, Sequence[RowFacts]]]:
     """Rejected pages as (reason, cure, how many, the first of them), the most frequent reason first."""
-    rejected = [(row.reason, row) for row in rows if row.status is Status.REJECTED and row.reason is not None]
+    rejected = [(row.reason, row) for row in rows if row.status is PageStatus.REJECTED and row.reason is not None]
     rejected.sort(key=lambda pair: pair[0])
     groups = [(reason, [row for _, row in members]) for reason, members in groupby(rejected, key=lambda pair: pair[0])]
     groups.sort(key=lambda group: -len(group[1]))

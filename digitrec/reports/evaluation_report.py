@@ -108,7 +108,7 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
         matrix=matrix([one.read_as for one in evaluation.digits], READ_AS[:10], READ_AS, _previews(evaluation)),
         chart=bar_chart("became", "What became of each digit's pages", statuses),
         mistakes=evaluation.mistakes[:SHOWN_MISTAKES],
-        reason_words={reason.value: reason.words for reason, _ in evaluation.reasons},
+        reason_words={reason.value: reason.description for reason, _ in evaluation.reasons},
     )
 
 
@@ -140,15 +140,15 @@ def _paper(ink: Picture) -> Picture:
 
 def write_report(folder: Path, template: str, report: Json, figures: Mapping[str, bytes], **content: object) -> Path:
     """Write figures, report.json and the page made of both; what an earlier report left of figures goes."""
-    files.make_folder(folder)
+    files.make_dir(folder)
     for name, png in figures.items():
-        files.write_whole(folder / f"{name}.png", png)
+        files.atomic_write(folder / f"{name}.png", png)
     for old in folder.glob("*.png"):
         if old.stem not in figures:
             old.unlink()
-    files.write_whole(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    files.atomic_write(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"
-    files.write_whole(page, html.render(template, report=report, figures=figures, **content))
+    files.atomic_write(page, html.render(template, report=report, figures=figures, **content))
     return page
 
 

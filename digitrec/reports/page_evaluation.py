@@ -17,7 +17,7 @@ from digitrec.reports.reliability import (
     risk_coverage,
 )
 from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 READ_AS = (*"0123456789", "other", "none")
 """Columns of the confusion of pages: one digit, another text, or no answer."""
@@ -114,7 +114,7 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
             "no page has a label, so there is nothing to measure",
             hint="Put a labels.csv (file,label) beside the pictures, or sort them into folders 0..9.",
         )
-    accepted = [row for row in labelled if row.status is Status.ACCEPTED]
+    accepted = [row for row in labelled if row.status is PageStatus.ACCEPTED]
     numbers = [row for row in labelled if row.label != NO_DIGIT]
     empty = [row for row in labelled if row.label == NO_DIGIT]
     reasons = Counter(row.reason for row in labelled)
@@ -126,7 +126,7 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
         accepted_wrong=clopper_pearson(sum(not is_right(row) for row in accepted), len(accepted)),
         numbers=right_share(numbers),
         empty=wilson(sum(not is_right(row) for row in empty), len(empty)),
-        rejected_numbers=sum(row.status is Status.REJECTED for row in numbers),
+        rejected_numbers=sum(row.status is PageStatus.REJECTED for row in numbers),
         reasons=tuple((reason, reasons[reason]) for reason in Reason if reasons[reason]),
         threshold=threshold,
         reliability=bins,
@@ -155,7 +155,7 @@ def _calibration(
 
 def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
     # What is in review for another reason than its confidence is accepted at no threshold.
-    may = [row for row in labelled if row.status is Status.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE]
+    may = [row for row in labelled if row.status is PageStatus.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE]
     if not may:
         return ()
     confidence = np.array([row.confidence or 0.0 for row in may], np.float64)
@@ -171,9 +171,9 @@ def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitPages:
         digit=digit,
         pages=len(rows),
         accuracy=right_share(rows),
-        accepted=status[Status.ACCEPTED],
-        review=status[Status.REVIEW],
-        rejected=status[Status.REJECTED],
+        accepted=status[PageStatus.ACCEPTED],
+        review=status[PageStatus.REVIEW],
+        rejected=status[PageStatus.REJECTED],
         read_as=tuple(columns[column] for column in READ_AS),
         precision=wilson(sum(row.label == row.text for row in read), len(read)),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from digitrec.reports.batch import CONFIDENCE_EDGES, BatchFacts, Json, RowFacts, audit, held_back_wrong
 from digitrec.reports.drift import FEWEST, THRESHOLD, Reference, drift
 from digitrec.reports.statistics import clopper_pearson, wilson
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 RECENT_DAYS = 30
 MOST_BATCHES, MOST_DAYS = 40, 92
@@ -83,12 +83,12 @@ def tally_of(rows: Sequence[RowFacts]) -> Tally:
     status = Counter(row.status for row in rows)
     judged = [(row.status, row.checked) for row in rows if row.checked is not None]
     held_back, drawn = held_back_wrong(judged), audit(judged)
-    labelled = [row for row in rows if row.status is Status.ACCEPTED and row.label]
+    labelled = [row for row in rows if row.status is PageStatus.ACCEPTED and row.label]
     return Tally(
         pages=len(rows),
-        accepted=status[Status.ACCEPTED],
-        review=status[Status.REVIEW],
-        rejected=status[Status.REJECTED],
+        accepted=status[PageStatus.ACCEPTED],
+        review=status[PageStatus.REVIEW],
+        rejected=status[PageStatus.REJECTED],
         held_back_wrong=held_back.hits,
         held_back_settled=held_back.of,
         audit_wrong=drawn.hits,
@@ -108,7 +108,7 @@ def _sum(count: Any, other: Any) -> Any:
 
 def _is_plain(row: RowFacts) -> bool:
     """Return whether a threshold decides about this page."""
-    return row.status is Status.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE
+    return row.status is PageStatus.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE
 
 
 def _digits(rows: Iterable[RowFacts]) -> tuple[int, ...]:
@@ -119,7 +119,7 @@ def _digits(rows: Iterable[RowFacts]) -> tuple[int, ...]:
 def _confidence(rows: Iterable[RowFacts]) -> tuple[int, ...]:
     counts = [0] * len(CONFIDENCE_EDGES)
     for row in rows:
-        if row.status is Status.REJECTED:
+        if row.status is PageStatus.REJECTED:
             continue
         if row.confidence is None or not _is_plain(row):
             counts[-1] += 1

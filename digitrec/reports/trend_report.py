@@ -44,7 +44,7 @@ def write_trend(
     """
     require_packages("reports/trend", "matplotlib")
     report = trend_numbers(entries, references, made_at=made_at, app_version=app_version)
-    files.make_folder(folder.parent)
+    files.make_dir(folder.parent)
     return write_report(folder, "trend.html.j2", report, _figures(report))
 
 

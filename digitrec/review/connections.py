@@ -74,7 +74,7 @@ class ConnectionLimits:
         closed.end()
         if time.monotonic() >= self._silent_until_s:
             self._silent_until_s = time.monotonic() + _SILENT_S
-            logs.warn("too many connections to the review page: those without a request are closed", most=self._most)
+            logs.warning("too many connections to the review page: those without a request are closed", most=self._most)
 
     def await_header(self, one: "Connection") -> None:
         """Give a connection `headers_s` for its next request header, unless that time is running already."""

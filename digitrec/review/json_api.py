@@ -9,7 +9,7 @@ from digitrec.review.page_images import near
 from digitrec.review.queries import START, Entry, Filter, Key, State
 from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict
 from digitrec.text import BATCH_ID, escape
-from digitrec.types import Box, Status
+from digitrec.types import Box, PageStatus
 
 Json: TypeAlias = dict[str, Any]
 
@@ -36,7 +36,7 @@ def entry_json(entry: Entry) -> Json:
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,
         "reason": read.reason,
-        "why": escape(read.detail or (read.reason.words if read.reason else "")),
+        "why": escape(read.detail or (read.reason.description if read.reason else "")),
         "width": read.width,
         "height": read.height,
         "boxes": [[*_box(one.box), one.digit, round(one.confidence, 6)] for one in read.digits],
@@ -74,7 +74,7 @@ def filter_from(asked: Mapping[str, str]) -> Filter:
         raise UsageError("this is no batch")
     if len(file) > _LONGEST_FILE:
         raise UsageError("no file has such a name")
-    return Filter(Status(status) if status else None, State(state), text, batch, file)
+    return Filter(PageStatus(status) if status else None, State(state), text, batch, file)
 
 
 def key_from(text: str) -> Key:

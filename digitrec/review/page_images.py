@@ -19,7 +19,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, downscale
-from digitrec.types import Box, Limits, Row
+from digitrec.types import Box, Limits, TableRow
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -119,7 +119,7 @@ class Pictures:
         self._decoding = threading.BoundedSemaphore(_AT_ONCE)
         self._kept = _Kept(_MOST_BYTES)
 
-    def show(self, row: Row, place: str, preview: bytes | None, view: View) -> Shown:
+    def show(self, row: TableRow, place: str, preview: bytes | None, view: View) -> Shown:
         """The picture of an answer.
 
         Args:
@@ -150,7 +150,7 @@ class Pictures:
                 raise NoPicture(str(why)) from why
             return Shown(preview, is_original=False)
 
-    def _page(self, row: Row, place: str, *, is_small: bool) -> Picture:
+    def _page(self, row: TableRow, place: str, *, is_small: bool) -> Picture:
         key = (row.sha256, row.reading.page, "page", None)
         with self._decoding:
             data = self._kept.find(key)
@@ -167,7 +167,7 @@ class Pictures:
             return page
 
 
-def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
+def preview(outbox: Path, limits: Limits, row: TableRow, place: str) -> bytes:
     """Draw the small grey picture of an answer, PNG, as the ledger keeps it of answers that people look at.
 
     Raises:
@@ -181,7 +181,7 @@ def preview(outbox: Path, limits: Limits, row: Row, place: str) -> bytes:
     return _encoded(Thumbnail.of(picture, SMALL_PX).preview)
 
 
-def near(row: Row) -> Box | None:
+def near(row: TableRow) -> Box | None:
     """Small digits with their surroundings, in pixels of the page; None if they are seen well on the whole page."""
     boxes = [one.box for one in row.reading.digits]
     width, height = row.reading.width or 0, row.reading.height or 0
@@ -218,7 +218,7 @@ class _Kept:
                 self._bytes -= len(self._made.popitem(last=False)[1])
 
 
-def _cut(page: Picture, part: Box | None, row: Row) -> Picture:
+def _cut(page: Picture, part: Box | None, row: TableRow) -> Picture:
     """A part given in pixels of the page as a person sees it; `page` may be smaller."""
     width, height = row.reading.width, row.reading.height
     if part is None or not width or not height:

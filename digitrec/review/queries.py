@@ -14,7 +14,7 @@ from digitrec.storage import schema
 from digitrec.storage.corrections import Correction, How, Verdict, history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import unescape_cell
-from digitrec.types import Digit, Row, Status
+from digitrec.types import Digit, PageStatus, TableRow
 
 Key = tuple[float, str, int]
 """How sure (2 where there is no answer), batch and row: the order of every list here."""
@@ -63,7 +63,7 @@ _IS_NO_DIGIT = "readings.status = 'review' AND readings.reason = 'not_a_digit'"
 class Filter:
     """Which answers are meant; what is empty does not matter."""
 
-    status: Status | None = None
+    status: PageStatus | None = None
     state: State = State.OPEN
     text: str = ""
     """Digits that were read, exactly; or `NUMBERS`, `NO_DIGIT`, `NOTHING`. An answer is among one of them only."""
@@ -96,9 +96,9 @@ class Filter:
 class Entry:
     """One answer, and what people said of it."""
 
-    row: Row
+    row: TableRow
     """With its digits."""
-    place: str
+    location: str
     """Where its original was filed away, under the workspace."""
     newest: Correction | None
     """The newest entry of the log, a withdrawn one too."""
@@ -205,5 +205,5 @@ def _digits(ledger: Ledger, batch_id: str, number: int) -> tuple[Digit, ...]:
     return tuple(schema.digit_from(one) for one in ledger.ask(ask, (batch_id, number)))
 
 
-def _with_digits(row: Row, digits: tuple[Digit, ...]) -> Row:
+def _with_digits(row: TableRow, digits: tuple[Digit, ...]) -> TableRow:
     return replace(row, reading=replace(row.reading, digits=digits))

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, failure_of
+from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
 from digitrec.reports import html
 from digitrec.review import json_api
 from digitrec.review.auth import Guard, Session, Sessions, TooLarge, body
@@ -68,7 +68,7 @@ class Site:
             EnvironmentFailure: _of_error(503),
             DigitrecError: _of_error(503),
             sqlite3.Error: _told("the ledger cannot be used now; nothing that was saved is lost", 503),
-            OSError: lambda request, why: _of_error(503)(request, failure_of(why)),
+            OSError: lambda request, why: _of_error(503)(request, wrap_os_error(why)),
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)

@@ -16,7 +16,7 @@ from digitrec.storage import corrections
 from digitrec.storage.corrected_tables import is_complete, write_corrected
 from digitrec.storage.corrections import Conflict, Correction, How, Judgement, Verdict, history
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Status
+from digitrec.types import PageStatus
 
 _NEWEST_BATCHES = 200
 
@@ -115,11 +115,11 @@ class Desk:
             return None
         if not one.row.sha256:
             raise NoPicture("the file could not be read")
-        return self.pictures.show(one.row, one.place, next(filter(None, kept), None), view)
+        return self.pictures.show(one.row, one.location, next(filter(None, kept), None), view)
 
     def overview(self) -> Overview:
         """What waits, and how far it is."""
-        review = Filter(status=Status.REVIEW)
+        review = Filter(status=PageStatus.REVIEW)
         batches: dict[str, Count] = {}
         digits = {str(digit): Count() for digit in range(10)}
         no_digit = Count()
@@ -191,7 +191,7 @@ class Desk:
                 try:
                     path = write_corrected(self.outbox, ledger, batch_id)
                 except (OSError, EnvironmentFailure, sqlite3.OperationalError) as why:  # what was said is kept
-                    logs.warn("a corrected table could not be written now", batch=batch_id, why=why)
+                    logs.warning("a corrected table could not be written now", batch=batch_id, why=why)
                     late = str(why)
                 else:
                     is_new = batch_id not in before and is_complete(self.outbox, ledger, batch_id)

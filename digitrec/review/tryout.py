@@ -17,7 +17,7 @@ from digitrec.recognition import decision, visualize
 from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json
-from digitrec.types import Limits, Status
+from digitrec.types import Limits, PageStatus
 
 MOST_PAGES = 8
 _LONGEST_PX = 800
@@ -75,7 +75,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Decoded
         "height": read.height,
         "text": read.text,
         "confidence": read.confidence,
-        "is_accepted": read.status is Status.ACCEPTED,
+        "is_accepted": read.status is PageStatus.ACCEPTED,
         "why": text.escape(read.detail),
         "runner_up": read.runner_up,
         "runner_up_confidence": read.runner_up_confidence,

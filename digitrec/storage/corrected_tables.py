@@ -8,8 +8,8 @@ from digitrec import files
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
-from digitrec.types import Reason, Row, Status
+from digitrec.text import format_utc
+from digitrec.types import PageStatus, Reason, TableRow
 
 CORRECTED = "corrected"
 """The folder in the outbox."""
@@ -23,13 +23,13 @@ _LATE = (
 )
 
 
-def corrected_rows(ledger: Ledger, batch_id: str) -> list[Row]:
+def corrected_rows(ledger: Ledger, batch_id: str) -> list[TableRow]:
     """The rows of a batch with what people said in place of what the service said; others as published."""
     holds = newest(ledger, batch_id)
     return [corrected_row(row, holds.get((batch_id, row.row))) for row in ledger.rows(batch_id)]
 
 
-def corrected_row(row: Row, said: Correction | None) -> Row:
+def corrected_row(row: TableRow, said: Correction | None) -> TableRow:
     """A row with what a person said in it; as it is, if nobody said anything that settles it.
 
     A text that is not the service's has no confidence, and no second guess.
@@ -39,10 +39,10 @@ def corrected_row(row: Row, said: Correction | None) -> Row:
     is_none = said.new == NONE
     read = replace(
         row.reading,
-        status=Status.CONFIRMED if said.verdict is Verdict.CONFIRMED else Status.CORRECTED,
+        status=PageStatus.CONFIRMED if said.verdict is Verdict.CONFIRMED else PageStatus.CORRECTED,
         text="" if is_none else said.new,
         reason=Reason.NOT_A_DIGIT if is_none else None,
-        detail=Reason.NOT_A_DIGIT.words if is_none else "",
+        detail=Reason.NOT_A_DIGIT.description if is_none else "",
     )
     if read.text != row.reading.text:
         read = replace(read, confidence=None, runner_up="", runner_up_confidence=None)
@@ -72,10 +72,10 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
     while (found := _text(ledger, batch_id)) is not None:
         newest_id, text = found
         folder_id.check(outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
-        files.make_folder(path.parent, under=outbox)
+        files.make_dir(path.parent, under=outbox)
         with ledger.transaction():  # one at a time: who comes later must not put an older table in its place
             if _number(ledger, _NEWEST_ID, batch_id) == newest_id:
-                files.write_whole(path, text)
+                files.atomic_write(path, text)
                 ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, ?)", (batch_id, newest_id))
                 return path
     return None
@@ -110,7 +110,7 @@ def restore(ledger: Ledger, outbox: Path, batch_id: str) -> int:
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = [line for line in csv.DictReader(file, strict=True) if line["status"] in set(Verdict)]
     said = [Judgement(batch_id, int(line["row"]), line["text"] or NONE, 0) for line in lines]
-    judge(ledger, said, who=_REBUILT, how=How.FILE, at=utc(path.stat().st_mtime))
+    judge(ledger, said, who=_REBUILT, how=How.FILE, at=format_utc(path.stat().st_mtime))
     with ledger.transaction():
         ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
     return len(said)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from digitrec import text
 from digitrec.errors import DigitrecError, UsageError
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 NONE = "none"
 """What a person says of a page without a digit; the same word as in `labels.csv`."""
@@ -283,13 +283,13 @@ class Labelled:
     """Under the inbox, as it was claimed."""
     page: int
     sha256: str
-    place: str
+    location: str
     """Where the original was filed away, under the workspace (as `Claim.location`); it may have been pruned since."""
     text: str
     """The truth: digits, or 'none'."""
     read: str
     """What the service said; '' if nothing."""
-    status: Status
+    status: PageStatus
     """What the service made of it: accepted, review or rejected."""
     confidence: float | None
     verdict: Verdict
@@ -314,10 +314,10 @@ def labelled(ledger: Ledger, worker: str) -> Iterator[Labelled]:
             path=os.fsdecode(path),
             page=page,
             sha256=sha256,
-            place=os.fsdecode(place),
+            location=os.fsdecode(place),
             text=new,
             read=read,
-            status=Status(status),
+            status=PageStatus(status),
             confidence=confidence,
             verdict=Verdict(verdict),
             how=How(how),

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from digitrec import files, logs
 from digitrec import text as names
-from digitrec.types import Digit, Reading, Rendering, Row, Status
+from digitrec.types import Digit, OutputFormat, PageReading, PageStatus, TableRow
 
 SCHEMA_VERSION = 1
 LATEST = "latest.csv"
 _BOM = "\ufeff"
 
-_Cell = Callable[[Row, Rendering], object]
-_DigitCell = Callable[[Row, int, Digit], object]
+_Cell = Callable[[TableRow, OutputFormat], object]
+_DigitCell = Callable[[TableRow, int, Digit], object]
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _digit_count(read: Reading) -> int | str:
-    if read.status is Status.CORRECTED:  # what a person saw, not what was found
+def _digit_count(read: PageReading) -> int | str:
+    if read.status is PageStatus.CORRECTED:  # what a person saw, not what was found
         return len(read.text) or ""
     return len(read.digits) if read.text else ""
 
@@ -91,19 +91,19 @@ def order(path: str, page: int) -> tuple[str, int]:
     return names.escape_cell(path), page
 
 
-def main_csv(rows: Sequence[Row], how: Rendering) -> str:
+def main_csv(rows: Sequence[TableRow], how: OutputFormat) -> str:
     """The main table, RFC 4180, one row a page."""
     cells = [_CELLS[column] for column in how.columns]
     return _csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
 
 
-def main_cells(row: Row, how: Rendering) -> dict[str, str]:
+def main_cells(row: TableRow, how: OutputFormat) -> dict[str, str]:
     """The cells of one row of the main table as text, by column; all columns that this version knows."""
     found = {column: cell(row, how) for column, cell in _CELLS.items()}
     return {column: "" if value is None else str(value) for column, value in found.items()}
 
 
-def digits_csv(rows: Sequence[Row], how: Rendering) -> str:
+def digits_csv(rows: Sequence[TableRow], how: OutputFormat) -> str:
     """The second table, one row a digit found."""
     found = (
         (
@@ -117,7 +117,7 @@ def digits_csv(rows: Sequence[Row], how: Rendering) -> str:
     return _csv(how, how.digit_columns, found)
 
 
-def tables(batch_id: str, rows: Sequence[Row], how: Rendering) -> dict[str, str]:
+def tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
     """Both tables of a batch by name, the digits first: who sees the main one finds the other."""
     return {f"{batch_id}.digits.csv": digits_csv(rows, how), f"{batch_id}.csv": main_csv(rows, how)}
 
@@ -129,7 +129,7 @@ def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
         OSError: the outbox cannot be read or written.
     """
     if found := tables_of(batch_ids, lambda name: _content(outbox / name)):
-        files.write_whole(outbox / LATEST, merged(found))
+        files.atomic_write(outbox / LATEST, merged(found))
 
 
 def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[bytes]:
@@ -142,7 +142,7 @@ def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> 
     contents = {batch_id: read(f"{batch_id}.csv") for batch_id in batch_ids}
     for batch_id, content in contents.items():
         if content is None:
-            logs.warn("the table of a batch is gone, latest.csv lacks its rows", batch=batch_id)
+            logs.warning("the table of a batch is gone, latest.csv lacks its rows", batch=batch_id)
     return [content for content in contents.values() if content is not None]
 
 
@@ -172,7 +172,7 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _csv(how: Rendering, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _csv(how: OutputFormat, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return _text(columns, rows, has_bom=how.csv_profile == "excel")
 
 

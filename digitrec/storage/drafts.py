@@ -42,7 +42,7 @@ def _remove(draft: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
     except PermissionError as why:
-        logs.warn("a draft cannot be removed", file=draft, why=why.strerror)
+        logs.warning("a draft cannot be removed", file=draft, why=why.strerror)
 
 
 def remove_below(folder: Path) -> None:

@@ -85,7 +85,7 @@ def check(folder: Path, known_id: str | None, known_device: str | None = None, *
         OSError: it cannot be looked at or written.
     """
     if known_id is None and is_first_use:
-        files.make_folder(folder)
+        files.make_dir(folder)
         return identity(folder) or _mark(folder, secrets.token_hex(16))
     if not folder.is_dir():
         raise EnvironmentFailure(f"{folder} is missing", hint=_cure(folder))
@@ -99,13 +99,13 @@ def check(folder: Path, known_id: str | None, known_device: str | None = None, *
     # A device may have another number after a restart (NFS, btrfs): only without the marker it says something.
     if known_id is not None and known_device not in (None, device_of(folder)):
         raise EnvironmentFailure(f"{folder} has no marker and lies on another device than before", hint=_cure(folder))
-    logs.warn("folder had lost its marker, got it again", folder=folder)
+    logs.warning("folder had lost its marker, got it again", folder=folder)
     return _mark(folder, known_id or secrets.token_hex(16))
 
 
 def accept(folder: Path, known_id: str | None) -> str:
     """Take a new or emptied folder as it is (`digitrec init`); gives its id: that in its marker, else the known one."""
-    files.make_folder(folder)
+    files.make_dir(folder)
     return identity(folder) or _mark(folder, known_id or secrets.token_hex(16))
 
 
@@ -126,10 +126,10 @@ def _mark(folder: Path, wanted: str) -> str:
     """Give a folder its marker, unless another worker was faster; gives the id in it now."""
     marker = folder / MARKER
     with suppress(FileExistsError):
-        files.publish_new(marker, wanted + "\n")
+        files.atomic_create(marker, wanted + "\n")
     found = identity(folder)
     if found is None:  # a power cut has left it empty
-        files.write_whole(marker, wanted + "\n")
+        files.atomic_write(marker, wanted + "\n")
     return found or wanted
 
 

@@ -18,16 +18,16 @@ from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations, schema
 from digitrec.types import (
     Batch,
+    BatchStage,
     Claim,
-    Count,
     DeferredFile,
-    Departure,
     Digit,
     FileOutcome,
+    OutcomeCounts,
+    OutputFormat,
     Reason,
-    Rendering,
-    Row,
-    Stage,
+    RemovedOriginal,
+    TableRow,
 )
 
 
@@ -48,7 +48,7 @@ class Ledger:
             sqlite3.DatabaseError: it is damaged.
             EnvironmentFailure: it was written by a newer digitrec.
         """
-        files.make_folder(path.parent)
+        files.make_dir(path.parent)
         db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -160,14 +160,14 @@ class Ledger:
                 "DELETE FROM claims WHERE batch_id = ? AND path = ?", [(batch_id, os.fsencode(path)) for path in lost]
             )
             self._insert_claims(adopted)
-            self._set_stage(batch_id, Stage.READING)
+            self._set_stage(batch_id, BatchStage.READING)
 
     def record(
         self,
         batch_id: str,
-        rows: Sequence[Row],
+        rows: Sequence[TableRow],
         outcomes: Sequence[Claim],
-        rendering: Rendering,
+        rendering: OutputFormat,
         deferred: Sequence[DeferredFile],
         facts: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
@@ -184,7 +184,7 @@ class Ledger:
             self._db.executemany("INSERT INTO facts VALUES (?, ?)", kept)
             self._db.execute(
                 "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
-                (json.dumps(asdict(rendering)), Stage.RECORDED, batch_id),
+                (json.dumps(asdict(rendering)), BatchStage.RECORDED, batch_id),
             )
 
     def defer(self, deferred: Sequence[DeferredFile]) -> None:
@@ -192,7 +192,7 @@ class Ledger:
         with self.transaction():
             self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
 
-    def set_stage(self, batch_id: str, stage: Stage) -> None:
+    def set_stage(self, batch_id: str, stage: BatchStage) -> None:
         """A step is done."""
         with self.transaction():
             self._set_stage(batch_id, stage)
@@ -217,7 +217,7 @@ class Ledger:
 
     def batches(self, *, unfinished: bool = False) -> list[Batch]:
         """All batches, or those that are not closed, oldest first."""
-        where = f"WHERE stage <> '{Stage.CLOSED}'" if unfinished else ""
+        where = f"WHERE stage <> '{BatchStage.CLOSED}'" if unfinished else ""
         found = self._db.execute(f"SELECT batch_id, opened_at, stage, rendering FROM batches {where} ORDER BY batch_id")
         return [_batch(*one) for one in found]
 
@@ -232,12 +232,12 @@ class Ledger:
         """The files of a batch, by path."""
         return [schema.claim_from(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
 
-    def count(self, batch_id: str) -> Count:
+    def count(self, batch_id: str) -> OutcomeCounts:
         """The files of a batch by fate."""
         ask = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
-        return Count(**{FileOutcome(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
+        return OutcomeCounts(**{FileOutcome(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
 
-    def rows(self, batch_id: str, *, with_digits: bool = True) -> list[Row]:
+    def rows(self, batch_id: str, *, with_digits: bool = True) -> list[TableRow]:
         """The rows of a batch, in order; without the digits' boxes they are found in half the time."""
         digits: dict[int, list[Digit]] = {}
         for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)) if with_digits else ():
@@ -286,7 +286,7 @@ class Ledger:
     def deferred(self, now_s: float) -> set[tuple[int, int, int]]:
         """The files that must not be tried again yet; `now_s` in seconds since 1970."""
         found = self._db.execute(f"{schema.SELECT_DEFERRED} WHERE next_at_s > ?", (now_s,))
-        return {file.identity for file in (DeferredFile(*one) for one in found) if file.is_deferred(now_s)}
+        return {file.identity for file in (DeferredFile(*one) for one in found) if file.is_backing_off(now_s)}
 
     def has_been_read(self, path: str) -> bool:
         """Return True if a file of this path has an answer."""
@@ -295,12 +295,12 @@ class Ledger:
 
     # What people ask, and let go.
 
-    def rows_of(self, batch_id: str, path: str) -> list[Row]:
+    def rows_of(self, batch_id: str, path: str) -> list[TableRow]:
         """The rows of one file, in order of its pages, without the digits' boxes."""
         ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND path = ? ORDER BY row"
         return [schema.row_from(one, ()) for one in self._db.execute(ask, (batch_id, os.fsencode(path)))]
 
-    def row(self, batch_id: str, row: int) -> Row | None:
+    def row(self, batch_id: str, row: int) -> TableRow | None:
         """One row, without the digits' boxes."""
         ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND row = ?"
         found = self._db.execute(ask, (batch_id, row)).fetchone()
@@ -320,19 +320,19 @@ class Ledger:
         """Return all deferred files; some may have been read since."""
         return [DeferredFile(*one) for one in self._db.execute(schema.SELECT_DEFERRED)]
 
-    def departures(self, batch_id: str) -> dict[str, Departure]:
+    def departures(self, batch_id: str) -> dict[str, RemovedOriginal]:
         """The originals of a batch that a person let go, by path."""
         if not self.has_table("departures"):
             return {}  # an older version wrote this ledger: it let nothing go
         found = self._db.execute(f"{schema.SELECT_DEPARTURES} WHERE batch_id = ?", (batch_id,))
         return {one.path: one for one in map(schema.departure_from, found)}
 
-    def note_departures(self, departures: Iterable[Departure]) -> None:
+    def note_departures(self, departures: Iterable[RemovedOriginal]) -> None:
         """Note originals that a person lets go. Any process may, in one short transaction."""
         with self.transaction():
             self._db.executemany(schema.INSERT_DEPARTURE, [schema.departure_values(one) for one in departures])
 
-    def restore(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
+    def restore(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[TableRow]) -> None:
         """Put a batch back whose CSV exists: for a ledger that is made again."""
         rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
         with self.transaction():
@@ -342,21 +342,21 @@ class Ledger:
             self._insert_claims(claims)
             self._insert_rows(rows)
 
-    def _insert_rows(self, rows: Sequence[Row]) -> None:
+    def _insert_rows(self, rows: Sequence[TableRow]) -> None:
         self._db.executemany(schema.INSERT_READING, [schema.reading_values(row) for row in rows])
         self._db.executemany(schema.INSERT_DIGIT, [values for row in rows for values in schema.digit_values(row)])
 
     def _insert_claims(self, claims: Iterable[Claim]) -> None:
         self._db.executemany(schema.INSERT_CLAIM, [schema.claim_values(claim) for claim in claims])
 
-    def _set_stage(self, batch_id: str, stage: Stage) -> None:
+    def _set_stage(self, batch_id: str, stage: BatchStage) -> None:
         self._db.execute("UPDATE batches SET stage = ? WHERE batch_id = ?", (stage, batch_id))
 
 
 def _batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
-    return Batch(batch_id, opened_at, Stage(stage), _rendering(json.loads(rendering)) if rendering else None)
+    return Batch(batch_id, opened_at, BatchStage(stage), _rendering(json.loads(rendering)) if rendering else None)
 
 
-def _rendering(found: dict[str, Any]) -> Rendering:
+def _rendering(found: dict[str, Any]) -> OutputFormat:
     columns, digit_columns = tuple(found.pop("columns")), tuple(found.pop("digit_columns"))
-    return Rendering(columns=columns, digit_columns=digit_columns, **found)
+    return OutputFormat(columns=columns, digit_columns=digit_columns, **found)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError, require_packages
-from digitrec.types import FileSnapshot, Identity
+from digitrec.types import FileIdentity, FileSnapshot
 
 _AT_ONCE = 8
 """So many objects of a chunk are fetched side by side: a store takes its time for each."""
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
     """An object, and what it must still be."""
 
     stored: Stored
-    identity: Identity
+    identity: FileIdentity
 
 
 class Store:
@@ -89,7 +89,7 @@ class Store:
                 return None
         return content
 
-    def publish_new(self, name: str, content: bytes) -> None:
+    def atomic_create(self, name: str, content: bytes) -> None:
         """Put an object whole, never replacing one with other bytes.
 
         Raises:
@@ -113,8 +113,8 @@ class Store:
         with _failing_clearly(f"{self.url}/{name}"):
             if "file" in _protocols(self._fs):  # there a put is not whole or nothing
                 path = Path(self._root) / name
-                files.make_folder(path.parent)
-                (files.publish_new if mode == "create" else files.write_whole)(path, content)
+                files.make_dir(path.parent)
+                (files.atomic_create if mode == "create" else files.atomic_write)(path, content)
             else:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode=mode)
 

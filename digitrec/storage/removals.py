@@ -7,12 +7,12 @@ from pathlib import Path
 
 from digitrec import files, logs, text
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, Departure, Left
+from digitrec.types import Claim, RemovalKind, RemovedOriginal
 
 JOURNAL = ".digitrec-departures.jsonl"
 
 
-def note(ledger: Ledger, outbox: Path, departures: Sequence[Departure]) -> None:
+def note(ledger: Ledger, outbox: Path, departures: Sequence[RemovedOriginal]) -> None:
     """Note departures durably, before their originals are touched; noting one again replaces what was noted.
 
     Raises:
@@ -33,7 +33,7 @@ def _without_following(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
-def read(outbox: Path) -> Iterator[Departure]:
+def read(outbox: Path) -> Iterator[RemovedOriginal]:
     """What the outbox tells, oldest first; a later one about the same file replaces an earlier one."""
     try:
         lines = (outbox / JOURNAL).read_bytes().splitlines()
@@ -43,12 +43,12 @@ def read(outbox: Path) -> Iterator[Departure]:
         try:
             found = json.loads(line)
             path, place = (text.unescape_cell(str(found[name])) for name in ("file", "place"))
-            yield Departure(str(found["batch_id"]), path, Left(found["what"]), str(found["at"]), place)
+            yield RemovedOriginal(str(found["batch_id"]), path, RemovalKind(found["what"]), str(found["at"]), place)
         except (ValueError, KeyError, TypeError) as why:
-            logs.warn("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
+            logs.warning("this line about a departure cannot be understood", journal=outbox / JOURNAL, why=why)
 
 
-def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path) -> dict[str, Departure]:
+def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path) -> dict[str, RemovedOriginal]:
     """The departures of a batch, by path, whose originals have left indeed: a crash may have kept one back."""
     noted = ledger.departures(batch_id)
     return {
@@ -58,9 +58,9 @@ def gone(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path
     }
 
 
-def _line(one: Departure) -> dict[str, str]:
-    path, place = text.escape_cell(one.path), text.escape_cell(one.place)
-    return {"batch_id": one.batch_id, "file": path, "what": one.what, "at": one.at, "place": place}
+def _line(one: RemovedOriginal) -> dict[str, str]:
+    path, place = text.escape_cell(one.path), text.escape_cell(one.location)
+    return {"batch_id": one.batch_id, "file": path, "what": one.kind, "at": one.removed_at, "place": place}
 
 
 def remove_empty(folder: Path, outbox: Path) -> None:

@@ -3,7 +3,19 @@
 import os
 import sqlite3
 
-from digitrec.types import Box, Claim, DeferredFile, Departure, Digit, FileOutcome, Left, Reading, Reason, Row, Status
+from digitrec.types import (
+    Box,
+    Claim,
+    DeferredFile,
+    Digit,
+    FileOutcome,
+    PageReading,
+    PageStatus,
+    Reason,
+    RemovalKind,
+    RemovedOriginal,
+    TableRow,
+)
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
@@ -75,7 +87,7 @@ def deferred_values(file: DeferredFile) -> tuple[object, ...]:
     return (*file.identity, file.sha256, file.why, file.first_at_s, file.tries, file.next_at_s)
 
 
-def reading_values(row: Row) -> tuple[object, ...]:
+def reading_values(row: TableRow) -> tuple[object, ...]:
     """Return a row of the table as a row of `readings`."""
     read = row.reading
     answer = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
@@ -89,7 +101,7 @@ def _text(text: str) -> str | bytes:
     return os.fsencode(text) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
 
 
-def digit_values(row: Row) -> list[tuple[object, ...]]:
+def digit_values(row: TableRow) -> list[tuple[object, ...]]:
     """Return the digits of a row as rows of `digits`."""
     return [
         (
@@ -112,24 +124,24 @@ def digit_from(values: tuple[object, ...]) -> Digit:
     return Digit(Box(x, y, width, height), tuple(map(_real, values[4:])))
 
 
-def departure_values(departure: Departure) -> tuple[object, ...]:
+def departure_values(departure: RemovedOriginal) -> tuple[object, ...]:
     """Return a departure as a row of `departures`."""
-    path, place = os.fsencode(departure.path), os.fsencode(departure.place)
-    return (departure.batch_id, path, departure.what, departure.at, place)
+    path, place = os.fsencode(departure.path), os.fsencode(departure.location)
+    return (departure.batch_id, path, departure.kind, departure.removed_at, place)
 
 
-def departure_from(values: tuple[object, ...]) -> Departure:
+def departure_from(values: tuple[object, ...]) -> RemovedOriginal:
     """Return the departure in a row of `departures`."""
     batch_id, path, what, at, place = values
-    return Departure(str(batch_id), _path(path), Left(str(what)), str(at), _path(place))
+    return RemovedOriginal(str(batch_id), _path(path), RemovalKind(str(what)), str(at), _path(place))
 
 
-def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
+def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> TableRow:
     """Return the row in a row of `readings`, with its digits."""
     columns = dict(zip(_READING, values, strict=True))
-    reading = Reading(
+    reading = PageReading(
         page=_int(columns["page"]),
-        status=Status(str(columns["status"])),
+        status=PageStatus(str(columns["status"])),
         text=str(columns["text"]),
         confidence=_float(columns["confidence"]),
         runner_up=str(columns["runner_up"]),
@@ -141,7 +153,7 @@ def row_from(values: tuple[object, ...], digits: tuple[Digit, ...]) -> Row:
         height=_int(columns["height"]) if columns["height"] is not None else None,
         digits=digits,
     )
-    return Row(
+    return TableRow(
         batch_id=str(columns["batch_id"]),
         row=_int(columns["row"]),
         path=_path(columns["path"]),

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from digitrec.errors import ModelError, plain
-from digitrec.files import make_folder, write_whole
+from digitrec.errors import ModelError, describe_error
+from digitrec.files import atomic_write, make_dir
 from digitrec.training import export
 from digitrec.training.networks import Model
 from digitrec.training.pipeline_examples import Examples
@@ -51,7 +51,7 @@ class Checkpoints:
         try:
             model.set_weights(keras.saving.load_model(path, compile=False, safe_mode=True).get_weights())
         except (ValueError, TypeError, OSError, KeyError) as why:
-            raise ModelError(f"{path} does not hold the {name} network: {plain(why)}", hint=_HINT) from None
+            raise ModelError(f"{path} does not hold the {name} network: {describe_error(why)}", hint=_HINT) from None
         return model, facts
 
     def save_model(self, name: str, model: Model, facts: StageFacts) -> None:
@@ -71,7 +71,7 @@ class Checkpoints:
             with np.load(path, allow_pickle=False) as packed:
                 return Examples(packed["pictures"], packed["classes"]), facts
         except (ValueError, OSError, KeyError) as why:
-            raise ModelError(f"{path} holds no examples: {plain(why)}", hint=_HINT) from None
+            raise ModelError(f"{path} holds no examples: {describe_error(why)}", hint=_HINT) from None
 
     def save_examples(self, name: str, examples: Examples, facts: StageFacts) -> None:
         """Keep examples and how they came about, `asked` included."""
@@ -89,12 +89,12 @@ class Checkpoints:
     def _write(self, file: str, content: bytes, facts: StageFacts) -> None:
         if self.folder is None:
             return
-        make_folder(self.folder)
+        make_dir(self.folder)
         path = self.folder / file
         # Facts without a file count for nothing; a file without facts would count as put there by hand.
         path.unlink(missing_ok=True)
-        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1))
-        write_whole(path, content)
+        atomic_write(path.with_suffix(".json"), json.dumps(facts, indent=1))
+        atomic_write(path, content)
 
 
 def _facts(path: Path) -> StageFacts:
@@ -103,4 +103,4 @@ def _facts(path: Path) -> StageFacts:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as why:
-        raise ModelError(f"{path} cannot be read: {plain(why)}", hint=_HINT) from None
+        raise ModelError(f"{path} cannot be read: {describe_error(why)}", hint=_HINT) from None

@@ -12,7 +12,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import betainc
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.synthetic import samples
-from digitrec.types import Limits, Status
+from digitrec.types import Limits, PageStatus
 
 _SIGNIFICANT = 0.05
 _SCANS, _SEED = 400, 0
@@ -121,5 +121,5 @@ def _compare_scans(
 def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:
     """What it reads, and whether it would be accepted."""
     (readings,) = read_files.decide_readings([read_files.read_bytes(scan, Limits(), reader)], threshold)
-    is_accepted = all(one.status is Status.ACCEPTED for one in readings)
+    is_accepted = all(one.status is PageStatus.ACCEPTED for one in readings)
     return "".join(one.text for one in readings), is_accepted

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from digitrec.arrays import Picture
-from digitrec.errors import ModelError, plain
+from digitrec.errors import ModelError, describe_error
 from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
 from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
@@ -40,7 +40,7 @@ from digitrec.training.pretraining import LINE_INPUT_SHAPE, PretrainedModels
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.generate import LineExamples, dequantize, quantize
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import RECIPE
+from digitrec.types import PREPROCESSING_VERSION
 
 LINE_KERAS = "line.keras"
 _NEW_HELD_OUT = 0.5
@@ -147,7 +147,7 @@ def finetune(
         if is_new
         else split_dataset(dataset, base_model.card.seed)
     )
-    key = {"version": "going on", "recipe": RECIPE, "data": dataset.digest, "seed": base_model.card.seed}
+    key = {"version": "going on", "recipe": PREPROCESSING_VERSION, "data": dataset.digest, "seed": base_model.card.seed}
     desk = _FinetuneContext(base_model, parts, config, Checkpoints.of(checkpoint_dir, key), progress)
     start_keras()
     import tensorflow
@@ -280,7 +280,7 @@ def _load_network(start: Bundle, name: str, build: Callable[[], Model], seed: in
     try:
         model.set_weights(keras.saving.load_model(start.path(name), compile=False, safe_mode=True).get_weights())
     except (ValueError, TypeError, OSError, KeyError) as why:
-        raise ModelError(f"{start.path(name)} does not hold the network it should: {plain(why)}") from None
+        raise ModelError(f"{start.path(name)} does not hold the network it should: {describe_error(why)}") from None
     return model
 
 

@@ -17,7 +17,7 @@ from digitrec.training.classifier import FittedClassifier, Splits, TrainingState
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
 from digitrec.training.pretraining import PretrainedModels
-from digitrec.types import RECIPE
+from digitrec.types import PREPROCESSING_VERSION
 
 _LIBRARIES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow")
 
@@ -62,7 +62,7 @@ def write_model_package(
         id=name,
         network=network,
         created_at=created_at,
-        recipe=RECIPE,
+        recipe=PREPROCESSING_VERSION,
         input_shape=parts.learn.pictures.shape[1:],
         weights=int(model.count_params()) + (prepared.weights if prepared else 0),
         files=digests,

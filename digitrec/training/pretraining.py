@@ -17,7 +17,7 @@ from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import RECIPE
+from digitrec.types import PREPROCESSING_VERSION
 
 VERSION = 6
 """Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
@@ -116,7 +116,7 @@ def pretrain_paper_models(
         ModelError: something kept there cannot be used.
     """
     fonts = glyphs.load_glyphs()
-    key = {"version": VERSION, "recipe": RECIPE, "data": digest, "seed": seed}
+    key = {"version": VERSION, "recipe": PREPROCESSING_VERSION, "data": digest, "seed": seed}
     desk = _TrainContext(
         GlyphSources.of(parts.learn.pictures, parts.learn.digits, fonts),
         GlyphSources.of(parts.validate.pictures, parts.validate.digits, fonts),

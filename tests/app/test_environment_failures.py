@@ -12,7 +12,7 @@ import pytest
 
 from digitrec import files
 from digitrec.app.run import run_once
-from digitrec.errors import EnvironmentFailure, at_step, failure_of
+from digitrec.errors import EnvironmentFailure, note_step, wrap_os_error
 from digitrec.pipeline import object_store
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
@@ -42,10 +42,10 @@ def is_file(descriptor: int) -> bool:
 
 
 def test_an_error_names_its_innermost_step_and_path() -> None:
-    with pytest.raises(OSError, match="error") as caught, at_step("outer", "/srv"), at_step("inner", "/srv/inbox"):
+    with pytest.raises(OSError, match="error") as caught, note_step("outer", "/srv"), note_step("inner", "/srv/inbox"):
         raise OSError(errno.EIO, "Input/output error")
 
-    assert str(failure_of(caught.value)) == "inner in /srv/inbox failed: Input/output error"
+    assert str(wrap_os_error(caught.value)) == "inner in /srv/inbox failed: Input/output error"
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_an_error_names_its_innermost_step_and_path() -> None:
     ],
 )
 def test_system_errors_are_reported_without_their_number(error: OSError, told: str) -> None:
-    assert str(failure_of(error)).startswith(f"disk or folder failed: {told}")
-    assert "Errno" not in str(failure_of(error))
+    assert str(wrap_os_error(error)).startswith(f"disk or folder failed: {told}")
+    assert "Errno" not in str(wrap_os_error(error))
 
 
 def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
@@ -78,7 +78,7 @@ def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
         errno.EACCES, "Permission denied", str(tmp_path / "inbox" / "7.png"), None, str(closed / "7.png")
     )
 
-    assert str(failure_of(refused)).startswith(f"disk or folder failed: {closed} may not be used by this user")
+    assert str(wrap_os_error(refused)).startswith(f"disk or folder failed: {closed} may not be used by this user")
 
 
 @pytest.mark.slow
@@ -123,10 +123,10 @@ def test_a_file_that_cannot_be_written_through_names_itself_not_its_draft(
 ) -> None:
     monkeypatch.setattr(files.os, "fsync", failing(IO, on=is_file))
 
-    for write in (files.write_whole, files.publish_new):
+    for write in (files.atomic_write, files.atomic_create):
         with pytest.raises(OSError, match="Input/output") as caught:
             write(tmp_path / "a.csv", "1")
-        assert str(failure_of(caught.value)).endswith(f"failed: {tmp_path}/a.csv: fsync: Input/output error")
+        assert str(wrap_os_error(caught.value)).endswith(f"failed: {tmp_path}/a.csv: fsync: Input/output error")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,14 +136,14 @@ def test_a_run_that_cannot_publish_names_the_step_and_the_table(
     settings = Settings(workspace=harness.root, settle_s=0, engine="serial", run_retry_s=0)
     harness.drop("7.png")
     full = OSError(errno.ENOSPC, "No space left on device")
-    real = files.publish_new
+    real = files.atomic_create
 
     def refused(path: Path, content: str) -> None:
         if path.suffix == ".csv":
             raise OSError(full.errno, full.strerror, str(path))
         real(path, content)
 
-    monkeypatch.setattr(csv_tables.files, "publish_new", refused)
+    monkeypatch.setattr(csv_tables.files, "atomic_create", refused)
 
     with pytest.raises(EnvironmentFailure) as caught:
         run_once(settings)
@@ -200,7 +200,7 @@ def test_any_other_error_of_a_folder_fsync_is_a_failure_with_its_path(
 
 
 def test_a_filesystem_without_folder_fsync_is_met_for_real() -> None:
-    refused = files.refused_fsync(Path("/proc"))
+    refused = files.try_fsync_folder(Path("/proc"))
 
     assert refused is not None
     assert refused.errno == errno.EINVAL

@@ -15,7 +15,7 @@ from digitrec.errors import UsageError
 from digitrec.recognition import visualize
 from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
-from digitrec.types import Limits, Reading
+from digitrec.types import Limits, PageReading
 from tests.cli.test_main import call
 from tests.conftest import draw, reader
 
@@ -37,7 +37,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     page = visualize.draw_trace
 
-    def noted(steps: RecognitionTrace, reading: Reading, threshold: float) -> Picture:
+    def noted(steps: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:
         numbers.append(reading.page)
         return page(steps, reading, threshold)
 

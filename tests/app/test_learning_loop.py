@@ -14,7 +14,7 @@ from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
-from digitrec.text import utc
+from digitrec.text import format_utc
 from digitrec.training.classifier import no_progress
 from tests.conftest import draw
 from tests.training.test_finetune import LITTLE
@@ -37,7 +37,7 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
         said = [
             Judgement(batch.id, row.row, str(int(Path(row.path).stem) % 10), seen=0) for row in ledger.rows(batch.id)
         ]
-        judge(ledger, said, who="ann", how=How.ONE, at=utc(time.time()))
+        judge(ledger, said, who="ann", how=How.ONE, at=format_utc(time.time()))
 
     done = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
 

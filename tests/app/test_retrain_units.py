@@ -13,14 +13,14 @@ from digitrec.app.corrections_dataset import CorrectionsDataset, build_dataset, 
 from digitrec.app.model_comparison import EvaluatedPage, PageAnswer, summarize_comparison
 from digitrec.app.retrain import train_on_corrections
 from digitrec.errors import DataError
-from digitrec.files import sha256_of
+from digitrec.files import hash_file
 from digitrec.reports.index import read_index
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Labelled, Verdict
 from digitrec.storage.ledger import Ledger
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
-from digitrec.types import Status
+from digitrec.types import PageStatus
 from tests.conftest import draw
 from tests.correction_helpers import add_batch, row, say
 
@@ -38,11 +38,11 @@ def said(root: Path, name: str, text: str, content: bytes = b"", **change: Any) 
         row=1,
         path=name,
         page=1,
-        sha256=sha256_of(path),
-        place=f"outbox/done/b/{name}",
+        sha256=hash_file(path),
+        location=f"outbox/done/b/{name}",
         text=text,
         read="7",
-        status=Status.REVIEW,
+        status=PageStatus.REVIEW,
         confidence=0.6,
         verdict=Verdict.CONFIRMED if text == "7" else Verdict.CORRECTED,
         how=How.ONE,
@@ -86,8 +86,8 @@ def test_pages_of_one_file_are_on_one_side_and_not_the_same_page(tmp_path: Path)
 
 def test_an_original_that_is_gone_or_altered_is_left_out_and_counted(tmp_path: Path) -> None:
     gone, altered, whole = (said(tmp_path, name, "7") for name in ("gone.png", "altered.png", "whole.png"))
-    (tmp_path / gone.place).unlink()
-    (tmp_path / altered.place).write_bytes(b"something else")
+    (tmp_path / gone.location).unlink()
+    (tmp_path / altered.location).write_bytes(b"something else")
 
     found = build_dataset([gone, altered, whole], tmp_path)
 
@@ -98,7 +98,7 @@ def test_an_original_that_is_gone_or_altered_is_left_out_and_counted(tmp_path: P
 def test_a_copy_elsewhere_stands_for_an_original_that_is_gone(tmp_path: Path) -> None:
     copy = said(tmp_path, "copy.png", "3", b"same")
     newest = said(tmp_path, "newest.png", "7", b"same", at="2026-01-05T10:00:00.000Z")
-    (tmp_path / newest.place).unlink()
+    (tmp_path / newest.location).unlink()
 
     found = build_dataset([copy, newest], tmp_path)
 

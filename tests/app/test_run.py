@@ -21,7 +21,7 @@ import pytest
 from digitrec.app import composition, reports, service
 from digitrec.app import run as app_run
 from digitrec.app.run import run_once, watch
-from digitrec.cli.words import status_lines
+from digitrec.cli.words import format_status
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import doctor
@@ -328,7 +328,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     with workspace.open_ledgers_readonly(settings) as ledgers:
         now_s, model = time.time(), ModelState("x")
         found = status(settings, ledgers, model, now_s)
-        assert any("KeyError: 'colour'" in line for line in status_lines(found))
+        assert any("KeyError: 'colour'" in line for line in format_status(found))
         assert "KeyError: 'colour'" in health(found, "main", 3600).why
         assert any("KeyError: 'colour'" in one.detail for one in doctor(settings, ledgers, model, now_s))
 

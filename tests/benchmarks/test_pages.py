@@ -20,7 +20,7 @@ from benchmarks.pages.scores import Scored, Tally, Truth, score, table
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs, samples
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import Reading, Reason, Status
+from digitrec.types import PageReading, PageStatus, Reason
 
 SIGNED = {"minus": {"-"}, "decimal": {",", "."}, "date": {"/", ".", "-"}, "sum": {"+", "-", "="}}
 
@@ -222,8 +222,8 @@ def test_of_real_pictures_only_digits_are_compared() -> None:
 
 
 def test_a_file_of_several_pages_is_scored_as_a_whole() -> None:
-    one = Reading(1, Status.ACCEPTED, text="12", confidence=0.99)
-    two = Reading(2, Status.REVIEW, text="7", confidence=0.5, reason=Reason.LOW_CONFIDENCE)
+    one = PageReading(1, PageStatus.ACCEPTED, text="12", confidence=0.99)
+    two = PageReading(2, PageStatus.REVIEW, text="7", confidence=0.5, reason=Reason.LOW_CONFIDENCE)
 
     scored = score("real", 3, Truth(("12", "7")), [one, two])
 

@@ -11,7 +11,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.cli import main
-from digitrec.errors import failure_of
+from digitrec.errors import wrap_os_error
 from tests.conftest import ServiceHarness, draw, in_folder
 
 
@@ -264,7 +264,7 @@ def test_the_next_step_is_shown_instead_of_an_empty_table(
 def test_a_folder_that_may_not_be_written_is_named_not_the_draft_in_it(tmp_path: Path) -> None:
     refused = PermissionError(13, "Permission denied", str(tmp_path / "inbox" / ".x1b2.part"))
 
-    told = failure_of(refused)
+    told = wrap_os_error(refused)
 
     assert str(told) == f"disk or folder failed: {tmp_path} may not be used by this user: Permission denied"
     assert "digitrec doctor" in told.hint

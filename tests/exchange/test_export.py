@@ -21,7 +21,7 @@ from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Status
+from digitrec.types import PageStatus
 from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
 
 LATER = "20260202T030405Z-00000000"
@@ -92,7 +92,7 @@ READERS: dict[Form, Callable[[bytes], list[dict[str, str]]]] = {
 def settings(tmp_path: Path) -> Settings:
     """Two workers: one with two batches, some of it corrected; one whose batch lies between."""
     with ExitStack() as stack:
-        main = desk_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3")])
+        main = desk_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3")])
         stack.callback(main.close)
         add_batch(main, [row(number, path=name) for number, name in enumerate(NASTY, start=1)], LATER)
         say(main, 1, NONE, who="=ann")
@@ -100,7 +100,7 @@ def settings(tmp_path: Path) -> Settings:
         say(main, 3, None)
         other = Ledger.open(tmp_path / ".digitrec" / "b" / "ledger.sqlite3")
         stack.callback(other.close)
-        add_batch(other, [row(1, Status.REJECTED)], "20260115T030405Z-00000000")
+        add_batch(other, [row(1, PageStatus.REJECTED)], "20260115T030405Z-00000000")
     return Settings(workspace=tmp_path)
 
 

@@ -19,7 +19,7 @@ from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, How, Verdict, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 from tests.conftest import read_csv
 from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
 from tests.older_ledgers import make_older
@@ -28,8 +28,8 @@ OTHER = "20260202T030405Z-00000000"
 ROWS = [
     row(1),
     row(2, text="0650"),
-    row(3, Status.ACCEPTED, text="3"),
-    row(4, Status.REJECTED),
+    row(3, PageStatus.ACCEPTED, text="3"),
+    row(4, PageStatus.REJECTED),
     row(5, path="=odd 50%;.png"),
 ]
 

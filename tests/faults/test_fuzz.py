@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 from tests.faults.scene import IS_LONG, Scene
 
 pytestmark = pytest.mark.slow
@@ -125,8 +125,8 @@ def test_damaged_files_of_every_format_each_get_a_row(scene: Scene) -> None:
 
     rows = scene.rows()
     assert {row["file"] for row in rows} == names
-    assert {row["status"] for row in rows} <= {Status.ACCEPTED, Status.REVIEW, Status.REJECTED}
-    assert all((row["status"] == Status.ACCEPTED) == (row["reason_code"] == "") for row in rows)
+    assert {row["status"] for row in rows} <= {PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED}
+    assert all((row["status"] == PageStatus.ACCEPTED) == (row["reason_code"] == "") for row in rows)
     assert Reason.CRASHES_READER not in {row["reason_code"] for row in rows}
     assert "Traceback" not in (scene.workspace / "log").read_text()
     assert "the reader died" not in (scene.workspace / "log").read_text()

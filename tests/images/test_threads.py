@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.errors import memory_failure
+from digitrec.errors import wrap_memory_error
 from tests.conftest import draw
 
 PROGRAM = """
@@ -92,7 +92,7 @@ def test_an_empty_inbox_needs_no_memory_to_read_with(tmp_path: Path) -> None:
     ids=str,
 )
 def test_symptoms_of_too_little_memory_are_reported_as_such(why: Exception) -> None:
-    failure = memory_failure(why)
+    failure = wrap_memory_error(why)
 
     assert failure is not None
     assert failure.exit_code == 74
@@ -100,4 +100,4 @@ def test_symptoms_of_too_little_memory_are_reported_as_such(why: Exception) -> N
 
 
 def test_other_errors_are_no_sign_of_too_little_memory() -> None:
-    assert memory_failure(ImportError("No module named 'tensorflow'")) is None
+    assert wrap_memory_error(ImportError("No module named 'tensorflow'")) is None

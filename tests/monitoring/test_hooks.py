@@ -23,7 +23,7 @@ from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
-from digitrec.types import Batch, Stage
+from digitrec.types import Batch, BatchStage
 from tests.conftest import ServiceHarness
 
 NEVER = lambda: False  # noqa: E731
@@ -83,7 +83,7 @@ def test_no_rejected_hook_runs_without_rejected_files(harness: ServiceHarness) -
 def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarness) -> None:
     hooks = Hooks(Settings(workspace=harness.root, on_batch=python(NOTES)))
     with workspace.open_workspace(harness.settings) as space:
-        batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
+        batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", BatchStage.PLANNED)
         space.ledger.open_batch(batch, [])
         hooks.reported(batch.id)
         hooks.tell_batches(space.ledger, NEVER)

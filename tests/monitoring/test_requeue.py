@@ -39,7 +39,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         chosen = maintenance.select_claims(harness.settings, ledgers, given=given, **how)
-        return [one.place for one in maintenance.requeue(harness.settings, chosen, NOW)]
+        return [one.location for one in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
 def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[Found]:
@@ -197,14 +197,14 @@ def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: ServiceHa
 def test_between_filesystems_it_is_copied_whole_before_it_goes(
     read: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = files.move_new
+    real = files.rename_exclusive
 
     def move_new(source: Path, target: Path) -> None:
         if ("inbox" in source.parts) is not ("inbox" in target.parts):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         real(source, target)
 
-    monkeypatch.setattr(files, "move_new", move_new)
+    monkeypatch.setattr(files, "rename_exclusive", move_new)
     put_back(read, "cut.png")
 
     assert in_inbox(read) == {"cut.png": draw(3)[:200]}
@@ -214,7 +214,7 @@ def test_between_filesystems_it_is_copied_whole_before_it_goes(
 STEPS: dict[str, tuple[Any, str]] = {
     "noted in the ledger": (Ledger, "note_departures"),
     "noted in the outbox": (removals, "note"),
-    "moved": (files, "move_across"),
+    "moved": (files, "move_durable"),
     "inbox fsynced": (files, "fsync_folder"),
     "empty folder removed": (removals, "remove_empty"),
 }
@@ -336,7 +336,7 @@ def test_hostile_names_survive_the_journal(harness: ServiceHarness) -> None:
     put_back(harness, reason=Reason.NOT_AN_IMAGE)
 
     assert in_inbox(harness).keys() == set(hostile)
-    told = {one.path: one.place for one in removals.read(harness.outbox)}
+    told = {one.path: one.location for one in removals.read(harness.outbox)}
     assert told == {name: f"inbox/{name}" for name in hostile}
     assert all(json.loads(line) for line in (harness.outbox / removals.JOURNAL).read_bytes().splitlines() if line)
 

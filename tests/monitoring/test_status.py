@@ -209,7 +209,7 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     assert [one.path for one in found.left] == ["empty.png", "half.png"]
     assert found.finished == ()
     assert everything(harness.inbox) == before
-    operations.print_outlook(harness.settings, as_json=False)
+    operations.print_dry_run(harness.settings, as_json=False)
     first, empty, half, total = capsys.readouterr().out.splitlines()
     assert first == "read    b%FF.png"
     assert empty.startswith("leave   empty.png: it is empty")
@@ -224,7 +224,7 @@ def test_a_dry_run_names_the_batches_that_would_be_finished_first(
     mine.parent.mkdir(parents=True)
     mine.write_bytes(draw(7))
 
-    operations.print_outlook(harness.settings, as_json=True)
+    operations.print_dry_run(harness.settings, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == {"finish": [BATCH], "read": [], "leave": []}
 

@@ -112,7 +112,7 @@ def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         cut(patch, files.os, "link", call=1, after=False)
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(PowerCut):
-            files.publish_new(tmp_path / "x.csv", "x")
+            files.atomic_create(tmp_path / "x.csv", "x")
 
     (draft,) = tmp_path.iterdir()
     assert drafts.is_draft(draft.name)

@@ -22,7 +22,7 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, Count, FileOutcome, Reason
+from digitrec.types import Claim, FileOutcome, OutcomeCounts, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 
 
@@ -465,7 +465,7 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
         "poison.png": True,
     }
     assert harness.child.deaths == 3
-    assert sum(counts, Count()) == Count(accepted=1, rejected=1)
+    assert sum(counts, OutcomeCounts()) == OutcomeCounts(accepted=1, rejected=1)
 
 
 def _die(_: object) -> None:
@@ -541,7 +541,7 @@ def test_rejection_reasons_are_in_words(harness: ServiceHarness) -> None:
     harness.run()
 
     assert harness.rows()[0]["reason"]
-    assert {reason.words for reason in Reason} != {""}
+    assert {reason.description for reason in Reason} != {""}
 
 
 def test_an_outbox_removed_during_a_batch_is_not_recreated(
@@ -626,14 +626,14 @@ def test_a_path_too_long_to_claim_waits_and_the_others_are_read(
 
 def test_a_name_that_the_outbox_refuses_is_made_plain(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     harness.drop("a:b.png")
-    real = files.move_new
+    real = files.rename_exclusive
 
     def refuses_colons(source: Path | str, target: Path | str) -> None:
         if ":" in Path(target).name and "done" in Path(target).parts:
             raise OSError(errno.EINVAL, "Invalid argument")
         real(source, target)
 
-    monkeypatch.setattr(files, "move_new", refuses_colons)
+    monkeypatch.setattr(files, "rename_exclusive", refuses_colons)
     harness.run()
 
     assert harness.originals() == {"a_b~2.png": draw(7)}

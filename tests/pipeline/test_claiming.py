@@ -14,7 +14,7 @@ ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.ESTALE, err
 
 def failing(number: int, fails: Callable[[str], bool]) -> Callable[..., None]:
     """What renames files, except for some."""
-    real = files.move_new
+    real = files.rename_exclusive
 
     def move_new(source: object, target: object) -> None:
         if fails(str(source)):
@@ -32,7 +32,7 @@ def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
     harness.drop("bad/7.png")
     harness.drop("8.png", draw(8))
     with monkeypatch.context() as patch:
-        patch.setattr(files, "move_new", failing(number, lambda source: source.endswith("bad/7.png")))
+        patch.setattr(files, "rename_exclusive", failing(number, lambda source: source.endswith("bad/7.png")))
         harness.run()
         with harness.at_work() as line:
             (back,) = line.ledger.deferred_files()
@@ -52,7 +52,7 @@ def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.drop("7.png")
-    monkeypatch.setattr(files, "move_new", failing(errno.EIO, lambda source: source.endswith("inbox/7.png")))
+    monkeypatch.setattr(files, "rename_exclusive", failing(errno.EIO, lambda source: source.endswith("inbox/7.png")))
 
     for _ in range(3):
         harness.run()
@@ -71,7 +71,7 @@ def test_an_inbox_where_nothing_can_be_claimed_is_an_environment_failure(
     harness.drop("7.png")
     harness.drop("8.png", draw(8))
     with monkeypatch.context() as patch:
-        patch.setattr(files, "move_new", failing(number, lambda source: "inbox" in source))
+        patch.setattr(files, "rename_exclusive", failing(number, lambda source: "inbox" in source))
         with pytest.raises(OSError, match=os.strerror(number)):
             harness.run()
 

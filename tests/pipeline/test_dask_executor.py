@@ -271,7 +271,7 @@ from digitrec import logs
 from digitrec.cluster.dask_executor import DaskExecutor
 from digitrec.errors import EnvironmentFailure
 
-logs.start("json")
+logs.configure("json")
 scheduler = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 engine = DaskExecutor(scheduler.stdout.readline().decode().strip(), 5)
 results = engine.map(abs, [-1], lambda: False)

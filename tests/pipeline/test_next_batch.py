@@ -8,7 +8,7 @@ import pytest
 from digitrec.pipeline import batch as pipeline
 from digitrec.pipeline.inbox import Inbox
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, FileSnapshot, Row, Stage
+from digitrec.types import BatchStage, FileSnapshot, OutcomeCounts, TableRow
 from tests.conftest import ServiceHarness, draw
 
 
@@ -18,12 +18,12 @@ def groups_of(harness: ServiceHarness, size: int) -> Iterator[list[FileSnapshot]
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[Stage]]:
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchStage]]:
     """Of the batches that are open whenever one is put on record."""
-    found: list[list[Stage]] = []
+    found: list[list[BatchStage]] = []
     record = Ledger.record
 
-    def noted(ledger: Ledger, batch_id: str, rows: Sequence[Row], *others: object) -> None:
+    def noted(ledger: Ledger, batch_id: str, rows: Sequence[TableRow], *others: object) -> None:
         found.append([batch.stage for batch in ledger.batches(unfinished=True)])
         record(ledger, batch_id, rows, *others)  # type: ignore[arg-type]
 
@@ -32,7 +32,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[Stage]]:
 
 
 def test_the_next_batch_is_claimed_before_one_is_put_on_record(
-    harness: ServiceHarness, stages: list[list[Stage]]
+    harness: ServiceHarness, stages: list[list[BatchStage]]
 ) -> None:
     pictures = {f"{digit}.png": draw(digit) for digit in range(6)}
     for name, content in pictures.items():
@@ -42,14 +42,14 @@ def test_the_next_batch_is_claimed_before_one_is_put_on_record(
         counts = list(line.process_all(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2, 2]
-    assert stages == [[Stage.READING] * 2, [Stage.READING] * 2, [Stage.READING]]
+    assert stages == [[BatchStage.READING] * 2, [BatchStage.READING] * 2, [BatchStage.READING]]
     assert sorted(row["file"] for row in harness.rows()) == sorted(pictures)
     assert harness.originals() == pictures
     assert harness.account().differences == ()
 
 
 def test_a_large_batch_is_not_claimed_before_its_turn(
-    harness: ServiceHarness, stages: list[list[Stage]], monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, stages: list[list[BatchStage]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "_MAX_PREFETCH_FILES", 1)
     for digit in range(4):
@@ -59,7 +59,7 @@ def test_a_large_batch_is_not_claimed_before_its_turn(
         counts = list(line.process_all(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2]
-    assert stages == [[Stage.READING], [Stage.READING]]
+    assert stages == [[BatchStage.READING], [BatchStage.READING]]
 
 
 def test_a_read_batch_is_published_even_if_the_next_claim_fails(
@@ -68,7 +68,7 @@ def test_a_read_batch_is_published_even_if_the_next_claim_fails(
     for digit in range(4):
         harness.drop(f"{digit}.png", draw(digit))
     make_durable = Inbox.make_durable
-    counts: list[Count] = []
+    counts: list[OutcomeCounts] = []
 
     def fails_later(inbox: Inbox, batch_id: str, paths: Iterable[str]) -> None:
         if max(paths) > "1.png":

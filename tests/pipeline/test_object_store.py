@@ -255,7 +255,7 @@ def test_an_unavailable_object_is_left_and_the_others_are_read(
     assert here.answers() == {"7.png": "7", "8.png": "8"}
 
 
-@pytest.mark.parametrize("step", ["publish_new", "write"])
+@pytest.mark.parametrize("step", ["atomic_create", "write"])
 def test_a_crash_between_record_and_publish_is_finished_by_the_next_run(
     here: Place, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -299,7 +299,7 @@ def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(f"{place.base}/out")
-    store.publish_new("a.csv", b"same")
+    store.atomic_create("a.csv", b"same")
     real, looks = Store.read, []
 
     def not_there_at_first(self: Store, name: str) -> bytes | None:
@@ -307,10 +307,10 @@ def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
         return None if len(looks) == 1 else real(self, name)
 
     monkeypatch.setattr(Store, "read", not_there_at_first)
-    store.publish_new("a.csv", b"same")
+    store.atomic_create("a.csv", b"same")
     looks.clear()
     with pytest.raises(FileExistsError):
-        store.publish_new("a.csv", b"other")
+        store.atomic_create("a.csv", b"other")
 
     assert real(store, "a.csv") == b"same"
 

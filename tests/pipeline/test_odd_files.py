@@ -21,7 +21,7 @@ from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, DeferredFile, FileSnapshot, Stage, fold
+from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, fold_int64
 from tests.conftest import ServiceHarness, draw
 from tests.deep import deepen, remove
 
@@ -72,15 +72,15 @@ def deep_desk() -> Iterator[ServiceHarness]:
 
 @pytest.mark.parametrize("number", ODD)
 def test_a_folded_number_fits_the_ledger_and_keeps_its_bits(number: int) -> None:
-    assert -(2**63) <= fold(number) < 2**63
-    assert (fold(number) - number) % 2**64 == 0
-    assert fold(fold(number)) == fold(number)
+    assert -(2**63) <= fold_int64(number) < 2**63
+    assert (fold_int64(number) - number) % 2**64 == 0
+    assert fold_int64(fold_int64(number)) == fold_int64(number)
 
 
 @pytest.mark.parametrize("number", ODD)
 def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: int) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite3")
-    batch = Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", Stage.PLANNED)
+    batch = Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", BatchStage.PLANNED)
     claim = Claim(batch.id, "7.png", number, number, number, True, batch.opened_at)
 
     ledger.open_batch(batch, [claim])
@@ -204,7 +204,7 @@ def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: ServiceHarness)
     with deep_desk.at_work() as line:
         seen = deep_desk.look()
         line.ledger.open_batch(
-            Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", Stage.PLANNED),
+            Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", BatchStage.PLANNED),
             [Claim("20260102T030405Z-00000000", seen[0].path, *seen[0].identity, False, "")],
         )
         line.inbox.claim("20260102T030405Z-00000000", seen[0].path)
@@ -220,11 +220,11 @@ def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
     refused = DeferredFile(1, 2, 3, "", "EIO", 1000.0, 3, 1004.0)
     undecodable = DeferredFile(1, 2, 3, "ab", "truncated", 1000.0, 2, 1030.0)
 
-    assert [refused.is_deferred(at) for at in (999.0, 1000.0, 1003.9, 1004.0)] == [False, True, True, False]
-    assert [undecodable.is_deferred(at) for at in (999.0, 1000.0, 1029.9, 1030.0)] == [False, True, True, False]
+    assert [refused.is_backing_off(at) for at in (999.0, 1000.0, 1003.9, 1004.0)] == [False, True, True, False]
+    assert [undecodable.is_backing_off(at) for at in (999.0, 1000.0, 1029.9, 1030.0)] == [False, True, True, False]
     for years in (-50, -4, 4, 50):
-        assert not refused.is_deferred(1000.0 + years * year_s)
-        assert not undecodable.is_deferred(1000.0 + years * year_s)
+        assert not refused.is_backing_off(1000.0 + years * year_s)
+        assert not undecodable.is_backing_off(1000.0 + years * year_s)
 
 
 def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: ServiceHarness) -> None:

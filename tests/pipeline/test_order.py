@@ -32,7 +32,7 @@ def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     record(os, "fsync", lambda descriptor: str(Path(f"/proc/self/fd/{descriptor}").readlink()))
     record(os, "link", lambda _, target: str(target))
-    record(files, "move_new", lambda source, target: f"{source} -> {target}")
+    record(files, "rename_exclusive", lambda source, target: f"{source} -> {target}")
     record(Ledger, "record", lambda *_: "")
     return calls
 
@@ -50,7 +50,7 @@ def test_the_table_and_its_folder_are_fsynced_before_the_original_moves(
     drafted = max(at for at, (call, path) in enumerate(trace[:linked]) if call == "fsync" and path.endswith(".part"))
     folder = trace.index(("fsync", str(harness.outbox)), linked)
     moved = trace.index(
-        ("move_new", f"{harness.inbox}/.claimed/main/{batch}/a/7.png -> {harness.outbox}/done/{batch}/a/7.png")
+        ("rename_exclusive", f"{harness.inbox}/.claimed/main/{batch}/a/7.png -> {harness.outbox}/done/{batch}/a/7.png")
     )
     assert drafted < linked < folder < moved
 
@@ -63,7 +63,8 @@ def test_claim_folders_are_fsynced_before_answers_are_recorded(
     harness.run()
 
     batch = harness.rows()[0]["batch_id"]
-    claimed = trace.index(("move_new", f"{harness.inbox}/a/7.png -> {harness.inbox}/.claimed/main/{batch}/a/7.png"))
+    claimed_path = f"{harness.inbox}/.claimed/main/{batch}/a/7.png"
+    claimed = trace.index(("rename_exclusive", f"{harness.inbox}/a/7.png -> {claimed_path}"))
     recorded = trace.index(("record", ""))
     synced = {path for call, path in trace[claimed:recorded] if call == "fsync"}
     assert {
@@ -82,7 +83,9 @@ def test_the_places_of_originals_are_fsynced_before_the_batch_is_closed(
 
     batch = harness.rows()[0]["batch_id"]
     moved = next(
-        at for at, (call, path) in enumerate(trace) if call == "move_new" and path.endswith(f"done/{batch}/a/7.png")
+        at
+        for at, (call, path) in enumerate(trace)
+        if call == "rename_exclusive" and path.endswith(f"done/{batch}/a/7.png")
     )
     synced = {path for call, path in trace[moved:] if call == "fsync"}
     assert {f"{harness.outbox}/done/{batch}/a", f"{harness.inbox}/.claimed/main/{batch}/a"} <= synced

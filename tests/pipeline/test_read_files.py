@@ -5,10 +5,10 @@ import pytest
 
 from digitrec.arrays import PageResult
 from digitrec.recognition.decision import decide
-from digitrec.types import Box, Reading, Reason, Status
+from digitrec.types import Box, PageReading, PageStatus, Reason
 
 
-def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> Reading:
+def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> PageReading:
     """A page of digits with these scores; 10 is the column of "no digit"."""
     scores = np.zeros((len(rows), 11), np.float32)
     for scored, row in zip(scores, rows, strict=True):
@@ -21,7 +21,7 @@ def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | Non
 def test_a_number_is_as_probable_as_all_its_digits_together() -> None:
     reading = judged({4: 0.99, 9: 0.01}, {7: 0.96, 1: 0.03, 10: 0.01})
 
-    assert (reading.status, reading.text) == (Status.ACCEPTED, "47")
+    assert (reading.status, reading.text) == (PageStatus.ACCEPTED, "47")
     assert reading.confidence == pytest.approx(0.99 * 0.96)
     assert (reading.runner_up, reading.runner_up_confidence) == ("41", pytest.approx(0.99 * 0.03))
 
@@ -42,20 +42,20 @@ def test_the_probabilities_of_a_digit_lack_to_one_what_it_may_be_instead() -> No
 def test_what_most_likely_is_no_digit_is_never_accepted(likely_nothing: dict[int, float], threshold: float) -> None:
     reading = judged({1: 1.0}, likely_nothing, {2: 1.0}, threshold=threshold)
 
-    assert (reading.status, reading.reason) == (Status.REVIEW, Reason.NOT_A_DIGIT)
+    assert (reading.status, reading.reason) == (PageStatus.REVIEW, Reason.NOT_A_DIGIT)
     assert len(reading.text) == len(reading.runner_up) == 3  # every column carries the best guess
 
 
 def test_what_is_hard_to_tell_from_another_digit_is_a_digit() -> None:
     reading = judged({4: 0.5, 9: 0.45, 10: 0.05})
 
-    assert (reading.status, reading.reason) == (Status.REVIEW, Reason.LOW_CONFIDENCE)
+    assert (reading.status, reading.reason) == (PageStatus.REVIEW, Reason.LOW_CONFIDENCE)
 
 
 def test_what_might_be_any_digit_is_none() -> None:
     reading = judged(dict.fromkeys(range(10), 0.1))
 
-    assert (reading.status, reading.reason) == (Status.REVIEW, Reason.NOT_A_DIGIT)
+    assert (reading.status, reading.reason) == (PageStatus.REVIEW, Reason.NOT_A_DIGIT)
 
 
 def test_two_digits_are_compared_with_what_no_digit_leaves() -> None:
@@ -72,12 +72,12 @@ def test_of_two_that_are_alike_the_runner_up_is_the_other() -> None:
 
 @pytest.mark.parametrize("reason", [None, *Reason])
 def test_a_page_has_digits_or_a_reason_to_have_none(reason: Reason | None) -> None:
-    is_rejected = reason is not None and reason.rejects
+    is_rejected = reason is not None and reason.is_rejection
     rows = [] if is_rejected else [{4: 0.9, 9: 0.1}]
 
     reading = judged(*rows, reason=reason)
 
-    assert (reading.status is Status.REJECTED, reading.text) == (is_rejected, "4" * len(rows))
+    assert (reading.status is PageStatus.REJECTED, reading.text) == (is_rejected, "4" * len(rows))
     if reason is not Reason.OTHER_MARKS:
         with pytest.raises(ValueError, match="page 1 has"):
             judged(*([{4: 1.0}] if is_rejected else []), reason=reason)
@@ -86,11 +86,11 @@ def test_a_page_has_digits_or_a_reason_to_have_none(reason: Reason | None) -> No
 def test_a_page_with_writing_that_was_not_read_goes_to_review() -> None:
     reading = judged(reason=Reason.OTHER_MARKS)
 
-    assert (reading.status, reading.text, reading.confidence, reading.digits) == (Status.REVIEW, "", None, ())
+    assert (reading.status, reading.text, reading.confidence, reading.digits) == (PageStatus.REVIEW, "", None, ())
     assert reading.detail == "something on the page was not read"
 
 
 def test_a_layout_in_doubt_stays_the_reason() -> None:
     reading = judged({4: 0.3, 10: 0.7}, reason=Reason.AMBIGUOUS_LAYOUT)
 
-    assert (reading.status, reading.reason) == (Status.REVIEW, Reason.AMBIGUOUS_LAYOUT)
+    assert (reading.status, reading.reason) == (PageStatus.REVIEW, Reason.AMBIGUOUS_LAYOUT)

@@ -75,7 +75,7 @@ def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceH
 def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = archive.files.move_across
+    real = archive.files.move_durable
 
     def picky(source: Path, target: Path) -> None:
         if ":" in target.name:
@@ -85,7 +85,7 @@ def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
     harness.drop("a:b.png", draw(7))
     harness.drop("a?b:.png", draw(8))
     harness.drop("a_b.png", draw(9))
-    monkeypatch.setattr(archive.files, "move_across", picky)
+    monkeypatch.setattr(archive.files, "move_durable", picky)
     harness.run()
 
     found = rebuilt(harness)

@@ -165,7 +165,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "places noted": (Ledger, "note_places"),
     "folder removed": (Inbox, "close"),
     "closed": (Ledger, "set_stage"),
-    "moved": (files, "move_across"),
+    "moved": (files, "move_durable"),
 }
 
 

@@ -13,7 +13,7 @@ from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count
+from digitrec.types import OutcomeCounts
 from tests.conftest import InlineChild, ServiceHarness, draw
 from tests.readers import Poisoned, name_of
 
@@ -41,7 +41,7 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: Serv
         assert set(answers(harness)) == {"0.png", "1.png", "2.png", "4.png"}
         assert (harness.inbox / "3.png").read_bytes() == draw(3)
         assert poisoned.deaths == ["3.png"]
-        assert list(counts) == [Count(), Count(rejected=1)]
+        assert list(counts) == [OutcomeCounts(), OutcomeCounts(rejected=1)]
 
     assert poisoned.deaths == ["3.png"] * 3
     assert poisoned.alone == ["3.png"] * 2

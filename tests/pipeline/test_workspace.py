@@ -93,7 +93,7 @@ def test_a_power_cut_while_setting_a_ledger_aside_leaves_no_stale_wal(
     if call == 1:
         harness.settings.ledger.write_bytes(b"this is no database" * 1000)
     with monkeypatch.context() as patch:
-        cut(patch, files, "move_new", call=call, after=after)
+        cut(patch, files, "rename_exclusive", call=call, after=after)
         with pytest.raises(PowerCut):
             harness.run()
 

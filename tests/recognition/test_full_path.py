@@ -14,7 +14,7 @@ from digitrec.recognition.geometry import Rect
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import FRAME_PX
 from digitrec.recognition.trace import RecognitionTrace
-from digitrec.types import Box, Reason, Status
+from digitrec.types import Box, PageStatus, Reason
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import BLANK, Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
 
@@ -42,7 +42,7 @@ def assert_is_whole(page: PageResult) -> None:
     assert page.scores.dtype == page.ink.dtype == np.float32
     np.testing.assert_allclose(page.scores.sum(axis=1), 1, atol=1e-5)
     assert 0 <= page.layout_confidence <= 1
-    is_rejected = page.reason is not None and page.reason.rejects
+    is_rejected = page.reason is not None and page.reason.is_rejection
     assert bool(page.boxes) != is_rejected or (not page.boxes and page.reason is Reason.OTHER_MARKS)
     for box in page.boxes:
         assert min(box.width, box.height) >= 1
@@ -190,7 +190,7 @@ def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: 
 
     reading = decide(page, 0.9)
 
-    assert reading.status is Status.REVIEW
+    assert reading.status is PageStatus.REVIEW
     assert reading.text == "7"
 
 
@@ -261,7 +261,7 @@ def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
 
     reading = decide(page, 0.01)
 
-    assert (reading.text, reading.status, reading.reason) == ("32", Status.REVIEW, Reason.NOT_A_DIGIT)
+    assert (reading.text, reading.status, reading.reason) == ("32", PageStatus.REVIEW, Reason.NOT_A_DIGIT)
     assert_is_whole(page)
 
 
@@ -273,7 +273,7 @@ def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
     reading = decide(page, 0.01)
 
     assert len(reading.text) == 3
-    assert (reading.text[0], reading.text[2], reading.status) == ("3", "2", Status.REVIEW)
+    assert (reading.text[0], reading.text[2], reading.status) == ("3", "2", PageStatus.REVIEW)
     assert_is_whole(page)
 
 

@@ -18,7 +18,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import Limits, Reading, Reason, Status
+from digitrec.types import Limits, PageReading, PageStatus, Reason
 from tests.recognition.test_unread import odd_pages
 
 PAGES = 12
@@ -41,7 +41,7 @@ def reader(bundle: Bundle) -> PageReader:
     return composition.load_page_reader(bundle)
 
 
-def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
+def read(content: bytes, reader: PageReader, bundle: Bundle) -> PageReading:
     (readings,) = read_files.decide_readings(
         [read_files.read_bytes(content, Limits(), reader)], bundle.threshold(0.005)
     )
@@ -49,7 +49,7 @@ def read(content: bytes, reader: PageReader, bundle: Bundle) -> Reading:
     return one
 
 
-def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> Iterator[Reading]:
+def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> Iterator[PageReading]:
     for number in range(PAGES):
         yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
 
@@ -59,7 +59,7 @@ def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundl
 def test_a_sign_or_a_word_goes_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
-    assert [one.status for one in found] == [Status.REVIEW] * PAGES
+    assert [one.status for one in found] == [PageStatus.REVIEW] * PAGES
     assert Reason.OTHER_MARKS in {one.reason for one in found}
 
 
@@ -68,7 +68,7 @@ def test_a_sign_or_a_word_goes_to_review(kind: str, sources: GlyphSources, reade
 def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
-    assert Status.ACCEPTED not in {one.status for one in found}
+    assert PageStatus.ACCEPTED not in {one.status for one in found}
     assert Reason.AMBIGUOUS_LAYOUT in {one.reason for one in found}
 
 
@@ -77,12 +77,12 @@ def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: Pag
 def test_a_page_with_writing_is_never_rejected(
     kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle
 ) -> None:
-    assert Status.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
+    assert PageStatus.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
 
 
 @pytest.mark.slow
 def test_a_page_without_writing_is_never_accepted(sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
-    assert Status.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
+    assert PageStatus.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
 
 
 @pytest.mark.slow
@@ -92,7 +92,7 @@ def test_what_was_read_whole_is_still_accepted(
 ) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
-    assert sum(one.status is Status.ACCEPTED for one in found) >= least
+    assert sum(one.status is PageStatus.ACCEPTED for one in found) >= least
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_small_digit_near_the_edge_is_not_blank(
 
     found = read(content.tobytes(), reader, bundle)
 
-    assert found.status is not Status.REJECTED
+    assert found.status is not PageStatus.REJECTED
 
 
 @pytest.mark.parametrize("level", [255, 128, 0])

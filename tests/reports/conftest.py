@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digitrec.reports.batch import BatchFacts, DeferredFacts, RowFacts
-from digitrec.types import Count, Status
+from digitrec.types import OutcomeCounts, PageStatus
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 
@@ -80,7 +80,7 @@ def make_facts() -> Callable[..., BatchFacts]:
 
     def make(rows: list[RowFacts], deferred: list[DeferredFacts] | None = None, **changed: Any) -> BatchFacts:
         deferred = deferred or []
-        of = {status: sum(row.status is status for row in rows) for status in Status}
+        of = {status: sum(row.status is status for row in rows) for status in PageStatus}
         content: dict[str, Any] = {
             "batch_id": BATCH_ID,
             "worker": "main",
@@ -88,10 +88,10 @@ def make_facts() -> Callable[..., BatchFacts]:
             "app_version": "0.1.0",
             "opened_at": "2026-01-22T15:13:05Z",
             "processed_at": "2026-01-22T15:13:09Z",
-            "files": Count(
-                accepted=of[Status.ACCEPTED],
-                review=of[Status.REVIEW],
-                rejected=of[Status.REJECTED],
+            "files": OutcomeCounts(
+                accepted=of[PageStatus.ACCEPTED],
+                review=of[PageStatus.REVIEW],
+                rejected=of[PageStatus.REJECTED],
                 deferred=len(deferred),
             ),
             "threshold": 0.98,

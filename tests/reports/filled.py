@@ -12,16 +12,26 @@ from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_corrected
 from digitrec.storage.corrections import How, Judgement, judge
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import (
+    Batch,
+    BatchStage,
+    Claim,
+    FileOutcome,
+    OutputFormat,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+)
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"
 THRESHOLD = 0.956905
 _DICE = np.random.default_rng(7)
 _FATES = {
-    Status.ACCEPTED: FileOutcome.ACCEPTED,
-    Status.REVIEW: FileOutcome.REVIEW,
-    Status.REJECTED: FileOutcome.REJECTED,
+    PageStatus.ACCEPTED: FileOutcome.ACCEPTED,
+    PageStatus.REVIEW: FileOutcome.REVIEW,
+    PageStatus.REJECTED: FileOutcome.REJECTED,
 }
 _REJECTING = (Reason.BLANK, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
 
@@ -48,10 +58,10 @@ def fill(ledger: Ledger, batch_id: str, at: datetime, pages: int, *, doubtful: f
     claims = [
         Claim(batch_id, row.path, row.row, row.size, 7, False, _utc(opened), _FATES[row.reading.status]) for row in rows
     ]
-    how = Rendering(("file",), ("file",), 1, "plain", MODEL_ID, "1.0", _utc(at), THRESHOLD, 0.005)
-    ledger.open_batch(Batch(batch_id, _utc(opened), Stage.PLANNED), claims)
+    how = OutputFormat(("file",), ("file",), 1, "plain", MODEL_ID, "1.0", _utc(at), THRESHOLD, 0.005)
+    ledger.open_batch(Batch(batch_id, _utc(opened), BatchStage.PLANNED), claims)
     ledger.record(batch_id, rows, claims, how, [])
-    ledger.set_stage(batch_id, Stage.CLOSED)
+    ledger.set_stage(batch_id, BatchStage.CLOSED)
 
 
 def season(ledger: Ledger, days: int, start: datetime) -> list[str]:
@@ -69,8 +79,8 @@ def season(ledger: Ledger, days: int, start: datetime) -> list[str]:
 def people_look(ledger: Ledger, batch_id: str, at: datetime, *, share: float = 1.0, drawn: int = 20) -> None:
     """Somebody settles a share of what is in review, and audits some of what was accepted."""
     rows = ledger.rows(batch_id)
-    review = [row for row in rows if row.reading.status is Status.REVIEW]
-    accepted = [row for row in rows if row.reading.status is Status.ACCEPTED]
+    review = [row for row in rows if row.reading.status is PageStatus.REVIEW]
+    accepted = [row for row in rows if row.reading.status is PageStatus.ACCEPTED]
     looked = review[: round(share * len(review))]
     _judge(ledger, looked, "ann", How.ONE, at, wrong=0.25)
     picked = [accepted[i] for i in _DICE.choice(len(accepted), drawn, replace=False)]
@@ -93,25 +103,35 @@ def filled(root: Path, *, pages: int = 5000, days: int = 60) -> tuple[Settings, 
     return settings, batch_id
 
 
-def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: float, ones: float) -> Row:
+def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: float, ones: float) -> TableRow:
     text = "1" if _DICE.random() < ones else str(_DICE.integers(0, 10))
     path = f"desk/scan-{number:05}.png"
-    known = Row(
-        batch_id, number, path, f"{number:064x}", 9000, "2026-01-01T00:00:00.000Z", "", "", Reading(1, Status.ACCEPTED)
+    known = TableRow(
+        batch_id,
+        number,
+        path,
+        f"{number:064x}",
+        9000,
+        "2026-01-01T00:00:00.000Z",
+        "",
+        "",
+        PageReading(1, PageStatus.ACCEPTED),
     )
     if kind < 0.01:
         reason = _REJECTING[number % 3]
-        return replace(known, reading=Reading(1, Status.REJECTED, reason=reason, detail=reason.words))
+        return replace(known, reading=PageReading(1, PageStatus.REJECTED, reason=reason, detail=reason.description))
     if kind < 0.01 + doubtful:
         reason = Reason.NOT_A_DIGIT if number % 9 == 0 else Reason.LOW_CONFIDENCE
         other = str((int(text) + 3) % 10)
         sure = round(float(_DICE.uniform(0.2, THRESHOLD)), 6)
-        read = Reading(1, Status.REVIEW, text, sure, other, round((1 - sure) / 2, 6), reason, reason.words)
+        read = PageReading(
+            1, PageStatus.REVIEW, text, sure, other, round((1 - sure) / 2, 6), reason, reason.description
+        )
         return replace(known, reading=read, preview=preview(text))
-    return replace(known, reading=Reading(1, Status.ACCEPTED, text, max(confidence, THRESHOLD)))
+    return replace(known, reading=PageReading(1, PageStatus.ACCEPTED, text, max(confidence, THRESHOLD)))
 
 
-def _judge(ledger: Ledger, rows: Sequence[Row], who: str, how: How, at: datetime, *, wrong: float) -> None:
+def _judge(ledger: Ledger, rows: Sequence[TableRow], who: str, how: How, at: datetime, *, wrong: float) -> None:
     said = [
         Judgement(row.batch_id, row.row, "none" if _DICE.random() < wrong / 4 else _told(row.reading.text, wrong), 0)
         for row in rows

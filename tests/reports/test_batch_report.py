@@ -9,7 +9,7 @@ import pytest
 from digitrec.reports.batch import DeferredFacts, RowFacts
 from digitrec.reports.batch_report import CURES, write_batch_report
 from digitrec.reports.html import at
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -26,11 +26,13 @@ HOSTILE = [
 def mixed(thumbnail):
     """One page of every kind, labelled."""
     return [
-        RowFacts(1, "a/1.png", 1, Status.ACCEPTED, "7", 0.9995, "1", 0.0003, label="7"),
-        RowFacts(2, "a/2.png", 1, Status.ACCEPTED, "4", 0.991, "9", 0.008, label="9", preview_png=thumbnail("9")),
-        RowFacts(3, "a/3.tif", 2, Status.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, preview_png=thumbnail("3")),
-        RowFacts(4, "b/4.jpg", 1, Status.REJECTED, reason=Reason.TRUNCATED, detail="ends after 3,120 bytes"),
-        RowFacts(5, "b/5.jpg", 1, Status.ACCEPTED, "5", 0.99, duplicate_of="20260121T080000Z-0badcafe/12"),
+        RowFacts(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.9995, "1", 0.0003, label="7"),
+        RowFacts(2, "a/2.png", 1, PageStatus.ACCEPTED, "4", 0.991, "9", 0.008, label="9", preview_png=thumbnail("9")),
+        RowFacts(
+            3, "a/3.tif", 2, PageStatus.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, preview_png=thumbnail("3")
+        ),
+        RowFacts(4, "b/4.jpg", 1, PageStatus.REJECTED, reason=Reason.TRUNCATED, detail="ends after 3,120 bytes"),
+        RowFacts(5, "b/5.jpg", 1, PageStatus.ACCEPTED, "5", 0.99, duplicate_of="20260121T080000Z-0badcafe/12"),
     ]
 
 
@@ -106,8 +108,8 @@ def test_the_page_forbids_itself_everything_else(tmp_path, make_facts, read_page
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, name):
     rows = [
-        RowFacts(1, name, 1, Status.REVIEW, "7", 0.5, reason=Reason.LOW_CONFIDENCE, detail=name, label="1"),
-        RowFacts(2, name, 1, Status.REJECTED, reason=Reason.BLANK, detail=name, duplicate_of=name, label=name),
+        RowFacts(1, name, 1, PageStatus.REVIEW, "7", 0.5, reason=Reason.LOW_CONFIDENCE, detail=name, label="1"),
+        RowFacts(2, name, 1, PageStatus.REJECTED, reason=Reason.BLANK, detail=name, duplicate_of=name, label=name),
     ]
     facts = make_facts(rows, [DeferredFacts(name, name)], worker=name, model_id=name)
     plain = make_facts([RowFacts(**fields(row) | harmless(row)) for row in rows], [DeferredFacts("x", "x")])
@@ -131,7 +133,7 @@ def test_unprintable_text_does_not_stop_the_report(tmp_path, make_facts):
     detail = "cannot open \udcff\u202egnp.exe\x1b[31m"
 
     html, _ = written(
-        tmp_path, make_facts([RowFacts(1, "x", 1, Status.REJECTED, reason=Reason.IO_ERROR, detail=detail)])
+        tmp_path, make_facts([RowFacts(1, "x", 1, PageStatus.REJECTED, reason=Reason.IO_ERROR, detail=detail)])
     )
 
     assert "cannot open \ufffd\ufffdgnp.exe\ufffd[31m" in html
@@ -151,7 +153,7 @@ def test_a_batch_without_rows_has_a_page(tmp_path, make_facts, read_page):
 
 
 def test_a_batch_without_truth_says_nothing_about_accuracy(tmp_path, make_facts, read_page):
-    html, report = written(tmp_path, make_facts([RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.999)]))
+    html, report = written(tmp_path, make_facts([RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)]))
 
     assert report["truth"] is None
     assert "How right it was" not in read_page(html).words
@@ -171,7 +173,7 @@ def test_the_first_hundred_of_a_thousand_rows_are_shown_the_rest_counted(tmp_pat
     for number in range(1, 1001):
         png = worst_thumbnail(noise)
         rows.append(
-            RowFacts(number, f"{'x' * 200}{number}.png", 1, Status.REVIEW, "1", 0.5, "7", 0.4,
+            RowFacts(number, f"{'x' * 200}{number}.png", 1, PageStatus.REVIEW, "1", 0.5, "7", 0.4,
                      Reason.LOW_CONFIDENCE, label="7", preview_png=png)
         )  # fmt: skip
 
@@ -211,7 +213,7 @@ def test_the_charts_speak(tmp_path, make_facts, mixed, read_page):
 
 
 def test_every_rejection_reason_has_a_remedy():
-    assert set(CURES) == {reason for reason in Reason if reason.rejects}
+    assert set(CURES) == {reason for reason in Reason if reason.is_rejection}
 
 
 @pytest.mark.slow
@@ -219,15 +221,14 @@ def test_a_report_imports_no_heavy_library(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from digitrec.records import Status
-from digitrec.reporting import report
+from digitrec.reports import batch_report
+from digitrec.types import OutcomeCounts, PageStatus
 assert "jinja2" not in sys.modules, "jinja2 is for those who write a report"
-from digitrec.records import Count
-from digitrec.reporting.batch import BatchFacts, RowFacts
-facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", Count(1, 0, 0, 0), 0.9, None, "x",
-                   [RowFacts(1, "a", 1, Status.ACCEPTED, "7", 0.99, label="7")])
-report.write_batch_report(Path({str(tmp_path)!r}) / "reports" / facts.batch_id, facts)
-report.write_index(Path({str(tmp_path)!r}) / "reports")
+from digitrec.reports.batch import BatchFacts, RowFacts
+facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", OutcomeCounts(1, 0, 0, 0), 0.9, None, "x",
+                   [RowFacts(1, "a", 1, PageStatus.ACCEPTED, "7", 0.99, label="7")])
+batch_report.write_batch_report(Path({str(tmp_path)!r}) / "reports" / facts.batch_id, facts)
+batch_report.write_index(Path({str(tmp_path)!r}) / "reports")
 heavy = {{"pandas", "matplotlib", "seaborn", "sklearn", "scipy", "tensorflow", "keras", "cv2", "PIL", "rich"}}
 print(sorted(heavy & set(sys.modules)))
 """

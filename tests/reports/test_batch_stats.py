@@ -1,13 +1,13 @@
 from digitrec.reports.batch import RowFacts, batch_numbers, is_right, mistakes_in
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 ROWS = [
-    RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.9995, label="7"),
-    RowFacts(2, "b.png", 1, Status.ACCEPTED, "70", 0.985, label="79"),
-    RowFacts(3, "c.png", 1, Status.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, label="3"),
-    RowFacts(4, "d.png", 1, Status.REVIEW, "1", 0.2, reason=Reason.NOT_A_DIGIT, label="none"),
-    RowFacts(5, "e.png", 1, Status.REJECTED, reason=Reason.BLANK, label="5", duplicate_of="20260101T000000Z-0/1"),
-    RowFacts(6, "f.png", 1, Status.ACCEPTED, "4", 1.0),
+    RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.9995, label="7"),
+    RowFacts(2, "b.png", 1, PageStatus.ACCEPTED, "70", 0.985, label="79"),
+    RowFacts(3, "c.png", 1, PageStatus.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, label="3"),
+    RowFacts(4, "d.png", 1, PageStatus.REVIEW, "1", 0.2, reason=Reason.NOT_A_DIGIT, label="none"),
+    RowFacts(5, "e.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="5", duplicate_of="20260101T000000Z-0/1"),
+    RowFacts(6, "f.png", 1, PageStatus.ACCEPTED, "4", 1.0),
 ]
 
 
@@ -40,7 +40,7 @@ def test_without_labels_there_is_no_accuracy(make_facts):
 def test_a_page_without_a_digit_is_right_unless_accepted():
     held_back, rejected, accepted = (
         RowFacts(1, "x.png", 1, status, text, label="none")
-        for status, text in ((Status.REVIEW, "4"), (Status.REJECTED, ""), (Status.ACCEPTED, "4"))
+        for status, text in ((PageStatus.REVIEW, "4"), (PageStatus.REJECTED, ""), (PageStatus.ACCEPTED, "4"))
     )
 
     assert is_right(held_back)
@@ -49,15 +49,15 @@ def test_a_page_without_a_digit_is_right_unless_accepted():
 
 
 def test_a_leading_zero_counts():
-    assert not is_right(RowFacts(1, "x.png", 1, Status.ACCEPTED, "650", label="0650"))
+    assert not is_right(RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
 
 
 def test_the_worst_mistake_comes_first():
     wrong = [
-        RowFacts(1, "a", 1, Status.REJECTED, label="1"),
-        RowFacts(2, "b", 1, Status.REVIEW, "2", 0.7, label="1"),
-        RowFacts(3, "c", 1, Status.ACCEPTED, "2", 0.98, label="1"),
-        RowFacts(4, "d", 1, Status.ACCEPTED, "2", 0.99, label="1"),
+        RowFacts(1, "a", 1, PageStatus.REJECTED, label="1"),
+        RowFacts(2, "b", 1, PageStatus.REVIEW, "2", 0.7, label="1"),
+        RowFacts(3, "c", 1, PageStatus.ACCEPTED, "2", 0.98, label="1"),
+        RowFacts(4, "d", 1, PageStatus.ACCEPTED, "2", 0.99, label="1"),
     ]
 
     assert [row.row for row in mistakes_in(wrong)] == [4, 3, 2, 1]

@@ -5,9 +5,9 @@ import pytest
 from digitrec.errors import DataError
 from digitrec.reports.batch import RowFacts
 from digitrec.reports.page_evaluation import evaluate_pages
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
-A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 ROWS = [
     RowFacts(1, "a", 1, A, "7", 0.99, label="7"),
     RowFacts(2, "b", 1, A, "1", 0.99, label="7"),

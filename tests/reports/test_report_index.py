@@ -11,13 +11,13 @@ from digitrec.reports import index
 from digitrec.reports.batch import RowFacts
 from digitrec.reports.batch_report import write_batch_report, write_index
 from digitrec.reports.index import read_index
-from digitrec.types import Status
+from digitrec.types import PageStatus
 
 PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
 
 
 def batch(reports, make_facts, batch_id, label=""):
-    row = RowFacts(1, "a.png", 1, Status.ACCEPTED, "7", 0.999, label=label)
+    row = RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999, label=label)
     write_batch_report(reports / batch_id, make_facts([row], batch_id=batch_id, processed_at=f"at {batch_id}"))
 
 

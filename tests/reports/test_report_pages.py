@@ -21,7 +21,7 @@ from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation
 from digitrec.reports.html import at
 from digitrec.reports.index import read_index
 from digitrec.reports.page_evaluation import evaluate_pages
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 FACTS = EvaluationFacts(
     model_id="cnn-1",
@@ -177,12 +177,12 @@ def test_an_evaluation_is_found_by_the_list_of_reports(tmp_path, measured, pictu
 
 @pytest.mark.slow
 def test_the_page_of_a_pipeline_evaluation_shows_its_numbers_and_mistakes(tmp_path, read_page, thumbnail):
-    rows = [RowFacts(i, f"{i}.png", 1, Status.ACCEPTED, str(i % 10), 0.99, label=str(i % 10)) for i in range(1, 40)]
+    rows = [RowFacts(i, f"{i}.png", 1, PageStatus.ACCEPTED, str(i % 10), 0.99, label=str(i % 10)) for i in range(1, 40)]
     rows += [
-        RowFacts(40, "<i>.png", 1, Status.ACCEPTED, "4", 0.99, label="9", preview_png=thumbnail("9")),
-        RowFacts(41, "b.png", 1, Status.REVIEW, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
-        RowFacts(42, "c.png", 1, Status.REJECTED, reason=Reason.BLANK, label="3"),
-        RowFacts(43, "d.png", 1, Status.ACCEPTED, "3", 0.99),
+        RowFacts(40, "<i>.png", 1, PageStatus.ACCEPTED, "4", 0.99, label="9", preview_png=thumbnail("9")),
+        RowFacts(41, "b.png", 1, PageStatus.REVIEW, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
+        RowFacts(42, "c.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="3"),
+        RowFacts(43, "d.png", 1, PageStatus.ACCEPTED, "3", 0.99),
     ]
 
     write_page_evaluation(tmp_path, FACTS, evaluate_pages(rows))
@@ -202,7 +202,7 @@ def test_the_page_of_a_pipeline_evaluation_shows_its_numbers_and_mistakes(tmp_pa
 
 @pytest.mark.slow
 def test_numbers_of_several_digits_need_no_table_of_digits(tmp_path, read_page):
-    rows = [RowFacts(1, "a.png", 1, Status.ACCEPTED, "0650", 0.99, label="0650")]
+    rows = [RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "0650", 0.99, label="0650")]
 
     write_page_evaluation(tmp_path, FACTS, evaluate_pages(rows))
 

@@ -17,7 +17,7 @@ from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
 from digitrec.reports.statistics import wilson
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 from tests.reports.filled import HOSTILE, filled, preview
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -163,13 +163,13 @@ def _page_evaluation(folder: Path) -> None:
         digit = str(number % 10)
         is_right, is_sure = number % 9 != 0, number % 5 != 0
         text = digit if is_right else str((number + 3) % 10)
-        status, reason = (Status.ACCEPTED, None) if is_sure else (Status.REVIEW, Reason.LOW_CONFIDENCE)
+        status, reason = (PageStatus.ACCEPTED, None) if is_sure else (PageStatus.REVIEW, Reason.LOW_CONFIDENCE)
         sure = 0.96 + (number % 40) / 1000 if is_sure else 0.5
         file = HOSTILE if number % 20 == 9 else f"{number}.png"
         rows.append(
             RowFacts(number, file, 1, status, text, sure, reason=reason, label=digit, preview_png=preview(digit))
         )
-    rows.append(RowFacts(501, "none.png", 1, Status.REJECTED, reason=Reason.BLANK, label="none"))
+    rows.append(RowFacts(501, "none.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="none"))
     write_page_evaluation(folder, FACTS, evaluate_pages(rows, 0.956905))
 
 

@@ -8,9 +8,9 @@ from digitrec.reports.batch import Checked, RowFacts, audit, corrected_in, held_
 from digitrec.reports.batch_report import write_batch_report
 from digitrec.reports.html import at
 from digitrec.storage.corrections import Verdict
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
-A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 AT = "2026-01-23T08:00:00.000Z"
 
 

@@ -84,7 +84,7 @@ def test_a_page_in_review_of_which_nothing_was_read_is_shown_and_counted(tmp_pat
     page = page_of(settings)
 
     assert pictured(page) == [1, 2]
-    assert Reason.OTHER_MARKS.words in page.words
+    assert Reason.OTHER_MARKS.description in page.words
     assert (page.numbers["pages.review"], page.numbers["files.review"]) == ("2", "2")
 
 

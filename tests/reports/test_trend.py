@@ -12,11 +12,11 @@ from digitrec.reports.html import at
 from digitrec.reports.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
 from digitrec.reports.trend_report import write_trend
 from digitrec.storage.corrections import Verdict
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 
 pytestmark = pytest.mark.slow  # matplotlib
 
-A, V, X = Status.ACCEPTED, Status.REVIEW, Status.REJECTED
+A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 NOW = "2026-01-20T00:00:00.000Z"
 BINS = len(CONFIDENCE_EDGES)
 KNOWN = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)

@@ -19,7 +19,19 @@ from digitrec.review.server import Site
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Box, Claim, Digit, FileOutcome, Reading, Reason, Rendering, Row, Stage, Status
+from digitrec.types import (
+    Batch,
+    BatchStage,
+    Box,
+    Claim,
+    Digit,
+    FileOutcome,
+    OutputFormat,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+)
 from tests.conftest import draw
 
 PORT = 8123
@@ -27,7 +39,7 @@ BASE = f"http://127.0.0.1:{PORT}"
 ORIGIN = {"Origin": BASE}
 BATCH = "20260102T030405Z-0a1b2c3d"
 OTHER = "20260103T030405Z-0a1b2c3d"
-RENDERING = Rendering(
+RENDERING = OutputFormat(
     csv_tables.COLUMNS,
     csv_tables.DIGIT_COLUMNS,
     csv_tables.SCHEMA_VERSION,
@@ -52,19 +64,23 @@ class Answer:
     """Its original; None draws the text's first digit."""
 
     @property
-    def status(self) -> Status:
+    def status(self) -> PageStatus:
         if self.confidence is None:
-            return Status.REVIEW if self.reason is not None and not self.reason.rejects else Status.REJECTED
-        return Status.ACCEPTED if self.confidence >= 0.9 and self.reason is None else Status.REVIEW
+            return (
+                PageStatus.REVIEW if self.reason is not None and not self.reason.is_rejection else PageStatus.REJECTED
+            )
+        return PageStatus.ACCEPTED if self.confidence >= 0.9 and self.reason is None else PageStatus.REVIEW
 
 
-def fill(settings: Settings, batch_id: str, answers: Sequence[Answer], *, stage: Stage = Stage.CLOSED) -> None:
+def fill(
+    settings: Settings, batch_id: str, answers: Sequence[Answer], *, stage: BatchStage = BatchStage.CLOSED
+) -> None:
     """Put a batch into a worker's ledger, and its originals where they belong."""
     rows, claims = [], []
     for number, one in enumerate(answers, start=1):
         path = one.name or f"scan-{number:05d}.png"
         data = one.content if one.content is not None else draw(int(one.text[:1] or 0), shift=number % 7)
-        kind = "rejected" if one.status is Status.REJECTED else "done"
+        kind = "rejected" if one.status is PageStatus.REJECTED else "done"
         place = settings.outbox / kind / batch_id / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
@@ -79,9 +95,9 @@ def fill(settings: Settings, batch_id: str, answers: Sequence[Answer], *, stage:
         ledger.restore(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, RENDERING), claims, rows)
 
 
-def _row(batch_id: str, number: int, path: str, data: bytes, one: Answer) -> Row:
+def _row(batch_id: str, number: int, path: str, data: bytes, one: Answer) -> TableRow:
     share = one.confidence or 0.0
-    reason = one.reason or (None if one.status is Status.ACCEPTED else Reason.LOW_CONFIDENCE)
+    reason = one.reason or (None if one.status is PageStatus.ACCEPTED else Reason.LOW_CONFIDENCE)
     digits = tuple(
         Digit(
             Box(10 + 3 * at, 15, 30, 50),
@@ -89,11 +105,11 @@ def _row(batch_id: str, number: int, path: str, data: bytes, one: Answer) -> Row
         )
         for at, each in enumerate(one.text)
     )
-    reading = Reading(
+    reading = PageReading(
         1, one.status, one.text, one.confidence, "1" if one.text else "", 0.1 if one.text else None, reason,
-        reason.words if reason else "", "png", 60, 80, digits,
+        reason.description if reason else "", "png", 60, 80, digits,
     )  # fmt: skip
-    return Row(
+    return TableRow(
         batch_id, number, path, hashlib.sha256(data).hexdigest(), len(data), "2026-01-02T03:04:05.000Z", "", "", reading
     )
 
@@ -172,7 +188,7 @@ def opens(folder: Path) -> Opens:
 
     def open_pages(answers: Sequence[Answer] = (), *, settings: Settings | None = None, **options: int) -> Pages:
         settings = settings or Settings(workspace=folder, engine="serial")
-        files.make_folder(settings.outbox)
+        files.make_dir(settings.outbox)
         if answers:
             fill(settings, BATCH, answers)
             with closing(Ledger.open(settings.ledger)) as ledger:

@@ -38,7 +38,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     settings = Settings(workspace=tmp_path)
-    files.make_folder(settings.outbox)
+    files.make_dir(settings.outbox)
     fill(settings, BATCH, UNCERTAIN)
     fill(settings, OTHER, ALIKE)
     with closing(Ledger.open(settings.ledger)) as ledger:

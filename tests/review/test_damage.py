@@ -36,7 +36,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = Settings(workspace=tmp_path)
-    files.make_folder(settings.outbox)
+    files.make_dir(settings.outbox)
     (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
     with closing(Ledger.open(settings.ledger)) as ledger:
         ledger.remember("outbox_id", "0" * 32)

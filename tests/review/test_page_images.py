@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason, Row
+from digitrec.types import Reason, TableRow
 from tests.conftest import draw
 from tests.review.conftest import BATCH, Answer, Opens, Pages, Person
 
@@ -109,12 +109,12 @@ def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> 
     from dataclasses import replace
 
     from digitrec.review.page_images import near
-    from digitrec.types import Box, Digit, Reading, Status
+    from digitrec.types import Box, Digit, PageReading, PageStatus
 
     shares = (0.1,) * 10
     digits = (Digit(Box(100, 200, 30, 40), shares), Digit(Box(150, 200, 30, 50), shares))
-    reading = Reading(1, Status.REVIEW, "77", 0.5, width=2000, height=1000, digits=digits)
-    row = Row(BATCH, 1, "a.png", "", 0, "", "", "", reading)
+    reading = PageReading(1, PageStatus.REVIEW, "77", 0.5, width=2000, height=1000, digits=digits)
+    row = TableRow(BATCH, 1, "a.png", "", 0, "", "", "", reading)
 
     assert near(row) == Box(50, 150, 180, 150)
     assert near(replace(row, reading=replace(reading, width=200, height=260))) is None, "they are large on this page"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.settings import Settings
-from digitrec.types import Reason, Stage
+from digitrec.types import BatchStage, Reason
 from tests.review.conftest import BATCH, OTHER, Answer, Opens, Person, fill
 
 MIXED = [
@@ -132,7 +132,7 @@ def test_all_workers_answers_are_in_one_list(opened: Opens, tmp_path: Path) -> N
 
 def test_an_open_batch_is_not_shown(opened: Opens, tmp_path: Path) -> None:
     pages = opened([Answer()])
-    fill(Settings(workspace=tmp_path), OTHER, [Answer()], stage=Stage.PUBLISHED)
+    fill(Settings(workspace=tmp_path), OTHER, [Answer()], stage=BatchStage.PUBLISHED)
 
     assert [each["batch"] for each in pages.person().listed()["entries"]] == [BATCH]
 

@@ -25,13 +25,13 @@ from digitrec.storage.corrections import (
     undo,
 )
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 from tests.correction_helpers import AT, BATCH_ID, desk_ledger, row, say
 from tests.pipeline.test_crash import PowerCut, cut
 from tests.storage.test_csv_tables import HOW
 
-ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED)]
+ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(4, PageStatus.REJECTED)]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def told(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
-    """Status, text, label and confidence by row."""
+    """PageStatus, text, label and confidence by row."""
     assert path is not None
     return {one["row"]: (one["status"], one["text"], one["label"], one["confidence"]) for one in read_csv(path)}
 
@@ -207,7 +207,7 @@ def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("home", "function"),
-    [(corrections, "_append"), (corrections, "judge"), (corrected_tables, "write_corrected"), (files, "write_whole")],
+    [(corrections, "_append"), (corrections, "judge"), (corrected_tables, "write_corrected"), (files, "atomic_write")],
     ids=["said", "noted", "table asked for", "table written"],
 )
 def test_a_power_cut_during_a_review_loses_no_saved_verdict(
@@ -318,4 +318,4 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: S
     assert read.account().differences == ()
     with noting(read) as ledger:
         assert newest(ledger) == before
-        assert [replace(one, place="") for one in labelled(ledger, "main")]
+        assert [replace(one, location="") for one in labelled(ledger, "main")]

@@ -26,11 +26,11 @@ from digitrec.storage.corrections import (
     undo,
 )
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason, Status
+from digitrec.types import PageStatus, Reason
 from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
 from tests.older_ledgers import make_older
 
-ROWS = [row(1), row(2, text="0650"), row(3, Status.ACCEPTED, text="3"), row(4, Status.REJECTED), row(5)]
+ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(4, PageStatus.REJECTED), row(5)]
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> 
         (row(1), None, Verdict.UNSURE),
         (row(1, reason=Reason.NOT_A_DIGIT), NONE, Verdict.CONFIRMED),
         (row(1, reason=Reason.NOT_A_DIGIT), "7", Verdict.CONFIRMED),
-        (row(1, Status.REJECTED, reason=Reason.BLANK), NONE, Verdict.CONFIRMED),
-        (row(1, Status.REJECTED), NONE, Verdict.CORRECTED),
-        (row(1, Status.REJECTED), "4", Verdict.CORRECTED),
+        (row(1, PageStatus.REJECTED, reason=Reason.BLANK), NONE, Verdict.CONFIRMED),
+        (row(1, PageStatus.REJECTED), NONE, Verdict.CORRECTED),
+        (row(1, PageStatus.REJECTED), "4", Verdict.CORRECTED),
     ],
 )
 def test_the_service_is_confirmed_where_it_was_right(
@@ -159,7 +159,7 @@ def test_a_review_is_finished_when_every_row_to_review_is_settled(ledger: Ledger
 
 
 def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) -> None:
-    ledger = desk_ledger(tmp_path, [row(1, Status.ACCEPTED)])
+    ledger = desk_ledger(tmp_path, [row(1, PageStatus.ACCEPTED)])
 
     assert not is_finished(ledger, BATCH_ID)
     say(ledger, 1, "1")
@@ -182,9 +182,9 @@ def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
         (BATCH_ID, 4, NONE, "", Verdict.CORRECTED),
         (other, 1, "7", "7", Verdict.CONFIRMED),
     ]
-    assert found[0].place == f"outbox/done/{BATCH_ID}/desk/1.png"
+    assert found[0].location == f"outbox/done/{BATCH_ID}/desk/1.png"
     assert found[2].path == "b\udcff.png"
-    assert (found[0].worker, found[0].sha256, found[0].status) == ("main", ROWS[0].sha256, Status.REVIEW)
+    assert (found[0].worker, found[0].sha256, found[0].status) == ("main", ROWS[0].sha256, PageStatus.REVIEW)
 
 
 def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path: Path, ledger: Ledger) -> None:

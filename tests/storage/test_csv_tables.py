@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.storage import csv_tables
-from digitrec.types import Box, Digit, Reading, Reason, Rendering, Row, Status
+from digitrec.types import Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
-HOW = Rendering(
+HOW = OutputFormat(
     columns=csv_tables.COLUMNS,
     digit_columns=csv_tables.DIGIT_COLUMNS,
     schema_version=1,
@@ -22,7 +22,7 @@ HOW = Rendering(
     max_error=0.005,
 )
 SEVEN = Digit(Box(1, 2, 3, 4), (0.0,) * 7 + (0.9, 0.1, 0.0))
-ROW = Row(
+ROW = TableRow(
     batch_id="20260102T030405Z-00000000",
     row=1,
     path="desk/7.png",
@@ -31,8 +31,8 @@ ROW = Row(
     received_at="2026-01-02T03:04:00.000Z",
     label="",
     duplicate_of="",
-    reading=Reading(
-        1, Status.ACCEPTED, "7", 0.9, "8", 0.1, None, "", format="png", width=60, height=80, digits=(SEVEN,)
+    reading=PageReading(
+        1, PageStatus.ACCEPTED, "7", 0.9, "8", 0.1, None, "", format="png", width=60, height=80, digits=(SEVEN,)
     ),
 )
 
@@ -74,7 +74,7 @@ def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
 
 
 def test_a_rejected_row_leaves_what_it_does_not_know_empty() -> None:
-    reading = Reading(1, Status.REJECTED, reason=Reason.NOT_AN_IMAGE, detail="it is text")
+    reading = PageReading(1, PageStatus.REJECTED, reason=Reason.NOT_AN_IMAGE, detail="it is text")
 
     (row,) = read(csv_tables.main_csv([replace(ROW, reading=reading)], HOW))
 

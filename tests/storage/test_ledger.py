@@ -13,10 +13,10 @@ from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
 from digitrec.storage.corrections import How, Judgement, judge, newest
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, Claim, DeferredFile, FileOutcome, Reason, Stage, Status
+from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileOutcome, PageStatus, Reason
 from tests.storage.test_csv_tables import HOW, ROW
 
-BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", Stage.PLANNED)
+BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", BatchStage.PLANNED)
 CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)
 
 
@@ -36,7 +36,7 @@ def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
 
     assert ledger.rows(BATCH.id) == [ROW]
     assert ledger.claims(BATCH.id) == [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")]
-    assert ledger.batch(BATCH.id) == replace(BATCH, stage=Stage.RECORDED, rendering=HOW)
+    assert ledger.batch(BATCH.id) == replace(BATCH, stage=BatchStage.RECORDED, rendering=HOW)
     assert ledger.first_with("ab", 1) == (BATCH.id, 1)
     assert ledger.has_been_read("desk/7.png")
     assert not ledger.has_been_read("desk/8.png")
@@ -48,7 +48,7 @@ def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
     [
         {"text": "7a"},
         {"confidence": 1.5},
-        {"status": Status.REJECTED, "reason": Reason.BLANK},
+        {"status": PageStatus.REJECTED, "reason": Reason.BLANK},
         {"reason": Reason.BLANK},
         {"page": 0},
     ],

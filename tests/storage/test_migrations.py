@@ -11,7 +11,7 @@ import pytest
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Count, FileOutcome
+from digitrec.types import FileOutcome, OutcomeCounts
 from tests.older_ledgers import create_older
 
 OLDER = range(1, migrations.VERSION)
@@ -121,11 +121,11 @@ def test_older_ledger_is_read_as_it_is(tmp_path: Path, version: int) -> None:
     write_older(path, version)
 
     with closing(Ledger.read_only(path)) as ledger:
-        assert ledger.count(BATCHES[0]) == Count(accepted=4, review=4, rejected=4, deferred=4)
+        assert ledger.count(BATCHES[0]) == OutcomeCounts(accepted=4, review=4, rejected=4, deferred=4)
         assert [claim.outcome for claim in ledger.claims(BATCHES[0])].count(FileOutcome.DEFERRED) == 4
 
     with closing(Ledger.open(path)) as ledger:
-        assert ledger.count(BATCHES[0]) == Count(accepted=4, review=4, rejected=4, deferred=4)
+        assert ledger.count(BATCHES[0]) == OutcomeCounts(accepted=4, review=4, rejected=4, deferred=4)
         assert ledger.first_with("ab", 1) == (BATCHES[0], 1)
 
 

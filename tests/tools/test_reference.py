@@ -66,7 +66,7 @@ def test_hooks_get_the_documented_fields(harness: ServiceHarness, monkeypatch: p
 
 @pytest.mark.slow
 def test_every_message_has_a_cause_and_a_remedy() -> None:
-    made, told = {message.template: message.place for message in messages.messages()}, messages.entries()
+    made, told = {message.template: message.location for message in messages.messages()}, messages.entries()
 
     assert len(made) > 180
     assert not {words: place for words, place in made.items() if words not in told}, "add it to docs/errors.md"

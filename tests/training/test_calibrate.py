@@ -17,7 +17,7 @@ from digitrec.training.calibrate import (
     judge_pages,
     measure_accuracy,
 )
-from digitrec.types import Box, Reason, Status
+from digitrec.types import Box, PageStatus, Reason
 
 pytestmark = pytest.mark.slow
 
@@ -180,7 +180,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     (confidence,), _ = judge_pages([(FileResult(pages=(page,)), "7")])
 
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
-        is_accepted = decide(page, float(max(threshold, 0))).status is Status.ACCEPTED
+        is_accepted = decide(page, float(max(threshold, 0))).status is PageStatus.ACCEPTED
         assert is_accepted == (confidence >= max(threshold, 0))
 
 

@@ -78,9 +78,9 @@ def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
     def write(path: Path, content: str | bytes) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        files.write_whole(path, content)
+        files.atomic_write(path, content)
 
-    monkeypatch.setattr("digitrec.training.checkpoints.write_whole", write)
+    monkeypatch.setattr("digitrec.training.checkpoints.atomic_write", write)
     with pytest.raises(KeyboardInterrupt):
         kept(tmp_path).save_examples("seen", examples(), FACTS)
 

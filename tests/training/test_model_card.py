@@ -67,7 +67,9 @@ def test_a_card_without_the_chapter_gets_it_at_its_end(card: ModelCard) -> None:
 
 
 def test_any_error_rate_can_be_described(card: ModelCard) -> None:
-    words = model_card.replace_guarantees(model_card.render_guarantees(card), card, card.id, output.error_rates(0.0234))
+    words = model_card.replace_guarantees(
+        model_card.render_guarantees(card), card, card.id, output.list_error_rates(0.0234)
+    )
 
     rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
     assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"]
@@ -76,9 +78,9 @@ def test_any_error_rate_can_be_described(card: ModelCard) -> None:
 
 
 def test_the_json_output_has_the_same_figures(card: ModelCard) -> None:
-    usual, tight = (output.thresholds_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
+    usual, tight = (output.thresholds_to_json(card.calibrations, rate)[-1] for rate in (0.001, 0.0005))
 
     assert usual["threshold"] is tight["threshold"] is None
-    first = output.thresholds_json(card.calibrations, 0.02)[0]
+    first = output.thresholds_to_json(card.calibrations, 0.02)[0]
     assert first["threshold"] == 0.0
     assert first["decided_by"] == "drawn"

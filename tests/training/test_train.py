@@ -155,7 +155,7 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    monkeypatch.setattr(store, "write_whole", full)
+    monkeypatch.setattr(store, "atomic_write", full)
 
     with pytest.raises(OSError, match="No space"):
         train(tmp_path, epochs=1)

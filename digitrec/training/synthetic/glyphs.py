@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.files import write_whole
+from digitrec.files import atomic_write
 
 SIDE = 48
 """Width and height of a picture, pixels."""
@@ -79,7 +79,7 @@ class Glyphs:
         packed = io.BytesIO()
         arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         np.savez_compressed(packed, **arrays)
-        write_whole(path, packed.getvalue())
+        atomic_write(path, packed.getvalue())
 
 
 @functools.cache

@@ -81,21 +81,21 @@ def save_samples(folder: Path, drawn: Iterable[SampleFile]) -> list[Path]:
 
     A name that other bytes have already becomes `STEM~2.EXT`. Raises UsageError if a labels.csv there is none of ours.
     """
-    files.make_folder(folder)
+    files.make_dir(folder)
     table = _labels_in(folder / LABELS)
     named: dict[str, bytes] = {}
     for name, content, digit in drawn:
         candidate, number = name, 1
         while table.get(candidate, str(digit)) != str(digit) or _is_taken(folder / candidate, content, named):
             number += 1
-            candidate = files.numbered(name, number)
+            candidate = files.numbered_name(name, number)
         named[candidate], table[candidate] = content, str(digit)
     text = io.StringIO()
     csv.writer(text).writerows([_HEADER, *table.items()])
     # The labels first: a service that watches this folder may take a picture the moment it is there.
-    files.write_whole(folder / LABELS, text.getvalue())
+    files.atomic_write(folder / LABELS, text.getvalue())
     for name, content in named.items():
-        files.publish_new(folder / name, content)
+        files.atomic_create(folder / name, content)
     return [folder / name for name in named]
 
 
