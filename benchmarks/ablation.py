@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.ablated_readers import Blind, Undecided, WithoutGlance, WithoutLine
 from digitrec.app import composition, models, predict
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline.read_files import FileResult, decide_readings
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
@@ -61,7 +61,7 @@ def _readers(settings: Settings, plain: Path | None) -> Mapping[str, PageReader]
     classifier, networks = composition.CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle)
     readers: dict[str, PageReader] = {}
     if plain is not None:
-        other = composition.CLASSIFIERS["litert"](Bundle.open(plain))
+        other = composition.CLASSIFIERS["litert"](ModelPackage.open(plain))
         readers["classical ink, digits learned from MNIST alone"] = PageReader(other)
         readers["... and both networks"] = WithoutGlance(other, networks)
     readers["classical ink, digits learned from paper"] = PageReader(classifier)

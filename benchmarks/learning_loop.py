@@ -26,7 +26,7 @@ from digitrec.app.retrain import retrain
 from digitrec.app.run import run_once
 from digitrec.arrays import Picture
 from digitrec.errors import DigitrecError
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
@@ -101,7 +101,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
         print(f"  {comparison.words}")
-    after = Bundle.open(composition.open_model_registry(settings).find(done.model_id))
+    after = ModelPackage.open(composition.open_model_registry(settings).find(done.model_id))
     figures = _measured(settings, before, after, others)
     figures |= {"seconds": round(took_s), "reviewed": len(reviewed), "promoted": done.is_promoted}
     if done.comparison is not None:
@@ -163,7 +163,9 @@ def half_of(pages: list[Read], rng: np.random.Generator) -> list[Read]:
     return [pages[place] for place in sorted(rng.permutation(len(pages))[: len(pages) // 2])]
 
 
-def _measured(settings: Settings, before: Bundle, after: Bundle, others: list[LabelledPage]) -> dict[str, object]:
+def _measured(
+    settings: Settings, before: ModelPackage, after: ModelPackage, others: list[LabelledPage]
+) -> dict[str, object]:
     from scipy.stats import binomtest
 
     desk = model_comparison.load_model_pair(settings, before, after)

@@ -24,10 +24,10 @@ def main() -> int:
     except DigitrecError as why:
         logs.warning(str(why), hint=why.hint)
         return why.exit_code
-    for difference in account.differences:
+    for difference in account.discrepancies:
         logs.warning("the account has a difference", difference=difference)
-    logs.info("reports made", reports=made, page=page, differences=len(account.differences))
-    return 1 if account.differences else 0
+    logs.info("reports made", reports=made, page=page, differences=len(account.discrepancies))
+    return 1 if account.discrepancies else 0
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ class ServiceHarness:
                 found[name] = path.read_bytes()
         return found
 
-    def account(self) -> verify.Account:
+    def account(self) -> verify.IntegrityReport:
         with workspace.open_ledgers_readonly(self.settings) as ledgers:
             return verify.verify(self.root, ledgers)
 

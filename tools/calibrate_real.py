@@ -19,8 +19,8 @@ from digitrec.app import composition, models, predict
 from digitrec.app.calibrate import measure_calibration, render_model_texts
 from digitrec.errors import DigitrecError, ModelError
 from digitrec.files import atomic_write
-from digitrec.models.calibration import Calibration, Rule, decide
-from digitrec.models.package import Bundle
+from digitrec.models.calibration import CalibrationTable, Rule, choose_operating_point
+from digitrec.models.package import ModelPackage
 from digitrec.reports.statistics import Proportion, wilson
 from digitrec.settings import Settings
 from digitrec.training import calibrate, synthetic_evaluation
@@ -65,7 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _calibrate(given: argparse.Namespace) -> None:
-    bundle = Bundle.open(given.model)
+    bundle = ModelPackage.open(given.model)
     left_out = models.excluded_datasets(bundle.card) if given.leave_out is None else given.leave_out
     pool = held_out(bundle, given.mnist, left_out)
     if (needed := synthetic_evaluation.required_digits(given.pages, given.junk)) > len(pool):
@@ -82,7 +82,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
     seen = [one for name in given.share for one in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
-    tables.append(measure_calibration(settings, bundle, seen, "real pages", source, Rule.SHARE))
+    tables.append(measure_calibration(settings, bundle, seen, "real pages", source, Rule.OBSERVED))
 
     threshold, problem = _print_tables(tables, given.max_error)
     _print_drawn(drawn, threshold)
@@ -95,7 +95,7 @@ def _calibrate(given: argparse.Namespace) -> None:
             atomic_write(given.model / name, text)
 
 
-def held_out(bundle: Bundle, data: str, leave_out: Sequence[str]) -> Split:
+def held_out(bundle: ModelPackage, data: str, leave_out: Sequence[str]) -> Split:
     """The digits that neither fitted this model's weights nor chose its best epoch."""
     dataset = registry.load_dataset(data)
     for other in leave_out:
@@ -120,16 +120,16 @@ def halves(folder: Path, seed: int) -> Halves:
     ]
 
 
-def _print_tables(tables: Sequence[Calibration], max_error: float) -> tuple[float, ModelError | None]:
+def _print_tables(tables: Sequence[CalibrationTable], max_error: float) -> tuple[float, ModelError | None]:
     """The threshold, or the one that comes nearest and why that is not enough."""
     for table in tables:
         lowest = table.threshold(max_error)
         asked = "at no threshold" if lowest is None else f"from {lowest:.6f} on"
         print(f"{table.name}: {table.pages:,} pages, its rule ({table.rule}) holds {asked}")
     try:
-        decision = decide(tables, max_error)
+        decision = choose_operating_point(tables, max_error)
     except ModelError as why:
-        nearest = [table.threshold(table.best) for table in tables]
+        nearest = [table.threshold(table.lowest_error) for table in tables]
         print(f"max_error {max_error:g}: not possible. Figures where the rules are nearest to holding:\n")
         return max((one for one in nearest if one is not None), default=1.0), why
     print(f"max_error {max_error:g}: accepts from {decision.threshold:.6f}, decided by {decision.table}\n")
@@ -149,7 +149,7 @@ def _print_drawn(drawn: synthetic_evaluation.SyntheticResult, threshold: float) 
 
 def _print_other_halves(
     settings: Settings,
-    bundle: Bundle,
+    bundle: ModelPackage,
     sets: Mapping[str, Sequence[LabelledPicture]],
     share: Sequence[str],
     threshold: float,

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
 GAP = "…"
-_ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "BadLine"}
+_ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "RowError"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
 _LOGGED = {
@@ -120,7 +120,7 @@ def _yielded(node: ast.AST) -> ast.expr | None:
     """A difference or a note of `verify`, a bad line of a table: these are yielded or gathered."""
     if isinstance(node, ast.Yield):
         return node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
-    is_gathered = isinstance(node, ast.Call) and _dotted(node.func) in {"differences.append", "notes.append"}
+    is_gathered = isinstance(node, ast.Call) and _dotted(node.func) in {"discrepancies.append", "notes.append"}
     return node.args[0] if is_gathered and isinstance(node, ast.Call) else None
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from digitrec.app import composition, predict
 from digitrec.errors import DataError
-from digitrec.models.calibration import Bound, Calibration, Rule, pictures_needed
+from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule, required_sample_size
 from digitrec.models.card import ModelCard
-from digitrec.models.package import CARD, Bundle
-from digitrec.models.registry import put
+from digitrec.models.package import CARD, ModelPackage
+from digitrec.models.registry import install
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training import calibrate, model_card
@@ -32,9 +32,9 @@ class CalibrationResult:
 
     model_id: str
     folder: Path
-    table: Calibration
+    table: CalibrationTable
     max_error: float
-    operating_point: Bound
+    operating_point: OperatingPoint
     """What was accepted at the threshold for `max_error`."""
     run_max_error: float
     """What `run` asks for, where no flag says otherwise."""
@@ -81,7 +81,7 @@ def calibrate_model(
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
     bundle = composition.open_model(settings)
     source = f"the labelled pages of {predict.folder_name(data)}"
-    table = measure_calibration(settings, bundle, pictures, OWN_SCANS, source, Rule.BOUND, progress)
+    table = measure_calibration(settings, bundle, pictures, OWN_SCANS, source, Rule.UPPER_BOUND, progress)
     threshold = table.threshold(settings.max_error)
     if threshold is None:
         raise _too_few(table, settings.max_error)
@@ -92,21 +92,21 @@ def calibrate_model(
         calibrations=(table,),
         training={**bundle.card.training, "calibrated_at": format_utc(time.time())},
     )
-    contents = {file: bundle.content(file) for file in card.files}
-    folder = put(settings.models, card.id, {**contents, **render_model_texts(bundle, card)})
+    contents = {file: bundle.read_file(file) for file in card.files}
+    folder = install(settings.models, card.id, {**contents, **render_model_texts(bundle, card)})
     run_max_error = Settings.load(settings.workspace).max_error
-    return CalibrationResult(card.id, folder, table, settings.max_error, table.at(threshold), run_max_error)
+    return CalibrationResult(card.id, folder, table, settings.max_error, table.point_at(threshold), run_max_error)
 
 
 def measure_calibration(
     settings: Settings,
-    bundle: Bundle,
+    bundle: ModelPackage,
     pictures: Sequence[LabelledPicture],
     name: str,
     source: str,
     rule: Rule,
     progress: Callable[[int, int], None] | None = None,
-) -> Calibration:
+) -> CalibrationTable:
     """The calibration table of labelled pictures, read with a model."""
     read = predict.read_labelled(settings, composition.load_page_reader(bundle), pictures, progress)
     return calibrate.build_calibration_table(
@@ -114,26 +114,26 @@ def measure_calibration(
     )
 
 
-def render_model_texts(bundle: Bundle, card: ModelCard) -> dict[str, str]:
+def render_model_texts(bundle: ModelPackage, card: ModelCard) -> dict[str, str]:
     """The two texts of a model folder, by name, for a card that is a changed one of `bundle`'s."""
     words = (bundle.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
     return {
-        CARD: json.dumps(card.as_json(), indent=1) + "\n",
+        CARD: json.dumps(card.to_json(), indent=1) + "\n",
         MODEL_CARD_FILE: model_card.replace_guarantees(words, card, bundle.card.id),
     }
 
 
-def _too_few(table: Calibration, max_error: float) -> DataError:
-    at_best = next((row for row in table.bounds if row.upper <= table.best), None)
-    if at_best is None or table.best > _LARGEST_ERROR:
+def _too_few(table: CalibrationTable, max_error: float) -> DataError:
+    at_best = next((row for row in table.bounds if row.upper <= table.lowest_error), None)
+    if at_best is None or table.lowest_error > _LARGEST_ERROR:
         least = "they can promise none at all"
     else:
         least = (
-            f"the smallest max_error they can promise is {table.best:.5f} "
+            f"the smallest max_error they can promise is {table.lowest_error:.5f} "
             f"({at_best.accepted:,} accepted, {at_best.wrong:,} of them wrong)"
         )
     return DataError(
         f"{table.pages:,} labelled pages are too few to promise a max_error of {max_error:g}: {least}",
-        hint=f"Label more pages: {pictures_needed(max_error):,} that are accepted without any error would do, more if "
-        "some are wrong. Or raise max_error.",
+        hint=f"Label more pages: {required_sample_size(max_error):,} that are accepted without any error would do, "
+        "more if some are wrong. Or raise max_error.",
     )

@@ -14,9 +14,9 @@ import digitrec
 from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkspacePort, time_stages
 from digitrec.errors import EnvironmentFailure, UsageError, note_step, require_packages
 from digitrec.images import threads
-from digitrec.models.package import Bundle
-from digitrec.models.registry import ModelStore
-from digitrec.monitoring.heartbeat import Heart
+from digitrec.models.package import ModelPackage
+from digitrec.models.registry import ModelRegistry
+from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.hooks import Hooks
 from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SHIPPED_MODELS_DIR = Path(__file__).parents[1] / "models" / "shipped"
 
 
-def _load_litert(bundle: Bundle) -> "DigitClassifier":
+def _load_litert(bundle: ModelPackage) -> "DigitClassifier":
     from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 
     return LiteRTDigitClassifier.load(bundle)
@@ -63,7 +63,7 @@ def _make_dask(settings: Settings) -> "Executor":
     )
 
 
-CLASSIFIERS: "dict[str, Callable[[Bundle], DigitClassifier]]" = {"litert": _load_litert}
+CLASSIFIERS: "dict[str, Callable[[ModelPackage], DigitClassifier]]" = {"litert": _load_litert}
 EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
     "serial": _make_serial,
     "threads": _make_local,
@@ -72,13 +72,13 @@ EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
 EXECUTORS["processes"] = _make_local
 
 
-def open_model(settings: Settings) -> Bundle:
+def open_model(settings: Settings) -> ModelPackage:
     """The model in use: the one named, else the promoted one, else the shipped; checked."""
     store = open_model_registry(settings)
-    return Bundle.open(store.find(settings.model) if settings.model else store.current())
+    return ModelPackage.open(store.find(settings.model) if settings.model else store.current())
 
 
-def load_page_reader(bundle: Bundle) -> "PageReader":
+def load_page_reader(bundle: ModelPackage) -> "PageReader":
     """What reads pages with a model: with the networks for paper, if it has any."""
     from digitrec.recognition.full_path import RecognitionModels
     from digitrec.recognition.reader import PageReader
@@ -86,9 +86,9 @@ def load_page_reader(bundle: Bundle) -> "PageReader":
     return PageReader(CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle) if bundle.has_page_models else None)
 
 
-def open_model_registry(settings: Settings) -> ModelStore:
+def open_model_registry(settings: Settings) -> ModelRegistry:
     """Where models lie."""
-    return ModelStore(settings.models, SHIPPED_MODELS_DIR)
+    return ModelRegistry(settings.models, SHIPPED_MODELS_DIR)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def open_service(
     settings: Settings,
     stop: ShutdownSignal,
     summary: RunSummary,
-    heart: Heart,
+    heart: HeartbeatWriter,
     hooks: Hooks,
     truth: Callable[[], LabelLookup],
     published: Callable[[str], None],
@@ -118,12 +118,12 @@ def open_service(
         others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
 
         def stopped() -> bool:
-            heart.works(bundle.card.id)
+            heart.set_reading(bundle.card.id)
             return stop()
 
         def reported(batch_id: str) -> None:
             summary.batches.append(batch_id)
-            hooks.reported(batch_id)
+            hooks.add_batch(batch_id)
 
         alone: list[FileSnapshot] = []
 
@@ -143,13 +143,13 @@ def open_service(
 def _make_pipeline(
     settings: Settings,
     space: WorkspacePort,
-    bundle: Bundle,
+    bundle: ModelPackage,
     others: "list[Ledger]",
     truth: Callable[[], LabelLookup],
     published: Callable[[str], None],
     reported: Callable[[str], None],
     stopped: Callable[[], bool],
-    heart: Heart,
+    heart: HeartbeatWriter,
     alone: list[FileSnapshot],
 ) -> "BatchPipeline":
     threads.import_opencv()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
@@ -183,8 +183,8 @@ def _make_pipeline(
         stopped=stopped,
         now_s=time.time,
         scanned_at_s=space.scanned_at_s,
-        timed=time_stages(settings, heart.timed),
-        noticed=heart.noticed,
+        timed=time_stages(settings, heart.time_stage),
+        noticed=heart.note_unexpected,
         alone=alone,
     )
 
@@ -210,7 +210,7 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
     return truth
 
 
-def make_output_format(settings: Settings, bundle: Bundle, threshold: float, now: str) -> OutputFormat:
+def make_output_format(settings: Settings, bundle: ModelPackage, threshold: float, now: str) -> OutputFormat:
     """Return how the tables of a batch that is recorded now are written."""
     return OutputFormat(
         columns=csv_tables.COLUMNS,

@@ -9,7 +9,7 @@ import numpy as np
 
 from digitrec.app import composition, models
 from digitrec.app.corrections_dataset import CorrectionsDataset
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import Proportion, wilson
@@ -98,7 +98,7 @@ class ModelPair:
     limits: Limits
 
 
-def load_model_pair(settings: Settings, before: Bundle, after: Bundle) -> ModelPair:
+def load_model_pair(settings: Settings, before: ModelPackage, after: ModelPackage) -> ModelPair:
     """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
     thresholds = [models.find_threshold(one, settings.max_error)[0] for one in (before, after)]
     return ModelPair(
@@ -111,7 +111,7 @@ def load_model_pair(settings: Settings, before: Bundle, after: Bundle) -> ModelP
 
 
 def promotion_tests(
-    settings: Settings, data: str, start: Bundle, taught: Bundle, found: ModelComparison
+    settings: Settings, data: str, start: ModelPackage, taught: ModelPackage, found: ModelComparison
 ) -> list[McNemarResult]:
     """What decides besides a data set's test split: the held-out corrections, and what nobody has to look at.
 
@@ -135,8 +135,8 @@ def promotion_tests(
 def compare_on_corrections(
     settings: Settings,
     pages: CorrectionsDataset,
-    start: Bundle,
-    taught: Bundle,
+    start: ModelPackage,
+    taught: ModelPackage,
     told: Callable[[int, int], None] | None = None,
 ) -> ModelComparison:
     """Let both models read every page, as the service would."""

@@ -18,8 +18,8 @@ from digitrec.app import composition, predict
 from digitrec.arrays import Picture
 from digitrec.errors import TRAINING_PACKAGES, DataError, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
-from digitrec.models.package import KERAS, Bundle
-from digitrec.models.registry import Stored
+from digitrec.models.package import KERAS, ModelPackage
+from digitrec.models.registry import ModelListing
 from digitrec.pipeline import read_files
 from digitrec.pipeline.outcomes import encode_preview
 from digitrec.recognition.classifier import DigitClassifier
@@ -79,7 +79,7 @@ def train(
     progress: Callable[[TrainingState], None],
     learned: Examples | None = None,
     about: Mapping[str, Any] | None = None,
-) -> Bundle:
+) -> ModelPackage:
     """Train a network, write it into the store, and give it.
 
     Args:
@@ -118,7 +118,7 @@ def train(
         corrections=learned,
         card_facts=about,
     )
-    return Bundle.open(folder)
+    return ModelPackage.open(folder)
 
 
 def command_line() -> str:
@@ -205,12 +205,12 @@ def promote(
         ModelError: it cannot be used, or cannot promise `max_error`.
     """
     store = composition.open_model_registry(settings)
-    candidate = Bundle.open(store.find(name))
+    candidate = ModelPackage.open(store.find(name))
     candidate.threshold(settings.max_error)  # else the service would stop at its next start
     if force:
         store.promote(name)
         return ()
-    current = Bundle.open(store.current())
+    current = ModelPackage.open(store.current())
     split = registry.load_dataset(data).evaluation
     comparisons = [
         compare_classifiers(_load_classifier(current, keras=False), _load_classifier(candidate, keras=False), split)
@@ -230,7 +230,7 @@ def rollback_model(settings: Settings) -> str:
     return composition.open_model_registry(settings).rollback()
 
 
-def list_models(settings: Settings) -> Sequence[Stored]:
+def list_models(settings: Settings) -> Sequence[ModelListing]:
     """Every model, usable or not."""
     return composition.open_model_registry(settings).list()
 
@@ -244,7 +244,7 @@ class _FileSet:
 
 
 def _evaluate_arrays(
-    settings: Settings, bundle: Bundle, classifier: DigitClassifier, dataset: Dataset
+    settings: Settings, bundle: ModelPackage, classifier: DigitClassifier, dataset: Dataset
 ) -> EvaluationResult:
     split = dataset.evaluation
     threshold, problem = find_threshold(bundle, settings.max_error)
@@ -266,7 +266,7 @@ def _evaluate_arrays(
 
 def _evaluate_files(
     settings: Settings,
-    bundle: Bundle,
+    bundle: ModelPackage,
     reader: PageReader,
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
@@ -298,7 +298,7 @@ def _evaluate_files(
     return EvaluationResult(bundle.card.id, files.name, files.source, *shares, page, problem)
 
 
-def find_threshold(bundle: Bundle, max_error: float) -> tuple[float, str]:
+def find_threshold(bundle: ModelPackage, max_error: float) -> tuple[float, str]:
     """The threshold, or one that accepts nothing and why: a model can be measured all the same."""
     try:
         return bundle.threshold(max_error), ""
@@ -306,7 +306,7 @@ def find_threshold(bundle: Bundle, max_error: float) -> tuple[float, str]:
         return _NEVER, str(why)
 
 
-def _load_classifier(bundle: Bundle, *, keras: bool) -> DigitClassifier:
+def _load_classifier(bundle: ModelPackage, *, keras: bool) -> DigitClassifier:
     if not keras:
         return composition.CLASSIFIERS["litert"](bundle)
     if KERAS not in bundle.card.files:
@@ -334,7 +334,7 @@ def _png(picture: Picture) -> bytes:
     return png.tobytes()
 
 
-def _facts(settings: Settings, bundle: Bundle, name: str, source: str, digest: str) -> EvaluationFacts:
+def _facts(settings: Settings, bundle: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:
     return EvaluationFacts(bundle.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
 
 

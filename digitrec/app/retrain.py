@@ -12,7 +12,7 @@ from digitrec.app import composition, model_comparison, models
 from digitrec.app.corrections_dataset import CorrectionsDataset, load_corrections
 from digitrec.app.model_comparison import EvaluatedPage, ModelComparison, ModelMetrics, compare_on_corrections
 from digitrec.errors import TRAINING_PACKAGES, DataError, require_packages
-from digitrec.models.package import KERAS, Bundle
+from digitrec.models.package import KERAS, ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.reports import retrain_report
 from digitrec.reports.batch_report import write_index
@@ -41,7 +41,7 @@ def train_on_corrections(
     data: str,
     pages: CorrectionsDataset,
     *,
-    start: Bundle,
+    start: ModelPackage,
     progress: Callable[[TrainingState], None],
     goes_on: bool = True,
     network: str | None = None,
@@ -49,7 +49,7 @@ def train_on_corrections(
     seed: int = 0,
     leave_out: Sequence[str] = (),
     more: FinetuneConfig = DEFAULT_CONFIG,
-) -> Bundle:
+) -> ModelPackage:
     """Train a model that learns from corrections as well, write it into the store, and give it.
 
     Args:
@@ -103,10 +103,10 @@ def train_on_corrections(
         command=models.command_line(),
         checkpoint_dir=models.checkpoints_dir(settings),
     )
-    return Bundle.open(folder)
+    return ModelPackage.open(folder)
 
 
-def can_finetune(start: Bundle, data: str) -> bool:
+def can_finetune(start: ModelPackage, data: str) -> bool:
     """Return whether a model can be fine-tuned with these data; if not, `train_on_corrections` trains from scratch.
 
     Raises:
@@ -123,7 +123,7 @@ class DatasetMismatch(DataError):
     """A model learned from other data: which of these it never saw is not known."""
 
 
-def _fitting(start: Bundle, data: str) -> _Data:
+def _fitting(start: ModelPackage, data: str) -> _Data:
     """What `start` goes on with: the digits it never saw must be known, for they judge what becomes of it.
 
     Raises:
@@ -145,7 +145,7 @@ def _fitting(start: Bundle, data: str) -> _Data:
 
 
 def _shown(
-    settings: Settings, pages: CorrectionsDataset, start: Bundle, progress: Callable[[TrainingState], None]
+    settings: Settings, pages: CorrectionsDataset, start: ModelPackage, progress: Callable[[TrainingState], None]
 ) -> Sequence[LabelledCrops]:
     def told(done: int, total: int) -> None:
         progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
@@ -202,7 +202,7 @@ def retrain(
 class RetrainReport:
     """A new model that learned from corrections; which one is in use has not changed."""
 
-    bundle: Bundle
+    bundle: ModelPackage
     pages: CorrectionsDataset
     comparison: ModelComparison
     report: Path
@@ -258,8 +258,8 @@ def train_and_compare(
 
 def write_retrain_report(
     settings: Settings,
-    start: Bundle,
-    taught: Bundle,
+    start: ModelPackage,
+    taught: ModelPackage,
     pages: CorrectionsDataset,
     learned: ModelComparison,
     comparisons: tuple[McNemarResult, ...] = (),
@@ -304,10 +304,10 @@ def _taught(
     settings: Settings,
     data: str,
     pages: CorrectionsDataset,
-    in_use: Bundle,
+    in_use: ModelPackage,
     progress: Callable[[TrainingState], None],
     more: FinetuneConfig,
-) -> Bundle:
+) -> ModelPackage:
     """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
     # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
     leave_out = [one for one in models.excluded_datasets(in_use.card) if one != data]

@@ -20,7 +20,7 @@ from digitrec.errors import (
     wrap_os_error,
 )
 from digitrec.images import threads
-from digitrec.monitoring.heartbeat import Heart, Supervisor
+from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
 from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher
@@ -59,7 +59,7 @@ def _run(
     settings: Settings, summary: RunSummary, stop: ShutdownSignal, progress: Callable[[int, int], None] | None
 ) -> None:
     """Read until all is done, a stop is asked for, or the environment failed for too long."""
-    heart, hooks = Heart(settings), Hooks(settings)
+    heart, hooks = HeartbeatWriter(settings), Hooks(settings)
     metrics_file, truth = MetricsFile(settings), composition.make_label_lookup(settings)
     failed_s, done, pauses = None, 0, iterate_backoff()
     while True:
@@ -71,18 +71,18 @@ def _run(
             object_store.write_latest(settings, summary.published)
             return
         except (ModelError, NotEnoughMemory) as why:
-            hooks.failed(why, stop, is_last=True)
+            hooks.count_failure(why, stop, is_last=True)
             raise
         except Exception as error:
             failure = to_digitrec_error(error, settings.ledger)
             if not isinstance(failure, EnvironmentFailure):
                 raise
-            heart.failed(failure)
+            heart.set_failing(failure)
             if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
                 failed_s, done, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
-                hooks.worked()
+                hooks.reset_failures()
             left_s = failed_s + settings.run_retry_s - time.monotonic()
-            hooks.failed(failure, stop, is_last=left_s <= 0)
+            hooks.count_failure(failure, stop, is_last=left_s <= 0)
             if stop():
                 _write_latest(settings, summary)
                 return
@@ -93,7 +93,7 @@ def _run(
             stop.wake_event.wait(pause_s)
         finally:
             metrics_file.write(at_once=True)
-            heart.stopped()
+            heart.set_stopped()
 
 
 def _write_latest(settings: Settings, summary: RunSummary) -> None:
@@ -116,12 +116,12 @@ def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSour
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
     threads.check_memory()
     observer = observer or composition.make_change_source(settings, stop)
-    supervisor = Supervisor()
-    heart = Heart(settings, lambda: observer.state, pulse=supervisor.alive)
+    supervisor = SystemdNotifier()
+    heart = HeartbeatWriter(settings, lambda: observer.state, on_beat=supervisor.notify_alive)
     hooks, metrics_file = Hooks(settings), MetricsFile(settings)
 
     def stopped() -> bool:
-        supervisor.alive()
+        supervisor.notify_alive()
         return stop()
 
     def show(batch_id: str) -> None:
@@ -138,8 +138,8 @@ def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSour
                     for is_well in service.serve(observer):
                         pauses, failed = iterate_backoff(), False
                         if is_well:
-                            hooks.worked()
-                        supervisor.ready()
+                            hooks.reset_failures()
+                        supervisor.notify_ready()
                         metrics_file.write()
             except Exception as error:
                 failure = to_digitrec_error(error, settings.ledger)
@@ -147,16 +147,16 @@ def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSour
                     raise
                 pause_s = next(pauses)
                 failed = True
-                heart.failed(failure)
+                heart.set_failing(failure)
                 logs.warning("failed, trying again", why=failure, pause_s=pause_s)
-                hooks.failed(failure, stopped)
-                supervisor.ready()  # it goes on by itself: nothing that a supervisor could do better
+                hooks.count_failure(failure, stopped)
+                supervisor.notify_ready()  # it goes on by itself: nothing that a supervisor could do better
                 metrics_file.write(at_once=True)
                 wait_for_retry(stop.wake_event, pause_s, stopped)
     finally:
-        supervisor.stopping()
+        supervisor.notify_stopping()
         observer.stop()
-        heart.stopped()
+        heart.set_stopped()
         metrics_file.write(at_once=True)
 
 

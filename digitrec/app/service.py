@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from digitrec import logs
 from digitrec.errors import ReadFailed, note_step
-from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.hooks import Hooks
 from digitrec.pipeline import watcher
 from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
@@ -188,7 +188,7 @@ class Service:
     """Made when there is something to read: an empty inbox costs next to nothing."""
     stop: ShutdownSignal
     summary: RunSummary
-    heartbeat: Heart
+    heartbeat: HeartbeatWriter
     is_current: Callable[[], bool]
     """False once another model was promoted."""
     hooks: Hooks
@@ -252,9 +252,9 @@ class Service:
             yield
         finally:
             try:
-                self.hooks.tell_batches(self.space.ledger, self.alive)
+                self.hooks.call_for_closed(self.space.ledger, self.alive)
             except Exception as why:  # noqa: BLE001 - no hook is worth the service
-                self.heartbeat.noticed(logs.log_exception("a hook cannot be called", why))
+                self.heartbeat.note_unexpected(logs.log_exception("a hook cannot be called", why))
 
     def _left(self) -> int:
         self.summary.passed_over = SkippedCounts()
@@ -301,15 +301,15 @@ class Service:
             work()
         except ReadFailed as why:
             pause_s = put_off.failed()
-            self.heartbeat.failed(why)
+            self.heartbeat.set_failing(why)
             logs.warning("failed, trying again", why=why, pause_s=pause_s)
-            self.hooks.failed(why, self.alive)
+            self.hooks.count_failure(why, self.alive)
             return False
         return True
 
     def _look(self) -> Iterator[FileSnapshot]:
         self.space.check_folders()
-        self.heartbeat.scanned()
+        self.heartbeat.set_scanned()
         deferred = self.space.ledger.deferred(time.time())
         for seen in self.space.scan(self._skipped):
             # Mostly there is none, and an inbox may hold 100,000 files.

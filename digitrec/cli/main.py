@@ -283,12 +283,12 @@ def verify(
         require_closed(batches[0], {})
     with workspace.open_ledgers_readonly(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
-        if not account.differences:
+        if not account.discrepancies:
             warn_if_unread(settings, ledgers)
     typer.echo(
         output.integrity_report_to_json(account, written) if as_json else output.format_integrity_report(account)
     )
-    raise typer.Exit(1 if account.differences else 0)
+    raise typer.Exit(1 if account.discrepancies else 0)
 
 
 @_operate(epilog="Example: digitrec init --workspace /srv/scans")

@@ -238,16 +238,18 @@ def show_model(
     And the share of calibration pages that is accepted at each. `--card` adds its model card.
     """
     from digitrec.app import composition
-    from digitrec.models.package import Bundle
+    from digitrec.models.package import ModelPackage
     from digitrec.training import model_card
 
     bundle = (
-        Bundle.open(composition.open_model_registry(settings).find(name)) if name else composition.open_model(settings)
+        ModelPackage.open(composition.open_model_registry(settings).find(name))
+        if name
+        else composition.open_model(settings)
     )
     tables = bundle.card.calibrations
     if as_json:
         thresholds = {"thresholds": output.thresholds_to_json(tables, settings.max_error)}
-        typer.echo(json.dumps(bundle.card.as_json() | thresholds))
+        typer.echo(json.dumps(bundle.card.to_json() | thresholds))
         return
     typer.echo(f"{bundle.card.id}  {bundle.folder}")
     for line in output.format_thresholds(tables, settings.max_error):

@@ -16,7 +16,7 @@ from digitrec.text import format_utc, pluralize
 from digitrec.types import Reason
 
 if TYPE_CHECKING:
-    from digitrec.monitoring.status import ModelState, Status
+    from digitrec.monitoring.status import ModelStatus, WorkspaceStatus
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LOCK = "housekeeping"
@@ -85,8 +85,8 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     One line per check; exit 1 on a failed one. Run it as the user who runs the service. It creates a file in every
     folder, and removes it.
     """
-    from digitrec.monitoring.doctor import doctor as look
-    from digitrec.monitoring.folder_checks import Grade
+    from digitrec.monitoring.doctor import run_checks as look
+    from digitrec.monitoring.folder_checks import Severity
     from digitrec.pipeline.ledgers import readable
 
     findings = []
@@ -96,8 +96,8 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
             if not as_json:
                 typer.echo(words.format_check(finding))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings]))
-    raise typer.Exit(1 if any(finding.grade is Grade.FAULT for finding in findings) else 0)
+        typer.echo(json.dumps([finding.to_json() for finding in findings]))
+    raise typer.Exit(1 if any(finding.severity is Severity.FAILED for finding in findings) else 0)
 
 
 @takes_settings("settle_s", "empty_wait_s")
@@ -117,16 +117,16 @@ def why(
 
     Claims, rows, reasons and the location of the original. Exit 2 for an unknown file.
     """
-    from digitrec.monitoring.history import why as ask
+    from digitrec.monitoring.history import trace_file as ask
     from digitrec.pipeline import workspace
 
     with workspace.open_ledgers_readonly(settings) as ledgers:
         story = ask(file, settings, ledgers, time.time())
     if as_json:
         typer.echo(json.dumps(words.history_to_json(story)))
-    elif story.events or story.lying:
+    elif story.events or story.entries:
         typer.echo("\n".join(words.format_history(story)))
-    if not story.events and not story.lying:
+    if not story.events and not story.entries:
         raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
 
@@ -180,7 +180,7 @@ def requeue(
             if not as_json:
                 typer.echo(words.format_requeued(original))
     if as_json:
-        places = {original.found.key: text.escape(original.location) for original in moved}
+        places = {original.source.key: text.escape(original.location) for original in moved}
         pairs = [{"from": text.escape(claim.claim.location), "to": places.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
@@ -215,7 +215,7 @@ def prune(
     if not older_than:
         hint = "`digitrec prune --older-than 90d` shows what is older than 90 days; with --yes it is removed."
         raise UsageError("prune needs an age", hint=hint)
-    keep_s = operation.seconds(older_than)
+    keep_s = operation.parse_age_s(older_than)
     with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
         batches = operation.select(settings, ledgers, keep_s, time.time())
         for batch in operation.prune(settings, batches, format_utc(time.time())) if yes else batches:
@@ -228,7 +228,7 @@ def prune(
     if as_json:
         typer.echo(json.dumps({"dry_run": not yes, "batches": [words.pruned_to_json(batch) for batch in batches]}))
         return
-    for place in (place for batch in batches for place in batch.kept):
+    for place in (place for batch in batches for place in batch.modified):
         typer.echo(f"kept, it is not as the ledger knows it: {text.escape(place)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
     typer.echo(f"{words.format_pruned_total(batches)} {verb}")
@@ -240,7 +240,7 @@ def print_dry_run(settings: Settings, *, as_json: bool) -> None:
     from digitrec.pipeline import workspace
 
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        outlook = backlog.would_read(settings, ledgers, time.time())
+        outlook = backlog.plan_run(settings, ledgers, time.time())
     typer.echo(json.dumps(words.dry_run_to_json(outlook)) if as_json else "\n".join(words.format_dry_run(outlook)))
 
 
@@ -270,7 +270,7 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
 
 
 def _check_health(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.monitoring.status import health as judge
+    from digitrec.monitoring.status import check_health as judge
 
     state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
     typer.echo(json.dumps(asdict(state)) if as_json else f"{'healthy' if state.is_well else 'unhealthy'}: {state.why}")
@@ -280,22 +280,22 @@ def _check_health(settings: Settings, *, as_json: bool) -> None:
 def _print_metrics(settings: Settings) -> None:
     from digitrec.monitoring import metrics as operation
 
-    typer.echo(operation.text(operation.gather(settings)), nl=False)
+    typer.echo(operation.format_samples(operation.collect_samples(settings)), nl=False)
 
 
-def _status(settings: Settings) -> "Status":
-    from digitrec.monitoring.status import status as look
+def _status(settings: Settings) -> "WorkspaceStatus":
+    from digitrec.monitoring.status import collect_status as look
     from digitrec.pipeline.ledgers import readable
 
     with readable(settings) as ledgers:
         return look(settings, ledgers, _model(settings), time.time())
 
 
-def _model(settings: Settings) -> "ModelState":
+def _model(settings: Settings) -> "ModelStatus":
     from digitrec.app import composition
-    from digitrec.monitoring.status import ModelState
+    from digitrec.monitoring.status import ModelStatus
 
     try:
-        return ModelState(composition.open_model(settings).card.id)
+        return ModelStatus(composition.open_model(settings).card.id)
     except ModelError as why:
-        return ModelState(text.escape(settings.model or "current"), text.escape(str(why)))
+        return ModelStatus(text.escape(settings.model or "current"), text.escape(str(why)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import USUAL, Calibration, decide
+from digitrec.models.calibration import REPORTED_ERROR_RATES, CalibrationTable, choose_operating_point
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.text import escape_message, pluralize
@@ -22,7 +22,7 @@ from digitrec.types import OutputFormat, TableRow
 if TYPE_CHECKING:
     from digitrec.app.retrain import RetrainReport
     from digitrec.app.service import RunSummary
-    from digitrec.monitoring.verify import Account
+    from digitrec.monitoring.verify import IntegrityReport
     from digitrec.reports.statistics import Proportion
     from digitrec.training.classifier import TrainingState
 
@@ -176,24 +176,23 @@ def print_rows(rows: Sequence[TableRow], how: OutputFormat, *, form: str) -> Non
         _print_table(lines)
 
 
-def format_integrity_report(account: "Account") -> str:
+def format_integrity_report(account: "IntegrityReport") -> str:
     """What `verify` found, for people."""
     count = account.count
-    verdict = pluralize(len(account.differences), "difference") if account.differences else "no difference"
+    verdict = pluralize(len(account.discrepancies), "difference") if account.discrepancies else "no difference"
     lines = [
         f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
         f"{count.review} review + {count.rejected} rejected + {count.deferred} deferred: {verdict}"
     ]
     lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
     lines += [f"note: {note}" for note in account.notes]
-    lines += [f"DIFFERENCE: {difference}" for difference in account.differences]
+    lines += [f"DIFFERENCE: {difference}" for difference in account.discrepancies]
     return "\n".join(lines)
 
 
-def integrity_report_to_json(account: "Account", written: Sequence[str]) -> str:
+def integrity_report_to_json(account: "IntegrityReport", written: Sequence[str]) -> str:
     """Return what `verify` found, for scripts; `written` are the tables that it wrote again, by name."""
-    counts = {"count": account.count.to_json(), "claimed": account.count.claimed}
-    return json.dumps({**asdict(account), **counts, "tables_written": list(written)})
+    return json.dumps({**account.to_json(), "tables_written": list(written)})
 
 
 def _print_table(lines: Sequence[dict[str, str]]) -> None:
@@ -223,7 +222,7 @@ def _files(number: int) -> str:
     return pluralize(number, "file")
 
 
-def thresholds_to_json(tables: Sequence[Calibration], max_error: float) -> list[dict[str, object]]:
+def thresholds_to_json(tables: Sequence[CalibrationTable], max_error: float) -> list[dict[str, object]]:
     """For each of `list_error_rates`: the threshold, which table decides, what each accepts.
 
     `threshold` is null where this rate cannot be guaranteed.
@@ -231,11 +230,11 @@ def thresholds_to_json(tables: Sequence[Calibration], max_error: float) -> list[
     entries: list[dict[str, object]] = []
     for rate in list_error_rates(max_error):
         try:
-            decision = decide(tables, rate)
+            decision = choose_operating_point(tables, rate)
         except ModelError:
             entries.append({"max_error": rate, "threshold": None, "decided_by": None, "tables": []})
             continue
-        rows = [(table, table.at(decision.threshold)) for table in tables]
+        rows = [(table, table.point_at(decision.threshold)) for table in tables]
         accepted = [
             {"name": table.name, "pages": table.pages, "accepted": row.accepted, "wrong": row.wrong, "upper": row.upper}
             for table, row in rows
@@ -246,17 +245,17 @@ def thresholds_to_json(tables: Sequence[Calibration], max_error: float) -> list[
     return entries
 
 
-def format_thresholds(tables: Sequence[Calibration], max_error: float) -> Iterator[str]:
+def format_thresholds(tables: Sequence[CalibrationTable], max_error: float) -> Iterator[str]:
     """The same for people: a line for each rate, and below it what each table says."""
     yield "at most wrong  accepts from  of rows pages"
     for rate in list_error_rates(max_error):
         share = f"{100 * rate:.4g} %"
         try:
-            decision = decide(tables, rate)
+            decision = choose_operating_point(tables, rate)
         except ModelError:
             yield f"{share:>13}  {'-':12}  cannot be guaranteed: it takes more labelled pages than there are"
             continue
-        rows = ((table, table.at(decision.threshold)) for table in tables)
+        rows = ((table, table.point_at(decision.threshold)) for table in tables)
         shares = [
             f"{table.name} {row.accepted / max(table.pages, 1):.1%} accepted, {row.wrong} wrong" for table, row in rows
         ]
@@ -265,7 +264,7 @@ def format_thresholds(tables: Sequence[Calibration], max_error: float) -> Iterat
 
 def list_error_rates(max_error: float) -> list[float]:
     """The usual error rates and this one, the largest first."""
-    return sorted({*USUAL, max_error}, reverse=True)
+    return sorted({*REPORTED_ERROR_RATES, max_error}, reverse=True)
 
 
 def format_retrain(lesson: "RetrainReport") -> str:

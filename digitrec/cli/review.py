@@ -11,7 +11,7 @@ import typer
 from digitrec import text
 from digitrec.cli.options import complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError, require_packages
-from digitrec.exchange.formats import Form
+from digitrec.exchange.formats import TableFormat
 from digitrec.settings import Settings
 from digitrec.text import format_utc, pluralize
 
@@ -70,7 +70,7 @@ def export(
         ),
     ] = "",
     form: Annotated[
-        Form | None,
+        TableFormat | None,
         typer.Option("--format", help="Default: by the name of --out, else csv.", show_default=False),
     ] = None,
     out: Annotated[
@@ -95,20 +95,20 @@ def export(
     sys.stdout.flush()
     if out is not None:
         of = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
-        typer.echo(text.escape_message(f"{of}, {result.settled} of them reviewed: {out}"))
+        typer.echo(text.escape_message(f"{of}, {result.reviewed} of them reviewed: {out}"))
 
 
-def _form_of(out: Path | None) -> Form:
+def _form_of(out: Path | None) -> TableFormat:
     """Return the format of a file name.
 
     Raises:
         UsageError: unknown extension.
     """
     suffix = out.suffix.lower().removeprefix(".") if out else ""
-    if suffix and suffix not in set(Form):
-        hint = f"Use {', '.join(f'.{each}' for each in Form)}, or name the format: --format."
+    if suffix and suffix not in set(TableFormat):
+        hint = f"Use {', '.join(f'.{each}' for each in TableFormat)}, or name the format: --format."
         raise UsageError(f"{out} has an unknown extension", hint=hint)
-    return Form(suffix) if suffix else Form.CSV
+    return TableFormat(suffix) if suffix else TableFormat.CSV
 
 
 @takes_settings("workspace")
@@ -142,18 +142,18 @@ def apply(
     from digitrec.pipeline import workspace
 
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        plan = importer.plan(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
-    for bad in plan.bad[:_MOST_TOLD]:
+        plan = importer.plan_import(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
+    for bad in plan.errors[:_MOST_TOLD]:
         typer.echo(text.escape_message(bad), err=True)
-    if len(plan.bad) > _MOST_TOLD:
-        typer.echo(f"and {len(plan.bad) - _MOST_TOLD} more", err=True)
-    if plan.bad and not skip_bad:
+    if len(plan.errors) > _MOST_TOLD:
+        typer.echo(f"and {len(plan.errors) - _MOST_TOLD} more", err=True)
+    if plan.errors and not skip_bad:
         hint = "Put them right, or add --skip-bad."
-        raise UsageError(f"{pluralize(len(plan.bad), 'line')} of {table} cannot be applied; nothing was", hint=hint)
-    done = importer.apply(settings, plan, who=reviewer or _login(), at=format_utc(time.time()))
+        raise UsageError(f"{pluralize(len(plan.errors), 'line')} of {table} cannot be applied; nothing was", hint=hint)
+    done = importer.apply_import(settings, plan, who=reviewer or _login(), at=format_utc(time.time()))
     typer.echo(
-        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.known} already known, "
-        f"{plan.unchanged} unchanged" + (f", {len(plan.bad)} skipped" if plan.bad else "")
+        f"{done.confirmed} confirmed, {done.corrected} corrected, {plan.already_known} already known, "
+        f"{plan.unchanged} unchanged" + (f", {len(plan.errors)} skipped" if plan.errors else "")
     )
     for path in done.tables:
         typer.echo(text.escape_message(f"  {path}"))

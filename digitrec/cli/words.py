@@ -8,24 +8,24 @@ from digitrec import text
 from digitrec.text import pluralize
 
 if TYPE_CHECKING:
-    from digitrec.monitoring.backlog import Outlook, Waiting
-    from digitrec.monitoring.folder_checks import Finding
-    from digitrec.monitoring.history import Answer, Event, Story
-    from digitrec.monitoring.maintenance import Prunable, Requeued
-    from digitrec.monitoring.status import Status, Worker
+    from digitrec.monitoring.backlog import DryRun, WaitingFile
+    from digitrec.monitoring.folder_checks import Check
+    from digitrec.monitoring.history import AnsweredRow, ClaimEvent, FileHistory
+    from digitrec.monitoring.maintenance import PruneCandidate, RequeuedFile
+    from digitrec.monitoring.status import WorkerStatus, WorkspaceStatus
     from digitrec.pipeline.scanner import SkippedCounts
 
 _MOST_LINES = 20
 _MOST_DEFERRED = 5
 
 
-def status_to_json(state: "Status") -> dict[str, object]:
+def status_to_json(state: "WorkspaceStatus") -> dict[str, object]:
     """Return the status as JSON; `returned` is the name of `deferred` before 0.2 and stays until 1.0."""
     status = asdict(state)
     return {**status, "returned": status["deferred"]}
 
 
-def format_status(state: "Status") -> Iterator[str]:
+def format_status(state: "WorkspaceStatus") -> Iterator[str]:
     """How things stand."""
     since = (
         f", the longest for {format_duration(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
@@ -48,7 +48,7 @@ def format_status(state: "Status") -> Iterator[str]:
         yield f"PROBLEM     the inbox cannot be scanned: {state.problem}"
 
 
-def _worker_lines(worker: "Worker") -> Iterator[str]:
+def _worker_lines(worker: "WorkerStatus") -> Iterator[str]:
     scanned = "never scanned" if worker.last_scan_s is None else f"last scan {format_duration(worker.last_scan_s)} ago"
     ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
     if worker.state == "not running":
@@ -64,22 +64,22 @@ def _worker_lines(worker: "Worker") -> Iterator[str]:
         yield f"  noticed   {format_duration(worker.unexpected_s)} ago: {worker.unexpected}"
 
 
-def format_check(finding: "Finding") -> str:
+def format_check(finding: "Check") -> str:
     """One line of `doctor`."""
-    cure = f"  -> {finding.cure}" if finding.cure else ""
-    return f"{finding.grade:5}  {finding.what}: {text.escape(finding.detail)}{cure}"
+    cure = f"  -> {finding.fix}" if finding.fix else ""
+    return f"{finding.severity:5}  {finding.subject}: {text.escape(finding.detail)}{cure}"
 
 
-def format_history(story: "Story") -> Iterator[str]:
+def format_history(story: "FileHistory") -> Iterator[str]:
     """What happened to a file."""
     for event in story.events:
         yield from _event_lines(event)
-    for lying in story.lying:
+    for lying in story.entries:
         yield f"inbox/{lying.file}"
         yield f"  waiting   {lying.why}"
 
 
-def _event_lines(event: "Event") -> Iterator[str]:
+def _event_lines(event: "ClaimEvent") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
     if event.fate == "deferred":
@@ -89,15 +89,15 @@ def _event_lines(event: "Event") -> Iterator[str]:
         yield f"  answered  {event.answered_at}: {event.fate}"
     for answer in event.answers:
         yield from _answer_lines(answer)
-    if event.let_go:
-        yield f"  {event.let_go.replace(' ', '  ', 1)}"
+    if event.removed:
+        yield f"  {event.removed.replace(' ', '  ', 1)}"
     elif event.original:
         yield f"  original  {event.original}{'' if event.is_there else ' (MISSING)'}"
     if event.reason_file:
         yield f"  reason    {event.reason_file}"
 
 
-def _answer_lines(answer: "Answer") -> Iterator[str]:
+def _answer_lines(answer: "AnsweredRow") -> Iterator[str]:
     read = f"reads {answer.text!r} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
     reading = "; ".join(
         part for part in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if part
@@ -107,31 +107,31 @@ def _answer_lines(answer: "Answer") -> Iterator[str]:
         yield f"  the same bytes as {answer.duplicate_of}, which came first"
     elif answer.same_bytes:
         yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
-    for verdict in answer.said:
+    for verdict in answer.verdicts:
         yield f"  {verdict.verdict:9} {verdict.at} by {verdict.who}{f': {verdict.new}' if verdict.new else ''}"
 
 
-def format_dry_run(outlook: "Outlook") -> Iterator[str]:
+def format_dry_run(outlook: "DryRun") -> Iterator[str]:
     """What `run --dry-run` says."""
-    yield from (f"finish  batch {batch_id}" for batch_id in outlook.finished)
+    yield from (f"finish  batch {batch_id}" for batch_id in outlook.unfinished)
     yield from (f"read    {text.escape(file.path)}" for file in outlook.read)
-    yield from (f"leave   {text.escape(file.path)}: {_left(file)}" for file in outlook.left)
-    yield f"{pluralize(len(outlook.read), 'file')} would be read, {len(outlook.left)} left; nothing was touched"
+    yield from (f"leave   {text.escape(file.path)}: {_left(file)}" for file in outlook.remaining)
+    yield f"{pluralize(len(outlook.read), 'file')} would be read, {len(outlook.remaining)} left; nothing was touched"
 
 
-def dry_run_to_json(outlook: "Outlook") -> dict[str, object]:
+def dry_run_to_json(outlook: "DryRun") -> dict[str, object]:
     """The same for scripts."""
     return {
-        "finish": list(outlook.finished),
+        "finish": list(outlook.unfinished),
         "read": [{"file": text.escape(file.path), "size_bytes": file.size} for file in outlook.read],
         "leave": [
             {"file": text.escape(file.path), "size_bytes": file.size, "why": text.escape(_left(file))}
-            for file in outlook.left
+            for file in outlook.remaining
         ],
     }
 
 
-def _left(file: "Waiting") -> str:
+def _left(file: "WaitingFile") -> str:
     return (
         f"{text.escape(file.why)} ({format_duration(file.wait_s)} left)"
         if file.why
@@ -139,7 +139,7 @@ def _left(file: "Waiting") -> str:
     )
 
 
-def format_deferred(files: Sequence["Waiting"]) -> Iterator[str]:
+def format_deferred(files: Sequence["WaitingFile"]) -> Iterator[str]:
     """Return the lines on deferred files, below the summary of a run."""
     for file in files[:_MOST_DEFERRED]:
         again = f"tried again in {format_duration(file.wait_s)}" if file.wait_s else "tried again by the next run"
@@ -149,19 +149,19 @@ def format_deferred(files: Sequence["Waiting"]) -> Iterator[str]:
         yield f"  deferred  and {len(files) - _MOST_DEFERRED} more (`digitrec status`)"
 
 
-def format_requeued(original: "Requeued") -> str:
+def format_requeued(original: "RequeuedFile") -> str:
     """One original that was put back."""
-    return f"{text.escape(original.found.claim.location)} -> {text.escape(original.location)}"
+    return f"{text.escape(original.source.claim.location)} -> {text.escape(original.location)}"
 
 
-def format_pruned(batch: "Prunable") -> str:
+def format_pruned(batch: "PruneCandidate") -> str:
     """What goes of one batch."""
     report = f", report {format_bytes(batch.report_bytes)}" if batch.report else ""
     originals = f"{pluralize(len(batch.claims), 'original')} {format_bytes(batch.original_bytes)}"
     return f"{batch.batch_id}  {batch.answered_at[:10]}  {originals}{report}"
 
 
-def pruned_to_json(batch: "Prunable") -> dict[str, object]:
+def pruned_to_json(batch: "PruneCandidate") -> dict[str, object]:
     """The same for scripts."""
     return {
         "batch_id": batch.batch_id,
@@ -171,11 +171,11 @@ def pruned_to_json(batch: "Prunable") -> dict[str, object]:
         "original_bytes": batch.original_bytes,
         "report": text.escape(str(batch.report)) if batch.report else None,
         "report_bytes": batch.report_bytes,
-        "kept": [text.escape(place) for place in batch.kept],
+        "kept": [text.escape(place) for place in batch.modified],
     }
 
 
-def format_pruned_total(batches: Sequence["Prunable"]) -> str:
+def format_pruned_total(batches: Sequence["PruneCandidate"]) -> str:
     """How much it is in all."""
     originals = sum(len(batch.claims) for batch in batches)
     room = format_bytes(sum(batch.original_bytes + batch.report_bytes for batch in batches))
@@ -183,9 +183,9 @@ def format_pruned_total(batches: Sequence["Prunable"]) -> str:
     return f"{pluralize(originals, 'original')} and {pluralize(reports, 'report')}, {room}"
 
 
-def history_to_json(story: "Story") -> dict[str, object]:
+def history_to_json(story: "FileHistory") -> dict[str, object]:
     """What happened to a file, for scripts."""
-    return asdict(story)
+    return story.to_json()
 
 
 def format_passed_over(passed: "SkippedCounts") -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import IO
 from digitrec import files, text
 from digitrec.errors import UsageError
 from digitrec.exchange import formats
-from digitrec.exchange.formats import Form
+from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings, resolve_links
 from digitrec.storage import csv_tables
@@ -24,18 +24,18 @@ COLUMNS = (*csv_tables.COLUMNS, "corrected_by", "corrected_at")
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportResult:
     """What was exported."""
 
     batches: int = 0
     rows: int = 0
-    settled: int = 0
+    reviewed: int = 0
     """Rows that a person confirmed or corrected."""
 
 
 def export(
-    settings: Settings, ledgers: Mapping[str, Ledger], form: Form, target: Path | IO[bytes], since: str = ""
-) -> Exported:
+    settings: Settings, ledgers: Mapping[str, Ledger], form: TableFormat, target: Path | IO[bytes], since: str = ""
+) -> ExportResult:
     """Write the newest truth as one table, whole or not at all.
 
     Args:
@@ -49,8 +49,8 @@ def export(
         UsageError: `since` is none of these, or the file would lie among the service's own.
         OSError: it cannot be written; what was there is there still.
     """
-    first_id = start(since)
-    told = Exported()
+    first_id = parse_since(since)
+    told = ExportResult()
     rows = _rows(ledgers, first_id, told)
     with ExitStack() as stack:
         if isinstance(target, Path):
@@ -60,7 +60,7 @@ def export(
     return told
 
 
-def start(since: str) -> str:
+def parse_since(since: str) -> str:
     """The smallest batch id that is wanted; UsageError if there is none such.
 
     >>> start("2026-01-02"), start("2026-01-02T05:04:05+02:00"), start("20260102T030405Z-0a1b2c3d"), start("")
@@ -77,7 +77,7 @@ def start(since: str) -> str:
     return f"{moment:%Y%m%dT%H%M%SZ}"
 
 
-def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Iterator[dict[str, str]]:
+def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: ExportResult) -> Iterator[dict[str, str]]:
     for ledger, batch in _batches(ledgers, first_id):
         if batch.rendering is None:
             continue
@@ -87,7 +87,7 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Itera
             said = holds.get((batch.id, row.row))
             is_settled = said is not None and said.verdict.is_settled
             told.rows += 1
-            told.settled += is_settled
+            told.reviewed += is_settled
             yield csv_tables.main_cells(corrected_row(row, said), batch.rendering) | {
                 "corrected_by": text.guard_formula(said.who) if said is not None and is_settled else "",
                 "corrected_at": said.at if said is not None and is_settled else "",
@@ -97,14 +97,14 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: Exported) -> Itera
 def _batches(ledgers: Mapping[str, Ledger], first_id: str) -> list[tuple[Ledger, Batch]]:
     """Every batch once, the oldest first."""
     found: dict[str, tuple[Ledger, Batch]] = {}
-    for ledger in trusted_first(ledgers).values():
+    for ledger in order_by_trust(ledgers).values():
         for batch in ledger.batches():
             if batch.id >= first_id:
                 found.setdefault(batch.id, (ledger, batch))
     return [found[batch_id] for batch_id in sorted(found)]
 
 
-def trusted_first(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
+def order_by_trust(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
     """The ledgers in the order in which they are believed, where two know the same batch.
 
     One that was made again may have taken over what another knows better.

@@ -23,7 +23,7 @@ _MOST_XLSX_ROWS = 1_048_576
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-class Form(StrEnum):
+class TableFormat(StrEnum):
     """What a table can be written as."""
 
     CSV = "csv"
@@ -33,7 +33,7 @@ class Form(StrEnum):
     @property
     def is_text(self) -> bool:
         """True if it may go to a terminal."""
-        return self in {Form.CSV, Form.JSONL}
+        return self in {TableFormat.CSV, TableFormat.JSONL}
 
 
 def _csv(file: IO[bytes], columns: Sequence[str], rows: Cells, csv_profile: str) -> None:
@@ -90,10 +90,10 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     book.save(file)
 
 
-WRITERS: dict[Form, Callable[[IO[bytes], Sequence[str], Cells, str], None]] = {
-    Form.CSV: _csv,
-    Form.JSONL: _jsonl,
-    Form.XLSX: _xlsx,
+WRITERS: dict[TableFormat, Callable[[IO[bytes], Sequence[str], Cells, str], None]] = {
+    TableFormat.CSV: _csv,
+    TableFormat.JSONL: _jsonl,
+    TableFormat.XLSX: _xlsx,
 }
 """Each takes an open file, the columns, the rows, and the CSV profile."""
 

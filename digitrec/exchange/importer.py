@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitrec.exchange import spreadsheet
-from digitrec.exchange.export import trusted_first
-from digitrec.exchange.spreadsheet import BadLine, Line
+from digitrec.exchange.export import order_by_trust
+from digitrec.exchange.spreadsheet import RowError, SheetRow
 from digitrec.pipeline.ledgers import paths
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_corrected
@@ -23,21 +23,21 @@ _OF_BYTES = "SELECT batch_id, row FROM readings WHERE sha256 = ? ORDER BY batch_
 
 
 @dataclass(slots=True)
-class Plan:
+class ImportPlan:
     """What a table asks for."""
 
-    said: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
+    corrections: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
     """By worker, then by batch and row: digits or 'none'. Only what is new."""
-    bad: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     """Why a line cannot be applied, a sentence each."""
-    known: int = 0
+    already_known: int = 0
     """Lines that say what a person has said already."""
     unchanged: int = 0
     """Lines of an edited table that were left as they were."""
 
 
 @dataclass(slots=True)
-class Applied:
+class ImportResult:
     """What was done."""
 
     confirmed: int = 0
@@ -54,7 +54,7 @@ class _Answer:
     """What a person said of it last, if that settles it."""
 
 
-def plan(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bool = False) -> Plan:
+def plan_import(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bool = False) -> ImportPlan:
     """Find what every line of a table means; changes nothing.
 
     Args:
@@ -66,12 +66,12 @@ def plan(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bo
     Raises:
         UsageError: it is no such table.
     """
-    found = Plan()
+    found = ImportPlan()
     catalogue = _Catalogue(ledgers)
     said_at: dict[tuple[str, int], tuple[int, str]] = {}
-    for line in spreadsheet.lines(content):
+    for line in spreadsheet.read_rows(content):
         if isinstance(line, tuple):
-            found.bad.append(f"line {line[0]}: {line[1]}")
+            found.errors.append(f"line {line[0]}: {line[1]}")
             continue
         try:
             answers = catalogue.named_by(line)
@@ -83,18 +83,18 @@ def plan(content: bytes, ledgers: Mapping[str, Ledger], *, confirm_unchanged: bo
                 key = (answer.row.batch_id, answer.row.row)
                 before, earlier = said_at.setdefault(key, (line.number, new))
                 if earlier != new:
-                    raise BadLine(f"it says {new}, and line {before} says {earlier} of the same answer")
-        except BadLine as why:
-            found.bad.append(f"line {line.number}: {why}")
+                    raise RowError(f"it says {new}, and line {before} says {earlier} of the same answer")
+        except RowError as why:
+            found.errors.append(f"line {line.number}: {why}")
             continue
         fresh = [one for one in answers if one.holds != new]
-        found.known += not fresh
+        found.already_known += not fresh
         for one in fresh:
-            found.said.setdefault(one.worker, {})[one.row.batch_id, one.row.row] = new
+            found.corrections.setdefault(one.worker, {})[one.row.batch_id, one.row.row] = new
     return found
 
 
-def apply(settings: Settings, wanted: Plan, *, who: str, at: str) -> Applied:
+def apply_import(settings: Settings, wanted: ImportPlan, *, who: str, at: str) -> ImportResult:
     """Carry a plan out, worker by worker: all of one, or nothing. May be done again.
 
     Raises:
@@ -102,8 +102,8 @@ def apply(settings: Settings, wanted: Plan, *, who: str, at: str) -> Applied:
         Conflict: somebody judged one of the rows this very moment.
         EnvironmentFailure, OSError, sqlite3.Error: what is told by then is kept.
     """
-    done = Applied()
-    for worker, said in wanted.said.items():
+    done = ImportResult()
+    for worker, said in wanted.corrections.items():
         with closing(Ledger.for_notes(paths(settings)[worker])) as ledger:
             newest_ids = {key: newest_id(ledger, *key) for key in said}
             judgements = [Judgement(*key, new, newest_ids[key]) for key, new in said.items()]
@@ -116,7 +116,7 @@ def apply(settings: Settings, wanted: Plan, *, who: str, at: str) -> Applied:
     return done
 
 
-def _said(line: Line, answers: list[_Answer], *, confirm_unchanged: bool) -> str | None:
+def _said(line: SheetRow, answers: list[_Answer], *, confirm_unchanged: bool) -> str | None:
     """What a line says of these answers; None if it was left as it was."""
     text = line.text
     if line.is_ours and all(text == one.row.reading.text for one in answers):
@@ -124,11 +124,13 @@ def _said(line: Line, answers: list[_Answer], *, confirm_unchanged: bool) -> str
         is_meant |= confirm_unchanged and line["status"] == "review" and all(map(_is_confirmable, answers))
         return text if is_meant and text else None
     if not text:
-        raise BadLine(f"it has no text; {NONE!r} says that there is no digit")
+        raise RowError(f"it has no text; {NONE!r} says that there is no digit")
     if not line.is_literal:
         for known in {one.row.reading.text for one in answers} | {one.holds for one in answers}:
             if known and text != known and text.zfill(len(known)) == known:
-                raise BadLine(f"{text} is what spreadsheets make of {known}; write '{text} if it is meant, or '{known}")
+                raise RowError(
+                    f"{text} is what spreadsheets make of {known}; write '{text} if it is meant, or '{known}"
+                )
     return text
 
 
@@ -141,16 +143,16 @@ class _Catalogue:
     """Finds the answers that a line names, in all ledgers."""
 
     def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
-        self._ledgers = trusted_first(ledgers)
+        self._ledgers = order_by_trust(ledgers)
         self._holds = {worker: newest(ledger) for worker, ledger in self._ledgers.items()}
 
-    def named_by(self, line: Line) -> list[_Answer]:
+    def named_by(self, line: SheetRow) -> list[_Answer]:
         """All answers that a line names: several, if the same bytes were read more than once.
 
         Raises:
             BadLine: none, or it is not clear which.
         """
-        number, page = line.whole("row"), line.whole("page")
+        number, page = line.integer("row"), line.integer("page")
         if line["batch_id"] and number is not None:
             return [self._exact(line, line["batch_id"], number, page)]
         if line["sha256"]:
@@ -159,26 +161,26 @@ class _Catalogue:
             found = self._ask(_OF_FILE, os.fsencode(unescape_cell(line["file"])))
             found = found or self._ask(_OF_FILE, os.fsencode(line["file"]))
         else:
-            raise BadLine("it names no answer")
+            raise RowError("it names no answer")
         found = [one for one in found if not _differs(line, one.row, page)]
         if not found:
             named = shlex.quote(escape(line["file"] or line["sha256"])[:200])
-            raise BadLine(f"there is no such answer; `digitrec why {named}` tells what is known")
+            raise RowError(f"there is no such answer; `digitrec why {named}` tells what is known")
         if len({one.row.reading.page for one in found}) > 1:
-            raise BadLine("the file has several pages; name one in a column page")
+            raise RowError("the file has several pages; name one in a column page")
         if len({one.row.sha256 for one in found}) > 1:
-            raise BadLine("several files had this name; name one by batch_id and row, or by sha256")
+            raise RowError("several files had this name; name one by batch_id and row, or by sha256")
         return found
 
-    def _exact(self, line: Line, batch_id: str, number: int, page: int | None) -> _Answer:
+    def _exact(self, line: SheetRow, batch_id: str, number: int, page: int | None) -> _Answer:
         for worker, ledger in self._ledgers.items():
             row = ledger.row(batch_id, number)
             if row is None:
                 continue
             if differs := _differs(line, row, page):
-                raise BadLine(f"row {number} of {batch_id} has another {differs}: was the table sorted in part?")
+                raise RowError(f"row {number} of {batch_id} has another {differs}: was the table sorted in part?")
             return self._answer(worker, row)
-        raise BadLine(f"there is no row {number} in batch {escape(batch_id[:60])}")
+        raise RowError(f"there is no row {number} in batch {escape(batch_id[:60])}")
 
     def _ask(self, statement: str, value: object) -> list[_Answer]:
         found: dict[tuple[str, int], _Answer] = {}
@@ -194,7 +196,7 @@ class _Catalogue:
         return _Answer(worker, row, said.new if said is not None and said.verdict.is_settled else None)
 
 
-def _differs(line: Line, row: TableRow, page: int | None) -> str:
+def _differs(line: SheetRow, row: TableRow, page: int | None) -> str:
     """The column in which a line names another answer than this one; '' if none."""
     if line["batch_id"] not in ("", row.batch_id):
         return "batch_id"

@@ -70,12 +70,12 @@ _SEPARATORS = ",;\t"
 _COLUMNS_HINT = "It needs batch_id and row, or sha256, or file (with page where there are several); and text or label."
 
 
-class BadLine(Exception):
+class RowError(Exception):
     """This line cannot be applied; says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SheetRow:
     """One line of the table."""
 
     number: int
@@ -92,13 +92,13 @@ class Line:
         """True if it is of one of our tables: then it stands there whether somebody looked at it or not."""
         return "status" in self.cells
 
-    def whole(self, column: str) -> int | None:
+    def integer(self, column: str) -> int | None:
         """A whole number; None if the cell is empty."""
         if not self[column]:
             return None
         found = _WHOLE.fullmatch(self[column])
         if found is None:
-            raise BadLine(f"{column} is {escape(self[column][:40])!r}, which is no whole number")
+            raise RowError(f"{column} is {escape(self[column][:40])!r}, which is no whole number")
         return int(found[1])
 
     @property
@@ -111,7 +111,7 @@ class Line:
         if bare.lower() == NONE:
             return NONE
         if not re.fullmatch("[0-9]*", bare):
-            raise BadLine(f"{escape(bare[:40])!r} is neither digits nor {NONE}")
+            raise RowError(f"{escape(bare[:40])!r} is neither digits nor {NONE}")
         return bare
 
     @property
@@ -120,7 +120,7 @@ class Line:
         return (self["text"] or self["label"]).startswith("'")
 
 
-def lines(content: bytes) -> Iterator[Line | tuple[int, str]]:
+def read_rows(content: bytes) -> Iterator[SheetRow | tuple[int, str]]:
     """The lines of a table; (number, why) for those that do not fit its header. Empty ones are left out.
 
     Args:
@@ -141,7 +141,7 @@ def lines(content: bytes) -> Iterator[Line | tuple[int, str]]:
             yield begins, f"it has {len(cells)} cells, the header {len(header)}"
         else:
             padded = [*cells, *[""] * (len(header) - len(cells))]
-            yield Line(begins, dict(zip(header, map(str.strip, padded), strict=True)))
+            yield SheetRow(begins, dict(zip(header, map(str.strip, padded), strict=True)))
     if not header:
         raise UsageError("the table is empty", hint=_COLUMNS_HINT)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import Bound, Calibration, Rule
+from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
 
 SCHEMA = 2
 _WITH_ONE_TABLE = 1
@@ -57,7 +57,7 @@ class ModelCard:
     files: Mapping[str, str]
     """File name -> sha256."""
     temperature: float
-    calibrations: tuple[Calibration, ...]
+    calibrations: tuple[CalibrationTable, ...]
     """What the threshold follows from; the rules of all must hold."""
     metrics: tuple[Metric, ...]
     history: tuple[Epoch, ...]
@@ -79,7 +79,7 @@ class ModelCard:
         """Names the exact weights and the recipe they go with, for the ledger."""
         return f"{self.id}-r{self.recipe}"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What `model.json` holds."""
         return {"schema": SCHEMA, **asdict(self)}
 
@@ -117,19 +117,21 @@ class ModelCard:
         return cls(**values)
 
 
-def _tables(found: list[dict[str, Any]]) -> tuple[Calibration, ...]:
+def _tables(found: list[dict[str, Any]]) -> tuple[CalibrationTable, ...]:
     return tuple(
-        Calibration(**{**table, "rule": Rule(table["rule"]), "bounds": tuple(Bound(**row) for row in table["bounds"])})
+        CalibrationTable(
+            **{**table, "rule": Rule(table["rule"]), "bounds": tuple(OperatingPoint(**row) for row in table["bounds"])}
+        )
         for table in found
     )
 
 
-def _one_table(values: dict[str, Any]) -> tuple[Calibration, ...]:
-    rows = tuple(Bound(**row) for row in values.pop("bounds"))
+def _one_table(values: dict[str, Any]) -> tuple[CalibrationTable, ...]:
+    rows = tuple(OperatingPoint(**row) for row in values.pop("bounds"))
     training = values.get("training")
     told = training.get("calibrated") if isinstance(training, dict) else None
     pages = told if isinstance(told, int) else max((row.accepted for row in rows), default=0)
-    return (Calibration("held out", "pictures held out of training", pages, Rule.BOUND, rows),)
+    return (CalibrationTable("held out", "pictures held out of training", pages, Rule.UPPER_BOUND, rows),)
 
 
 def _words(why: Exception) -> str:

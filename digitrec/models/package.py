@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import decide
+from digitrec.models.calibration import choose_operating_point
 from digitrec.models.card import ModelCard
 from digitrec.types import PREPROCESSING_VERSION
 
@@ -22,7 +22,7 @@ _PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class ModelPackage:
     """A model folder that can be used."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Bundle:
             raise ModelError(f"the model {folder} is named {card.id}, but its weights are another one's")
         bundle = cls(folder, card)
         for name in card.files:
-            bundle.content(name)
+            bundle.read_file(name)
         if pickles := sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES):
             raise ModelError(
                 f"the model {folder} holds {', '.join(pickles)}; a pickle can run code",
@@ -63,7 +63,7 @@ class Bundle:
         """Whether it has networks that look at the page itself."""
         return INK_TFLITE in self.card.files
 
-    def content(self, name: str) -> bytes:
+    def read_file(self, name: str) -> bytes:
         """One of the card's files, its digest compared; ModelError if the card names no such file."""
         path = self.path(name)
         try:
@@ -89,7 +89,7 @@ class Bundle:
         Raises:
             ModelError: too few labelled pages were held out to promise that much.
         """
-        return decide(self.card.calibrations, max_error).threshold
+        return choose_operating_point(self.card.calibrations, max_error).threshold
 
 
 def weights_digest(files: Mapping[str, str]) -> str:

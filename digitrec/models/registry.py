@@ -14,7 +14,7 @@ from pathlib import Path
 from digitrec.errors import ModelError, describe_error
 from digitrec.files import atomic_write, fsync_folder, make_dir
 from digitrec.models.card import ModelCard
-from digitrec.models.package import CARD, Bundle
+from digitrec.models.package import CARD, ModelPackage
 
 SHIPPED = "shipped"
 _CURRENT = "current"
@@ -23,7 +23,7 @@ _HINT = "`digitrec models list` names those there are."
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ModelListing:
     """One line of `digitrec models list`."""
 
     name: str
@@ -36,13 +36,13 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStore:
+class ModelRegistry:
     """Where models lie."""
 
     root: Path
     shipped: Path
 
-    def list(self) -> tuple[Stored, ...]:
+    def list(self) -> tuple[ModelListing, ...]:
         """Every model, usable or not: the shipped one, then the trained ones by age."""
         stored = [self._look(path.name, path) for path in _folders(self.root)]
         stored.sort(key=lambda one: (one.card.created_at if one.card else "", one.name))
@@ -104,7 +104,7 @@ class ModelStore:
                 f"{folder} is not among the models of this workspace",
                 hint=f"Copy the folder to {self.root}/<its id>, or use it with --model {folder}.",
             )
-        Bundle.open(folder)
+        ModelPackage.open(folder)
         chosen, before = SHIPPED if folder == self.shipped else folder.name, self.current_name()
         if chosen != before:
             make_dir(self.root)
@@ -125,23 +125,23 @@ class ModelStore:
         if not earlier:
             raise ModelError("there is no earlier model to go back to", hint=_HINT)
         chosen = earlier[-1]
-        Bundle.open(self.shipped if chosen == SHIPPED else self.root / chosen)
+        ModelPackage.open(self.shipped if chosen == SHIPPED else self.root / chosen)
         self._write(_CURRENT, (chosen,))
         self._write(_EARLIER, earlier[:-1])
         return chosen
 
-    def _look(self, name: str, folder: Path) -> Stored:
+    def _look(self, name: str, folder: Path) -> ModelListing:
         is_current = self.current_name() == name
         try:
-            return Stored(name, folder, is_current, Bundle.open(folder).card)
+            return ModelListing(name, folder, is_current, ModelPackage.open(folder).card)
         except ModelError as why:
-            return Stored(name, folder, is_current, None, str(why))
+            return ModelListing(name, folder, is_current, None, str(why))
 
     def _write(self, file: str, names: tuple[str, ...]) -> None:
         atomic_write(self.root / file, "".join(f"{name}\n" for name in names))
 
 
-def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
+def install(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
     """Write the model folder `root/name`: it appears whole, replacing one of this name, or not at all.
 
     Raises:
@@ -154,8 +154,8 @@ def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
     try:
         for file, content in files.items():
             atomic_write(draft / file, content)
-        Bundle.open(draft)
-        _swap(draft, target)
+        ModelPackage.open(draft)
+        _replace_folder(draft, target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -163,7 +163,7 @@ def put(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
     return target
 
 
-def _swap(draft: Path, target: Path) -> None:
+def _replace_folder(draft: Path, target: Path) -> None:
     """Put a folder in the place of another, which is removed once that is done, or back if it cannot be."""
     if not target.exists():
         draft.rename(target)

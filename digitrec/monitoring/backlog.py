@@ -28,7 +28,7 @@ _OLD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingFile:
     """One file in the inbox."""
 
     path: str
@@ -46,13 +46,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class DryRun:
     """What a run that starts now would do."""
 
-    read: tuple[Waiting, ...]
-    left: tuple[Waiting, ...]
+    read: tuple[WaitingFile, ...]
+    remaining: tuple[WaitingFile, ...]
     """Empty, deferred or just written: they stay in the inbox."""
-    finished: tuple[str, ...]
+    unfinished: tuple[str, ...]
     """Batches that were interrupted and would be brought to their end first."""
 
 
@@ -74,9 +74,9 @@ def find_deferred(ledgers: Mapping[str, Ledger]) -> Deferred:
     return found
 
 
-def look(
+def list_waiting(
     settings: Settings, deferred: Deferred, now_s: float, passed: SkippedCounts | None = None
-) -> Iterator[Waiting]:
+) -> Iterator[WaitingFile]:
     """Every file in the inbox that is to be read some time, in no particular order.
 
     Args:
@@ -89,10 +89,10 @@ def look(
         OSError: the inbox cannot be listed.
     """
     for seen in scanner.scan(settings.inbox, lambda *_: None, settings.worker, passed):
-        yield of(seen, settings, deferred.get(seen.identity), now_s)
+        yield describe_waiting(seen, settings, deferred.get(seen.identity), now_s)
 
 
-def of(seen: FileSnapshot, settings: Settings, deferred: DeferredBy | None, now_s: float) -> Waiting:
+def describe_waiting(seen: FileSnapshot, settings: Settings, deferred: DeferredBy | None, now_s: float) -> WaitingFile:
     """How one file stands."""
     quiet_s = max(0.0, now_s - seen.changed_ns / 1e9)
     age_s = max(quiet_s, now_s - deferred.file.first_at_s) if deferred else quiet_s
@@ -103,20 +103,20 @@ def of(seen: FileSnapshot, settings: Settings, deferred: DeferredBy | None, now_
         why, wait_s = "it is empty and may still be filled", settings.empty_wait_s - quiet_s
     elif quiet_s < settings.settle_s:
         why, wait_s = "it changed just now and may not be complete", settings.settle_s - quiet_s
-    return Waiting(seen.path, seen.size, age_s, quiet_s, why, wait_s, deferred)
+    return WaitingFile(seen.path, seen.size, age_s, quiet_s, why, wait_s, deferred)
 
 
-def deferred_files(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[Waiting]:
+def deferred_files(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[WaitingFile]:
     """Return the deferred files in the inbox, by path.
 
     Raises:
         OSError: the inbox cannot be listed.
     """
-    found = (one for one in look(settings, find_deferred(ledgers), now_s) if one.deferred is not None)
+    found = (one for one in list_waiting(settings, find_deferred(ledgers), now_s) if one.deferred is not None)
     return sorted(found, key=lambda one: one.path)
 
 
-def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Outlook:
+def plan_run(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> DryRun:
     """What `run` would do if it started now (`run --dry-run`): by path, in the order of the CSV.
 
     Files that have to settle first are counted as read; one that is still being written then stays.
@@ -125,32 +125,32 @@ def would_read(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) 
         OSError: the inbox cannot be listed.
     """
     if not ledgers and not settings.inbox.exists():  # before first use
-        return Outlook((), (), ())
+        return DryRun((), (), ())
     mine = {name: ledger for name, ledger in ledgers.items() if name == settings.worker}
-    found = sorted(look(settings, find_deferred(mine), now_s), key=lambda one: one.path)
+    found = sorted(list_waiting(settings, find_deferred(mine), now_s), key=lambda one: one.path)
     read = [one for one in found if _is_taken(one, settings)]
     left = [one for one in found if not _is_taken(one, settings)]
     open_batches = {batch.id for ledger in mine.values() for batch in ledger.batches(unfinished=True)}
-    return Outlook(
-        tuple(read), tuple(left), tuple(sorted(open_batches | claims(settings.inbox, settings.worker).keys()))
+    return DryRun(
+        tuple(read), tuple(left), tuple(sorted(open_batches | list_claims(settings.inbox, settings.worker).keys()))
     )
 
 
-def _is_taken(one: Waiting, settings: Settings) -> bool:
+def _is_taken(one: WaitingFile, settings: Settings) -> bool:
     if one.why and (one.deferred or not one.size):
         return False
     return one.quiet_s > _OLD_S or settings.settle_s <= settings.run_wait_s
 
 
-def workers(inbox: Path) -> list[str]:
+def list_claiming_workers(inbox: Path) -> list[str]:
     """Names of the workers that have a folder for claims here."""
     claims = inbox / CLAIMED
     return sorted(each.name for each in claims.iterdir() if each.is_dir()) if claims.is_dir() else []
 
 
-def claims(inbox: Path, worker: str) -> dict[str, list[str]]:
+def list_claims(inbox: Path, worker: str) -> dict[str, list[str]]:
     """The files that lie claimed by a worker, by batch; its empty batches too."""
-    if worker not in workers(inbox):
+    if worker not in list_claiming_workers(inbox):
         return {}
     mine = Inbox(inbox, worker)
     return {batch_id: mine.claimed_files(batch_id) for batch_id in mine.batches()}

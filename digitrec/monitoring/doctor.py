@@ -13,8 +13,8 @@ from digitrec import text
 from digitrec.errors import NotEnoughMemory, UsageError
 from digitrec.images.threads import check_memory
 from digitrec.monitoring import backlog, folder_checks, heartbeat
-from digitrec.monitoring.folder_checks import Finding, fault, note, ok
-from digitrec.monitoring.status import ModelState
+from digitrec.monitoring.folder_checks import Check, failed, passed, warning
+from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.labels import LABELS_FILE as LABELS
@@ -31,7 +31,7 @@ _IN_CREATE = 0x100
 _IN_CLOEXEC = os.O_CLOEXEC
 
 
-def clock(now_s: float, newest_s: float | None) -> Iterator[Finding]:
+def check_clock(now_s: float, newest_s: float | None) -> Iterator[Check]:
     """Whether the time can be true.
 
     Args:
@@ -41,22 +41,22 @@ def clock(now_s: float, newest_s: float | None) -> Iterator[Finding]:
     year = time.gmtime(max(0.0, now_s)).tm_year
     cure = "Set the clock, best by NTP: `timedatectl set-ntp true`."
     if year < _FIRST_YEAR:
-        yield fault("clock", f"it says {year}; batches and rows would be dated wrongly", cure)
+        yield failed("clock", f"it says {year}; batches and rows would be dated wrongly", cure)
     elif newest_s is not None and newest_s > now_s + 60:
-        yield fault("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", cure)
+        yield failed("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", cure)
     else:
-        yield ok("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
+        yield passed("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
 
 
-def memory() -> Iterator[Finding]:
+def check_memory_limit() -> Iterator[Check]:
     """Whether this process may use as much memory as reading takes; says nothing if so."""
     try:
         check_memory()
     except NotEnoughMemory as why:
-        yield fault("memory", str(why), why.hint)
+        yield failed("memory", str(why), why.hint)
 
 
-def events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Finding]:
+def check_events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Check]:
     """Whether the inbox can be watched; if not, the timer's scan finds everything, a little later.
 
     Args:
@@ -65,12 +65,12 @@ def events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Finding
         limits: where the kernel shows its limits.
     """
     if wanted == "scan":
-        yield ok("events", "not wanted (watch_mode is scan)")
+        yield passed("events", "not wanted (watch_mode is scan)")
         return
     kind = folder_id.kind_of(inbox)
     if folder_id.is_remote(kind):
         cure = "Nothing, or set watch_mode to scan to say so."
-        yield note("events", f"the inbox lies on {kind}: no events of what others do there; scan only", cure)
+        yield warning("events", f"the inbox lies on {kind}: no events of what others do there; scan only", cure)
         return
     found = {name: _limit(limits / name) for name in _FEW}
     told = ", ".join(f"{name} {'unknown' if number is None else number}" for name, number in found.items())
@@ -78,16 +78,16 @@ def events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Finding
     raised = " ".join(f"fs.inotify.{name}={least}" for name, least in few.items())
     number = _try_to_watch(inbox)
     if number == errno.ENOENT:
-        yield note("events", f"{told}; not tried, there is no inbox yet")
+        yield warning("events", f"{told}; not tried, there is no inbox yet")
     elif number:
         full = " ".join(f"fs.inotify.{name}={4 * least}" for name, least in _FEW.items() if name != "max_queued_events")
-        yield note(
+        yield warning(
             "events", f"the inbox cannot be watched: {os.strerror(number)}; scan only ({told})", f"sysctl {full}"
         )
     elif few:
-        yield note("events", f"few are allowed: {told}", f"sysctl {raised}")
+        yield warning("events", f"few are allowed: {told}", f"sysctl {raised}")
     else:
-        yield ok("events", told)
+        yield passed("events", told)
 
 
 def _limit(path: Path) -> int | None:
@@ -112,7 +112,7 @@ def _try_to_watch(folder: Path) -> int:
 _FOLDERS = ("inbox", "outbox")
 
 
-def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState, now_s: float) -> Iterator[Finding]:
+def run_checks(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelStatus, now_s: float) -> Iterator[Check]:
     """Look at everything, as the user who runs this.
 
     Args:
@@ -122,14 +122,14 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         now_s: seconds since 1970.
     """
     given = sorted(f"{name} ({source})" for name, source in settings.sources.items() if name != "workspace")
-    yield ok("settings", ", ".join(given) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
+    yield passed("settings", ", ".join(given) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
     mine = ledgers.get(settings.worker)
     known = {name: identity for name in _FOLDERS if (identity := _fact(mine, f"{name}_id"))}
     devices = {name: device for name in known if (device := _fact(mine, f"{name}_device"))}
-    yield from folder_checks.all_places(settings, known, devices)
-    yield from events(settings.inbox, settings.watch_mode)
-    yield from memory()
-    yield from clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
+    yield from folder_checks.check_folders(settings, known, devices)
+    yield from check_events(settings.inbox, settings.watch_mode)
+    yield from check_memory_limit()
+    yield from check_clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
     yield _model(model)
     there: Mapping[str, Path] = {}
     with suppress(OSError):  # the rights on the state folder are told by then
@@ -142,61 +142,63 @@ def doctor(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
     yield from _labels(settings)
 
 
-def _model(model: ModelState) -> Finding:
+def _model(model: ModelStatus) -> Check:
     if model.problem:
         cure = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
-        return fault("model", model.problem, cure)
-    return ok("model", f"{model.name}: whole and unaltered")
+        return failed("model", model.problem, cure)
+    return passed("model", f"{model.name}: whole and unaltered")
 
 
-def _ledger(worker: str, ledger: Ledger | None) -> Finding:
+def _ledger(worker: str, ledger: Ledger | None) -> Check:
     what = f"ledger {worker}"
     start = f"`digitrec run --worker {worker}`"
     if ledger is None:
-        return fault(what, "it cannot be opened", "Look at the rights on it.")
+        return failed(what, "it cannot be opened", "Look at the rights on it.")
     try:
         if not ledger.is_sound():
-            return fault(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
+            return failed(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
         if not ledger.is_up_to_date():
-            return note(what, "another version of digitrec wrote it", ledger.version_hint(worker))
+            return warning(what, "another version of digitrec wrote it", ledger.version_hint(worker))
     except sqlite3.OperationalError as why:
-        return fault(what, f"it cannot be read: {why}", "Look at the rights on it, and at who holds it.")
+        return failed(what, f"it cannot be read: {why}", "Look at the rights on it, and at who holds it.")
     except sqlite3.DatabaseError as why:
-        return fault(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
-    return ok(what, "every page is sound")
+        return failed(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
+    return passed(what, "every page is sound")
 
 
-def _noticed(worker: str, folder: Path, now_s: float) -> Iterator[Finding]:
+def _noticed(worker: str, folder: Path, now_s: float) -> Iterator[Check]:
     """The last exception that nobody expected: a fault of digitrec, or of its installation."""
-    heart = heartbeat.read(folder)
+    heart = heartbeat.read_heartbeat(folder)
     if heart is None or heart.unexpected_at_s is None:
         return
     ago_s = max(0.0, now_s - heart.unexpected_at_s)
     detail = f"{ago_s:.0f} s ago: {heart.unexpected}"
     cure = "Please report it with the traceback, which the log of that time has."
     is_over = heart.scanned_at_s is not None and heart.scanned_at_s > heart.unexpected_at_s
-    yield (note if is_over else fault)(f"worker {worker}", detail, cure)
+    yield (warning if is_over else failed)(f"worker {worker}", detail, cure)
 
 
-def _backups(worker: str, path: Path) -> Iterator[Finding]:
+def _backups(worker: str, path: Path) -> Iterator[Check]:
     """Copies that upgrades made before they changed the ledger."""
     found = sorted(one.name for one in path.parent.glob(f"{path.name}.backup-*"))
     if found:
         detail = f"{', '.join(found)} from before an upgrade, to go back with"
-        yield note(f"ledger {worker}", detail, "Remove it when you are sure of this version (docs/upgrading.md).")
+        yield warning(f"ledger {worker}", detail, "Remove it when you are sure of this version (docs/upgrading.md).")
 
 
-def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Finding]:
+def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Check]:
     """Claims whose worker has no ledger here: nobody is going to finish them by itself."""
     try:
-        found = [name for name in backlog.workers(settings.inbox) if backlog.claims(settings.inbox, name)]
+        found = [
+            name for name in backlog.list_claiming_workers(settings.inbox) if backlog.list_claims(settings.inbox, name)
+        ]
     except OSError as why:
-        yield fault("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
+        yield failed("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
         return
     for name in found:
         if name not in there:
             cure = f"If that worker lives elsewhere, nothing. If it is gone: `digitrec requeue --worker {name}`."
-            yield note("claims", f"worker {name} holds files, and its ledger is not here", cure)
+            yield warning("claims", f"worker {name} holds files, and its ledger is not here", cure)
 
 
 def _fact(ledger: Ledger | None, name: str) -> str | None:
@@ -214,13 +216,13 @@ def _newest_s(ledger: Ledger) -> float | None:
     return text.batch_opened_s(batches[-1].id) if batches else None
 
 
-def _labels(settings: Settings) -> Iterator[Finding]:
+def _labels(settings: Settings) -> Iterator[Check]:
     """What `run` would warn of in labels files, and whether the one of the settings can be used."""
     given = settings.labels
     try:
         LabelLookup(settings.inbox, given)
     except UsageError as why:
-        yield fault("labels", str(why), why.hint)
+        yield failed("labels", str(why), why.hint)
         given = None
     walked = folder_id.walk(
         settings.inbox, enters=lambda _, entry: scanner.is_scanned_folder(entry.name), failed=lambda *_: None
@@ -231,11 +233,11 @@ def _labels(settings: Settings) -> Iterator[Finding]:
         table = labels.read_labels(path)
         shown = text.escape(str(path))
         if table.encoding == labels.UTF_16:
-            yield fault("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)
+            yield failed("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)
         elif table.is_labels and table.encoding == labels.WINDOWS:
-            yield note("labels", f"{shown} is not UTF-8, and read as Windows-1252", _SAVE)
+            yield warning("labels", f"{shown} is not UTF-8, and read as Windows-1252", _SAVE)
         if table.broken:
-            yield note("labels", f"{shown} is not understood from line {table.broken}", "Put that line right.")
+            yield warning("labels", f"{shown} is not understood from line {table.broken}", "Put that line right.")
 
 
 _SAVE = "Save it as UTF-8; Excel calls that `CSV UTF-8`."

@@ -24,42 +24,46 @@ _SKEW_S = 5.0
 _PREFIX = ".digitrec-doctor-"
 
 
-class Grade(StrEnum):
+class Severity(StrEnum):
     """How bad it is."""
 
-    OK = "ok"
-    NOTE = "note"
-    FAULT = "FAULT"
+    PASSED = "ok"
+    WARNING = "note"
+    FAILED = "FAULT"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One line."""
 
-    grade: Grade
-    what: str
+    severity: Severity
+    subject: str
     """What was looked at."""
     detail: str
-    cure: str = ""
+    fix: str = ""
     """What to do about it; "" if nothing needs doing."""
 
+    def to_json(self) -> dict[str, str]:
+        """Return the check with the keys of `doctor --json`."""
+        return {"grade": self.severity, "what": self.subject, "detail": self.detail, "cure": self.fix}
 
-def ok(what: str, detail: str) -> Finding:
+
+def passed(what: str, detail: str) -> Check:
     """All is well."""
-    return Finding(Grade.OK, what, detail)
+    return Check(Severity.PASSED, what, detail)
 
 
-def note(what: str, detail: str, cure: str = "") -> Finding:
+def warning(what: str, detail: str, cure: str = "") -> Check:
     """It works, but not as one might think."""
-    return Finding(Grade.NOTE, what, detail, cure)
+    return Check(Severity.WARNING, what, detail, cure)
 
 
-def fault(what: str, detail: str, cure: str) -> Finding:
+def failed(what: str, detail: str, cure: str) -> Check:
     """It does not work, or soon will not."""
-    return Finding(Grade.FAULT, what, detail, cure)
+    return Check(Severity.FAILED, what, detail, cure)
 
 
-def all_places(settings: Settings, known_ids: dict[str, str], devices: dict[str, str]) -> Iterator[Finding]:
+def check_folders(settings: Settings, known_ids: dict[str, str], devices: dict[str, str]) -> Iterator[Check]:
     """Look at every folder of a workspace.
 
     Args:
@@ -82,7 +86,7 @@ def all_places(settings: Settings, known_ids: dict[str, str], devices: dict[str,
         if name in known_ids:
             yield from _identity(name, folder, known_ids[name], devices.get(name))
         yield _room(name, folder)
-        if name != "reports" and rights.grade is not Grade.FAULT:
+        if name != "reports" and rights.severity is not Severity.FAILED:
             yield from _durability(name, folder)
     if settings.inbox.is_dir():
         yield _claiming(settings.inbox)
@@ -91,16 +95,16 @@ def all_places(settings: Settings, known_ids: dict[str, str], devices: dict[str,
         yield _state_disk(settings.state)
 
 
-def _missing(name: str, folder: Path, *, is_known: bool) -> Finding:
+def _missing(name: str, folder: Path, *, is_known: bool) -> Check:
     if os.path.lexists(folder):
-        return fault(name, f"{folder} is not a folder", "Move it away; `digitrec init` makes the folder.")
+        return failed(name, f"{folder} is not a folder", "Move it away; `digitrec init` makes the folder.")
     if is_known:
         cure = "If a share is not mounted, mount it. If it is meant to be new, run `digitrec init`."
-        return fault(name, f"{folder} is missing", cure)
-    return note(name, f"{folder} is not there yet", "It is made at first use, or by `digitrec init`.")
+        return failed(name, f"{folder} is missing", cure)
+    return warning(name, f"{folder} is not there yet", "It is made at first use, or by `digitrec init`.")
 
 
-def _rights(name: str, folder: Path) -> Finding:
+def _rights(name: str, folder: Path) -> Check:
     """Really try: the mode does not know of read-only mounts, quotas and access lists."""
     try:
         os.listdir(folder)
@@ -111,30 +115,30 @@ def _rights(name: str, folder: Path) -> Finding:
     except OSError as why:
         cure = f"Give the user {_user()} rights to read and write it: chown, chmod, or mount it writable."
         is_full = why.errno in (errno.ENOSPC, errno.EDQUOT)
-        return fault(name, f"{folder} cannot be used: {why.strerror}", _MAKE_ROOM if is_full else cure)
+        return failed(name, f"{folder} cannot be used: {why.strerror}", _MAKE_ROOM if is_full else cure)
     if abs(skew_s) > _SKEW_S:
         cure = "Set both clocks by NTP. The ages that `status` tells are wrong by as much; what is read when is not."
-        return note(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
-    return ok(name, f"{folder} can be read and written")
+        return warning(name, f"the clock of {folder} differs from this machine's by {skew_s:.0f} s", cure)
+    return passed(name, f"{folder} can be read and written")
 
 
-def _durability(name: str, folder: Path) -> Iterator[Finding]:
+def _durability(name: str, folder: Path) -> Iterator[Check]:
     """Try what the service does after it wrote or moved a file: some file servers cannot fsync a folder."""
     try:
         why = files.try_fsync_folder(folder)
     except OSError as refused:
-        yield fault(name, f"{folder} cannot be written through to its disk: {refused.strerror}", "Look at the disk.")
+        yield failed(name, f"{folder} cannot be written through to its disk: {refused.strerror}", "Look at the disk.")
         return
     if why is not None:
         cure = "Keep it on a disk that can. Until then, run `digitrec verify` after a power cut of the file server."
-        yield note(
+        yield warning(
             name,
             f"{folder} takes no fsync ({os.strerror(why.errno or 0)}): a power cut can undo the newest renames",
             cure,
         )
 
 
-def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Iterator[Finding]:
+def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Iterator[Check]:
     try:
         found = (folder / folder_id.MARKER).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -143,53 +147,53 @@ def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Ite
         return
     cure = f"If a share is not mounted, mount it. If {folder.name}/ is meant to be new, run `digitrec init`."
     if found:
-        yield fault(name, f"{folder} is another folder than before", cure)
+        yield failed(name, f"{folder} is another folder than before", cure)
     elif not any(folder.iterdir()):
-        yield fault(name, f"{folder} is empty and has lost its marker", cure)
+        yield failed(name, f"{folder} is empty and has lost its marker", cure)
     elif device not in (None, folder_id.device_of(folder)):
-        yield fault(name, f"{folder} has no marker and lies on another device than before", cure)
+        yield failed(name, f"{folder} has no marker and lies on another device than before", cure)
     else:
-        yield note(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
+        yield warning(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
 
 
-def _room(name: str, folder: Path) -> Finding:
+def _room(name: str, folder: Path) -> Check:
     try:
         found = os.statvfs(folder)
     except OSError as why:
-        return fault(f"{name} room", f"{folder}: {why.strerror}", "Look at the disk.")
+        return failed(f"{name} room", f"{folder}: {why.strerror}", "Look at the disk.")
     free, inodes = found.f_bavail * found.f_frsize, found.f_favail
     counts = found.f_files > 0  # some filesystems, btrfs among them, have no fixed number
     told = f"{free / 1e9:.1f} GB free" + (f", {inodes:,} inodes" if counts else "")
     if free < _FEW_BYTES or (counts and inodes < _FEW_INODES):
-        return fault(f"{name} room", told, _MAKE_ROOM)
+        return failed(f"{name} room", told, _MAKE_ROOM)
     if free < _LOW_BYTES or (counts and inodes < _LOW_INODES):
-        return note(f"{name} room", told, _MAKE_ROOM)
-    return ok(f"{name} room", f"{told} ({folder_id.kind_of(folder) or 'unknown filesystem'})")
+        return warning(f"{name} room", told, _MAKE_ROOM)
+    return passed(f"{name} room", f"{told} ({folder_id.kind_of(folder) or 'unknown filesystem'})")
 
 
-def _claiming(inbox: Path) -> Finding:
+def _claiming(inbox: Path) -> Check:
     """A claim is a rename, which cannot leave a filesystem."""
     claims = inbox / CLAIMED
     cure = f"{claims} must be an ordinary folder of the inbox: remove the mount or link there."
     if claims.is_symlink() or (claims.exists() and claims.stat().st_dev != inbox.stat().st_dev):
-        return fault("claiming", f"{claims} lies on another filesystem than the inbox", cure)
+        return failed("claiming", f"{claims} lies on another filesystem than the inbox", cure)
     try:
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=inbox) as folder:
             one = Path(folder) / "one"
             one.touch()
             one.rename(Path(folder) / "two")
     except OSError as why:
-        return fault("claiming", f"files in {inbox} cannot be renamed: {why.strerror}", "Look at the rights there.")
-    return ok("claiming", f"inbox and {CLAIMED} are one filesystem")
+        return failed("claiming", f"files in {inbox} cannot be renamed: {why.strerror}", "Look at the rights there.")
+    return passed("claiming", f"inbox and {CLAIMED} are one filesystem")
 
 
-def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
+def _inside(inbox: Path, worker: str) -> Iterator[Check]:
     """Subfolders and files that cannot be claimed or read by this user."""
     if not os.access(inbox, os.R_OK | os.X_OK):  # `_rights` says so
         return
     device, points = inbox.stat().st_dev, folder_id.below(inbox)
     stuck: dict[str, list[str]] = {}
-    passed = scanner.SkippedCounts()
+    unclaimable = scanner.SkippedCounts()
 
     def put(kind: str, path: str) -> None:
         stuck.setdefault(kind, []).append(f"{inbox}/{path}")
@@ -211,7 +215,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
             put("folder", path)
         return not is_mounted
 
-    for seen in scanner.scan(inbox, skipped, worker, passed):
+    for seen in scanner.scan(inbox, skipped, worker, unclaimable):
         if not os.access(inbox / seen.path, os.R_OK):
             put("file", seen.path)
         elif _is_sticky(inbox / seen.path):
@@ -220,10 +224,10 @@ def _inside(inbox: Path, worker: str) -> Iterator[Finding]:
         pass
     for kind, found in stuck.items():
         detail, cure = _INSIDE[kind]
-        count = {"other": passed.elsewhere, "long": passed.too_long}.get(kind, 0)
+        count = {"other": unclaimable.elsewhere, "long": unclaimable.too_long}.get(kind, 0)
         named = ", ".join(map(text.escape, found)) if kind == "other" else f"{text.escape(found[0])}{_others(found)}"
         told = f" ({pluralize(count, 'file')})" if count else ""
-        yield fault("inbox", f"{detail}: {named}{told}", cure.format(user=_user()))
+        yield failed("inbox", f"{detail}: {named}{told}", cure.format(user=_user()))
 
 
 def _is_sticky(file: Path) -> bool:
@@ -254,14 +258,14 @@ _INSIDE = {
 }
 
 
-def _state_disk(state: Path) -> Finding:
+def _state_disk(state: Path) -> Check:
     kind = folder_id.kind_of(state)
     if folder_id.is_remote(kind):
         cure = "Name a folder on a local disk with state_dir (digitrec.toml or DIGITREC_STATE_DIR)."
         # What runs in user space is often a local disk all the same.
-        grade = note if kind.startswith("fuse") else fault
+        grade = warning if kind.startswith("fuse") else failed
         return grade("state", f"{state} lies on {kind}; the ledger needs a disk whose locks hold", cure)
-    return ok("state", f"{state} lies on a local disk ({kind or 'unknown filesystem'})")
+    return passed("state", f"{state} lies on a local disk ({kind or 'unknown filesystem'})")
 
 
 def _others(found: list[str]) -> str:

@@ -21,7 +21,7 @@ FILE_NAME = "heartbeat.json"
 _EVERY_S = 2.0
 
 
-class Doing(StrEnum):
+class Activity(StrEnum):
     """What a worker is at."""
 
     LOOKING = "looking"
@@ -34,7 +34,7 @@ class Doing(StrEnum):
 class Heartbeat:
     """What a worker told last. Times are seconds since 1970."""
 
-    doing: Doing
+    activity: Activity
     at_s: float
     pid: int
     host: str
@@ -53,10 +53,15 @@ class Heartbeat:
     stages: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """How often each stage of a batch was gone through since the first heartbeat, and the seconds it took in all."""
 
+    def to_json(self) -> dict[str, object]:
+        """Return the heartbeat with the keys of its file."""
+        fields = asdict(self)
+        return {"doing": fields.pop("activity"), **fields}
+
     def has_ended(self) -> bool:
         """True if its process is known to be gone; one on another machine, or in another container, cannot be seen."""
         is_here = self.host == socket.gethostname()
-        return self.doing is Doing.STOPPED or (is_here and not Path(f"/proc/{self.pid}").exists())
+        return self.activity is Activity.STOPPED or (is_here and not Path(f"/proc/{self.pid}").exists())
 
     def is_late(self, now_s: float) -> bool:
         """True if there should have been a sign of life since.
@@ -64,22 +69,23 @@ class Heartbeat:
         While a batch is read the folder is not looked at, but every file that is done is a sign of life.
         """
         patience_s = 3 * self.scan_interval_s
-        if self.doing is Doing.READING:
+        if self.activity is Activity.READING:
             return now_s - self.at_s > max(patience_s, 5 * self.read_timeout_s)
         return self.scanned_at_s is None or now_s - self.scanned_at_s > patience_s
 
 
-def read(folder: Path) -> Heartbeat | None:
+def read_heartbeat(folder: Path) -> Heartbeat | None:
     """The last heartbeat in a worker's folder; None if there is none that can be understood."""
     try:
         found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         stages = {str(name): (int(times), float(s)) for name, (times, s) in found.get("stages", {}).items()}
-        return Heartbeat(**found | {"doing": Doing(found["doing"]), "stages": stages})
+        activity = Activity(found.pop("doing"))
+        return Heartbeat(**found | {"activity": activity, "stages": stages})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-class Heart:
+class HeartbeatWriter:
     """Beats for one process, and only while no other one beats in its place."""
 
     def __init__(
@@ -88,7 +94,7 @@ class Heart:
         observer: Callable[[], str] = str,
         *,
         now_s: Callable[[], float] = time.time,
-        pulse: Callable[[], None] = lambda: None,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is written yet.
 
@@ -96,15 +102,15 @@ class Heart:
             settings: say whose heart it is.
             observer: tells how events are, 'alive' or 'scan only'; "" if there is no observer.
             now_s: seconds since 1970.
-            pulse: is called at each sign of life, for whoever watches over this process.
+            on_beat: is called at each sign of life, for whoever watches over this process.
         """
-        self._pulse = pulse
+        self._on_beat = on_beat
         self._path = settings.ledger.with_name(FILE_NAME)
         self._observer = observer
         self._now_s = now_s
-        before = read(self._path.parent)
+        before = read_heartbeat(self._path.parent)
         self._last = Heartbeat(
-            Doing.LOOKING,
+            Activity.LOOKING,
             0.0,
             os.getpid(),
             socket.gethostname(),
@@ -120,27 +126,27 @@ class Heart:
         self._is_ours = False
         self._told = False
 
-    def works(self, model_id: str = "") -> None:
+    def set_reading(self, model_id: str = "") -> None:
         """The lock is held and something gets done."""
         self._is_ours = True
-        self._beat(replace(self._last, doing=Doing.READING, model_id=model_id or self._last.model_id))
+        self._beat(replace(self._last, activity=Activity.READING, model_id=model_id or self._last.model_id))
 
-    def scanned(self) -> None:
+    def set_scanned(self) -> None:
         """The inbox is being looked at."""
-        self._beat(replace(self._last, doing=Doing.LOOKING, scanned_at_s=self._now_s()))
+        self._beat(replace(self._last, activity=Activity.LOOKING, scanned_at_s=self._now_s()))
 
-    def failed(self, why: object) -> None:
+    def set_failing(self, why: object) -> None:
         """The environment failed; there will be another try."""
         if isinstance(why, UnexpectedFailure):
-            self.noticed(str(why))
-        self._beat(replace(self._last, doing=Doing.FAILING, failure=str(why), failed_at_s=self._now_s()))
+            self.note_unexpected(str(why))
+        self._beat(replace(self._last, activity=Activity.FAILING, failure=str(why), failed_at_s=self._now_s()))
 
-    def noticed(self, why: str) -> None:
+    def note_unexpected(self, why: str) -> None:
         """An exception was raised that nobody expected."""
         self._beat(replace(self._last, unexpected=why, unexpected_at_s=self._now_s()))
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def time_stage(self, stage: str) -> Iterator[None]:
         """Add what this takes to the stage's seconds; they are told with the next beat."""
         began_s = time.monotonic()
         yield
@@ -148,12 +154,12 @@ class Heart:
         now = {stage: (times + 1, seconds + time.monotonic() - began_s)}
         self._last = replace(self._last, stages={**self._last.stages, **now})
 
-    def stopped(self) -> None:
+    def set_stopped(self) -> None:
         """This is the end of the process."""
-        self._beat(replace(self._last, doing=Doing.STOPPED))
+        self._beat(replace(self._last, activity=Activity.STOPPED))
 
     def _beat(self, now: Heartbeat) -> None:
-        self._pulse()
+        self._on_beat()
         now = replace(now, at_s=self._now_s(), observer=self._observer())
         is_news = _news(now) != _news(self._last)
         if not is_news and 0 <= now.at_s - self._last.at_s < _EVERY_S:
@@ -162,7 +168,7 @@ class Heart:
             return
         self._last = now
         try:
-            _write(self._path, json.dumps(asdict(now)))
+            _write(self._path, json.dumps(now.to_json()))
             self._told = False
         except OSError as why:
             if not self._told and self._path.parent.is_dir():
@@ -171,12 +177,12 @@ class Heart:
 
     def _is_anothers(self) -> bool:
         # `run` that finds the inbox held by `watch` must not speak for it.
-        found = read(self._path.parent)
+        found = read_heartbeat(self._path.parent)
         return found is not None and found.pid != self._last.pid and not found.has_ended()
 
 
 def _news(beat: Heartbeat) -> tuple[object, ...]:
-    return (beat.doing, beat.observer, beat.model_id, beat.failure, beat.unexpected)
+    return (beat.activity, beat.observer, beat.model_id, beat.failure, beat.unexpected)
 
 
 def _write(path: Path, text: str) -> None:
@@ -196,10 +202,10 @@ def _write(path: Path, text: str) -> None:
 _EVERY_S_supervisor = 1.0
 
 
-class Supervisor:
+class SystemdNotifier:
     """The socket named by NOTIFY_SOCKET; without one every word is lost, and that is fine.
 
-    >>> Supervisor("").ready()
+    >>> Supervisor("").notify_ready()
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -209,20 +215,20 @@ class Supervisor:
         self._alive_at_s = 0.0
         self._is_ready = False
 
-    def ready(self) -> None:
+    def notify_ready(self) -> None:
         """The service works, or keeps trying by itself; told once."""
         if not self._is_ready:
             self._is_ready = True
             self._tell("READY=1")
 
-    def alive(self) -> None:
+    def notify_alive(self) -> None:
         """A sign of life for the watchdog; at most one a second is passed on."""
         now_s = time.monotonic()
         if self._address and now_s - self._alive_at_s >= _EVERY_S_supervisor:
             self._alive_at_s = now_s
             self._tell("WATCHDOG=1")
 
-    def stopping(self) -> None:
+    def notify_stopping(self) -> None:
         """The end has been asked for, and is on its way."""
         self._tell("STOPPING=1")
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from digitrec import text
@@ -22,7 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocatedClaim:
     """A claim, and in whose ledger it is."""
 
     worker: str
@@ -34,7 +34,7 @@ class Found:
         return f"{self.claim.batch_id}/{text.escape(self.claim.path)}"
 
 
-def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[Found]:
+def find_claims(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[LocatedClaim]:
     """Every claim that a person can mean, the oldest batch first.
 
     Args:
@@ -44,23 +44,23 @@ def find(given: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[
         settings: say where inbox and outbox are.
         ledgers: of all workers, by name.
     """
-    found: dict[tuple[str, str], Found] = {}
+    found: dict[tuple[str, str], LocatedClaim] = {}
     for worker, ledger in ledgers.items():
         for claim in _claims(given, settings, ledger):
-            found[claim.batch_id, claim.path] = Found(worker, claim)
+            found[claim.batch_id, claim.path] = LocatedClaim(worker, claim)
     return [found[key] for key in sorted(found)]
 
 
-def spellings(given: str) -> set[str]:
+def possible_names(given: str) -> set[str]:
     """A name as it may be meant: as it is, or as the CSV and the log write it."""
     is_raw = any("\ud800" <= letter <= "\udfff" for letter in given)  # undecodable bytes, which those two escape
     return {given} if is_raw else {given, text.unescape_cell(given)}
 
 
-def paths_in_inbox(given: str, settings: Settings) -> set[str]:
+def inbox_paths(given: str, settings: Settings) -> set[str]:
     """The paths under the inbox that a person can mean."""
-    found = {spelt for spelt in spellings(given) if not os.path.isabs(spelt)}  # noqa: PTH117 - a text, not a file
-    for spelt in spellings(given):
+    found = {spelt for spelt in possible_names(given) if not os.path.isabs(spelt)}  # noqa: PTH117 - a text, not a file
+    for spelt in possible_names(given):
         for rest in _below(spelt, settings.inbox, settings.workspace):
             # A claimed file is found by the path it had.
             parts = PurePosixPath(rest).parts
@@ -74,9 +74,9 @@ def _claims(given: str, settings: Settings, ledger: Ledger) -> Iterator[Claim]:
         yield from (one for one in ledger.claims(row[1]) if found and one.path == found.path)
     if _DIGEST.fullmatch(given):
         yield from _find_claims(ledger, sha256=given)
-    for path in paths_in_inbox(given, settings):
+    for path in inbox_paths(given, settings):
         yield from _find_claims(ledger, path=path, name="" if "/" in path else path)
-    for spelt in spellings(given):
+    for spelt in possible_names(given):
         for rest in _below(spelt, settings.outbox, settings.workspace):
             yield from _find_claims(ledger, place=f"{settings.outbox.name}/{rest}")
 
@@ -116,7 +116,7 @@ _NEVER = "it is never read: files and folders with such names belong to other pr
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnsweredRow:
     """One row of the CSV."""
 
     row: str
@@ -130,12 +130,12 @@ class Answer:
     duplicate_of: str
     same_bytes: tuple[str, ...]
     """Other rows with the same bytes, at most ten."""
-    said: tuple[Correction, ...]
+    verdicts: tuple[Correction, ...]
     """What people said of it, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ClaimEvent:
     """One claim of the file. Names are as the CSV writes them."""
 
     file: str
@@ -155,13 +155,13 @@ class Event:
     """Where it was put, under the workspace; "" while it lies claimed."""
     is_there: bool
     reason_file: str
-    let_go: str
+    removed: str
     """When it was pruned or requeued, and where to; "" if it was not."""
-    answers: tuple[Answer, ...]
+    answers: tuple[AnsweredRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
+class InboxEntry:
     """A file that lies in the inbox now."""
 
     file: str
@@ -170,14 +170,22 @@ class Lying:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class FileHistory:
     """All that is known; both empty if that is nothing."""
 
-    events: tuple[Event, ...]
-    lying: tuple[Lying, ...]
+    events: tuple[ClaimEvent, ...]
+    entries: tuple[InboxEntry, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the history with the keys of `why --json`."""
+        return asdict(self, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
 
 
-def why(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Story:
+_JSON_KEYS = {"entries": "lying", "removed": "let_go", "verdicts": "said"}
+"""Field names that differ from the keys of `why --json`."""
+
+
+def trace_file(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> FileHistory:
     """Gather the evidence.
 
     Args:
@@ -189,19 +197,19 @@ def why(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: fl
     Raises:
         OSError: the inbox cannot be listed.
     """
-    found = find(given, settings, ledgers)
+    found = find_claims(given, settings, ledgers)
     events = tuple(_event(one, settings.workspace, ledgers) for one in found)
     known = {(one.claim.batch_id, one.claim.path) for one in found}
     lying = (*_in_inbox(given, settings, ledgers, now_s), *_claimed(given, settings, known))
-    return Story(events, tuple(sorted(lying, key=lambda one: one.file)))
+    return FileHistory(events, tuple(sorted(lying, key=lambda one: one.file)))
 
 
-def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
+def _event(one: LocatedClaim, workspace: Path, ledgers: Mapping[str, Ledger]) -> ClaimEvent:
     claim, ledger = one.claim, ledgers[one.worker]
     batch = ledger.batch(claim.batch_id)
     left = removals.gone(ledger, claim.batch_id, [claim], workspace).get(claim.path)
     rows = ledger.rows_of(claim.batch_id, claim.path)
-    return Event(
+    return ClaimEvent(
         file=escape(claim.path),
         batch_id=claim.batch_id,
         worker=one.worker,
@@ -215,7 +223,7 @@ def _event(one: Found, workspace: Path, ledgers: Mapping[str, Ledger]) -> Event:
         original=escape(claim.location),
         is_there=bool(claim.location) and os.path.lexists(workspace / claim.location),
         reason_file=escape(claim.reason_file) if not left else "",
-        let_go=_let_go(left),
+        removed=_let_go(left),
         answers=tuple(_answer(row, ledger, ledgers.values()) for row in rows),
     )
 
@@ -227,11 +235,11 @@ def _let_go(left: RemovedOriginal | None) -> str:
     return f"{left.kind} {left.removed_at}{to}"
 
 
-def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
+def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> AnsweredRow:
     own = (row.batch_id, row.row)
     alike = [at for ledger in ledgers for at in ledger.rows_with(row.sha256, row.reading.page) if at != own]
     read = row.reading
-    return Answer(
+    return AnsweredRow(
         row=f"{row.batch_id}/{row.row}",
         page=read.page,
         status=read.status,
@@ -241,13 +249,13 @@ def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> Answer:
         reason=escape(read.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(f"{batch_id}/{number}" for batch_id, number in alike[:_MOST_ALIKE]),
-        said=tuple(history(its, row.batch_id, row.row)),
+        verdicts=tuple(history(its, row.batch_id, row.row)),
     )
 
 
-def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Iterator[Lying]:
+def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> Iterator[InboxEntry]:
     """What lies there under this path, or this name."""
-    paths, plain = paths_in_inbox(given, settings), {one for one in spellings(given) if "/" not in one}
+    paths, plain = inbox_paths(given, settings), {one for one in possible_names(given) if "/" not in one}
     lying = {path for path in _everything(settings.inbox) if path in paths or PurePosixPath(path).name in plain}
     if not lying:
         return
@@ -259,12 +267,12 @@ def _in_inbox(given: str, settings: Settings, ledgers: Mapping[str, Ledger], now
         if ignored := scanner.find_ignored_part(path):
             reason = f"{_NEVER} ({escape(ignored)})"
         elif one := seen.get(path):
-            how = backlog.of(one, settings, deferred.get(one.identity), now_s)
+            how = backlog.describe_waiting(one, settings, deferred.get(one.identity), now_s)
             reason = f"{how.why}; {how.wait_s:.0f} s left" if how.why else "it waits to be read"
         else:
             above = [str(each) for each in PurePosixPath(path).parents]
             reason = next((passed[each] for each in (path, *above) if each in passed), _LABELS)
-        yield Lying(escape(path), reason)
+        yield InboxEntry(escape(path), reason)
 
 
 _LABELS = "it tells labels: it has no row of its own and is filed away with the last of its pictures"
@@ -276,13 +284,13 @@ def _everything(inbox: Path) -> Iterator[str]:
             yield path
 
 
-def _claimed(given: str, settings: Settings, known: set[tuple[str, str]]) -> Iterator[Lying]:
+def _claimed(given: str, settings: Settings, known: set[tuple[str, str]]) -> Iterator[InboxEntry]:
     """What lies claimed without being in a ledger here."""
-    paths, plain = paths_in_inbox(given, settings), {one for one in spellings(given) if "/" not in one}
-    for worker in backlog.workers(settings.inbox):
-        for batch_id, files in backlog.claims(settings.inbox, worker).items():
+    paths, plain = inbox_paths(given, settings), {one for one in possible_names(given) if "/" not in one}
+    for worker in backlog.list_claiming_workers(settings.inbox):
+        for batch_id, files in backlog.list_claims(settings.inbox, worker).items():
             for path in files:
                 is_meant = path in paths or PurePosixPath(path).name in plain
                 if is_meant and (batch_id, path) not in known:
                     reason = f"claimed by worker {worker} in batch {batch_id}, which no ledger here knows"
-                    yield Lying(escape(path), reason)
+                    yield InboxEntry(escape(path), reason)

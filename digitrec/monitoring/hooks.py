@@ -59,12 +59,12 @@ class Hooks:
         self._reported: list[str] = []
         self._failures = 0
 
-    def reported(self, batch_id: str) -> None:
+    def add_batch(self, batch_id: str) -> None:
         """Note a batch whose report is written; its hooks are called once it is closed."""
         if {"batch", "reject"} & self._hooks.keys():
             self._reported.append(batch_id)
 
-    def tell_batches(self, ledger: Ledger, stopped: Callable[[], bool]) -> None:
+    def call_for_closed(self, ledger: Ledger, stopped: Callable[[], bool]) -> None:
         """Call the hooks of the batches that were closed since; `stopped` is asked while a hook runs."""
         for batch_id in list(self._reported):
             batch = ledger.batch(batch_id)
@@ -79,14 +79,14 @@ class Hooks:
             if rejected and "reject" in self._hooks:
                 self._call("reject", self._rejected_facts(ledger, batch_id, rejected), stopped)
 
-    def failed(self, why: object, stopped: Callable[[], bool] = lambda: False, *, is_last: bool = False) -> None:
+    def count_failure(self, why: object, stopped: Callable[[], bool] = lambda: False, *, is_last: bool = False) -> None:
         """Count a failure of environment or model; call the hook at the third in a row, or at the last try."""
         self._failures += 1
         is_due = self._failures == FAILURES or (is_last and self._failures < FAILURES)
         if is_due and "unhealthy" in self._hooks:
             self._call("unhealthy", {"why": text.escape(str(why)), "failures": self._failures}, stopped)
 
-    def worked(self) -> None:
+    def reset_failures(self) -> None:
         """Reset the count of failures."""
         self._failures = 0
 

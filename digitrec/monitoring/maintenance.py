@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.monitoring.history import Found, find
+from digitrec.monitoring.history import LocatedClaim, find_claims
 from digitrec.pipeline.inbox import move_to_free_name
 from digitrec.pipeline.ledgers import paths
 from digitrec.pipeline.rebuild import published, require_closed
@@ -27,7 +27,7 @@ _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 @dataclass(frozen=True, slots=True)
-class Prunable:
+class PruneCandidate:
     """What can go of one old batch."""
 
     worker: str
@@ -38,11 +38,11 @@ class Prunable:
     original_bytes: int
     report: Path | None
     report_bytes: int
-    kept: tuple[str, ...]
+    modified: tuple[str, ...]
     """Places of originals that are not as the ledger knows them: they stay."""
 
 
-def seconds(keep: str) -> float:
+def parse_age_s(keep: str) -> float:
     """A time such as 90d in seconds.
 
     Raises:
@@ -57,7 +57,7 @@ def seconds(keep: str) -> float:
     return float(int(found[1]) * _UNITS_S[found[2]])
 
 
-def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now_s: float) -> list[Prunable]:
+def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now_s: float) -> list[PruneCandidate]:
     """What is older than that, of batches that are closed and whose CSV lies in the outbox; the oldest first.
 
     Args:
@@ -76,10 +76,10 @@ def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now
             is_answered = any(claim.outcome not in {FileOutcome.DEFERRED, None} for claim in claims)
             if batch.id in csvs or not is_answered:
                 found.append(_prunable(worker, batch, claims, settings))
-    return sorted((one for one in found if one.claims or one.report or one.kept), key=lambda one: one.batch_id)
+    return sorted((one for one in found if one.claims or one.report or one.modified), key=lambda one: one.batch_id)
 
 
-def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[Prunable]:
+def prune(settings: Settings, chosen: Sequence[PruneCandidate], now: str) -> Iterator[PruneCandidate]:
     """Remove it, batch by batch; tells of each one that is gone. May be done again.
 
     Args:
@@ -110,7 +110,7 @@ def prune(settings: Settings, chosen: Sequence[Prunable], now: str) -> Iterator[
         yield one
 
 
-def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Settings) -> Prunable:
+def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Settings) -> PruneCandidate:
     there, kept, size = [], [], 0
     for claim in claims:
         if claim.outcome in {FileOutcome.DEFERRED, None} or not claim.location:
@@ -126,7 +126,7 @@ def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Sett
             kept.append(claim.location)
     report = settings.reports / batch.id
     is_there = report.is_dir() and not report.is_symlink()
-    return Prunable(
+    return PruneCandidate(
         worker=worker,
         batch_id=batch.id,
         answered_at=_answered_at(batch),
@@ -134,7 +134,7 @@ def _prunable(worker: str, batch: Batch, claims: Sequence[Claim], settings: Sett
         original_bytes=size,
         report=report if is_there else None,
         report_bytes=_bytes_in(report) if is_there else 0,
-        kept=tuple(kept),
+        modified=tuple(kept),
     )
 
 
@@ -152,10 +152,10 @@ def _bytes_in(folder: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Requeued:
+class RequeuedFile:
     """One original that was put back."""
 
-    found: Found
+    source: LocatedClaim
     location: str
     """Under the workspace."""
 
@@ -167,7 +167,7 @@ def select_claims(
     batch_id: str | None = None,
     reason: Reason | None = None,
     given: Sequence[str] = (),
-) -> list[Found]:
+) -> list[LocatedClaim]:
     """The answered files that a person means and whose originals are still there; conditions narrow each other.
 
     Args:
@@ -184,13 +184,13 @@ def select_claims(
     stages = {batch: stage for (_, batch), stage in batches.items()}
     if batch_id is not None:
         require_closed(batch_id, stages)
-    chosen: list[Found] = []
+    chosen: list[LocatedClaim] = []
     for each in given:
-        chosen += _one(each, find(each, settings, ledgers), settings.workspace, batch_id)
+        chosen += _one(each, find_claims(each, settings, ledgers), settings.workspace, batch_id)
     if not given:
         for worker, each in batches:
             if batch_id in (None, each):
-                chosen += [Found(worker, claim) for claim in ledgers[worker].claims(each)]
+                chosen += [LocatedClaim(worker, claim) for claim in ledgers[worker].claims(each)]
     wanted = {key for ledger in ledgers.values() for key in ledger.files_with(reason)} if reason else None
     return [
         one
@@ -201,7 +201,7 @@ def select_claims(
     ]
 
 
-def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[Requeued]:
+def requeue(settings: Settings, chosen: Sequence[LocatedClaim], now: str) -> Iterator[RequeuedFile]:
     """Move these originals into the inbox, under the paths they came by or beside them; tells of each one.
 
     Args:
@@ -212,7 +212,7 @@ def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[R
     Raises:
         EnvironmentFailure, OSError, sqlite3.Error: what was not told yet still lies where it was.
     """
-    by_worker: dict[str, list[Found]] = {}
+    by_worker: dict[str, list[LocatedClaim]] = {}
     for one in chosen:
         by_worker.setdefault(one.worker, []).append(one)
     for worker, ours in by_worker.items():
@@ -225,7 +225,7 @@ def requeue(settings: Settings, chosen: Sequence[Found], now: str) -> Iterator[R
             ledger.close()
 
 
-def _one(given: str, found: Sequence[Found], workspace: Path, batch_id: str | None) -> list[Found]:
+def _one(given: str, found: Sequence[LocatedClaim], workspace: Path, batch_id: str | None) -> list[LocatedClaim]:
     """The one claim that is meant."""
     found = [one for one in found if batch_id in (None, one.claim.batch_id)]
     there = [one for one in found if _is_there(one.claim, workspace)]
@@ -250,7 +250,7 @@ def _is_there(claim: Claim, workspace: Path) -> bool:
     return stat.S_ISREG(state.st_mode)
 
 
-def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -> Iterator[Requeued]:
+def _move(settings: Settings, ledger: Ledger, ours: Sequence[LocatedClaim], now: str) -> Iterator[RequeuedFile]:
     left = [RemovedOriginal(one.claim.batch_id, one.claim.path, RemovalKind.REQUEUED, now) for one in ours]
     removals.note(ledger, settings.outbox, left)
     moved: list[RemovedOriginal] = []
@@ -260,7 +260,7 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[Found], now: str) -
             place = f"{settings.inbox.name}/{_put_back(settings, one.claim, fine)}"
             moved.append(replace(departure, location=place))
             logs.info("requeued", file=one.claim.path, batch=one.claim.batch_id, location=place)
-            yield Requeued(one, place)
+            yield RequeuedFile(one, place)
     finally:
         removals.note(ledger, settings.outbox, moved)
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import digitrec
 from digitrec import files, logs
-from digitrec.monitoring.heartbeat import read as read_heartbeat
+from digitrec.monitoring.heartbeat import read_heartbeat
 from digitrec.pipeline.ledgers import readable
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import FileOutcome
 
 if TYPE_CHECKING:
-    from digitrec.monitoring.status import Status
+    from digitrec.monitoring.status import WorkspaceStatus
 
 METRICS = {
     "digitrec_build_info": ("gauge", "1; the label is the version."),
@@ -85,18 +85,18 @@ class Sample:
     """`_sum` and `_count` of a summary."""
 
 
-def gather(settings: Settings, now_s: float | None = None) -> list[Sample]:
+def collect_samples(settings: Settings, now_s: float | None = None) -> list[Sample]:
     """Collect the samples of all metrics; what cannot be read is left out, and a metric reports it.
 
     Args:
         settings: name the folders.
         now_s: seconds since 1970.
     """
-    from digitrec.monitoring.status import ModelState, status
+    from digitrec.monitoring.status import ModelStatus, collect_status
 
     now_s = time.time() if now_s is None else now_s
     with readable(settings) as ledgers:
-        state = status(settings, ledgers, ModelState(""), now_s)
+        state = collect_status(settings, ledgers, ModelStatus(""), now_s)
         return [*_of_status(state, settings, now_s), *_of_ledgers(state, ledgers), *_of_drift(settings)]
 
 
@@ -115,7 +115,7 @@ class MetricsFile:
         if path is None or (started_s < self._next_write_s and not at_once):
             return
         try:
-            files.atomic_write(path, text(gather(self._settings)))
+            files.atomic_write(path, format_samples(collect_samples(self._settings)))
             self._is_reported = False
         except OSError as why:
             if not self._is_reported:
@@ -127,7 +127,7 @@ class MetricsFile:
         self._next_write_s = started_s + max(_INTERVAL_S, _COLLECTION_SHARE * duration_s)
 
 
-def text(samples: Iterable[Sample]) -> str:
+def format_samples(samples: Iterable[Sample]) -> str:
     """Write samples in Prometheus' text format, version 0.0.4; metrics in the order of METRICS.
 
     >>> print(text([Sample("digitrec_files_total", 3, {"status": "review"})]), end="")
@@ -148,7 +148,7 @@ def text(samples: Iterable[Sample]) -> str:
     return generate_latest(Families()).decode()
 
 
-def _of_status(state: "Status", settings: Settings, now_s: float) -> Iterator[Sample]:
+def _of_status(state: "WorkspaceStatus", settings: Settings, now_s: float) -> Iterator[Sample]:
     from digitrec.monitoring.status import NOT_RUNNING
 
     yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
@@ -174,7 +174,7 @@ def _of_status(state: "Status", settings: Settings, now_s: float) -> Iterator[Sa
             yield Sample("digitrec_stage_seconds", round(seconds, 3), {**labels, "stage": stage}, "_sum")
 
 
-def _of_ledgers(state: "Status", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
+def _of_ledgers(state: "WorkspaceStatus", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
     for worker in state.workers:
         ledger = ledgers.get(worker.name)
         try:

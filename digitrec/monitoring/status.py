@@ -9,7 +9,7 @@ from pathlib import Path
 from digitrec import text
 from digitrec.errors import describe_error
 from digitrec.monitoring import backlog, heartbeat
-from digitrec.monitoring.heartbeat import Doing, Heartbeat
+from digitrec.monitoring.heartbeat import Activity, Heartbeat
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.ledgers import is_new, paths
 from digitrec.pipeline.scanner import SkippedCounts
@@ -21,7 +21,7 @@ _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class OpenBatch:
+class UnfinishedBatch:
     """A batch that is not at its end."""
 
     id: str
@@ -33,7 +33,7 @@ class OpenBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerStatus:
     """One worker. What it never told is None or empty."""
 
     name: str
@@ -53,7 +53,7 @@ class Worker:
     """Seconds ago."""
     claimed: int
     """Files."""
-    open_batches: tuple[OpenBatch, ...]
+    open_batches: tuple[UnfinishedBatch, ...]
     ledger: str
     """`ok`, `not here`, `cannot be opened`, `of another version`, or why it cannot be read."""
     unexpected: str = ""
@@ -69,7 +69,7 @@ class Worker:
         return self.unexpected_s < _DAY_S or (self.last_scan_s is not None and self.unexpected_s <= self.last_scan_s)
 
 
-def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> tuple[Worker, ...]:
+def list_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> tuple[WorkerStatus, ...]:
     """Every worker that has a ledger, a heartbeat or claims here, by name.
 
     Args:
@@ -81,28 +81,30 @@ def all_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float)
         OSError: the claims cannot be looked at.
     """
     hearts = {path.parent.name for path in settings.state.glob(f"*/{heartbeat.FILE_NAME}")}
-    names = sorted({*paths(settings), *hearts, *backlog.workers(settings.inbox)})
+    names = sorted({*paths(settings), *hearts, *backlog.list_claiming_workers(settings.inbox)})
     return tuple(_worker(name, settings, ledgers.get(name), now_s) for name in names)
 
 
-def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) -> Worker:
-    heart = heartbeat.read(settings.state / name)
+def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) -> WorkerStatus:
+    heart = heartbeat.read_heartbeat(settings.state / name)
     state = _state(heart, now_s)
-    claimed = {batch_id: len(files) for batch_id, files in backlog.claims(settings.inbox, name).items()}
+    claimed = {batch_id: len(files) for batch_id, files in backlog.list_claims(settings.inbox, name).items()}
     stages, condition = _open(ledger)
     is_running = state != NOT_RUNNING
-    return Worker(
+    return WorkerStatus(
         name=name,
         state=state,
         observer=heart.observer or "scan only" if heart and is_running else NOT_RUNNING,
         last_scan_s=_ago(heart.scanned_at_s, now_s) if heart else None,
-        is_late=heart is None or heart.is_late(now_s) or (heart.doing is Doing.READING and not is_running),
+        is_late=heart is None or heart.is_late(now_s) or (heart.activity is Activity.READING and not is_running),
         model_id=heart.model_id if heart else "",
         failure=text.escape(heart.failure) if heart else "",
         failed_s=_ago(heart.failed_at_s, now_s) if heart else None,
         claimed=sum(claimed.values()),
         open_batches=tuple(
-            OpenBatch(batch_id, stages.get(batch_id, "claimed"), claimed.get(batch_id, 0), _age_s(batch_id, now_s))
+            UnfinishedBatch(
+                batch_id, stages.get(batch_id, "claimed"), claimed.get(batch_id, 0), _age_s(batch_id, now_s)
+            )
             for batch_id in sorted({*stages, *claimed})
         ),
         unexpected=text.escape(heart.unexpected) if heart else "",
@@ -114,9 +116,9 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
 def _state(heart: Heartbeat | None, now_s: float) -> str:
     if heart is None or heart.has_ended():
         return NOT_RUNNING
-    if heart.doing is not Doing.FAILING and heart.is_late(now_s):
+    if heart.activity is not Activity.FAILING and heart.is_late(now_s):
         return "silent"
-    return heart.doing
+    return heart.activity
 
 
 def _open(ledger: Ledger | None) -> tuple[dict[str, str], str]:
@@ -143,7 +145,7 @@ _MOST_DEFERRED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class ModelState:
+class ModelStatus:
     """The model in use."""
 
     name: str
@@ -152,7 +154,7 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
-class DeferredState:
+class DeferredStatus:
     """A deferred file in the inbox."""
 
     file: str
@@ -164,7 +166,7 @@ class DeferredState:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class WorkspaceStatus:
     """How a workspace stands. Names are as the CSV and the log write them."""
 
     waiting: int
@@ -174,19 +176,21 @@ class Status:
     oldest: str
     """What has waited longest: a file in the inbox, or a folder of claims; "" if nothing waits."""
     oldest_s: float | None
-    deferred: tuple[DeferredState, ...]
+    deferred: tuple[DeferredStatus, ...]
     """By path; at most 1000."""
-    workers: tuple[Worker, ...]
+    workers: tuple[WorkerStatus, ...]
     free_bytes: Mapping[str, int | None]
     """Of inbox, outbox and state; None where that cannot be told."""
-    model: ModelState
+    model: ModelStatus
     problem: str
     """Why the inbox cannot be looked at; "" if it can."""
     passed_over: SkippedCounts = field(default_factory=SkippedCounts)
     """Files in the inbox that can never be claimed where they lie."""
 
 
-def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState, now_s: float) -> Status:
+def collect_status(
+    settings: Settings, ledgers: Mapping[str, Ledger], model: ModelStatus, now_s: float
+) -> WorkspaceStatus:
     """Look at everything once.
 
     Args:
@@ -196,18 +200,18 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
         now_s: seconds since 1970.
     """
     count, oldest, problem, passed = 0, ("", -1.0), "", SkippedCounts()
-    deferred: list[DeferredState] = []
-    workers: tuple[Worker, ...] = ()
+    deferred: list[DeferredStatus] = []
+    workers: tuple[WorkerStatus, ...] = ()
     try:
-        workers = all_workers(settings, ledgers, now_s)
-        for one in backlog.look(settings, backlog.find_deferred(ledgers), now_s, passed):
+        workers = list_workers(settings, ledgers, now_s)
+        for one in backlog.list_waiting(settings, backlog.find_deferred(ledgers), now_s, passed):
             count += 1
             oldest = max(oldest, (one.path, one.age_s), key=lambda pair: pair[1])
             if one.deferred is not None and len(deferred) < _MOST_DEFERRED:
                 file = one.deferred.file
                 again_in_s = file.next_at_s - now_s if file.is_backing_off(now_s) else 0.0
                 told = (text.escape(one.path), one.deferred.worker, text.escape(file.why))
-                deferred.append(DeferredState(*told, file.tries, one.age_s, again_in_s))
+                deferred.append(DeferredStatus(*told, file.tries, one.age_s, again_in_s))
     except OSError as why:
         problem = text.escape(_problem(settings, why))
     for worker in workers:
@@ -215,7 +219,7 @@ def status(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelState,
             if batch.files:
                 place = f"{CLAIMED}/{worker.name}/{batch.id}"
                 oldest = max(oldest, (place, batch.age_s), key=lambda pair: pair[1])
-    return Status(
+    return WorkspaceStatus(
         waiting=count,
         claimed=sum(worker.claimed for worker in workers),
         oldest=text.escape(oldest[0]),
@@ -254,7 +258,7 @@ class Health:
     why: str
 
 
-def health(found: Status, worker: str, max_wait_s: float, max_scan_age_s: float = 0.0) -> Health:
+def check_health(found: WorkspaceStatus, worker: str, max_wait_s: float, max_scan_age_s: float = 0.0) -> Health:
     """Judge one worker, and the files that wait for any.
 
     Args:
@@ -278,19 +282,19 @@ def health(found: Status, worker: str, max_wait_s: float, max_scan_age_s: float 
     return Health(True, f"worker {worker}: last scan {mine.last_scan_s:.0f} s ago; {waits}{noticed}")
 
 
-def _is_late(worker: Worker, scan_age_s: float, max_scan_age_s: float) -> bool:
+def _is_late(worker: WorkerStatus, scan_age_s: float, max_scan_age_s: float) -> bool:
     if not max_scan_age_s:
         return worker.is_late
-    return scan_age_s > max_scan_age_s and (worker.state != Doing.READING or worker.is_late)
+    return scan_age_s > max_scan_age_s and (worker.state != Activity.READING or worker.is_late)
 
 
-def _of_cron(worker: Worker, max_scan_age_s: float) -> str:
+def _of_cron(worker: WorkerStatus, max_scan_age_s: float) -> str:
     """Return the option that cron needs, where a worker between two starts is judged as one that always runs."""
     is_resting = worker.state == NOT_RUNNING and not max_scan_age_s
     return "; if cron starts it: --max-scan-age-s, three times the interval between two starts" if is_resting else ""
 
 
-def _why(worker: Worker | None) -> str:
+def _why(worker: WorkerStatus | None) -> str:
     """Return the failure, unless the inbox was scanned since."""
     if worker is None or worker.failed_s is None:
         return ""

@@ -22,7 +22,7 @@ from digitrec.types import Batch, BatchStage, Claim, FileOutcome, OutcomeCounts,
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class IntegrityReport:
     """What `verify` found."""
 
     count: OutcomeCounts
@@ -30,11 +30,22 @@ class Account:
     batches: int
     open_batches: tuple[str, ...]
     notes: tuple[str, ...]
-    differences: tuple[str, ...]
+    discrepancies: tuple[str, ...]
     """Empty if everything is accounted for."""
 
+    def to_json(self) -> dict[str, object]:
+        """Return the report with the keys of `verify --json`."""
+        return {
+            "count": self.count.to_json(),
+            "batches": self.batches,
+            "open_batches": self.open_batches,
+            "notes": self.notes,
+            "differences": self.discrepancies,
+            "claimed": self.count.claimed,
+        }
 
-def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
+
+def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
     """Hold every batch against the disk. Reads every original that is still there, to the last byte.
 
     Args:
@@ -44,7 +55,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
     outbox = workspace / "outbox"
     # Before the ledgers are asked: work goes on meanwhile, and a ledger knows a batch before it is on the disk.
     lying = sorted(_lying(workspace))
-    differences: list[str] = []
+    discrepancies: list[str] = []
     open_batches: list[str] = []
     notes: list[str] = []
     known: set[str] = set()
@@ -73,14 +84,14 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
                 continue
             claims = ledger.claims(batch.id)
             count += OutcomeCounts.from_claims(claims)
-            differences += _of_tables(batch, ledger, read)
-            differences += _of_corrected(batch.id, ledger, outbox)
+            discrepancies += _of_tables(batch, ledger, read)
+            discrepancies += _of_corrected(batch.id, ledger, outbox)
             late += not corrected_tables.is_told(ledger, batch.id) and is_finished(ledger, batch.id)
             # A store's originals are their owner's: never moved, and theirs to remove.
             claims = [] if source else claims
             gone = removals.gone(ledger, batch.id, claims, workspace)
             let_go.update(one.kind for one in gone.values())
-            differences += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
+            discrepancies += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
             tables = pluralize(late, "corrected table")
             notes.append(f"{worker}: {tables} not written yet; its next `run`, or `review`, does")
@@ -91,11 +102,11 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> Account:
         shown = path.relative_to(workspace)
         place = escape(shown.as_posix())
         if batch_id not in known and _holds_files(path):
-            differences.append(f"{place} is in no ledger")
+            discrepancies.append(f"{place} is in no ledger")
         elif CLAIMED in shown.parts and batch_id not in open_batches and _holds_files(path):
-            differences.append(f"{place} holds files, and the batch is closed")
+            discrepancies.append(f"{place} holds files, and the batch is closed")
     closed = len(known) - len(open_batches)
-    return Account(count, closed, tuple(open_batches), tuple(notes), tuple(differences))
+    return IntegrityReport(count, closed, tuple(open_batches), tuple(notes), tuple(discrepancies))
 
 
 def _lying(workspace: Path) -> Iterator[tuple[str, Path]]:

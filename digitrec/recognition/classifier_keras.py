@@ -13,7 +13,7 @@ import numpy as np
 
 from digitrec.arrays import Ink, Scores
 from digitrec.errors import ModelError, describe_error, require_packages
-from digitrec.models.package import KERAS, Bundle
+from digitrec.models.package import KERAS, ModelPackage
 from digitrec.recognition.classifier import CLASSES, DIGIT_PX, DIGITS, apply_temperature, check_ink
 
 _KNOWN_MESSAGES = re.compile(
@@ -94,10 +94,10 @@ class KerasDigitClassifier:
         self._temperature = temperature
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Self:
+    def load(cls, bundle: ModelPackage) -> Self:
         """Load the network of a model folder; safe mode stays on, so nothing in the file is run."""
         path = bundle.path(KERAS)
-        bundle.content(KERAS)
+        bundle.read_file(KERAS)
         try:
             model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError, KeyError) as why:

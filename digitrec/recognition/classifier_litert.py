@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Scores
-from digitrec.models.package import TFLITE, Bundle
+from digitrec.models.package import TFLITE, ModelPackage
 from digitrec.recognition.classifier import CLASSES, DIGIT_PX, DIGITS, apply_temperature, check_ink
 from digitrec.recognition.runtime import InterpreterPool
 
@@ -34,9 +34,9 @@ class LiteRTDigitClassifier:
         self._run = InterpreterPool(network, f"the model {fingerprint}", (1, DIGIT_PX, DIGIT_PX), exits)
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Self:
+    def load(cls, bundle: ModelPackage) -> Self:
         """Load the network of a model folder."""
-        return cls(bundle.content(TFLITE), bundle.card.fingerprint, bundle.card.temperature)
+        return cls(bundle.read_file(TFLITE), bundle.card.fingerprint, bundle.card.temperature)
 
     def __reduce__(self) -> tuple[Callable[..., "LiteRTDigitClassifier"], tuple[bytes, str, float]]:
         return _cached_classifier, (self._network, self.fingerprint, self._temperature)

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from digitrec.arrays import Ink, PageResult, Scores
-from digitrec.models.package import INK_TFLITE, LINE_TFLITE, Bundle
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, ModelPackage
 from digitrec.recognition import layout, normalize
 from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT, DigitClassifier
 from digitrec.recognition.ctc import DecodedLine, FrameProbs, Text, decode_ctc, sequence_probabilities
@@ -79,7 +79,7 @@ class RecognitionModels:
     recognizer: SequenceRecognizer
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Self:
+    def load(cls, bundle: ModelPackage) -> Self:
         """Load them from a model folder that has them.
 
         Raises:
@@ -87,8 +87,8 @@ class RecognitionModels:
         """
         name = bundle.card.id
         return cls(
-            Segmenter(bundle.content(INK_TFLITE), f"{INK_TFLITE} of {name}"),
-            SequenceRecognizer(bundle.content(LINE_TFLITE), f"{LINE_TFLITE} of {name}"),
+            Segmenter(bundle.read_file(INK_TFLITE), f"{INK_TFLITE} of {name}"),
+            SequenceRecognizer(bundle.read_file(LINE_TFLITE), f"{LINE_TFLITE} of {name}"),
         )
 
 

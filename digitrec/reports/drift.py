@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digitrec.models.calibration import Calibration
+from digitrec.models.calibration import CalibrationTable
 from digitrec.models.card import ModelCard
 from digitrec.reports.batch import CONFIDENCE_EDGES
 from digitrec.reports.statistics import chi2_quantile
@@ -108,14 +108,14 @@ def reference_of(card: ModelCard) -> Reference:
     )
 
 
-def _histogram(table: Calibration) -> tuple[float, ...]:
+def _histogram(table: CalibrationTable) -> tuple[float, ...]:
     """Return pages per bin, from the accepted ones at each threshold; interpolated between two thresholds."""
     accepted = [_accepted_at(table, edge) for edge in CONFIDENCE_EDGES[:-1]] + [0.0]
     bins = [max(0.0, low - high) for low, high in pairwise(accepted)]
     return (*bins, max(0.0, table.pages - accepted[0]))
 
 
-def _accepted_at(table: Calibration, confidence: float) -> float:
+def _accepted_at(table: CalibrationTable, confidence: float) -> float:
     thresholds = [bound.threshold for bound in table.bounds]
     return float(np.interp(confidence, thresholds, [bound.accepted for bound in table.bounds]))
 

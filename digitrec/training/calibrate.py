@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.arrays import PageResult, Scores
-from digitrec.models.calibration import CONFIDENCE, Bound, Calibration, Rule
+from digitrec.models.calibration import CONFIDENCE, CalibrationTable, OperatingPoint, Rule
 from digitrec.models.card import Metric
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
@@ -42,7 +42,7 @@ def fit_temperature(scores: Scores, digits: Digits) -> float:
 
 def build_calibration_table(
     name: str, source: str, confidence: NDArray[np.float64], is_right: NDArray[np.bool_], rule: Rule
-) -> Calibration:
+) -> CalibrationTable:
     """How many of the accepted were wrong, and may be wrong, at some 200 thresholds.
 
     Args:
@@ -58,8 +58,8 @@ def build_calibration_table(
         is_accepted = confidence >= threshold
         accepted, wrong = int(is_accepted.sum()), int((is_accepted & ~is_right).sum())
         upper = 1.0 if wrong == accepted else betaincinv(wrong + 1, accepted - wrong, CONFIDENCE)
-        found.append(Bound(threshold, accepted, wrong, upper))
-    return Calibration(name, source, len(confidence), rule, tuple(found))
+        found.append(OperatingPoint(threshold, accepted, wrong, upper))
+    return CalibrationTable(name, source, len(confidence), rule, tuple(found))
 
 
 def judge_pages(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

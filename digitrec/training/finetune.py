@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from digitrec.arrays import Picture
 from digitrec.errors import ModelError, describe_error
-from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, Bundle
+from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
@@ -80,7 +80,7 @@ DEFAULT_CONFIG = FinetuneConfig()
 class _FinetuneContext:
     """Arguments that every step of a fine-tuning needs."""
 
-    start: Bundle
+    start: ModelPackage
     parts: Splits
     config: FinetuneConfig
     kept: Checkpoints
@@ -101,7 +101,7 @@ class _FinetuneContext:
 
 
 def finetune(
-    base_model: Bundle,
+    base_model: ModelPackage,
     dataset: Dataset,
     pages: Sequence[LabelledCrops],
     *,
@@ -206,7 +206,7 @@ def _prepare_paper_models(
     """Return the page models with fresh examples, and facts about the fine-tuning of the line network."""
     start, config = desk.start, desk.config
     names = ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)
-    files = {name: start.content(name) for name in names}
+    files = {name: start.read_file(name) for name in names}
     line, facts = _finetune_sequence_recognizer(desk, correction_examples.line_examples(shown))
     if line is not None:
         files |= {
@@ -269,11 +269,11 @@ def _finetune_sequence_recognizer(
     return trained.model, {"strips": len(strips), "line": f"`line` went on, too: {words}"}
 
 
-def _load_network(start: Bundle, name: str, build: Callable[[], Model], seed: int) -> Model:
+def _load_network(start: ModelPackage, name: str, build: Callable[[], Model], seed: int) -> Model:
     """Build a network and load the weights of one of the base model's files."""
     import keras
 
-    start.content(name)  # its digest is compared before it is loaded
+    start.read_file(name)  # its digest is compared before it is loaded
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = build()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.models.calibration import Calibration, Rule
+from digitrec.models.calibration import CalibrationTable, Rule
 from digitrec.models.card import Metric
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
@@ -26,7 +26,7 @@ class ModelEvaluation:
     """What a model's card says of its confidence and of how well it reads."""
 
     temperature: float
-    calibrations: tuple[Calibration, ...]
+    calibrations: tuple[CalibrationTable, ...]
     metrics: tuple[Metric, ...]
 
 
@@ -65,7 +65,7 @@ def evaluate_model(
     if prepared is None:
         source = "held out of the training pictures, every second one varied as another hand, pen or crop might have"
         table = calibrate.build_calibration_table(
-            "held out", source, *calibrate.judge_digits(scores, digits), Rule.BOUND
+            "held out", source, *calibrate.judge_digits(scores, digits), Rule.UPPER_BOUND
         )
     else:
         table = _by_pages(contents, classifier, parts.calibrate, seed, prepared.pages_judged, on_progress)
@@ -82,7 +82,7 @@ def _by_pages(
     seed: int,
     pages: int,
     on_progress: ProgressCallback | None,
-) -> Calibration:
+) -> CalibrationTable:
     """The table of pages that are read with all networks; fewer, if there are too few digits to draw them with."""
     networks = RecognitionModels(
         Segmenter(contents[INK_TFLITE], INK_TFLITE),

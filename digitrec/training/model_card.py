@@ -6,7 +6,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import USUAL, Rule, best_of, decide, pictures_needed
+from digitrec.models.calibration import (
+    REPORTED_ERROR_RATES,
+    Rule,
+    choose_operating_point,
+    lowest_error,
+    required_sample_size,
+)
 from digitrec.models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -18,16 +24,16 @@ _NEXT = "\n## "
 
 def render_card(card: ModelCard) -> str:
     """Return the whole card as Markdown."""
-    return _template().render(_variables(card, USUAL))
+    return _template().render(_variables(card, REPORTED_ERROR_RATES))
 
 
-def render_guarantees(card: ModelCard, rates: Sequence[float] = USUAL) -> str:
+def render_guarantees(card: ModelCard, rates: Sequence[float] = REPORTED_ERROR_RATES) -> str:
     """Return the chapter about error guarantees, with its heading; its table has a row for each target error rate."""
     template = _template()
     return "".join(template.blocks["guarantees"](template.new_context(_variables(card, rates))))
 
 
-def replace_guarantees(text: str, card: ModelCard, old_id: str, rates: Sequence[float] = USUAL) -> str:
+def replace_guarantees(text: str, card: ModelCard, old_id: str, rates: Sequence[float] = REPORTED_ERROR_RATES) -> str:
     """Return a whole `MODEL_CARD.md` with the title and the chapter about error guarantees replaced.
 
     Args:
@@ -60,7 +66,7 @@ def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
         "stages": card.training.get("stages"),
         "corrections": card.training.get("corrections"),
         "heading": HEADING,
-        "asks_for_bound": {table.name: table.rule is Rule.BOUND for table in card.calibrations},
+        "asks_for_bound": {table.name: table.rule is Rule.UPPER_BOUND for table in card.calibrations},
         "rates": [_rate(card, max_error) for max_error in rates],
     }
 
@@ -69,8 +75,8 @@ def _rate(card: ModelCard, max_error: float) -> dict[str, Any]:
     """Return the threshold for a target error rate, or why there is none."""
     name = f"{100 * max_error:.4g}%"
     try:
-        decision = decide(card.calibrations, max_error)
+        decision = choose_operating_point(card.calibrations, max_error)
     except ModelError:
-        return {"name": name, "needed": pictures_needed(max_error), "best": best_of(card.calibrations)}
-    rows = [(table.at(decision.threshold), max(table.pages, 1)) for table in card.calibrations]
+        return {"name": name, "needed": required_sample_size(max_error), "best": lowest_error(card.calibrations)}
+    rows = [(table.point_at(decision.threshold), max(table.pages, 1)) for table in card.calibrations]
     return {"name": name, "decision": decision, "rows": rows}

@@ -11,7 +11,7 @@ from typing import Any
 from digitrec import __version__
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, KERAS, TFLITE, weights_digest
-from digitrec.models.registry import put
+from digitrec.models.registry import install
 from digitrec.training import export, judge_model, model_card
 from digitrec.training.classifier import FittedClassifier, Splits, TrainingState, no_progress
 from digitrec.training.datasets.dataset import Dataset, Split
@@ -89,5 +89,5 @@ def write_model_package(
             **{library: importlib.metadata.version(library) for library in _LIBRARIES},
         },
     )
-    texts = {CARD: json.dumps(card.as_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render_card(card)}
-    return put(out_root, name, {**contents, **texts})
+    texts = {CARD: json.dumps(card.to_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render_card(card)}
+    return install(out_root, name, {**contents, **texts})

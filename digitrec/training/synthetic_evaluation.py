@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.models.calibration import Calibration, Rule
+from digitrec.models.calibration import CalibrationTable, Rule
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.training import calibrate
@@ -47,13 +47,15 @@ class SyntheticResult:
     """(n,)"""
 
     @property
-    def table(self) -> Calibration:
+    def table(self) -> CalibrationTable:
         """What may be promised by these pages."""
         source = (
             "each drawn with another digit that training kept out: three in four on plain or printed paper, "
             f"the others amid clutter, {self.non_digit_share:.0%} of these without a digit"
         )
-        return calibrate.build_calibration_table("drawn pages", source, self.confidence, self.is_right, Rule.BOUND)
+        return calibrate.build_calibration_table(
+            "drawn pages", source, self.confidence, self.is_right, Rule.UPPER_BOUND
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

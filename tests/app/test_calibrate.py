@@ -13,8 +13,8 @@ from digitrec.app.calibrate import OWN_SCANS
 from digitrec.app.models import write_samples
 from digitrec.cli.main import cli
 from digitrec.errors import DataError, ModelError
-from digitrec.models.calibration import pictures_needed
-from digitrec.models.package import Bundle
+from digitrec.models.calibration import required_sample_size
+from digitrec.models.package import ModelPackage
 from digitrec.settings import Settings
 from digitrec.training.datasets.image_folder import find_labelled_pictures
 
@@ -37,12 +37,12 @@ def calibrate(workspace: Path, scans: Path, *words: str) -> Result:
     return digitrec(workspace, "calibrate", "--data", f"folder:{scans}", "--max-error", "0.2", *words)
 
 
-def in_use(workspace: Path) -> Bundle:
+def in_use(workspace: Path) -> ModelPackage:
     return composition.open_model(Settings.load(workspace))
 
 
 def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_path: Path, scans: Path) -> None:
-    shipped = Bundle.open(composition.SHIPPED_MODELS_DIR)
+    shipped = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
     done = calibrate(tmp_path, scans)
 
@@ -53,7 +53,7 @@ def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_pat
     assert found.card.id == found.folder.name
     (table,) = found.card.calibrations
     assert (table.pages, table.rule) == (60, "bound")
-    at = table.at(found.threshold(0.2))
+    at = table.point_at(found.threshold(0.2))
     assert at.upper <= 0.2
     for words in (
         "60 labelled pages of scans",
@@ -95,7 +95,7 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 
     assert words.startswith(f"# {in_use(tmp_path).card.id}\n")
     assert "60 pages, the labelled pages of scans" in words
-    for table in Bundle.open(composition.SHIPPED_MODELS_DIR).card.calibrations:
+    for table in ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.calibrations:
         assert f"- {table.name}: {table.pages:,} pages" not in words
     for chapter in ("## Training data", "## Limits"):
         assert words.count(chapter) == 1
@@ -165,7 +165,7 @@ def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path,
     assert isinstance(why, DataError)
     assert why.exit_code == 2
     assert str(why).startswith("60 labelled pages are too few to promise a max_error of 0.005")
-    assert f"{pictures_needed(0.005)} that are accepted without any error" in why.hint
+    assert f"{required_sample_size(0.005)} that are accepted without any error" in why.hint
     assert not list(tmp_path.glob(".digitrec/models/*"))
 
     least = str(why).partition("they can promise is ")[2].partition(" ")[0]

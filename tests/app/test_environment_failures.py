@@ -185,7 +185,7 @@ def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
     (warning,) = [line for line in done.err.splitlines() if " ! " in line]
     assert "fsync of a folder is refused, the work goes on" in warning
     assert os.strerror(refusal) in warning
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_any_other_error_of_a_folder_fsync_is_a_failure_with_its_path(
@@ -231,7 +231,7 @@ def test_a_program_that_was_started_without_streams_works(harness: ServiceHarnes
 
     assert done.returncode == 0
     assert len(harness.tables()) == 1
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_file_where_the_reports_should_be_is_named_with_74(harness: ServiceHarness, run_command: RunCommand) -> None:

@@ -11,7 +11,7 @@ import pytest
 from digitrec.app import composition
 from digitrec.app import models as lab
 from digitrec.arrays import Ink, Scores
-from digitrec.models.package import CARD, Bundle
+from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
@@ -79,7 +79,7 @@ class Promoting:
             (store.root / name / CARD).write_text(json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"}))
         store.promote("one")
         self.asked: list[str] = []
-        monkeypatch.setattr(Bundle, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
+        monkeypatch.setattr(ModelPackage, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
         monkeypatch.setattr(composition, "load_page_reader", lambda bundle: bundle.folder.name)
         monkeypatch.setattr(lab, "compare", self._arrays)
         monkeypatch.setattr(lab, "compare_pages", self._pages)
@@ -128,7 +128,7 @@ def test_a_model_that_is_worse_on_either_is_not_promoted(
 
 
 def test_the_card_names_the_data_sets_that_were_left_out() -> None:
-    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
+    card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
     for named, left_out in (
         (["the test split of mnist", "mnist-5k", "digits-8x8"], ["mnist-5k", "digits-8x8"]),

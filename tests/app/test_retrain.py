@@ -13,7 +13,7 @@ from digitrec.app import composition, models
 from digitrec.app import retrain as retraining
 from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.errors import ModelError
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult
 from digitrec.training.correction_examples import LabelledPage
@@ -41,15 +41,15 @@ class Trainer:
         leave_out: list[str],
         progress: Any,
         **__: object,
-    ) -> Bundle:
+    ) -> ModelPackage:
         self.asked.append((data, network, epochs))
         self.left_out = leave_out
         progress(TrainingState(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
-        return Bundle.open(composition.SHIPPED_MODELS_DIR)
+        return ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
     def teach(
-        self, _: object, data: str, pages: CorrectionsDataset, *, start: Bundle, goes_on: bool, **__: object
-    ) -> Bundle:
+        self, _: object, data: str, pages: CorrectionsDataset, *, start: ModelPackage, goes_on: bool, **__: object
+    ) -> ModelPackage:
         self.taught.append((data, len(pages.train), goes_on))
         return start
 
@@ -80,7 +80,7 @@ def test_a_new_network_has_the_current_kind_and_enough_epochs(
     assert retrain.main() == 0
 
     assert trainer.asked == [("mnist", network, None)]
-    assert trainer.promoted == [Bundle.open(composition.SHIPPED_MODELS_DIR).card.id]
+    assert trainer.promoted == [ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.id]
 
 
 def test_retrain_uses_the_given_data_and_reports_its_stages(

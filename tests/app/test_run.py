@@ -24,8 +24,8 @@ from digitrec.app.run import run_once, watch
 from digitrec.cli.words import format_status
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
-from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.status import ModelState, health, status
+from digitrec.monitoring.doctor import run_checks
+from digitrec.monitoring.status import ModelStatus, check_health, collect_status
 from digitrec.pipeline import read_files, scanner, worker_main, workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
@@ -129,7 +129,7 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
         assert aside.read_bytes() == damage
     with workspace.open_ledgers_readonly(settings) as ledgers:
         account = app_account(settings, ledgers)
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert account.count.claimed == 2
     assert any("made again" in note for note in account.notes)
 
@@ -253,7 +253,7 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
     assert not thread.is_alive()
     with workspace.open_ledgers_readonly(settings) as ledgers:
         account = app_account(settings, ledgers)
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert account.count.claimed == 3
     assert account.count.deferred == 0
 
@@ -279,7 +279,7 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
     assert deleted
     assert rows(settings) == ["7.png"]
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert app_account(settings, ledgers).differences == ()
+        assert app_account(settings, ledgers).discrepancies == ()
 
 
 @pytest.mark.parametrize("engine", ["threads", "processes"])
@@ -326,11 +326,11 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
             run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        now_s, model = time.time(), ModelState("x")
-        found = status(settings, ledgers, model, now_s)
+        now_s, model = time.time(), ModelStatus("x")
+        found = collect_status(settings, ledgers, model, now_s)
         assert any("KeyError: 'colour'" in line for line in format_status(found))
-        assert "KeyError: 'colour'" in health(found, "main", 3600).why
-        assert any("KeyError: 'colour'" in one.detail for one in doctor(settings, ledgers, model, now_s))
+        assert "KeyError: 'colour'" in check_health(found, "main", 3600).why
+        assert any("KeyError: 'colour'" in one.detail for one in run_checks(settings, ledgers, model, now_s))
 
     run_once(settings)
     assert rows(settings) == ["7.png"]
@@ -448,4 +448,4 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     assert (summary.count.rejected, summary.count.deferred) == (1, 0)
     assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert app_account(settings, ledgers).differences == ()
+        assert app_account(settings, ledgers).discrepancies == ()

@@ -13,7 +13,7 @@ from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.app.model_comparison import summarize_comparison
 from digitrec.app.retrain import RetrainReport
 from digitrec.cli import main
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from tests.app.test_retrain_units import answer, judged
 
 
@@ -36,7 +36,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         suspect = judged("b", answer("1", 1.0), answer("1", 1.0))
         pages = CorrectionsDataset((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
         return RetrainReport(
-            Bundle.open(composition.SHIPPED_MODELS_DIR),
+            ModelPackage.open(composition.SHIPPED_MODELS_DIR),
             pages,
             summarize_comparison(held_out, [suspect]),
             tmp_path / "index.html",
@@ -81,7 +81,7 @@ def test_scripts_get_the_same_as_json(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--json") == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert told["model_id"] == Bundle.open(composition.SHIPPED_MODELS_DIR).card.id
+    assert told["model_id"] == ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.id
     assert told["corrections"]["missing"] == 2
     assert told["held_out"]["after"]["right"]["share"] == 1.0
     assert told["suspects"] == 1

@@ -109,7 +109,7 @@ def test_odd_arguments_end_with_a_code_of_the_contract_and_no_traceback(
             assert "Traceback" not in text, words
             assert "[Errno" not in text, words
             assert text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable(), (words, text)
-    assert read.account().differences == account.differences
+    assert read.account().discrepancies == account.discrepancies
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\n\x1b[31mred"], ids=["undecodable", "control"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from digitrec import text
 from digitrec.errors import UsageError
 from digitrec.exchange import export, formats
-from digitrec.exchange.formats import Form
+from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, newest
@@ -81,10 +81,10 @@ def read_xlsx(content: bytes) -> list[dict[str, str]]:
     return as_cells(found)
 
 
-READERS: dict[Form, Callable[[bytes], list[dict[str, str]]]] = {
-    Form.CSV: read_csv,
-    Form.JSONL: read_jsonl,
-    Form.XLSX: read_xlsx,
+READERS: dict[TableFormat, Callable[[bytes], list[dict[str, str]]]] = {
+    TableFormat.CSV: read_csv,
+    TableFormat.JSONL: read_jsonl,
+    TableFormat.XLSX: read_xlsx,
 }
 
 
@@ -104,7 +104,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(workspace=tmp_path)
 
 
-def exported(settings: Settings, form: Form = Form.CSV, since: str = "") -> list[dict[str, str]]:
+def exported(settings: Settings, form: TableFormat = TableFormat.CSV, since: str = "") -> list[dict[str, str]]:
     from digitrec.pipeline import workspace
 
     target = io.BytesIO()
@@ -133,13 +133,13 @@ def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", list(Form))
-def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: Form) -> None:
+@pytest.mark.parametrize("form", list(TableFormat))
+def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: TableFormat) -> None:
     plain = exported(settings)
 
     found = exported(settings, form)
 
-    if form is Form.XLSX:  # XML has no such letters
+    if form is TableFormat.XLSX:  # XML has no such letters
         for one in plain:
             one["file"] = one["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
     assert found == plain
@@ -157,7 +157,7 @@ def test_since_a_day_a_time_or_a_batch(settings: Settings, since: str, batches: 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "20260102"[:6]])
 def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
     with pytest.raises(UsageError, match="--since"):
-        export.start(since)
+        export.parse_since(since)
 
 
 def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
@@ -176,7 +176,7 @@ def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
     settings = replace(settings, csv_profile="excel")
     target = io.BytesIO()
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        export.export(settings, ledgers, Form.CSV, target)
+        export.export(settings, ledgers, TableFormat.CSV, target)
 
     assert target.getvalue().startswith(b"\xef\xbb\xbfschema_version,")
     assert target.getvalue().count(b"\r\n") == 5 + len(NASTY)
@@ -189,14 +189,14 @@ def test_it_is_never_put_where_the_service_keeps_its_own(settings: Settings, pla
     settings.inbox.mkdir()
 
     with pytest.raises(UsageError, match="lies in"):
-        export.export(settings, {}, Form.CSV, target)
+        export.export(settings, {}, TableFormat.CSV, target)
 
     assert not target.exists()
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(TableFormat))
 def test_what_was_there_stays_until_the_new_table_is_whole(
-    tmp_path: Path, settings: Settings, form: Form, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Settings, form: TableFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from digitrec.pipeline import workspace
 
@@ -225,7 +225,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
     monkeypatch.setattr(formats, "_MOST_XLSX_ROWS", 5)
 
     with pytest.raises(UsageError, match="no more than 4 rows"):
-        exported(settings, Form.XLSX)
+        exported(settings, TableFormat.XLSX)
 
 
 @pytest.mark.slow
@@ -234,14 +234,16 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
         st.text(st.characters(codec="utf-8"), max_size=20).map(text.escape_cell), min_size=1, max_size=5
     )  # as every text in our tables is written
 )
-@pytest.mark.parametrize("form", [Form.XLSX, Form.JSONL, Form.CSV])
-def test_any_text_comes_back_as_text(form: Form, cells: list[str]) -> None:
+@pytest.mark.parametrize("form", [TableFormat.XLSX, TableFormat.JSONL, TableFormat.CSV])
+def test_any_text_comes_back_as_text(form: TableFormat, cells: list[str]) -> None:
     target = io.BytesIO()
     formats.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
 
     found = [one["file"] for one in READERS[form](target.getvalue())]
 
-    assert found == [formats._NOT_IN_XML.sub(formats._escaped, one) if form is Form.XLSX else one for one in cells]
+    assert found == [
+        formats._NOT_IN_XML.sub(formats._escaped, one) if form is TableFormat.XLSX else one for one in cells
+    ]
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from openpyxl import Workbook, load_workbook
 
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.exchange import export, importer, spreadsheet
-from digitrec.exchange.formats import Form
-from digitrec.exchange.importer import Applied, Plan
+from digitrec.exchange.formats import TableFormat
+from digitrec.exchange.importer import ImportPlan, ImportResult
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, How, Verdict, newest
@@ -48,16 +48,16 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Plan:
+def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> ImportPlan:
     content = text if isinstance(text, bytes) else text.encode()
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        return importer.plan(content, ledgers, confirm_unchanged=confirm_unchanged)
+        return importer.plan_import(content, ledgers, confirm_unchanged=confirm_unchanged)
 
 
-def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> Applied:
+def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> ImportResult:
     plan = planned(settings, text, confirm_unchanged=confirm_unchanged)
-    assert plan.bad == []
-    return importer.apply(settings, plan, who="ann", at=AT)
+    assert plan.errors == []
+    return importer.apply_import(settings, plan, who="ann", at=AT)
 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
@@ -69,7 +69,7 @@ def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
     """The newest truth as others get it."""
     target = io.BytesIO()
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        export.export(settings, ledgers, Form.CSV, target)
+        export.export(settings, ledgers, TableFormat.CSV, target)
     lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
     return [one for one in lines if one["batch_id"] == batch_id]
 
@@ -161,10 +161,10 @@ def test_an_inapplicable_line_is_reported_and_the_others_are_planned(settings: S
 
     plan = planned(settings, text)
 
-    (bad,) = plan.bad
+    (bad,) = plan.errors
     assert bad.startswith("line 3: ")
     assert why in bad
-    assert plan.said == {"main": {(BATCH_ID, 5): "7", (BATCH_ID, 3): "3"}}
+    assert plan.corrections == {"main": {(BATCH_ID, 5): "7", (BATCH_ID, 3): "3"}}
     assert held(settings) == {}
 
 
@@ -182,35 +182,35 @@ def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(setti
 
     plan = planned(settings, workbook(header, (BATCH_ID, 1, None, 7), (), (BATCH_ID, 2.0, None, 650)))
 
-    assert plan.said == {"main": {(BATCH_ID, 1): "7"}}
-    assert plan.bad == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
+    assert plan.corrections == {"main": {(BATCH_ID, 1): "7"}}
+    assert plan.errors == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
 
 
 def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        told = export.export(settings, ledgers, Form.XLSX, path)
+        told = export.export(settings, ledgers, TableFormat.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)
     line = next(each for each in book.active if each[3].value == "'=odd 50%25;.png")
     line[7].value = "650"
     book.save(path)
 
-    assert (untouched.said, untouched.bad, untouched.unchanged) == ({}, [], told.rows)
-    assert planned(settings, path.read_bytes()).said == {"main": {(BATCH_ID, 5): "650"}}
+    assert (untouched.corrections, untouched.errors, untouched.unchanged) == ({}, [], told.rows)
+    assert planned(settings, path.read_bytes()).corrections == {"main": {(BATCH_ID, 5): "650"}}
 
 
 def test_digits_that_a_workbook_keeps_as_text_are_meant(settings: Settings) -> None:
     plan = planned(settings, workbook(("batch_id", "row", "text"), (BATCH_ID, 2, "650"), (BATCH_ID, 1, "None")))
 
-    assert plan.bad == []
-    assert plan.said == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
+    assert plan.errors == []
+    assert plan.corrections == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
 
 
 def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Settings) -> None:
     plan = planned(settings, f'sep=,\r\nbatch_id,row,text,note\r\n{BATCH_ID},1,7,"a\r\nb"\r\n{BATCH_ID},9,7,\r\n')
 
-    assert plan.bad == [f"line 5: there is no row 9 in batch {BATCH_ID}"]
+    assert plan.errors == [f"line 5: there is no row 9 in batch {BATCH_ID}"]
 
 
 @pytest.mark.slow
@@ -246,9 +246,9 @@ def test_of_an_edited_table_of_ours_only_what_was_changed_counts(
     lines[4]["status"] = "confirmed"
 
     plan = planned(settings, written(lines, delimiter, encoding))
-    assert plan.bad == []
+    assert plan.errors == []
     assert plan.unchanged == 2
-    importer.apply(settings, plan, who="ann", at=AT)
+    importer.apply_import(settings, plan, who="ann", at=AT)
 
     assert held(settings) == {
         (BATCH_ID, 2): ("0651", Verdict.CORRECTED),
@@ -290,7 +290,7 @@ def test_a_table_whose_zeros_a_spreadsheet_has_taken_is_refused(settings: Settin
     lines = table(settings)
     lines[1]["text"] = "650"
 
-    assert "line 3: 650 is what spreadsheets make of 0650" in planned(settings, written(lines)).bad[0]
+    assert "line 3: 650 is what spreadsheets make of 0650" in planned(settings, written(lines)).errors[0]
     lines[1]["text"] = "'650"
     applied(settings, written(lines))
     assert held(settings) == {(BATCH_ID, 2): ("650", Verdict.CORRECTED)}
@@ -300,7 +300,7 @@ def test_an_emptied_cell_is_no_answer(settings: Settings) -> None:
     lines = table(settings)
     lines[0]["text"] = ""
 
-    assert planned(settings, written(lines)).bad == ["line 2: it has no text; 'none' says that there is no digit"]
+    assert planned(settings, written(lines)).errors == ["line 2: it has no text; 'none' says that there is no digit"]
 
 
 def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
@@ -309,7 +309,7 @@ def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
 
     plan = planned(settings, text)
 
-    assert (plan.said, plan.known) == ({}, 2)
+    assert (plan.corrections, plan.already_known) == ({}, 2)
 
 
 def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
@@ -344,7 +344,7 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
     plan = planned(settings, f"batch_id,row,text\n{OTHER},1,12\n")
 
     with pytest.raises(EnvironmentFailure) as why:
-        importer.apply(settings, plan, who="ann", at=AT)
+        importer.apply_import(settings, plan, who="ann", at=AT)
     assert "digitrec run --worker b" in why.value.hint
 
 
@@ -353,5 +353,5 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
 def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
     for header in (b"", b"file,label\n"):
         with suppress(UsageError):
-            found = list(spreadsheet.lines(header + content))
-            assert all(isinstance(line, (spreadsheet.Line, tuple)) for line in found)
+            found = list(spreadsheet.read_rows(header + content))
+            assert all(isinstance(line, (spreadsheet.SheetRow, tuple)) for line in found)

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from digitrec.arrays import PageResult
 from digitrec.errors import RejectedImage, SettingsError
 from digitrec.monitoring import backlog, history
-from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.status import ModelState, status
+from digitrec.monitoring.doctor import run_checks
+from digitrec.monitoring.status import ModelStatus, collect_status
 from digitrec.pipeline import scanner, workspace
 from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.inbox import Inbox
@@ -204,7 +204,7 @@ def test_odd_files_are_all_answered_once_and_kept(
         kept = {**harness.originals("done"), **harness.originals("rejected")}
         found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())
         assert set(found) >= set(expected.values()), "every original is kept"
-        assert harness.account().differences == ()
+        assert harness.account().discrepancies == ()
         assert harness.look() == [], "nothing is stuck"
 
 
@@ -225,11 +225,11 @@ def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
 def look_at(harness: ServiceHarness) -> None:
     """Ask every command that looks at the inbox."""
     with readable(harness.settings) as ledgers:
-        told = status(harness.settings, ledgers, ModelState("stand-in"), harness.now_s)
+        told = collect_status(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s)
         assert told.problem == ""
         list(backlog.deferred_files(harness.settings, ledgers, harness.now_s))
-        history.why("7.png", harness.settings, ledgers, harness.now_s)
-        list(doctor(harness.settings, ledgers, ModelState("stand-in"), harness.now_s))
+        history.trace_file("7.png", harness.settings, ledgers, harness.now_s)
+        list(run_checks(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s))
 
 
 @settings(max_examples=40 if IS_LONG else 4, **PROFILE)
@@ -245,7 +245,7 @@ def test_pictures_at_any_depth_are_answered_once_and_kept(levels: int, every: in
         harness.work()
 
         assert len({row["file"] for row in harness.rows()}) == len(harness.rows()) == count
-        assert harness.account().differences == ()
+        assert harness.account().discrepancies == ()
         assert harness.look() == []
 
 
@@ -258,7 +258,7 @@ def test_a_tree_of_3000_levels_is_passed_over_quickly_by_every_command() -> None
         harness.work()
 
         assert time.process_time() - began_s < 10
-        assert (harness.rows(), harness.account().differences) == ([], ())
+        assert (harness.rows(), harness.account().discrepancies) == ([], ())
 
 
 TOML = st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode(errors="surrogatepass"))

@@ -3,15 +3,21 @@
 import pytest
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import Bound, Calibration, Rule, decide, pictures_needed
+from digitrec.models.calibration import (
+    CalibrationTable,
+    OperatingPoint,
+    Rule,
+    choose_operating_point,
+    required_sample_size,
+)
 
 
-def table(name: str, rule: Rule, *rows: tuple[float, int, int, float]) -> Calibration:
-    return Calibration(name, "some pages", 200, rule, tuple(Bound(*row) for row in rows))
+def table(name: str, rule: Rule, *rows: tuple[float, int, int, float]) -> CalibrationTable:
+    return CalibrationTable(name, "some pages", 200, rule, tuple(OperatingPoint(*row) for row in rows))
 
 
-DRAWN = table("drawn", Rule.BOUND, (0.0, 100, 9, 0.2), (0.5, 90, 3, 0.08), (0.7, 80, 3, 0.09), (0.9, 70, 1, 0.06))
-REAL = table("real", Rule.SHARE, (0.0, 50, 5, 0.3), (0.5, 48, 4, 0.2), (0.7, 40, 2, 0.2), (0.9, 30, 0, 0.2))
+DRAWN = table("drawn", Rule.UPPER_BOUND, (0.0, 100, 9, 0.2), (0.5, 90, 3, 0.08), (0.7, 80, 3, 0.09), (0.9, 70, 1, 0.06))
+REAL = table("real", Rule.OBSERVED, (0.0, 50, 5, 0.3), (0.5, 48, 4, 0.2), (0.7, 40, 2, 0.2), (0.9, 30, 0, 0.2))
 
 
 def test_the_threshold_is_the_lowest_within_the_maximum_error() -> None:
@@ -29,7 +35,7 @@ def test_a_table_for_shares_asks_for_what_was_counted() -> None:
 
 
 def test_of_a_table_for_shares_at_least_one_page_must_be_accepted() -> None:
-    nobody = table("real", Rule.SHARE, (0.0, 5, 5, 1.0), (0.9, 0, 0, 1.0))
+    nobody = table("real", Rule.OBSERVED, (0.0, 5, 5, 1.0), (0.9, 0, 0, 1.0))
 
     assert nobody.threshold(0.5) is None
 
@@ -42,57 +48,57 @@ def test_the_stricter_of_two_tables_decides_and_the_other_holds_there_too(
     max_error: float, threshold: float, decides: str
 ) -> None:
     for tables in ((DRAWN, REAL), (REAL, DRAWN)):
-        found = decide(tables, max_error)
+        found = choose_operating_point(tables, max_error)
 
         assert found.threshold == threshold
-        assert all(one.error(one.at(found.threshold)) <= max_error for one in tables)
+        assert all(one.error(one.point_at(found.threshold)) <= max_error for one in tables)
         assert found.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
 
 
 def test_one_table_over_the_maximum_error_is_enough_to_refuse() -> None:
     with pytest.raises(ModelError, match=r"best it can promise is 0\.06000") as caught:
-        decide((REAL, DRAWN), 0.05)
+        choose_operating_point((REAL, DRAWN), 0.05)
     assert "Raise max_error to at least 0.06000" in caught.value.hint
-    assert f"{pictures_needed(0.05)} of them" in caught.value.hint
+    assert f"{required_sample_size(0.05)} of them" in caught.value.hint
 
 
 def test_the_best_joint_error_bound_is_reported_and_achievable() -> None:
-    early = table("early", Rule.BOUND, (0.0, 100, 1, 0.01), (0.5, 90, 1, 0.03), (0.9, 80, 1, 0.05))
-    late = table("late", Rule.SHARE, (0.0, 100, 10, 0.2), (0.5, 50, 2, 0.2), (0.9, 40, 0, 0.2))
+    early = table("early", Rule.UPPER_BOUND, (0.0, 100, 1, 0.01), (0.5, 90, 1, 0.03), (0.9, 80, 1, 0.05))
+    late = table("late", Rule.OBSERVED, (0.0, 100, 10, 0.2), (0.5, 50, 2, 0.2), (0.9, 40, 0, 0.2))
 
     with pytest.raises(ModelError, match=r"best it can promise is 0\.04000"):
-        decide((early, late), 0.02)
-    assert decide((early, late), 0.04).threshold == 0.5
+        choose_operating_point((early, late), 0.02)
+    assert choose_operating_point((early, late), 0.04).threshold == 0.5
 
 
 def test_a_table_that_accepts_nothing_there_any_more_does_not_hold() -> None:
-    ends = table("ends", Rule.SHARE, (0.0, 50, 0, 0.2), (0.9, 0, 0, 1.0))
-    begins = table("begins", Rule.BOUND, (0.0, 100, 9, 0.2), (0.9, 70, 0, 0.05))
+    ends = table("ends", Rule.OBSERVED, (0.0, 50, 0, 0.2), (0.9, 0, 0, 1.0))
+    begins = table("begins", Rule.UPPER_BOUND, (0.0, 100, 9, 0.2), (0.9, 70, 0, 0.05))
 
     with pytest.raises(ModelError, match="cannot promise"):
-        decide((ends, begins), 0.05)
+        choose_operating_point((ends, begins), 0.05)
 
 
 def test_tables_counted_at_other_thresholds_go_by_the_next_lower_one() -> None:
-    coarse = table("coarse", Rule.BOUND, (0.2, 100, 3, 0.09), (0.8, 90, 0, 0.04))
+    coarse = table("coarse", Rule.UPPER_BOUND, (0.2, 100, 3, 0.09), (0.8, 90, 0, 0.04))
 
-    assert decide((DRAWN, coarse), 0.3).threshold == 0.2  # of less it knows nothing
-    assert decide((DRAWN, coarse), 0.09).threshold == 0.5
-    assert decide((DRAWN, coarse), 0.08).threshold == 0.9
+    assert choose_operating_point((DRAWN, coarse), 0.3).threshold == 0.2  # of less it knows nothing
+    assert choose_operating_point((DRAWN, coarse), 0.09).threshold == 0.5
+    assert choose_operating_point((DRAWN, coarse), 0.08).threshold == 0.9
 
 
-@pytest.mark.parametrize("tables", [(), (table("empty", Rule.BOUND),), (table("empty", Rule.SHARE),)])
-def test_an_empty_table_has_no_threshold(tables: tuple[Calibration, ...]) -> None:
+@pytest.mark.parametrize("tables", [(), (table("empty", Rule.UPPER_BOUND),), (table("empty", Rule.OBSERVED),)])
+def test_an_empty_table_has_no_threshold(tables: tuple[CalibrationTable, ...]) -> None:
     with pytest.raises(ModelError, match=r"1\.0"):
-        decide(tables, 0.5)
+        choose_operating_point(tables, 0.5)
 
 
 def test_the_best_error_bound_is_never_reported_too_low() -> None:
-    found = table("some", Rule.BOUND, (0.0, 100, 0, 0.0295130))
+    found = table("some", Rule.UPPER_BOUND, (0.0, 100, 0, 0.0295130))
 
-    assert found.best == 0.02952
-    assert found.threshold(found.best) == 0.0
+    assert found.lowest_error == 0.02952
+    assert found.threshold(found.lowest_error) == 0.0
 
 
 def test_the_accepted_share_is_known_for_any_threshold() -> None:
-    assert [DRAWN.at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]
+    assert [DRAWN.point_at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]

@@ -11,9 +11,9 @@ import pytest
 
 import digitrec
 from digitrec.errors import ModelError
-from digitrec.models.calibration import pictures_needed
+from digitrec.models.calibration import required_sample_size
 from digitrec.models.card import ModelCard
-from digitrec.models.package import Bundle, weights_digest
+from digitrec.models.package import ModelPackage, weights_digest
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
@@ -50,13 +50,13 @@ def one_network(folder: Path) -> Path:
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a card of today's schema."""
-    card = json.loads(json.dumps(ModelCard.from_json(json.loads((folder / "model.json").read_text())).as_json()))
+    card = json.loads(json.dumps(ModelCard.from_json(json.loads((folder / "model.json").read_text())).to_json()))
     change(card)
     (folder / "model.json").write_text(json.dumps(card))
 
 
 def test_the_shipped_model_opens(folder: Path) -> None:
-    bundle = Bundle.open(folder)
+    bundle = ModelPackage.open(folder)
 
     assert bundle.card.id.startswith(f"{bundle.card.network}-")
     assert bundle.card.fingerprint == f"{bundle.card.id}-r{bundle.card.recipe}"
@@ -69,7 +69,7 @@ def test_the_shipped_model_weighs_less_than_three_megabytes() -> None:
 
 
 def test_the_shipped_model_says_it_reads_995_of_1000() -> None:
-    card = Bundle.open(SHIPPED).card
+    card = ModelPackage.open(SHIPPED).card
 
     (test,) = [metric for metric in card.metrics if metric.data == "mnist, test split"]
     assert test.pictures == 10_000
@@ -78,9 +78,9 @@ def test_the_shipped_model_says_it_reads_995_of_1000() -> None:
 
 
 def test_a_card_comes_back_as_it_was_written() -> None:
-    card = Bundle.open(SHIPPED).card
+    card = ModelPackage.open(SHIPPED).card
 
-    assert ModelCard.from_json(json.loads(json.dumps(card.as_json()))) == card
+    assert ModelCard.from_json(json.loads(json.dumps(card.to_json()))) == card
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
@@ -90,7 +90,7 @@ def test_altered_weights_are_refused(folder: Path, name: str) -> None:
     (folder / name).write_bytes(content)
 
     with pytest.raises(ModelError, match=f"{name} was altered") as caught:
-        Bundle.open(folder)
+        ModelPackage.open(folder)
     assert caught.value.hint
 
 
@@ -99,12 +99,12 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
     with pytest.raises(ModelError, match=name):
-        Bundle.open(folder)
+        ModelPackage.open(folder)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model in"):
-        Bundle.open(tmp_path / "nothing")
+        ModelPackage.open(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff", '{"schema": 99}', "[" * 100_000, '{"schema": 1}'])
@@ -112,7 +112,7 @@ def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> 
     (folder / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
 
     with pytest.raises(ModelError, match=r"model\.json") as caught:
-        Bundle.open(folder)
+        ModelPackage.open(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -149,14 +149,14 @@ def test_a_card_that_makes_no_sense_is_refused(
     edit(folder, change)
 
     with pytest.raises(ModelError, match=words):
-        Bundle.open(folder)
+        ModelPackage.open(folder)
 
 
 def test_another_recipe_is_refused_with_the_way_out(folder: Path) -> None:
     edit(folder, lambda card: card.update(recipe=card["recipe"] + 1))
 
     with pytest.raises(ModelError, match="recipe") as caught:
-        Bundle.open(folder)
+        ModelPackage.open(folder)
     assert "digitrec train" in caught.value.hint
 
 
@@ -164,15 +164,15 @@ def test_a_pickle_in_the_folder_is_refused(folder: Path) -> None:
     (folder / "extra.pkl").write_bytes(b"\x80\x04.")
 
     with pytest.raises(ModelError, match="pickle"):
-        Bundle.open(folder)
+        ModelPackage.open(folder)
 
 
 def test_weights_altered_after_opening_are_not_loaded(folder: Path) -> None:
-    bundle = Bundle.open(folder)
+    bundle = ModelPackage.open(folder)
     (folder / "model.tflite").write_bytes(b"something else")
 
     with pytest.raises(ModelError, match="altered"):
-        bundle.content("model.tflite")
+        bundle.read_file("model.tflite")
 
 
 def add_networks(folder: Path, *names: str) -> None:
@@ -188,38 +188,38 @@ def add_networks(folder: Path, *names: str) -> None:
 
 
 def test_networks_for_paper_come_both_or_none(one_network: Path) -> None:
-    assert not Bundle.open(one_network).has_page_models
+    assert not ModelPackage.open(one_network).has_page_models
 
     add_networks(one_network, "ink.tflite")
     with pytest.raises(ModelError, match=r"only one of ink\.tflite and line\.tflite"):
-        Bundle.open(one_network)
+        ModelPackage.open(one_network)
 
     add_networks(one_network, "line.tflite")
-    bundle = Bundle.open(one_network)
+    bundle = ModelPackage.open(one_network)
     assert bundle.has_page_models
-    assert bundle.content("line.tflite") == b"line.tflite"
+    assert bundle.read_file("line.tflite") == b"line.tflite"
 
 
 def test_the_name_of_a_model_follows_from_every_network_that_is_run(folder: Path) -> None:
     add_networks(folder, "ink.tflite", "line.tflite")
-    before = Bundle.open(folder).card.id
+    before = ModelPackage.open(folder).card.id
 
     (folder / "ink.tflite").write_bytes(b"other weights")
     edit(folder, lambda card: card["files"].update({"ink.tflite": hashlib.sha256(b"other weights").hexdigest()}))
 
     with pytest.raises(ModelError, match=f"named {before}, but its weights are another one's"):
-        Bundle.open(folder)
+        ModelPackage.open(folder)
 
 
 def test_a_file_that_the_card_does_not_name_is_not_given(one_network: Path) -> None:
     (one_network / "ink.tflite").write_bytes(b"somebody's")
 
     with pytest.raises(ModelError, match=r"has no ink\.tflite"):
-        Bundle.open(one_network).content("ink.tflite")
+        ModelPackage.open(one_network).read_file("ink.tflite")
 
 
 def test_the_digests_are_those_of_the_files() -> None:
-    bundle = Bundle.open(SHIPPED)
+    bundle = ModelPackage.open(SHIPPED)
 
     for name, digest in bundle.card.files.items():
         assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest
@@ -227,12 +227,12 @@ def test_the_digests_are_those_of_the_files() -> None:
 
 def test_an_unreachable_error_rate_names_the_pictures_needed() -> None:
     with pytest.raises(ModelError, match=r"0\.0001") as caught:
-        Bundle.open(SHIPPED).threshold(0.0001)
-    assert f"{pictures_needed(0.0001):,}" in caught.value.hint
+        ModelPackage.open(SHIPPED).threshold(0.0001)
+    assert f"{required_sample_size(0.0001):,}" in caught.value.hint
 
 
 def test_a_model_of_the_first_version_opens_with_the_same_error_table(old_folder: Path) -> None:
-    old, first = Bundle.open(old_folder), Bundle.open(SHIPPED).card.calibrations[0]
+    old, first = ModelPackage.open(old_folder), ModelPackage.open(SHIPPED).card.calibrations[0]
 
     (table,) = old.card.calibrations
     assert (table.name, table.rule) == ("held out", "bound")
@@ -243,6 +243,6 @@ def test_a_model_of_the_first_version_opens_with_the_same_error_table(old_folder
 def test_a_recalibrated_model_keeps_the_weights(folder: Path) -> None:
     edit(folder, lambda card: card.update(id=card["id"] + "-c0123abcd"))
 
-    card = Bundle.open(folder).card
+    card = ModelPackage.open(folder).card
     assert card.id == f"{card.weights_id}-c0123abcd"
-    assert card.weights_id == Bundle.open(SHIPPED).card.id
+    assert card.weights_id == ModelPackage.open(SHIPPED).card.id

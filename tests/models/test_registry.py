@@ -8,16 +8,16 @@ import pytest
 
 import digitrec
 from digitrec.errors import ModelError
-from digitrec.models.package import Bundle
-from digitrec.models.registry import ModelStore, put
+from digitrec.models.package import ModelPackage
+from digitrec.models.registry import ModelRegistry, install
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path: Path) -> ModelRegistry:
     """The shipped model and two trained ones, whose weights are its own under other ids."""
-    store = ModelStore(tmp_path / "models", SHIPPED)
+    store = ModelRegistry(tmp_path / "models", SHIPPED)
     for name, hour in (("one", "01"), ("two", "02")):
         folder = store.root / name
         shutil.copytree(SHIPPED, folder)
@@ -29,26 +29,26 @@ def store(tmp_path: Path) -> ModelStore:
     return store
 
 
-def name_of(store: ModelStore, start: str) -> str:
+def name_of(store: ModelRegistry, start: str) -> str:
     return store.find(start).name
 
 
 def test_without_trained_models_the_shipped_one_is_used(tmp_path: Path) -> None:
-    store = ModelStore(tmp_path / "nothing", SHIPPED)
+    store = ModelRegistry(tmp_path / "nothing", SHIPPED)
 
     assert store.current() == SHIPPED
     assert [(one.name, one.is_current) for one in store.list()] == [("shipped", True)]
     assert not store.root.exists()
 
 
-def test_a_promoted_model_is_the_one_in_use(store: ModelStore) -> None:
+def test_a_promoted_model_is_the_one_in_use(store: ModelRegistry) -> None:
     chosen = store.promote("two")
 
     assert store.current() == store.root / chosen
     assert [one.is_current for one in store.list()] == [False, False, True]
 
 
-def test_rollback_goes_back_step_by_step(store: ModelStore) -> None:
+def test_rollback_goes_back_step_by_step(store: ModelRegistry) -> None:
     one, two = store.promote("one"), store.promote("two")
     store.promote("shipped")
 
@@ -58,7 +58,7 @@ def test_rollback_goes_back_step_by_step(store: ModelStore) -> None:
     assert store.current() == SHIPPED
 
 
-def test_promoting_the_current_model_again_changes_nothing(store: ModelStore) -> None:
+def test_promoting_the_current_model_again_changes_nothing(store: ModelRegistry) -> None:
     store.promote("one")
     store.promote("one")
 
@@ -66,7 +66,7 @@ def test_promoting_the_current_model_again_changes_nothing(store: ModelStore) ->
 
 
 def test_a_promotion_cut_off_between_its_two_writes_changes_nothing(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+    store: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = store.promote("one")
     (store.root / "earlier").write_text(f"shipped\n{one}\n")
@@ -75,23 +75,23 @@ def test_a_promotion_cut_off_between_its_two_writes_changes_nothing(
     assert store.rollback() == "shipped"
 
 
-def test_a_model_is_found_by_id_beginning_or_path(store: ModelStore, tmp_path: Path) -> None:
+def test_a_model_is_found_by_id_beginning_or_path(store: ModelRegistry, tmp_path: Path) -> None:
     one = name_of(store, "one")
 
     assert store.find(one) == store.find("one") == store.root / one
     assert store.find(str(store.root / one)) == store.root / one
     assert store.find("shipped") == SHIPPED
-    assert store.find(Bundle.open(SHIPPED).card.id) == SHIPPED
+    assert store.find(ModelPackage.open(SHIPPED).card.id) == SHIPPED
 
 
 @pytest.mark.parametrize("name", ["three", "", ".", "..", "../..", "/nowhere", "~", "o/ne"])
-def test_a_model_that_is_not_there_is_refused(store: ModelStore, name: str) -> None:
+def test_a_model_that_is_not_there_is_refused(store: ModelRegistry, name: str) -> None:
     with pytest.raises(ModelError, match="there is no model") as caught:
         store.find(name)
     assert "models list" in caught.value.hint
 
 
-def test_a_beginning_that_fits_several_models_is_refused(store: ModelStore) -> None:
+def test_a_beginning_that_fits_several_models_is_refused(store: ModelRegistry) -> None:
     other = store.root / name_of(store, "one").replace("one", "one_more")
     shutil.copytree(store.find("two"), other)
     card = json.loads((other / "model.json").read_text())
@@ -101,7 +101,7 @@ def test_a_beginning_that_fits_several_models_is_refused(store: ModelStore) -> N
         store.find("one")
 
 
-def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: ModelStore) -> None:
+def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: ModelRegistry) -> None:
     folder = store.find("one")
     (folder / "model.tflite").write_bytes(b"other")
 
@@ -114,7 +114,7 @@ def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: Mod
     assert store.current() == SHIPPED
 
 
-def test_a_folder_outside_the_store_is_not_promoted(store: ModelStore, tmp_path: Path) -> None:
+def test_a_folder_outside_the_store_is_not_promoted(store: ModelRegistry, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     shutil.copytree(SHIPPED, outside)
 
@@ -122,7 +122,7 @@ def test_a_folder_outside_the_store_is_not_promoted(store: ModelStore, tmp_path:
         store.promote(str(outside))
 
 
-def test_a_current_model_that_is_gone_is_an_error_with_the_way_back(store: ModelStore) -> None:
+def test_a_current_model_that_is_gone_is_an_error_with_the_way_back(store: ModelRegistry) -> None:
     shutil.rmtree(store.root / store.promote("one"))
 
     with pytest.raises(ModelError, match="is not in") as caught:
@@ -131,7 +131,7 @@ def test_a_current_model_that_is_gone_is_an_error_with_the_way_back(store: Model
     assert store.rollback() == "shipped"
 
 
-def test_folders_being_written_are_not_listed(store: ModelStore) -> None:
+def test_folders_being_written_are_not_listed(store: ModelRegistry) -> None:
     (store.root / ".draft-123").mkdir()
 
     assert len(store.list()) == 3
@@ -141,16 +141,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_model_written_over_another_replaces_it_completely(store: ModelStore) -> None:
+def test_a_model_written_over_another_replaces_it_completely(store: ModelRegistry) -> None:
     one, two = store.find("one"), store.find("two")
     files = files_of(two)
 
-    assert put(store.root, one.name, files) == one
+    assert install(store.root, one.name, files) == one
     assert files_of(one) == files
     assert sorted(path.name for path in store.root.iterdir()) == [one.name, two.name]
 
 
-def test_a_model_is_missing_only_between_two_renames(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_missing_only_between_two_renames(store: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     one = store.find("one")
     there = []
 
@@ -161,12 +161,14 @@ def test_a_model_is_missing_only_between_two_renames(store: ModelStore, monkeypa
     remove = shutil.rmtree
     monkeypatch.setattr("digitrec.models.registry.shutil.rmtree", removed)
 
-    put(store.root, one.name, files_of(one))
+    install(store.root, one.name, files_of(one))
 
     assert there == [True]
 
 
-def test_a_model_that_cannot_be_put_leaves_the_one_before(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_put_leaves_the_one_before(
+    store: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = store.find("one")
     before, rename = files_of(one), Path.rename
 
@@ -177,7 +179,7 @@ def test_a_model_that_cannot_be_put_leaves_the_one_before(store: ModelStore, mon
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(OSError, match="Input/output"):
-        put(store.root, one.name, files_of(store.find("two")))
+        install(store.root, one.name, files_of(store.find("two")))
 
     assert files_of(one) == before
     assert len([*store.root.iterdir()]) == 2

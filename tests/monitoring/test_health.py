@@ -5,22 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from digitrec.monitoring.heartbeat import Heart
-from digitrec.monitoring.status import ModelState, Status, Worker, health
+from digitrec.monitoring.heartbeat import HeartbeatWriter
+from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, check_health
 from tests.conftest import RunCommand, ServiceHarness
 
 pytestmark = pytest.mark.slow
 
-WORKER = Worker("main", "looking", "alive", 3.0, False, "cnn-1", "", None, 0, (), "ok")
-WELL = Status(0, 0, "", None, (), (WORKER,), {}, ModelState("cnn-1"), "")
+WORKER = WorkerStatus("main", "looking", "alive", 3.0, False, "cnn-1", "", None, 0, (), "ok")
+WELL = WorkspaceStatus(0, 0, "", None, (), (WORKER,), {}, ModelStatus("cnn-1"), "")
 
 
 def test_a_worker_that_looked_just_now_with_nothing_waiting_is_well() -> None:
-    assert health(WELL, "main", 3600).is_well
+    assert check_health(WELL, "main", 3600).is_well
 
 
 def test_a_worker_without_a_scan_for_three_intervals_is_unhealthy() -> None:
-    found = health(replace(WELL, workers=(replace(WORKER, last_scan_s=31.0, is_late=True),)), "main", 3600)
+    found = check_health(replace(WELL, workers=(replace(WORKER, last_scan_s=31.0, is_late=True),)), "main", 3600)
 
     assert not found.is_well
     assert "last scan 31 s ago" in found.why
@@ -28,7 +28,7 @@ def test_a_worker_without_a_scan_for_three_intervals_is_unhealthy() -> None:
 
 @pytest.mark.parametrize(("oldest_s", "is_well"), [(3600.0, True), (3601.0, False)])
 def test_a_file_that_waits_beyond_its_limit_is_unwell(oldest_s: float, is_well: bool) -> None:
-    found = health(replace(WELL, waiting=1, oldest="7.png", oldest_s=oldest_s), "main", 3600)
+    found = check_health(replace(WELL, waiting=1, oldest="7.png", oldest_s=oldest_s), "main", 3600)
 
     assert found.is_well is is_well
     assert is_well or "7.png has waited 3601 s" in found.why
@@ -38,16 +38,16 @@ def test_only_an_ongoing_failure_is_reported() -> None:
     late = replace(WORKER, last_scan_s=100.0, is_late=True, failure="the outbox is missing", failed_s=5.0)
     over = replace(late, failed_s=200.0)
 
-    assert "the outbox is missing" in health(replace(WELL, workers=(late,)), "main", 3600).why
-    assert "the outbox is missing" not in health(replace(WELL, workers=(over,)), "main", 3600).why
+    assert "the outbox is missing" in check_health(replace(WELL, workers=(late,)), "main", 3600).why
+    assert "the outbox is missing" not in check_health(replace(WELL, workers=(over,)), "main", 3600).why
 
 
 def test_an_inbox_that_cannot_be_looked_at_is_unwell() -> None:
-    assert not health(replace(WELL, problem="No such file"), "main", 3600).is_well
+    assert not check_health(replace(WELL, problem="No such file"), "main", 3600).is_well
 
 
 def test_the_scan_of_another_worker_does_not_count() -> None:
-    found = health(WELL, "second", 3600)
+    found = check_health(WELL, "second", 3600)
 
     assert not found.is_well
     assert "second has never scanned" in found.why
@@ -57,16 +57,16 @@ def test_health_ends_with_0_or_1_and_says_why_on_one_line(harness: ServiceHarnes
     assert run_command("status", "--check").code == 1
     harness.drop("7.png")
     harness.run()
-    heart = Heart(harness.settings)
-    heart.works()
-    heart.scanned()
+    heart = HeartbeatWriter(harness.settings)
+    heart.set_reading()
+    heart.set_scanned()
 
     well = run_command("status", "--check")
     assert (well.code, well.out.count("\n"), well.out.split(":")[0]) == (0, 1, "healthy")
     harness.now_s = time.time() - 100
     harness.drop("half.png", b"\x89PNG")
     harness.run(is_old=False)
-    heart.scanned()
+    heart.set_scanned()
     unwell = run_command("status", "--check", "--max-wait-s", "60", "--json")
     assert unwell.code == 1
     assert unwell.json["is_well"] is False
@@ -76,23 +76,23 @@ def test_health_ends_with_0_or_1_and_says_why_on_one_line(harness: ServiceHarnes
 def test_a_cron_worker_is_healthy_between_runs_with_a_given_interval() -> None:
     resting = replace(WELL, workers=(replace(WORKER, state="not running", last_scan_s=290.0, is_late=True),))
 
-    unwell = health(resting, "main", 3600)
+    unwell = check_health(resting, "main", 3600)
     assert not unwell.is_well
     assert "--max-scan-age-s" in unwell.why
-    assert health(resting, "main", 3600, max_scan_age_s=900).is_well
-    assert not health(resting, "main", 3600, max_scan_age_s=289).is_well
+    assert check_health(resting, "main", 3600, max_scan_age_s=900).is_well
+    assert not check_health(resting, "main", 3600, max_scan_age_s=289).is_well
 
 
 def test_a_worker_at_a_long_batch_is_healthy_despite_an_old_scan() -> None:
     reading = replace(WORKER, state="reading", last_scan_s=5000.0, is_late=False)
 
-    assert health(replace(WELL, workers=(reading,)), "main", 3600, max_scan_age_s=900).is_well
+    assert check_health(replace(WELL, workers=(reading,)), "main", 3600, max_scan_age_s=900).is_well
 
 
 @pytest.mark.parametrize(("unexpected_s", "is_told"), [(100.0, True), (90_000.0, False)])
 def test_an_unexpected_exception_is_reported_for_a_day(unexpected_s: float, is_told: bool) -> None:
     worker = replace(WORKER, unexpected="a hook cannot be called: KeyError: 'colour'", unexpected_s=unexpected_s)
-    found = health(replace(WELL, workers=(worker,)), "main", 3600)
+    found = check_health(replace(WELL, workers=(worker,)), "main", 3600)
 
     assert found.is_well
     assert ("100 s ago: a hook cannot be called: KeyError: 'colour'" in found.why) is is_told

@@ -12,7 +12,7 @@ from digitrec.app import composition, service
 from digitrec.app.run import run_once, watch
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import heartbeat
-from digitrec.monitoring.heartbeat import Doing, Heart, Heartbeat
+from digitrec.monitoring.heartbeat import Activity, Heartbeat, HeartbeatWriter
 from digitrec.pipeline.watcher import NoChangeSource
 from tests.conftest import ServiceHarness
 
@@ -26,13 +26,13 @@ class Clock:
         return self.now_s
 
 
-def heart_of(harness: ServiceHarness, clock: Clock, observer: str = "alive") -> Heart:
+def heart_of(harness: ServiceHarness, clock: Clock, observer: str = "alive") -> HeartbeatWriter:
     harness.settings.ledger.parent.mkdir(parents=True, exist_ok=True)
-    return Heart(harness.settings, lambda: observer, now_s=clock)
+    return HeartbeatWriter(harness.settings, lambda: observer, now_s=clock)
 
 
 def told(harness: ServiceHarness) -> Heartbeat:
-    found = heartbeat.read(harness.settings.ledger.parent)
+    found = heartbeat.read_heartbeat(harness.settings.ledger.parent)
     assert found is not None
     return found
 
@@ -41,7 +41,7 @@ def write(harness: ServiceHarness, **changes: object) -> None:
     """A heartbeat of another process."""
     clock = Clock()
     heart = heart_of(harness, clock)
-    heart.works()
+    heart.set_reading()
     path = harness.settings.ledger.parent / heartbeat.FILE_NAME
     text = path.read_text()
     for name, value in changes.items():
@@ -54,25 +54,30 @@ def test_a_scan_reports_its_time_model_and_event_state(harness: ServiceHarness) 
     clock = Clock()
     heart = heart_of(harness, clock)
 
-    heart.works("cnn-1")
+    heart.set_reading("cnn-1")
     clock.now_s = 1003.0
-    heart.scanned()
+    heart.set_scanned()
 
     found = told(harness)
-    assert (found.doing, found.scanned_at_s, found.model_id, found.observer) == (Doing.LOOKING, 1003, "cnn-1", "alive")
+    assert (found.activity, found.scanned_at_s, found.model_id, found.observer) == (
+        Activity.LOOKING,
+        1003,
+        "cnn-1",
+        "alive",
+    )
     assert (found.pid, found.scan_interval_s) == (os.getpid(), harness.settings.scan_interval_s)
 
 
 def test_unchanged_state_is_written_every_two_seconds_at_most(harness: ServiceHarness) -> None:
     clock = Clock()
     heart = heart_of(harness, clock)
-    heart.scanned()
+    heart.set_scanned()
 
     clock.now_s += 1.9
-    heart.scanned()
+    heart.set_scanned()
     assert told(harness).scanned_at_s == 1000
     clock.now_s += 0.2
-    heart.scanned()
+    heart.set_scanned()
 
     assert told(harness).scanned_at_s == pytest.approx(1002.1)
 
@@ -80,16 +85,16 @@ def test_unchanged_state_is_written_every_two_seconds_at_most(harness: ServiceHa
 def test_changes_are_written_at_once_and_past_failures_kept(harness: ServiceHarness) -> None:
     clock = Clock()
     heart = heart_of(harness, clock)
-    heart.scanned()
+    heart.set_scanned()
     clock.now_s += 0.1
 
-    heart.failed("No space left on device")
-    assert (told(harness).doing, told(harness).failure) == (Doing.FAILING, "No space left on device")
+    heart.set_failing("No space left on device")
+    assert (told(harness).activity, told(harness).failure) == (Activity.FAILING, "No space left on device")
     clock.now_s += 0.1
-    heart.scanned()
+    heart.set_scanned()
 
-    assert (told(harness).doing, told(harness).failure, told(harness).failed_at_s) == (
-        Doing.LOOKING,
+    assert (told(harness).activity, told(harness).failure, told(harness).failed_at_s) == (
+        Activity.LOOKING,
         "No space left on device",
         pytest.approx(1000.1),
     )
@@ -98,13 +103,13 @@ def test_changes_are_written_at_once_and_past_failures_kept(harness: ServiceHarn
 def test_the_next_process_keeps_the_heartbeat_of_the_last(harness: ServiceHarness) -> None:
     clock = Clock()
     first = heart_of(harness, clock)
-    first.scanned()
+    first.set_scanned()
     clock.now_s += 5
-    first.failed("the outbox is missing")
-    first.stopped()
+    first.set_failing("the outbox is missing")
+    first.set_stopped()
 
     clock.now_s += 60
-    heart_of(harness, clock).works()
+    heart_of(harness, clock).set_reading()
 
     assert (told(harness).scanned_at_s, told(harness).failure) == (1000, "the outbox is missing")
 
@@ -114,10 +119,10 @@ def test_a_process_without_the_lock_does_not_write_the_heartbeat(harness: Servic
         write(harness, pid=other.pid)
         second = heart_of(harness, Clock())
 
-        second.failed("busy")
-        second.stopped()
+        second.set_failing("busy")
+        second.set_stopped()
 
-        assert (told(harness).pid, told(harness).doing) == (other.pid, Doing.READING)
+        assert (told(harness).pid, told(harness).activity) == (other.pid, Activity.READING)
         other.communicate(b"\n")
 
 
@@ -127,7 +132,7 @@ def test_a_process_that_is_gone_is_spoken_for(harness: ServiceHarness) -> None:
     write(harness, pid=other.pid)
     assert told(harness).has_ended()
 
-    heart_of(harness, Clock()).failed("the outbox is missing")
+    heart_of(harness, Clock()).set_failing("the outbox is missing")
 
     assert told(harness).failure == "the outbox is missing"
 
@@ -135,7 +140,7 @@ def test_a_process_that_is_gone_is_spoken_for(harness: ServiceHarness) -> None:
 def test_a_full_disk_still_takes_the_news(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     heart = heart_of(harness, clock)
-    heart.scanned()
+    heart.set_scanned()
     real = Path.write_text
 
     def full(self: Path, *rest: object, **named: object) -> int:
@@ -144,7 +149,7 @@ def test_a_full_disk_still_takes_the_news(harness: ServiceHarness, monkeypatch: 
         return real(self, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Path, "write_text", full)
-    heart.failed("No space left on device")
+    heart.set_failing("No space left on device")
 
     assert told(harness).failure == "No space left on device"
 
@@ -155,12 +160,12 @@ def test_a_folder_that_takes_nothing_stops_nothing(harness: ServiceHarness, capl
     folder = harness.settings.ledger.parent
     (folder / heartbeat.FILE_NAME).mkdir()
 
-    heart.scanned()
+    heart.set_scanned()
     clock.now_s += 10
-    heart.scanned()
+    heart.set_scanned()
 
     assert [record.message for record in caplog.records] == ["status cannot be told, the work goes on"]
-    assert heartbeat.read(folder) is None
+    assert heartbeat.read_heartbeat(folder) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"doing": "dancing"}', b"\xff", b'{"doing": "looking"}'])
@@ -169,22 +174,22 @@ def test_a_heartbeat_that_cannot_be_understood_is_none(harness: ServiceHarness, 
     folder.mkdir(parents=True)
     (folder / heartbeat.FILE_NAME).write_bytes(content)
 
-    assert heartbeat.read(folder) is None
+    assert heartbeat.read_heartbeat(folder) is None
 
 
 @pytest.mark.parametrize(
     ("doing", "scanned_at_s", "at_s", "is_late"),
     [
-        (Doing.LOOKING, 970.0, 970.0, False),
-        (Doing.LOOKING, 969.0, 1000.0, True),
-        (Doing.LOOKING, None, 1000.0, True),
-        (Doing.FAILING, 969.0, 1000.0, True),
-        (Doing.READING, 0.0, 701.0, False),
-        (Doing.READING, 0.0, 699.0, True),
+        (Activity.LOOKING, 970.0, 970.0, False),
+        (Activity.LOOKING, 969.0, 1000.0, True),
+        (Activity.LOOKING, None, 1000.0, True),
+        (Activity.FAILING, 969.0, 1000.0, True),
+        (Activity.READING, 0.0, 701.0, False),
+        (Activity.READING, 0.0, 699.0, True),
     ],
 )
 def test_scans_and_batches_are_overdue_after_their_limits_without_progress(
-    doing: Doing, scanned_at_s: float | None, at_s: float, is_late: bool
+    doing: Activity, scanned_at_s: float | None, at_s: float, is_late: bool
 ) -> None:
     beat = Heartbeat(doing, at_s, 1, "h", scan_interval_s=10, read_timeout_s=60, scanned_at_s=scanned_at_s)
 
@@ -201,7 +206,7 @@ def test_a_failed_run_reports_its_reason(harness: ServiceHarness) -> None:
         run_once(harness.settings)
 
     found = told(harness)
-    assert (found.doing, found.failure) == (Doing.STOPPED, f"{harness.outbox} is missing")
+    assert (found.activity, found.failure) == (Activity.STOPPED, f"{harness.outbox} is missing")
 
 
 def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None:
@@ -223,23 +228,23 @@ def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None
     watch(harness.settings, stop, Observer())
 
     (at_work,) = seen
-    assert (at_work.doing, at_work.observer, at_work.failure) == (Doing.READING, "alive", "")
+    assert (at_work.activity, at_work.observer, at_work.failure) == (Activity.READING, "alive", "")
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
     assert at_work.model_id == composition.open_model(harness.settings).card.id
-    assert told(harness).doing is Doing.STOPPED
+    assert told(harness).activity is Activity.STOPPED
 
 
 def test_an_unexpected_exception_is_reported_and_kept_by_the_next_process(harness: ServiceHarness) -> None:
     clock = Clock()
     heart = heart_of(harness, clock)
-    heart.works("cnn-1")
+    heart.set_reading("cnn-1")
 
-    heart.noticed("the report of a batch cannot be made: KeyError: 'colour'")
+    heart.note_unexpected("the report of a batch cannot be made: KeyError: 'colour'")
 
     assert (told(harness).unexpected, told(harness).unexpected_at_s) == (
         "the report of a batch cannot be made: KeyError: 'colour'",
         1000.0,
     )
     clock.now_s = 1060.0
-    heart_of(harness, clock).works("cnn-1")
+    heart_of(harness, clock).set_reading("cnn-1")
     assert (told(harness).at_s, told(harness).unexpected_at_s) == (1060.0, 1000.0)

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.monitoring.history import Story, why
+from digitrec.monitoring.history import FileHistory, trace_file
 from digitrec.pipeline import workspace
 from tests.conftest import RunCommand, ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
 
-def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> Story:
+def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> FileHistory:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
-        return why(given, harness.settings, ledgers, time.time() + later_s)
+        return trace_file(given, harness.settings, ledgers, time.time() + later_s)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_file_is_found_by_path_name_digest_row_and_place(read: ServiceHarness,
     assert (answer.reason_code, answer.reason) == ("not_an_image", row["reason"])
     assert (event.original, event.is_there) == (place.replace("\n", "%0A"), True)
     assert event.reason_file == place.replace("\n", "%0A") + ".reason.json"
-    assert story.lying == ()
+    assert story.entries == ()
 
 
 def test_a_bare_name_matches_every_file_of_that_name_and_a_path_one_file(read: ServiceHarness) -> None:
@@ -104,7 +104,7 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(harness: ServiceHa
 
     assert [(event.fate, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
     assert story.events[0].why
-    (lying,) = story.lying
+    (lying,) = story.entries
     assert lying.why.startswith("deferred: ")
     assert lying.why.endswith(("20 s left", "19 s left"))
 
@@ -121,7 +121,7 @@ def test_why_shows_what_a_waiting_file_waits_for(harness: ServiceHarness) -> Non
     harness.drop("labels.csv", b"file,label\n7.png,7\n")
 
     def told(given: str, later_s: float = 0.0) -> str:
-        (lying,) = ask(harness, given, later_s).lying
+        (lying,) = ask(harness, given, later_s).entries
         return lying.why
 
     assert told("7.png") == "it changed just now and may not be complete; 2 s left"
@@ -155,8 +155,8 @@ def test_why_shows_a_claimed_file_with_and_without_a_ledger(
 
     (event,) = ask(harness, "7.png").events
     assert (event.stage, event.fate, event.original) == ("reading", "", "")
-    assert ask(harness, "7.png").lying == ()
-    (lying,) = ask(harness, str(theirs)).lying
+    assert ask(harness, "7.png").entries == ()
+    (lying,) = ask(harness, str(theirs)).entries
     assert lying.why.startswith("claimed by worker other in batch 20260102T030405Z-00000000")
 
 

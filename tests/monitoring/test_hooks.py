@@ -52,8 +52,8 @@ def tell(harness: ServiceHarness, timeout_s: float = HOOK_TIMEOUT_S, **settings:
     harness.run()
     with workspace.open_workspace(harness.settings) as space:
         for batch in space.ledger.batches():
-            hooks.reported(batch.id)
-        hooks.tell_batches(space.ledger, NEVER)
+            hooks.add_batch(batch.id)
+        hooks.call_for_closed(space.ledger, NEVER)
     return hooks
 
 
@@ -85,16 +85,16 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
     with workspace.open_workspace(harness.settings) as space:
         batch = Batch("20260102T030405Z-0a1b2c3d", "2026-01-02T03:04:05.000Z", BatchStage.PLANNED)
         space.ledger.open_batch(batch, [])
-        hooks.reported(batch.id)
-        hooks.tell_batches(space.ledger, NEVER)
+        hooks.add_batch(batch.id)
+        hooks.call_for_closed(space.ledger, NEVER)
         assert told(harness) == []
         space.ledger.ask("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("digitrec.storage.ledger._rendering", lambda _: None)
         with workspace.open_workspace(harness.settings) as space:
-            hooks.tell_batches(space.ledger, NEVER)
-            hooks.tell_batches(space.ledger, NEVER)
+            hooks.call_for_closed(space.ledger, NEVER)
+            hooks.call_for_closed(space.ledger, NEVER)
 
     assert [one["batch_id"] for one in told(harness)] == [batch.id]
 
@@ -204,15 +204,15 @@ def test_the_curl_line_posts_the_notice_and_fails_where_it_is_refused(
 def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(harness: ServiceHarness) -> None:
     hooks = Hooks(Settings(workspace=harness.root, on_failure=python(NOTES)))
     for _ in range(5):
-        hooks.failed("the outbox is missing")
+        hooks.count_failure("the outbox is missing")
     assert [(one["event"], one["why"], one["failures"]) for one in told(harness)] == [
         ("unhealthy", "the outbox is missing", 3)
     ]
 
-    hooks.worked()
-    hooks.failed("a hiccup")
+    hooks.reset_failures()
+    hooks.count_failure("a hiccup")
     assert len(told(harness)) == 1
-    hooks.failed("nothing is tried any more", is_last=True)
+    hooks.count_failure("nothing is tried any more", is_last=True)
     assert len(told(harness)) == 2
 
 
@@ -260,7 +260,7 @@ def test_an_unexpected_exception_at_a_hook_is_logged_and_stops_nothing(
     hooks = Hooks(harness.settings)
 
     for _ in range(FAILURES):
-        hooks.failed("the disk is full")
+        hooks.count_failure("the disk is full")
 
     assert "a hook cannot be called" in caplog.messages
 
@@ -276,6 +276,6 @@ def test_an_exception_before_a_hook_is_called_stops_no_run(
     harness.drop("7.png")
 
     assert run_once(harness.settings).count.claimed == 1
-    seen = heartbeat.read(harness.settings.ledger.parent)
+    seen = heartbeat.read_heartbeat(harness.settings.ledger.parent)
     assert seen is not None
     assert seen.unexpected == "a hook cannot be called: KeyError: 'colour'"

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from digitrec.app.run import run_once
 from digitrec.monitoring import metrics
-from digitrec.monitoring.heartbeat import Heart
+from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.settings import Settings
 from digitrec.storage import migrations
 from digitrec.storage.corrections import How, Judgement, judge
@@ -31,7 +31,7 @@ def parsed(text: str) -> Numbers:
 
 
 def of(harness: ServiceHarness) -> Numbers:
-    return parsed(metrics.text(metrics.gather(harness.settings, harness.now_s)))
+    return parsed(metrics.format_samples(metrics.collect_samples(harness.settings, harness.now_s)))
 
 
 def key(name: str, *labels: str) -> tuple[str, frozenset[str]]:
@@ -86,13 +86,13 @@ def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(harness: Se
 def test_a_worker_reports_its_last_scan_model_and_stage_times(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
-    heart = Heart(harness.settings, now_s=lambda: harness.now_s)
-    with heart.timed("read"):
+    heart = HeartbeatWriter(harness.settings, now_s=lambda: harness.now_s)
+    with heart.time_stage("read"):
         pass
-    with heart.timed("read"):
+    with heart.time_stage("read"):
         pass
-    heart.works("cnn-1")
-    heart.scanned()
+    heart.set_reading("cnn-1")
+    heart.set_scanned()
     harness.now_s += 20
 
     found = of(harness)
@@ -102,9 +102,9 @@ def test_a_worker_reports_its_last_scan_model_and_stage_times(harness: ServiceHa
     assert found[key("worker_running", "main")] == 1
     assert found[key("worker_failing", "main")] == 0
     assert found[key("stage_seconds_count", "main", "read")] == 2
-    heart.failed("the disk is full")
+    heart.set_failing("the disk is full")
     assert of(harness)[key("worker_failing", "main")] == 1
-    assert Heart(harness.settings)._last.stages["read"][0] == 2  # a new process goes on counting
+    assert HeartbeatWriter(harness.settings)._last.stages["read"][0] == 2  # a new process goes on counting
 
 
 def test_drift_is_what_the_last_trend_report_says(harness: ServiceHarness) -> None:
@@ -156,7 +156,7 @@ def test_every_metric_is_named_as_prometheus_wants_it() -> None:
 
 def test_names_that_would_break_the_format_are_quoted() -> None:
     odd = 'a "quoted" \\ name\nof two lines'
-    text = metrics.text([metrics.Sample("digitrec_model_info", 1, {"model_id": odd})])
+    text = metrics.format_samples([metrics.Sample("digitrec_model_info", 1, {"model_id": odd})])
 
     assert parsed(text) == {key("model_info", odd): 1}
 

@@ -35,12 +35,12 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     return harness
 
 
-def choose(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.Prunable]:
+def choose(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.PruneCandidate]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
-        return maintenance.select(harness.settings, ledgers, maintenance.seconds(keep), harness.now_s)
+        return maintenance.select(harness.settings, ledgers, maintenance.parse_age_s(keep), harness.now_s)
 
 
-def remove(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.Prunable]:
+def remove(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.PruneCandidate]:
     return list(maintenance.prune(harness.settings, choose(harness, keep), NOW))
 
 
@@ -72,7 +72,7 @@ def test_what_was_pruned_is_accounted_for(read: ServiceHarness) -> None:
     remove(read)
 
     account = read.account()
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert "main: 2 originals pruned; accounted for" in account.notes
     assert account.count.claimed == 3
 
@@ -83,7 +83,7 @@ def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: S
 
     read.run()
 
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     assert "main: 2 originals pruned; accounted for" in read.account().notes
 
 
@@ -97,7 +97,7 @@ def test_nothing_else_is_removed(read: ServiceHarness) -> None:
     (done,) = remove(read)
 
     assert [claim.path for claim in done.claims] == ["old/7.png"]
-    assert done.kept == (f"outbox/rejected/{old}/old.bad",)
+    assert done.modified == (f"outbox/rejected/{old}/old.bad",)
     assert (stranger.read_text(), altered.read_bytes()) == ("mine", b"put right by hand")
 
 
@@ -133,7 +133,7 @@ def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Serv
 
     (done,) = remove(read)
 
-    assert done.kept == (f"outbox/done/{old}/old/7.png",)
+    assert done.modified == (f"outbox/done/{old}/old/7.png",)
     assert (original.is_symlink(), report.is_symlink(), (read.root / "precious").is_dir()) == (True, True, True)
 
 
@@ -148,7 +148,7 @@ def test_what_was_requeued_is_not_missed(read: ServiceHarness) -> None:
 
     assert [claim.path for claim in done.claims] == ["old/7.png"]
     assert (read.inbox / "old.bad").read_bytes() == b"no picture"
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 def test_a_second_time_there_is_nothing_left_to_remove(read: ServiceHarness) -> None:
@@ -169,12 +169,12 @@ def test_a_power_cut_while_pruning_leaves_a_true_account(
         cut(patch, *step, call=call, after=after)
         with pytest.raises(PowerCut):
             remove(read, "1d")
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
     remove(read, "1d")
 
     assert read.originals() | read.originals("rejected") == {}
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 def test_an_outbox_that_is_not_there_is_not_pruned(read: ServiceHarness) -> None:
@@ -211,7 +211,7 @@ def test_a_person_sees_what_would_go_before_it_goes(read: ServiceHarness, run_co
 @pytest.mark.parametrize("keep", ["", "90", "d", "-1d", "90 d", "1.5d", "90days"])
 def test_a_time_that_is_none_is_refused(keep: str) -> None:
     with pytest.raises(UsageError, match="--older-than"):
-        maintenance.seconds(keep)
+        maintenance.parse_age_s(keep)
 
 
 def test_prune_without_a_time_is_wrong_usage(read: ServiceHarness, run_command: RunCommand) -> None:

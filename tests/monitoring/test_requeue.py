@@ -11,7 +11,7 @@ import pytest
 from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring import maintenance
-from digitrec.monitoring.history import Found
+from digitrec.monitoring.history import LocatedClaim
 from digitrec.pipeline import workspace
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
@@ -42,7 +42,7 @@ def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
         return [one.location for one in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
-def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[Found]:
+def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[LocatedClaim]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         return maintenance.select_claims(harness.settings, ledgers, given=given, **how)
 
@@ -58,7 +58,7 @@ def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: S
     assert read.originals("rejected") == {"cut.png": draw(3)[:200]}
     assert [path.name for path in read.outbox.glob("rejected/**/*.json")] == ["cut.png.reason.json"]
     account = read.account()
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert "main: 1 original requeued; accounted for" in account.notes
     assert len(read.rows()) == 3, "the published row stays"
 
@@ -70,7 +70,7 @@ def test_a_repaired_file_is_read_again(read: ServiceHarness) -> None:
     read.run()
 
     assert [row["status"] == "rejected" for row in read.rows() if row["file"] == "cut.png"].count(False) == 1
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 def test_the_same_file_can_be_put_back_again_and_again(read: ServiceHarness) -> None:
@@ -81,7 +81,7 @@ def test_the_same_file_can_be_put_back_again_and_again(read: ServiceHarness) -> 
         read.run()
 
     assert len([row for row in read.rows() if row["file"] == "cut.png"]) == 4
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     assert read.originals("rejected").keys() == {"a/bad.png", "cut.png"}
 
 
@@ -182,7 +182,7 @@ def test_a_file_in_place_of_the_folder_is_reported_and_nothing_is_lost(read: Ser
         put_back(read, "a/bad.png")
 
     assert "a/bad.png" in read.originals("rejected")
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: ServiceHarness) -> None:
@@ -236,15 +236,15 @@ def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
         cut(patch, home, function, call=call, after=after)
         with pytest.raises(PowerCut):
             put_both_back()
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
     put_both_back()
 
     assert in_inbox(read) == {"cut.png": draw(3)[:200], "a/bad.png": b"no picture"}
     assert read.originals("rejected") == {}
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     read.run()
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     assert read.originals("rejected").keys() == {"cut.png", "a/bad.png"}
 
 
@@ -256,7 +256,7 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Service
     read.run()
 
     account = read.account()
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert "main: 1 original requeued; accounted for" in account.notes
 
 
@@ -282,7 +282,7 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: ServiceHarness
 
     assert "digitrec run --worker main" in why.value.hint
     account = read.account()
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert any("ledger of another version" in note for note in account.notes)
     read.run()
     put_back(read, "cut.png")

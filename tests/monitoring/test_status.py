@@ -11,8 +11,8 @@ import pytest
 
 from digitrec.cli import operations
 from digitrec.monitoring import backlog
-from digitrec.monitoring.heartbeat import Heart
-from digitrec.monitoring.status import ModelState, Status, Worker, status
+from digitrec.monitoring.heartbeat import HeartbeatWriter
+from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, collect_status
 from digitrec.pipeline.ledgers import readable
 from digitrec.storage import migrations
 from tests.conftest import RunCommand, ServiceHarness, draw
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.slow
 BATCH = "20260102T030405Z-00000000"
 
 
-def look(harness: ServiceHarness, later_s: float = 0.0) -> Status:
+def look(harness: ServiceHarness, later_s: float = 0.0) -> WorkspaceStatus:
     with readable(harness.settings) as ledgers:
-        return status(harness.settings, ledgers, ModelState("test"), time.time() + later_s)
+        return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time() + later_s)
 
 
-def worker(found: Status, name: str = "main") -> Worker:
+def worker(found: WorkspaceStatus, name: str = "main") -> WorkerStatus:
     return next(one for one in found.workers if one.name == name)
 
 
@@ -93,17 +93,17 @@ def test_claims_of_every_worker_count_as_waiting(harness: ServiceHarness) -> Non
 def test_working_dead_and_stopped_workers_are_distinguished(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
-    heart = Heart(harness.settings, lambda: "alive")
+    heart = HeartbeatWriter(harness.settings, lambda: "alive")
 
-    heart.works("cnn-1")
+    heart.set_reading("cnn-1")
     assert (worker(look(harness)).state, worker(look(harness)).observer) == ("reading", "alive")
-    heart.scanned()
+    heart.set_scanned()
     assert (worker(look(harness)).state, worker(look(harness)).model_id) == ("looking", "cnn-1")
     assert (worker(look(harness, later_s=31)).state, worker(look(harness, later_s=31)).is_late) == ("silent", True)
-    heart.failed("the outbox is missing")
+    heart.set_failing("the outbox is missing")
     found = worker(look(harness))
     assert (found.state, found.failure) == ("failing", "the outbox is missing")
-    heart.stopped()
+    heart.set_stopped()
     assert (worker(look(harness)).state, worker(look(harness)).observer) == ("not running", "not running")
 
 
@@ -182,7 +182,7 @@ def test_status_for_people_names_what_waits_and_who_works(harness: ServiceHarnes
     harness.now_s = time.time()
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
-    Heart(harness.settings, lambda: "scan only").failed("no space left")
+    HeartbeatWriter(harness.settings, lambda: "scan only").set_failing("no space left")
 
     found = run_command("status")
 
@@ -203,11 +203,11 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     before = everything(harness.inbox)
 
     with readable(harness.settings) as ledgers:
-        found = backlog.would_read(harness.settings, ledgers, time.time())
+        found = backlog.plan_run(harness.settings, ledgers, time.time())
 
     assert [one.path for one in found.read] == ["b\udcff.png"]
-    assert [one.path for one in found.left] == ["empty.png", "half.png"]
-    assert found.finished == ()
+    assert [one.path for one in found.remaining] == ["empty.png", "half.png"]
+    assert found.unfinished == ()
     assert everything(harness.inbox) == before
     operations.print_dry_run(harness.settings, as_json=False)
     first, empty, half, total = capsys.readouterr().out.splitlines()
@@ -232,7 +232,7 @@ def test_a_dry_run_names_the_batches_that_would_be_finished_first(
 def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(harness: ServiceHarness) -> None:
     harness.inbox.rmdir()
 
-    assert backlog.would_read(harness.settings, {}, time.time()) == backlog.Outlook((), (), ())
+    assert backlog.plan_run(harness.settings, {}, time.time()) == backlog.DryRun((), (), ())
     assert not harness.inbox.exists()
 
 
@@ -240,8 +240,8 @@ def test_a_file_that_would_not_settle_in_time_is_left(harness: ServiceHarness) -
     harness.set(settle_s=20.0, run_wait_s=10.0)
     harness.drop("7.png")
 
-    found = backlog.would_read(harness.settings, {}, time.time() + 30)
-    later = backlog.would_read(harness.settings, {}, time.time() + 61)
+    found = backlog.plan_run(harness.settings, {}, time.time() + 30)
+    later = backlog.plan_run(harness.settings, {}, time.time() + 61)
 
-    assert [one.path for one in found.left] == ["7.png"]
+    assert [one.path for one in found.remaining] == ["7.png"]
     assert [one.path for one in later.read] == ["7.png"]

@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.app import service
 from digitrec.app.run import run_once, watch
-from digitrec.monitoring.heartbeat import Supervisor
+from digitrec.monitoring.heartbeat import SystemdNotifier
 from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 
@@ -23,11 +23,11 @@ def listen(address: str) -> socket.socket:
 
 def test_readiness_is_sent_once_and_the_watchdog_once_a_second(tmp_path: Path) -> None:
     with listen(str(tmp_path / "notify")) as ear:
-        supervisor = Supervisor(str(tmp_path / "notify"))
+        supervisor = SystemdNotifier(str(tmp_path / "notify"))
         for _ in range(3):
-            supervisor.ready()
-            supervisor.alive()
-        supervisor.stopping()
+            supervisor.notify_ready()
+            supervisor.notify_alive()
+        supervisor.notify_stopping()
 
         assert [ear.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
         ear.settimeout(0)
@@ -38,17 +38,17 @@ def test_readiness_is_sent_once_and_the_watchdog_once_a_second(tmp_path: Path) -
 def test_an_abstract_address_is_understood() -> None:
     name = f"digitrec-{time.monotonic_ns()}"
     with listen(f"\0{name}") as ear:
-        Supervisor(f"@{name}").ready()
+        SystemdNotifier(f"@{name}").notify_ready()
 
         assert ear.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
 def test_nobody_who_listens_stops_nothing(address: str) -> None:
-    supervisor = Supervisor(address)
-    supervisor.ready()
-    supervisor.alive()
-    supervisor.stopping()
+    supervisor = SystemdNotifier(address)
+    supervisor.notify_ready()
+    supervisor.notify_alive()
+    supervisor.notify_stopping()
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     harness.drop("7.png")
     harness.drop("bad.png", b"this is no picture")
     harness.run()
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     return harness
 
 
@@ -36,7 +36,7 @@ def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: Ser
     content = original.read_bytes()
     original.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
-    (difference,) = read.account().differences
+    (difference,) = read.account().discrepancies
 
     assert "7.png" in difference
     assert "other content" in difference
@@ -48,7 +48,7 @@ def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: ServiceH
     original.rename(copy)
     original.symlink_to(copy)
 
-    (difference,) = read.account().differences
+    (difference,) = read.account().discrepancies
 
     assert "no regular file" in difference
 
@@ -70,7 +70,7 @@ def test_what_no_ledger_knows_is_a_difference(read: ServiceHarness, place: str) 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw(7))
 
-    (difference,) = read.account().differences
+    (difference,) = read.account().discrepancies
 
     assert STRANGE in difference
     assert "in no ledger" in difference
@@ -82,7 +82,7 @@ def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: ServiceHarness) 
     path.parent.mkdir(parents=True)
     path.write_bytes(draw(8))
 
-    (difference,) = read.account().differences
+    (difference,) = read.account().discrepancies
 
     assert batch_id in difference
 
@@ -94,7 +94,7 @@ def test_a_table_of_a_batch_without_rows_is_a_difference(harness: ServiceHarness
         (batch,) = ledgers["main"].batches()
     (harness.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
 
-    (difference,) = harness.account().differences
+    (difference,) = harness.account().discrepancies
 
     assert difference.startswith(f"{batch.id}.csv")
 
@@ -104,7 +104,7 @@ def test_empty_folders_and_drafts_are_no_difference(read: ServiceHarness) -> Non
     (read.inbox / ".claimed" / "main" / STRANGE).mkdir(parents=True)
     one(read, "done/*/7.png").with_name(".0123456789abcdef.part").write_bytes(b"half")
 
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_stale_drafts_are_removed_at_start_and_live_ones_kept(
     monkeypatch.setattr(time, "time", lambda: real() + 700)
     harness.run()
     assert not any(path.exists() for path in leftovers)
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_draft_that_may_not_be_removed_stops_nothing(
@@ -172,6 +172,6 @@ def test_a_draft_that_may_not_be_removed_stops_nothing(
 def test_a_removed_folder_of_originals_is_reported_per_file(read: ServiceHarness) -> None:
     shutil.rmtree(read.outbox / "done")
 
-    (difference,) = read.account().differences
+    (difference,) = read.account().discrepancies
 
     assert "7.png is missing" in difference

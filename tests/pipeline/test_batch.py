@@ -41,7 +41,7 @@ def test_a_picture_gets_its_row_and_its_original_is_kept(harness: ServiceHarness
     assert digit["row"] == row["row"]
     assert sum(float(digit[f"p{each}"]) for each in range(10)) == pytest.approx(1, abs=1e-5)
     assert (harness.root / "reports" / row["batch_id"] / "index.html").exists()
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_an_empty_inbox_makes_no_batch(harness: ServiceHarness) -> None:
@@ -103,7 +103,7 @@ def test_an_undecodable_fresh_file_is_deferred_then_rejected(harness: ServiceHar
     (row,) = harness.rows()
     assert row["reason_code"] == "truncated"
     account = harness.account()
-    assert (account.count.deferred, account.count.rejected, account.differences) == (1, 1, ())
+    assert (account.count.deferred, account.count.rejected, account.discrepancies) == (1, 1, ())
 
 
 def test_a_file_that_is_completed_within_its_grace_is_read(harness: ServiceHarness) -> None:
@@ -177,7 +177,7 @@ def test_an_unreadable_file_is_retried_and_rejected_only_for_a_broken_disk(
     assert "8.png" in found
     assert found.get("7.png") == ("io_error" if rejects else None)
     assert (harness.inbox / "7.png").exists() is not rejects
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_file_that_may_not_be_moved_waits_and_the_others_are_read(
@@ -204,7 +204,7 @@ def test_a_file_that_may_not_be_moved_waits_and_the_others_are_read(
     harness.run()
 
     assert sorted(row["file"] for row in harness.rows()) == ["8.png", "locked/7.png"]
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_link_swapped_in_after_the_scan_is_not_followed(harness: ServiceHarness, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_reason_file_with_a_taken_or_long_name_is_named_by_its_digest(harness:
     assert len(harness.rows()) == 3
     assert harness.originals("rejected").keys() == {"bad.png", "x" * 251 + ".png"}
     assert len(list(harness.outbox.glob("rejected/*/*.reason.json"))) == 4
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_names_are_data(harness: ServiceHarness) -> None:
@@ -316,7 +316,7 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(harness: 
     assert not (harness.inbox / "set" / "labels.csv").exists()
     assert len(list(harness.outbox.glob("done/*/set/labels.csv"))) == 1
     account = harness.account()
-    assert (account.count.claimed, account.differences) == (2, ())
+    assert (account.count.claimed, account.discrepancies) == (2, ())
 
 
 def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(harness: ServiceHarness) -> None:
@@ -413,7 +413,7 @@ def test_a_stop_in_the_middle_releases_claims_that_were_not_read(
 
     assert sorted(row["file"] for row in harness.rows()) == [f"{number:02}.png" for number in range(40)]
     assert harness.account().count.deferred == 30
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_larger_files_are_read_by_the_half_as_many_at_a_time() -> None:
@@ -564,7 +564,7 @@ def test_an_outbox_removed_during_a_batch_is_not_recreated(
     harness.run()
 
     assert harness.originals() == {"7.png": draw(7)}
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_the_age_before_the_first_claim_counts_also_after_a_stop(
@@ -637,7 +637,7 @@ def test_a_name_that_the_outbox_refuses_is_made_plain(harness: ServiceHarness, m
     harness.run()
 
     assert harness.originals() == {"a_b~2.png": draw(7)}
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_labels_file_that_breaks_off_costs_no_picture(harness: ServiceHarness) -> None:
@@ -667,7 +667,7 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     rows = {row["file"]: row for row in harness.rows()}
     assert rows["again.png"]["duplicate_of"] == f"{left['batch_id']}/{left['row']}"
     assert not (harness.inbox / "set" / "labels.csv").exists()
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_damaged_ledger_of_another_worker_disturbs_no_one(

@@ -45,7 +45,7 @@ def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
     harness.run()
 
     assert sorted(row["file"] for row in harness.rows()) == ["8.png", "bad/7.png"]
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(
@@ -78,4 +78,4 @@ def test_an_inbox_where_nothing_can_be_claimed_is_an_environment_failure(
     harness.run()
 
     assert sorted(row["file"] for row in harness.rows()) == ["7.png", "8.png"], "nothing is held for it"
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()

@@ -162,7 +162,7 @@ def test_a_clock_that_jumped_between_two_runs_costs_no_more_than_a_grace(harness
     harness.run(is_old=False)
 
     assert [row["reason_code"] for row in harness.rows()] == ["truncated"]
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_an_unclaimable_file_is_tried_again_after_a_clock_was_ahead(

@@ -96,7 +96,7 @@ def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
     assert harness.originals("done") == pictures
     assert harness.originals("rejected") == broken
     assert harness.look() == []
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     assert harness.account().open_batches == ()
     assert harness.account().count.claimed == len(pictures | broken)
 
@@ -174,7 +174,7 @@ def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
     assert rejected == ({"deadly.png"} if scene is deadly_file else set())
     assert harness.originals("done") | harness.originals("rejected") == pictures
     assert harness.look() == []
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     assert harness.account().open_batches == ()
     with harness.at_work() as line:
         assert not line.suspects.has_any(), "nobody is under suspicion any more"

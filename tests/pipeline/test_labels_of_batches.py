@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from digitrec.errors import UsageError
-from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.folder_checks import Grade
-from digitrec.monitoring.status import ModelState
+from digitrec.monitoring.doctor import run_checks
+from digitrec.monitoring.folder_checks import Severity
+from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline import scanner
 from digitrec.pipeline.labels import LabelLookup, is_labels_file
 from digitrec.pipeline.ledgers import readable
@@ -64,11 +64,11 @@ def test_a_byte_that_is_undefined_is_shown_as_percent_xx(harness: ServiceHarness
     harness.run()
 
     assert {row["file"]: row["label"] for row in harness.rows()} == {"a.png": "f%81nf", "b.png": "100%25"}
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
     harness.run()
-    assert harness.account().differences == (), "a ledger that is made again tells the same"
+    assert harness.account().discrepancies == (), "a ledger that is made again tells the same"
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_a_label_is_as_long_as_a_table_can_be_read_again(harness: ServiceHarness
     for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
     harness.run()
-    assert harness.account().differences == (), "a ledger that is made again tells the same"
+    assert harness.account().discrepancies == (), "a ledger that is made again tells the same"
 
 
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_labels_in_windows_1252_are_archived_with_the_last_picture(harness: Serv
 
     assert sorted(row["label"] for row in harness.rows()) == ["3", "fünf"]
     assert not (harness.inbox / "labels.csv").exists()
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -188,15 +188,17 @@ def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
     harness.set(labels=harness.root / "missing.csv")
 
     with readable(harness.settings) as ledgers:
-        looked = list(doctor(harness.settings, ledgers, ModelState("test"), 1_767_323_045.0))
+        looked = list(run_checks(harness.settings, ledgers, ModelStatus("test"), 1_767_323_045.0))
 
-    found = [(one.grade, one.detail.removeprefix(f"{harness.inbox}/")[:30]) for one in looked if one.what == "labels"]
+    found = [
+        (one.severity, one.detail.removeprefix(f"{harness.inbox}/")[:30]) for one in looked if one.subject == "labels"
+    ]
     assert sorted(found) == sorted(
         [
-            (Grade.FAULT, f"{harness.root}/missing.csv does not exist"[:30]),
-            (Grade.NOTE, "a/labels.csv is not UTF-8, and"),
-            (Grade.FAULT, "b/labels.csv is UTF-16; none o"),
-            (Grade.NOTE, "c/labels.csv is not understood"),
+            (Severity.FAILED, f"{harness.root}/missing.csv does not exist"[:30]),
+            (Severity.WARNING, "a/labels.csv is not UTF-8, and"),
+            (Severity.FAILED, "b/labels.csv is UTF-16; none o"),
+            (Severity.WARNING, "c/labels.csv is not understood"),
         ]
     )
 

@@ -45,7 +45,7 @@ def test_the_next_batch_is_claimed_before_one_is_put_on_record(
     assert stages == [[BatchStage.READING] * 2, [BatchStage.READING] * 2, [BatchStage.READING]]
     assert sorted(row["file"] for row in harness.rows()) == sorted(pictures)
     assert harness.originals() == pictures
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_large_batch_is_not_claimed_before_its_turn(
@@ -84,7 +84,7 @@ def test_a_read_batch_is_published_even_if_the_next_claim_fails(
     assert [row["file"] for row in harness.rows()] == ["0.png", "1.png"]
     harness.run()
     assert sorted(row["file"] for row in harness.rows()) == ["0.png", "1.png", "2.png", "3.png"]
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_after_a_stop_both_batches_are_unclaimed(harness: ServiceHarness) -> None:
@@ -105,7 +105,7 @@ def test_after_a_stop_both_batches_are_unclaimed(harness: ServiceHarness) -> Non
     assert [count.deferred for count in counts] == [2, 2]
     assert sorted(path.name for path in harness.inbox.glob("*.png")) == sorted(pictures)
     assert harness.tables() == []
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_the_same_bytes_in_the_next_batch_are_a_duplicate_of_the_first(harness: ServiceHarness) -> None:

@@ -402,14 +402,14 @@ def test_verify_accounts_for_a_store(here: Place) -> None:
     here.put("8.png", draw(8))
     (batch,) = here.run().batches
 
-    def differences() -> tuple[str, ...]:
+    def discrepancies() -> tuple[str, ...]:
         with workspace.open_ledgers_readonly(here.settings) as ledgers:
-            return verify(here.settings.workspace, ledgers).differences
+            return verify(here.settings.workspace, ledgers).discrepancies
 
-    assert differences() == ()
+    assert discrepancies() == ()
     here.fs.pipe_file(f"{here.root}/out/{batch}.csv", b"changed")
     here.fs.rm_file(f"{here.root}/out/{batch}.digits.csv")
-    assert differences() == (f"{batch}.csv differs from the ledger", f"{batch}.digits.csv is missing")
+    assert discrepancies() == (f"{batch}.csv differs from the ledger", f"{batch}.digits.csv is missing")
 
 
 def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from digitrec.monitoring import backlog, history, maintenance
-from digitrec.monitoring.doctor import doctor
-from digitrec.monitoring.folder_checks import Grade
-from digitrec.monitoring.status import ModelState, status
+from digitrec.monitoring.doctor import run_checks
+from digitrec.monitoring.folder_checks import Severity
+from digitrec.monitoring.status import ModelStatus, collect_status
 from digitrec.pipeline import scanner
 from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.ledgers import readable
@@ -109,7 +109,7 @@ def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, harness: Serv
     odd.run(is_old=False)
 
     assert {row["file"]: row["reason_code"] for row in odd.rows()} == {"7.png": "", "half.png": "truncated"}
-    assert odd.account().differences == ()
+    assert odd.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -123,9 +123,9 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceH
     harness.run()
 
     assert [row["status"] for row in harness.rows()] == ["accepted"]
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     with readable(harness.settings) as ledgers:
-        (event,) = history.why("7.png", harness.settings, ledgers, time.time()).events
+        (event,) = history.trace_file("7.png", harness.settings, ledgers, time.time()).events
         assert event.is_there
         chosen = maintenance.select_claims(harness.settings, ledgers)
         assert len(list(maintenance.requeue(harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
@@ -134,7 +134,7 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceH
     with readable(harness.settings) as ledgers:
         chosen_old = maintenance.select(harness.settings, ledgers, 0, time.time() + 10**9)
         assert len(list(maintenance.prune(harness.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -146,21 +146,21 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
     deep_desk.run()
 
     assert sorted(row["file"].count("/") for row in deep_desk.rows()) == [400, 800, 1200]
-    assert deep_desk.account().differences == ()
+    assert deep_desk.account().discrepancies == ()
     assert not any((deep_desk.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
-    assert not [one for one in doctor_of(deep_desk) if one.grade is Grade.FAULT and one.what == "inbox"]
+    assert not [one for one in doctor_of(deep_desk) if one.severity is Severity.FAILED and one.subject == "inbox"]
     with readable(deep_desk.settings) as ledgers:
-        assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
+        assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
         chosen = maintenance.select_claims(deep_desk.settings, ledgers)
         assert len(list(maintenance.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
-        assert len(history.why("7.png", deep_desk.settings, ledgers, time.time()).lying) == 3
+        assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).entries) == 3
     deep_desk.run()
     with readable(deep_desk.settings) as ledgers:
         old = maintenance.select(deep_desk.settings, ledgers, 0, time.time() + 10**9)
         assert (
             sum(len(one.claims) for one in maintenance.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
         )
-    assert deep_desk.account().differences == ()
+    assert deep_desk.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarn
     deepen(deep_desk.inbox, 3000, every=1500, content=draw(7))
 
     told = status_of(deep_desk)
-    faults = [one.detail for one in doctor_of(deep_desk) if one.grade is Grade.FAULT]
+    faults = [one.detail for one in doctor_of(deep_desk) if one.severity is Severity.FAILED]
     deep_desk.run()
 
     assert (told.waiting, told.problem) == (1, "")
@@ -176,7 +176,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarn
     assert len(faults) == 1
     assert faults[0].startswith("a path is too long to be claimed")
     assert [row["file"].count("/") for row in deep_desk.rows()] == [1500]
-    assert deep_desk.account().differences == ()
+    assert deep_desk.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk
     deep_desk.run()
 
     assert {row["status"] for row in deep_desk.rows()} == {"rejected"}
-    assert deep_desk.account().differences == ()
+    assert deep_desk.account().discrepancies == ()
     batch = next((deep_desk.outbox / "rejected").iterdir())
     assert len(list(batch.glob("*.reason.json"))) == 2, "beside the original their paths would be too long"
 
@@ -212,7 +212,7 @@ def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: ServiceHarness)
     deep_desk.run()
 
     assert len(deep_desk.rows()) == 1
-    assert deep_desk.account().differences == ()
+    assert deep_desk.account().discrepancies == ()
 
 
 def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
@@ -241,9 +241,9 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
 
 def status_of(harness: ServiceHarness) -> Any:
     with readable(harness.settings) as ledgers:
-        return status(harness.settings, ledgers, ModelState("test"), time.time())
+        return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time())
 
 
 def doctor_of(harness: ServiceHarness) -> list[Any]:
     with readable(harness.settings) as ledgers:
-        return list(doctor(harness.settings, ledgers, ModelState("test"), time.time()))
+        return list(run_checks(harness.settings, ledgers, ModelStatus("test"), time.time()))

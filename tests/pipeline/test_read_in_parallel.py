@@ -18,7 +18,7 @@ from digitrec.app import composition
 from digitrec.arrays import PageResult, Picture
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline.read_files import FileResult, ReadJob, group_by_bytes, read_chunk
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.trace import RecognitionTrace
@@ -106,7 +106,7 @@ def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
 
 @pytest.mark.slow
 def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
-    jobs, shipped = jobs_of(tmp_path, FILES), composition.load_page_reader(Bundle.open(SHIPPED))
+    jobs, shipped = jobs_of(tmp_path, FILES), composition.load_page_reader(ModelPackage.open(SHIPPED))
     (tmp_path / "006").write_bytes(b"somebody writes into it")
     (tmp_path / "010").unlink()
 

@@ -37,7 +37,7 @@ def rebuilt(harness: ServiceHarness) -> dict[str, Claim]:
     assert {path: (one.location, one.reason_file) for path, one in after.items()} == {
         path: (one.location, one.reason_file) for path, one in before.items()
     }
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     return after
 
 
@@ -134,5 +134,5 @@ def test_verify_reports_a_missing_reason_file_after_a_rebuild(harness: ServiceHa
 
     harness.run()
 
-    assert any("reason file" in one for one in harness.account().differences)
+    assert any("reason file" in one for one in harness.account().discrepancies)
     assert os.path.lexists(reason)

@@ -69,7 +69,7 @@ def test_claims_without_an_answer_go_back_and_are_read_by_another(
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["3.png", "a/2.png", "first.png"]
     account = two.account()
-    assert (account.differences, account.open_batches) == ((), ())
+    assert (account.discrepancies, account.open_batches) == ((), ())
     two.set(worker="dead")
     two.run()
     assert len(two.rows()) == 3, "the dead worker finds nothing to do when it comes back"
@@ -88,7 +88,7 @@ def test_claims_that_were_answered_stay_for_the_worker_to_finish(
     assert two.look() == []
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
-    assert two.account().differences == ()
+    assert two.account().discrepancies == ()
 
 
 def test_a_living_worker_is_not_given_up(two: ServiceHarness) -> None:
@@ -114,7 +114,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(
     two.set(worker="main")
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
-    assert two.account().differences == ()
+    assert two.account().discrepancies == ()
 
 
 def test_without_its_ledger_what_is_published_counts_as_answered(
@@ -131,7 +131,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
     assert two.originals().keys() == {"2.png", "first.png"}
-    assert two.account().differences == ()
+    assert two.account().discrepancies == ()
 
 
 def test_a_name_that_is_taken_meanwhile_is_left_alone(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
     two.set(worker="main")
     two.run()
     assert sorted(row["file"] for row in two.rows()) == ["2.png", "3.png", "first.png"]
-    assert (two.account().differences, two.account().open_batches) == ((), ())
+    assert (two.account().discrepancies, two.account().open_batches) == ((), ())
 
 
 def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: ServiceHarness) -> None:

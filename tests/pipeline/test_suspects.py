@@ -47,7 +47,7 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: Serv
     assert poisoned.alone == ["3.png"] * 2
     assert answers(harness)["3.png"] == "crashes_reader"
     assert harness.originals("rejected") == {"3.png": draw(3)}
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_several_suspects_of_one_chunk_are_each_found_at_once(harness: ServiceHarness) -> None:
@@ -64,7 +64,7 @@ def test_several_suspects_of_one_chunk_are_each_found_at_once(harness: ServiceHa
         "7.png",
     ]
     assert len(harness.tables()) == 4, "the seven others in one, each suspect in its own"
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(harness: ServiceHarness) -> None:
@@ -113,7 +113,7 @@ def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(harness: Ser
     assert {row["file"]: row["batch_id"] for row in harness.rows()}["3.png"] not in {
         row["batch_id"] for row in harness.rows() if row["file"] != "3.png"
     }
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(harness: ServiceHarness) -> None:
@@ -177,7 +177,7 @@ def test_watch_reads_one_suspect_after_each_batch(harness: ServiceHarness) -> No
             line.process([])
 
     assert len(harness.rows()) == 6
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_batch_that_raises_is_read_file_by_file_the_third_time(
 
     assert set(answers(harness)) == {"0.png", "1.png", "2.png", "4.png"}
     assert (harness.inbox / "3.png").read_bytes() == draw(3)
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
     traces = [record for record in caplog.records if getattr(record, "trace", "")]
     assert traces, "logged with its traceback"
     assert len({record.trace for record in traces}) == len(traces), "once"  # type: ignore[attr-defined]
@@ -322,7 +322,7 @@ def test_one_file_that_raises_never_keeps_others_from_being_read(harness: Servic
     harness.run()
 
     assert (harness.inbox / "3.png").exists(), "others can be read, so the fault is its own"
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_an_exception_in_one_batch_does_not_stop_the_next(harness: ServiceHarness, raising: set[str]) -> None:
@@ -364,7 +364,7 @@ def test_an_exception_at_one_file_in_the_claim_passes_it_over(
     harness.run()
 
     assert set(answers(harness)) == {"3.png", "4.png"}
-    assert harness.account().differences == ()
+    assert harness.account().discrepancies == ()
 
 
 def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(

@@ -39,7 +39,7 @@ def two(harness: ServiceHarness) -> ServiceHarness:
 
 def accounted(harness: ServiceHarness, files: int) -> None:
     account = harness.account()
-    assert (account.count.claimed, account.batches, account.differences) == (files, files, ())
+    assert (account.count.claimed, account.batches, account.discrepancies) == (files, files, ())
     assert len(harness.rows()) == files
 
 

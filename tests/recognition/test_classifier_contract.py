@@ -13,7 +13,7 @@ import pytest
 import digitrec
 from digitrec.arrays import Ink
 from digitrec.errors import ModelError
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
 from digitrec.recognition.classifier_keras import KerasDigitClassifier, start_keras
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier, NearestMeanClassifier
@@ -41,15 +41,15 @@ def twin(outputs: int) -> bytes:
 
 MAKERS: dict[str, Callable[[], DigitClassifier]] = {
     "mean_ink": NearestMeanClassifier,
-    "litert": lambda: LiteRTDigitClassifier.load(Bundle.open(SHIPPED)),
-    "keras": lambda: KerasDigitClassifier.load(Bundle.open(SHIPPED)),
+    "litert": lambda: LiteRTDigitClassifier.load(ModelPackage.open(SHIPPED)),
+    "keras": lambda: KerasDigitClassifier.load(ModelPackage.open(SHIPPED)),
     "litert, ten outputs": lambda: LiteRTDigitClassifier(twin(10), "ten", 1.3),
     "keras, ten outputs": lambda: KerasDigitClassifier(network(10), "ten", 1.3),
     "litert, eleven outputs": lambda: LiteRTDigitClassifier(twin(11), "eleven", 1.3),
     "keras, eleven outputs": lambda: KerasDigitClassifier(network(11), "eleven", 1.3),
 }
 KNOWS_NONE = {name for name in MAKERS if "eleven" in name}
-if Bundle.open(SHIPPED).has_page_models:
+if ModelPackage.open(SHIPPED).has_page_models:
     KNOWS_NONE |= {"litert", "keras"}
 
 

@@ -33,11 +33,11 @@ def test_a_cut_off_network_is_refused() -> None:
 def test_scoring_imports_no_heavy_library_and_prints_nothing() -> None:
     program = (
         "import sys, numpy, pathlib\n"
-        "from digitrec.models.package import Bundle\n"
-        "from digitrec.recognition.classifier_litert import LiteRTClassifier\n"
-        "from digitrec.models.registry import ModelStore\n"
-        "folder = ModelStore(pathlib.Path('/nowhere'), pathlib.Path(sys.argv[1])).current()\n"
-        "LiteRTClassifier.load(Bundle.open(folder)).score(numpy.zeros((2, 28, 28), numpy.float32))\n"
+        "from digitrec.models.package import ModelPackage\n"
+        "from digitrec.recognition.classifier_litert import LiteRTDigitClassifier\n"
+        "from digitrec.models.registry import ModelRegistry\n"
+        "folder = ModelRegistry(pathlib.Path('/nowhere'), pathlib.Path(sys.argv[1])).current()\n"
+        "LiteRTDigitClassifier.load(ModelPackage.open(folder)).score(numpy.zeros((2, 28, 28), numpy.float32))\n"
         "heavy = {'tensorflow', 'keras', 'scipy', 'pandas', 'sklearn', 'matplotlib', 'rich'} & set(sys.modules)\n"
         "print(sorted(heavy))\n"
     )

@@ -12,7 +12,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.recognition.fast_path import FastPathResult, run_fast_path
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.page import undecoded_page
@@ -177,7 +177,7 @@ def test_a_page_without_ink_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str) -> None:
-    shipped = composition.load_page_reader(Bundle.open(SHIPPED))
+    shipped = composition.load_page_reader(ModelPackage.open(SHIPPED))
     glances = 0
     for digit in range(10):
         small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)

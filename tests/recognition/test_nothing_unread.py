@@ -12,7 +12,7 @@ from benchmarks.pages import __main__ as pages
 from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.images.decode import DecodedPage
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.training.datasets import registry
@@ -32,16 +32,16 @@ def sources() -> GlyphSources:
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return Bundle.open(composition.SHIPPED_MODELS_DIR)
+def bundle() -> ModelPackage:
+    return ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
 
 @pytest.fixture(scope="module")
-def reader(bundle: Bundle) -> PageReader:
+def reader(bundle: ModelPackage) -> PageReader:
     return composition.load_page_reader(bundle)
 
 
-def read(content: bytes, reader: PageReader, bundle: Bundle) -> PageReading:
+def read(content: bytes, reader: PageReader, bundle: ModelPackage) -> PageReading:
     (readings,) = read_files.decide_readings(
         [read_files.read_bytes(content, Limits(), reader)], bundle.threshold(0.005)
     )
@@ -49,14 +49,16 @@ def read(content: bytes, reader: PageReader, bundle: Bundle) -> PageReading:
     return one
 
 
-def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> Iterator[PageReading]:
+def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage) -> Iterator[PageReading]:
     for number in range(PAGES):
         yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["minus", "sum", "word"])
-def test_a_sign_or_a_word_goes_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
+def test_a_sign_or_a_word_goes_to_review(
+    kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
+) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
     assert [one.status for one in found] == [PageStatus.REVIEW] * PAGES
@@ -65,7 +67,7 @@ def test_a_sign_or_a_word_goes_to_review(kind: str, sources: GlyphSources, reade
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "table_lines", "table_bare"])
-def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
+def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
     assert PageStatus.ACCEPTED not in {one.status for one in found}
@@ -75,20 +77,22 @@ def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: Pag
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["edge", "desk", "black_margin", "thin_pen", "turned", "frame"])
 def test_a_page_with_writing_is_never_rejected(
-    kind: str, sources: GlyphSources, reader: PageReader, bundle: Bundle
+    kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
     assert PageStatus.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
 
 
 @pytest.mark.slow
-def test_a_page_without_writing_is_never_accepted(sources: GlyphSources, reader: PageReader, bundle: Bundle) -> None:
+def test_a_page_without_writing_is_never_accepted(
+    sources: GlyphSources, reader: PageReader, bundle: ModelPackage
+) -> None:
     assert PageStatus.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("single", 10), ("speck", 8), ("one_number", 6), ("frame", 6)])
 def test_what_was_read_whole_is_still_accepted(
-    kind: str, least: int, sources: GlyphSources, reader: PageReader, bundle: Bundle
+    kind: str, least: int, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
     found = [*readings(kind, sources, reader, bundle)]
 
@@ -99,7 +103,7 @@ def test_what_was_read_whole_is_still_accepted(
 @pytest.mark.parametrize("place", [(4, 180), (1440, 60), (1400, 1180), (60, 1190)])
 @pytest.mark.parametrize("level", [40, 225])
 def test_a_small_digit_near_the_edge_is_not_blank(
-    place: tuple[int, int], level: int, reader: PageReader, bundle: Bundle
+    place: tuple[int, int], level: int, reader: PageReader, bundle: ModelPackage
 ) -> None:
     page = np.full((1200, 1600), 255 - level if level < 128 else 30, np.uint8)
     cv2.putText(page, "5", place, cv2.FONT_HERSHEY_SIMPLEX, 3, level, 6, cv2.LINE_AA)
@@ -111,7 +115,7 @@ def test_a_small_digit_near_the_edge_is_not_blank(
 
 
 @pytest.mark.parametrize("level", [255, 128, 0])
-def test_a_bare_page_is_blank(level: int, reader: PageReader, bundle: Bundle) -> None:
+def test_a_bare_page_is_blank(level: int, reader: PageReader, bundle: ModelPackage) -> None:
     _, content = cv2.imencode(".png", np.full((300, 200), level, np.uint8))
 
     assert read(content.tobytes(), reader, bundle).reason is Reason.BLANK

@@ -16,7 +16,7 @@ from digitrec.arrays import Ink, PageResult, Scores
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import FileResult
@@ -101,7 +101,7 @@ def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
 
 @pytest.mark.slow
 def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Path) -> None:
-    shipped = composition.load_page_reader(Bundle.open(SHIPPED))
+    shipped = composition.load_page_reader(ModelPackage.open(SHIPPED))
     chunks = []
     for digit in range(10):
         (tmp_path / f"{digit}.png").write_bytes(draw(digit))

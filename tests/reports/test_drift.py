@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.app import composition
-from digitrec.models.calibration import Bound, Calibration, Rule
-from digitrec.models.package import Bundle
+from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
+from digitrec.models.package import ModelPackage
 from digitrec.reports.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
 
 
@@ -53,9 +53,14 @@ def test_other_bins_are_a_mistake_of_the_caller():
 
 
 def test_a_calibration_table_gives_the_confidence_distribution():
-    rows = (Bound(0.0, 900, 0, 0.1), Bound(0.5, 800, 0, 0.1), Bound(0.9, 600, 0, 0.1), Bound(0.999, 100, 0, 0.1))
+    rows = (
+        OperatingPoint(0.0, 900, 0, 0.1),
+        OperatingPoint(0.5, 800, 0, 0.1),
+        OperatingPoint(0.9, 600, 0, 0.1),
+        OperatingPoint(0.999, 100, 0, 0.1),
+    )
 
-    bins = _histogram(Calibration("held out", "", 1000, Rule.BOUND, rows))
+    bins = _histogram(CalibrationTable("held out", "", 1000, Rule.UPPER_BOUND, rows))
 
     assert sum(bins) == pytest.approx(1000)
     assert bins[0] == pytest.approx(100)
@@ -64,7 +69,7 @@ def test_a_calibration_table_gives_the_confidence_distribution():
 
 
 def test_the_card_of_the_shipped_model_has_its_training_distribution():
-    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
+    card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
     known = reference_of(card)
 
@@ -78,7 +83,7 @@ def test_the_card_of_the_shipped_model_has_its_training_distribution():
 def test_an_older_card_has_no_digit_distribution(told):
     from dataclasses import replace
 
-    card = Bundle.open(composition.SHIPPED_MODELS_DIR).card
+    card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
     known = reference_of(replace(card, training={"learned_of_each": told}, calibrations=()))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from digitrec.app import reports
 from digitrec.exchange import export
-from digitrec.exchange.formats import Form
+from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline import workspace
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
@@ -133,7 +133,7 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
     assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == shown, "page"
     told = io.BytesIO()
     with workspace.open_ledgers_readonly(pages.settings) as ledgers:
-        export.export(pages.settings, ledgers, Form.CSV, told)
+        export.export(pages.settings, ledgers, TableFormat.CSV, told)
     table = list(csv.DictReader(io.StringIO(told.getvalue().decode())))
     assert [line["corrected_by"] for line in table] == [f"'{shown}"] * 2, "CSV, where it is no formula"
     with closing(Ledger.for_notes(pages.settings.ledger)) as ledger:

@@ -218,11 +218,11 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
         cut(patch, home, function, call=call, after=after)
         with pytest.raises(PowerCut), noting(read) as ledger:
             judge_all(read, ledger)
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
     read.run()
 
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     assert not any("not written yet" in note for note in read.account().notes)
     with noting(read) as ledger:
         finished = [path.stem for path in read.tables() if is_finished(ledger, path.stem)]
@@ -230,7 +230,7 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
         assert (corrected(read) if finished else {}) == expected
         judge_all(read, ledger)
     assert corrected(read) == {path.stem: ["0650"] * len(read_csv(path)) for path in read.tables()}
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     assert {path: path.read_bytes() for path in read.tables()} == published
 
 
@@ -238,16 +238,16 @@ def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: 
     with noting(read) as ledger:
         judge_all(read, ledger)
         first, second = sorted((read.outbox / "corrected").iterdir())
-        assert read.account().differences == ()
+        assert read.account().discrepancies == ()
         past = history(ledger, first.stem, 1)
         judge(ledger, [Judgement(first.stem, 1, "9", past[-1].id)], who="bob", how=How.AUDIT, at=AT)
-        assert read.account().differences == ()
+        assert read.account().discrepancies == ()
         assert "main: 1 corrected table not written yet; its next `run`, or `review`, does" in read.account().notes
         write_missing(read.outbox, ledger)
     second.write_bytes(second.read_bytes().replace(b"0650", b"650"))
-    assert read.account().differences == (f"corrected/{second.name} differs from the ledger",)
+    assert read.account().discrepancies == (f"corrected/{second.name} differs from the ledger",)
     second.rename(second.with_name("20260102T030405Z-00000000.csv"))
-    assert read.account().differences == (
+    assert read.account().discrepancies == (
         f"corrected/{second.name} is missing",
         "outbox/corrected/20260102T030405Z-00000000.csv is in no ledger",
     )
@@ -284,7 +284,7 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Ser
     assert {(one.who, one.how) for one in after.values()} == {("rebuilt", How.FILE)}
     assert {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()} == tables
     account = read.account()
-    assert account.differences == ()
+    assert account.discrepancies == ()
     assert "main: corrections from before are known of finished reviews only, and not who made them" in account.notes
 
 
@@ -302,7 +302,7 @@ def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarn
     read.run()
 
     assert len(read.rows()) == 3
-    assert read.account().differences == (f"corrected/{path.name} tells corrections that are in no ledger",)
+    assert read.account().discrepancies == (f"corrected/{path.name} tells corrections that are in no ledger",)
 
 
 def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: ServiceHarness) -> None:
@@ -315,7 +315,7 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: S
         chosen = maintenance.select(read.settings, {"main": ledger}, 0.0, read.now_s + 1)
     assert len(list(maintenance.prune(read.settings, chosen, AT))) == 2
 
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
     with noting(read) as ledger:
         assert newest(ledger) == before
         assert [replace(one, location="") for one in labelled(ledger, "main")]

@@ -52,7 +52,7 @@ def test_every_lost_table_has_its_bytes_again_and_is_listed(read: ServiceHarness
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
     lose(read, *lost)
-    assert len(read.account().differences) == 5
+    assert len(read.account().discrepancies) == 5
 
     done = run_command("verify", "--rebuild", "--tables")
 
@@ -60,7 +60,7 @@ def test_every_lost_table_has_its_bytes_again_and_is_listed(read: ServiceHarness
     assert content(read) == before
     listed = [line.removeprefix("written again: ") for line in done.out.splitlines() if "written again" in line]
     assert sorted(listed) == lost
-    assert read.account().differences == ()
+    assert read.account().discrepancies == ()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.app.models import write_samples
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from tools import calibrate_real
 
 pytestmark = pytest.mark.slow
@@ -52,4 +52,4 @@ def test_a_picture_stays_in_its_half_whatever_else_comes_or_goes(tmp_path: Path)
 
 def test_a_model_trained_on_other_digits_is_refused() -> None:
     with pytest.raises(SystemExit, match="was not trained on mnist-5k"):
-        calibrate_real.held_out(Bundle.open(composition.SHIPPED_MODELS_DIR), "mnist-5k", [])
+        calibrate_real.held_out(ModelPackage.open(composition.SHIPPED_MODELS_DIR), "mnist-5k", [])

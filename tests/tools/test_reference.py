@@ -54,10 +54,10 @@ def test_hooks_get_the_documented_fields(harness: ServiceHarness, monkeypatch: p
     hooks = Hooks(harness.settings)
 
     with harness.at_work() as line:
-        hooks.reported(line.ledger.batches()[0].id)
-        hooks.tell_batches(line.ledger, lambda: False)
+        hooks.add_batch(line.ledger.batches()[0].id)
+        hooks.call_for_closed(line.ledger, lambda: False)
     for _ in range(FAILURES):
-        hooks.failed("the disk is full")
+        hooks.count_failure("the disk is full")
 
     assert set(told) == set(reference_words.HOOKS)
     for name, (_, fields) in reference_words.HOOKS.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import digitrec
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from tools import licences
 
 ROOT = Path(__file__).parents[2]
@@ -77,9 +77,9 @@ def test_the_shipped_model_is_whole_in_the_wheel(wheel: Path, tmp_path: Path) ->
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path)
 
-    bundle = Bundle.open(tmp_path / "digitrec" / "models" / "shipped")
+    bundle = ModelPackage.open(tmp_path / "digitrec" / "models" / "shipped")
     for file in bundle.card.files:
-        assert bundle.content(file)
+        assert bundle.read_file(file)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from digitrec.arrays import PageResult
-from digitrec.models.calibration import Bound, Rule, pictures_needed
+from digitrec.models.calibration import OperatingPoint, Rule, required_sample_size
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.classifier import NO_DIGIT, apply_temperature
 from digitrec.recognition.decision import decide
@@ -31,8 +31,8 @@ def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return scores, np.minimum(digits, 9)
 
 
-def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[Bound, ...]:
-    return build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.BOUND).bounds
+def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[OperatingPoint, ...]:
+    return build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.UPPER_BOUND).bounds
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.7])
@@ -89,11 +89,11 @@ def test_a_digit_taken_for_no_digit_is_not_accepted_whatever_the_threshold() -> 
 
 
 def test_the_bound_is_clopper_pearsons() -> None:
-    """No error in 598 pictures shows an error below 0.5 % (the rule behind `pictures_needed`); in 597 it does not."""
+    """598 pictures without an error show an error below 0.5 %, as `required_sample_size` says; 597 do not."""
     digits = np.zeros(598, np.int64)
     scores = np.tile(np.eye(11, dtype=np.float32)[0], (598, 1))
 
-    assert pictures_needed(0.005) == 598
+    assert required_sample_size(0.005) == 598
     assert bounds(scores, digits)[0].upper <= 0.005 < bounds(scores[1:], digits[1:])[0].upper
 
 
@@ -102,7 +102,9 @@ def test_the_error_bound_holds_nineteen_times_in_twenty() -> None:
     kept, tries = 0, 60
     for seed in range(tries):
         scores, digits = honest(2000, seed)
-        accept = build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.BOUND).threshold(0.05)
+        accept = build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.UPPER_BOUND).threshold(
+            0.05
+        )
         assert accept is not None
         fresh, truth = honest(20_000, 1000 + seed)
         accepted = fresh.max(axis=1) >= accept
@@ -117,18 +119,18 @@ def test_an_always_wrong_model_has_no_error_bound() -> None:
 
         assert {bound.upper for bound in found.bounds} == {1.0}
         assert found.threshold(0.5) is None
-        assert found.best == 1.0
+        assert found.lowest_error == 1.0
 
 
 def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
     found = build_calibration_table(
-        "some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.SHARE
+        "some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.OBSERVED
     )
 
     assert found.pages == 3
-    assert (found.at(0.0).accepted, found.at(0.0).wrong) == (2, 1)
+    assert (found.point_at(0.0).accepted, found.point_at(0.0).wrong) == (2, 1)
     assert found.threshold(0.0) == pytest.approx(0.5, abs=0.05)
-    assert found.at(found.threshold(0.0) or 0).accepted == 1
+    assert found.point_at(found.threshold(0.0) or 0).accepted == 1
 
 
 def digits_page(scores: list[list[float]], reason: Reason | None = None) -> PageResult:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from digitrec.app import composition
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.reader import PageReader
 from digitrec.training import correction_examples, finetune
@@ -41,7 +41,7 @@ def look(pages: list[LabelledPage], by: PageReader | None = None) -> list[Labell
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return composition.load_page_reader(Bundle.open(composition.SHIPPED_MODELS_DIR))
+    return composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
 def test_a_page_with_one_digit_gives_an_example_of_what_the_person_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.errors import ModelError
-from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, Bundle
+from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, ModelPackage
 from digitrec.training import correction_examples, finetune, sequence_recognizer, train
 from digitrec.training.classifier import TrainingState, no_progress
 from digitrec.training.correction_examples import LabelledCrops, LabelledPage
@@ -30,7 +30,7 @@ LITTLE = FinetuneConfig(
 ABOUT = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
 
 
-def look(folder: Path, start: Bundle) -> list[LabelledCrops]:
+def look(folder: Path, start: ModelPackage) -> list[LabelledCrops]:
     pages = []
     for digit in range(6):
         path = folder / f"{digit}.png"
@@ -40,8 +40,12 @@ def look(folder: Path, start: Bundle) -> list[LabelledCrops]:
 
 
 def taught(
-    start: Bundle, dataset: Dataset, shown: list[LabelledCrops], out: Path, told: list[TrainingState] | None = None
-) -> Bundle:
+    start: ModelPackage,
+    dataset: Dataset,
+    shown: list[LabelledCrops],
+    out: Path,
+    told: list[TrainingState] | None = None,
+) -> ModelPackage:
     folder = finetune.finetune(
         start,
         dataset,
@@ -55,7 +59,7 @@ def taught(
         command="digitrec train --with-corrections",
         checkpoint_dir=out / "training",
     )
-    return Bundle.open(folder)
+    return ModelPackage.open(folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +69,27 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(out: Path) -> list[LabelledCrops]:
-    return look(out, Bundle.open(composition.SHIPPED_MODELS_DIR))
+    return look(out, ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
 @pytest.fixture(scope="module")
-def model(out: Path, shown: list[LabelledCrops]) -> Bundle:
-    return taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
+def model(out: Path, shown: list[LabelledCrops]) -> ModelPackage:
+    return taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
 
 
-def test_another_model_comes_out_whose_ink_network_is_the_same(model: Bundle) -> None:
-    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
+def test_another_model_comes_out_whose_ink_network_is_the_same(model: ModelPackage) -> None:
+    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
     assert model.card.id != start.card.id
     assert model.card.network == start.card.network
     assert model.card.weights == start.card.weights
-    assert model.content(INK_TFLITE) == start.content(INK_TFLITE)
-    assert model.content(TFLITE) != start.content(TFLITE)
+    assert model.read_file(INK_TFLITE) == start.read_file(INK_TFLITE)
+    assert model.read_file(TFLITE) != start.read_file(TFLITE)
     (page,) = composition.load_page_reader(model).read(draw(7), Limits())
     assert page.scores.shape == (1, 11)
 
 
-def test_it_still_knows_digits_after_a_few_batches(model: Bundle) -> None:
+def test_it_still_knows_digits_after_a_few_batches(model: ModelPackage) -> None:
     split = mnist.load_mnist_5k().evaluation
 
     right = composition.CLASSIFIERS["litert"](model).score(split.ink).argmax(axis=1) == split.digits
@@ -93,8 +97,8 @@ def test_it_still_knows_digits_after_a_few_batches(model: Bundle) -> None:
     assert right.mean() > 0.97
 
 
-def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: Bundle) -> None:
-    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
+def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: ModelPackage) -> None:
+    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
     words = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
     assert model.card.training["corrections"]["went_on_from"] == start.card.id
@@ -108,11 +112,11 @@ def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: B
 
 
 def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
-    model: Bundle, out: Path, shown: list[LabelledCrops]
+    model: ModelPackage, out: Path, shown: list[LabelledCrops]
 ) -> None:
     told: list[TrainingState] = []
 
-    again = taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out, told)
+    again = taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out, told)
 
     assert again.card.id == model.card.id
     assert "pages" not in {one.stage for one in told}
@@ -126,9 +130,9 @@ def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
     monkeypatch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
 
-    found = taught(Bundle.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
+    found = taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
 
-    assert found.content("line.tflite") == Bundle.open(composition.SHIPPED_MODELS_DIR).content("line.tflite")
+    assert found.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).read_file("line.tflite")
     assert "stayed as it was" in found.card.training["corrections"]["line"]
 
 
@@ -138,7 +142,7 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
     folder = train.train(
         small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z"
     )
-    start = Bundle.open(folder)
+    start = ModelPackage.open(folder)
 
     found = taught(start, small, look(tmp_path, start), tmp_path)
 
@@ -148,11 +152,11 @@ def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> Non
 
 
 def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[LabelledCrops]) -> None:
-    start = Bundle.open(composition.SHIPPED_MODELS_DIR)
+    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
     files = {name: digest for name, digest in start.card.files.items() if name != KERAS}
     from dataclasses import replace
 
-    poor = Bundle(start.folder, replace(start.card, files=files))
+    poor = ModelPackage(start.folder, replace(start.card, files=files))
 
     with pytest.raises(ModelError, match=r"has no model\.keras"):
         taught(poor, mnist.load_mnist_5k(), shown, tmp_path)

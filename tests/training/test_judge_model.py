@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import Ink, Scores
-from digitrec.models.calibration import Calibration, Rule
+from digitrec.models.calibration import CalibrationTable, Rule
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, TFLITE
 from digitrec.recognition.classifier import CLASSES, NO_DIGIT, apply_temperature
 from digitrec.training import judge_model, synthetic_evaluation
@@ -40,7 +40,7 @@ class Network:
 class Pages:
     """Stands for pages, drawn and read."""
 
-    table = Calibration("drawn pages", "some", 7, Rule.BOUND, ())
+    table = CalibrationTable("drawn pages", "some", 7, Rule.UPPER_BOUND, ())
 
     def __init__(self) -> None:
         self.reader: Any = None

@@ -6,20 +6,32 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.cli import output
-from digitrec.models.calibration import Bound, Calibration, Rule
+from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
 from digitrec.models.card import ModelCard
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.training import model_card
 
-DRAWN = Calibration(
-    "drawn", "drawn paper", 5000, Rule.BOUND, (Bound(0.0, 5000, 40, 0.0104), Bound(0.9, 4500, 9, 0.0035))
+DRAWN = CalibrationTable(
+    "drawn",
+    "drawn paper",
+    5000,
+    Rule.UPPER_BOUND,
+    (OperatingPoint(0.0, 5000, 40, 0.0104), OperatingPoint(0.9, 4500, 9, 0.0035)),
 )
-REAL = Calibration("real", "half of the photos", 400, Rule.SHARE, (Bound(0.0, 400, 5, 0.03), Bound(0.95, 300, 0, 0.01)))
+REAL = CalibrationTable(
+    "real",
+    "half of the photos",
+    400,
+    Rule.OBSERVED,
+    (OperatingPoint(0.0, 400, 5, 0.03), OperatingPoint(0.95, 300, 0, 0.01)),
+)
 
 
 @pytest.fixture
 def card() -> ModelCard:
-    return replace(Bundle.open(composition.SHIPPED_MODELS_DIR).card, id="cnn-0123456789", calibrations=(DRAWN, REAL))
+    return replace(
+        ModelPackage.open(composition.SHIPPED_MODELS_DIR).card, id="cnn-0123456789", calibrations=(DRAWN, REAL)
+    )
 
 
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from digitrec.app import composition
-from digitrec.models.package import INK_TFLITE, LINE_TFLITE, Bundle
+from digitrec.models.package import INK_TFLITE, LINE_TFLITE, ModelPackage
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.recognition.segmenter import Segmenter
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
@@ -69,7 +69,7 @@ def trained(out: Path) -> Path:
 
 
 def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
-    bundle = Bundle.open(trained)
+    bundle = ModelPackage.open(trained)
 
     assert bundle.has_page_models
     assert sorted(bundle.card.files) == sorted(
@@ -78,13 +78,13 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
     classifier = LiteRTDigitClassifier.load(bundle)
     assert classifier.score(mnist.load_mnist_5k().train.ink[:2]).shape == (2, 11)
     grey = mnist.load_mnist_5k().train.ink[0] * 255
-    Segmenter(bundle.content(INK_TFLITE), INK_TFLITE).find(grey)
-    frames, _ = SequenceRecognizer(bundle.content(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
+    Segmenter(bundle.read_file(INK_TFLITE), INK_TFLITE).find(grey)
+    frames, _ = SequenceRecognizer(bundle.read_file(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
     assert frames.shape[1] == 12
 
 
 def test_a_page_is_read_with_it(trained: Path) -> None:
-    (page,) = composition.load_page_reader(Bundle.open(trained)).read(draw(7), Limits())
+    (page,) = composition.load_page_reader(ModelPackage.open(trained)).read(draw(7), Limits())
 
     assert page.scores.shape[1] == 11
 
@@ -94,7 +94,7 @@ def test_the_folder_stays_small(trained: Path) -> None:
 
 
 def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
-    card = Bundle.open(trained).card
+    card = ModelPackage.open(trained).card
     words = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
 
     assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
@@ -111,7 +111,7 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
 
 
 def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -> None:
-    bundle = Bundle.open(trained)
+    bundle = ModelPackage.open(trained)
     held_out = split_dataset(little_mnist(), bundle.card.seed).calibrate
 
     again = synthetic_evaluation.evaluate_synthetic(
@@ -142,7 +142,7 @@ def test_an_interrupted_stage_is_not_saved_but_the_model_is_built(trained: Path,
         if (now.stage, now.step) == ("ink", 3):
             raise KeyboardInterrupt
 
-    card = Bundle.open(train(tmp_path, interrupt)).card
+    card = ModelPackage.open(train(tmp_path, interrupt)).card
 
     assert card.interrupted
     assert sorted(path.name for path in tmp_path.glob("training/*/*")) == ["line.json", "line.keras"]

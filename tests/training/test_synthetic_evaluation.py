@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digitrec.app import composition
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.recognition.reader import PageReader
 from digitrec.training import synthetic_evaluation
 from digitrec.training.classifier import split_dataset
@@ -22,7 +22,7 @@ def held_out() -> Split:
 
 @pytest.fixture(scope="module")
 def shipped() -> PageReader:
-    return composition.load_page_reader(Bundle.open(composition.SHIPPED_MODELS_DIR))
+    return composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
 def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out: Split, shipped: PageReader) -> None:

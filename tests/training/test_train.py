@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.errors import DataError, UsageError
 from digitrec.models import registry as store
-from digitrec.models.package import Bundle
+from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier_keras import KerasDigitClassifier
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.training import train as fit
@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
-    bundle = Bundle.open(trained)
+    bundle = ModelPackage.open(trained)
     small = mnist.load_mnist_5k()
     assert small.test is not None
 
@@ -56,7 +56,7 @@ def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
 
 
 def test_the_card_describes_the_training(trained: Path) -> None:
-    card = Bundle.open(trained).card
+    card = ModelPackage.open(trained).card
 
     assert trained.name == card.id
     assert card.network == "mlp"
@@ -74,7 +74,7 @@ def test_the_card_describes_the_training(trained: Path) -> None:
 
 def test_the_card_in_words_has_the_figures_and_the_command(trained: Path) -> None:
     text = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
-    (_, test) = Bundle.open(trained).card.metrics
+    (_, test) = ModelPackage.open(trained).card.metrics
 
     assert trained.name in text
     assert "digitrec train --network mlp" in text
@@ -87,7 +87,7 @@ def test_no_optimizer_state_is_shipped(trained: Path) -> None:
 
 
 def test_both_files_of_a_model_say_the_same(trained: Path) -> None:
-    bundle = Bundle.open(trained)
+    bundle = ModelPackage.open(trained)
     ink = mnist.load_mnist_5k().train.ink[:300]
 
     service, reference = LiteRTDigitClassifier.load(bundle).score(ink), KerasDigitClassifier.load(bundle).score(ink)
@@ -120,7 +120,7 @@ def interrupted_at(epoch: int, step: int) -> Callable[[TrainingState], None]:
 def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: int, step: int, finished: int) -> None:
     path = train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
 
-    bundle = Bundle.open(path)
+    bundle = ModelPackage.open(path)
     small = mnist.load_mnist_5k()
     assert bundle.card.interrupted
     assert len(bundle.card.history) == finished
@@ -145,7 +145,7 @@ def test_training_the_same_again_replaces_the_folder(tmp_path: Path) -> None:
     (first / "model.keras").write_bytes(b"damaged meanwhile")
 
     assert train(tmp_path, epochs=1) == first
-    Bundle.open(first)
+    ModelPackage.open(first)
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
 
 
@@ -165,7 +165,7 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
 def test_further_sets_are_measured(tmp_path: Path) -> None:
     odd = Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
 
-    metrics = Bundle.open(train(tmp_path, epochs=1, test_splits={"seven": odd})).card.metrics
+    metrics = ModelPackage.open(train(tmp_path, epochs=1, test_splits={"seven": odd})).card.metrics
 
     assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
 
