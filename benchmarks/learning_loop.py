@@ -174,7 +174,8 @@ def _measured(
     for name in ("accuracy", "accepted", "accepted_wrong"):
         rates = [getattr(found.before, name), getattr(found.after, name)]
         words = [
-            f"{100 * (rate.share or 0):.2f} % ({rate.hits} of {rate.of}; {100 * rate.low:.1f} to {100 * rate.high:.1f})"
+            f"{100 * (rate.share or 0):.2f} % ({rate.hits} of {rate.total}; "
+            f"{100 * rate.low:.1f} to {100 * rate.high:.1f})"
             for rate in rates
         ]
         print(f"{name:24} {words[0]:>34} {words[1]:>34}")

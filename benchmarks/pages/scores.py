@@ -244,4 +244,4 @@ def _share(share: Proportion) -> str:
     if share.share is None:
         return "-"
     interval = f"{100 * share.low:.2f} to {100 * share.high:.2f}"
-    return f"{share.hits} of {share.of} = {100 * share.share:.2f} % (95 %: {interval})"
+    return f"{share.hits} of {share.total} = {100 * share.share:.2f} % (95 %: {interval})"

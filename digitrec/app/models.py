@@ -26,8 +26,8 @@ from digitrec.recognition.classifier import DigitClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.reports import batch_report
 from digitrec.reports.batch import RowFacts
-from digitrec.reports.dataset_report import ExploreFacts, ExploreSplit, write_explore
-from digitrec.reports.evaluation import evaluate as evaluate_scores
+from digitrec.reports.dataset_report import DatasetFacts, DatasetSplit, write_dataset_report
+from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.statistics import Proportion
@@ -173,12 +173,12 @@ def explore(settings: Settings, data: str) -> Path:
     require_packages("explore", "matplotlib", "seaborn")
     dataset = registry.load_dataset(data)
     splits = [
-        ExploreSplit(split.name, split.pictures, split.ink, split.digits)
+        DatasetSplit(split.name, split.pictures, split.ink, split.digits)
         for split in (dataset.train, dataset.test)
         if split is not None
     ]
-    facts = ExploreFacts(dataset.name, dataset.source, dataset.digest, digitrec.__version__, _now())
-    return write_explore(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
+    facts = DatasetFacts(dataset.name, dataset.source, dataset.digest, digitrec.__version__, _now())
+    return write_dataset_report(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
 
 
 def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_DATASET) -> list[Path]:

@@ -10,10 +10,10 @@ from digitrec import logs, text
 from digitrec.app import composition
 from digitrec.errors import MissingPackage, RejectedImage, UsageError
 from digitrec.reports import batch_report
-from digitrec.reports.batch import BatchFacts, Checked, DeferredFacts, RowFacts
-from digitrec.reports.drift import Reference, reference_of
-from digitrec.reports.trend import BatchEntry, entry_of
-from digitrec.reports.trend_report import FOLDER, write_trend
+from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
+from digitrec.reports.drift import Reference, read_reference
+from digitrec.reports.trend import BatchStats, compute_batch_stats
+from digitrec.reports.trend_report import TREND_DIR, write_trend
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import CORRECTED
@@ -88,7 +88,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
 def _pictured(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
     """The facts of a batch; a picture that its page shows and the ledger has not kept is drawn from the original."""
     facts = load_batch_facts(settings, ledger, batch_id)
-    shown = batch_report.pictured(facts.rows)
+    shown = batch_report.select_pictured_rows(facts.rows)
     drawn = {one.row: _drawn(settings, ledger, batch_id, one) for one in facts.rows if one.row in shown}
     return replace(facts, rows=[replace(one, preview_png=drawn.get(one.row, one.preview_png)) for one in facts.rows])
 
@@ -99,21 +99,21 @@ def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> 
         return one.preview_png
     from digitrec.review import page_images  # OpenCV: seldom needed here
 
-    entry = queries.entry(ledger, batch_id, one.row)
+    entry = queries.read_entry(ledger, batch_id, one.row)
     try:
-        return page_images.preview(settings.outbox, settings.limits, entry.row, entry.location) if entry else None
-    except (page_images.Gone, RejectedImage):
+        return page_images.draw_preview(settings.outbox, settings.limits, entry.row, entry.location) if entry else None
+    except (page_images.OriginalMissing, RejectedImage):
         return None
 
 
-def _checked(ledger: Ledger, batch_id: str) -> dict[int, Checked]:
+def _checked(ledger: Ledger, batch_id: str) -> dict[int, ReviewVerdict]:
     """What people said of the batch's rows, by row."""
     said = newest(ledger, batch_id)
     drawn = audited(ledger, batch_id) if said else set()
-    return {row: Checked(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
+    return {row: ReviewVerdict(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
 
 
-def _row(row: TableRow, preview: bytes | None, checked: Checked | None) -> RowFacts:
+def _row(row: TableRow, preview: bytes | None, checked: ReviewVerdict | None) -> RowFacts:
     read = row.reading
     return RowFacts(
         row=row.row,
@@ -129,7 +129,7 @@ def _row(row: TableRow, preview: bytes | None, checked: Checked | None) -> RowFa
         label=text.escape(row.label),
         preview_png=preview,
         duplicate_of=row.duplicate_of,
-        checked=checked,
+        review=checked,
     )
 
 
@@ -145,13 +145,13 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     Raises:
         OSError: the disk does not take them.
     """
-    entries: list[BatchEntry] = []
+    entries: list[BatchStats] = []
     for facts in rewrite_reports(settings, ledgers):
-        entries.append(entry_of(facts))
+        entries.append(compute_batch_stats(facts))
     made_at = format_utc(time.time())
     try:
         write_trend(
-            settings.reports / FOLDER,
+            settings.reports / TREND_DIR,
             entries,
             _references(settings),
             made_at=made_at,
@@ -165,4 +165,4 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
 def _references(settings: Settings) -> dict[str, Reference]:
     """What the cards of this workspace's models tell, by id; a model that was removed, or is damaged, tells nothing."""
     cards = [one.card for one in composition.open_model_registry(settings).list() if one.card is not None]
-    return {card.id: reference_of(card) for card in cards}
+    return {card.id: read_reference(card) for card in cards}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from digitrec.models.package import KERAS, ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.reports import retrain_report
 from digitrec.reports.batch_report import write_index
-from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect
+from digitrec.reports.retrain_report import ComparisonFacts, RetrainFacts, SuspectedLabel, ValidationScores
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training import correction_examples
@@ -276,7 +276,7 @@ def write_retrain_report(
         comparisons: all that decided; none: those of the held-out corrections.
         is_promoted: None if nobody has decided yet.
     """
-    about = LearningFacts(
+    about = RetrainFacts(
         taught.card.id,
         start.card.id,
         digitrec.__version__,
@@ -287,7 +287,7 @@ def write_retrain_report(
     )
     decided = comparisons or [one for one in (learned.comparison, learned.accepted) if one is not None]
     held_out = set(pages.held_out)
-    page = retrain_report.write_learning(
+    page = retrain_report.write_retrain_report(
         settings.reports / "learning" / taught.card.id,
         about,
         _figures(learned.before),
@@ -327,16 +327,25 @@ def _taught(
     )
 
 
-def _facts(one: McNemarResult) -> ComparedFacts:
-    return ComparedFacts(**asdict(one), is_worse=one.is_worse)
+def _facts(one: McNemarResult) -> ComparisonFacts:
+    return ComparisonFacts(
+        items=one.things,
+        pictures=one.pictures,
+        current_right=one.current_right,
+        candidate_right=one.candidate_right,
+        only_current=one.only_current,
+        only_candidate=one.only_candidate,
+        p_worse=one.p_worse,
+        is_worse=one.is_worse,
+    )
 
 
-def _figures(one: ModelMetrics) -> HowItDoes:
-    return HowItDoes(one.accuracy, one.accepted, one.accepted_wrong)
+def _figures(one: ModelMetrics) -> ValidationScores:
+    return ValidationScores(one.accuracy, one.accepted, one.accepted_wrong)
 
 
-def _suspect(settings: Settings, one: EvaluatedPage, *, is_held_out: bool) -> Suspect:
-    return Suspect(
+def _suspect(settings: Settings, one: EvaluatedPage, *, is_held_out: bool) -> SuspectedLabel:
+    return SuspectedLabel(
         text.escape(one.page.path.relative_to(settings.workspace).as_posix()),
         one.page.page,
         one.page.text,

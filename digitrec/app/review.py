@@ -17,10 +17,10 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline import ledgers as found_ledgers
 from digitrec.review import queries
 from digitrec.review.auth import Sessions
-from digitrec.review.page_images import Pictures
+from digitrec.review.page_images import PageImages
 from digitrec.review.server import Site
-from digitrec.review.service import Desk
-from digitrec.review.tryout import Loaded, TryOut
+from digitrec.review.service import ReviewService
+from digitrec.review.tryout import LoadedReader, TryOut
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_missing
 from digitrec.storage.ledger import Ledger
@@ -59,7 +59,7 @@ def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[s
     """
     import uvicorn
 
-    from digitrec.review.connections import BACKLOG, ConnectionLimits, raise_open_files, room_for
+    from digitrec.review.connections import BACKLOG, ConnectionLimits, max_connections, raise_open_files
 
     sessions = Sessions()
     token = sessions.invite(wanted.reviewer or get_login_name())
@@ -71,7 +71,7 @@ def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[s
         site = build_site(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
         config = uvicorn.Config(
             site.app(),
-            http=ConnectionLimits(room_for(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
+            http=ConnectionLimits(max_connections(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
             backlog=BACKLOG,
             access_log=False,  # it would hold the token
             log_config=None,
@@ -101,15 +101,15 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
     """
     sample = _prepared(settings, audit, seed)
 
-    def load() -> Loaded:
+    def load() -> LoadedReader:
         bundle = composition.open_model(settings)
         return composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
 
-    desk = Desk(
+    desk = ReviewService(
         outbox=settings.outbox,
         ledgers=lambda: found_ledgers.paths(settings),
-        pictures=Pictures(settings.outbox, settings.limits),
-        sample=sample,
+        pictures=PageImages(settings.outbox, settings.limits),
+        audit_sample=sample,
         now=lambda: format_utc(time.time()),
     )
     return Site(desk, TryOut(load, settings.limits), sessions, port, settings.max_bytes)
@@ -144,7 +144,7 @@ def open_browser(address: str) -> None:
         webbrowser.open(address)
 
 
-def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.Place]:
+def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
     """Write the tables that are late, draw the sample, and tell which ledgers cannot be used."""
     paths = found_ledgers.paths(settings)
     if not paths:
@@ -162,4 +162,4 @@ def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.Place]:
             raise refused
         for ledger in usable:
             write_missing(settings.outbox, ledger)
-        return queries.sample(usable, audit, seed) if audit else []
+        return queries.draw_sample(usable, audit, seed) if audit else []

@@ -105,7 +105,7 @@ def format_proportion(proportion: "Proportion") -> str:
     if proportion.share is None:
         return "none to count"
     interval = f"95 %: {100 * proportion.low:.2f} to {100 * proportion.high:.2f}"
-    return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.of:,}; {interval})"
+    return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.total:,}; {interval})"
 
 
 def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:

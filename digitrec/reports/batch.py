@@ -21,15 +21,15 @@ CONFIDENCE_EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ReviewVerdict:
     """What a person said of one page, as it holds now."""
 
     verdict: Verdict
     """Confirmed, corrected or unsure."""
     text: str
     """Digits; `none` if there is no digit; empty if unsure."""
-    who: str
-    at: str
+    reviewer: str
+    reviewed_at: str
     """ISO 8601 UTC."""
     is_audit: bool = False
     """It was drawn for an audit of accepted answers: chosen by chance, not because somebody doubted it."""
@@ -40,7 +40,7 @@ class Checked:
         return self.verdict is Verdict.CORRECTED
 
 
-Judged = tuple[PageStatus, Checked]
+ReviewedPage = tuple[PageStatus, ReviewVerdict]
 """What the service made of a page, and what a person said of it."""
 
 
@@ -66,13 +66,13 @@ class RowFacts:
     """No side longer than 96 px; only needed where the page shows it (`report.pictured`)."""
     duplicate_of: str = ""
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
-    checked: Checked | None = None
+    review: ReviewVerdict | None = None
     """What a person said of it."""
 
     @property
     def is_open(self) -> bool:
         """Whether a person should look at it, and nobody has settled it yet."""
-        is_settled = self.checked is not None and self.checked.verdict.is_settled
+        is_settled = self.review is not None and self.review.verdict.is_settled
         return self.status is PageStatus.REVIEW and not is_settled
 
 
@@ -81,7 +81,7 @@ class DeferredFacts:
     """A file that was claimed and deferred."""
 
     file: str
-    why: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class BatchFacts:
     """The table after a person's review, relative to the folder of the report; empty while there is none."""
 
 
-def is_right(row: RowFacts) -> bool:
+def is_correct(row: RowFacts) -> bool:
     """Whether a labelled page was answered rightly: `text` equal to `label`; for label `none`, not accepted.
 
     >>> is_right(RowFacts(1, "a.png", 1, Status.REVIEW, text="7", label="7"))
@@ -122,22 +122,22 @@ def is_right(row: RowFacts) -> bool:
     return row.text == row.label
 
 
-def mistakes_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
+def select_errors(rows: Iterable[RowFacts]) -> list[RowFacts]:
     """Labelled pages answered wrongly: accepted before held back, the surer the worse."""
-    wrong = [row for row in rows if row.label and not is_right(row)]
+    wrong = [row for row in rows if row.label and not is_correct(row)]
     return sorted(wrong, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
 
 
 _GRAVITY = {PageStatus.ACCEPTED: 0, PageStatus.REVIEW: 1}
 
 
-def corrected_in(rows: Iterable[RowFacts]) -> list[RowFacts]:
+def select_corrected(rows: Iterable[RowFacts]) -> list[RowFacts]:
     """Pages that a person corrected or was not sure of: accepted before held back, the surer the worse."""
-    said = [row for row in rows if row.checked is not None and row.checked.verdict is not Verdict.CONFIRMED]
+    said = [row for row in rows if row.review is not None and row.review.verdict is not Verdict.CONFIRMED]
     return sorted(said, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
 
 
-def batch_numbers(facts: BatchFacts) -> Json:
+def summarize_batch(facts: BatchFacts) -> Json:
     """The content of a batch's `report.json`: the numbers its page shows."""
     pages = Counter(row.status for row in facts.rows)
     return {
@@ -159,7 +159,7 @@ def batch_numbers(facts: BatchFacts) -> Json:
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
         "automation": wilson(pages[PageStatus.ACCEPTED], len(facts.rows)).to_json(),
-        "reviewed": review_numbers([(row.status, row.checked) for row in facts.rows], facts.corrected_csv),
+        "reviewed": summarize_review([(row.status, row.review) for row in facts.rows], facts.corrected_csv),
     }
 
 
@@ -195,18 +195,20 @@ def _truth(rows: Iterable[RowFacts]) -> Json | None:
         return None
     accepted = [row for row in labelled if row.status is PageStatus.ACCEPTED]
     return {
-        "accuracy": right_share(labelled).to_json(),
-        "accepted": right_share(accepted).to_json(),
-        "mistakes": sum(not is_right(row) for row in labelled),
+        "accuracy": measure_accuracy(labelled).to_json(),
+        "accepted": measure_accuracy(accepted).to_json(),
+        "mistakes": sum(not is_correct(row) for row in labelled),
     }
 
 
-def right_share(rows: Sequence[RowFacts]) -> Proportion:
+def measure_accuracy(rows: Sequence[RowFacts]) -> Proportion:
     """How many of these labelled pages were answered rightly, with Wilson's 95 % interval."""
-    return wilson(sum(map(is_right, rows)), len(rows))
+    return wilson(sum(map(is_correct, rows)), len(rows))
 
 
-def review_numbers(rows: Sequence[tuple[PageStatus, Checked | None]], corrected_csv: str) -> dict[str, Any] | None:
+def summarize_review(
+    rows: Sequence[tuple[PageStatus, ReviewVerdict | None]], corrected_csv: str
+) -> dict[str, Any] | None:
     """The numbers of a review, from every page of the batch; None if nobody looked at any.
 
     `held_back` tells of pages in review, `audit` of accepted ones drawn by chance: only that one says how wrong
@@ -217,27 +219,27 @@ def review_numbers(rows: Sequence[tuple[PageStatus, Checked | None]], corrected_
         return None
     verdicts = Counter(said.verdict for _, said in judged)
     in_review = sum(status is PageStatus.REVIEW for status, _ in rows)
-    held_back, audited = held_back_wrong(judged), audit(judged)
+    held_back, audited = review_error_rate(judged), audit_error_rate(judged)
     return {
         "pages": len(judged),
         "confirmed": verdicts[Verdict.CONFIRMED],
         "corrected": verdicts[Verdict.CORRECTED],
         "unsure": verdicts[Verdict.UNSURE],
-        "open": in_review - held_back.of,
+        "open": in_review - held_back.total,
         "held_back": held_back.to_json(),
         "accepted_corrected": sum(status is PageStatus.ACCEPTED and said.is_wrong for status, said in judged),
-        "audit": audited.to_json() if audited.of else None,
+        "audit": audited.to_json() if audited.total else None,
         "csv": corrected_csv or None,
     }
 
 
-def held_back_wrong(judged: Sequence[Judged]) -> Proportion:
+def review_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
     """Of the pages in review that a person settled, those whose best guess was wrong; Wilson's 95 % interval."""
     settled = [said for status, said in judged if status is PageStatus.REVIEW and said.verdict.is_settled]
     return wilson(sum(said.is_wrong for said in settled), len(settled))
 
 
-def audit(judged: Sequence[Judged]) -> Proportion:
+def audit_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
     """Of the accepted pages drawn for an audit and settled, those that were wrong; the exact 95 % interval.
 
     Pages that somebody corrected without an audit are no sample: they were looked at because they looked wrong.

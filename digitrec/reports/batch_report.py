@@ -10,15 +10,15 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.reports import html
-from digitrec.reports.batch import BatchFacts, Json, RowFacts, batch_numbers, corrected_in, mistakes_in
+from digitrec.reports.batch import BatchFacts, Json, RowFacts, select_corrected, select_errors, summarize_batch
 from digitrec.reports.index import read_index
-from digitrec.reports.svg import BarChart, bar_chart
+from digitrec.reports.svg import BarChart, build_bar_chart
 from digitrec.types import PageStatus, Reason
 
-LONGEST_LIST = 100
+MAX_ROWS = 100
 """Rows shown of each list, the rest is counted: the CSV has them all, and a page must open on a phone."""
 
-CURES = {
+FIXES = {
     Reason.EMPTY_FILE: "The copy ended before anything arrived. Send the file again.",
     Reason.NOT_AN_IMAGE: "Look what this file is. Save the scan as PNG, JPEG, TIFF or PDF and drop it in again.",
     Reason.TRUNCATED: "The copy or the scan broke off. Copy it again from where it came, or scan it again.",
@@ -37,11 +37,11 @@ def write_batch_report(folder: Path, facts: BatchFacts) -> Path:
 
     Writing it again replaces it. OSError if the disk does not take it.
     """
-    numbers = batch_numbers(facts)
+    numbers = summarize_batch(facts)
     files.make_dir(folder)
     files.atomic_write(folder / "report.json", json.dumps(numbers, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"
-    files.atomic_write(page, batch_page(facts, numbers))
+    files.atomic_write(page, render_batch_page(facts, numbers))
     return page
 
 
@@ -49,36 +49,36 @@ def write_index(reports: Path) -> Path:
     """Write `reports/index.html`, the list of all reports found there; gives its path."""
     page = reports / "index.html"
     files.make_dir(reports)
-    files.atomic_write(page, html.render("index.html.j2", index=read_index(reports)))
+    files.atomic_write(page, html.render_template("index.html.j2", index=read_index(reports)))
     return page
 
 
-def batch_page(facts: BatchFacts, numbers: Json) -> str:
+def render_batch_page(facts: BatchFacts, numbers: Json) -> str:
     """The page itself, from the facts and the numbers made of them."""
     look = [row for row in facts.rows if row.is_open]
-    mistakes, corrected = mistakes_in(facts.rows), corrected_in(facts.rows)
+    mistakes, corrected = select_errors(facts.rows), select_corrected(facts.rows)
     duplicates = [row for row in facts.rows if row.duplicate_of]
-    return html.render(
+    return html.render_template(
         "batch.html.j2",
         report=numbers,
         charts=_charts(numbers),
-        look=look[:LONGEST_LIST],
+        look=look[:MAX_ROWS],
         look_total=len(look),
-        mistakes=mistakes[:LONGEST_LIST],
-        corrected=corrected[:LONGEST_LIST],
+        errors=mistakes[:MAX_ROWS],
+        corrected=corrected[:MAX_ROWS],
         corrected_total=len(corrected),
         rejected=_by_reason(facts.rows),
-        deferred=facts.deferred[:LONGEST_LIST],
+        deferred=facts.deferred[:MAX_ROWS],
         deferred_total=len(facts.deferred),
-        duplicates=duplicates[:LONGEST_LIST],
+        duplicates=duplicates[:MAX_ROWS],
     )
 
 
-def pictured(rows: Sequence[RowFacts]) -> set[int]:
+def select_pictured_rows(rows: Sequence[RowFacts]) -> set[int]:
     """Return the numbers of the rows whose picture the page shows."""
     blank = [row for row in rows if row.reason is Reason.BLANK]
-    lists = ([row for row in rows if row.is_open], mistakes_in(rows), corrected_in(rows), blank)
-    return {row.row for each in lists for row in each[:LONGEST_LIST]}
+    lists = ([row for row in rows if row.is_open], select_errors(rows), select_corrected(rows), blank)
+    return {row.row for each in lists for row in each[:MAX_ROWS]}
 
 
 def _charts(numbers: Json) -> list[BarChart]:
@@ -87,8 +87,8 @@ def _charts(numbers: Json) -> list[BarChart]:
         (_edge(one["from"]), {"accepted": one["accepted"], "review": one["review"]}) for one in numbers["confidence"]
     ]
     return [
-        bar_chart("mix", "Digits accepted", mix),
-        bar_chart("sure", "Pages by confidence, % and above", sure),
+        build_bar_chart("mix", "Digits accepted", mix),
+        build_bar_chart("sure", "Pages by confidence, % and above", sure),
     ]
 
 
@@ -102,4 +102,4 @@ def _by_reason(rows: Iterable[RowFacts]) -> list[tuple[Reason, str, int, Sequenc
     rejected.sort(key=lambda pair: pair[0])
     groups = [(reason, [row for _, row in members]) for reason, members in groupby(rejected, key=lambda pair: pair[0])]
     groups.sort(key=lambda group: -len(group[1]))
-    return [(reason, CURES[reason], len(members), members[:LONGEST_LIST]) for reason, members in groups]
+    return [(reason, FIXES[reason], len(members), members[:MAX_ROWS]) for reason, members in groups]

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Picture
-from digitrec.reports.evaluation import ClassScore, ConfusedPair, Mistake
+from digitrec.reports.evaluation import ClassScore, ConfusedPair, PictureResult
 from digitrec.reports.reliability import ReliabilityBin, RiskPoint
 from digitrec.reports.statistics import Proportion, Range
-from digitrec.reports.thumbnails import few_greys
+from digitrec.reports.thumbnails import reduce_grays
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,15 +52,15 @@ _PER_PAIR = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Series:
     """A measure over time."""
 
-    words: str
+    label: str
     points: Sequence[tuple[float | None, tuple[float, float] | None]]
     """Per period the value and its interval; None where there is none."""
 
 
-def confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> bytes:
+def draw_confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> bytes:
     """What each digit (row) was read as (column). Shades show the errors; the diagonal would drown them."""
     import seaborn
     from matplotlib.patches import Rectangle
@@ -95,7 +95,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str], ro
         return _png(figure)
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
+def draw_reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
     """How often answers of each confidence are right: on the line, a confidence means what it says."""
     filled = [one for one in bins if one.confidence is not None and one.accuracy is not None]
     with _figure(_WIDTH, 4.6) as figure:
@@ -118,7 +118,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
         return _png(figure)
 
 
-def training_curve(history: Mapping[str, Sequence[float]], name: str) -> bytes:
+def draw_training_curve(history: Mapping[str, Sequence[float]], name: str) -> bytes:
     """One measure per epoch, on what was trained with and what was held out; `history` as Keras gives it."""
     from matplotlib.ticker import MaxNLocator
 
@@ -134,7 +134,7 @@ def training_curve(history: Mapping[str, Sequence[float]], name: str) -> bytes:
         return _png(figure)
 
 
-def class_bars(per_class: Sequence[ClassScore]) -> bytes:
+def draw_class_scores(per_class: Sequence[ClassScore]) -> bytes:
     """Precision and recall of each digit, from just below the lowest up to 1."""
     drawn = [one for one in per_class if one.precision is not None and one.recall is not None]
     with _figure(_WIDTH, 4.4) as figure:
@@ -158,7 +158,7 @@ def class_bars(per_class: Sequence[ClassScore]) -> bytes:
         return _png(figure)
 
 
-def risk_coverage_curve(points: Sequence[RiskPoint], accepted: Proportion, wrong: Proportion) -> bytes:
+def draw_risk_coverage(points: Sequence[RiskPoint], accepted: Proportion, wrong: Proportion) -> bytes:
     """What share could be accepted at which error, with its 95 % band; the cross is where the threshold stands.
 
     Args:
@@ -187,7 +187,7 @@ def risk_coverage_curve(points: Sequence[RiskPoint], accepted: Proportion, wrong
         return _png(figure)
 
 
-def confused_pairs(pairs: Sequence[ConfusedPair], mistakes: Sequence[Mistake], pictures: Picture) -> bytes:
+def draw_confused_pairs(pairs: Sequence[ConfusedPair], mistakes: Sequence[PictureResult], pictures: Picture) -> bytes:
     """The most confused pairs, each with its surest mistakes; pictures (n, 28, 28), 255 = ink."""
     strips = []
     for pair in pairs:
@@ -197,7 +197,7 @@ def confused_pairs(pairs: Sequence[ConfusedPair], mistakes: Sequence[Mistake], p
     return _tiles(strips, labels, _PER_PAIR)
 
 
-def example_grid(pictures: Picture, digits: NDArray[np.integer[Any]], per_digit: int = 14) -> bytes:
+def draw_examples(pictures: Picture, digits: NDArray[np.integer[Any]], per_digit: int = 14) -> bytes:
     """Examples of each digit, evenly spread over the data; pictures (n, 28, 28), 255 = ink, digits (n,)."""
     strips = []
     for digit in range(10):
@@ -207,7 +207,7 @@ def example_grid(pictures: Picture, digits: NDArray[np.integer[Any]], per_digit:
     return _tiles(strips, [str(digit) for digit in range(10)], per_digit)
 
 
-def mean_and_spread(mean: Ink, spread: Ink) -> bytes:
+def draw_mean_and_std(mean: Ink, spread: Ink) -> bytes:
     """The mean picture of each digit and, below it, where its pictures differ; both (10, 28, 28)."""
     with _figure(7.0, 1.6) as figure:
         upper, lower = figure.subplots(2, 1)
@@ -220,7 +220,7 @@ def mean_and_spread(mean: Ink, spread: Ink) -> bytes:
         return _png(figure)
 
 
-def grouped_bars(
+def draw_grouped_bars(
     places: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel: str = "digit", ylabel: str = "pictures"
 ) -> bytes:
     """A bar per place and group: pictures per digit for each split, or shares now and in training."""
@@ -237,7 +237,7 @@ def grouped_bars(
         return _png(figure)
 
 
-def over_time(names: Sequence[str], lines: Sequence[Line], ylabel: str, limit: float | None = None) -> bytes:
+def draw_time_series(names: Sequence[str], lines: Sequence[Series], ylabel: str, limit: float | None = None) -> bytes:
     """Measures of each period, one after the other, with their intervals; a dashed line at the limit."""
     with _figure(2 * _WIDTH, 3.2) as figure:
         axes = figure.subplots()
@@ -253,7 +253,7 @@ def over_time(names: Sequence[str], lines: Sequence[Line], ylabel: str, limit: f
                 "markersize": 4,
                 "linewidth": 1,
             }
-            axes.errorbar(places, values, yerr=away, label=line.words, **style)
+            axes.errorbar(places, values, yerr=away, label=line.label, **style)
         if limit is not None:
             axes.axhline(limit, color=GREY, linestyle="--", linewidth=1)
         step = max(1, -(-len(names) // 10))
@@ -266,7 +266,7 @@ def over_time(names: Sequence[str], lines: Sequence[Line], ylabel: str, limit: f
         return _png(figure)
 
 
-def ink_levels(levels: Sequence[int]) -> bytes:
+def draw_ink_histogram(levels: Sequence[int]) -> bytes:
     """How dark the pixels are: counts per level, evenly over 0..1."""
     with _figure(_WIDTH, 3.4) as figure:
         axes = figure.subplots()
@@ -278,7 +278,7 @@ def ink_levels(levels: Sequence[int]) -> bytes:
         return _png(figure)
 
 
-def ink_amounts(amounts: NDArray[np.floating[Any]]) -> bytes:
+def draw_ink_amounts(amounts: NDArray[np.floating[Any]]) -> bytes:
     """How much ink the pictures have: (n,), the mean over the pixels of each."""
     with _figure(_WIDTH, 3.4) as figure:
         axes = figure.subplots()
@@ -347,4 +347,4 @@ def _tiles(strips: "Sequence[Sequence[NDArray[Any]]]", labels: Sequence[str], ac
         axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255)
         _bare(axes)
         axes.set_yticks([_TILE * i + 13.5 for i in range(len(labels))], labels, fontsize=15)
-        return few_greys(_png(figure, _TILES_DOTS_PER_INCH))
+        return reduce_grays(_png(figure, _TILES_DOTS_PER_INCH))

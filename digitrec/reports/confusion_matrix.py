@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-PER_CELL = 12
+MAX_ERRORS_PER_CELL = 12
 """Pictures shown of a wrong cell, the surest; ..."""
-PER_RIGHT_CELL = 6
+MAX_CORRECT_PER_CELL = 6
 """... and of one on the diagonal, the least sure."""
 SHADES = 5
 """Steps of colour, by the share of the row's pictures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MatrixPicture:
     """One picture and its words."""
 
     png: bytes
@@ -34,17 +34,17 @@ class Cell:
     is_right: bool
     shade: int
     """0 for none and for right ones, else 1..SHADES."""
-    pictures: tuple[Shown, ...]
+    pictures: tuple[MatrixPicture, ...]
 
 
 Matrix = tuple[tuple[Cell, ...], ...]
 
 
-def matrix(
+def build_matrix(
     counts: Sequence[Sequence[int]],
     rows: Sequence[str],
     columns: Sequence[str],
-    pictures: Mapping[tuple[int, int], Sequence[Shown]],
+    pictures: Mapping[tuple[int, int], Sequence[MatrixPicture]],
 ) -> Matrix:
     """The cells, row by row; `pictures` by (row, column), those to be shown first.
 
@@ -63,7 +63,9 @@ def matrix(
                 count=row[j],
                 is_right=truth == read_as,
                 shade=0 if truth == read_as else _shade(row[j], sum(row)),
-                pictures=tuple(pictures.get((i, j), ()))[: PER_RIGHT_CELL if truth == read_as else PER_CELL],
+                pictures=tuple(pictures.get((i, j), ()))[
+                    : MAX_CORRECT_PER_CELL if truth == read_as else MAX_ERRORS_PER_CELL
+                ],
             )
             for j, read_as in enumerate(columns)
         )
@@ -71,7 +73,7 @@ def matrix(
     )
 
 
-def opened(cells: Matrix) -> list[Cell]:
+def cells_with_pictures(cells: Matrix) -> list[Cell]:
     """Those with pictures, in order."""
     return [cell for row in cells for cell in row if cell.pictures]
 

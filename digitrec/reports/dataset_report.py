@@ -19,7 +19,7 @@ LEVELS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExploreSplit:
+class DatasetSplit:
     """One part of a data set."""
 
     name: str
@@ -33,7 +33,7 @@ class ExploreSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class ExploreFacts:
+class DatasetFacts:
     """Which data set, from where, and when it was looked at."""
 
     data: str
@@ -44,20 +44,22 @@ class ExploreFacts:
     """ISO 8601 UTC."""
 
 
-def write_explore(folder: Path, facts: ExploreFacts, splits: Sequence[ExploreSplit]) -> Path:
+def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[DatasetSplit]) -> Path:
     """Write the page, its numbers and its figures; gives the path of the page. Examples come from the first split."""
     if not splits or not all(len(split.digits) for split in splits):
         raise DataError(f"{facts.data} holds no pictures to look at")
     first = splits[0]
-    mean, spread = mean_and_spread(first.ink, first.digits)
-    levels = ink_levels(first.ink)
+    mean, spread = mean_and_std(first.ink, first.digits)
+    levels = count_ink_levels(first.ink)
     amounts = first.ink.mean(axis=(1, 2))  # (n,)
     figures = {
-        "examples": charts.example_grid(_as_bytes(first.ink), first.digits),
-        "mean_and_spread": charts.mean_and_spread(mean, spread),
-        "classes": charts.grouped_bars(list("0123456789"), {split.name: _counts(split.digits) for split in splits}),
-        "ink_levels": charts.ink_levels(levels),
-        "ink_amounts": charts.ink_amounts(amounts),
+        "examples": charts.draw_examples(_as_bytes(first.ink), first.digits),
+        "mean_and_spread": charts.draw_mean_and_std(mean, spread),
+        "classes": charts.draw_grouped_bars(
+            list("0123456789"), {split.name: _counts(split.digits) for split in splits}
+        ),
+        "ink_levels": charts.draw_ink_histogram(levels),
+        "ink_amounts": charts.draw_ink_amounts(amounts),
     }
     report: Json = {
         "kind": "explore",
@@ -66,13 +68,13 @@ def write_explore(folder: Path, facts: ExploreFacts, splits: Sequence[ExploreSpl
         "digest": facts.digest,
         "app_version": facts.app_version,
         "made_at": facts.made_at,
-        "splits": [describe(split) for split in splits],
+        "splits": [describe_split(split) for split in splits],
         "ink_levels": levels,
     }
     return write_report(folder, "explore.html.j2", report, figures)
 
 
-def describe(split: ExploreSplit) -> Json:
+def describe_split(split: DatasetSplit) -> Json:
     """Shapes, ranges and counts of one split, as plain types."""
     amounts = split.ink.mean(axis=(1, 2), dtype=np.float64)  # (n,)
     return {
@@ -94,7 +96,7 @@ def describe(split: ExploreSplit) -> Json:
     }
 
 
-def mean_and_spread(ink: Ink, digits: NDArray[np.integer[Any]]) -> tuple[Ink, Ink]:
+def mean_and_std(ink: Ink, digits: NDArray[np.integer[Any]]) -> tuple[Ink, Ink]:
     """Mean and standard deviation of each digit's pictures, both (10, 28, 28); 0 where a digit has none."""
     mean = np.zeros((10, 28, 28), dtype=np.float32)
     spread = np.zeros((10, 28, 28), dtype=np.float32)
@@ -106,7 +108,7 @@ def mean_and_spread(ink: Ink, digits: NDArray[np.integer[Any]]) -> tuple[Ink, In
     return mean, spread
 
 
-def ink_levels(ink: Ink) -> list[int]:
+def count_ink_levels(ink: Ink) -> list[int]:
     """Pixels per level of ink: LEVELS counts, evenly over 0..1."""
     counts, _ = np.histogram(ink, bins=LEVELS, range=(0.0, 1.0))
     return [int(count) for count in counts]

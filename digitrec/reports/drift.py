@@ -1,7 +1,7 @@
 """Measure drift of confidence and digits against training or earlier pages: the population stability index (PSI)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,11 @@ from digitrec.models.card import ModelCard
 from digitrec.reports.batch import CONFIDENCE_EDGES
 from digitrec.reports.statistics import chi2_quantile
 
-THRESHOLD = 0.2
+DRIFT_THRESHOLD = 0.2
 """A change from here on is considerable, by the usual reading of the index."""
-LITTLE = 0.1
+MODERATE_FROM = 0.1
 """A change below this is little; between the two it is moderate."""
-FEWEST = 200
+MIN_COUNT = 200
 """Fewest counts on either side; below, chance alone comes near the threshold, and there is no index."""
 _HALF = 0.5
 """Added to every count: an empty bin would make the index infinite."""
@@ -30,27 +30,32 @@ class Drift:
     """0 or more; None if there are too few to tell."""
     chance: float | None
     """95 % of the indices of two samples of these sizes from the same distribution are below this."""
-    of: int
+    total: int
     """Number of items compared."""
-    with_: int
+    reference: int
     """Number of items in the reference."""
 
     @property
-    def reading(self) -> str:
+    def level(self) -> str:
         """Return the usual word for the size of the index."""
         if self.psi is None:
             return "too few"
-        if self.psi >= THRESHOLD:
+        if self.psi >= DRIFT_THRESHOLD:
             return "considerable"
-        return "moderate" if self.psi >= LITTLE else "little"
+        return "moderate" if self.psi >= MODERATE_FROM else "little"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields and the reading as plain types."""
-        fields = asdict(self)
-        return {"with": fields.pop("with_"), **fields, "reading": self.reading}
+        return {
+            "with": self.reference,
+            "psi": self.psi,
+            "chance": self.chance,
+            "of": self.total,
+            "reading": self.level,
+        }
 
 
-def drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
+def measure_drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
     """Return the population stability index of counts against a reference, over the same bins.
 
         PSI = sum over bins of (p - q) * ln(p / q)
@@ -72,14 +77,14 @@ def drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
     if observed.shape != expected.shape or observed.ndim != 1:
         raise ValueError(f"counts {observed.shape} and reference {expected.shape} are not over the same bins")
     of, with_ = round(float(observed.sum())), round(float(expected.sum()))
-    if min(of, with_) < FEWEST:
+    if min(of, with_) < MIN_COUNT:
         return Drift(None, None, of, with_)
     p, q = ((bins + _HALF) / (bins.sum() + _HALF * len(bins)) for bins in (observed, expected))
     chance = (1 / of + 1 / with_) * chi2_quantile(0.95, len(observed) - 1)
     return Drift(float(((p - q) * np.log(p / q)).sum()), chance, of, with_)
 
 
-LEARNED_OF_EACH = "learned_of_each"
+DIGIT_COUNTS_KEY = "learned_of_each"
 """Key of a card's `training`: the number of pictures of each digit that the weights were fitted to."""
 
 
@@ -96,7 +101,7 @@ class Reference:
     """Pictures of each digit; None if an older card lacks them."""
 
 
-def reference_of(card: ModelCard) -> Reference:
+def read_reference(card: ModelCard) -> Reference:
     """Return the distributions of a card: from its largest calibration table, and the digits it was trained on."""
     table = max(card.calibrations, key=lambda table: table.pages, default=None)
     usable = table is not None and table.pages > 0 and len(table.bounds) > 1
@@ -104,7 +109,7 @@ def reference_of(card: ModelCard) -> Reference:
         model_id=card.id,
         confidence=_histogram(table) if table is not None and usable else None,
         confidence_source=table.name if table is not None and usable else "",
-        digits=_digits(card.training.get(LEARNED_OF_EACH)),
+        digits=_digits(card.training.get(DIGIT_COUNTS_KEY)),
     )
 
 

@@ -15,8 +15,8 @@ from digitrec.reports.reliability import (
     RiskPoint,
     calibration_error,
     expected_calibration_error,
-    reliability,
-    risk_coverage,
+    reliability_bins,
+    risk_coverage_curve,
 )
 from digitrec.reports.statistics import (
     Proportion,
@@ -31,8 +31,8 @@ from digitrec.reports.statistics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_CONFUSED = 10
-BARELY = 6
+MAX_CONFUSIONS = 10
+NARROW_PER_DIGIT = 6
 """Pictures of each digit."""
 _SCORES = ("precision", "recall", "f1-score")
 _LEAST_PROBABILITY = 1e-12
@@ -83,7 +83,7 @@ class ConfusedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class PictureResult:
     """A picture read wrongly."""
 
     index: int
@@ -109,8 +109,8 @@ class Evaluation:
     """Every picture counts alike."""
     confusion: tuple[tuple[int, ...], ...]
     """(10, 11): row = truth, column = read as; the last column: taken for no digit."""
-    confused: tuple[ConfusedPair, ...]
-    """The most frequent confusions, at most MOST_CONFUSED."""
+    top_confusions: tuple[ConfusedPair, ...]
+    """The most frequent confusions, at most MAX_CONFUSIONS."""
     reliability: tuple[ReliabilityBin, ...]
     ece: float
     """Expected calibration error, 0..1."""
@@ -125,9 +125,9 @@ class Evaluation:
     accepted_wrong: Proportion
     """Errors among the accepted, with the exact (Clopper-Pearson) 95 % interval."""
     risk_coverage: tuple[RiskPoint, ...]
-    mistakes: tuple[Mistake, ...]
+    errors: tuple[PictureResult, ...]
     """All of them, the surest first."""
-    barely: tuple[Mistake, ...]
+    narrow_correct: tuple[PictureResult, ...]
     """No mistakes: of each digit the few that were read rightly with the least confidence, least sure first."""
 
     def to_json(self) -> Json:
@@ -138,7 +138,7 @@ class Evaluation:
             "macro": asdict(self.macro),
             "weighted": asdict(self.weighted),
             "confusion": [list(row) for row in self.confusion],
-            "confused": [asdict(pair) for pair in self.confused],
+            "confused": [asdict(pair) for pair in self.top_confusions],
             "reliability": [asdict(one) for one in self.reliability],
             "ece": self.ece,
             "ece_range": asdict(self.ece_range),
@@ -148,12 +148,12 @@ class Evaluation:
             "accepted": self.accepted.to_json(),
             "accepted_wrong": self.accepted_wrong.to_json(),
             "risk_coverage": [asdict(point) for point in self.risk_coverage],
-            "mistakes": len(self.mistakes),
+            "mistakes": len(self.errors),
         }
         return plain
 
 
-def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) -> Evaluation:
+def evaluate_scores(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) -> Evaluation:
     """Measure (n, 11) scores against (n,) digits 0..9. A digit taken for no digit is wrong.
 
     DataError if there is nothing to measure; ValueError if the shapes or ranges are not these.
@@ -166,7 +166,7 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
     confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
     per_class, macro, weighted = _classes(truth, read_as, confusion)
-    bins = reliability(confidence, right)
+    bins = reliability_bins(confidence, right)
     likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
     surprise = -np.log(np.clip(likelihood, _LEAST_PROBABILITY, 1.0))  # (n,)
     ece_range, nll_range = _drawn_again(confidence, right, surprise)
@@ -176,7 +176,7 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
         macro=macro,
         weighted=weighted,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        confused=_most_confused(confusion),
+        top_confusions=_most_confused(confusion),
         reliability=bins,
         ece=expected_calibration_error(bins),
         ece_range=ece_range,
@@ -185,9 +185,9 @@ def evaluate(truth: NDArray[np.integer[Any]], scores: Scores, threshold: float) 
         threshold=float(threshold),
         accepted=wilson(int(accepted.sum()), len(truth)),
         accepted_wrong=clopper_pearson(int((accepted & ~right).sum()), int(accepted.sum())),
-        risk_coverage=risk_coverage(confidence, right),
-        mistakes=_mistakes(truth, read_as, confidence),
-        barely=_barely(truth, read_as, confidence),
+        risk_coverage=risk_coverage_curve(confidence, right),
+        errors=_mistakes(truth, read_as, confidence),
+        narrow_correct=_barely(truth, read_as, confidence),
     )
 
 
@@ -223,7 +223,7 @@ def _classes(
     report: Mapping[str, Mapping[str, float]] = classification_report(
         truth, read_as, labels=present, output_dict=True, zero_division=0
     )
-    ranges = bootstrap_table(confusion, lambda tables: class_averages(tables, present))
+    ranges = bootstrap_table(confusion, lambda tables: average_class_scores(tables, present))
     return (
         tuple(_class(digit, report.get(str(digit)), confusion) for digit in range(10)),
         _average(report["macro avg"], ranges[:3]),
@@ -231,7 +231,7 @@ def _classes(
     )
 
 
-def class_averages(tables: NDArray[np.float64], present: list[int]) -> NDArray[np.float64]:
+def average_class_scores(tables: NDArray[np.float64], present: list[int]) -> NDArray[np.float64]:
     """Mean precision, recall and F1 by digit, then by picture, of confusion tables: (m, 10, 11) in, (m, 6) out."""
     right = np.diagonal(tables, axis1=1, axis2=2)[:, present]  # (m, digits)
     support = tables.sum(axis=2)[:, present]
@@ -283,7 +283,7 @@ def _most_confused(confusion: NDArray[np.int64]) -> tuple[ConfusedPair, ...]:
         if truth != read_as and confusion[truth, read_as]
     ]
     pairs.sort(key=lambda pair: -pair.count)
-    return tuple(pairs[:MOST_CONFUSED])
+    return tuple(pairs[:MAX_CONFUSIONS])
 
 
 def _pair(truth: int, read_as: int, count: int, support: int) -> ConfusedPair:
@@ -292,18 +292,18 @@ def _pair(truth: int, read_as: int, count: int, support: int) -> ConfusedPair:
 
 def _mistakes(
     truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
-) -> tuple[Mistake, ...]:
+) -> tuple[PictureResult, ...]:
     wrong = np.flatnonzero(truth != read_as)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    return tuple(Mistake(int(i), int(truth[i]), int(read_as[i]), float(confidence[i])) for i in wrong)
+    return tuple(PictureResult(int(i), int(truth[i]), int(read_as[i]), float(confidence[i])) for i in wrong)
 
 
 def _barely(
     truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
-) -> tuple[Mistake, ...]:
+) -> tuple[PictureResult, ...]:
     found = []
     for digit in range(DIGITS):
         right = np.flatnonzero((truth == digit) & (read_as == digit))
-        least = right[np.argsort(confidence[right], kind="stable")][:BARELY]
-        found += [Mistake(int(i), digit, digit, float(confidence[i])) for i in least]
+        least = right[np.argsort(confidence[right], kind="stable")][:NARROW_PER_DIGIT]
+        found += [PictureResult(int(i), digit, digit, float(confidence[i])) for i in least]
     return tuple(found)

@@ -11,15 +11,15 @@ from digitrec import files
 from digitrec.arrays import Picture
 from digitrec.reports import charts, html
 from digitrec.reports.batch import Json
-from digitrec.reports.confusion_matrix import PER_CELL, Shown, matrix
+from digitrec.reports.confusion_matrix import MAX_ERRORS_PER_CELL, MatrixPicture, build_matrix
 from digitrec.reports.evaluation import Evaluation
 from digitrec.reports.page_evaluation import READ_AS, PageEvaluation
-from digitrec.reports.svg import bar_chart
-from digitrec.reports.thumbnails import small_png, smaller
+from digitrec.reports.svg import build_bar_chart
+from digitrec.reports.thumbnails import encode_thumbnail, shrink_png
 
-SHOWN_MISTAKES = 60
+MAX_PAGE_ERRORS = 60
 """Pictures of mistakes on the page of a pipeline evaluation; the rest is counted."""
-SUREST = 40
+MAX_PICTURE_ERRORS = 40
 """The same on the page of an array set, where they are small."""
 
 _READ_AS = (*READ_AS[:10], "none")
@@ -57,18 +57,18 @@ def write_evaluation(
     model's training as Keras gives it (loss, accuracy, val_loss, val_accuracy), where it is known.
     """
     figures = {
-        "confusion": charts.confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
-        "reliability": charts.reliability_diagram(evaluation.reliability),
-        "risk_coverage": charts.risk_coverage_curve(
+        "confusion": charts.draw_confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
+        "reliability": charts.draw_reliability_diagram(evaluation.reliability),
+        "risk_coverage": charts.draw_risk_coverage(
             evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
         ),
-        "classes": charts.class_bars(evaluation.per_class),
+        "classes": charts.draw_class_scores(evaluation.per_class),
     }
-    if evaluation.confused:
-        figures["pairs"] = charts.confused_pairs(evaluation.confused, evaluation.mistakes, pictures)
+    if evaluation.top_confusions:
+        figures["pairs"] = charts.draw_confused_pairs(evaluation.top_confusions, evaluation.errors, pictures)
     if history:
-        figures["training_loss"] = charts.training_curve(history, "loss")
-        figures["training_accuracy"] = charts.training_curve(history, "accuracy")
+        figures["training_loss"] = charts.draw_training_curve(history, "loss")
+        figures["training_accuracy"] = charts.draw_training_curve(history, "accuracy")
     report = _report("digits", facts, evaluation.to_json())
     if history:
         report["history"] = {key: [float(value) for value in values] for key, values in history.items()}
@@ -77,8 +77,8 @@ def write_evaluation(
         "evaluation.html.j2",
         report,
         figures,
-        matrix=matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _shown(evaluation, pictures)),
-        surest=[(one, small_png(_paper(pictures[one.index]))) for one in evaluation.mistakes[:SUREST]],
+        matrix=build_matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _shown(evaluation, pictures)),
+        surest=[(one, encode_thumbnail(_paper(pictures[one.index]))) for one in evaluation.errors[:MAX_PICTURE_ERRORS]],
     )
 
 
@@ -86,13 +86,13 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
     """Write the report of the whole pipeline on labelled pages; gives the path of the page."""
     figures = {}
     if any(one.pages for one in evaluation.digits):
-        figures["confusion"] = charts.confusion_matrix(
+        figures["confusion"] = charts.draw_confusion_matrix(
             [one.read_as for one in evaluation.digits], READ_AS, READ_AS[:10]
         )
     if evaluation.ece is not None:
-        figures["reliability"] = charts.reliability_diagram(evaluation.reliability)
+        figures["reliability"] = charts.draw_reliability_diagram(evaluation.reliability)
     if evaluation.risk_coverage:
-        figures["risk_coverage"] = charts.risk_coverage_curve(
+        figures["risk_coverage"] = charts.draw_risk_coverage(
             evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
         )
     report = _report("pages", facts, evaluation.to_json())
@@ -105,30 +105,31 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
         "page_evaluation.html.j2",
         report,
         figures,
-        matrix=matrix([one.read_as for one in evaluation.digits], READ_AS[:10], READ_AS, _previews(evaluation)),
-        chart=bar_chart("became", "What became of each digit's pages", statuses),
-        mistakes=evaluation.mistakes[:SHOWN_MISTAKES],
+        matrix=build_matrix([one.read_as for one in evaluation.digits], READ_AS[:10], READ_AS, _previews(evaluation)),
+        chart=build_bar_chart("became", "What became of each digit's pages", statuses),
+        errors=evaluation.errors[:MAX_PAGE_ERRORS],
         reason_words={reason.value: reason.description for reason, _ in evaluation.reasons},
     )
 
 
-def _shown(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[Shown]]:
+def _shown(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[MatrixPicture]]:
     """The pictures of each cell, (digit, column): the surest mistakes, the least sure of what is right."""
-    found: dict[tuple[int, int], list[Shown]] = {}
-    for one in (*evaluation.mistakes, *evaluation.barely):
+    found: dict[tuple[int, int], list[MatrixPicture]] = {}
+    for one in (*evaluation.errors, *evaluation.narrow_correct):
         cell = found.setdefault((one.truth, one.read_as), [])
-        if len(cell) < PER_CELL:
-            words = f"{html.percent(one.confidence)}, no. {one.index}"
-            cell.append(Shown(small_png(_paper(pictures[one.index])), words))
+        if len(cell) < MAX_ERRORS_PER_CELL:
+            words = f"{html.format_percent(one.confidence)}, no. {one.index}"
+            cell.append(MatrixPicture(encode_thumbnail(_paper(pictures[one.index])), words))
     return found
 
 
-def _previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[Shown]]:
+def _previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[MatrixPicture]]:
     found = {}
     for cell, rows in evaluation.cells.items():
         pictured = [(row, row.preview_png) for row in rows if row.preview_png]
         found[cell] = [
-            Shown(smaller(png), f"{html.percent(row.confidence)}, row {row.row}") for row, png in pictured[:PER_CELL]
+            MatrixPicture(shrink_png(png), f"{html.format_percent(row.confidence)}, row {row.row}")
+            for row, png in pictured[:MAX_ERRORS_PER_CELL]
         ]
     return found
 
@@ -148,7 +149,7 @@ def write_report(folder: Path, template: str, report: Json, figures: Mapping[str
             old.unlink()
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"
-    files.atomic_write(page, html.render(template, report=report, figures=figures, **content))
+    files.atomic_write(page, html.render_template(template, report=report, figures=figures, **content))
     return page
 
 

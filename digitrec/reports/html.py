@@ -21,7 +21,7 @@ _UNSEEN = dict.fromkeys(
 )
 
 
-def render(template: str, package: str = "digitrec.reports", /, **content: Any) -> str:
+def render_template(template: str, package: str = "digitrec.reports", /, **content: Any) -> str:
     """Fill in a template of a package; every value is escaped."""
     return _environment(package).get_template(template).render(**content)
 
@@ -39,14 +39,14 @@ def _environment(package: str) -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
-        "count": count,
-        "data_uri": data_uri,
-        "plain": plain,
-        "short": short,
-        "when": when,
-        "link": link,
-        "at": at,
+        "percent": format_percent,
+        "count": format_count,
+        "data_uri": to_data_uri,
+        "plain": replace_unprintable,
+        "short": shorten,
+        "when": format_time,
+        "link": quote_path,
+        "at": value_at,
     }
     environment.globals |= {"plural": plural}
     return environment
@@ -64,7 +64,7 @@ def _compiled() -> "BytecodeCache | None":
     return FileSystemBytecodeCache(str(folder), "template-%s.cache") if is_ours else None
 
 
-def at(report: Any, key: str) -> Any:
+def value_at(report: Any, key: str) -> Any:
     """The number at `key` of a report: the page and `report.json` cannot say different things.
 
     >>> at({"files": [{"claimed": 3}]}, "files.0.claimed")
@@ -75,7 +75,7 @@ def at(report: Any, key: str) -> Any:
     return report
 
 
-def percent(share: float | None, decimals: int = 1) -> str:
+def format_percent(share: float | None, decimals: int = 1) -> str:
     """A share in words that never rounds up to certainty.
 
     >>> percent(0.5), percent(0.99996), percent(1.0), percent(None)
@@ -96,7 +96,7 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return f"{shown}{_NARROW}%"
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """A whole number with its thousands apart.
 
     >>> count(12345)
@@ -111,38 +111,38 @@ def plural(number: int, one: str, many: str = "") -> str:
     >>> plural(1, "file"), plural(2, "file"), plural(0, "entry", "entries")
     ('1 file', '2 files', '0 entries')
     """
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def data_uri(png: bytes) -> str:
+def to_data_uri(png: bytes) -> str:
     """A PNG as an address that needs no network."""
     return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
 
 
-def plain(text: str) -> str:
+def replace_unprintable(text: str) -> str:
     """Text without what cannot be seen or written: control and direction characters, halves of surrogate pairs."""
     return text.translate(_UNSEEN)
 
 
-def short(name: str) -> str:
+def shorten(name: str) -> str:
     """A name as long as a line or two; start and end of a longer one, for both tell files apart."""
-    name = plain(name)
+    name = replace_unprintable(name)
     if len(name) <= _LONGEST_NAME:
         return name
     half = _LONGEST_NAME // 2
     return f"{name[:half]} … {name[-half:]}"
 
 
-def when(iso: str) -> str:
+def format_time(iso: str) -> str:
     """A time as people write it.
 
     >>> when("2026-01-22T15:13:05Z")
     '2026-01-22 15:13:05 UTC'
     """
-    return plain(iso).replace("T", " ").replace("Z", " UTC")
+    return replace_unprintable(iso).replace("T", " ").replace("Z", " UTC")
 
 
-def link(path: str) -> str:
+def quote_path(path: str) -> str:
     """A relative path as an address: no name in it can become a scheme, a query or a fragment.
 
     >>> link("a b/#1?.csv"), link("javascript:alert(1)")

@@ -11,7 +11,7 @@ from typing import Any
 from digitrec import text
 from digitrec.reports.statistics import Proportion
 
-NEWEST = 500
+MAX_LISTED = 500
 """Upper limit of listed reports of a kind: thousands of batches must not slow every new one down."""
 _FATES = ("claimed", "accepted", "review", "rejected", "released")  # reports of 0.1 have no key `deferred`
 
@@ -67,7 +67,7 @@ def read_index(reports: Path) -> ReportIndex:
     folders = {model: _folders(reports / "evaluation" / model) for model in _folders(reports / "evaluation")}
     evaluations = [f"evaluation/{model}/{data}" for model, names in folders.items() for data in names]
     return ReportIndex(
-        batches=Section(tuple(_entry(reports, name, "batch") for name in batches[:NEWEST]), len(batches)),
+        batches=Section(tuple(_entry(reports, name, "batch") for name in batches[:MAX_LISTED]), len(batches)),
         evaluations=_section(reports, evaluations, "evaluation"),
         data=_section(reports, [f"explore/{name}" for name in _folders(reports / "explore")], "explore"),
         trainings=_section(reports, [f"learning/{name}" for name in _folders(reports / "learning")], "learning"),
@@ -84,7 +84,7 @@ def _folders(parent: Path) -> list[str]:
 
 def _section(reports: Path, folders: Iterable[str], kind: str) -> Section:
     newest = sorted(folders, key=lambda name: _file_state(reports / name / "report.json"), reverse=True)
-    return Section(tuple(_entry(reports, name, kind) for name in newest[:NEWEST]), len(newest))
+    return Section(tuple(_entry(reports, name, kind) for name in newest[:MAX_LISTED]), len(newest))
 
 
 def _file_state(path: Path) -> tuple[int, int, int]:
@@ -104,7 +104,7 @@ def _entry(reports: Path, folder: str, kind: str) -> ReportEntry:
         return ReportEntry(folder, is_damaged=True)
 
 
-@lru_cache(maxsize=4 * NEWEST)
+@lru_cache(maxsize=4 * MAX_LISTED)
 def _read_header(path: Path, kind: str, _: tuple[int, ...]) -> dict[str, Any]:
     """Read the header of a report; cached by the state of the file, as the index is written after every batch."""
     report = json.loads(path.read_bytes())

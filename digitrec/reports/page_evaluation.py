@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from digitrec.errors import DataError
-from digitrec.reports.batch import NO_DIGIT, Json, RowFacts, is_right, mistakes_in, right_share
+from digitrec.reports.batch import NO_DIGIT, Json, RowFacts, is_correct, measure_accuracy, select_errors
 from digitrec.reports.reliability import (
     ReliabilityBin,
     RiskPoint,
     calibration_error,
     expected_calibration_error,
-    reliability,
-    risk_coverage,
+    reliability_bins,
+    risk_coverage_curve,
 )
 from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
 from digitrec.types import PageStatus, Reason
@@ -24,7 +24,7 @@ READ_AS = (*"0123456789", "other", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class DigitPages:
+class DigitOutcomes:
     """What became of the pages whose truth is one single digit."""
 
     digit: int
@@ -69,11 +69,11 @@ class PageEvaluation:
     """95 %, drawn again (bootstrap)."""
     risk_coverage: tuple[RiskPoint, ...]
     """Of the pages that a lower or higher threshold would accept; coverage counts all labelled ones."""
-    digits: tuple[DigitPages, ...]
+    digits: tuple[DigitOutcomes, ...]
     """Ten, in order."""
     cells: Mapping[tuple[int, int], tuple[RowFacts, ...]]
     """The pages with one digit by (digit, column of READ_AS): wrong ones surest first, right ones least sure first."""
-    mistakes: tuple[RowFacts, ...]
+    errors: tuple[RowFacts, ...]
     """Accepted ones first, the surest first."""
 
     def to_json(self) -> Json:
@@ -101,7 +101,7 @@ class PageEvaluation:
                 }
                 for one in self.digits
             ],
-            "mistakes": len(self.mistakes),
+            "mistakes": len(self.errors),
         }
 
 
@@ -120,12 +120,12 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
     reasons = Counter(row.reason for row in labelled)
     bins, ece, ece_range = _calibration([row for row in labelled if row.confidence is not None])
     return PageEvaluation(
-        accuracy=right_share(labelled),
+        accuracy=measure_accuracy(labelled),
         unlabelled=len(rows) - len(labelled),
         accepted=wilson(len(accepted), len(labelled)),
-        accepted_wrong=clopper_pearson(sum(not is_right(row) for row in accepted), len(accepted)),
-        numbers=right_share(numbers),
-        empty=wilson(sum(not is_right(row) for row in empty), len(empty)),
+        accepted_wrong=clopper_pearson(sum(not is_correct(row) for row in accepted), len(accepted)),
+        numbers=measure_accuracy(numbers),
+        empty=wilson(sum(not is_correct(row) for row in empty), len(empty)),
         rejected_numbers=sum(row.status is PageStatus.REJECTED for row in numbers),
         reasons=tuple((reason, reasons[reason]) for reason in Reason if reasons[reason]),
         threshold=threshold,
@@ -135,7 +135,7 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
         risk_coverage=_risk_coverage(labelled),
         digits=tuple(_digit(digit, labelled) for digit in range(10)),
         cells=_cells(labelled),
-        mistakes=tuple(mistakes_in(labelled)),
+        errors=tuple(select_errors(labelled)),
     )
 
 
@@ -145,7 +145,7 @@ def _calibration(
     """Whether confidences mean what they say, of pages that have one."""
     confidence = np.array([row.confidence for row in answered], np.float64)
     right = np.array([row.text == row.label for row in answered], np.bool_)
-    bins = reliability(confidence, right)
+    bins = reliability_bins(confidence, right)
     if not answered:
         return bins, None, None
     pairs = np.stack([confidence, right.astype(np.float64)], axis=1)  # (n, 2)
@@ -159,18 +159,18 @@ def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
     if not may:
         return ()
     confidence = np.array([row.confidence or 0.0 for row in may], np.float64)
-    return risk_coverage(confidence, np.array([row.text == row.label for row in may], np.bool_), len(labelled))
+    return risk_coverage_curve(confidence, np.array([row.text == row.label for row in may], np.bool_), len(labelled))
 
 
-def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitPages:
+def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitOutcomes:
     rows = [row for row in labelled if row.label == str(digit)]
     read = [row for row in labelled if row.text == str(digit)]
     status = Counter(row.status for row in rows)
     columns = Counter(_column(row.text) for row in rows)
-    return DigitPages(
+    return DigitOutcomes(
         digit=digit,
         pages=len(rows),
-        accuracy=right_share(rows),
+        accuracy=measure_accuracy(rows),
         accepted=status[PageStatus.ACCEPTED],
         review=status[PageStatus.REVIEW],
         rejected=status[PageStatus.REJECTED],

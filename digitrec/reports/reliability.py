@@ -43,7 +43,7 @@ class RiskPoint:
     high: float = 1.0
 
 
-def reliability(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
     """Sort (n,) confidences in 0..1 into bins, with how often each was right."""
     edges = np.linspace(0.0, 1.0, BINS + 1)
     place = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, BINS - 1)  # (n,)
@@ -87,7 +87,7 @@ def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def risk_coverage(
+def risk_coverage_curve(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], total: int | None = None
 ) -> tuple[RiskPoint, ...]:
     """The error among the surest k pictures for about CURVE_POINTS values of k, the last being all of them.

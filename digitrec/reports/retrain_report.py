@@ -7,15 +7,15 @@ from pathlib import Path
 from digitrec.reports.batch import Json
 from digitrec.reports.evaluation_report import write_report
 from digitrec.reports.statistics import Proportion
-from digitrec.reports.thumbnails import smaller
+from digitrec.reports.thumbnails import shrink_png
 
-SHOWN_SUSPECTS = 100
+MAX_SUSPECTS = 100
 """Pictures on the page; the rest is counted."""
 _SIDE = 96
 
 
 @dataclass(frozen=True, slots=True)
-class LearningFacts:
+class RetrainFacts:
     """Which model, from which, and when."""
 
     model_id: str
@@ -32,7 +32,7 @@ class LearningFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class HowItDoes:
+class ValidationScores:
     """One model on the held-out corrected pages."""
 
     right: Proportion
@@ -41,10 +41,10 @@ class HowItDoes:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedFacts:
+class ComparisonFacts:
     """Two models on the same things, by McNemar's exact test."""
 
-    things: str
+    items: str
     pictures: int
     current_right: int
     candidate_right: int
@@ -55,7 +55,7 @@ class ComparedFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class SuspectedLabel:
     """A correction that may be a mistake."""
 
     file: str
@@ -71,13 +71,13 @@ class Suspect:
     preview_png: bytes
 
 
-def write_learning(
+def write_retrain_report(
     folder: Path,
-    facts: LearningFacts,
-    before: HowItDoes,
-    after: HowItDoes,
-    compared: Sequence[ComparedFacts],
-    suspects: Sequence[Suspect],
+    facts: RetrainFacts,
+    before: ValidationScores,
+    after: ValidationScores,
+    compared: Sequence[ComparisonFacts],
+    suspects: Sequence[SuspectedLabel],
     won_over: int,
 ) -> Path:
     """Write the page and its numbers; gives the path of the page.
@@ -96,15 +96,20 @@ def write_learning(
         **asdict(facts),
         "before": _numbers(before),
         "after": _numbers(after),
-        "compared": [asdict(one) for one in compared],
+        "compared": [_comparison_json(comparison) for comparison in compared],
         "suspects_total": len(suspects),
         "suspects": [{key: value for key, value in asdict(one).items() if key != "preview_png"} for one in suspects],
         "won_over": won_over,
     }
-    shown = [(one, smaller(one.preview_png, _SIDE) if one.preview_png else b"") for one in suspects[:SHOWN_SUSPECTS]]
+    shown = [(one, shrink_png(one.preview_png, _SIDE) if one.preview_png else b"") for one in suspects[:MAX_SUSPECTS]]
     return write_report(folder, "learning.html.j2", report, {}, suspects=shown)
 
 
-def _numbers(one: HowItDoes) -> Json:
+def _numbers(one: ValidationScores) -> Json:
     shares = {"right": one.right, "accepted": one.accepted, "accepted_wrong": one.accepted_wrong}
     return {name: share.to_json() for name, share in shares.items()}
+
+
+def _comparison_json(comparison: ComparisonFacts) -> Json:
+    fields = asdict(comparison)
+    return {"things": fields.pop("items"), **fields}

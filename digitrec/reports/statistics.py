@@ -31,7 +31,7 @@ class Proportion:
     """Share of a count, with the 95 % confidence interval of the true share."""
 
     hits: int
-    of: int
+    total: int
     low: float
     """0..1; 0 when nothing was counted."""
     high: float
@@ -40,11 +40,11 @@ class Proportion:
     @property
     def share(self) -> float | None:
         """Return the measured share, 0..1, or None when nothing was counted."""
-        return self.hits / self.of if self.of else None
+        return self.hits / self.total if self.total else None
 
     def to_json(self) -> dict[str, int | float | None]:
         """Return the fields and the share as plain types."""
-        return {"hits": self.hits, "of": self.of, "share": self.share, "low": self.low, "high": self.high}
+        return {"hits": self.hits, "of": self.total, "share": self.share, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True)

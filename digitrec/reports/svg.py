@@ -55,7 +55,7 @@ class BarChart:
     baseline: float = HEIGHT - _BOTTOM
 
 
-def bar_chart(name: str, title: str, bars: Sequence[tuple[str, Mapping[str, int]]]) -> BarChart:
+def build_bar_chart(name: str, title: str, bars: Sequence[tuple[str, Mapping[str, int]]]) -> BarChart:
     """Lay out stacked bars, each a label and a count per kind, over the whole width.
 
     >>> chart = bar_chart("mix", "Digits", [("0", {"accepted": 3}), ("1", {"accepted": 0})])

@@ -12,7 +12,7 @@ SIDE = 44
 _GREYS = 16
 
 
-def small_png(picture: Picture, side: int = SIDE) -> bytes:
+def encode_thumbnail(picture: Picture, side: int = SIDE) -> bytes:
     """A grey picture, (h, w), as a small PNG."""
     from PIL import Image
 
@@ -28,7 +28,7 @@ def small_png(picture: Picture, side: int = SIDE) -> bytes:
     return written.getvalue()
 
 
-def smaller(png: bytes, side: int = SIDE) -> bytes:
+def shrink_png(png: bytes, side: int = SIDE) -> bytes:
     """The small picture of a larger PNG.
 
     Raises:
@@ -37,10 +37,10 @@ def smaller(png: bytes, side: int = SIDE) -> bytes:
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise ValueError("a preview is no PNG")
-    return small_png(np.asarray(picture, np.uint8), side)
+    return encode_thumbnail(np.asarray(picture, np.uint8), side)
 
 
-def few_greys(png: bytes) -> bytes:
+def reduce_grays(png: bytes) -> bytes:
     """The same picture in ten greys: a fifth of the bytes, and no eye sees the difference in handwriting."""
     from PIL import Image
 

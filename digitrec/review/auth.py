@@ -24,15 +24,15 @@ _MOST_LINKS = 50
 class Session:
     """A person at a browser."""
 
-    who: str
+    reviewer: str
     """Their name as they gave it."""
-    done: int = 0
+    judged: int = 0
     """Answers judged, less those undone."""
 
     @property
     def name(self) -> str:
         """The name as it is shown, and kept with every judgement."""
-        return name_of(self.who)
+        return name_of(self.reviewer)
 
 
 @dataclass(slots=True)
@@ -83,16 +83,16 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-OPEN_TO_ALL = ("/enter", "/static/")
+PUBLIC_PATHS = ("/enter", "/static/")
 """The door itself, and what it looks like: nothing there is anybody's data."""
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """A body is larger than this address takes; the rest of it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AuthMiddleware:
     """Stands before the application."""
 
     app: ASGIApp
@@ -101,7 +101,7 @@ class Guard:
     """What the Host header may say: `127.0.0.1:PORT`, `localhost:PORT`."""
     cookie: str
     """Its name: cookies of one host are shared by its ports."""
-    stranger: Callable[[Request], Response]
+    unauthorized: Callable[[Request], Response]
     """What somebody without a session is shown."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,11 +130,11 @@ class Guard:
             return PlainTextResponse("This is not the server of that name.", 421)
         if not _is_ours(headers, hosts[0], method):
             return PlainTextResponse("Only this server's own pages may ask for that.", 403)
-        if scope["path"].startswith(OPEN_TO_ALL):
+        if scope["path"].startswith(PUBLIC_PATHS):
             return None
         session = self.sessions.find(cookie_parser(headers.get("cookie", "")).get(self.cookie, ""))
         if session is None:
-            return self.stranger(Request(scope))
+            return self.unauthorized(Request(scope))
         scope.setdefault("state", {})["session"] = session
         return None
 
@@ -153,7 +153,7 @@ def _is_ours(headers: Headers, host: str, method: str) -> bool:
     return site in {None, "same-origin", "none"} or headers.get("sec-fetch-mode") == "navigate"
 
 
-async def body(request: Request, most_bytes: int) -> bytes:
+async def read_body(request: Request, most_bytes: int) -> bytes:
     """The body of a request, at most so large; the rest of a larger one is not read.
 
     Raises:
@@ -161,10 +161,10 @@ async def body(request: Request, most_bytes: int) -> bytes:
     """
     told = request.headers.get("content-length", "")
     if told.isascii() and told.isdecimal() and (len(told) > len(str(most_bytes)) or int(told) > most_bytes):
-        raise TooLarge
+        raise BodyTooLarge
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
         if len(found) > most_bytes:
-            raise TooLarge
+            raise BodyTooLarge
     return bytes(found)

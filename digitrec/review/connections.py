@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from digitrec import logs
 
-HEADERS_S = 10.0
-MOST_CONNECTIONS = 200
+HEADER_TIMEOUT_S = 10.0
+MAX_CONNECTIONS = 200
 BACKLOG = 128
 """Connections the kernel keeps until they are accepted; asyncio accepts as many at once before any can be closed."""
 
@@ -39,19 +39,19 @@ def raise_open_files() -> int:
     return _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def room_for(open_files: int) -> int:
+def max_connections(open_files: int) -> int:
     """Return how many connections a limit of open files leaves room for.
 
     >>> room_for(1024), room_for(300), room_for(100)
     (200, 52, 16)
     """
-    return max(_FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))
+    return max(_FEWEST_CONNECTIONS, min(MAX_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))
 
 
 class ConnectionLimits:
     """The connections of one server, and which of them still owe a request header."""
 
-    def __init__(self, most: int = MOST_CONNECTIONS, headers_s: float = HEADERS_S) -> None:
+    def __init__(self, most: int = MAX_CONNECTIONS, headers_s: float = HEADER_TIMEOUT_S) -> None:
         self._most = most
         self._headers_s = headers_s
         self._waiting: dict[Connection, asyncio.TimerHandle] = {}  # the oldest first

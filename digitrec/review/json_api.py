@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from digitrec.errors import UsageError
 from digitrec.review import queries
-from digitrec.review.page_images import near
+from digitrec.review.page_images import find_zoom_box
 from digitrec.review.queries import START, Entry, Filter, Key, State
 from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict
 from digitrec.text import BATCH_ID, escape
@@ -13,7 +13,7 @@ from digitrec.types import Box, PageStatus
 
 Json: TypeAlias = dict[str, Any]
 
-MOST_JUDGEMENTS = 500
+MAX_JUDGEMENTS = 500
 _LARGEST_ROW = 2**31
 _LONGEST_FILE = 400
 _LONGEST_TEXT = 1000
@@ -21,10 +21,10 @@ _HOWS = [How.ONE, How.GRID, How.AUDIT]
 """A list: what comes in may have no hash."""
 
 
-def entry_json(entry: Entry) -> Json:
+def entry_to_json(entry: Entry) -> Json:
     """An answer for a page; names are escaped as in the CSV, and are still data."""
     row, read = entry.row, entry.row.reading
-    part = near(row)
+    part = find_zoom_box(row)
     return {
         "batch": row.batch_id,
         "row": row.row,
@@ -44,23 +44,23 @@ def entry_json(entry: Entry) -> Json:
         "label": escape(row.label),
         "duplicate_of": row.duplicate_of,
         "seen": entry.newest.id if entry.newest else 0,
-        "said": said_json(entry.newest),
+        "said": correction_to_json(entry.newest),
     }
 
 
-def said_json(said: Correction | None) -> Json | None:
+def correction_to_json(said: Correction | None) -> Json | None:
     """What a person said of an answer; None if nobody did, or it was withdrawn."""
     if said is None or said.verdict is Verdict.WITHDRAWN:
         return None
     return {"who": said.who, "at": said.at, "verdict": said.verdict, "new": said.new}
 
 
-def holds_json(batch_id: str, row: int, said: Correction | None) -> Json:
+def row_state_to_json(batch_id: str, row: int, said: Correction | None) -> Json:
     """What holds of a row now."""
-    return {"batch": batch_id, "row": row, "seen": said.id if said else 0, "said": said_json(said)}
+    return {"batch": batch_id, "row": row, "seen": said.id if said else 0, "said": correction_to_json(said)}
 
 
-def filter_from(asked: Mapping[str, str]) -> Filter:
+def parse_filter(asked: Mapping[str, str]) -> Filter:
     """The filter in the query of an address; UsageError if it makes no sense."""
     status, text, batch = asked.get("status", ""), asked.get("text", ""), asked.get("batch", "").strip()
     state, file = asked.get("state", State.OPEN), asked.get("file", "").strip()
@@ -68,7 +68,7 @@ def filter_from(asked: Mapping[str, str]) -> Filter:
         raise UsageError("status is accepted, review or rejected")
     if state not in set(State):
         raise UsageError(f"state is one of {', '.join(State)}")
-    if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_number(text)):
+    if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_digits(text)):
         raise UsageError("text is made of digits")
     if batch and not BATCH_ID.fullmatch(batch):
         raise UsageError("this is no batch")
@@ -77,8 +77,8 @@ def filter_from(asked: Mapping[str, str]) -> Filter:
     return Filter(PageStatus(status) if status else None, State(state), text, batch, file)
 
 
-def key_from(text: str) -> Key:
-    """Where a page of a list begins, as `key_text` wrote it; the start for an empty text."""
+def parse_key(text: str) -> Key:
+    """Where a page of a list begins, as `format_key` wrote it; the start for an empty text."""
     if not text:
         return START
     sureness, _, rest = text.partition(",")
@@ -92,7 +92,7 @@ def key_from(text: str) -> Key:
     return key
 
 
-def key_text(key: Key) -> str:
+def format_key(key: Key) -> str:
     """The place of an answer in a list.
 
     >>> key_from(key_text((0.1 + 0.2, "20260102T030405Z-0a1b2c3d", 7)))
@@ -101,7 +101,7 @@ def key_text(key: Key) -> str:
     return f"{key[0]!r},{key[1]},{key[2]}"
 
 
-def judgements_from(body: object) -> tuple[How, list[Judgement]]:
+def parse_judgements(body: object) -> tuple[How, list[Judgement]]:
     """What a person said, and where: {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}.
 
     Raises:
@@ -112,19 +112,19 @@ def judgements_from(body: object) -> tuple[How, list[Judgement]]:
     return How(body["how"]), [_judgement(one) for one in _list(body["judgements"])]
 
 
-def places_from(body: object) -> list[tuple[str, int, int]]:
+def parse_undo(body: object) -> list[tuple[str, int, int]]:
     """Batch, row and entry of what is to be undone: {"entries": [{"batch", "row", "seen"}]}."""
     if not isinstance(body, dict) or set(body) != {"entries"}:
         raise UsageError("name the entries")
     return [_place(one, {"batch", "row", "seen"}) for one in _list(body["entries"])]
 
 
-def is_place(batch_id: str, row: int) -> bool:
+def is_row_id(batch_id: str, row: int) -> bool:
     """True for what may name a row."""
     return BATCH_ID.fullmatch(batch_id) is not None and 1 <= row < _LARGEST_ROW
 
 
-def whole(text: str) -> int | None:
+def parse_whole_number(text: str) -> int | None:
     """Return the whole number that a text writes with at most nine digits; None if it does not.
 
     >>> whole("007"), whole("-1"), whole("9" * 5000)
@@ -133,7 +133,7 @@ def whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def is_number(text: str) -> bool:
+def is_digits(text: str) -> bool:
     """True for digits, and not endlessly many."""
     return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_TEXT
 
@@ -142,7 +142,7 @@ def _judgement(one: object) -> Judgement:
     batch_id, row, seen = _place(one, {"batch", "row", "new", "seen"})
     assert isinstance(one, dict)
     new = one["new"]
-    if not (new is None or (isinstance(new, str) and (new == NONE or is_number(new)))):
+    if not (new is None or (isinstance(new, str) and (new == NONE or is_digits(new)))):
         raise UsageError("what is there is digits, 'none', or null for not sure")
     return Judgement(batch_id, row, new, seen)
 
@@ -154,14 +154,14 @@ def _place(one: object, fields: set[str]) -> tuple[str, int, int]:
     # type(): a bool is an int, but no number.
     if not isinstance(batch_id, str) or type(row) is not int or type(seen) is not int:
         raise UsageError("batch is a text, row and seen are whole numbers")
-    if not is_place(batch_id, row) or not 0 <= seen < 2**63:
+    if not is_row_id(batch_id, row) or not 0 <= seen < 2**63:
         raise UsageError("there is no such row")
     return batch_id, row, seen
 
 
 def _list(found: object) -> Iterable[object]:
-    if not isinstance(found, list) or not 1 <= len(found) <= MOST_JUDGEMENTS:
-        raise UsageError(f"1 to {MOST_JUDGEMENTS} at a time")
+    if not isinstance(found, list) or not 1 <= len(found) <= MAX_JUDGEMENTS:
+        raise UsageError(f"1 to {MAX_JUDGEMENTS} at a time")
     return found
 
 

@@ -25,11 +25,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Gone(Exception):
+class OriginalMissing(Exception):
     """There is no such original any more, or another file has its name; says which."""
 
 
-def read(outbox: Path, place: str, sha256: str, most_bytes: int) -> bytes:
+def read_original(outbox: Path, place: str, sha256: str, most_bytes: int) -> bytes:
     """The bytes of an original.
 
     Args:
@@ -43,18 +43,18 @@ def read(outbox: Path, place: str, sha256: str, most_bytes: int) -> bytes:
     """
     top, *parts = place.split("/")
     if top != outbox.name or not parts or any(part in {"", ".", ".."} for part in parts):
-        raise Gone("the original was not filed away")
+        raise OriginalMissing("the original was not filed away")
     try:
         descriptor = _opened(outbox, parts)
     except OSError as why:
-        raise Gone(f"the original cannot be opened: {os.strerror(why.errno or 0)}") from why
+        raise OriginalMissing(f"the original cannot be opened: {os.strerror(why.errno or 0)}") from why
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_size > most_bytes:
-            raise Gone("what lies there is no picture file, or is too large")
+            raise OriginalMissing("what lies there is no picture file, or is too large")
         data = file.read(most_bytes)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise Gone("another file has the name of the original")
+        raise OriginalMissing("another file has the name of the original")
     return data
 
 
@@ -93,7 +93,7 @@ _LONGEST_PX = {View.WHOLE: 1000, View.NEAR: 800, View.SMALL: 176}
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageImage:
     """A picture for a browser."""
 
     data: bytes
@@ -106,11 +106,11 @@ class Shown:
         return "image/png" if self.data.startswith(b"\x89PNG") else "image/jpeg"
 
 
-class NoPicture(Exception):
+class ImageUnavailable(Exception):
     """Neither the original nor a small copy of it can be shown; says why."""
 
 
-class Pictures:
+class PageImages:
     """Pictures of answers; for several threads at once."""
 
     def __init__(self, outbox: Path, limits: Limits) -> None:
@@ -119,7 +119,7 @@ class Pictures:
         self._decoding = threading.BoundedSemaphore(_AT_ONCE)
         self._kept = _Kept(_MOST_BYTES)
 
-    def show(self, row: TableRow, place: str, preview: bytes | None, view: View) -> Shown:
+    def render(self, row: TableRow, place: str, preview: bytes | None, view: View) -> PageImage:
         """The picture of an answer.
 
         Args:
@@ -131,7 +131,7 @@ class Pictures:
         Raises:
             NoPicture: there is none.
         """
-        part = near(row) if view is not View.WHOLE else None
+        part = find_zoom_box(row) if view is not View.WHOLE else None
         # The boxes belong to the answer, not to the bytes: two models may have cut the same picture differently.
         key = (row.sha256, row.reading.page, view.value, part)
 
@@ -144,11 +144,11 @@ class Pictures:
             data = self._kept.find(key)
             if data is None:  # two threads may draw the same: that is rare, and no harm
                 self._kept.keep(key, data := drawn())
-            return Shown(data, is_original=True)
-        except (Gone, RejectedImage) as why:
+            return PageImage(data, is_original=True)
+        except (OriginalMissing, RejectedImage) as why:
             if preview is None:
-                raise NoPicture(str(why)) from why
-            return Shown(preview, is_original=False)
+                raise ImageUnavailable(str(why)) from why
+            return PageImage(preview, is_original=False)
 
     def _page(self, row: TableRow, place: str, *, is_small: bool) -> Picture:
         key = (row.sha256, row.reading.page, "page", None)
@@ -156,7 +156,7 @@ class Pictures:
             data = self._kept.find(key)
             if data is not None:
                 return _decoded(data)
-            original = read(self._outbox, place, row.sha256, self._limits.max_bytes)
+            original = read_original(self._outbox, place, row.sha256, self._limits.max_bytes)
             sheet = decode.decode_page(original, self._limits, row.reading.page)
             picture = sheet.at_least_px(_LONGEST_PX[View.SMALL]) if is_small else sheet.full_detail()
             if isinstance(picture, RejectedImage):
@@ -167,21 +167,21 @@ class Pictures:
             return page
 
 
-def preview(outbox: Path, limits: Limits, row: TableRow, place: str) -> bytes:
+def draw_preview(outbox: Path, limits: Limits, row: TableRow, place: str) -> bytes:
     """Draw the small grey picture of an answer, PNG, as the ledger keeps it of answers that people look at.
 
     Raises:
         Gone: the original is not there any more.
         RejectedImage: it cannot be decoded.
     """
-    sheet = decode.decode_page(read(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
+    sheet = decode.decode_page(read_original(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
     picture = sheet.at_least_px(SMALL_PX)
     if isinstance(picture, RejectedImage):
         raise picture
     return _encoded(Thumbnail.of(picture, SMALL_PX).preview)
 
 
-def near(row: TableRow) -> Box | None:
+def find_zoom_box(row: TableRow) -> Box | None:
     """Small digits with their surroundings, in pixels of the page; None if they are seen well on the whole page."""
     boxes = [one.box for one in row.reading.digits]
     width, height = row.reading.width or 0, row.reading.height or 0

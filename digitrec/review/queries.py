@@ -18,7 +18,7 @@ from digitrec.types import Digit, PageStatus, TableRow
 
 Key = tuple[float, str, int]
 """How sure (2 where there is no answer), batch and row: the order of every list here."""
-Place = tuple[str, int]
+RowId = tuple[str, int]
 """Batch and row."""
 
 START: Key = (-1.0, "", 0)
@@ -42,11 +42,11 @@ class State(StrEnum):
 
     OPEN = "open"
     UNSURE = "unsure"
-    SETTLED = "settled"
+    RESOLVED = "settled"
     ANY = "any"
 
 
-_STATES = {State.OPEN: "('withdrawn')", State.UNSURE: "('unsure')", State.SETTLED: "('confirmed', 'corrected')"}
+_STATES = {State.OPEN: "('withdrawn')", State.UNSURE: "('unsure')", State.RESOLVED: "('confirmed', 'corrected')"}
 
 NUMBERS = "numbers"
 """Instead of a text: more than one digit."""
@@ -71,7 +71,7 @@ class Filter:
     file: str = ""
     """A part of the path, upper and lower case alike; or of the path as the CSV writes it."""
 
-    def conditions(self) -> tuple[str, list[object]]:
+    def sql_conditions(self) -> tuple[str, list[object]]:
         """What SQL asks for it, without the state, and the values in that."""
         asked: list[tuple[str, list[object]]] = [(_CLOSED, [])]
         if self.status is not None:
@@ -105,26 +105,26 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class ReviewProgress:
     """How far a review is."""
 
     open: int = 0
     unsure: int = 0
-    settled: int = 0
+    resolved: int = 0
 
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.open + other.open, self.unsure + other.unsure, self.settled + other.settled)
+    def __add__(self, other: "ReviewProgress") -> "ReviewProgress":
+        return ReviewProgress(self.open + other.open, self.unsure + other.unsure, self.resolved + other.resolved)
 
-    def __sub__(self, other: "Count") -> "Count":
-        return Count(self.open - other.open, self.unsure - other.unsure, self.settled - other.settled)
+    def __sub__(self, other: "ReviewProgress") -> "ReviewProgress":
+        return ReviewProgress(self.open - other.open, self.unsure - other.unsure, self.resolved - other.resolved)
 
 
-def keys(ledgers: Iterable[Ledger], chosen: Filter, after: Key, most: int) -> list[Key]:
+def list_keys(ledgers: Iterable[Ledger], chosen: Filter, after: Key, most: int) -> list[Key]:
     """The next answers, the least sure first, over all ledgers."""
     return list(heapq.merge(*(_keys(ledger, chosen, after, most) for ledger in ledgers)))[:most]
 
 
-def entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
+def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
     """One answer; None if this ledger has no such row."""
     row = ledger.row(batch_id, number)
     if row is None:
@@ -136,38 +136,38 @@ def entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
     return Entry(row, os.fsdecode(found[0]) if found else "", said[-1] if said else None)
 
 
-def preview(ledger: Ledger, batch_id: str, number: int) -> bytes | None:
+def read_preview(ledger: Ledger, batch_id: str, number: int) -> bytes | None:
     """The small picture (PNG) that was kept of a page; None if none was."""
     ask = "SELECT preview FROM readings WHERE batch_id = ? AND row = ?"
     found = ledger.ask(ask, (batch_id, number)).fetchone()
     return found[0] if found else None
 
 
-def count(ledger: Ledger, chosen: Filter) -> Count:
+def count_answers(ledger: Ledger, chosen: Filter) -> ReviewProgress:
     """How many of the answers that are meant are in each state; the filter's own state does not matter."""
-    where, values = chosen.conditions()
+    where, values = chosen.sql_conditions()
     (total,) = ledger.ask(f"SELECT COUNT(*) FROM readings WHERE {where}", values).fetchone()
     said = dict(ledger.ask(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
     settled, unsure = said.get("confirmed", 0) + said.get("corrected", 0), said.get("unsure", 0)
-    return Count(total - settled - unsure, unsure, settled)
+    return ReviewProgress(total - settled - unsure, unsure, settled)
 
 
-def count_by(ledger: Ledger, column: str, chosen: Filter) -> dict[str, Count]:
+def count_answers_by(ledger: Ledger, column: str, chosen: Filter) -> dict[str, ReviewProgress]:
     """The same for each batch (`batch_id`), or for each text that was read (`text`)."""
-    where, values = chosen.conditions()
+    where, values = chosen.sql_conditions()
     asked = f"SELECT readings.{column}, COUNT(*) FROM readings WHERE {where} GROUP BY readings.{column}"
-    found = {each: Count(open=total) for each, total in ledger.ask(asked, values)}
+    found = {each: ReviewProgress(open=total) for each, total in ledger.ask(asked, values)}
     asked = f"SELECT readings.{column}, verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY readings.{column}, verdict"
     for each, said, number in ledger.ask(asked, values):
         verdict = Verdict(said)
         if verdict is Verdict.UNSURE:
-            found[each] += Count(-number, number, 0)
+            found[each] += ReviewProgress(-number, number, 0)
         elif verdict.is_settled:
-            found[each] += Count(-number, 0, number)
+            found[each] += ReviewProgress(-number, 0, number)
     return found
 
 
-def sample(ledgers: Iterable[Ledger], size: int, seed: int) -> list[Place]:
+def draw_sample(ledgers: Iterable[Ledger], size: int, seed: int) -> list[RowId]:
     """Draw accepted answers for an audit: those a draw with this seed takes first, wherever the ledgers stand.
 
     What was looked at in another way is left out; what the audit itself looked at stays, so that a sample that was
@@ -177,7 +177,7 @@ def sample(ledgers: Iterable[Ledger], size: int, seed: int) -> list[Place]:
     return [place for _, place in heapq.nsmallest(size, drawn)]
 
 
-def _auditable(ledger: Ledger) -> Iterator[Place]:
+def _auditable(ledger: Ledger) -> Iterator[RowId]:
     ask = f"SELECT readings.batch_id, readings.row {_NEWEST} AND verdict <> 'withdrawn' AND how <> ?"
     seen = set(ledger.ask(ask, (How.AUDIT,)))
     for place in ledger.ask(f"SELECT batch_id, row FROM readings WHERE status = 'accepted' AND {_CLOSED}"):
@@ -185,12 +185,12 @@ def _auditable(ledger: Ledger) -> Iterator[Place]:
             yield place
 
 
-def _lot(seed: int, place: Place) -> bytes:
+def _lot(seed: int, place: RowId) -> bytes:
     return hashlib.sha256(f"{seed}/{place[0]}/{place[1]}".encode()).digest()
 
 
 def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
-    where, values = chosen.conditions()
+    where, values = chosen.sql_conditions()
     if chosen.state is not State.ANY:
         where += f" AND {_HOLDS} IN {_STATES[chosen.state]}"
     # The first of the two is what the index is entered by.

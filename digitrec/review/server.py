@@ -19,10 +19,10 @@ from starlette.types import ASGIApp
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
 from digitrec.reports import html
 from digitrec.review import json_api
-from digitrec.review.auth import Guard, Session, Sessions, TooLarge, body
-from digitrec.review.page_images import NoPicture, View
+from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
+from digitrec.review.page_images import ImageUnavailable, View
 from digitrec.review.queries import Filter
-from digitrec.review.service import Desk, Listed, Saved
+from digitrec.review.service import ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
 from digitrec.text import escape
 
@@ -37,11 +37,11 @@ Answer = Callable[[Request], Awaitable[Response]]
 class Site:
     """The pages of one desk."""
 
-    desk: Desk
+    service: ReviewService
     tryout: TryOut
     sessions: Sessions
     port: int
-    most_bytes: int
+    max_bytes: int
     """Of a picture that is tried."""
 
     def app(self) -> ASGIApp:
@@ -63,7 +63,7 @@ class Site:
             Mount("/static", StaticFiles(directory=str(files("digitrec.review") / "static"))),
         ]
         handlers: dict[Any, Any] = {
-            TooLarge: _told("larger than is taken here", 413),
+            BodyTooLarge: _told("larger than is taken here", 413),
             UsageError: _of_error(400),
             EnvironmentFailure: _of_error(503),
             DigitrecError: _of_error(503),
@@ -72,7 +72,7 @@ class Site:
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)
-        return Guard(app, self.sessions, hosts, self._cookie, _stranger)
+        return AuthMiddleware(app, self.sessions, hosts, self._cookie, _stranger)
 
     @property
     def _cookie(self) -> str:
@@ -107,7 +107,7 @@ class Site:
 
     async def overview(self, request: Request) -> Response:
         """What waits."""
-        found = await run_sync(self.desk.overview)
+        found = await run_sync(self.service.build_dashboard)
         return self._page(request, "overview", found=found)
 
     async def one(self, request: Request) -> Response:
@@ -121,10 +121,10 @@ class Site:
 
     async def try_page(self, request: Request) -> Response:
         """Try it."""
-        return self._page(request, "try", most_bytes=self.most_bytes)
+        return self._page(request, "try", max_bytes=self.max_bytes)
 
     def _page(self, request: Request, name: str, **content: Any) -> Response:
-        content |= {"page": name, "session": _session(request), "has_audit": bool(self.desk.sample)}
+        content |= {"page": name, "session": _session(request), "has_audit": bool(self.service.audit_sample)}
         return _html(name, **content)
 
     # What the pages' scripts ask.
@@ -132,33 +132,33 @@ class Site:
     async def listed(self, request: Request) -> Response:
         """The next answers of a filter."""
         asked = request.query_params
-        chosen, after, most = _filter(request), json_api.key_from(asked.get("after", "")), _most(asked.get("most", ""))
-        found = await run_sync(self.desk.listed, chosen, after, most)
+        chosen, after, most = _filter(request), json_api.parse_key(asked.get("after", "")), _most(asked.get("most", ""))
+        found = await run_sync(self.service.list_answers, chosen, after, most)
         return _listed(request, found)
 
     async def audit(self, request: Request) -> Response:
         """The next answers of the audit."""
-        after = json_api.whole(request.query_params.get("after", "") or "0")
+        after = json_api.parse_whole_number(request.query_params.get("after", "") or "0")
         if after is None:
             raise UsageError("this list has no such place")
-        found = await run_sync(self.desk.audit, after, _most(request.query_params.get("most", "")))
+        found = await run_sync(self.service.list_audit, after, _most(request.query_params.get("most", "")))
         return _listed(request, found)
 
     async def entry(self, request: Request) -> Response:
         """One answer."""
         batch_id, row = _place(request)
-        found = await run_sync(self.desk.entry, batch_id, row) if json_api.is_place(batch_id, row) else None
-        return JSONResponse(json_api.entry_json(found)) if found else _problem("there is no such answer", 404)
+        found = await run_sync(self.service.read_entry, batch_id, row) if json_api.is_row_id(batch_id, row) else None
+        return JSONResponse(json_api.entry_to_json(found)) if found else _problem("there is no such answer", 404)
 
     async def picture(self, request: Request) -> Response:
         """What is shown of an answer."""
         batch_id, row = _place(request)
         view = request.path_params["view"]
-        if view not in set(View) or not json_api.is_place(batch_id, row):
+        if view not in set(View) or not json_api.is_row_id(batch_id, row):
             return _problem("there is no such picture", 404)
         try:
-            shown = await run_sync(self.desk.picture, batch_id, row, View(view))
-        except NoPicture as why:
+            shown = await run_sync(self.service.render_page, batch_id, row, View(view))
+        except ImageUnavailable as why:
             return _problem(escape(str(why)), 404)
         if shown is None:
             return _problem("there is no such picture", 404)
@@ -166,39 +166,39 @@ class Site:
 
     async def judge(self, request: Request) -> Response:
         """Keep what a person says."""
-        how, judgements = json_api.judgements_from(await _json(request))
+        how, judgements = json_api.parse_judgements(await _json(request))
         session = _session(request)
-        saved = await run_sync(lambda: self.desk.judge(judgements, who=session.who, how=how))
-        session.done += len(saved.done)
+        saved = await run_sync(lambda: self.service.judge(judgements, who=session.reviewer, how=how))
+        session.judged += len(saved.done)
         return self._saved(session, saved)
 
     async def undo(self, request: Request) -> Response:
         """Take back what a person said."""
-        entries = json_api.places_from(await _json(request))
+        entries = json_api.parse_undo(await _json(request))
         session = _session(request)
-        saved = await run_sync(lambda: self.desk.undo(entries, who=session.who))
-        session.done = max(0, session.done - len(saved.done))
+        saved = await run_sync(lambda: self.service.undo(entries, who=session.reviewer))
+        session.judged = max(0, session.judged - len(saved.done))
         return self._saved(session, saved)
 
     async def try_it(self, request: Request) -> Response:
         """Read a picture; it is kept nowhere."""
-        data = await body(request, self.most_bytes)
+        data = await read_body(request, self.max_bytes)
         return JSONResponse(await run_sync(self.tryout.read, data))
 
-    def _saved(self, session: Session, saved: Saved) -> Response:
-        root = self.desk.outbox.parent
+    def _saved(self, session: Session, saved: SaveResult) -> Response:
+        root = self.service.outbox.parent
         answer = {
-            "done": [json_api.holds_json(one.batch_id, one.row, one) for one in saved.done],
-            "conflicts": [json_api.holds_json(one.batch_id, one.row, one.newest) for one in saved.conflicts],
+            "done": [json_api.row_state_to_json(one.batch_id, one.row, one) for one in saved.done],
+            "conflicts": [json_api.row_state_to_json(one.batch_id, one.row, one.newest) for one in saved.conflicts],
             "finished": {each: escape(str(path.relative_to(root))) for each, path in saved.finished.items()},
             "late": escape(saved.late),
-            "by_you": session.done,
+            "by_you": session.judged,
         }
         return JSONResponse(answer, 409 if saved.conflicts else 200)
 
 
 def _html(name: str, status: int = 200, **content: Any) -> Response:
-    return HTMLResponse(html.render(f"{name}.html.j2", "digitrec.review", **content), status)
+    return HTMLResponse(html.render_template(f"{name}.html.j2", "digitrec.review", **content), status)
 
 
 def _stranger(_: Request) -> Response:
@@ -211,27 +211,27 @@ def _session(request: Request) -> Session:
 
 
 def _filter(request: Request) -> Filter:
-    return json_api.filter_from({name: value for name, value in request.query_params.items() if name in _COUNTED})
+    return json_api.parse_filter({name: value for name, value in request.query_params.items() if name in _COUNTED})
 
 
 def _place(request: Request) -> tuple[str, int]:
     """Return batch and row of an address; row 0, which none has, for what is no number."""
-    return request.path_params["batch"], json_api.whole(request.path_params["row"]) or 0
+    return request.path_params["batch"], json_api.parse_whole_number(request.path_params["row"]) or 0
 
 
 def _most(text: str) -> int:
-    most = json_api.whole(text)
+    most = json_api.parse_whole_number(text)
     return _MOST_LISTED if most is None else min(max(most, 1), _MOST_LISTED)
 
 
-def _listed(request: Request, found: Listed) -> Response:
-    after = json_api.key_text(found.next) if isinstance(found.next, tuple) else found.next
+def _listed(request: Request, found: ResultPage) -> Response:
+    after = json_api.format_key(found.next) if isinstance(found.next, tuple) else found.next
     return JSONResponse(
         {
-            "entries": [json_api.entry_json(each) for each in found.entries],
+            "entries": [json_api.entry_to_json(each) for each in found.entries],
             "next": None if after is None else str(after),
             "count": asdict(found.count),
-            "by_you": _session(request).done,
+            "by_you": _session(request).judged,
         }
     )
 
@@ -240,7 +240,7 @@ async def _json(request: Request) -> object:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise UsageError("this takes JSON")
     try:
-        found = json.loads(await body(request, _MOST_JSON_BYTES))
+        found = json.loads(await read_body(request, _MOST_JSON_BYTES))
         json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
         return found
     except (ValueError, RecursionError):

@@ -10,8 +10,8 @@ from pathlib import Path
 from digitrec import logs
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.review import queries
-from digitrec.review.page_images import NoPicture, Pictures, Shown, View
-from digitrec.review.queries import Count, Entry, Filter, Key, Place
+from digitrec.review.page_images import ImageUnavailable, PageImage, PageImages, View
+from digitrec.review.queries import Entry, Filter, Key, ReviewProgress, RowId
 from digitrec.storage import corrections
 from digitrec.storage.corrected_tables import is_complete, write_corrected
 from digitrec.storage.corrections import Conflict, Correction, How, Judgement, Verdict, history
@@ -22,17 +22,17 @@ _NEWEST_BATCHES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ResultPage:
     """A piece of a list of answers."""
 
     entries: tuple[Entry, ...]
     next: Key | int | None
     """Where the next piece begins; None if there is none."""
-    count: Count
+    count: ReviewProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class ConflictInfo:
     """A row that somebody else has judged since it was looked at, and what they said."""
 
     batch_id: str
@@ -41,11 +41,11 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SaveResult:
     """What became of what a person said."""
 
     done: tuple[Correction, ...] = ()
-    conflicts: tuple[Clash, ...] = ()
+    conflicts: tuple[ConflictInfo, ...] = ()
     """Where somebody else was faster: of these nothing was kept, nor of what came with them for the same worker."""
     finished: Mapping[str, Path] = field(default_factory=dict)
     """The corrected tables of the batches whose last open row this settled, by batch."""
@@ -54,97 +54,97 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class Dashboard:
     """Where there is something to do."""
 
-    review: Count
+    review: ReviewProgress
     """Of what the service put up for review."""
-    batches: Mapping[str, Count]
+    batches: Mapping[str, ReviewProgress]
     """The newest that have something to review, and how far they are."""
-    digits: Mapping[str, Count]
+    digits: Mapping[str, ReviewProgress]
     """By the digit that was read, all answers of one digit."""
-    no_digit: Count
+    no_digit: ReviewProgress
     """Of those that do not look like a digit."""
-    audit: Count
+    list_audit: ReviewProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ReviewService:
     """What the pages ask; for several threads at once."""
 
     outbox: Path
     ledgers: Callable[[], Mapping[str, Path]]
     """Of all workers, by name."""
-    pictures: Pictures
-    sample: Sequence[Place]
+    pictures: PageImages
+    audit_sample: Sequence[RowId]
     """The audit's; empty if there is none."""
     now: Callable[[], str]
 
-    def listed(self, chosen: Filter, after: Key, most: int) -> Listed:
+    def list_answers(self, chosen: Filter, after: Key, most: int) -> ResultPage:
         """The next answers of a filter, the least sure first."""
         with self._open() as ledgers:
-            found = queries.keys(ledgers, chosen, after, most)
+            found = queries.list_keys(ledgers, chosen, after, most)
             entries = [self._entry(ledgers, batch_id, row) for _, batch_id, row in found]
-            counts = [queries.count(ledger, chosen) for ledger in ledgers]
-        return Listed(tuple(entries), found[-1] if len(found) == most else None, sum(counts, Count()))
+            counts = [queries.count_answers(ledger, chosen) for ledger in ledgers]
+        return ResultPage(tuple(entries), found[-1] if len(found) == most else None, sum(counts, ReviewProgress()))
 
-    def audit(self, after: int, most: int) -> Listed:
+    def list_audit(self, after: int, most: int) -> ResultPage:
         """The next answers of the sample that nobody has judged, from place `after` on."""
         with self._open() as ledgers:
             count = self._audited(ledgers)
             entries = []
-            for at, (batch_id, row) in enumerate(self.sample[after:], start=after + 1):
+            for at, (batch_id, row) in enumerate(self.audit_sample[after:], start=after + 1):
                 one = self._entry(ledgers, batch_id, row)
                 if one.newest is None or one.newest.verdict is Verdict.WITHDRAWN:
                     entries.append(one)
                 if len(entries) == most:
-                    return Listed(tuple(entries), at, count)
-        return Listed(tuple(entries), None, count)
+                    return ResultPage(tuple(entries), at, count)
+        return ResultPage(tuple(entries), None, count)
 
-    def entry(self, batch_id: str, row: int) -> Entry | None:
+    def read_entry(self, batch_id: str, row: int) -> Entry | None:
         """One answer; None if there is none."""
         with self._open() as ledgers:
             return _found(ledgers, batch_id, row)
 
-    def picture(self, batch_id: str, row: int, view: View) -> Shown | None:
+    def render_page(self, batch_id: str, row: int, view: View) -> PageImage | None:
         """What is shown of an answer; None if there is no such answer. NoPicture if it cannot be shown."""
         with self._open() as ledgers:
             one = _found(ledgers, batch_id, row)
-            kept = [queries.preview(ledger, batch_id, row) for ledger in ledgers]
+            kept = [queries.read_preview(ledger, batch_id, row) for ledger in ledgers]
         if one is None:
             return None
         if not one.row.sha256:
-            raise NoPicture("the file could not be read")
-        return self.pictures.show(one.row, one.location, next(filter(None, kept), None), view)
+            raise ImageUnavailable("the file could not be read")
+        return self.pictures.render(one.row, one.location, next(filter(None, kept), None), view)
 
-    def overview(self) -> Overview:
+    def build_dashboard(self) -> Dashboard:
         """What waits, and how far it is."""
         review = Filter(status=PageStatus.REVIEW)
-        batches: dict[str, Count] = {}
-        digits = {str(digit): Count() for digit in range(10)}
-        no_digit = Count()
+        batches: dict[str, ReviewProgress] = {}
+        digits = {str(digit): ReviewProgress() for digit in range(10)}
+        no_digit = ReviewProgress()
         with self._open() as ledgers:
             for ledger in ledgers:
-                batches |= queries.count_by(ledger, "batch_id", review)
-                for text, each in queries.count_by(ledger, "text", Filter()).items():
+                batches |= queries.count_answers_by(ledger, "batch_id", review)
+                for text, each in queries.count_answers_by(ledger, "text", Filter()).items():
                     if text in digits:
                         digits[text] += each
-                for text, each in queries.count_by(ledger, "text", Filter(text=queries.NO_DIGIT)).items():
+                for text, each in queries.count_answers_by(ledger, "text", Filter(text=queries.NO_DIGIT)).items():
                     no_digit += each
                     if text in digits:
                         digits[text] -= each
             audit = self._audited(ledgers)
         newest = sorted(batches, reverse=True)[:_NEWEST_BATCHES]
-        total = sum(batches.values(), Count())
-        return Overview(total, {each: batches[each] for each in newest}, digits, no_digit, audit)
+        total = sum(batches.values(), ReviewProgress())
+        return Dashboard(total, {each: batches[each] for each in newest}, digits, no_digit, audit)
 
-    def judge(self, judgements: Sequence[Judgement], *, who: str, how: How) -> Saved:
+    def judge(self, judgements: Sequence[Judgement], *, who: str, how: How) -> SaveResult:
         """Keep what a person says of some answers.
 
         Raises:
             UsageError: there is no such answer, or the audit has not drawn it.
         """
-        if how is How.AUDIT and not {(one.batch_id, one.row) for one in judgements} <= {*self.sample}:
+        if how is How.AUDIT and not {(one.batch_id, one.row) for one in judgements} <= {*self.audit_sample}:
             raise UsageError("the audit has not drawn this")
         with self._open() as ledgers:
             return self._saved(
@@ -153,7 +153,7 @@ class Desk:
                 lambda ledger, own: corrections.judge(ledger, own, who=who, how=how, at=self.now()),
             )
 
-    def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> Saved:
+    def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> SaveResult:
         """Take entries back, the last one first: each is batch, row, and the id of the entry."""
         given = [Judgement(batch_id, row, None, seen) for batch_id, row, seen in entries]
 
@@ -171,9 +171,9 @@ class Desk:
         ledgers: Sequence[Ledger],
         judgements: Sequence[Judgement],
         save: Callable[[Ledger, Sequence[Judgement]], list[Correction]],
-    ) -> Saved:
+    ) -> SaveResult:
         done: list[Correction] = []
-        conflicts: list[Clash] = []
+        conflicts: list[ConflictInfo] = []
         finished: dict[str, Path] = {}
         late = ""
         for ledger, own in _by_ledger(ledgers, judgements):
@@ -196,11 +196,11 @@ class Desk:
                 else:
                     is_new = batch_id not in before and is_complete(self.outbox, ledger, batch_id)
                     finished |= {batch_id: path} if path and is_new else {}
-        return Saved(tuple(done), tuple(conflicts), finished, late)
+        return SaveResult(tuple(done), tuple(conflicts), finished, late)
 
-    def _audited(self, ledgers: Sequence[Ledger]) -> Count:
-        counts = Counter(_holds(ledgers, batch_id, row) for batch_id, row in self.sample)
-        return Count(
+    def _audited(self, ledgers: Sequence[Ledger]) -> ReviewProgress:
+        counts = Counter(_holds(ledgers, batch_id, row) for batch_id, row in self.audit_sample)
+        return ReviewProgress(
             counts[Verdict.WITHDRAWN], counts[Verdict.UNSURE], counts[Verdict.CONFIRMED] + counts[Verdict.CORRECTED]
         )
 
@@ -226,7 +226,7 @@ class Desk:
 
 
 def _found(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
-    return next(filter(None, (queries.entry(ledger, batch_id, row) for ledger in ledgers)), None)
+    return next(filter(None, (queries.read_entry(ledger, batch_id, row) for ledger in ledgers)), None)
 
 
 def _holds(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:
@@ -248,11 +248,11 @@ def _by_ledger(
             yield ledger, own
 
 
-def _conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[Clash]:
+def _conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[ConflictInfo]:
     """All rows that somebody judged since they were looked at."""
     found = []
     for one in judgements:
         said = history(ledger, one.batch_id, one.row)
         if (said[-1].id if said else 0) != one.seen:
-            found.append(Clash(one.batch_id, one.row, said[-1] if said else None))
+            found.append(ConflictInfo(one.batch_id, one.row, said[-1] if said else None))
     return found

@@ -19,21 +19,21 @@ from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json
 from digitrec.types import Limits, PageStatus
 
-MOST_PAGES = 8
+MAX_PAGES = 8
 _LONGEST_PX = 800
 
-Loaded = tuple[PageReader, float]
+LoadedReader = tuple[PageReader, float]
 """What reads, and from which confidence on an answer is accepted."""
 
 
 class TryOut:
     """Reads with the model in use, which is loaded when it is first asked; for several threads, one after another."""
 
-    def __init__(self, load: Callable[[], Loaded], limits: Limits) -> None:
+    def __init__(self, load: Callable[[], LoadedReader], limits: Limits) -> None:
         self._load = load
         self._limits = limits
         self._lock = threading.Lock()
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedReader | None = None
 
     def read(self, data: bytes) -> Json:
         """What the bytes of a file say, for the page.
@@ -47,7 +47,7 @@ class TryOut:
             pages: list[Json] = []
             try:
                 format_name, sheets = decode.decode_pages(data, self._limits)
-                pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MOST_PAGES)]
+                pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MAX_PAGES)]
                 has_more = next(sheets, None) is not None
             except RejectedImage as why:
                 return {"pages": [], "more": False, "threshold": threshold, "why": text.escape(why.detail)}

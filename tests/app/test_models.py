@@ -49,7 +49,7 @@ def test_pictures_are_evaluated_by_what_reads_them_in_the_service(
 
     found = lab.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
-    assert (found.accuracy.hits, found.accuracy.of) == (1, 2)
+    assert (found.accuracy.hits, found.accuracy.total) == (1, 2)
 
 
 def test_with_keras_only_the_network_for_digits_is_another(

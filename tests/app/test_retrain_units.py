@@ -144,9 +144,9 @@ def test_what_learning_changed_is_counted_on_held_out_pages_only() -> None:
 
     found = summarize_comparison(held_out, [judged("d", answer("1"), answer("1"))])
 
-    assert (found.before.accuracy.hits, found.after.accuracy.hits, found.after.accuracy.of) == (2, 3, 3)
+    assert (found.before.accuracy.hits, found.after.accuracy.hits, found.after.accuracy.total) == (2, 3, 3)
     assert (found.before.accepted.hits, found.after.accepted.hits) == (2, 3)
-    assert (found.before.accepted_wrong.hits, found.before.accepted_wrong.of) == (1, 2)
+    assert (found.before.accepted_wrong.hits, found.before.accepted_wrong.total) == (1, 2)
     assert found.comparison is not None
     assert (found.comparison.only_current, found.comparison.only_candidate) == (0, 1)
     assert found.accepted is not None

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from digitrec.reports.batch import DeferredFacts, RowFacts
-from digitrec.reports.batch_report import CURES, write_batch_report
-from digitrec.reports.html import at
+from digitrec.reports.batch_report import FIXES, write_batch_report
+from digitrec.reports.html import value_at
 from digitrec.types import PageStatus, Reason
 
 HOSTILE = [
@@ -47,7 +47,7 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, make_facts, mixed, 
     shown = read_page(html).numbers
 
     assert {"files.claimed", "files.deferred", "pages.total", "truth.accuracy.share", "reasons.truncated"} <= set(shown)
-    assert {key: json.loads(value) for key, value in shown.items()} == {key: at(report, key) for key in shown}
+    assert {key: json.loads(value) for key, value in shown.items()} == {key: value_at(report, key) for key in shown}
 
 
 def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed, read_page):
@@ -60,7 +60,7 @@ def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed
     assert "1 file to put right" in words
     assert "1 file deferred" in words
     assert "1 page not as labelled" in words
-    assert CURES[Reason.TRUNCATED] in words
+    assert FIXES[Reason.TRUNCATED] in words
     assert "ends after 3,120 bytes" in words
     assert "still changing" in words
     assert "first in 20260121T080000Z-0badcafe/12" in words
@@ -213,7 +213,7 @@ def test_the_charts_speak(tmp_path, make_facts, mixed, read_page):
 
 
 def test_every_rejection_reason_has_a_remedy():
-    assert set(CURES) == {reason for reason in Reason if reason.is_rejection}
+    assert set(FIXES) == {reason for reason in Reason if reason.is_rejection}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-from digitrec.reports.batch import RowFacts, batch_numbers, is_right, mistakes_in
+from digitrec.reports.batch import RowFacts, is_correct, select_errors, summarize_batch
 from digitrec.types import PageStatus, Reason
 
 ROWS = [
@@ -12,7 +12,7 @@ ROWS = [
 
 
 def test_the_numbers_of_a_batch_are_those_counted_by_hand(make_facts):
-    numbers = batch_numbers(make_facts(ROWS))
+    numbers = summarize_batch(make_facts(ROWS))
 
     assert numbers["files"] == {"claimed": 6, "accepted": 3, "review": 2, "rejected": 1, "deferred": 0, "released": 0}
     assert numbers["pages"] == {"total": 6, "accepted": 3, "review": 2, "rejected": 1}
@@ -26,7 +26,7 @@ def test_the_numbers_of_a_batch_are_those_counted_by_hand(make_facts):
 
 
 def test_accuracy_counts_labelled_pages_only_and_rejected_numbers_as_wrong(make_facts):
-    truth = batch_numbers(make_facts(ROWS))["truth"]
+    truth = summarize_batch(make_facts(ROWS))["truth"]
 
     assert (truth["accuracy"]["hits"], truth["accuracy"]["of"], truth["accuracy"]["share"]) == (3, 5, 0.6)
     assert (truth["accepted"]["hits"], truth["accepted"]["of"]) == (1, 2)
@@ -34,7 +34,7 @@ def test_accuracy_counts_labelled_pages_only_and_rejected_numbers_as_wrong(make_
 
 
 def test_without_labels_there_is_no_accuracy(make_facts):
-    assert batch_numbers(make_facts([ROWS[-1]]))["truth"] is None
+    assert summarize_batch(make_facts([ROWS[-1]]))["truth"] is None
 
 
 def test_a_page_without_a_digit_is_right_unless_accepted():
@@ -43,13 +43,13 @@ def test_a_page_without_a_digit_is_right_unless_accepted():
         for status, text in ((PageStatus.REVIEW, "4"), (PageStatus.REJECTED, ""), (PageStatus.ACCEPTED, "4"))
     )
 
-    assert is_right(held_back)
-    assert is_right(rejected)
-    assert not is_right(accepted)
+    assert is_correct(held_back)
+    assert is_correct(rejected)
+    assert not is_correct(accepted)
 
 
 def test_a_leading_zero_counts():
-    assert not is_right(RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
+    assert not is_correct(RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
 
 
 def test_the_worst_mistake_comes_first():
@@ -60,4 +60,4 @@ def test_the_worst_mistake_comes_first():
         RowFacts(4, "d", 1, PageStatus.ACCEPTED, "2", 0.99, label="1"),
     ]
 
-    assert [row.row for row in mistakes_in(wrong)] == [4, 3, 2, 1]
+    assert [row.row for row in select_errors(wrong)] == [4, 3, 2, 1]

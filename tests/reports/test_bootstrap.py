@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digitrec.reports.reliability import calibration_error, expected_calibration_error, reliability
+from digitrec.reports.reliability import calibration_error, expected_calibration_error, reliability_bins
 from digitrec.reports.statistics import bootstrap_rows, bootstrap_table, f1_range, wilson
 
 pytestmark = pytest.mark.slow  # a thousand resamples each
@@ -62,7 +62,7 @@ def test_the_quick_calibration_error_is_the_one_that_is_shown():
     right = dice.random(516) < 0.7
 
     assert calibration_error(confidence, right) == pytest.approx(
-        expected_calibration_error(reliability(confidence, right))
+        expected_calibration_error(reliability_bins(confidence, right))
     )
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from digitrec.reports import charts
-from digitrec.reports.evaluation import ClassScore, ConfusedPair, Mistake
-from digitrec.reports.reliability import reliability, risk_coverage
+from digitrec.reports.evaluation import ClassScore, ConfusedPair, PictureResult
+from digitrec.reports.reliability import reliability_bins, risk_coverage_curve
 from digitrec.reports.statistics import Range, wilson
 
 pytestmark = pytest.mark.slow  # matplotlib
@@ -31,33 +31,36 @@ def drawings(pictures, digits):
     dice = np.random.default_rng(1)
     confidence, right = dice.random(500), dice.random(500) < 0.8
     pairs = [ConfusedPair(digit, (digit + 1) % 10, 20, 0.02, Range(0.01, 0.03)) for digit in range(10)]
-    mistakes = [Mistake(i, int(digit), (int(digit) + 1) % 10, 0.9) for i, digit in enumerate(digits)]
+    mistakes = [PictureResult(i, int(digit), (int(digit) + 1) % 10, 0.9) for i, digit in enumerate(digits)]
     within = Range(0.85, 1.0)
     scores = [
         ClassScore(digit, 20, 0.9 + digit / 100, 0.99 - digit / 100, 0.95, within, within, within)
         for digit in range(10)
     ]
     ink = pictures.astype(np.float32) / 255
-    yield "confusion", charts.confusion_matrix(dice.integers(0, 50, (10, 10)).tolist(), DIGITS, DIGITS)
-    yield "no errors", charts.confusion_matrix(np.diag([980] * 10).tolist(), DIGITS, DIGITS)
-    yield "reliability", charts.reliability_diagram(reliability(confidence, right))
-    yield "all sure", charts.reliability_diagram(reliability(np.ones(9), np.ones(9, bool)))
-    yield "risk", charts.risk_coverage_curve(risk_coverage(confidence, right), wilson(400, 500), wilson(4, 400))
-    yield "no threshold", charts.risk_coverage_curve(risk_coverage(confidence, right), wilson(0, 500), wilson(0, 0))
-    yield "classes", charts.class_bars(scores)
-    yield "perfect", charts.class_bars([ClassScore(3, 9, 1.0, 1.0, 1.0), ClassScore(4, 0, None, None, None)])
-    yield "loss", charts.training_curve({"loss": [0.4, 0.2], "val_loss": [0.3, 0.25]}, "loss")
-    yield "one epoch", charts.training_curve({"accuracy": [0.9]}, "accuracy")
-    yield "pairs", charts.confused_pairs(pairs, mistakes, pictures)
-    yield "examples", charts.example_grid(pictures, digits)
-    yield "few examples", charts.example_grid(pictures[:3], digits[:3])
-    yield "mean", charts.mean_and_spread(ink[:10], ink[10:20])
-    yield "counts", charts.grouped_bars(DIGITS, {"train": [6000] * 10, "test": [1000] * 10})
-    line = charts.Line("share", [(0.9, (0.8, 0.95)), (None, None), (0.8, (0.7, 0.9)), (0.5, None)])
-    yield "over time", charts.over_time(["a", "b", "c", "d"], [line], "share accepted", 0.2)
-    yield "over no time", charts.over_time(["a"], [charts.Line("x", [(None, None)])], "nothing")
-    yield "levels", charts.ink_levels([10_000_000, *range(30), 500_000])
-    yield "amounts", charts.ink_amounts(ink.mean(axis=(1, 2)))
+    yield "confusion", charts.draw_confusion_matrix(dice.integers(0, 50, (10, 10)).tolist(), DIGITS, DIGITS)
+    yield "no errors", charts.draw_confusion_matrix(np.diag([980] * 10).tolist(), DIGITS, DIGITS)
+    yield "reliability", charts.draw_reliability_diagram(reliability_bins(confidence, right))
+    yield "all sure", charts.draw_reliability_diagram(reliability_bins(np.ones(9), np.ones(9, bool)))
+    yield "risk", charts.draw_risk_coverage(risk_coverage_curve(confidence, right), wilson(400, 500), wilson(4, 400))
+    yield (
+        "no threshold",
+        charts.draw_risk_coverage(risk_coverage_curve(confidence, right), wilson(0, 500), wilson(0, 0)),
+    )
+    yield "classes", charts.draw_class_scores(scores)
+    yield "perfect", charts.draw_class_scores([ClassScore(3, 9, 1.0, 1.0, 1.0), ClassScore(4, 0, None, None, None)])
+    yield "loss", charts.draw_training_curve({"loss": [0.4, 0.2], "val_loss": [0.3, 0.25]}, "loss")
+    yield "one epoch", charts.draw_training_curve({"accuracy": [0.9]}, "accuracy")
+    yield "pairs", charts.draw_confused_pairs(pairs, mistakes, pictures)
+    yield "examples", charts.draw_examples(pictures, digits)
+    yield "few examples", charts.draw_examples(pictures[:3], digits[:3])
+    yield "mean", charts.draw_mean_and_std(ink[:10], ink[10:20])
+    yield "counts", charts.draw_grouped_bars(DIGITS, {"train": [6000] * 10, "test": [1000] * 10})
+    line = charts.Series("share", [(0.9, (0.8, 0.95)), (None, None), (0.8, (0.7, 0.9)), (0.5, None)])
+    yield "over time", charts.draw_time_series(["a", "b", "c", "d"], [line], "share accepted", 0.2)
+    yield "over no time", charts.draw_time_series(["a"], [charts.Series("x", [(None, None)])], "nothing")
+    yield "levels", charts.draw_ink_histogram([10_000_000, *range(30), 500_000])
+    yield "amounts", charts.draw_ink_amounts(ink.mean(axis=(1, 2)))
 
 
 def test_every_figure_is_a_png_of_sensible_size(handwriting):
@@ -74,7 +77,7 @@ def test_the_same_numbers_give_the_same_bytes(handwriting):
     pictures, digits = handwriting
 
     def draw():
-        return charts.example_grid(pictures, digits), charts.grouped_bars(DIGITS, {"all": [1, 2] * 5})
+        return charts.draw_examples(pictures, digits), charts.draw_grouped_bars(DIGITS, {"all": [1, 2] * 5})
 
     assert draw() == draw()
 
@@ -83,9 +86,9 @@ def test_figures_leave_nothing_open_and_need_no_display():
     script = """
 import matplotlib
 before = dict(matplotlib.rcParams)
-from digitrec.reporting import charts
-assert charts.confusion_matrix([[1, 2], [0, 3]], ["0", "1"], ["0", "1"])
-assert charts.grouped_bars(["0", "1"], {"all": [1, 2]})
+from digitrec.reports import charts
+assert charts.draw_confusion_matrix([[1, 2], [0, 3]], ["0", "1"], ["0", "1"])
+assert charts.draw_grouped_bars(["0", "1"], {"all": [1, 2]})
 import matplotlib.pyplot as plt
 print(plt.get_fignums(), [key for key in before if before[key] != matplotlib.rcParams[key] and key != "backend"])
 """
@@ -98,7 +101,7 @@ print(plt.get_fignums(), [key for key in before if before[key] != matplotlib.rcP
 
 def test_the_errors_are_shaded_and_the_right_answers_are_not():
     def shaded(table):
-        png = charts.confusion_matrix(table, ["0", "1"], ["0", "1"])
+        png = charts.draw_confusion_matrix(table, ["0", "1"], ["0", "1"])
         blue, green, red = np.moveaxis(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int), -1, 0)
         return ((blue > green + 20) & (blue > red + 60)).mean()
 

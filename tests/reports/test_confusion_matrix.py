@@ -2,23 +2,29 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.reports.confusion_matrix import PER_CELL, PER_RIGHT_CELL, Shown, matrix, opened
-from digitrec.reports.thumbnails import SIDE, small_png, smaller
+from digitrec.reports.confusion_matrix import (
+    MAX_CORRECT_PER_CELL,
+    MAX_ERRORS_PER_CELL,
+    MatrixPicture,
+    build_matrix,
+    cells_with_pictures,
+)
+from digitrec.reports.thumbnails import SIDE, encode_thumbnail, shrink_png
 
-ONE = Shown(b"png", "words")
+ONE = MatrixPicture(b"png", "words")
 
 
 def test_a_cell_shows_a_few_pictures_and_only_those_with_pictures_open():
-    cells = matrix([[50, 20], [0, 3]], ["7", "1"], ["7", "1"], {(0, 0): [ONE] * 20, (0, 1): [ONE] * 20})
+    cells = build_matrix([[50, 20], [0, 3]], ["7", "1"], ["7", "1"], {(0, 0): [ONE] * 20, (0, 1): [ONE] * 20})
 
-    assert [(cell.name, len(cell.pictures)) for cell in opened(cells)] == [
-        ("cell-7-7", PER_RIGHT_CELL),
-        ("cell-7-1", PER_CELL),
+    assert [(cell.name, len(cell.pictures)) for cell in cells_with_pictures(cells)] == [
+        ("cell-7-7", MAX_CORRECT_PER_CELL),
+        ("cell-7-1", MAX_ERRORS_PER_CELL),
     ]
 
 
 def test_shades_grow_with_the_share_of_the_row_and_spare_what_is_right():
-    ((right, *wrong),) = matrix([[10_000, 5, 20, 100, 500, 2000]], ["0"], list("012345"), {})
+    ((right, *wrong),) = build_matrix([[10_000, 5, 20, 100, 500, 2000]], ["0"], list("012345"), {})
 
     assert right.shade == 0
     assert [cell.shade for cell in wrong] == [1, 2, 3, 4, 5]
@@ -29,7 +35,7 @@ def test_shades_grow_with_the_share_of_the_row_and_spare_what_is_right():
 def test_a_small_picture_keeps_its_shape_and_takes_few_bytes(shape):
     noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
-    png = small_png(noise)
+    png = encode_thumbnail(noise)
 
     drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert max(drawn.shape) <= SIDE
@@ -42,7 +48,7 @@ def test_a_small_picture_looks_like_the_large_one():
     paper = np.full((96, 96), 255, np.uint8)
     cv2.putText(paper, "7", (20, 80), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5)
 
-    png = smaller(cv2.imencode(".png", paper)[1].tobytes(), 48)
+    png = shrink_png(cv2.imencode(".png", paper)[1].tobytes(), 48)
 
     drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE).astype(int)
     assert abs(drawn - cv2.resize(paper, (48, 48), interpolation=cv2.INTER_AREA)).max() <= 16
@@ -50,4 +56,4 @@ def test_a_small_picture_looks_like_the_large_one():
 
 def test_what_is_no_picture_is_refused():
     with pytest.raises(ValueError, match="no PNG"):
-        smaller(b"not a picture")
+        shrink_png(b"not a picture")

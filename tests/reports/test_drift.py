@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from digitrec.app import composition
 from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
 from digitrec.models.package import ModelPackage
-from digitrec.reports.drift import FEWEST, THRESHOLD, _histogram, drift, reference_of
+from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, _histogram, measure_drift, read_reference
 
 
 def test_the_index_is_the_one_computed_by_hand():
-    found = drift([600, 400], [500, 500])
+    found = measure_drift([600, 400], [500, 500])
 
     p, q = 600.5 / 1001, 500.5 / 1001
     by_hand = (p - q) * math.log(p / q) + (q - p) * math.log((1 - p) / (1 - q))
     assert found.psi == pytest.approx(by_hand)
     assert found.chance == pytest.approx((1 / 1000 + 1 / 1000) * 3.8415, rel=1e-4)
-    assert (found.of, found.with_) == (1000, 1000)
+    assert (found.total, found.reference) == (1000, 1000)
 
 
 @pytest.mark.parametrize(
@@ -25,31 +25,31 @@ def test_the_index_is_the_one_computed_by_hand():
     [([500, 500], "little"), ([620, 380], "little"), ([670, 330], "moderate"), ([750, 250], "considerable")],
 )
 def test_its_reading_is_the_usual_one(counts, reading):
-    assert drift(counts, [500, 500]).reading == reading
+    assert measure_drift(counts, [500, 500]).level == reading
 
 
 def test_too_few_rows_are_reported_as_inconclusive():
-    few = drift([FEWEST // 2 - 1, FEWEST // 2], [5000, 5000])
+    few = measure_drift([MIN_COUNT // 2 - 1, MIN_COUNT // 2], [5000, 5000])
 
-    assert (few.psi, few.reading) == (None, "too few")
-    assert drift([5000, 5000], [1, 0]).psi is None
+    assert (few.psi, few.level) == (None, "too few")
+    assert measure_drift([5000, 5000], [1, 0]).psi is None
 
 
 def test_chance_alone_does_not_reach_the_threshold_from_the_fewest_on():
-    assert drift([FEWEST / 11] * 11, [FEWEST * 10] * 11).chance < THRESHOLD
+    assert measure_drift([MIN_COUNT / 11] * 11, [MIN_COUNT * 10] * 11).chance < DRIFT_THRESHOLD
 
 
 @given(st.lists(st.integers(0, 500), min_size=10, max_size=10), st.lists(st.integers(0, 500), min_size=10, max_size=10))
 def test_it_is_never_negative_and_finite_whatever_is_empty(counts, reference):
-    found = drift(counts, reference)
+    found = measure_drift(counts, reference)
 
     assert found.psi is None or 0 <= found.psi < math.inf
-    assert found.psi is None or found.psi == pytest.approx(drift(reference, counts).psi)
+    assert found.psi is None or found.psi == pytest.approx(measure_drift(reference, counts).psi)
 
 
 def test_other_bins_are_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="same bins"):
-        drift([1, 2], [1, 2, 3])
+        measure_drift([1, 2], [1, 2, 3])
 
 
 def test_a_calibration_table_gives_the_confidence_distribution():
@@ -71,7 +71,7 @@ def test_a_calibration_table_gives_the_confidence_distribution():
 def test_the_card_of_the_shipped_model_has_its_training_distribution():
     card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
-    known = reference_of(card)
+    known = read_reference(card)
 
     assert known.confidence is not None
     assert sum(known.confidence) == pytest.approx(max(one.pages for one in card.calibrations))
@@ -85,6 +85,6 @@ def test_an_older_card_has_no_digit_distribution(told):
 
     card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
-    known = reference_of(replace(card, training={"learned_of_each": told}, calibrations=()))
+    known = read_reference(replace(card, training={"learned_of_each": told}, calibrations=()))
 
     assert (known.digits, known.confidence) == (None, None)

@@ -6,7 +6,7 @@ import pytest
 
 from digitrec.errors import DataError
 from digitrec.recognition.classifier import NO_DIGIT
-from digitrec.reports.evaluation import class_averages, evaluate
+from digitrec.reports.evaluation import average_class_scores, evaluate_scores
 from digitrec.reports.statistics import wilson
 
 pytestmark = pytest.mark.slow  # scikit-learn
@@ -26,9 +26,9 @@ SCORES = scores_for((1, 0.92), (1, 0.95), (7, 0.6), (7, 0.99), (1, 0.7), (0, 0.9
 
 
 def test_the_numbers_are_those_counted_by_hand():
-    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+    measured = evaluate_scores(TRUTH, SCORES, threshold=0.9)
 
-    assert (measured.accuracy.hits, measured.accuracy.of) == (4, 6)
+    assert (measured.accuracy.hits, measured.accuracy.total) == (4, 6)
     one, seven = measured.per_class[1], measured.per_class[7]
     assert (one.support, one.precision, one.recall, one.f1) == pytest.approx((3, 2 / 3, 2 / 3, 2 / 3))
     assert (seven.support, seven.precision, seven.recall, seven.f1) == pytest.approx((2, 1 / 2, 1 / 2, 1 / 2))
@@ -36,20 +36,23 @@ def test_the_numbers_are_those_counted_by_hand():
     assert measured.weighted.recall == pytest.approx(4 / 6)
     assert (measured.confusion[1][7], measured.confusion[7][1], measured.confusion[1][1]) == (1, 1, 2)
     assert sum(map(sum, measured.confusion)) == 6
-    assert [(one.truth, one.read_as, one.count, one.share) for one in measured.confused] == [
+    assert [(one.truth, one.read_as, one.count, one.share) for one in measured.top_confusions] == [
         (1, 7, 1, 1 / 3),
         (7, 1, 1, 1 / 2),
     ]
-    assert (measured.confused[0].range.low, measured.confused[0].range.high) == (wilson(1, 3).low, wilson(1, 3).high)
-    assert (measured.accepted.hits, measured.accepted.of) == (4, 6)
-    assert (measured.accepted_wrong.hits, measured.accepted_wrong.of) == (0, 4)
+    assert (measured.top_confusions[0].range.low, measured.top_confusions[0].range.high) == (
+        wilson(1, 3).low,
+        wilson(1, 3).high,
+    )
+    assert (measured.accepted.hits, measured.accepted.total) == (4, 6)
+    assert (measured.accepted_wrong.hits, measured.accepted_wrong.total) == (0, 4)
     assert measured.accepted_wrong.high == pytest.approx(1 - 0.025**0.25)
     likelihood = [0.92, 0.95, 0.4 / 9, 0.99, 0.3 / 9, 0.98]
     assert measured.nll == pytest.approx(-sum(map(math.log, likelihood)) / 6, rel=1e-5)
 
 
 def test_every_figure_is_within_its_interval():
-    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+    measured = evaluate_scores(TRUTH, SCORES, threshold=0.9)
 
     seven = measured.per_class[7]
     ranges = [
@@ -70,9 +73,9 @@ def test_the_averages_of_a_confusion_are_those_of_scikit_learn():
     read_as = np.where(dice.random(500) < 0.8, truth, dice.integers(0, 11, 500))
     confusion = np.zeros((1, 10, 11))
     np.add.at(confusion[0], (truth, read_as), 1)
-    measured = evaluate(truth, np.eye(11, dtype=np.float32)[read_as], threshold=0.5)
+    measured = evaluate_scores(truth, np.eye(11, dtype=np.float32)[read_as], threshold=0.5)
 
-    found = class_averages(confusion, list(range(9)))[0]
+    found = average_class_scores(confusion, list(range(9)))[0]
 
     macro, weighted = measured.macro, measured.weighted
     assert found.tolist() == pytest.approx(
@@ -81,13 +84,13 @@ def test_the_averages_of_a_confusion_are_those_of_scikit_learn():
 
 
 def test_the_surest_mistake_comes_first():
-    measured = evaluate(TRUTH, SCORES, threshold=0.9)
+    measured = evaluate_scores(TRUTH, SCORES, threshold=0.9)
 
-    assert [(one.index, one.truth, one.read_as) for one in measured.mistakes] == [(4, 7, 1), (2, 1, 7)]
+    assert [(one.index, one.truth, one.read_as) for one in measured.errors] == [(4, 7, 1), (2, 1, 7)]
 
 
 def test_a_digit_the_data_lacks_has_no_score_and_no_part_in_the_mean():
-    measured = evaluate(np.array([3, 3]), scores_for((3, 0.9), (3, 0.9)), threshold=0.5)
+    measured = evaluate_scores(np.array([3, 3]), scores_for((3, 0.9), (3, 0.9)), threshold=0.5)
 
     lacking = measured.per_class[4]
     assert (lacking.support, lacking.precision, lacking.recall, lacking.f1) == (0, None, None, None)
@@ -95,7 +98,7 @@ def test_a_digit_the_data_lacks_has_no_score_and_no_part_in_the_mean():
 
 
 def test_a_threshold_nobody_reaches_accepts_nothing():
-    measured = evaluate(TRUTH, SCORES, threshold=1.0)
+    measured = evaluate_scores(TRUTH, SCORES, threshold=1.0)
 
     assert measured.accepted.hits == 0
     assert measured.accepted_wrong.share is None
@@ -106,26 +109,26 @@ def test_a_digit_taken_for_no_digit_is_wrong_and_never_accepted():
     scores[1, :] = 0.0
     scores[1, [3, NO_DIGIT]] = 0.4, 0.6
 
-    measured = evaluate(np.array([3, 3, 4]), scores, threshold=0.0)
+    measured = evaluate_scores(np.array([3, 3, 4]), scores, threshold=0.0)
 
-    assert (measured.accuracy.hits, measured.accuracy.of) == (2, 3)
+    assert (measured.accuracy.hits, measured.accuracy.total) == (2, 3)
     assert measured.accepted.hits == 2
     assert measured.accepted_wrong.hits == 0
     assert (measured.confusion[3][3], measured.confusion[3][NO_DIGIT]) == (1, 1)
-    assert measured.confused == ()  # no digit was taken for another
+    assert measured.top_confusions == ()  # no digit was taken for another
     assert measured.per_class[3].recall == 0.5
-    (mistake,) = measured.mistakes
+    (mistake,) = measured.errors
     assert (mistake.index, mistake.read_as, mistake.confidence) == (1, NO_DIGIT, pytest.approx(0.4))
 
 
 def test_a_probability_of_zero_leaves_the_likelihood_finite():
-    measured = evaluate(np.array([3]), scores_for((5, 1.0)), threshold=0.5)
+    measured = evaluate_scores(np.array([3]), scores_for((5, 1.0)), threshold=0.5)
 
     assert math.isfinite(measured.nll)
 
 
 def test_json_holds_the_same_numbers_in_plain_types():
-    measured = evaluate(TRUTH, SCORES, threshold=1.0)
+    measured = evaluate_scores(TRUTH, SCORES, threshold=1.0)
 
     plain = json.loads(json.dumps(measured.to_json(), allow_nan=False))
 
@@ -136,7 +139,7 @@ def test_json_holds_the_same_numbers_in_plain_types():
 
 def test_no_pictures_are_refused_with_words():
     with pytest.raises(DataError, match="no pictures"):
-        evaluate(np.array([], dtype=int), np.zeros((0, 11), np.float32), threshold=0.5)
+        evaluate_scores(np.array([], dtype=int), np.zeros((0, 11), np.float32), threshold=0.5)
 
 
 @pytest.mark.parametrize(
@@ -152,4 +155,4 @@ def test_no_pictures_are_refused_with_words():
 )
 def test_what_is_no_truth_or_no_score_is_a_mistake_of_the_caller(truth, scores):
     with pytest.raises(ValueError, match=r"truth|scores"):
-        evaluate(truth, scores, threshold=0.5)
+        evaluate_scores(truth, scores, threshold=0.5)

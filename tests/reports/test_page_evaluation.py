@@ -26,12 +26,12 @@ ROWS = [
 def test_the_numbers_are_those_counted_by_hand():
     measured = evaluate_pages(ROWS)
 
-    assert (measured.accuracy.hits, measured.accuracy.of) == (5, 9)
+    assert (measured.accuracy.hits, measured.accuracy.total) == (5, 9)
     assert measured.unlabelled == 1
-    assert (measured.accepted.hits, measured.accepted.of) == (4, 9)
-    assert (measured.accepted_wrong.hits, measured.accepted_wrong.of) == (2, 4)
-    assert (measured.numbers.hits, measured.numbers.of) == (3, 6)
-    assert (measured.empty.hits, measured.empty.of) == (1, 3)
+    assert (measured.accepted.hits, measured.accepted.total) == (4, 9)
+    assert (measured.accepted_wrong.hits, measured.accepted_wrong.total) == (2, 4)
+    assert (measured.numbers.hits, measured.numbers.total) == (3, 6)
+    assert (measured.empty.hits, measured.empty.total) == (1, 3)
     assert measured.rejected_numbers == 1
     assert dict(measured.reasons) == {
         Reason.LOW_CONFIDENCE: 1,
@@ -39,7 +39,7 @@ def test_the_numbers_are_those_counted_by_hand():
         Reason.AMBIGUOUS_LAYOUT: 1,
         Reason.BLANK: 2,
     }
-    assert [row.row for row in measured.mistakes] == [2, 7, 4, 5]
+    assert [row.row for row in measured.errors] == [2, 7, 4, 5]
 
 
 def test_pages_with_one_digit_have_a_table_of_their_own():

@@ -5,13 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.reports.reliability import BINS, CURVE_POINTS, expected_calibration_error, reliability, risk_coverage
+from digitrec.reports.reliability import (
+    BINS,
+    CURVE_POINTS,
+    expected_calibration_error,
+    reliability_bins,
+    risk_coverage_curve,
+)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
     edge = np.linspace(0, 1, BINS + 1)[3]
 
-    bins = reliability(np.array([0.0, edge, 1.0]), np.array([True, True, True]))
+    bins = reliability_bins(np.array([0.0, edge, 1.0]), np.array([True, True, True]))
 
     assert [i for i, one in enumerate(bins) if one.count] == [0, 2, BINS - 1]
 
@@ -21,17 +27,17 @@ def test_the_calibration_error_is_the_one_counted_by_hand():
     right = np.array([True, True, True, False, True, False])
 
     # Four pictures are 0.15 off (0.9 said, 0.75 true), two are right on average.
-    assert expected_calibration_error(reliability(confidence, right)) == pytest.approx(4 / 6 * 0.15)
+    assert expected_calibration_error(reliability_bins(confidence, right)) == pytest.approx(4 / 6 * 0.15)
 
 
 def test_an_empty_bin_has_no_mean():
-    first = reliability(np.array([1.0]), np.array([True]))[0]
+    first = reliability_bins(np.array([1.0]), np.array([True]))[0]
 
     assert (first.count, first.confidence, first.accuracy) == (0, None, None)
 
 
 def test_risk_is_the_error_among_the_surest():
-    points = risk_coverage(np.array([0.6, 0.99, 0.8, 0.9]), np.array([False, True, False, True]))
+    points = risk_coverage_curve(np.array([0.6, 0.99, 0.8, 0.9]), np.array([False, True, False, True]))
 
     assert [(one.coverage, round(one.risk, 4), one.threshold) for one in points] == [
         (0.25, 0.0, 0.99),
@@ -46,7 +52,7 @@ def test_the_curve_is_short_and_ends_with_everything_accepted(total, seed):
     dice = np.random.default_rng(seed)
     right = dice.random(total) < 0.9
 
-    points = risk_coverage(dice.random(total), right)
+    points = risk_coverage_curve(dice.random(total), right)
 
     assert len(points) <= CURVE_POINTS
     assert points[-1].coverage == 1.0

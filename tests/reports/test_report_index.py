@@ -183,7 +183,7 @@ def test_what_is_no_report_is_left_out(tmp_path, read_page):
 
 
 def test_only_the_newest_are_opened_and_the_rest_is_counted(tmp_path, make_facts, read_page, monkeypatch):
-    monkeypatch.setattr(index, "NEWEST", 3)
+    monkeypatch.setattr(index, "MAX_LISTED", 3)
     for day in range(10, 15):
         batch(tmp_path, make_facts, f"202601{day}T100000Z-00000000")
     (tmp_path / "20260110T100000Z-00000000" / "report.json").write_text("damaged, and nobody looks")

@@ -9,16 +9,16 @@ import pytest
 from digitrec.errors import DataError
 from digitrec.reports.batch import RowFacts
 from digitrec.reports.dataset_report import (
-    ExploreFacts,
-    ExploreSplit,
-    describe,
-    ink_levels,
-    mean_and_spread,
-    write_explore,
+    DatasetFacts,
+    DatasetSplit,
+    count_ink_levels,
+    describe_split,
+    mean_and_std,
+    write_dataset_report,
 )
-from digitrec.reports.evaluation import evaluate
+from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
-from digitrec.reports.html import at
+from digitrec.reports.html import value_at
 from digitrec.reports.index import read_index
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.types import PageStatus, Reason
@@ -44,7 +44,7 @@ def measured():
     scores = np.full((400, 11), 0.002, np.float32)
     scores[:, 10] = 0.0
     scores[np.arange(400), said] = 1 - 9 * 0.002
-    return evaluate(truth, scores, threshold=0.97)
+    return evaluate_scores(truth, scores, threshold=0.97)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def assert_stands_alone(page):
 def assert_same_numbers(page, report):
     assert page.numbers
     assert {key: json.loads(value) for key, value in page.numbers.items()} == {
-        key: at(report, key) for key in page.numbers
+        key: value_at(report, key) for key in page.numbers
     }
 
 
@@ -140,7 +140,7 @@ def test_the_surest_mistakes_are_shown(tmp_path, read_page, measured, pictures):
     page, _ = read(tmp_path, read_page)
 
     shown = [picture["alt"] for picture in page.tags("img") if picture["alt"].startswith("Picture no.")]
-    assert shown == [f"Picture no. {one.index}" for one in measured.mistakes[:40]]
+    assert shown == [f"Picture no. {one.index}" for one in measured.errors[:40]]
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_measured_again_without_history_the_old_curves_are_gone(tmp_path, read_p
 
 @pytest.mark.slow
 def test_a_model_without_a_mistake_has_a_page(tmp_path, read_page, pictures):
-    perfect = evaluate(np.arange(400) % 10, np.eye(11, dtype=np.float32)[np.arange(400) % 10], threshold=0.9)
+    perfect = evaluate_scores(np.arange(400) % 10, np.eye(11, dtype=np.float32)[np.arange(400) % 10], threshold=0.9)
 
     write_evaluation(tmp_path, FACTS, perfect, pictures)
 
@@ -212,16 +212,16 @@ def test_numbers_of_several_digits_need_no_table_of_digits(tmp_path, read_page):
 
 
 def explore_split(name, pictures, digits):
-    return ExploreSplit(name, pictures, pictures.astype(np.float32) / 255, digits)
+    return DatasetSplit(name, pictures, pictures.astype(np.float32) / 255, digits)
 
 
 @pytest.mark.slow
 def test_the_explore_page_shows_the_numbers_of_report_json(tmp_path, read_page, pictures):
     digits = np.arange(400) % 10
     splits = [explore_split("train", pictures, digits), explore_split("test", pictures[:30], digits[:30])]
-    facts = ExploreFacts("mnist", "/data/mnist.npz", "731c5ac6", "0.1.0", "2026-01-22T15:00:00Z")
+    facts = DatasetFacts("mnist", "/data/mnist.npz", "731c5ac6", "0.1.0", "2026-01-22T15:00:00Z")
 
-    write_explore(tmp_path / "explore" / "mnist", facts, splits)
+    write_dataset_report(tmp_path / "explore" / "mnist", facts, splits)
 
     page, report = read(tmp_path / "explore" / "mnist", read_page)
     assert_same_numbers(page, report)
@@ -240,7 +240,7 @@ def test_a_split_is_described_as_counted_by_hand():
     stored[0, :14] = 255
     stored[1, 0, 0] = 51
 
-    described = describe(explore_split("all", stored, np.array([4, 4, 9])))
+    described = describe_split(explore_split("all", stored, np.array([4, 4, 9])))
 
     assert described["pictures"] == 3
     assert described["shape"] == [3, 28, 28]
@@ -255,7 +255,7 @@ def test_a_split_is_described_as_counted_by_hand():
 def test_mean_and_spread_are_those_of_each_digit():
     ink = np.stack([np.full((28, 28), level, np.float32) for level in (0.0, 1.0, 0.25)])
 
-    mean, spread = mean_and_spread(ink, np.array([2, 2, 3]))
+    mean, spread = mean_and_std(ink, np.array([2, 2, 3]))
 
     assert (mean[2] == 0.5).all()
     assert (spread[2] == 0.5).all()
@@ -265,7 +265,7 @@ def test_mean_and_spread_are_those_of_each_digit():
 
 
 def test_full_ink_belongs_to_the_last_level():
-    levels = ink_levels(np.array([[[0.0, 0.5, 1.0]]], np.float32))
+    levels = count_ink_levels(np.array([[[0.0, 0.5, 1.0]]], np.float32))
 
     assert (levels[0], levels[16], levels[-1], sum(levels)) == (1, 1, 1, 3)
 
@@ -274,4 +274,4 @@ def test_a_data_set_without_pictures_is_refused(tmp_path):
     empty = explore_split("train", np.zeros((0, 28, 28), np.uint8), np.zeros(0, int))
 
     with pytest.raises(DataError, match="no pictures"):
-        write_explore(tmp_path, ExploreFacts("x", "y", "z", "0", "t"), [empty])
+        write_dataset_report(tmp_path, DatasetFacts("x", "y", "z", "0", "t"), [empty])

@@ -12,10 +12,16 @@ import pytest
 from digitrec.app.reports import write_all_reports
 from digitrec.pipeline import workspace
 from digitrec.reports.batch import RowFacts
-from digitrec.reports.evaluation import evaluate
+from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
-from digitrec.reports.retrain_report import ComparedFacts, HowItDoes, LearningFacts, Suspect, write_learning
+from digitrec.reports.retrain_report import (
+    ComparisonFacts,
+    RetrainFacts,
+    SuspectedLabel,
+    ValidationScores,
+    write_retrain_report,
+)
 from digitrec.reports.statistics import wilson
 from digitrec.types import PageStatus, Reason
 from tests.reports.filled import HOSTILE, filled, preview
@@ -154,7 +160,7 @@ def _array_evaluation(folder: Path) -> None:
     for picture, digit in zip(pictures, truth, strict=True):
         cv2.putText(picture, str(digit), (5, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2, cv2.LINE_AA)
     history = {"loss": [0.4, 0.2], "accuracy": [0.9, 0.95], "val_loss": [0.3, 0.25], "val_accuracy": [0.93, 0.94]}
-    write_evaluation(folder, FACTS, evaluate(truth, scores, threshold=0.95), pictures, history)
+    write_evaluation(folder, FACTS, evaluate_scores(truth, scores, threshold=0.95), pictures, history)
 
 
 def _page_evaluation(folder: Path) -> None:
@@ -175,11 +181,11 @@ def _page_evaluation(folder: Path) -> None:
 
 def _lesson(folder: Path) -> Path:
     pages = {"learned": 245, "held_out": 55, "confirmed": 267, "corrected": 33, "repeated": 1, "missing": 2}
-    facts = LearningFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
-    before = HowItDoes(wilson(51, 55), wilson(32, 55), wilson(0, 32))
-    after = HowItDoes(wilson(55, 55), wilson(44, 55), wilson(0, 44))
-    compared = [ComparedFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False)]
+    facts = RetrainFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
+    before = ValidationScores(wilson(51, 55), wilson(32, 55), wilson(0, 32))
+    after = ValidationScores(wilson(55, 55), wilson(44, 55), wilson(0, 44))
+    compared = [ComparisonFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False)]
     doubtful = [
-        Suspect(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
+        SuspectedLabel(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
     ]
-    return write_learning(folder, facts, before, after, compared, doubtful, 22)
+    return write_retrain_report(folder, facts, before, after, compared, doubtful, 22)

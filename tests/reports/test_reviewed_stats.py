@@ -4,9 +4,16 @@ import json
 
 import pytest
 
-from digitrec.reports.batch import Checked, RowFacts, audit, corrected_in, held_back_wrong, review_numbers
+from digitrec.reports.batch import (
+    ReviewVerdict,
+    RowFacts,
+    audit_error_rate,
+    review_error_rate,
+    select_corrected,
+    summarize_review,
+)
 from digitrec.reports.batch_report import write_batch_report
-from digitrec.reports.html import at
+from digitrec.reports.html import value_at
 from digitrec.storage.corrections import Verdict
 from digitrec.types import PageStatus, Reason
 
@@ -14,18 +21,18 @@ A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 AT = "2026-01-23T08:00:00.000Z"
 
 
-def said(verdict, text="3", is_audit=False, who="ann"):
-    return Checked(verdict, text, who, AT, is_audit)
+def said(verdict, text="3", is_audit=False, reviewer="ann"):
+    return ReviewVerdict(verdict, text, reviewer, AT, is_audit)
 
 
 RIGHT, WRONG, UNSURE = said(Verdict.CONFIRMED, "7"), said(Verdict.CORRECTED), said(Verdict.UNSURE, "")
 AUDITED, AUDITED_WRONG = said(Verdict.CONFIRMED, "7", True), said(Verdict.CORRECTED, "1", True)
 
 
-def page(number, status, checked=None, **more):
+def page(number, status, review=None, **more):
     reason = {V: Reason.LOW_CONFIDENCE, X: Reason.BLANK}.get(status)
     text = "" if status is X else "7"
-    return RowFacts(number, f"{number}.png", 1, status, text, 0.9, reason=reason, checked=checked, **more)
+    return RowFacts(number, f"{number}.png", 1, status, text, 0.9, reason=reason, review=review, **more)
 
 
 REVIEWED = [
@@ -42,7 +49,7 @@ REVIEWED = [
 
 
 def numbers(rows, csv=""):
-    return review_numbers([(row.status, row.checked) for row in rows], csv)
+    return summarize_review([(row.status, row.review) for row in rows], csv)
 
 
 @pytest.mark.slow
@@ -69,11 +76,11 @@ def test_a_batch_nobody_looked_at_says_nothing_about_people():
 def test_only_randomly_sampled_answers_estimate_the_accepted_error():
     found = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, said(Verdict.UNSURE, "", True))]
 
-    drawn = audit(found)
+    drawn = audit_error_rate(found)
 
-    assert (drawn.hits, drawn.of) == (1, 50)
+    assert (drawn.hits, drawn.total) == (1, 50)
     assert drawn.high == pytest.approx(0.1065, abs=1e-4)  # the exact interval of 1 in 50
-    assert held_back_wrong(found).of == 0
+    assert review_error_rate(found).total == 0
 
 
 @pytest.mark.slow
@@ -85,7 +92,7 @@ def test_the_page_shows_what_people_found_and_the_same_numbers(tmp_path, make_fa
 
     shown, report = read_page(html), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {key: json.loads(value) for key, value in shown.numbers.items()} == {
-        key: at(report, key) for key in shown.numbers
+        key: value_at(report, key) for key in shown.numbers
     }
     assert {"reviewed.audit.high", "reviewed.held_back.share", "reviewed.open", "reviewed.accepted_corrected"} <= set(
         shown.numbers
@@ -107,14 +114,14 @@ def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, r
 
 
 def test_the_worst_correction_is_first_and_confirmations_are_counted():
-    assert [row.row for row in corrected_in(REVIEWED)] == [6, 7, 2, 3, 9]
+    assert [row.row for row in select_corrected(REVIEWED)] == [6, 7, 2, 3, 9]
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
 def test_author_and_correction_are_embedded_as_data(tmp_path, make_facts, read_page, name):
     pages = []
     for who in ("ann", name):
-        facts = make_facts([page(1, V, said(Verdict.CORRECTED, who, who=who))], corrected_csv=f"../../{who}.csv")
+        facts = make_facts([page(1, V, said(Verdict.CORRECTED, who, reviewer=who))], corrected_csv=f"../../{who}.csv")
         html = write_batch_report(tmp_path / str(len(pages)), facts).read_text(encoding="utf-8")
         pages.append(read_page(html))
 

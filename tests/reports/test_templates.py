@@ -41,4 +41,4 @@ def test_a_page_rendered_from_the_cache_is_the_same(home: Path) -> None:
 
 
 def _style() -> str:
-    return html.render("_style.css")
+    return html.render_template("_style.css")

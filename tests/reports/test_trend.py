@@ -6,10 +6,18 @@ import sys
 
 import pytest
 
-from digitrec.reports.batch import CONFIDENCE_EDGES, Checked, RowFacts
+from digitrec.reports.batch import CONFIDENCE_EDGES, ReviewVerdict, RowFacts
 from digitrec.reports.drift import Reference
-from digitrec.reports.html import at
-from digitrec.reports.trend import MOST_BATCHES, BatchEntry, Tally, entry_of, periods_of, tally_of, trend_numbers
+from digitrec.reports.html import value_at
+from digitrec.reports.trend import (
+    MAX_BATCHES,
+    BatchStats,
+    PageCounts,
+    compute_batch_stats,
+    count_pages,
+    group_periods,
+    summarize_trend,
+)
 from digitrec.reports.trend_report import write_trend
 from digitrec.storage.corrections import Verdict
 from digitrec.types import PageStatus, Reason
@@ -23,36 +31,36 @@ KNOWN = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) 
 
 
 def said(verdict, is_audit=False):
-    return Checked(verdict, "1", "ann", NOW, is_audit)
+    return ReviewVerdict(verdict, "1", "ann", NOW, is_audit)
 
 
 def entry(number, day="2026-02-20", model_id="m-1", files=100, seconds=50.0, **tally):
     at_ = f"{day}T{number % 24:02}:00:00.000Z"
-    return BatchEntry(
-        f"{day.replace('-', '')}T{number % 24:02}0000Z-{number:08x}", model_id, at_, files, seconds, Tally(**tally)
+    return BatchStats(
+        f"{day.replace('-', '')}T{number % 24:02}0000Z-{number:08x}", model_id, at_, files, seconds, PageCounts(**tally)
     )
 
 
 def numbers(entries, references=None):
-    return trend_numbers(entries, references or {}, made_at=NOW, app_version="0")
+    return summarize_trend(entries, references or {}, made_at=NOW, app_version="0")
 
 
 def test_a_batch_is_counted_as_by_hand(make_facts):
     rows = [
         RowFacts(1, "a", 1, A, "70", 0.9995, label="70"),
-        RowFacts(2, "b", 1, A, "1", 0.985, label="7", checked=said(Verdict.CORRECTED, True)),
-        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, checked=said(Verdict.CONFIRMED)),
+        RowFacts(2, "b", 1, A, "1", 0.985, label="7", review=said(Verdict.CORRECTED, True)),
+        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=said(Verdict.CONFIRMED)),
         RowFacts(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
         RowFacts(5, "e", 1, X, reason=Reason.BLANK),
     ]
 
-    found = entry_of(make_facts(rows))
+    found = compute_batch_stats(make_facts(rows))
 
-    assert (found.files, found.seconds, found.speed) == (5, 4.0, 1.25)
-    tally = found.tally
+    assert (found.files, found.seconds, found.files_per_s) == (5, 4.0, 1.25)
+    tally = found.counts
     assert (tally.pages, tally.accepted, tally.review, tally.rejected) == (5, 2, 2, 1)
-    assert (tally.held_back_wrong, tally.held_back_settled) == (0, 1)
-    assert (tally.audit_wrong, tally.audit_settled) == (1, 1)
+    assert (tally.in_review_wrong, tally.in_review_resolved) == (0, 1)
+    assert (tally.audit_wrong, tally.audit_resolved) == (1, 1)
     assert (tally.labelled_wrong, tally.labelled) == (1, 2)
     assert tally.digits == (1, 1, 0, 1, 0, 0, 0, 1, 0, 0)  # the 8 is most likely none
     assert tally.confidence == (0, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1)
@@ -63,21 +71,21 @@ def test_a_batch_is_counted_as_by_hand(make_facts):
     ("opened", "seconds"), [("2026-01-22T15:13:09Z", None), ("?", None), ("2026-01-22T15:13:08", 1.0)]
 )
 def test_a_time_that_is_not_known_gives_no_speed(make_facts, opened, seconds):
-    assert entry_of(make_facts([RowFacts(1, "a", 1, A, "7", 0.99)], opened_at=opened)).seconds == seconds
+    assert compute_batch_stats(make_facts([RowFacts(1, "a", 1, A, "7", 0.99)], opened_at=opened)).seconds == seconds
 
 
 def test_tallies_add_up(make_facts):
-    one = tally_of([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
+    one = count_pages([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
 
     both = one + one
 
     assert (both.pages, both.accepted, both.rejected, both.digits[7], sum(both.confidence)) == (4, 2, 2, 2, 2)
-    assert one + Tally() == one
+    assert one + PageCounts() == one
 
 
 def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
-    few = [entry(i) for i in range(MOST_BATCHES)]
-    several = [entry(i, day=f"2026-02-{1 + i % 3:02}") for i in range(MOST_BATCHES + 1)]
+    few = [entry(i) for i in range(MAX_BATCHES)]
+    several = [entry(i, day=f"2026-02-{1 + i % 3:02}") for i in range(MAX_BATCHES + 1)]
     years = [
         entry(0, day=f"20{year}-{month:02}-{day:02}")
         for year in (24, 25)
@@ -86,20 +94,20 @@ def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
     ]
 
     for entries, unit, names in (
-        (few, "batch", MOST_BATCHES),
-        (sorted(several, key=lambda one: one.at), "day", 3),
+        (few, "batch", MAX_BATCHES),
+        (sorted(several, key=lambda one: one.processed_at), "day", 3),
         (years, "month", 24),
     ):
-        found, periods = periods_of(entries)
+        found, periods = group_periods(entries)
         assert (found, len(periods)) == (unit, names)
-        assert sum(len(one.entries) for one in periods) == len(entries)
+        assert sum(len(one.batches) for one in periods) == len(entries)
 
 
 def test_the_estimated_error_is_given_by_model_and_recent_days():
     entries = [
-        entry(1, day="2025-06-01", model_id="old", pages=100, accepted=90, audit_wrong=5, audit_settled=50),
-        entry(2, day="2025-07-01", model_id="new", pages=100, accepted=90, audit_wrong=2, audit_settled=50),
-        entry(3, day="2026-02-20", model_id="new", pages=100, accepted=95, audit_wrong=0, audit_settled=50),
+        entry(1, day="2025-06-01", model_id="old", pages=100, accepted=90, audit_wrong=5, audit_resolved=50),
+        entry(2, day="2025-07-01", model_id="new", pages=100, accepted=90, audit_wrong=2, audit_resolved=50),
+        entry(3, day="2026-02-20", model_id="new", pages=100, accepted=95, audit_wrong=0, audit_resolved=50),
     ]
 
     report = numbers(entries)
@@ -149,7 +157,7 @@ def season(days):
         entry(
             number, day=f"2026-0{1 + day // 28}-{1 + day % 28:02}", seconds=40.0 + day,
             pages=500, accepted=440 - day, review=50 + day, rejected=10,
-            held_back_wrong=12, held_back_settled=40, audit_wrong=day % 7 == 0, audit_settled=20,
+            in_review_wrong=12, in_review_resolved=40, audit_wrong=day % 7 == 0, audit_resolved=20,
             digits=(40 + 4 * day, *[45] * 9), confidence=(5, 5, 5, 10, 15, 30, 40, 50, 120, 190, 20),
         )
         for day in range(days) for number in range(2)
@@ -166,7 +174,7 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
     page, report = shown(tmp_path / "trend", season(days), read_page, {"m-1": KNOWN})
 
     assert {key: json.loads(value) for key, value in page.numbers.items()} == {
-        key: at(report, key) for key in page.numbers
+        key: value_at(report, key) for key in page.numbers
     }
     assert {
         *("all.automation.low", "models.0.all.audit.high", "models.0.recent.audit.high", "periods.0.automation.share"),
@@ -214,10 +222,10 @@ def test_the_trend_never_imports_scipy(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from digitrec.reporting.trend import BatchEntry, Tally
-from digitrec.reporting.trend_page import write_trend
-tally = Tally(pages=500, accepted=500, digits=(50,) * 10, confidence=(50,) * {BINS})
-entries = [BatchEntry(str(i), "m", {NOW!r}, 500, 1.0, tally) for i in range(2)]
+from digitrec.reports.trend import BatchStats, PageCounts
+from digitrec.reports.trend_report import write_trend
+counts = PageCounts(pages=500, accepted=500, digits=(50,) * 10, confidence=(50,) * {BINS})
+entries = [BatchStats(str(i), "m", {NOW!r}, 500, 1.0, counts) for i in range(2)]
 write_trend(Path({str(tmp_path)!r}) / "trend", entries, {{}}, made_at={NOW!r}, app_version="0")
 print("scipy" in sys.modules)
 """

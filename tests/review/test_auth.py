@@ -232,7 +232,7 @@ def test_a_judgement_of_wrong_types_is_refused_and_nothing_is_kept(pages: Pages,
 
     assert answer.status_code == 400
     assert answer.json()["problem"]
-    assert person.listed()["count"] == {"open": 1, "unsure": 0, "settled": 0}
+    assert person.listed()["count"] == {"open": 1, "unsure": 0, "resolved": 0}
 
 
 def test_only_json_is_taken_where_json_is_meant(pages: Pages) -> None:

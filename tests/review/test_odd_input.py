@@ -57,7 +57,7 @@ def test_an_odd_value_in_any_field_is_refused_in_plain_words(pages: Pages, addre
 
     assert answer.status_code == 400, answer.text
     assert answer.json()["problem"]
-    assert person.listed()["count"] == {"open": 1, "unsure": 0, "settled": 0}
+    assert person.listed()["count"] == {"open": 1, "unsure": 0, "resolved": 0}
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def test_what_cannot_be_decoded_says_why(opened: Opens) -> None:
 def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> None:
     from dataclasses import replace
 
-    from digitrec.review.page_images import near
+    from digitrec.review.page_images import find_zoom_box
     from digitrec.types import Box, Digit, PageReading, PageStatus
 
     shares = (0.1,) * 10
@@ -116,9 +116,11 @@ def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> 
     reading = PageReading(1, PageStatus.REVIEW, "77", 0.5, width=2000, height=1000, digits=digits)
     row = TableRow(BATCH, 1, "a.png", "", 0, "", "", "", reading)
 
-    assert near(row) == Box(50, 150, 180, 150)
-    assert near(replace(row, reading=replace(reading, width=200, height=260))) is None, "they are large on this page"
-    assert near(replace(row, reading=replace(reading, digits=()))) is None
+    assert find_zoom_box(row) == Box(50, 150, 180, 150)
+    assert find_zoom_box(replace(row, reading=replace(reading, width=200, height=260))) is None, (
+        "they are large on this page"
+    )
+    assert find_zoom_box(replace(row, reading=replace(reading, digits=()))) is None
 
 
 def test_a_hostile_file_name_is_nothing_but_a_name(opened: Opens) -> None:

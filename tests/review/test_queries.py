@@ -107,7 +107,7 @@ def test_settled_and_unsure_items_leave_the_list_and_are_filtered_by_state(opene
     assert rows(person, "state=unsure") == [2]
     assert rows(person, "state=settled") == [5, 1]
     assert rows(person, "state=any") == [2, 5, 1, 3, 4]
-    assert person.listed()["count"] == {"open": 2, "unsure": 1, "settled": 2}
+    assert person.listed()["count"] == {"open": 2, "unsure": 1, "resolved": 2}
 
 
 def test_what_was_undone_is_back_in_the_list(opened: Opens) -> None:
@@ -127,7 +127,7 @@ def test_all_workers_answers_are_in_one_list(opened: Opens, tmp_path: Path) -> N
 
     assert [(each["batch"], each["row"]) for each in person.listed()["entries"]] == [(BATCH, 1), (OTHER, 1), (BATCH, 2)]
     assert person.judge((1, "1"), batch=OTHER).status_code == 200
-    assert person.listed()["count"] == {"open": 2, "unsure": 0, "settled": 1}
+    assert person.listed()["count"] == {"open": 2, "unsure": 0, "resolved": 1}
 
 
 def test_an_open_batch_is_not_shown(opened: Opens, tmp_path: Path) -> None:
@@ -139,28 +139,28 @@ def test_an_open_batch_is_not_shown(opened: Opens, tmp_path: Path) -> None:
 
 def test_an_audit_is_the_same_for_the_same_seed_and_goes_on_where_it_was(opened: Opens) -> None:
     answers = [Answer("7", 0.95) for _ in range(200)] + [Answer("7", 0.5)]
-    drawn = opened(answers, audit=20, seed=3).site.desk.sample
+    drawn = opened(answers, audit=20, seed=3).site.service.audit_sample
     again = opened((), audit=20, seed=3)
     other = opened((), audit=20, seed=4)
     person = again.person()
 
     first = person.get("/api/audit").json()
-    assert [(BATCH, each["row"]) for each in first["entries"]] == list(drawn) == list(again.site.desk.sample)
-    assert set(drawn) != set(other.site.desk.sample)
+    assert [(BATCH, each["row"]) for each in first["entries"]] == list(drawn) == list(again.site.service.audit_sample)
+    assert set(drawn) != set(other.site.service.audit_sample)
     assert person.judge((drawn[0][1], "7"), (drawn[1][1], "1"), how="audit").status_code == 200
 
     later = opened((), audit=20, seed=3)
-    assert later.site.desk.sample == drawn
+    assert later.site.service.audit_sample == drawn
     left = later.person().get("/api/audit").json()
     assert [each["row"] for each in left["entries"]] == [row for _, row in drawn[2:]]
-    assert left["count"] == {"open": 18, "unsure": 0, "settled": 2}
+    assert left["count"] == {"open": 18, "unsure": 0, "resolved": 2}
 
 
 def test_an_audit_draws_only_accepted_answers_that_nobody_looked_at(opened: Opens) -> None:
     pages = opened([Answer("7", 0.95), Answer("7", 0.5), Answer("7", 0.95), Answer("", None, reason=Reason.BLANK)])
     pages.person().judge((1, "7"), how="grid")
 
-    assert list(opened((), audit=50).site.desk.sample) == [(BATCH, 3)]
+    assert list(opened((), audit=50).site.service.audit_sample) == [(BATCH, 3)]
 
 
 def test_the_audit_takes_only_what_it_has_drawn(opened: Opens) -> None:

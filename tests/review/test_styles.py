@@ -48,4 +48,4 @@ def test_templates_hold_no_script_and_no_style_of_their_own() -> None:
         source = template.read_text(encoding="utf-8")
         assert not re.findall(r"<script(?![^>]*src=\"/static/)|<style|\sstyle=|\son[a-z]+=", source), template.name
         assert "| safe" not in source
-        assert "//" not in re.sub(r"\(most_bytes // 1000000\)", "", source), template.name
+        assert "//" not in re.sub(r"\(max_bytes // 1000000\)", "", source), template.name

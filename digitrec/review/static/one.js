@@ -21,7 +21,7 @@ const saved = []; // what can be undone, the last one at the end
 let at = 0;
 let next = "";
 let isWhole = false;
-let count = { open: 0, unsure: 0, settled: 0 }; // as the server told, and what was saved since
+let count = { open: 0, unsure: 0, resolved: 0 }; // as the server told, and what was saved since
 const waiting = new Set(); // {before, after} of what is not saved yet
 let changes = 0; // of `count`, or on the way there
 let byYou = 0;
@@ -134,7 +134,7 @@ function tellEnter() {
 
 function holding(entry) {
   const what = held(entry);
-  return what === undefined ? "open" : what === null ? "unsure" : "settled";
+  return what === undefined ? "open" : what === null ? "unsure" : "resolved";
 }
 
 function moved(counted, { before, after }) {
@@ -150,7 +150,7 @@ function tellProgress() {
 
 function judge(what) {
   const entry = entries[at];
-  const move = { before: holding(entry), after: what === null ? "unsure" : "settled" };
+  const move = { before: holding(entry), after: what === null ? "unsure" : "resolved" };
   const pending = { new: what };
   entry.pending = pending;
   const settle = () => { if (entry.pending === pending) delete entry.pending; };

@@ -55,11 +55,11 @@ export function helpDialog() {
 }
 
 /** How far the work is. */
-export function progress({ open, unsure, settled }, byYou) {
-  const total = open + unsure + settled;
+export function progress({ open, unsure, resolved }, byYou) {
+  const total = open + unsure + resolved;
   byId("bar").max = Math.max(1, total);
-  byId("bar").value = settled;
+  byId("bar").value = resolved;
   const left = unsure ? `, ${unsure} not sure` : "";
-  byId("done").textContent = `${settled} of ${total} settled${left} · ${byYou} by you`;
+  byId("done").textContent = `${resolved} of ${total} settled${left} · ${byYou} by you`;
 }
 
