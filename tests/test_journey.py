@@ -142,7 +142,7 @@ def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, num
     process.send_signal(number)
     _, said = process.communicate(timeout=10)
     assert process.returncode == code
-    assert said.count(b"stopping: what was read is kept") == (number == signal.SIGINT)
+    assert said.count(b"stopping: results so far are kept") == (number == signal.SIGINT)
     assert b"Traceback" not in said
 
     run(tmp_path, "run", "--settle-s", "0")

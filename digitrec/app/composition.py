@@ -1,6 +1,6 @@
-"""Picks the implementations by name and puts them together: one run, a watch, a prediction.
+"""Composition root: choose the implementations that the settings name and assemble readers, pipelines and services.
 
-What reads pictures is imported when there is one to read: most runs of a scheduled job find an empty inbox.
+Modules that read pictures are imported on first use, because most runs of a scheduled job find an empty inbox.
 """
 
 import time
@@ -10,14 +10,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import digitrec
-from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkspacePort, time_stages
+from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkerContext, WorkspacePort, time_stages
 from digitrec.errors import EnvironmentFailure, UsageError, note_step, require_packages
 from digitrec.images import threads
 from digitrec.models.package import ModelPackage
 from digitrec.models.registry import ModelRegistry
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.hooks import Hooks
+from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import readable
@@ -67,19 +67,23 @@ CLASSIFIERS: "dict[str, Callable[[ModelPackage], DigitClassifier]]" = {"litert":
 EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
     "serial": _make_serial,
     "threads": _make_local,
+    "processes": _make_local,
     "dask": _make_dask,
 }
-EXECUTORS["processes"] = _make_local
 
 
 def open_model(settings: Settings) -> ModelPackage:
-    """The model in use: the one named, else the promoted one, else the shipped; checked."""
-    store = open_model_registry(settings)
-    return ModelPackage.open(store.find(settings.model) if settings.model else store.current())
+    """Open and check the model that `settings.model` names; default: the promoted model, else the shipped one.
+
+    Raises:
+        ModelError: the model is missing or damaged.
+    """
+    registry = open_model_registry(settings)
+    return ModelPackage.open(registry.find(settings.model) if settings.model else registry.current())
 
 
 def load_page_reader(bundle: ModelPackage) -> "PageReader":
-    """What reads pages with a model: with the networks for paper, if it has any."""
+    """Load the classifier of a model, and its page models if it has any."""
     from digitrec.recognition.full_path import RecognitionModels
     from digitrec.recognition.reader import PageReader
 
@@ -87,72 +91,77 @@ def load_page_reader(bundle: ModelPackage) -> "PageReader":
 
 
 def open_model_registry(settings: Settings) -> ModelRegistry:
-    """Where models lie."""
+    """Return the registry of the workspace's models and the shipped ones."""
     return ModelRegistry(settings.models, SHIPPED_MODELS_DIR)
 
 
-@contextmanager
-def open_service(
+def make_worker_context(
     settings: Settings,
     stop: ShutdownSignal,
     summary: RunSummary,
-    heart: HeartbeatWriter,
-    hooks: Hooks,
-    truth: Callable[[], LabelLookup],
-    published: Callable[[str], None],
-    *,
-    thorough: bool,
-) -> Iterator[Service]:
-    """Open the workspace, take its lock and put one worker together."""
+    heartbeat: HeartbeatWriter,
+    on_published: Callable[[str], None],
+) -> WorkerContext:
+    """Return a context with the hooks, metrics file and labels that the settings name."""
+    load_labels = make_label_lookup(settings)
+    return WorkerContext(
+        settings, stop, summary, heartbeat, Hooks(settings), MetricsFile(settings), load_labels, on_published
+    )
+
+
+@contextmanager
+def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]:
+    """Lock the workspace of a worker, open its ledger and model, and return the service that reads its files.
+
+    Args:
+        context: settings and collaborators.
+        thorough: check the folders of the workspace completely, as after a failure.
+    """
+    settings = context.settings
     is_folder = not settings.source and not settings.outbox_url
-    space_opener = workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
+    open_workspace = (
+        workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
+    )
     with (
         note_step("looking at the inbox", settings.inbox),
-        space_opener as space,
+        open_workspace as space,
         readable(settings) as ledgers,
         ExitStack() as stack,
     ):
+        # An unusable model or labels file is reported before any file is claimed.
         bundle = open_model(settings)
-        bundle.threshold(settings.max_error)  # a model that cannot be used is told before anything is claimed,
-        truth()  # and so is a labels file
-        others = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
+        bundle.threshold(settings.max_error)
+        context.load_labels()
+        other_ledgers = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
+        suspects: list[FileSnapshot] = []
 
-        def stopped() -> bool:
-            heart.set_reading(bundle.card.id)
-            return stop()
-
-        def reported(batch_id: str) -> None:
-            summary.batches.append(batch_id)
-            hooks.add_batch(batch_id)
-
-        alone: list[FileSnapshot] = []
+        def beat() -> bool:
+            context.heartbeat.set_reading(bundle.card.id)
+            return context.stop()
 
         @cache
-        def pipeline() -> "BatchPipeline":
-            made = _make_pipeline(settings, space, bundle, others, truth, published, reported, stopped, heart, alone)
-            stack.callback(made.engine.close)
-            return made
+        def make_pipeline() -> "BatchPipeline":
+            pipeline = _make_pipeline(context, space, bundle, other_ledgers, suspects, beat)
+            stack.callback(pipeline.engine.close)
+            return pipeline
 
         def is_current() -> bool:
             return settings.model is not None or open_model_registry(settings).current() == bundle.folder
 
-        stopped()
-        yield Service(space, pipeline, stop, summary, heart, is_current, hooks, stopped, alone)
+        beat()
+        yield Service(context, space, make_pipeline, is_current, beat, suspects)
 
 
 def _make_pipeline(
-    settings: Settings,
+    context: WorkerContext,
     space: WorkspacePort,
     bundle: ModelPackage,
-    others: "list[Ledger]",
-    truth: Callable[[], LabelLookup],
-    published: Callable[[str], None],
-    reported: Callable[[str], None],
-    stopped: Callable[[], bool],
-    heart: HeartbeatWriter,
-    alone: list[FileSnapshot],
+    other_ledgers: "list[Ledger]",
+    suspects: list[FileSnapshot],
+    beat: Callable[[], bool],
 ) -> "BatchPipeline":
-    threads.import_opencv()  # the engine shares out the cores; threads of numpy and OpenCV would fight its own
+    # Before numpy and OpenCV start their own threads: the executor distributes the cores.
+    threads.import_opencv()
     from digitrec.app import reports
     from digitrec.pipeline import read_files, rebuild
     from digitrec.pipeline.batch import BatchPipeline
@@ -160,11 +169,13 @@ def _make_pipeline(
     from digitrec.pipeline.worker_main import WorkerLimits
     from digitrec.pipeline.worker_process import WorkerProcess
 
+    settings, heartbeat = context.settings, context.heartbeat
     threshold = bundle.threshold(settings.max_error)
 
-    def report(batch_id: str) -> None:
+    def write_report(batch_id: str) -> None:
         reports.write_report(settings, space.ledger, batch_id)
-        reported(batch_id)
+        context.summary.batches.append(batch_id)
+        context.hooks.add_batch(batch_id)
 
     return BatchPipeline(
         inbox=space.inbox,
@@ -173,56 +184,49 @@ def _make_pipeline(
         engine=EXECUTORS[settings.engine](settings),
         child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
         read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(bundle)),
-        outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, others),
-        load_labels=truth,
+        outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, other_ledgers),
+        load_labels=context.load_labels,
         rendering=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
         restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
-        published=published,
-        report=report,
-        stopped=stopped,
+        published=context.on_published,
+        report=write_report,
+        stopped=beat,
         now_s=time.time,
         scanned_at_s=space.scanned_at_s,
-        timed=time_stages(settings, heart.time_stage),
-        noticed=heart.note_unexpected,
-        alone=alone,
+        timed=time_stages(settings, heartbeat.time_stage),
+        noticed=heartbeat.note_unexpected,
+        alone=suspects,
     )
 
 
 def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
-    """Return what looks labels up anew; it warns once, and a labels file that could be used once fails later."""
-    told: set[str] = set()
+    """Return a function that loads the labels again and warns of each problem once.
+
+    A labels file that was usable before and is not now counts as a failure of the environment.
+    """
+    warned: set[str] = set()
     was_usable = False
 
-    def truth() -> LabelLookup:
+    def load_labels() -> LabelLookup:
         nonlocal was_usable
         try:
-            found = LabelLookup(
-                settings.labels_folder, settings.labels, from_folders=settings.labels_from_folders, warned=told
+            labels = LabelLookup(
+                settings.labels_folder, settings.labels, from_folders=settings.labels_from_folders, warned=warned
             )
         except UsageError as why:
             if was_usable:
                 raise EnvironmentFailure(str(why), hint=why.hint) from why
             raise
         was_usable = True
-        return found
+        return labels
 
-    return truth
+    return load_labels
 
 
 def make_output_format(settings: Settings, bundle: ModelPackage, threshold: float, now: str) -> OutputFormat:
-    """Return how the tables of a batch that is recorded now are written."""
-    return OutputFormat(
-        columns=csv_tables.COLUMNS,
-        digit_columns=csv_tables.DIGIT_COLUMNS,
-        schema_version=csv_tables.SCHEMA_VERSION,
-        csv_profile=settings.csv_profile,
-        model_id=bundle.card.id,
-        app_version=digitrec.__version__,
-        processed_at=now,
-        threshold=threshold,
-        max_error=settings.max_error,
-    )
+    """Return the output format of a batch that is recorded now."""
+    return csv_tables.current_format(settings.csv_profile, bundle.card.id, now, threshold, settings.max_error)
 
 
 def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:

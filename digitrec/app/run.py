@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from digitrec import logs
@@ -21,52 +22,48 @@ from digitrec.errors import (
 )
 from digitrec.images import threads
 from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
-from digitrec.monitoring.hooks import Hooks
-from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher
-from digitrec.pipeline.watcher import WakeEvent
 from digitrec.settings import Settings
 from digitrec.types import backoff_s
 
-_ALIVE_EVERY_S = 10.0
-"""Time between two signs of life for the supervisor while nothing can be done, seconds."""
+_BEAT_INTERVAL_S = 10.0
+"""Time between two signs of life for systemd during a pause, seconds."""
 
 
 def run_once(
     settings: Settings, stop: ShutdownSignal | None = None, progress: Callable[[int, int], None] | None = None
 ) -> RunSummary:
-    """Read everything now in the inbox.
+    """Read all files now in the inbox.
 
     Args:
-        settings: say where that is.
-        stop: asked between any two steps.
-        progress: told how many files are done, and how many there are.
+        settings: name the workspace.
+        stop: checked between any two steps.
+        progress: called with the number of files done and the number of all files.
 
     Raises:
-        EnvironmentFailure: it failed for `run_retry_s`; the claims are kept.
+        EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept.
         BusyError, ModelError, SettingsError: at once.
     """
     summary = RunSummary()
     try:
-        _run(settings, summary, stop or ShutdownSignal(), progress)
+        _run_with_retries(settings, summary, stop or ShutdownSignal(), progress)
     except Exception:
-        _write_latest(settings, summary)
+        _write_latest_or_warn(settings, summary)
         raise
     return summary
 
 
-def _run(
+def _run_with_retries(
     settings: Settings, summary: RunSummary, stop: ShutdownSignal, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Read until all is done, a stop is asked for, or the environment failed for too long."""
-    heart, hooks = HeartbeatWriter(settings), Hooks(settings)
-    metrics_file, truth = MetricsFile(settings), composition.make_label_lookup(settings)
-    failed_s, done, pauses = None, 0, iterate_backoff()
+    """Read until the inbox is drained, a stop is requested, or the environment failed for `run_retry_s`."""
+    heartbeat = HeartbeatWriter(settings)
+    context = composition.make_worker_context(settings, stop, summary, heartbeat, summary.add_published)
+    hooks = context.hooks
+    failed_s, batches_before, pauses = None, 0, iterate_backoff()
     while True:
         try:
-            with composition.open_service(
-                settings, stop, summary, heart, hooks, truth, summary.note, thorough=failed_s is not None
-            ) as service:
+            with composition.open_service(context, thorough=failed_s is not None) as service:
                 service.drain(progress)
             object_store.write_latest(settings, summary.published)
             return
@@ -77,14 +74,14 @@ def _run(
             failure = to_digitrec_error(error, settings.ledger)
             if not isinstance(failure, EnvironmentFailure):
                 raise
-            heart.set_failing(failure)
-            if failed_s is None or len(summary.batches) > done:  # it has worked since: another failure
-                failed_s, done, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
+            heartbeat.set_failing(failure)
+            if failed_s is None or len(summary.batches) > batches_before:  # a batch succeeded: this is a new failure
+                failed_s, batches_before, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
                 hooks.reset_failures()
             left_s = failed_s + settings.run_retry_s - time.monotonic()
             hooks.count_failure(failure, stop, is_last=left_s <= 0)
             if stop():
-                _write_latest(settings, summary)
+                _write_latest_or_warn(settings, summary)
                 return
             if left_s <= 0:
                 raise failure from error
@@ -92,20 +89,20 @@ def _run(
             logs.warning("failed, trying again", why=failure, pause_s=round(pause_s, 1))
             stop.wake_event.wait(pause_s)
         finally:
-            metrics_file.write(at_once=True)
-            heart.set_stopped()
+            context.metrics_file.write(at_once=True)
+            heartbeat.set_stopped()
 
 
-def _write_latest(settings: Settings, summary: RunSummary) -> None:
-    """Write latest.csv at the end of a run that failed, if that is possible."""
+def _write_latest_or_warn(settings: Settings, summary: RunSummary) -> None:
+    """Write latest.csv at the end of a run that failed or was stopped; log a warning if that fails too."""
     try:
         object_store.write_latest(settings, summary.published)
     except (EnvironmentFailure, OSError) as why:
         logs.warning("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
-def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSource | None = None) -> None:
-    """Read whatever arrives until stopped; a failing environment or model is retried with back-off.
+def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource | None = None) -> None:
+    """Read files as they arrive until stopped; retry with back-off when the environment or the model fails.
 
     Raises:
         BusyError: another process holds this inbox and worker.
@@ -115,48 +112,45 @@ def watch(settings: Settings, stop: ShutdownSignal, observer: watcher.ChangeSour
     if settings.source or settings.outbox_url:
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
     threads.check_memory()
-    observer = observer or composition.make_change_source(settings, stop)
-    supervisor = SystemdNotifier()
-    heart = HeartbeatWriter(settings, lambda: observer.state, on_beat=supervisor.notify_alive)
-    hooks, metrics_file = Hooks(settings), MetricsFile(settings)
+    source = source or composition.make_change_source(settings, stop)
+    systemd = SystemdNotifier()
+    heartbeat = HeartbeatWriter(settings, lambda: source.state, on_beat=systemd.notify_alive)
 
-    def stopped() -> bool:
-        supervisor.notify_alive()
+    def is_stopped() -> bool:
+        systemd.notify_alive()
         return stop()
 
-    def show(batch_id: str) -> None:
+    def write_latest(batch_id: str) -> None:
         object_store.write_latest(settings, [batch_id])
 
-    pauses, truth = iterate_backoff(), composition.make_label_lookup(settings)
-    failed = False
+    context = composition.make_worker_context(settings, stop, RunSummary(), heartbeat, write_latest)
+    hooks, metrics_file = context.hooks, context.metrics_file
+    pauses, has_failed = iterate_backoff(), False
     try:
         while not stop():
             try:
-                with composition.open_service(
-                    settings, stop, RunSummary(), heart, hooks, truth, show, thorough=failed
-                ) as service:
-                    for is_well in service.serve(observer):
-                        pauses, failed = iterate_backoff(), False
+                with composition.open_service(replace(context, summary=RunSummary()), thorough=has_failed) as service:
+                    for is_well in service.serve(source):
+                        pauses, has_failed = iterate_backoff(), False
                         if is_well:
                             hooks.reset_failures()
-                        supervisor.notify_ready()
+                        systemd.notify_ready()
                         metrics_file.write()
             except Exception as error:
                 failure = to_digitrec_error(error, settings.ledger)
                 if not isinstance(failure, EnvironmentFailure | ModelError):
                     raise
-                pause_s = next(pauses)
-                failed = True
-                heart.set_failing(failure)
+                pause_s, has_failed = next(pauses), True
+                heartbeat.set_failing(failure)
                 logs.warning("failed, trying again", why=failure, pause_s=pause_s)
-                hooks.count_failure(failure, stopped)
-                supervisor.notify_ready()  # it goes on by itself: nothing that a supervisor could do better
+                hooks.count_failure(failure, is_stopped)
+                systemd.notify_ready()  # the service retries by itself: a restart by systemd would not help
                 metrics_file.write(at_once=True)
-                wait_for_retry(stop.wake_event, pause_s, stopped)
+                _wait_for_retry(stop, pause_s, is_stopped)
     finally:
-        supervisor.notify_stopping()
-        observer.stop()
-        heart.set_stopped()
+        systemd.notify_stopping()
+        source.stop()
+        heartbeat.set_stopped()
         metrics_file.write(at_once=True)
 
 
@@ -165,24 +159,23 @@ def iterate_backoff() -> Iterator[float]:
     return map(backoff_s, itertools.count(1))
 
 
-def wait_for_retry(bell: WakeEvent, pause_s: float, stopped: Callable[[], bool]) -> None:
-    """Wait for the next try; a stop ends the wait."""
+def _wait_for_retry(stop: ShutdownSignal, pause_s: float, is_stopped: Callable[[], bool]) -> None:
     until_s = time.monotonic() + pause_s
-    while not stopped() and (left_s := until_s - time.monotonic()) > 0:
-        bell.wait(min(left_s, _ALIVE_EVERY_S))
+    while not is_stopped() and (left_s := until_s - time.monotonic()) > 0:
+        stop.wake_event.wait(min(left_s, _BEAT_INTERVAL_S))
 
 
-def to_digitrec_error(why: Exception, ledger: Path) -> DigitrecError:
-    """Return a failure as an error that a person can put right; an unexpected one is logged with its traceback.
+def to_digitrec_error(error: Exception, ledger: Path) -> DigitrecError:
+    """Return an exception as an error with a hint; log an unexpected one with its traceback.
 
     Args:
-        why: what was raised.
-        ledger: the one that is worked with.
+        error: the exception.
+        ledger: path of the worker's ledger, for the message of a database error.
     """
-    if isinstance(why, DigitrecError):
-        return why
-    if isinstance(why, OSError):
-        return wrap_os_error(why)
-    if isinstance(why, sqlite3.Error):
-        return EnvironmentFailure(f"the ledger {ledger} failed: {why}")
-    return wrap_memory_error(why) or UnexpectedFailure(logs.log_exception("unexpected error", why))
+    if isinstance(error, DigitrecError):
+        return error
+    if isinstance(error, OSError):
+        return wrap_os_error(error)
+    if isinstance(error, sqlite3.Error):
+        return EnvironmentFailure(f"the ledger {ledger} failed: {error}")
+    return wrap_memory_error(error) or UnexpectedFailure(logs.log_exception("unexpected error", error))

@@ -1,4 +1,4 @@
-"""One worker at work: reads what is there, or what comes, until asked to stop."""
+"""Service of one worker: read the files in the inbox, or wait for new ones, until a shutdown is requested."""
 
 import math
 import os
@@ -17,7 +17,9 @@ from digitrec import logs
 from digitrec.errors import ReadFailed, note_step
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.hooks import Hooks
+from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import watcher
+from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End the process with this exit code, even where a decoder hangs in a thread of ours.
+    """End the process with this exit code, even if a decoder hangs in a daemon thread.
 
-    Everything is durable by now; Python's own end would crash under a thread that still runs native code.
+    All results are durable by now. The regular interpreter shutdown would crash under a thread that runs native code.
     """
     with suppress(BrokenPipeError):
         sys.stdout.flush()
@@ -44,7 +46,7 @@ def exit_now(code: int) -> NoReturn:
 def time_stages(
     settings: Settings, timed: Callable[[str], AbstractContextManager[None]]
 ) -> Callable[[str], AbstractContextManager[None]]:
-    """Return `timed` for a stage of a batch; an OSError in it also tells the step, and a folder if it has no path."""
+    """Return a context manager that times a stage of a batch and adds the step and folder to an OSError in it."""
     steps = {
         "claim": ("claiming files", settings.inbox),
         "read": ("reading files", settings.inbox),
@@ -55,46 +57,46 @@ def time_stages(
     }
 
     @contextmanager
-    def both(stage: str) -> Iterator[None]:
+    def time_stage(stage: str) -> Iterator[None]:
         with timed(stage), note_step(*steps[stage]):
             yield
 
-    return both
+    return time_stage
 
 
 class ShutdownSignal:
-    """Asked by whoever may have to stop; set by SIGTERM, SIGINT, SIGHUP or a caller."""
+    """Shutdown request, set by SIGTERM, SIGINT, SIGHUP or a caller; calling it returns whether to stop."""
 
     def __init__(self) -> None:
         self.wake_event = watcher.WakeEvent()
         self.signal = 0
 
     def __call__(self) -> bool:
-        """True once the work should end."""
+        """Return True once the work should end."""
         return self.signal != 0
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a run that was stopped; a terminal that is closed asks like SIGTERM."""
+        """Exit code of a run that was stopped; a closed terminal (SIGHUP) counts as SIGTERM."""
         return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
 
     def set(self, number: int = signal.SIGTERM) -> None:
-        """Ask for the end of the work."""
+        """Request the shutdown."""
         self.signal = number
         self.wake_event.set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Finish in order on the first SIGINT, SIGTERM or SIGHUP; the second SIGINT ends at once."""
+        """Shut down in order on the first SIGINT, SIGTERM or SIGHUP; a second SIGINT ends the process at once."""
 
         def handle(number: int, _: FrameType | None) -> None:
             self.set(number)
             if number == signal.SIGINT:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                logs.write_from_signal("stopping: what was read is kept; once more ends at once")
+                logs.write_from_signal("stopping: results so far are kept; press Ctrl-C again to end at once")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it: outlive the terminal
             before[signal.SIGHUP] = signal.signal(signal.SIGHUP, handle)
         try:
             yield
@@ -105,62 +107,77 @@ class ShutdownSignal:
 
 @dataclass(slots=True)
 class RunSummary:
-    """What one run did."""
+    """Result of one run."""
 
     count: OutcomeCounts = field(default_factory=OutcomeCounts)
     batches: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
-    """Batches whose tables latest.csv will hold, in the order of publication."""
+    """Batches whose tables go into latest.csv, in the order of publication."""
     waiting: int = 0
     """Files left in the inbox: still changing, empty, or deferred."""
     passed_over: SkippedCounts = field(default_factory=SkippedCounts)
-    """Files that can never be claimed where they lie."""
+    """Files that can never be claimed in their current location."""
 
-    def note(self, batch_id: str) -> None:
-        """Note a batch whose table is in the outbox."""
+    def add_published(self, batch_id: str) -> None:
+        """Add a batch whose table is in the outbox, once."""
         if batch_id not in self.published:
             self.published.append(batch_id)
 
 
 class WorkspacePort(Protocol):
-    """Where a worker finds its files and leaves its answers, its lock held."""
+    """Source of files and destination of results, locked for one worker."""
 
     @property
     def settings(self) -> Settings:
-        """What it goes by."""
+        """Settings of the workspace."""
 
     @property
     def inbox(self) -> "ClaimQueue":
-        """Where files are claimed."""
+        """Queue in which files are claimed."""
 
     @property
     def outbox(self) -> "Outbox":
-        """Where answers go."""
+        """Destination of tables and originals."""
 
     @property
     def ledger(self) -> Ledger:
-        """Its durable truth."""
+        """Ledger of the worker."""
 
     def check_folders(self) -> None:
-        """Raise EnvironmentFailure if they are not the places that they were."""
+        """Raise EnvironmentFailure if inbox or outbox is no longer the folder that was opened."""
 
     def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
-        """Every file that may be claimed; what is passed over is told, and counted."""
+        """Return every file that may be claimed; report skipped paths with the reason, and count them."""
 
     def stability_tracker(self) -> StabilityTracker:
-        """Tells when a file is complete."""
+        """Return the tracker that decides when a file is complete."""
 
     def scanned_at_s(self) -> float:
-        """When files were looked for last, by the clock that their times are of, seconds since 1970."""
+        """Time of the last scan by the clock of the file times, seconds since 1970."""
 
     @property
     def clock_ns(self) -> Callable[[], int]:
-        """That clock, nanoseconds since 1970."""
+        """Clock of the file times, nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """Collaborators of one worker that outlive a service which failed and is opened again."""
+
+    settings: Settings
+    stop: ShutdownSignal
+    summary: RunSummary
+    heartbeat: HeartbeatWriter
+    hooks: Hooks
+    metrics_file: MetricsFile
+    load_labels: Callable[[], LabelLookup]
+    on_published: Callable[[str], None]
+    """Called with each batch whose tables are in the outbox."""
 
 
 @dataclass(slots=True)
 class _RetrySchedule:
-    """When batches whose reading raised are tried again."""
+    """Time of the next try of batches whose reading failed."""
 
     tries: int = 0
     due_s: float = math.inf
@@ -168,11 +185,11 @@ class _RetrySchedule:
 
     @property
     def is_due(self) -> bool:
-        """Return True once they are to be tried again."""
+        """Whether the next try is due."""
         return time.monotonic() >= self.due_s
 
-    def failed(self) -> float:
-        """Note a failure; return how long to wait, seconds."""
+    def add_failure(self) -> float:
+        """Count a failure; return the pause before the next try, seconds."""
         self.tries += 1
         pause_s = backoff_s(self.tries)
         self.due_s = time.monotonic() + pause_s
@@ -181,142 +198,145 @@ class _RetrySchedule:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One worker at work, its lock held."""
+    """Reader of one locked workspace."""
 
+    context: WorkerContext
     space: WorkspacePort
-    pipeline: "Callable[[], BatchPipeline]"
-    """Made when there is something to read: an empty inbox costs next to nothing."""
-    stop: ShutdownSignal
-    summary: RunSummary
-    heartbeat: HeartbeatWriter
+    get_pipeline: "Callable[[], BatchPipeline]"
+    """Creates the pipeline on the first call: an empty inbox costs next to nothing."""
     is_current: Callable[[], bool]
-    """False once another model was promoted."""
-    hooks: Hooks
-    alive: Callable[[], bool]
-    """A sign of life; True if stopped."""
-    suspects: list[FileSnapshot] = field(default_factory=list)
-    """Suspects that the pipeline claims next."""
+    """Returns False once another model was promoted."""
+    beat: Callable[[], bool]
+    """Updates the heartbeat and returns whether to stop."""
+    suspects: list[FileSnapshot]
+    """Files that the pipeline claims next, each by itself, because one of them may have ended its reader."""
     skipped_paths: set[str] = field(default_factory=set)
+    """Skipped paths that were logged."""
 
     def drain(self, progress: Callable[[int, int], None] | None) -> None:
-        """One pass; `progress` is told how many files are done, and how many there are."""
-        settings = self.space.settings
+        """Read all files in the inbox once.
+
+        Args:
+            progress: called with the number of files done and the number of all files.
+        """
+        settings, summary, stop = self.space.settings, self.context.summary, self.context.stop
         failure: ReadFailed | None = None
         try:
-            self.summary.count += self._recover()
-        except ReadFailed as why:  # what is new may be read all the same
+            summary.count += self._recover()
+        except ReadFailed as why:  # new files are read nevertheless
             failure = why
-        total = self.summary.count.claimed + self._left()
-        looks = watcher.scan_groups(
-            self._look,
+        total = summary.count.claimed + self._count_waiting()
+        scans = watcher.scan_groups(
+            self._scan,
             self.space.stability_tracker(),
-            self.stop.wake_event,
-            stopped=self.stop,
+            stop.wake_event,
+            stopped=stop,
             wait_s=settings.run_wait_s,
             batch_files=settings.batch_files,
             wall_ns=self.space.clock_ns,
         )
-        for groups in looks:
+        for groups in scans:
             for count in self._process(groups):
-                self.summary.count += count
+                summary.count += count
                 if progress is not None:
-                    progress(self.summary.count.claimed, total)
-        if self.suspects:  # of a batch that was taken up again, where nothing else was there to read
+                    progress(summary.count.claimed, total)
+        if self.suspects:  # left by a resumed batch, with no other file to read
             for count in self._process([]):
-                self.summary.count += count
+                summary.count += count
         if failure is not None:
             raise failure
-        self.summary.waiting = self._left()
+        summary.waiting = self._count_waiting()
 
-    def _recover(self) -> OutcomeCounts:
-        """Finish what was interrupted, if anything was."""
-        if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
-            return OutcomeCounts()
-        with self._telling():
-            return self.pipeline().recover()
+    def serve(self, source: watcher.ChangeSource) -> Iterator[bool]:
+        """Read files as they arrive; yield after every scan whether no batch waits for a retry.
 
-    def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[OutcomeCounts]:
-        """What became of each group; the hooks are called after each."""
-        counts = self.pipeline().process_all(groups)
-        while True:
-            with self._telling():
-                count = next(counts, None)
-            if count is None:
-                return
-            yield count
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Call the hooks of every batch that is closed in here, also if a later one fails."""
-        try:
-            yield
-        finally:
-            try:
-                self.hooks.call_for_closed(self.space.ledger, self.alive)
-            except Exception as why:  # noqa: BLE001 - no hook is worth the service
-                self.heartbeat.note_unexpected(logs.log_exception("a hook cannot be called", why))
-
-    def _left(self) -> int:
-        self.summary.passed_over = SkippedCounts()
-        return sum(1 for _ in self.space.scan(self._skipped, self.summary.passed_over))
-
-    def serve(self, observer: watcher.ChangeSource) -> Iterator[bool]:
-        """Yield after every look whether all is well; ends when stopped, or when another model was promoted.
-
-        A batch whose reading raises is tried again between two looks: what comes is read meanwhile.
+        Ends when stopped, or when another model was promoted. A batch whose reading failed is retried between two
+        scans, so that new files are read meanwhile.
         """
-        settings = self.space.settings
+        settings, stop = self.space.settings, self.context.stop
         logs.info("watching", inbox=settings.inbox, worker=settings.worker)
-        put_off = _RetrySchedule()
-        self._try(self._recover, put_off)
+        schedule = _RetrySchedule()
+        self._try(self._recover, schedule)
         groups = watcher.watch_groups(
-            self._look,
+            self._scan,
             self.space.stability_tracker(),
-            observer,
-            self.stop.wake_event,
-            stopped=self.stop,
+            source,
+            stop.wake_event,
+            stopped=stop,
             scan_interval_s=settings.scan_interval_s,
             batch_files=settings.batch_files,
             wall_ns=self.space.clock_ns,
         )
         for group in groups:
-            if put_off.is_due and self._try(self._recover, put_off):
-                put_off = _RetrySchedule()
+            if schedule.is_due and self._try(self._recover, schedule):
+                schedule = _RetrySchedule()
             if group or self.suspects:
-                self._try(partial(self._process_one, group), put_off)
+                self._try(partial(self._process_group, group), schedule)
             if self.suspects:
-                self.stop.wake_event.set()  # the next one is not to wait for the next look by the clock
-            yield put_off.tries == 0
+                stop.wake_event.set()  # the next suspect does not wait for the scan interval
+            yield schedule.tries == 0
             if not self.is_current():
                 logs.info("another model was promoted")
                 return
 
-    def _process_one(self, group: list[FileSnapshot]) -> None:
-        with self._telling():
-            self.pipeline().process(group)
+    def _recover(self) -> OutcomeCounts:
+        """Finish interrupted batches."""
+        if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
+            return OutcomeCounts()
+        with self._calling_hooks():
+            return self.get_pipeline().recover()
 
-    def _try(self, work: Callable[[], object], put_off: "_RetrySchedule") -> bool:
-        """Do some work; return False if reading a batch raised."""
+    def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[OutcomeCounts]:
+        """Read groups of files and yield the counts of each, after its hooks were called."""
+        counts = self.get_pipeline().process_all(groups)
+        while True:
+            with self._calling_hooks():
+                count = next(counts, None)
+            if count is None:
+                return
+            yield count
+
+    def _process_group(self, group: list[FileSnapshot]) -> None:
+        with self._calling_hooks():
+            self.get_pipeline().process(group)
+
+    @contextmanager
+    def _calling_hooks(self) -> Iterator[None]:
+        """Call the hooks of every batch that is closed in this context, also if a later batch fails."""
+        try:
+            yield
+        finally:
+            try:
+                self.context.hooks.call_for_closed(self.space.ledger, self.beat)
+            except Exception as why:  # noqa: BLE001 - a failing hook does not end the service
+                self.context.heartbeat.note_unexpected(logs.log_exception("a hook cannot be called", why))
+
+    def _try(self, work: Callable[[], object], schedule: _RetrySchedule) -> bool:
+        """Do some work; return False and schedule a retry if reading a batch failed."""
         try:
             work()
         except ReadFailed as why:
-            pause_s = put_off.failed()
-            self.heartbeat.set_failing(why)
+            pause_s = schedule.add_failure()
+            self.context.heartbeat.set_failing(why)
             logs.warning("failed, trying again", why=why, pause_s=pause_s)
-            self.hooks.count_failure(why, self.alive)
+            self.context.hooks.count_failure(why, self.beat)
             return False
         return True
 
-    def _look(self) -> Iterator[FileSnapshot]:
-        self.space.check_folders()
-        self.heartbeat.set_scanned()
-        deferred = self.space.ledger.deferred(time.time())
-        for seen in self.space.scan(self._skipped):
-            # Mostly there is none, and an inbox may hold 100,000 files.
-            if not deferred or seen.identity not in deferred:
-                yield seen
+    def _count_waiting(self) -> int:
+        self.context.summary.passed_over = SkippedCounts()
+        return sum(1 for _ in self.space.scan(self._log_skipped, self.context.summary.passed_over))
 
-    def _skipped(self, path: str, why: str) -> None:
+    def _scan(self) -> Iterator[FileSnapshot]:
+        self.space.check_folders()
+        self.context.heartbeat.set_scanned()
+        deferred = self.space.ledger.deferred(time.time())
+        for snapshot in self.space.scan(self._log_skipped):
+            # `identity` is computed only if needed: an inbox may hold 100,000 files.
+            if not deferred or snapshot.identity not in deferred:
+                yield snapshot
+
+    def _log_skipped(self, path: str, why: str) -> None:
         if path not in self.skipped_paths:
             self.skipped_paths.add(path)
             logs.warning("passed over", file=path, why=why)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import digitrec
 from digitrec import files, logs, text
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline.archive import FolderOutbox
@@ -14,7 +13,7 @@ from digitrec.pipeline.rebuild import published
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, FileOutcome, OutputFormat
+from digitrec.types import Batch, BatchStage, Claim, FileOutcome
 
 _WHY = "its worker was given up (requeue --worker)"
 
@@ -120,7 +119,7 @@ def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings,
         ledger.note_claims(batch.id, planned - set(lying), unplanned)
     if batch.stage in {BatchStage.PLANNED, BatchStage.READING}:
         outcomes = [replace(one, outcome=FileOutcome.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
-        ledger.record(batch.id, [], outcomes, _nothing(settings, now), [])
+        ledger.record(batch.id, [], outcomes, csv_tables.current_format(settings.csv_profile, "", now, None, None), [])
     placed = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
     ledger.note_places(placed)
     strangers = _defer(inbox, batch.id)
@@ -138,18 +137,3 @@ def _under(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[s
 def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
     state = inbox.location(batch.id, path).lstat()
     return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)
-
-
-def _nothing(settings: Settings, now: str) -> OutputFormat:
-    """How a batch without rows is rendered: not at all, but its columns are noted like any other's."""
-    return OutputFormat(
-        columns=csv_tables.COLUMNS,
-        digit_columns=csv_tables.DIGIT_COLUMNS,
-        schema_version=csv_tables.SCHEMA_VERSION,
-        csv_profile=settings.csv_profile,
-        model_id="",
-        app_version=digitrec.__version__,
-        processed_at=now,
-        threshold=None,
-        max_error=None,
-    )

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import digitrec
 from digitrec import files, logs
 from digitrec import text as names
 from digitrec.types import Digit, OutputFormat, PageReading, PageStatus, TableRow
@@ -89,6 +90,23 @@ def group_of(path: str) -> str:
 def order(path: str, page: int) -> tuple[str, int]:
     """What the rows of the CSV are in the order of: the path as it is written there, then the page."""
     return names.escape_cell(path), page
+
+
+def current_format(
+    csv_profile: str, model_id: str, processed_at: str, threshold: float | None, max_error: float | None
+) -> OutputFormat:
+    """Return the output format of a batch that this version records."""
+    return OutputFormat(
+        columns=COLUMNS,
+        digit_columns=DIGIT_COLUMNS,
+        schema_version=SCHEMA_VERSION,
+        csv_profile=csv_profile,
+        model_id=model_id,
+        app_version=digitrec.__version__,
+        processed_at=processed_at,
+        threshold=threshold,
+        max_error=max_error,
+    )
 
 
 def main_csv(rows: Sequence[TableRow], how: OutputFormat) -> str:

@@ -56,14 +56,14 @@ def test_with_keras_only_the_network_for_digits_is_another(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks, used = RecognitionModels(None, None), []  # type: ignore[arg-type]
-    monkeypatch.setattr(composition, "load_page_reader", lambda _: replace(reader(), networks=networks))
+    monkeypatch.setattr(composition, "load_page_reader", lambda _: replace(reader(), models=networks))
     monkeypatch.setattr(lab, "_load_classifier", lambda *_, keras: Seven() if keras else None)
     monkeypatch.setattr(lab, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
 
     lab.evaluate(Settings(workspace=tmp_path), f"folder:{pictures}", keras=True)
 
     (with_keras,) = used
-    assert with_keras.networks is networks
+    assert with_keras.models is networks
     assert isinstance(with_keras.classifier, Seven)
 
 
