@@ -122,7 +122,7 @@ def _filesystem(work: Path) -> str:
     """On tmpfs, fsync costs nothing: who reads the figures has to know."""
     from digitrec.storage import folder_id
 
-    return folder_id.kind_of(work)
+    return folder_id.get_filesystem(work)
 
 
 if __name__ == "__main__":

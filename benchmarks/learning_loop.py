@@ -29,7 +29,7 @@ from digitrec.errors import DigitrecError
 from digitrec.models.package import ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import How, Judgement, Verdict, judge, newest
+from digitrec.storage.corrections import Judgement, ReviewMethod, Verdict, read_latest, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.training.classifier import TrainingState
@@ -130,7 +130,7 @@ def drop(data: Path, inbox: Path) -> Mapping[str, str]:
 
 def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
     """Every page that was read, by batch and row, with its truth."""
-    with closing(Ledger.read_only(settings.ledger)) as ledger:
+    with closing(Ledger.open_readonly(settings.ledger)) as ledger:
         found = []
         for batch in ledger.batches():
             places = {claim.path: claim.location for claim in ledger.claims(batch.id)}
@@ -144,8 +144,8 @@ def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
 
 def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set[tuple[str, int]]:
     """Say what is on one half of them, or take what was said before; gives the rows that were reviewed."""
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        if known := newest(ledger):
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
+        if known := read_latest(ledger):
             return set(known)
         rng = np.random.default_rng(seed)
         half = half_of(pages, rng)
@@ -153,7 +153,9 @@ def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set
         for place in rng.permutation(len(half))[:wrong]:
             texts[place] = str((int(texts[place]) + int(rng.integers(1, 10))) % 10)
         said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
-        found = judge(ledger, said, who=_WHO, how=How.ONE, at=format_utc(time.time()))
+        found = record_judgements(
+            ledger, said, reviewer=_WHO, method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
+        )
         print(f"{sum(one.verdict is Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
     return {(page.batch_id, page.row) for page in half}
 

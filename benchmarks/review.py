@@ -144,9 +144,9 @@ def _answer(rng: random.Random, content: bytes) -> Answer:
 def _judge(settings: Settings, rng: random.Random) -> None:
     """People have said something of one in ten."""
     with closing(Ledger.open(settings.ledger)) as ledger, ledger.transaction():
-        places = ledger.ask("SELECT batch_id, row, text FROM readings").fetchall()
+        places = ledger.query("SELECT batch_id, row, text FROM readings").fetchall()
         for batch_id, row, text in rng.sample(places, len(places) // 10):
-            ledger.ask(
+            ledger.query(
                 "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how) "
                 "VALUES (?, ?, '2026-01-03T00:00:00.000Z', 'Bench', 'confirmed', ?, ?, 'grid')",
                 (batch_id, row, text, text),

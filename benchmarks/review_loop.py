@@ -23,7 +23,7 @@ from benchmarks.learning_loop import Read
 from digitrec import text
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
-from digitrec.storage.corrections import NONE, How, Verdict, labelled
+from digitrec.storage.corrections import NONE, ReviewMethod, Verdict, read_reviewed_rows
 from digitrec.storage.ledger import Ledger
 from tests.review import browser
 
@@ -110,10 +110,10 @@ def _shown(one: Read) -> str:
 
 def check(settings: Settings, half: list[Read]) -> None:
     """The ledger holds the truth of this half, said one by one, and nothing else."""
-    with closing(Ledger.read_only(settings.ledger)) as ledger:
-        found = list(labelled(ledger, settings.worker))
-    held = {(one.batch_id, one.row): (one.text, one.how) for one in found}
-    expected = {(page.batch_id, page.row): (page.page.text, How.ONE) for page in half}
+    with closing(Ledger.open_readonly(settings.ledger)) as ledger:
+        found = list(read_reviewed_rows(ledger, settings.worker))
+    held = {(one.batch_id, one.row): (one.text, one.method) for one in found}
+    expected = {(page.batch_id, page.row): (page.page.text, ReviewMethod.ONE) for page in half}
     if held != expected:
         wrong = len(held.items() ^ expected.items())
         raise SystemExit(f"The ledger does not hold what was said: {wrong} entries differ.")

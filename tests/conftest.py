@@ -127,7 +127,7 @@ class ServiceHarness:
                     self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders
                 ),
                 rendering=self._rendering,
-                restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, self.outbox, self.inbox),
+                restore=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, self.outbox, self.inbox),
                 check_folders=space.check_folders,
                 published=self.published.append,
                 report=self.report_now,

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from digitrec.storage.corrections import Correction, How, Judgement, history, judge, newest
+from digitrec.storage.corrections import (
+    Correction,
+    Judgement,
+    ReviewMethod,
+    read_history,
+    read_latest,
+    record_judgements,
+)
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome, PageStatus, Reason, TableRow
 from tests.storage.test_csv_tables import HOW, ROW
@@ -52,11 +59,11 @@ def desk_ledger(folder: Path, rows: Sequence[TableRow], worker: str = "main") ->
 
 def say(ledger: Ledger, number: int, new: str | None, who: str = "ann", batch_id: str = BATCH_ID) -> Correction:
     """A person says what is on a row, having seen the newest entry."""
-    held = history(ledger, batch_id, number)
+    held = read_history(ledger, batch_id, number)
     judgement = Judgement(batch_id, number, new, held[-1].id if held else 0)
-    return judge(ledger, [judgement], who=who, how=How.ONE, at=AT)[0]
+    return record_judgements(ledger, [judgement], reviewer=who, method=ReviewMethod.ONE, reviewed_at=AT)[0]
 
 
 def texts(ledger: Ledger) -> dict[int, str]:
     """What holds, by row."""
-    return {number: one.new for (_, number), one in newest(ledger).items()}
+    return {number: one.new for (_, number), one in read_latest(ledger).items()}

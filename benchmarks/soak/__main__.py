@@ -240,7 +240,7 @@ def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, o
         "machine": processor(),
         "cores": cores(),
         "load": ", ".join(f"{one:.1f}" for one in load),
-        "filesystem": folder_id.kind_of(workspace),
+        "filesystem": folder_id.get_filesystem(workspace),
         "seed": plan.seed,
         "minutes": plan.minutes,
         "calm_minutes": plan.calm_minutes,

@@ -20,7 +20,7 @@ from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
-from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.ledgers import open_readable_ledgers
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.text import format_utc
@@ -120,12 +120,12 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
     settings = context.settings
     is_folder = not settings.source and not settings.outbox_url
     open_workspace = (
-        workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.opened(settings)
+        workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.open_object_store(settings)
     )
     with (
         note_step("looking at the inbox", settings.inbox),
         open_workspace as space,
-        readable(settings) as ledgers,
+        open_readable_ledgers(settings) as ledgers,
         ExitStack() as stack,
     ):
         # An unusable model or labels file is reported before any file is claimed.
@@ -187,7 +187,7 @@ def _make_pipeline(
         outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, other_ledgers),
         load_labels=context.load_labels,
         rendering=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
-        restore=lambda batch_id: rebuild.restore(space.ledger, batch_id, settings.outbox, settings.inbox),
+        restore=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         published=context.on_published,
         report=write_report,

@@ -8,7 +8,7 @@ from digitrec import files
 from digitrec.errors import DataError
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Labelled, Verdict, labelled
+from digitrec.storage.corrections import ReviewedRow, Verdict, read_reviewed_rows
 from digitrec.training.correction_examples import LabelledPage
 
 HOLDOUT_EVERY = 5
@@ -62,14 +62,14 @@ def load_corrections(settings: Settings) -> CorrectionsDataset:
         sqlite3.Error: a ledger cannot be read now.
     """
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        said = [one for worker, ledger in ledgers.items() for one in labelled(ledger, worker)]
+        said = [one for worker, ledger in ledgers.items() for one in read_reviewed_rows(ledger, worker)]
     return build_dataset(said, settings.workspace)
 
 
-def build_dataset(said: Iterable[Labelled], root: Path) -> CorrectionsDataset:
+def build_dataset(said: Iterable[ReviewedRow], root: Path) -> CorrectionsDataset:
     """The same from what was said, in any order; originals lie below `root`."""
-    newest: dict[tuple[str, int], list[Labelled]] = {}
-    for one in sorted(said, key=lambda each: (each.at, each.batch_id, each.row), reverse=True):
+    newest: dict[tuple[str, int], list[ReviewedRow]] = {}
+    for one in sorted(said, key=lambda each: (each.reviewed_at, each.batch_id, each.row), reverse=True):
         newest.setdefault((one.sha256, one.page), []).append(one)
     is_whole: dict[Path, str] = {}
     train: list[LabelledPage] = []
@@ -103,7 +103,7 @@ def is_held_out(sha256: str) -> bool:
     return int(sha256[:8], 16) % HOLDOUT_EVERY == 0
 
 
-def _has_seen_bytes(path: Path, one: Labelled, known: dict[Path, str]) -> bool:
+def _has_seen_bytes(path: Path, one: ReviewedRow, known: dict[Path, str]) -> bool:
     """Whether the bytes that a person saw lie there."""
     if not one.location or not one.sha256:
         return False

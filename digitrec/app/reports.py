@@ -16,8 +16,8 @@ from digitrec.reports.trend import BatchStats, compute_batch_stats
 from digitrec.reports.trend_report import TREND_DIR, write_trend
 from digitrec.review import queries
 from digitrec.settings import Settings
-from digitrec.storage.corrected_tables import CORRECTED
-from digitrec.storage.corrections import audited, newest
+from digitrec.storage.corrected_tables import CORRECTED_FOLDER
+from digitrec.storage.corrections import find_audited_rows, read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.types import FileOutcome, PageStatus, Reason, TableRow
@@ -64,7 +64,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
     deferred = [one for one in ledger.claims(batch_id) if one.outcome is FileOutcome.DEFERRED] if count.deferred else []
     previews = ledger.previews(batch_id)
     checked = _checked(ledger, batch_id)
-    corrected_csv = settings.outbox / CORRECTED / f"{batch_id}.csv"
+    corrected_csv = settings.outbox / CORRECTED_FOLDER / f"{batch_id}.csv"
     how, table = batch.rendering, settings.table_location(batch_id)
     return BatchFacts(
         batch_id=batch.id,
@@ -81,7 +81,9 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
             _row(row, previews.get(row.row), checked.get(row.row)) for row in ledger.rows(batch_id, with_digits=False)
         ],
         deferred=[DeferredFacts(text.escape(one.path), one.detail) for one in deferred],
-        corrected_csv=f"../../{settings.outbox.name}/{CORRECTED}/{batch_id}.csv" if corrected_csv.exists() else "",
+        corrected_csv=f"../../{settings.outbox.name}/{CORRECTED_FOLDER}/{batch_id}.csv"
+        if corrected_csv.exists()
+        else "",
     )
 
 
@@ -108,9 +110,12 @@ def _drawn(settings: Settings, ledger: Ledger, batch_id: str, one: RowFacts) -> 
 
 def _checked(ledger: Ledger, batch_id: str) -> dict[int, ReviewVerdict]:
     """What people said of the batch's rows, by row."""
-    said = newest(ledger, batch_id)
-    drawn = audited(ledger, batch_id) if said else set()
-    return {row: ReviewVerdict(one.verdict, one.new, one.who, one.at, row in drawn) for (_, row), one in said.items()}
+    said = read_latest(ledger, batch_id)
+    drawn = find_audited_rows(ledger, batch_id) if said else set()
+    return {
+        row: ReviewVerdict(one.verdict, one.new, one.reviewer, one.reviewed_at, row in drawn)
+        for (_, row), one in said.items()
+    }
 
 
 def _row(row: TableRow, preview: bytes | None, checked: ReviewVerdict | None) -> RowFacts:

@@ -22,7 +22,7 @@ from digitrec.review.server import Site
 from digitrec.review.service import ReviewService
 from digitrec.review.tryout import LoadedReader, TryOut
 from digitrec.settings import Settings
-from digitrec.storage.corrected_tables import write_missing
+from digitrec.storage.corrected_tables import write_outdated_tables
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 
@@ -64,7 +64,7 @@ def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[s
     sessions = Sessions()
     token = sessions.invite(wanted.reviewer or get_login_name())
     # While one connection stays, SQLite need not tidy up after every request: a judgement costs one fsync, not five.
-    with found_ledgers.readable(settings) as ledgers, open_listening_socket(wanted.port) as door:
+    with found_ledgers.open_readable_ledgers(settings) as ledgers, open_listening_socket(wanted.port) as door:
         for ledger in ledgers.values():
             ledger.is_up_to_date()
         port = int(door.getsockname()[1])
@@ -107,7 +107,7 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
 
     desk = ReviewService(
         outbox=settings.outbox,
-        ledgers=lambda: found_ledgers.paths(settings),
+        ledgers=lambda: found_ledgers.find_ledgers(settings),
         pictures=PageImages(settings.outbox, settings.limits),
         audit_sample=sample,
         now=lambda: format_utc(time.time()),
@@ -146,7 +146,7 @@ def open_browser(address: str) -> None:
 
 def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
     """Write the tables that are late, draw the sample, and tell which ledgers cannot be used."""
-    paths = found_ledgers.paths(settings)
+    paths = found_ledgers.find_ledgers(settings)
     if not paths:
         raise UsageError(f"nothing was read in {settings.workspace} yet", hint="`digitrec run` reads the inbox.")
     refused: EnvironmentFailure | None = None
@@ -154,12 +154,12 @@ def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
         usable = []
         for worker, path in paths.items():
             try:
-                usable.append(stack.enter_context(closing(Ledger.for_notes(path))))
+                usable.append(stack.enter_context(closing(Ledger.open_shared(path))))
             except EnvironmentFailure as why:
                 logs.warning("answers of this worker cannot be shown", worker=worker, why=why)
                 refused = why
         if refused is not None and not usable:
             raise refused
         for ledger in usable:
-            write_missing(settings.outbox, ledger)
+            write_outdated_tables(settings.outbox, ledger)
         return queries.draw_sample(usable, audit, seed) if audit else []

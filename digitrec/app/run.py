@@ -65,7 +65,7 @@ def _run_with_retries(
         try:
             with composition.open_service(context, thorough=failed_s is not None) as service:
                 service.drain(progress)
-            object_store.write_latest(settings, summary.published)
+            object_store.publish_latest(settings, summary.published)
             return
         except (ModelError, NotEnoughMemory) as why:
             hooks.count_failure(why, stop, is_last=True)
@@ -96,7 +96,7 @@ def _run_with_retries(
 def _write_latest_or_warn(settings: Settings, summary: RunSummary) -> None:
     """Write latest.csv at the end of a run that failed or was stopped; log a warning if that fails too."""
     try:
-        object_store.write_latest(settings, summary.published)
+        object_store.publish_latest(settings, summary.published)
     except (EnvironmentFailure, OSError) as why:
         logs.warning("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
@@ -121,7 +121,7 @@ def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource
         return stop()
 
     def write_latest(batch_id: str) -> None:
-        object_store.write_latest(settings, [batch_id])
+        object_store.publish_latest(settings, [batch_id])
 
     context = composition.make_worker_context(settings, stop, RunSummary(), heartbeat, write_latest)
     hooks, metrics_file = context.hooks, context.metrics_file

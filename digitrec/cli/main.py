@@ -120,7 +120,7 @@ def run(
 
     if sys.stderr.isatty():
         logs.configure(settings.log_format, quiet=True)  # the summary has the same
-    is_new = not settings.source and ledgers.is_new(settings)
+    is_new = not settings.source and ledgers.is_new_workspace(settings)
     stop = service.ShutdownSignal()
     with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
         summary = run_once(settings, stop, progress.update)
@@ -131,7 +131,7 @@ def run(
             typer.echo(text.escape_message(f"Made a new workspace in {settings.workspace}"))
         typer.echo(output.format_summary(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
-            with ledgers.readable(settings) as found:
+            with ledgers.open_readable_ledgers(settings) as found:
                 deferred = backlog.deferred_files(settings, found, time.time())
             for line in words.format_deferred(deferred):
                 typer.echo(line)
@@ -265,22 +265,22 @@ def verify(
     from digitrec.pipeline import ledgers as found_ledgers
     from digitrec.pipeline import rebuild as rebuilding
     from digitrec.pipeline import workspace
-    from digitrec.pipeline.rebuild import require_closed
+    from digitrec.pipeline.rebuild import check_finished
 
     if tables and not rebuild:
         raise UsageError("--tables goes with --rebuild", hint="digitrec verify --rebuild --tables")
     if batches and not tables:
         raise UsageError("a BATCH goes with --rebuild --tables", hint="digitrec verify --help")
     written: list[str] = []
-    if rebuild and (settings.inbox.exists() or not found_ledgers.is_new(settings)):  # else it is no workspace
+    if rebuild and (settings.inbox.exists() or not found_ledgers.is_new_workspace(settings)):  # else it is no workspace
         # Opening makes the ledger again, under the worker's lock; a sound one stays as it is.
         with workspace.open_workspace(settings, thorough=True), workspace.open_ledgers_readonly(settings) as ledgers:
-            for name in rebuilding.write_tables(settings.outbox, ledgers, batches or ()) if tables else ():
+            for name in rebuilding.write_missing_tables(settings.outbox, ledgers, batches or ()) if tables else ():
                 written.append(name)
                 if not as_json:
                     typer.echo(f"written again: {name}")
     elif batches:
-        require_closed(batches[0], {})
+        check_finished(batches[0], {})
     with workspace.open_ledgers_readonly(settings) as ledgers:
         account = operation.verify(settings.workspace, ledgers)
         if not account.discrepancies:

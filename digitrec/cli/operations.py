@@ -87,10 +87,10 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     """
     from digitrec.monitoring.doctor import run_checks as look
     from digitrec.monitoring.folder_checks import Severity
-    from digitrec.pipeline.ledgers import readable
+    from digitrec.pipeline.ledgers import open_readable_ledgers
 
     findings = []
-    with readable(settings) as ledgers:
+    with open_readable_ledgers(settings) as ledgers:
         for finding in look(settings, ledgers, _model(settings), time.time()):
             findings.append(finding)
             if not as_json:
@@ -245,9 +245,9 @@ def print_dry_run(settings: Settings, *, as_json: bool) -> None:
 
 
 def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
-    from digitrec.pipeline.recovery import adopt
+    from digitrec.pipeline.recovery import release_dead_worker
 
-    adopted = adopt(settings, is_ledger_lost=without_ledger, now=format_utc(time.time()))
+    adopted = release_dead_worker(settings, is_ledger_lost=without_ledger, now=format_utc(time.time()))
     deferred = [text.escape(path) for path in adopted.deferred]
     if as_json:
         typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": adopted.answered}))
@@ -260,11 +260,11 @@ def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
 
 
 def _print_status(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.pipeline.ledgers import readable
+    from digitrec.pipeline.ledgers import open_readable_ledgers
 
     state = _status(settings)
     typer.echo(json.dumps(words.status_to_json(state)) if as_json else "\n".join(words.format_status(state)))
-    with readable(settings) as ledgers:
+    with open_readable_ledgers(settings) as ledgers:
         if not state.problem:
             warn_if_unread(settings, ledgers)
 
@@ -285,9 +285,9 @@ def _print_metrics(settings: Settings) -> None:
 
 def _status(settings: Settings) -> "WorkspaceStatus":
     from digitrec.monitoring.status import collect_status as look
-    from digitrec.pipeline.ledgers import readable
+    from digitrec.pipeline.ledgers import open_readable_ledgers
 
-    with readable(settings) as ledgers:
+    with open_readable_ledgers(settings) as ledgers:
         return look(settings, ledgers, _model(settings), time.time())
 
 

@@ -141,9 +141,9 @@ def convert_errors(step: str, workspace: Path) -> Iterator[None]:
 
 def warn_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
     """Say so on standard error if nothing was ever read here, as in a mistyped workspace; gives whether it is so."""
-    from digitrec.pipeline.ledgers import is_unread
+    from digitrec.pipeline.ledgers import is_unread_workspace
 
-    is_so = is_unread(settings, ledgers)
+    is_so = is_unread_workspace(settings, ledgers)
     if is_so:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
         typer.echo(text.escape_message(message), err=True)
@@ -211,9 +211,9 @@ def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callab
 @_completion
 def complete_batches(settings: Settings, _: str) -> Iterable[str]:
     """Return published batches, newest first."""
-    from digitrec.pipeline.rebuild import published
+    from digitrec.pipeline.rebuild import find_published
 
-    return reversed(published(settings.outbox))
+    return reversed(find_published(settings.outbox))
 
 
 @_completion
@@ -234,13 +234,13 @@ def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
 @_completion
 def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
     """Return paths of claimed files, in order; the ledger's index finds them by their beginning."""
-    from digitrec.pipeline.ledgers import readable
+    from digitrec.pipeline.ledgers import open_readable_ledgers
 
     start = os.fsencode(incomplete)
     query = f"SELECT DISTINCT path FROM claims WHERE path >= ? AND path < ? ORDER BY path LIMIT {_MAX_COMPLETIONS}"
-    with readable(settings) as ledgers:
+    with open_readable_ledgers(settings) as ledgers:
         for ledger in ledgers.values():
-            for (path,) in ledger.ask(query, (start, start + b"\xff")):
+            for (path,) in ledger.query(query, (start, start + b"\xff")):
                 yield text.escape(os.fsdecode(path))
 
 

@@ -164,7 +164,7 @@ def print_batches(settings: Settings, batches: Iterable[str]) -> None:
 
 def print_rows(rows: Sequence[TableRow], how: OutputFormat, *, form: str) -> None:
     """Rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
-    text = csv_tables.main_csv(rows, how)
+    text = csv_tables.render_main(rows, how)
     if form == "csv":
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()

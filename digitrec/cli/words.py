@@ -108,7 +108,8 @@ def _answer_lines(answer: "AnsweredRow") -> Iterator[str]:
     elif answer.same_bytes:
         yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
     for verdict in answer.verdicts:
-        yield f"  {verdict.verdict:9} {verdict.at} by {verdict.who}{f': {verdict.new}' if verdict.new else ''}"
+        text_now = f": {verdict.new}" if verdict.new else ""
+        yield f"  {verdict.verdict:9} {verdict.reviewed_at} by {verdict.reviewer}{text_now}"
 
 
 def format_dry_run(outlook: "DryRun") -> Iterator[str]:

@@ -14,8 +14,8 @@ from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings, resolve_links
 from digitrec.storage import csv_tables
-from digitrec.storage.corrected_tables import corrected_row
-from digitrec.storage.corrections import newest
+from digitrec.storage.corrected_tables import apply_correction
+from digitrec.storage.corrections import read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.text import BATCH_ID
 from digitrec.types import Batch
@@ -82,15 +82,15 @@ def _rows(ledgers: Mapping[str, Ledger], first_id: str, told: ExportResult) -> I
         if batch.rendering is None:
             continue
         told.batches += 1
-        holds = newest(ledger, batch.id)
+        holds = read_latest(ledger, batch.id)
         for row in ledger.rows(batch.id):
             said = holds.get((batch.id, row.row))
             is_settled = said is not None and said.verdict.is_settled
             told.rows += 1
             told.reviewed += is_settled
-            yield csv_tables.main_cells(corrected_row(row, said), batch.rendering) | {
-                "corrected_by": text.guard_formula(said.who) if said is not None and is_settled else "",
-                "corrected_at": said.at if said is not None and is_settled else "",
+            yield csv_tables.format_cells(apply_correction(row, said), batch.rendering) | {
+                "corrected_by": text.guard_formula(said.reviewer) if said is not None and is_settled else "",
+                "corrected_at": said.reviewed_at if said is not None and is_settled else "",
             }
 
 
@@ -109,7 +109,7 @@ def order_by_trust(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
 
     One that was made again may have taken over what another knows better.
     """
-    return dict(sorted(ledgers.items(), key=lambda each: (each[1].fact(REBUILT_AT) is not None, each[0])))
+    return dict(sorted(ledgers.items(), key=lambda each: (each[1].get_meta(REBUILT_AT) is not None, each[0])))
 
 
 def _require_elsewhere(settings: Settings, target: Path) -> None:

@@ -10,10 +10,18 @@ from pathlib import Path
 from digitrec.exchange import spreadsheet
 from digitrec.exchange.export import order_by_trust
 from digitrec.exchange.spreadsheet import RowError, SheetRow
-from digitrec.pipeline.ledgers import paths
+from digitrec.pipeline.ledgers import find_ledgers
 from digitrec.settings import Settings
-from digitrec.storage.corrected_tables import write_corrected
-from digitrec.storage.corrections import NONE, How, Judgement, Verdict, judge, newest, newest_id
+from digitrec.storage.corrected_tables import write_corrected_table
+from digitrec.storage.corrections import (
+    NONE,
+    Judgement,
+    ReviewMethod,
+    Verdict,
+    get_latest_id,
+    read_latest,
+    record_judgements,
+)
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape, unescape_cell
 from digitrec.types import Reason, TableRow
@@ -104,14 +112,14 @@ def apply_import(settings: Settings, wanted: ImportPlan, *, who: str, at: str) -
     """
     done = ImportResult()
     for worker, said in wanted.corrections.items():
-        with closing(Ledger.for_notes(paths(settings)[worker])) as ledger:
-            newest_ids = {key: newest_id(ledger, *key) for key in said}
+        with closing(Ledger.open_shared(find_ledgers(settings)[worker])) as ledger:
+            newest_ids = {key: get_latest_id(ledger, *key) for key in said}
             judgements = [Judgement(*key, new, newest_ids[key]) for key, new in said.items()]
-            for one in judge(ledger, judgements, who=who, how=How.FILE, at=at):
+            for one in record_judgements(ledger, judgements, reviewer=who, method=ReviewMethod.FILE, reviewed_at=at):
                 done.confirmed += one.verdict is Verdict.CONFIRMED
                 done.corrected += one.verdict is Verdict.CORRECTED
             for batch_id in sorted({batch_id for batch_id, _ in said}):
-                table = write_corrected(settings.outbox, ledger, batch_id)
+                table = write_corrected_table(settings.outbox, ledger, batch_id)
                 done.tables += [table] if table else []
     return done
 
@@ -144,7 +152,7 @@ class _Catalogue:
 
     def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
         self._ledgers = order_by_trust(ledgers)
-        self._holds = {worker: newest(ledger) for worker, ledger in self._ledgers.items()}
+        self._holds = {worker: read_latest(ledger) for worker, ledger in self._ledgers.items()}
 
     def named_by(self, line: SheetRow) -> list[_Answer]:
         """All answers that a line names: several, if the same bytes were read more than once.
@@ -185,7 +193,7 @@ class _Catalogue:
     def _ask(self, statement: str, value: object) -> list[_Answer]:
         found: dict[tuple[str, int], _Answer] = {}
         for worker, ledger in self._ledgers.items():
-            for batch_id, number in ledger.ask(statement, (value,)).fetchall():
+            for batch_id, number in ledger.query(statement, (value,)).fetchall():
                 row = ledger.row(batch_id, number)
                 if row is not None and (batch_id, number) not in found:
                     found[batch_id, number] = self._answer(worker, row)

@@ -19,7 +19,7 @@ from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.labels import LABELS_FILE as LABELS
 from digitrec.pipeline.labels import LabelLookup
-from digitrec.pipeline.ledgers import paths
+from digitrec.pipeline.ledgers import find_ledgers
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
@@ -67,8 +67,8 @@ def check_events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[C
     if wanted == "scan":
         yield passed("events", "not wanted (watch_mode is scan)")
         return
-    kind = folder_id.kind_of(inbox)
-    if folder_id.is_remote(kind):
+    kind = folder_id.get_filesystem(inbox)
+    if folder_id.is_remote_filesystem(kind):
         cure = "Nothing, or set watch_mode to scan to say so."
         yield warning("events", f"the inbox lies on {kind}: no events of what others do there; scan only", cure)
         return
@@ -133,7 +133,7 @@ def run_checks(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelSt
     yield _model(model)
     there: Mapping[str, Path] = {}
     with suppress(OSError):  # the rights on the state folder are told by then
-        there = paths(settings)
+        there = find_ledgers(settings)
     for worker, path in there.items():
         yield _ledger(worker, ledgers.get(worker))
         yield from _backups(worker, path)
@@ -155,7 +155,7 @@ def _ledger(worker: str, ledger: Ledger | None) -> Check:
     if ledger is None:
         return failed(what, "it cannot be opened", "Look at the rights on it.")
     try:
-        if not ledger.is_sound():
+        if not ledger.is_intact():
             return failed(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
         if not ledger.is_up_to_date():
             return warning(what, "another version of digitrec wrote it", ledger.version_hint(worker))
@@ -203,7 +203,7 @@ def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Check]:
 
 def _fact(ledger: Ledger | None, name: str) -> str | None:
     try:
-        return ledger.fact(name) if ledger else None
+        return ledger.get_meta(name) if ledger else None
     except sqlite3.DatabaseError:  # `_ledger` tells
         return None
 

@@ -150,7 +150,7 @@ def _identity(name: str, folder: Path, known_id: str, device: str | None) -> Ite
         yield failed(name, f"{folder} is another folder than before", cure)
     elif not any(folder.iterdir()):
         yield failed(name, f"{folder} is empty and has lost its marker", cure)
-    elif device not in (None, folder_id.device_of(folder)):
+    elif device not in (None, folder_id.get_device(folder)):
         yield failed(name, f"{folder} has no marker and lies on another device than before", cure)
     else:
         yield warning(name, f"{folder} has lost its marker", "Nothing: the next run gives it again.")
@@ -168,7 +168,7 @@ def _room(name: str, folder: Path) -> Check:
         return failed(f"{name} room", told, _MAKE_ROOM)
     if free < _LOW_BYTES or (counts and inodes < _LOW_INODES):
         return warning(f"{name} room", told, _MAKE_ROOM)
-    return passed(f"{name} room", f"{told} ({folder_id.kind_of(folder) or 'unknown filesystem'})")
+    return passed(f"{name} room", f"{told} ({folder_id.get_filesystem(folder) or 'unknown filesystem'})")
 
 
 def _claiming(inbox: Path) -> Check:
@@ -191,7 +191,7 @@ def _inside(inbox: Path, worker: str) -> Iterator[Check]:
     """Subfolders and files that cannot be claimed or read by this user."""
     if not os.access(inbox, os.R_OK | os.X_OK):  # `_rights` says so
         return
-    device, points = inbox.stat().st_dev, folder_id.below(inbox)
+    device, points = inbox.stat().st_dev, folder_id.find_mounts_below(inbox)
     stuck: dict[str, list[str]] = {}
     unclaimable = scanner.SkippedCounts()
 
@@ -259,8 +259,8 @@ _INSIDE = {
 
 
 def _state_disk(state: Path) -> Check:
-    kind = folder_id.kind_of(state)
-    if folder_id.is_remote(kind):
+    kind = folder_id.get_filesystem(state)
+    if folder_id.is_remote_filesystem(kind):
         cure = "Name a folder on a local disk with state_dir (digitrec.toml or DIGITREC_STATE_DIR)."
         # What runs in user space is often a local disk all the same.
         grade = warning if kind.startswith("fuse") else failed

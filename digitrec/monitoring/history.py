@@ -12,7 +12,7 @@ from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals, schema
-from digitrec.storage.corrections import Correction, history
+from digitrec.storage.corrections import Correction, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape
 from digitrec.types import Claim, FileOutcome, RemovalKind, RemovedOriginal, TableRow
@@ -93,7 +93,7 @@ def _find_claims(ledger: Ledger, *, path: str = "", name: str = "", place: str =
         (claim.batch_id, claim.path): claim
         for condition, value in where.items()
         if value
-        for claim in map(schema.claim_from, ledger.ask(f"{schema.ALL_CLAIMS} WHERE {condition}", (value,)))
+        for claim in map(schema.decode_claim, ledger.query(f"{schema.ALL_CLAIMS} WHERE {condition}", (value,)))
     }
     return [found[key] for key in sorted(found)]
 
@@ -181,7 +181,14 @@ class FileHistory:
         return asdict(self, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
 
 
-_JSON_KEYS = {"entries": "lying", "removed": "let_go", "verdicts": "said"}
+_JSON_KEYS = {
+    "entries": "lying",
+    "removed": "let_go",
+    "verdicts": "said",
+    "reviewed_at": "at",
+    "reviewer": "who",
+    "method": "how",
+}
 """Field names that differ from the keys of `why --json`."""
 
 
@@ -207,8 +214,8 @@ def trace_file(given: str, settings: Settings, ledgers: Mapping[str, Ledger], no
 def _event(one: LocatedClaim, workspace: Path, ledgers: Mapping[str, Ledger]) -> ClaimEvent:
     claim, ledger = one.claim, ledgers[one.worker]
     batch = ledger.batch(claim.batch_id)
-    left = removals.gone(ledger, claim.batch_id, [claim], workspace).get(claim.path)
-    rows = ledger.rows_of(claim.batch_id, claim.path)
+    left = removals.find_removed(ledger, claim.batch_id, [claim], workspace).get(claim.path)
+    rows = ledger.get_file_rows(claim.batch_id, claim.path)
     return ClaimEvent(
         file=escape(claim.path),
         batch_id=claim.batch_id,
@@ -237,7 +244,7 @@ def _let_go(left: RemovedOriginal | None) -> str:
 
 def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> AnsweredRow:
     own = (row.batch_id, row.row)
-    alike = [at for ledger in ledgers for at in ledger.rows_with(row.sha256, row.reading.page) if at != own]
+    alike = [at for ledger in ledgers for at in ledger.find_pages(row.sha256, row.reading.page) if at != own]
     read = row.reading
     return AnsweredRow(
         row=f"{row.batch_id}/{row.row}",
@@ -249,7 +256,7 @@ def _answer(row: TableRow, its: Ledger, ledgers: Iterable[Ledger]) -> AnsweredRo
         reason=escape(read.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(f"{batch_id}/{number}" for batch_id, number in alike[:_MOST_ALIKE]),
-        verdicts=tuple(history(its, row.batch_id, row.row)),
+        verdicts=tuple(read_history(its, row.batch_id, row.row)),
     )
 
 

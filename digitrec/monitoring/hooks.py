@@ -99,7 +99,7 @@ class Hooks:
     def _rejected_facts(self, ledger: Ledger, batch_id: str, rejected: list[str]) -> dict[str, object]:
         files = []
         for path in rejected[:_MAX_REJECTED]:
-            row = ledger.rows_of(batch_id, path)[0].reading
+            row = ledger.get_file_rows(batch_id, path)[0].reading
             files.append({"file": text.escape(path), "reason_code": row.reason, "reason": row.detail})
         return {"batch_id": batch_id, "rejected": len(rejected), "files": files}
 

@@ -16,8 +16,8 @@ from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring.history import LocatedClaim, find_claims
 from digitrec.pipeline.inbox import move_to_free_name
-from digitrec.pipeline.ledgers import paths
-from digitrec.pipeline.rebuild import published, require_closed
+from digitrec.pipeline.ledgers import find_ledgers
+from digitrec.pipeline.rebuild import check_finished, find_published
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals
 from digitrec.storage.ledger import Ledger
@@ -66,7 +66,7 @@ def select(settings: Settings, ledgers: Mapping[str, Ledger], keep_s: float, now
         keep_s: how long originals and reports are kept after the answer, seconds.
         now_s: seconds since 1970.
     """
-    csvs = set(published(settings.outbox))
+    csvs = set(find_published(settings.outbox))
     found = []
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
@@ -91,11 +91,11 @@ def prune(settings: Settings, chosen: Sequence[PruneCandidate], now: str) -> Ite
         EnvironmentFailure, OSError, sqlite3.Error: what was not told yet may be there still, in part.
     """
     for one in chosen:
-        ledger = Ledger.for_notes(paths(settings)[one.worker])
+        ledger = Ledger.open_shared(find_ledgers(settings)[one.worker])
         try:
-            folder_id.check(settings.outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
+            folder_id.verify_folder(settings.outbox, ledger.get_meta("outbox_id"), ledger.get_meta("outbox_device"))
             left = [RemovedOriginal(one.batch_id, claim.path, RemovalKind.PRUNED, now) for claim in one.claims]
-            removals.note(ledger, settings.outbox, left)
+            removals.record_removals(ledger, settings.outbox, left)
         finally:
             ledger.close()
         for claim in one.claims:
@@ -103,7 +103,7 @@ def prune(settings: Settings, chosen: Sequence[PruneCandidate], now: str) -> Ite
             original.unlink(missing_ok=True)
             if claim.reason_file:
                 (settings.workspace / claim.reason_file).unlink(missing_ok=True)
-            removals.remove_empty(original.parent, settings.outbox)
+            removals.remove_empty_folders(original.parent, settings.outbox)
         if one.report is not None:
             shutil.rmtree(one.report)
         logs.info("batch pruned", batch=one.batch_id, originals=len(one.claims))
@@ -183,7 +183,7 @@ def select_claims(
     batches = {(worker, batch.id): batch.stage for worker, ledger in ledgers.items() for batch in ledger.batches()}
     stages = {batch: stage for (_, batch), stage in batches.items()}
     if batch_id is not None:
-        require_closed(batch_id, stages)
+        check_finished(batch_id, stages)
     chosen: list[LocatedClaim] = []
     for each in given:
         chosen += _one(each, find_claims(each, settings, ledgers), settings.workspace, batch_id)
@@ -191,7 +191,7 @@ def select_claims(
         for worker, each in batches:
             if batch_id in (None, each):
                 chosen += [LocatedClaim(worker, claim) for claim in ledgers[worker].claims(each)]
-    wanted = {key for ledger in ledgers.values() for key in ledger.files_with(reason)} if reason else None
+    wanted = {key for ledger in ledgers.values() for key in ledger.find_files(reason)} if reason else None
     return [
         one
         for one in dict.fromkeys(chosen)
@@ -216,10 +216,12 @@ def requeue(settings: Settings, chosen: Sequence[LocatedClaim], now: str) -> Ite
     for one in chosen:
         by_worker.setdefault(one.worker, []).append(one)
     for worker, ours in by_worker.items():
-        ledger = Ledger.for_notes(paths(settings)[worker])
+        ledger = Ledger.open_shared(find_ledgers(settings)[worker])
         try:
             for folder in (settings.inbox, settings.outbox):
-                folder_id.check(folder, ledger.fact(f"{folder.name}_id"), ledger.fact(f"{folder.name}_device"))
+                folder_id.verify_folder(
+                    folder, ledger.get_meta(f"{folder.name}_id"), ledger.get_meta(f"{folder.name}_device")
+                )
             yield from _move(settings, ledger, ours, now)
         finally:
             ledger.close()
@@ -252,7 +254,7 @@ def _is_there(claim: Claim, workspace: Path) -> bool:
 
 def _move(settings: Settings, ledger: Ledger, ours: Sequence[LocatedClaim], now: str) -> Iterator[RequeuedFile]:
     left = [RemovedOriginal(one.claim.batch_id, one.claim.path, RemovalKind.REQUEUED, now) for one in ours]
-    removals.note(ledger, settings.outbox, left)
+    removals.record_removals(ledger, settings.outbox, left)
     moved: list[RemovedOriginal] = []
     fine: set[str] = set()
     try:
@@ -262,7 +264,7 @@ def _move(settings: Settings, ledger: Ledger, ours: Sequence[LocatedClaim], now:
             logs.info("requeued", file=one.claim.path, batch=one.claim.batch_id, location=place)
             yield RequeuedFile(one, place)
     finally:
-        removals.note(ledger, settings.outbox, moved)
+        removals.record_removals(ledger, settings.outbox, moved)
 
 
 def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
@@ -274,7 +276,7 @@ def _put_back(settings: Settings, claim: Claim, fine: set[str]) -> str:
         # It is no original and would explain a file that is not beside it any more; the row tells the same.
         (settings.workspace / claim.reason_file).unlink(missing_ok=True)
     files.fsync_folder(source.parent)
-    removals.remove_empty(source.parent, settings.outbox)
+    removals.remove_empty_folders(source.parent, settings.outbox)
     return path
 
 

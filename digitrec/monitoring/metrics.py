@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import digitrec
 from digitrec import files, logs
 from digitrec.monitoring.heartbeat import read_heartbeat
-from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.ledgers import open_readable_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import FileOutcome
@@ -95,7 +95,7 @@ def collect_samples(settings: Settings, now_s: float | None = None) -> list[Samp
     from digitrec.monitoring.status import ModelStatus, collect_status
 
     now_s = time.time() if now_s is None else now_s
-    with readable(settings) as ledgers:
+    with open_readable_ledgers(settings) as ledgers:
         state = collect_status(settings, ledgers, ModelStatus(""), now_s)
         return [*_of_status(state, settings, now_s), *_of_ledgers(state, ledgers), *_of_drift(settings)]
 
@@ -187,21 +187,21 @@ def _of_ledgers(state: "WorkspaceStatus", ledgers: Mapping[str, Ledger]) -> Iter
 
 
 def _of_ledger(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
-    fates = {FileOutcome(fate): count for fate, count in ledger.ask(_FILES)}
+    fates = {FileOutcome(fate): count for fate, count in ledger.query(_FILES)}
     for fate in FileOutcome:  # also those that never occurred: a rate needs a zero to start from
         yield Sample("digitrec_files_total", fates.get(fate, 0), {**labels, "status": fate})
-    stages = {bool(is_closed): values for is_closed, *values in ledger.ask(_BATCHES)}
+    stages = {bool(is_closed): values for is_closed, *values in ledger.query(_BATCHES)}
     closed, answered, seconds = stages.get(True, [0, 0, 0.0])
     yield Sample("digitrec_batches_total", closed, labels)
     yield Sample("digitrec_batches_open", stages.get(False, [0])[0], labels)
     yield Sample("digitrec_batch_seconds", answered, labels, "_count")
     yield Sample("digitrec_batch_seconds", round(seconds, 3), labels, "_sum")
-    (in_review,) = ledger.ask(_REVIEW).fetchone()
+    (in_review,) = ledger.query(_REVIEW).fetchone()
     verdicts: dict[str, int] = {}
     settled = 0
     if ledger.has_table("corrections"):
-        verdicts = dict(ledger.ask(_CORRECTIONS).fetchall())
-        (settled,) = ledger.ask(_SETTLED).fetchone()
+        verdicts = dict(ledger.query(_CORRECTIONS).fetchall())
+        (settled,) = ledger.query(_SETTLED).fetchone()
     yield Sample("digitrec_review_open", in_review - settled, labels)
     for verdict in _VERDICTS:
         yield Sample("digitrec_corrections_total", verdicts.get(verdict, 0), {**labels, "verdict": verdict})

@@ -11,7 +11,7 @@ from digitrec.errors import describe_error
 from digitrec.monitoring import backlog, heartbeat
 from digitrec.monitoring.heartbeat import Activity, Heartbeat
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.pipeline.ledgers import is_new, paths
+from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace
 from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
@@ -81,7 +81,7 @@ def list_workers(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float
         OSError: the claims cannot be looked at.
     """
     hearts = {path.parent.name for path in settings.state.glob(f"*/{heartbeat.FILE_NAME}")}
-    names = sorted({*paths(settings), *hearts, *backlog.list_claiming_workers(settings.inbox)})
+    names = sorted({*find_ledgers(settings), *hearts, *backlog.list_claiming_workers(settings.inbox)})
     return tuple(_worker(name, settings, ledgers.get(name), now_s) for name in names)
 
 
@@ -109,7 +109,7 @@ def _worker(name: str, settings: Settings, ledger: Ledger | None, now_s: float) 
         ),
         unexpected=text.escape(heart.unexpected) if heart else "",
         unexpected_s=_ago(heart.unexpected_at_s, now_s) if heart else None,
-        ledger=condition if ledger or name not in paths(settings) else "cannot be opened",
+        ledger=condition if ledger or name not in find_ledgers(settings) else "cannot be opened",
     )
 
 
@@ -236,7 +236,7 @@ def collect_status(
 def _problem(settings: Settings, why: OSError) -> str:
     if settings.inbox.exists():
         return describe_error(why)
-    if is_new(settings):
+    if is_new_workspace(settings):
         return f"{settings.workspace} is no workspace. Name yours with --workspace DIR, or make one: `digitrec init`"
     return (
         f"{settings.inbox} is missing. If a share is not mounted, mount it; if it is meant to be new, `digitrec init`"

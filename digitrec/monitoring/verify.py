@@ -13,10 +13,10 @@ from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.labels import LABELS_FILE as LABELS
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
-from digitrec.storage.corrections import is_finished
-from digitrec.storage.drafts import is_draft
+from digitrec.storage.corrections import is_review_finished
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.object_client import Store
+from digitrec.storage.object_client import ObjectStore
+from digitrec.storage.temp_files import is_temp_name
 from digitrec.text import BATCH_ID, escape, pluralize
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome, OutcomeCounts, RemovalKind, RemovedOriginal
 
@@ -61,7 +61,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
     known: set[str] = set()
     count = OutcomeCounts()
     # A ledger that was made again may have taken over what another still knows better.
-    rebuilt = {worker: ledger.fact(REBUILT_AT) for worker, ledger in ledgers.items()}
+    rebuilt = {worker: ledger.get_meta(REBUILT_AT) for worker, ledger in ledgers.items()}
     for worker, ledger in sorted(ledgers.items(), key=lambda each: (rebuilt[each[0]] is not None, each[0])):
         rebuilt_at = rebuilt[worker]
         if rebuilt_at:
@@ -69,8 +69,8 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
             notes.append(f"{worker}: corrections from before are known of finished reviews only, and not who made them")
         if not ledger.is_up_to_date():
             notes.append(f"{worker}: ledger of another version: {ledger.version_hint(worker)}")
-        outbox_url, source = ledger.fact("outbox_url"), ledger.fact("source_url")
-        read = Store(outbox_url).read if outbox_url else partial(_content, outbox)
+        outbox_url, source = ledger.get_meta("outbox_url"), ledger.get_meta("source_url")
+        read = ObjectStore(outbox_url).read if outbox_url else partial(_content, outbox)
         notes += [f"{worker}: reads {source}; its tables are compared, its originals are not"] if source else []
         let_go: Counter[RemovalKind] = Counter()
         also_elsewhere = late = 0
@@ -86,10 +86,10 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
             count += OutcomeCounts.from_claims(claims)
             discrepancies += _of_tables(batch, ledger, read)
             discrepancies += _of_corrected(batch.id, ledger, outbox)
-            late += not corrected_tables.is_told(ledger, batch.id) and is_finished(ledger, batch.id)
+            late += not corrected_tables.is_table_current(ledger, batch.id) and is_review_finished(ledger, batch.id)
             # A store's originals are their owner's: never moved, and theirs to remove.
             claims = [] if source else claims
-            gone = removals.gone(ledger, batch.id, claims, workspace)
+            gone = removals.find_removed(ledger, batch.id, claims, workspace)
             let_go.update(one.kind for one in gone.values())
             discrepancies += [f"{batch.id}: {escape(one)}" for one in _of_files(batch.id, claims, gone, workspace)]
         if late:
@@ -112,7 +112,7 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
 def _lying(workspace: Path) -> Iterator[tuple[str, Path]]:
     """Every batch that shows on the disk, and where: its CSVs, originals and claims."""
     outbox, claimed = workspace / "outbox", workspace / "inbox" / CLAIMED
-    tables = (outbox, outbox / corrected_tables.CORRECTED)
+    tables = (outbox, outbox / corrected_tables.CORRECTED_FOLDER)
     homes = (outbox / "done", outbox / "rejected", *(claimed / name for name in _names(claimed)))
     for folder in (*tables, *homes):
         for name in _names(folder):
@@ -132,7 +132,7 @@ def _holds_files(path: Path) -> bool:
     """True for a file, and for a folder with a file below it that is no draft."""
     if not path.is_dir():
         return os.path.lexists(path)
-    return any(not is_draft(entry.name) for _, entry in folder_id.walk(path) if not folder_id.is_folder(entry))
+    return any(not is_temp_name(entry.name) for _, entry in folder_id.walk(path) if not folder_id.is_folder(entry))
 
 
 def _content(folder: Path, name: str) -> bytes | None:
@@ -154,8 +154,8 @@ def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]
         if has_row is (claim.outcome in {FileOutcome.DEFERRED, None}):
             yield f"{batch.id}: {escape(claim.path)} is {claim.outcome} and has {'a' if has_row else 'no'} row"
     texts = {
-        f"{batch.id}.csv": csv_tables.main_csv(rows, batch.rendering),
-        f"{batch.id}.digits.csv": csv_tables.digits_csv(rows, batch.rendering),
+        f"{batch.id}.csv": csv_tables.render_main(rows, batch.rendering),
+        f"{batch.id}.digits.csv": csv_tables.render_digits(rows, batch.rendering),
     }
     for name, text in texts.items():
         found = read(name)
@@ -169,10 +169,10 @@ def _of_tables(batch: Batch, ledger: Ledger, read: Callable[[str], bytes | None]
 
 
 def _of_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
-    if not corrected_tables.is_told(ledger, batch_id):
+    if not corrected_tables.is_table_current(ledger, batch_id):
         return  # the review goes on, or a crash kept the table back
-    path = outbox / corrected_tables.CORRECTED / f"{batch_id}.csv"
-    text = corrected_tables.expected(ledger, batch_id)
+    path = outbox / corrected_tables.CORRECTED_FOLDER / f"{batch_id}.csv"
+    text = corrected_tables.render_corrected(ledger, batch_id)
     shown = path.relative_to(outbox).as_posix()
     try:
         if text is None and os.path.lexists(path):
@@ -201,7 +201,7 @@ def _of_files(
         home = workspace / "outbox" / kind / batch_id
         for path, entry in folder_id.walk(home) if home.is_dir() else ():
             place = f"outbox/{kind}/{batch_id}/{path}"
-            is_ours = place in expected or entry.name == LABELS or is_draft(entry.name)
+            is_ours = place in expected or entry.name == LABELS or is_temp_name(entry.name)
             if not is_ours and not folder_id.is_folder(entry):
                 yield f"{place} is in no ledger"
 

@@ -36,7 +36,7 @@ class FolderOutbox:
             FileExistsError: a file with this name and other content exists; nothing is replaced.
             OSError: the outbox cannot be written.
         """
-        for name, table in csv_tables.tables(batch_id, rows, how).items():
+        for name, table in csv_tables.render_tables(batch_id, rows, how).items():
             files.atomic_create(self.folder / name, table)
 
     def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:

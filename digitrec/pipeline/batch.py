@@ -348,7 +348,7 @@ class BatchPipeline:
     def _archive(self, batch_id: str) -> None:
         claims = self.ledger.claims(batch_id)
         rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
-        rows = [row for path in rejected for row in self.ledger.rows_of(batch_id, path)]
+        rows = [row for path in rejected for row in self.ledger.get_file_rows(batch_id, path)]
         archived = self.outbox.archive(claims, rows)
-        self.ledger.note_places(archived)
+        self.ledger.set_locations(archived)
         self.outbox.clean_up(batch_id, archived, self.load_labels(), self.outcome_builder)

@@ -192,32 +192,32 @@ class SuspectFiles:
 
     def __contains__(self, file: FileSnapshot | Claim) -> bool:
         """Return True for a file that is claimed and read alone."""
-        return self.ledger.fact(_key(file)) is not None
+        return self.ledger.get_meta(_key(file)) is not None
 
     def has_any(self) -> bool:
         """Return True if at least one file is to be claimed alone."""
         query = "SELECT 1 FROM facts WHERE name >= ? AND name < ? LIMIT 1"
-        return self.ledger.ask(query, (f"{_ALONE}:", f"{_ALONE};")).fetchone() is not None
+        return self.ledger.query(query, (f"{_ALONE}:", f"{_ALONE};")).fetchone() is not None
 
     def count_failures(self, claim: Claim) -> int:
         """Return how often the file has crashed its reader."""
-        return int(self.ledger.fact(_key(claim)) or 0)
+        return int(self.ledger.get_meta(_key(claim)) or 0)
 
     def count_try(self, batch_id: str) -> int:
         """Count one more failed try of a batch; return the number of its tries."""
         tries, newest = self._get_tries(batch_id)
-        self.ledger.remember(f"{_TRIES}:{batch_id}", f"{tries + 1} {self._newest_row() if newest is None else newest}")
+        self.ledger.set_meta(f"{_TRIES}:{batch_id}", f"{tries + 1} {self._newest_row() if newest is None else newest}")
         return tries + 1
 
     def is_other_batch_read_since(self, batch_id: str) -> bool:
         """Return True if another batch was read since this one raised first: the environment is not the cause then."""
         _, newest = self._get_tries(batch_id)
         query = "SELECT 1 FROM readings WHERE rowid > ? AND status <> 'rejected' LIMIT 1"
-        return self.ledger.ask(query, (self._newest_row() if newest is None else newest,)).fetchone() is not None
+        return self.ledger.query(query, (self._newest_row() if newest is None else newest,)).fetchone() is not None
 
     def _get_tries(self, batch_id: str) -> tuple[int, int | None]:
         """Return how often a batch raised, and the newest row number of the ledger at its first failure."""
-        fact = self.ledger.fact(f"{_TRIES}:{batch_id}")
+        fact = self.ledger.get_meta(f"{_TRIES}:{batch_id}")
         if fact is None:
             return 0, None
         tries, _, newest = fact.partition(" ")
@@ -225,7 +225,7 @@ class SuspectFiles:
 
     def _newest_row(self) -> int:
         """Return the highest row number of the readings: unlike clocks, row numbers only grow."""
-        newest: int | None = self.ledger.ask("SELECT max(rowid) FROM readings").fetchone()[0]
+        newest: int | None = self.ledger.query("SELECT max(rowid) FROM readings").fetchone()[0]
         return newest or 0
 
     def updated_facts(

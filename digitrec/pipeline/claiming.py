@@ -12,7 +12,7 @@ from digitrec.errors import ENVIRONMENT_ERRORS
 from digitrec.pipeline.outcomes import OutcomeBuilder, retry_later
 from digitrec.storage import schema
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.object_client import Stored
+from digitrec.storage.object_client import ObjectRef
 from digitrec.text import format_utc
 from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, backoff_s
 
@@ -35,7 +35,7 @@ class ClaimQueue(Protocol):
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """Make the claims of these files survive a power loss."""
 
-    def location(self, batch_id: str, path: str) -> Path | Stored:
+    def location(self, batch_id: str, path: str) -> Path | ObjectRef:
         """Return where a claimed file is read."""
 
     def stat(self, batch_id: str, path: str) -> os.stat_result:
@@ -93,7 +93,7 @@ class Claimer:
             if is_fresh is None:
                 is_fresh = scanned_at_s - file.changed_ns / 1e9 < self.outcome_builder.grace_s
             claim = Claim(batch.id, file.path, file.inode, file.size, file.mtime_ns, is_fresh, batch.opened_at)
-            schema.claim_values(claim)  # raises here, not when the whole batch is recorded
+            schema.encode_claim(claim)  # raises here, not when the whole batch is recorded
         except ENVIRONMENT_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
@@ -147,12 +147,12 @@ class Claimer:
         planned = {claim.path: claim for claim in (self.ledger.claims(batch.id) if claims is None else claims)}
         claimed = set(self.inbox.claimed_files(batch.id))
         if not claimed:
-            self.ledger.forget_batch(batch.id)
+            self.ledger.delete_batch(batch.id)
             self.inbox.close(batch.id)
             return []
         self.inbox.make_durable(batch.id, claimed)
         unplanned = [self._unplanned_claim(batch, path) for path in sorted(claimed - planned.keys())]
-        self.ledger.note_claims(batch.id, planned.keys() - claimed, unplanned)
+        self.ledger.update_claims(batch.id, planned.keys() - claimed, unplanned)
         logs.info("files claimed", batch=batch.id, files=len(claimed))
         return self.ledger.claims(batch.id) if unplanned else [planned[path] for path in planned if path in claimed]
 

@@ -90,7 +90,7 @@ class DaskExecutor:
         """
         threads = self._threads()
         size = min(MAX_CHUNKS, max(MIN_CHUNKS, -(-len(chunks) // (_BATCHES_PER_THREAD * max(1, threads)))))
-        waiting = iter(_parts(chunks, size))
+        waiting = iter(_split(chunks, size))
         under_way: deque[Future] = deque()
         try:
             for part in itertools.islice(waiting, _PREFETCH * max(1, threads)):
@@ -214,5 +214,5 @@ class DaskExecutor:
         return EnvironmentFailure(f"the scheduler {self._scheduler} is gone: {why}", hint=_START)
 
 
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def _split(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))

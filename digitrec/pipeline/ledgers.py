@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from digitrec.pipeline.rebuild import published
+from digitrec.pipeline.rebuild import find_published
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 
 
-def paths(settings: Settings) -> dict[str, Path]:
+def find_ledgers(settings: Settings) -> dict[str, Path]:
     """Return where ledgers lie, by worker.
 
     Raises:
@@ -24,30 +24,32 @@ def paths(settings: Settings) -> dict[str, Path]:
     return {worker: path for worker, path in found.items() if path.exists()}
 
 
-def is_new(settings: Settings) -> bool:
+def is_new_workspace(settings: Settings) -> bool:
     """True if no worker ever began here: there is neither a ledger nor a table."""
-    return not paths(settings) and not published(settings.outbox)
+    return not find_ledgers(settings) and not find_published(settings.outbox)
 
 
-def is_unread(settings: Settings, ledgers: Mapping[str, Ledger]) -> bool:
+def is_unread_workspace(settings: Settings, ledgers: Mapping[str, Ledger]) -> bool:
     """True if nothing was ever read here; mostly another workspace was meant. A damaged ledger may have read much."""
     with suppress(sqlite3.DatabaseError):
-        has_batches = any(each.ask("SELECT 1 FROM batches LIMIT 1").fetchone() for each in ledgers.values())
-        return not has_batches and ledgers.keys() == paths(settings).keys() and not published(settings.outbox)
+        has_batches = any(each.query("SELECT 1 FROM batches LIMIT 1").fetchone() for each in ledgers.values())
+        return (
+            not has_batches and ledgers.keys() == find_ledgers(settings).keys() and not find_published(settings.outbox)
+        )
     return False
 
 
 @contextmanager
-def readable(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
+def open_readable_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """Open every ledger for reading, but not those that refuse."""
     with ExitStack() as stack:
         found = {}
         there: Mapping[str, Path] = {}
         with suppress(OSError):  # `doctor` and `status` tell that the state folder cannot be looked at
-            there = paths(settings)
+            there = find_ledgers(settings)
         for worker, path in there.items():
             try:
-                ledger = Ledger.read_only(path)
+                ledger = Ledger.open_readonly(path)
             except sqlite3.OperationalError:
                 continue  # `doctor` and `status` compare with `paths`
             found[worker] = ledger

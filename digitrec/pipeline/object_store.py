@@ -22,22 +22,22 @@ from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.folder_id import MARKER
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.object_client import Store, Stored, Wanted
+from digitrec.storage.object_client import FetchRequest, ObjectRef, ObjectStore
 from digitrec.types import Claim, FileSnapshot, OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import OutcomeBuilder
 
 _ID = "store_id"
-_ELSEWHERE = "Name another --worker NAME or --workspace DIR: each ledger is of one source and one outbox."
-_OTHERS = "Use the state_dir that belongs to it, or name another --outbox: then everything is read again."
+_OTHER_WORKER_HINT = "Name another --worker NAME or --workspace DIR: each ledger is of one source and one outbox."
+_OTHER_OUTBOX_HINT = "Use the state_dir that belongs to it, or name another --outbox: then everything is read again."
 
 
 @dataclass(frozen=True, slots=True)
-class StoreInbox:
+class ObjectStoreInbox:
     """Stands for the inbox: what the ledger calls claimed is claimed, and lies where it lay."""
 
-    source: Store
+    source: ObjectStore
     ledger: Ledger
 
     def claim(self, batch_id: str, path: str) -> None:
@@ -58,9 +58,9 @@ class StoreInbox:
     def make_durable(self, batch_id: str, paths: Iterable[str]) -> None:
         """The ledger has them."""
 
-    def location(self, batch_id: str, path: str) -> Stored:  # noqa: ARG002 - a folder's inbox asks for it
+    def location(self, batch_id: str, path: str) -> ObjectRef:  # noqa: ARG002 - a folder's inbox asks for it
         """Where it is read."""
-        return Stored(self.source.url, path)
+        return ObjectRef(self.source.url, path)
 
     def stat(self, batch_id: str, path: str) -> os.stat_result:
         """Nothing is ever claimed without being planned."""
@@ -71,15 +71,15 @@ class StoreInbox:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreOutbox:
+class ObjectStoreOutbox:
     """Stands for the outbox: tables only. A put is whole or nothing; see `pipeline.Outbox`."""
 
-    source: Store
-    store: Store
+    source: ObjectStore
+    store: ObjectStore
 
     def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
         """Put both tables, the digits first."""
-        for name, text in csv_tables.tables(batch_id, rows, how).items():
+        for name, text in csv_tables.render_tables(batch_id, rows, how).items():
             self.store.atomic_create(name, text.encode())
 
     def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:  # noqa: ARG002 - see above
@@ -93,26 +93,26 @@ class StoreOutbox:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSpace:
+class ObjectStoreWorkspace:
     """A source and an outbox that this process holds the lock of; see `service.WorkspacePort`."""
 
     settings: Settings
-    source: Store
-    store: Store
+    source: ObjectStore
+    store: ObjectStore
     """The outbox."""
     ledger: Ledger
     labels: dict[str, tuple[FileSnapshot, bool]] = field(default_factory=dict)
     """Objects named labels.csv that were looked into, and whether they are the truth."""
 
     @property
-    def inbox(self) -> StoreInbox:
+    def inbox(self) -> ObjectStoreInbox:
         """What stands for the inbox."""
-        return StoreInbox(self.source, self.ledger)
+        return ObjectStoreInbox(self.source, self.ledger)
 
     @property
-    def outbox(self) -> StoreOutbox:
+    def outbox(self) -> ObjectStoreOutbox:
         """What stands for the outbox."""
-        return StoreOutbox(self.source, self.store)
+        return ObjectStoreOutbox(self.source, self.store)
 
     def clock_ns(self) -> int:
         """The time of this machine: a store tells none."""
@@ -129,7 +129,7 @@ class StoreSpace:
     def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
         """Every object that has no answer as it is now; a store has neither mounts nor paths that are too long."""
         del passed
-        for seen in self.source.look(skipped):
+        for seen in self.source.list_objects(skipped):
             if scanner.find_ignored_part(seen.path) or self.ledger.was_answered(seen.path, seen.identity):
                 continue
             if seen.path.rpartition("/")[2] != LABELS_FILE or not self._is_truth(seen):
@@ -137,14 +137,14 @@ class StoreSpace:
 
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if the outbox is not the one that it was."""
-        known_id, found = self.ledger.fact(_ID), self.store.read(MARKER)
+        known_id, found = self.ledger.get_meta(_ID), self.store.read(MARKER)
         if found is None and known_id is not None and self.ledger.batches():
-            raise EnvironmentFailure(f"{self.store.url} is empty, or has lost its {MARKER}", hint=_OTHERS)
+            raise EnvironmentFailure(f"{self.store.url} is empty, or has lost its {MARKER}", hint=_OTHER_OUTBOX_HINT)
         if found is not None and found.decode(errors="replace").strip() != known_id:
-            raise EnvironmentFailure(f"{self.store.url} is the outbox of another ledger", hint=_OTHERS)
+            raise EnvironmentFailure(f"{self.store.url} is the outbox of another ledger", hint=_OTHER_OUTBOX_HINT)
         if found is None:
             known_id = known_id or secrets.token_hex(16)
-            self.ledger.remember(_ID, known_id)  # first: what is there without being known is another ledger's
+            self.ledger.set_meta(_ID, known_id)  # first: what is there without being known is another ledger's
             self.store.atomic_create(MARKER, f"{known_id}\n".encode())
 
     def _is_truth(self, seen: FileSnapshot) -> bool:
@@ -155,7 +155,7 @@ class StoreSpace:
         return self.labels[seen.path][1]
 
     def _copied(self, seen: FileSnapshot) -> bool:
-        wanted = Wanted(Stored(self.source.url, seen.path), seen.identity)
+        wanted = FetchRequest(ObjectRef(self.source.url, seen.path), seen.identity)
         if "" in seen.path.split("/") or seen.size > self.settings.max_bytes:
             return False
         (content,) = self.source.fetch([wanted])
@@ -170,7 +170,7 @@ class StoreSpace:
         return True
 
 
-def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
+def publish_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
     """Replace latest.csv of the outbox that the settings name; of several workers the last one to write wins.
 
     Raises:
@@ -181,13 +181,13 @@ def write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
     if not settings.outbox_url:
         csv_tables.write_latest(settings.outbox, batch_ids)
         return
-    store = Store(settings.outbox_url)
-    if found := csv_tables.tables_of(batch_ids, store.read):
-        store.write(csv_tables.LATEST, csv_tables.merged(found))
+    store = ObjectStore(settings.outbox_url)
+    if found := csv_tables.read_tables(batch_ids, store.read):
+        store.write(csv_tables.LATEST_NAME, csv_tables.merge_tables(found))
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[StoreSpace]:
+def open_object_store(settings: Settings) -> Iterator[ObjectStoreWorkspace]:
     """Hold the lock of this worker, with its ledger open and its outbox looked at.
 
     Raises:
@@ -195,17 +195,17 @@ def opened(settings: Settings) -> Iterator[StoreSpace]:
         BusyError: another process holds the lock.
         EnvironmentFailure, OSError, sqlite3.OperationalError: a store or the ledger cannot be used now.
     """
-    source, outbox = _both(settings)
-    with workspace.exclusive_job(settings, f"source-{settings.worker}"), closing(_ledger(settings)) as ledger:
-        _own(settings, ledger, source, outbox)
+    source, outbox = _open_stores(settings)
+    with workspace.exclusive_job(settings, f"source-{settings.worker}"), closing(_open_ledger(settings)) as ledger:
+        _claim_ledger(settings, ledger, source, outbox)
         if settings.labels_folder.is_dir():
             shutil.rmtree(settings.labels_folder)  # copies; the objects may have gone since
-        space = StoreSpace(settings, source, outbox, ledger)
+        space = ObjectStoreWorkspace(settings, source, outbox, ledger)
         space.check_folders()
         yield space
 
 
-def _both(settings: Settings) -> tuple[Store, Store]:
+def _open_stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
     """The source and the outbox.
 
     Raises:
@@ -215,32 +215,32 @@ def _both(settings: Settings) -> tuple[Store, Store]:
         missing, given = ("--outbox", "--source") if settings.source else ("--source", "--outbox")
         hint = "Name both; a folder is file:///PATH. Without both, the folders inbox/ and outbox/ are used."
         raise UsageError(f"{given} is given without {missing}", hint=hint)
-    source, outbox = Store(settings.source), Store(settings.outbox_url)
+    source, outbox = ObjectStore(settings.source), ObjectStore(settings.outbox_url)
     if f"{outbox.url}/".startswith(f"{source.url}/"):
         hint = "Name an --outbox beside it: its tables would be read as pictures."
         raise UsageError(f"the outbox {outbox.url} lies in the source {source.url}", hint=hint)
     return source, outbox
 
 
-def _own(settings: Settings, ledger: Ledger, source: Store, outbox: Store) -> None:
+def _claim_ledger(settings: Settings, ledger: Ledger, source: ObjectStore, outbox: ObjectStore) -> None:
     mine = {"source_url": source.url, "outbox_url": outbox.url}
-    known = {name: ledger.fact(name) for name in mine}
+    known = {name: ledger.get_meta(name) for name in mine}
     if known == mine:
         return
     if any(known.values()):
         told = f"{known['source_url']} into {known['outbox_url']}"
-        raise UsageError(f"worker {settings.worker} of this workspace reads {told}", hint=_ELSEWHERE)
+        raise UsageError(f"worker {settings.worker} of this workspace reads {told}", hint=_OTHER_WORKER_HINT)
     if ledger.batches():
-        raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_ELSEWHERE)
+        raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_OTHER_WORKER_HINT)
     logs.info("first use of this source by this worker", source=source.url, outbox=outbox.url, worker=settings.worker)
     for name, url in mine.items():
-        ledger.remember(name, url)
+        ledger.set_meta(name, url)
 
 
-def _ledger(settings: Settings) -> Ledger:
+def _open_ledger(settings: Settings) -> Ledger:
     try:
         return Ledger.open(settings.ledger)
     except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
         raise
     except sqlite3.DatabaseError as why:
-        raise EnvironmentFailure(f"the ledger {settings.ledger} is damaged: {why}", hint=_OTHERS) from why
+        raise EnvironmentFailure(f"the ledger {settings.ledger} is damaged: {why}", hint=_OTHER_OUTBOX_HINT) from why

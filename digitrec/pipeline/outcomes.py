@@ -142,7 +142,7 @@ class OutcomeBuilder:
         rows: list[TableRow] = []
         first_rows: dict[tuple[str, int], str] = {}
         preview_bytes = 0
-        in_order = sorted(pages, key=lambda page: csv_tables.order(page[0].path, page[2].page))
+        in_order = sorted(pages, key=lambda page: csv_tables.sort_key(page[0].path, page[2].page))
         for number, (claim, file, reading) in enumerate(in_order, start=1):
             key = (file.sha256, reading.page)
             label = labels.find(claim.path)
@@ -153,7 +153,7 @@ class OutcomeBuilder:
                 preview_bytes += len(preview or b"")
             duplicate_of = ""
             if file.sha256:
-                find = partial(Ledger.first_with, sha256=file.sha256, page=reading.page)
+                find = partial(Ledger.find_first_page, sha256=file.sha256, page=reading.page)
                 earlier = [row for row in self._query_ledgers(find) if row]
                 duplicate_of = "{}/{}".format(*min(earlier)) if earlier else first_rows.get(key, "")
             first_rows.setdefault(key, f"{claim.batch_id}/{number}")

@@ -16,7 +16,7 @@ from digitrec.pipeline import worker_main
 from digitrec.recognition import decision
 from digitrec.recognition.reader import PageReader
 from digitrec.storage import object_client
-from digitrec.storage.object_client import Stored, Wanted
+from digitrec.storage.object_client import FetchRequest, ObjectRef
 from digitrec.types import FileIdentity, Limits, PageReading, Reason, file_identity, identity_from_stat
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class ReadJob:
     """One file to read, and the identity that it must still have."""
 
-    path: Path | Stored
+    path: Path | ObjectRef
     inode: int
     size: int
     mtime_ns: int
@@ -84,9 +84,9 @@ def read_chunk(
     """Read every file of a chunk, in order; only the first ones if it is cancelled."""
     # The objects of a store are fetched concurrently; those over `max_bytes` are rejected without it.
     small = [job for job in jobs if job.size <= limits.max_bytes]
-    requests = [Wanted(job.path, job.identity) for job in small if isinstance(job.path, Stored)]
-    objects: Mapping[Path | Stored, bytes | OSError | None]
-    objects = dict(zip([request.stored for request in requests], object_client.fetch(requests), strict=True))
+    requests = [FetchRequest(job.path, job.identity) for job in small if isinstance(job.path, ObjectRef)]
+    objects: Mapping[Path | ObjectRef, bytes | OSError | None]
+    objects = dict(zip([request.stored for request in requests], object_client.fetch_objects(requests), strict=True))
     results: list[FileResult] = []
     for group in group_by_bytes(jobs, lambda job: job.size):
         start = len(results)
@@ -190,7 +190,7 @@ def _read_file(
 
 def reject_crashing(job: ReadJob) -> FileResult:
     """Return the result of a file that crashes its reader, with its digest."""
-    if isinstance(job.path, Stored):  # it would have to be fetched again for its digest
+    if isinstance(job.path, ObjectRef):  # it would have to be fetched again for its digest
         return FileResult(rejected=Reason.CRASHES_READER)
     try:
         descriptor = _open(job)
@@ -201,7 +201,7 @@ def reject_crashing(job: ReadJob) -> FileResult:
 
 
 def _check_object(
-    job: ReadJob, objects: Mapping[Path | Stored, bytes | OSError | None], limits: Limits
+    job: ReadJob, objects: Mapping[Path | ObjectRef, bytes | OSError | None], limits: Limits
 ) -> _FileBytes | FileResult:
     """Return the bytes of an object that was fetched, or a result if it has none or too many."""
     if job.size > limits.max_bytes:
@@ -214,7 +214,7 @@ def _check_object(
 
 def _open(job: ReadJob) -> int:
     """Open a file without following links; return its descriptor."""
-    if isinstance(job.path, Stored):
+    if isinstance(job.path, ObjectRef):
         raise TypeError(f"{job.path} is an object, and is read by `read_chunk`")
     return os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 

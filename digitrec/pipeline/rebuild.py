@@ -19,7 +19,7 @@ from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, descr
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.object_client import Store
+from digitrec.storage.object_client import ObjectStore
 from digitrec.text import BATCH_ID, escape, unescape_cell
 from digitrec.types import (
     Batch,
@@ -42,7 +42,7 @@ _REFUSED = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 REBUILT_AT = "rebuilt_at"
 
 
-def published(outbox: Path) -> list[str]:
+def find_published(outbox: Path) -> list[str]:
     """The ids of all batches whose CSV lies in the outbox, oldest first."""
     if not outbox.is_dir():
         return []
@@ -50,7 +50,7 @@ def published(outbox: Path) -> list[str]:
     return sorted(filter(BATCH_ID.fullmatch, named))
 
 
-def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:
+def rebuild_ledger(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:
     """Put every published batch into an empty ledger; gives how many.
 
     Args:
@@ -60,14 +60,14 @@ def rebuild(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str],
         skip: batches that other workers' ledgers know.
         now: time to note, ISO 8601.
     """
-    ledger.remember(REBUILT_AT, now)
-    ours = dict.fromkeys(batch_id for batch_id in published(outbox) if batch_id not in skip)
-    restored = sum(restore(ledger, batch_id, outbox, inbox) for batch_id in ours)
-    ledger.note_departures([one for one in removals.read(outbox) if one.batch_id in ours])
+    ledger.set_meta(REBUILT_AT, now)
+    ours = dict.fromkeys(batch_id for batch_id in find_published(outbox) if batch_id not in skip)
+    restored = sum(restore_batch(ledger, batch_id, outbox, inbox) for batch_id in ours)
+    ledger.record_removals([one for one in removals.read_journal(outbox) if one.batch_id in ours])
     return restored
 
 
-def write_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection[str]) -> Iterator[str]:
+def write_missing_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection[str]) -> Iterator[str]:
     """Write the missing tables of finished batches again, byte by byte as they were; yield the name of each.
 
     A table that is there is left as it is, and so is latest.csv.
@@ -83,7 +83,7 @@ def write_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection
     """
     batches = [(ledger, batch) for ledger in ledgers.values() for batch in ledger.batches()]
     for batch_id in wanted:
-        require_closed(batch_id, {batch.id: batch.stage for _, batch in batches})
+        check_finished(batch_id, {batch.id: batch.stage for _, batch in batches})
     for ledger, batch in batches:
         if batch.stage is BatchStage.CLOSED and batch.id in (wanted or {batch.id}):
             yield from _write_tables_of(batch, ledger, outbox)
@@ -93,24 +93,28 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
     rows = ledger.rows(batch.id)
     if not rows or batch.rendering is None:
         return
-    url = ledger.fact("outbox_url")
-    store = Store(url) if url else None
-    for name, table in csv_tables.tables(batch.id, rows, batch.rendering).items():
+    url = ledger.get_meta("outbox_url")
+    store = ObjectStore(url) if url else None
+    for name, table in csv_tables.render_tables(batch.id, rows, batch.rendering).items():
         if store is not None and store.read(name) is None:
             store.atomic_create(name, table.encode())
             yield name
         elif store is None and not os.path.lexists(outbox / name):
             files.atomic_create(outbox / name, table)
             yield name
-    corrected = corrected_tables.expected(ledger, batch.id) if corrected_tables.is_told(ledger, batch.id) else None
-    path = outbox / corrected_tables.CORRECTED / f"{batch.id}.csv"
+    corrected = (
+        corrected_tables.render_corrected(ledger, batch.id)
+        if corrected_tables.is_table_current(ledger, batch.id)
+        else None
+    )
+    path = outbox / corrected_tables.CORRECTED_FOLDER / f"{batch.id}.csv"
     if corrected is not None and not os.path.lexists(path):
         files.make_dir(path.parent, under=outbox)
         files.atomic_create(path, corrected)
         yield path.relative_to(outbox).as_posix()
 
 
-def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
+def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     """Put one batch into the ledger from its CSVs; False if it has none.
 
     Raises:
@@ -120,20 +124,20 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
     if not table.is_file():
         return False
     try:
-        columns, lines = _read(table, batch_id)
-        digit_columns, digit_lines = _read(outbox / f"{batch_id}.digits.csv", batch_id)
+        columns, lines = _read_table(table, batch_id)
+        digit_columns, digit_lines = _read_table(outbox / f"{batch_id}.digits.csv", batch_id)
         if not lines:
             raise ValueError("it has no rows")
-        digits = _digits(digit_lines)
-        rows = [_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
-        how = _rendering(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
+        digits = _parse_digits(digit_lines)
+        rows = [_parse_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
+        how = _parse_rendering(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
         by_path: dict[str, list[TableRow]] = {}
         for row in rows:
             by_path.setdefault(row.path, []).append(row)
-        claims = [_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
+        claims = [_make_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
         is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
         stage = BatchStage.PUBLISHED if is_open else BatchStage.CLOSED
-        ledger.restore(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
+        ledger.restore_batch(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
         raise EnvironmentFailure(f"{table} cannot be understood: {describe_error(why)}", hint=hint) from why
@@ -145,13 +149,13 @@ def restore(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
 def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
     """From the batch's corrected table; one that cannot be understood is no reason to have no ledger."""
     try:
-        return corrected_tables.restore(ledger, outbox, batch_id)
+        return corrected_tables.restore_corrections(ledger, outbox, batch_id)
     except (ValueError, KeyError, csv.Error, DigitrecError) as why:
         logs.warning("the corrections of a batch cannot be read back", batch=batch_id, why=why)
         return 0
 
 
-def _rendering(
+def _parse_rendering(
     first: Mapping[str, str], columns: tuple[str, ...], digit_columns: tuple[str, ...], csv_profile: str
 ) -> OutputFormat:
     return OutputFormat(
@@ -172,7 +176,7 @@ def _has_bom(table: Path) -> bool:
         return file.read(3) == b"\xef\xbb\xbf"
 
 
-def _read(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+def _read_table(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
     lines = list(reader)
     for line in lines:
@@ -183,7 +187,7 @@ def _read(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, s
     return tuple(reader.fieldnames or ()), lines
 
 
-def _digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
+def _parse_digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
     found: dict[str, list[Digit]] = {}
     for line in lines:
         box = Box(*(int(line[name]) for name in ("x", "y", "width", "height")))
@@ -191,14 +195,14 @@ def _digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
     return found
 
 
-def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
+def _parse_row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
     reading = PageReading(
         page=int(line["page"]),
         status=PageStatus(line["status"]),
         text=line["text"],
-        confidence=_float(line["confidence"]),
+        confidence=_parse_float(line["confidence"]),
         runner_up=line["runner_up"],
-        runner_up_confidence=_float(line["runner_up_confidence"]),
+        runner_up_confidence=_parse_float(line["runner_up_confidence"]),
         reason=Reason(line["reason_code"]) if line["reason_code"] else None,
         detail=unescape_cell(line["reason"]),
         format=line["format"],
@@ -219,11 +223,11 @@ def _row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
     )
 
 
-def _claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
+def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
     statuses = {row.reading.status for row in rows}
     fate = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
     home = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
-    place = _find(outbox / home, path, rows[0])
+    place = _find_original(outbox / home, path, rows[0])
     reason_file = _find_reason(outbox / home, place, rows[0]) if fate is FileOutcome.REJECTED else ""
     return Claim(
         batch_id,
@@ -240,17 +244,17 @@ def _claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> 
     )
 
 
-def _find(home: Path, path: str, row: TableRow) -> str:
+def _find_original(home: Path, path: str, row: TableRow) -> str:
     """Where an original lies under its batch's folder: by its name, else by its bytes under a name near to it."""
     name = Path(path).name
-    size = _size(home / path)
+    size = _get_size(home / path)
     if size == row.size:
         return path
     near = [files.numbered_name(name, number) for number in range(2, _MOST_NUMBERED)]
     plain = files.portable_name(name)
     near += [plain, *(files.numbered_name(plain, number) for number in range(2, _MOST_NUMBERED))]
     for candidate in (Path(path).with_name(each).as_posix() for each in dict.fromkeys(near)):
-        if _size(home / candidate) == row.size and row.sha256 in ("", files.hash_file(home / candidate)):
+        if _get_size(home / candidate) == row.size and row.sha256 in ("", files.hash_file(home / candidate)):
             return candidate
     return "" if size is None else path
 
@@ -263,11 +267,11 @@ def _find_reason(home: Path, place: str, row: TableRow) -> str:
     stems = (Path(place).name, digest, f"{digest}-{row.row}")
     candidates = [Path(place).with_name(f"{stem}.reason.json").as_posix() for stem in stems]
     # Where these paths would be too long, it lies in the folder of the batch.
-    return next((one for one in (*candidates, f"{stems[-1]}.reason.json") if _tells_of(home / one, row)), "")
+    return next((one for one in (*candidates, f"{stems[-1]}.reason.json") if _is_reason_of(home / one, row)), "")
 
 
-def _tells_of(path: Path, row: TableRow) -> bool:
-    size = _size(path)
+def _is_reason_of(path: Path, row: TableRow) -> bool:
+    size = _get_size(path)
     if size is None or size > _MOST_REASON_BYTES:
         return False
     try:
@@ -277,7 +281,7 @@ def _tells_of(path: Path, row: TableRow) -> bool:
     return isinstance(told, dict) and (told.get("batch_id"), told.get("row")) == (row.batch_id, row.row)
 
 
-def _size(path: Path) -> int | None:
+def _get_size(path: Path) -> int | None:
     """In bytes; None if no regular file lies there."""
     try:
         state = path.lstat()
@@ -290,11 +294,11 @@ def _size(path: Path) -> int | None:
     return state.st_size if stat.S_ISREG(state.st_mode) else None
 
 
-def _float(cell: str) -> float | None:
+def _parse_float(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def require_closed(batch_id: str, stages: Mapping[str, BatchStage]) -> None:
+def check_finished(batch_id: str, stages: Mapping[str, BatchStage]) -> None:
     """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
     if stages.get(batch_id) is not BatchStage.CLOSED:
         shown = text.escape(batch_id)

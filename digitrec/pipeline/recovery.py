@@ -9,7 +9,7 @@ from digitrec import files, logs, text
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
-from digitrec.pipeline.rebuild import published
+from digitrec.pipeline.rebuild import find_published
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
 from digitrec.storage.ledger import Ledger
@@ -19,7 +19,7 @@ _WHY = "its worker was given up (requeue --worker)"
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class ReleasedClaims:
     """What became of a worker's claims."""
 
     deferred: tuple[str, ...]
@@ -28,7 +28,7 @@ class Adopted:
     """Batches that have their answers: `run --worker NAME` files their originals away."""
 
 
-def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
+def release_dead_worker(settings: Settings, *, is_ledger_lost: bool, now: str) -> ReleasedClaims:
     """Defer a dead worker's claims, unless they were answered. Holds its lock meanwhile.
 
     Args:
@@ -57,25 +57,25 @@ def adopt(settings: Settings, *, is_ledger_lost: bool, now: str) -> Adopted:
                     f"the ledger of worker {settings.worker} is not here: {path}",
                     hint="Run this where it is. Only if it is lost for good, add --without-ledger.",
                 )
-            return _without_ledger(inbox, settings.outbox)
+            return _release_without_ledger(inbox, settings.outbox)
         ledger = Ledger.open(path)
         try:
-            return _with_ledger(inbox, ledger, settings, now)
+            return _release_with_ledger(inbox, ledger, settings, now)
         finally:
             ledger.close()
 
 
-def _without_ledger(inbox: Inbox, outbox: Path) -> Adopted:
-    answered = set(published(outbox))
+def _release_without_ledger(inbox: Inbox, outbox: Path) -> ReleasedClaims:
+    answered = set(find_published(outbox))
     deferred: list[str] = []
-    for batch_id in _batches(inbox):
+    for batch_id in _find_batches(inbox):
         if batch_id not in answered:
             deferred += _defer(inbox, batch_id)
             inbox.close(batch_id)
-    return Adopted(tuple(deferred), tuple(each for each in _batches(inbox) if each in answered))
+    return ReleasedClaims(tuple(deferred), tuple(each for each in _find_batches(inbox) if each in answered))
 
 
-def _batches(inbox: Inbox) -> list[str]:
+def _find_batches(inbox: Inbox) -> list[str]:
     """The batches whose claims lie here; other folders are nobody's, and left alone."""
     return [each for each in inbox.batches() if text.BATCH_ID.fullmatch(each)]
 
@@ -90,11 +90,11 @@ def _defer(inbox: Inbox, batch_id: str) -> list[str]:
     return paths
 
 
-def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> Adopted:
-    csvs = set(published(settings.outbox))
+def _release_with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> ReleasedClaims:
+    csvs = set(find_published(settings.outbox))
     deferred: list[str] = []
     answered: list[str] = []
-    for batch_id in sorted({*_batches(inbox), *(batch.id for batch in ledger.batches(unfinished=True))}):
+    for batch_id in sorted({*_find_batches(inbox), *(batch.id for batch in ledger.batches(unfinished=True))}):
         batch = ledger.batch(batch_id)
         if ledger.rows(batch_id) or (batch is None and batch_id in csvs):
             answered.append(batch_id)
@@ -103,7 +103,7 @@ def _with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> 
             batch = Batch(batch_id, text.batch_opened_at(batch_id), BatchStage.PLANNED)
             ledger.open_batch(batch, [])
         deferred += _defer_batch(inbox, ledger, batch, settings, now)
-    return Adopted(tuple(deferred), tuple(answered))
+    return ReleasedClaims(tuple(deferred), tuple(answered))
 
 
 def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
@@ -112,28 +112,28 @@ def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings,
     if batch.stage is BatchStage.PLANNED:
         planned = {claim.path for claim in ledger.claims(batch.id)}
         if not lying:
-            ledger.forget_batch(batch.id)
+            ledger.delete_batch(batch.id)
             inbox.close(batch.id)
             return []
-        unplanned = [_unplanned(inbox, batch, path) for path in sorted(set(lying) - planned)]
-        ledger.note_claims(batch.id, planned - set(lying), unplanned)
+        unplanned = [_make_unplanned_claim(inbox, batch, path) for path in sorted(set(lying) - planned)]
+        ledger.update_claims(batch.id, planned - set(lying), unplanned)
     if batch.stage in {BatchStage.PLANNED, BatchStage.READING}:
         outcomes = [replace(one, outcome=FileOutcome.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
         ledger.record(batch.id, [], outcomes, csv_tables.current_format(settings.csv_profile, "", now, None, None), [])
     placed = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
-    ledger.note_places(placed)
+    ledger.set_locations(placed)
     strangers = _defer(inbox, batch.id)
     inbox.close(batch.id)
     ledger.set_stage(batch.id, BatchStage.CLOSED)
     logs.info("batch given up", batch=batch.id, deferred=len(placed))
-    return [*_under(placed, settings.inbox, lying), *strangers]
+    return [*_list_deferred(placed, settings.inbox, lying), *strangers]
 
 
-def _under(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[str]:
+def _list_deferred(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[str]:
     """Where the files went that lay claimed, under the inbox."""
     return [claim.location.removeprefix(f"{inbox.name}/") for claim in placed if claim.path in set(lying)]
 
 
-def _unplanned(inbox: Inbox, batch: Batch, path: str) -> Claim:
+def _make_unplanned_claim(inbox: Inbox, batch: Batch, path: str) -> Claim:
     state = inbox.location(batch.id, path).lstat()
     return Claim(batch.id, path, state.st_ino, state.st_size, state.st_mtime_ns, True, batch.opened_at)

@@ -82,7 +82,7 @@ def scan(
         OSError: the inbox itself cannot be listed.
     """
     device, max_bytes = inbox.stat().st_dev, max_path_bytes(inbox, worker)
-    mount_points = folder_id.below(inbox)
+    mount_points = folder_id.find_mounts_below(inbox)
     counts = counts if counts is not None else SkippedCounts()
     mounted: set[str] = set()
     """Folders on another filesystem, and those below them."""

@@ -39,9 +39,9 @@ def fingerprint(inbox: str = "") -> WorkerFingerprint:
         inbox: the folder it would read from; "" if there is none.
     """
     versions = {"digitrec": digitrec.__version__, "recipe": str(PREPROCESSING_VERSION)} | {
-        name: _version(name) for name in LIBRARIES
+        name: _get_version(name) for name in LIBRARIES
     }
-    return versions | {inbox: _folder_id(Path(inbox))} if inbox else versions
+    return versions | {inbox: _identify_folder(Path(inbox))} if inbox else versions
 
 
 def fingerprint_query(inbox: str = "") -> Callable[[], WorkerFingerprint]:
@@ -134,9 +134,9 @@ def run_batch(batch: TaskBatch, readers: Sequence[SerializedReader]) -> TaskResu
         WorkerMismatch: this worker would read otherwise, or got another model than was sent.
     """
     check_same(
-        _worker_name(), fingerprint(batch.inbox), batch.fingerprint
+        _get_worker_name(), fingerprint(batch.inbox), batch.fingerprint
     )  # a worker that joined late was never checked
-    loaded = {sent.digest: _loaded(sent) for sent in readers}
+    loaded = {sent.digest: _load_reader(sent) for sent in readers}
     function, chunks = _Unpacker(io.BytesIO(batch.content), loaded).load()
     results: list[Any] = []
     try:
@@ -170,7 +170,7 @@ _readers: dict[str, PageReader] = {}
 _loading = threading.Lock()
 
 
-def _loaded(sent: SerializedReader) -> PageReader:
+def _load_reader(sent: SerializedReader) -> PageReader:
     """Return the reader, started once in this process.
 
     Raises:
@@ -181,7 +181,7 @@ def _loaded(sent: SerializedReader) -> PageReader:
             digest = hashlib.sha256(sent.content).hexdigest()
             if digest != sent.digest:
                 raise WorkerMismatch(
-                    f"model {digest[:16]} arrived at worker {_worker_name()}, and {sent.digest[:16]} was sent"
+                    f"model {digest[:16]} arrived at worker {_get_worker_name()}, and {sent.digest[:16]} was sent"
                 )
             threads.import_opencv()
             while len(_readers) >= _MAX_READERS:
@@ -191,7 +191,7 @@ def _loaded(sent: SerializedReader) -> PageReader:
         return _readers[sent.digest]
 
 
-def _worker_name() -> str:
+def _get_worker_name() -> str:
     from distributed import get_worker
 
     try:
@@ -200,15 +200,15 @@ def _worker_name() -> str:
         return "in this process"
 
 
-def _folder_id(folder: Path) -> str:
+def _identify_folder(folder: Path) -> str:
     """Identify a folder among others mounted at the same path."""
     try:
-        return f"folder {folder_id.identity(folder)}"
+        return f"folder {folder_id.read_id(folder)}"
     except OSError as why:
         return f"not readable ({why.strerror})"
 
 
-def _version(name: str) -> str:
+def _get_version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -102,7 +102,7 @@ class WatchdogSource:
                     return
                 logs.warning("observer died, starting it again", folder=self._folder)
                 self.stop()
-            if folder_id.is_remote(kind := folder_id.kind_of(self._folder)):
+            if folder_id.is_remote_filesystem(kind := folder_id.get_filesystem(self._folder)):
                 self._warn(f"events do not travel over {kind}")
                 return
             if any(path.count("/") > _MAX_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):

@@ -18,8 +18,8 @@ from digitrec.pipeline import ledgers as ledger_paths
 from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
-from digitrec.storage import drafts, folder_id
-from digitrec.storage.corrected_tables import CORRECTED, write_missing
+from digitrec.storage import folder_id, temp_files
+from digitrec.storage.corrected_tables import CORRECTED_FOLDER, write_outdated_tables
 from digitrec.storage.ledger import Ledger
 from digitrec.types import FileSnapshot
 
@@ -69,7 +69,7 @@ class Workspace:
     def stability_tracker(self) -> StabilityTracker:
         """Return a tracker that tells when a file in the inbox is complete."""
         settle_s = self.settings.settle_s
-        if is_remote := folder_id.is_remote(kind := folder_id.kind_of(self.settings.inbox)):
+        if is_remote := folder_id.is_remote_filesystem(kind := folder_id.get_filesystem(self.settings.inbox)):
             # Attribute caches delay sizes and times there.
             settle_s = max(settle_s, _NETWORK_SETTLE_S)
             logs.info("the inbox is on a network filesystem", kind=kind, settle_s=settle_s)
@@ -80,8 +80,8 @@ class Workspace:
         for name in _FOLDERS:
             # Compared with the time of opening, not with the ledger: `digitrec init` may have accepted other folders.
             folder, expected = self.settings.workspace / name, self.identities[name]
-            marker_id = folder_id.check(folder, expected.id, expected.device)
-            identity = _FolderIdentity(marker_id, folder_id.device_of(folder))
+            marker_id = folder_id.verify_folder(folder, expected.id, expected.device)
+            identity = _FolderIdentity(marker_id, folder_id.get_device(folder))
             if identity != expected:  # mounted again, on another device
                 _store_identities(self.ledger, {name: identity})
                 self.identities[name] = identity
@@ -94,9 +94,9 @@ class Workspace:
             raise EnvironmentFailure(
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
             )
-        if not self.ledger.is_in_place() and not ledger_files.is_same(self.ledger, self.settings.ledger):
+        if not self.ledger.is_in_place() and not ledger_files.is_same_ledger(self.ledger, self.settings.ledger):
             # A file that was put in its place lacks what was answered since.
-            ledger_files.set_aside(self.settings.ledger)
+            ledger_files.set_aside_ledger(self.settings.ledger)
             raise EnvironmentFailure(
                 f"the ledger {self.settings.ledger} was removed or replaced",
                 hint="Leave .digitrec/ alone. The ledger is rebuilt from the outbox; claimed files are kept.",
@@ -125,7 +125,7 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
         identities = identities or _verify_folders(settings)
-        ledger = ledger_files.open_ledger(settings, thorough=thorough)
+        ledger = ledger_files.open_or_rebuild(settings, thorough=thorough)
         stack.callback(ledger.close)
         _store_identities(ledger, identities)
         _remove_temp_files(settings, ledger)
@@ -150,9 +150,9 @@ def _refuse_object_store(settings: Settings) -> None:
     """Raise UsageError if the ledger of this worker belongs to an object store."""
     with (
         suppress(sqlite3.Error),
-        closing(Ledger.read_only(settings.ledger)) as ledger,
+        closing(Ledger.open_readonly(settings.ledger)) as ledger,
     ):  # a damaged one is rebuilt later
-        if source := ledger.fact("source_url"):
+        if source := ledger.get_meta("source_url"):
             hint = "Name another --worker NAME, or --source and --outbox."
             raise UsageError(f"worker {settings.worker} of this workspace reads {source}", hint=hint)
 
@@ -163,15 +163,15 @@ def init_folders(settings: Settings) -> None:
     identities = {}
     for name in _FOLDERS:
         folder = settings.workspace / name
-        marker_id = folder_id.accept(folder, next((identity.id for identity in stored[name]), None))
-        identities[name] = _FolderIdentity(marker_id, folder_id.device_of(folder))
+        marker_id = folder_id.accept_folder(folder, next((identity.id for identity in stored[name]), None))
+        identities[name] = _FolderIdentity(marker_id, folder_id.get_device(folder))
     files.make_dir(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
-        with closing(ledger_files.open_ledger(settings, thorough=False)) as ledger:
+        with closing(ledger_files.open_or_rebuild(settings, thorough=False)) as ledger:
             _store_identities(ledger, identities)
-        for worker, path in ledger_paths.paths(settings).items():
+        for worker, path in ledger_paths.find_ledgers(settings).items():
             try:
-                with closing(Ledger.for_notes(path)) as ledger:
+                with closing(Ledger.open_shared(path)) as ledger:
                     _store_identities(ledger, identities)
             except (EnvironmentFailure, sqlite3.DatabaseError) as error:
                 logs.warning("this worker may need its own `digitrec init --worker`", worker=worker, why=error)
@@ -180,8 +180,8 @@ def init_folders(settings: Settings) -> None:
 def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity]) -> None:
     for name, identity in identities.items():
         for fact, value in ((f"{name}_id", identity.id), (f"{name}_device", identity.device)):
-            if value and ledger.fact(fact) != value:
-                ledger.remember(fact, value)
+            if value and ledger.get_meta(fact) != value:
+                ledger.set_meta(fact, value)
 
 
 @contextmanager
@@ -189,23 +189,27 @@ def open_ledgers_readonly(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """Open the ledgers of all workers for reading; yield them by worker."""
     with ExitStack() as stack:
         ledgers = {}
-        for worker, path in ledger_paths.paths(settings).items():
-            ledgers[worker] = ledger = Ledger.read_only(path)
+        for worker, path in ledger_paths.find_ledgers(settings).items():
+            ledgers[worker] = ledger = Ledger.open_readonly(path)
             stack.callback(ledger.close)
         yield ledgers
 
 
 def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
-    for folder in (settings.outbox, settings.outbox / CORRECTED, settings.reports):  # other workers write there too
-        drafts.remove(folder, older_than_s=_DEAD_DRAFT_S)
+    for folder in (
+        settings.outbox,
+        settings.outbox / CORRECTED_FOLDER,
+        settings.reports,
+    ):  # other workers write there too
+        temp_files.remove_old_temp_files(folder, older_than_s=_DEAD_DRAFT_S)
     for batch in ledger.batches(unfinished=True):  # only the holder of the lock writes there
         for kind in (archive.DONE, archive.REJECTED):
-            drafts.remove_below(settings.outbox / kind / batch.id)
+            temp_files.remove_all_temp_files(settings.outbox / kind / batch.id)
 
 
 def _write_missing_corrections(settings: Settings, ledger: Ledger) -> None:
     try:
-        for path in write_missing(settings.outbox, ledger):
+        for path in write_outdated_tables(settings.outbox, ledger):
             logs.info("corrected table written after an interruption", table=path)
     except (EnvironmentFailure, OSError) as error:  # pictures can be read all the same
         logs.warning("a corrected table cannot be written yet", why=error)
@@ -221,11 +225,11 @@ def _verify_folders(settings: Settings) -> dict[str, _FolderIdentity]:
     identities = {}
     for name, stored in _read_stored_identities(settings).items():
         folder = settings.workspace / name
-        marker_id = folder_id.identity(folder)
+        marker_id = folder_id.read_id(folder)
         first = next(iter(stored), _FolderIdentity())
         expected = next((identity for identity in stored if identity.id == marker_id), first)
-        checked_id = folder_id.check(folder, expected.id, expected.device, is_first_use=not is_ledger_lost)
-        identities[name] = _FolderIdentity(checked_id, folder_id.device_of(folder))
+        checked_id = folder_id.verify_folder(folder, expected.id, expected.device, is_first_use=not is_ledger_lost)
+        identities[name] = _FolderIdentity(checked_id, folder_id.get_device(folder))
     return identities
 
 
@@ -234,7 +238,7 @@ def _read_stored_identities(settings: Settings) -> dict[str, list[_FolderIdentit
 
     Other ledgers count: a new worker must not take an unmounted share for a new folder.
     """
-    by_worker = {worker: _read_identities(path) for worker, path in ledger_paths.paths(settings).items()}
+    by_worker = {worker: _read_identities(path) for worker, path in ledger_paths.find_ledgers(settings).items()}
     own = by_worker.pop(settings.worker, {})
     others = {name: [ids[name] for ids in by_worker.values() if name in ids] for name in _FOLDERS}
     return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
@@ -243,13 +247,14 @@ def _read_stored_identities(settings: Settings) -> dict[str, list[_FolderIdentit
 def _read_identities(path: Path) -> dict[str, _FolderIdentity]:
     """Return the identities of inbox and outbox that a ledger stores; none if it is damaged."""
     try:
-        with closing(Ledger.read_only(path)) as ledger:
+        with closing(Ledger.open_readonly(path)) as ledger:
             identities = {
-                name: _FolderIdentity(ledger.fact(f"{name}_id"), ledger.fact(f"{name}_device")) for name in _FOLDERS
+                name: _FolderIdentity(ledger.get_meta(f"{name}_id"), ledger.get_meta(f"{name}_device"))
+                for name in _FOLDERS
             }
             return {name: identity for name, identity in identities.items() if identity.id}
     except sqlite3.DatabaseError as error:
-        ledger_files.require_damage(path, error)
+        ledger_files.check_damaged(path, error)
         return {}
 
 

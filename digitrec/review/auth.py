@@ -14,7 +14,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digitrec.storage.corrections import name_of
+from digitrec.storage.corrections import normalize_reviewer
 
 _MOST_LINKS = 50
 """Invitations nobody has used; the oldest goes."""
@@ -32,7 +32,7 @@ class Session:
     @property
     def name(self) -> str:
         """The name as it is shown, and kept with every judgement."""
-        return name_of(self.reviewer)
+        return normalize_reviewer(self.reviewer)
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Sessions:
 
     def invite(self, who: str) -> str:
         """A secret that lets `who` in, once; UsageError if that is no name."""
-        name_of(who)
+        normalize_reviewer(who)
         secret = secrets.token_urlsafe(32)
         while len(self._links) >= _MOST_LINKS:
             del self._links[next(iter(self._links))]

@@ -7,7 +7,7 @@ from digitrec.errors import UsageError
 from digitrec.review import queries
 from digitrec.review.page_images import find_zoom_box
 from digitrec.review.queries import START, Entry, Filter, Key, State
-from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict
+from digitrec.storage.corrections import NONE, Correction, Judgement, ReviewMethod, Verdict
 from digitrec.text import BATCH_ID, escape
 from digitrec.types import Box, PageStatus
 
@@ -17,7 +17,7 @@ MAX_JUDGEMENTS = 500
 _LARGEST_ROW = 2**31
 _LONGEST_FILE = 400
 _LONGEST_TEXT = 1000
-_HOWS = [How.ONE, How.GRID, How.AUDIT]
+_HOWS = [ReviewMethod.ONE, ReviewMethod.GRID, ReviewMethod.AUDIT]
 """A list: what comes in may have no hash."""
 
 
@@ -52,7 +52,7 @@ def correction_to_json(said: Correction | None) -> Json | None:
     """What a person said of an answer; None if nobody did, or it was withdrawn."""
     if said is None or said.verdict is Verdict.WITHDRAWN:
         return None
-    return {"who": said.who, "at": said.at, "verdict": said.verdict, "new": said.new}
+    return {"who": said.reviewer, "at": said.reviewed_at, "verdict": said.verdict, "new": said.new}
 
 
 def row_state_to_json(batch_id: str, row: int, said: Correction | None) -> Json:
@@ -101,7 +101,7 @@ def format_key(key: Key) -> str:
     return f"{key[0]!r},{key[1]},{key[2]}"
 
 
-def parse_judgements(body: object) -> tuple[How, list[Judgement]]:
+def parse_judgements(body: object) -> tuple[ReviewMethod, list[Judgement]]:
     """What a person said, and where: {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}.
 
     Raises:
@@ -109,7 +109,7 @@ def parse_judgements(body: object) -> tuple[How, list[Judgement]]:
     """
     if not isinstance(body, dict) or set(body) != {"how", "judgements"} or body["how"] not in _HOWS:
         raise UsageError("judgements say how they were made: one, grid or audit")
-    return How(body["how"]), [_judgement(one) for one in _list(body["judgements"])]
+    return ReviewMethod(body["how"]), [_judgement(one) for one in _list(body["judgements"])]
 
 
 def parse_undo(body: object) -> list[tuple[str, int, int]]:

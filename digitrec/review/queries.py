@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from digitrec.storage import schema
-from digitrec.storage.corrections import Correction, How, Verdict, history
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import unescape_cell
 from digitrec.types import Digit, PageStatus, TableRow
@@ -130,8 +130,8 @@ def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
     if row is None:
         return None
     ask = "SELECT place FROM claims WHERE batch_id = ? AND path = ?"
-    found = ledger.ask(ask, (batch_id, os.fsencode(row.path))).fetchone()
-    said = history(ledger, batch_id, number)
+    found = ledger.query(ask, (batch_id, os.fsencode(row.path))).fetchone()
+    said = read_history(ledger, batch_id, number)
     row = _with_digits(row, _digits(ledger, batch_id, number))
     return Entry(row, os.fsdecode(found[0]) if found else "", said[-1] if said else None)
 
@@ -139,15 +139,15 @@ def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
 def read_preview(ledger: Ledger, batch_id: str, number: int) -> bytes | None:
     """The small picture (PNG) that was kept of a page; None if none was."""
     ask = "SELECT preview FROM readings WHERE batch_id = ? AND row = ?"
-    found = ledger.ask(ask, (batch_id, number)).fetchone()
+    found = ledger.query(ask, (batch_id, number)).fetchone()
     return found[0] if found else None
 
 
 def count_answers(ledger: Ledger, chosen: Filter) -> ReviewProgress:
     """How many of the answers that are meant are in each state; the filter's own state does not matter."""
     where, values = chosen.sql_conditions()
-    (total,) = ledger.ask(f"SELECT COUNT(*) FROM readings WHERE {where}", values).fetchone()
-    said = dict(ledger.ask(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
+    (total,) = ledger.query(f"SELECT COUNT(*) FROM readings WHERE {where}", values).fetchone()
+    said = dict(ledger.query(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
     settled, unsure = said.get("confirmed", 0) + said.get("corrected", 0), said.get("unsure", 0)
     return ReviewProgress(total - settled - unsure, unsure, settled)
 
@@ -156,9 +156,9 @@ def count_answers_by(ledger: Ledger, column: str, chosen: Filter) -> dict[str, R
     """The same for each batch (`batch_id`), or for each text that was read (`text`)."""
     where, values = chosen.sql_conditions()
     asked = f"SELECT readings.{column}, COUNT(*) FROM readings WHERE {where} GROUP BY readings.{column}"
-    found = {each: ReviewProgress(open=total) for each, total in ledger.ask(asked, values)}
+    found = {each: ReviewProgress(open=total) for each, total in ledger.query(asked, values)}
     asked = f"SELECT readings.{column}, verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY readings.{column}, verdict"
-    for each, said, number in ledger.ask(asked, values):
+    for each, said, number in ledger.query(asked, values):
         verdict = Verdict(said)
         if verdict is Verdict.UNSURE:
             found[each] += ReviewProgress(-number, number, 0)
@@ -179,8 +179,8 @@ def draw_sample(ledgers: Iterable[Ledger], size: int, seed: int) -> list[RowId]:
 
 def _auditable(ledger: Ledger) -> Iterator[RowId]:
     ask = f"SELECT readings.batch_id, readings.row {_NEWEST} AND verdict <> 'withdrawn' AND how <> ?"
-    seen = set(ledger.ask(ask, (How.AUDIT,)))
-    for place in ledger.ask(f"SELECT batch_id, row FROM readings WHERE status = 'accepted' AND {_CLOSED}"):
+    seen = set(ledger.query(ask, (ReviewMethod.AUDIT,)))
+    for place in ledger.query(f"SELECT batch_id, row FROM readings WHERE status = 'accepted' AND {_CLOSED}"):
         if place not in seen:
             yield place
 
@@ -196,13 +196,13 @@ def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
     # The first of the two is what the index is entered by.
     where += f" AND {_SURENESS} >= ? AND ({_SURENESS}, readings.batch_id, readings.row) > (?, ?, ?)"
     ask = f"{_KEYS} WHERE {where} ORDER BY 1, 2, 3 LIMIT ?"
-    return ledger.ask(ask, (*values, after[0], *after, most)).fetchall()
+    return ledger.query(ask, (*values, after[0], *after, most)).fetchall()
 
 
 def _digits(ledger: Ledger, batch_id: str, number: int) -> tuple[Digit, ...]:
     columns = ", ".join(("x", "y", "width", "height", *(f"p{digit}" for digit in range(10))))
     ask = f"SELECT {columns} FROM digits WHERE batch_id = ? AND row = ? ORDER BY place"
-    return tuple(schema.digit_from(one) for one in ledger.ask(ask, (batch_id, number)))
+    return tuple(schema.decode_digit(one) for one in ledger.query(ask, (batch_id, number)))
 
 
 def _with_digits(row: TableRow, digits: tuple[Digit, ...]) -> TableRow:

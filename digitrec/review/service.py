@@ -13,8 +13,8 @@ from digitrec.review import queries
 from digitrec.review.page_images import ImageUnavailable, PageImage, PageImages, View
 from digitrec.review.queries import Entry, Filter, Key, ReviewProgress, RowId
 from digitrec.storage import corrections
-from digitrec.storage.corrected_tables import is_complete, write_corrected
-from digitrec.storage.corrections import Conflict, Correction, How, Judgement, Verdict, history
+from digitrec.storage.corrected_tables import has_final_table, write_corrected_table
+from digitrec.storage.corrections import Conflict, Correction, Judgement, ReviewMethod, Verdict, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus
 
@@ -138,19 +138,21 @@ class ReviewService:
         total = sum(batches.values(), ReviewProgress())
         return Dashboard(total, {each: batches[each] for each in newest}, digits, no_digit, audit)
 
-    def judge(self, judgements: Sequence[Judgement], *, who: str, how: How) -> SaveResult:
+    def judge(self, judgements: Sequence[Judgement], *, who: str, how: ReviewMethod) -> SaveResult:
         """Keep what a person says of some answers.
 
         Raises:
             UsageError: there is no such answer, or the audit has not drawn it.
         """
-        if how is How.AUDIT and not {(one.batch_id, one.row) for one in judgements} <= {*self.audit_sample}:
+        if how is ReviewMethod.AUDIT and not {(one.batch_id, one.row) for one in judgements} <= {*self.audit_sample}:
             raise UsageError("the audit has not drawn this")
         with self._open() as ledgers:
             return self._saved(
                 ledgers,
                 judgements,
-                lambda ledger, own: corrections.judge(ledger, own, who=who, how=how, at=self.now()),
+                lambda ledger, own: corrections.record_judgements(
+                    ledger, own, reviewer=who, method=how, reviewed_at=self.now()
+                ),
             )
 
     def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> SaveResult:
@@ -159,7 +161,9 @@ class ReviewService:
 
         def undone(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
             return [
-                corrections.undo(ledger, one.batch_id, one.row, seen=one.seen, who=who, at=self.now())
+                corrections.undo_correction(
+                    ledger, one.batch_id, one.row, seen_id=one.seen_id, reviewer=who, reviewed_at=self.now()
+                )
                 for one in reversed(own)
             ]
 
@@ -181,7 +185,7 @@ class ReviewService:
             if clash:
                 continue
             batch_ids = {one.batch_id for one in own}
-            before = {one for one in batch_ids if is_complete(self.outbox, ledger, one)}
+            before = {one for one in batch_ids if has_final_table(self.outbox, ledger, one)}
             try:
                 done += save(ledger, own)
             except Conflict:  # since the look just now
@@ -189,12 +193,12 @@ class ReviewService:
                 continue
             for batch_id in batch_ids:
                 try:
-                    path = write_corrected(self.outbox, ledger, batch_id)
+                    path = write_corrected_table(self.outbox, ledger, batch_id)
                 except (OSError, EnvironmentFailure, sqlite3.OperationalError) as why:  # what was said is kept
                     logs.warning("a corrected table could not be written now", batch=batch_id, why=why)
                     late = str(why)
                 else:
-                    is_new = batch_id not in before and is_complete(self.outbox, ledger, batch_id)
+                    is_new = batch_id not in before and has_final_table(self.outbox, ledger, batch_id)
                     finished |= {batch_id: path} if path and is_new else {}
         return SaveResult(tuple(done), tuple(conflicts), finished, late)
 
@@ -217,7 +221,7 @@ class ReviewService:
             found = []
             for path in self.ledgers().values():
                 try:
-                    ledger = Ledger.for_notes(path)
+                    ledger = Ledger.open_shared(path)
                 except EnvironmentFailure:
                     continue  # of another version: told once, at the start
                 stack.callback(ledger.close)
@@ -231,7 +235,7 @@ def _found(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
 
 def _holds(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:
     """What was said of a row last; withdrawn if nothing was."""
-    said = [one for ledger in ledgers for one in history(ledger, batch_id, row)]
+    said = [one for ledger in ledgers for one in read_history(ledger, batch_id, row)]
     return said[-1].verdict if said else Verdict.WITHDRAWN
 
 
@@ -252,7 +256,7 @@ def _conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[Conflict
     """All rows that somebody judged since they were looked at."""
     found = []
     for one in judgements:
-        said = history(ledger, one.batch_id, one.row)
-        if (said[-1].id if said else 0) != one.seen:
+        said = read_history(ledger, one.batch_id, one.row)
+        if (said[-1].id if said else 0) != one.seen_id:
             found.append(ConflictInfo(one.batch_id, one.row, said[-1] if said else None))
     return found

@@ -6,12 +6,21 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.storage import csv_tables, folder_id
-from digitrec.storage.corrections import NONE, Correction, How, Judgement, Verdict, is_finished, judge, newest
+from digitrec.storage.corrections import (
+    NONE,
+    Correction,
+    Judgement,
+    ReviewMethod,
+    Verdict,
+    is_review_finished,
+    read_latest,
+    record_judgements,
+)
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.types import PageStatus, Reason, TableRow
 
-CORRECTED = "corrected"
+CORRECTED_FOLDER = "corrected"
 """The folder in the outbox."""
 
 _REBUILT = "rebuilt"
@@ -23,13 +32,13 @@ _LATE = (
 )
 
 
-def corrected_rows(ledger: Ledger, batch_id: str) -> list[TableRow]:
+def apply_corrections(ledger: Ledger, batch_id: str) -> list[TableRow]:
     """The rows of a batch with what people said in place of what the service said; others as published."""
-    holds = newest(ledger, batch_id)
-    return [corrected_row(row, holds.get((batch_id, row.row))) for row in ledger.rows(batch_id)]
+    holds = read_latest(ledger, batch_id)
+    return [apply_correction(row, holds.get((batch_id, row.row))) for row in ledger.rows(batch_id)]
 
 
-def corrected_row(row: TableRow, said: Correction | None) -> TableRow:
+def apply_correction(row: TableRow, said: Correction | None) -> TableRow:
     """A row with what a person said in it; as it is, if nobody said anything that settles it.
 
     A text that is not the service's has no confidence, and no second guess.
@@ -49,7 +58,7 @@ def corrected_row(row: TableRow, said: Correction | None) -> TableRow:
     return replace(row, label=said.new, reading=read)
 
 
-def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
+def write_corrected_table(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
     """Write a batch's table once its review is finished, and again whenever it is corrected afterwards.
 
     May be done any number of times, by any process. Once the table is there it stays, and tells what holds.
@@ -64,38 +73,38 @@ def write_corrected(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
 
     Raises:
         EnvironmentFailure: the outbox is not the folder it was.
-        OSError: it cannot be written; `write_missing` does it later.
+        OSError: it cannot be written; `write_outdated_tables` does it later.
     """
-    path = outbox / CORRECTED / f"{batch_id}.csv"
-    if is_told(ledger, batch_id) and path.exists():
+    path = outbox / CORRECTED_FOLDER / f"{batch_id}.csv"
+    if is_table_current(ledger, batch_id) and path.exists():
         return path
     while (found := _text(ledger, batch_id)) is not None:
         newest_id, text = found
-        folder_id.check(outbox, ledger.fact("outbox_id"), ledger.fact("outbox_device"))
+        folder_id.verify_folder(outbox, ledger.get_meta("outbox_id"), ledger.get_meta("outbox_device"))
         files.make_dir(path.parent, under=outbox)
         with ledger.transaction():  # one at a time: who comes later must not put an older table in its place
             if _number(ledger, _NEWEST_ID, batch_id) == newest_id:
                 files.atomic_write(path, text)
-                ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, ?)", (batch_id, newest_id))
+                ledger.query("INSERT OR REPLACE INTO corrected_tables VALUES (?, ?)", (batch_id, newest_id))
                 return path
     return None
 
 
-def is_complete(outbox: Path, ledger: Ledger, batch_id: str) -> bool:
+def has_final_table(outbox: Path, ledger: Ledger, batch_id: str) -> bool:
     """True if no row of a batch is open and its table is there; it stays there when a row is opened again."""
-    return (outbox / CORRECTED / f"{batch_id}.csv").exists() and is_finished(ledger, batch_id)
+    return (outbox / CORRECTED_FOLDER / f"{batch_id}.csv").exists() and is_review_finished(ledger, batch_id)
 
 
-def write_missing(outbox: Path, ledger: Ledger) -> list[Path]:
+def write_outdated_tables(outbox: Path, ledger: Ledger) -> list[Path]:
     """Write the tables that a crash, or a full disk, kept back between a judgement and its table.
 
     Costs one question to the ledger if there is none.
     """
-    late = [batch_id for (batch_id,) in ledger.ask(_LATE)]
-    return [path for batch_id in late if (path := write_corrected(outbox, ledger, batch_id)) is not None]
+    late = [batch_id for (batch_id,) in ledger.query(_LATE)]
+    return [path for batch_id in late if (path := write_corrected_table(outbox, ledger, batch_id)) is not None]
 
 
-def restore(ledger: Ledger, outbox: Path, batch_id: str) -> int:
+def restore_corrections(ledger: Ledger, outbox: Path, batch_id: str) -> int:
     """Read a batch's corrected table back into a ledger that was made again; gives how many rows it settles.
 
     Who judged them, and when, is not in the table: the log says `rebuilt`, and when the table was written.
@@ -104,26 +113,28 @@ def restore(ledger: Ledger, outbox: Path, batch_id: str) -> int:
         ValueError, KeyError, csv.Error, DigitrecError: it cannot be understood; nothing of it was taken.
         OSError: it cannot be read.
     """
-    path = outbox / CORRECTED / f"{batch_id}.csv"
+    path = outbox / CORRECTED_FOLDER / f"{batch_id}.csv"
     if not path.is_file():
         return 0
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = [line for line in csv.DictReader(file, strict=True) if line["status"] in set(Verdict)]
     said = [Judgement(batch_id, int(line["row"]), line["text"] or NONE, 0) for line in lines]
-    judge(ledger, said, who=_REBUILT, how=How.FILE, at=format_utc(path.stat().st_mtime))
+    record_judgements(
+        ledger, said, reviewer=_REBUILT, method=ReviewMethod.FILE, reviewed_at=format_utc(path.stat().st_mtime)
+    )
     with ledger.transaction():
-        ledger.ask("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
+        ledger.query("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
     return len(said)
 
 
-def expected(ledger: Ledger, batch_id: str) -> str | None:
+def render_corrected(ledger: Ledger, batch_id: str) -> str | None:
     """The corrected table of a batch as it should lie in the outbox; None if there should be none."""
     found = _text(ledger, batch_id) if ledger.has_table("corrections") else None
     return found[1] if found else None
 
 
-def is_told(ledger: Ledger, batch_id: str) -> bool:
-    """False if something was said of a batch since its table was written: `write_missing` writes it."""
+def is_table_current(ledger: Ledger, batch_id: str) -> bool:
+    """False if something was said of a batch since its table was written: `write_outdated_tables` writes it."""
     return not ledger.has_table("corrections") or (_number(ledger, _UP_TO, batch_id) or 0) == _number(
         ledger, _NEWEST_ID, batch_id
     )
@@ -136,11 +147,11 @@ def _text(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
     batch = ledger.batch(batch_id)
     if batch is None or batch.rendering is None:
         return None
-    if _number(ledger, _UP_TO, batch_id) is None and not (newest_id and is_finished(ledger, batch_id)):
+    if _number(ledger, _UP_TO, batch_id) is None and not (newest_id and is_review_finished(ledger, batch_id)):
         return None
-    return newest_id, csv_tables.main_csv(corrected_rows(ledger, batch_id), batch.rendering)
+    return newest_id, csv_tables.render_main(apply_corrections(ledger, batch_id), batch.rendering)
 
 
 def _number(ledger: Ledger, ask: str, batch_id: str) -> int | None:
-    found = ledger.ask(ask, (batch_id,)).fetchone()
+    found = ledger.query(ask, (batch_id,)).fetchone()
     return int(found[0]) if found else None

@@ -13,18 +13,18 @@ from digitrec import text as names
 from digitrec.types import Digit, OutputFormat, PageReading, PageStatus, TableRow
 
 SCHEMA_VERSION = 1
-LATEST = "latest.csv"
+LATEST_NAME = "latest.csv"
 _BOM = "\ufeff"
 
 _Cell = Callable[[TableRow, OutputFormat], object]
 _DigitCell = Callable[[TableRow, int, Digit], object]
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _digit_count(read: PageReading) -> int | str:
+def _count_digits(read: PageReading) -> int | str:
     if read.status is PageStatus.CORRECTED:  # what a person saw, not what was found
         return len(read.text) or ""
     return len(read.digits) if read.text else ""
@@ -35,15 +35,15 @@ _CELLS: dict[str, _Cell] = {
     "batch_id": lambda row, _: row.batch_id,
     "row": lambda row, _: row.row or "",
     "file": lambda row, _: names.escape_cell(row.path),
-    "group": lambda row, _: names.escape_cell(group_of(row.path)),
+    "group": lambda row, _: names.escape_cell(get_group(row.path)),
     "page": lambda row, _: row.reading.page,
     "status": lambda row, _: row.reading.status,
     "text": lambda row, _: row.reading.text,
     "digit": lambda row, _: row.reading.text if len(row.reading.text) == 1 else "",
-    "confidence": lambda row, _: _number(row.reading.confidence),
+    "confidence": lambda row, _: _format_number(row.reading.confidence),
     "runner_up": lambda row, _: row.reading.runner_up,
-    "runner_up_confidence": lambda row, _: _number(row.reading.runner_up_confidence),
-    "digit_count": lambda row, _: _digit_count(row.reading),
+    "runner_up_confidence": lambda row, _: _format_number(row.reading.runner_up_confidence),
+    "digit_count": lambda row, _: _count_digits(row.reading),
     "reason_code": lambda row, _: row.reading.reason or "",
     "reason": lambda row, _: names.escape_cell(row.reading.detail),
     "duplicate_of": lambda row, _: row.duplicate_of,
@@ -70,14 +70,14 @@ _DIGIT_CELLS: dict[str, _DigitCell] = {
     "width": lambda _, __, digit: digit.box.width,
     "height": lambda _, __, digit: digit.box.height,
     "digit": lambda _, __, digit: digit.digit,
-    "confidence": lambda _, __, digit: _number(digit.confidence),
+    "confidence": lambda _, __, digit: _format_number(digit.confidence),
 }
 
 COLUMNS = tuple(_CELLS)
 DIGIT_COLUMNS = ("schema_version", *_DIGIT_CELLS, *(f"p{digit}" for digit in range(10)))
 
 
-def group_of(path: str) -> str:
+def get_group(path: str) -> str:
     """The first folder under the inbox, "" if there is none.
 
     >>> group_of("monday/desk/7.png"), group_of("7.png")
@@ -87,7 +87,7 @@ def group_of(path: str) -> str:
     return first if slash else ""
 
 
-def order(path: str, page: int) -> tuple[str, int]:
+def sort_key(path: str, page: int) -> tuple[str, int]:
     """What the rows of the CSV are in the order of: the path as it is written there, then the page."""
     return names.escape_cell(path), page
 
@@ -109,35 +109,35 @@ def current_format(
     )
 
 
-def main_csv(rows: Sequence[TableRow], how: OutputFormat) -> str:
+def render_main(rows: Sequence[TableRow], how: OutputFormat) -> str:
     """The main table, RFC 4180, one row a page."""
     cells = [_CELLS[column] for column in how.columns]
-    return _csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
+    return _format_csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
 
 
-def main_cells(row: TableRow, how: OutputFormat) -> dict[str, str]:
+def format_cells(row: TableRow, how: OutputFormat) -> dict[str, str]:
     """The cells of one row of the main table as text, by column; all columns that this version knows."""
     found = {column: cell(row, how) for column, cell in _CELLS.items()}
     return {column: "" if value is None else str(value) for column, value in found.items()}
 
 
-def digits_csv(rows: Sequence[TableRow], how: OutputFormat) -> str:
+def render_digits(rows: Sequence[TableRow], how: OutputFormat) -> str:
     """The second table, one row a digit found."""
     found = (
         (
             how.schema_version,
             *(cell(row, index, digit) for cell in _DIGIT_CELLS.values()),
-            *map(_number, digit.probabilities),
+            *map(_format_number, digit.probabilities),
         )
         for row in rows
         for index, digit in enumerate(row.reading.digits, start=1)
     )
-    return _csv(how, how.digit_columns, found)
+    return _format_csv(how, how.digit_columns, found)
 
 
-def tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
+def render_tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
     """Both tables of a batch by name, the digits first: who sees the main one finds the other."""
-    return {f"{batch_id}.digits.csv": digits_csv(rows, how), f"{batch_id}.csv": main_csv(rows, how)}
+    return {f"{batch_id}.digits.csv": render_digits(rows, how), f"{batch_id}.csv": render_main(rows, how)}
 
 
 def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
@@ -146,11 +146,11 @@ def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
     Raises:
         OSError: the outbox cannot be read or written.
     """
-    if found := tables_of(batch_ids, lambda name: _content(outbox / name)):
-        files.atomic_write(outbox / LATEST, merged(found))
+    if found := read_tables(batch_ids, lambda name: _read_if_exists(outbox / name)):
+        files.atomic_write(outbox / LATEST_NAME, merge_tables(found))
 
 
-def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[bytes]:
+def read_tables(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[bytes]:
     """Return the main tables of these batches.
 
     Args:
@@ -164,7 +164,7 @@ def tables_of(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> 
     return [content for content in contents.values() if content is not None]
 
 
-def merged(found: Sequence[bytes]) -> bytes:
+def merge_tables(found: Sequence[bytes]) -> bytes:
     r"""Merge main tables into one, sorted by path, then page; rows of the same page in the order of the tables.
 
     Columns are only ever added at the end, so the longest header fits all. Each table is sorted: one row of each is
@@ -180,21 +180,21 @@ def merged(found: Sequence[bytes]) -> bytes:
     file, page = columns.index("file"), columns.index("page")
     rows = heapq.merge(*tables, key=lambda row: (row[file], int(row[page])))
     filled = (row + [""] * (len(columns) - len(row)) for row in rows)
-    return _text(columns, filled, has_bom=found[-1].startswith(codecs.BOM_UTF8)).encode()
+    return _format_text(columns, filled, has_bom=found[-1].startswith(codecs.BOM_UTF8)).encode()
 
 
-def _content(path: Path) -> bytes | None:
+def _read_if_exists(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
 
 
-def _csv(how: OutputFormat, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    return _text(columns, rows, has_bom=how.csv_profile == "excel")
+def _format_csv(how: OutputFormat, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return _format_text(columns, rows, has_bom=how.csv_profile == "excel")
 
 
-def _text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_bom: bool) -> str:
+def _format_text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_bom: bool) -> str:
     text = io.StringIO(newline="")
     text.write(_BOM if has_bom else "")
     writer = csv.writer(text, lineterminator="\r\n")

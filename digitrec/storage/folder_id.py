@@ -11,13 +11,13 @@ from pathlib import Path
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure
 
-TABLE = Path("/proc/self/mountinfo")
+MOUNT_TABLE = Path("/proc/self/mountinfo")
 _REMOTE = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|vboxsf|vmhgfs|prl_fs|afs|ceph|glusterfs|lustre|beegfs|gpfs|ncpfs|fuse(\..*)?"
 )
 
 
-def is_remote(kind: str) -> bool:
+def is_remote_filesystem(kind: str) -> bool:
     """True for a kind where changes made elsewhere come without events.
 
     >>> is_remote("nfs4"), is_remote("fuse.sshfs"), is_remote("ext4"), is_remote("fuseblk")
@@ -26,7 +26,7 @@ def is_remote(kind: str) -> bool:
     return _REMOTE.fullmatch(kind) is not None
 
 
-def kind_of(folder: Path, table: Path = TABLE) -> str:
+def get_filesystem(folder: Path, table: Path = MOUNT_TABLE) -> str:
     """The kind of filesystem a folder lies on, "ext4" or "nfs4"; "" if that cannot be told."""
     real = os.path.realpath(folder)
     kind, longest = "", -1
@@ -37,7 +37,7 @@ def kind_of(folder: Path, table: Path = TABLE) -> str:
     return kind
 
 
-def below(folder: Path, table: Path = TABLE) -> set[str]:
+def find_mounts_below(folder: Path, table: Path = MOUNT_TABLE) -> set[str]:
     """Return the paths under a folder on which something is mounted; none if that cannot be told.
 
     Also a folder of the same filesystem, bound there: no file can be renamed out of it either.
@@ -55,10 +55,10 @@ def _mounts(table: Path) -> Iterator[tuple[str, str]]:
     for line in filter(None, lines):
         fields = line.split(" ")
         # Any number of optional fields ends with "-"; then come kind, source and options.
-        yield _unquoted(fields[4]), fields[fields.index("-", 6) + 1]
+        yield _unescape(fields[4]), fields[fields.index("-", 6) + 1]
 
 
-def _unquoted(point: str) -> str:
+def _unescape(point: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
 
 
@@ -68,7 +68,9 @@ _PIECE = 900
 """Letters. A letter has at most four bytes, and a name at most 255: such a path, and one name more, fits PATH_MAX."""
 
 
-def check(folder: Path, known_id: str | None, known_device: str | None = None, *, is_first_use: bool = True) -> str:
+def verify_folder(
+    folder: Path, known_id: str | None, known_device: str | None = None, *, is_first_use: bool = True
+) -> str:
     """Make sure that a folder is the one we know; make it at first use.
 
     Args:
@@ -86,30 +88,32 @@ def check(folder: Path, known_id: str | None, known_device: str | None = None, *
     """
     if known_id is None and is_first_use:
         files.make_dir(folder)
-        return identity(folder) or _mark(folder, secrets.token_hex(16))
+        return read_id(folder) or _write_id(folder, secrets.token_hex(16))
     if not folder.is_dir():
-        raise EnvironmentFailure(f"{folder} is missing", hint=_cure(folder))
-    found = identity(folder)
+        raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
+    found = read_id(folder)
     if found is not None and known_id in (found, None):
         return found
     if found is not None:
-        raise EnvironmentFailure(f"{folder} is another folder than before", hint=_cure(folder))
+        raise EnvironmentFailure(f"{folder} is another folder than before", hint=_mount_hint(folder))
     if not any(folder.iterdir()):
-        raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_cure(folder))
+        raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_mount_hint(folder))
     # A device may have another number after a restart (NFS, btrfs): only without the marker it says something.
-    if known_id is not None and known_device not in (None, device_of(folder)):
-        raise EnvironmentFailure(f"{folder} has no marker and lies on another device than before", hint=_cure(folder))
+    if known_id is not None and known_device not in (None, get_device(folder)):
+        raise EnvironmentFailure(
+            f"{folder} has no marker and lies on another device than before", hint=_mount_hint(folder)
+        )
     logs.warning("folder had lost its marker, got it again", folder=folder)
-    return _mark(folder, known_id or secrets.token_hex(16))
+    return _write_id(folder, known_id or secrets.token_hex(16))
 
 
-def accept(folder: Path, known_id: str | None) -> str:
+def accept_folder(folder: Path, known_id: str | None) -> str:
     """Take a new or emptied folder as it is (`digitrec init`); gives its id: that in its marker, else the known one."""
     files.make_dir(folder)
-    return identity(folder) or _mark(folder, known_id or secrets.token_hex(16))
+    return read_id(folder) or _write_id(folder, known_id or secrets.token_hex(16))
 
 
-def identity(folder: Path) -> str | None:
+def read_id(folder: Path) -> str | None:
     """The random id in its marker; None if it has none."""
     try:
         return (folder / MARKER).read_text(encoding="ascii", errors="replace").strip() or None
@@ -117,23 +121,23 @@ def identity(folder: Path) -> str | None:
         return None
 
 
-def device_of(folder: Path) -> str:
+def get_device(folder: Path) -> str:
     """Return the number of the device that a folder lies on."""
     return str(folder.stat().st_dev)
 
 
-def _mark(folder: Path, wanted: str) -> str:
+def _write_id(folder: Path, wanted: str) -> str:
     """Give a folder its marker, unless another worker was faster; gives the id in it now."""
     marker = folder / MARKER
     with suppress(FileExistsError):
         files.atomic_create(marker, wanted + "\n")
-    found = identity(folder)
+    found = read_id(folder)
     if found is None:  # a power cut has left it empty
         files.atomic_write(marker, wanted + "\n")
     return found or wanted
 
 
-def _cure(folder: Path) -> str:
+def _mount_hint(folder: Path) -> str:
     return f"If a share is not mounted, mount it. If {folder.name}/ is meant to be new, run `digitrec init`."
 
 
@@ -160,7 +164,7 @@ def walk(
     while ways:
         # A way is the path of a folder in pieces, each short enough for one call, whatever the letters.
         way = ways.pop()
-        base = _opened(root, way, failed)
+        base = _open_folder(root, way, failed)
         if base is None:
             continue
         try:
@@ -170,7 +174,7 @@ def walk(
                 if len(folder) > _PIECE:
                     ways.append((*way, folder))
                     continue
-                for path, entry in _listed(base, way, folder, failed):
+                for path, entry in _list_folder(base, way, folder, failed):
                     yield path, entry
                     if is_folder(entry) and enters(path, entry):
                         folders.append(f"{folder}/{entry.name}" if folder else entry.name)
@@ -178,7 +182,7 @@ def walk(
             os.close(base)
 
 
-def _opened(root: Path, way: tuple[str, ...], failed: Callable[[str, OSError], None] | None) -> int | None:
+def _open_folder(root: Path, way: tuple[str, ...], failed: Callable[[str, OSError], None] | None) -> int | None:
     """Open a folder piece by piece; None if that failed and was told."""
     descriptor = os.open(root, _FOLDER)
     try:
@@ -188,12 +192,12 @@ def _opened(root: Path, way: tuple[str, ...], failed: Callable[[str, OSError], N
             os.close(above)
     except OSError as why:
         os.close(descriptor)
-        _tell("/".join(way), why, failed)
+        _report_error("/".join(way), why, failed)
         return None
     return descriptor
 
 
-def _listed(
+def _list_folder(
     base: int, way: tuple[str, ...], folder: str, failed: Callable[[str, OSError], None] | None
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield the entries of one folder with their paths."""
@@ -208,13 +212,13 @@ def _listed(
     except OSError as why:
         if not above:
             raise
-        _tell(above, why, failed)
+        _report_error(above, why, failed)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def _tell(path: str, why: OSError, failed: Callable[[str, OSError], None] | None) -> None:
+def _report_error(path: str, why: OSError, failed: Callable[[str, OSError], None] | None) -> None:
     if why.errno == errno.ENOENT:  # gone since it was seen: someone else's business
         return
     if failed is None:

@@ -61,13 +61,13 @@ class Ledger:
             raise
 
     @classmethod
-    def read_only(cls, path: Path) -> Self:
+    def open_readonly(cls, path: Path) -> Self:
         """Open an existing ledger for reading; any process may, at any time."""
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
         return cls(db)
 
     @classmethod
-    def for_notes(cls, path: Path) -> Self:
+    def open_shared(cls, path: Path) -> Self:
         """Open an existing ledger for departures and corrections, which need no lock.
 
         Raises:
@@ -78,7 +78,7 @@ class Ledger:
         try:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-            if migrations.supported_version(db, path) < migrations.VERSION:
+            if migrations.check_version(db, path) < migrations.VERSION:
                 raise EnvironmentFailure(
                     f"{path} was written by another version of digitrec",
                     hint=f"Start that worker once with this version: digitrec run --worker {path.parent.name}",
@@ -112,7 +112,7 @@ class Ledger:
             raise
         self._db.execute("COMMIT")
 
-    def is_sound(self) -> bool:
+    def is_intact(self) -> bool:
         """SQLite's own check of every page; takes time with the size."""
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
 
@@ -125,22 +125,22 @@ class Ledger:
         """True if its tables are those of this version; a start of its worker brings older ones up to date."""
         return bool(self._db.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,))
 
-    def ask(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+    def query(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run one statement of a module with tables or questions of its own; what changes goes in a `transaction`."""
         return self._db.execute(statement, values)
 
     def has_table(self, name: str) -> bool:
         """False for a table that the version which wrote this ledger did not know."""
-        return self.ask("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+        return self.query("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
     # Small facts: the folders' ids.
 
-    def fact(self, name: str) -> str | None:
+    def get_meta(self, name: str) -> str | None:
         """A remembered fact."""
         found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def remember(self, name: str, value: str) -> None:
+    def set_meta(self, name: str, value: str) -> None:
         """Remember a fact."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
@@ -153,7 +153,7 @@ class Ledger:
             self._db.execute(new, (batch.id, batch.opened_at, batch.stage))
             self._insert_claims(planned)
 
-    def note_claims(self, batch_id: str, lost: Iterable[str], adopted: Iterable[Claim] = ()) -> None:
+    def update_claims(self, batch_id: str, lost: Iterable[str], adopted: Iterable[Claim] = ()) -> None:
         """The renames are done: forget what was not there any more, add what lies there unplanned."""
         with self.transaction():
             self._db.executemany(
@@ -178,7 +178,7 @@ class Ledger:
                 "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
                 [(one.outcome, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
             )
-            self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
+            self._db.executemany(schema.INSERT_DEFERRED, [schema.encode_deferred(file) for file in deferred])
             self._db.executemany("DELETE FROM facts WHERE name = ?", [(name,) for name in facts])
             kept = [(name, value) for name, value in facts.items() if value is not None]
             self._db.executemany("INSERT INTO facts VALUES (?, ?)", kept)
@@ -190,14 +190,14 @@ class Ledger:
     def defer(self, deferred: Sequence[DeferredFile]) -> None:
         """Note files that stay in the inbox for now."""
         with self.transaction():
-            self._db.executemany(schema.INSERT_DEFERRED, [schema.deferred_values(file) for file in deferred])
+            self._db.executemany(schema.INSERT_DEFERRED, [schema.encode_deferred(file) for file in deferred])
 
     def set_stage(self, batch_id: str, stage: BatchStage) -> None:
         """A step is done."""
         with self.transaction():
             self._set_stage(batch_id, stage)
 
-    def note_places(self, claims: Iterable[Claim]) -> None:
+    def set_locations(self, claims: Iterable[Claim]) -> None:
         """Where originals and reason files lie now."""
         with self.transaction():
             self._db.executemany(
@@ -208,7 +208,7 @@ class Ledger:
                 ],
             )
 
-    def forget_batch(self, batch_id: str) -> None:
+    def delete_batch(self, batch_id: str) -> None:
         """A batch that got no file is no batch."""
         with self.transaction():
             self._db.execute("DELETE FROM batches WHERE batch_id = ?", (batch_id,))
@@ -219,18 +219,18 @@ class Ledger:
         """All batches, or those that are not closed, oldest first."""
         where = f"WHERE stage <> '{BatchStage.CLOSED}'" if unfinished else ""
         found = self._db.execute(f"SELECT batch_id, opened_at, stage, rendering FROM batches {where} ORDER BY batch_id")
-        return [_batch(*one) for one in found]
+        return [_decode_batch(*one) for one in found]
 
     def batch(self, batch_id: str) -> Batch | None:
         """One batch."""
         found = self._db.execute(
             "SELECT batch_id, opened_at, stage, rendering FROM batches WHERE batch_id = ?", (batch_id,)
         ).fetchone()
-        return _batch(*found) if found else None
+        return _decode_batch(*found) if found else None
 
     def claims(self, batch_id: str) -> list[Claim]:
         """The files of a batch, by path."""
-        return [schema.claim_from(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
+        return [schema.decode_claim(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
 
     def count(self, batch_id: str) -> OutcomeCounts:
         """The files of a batch by fate."""
@@ -241,16 +241,16 @@ class Ledger:
         """The rows of a batch, in order; without the digits' boxes they are found in half the time."""
         digits: dict[int, list[Digit]] = {}
         for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)) if with_digits else ():
-            digits.setdefault(row, []).append(schema.digit_from(tuple(values)))
+            digits.setdefault(row, []).append(schema.decode_digit(tuple(values)))
         found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
-        return [schema.row_from(one, tuple(digits.get(one[1], ()))) for one in found]
+        return [schema.decode_row(one, tuple(digits.get(one[1], ()))) for one in found]
 
     def previews(self, batch_id: str) -> dict[int, bytes]:
         """The small pictures (PNG) of the rows that a person should look at, by row."""
         ask = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"
         return dict(self._db.execute(ask, (batch_id,)))
 
-    def first_with(self, sha256: str, page: int) -> tuple[str, int] | None:
+    def find_first_page(self, sha256: str, page: int) -> tuple[str, int] | None:
         """Batch and row of the earliest page with these bytes."""
         found = self._db.execute(
             "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid LIMIT 1", (sha256, page)
@@ -295,23 +295,23 @@ class Ledger:
 
     # What people ask, and let go.
 
-    def rows_of(self, batch_id: str, path: str) -> list[TableRow]:
+    def get_file_rows(self, batch_id: str, path: str) -> list[TableRow]:
         """The rows of one file, in order of its pages, without the digits' boxes."""
         ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND path = ? ORDER BY row"
-        return [schema.row_from(one, ()) for one in self._db.execute(ask, (batch_id, os.fsencode(path)))]
+        return [schema.decode_row(one, ()) for one in self._db.execute(ask, (batch_id, os.fsencode(path)))]
 
     def row(self, batch_id: str, row: int) -> TableRow | None:
         """One row, without the digits' boxes."""
         ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND row = ?"
         found = self._db.execute(ask, (batch_id, row)).fetchone()
-        return schema.row_from(found, ()) if found else None
+        return schema.decode_row(found, ()) if found else None
 
-    def rows_with(self, sha256: str, page: int) -> list[tuple[str, int]]:
+    def find_pages(self, sha256: str, page: int) -> list[tuple[str, int]]:
         """Batch and row of every page with these bytes, the earliest first."""
         ask = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
         return [(batch_id, row) for batch_id, row in self._db.execute(ask, (sha256, page))]
 
-    def files_with(self, reason: Reason) -> set[tuple[str, str]]:
+    def find_files(self, reason: Reason) -> set[tuple[str, str]]:
         """Batch and path of every file with a page of this reason."""
         found = self._db.execute("SELECT DISTINCT batch_id, path FROM readings WHERE reason = ?", (reason,))
         return {(batch_id, os.fsdecode(path)) for batch_id, path in found}
@@ -320,19 +320,19 @@ class Ledger:
         """Return all deferred files; some may have been read since."""
         return [DeferredFile(*one) for one in self._db.execute(schema.SELECT_DEFERRED)]
 
-    def departures(self, batch_id: str) -> dict[str, RemovedOriginal]:
+    def removals(self, batch_id: str) -> dict[str, RemovedOriginal]:
         """The originals of a batch that a person let go, by path."""
         if not self.has_table("departures"):
             return {}  # an older version wrote this ledger: it let nothing go
-        found = self._db.execute(f"{schema.SELECT_DEPARTURES} WHERE batch_id = ?", (batch_id,))
-        return {one.path: one for one in map(schema.departure_from, found)}
+        found = self._db.execute(f"{schema.SELECT_REMOVALS} WHERE batch_id = ?", (batch_id,))
+        return {one.path: one for one in map(schema.decode_removal, found)}
 
-    def note_departures(self, departures: Iterable[RemovedOriginal]) -> None:
+    def record_removals(self, departures: Iterable[RemovedOriginal]) -> None:
         """Note originals that a person lets go. Any process may, in one short transaction."""
         with self.transaction():
-            self._db.executemany(schema.INSERT_DEPARTURE, [schema.departure_values(one) for one in departures])
+            self._db.executemany(schema.INSERT_REMOVAL, [schema.encode_removal(one) for one in departures])
 
-    def restore(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[TableRow]) -> None:
+    def restore_batch(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[TableRow]) -> None:
         """Put a batch back whose CSV exists: for a ledger that is made again."""
         rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
         with self.transaction():
@@ -343,20 +343,22 @@ class Ledger:
             self._insert_rows(rows)
 
     def _insert_rows(self, rows: Sequence[TableRow]) -> None:
-        self._db.executemany(schema.INSERT_READING, [schema.reading_values(row) for row in rows])
-        self._db.executemany(schema.INSERT_DIGIT, [values for row in rows for values in schema.digit_values(row)])
+        self._db.executemany(schema.INSERT_READING, [schema.encode_reading(row) for row in rows])
+        self._db.executemany(schema.INSERT_DIGIT, [values for row in rows for values in schema.encode_digits(row)])
 
     def _insert_claims(self, claims: Iterable[Claim]) -> None:
-        self._db.executemany(schema.INSERT_CLAIM, [schema.claim_values(claim) for claim in claims])
+        self._db.executemany(schema.INSERT_CLAIM, [schema.encode_claim(claim) for claim in claims])
 
     def _set_stage(self, batch_id: str, stage: BatchStage) -> None:
         self._db.execute("UPDATE batches SET stage = ? WHERE batch_id = ?", (stage, batch_id))
 
 
-def _batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
-    return Batch(batch_id, opened_at, BatchStage(stage), _rendering(json.loads(rendering)) if rendering else None)
+def _decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
+    return Batch(
+        batch_id, opened_at, BatchStage(stage), _decode_rendering(json.loads(rendering)) if rendering else None
+    )
 
 
-def _rendering(found: dict[str, Any]) -> OutputFormat:
+def _decode_rendering(found: dict[str, Any]) -> OutputFormat:
     columns, digit_columns = tuple(found.pop("columns")), tuple(found.pop("digit_columns"))
     return OutputFormat(columns=columns, digit_columns=digit_columns, **found)

@@ -245,11 +245,11 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         EnvironmentFailure: a newer digitrec has written this ledger, or rows of it refer to rows that are missing.
         sqlite3.OperationalError, OSError: there is no room for the copy, or no right to make it; nothing is changed.
     """
-    version = supported_version(db, path)
+    version = check_version(db, path)
     if version == VERSION:
         return
     if version > 0:
-        _back_up(db, backup_of(path, version))
+        _back_up(db, get_backup_path(path, version))
     db.execute("PRAGMA foreign_keys = OFF")  # without effect inside a transaction
     try:
         for number in range(version, VERSION):
@@ -266,7 +266,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA foreign_keys = ON")
 
 
-def supported_version(db: sqlite3.Connection, path: Path) -> int:
+def check_version(db: sqlite3.Connection, path: Path) -> int:
     """Return the version of the tables; EnvironmentFailure if a newer digitrec has written this ledger."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
@@ -277,7 +277,7 @@ def supported_version(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def backup_of(path: Path, version: int) -> Path:
+def get_backup_path(path: Path, version: int) -> Path:
     """Where the copy of a ledger lies that was made before it was brought up to date from this version."""
     return path.with_name(f"{path.name}.backup-{version}")
 

@@ -24,7 +24,7 @@ _ETAGS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "ino")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 
 
-class Stored(NamedTuple):
+class ObjectRef(NamedTuple):
     """One object."""
 
     source: str
@@ -32,14 +32,14 @@ class Stored(NamedTuple):
     path: str
 
 
-class Wanted(NamedTuple):
+class FetchRequest(NamedTuple):
     """An object, and what it must still be."""
 
-    stored: Stored
+    stored: ObjectRef
     identity: FileIdentity
 
 
-class Store:
+class ObjectStore:
     """Everything under one URL."""
 
     def __init__(self, url: str) -> None:
@@ -50,15 +50,15 @@ class Store:
             MissingPackage: what speaks to such stores is not installed.
         """
         self.url = url.rstrip("/")
-        self._fs, self._root = _opened(self.url)
+        self._fs, self._root = _open_filesystem(self.url)
 
-    def look(self, skipped: Callable[[str, str], None]) -> Iterator[FileSnapshot]:
+    def list_objects(self, skipped: Callable[[str, str], None]) -> Iterator[FileSnapshot]:
         """Yield every object, in no particular order; report links to `skipped`.
 
         Raises:
             OSError, EnvironmentFailure: it cannot be listed.
         """
-        with _failing_clearly(self.url):
+        with _convert_errors(self.url):
             self._fs.invalidate_cache()
             found: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
         for name, info in found.items():
@@ -68,9 +68,9 @@ class Store:
             if info.get("islink"):
                 skipped(path, "is a link")
             else:
-                yield _seen(path, info)
+                yield _make_snapshot(path, info)
 
-    def fetch(self, wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:
+    def fetch(self, wanted: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
         """The content of each object, or why it cannot be had; None for one that is another by now.
 
         One request for the content and one for what it is afterwards: what is still as it was listed was so meanwhile.
@@ -82,7 +82,7 @@ class Store:
 
     def read(self, name: str) -> bytes | None:
         """An object of ours; None if it is not there."""
-        with _failing_clearly(f"{self.url}/{name}"):
+        with _convert_errors(f"{self.url}/{name}"):
             try:
                 content: bytes = self._fs.cat_file(f"{self._root}/{name}")
             except FileNotFoundError:
@@ -110,20 +110,20 @@ class Store:
         self._put(name, content, mode="overwrite")
 
     def _put(self, name: str, content: bytes, *, mode: str) -> None:
-        with _failing_clearly(f"{self.url}/{name}"):
-            if "file" in _protocols(self._fs):  # there a put is not whole or nothing
+        with _convert_errors(f"{self.url}/{name}"):
+            if "file" in _list_protocols(self._fs):  # there a put is not whole or nothing
                 path = Path(self._root) / name
                 files.make_dir(path.parent)
                 (files.atomic_create if mode == "create" else files.atomic_write)(path, content)
             else:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode=mode)
 
-    def _fetched(self, wanted: Wanted) -> bytes | OSError | None:
+    def _fetched(self, wanted: FetchRequest) -> bytes | OSError | None:
         path = f"{self._root}/{wanted.stored.path}"
         try:
-            with _failing_clearly(f"{self.url}/{wanted.stored.path}"):
+            with _convert_errors(f"{self.url}/{wanted.stored.path}"):
                 content: bytes = self._fs.cat_file(path)
-                now = _seen(wanted.stored.path, self._fs.info(path))
+                now = _make_snapshot(wanted.stored.path, self._fs.info(path))
         except FileNotFoundError:
             return OSError(errno.ENOENT, "it is not there any more")
         except PermissionError as why:
@@ -135,22 +135,22 @@ class Store:
         return content if is_same else None
 
 
-def fetch(wanted: Sequence[Wanted]) -> list[bytes | OSError | None]:
-    """See `Store.fetch`; all of one source. Any process may: it needs the URL and the rights only."""
-    return Store(wanted[0].stored.source).fetch(wanted) if wanted else []
+def fetch_objects(wanted: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
+    """See `ObjectStore.fetch`; all of one source. Any process may: it needs the URL and the rights only."""
+    return ObjectStore(wanted[0].stored.source).fetch(wanted) if wanted else []
 
 
-def _seen(path: str, info: Mapping[str, Any]) -> FileSnapshot:
+def _make_snapshot(path: str, info: Mapping[str, Any]) -> FileSnapshot:
     """An object as one look found it."""
     etag = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
-    changed_ns = _ns(next((info[name] for name in _TIMES if info.get(name)), 0))
+    changed_ns = _parse_time_ns(next((info[name] for name in _TIMES if info.get(name)), 0))
     if "LastModified" in info:  # a listing may tell fractions of a second, and a look at one object does not
         changed_ns -= changed_ns % 10**9
     inode = int.from_bytes(hashlib.sha256(etag.strip('"').encode()).digest()[:8]) >> 1
     return FileSnapshot(path, int(info.get("size") or 0), changed_ns, changed_ns, inode)
 
 
-def _ns(when: object) -> int:
+def _parse_time_ns(when: object) -> int:
     """Nanoseconds since 1970."""
     if isinstance(when, str):
         when = datetime.fromisoformat(when)
@@ -160,7 +160,7 @@ def _ns(when: object) -> int:
 
 
 @cache
-def _opened(url: str) -> tuple[Any, str]:
+def _open_filesystem(url: str) -> tuple[Any, str]:
     """The file system that a URL names, as fsspec calls it, and the path in it."""
     if "://" not in url or "::" in url:
         hint = "s3://BUCKET/PREFIX, or any other that fsspec knows; a folder is file:///PATH."
@@ -178,15 +178,15 @@ def _opened(url: str) -> tuple[Any, str]:
     return fs, str(root).rstrip("/")
 
 
-os.register_at_fork(after_in_child=_opened.cache_clear)  # its connections are the parent's
+os.register_at_fork(after_in_child=_open_filesystem.cache_clear)  # its connections are the parent's
 
 
-def _protocols(fs: Any) -> tuple[str, ...]:
+def _list_protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 @contextmanager
-def _failing_clearly(url: str) -> Iterator[None]:
+def _convert_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EnvironmentFailure):

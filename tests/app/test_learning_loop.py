@@ -12,7 +12,7 @@ from digitrec.app.retrain import retrain
 from digitrec.app.run import run_once
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.training.classifier import no_progress
@@ -32,12 +32,12 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
         (settings.inbox / f"{number}.png").write_bytes(draw(number % 10, shift=number // 10))
     assert run_once(settings).count.claimed == 20
     before = composition.open_model(settings).card.id
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
         (batch,) = ledger.batches()
         said = [
-            Judgement(batch.id, row.row, str(int(Path(row.path).stem) % 10), seen=0) for row in ledger.rows(batch.id)
+            Judgement(batch.id, row.row, str(int(Path(row.path).stem) % 10), seen_id=0) for row in ledger.rows(batch.id)
         ]
-        judge(ledger, said, who="ann", how=How.ONE, at=format_utc(time.time()))
+        record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=format_utc(time.time()))
 
     done = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
 

@@ -11,8 +11,8 @@ from digitrec.app import reports
 from digitrec.cli.main import cli
 from digitrec.pipeline import workspace
 from digitrec.storage import corrections
-from digitrec.storage.corrected_tables import write_corrected
-from digitrec.storage.corrections import How, Judgement, newest
+from digitrec.storage.corrected_tables import write_corrected_table
+from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest
 from digitrec.storage.ledger import Ledger
 from jobs import nightly_report
 from tests.conftest import ServiceHarness, draw
@@ -36,12 +36,12 @@ def batches(harness: ServiceHarness) -> list[str]:
     return [path.stem for path in harness.tables()]
 
 
-def judge(harness: ServiceHarness, new: str, how: How) -> str:
+def judge(harness: ServiceHarness, new: str, how: ReviewMethod) -> str:
     """Somebody judges row 1 of the batch that begins with a 0; its batch's id."""
     batch_id = next(row["batch_id"] for row in harness.rows() if row["file"] == "0.png")
-    ledger = Ledger.for_notes(harness.settings.ledger)
-    corrections.judge(ledger, [Judgement(batch_id, 1, new, 0)], who="ann", how=how, at=AT)
-    write_corrected(harness.outbox, ledger, batch_id)
+    ledger = Ledger.open_shared(harness.settings.ledger)
+    corrections.record_judgements(ledger, [Judgement(batch_id, 1, new, 0)], reviewer="ann", method=how, reviewed_at=AT)
+    write_corrected_table(harness.outbox, ledger, batch_id)
     ledger.close()
     return batch_id
 
@@ -62,7 +62,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceH
 
 
 def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> None:
-    batch_id = judge(read, "8", How.AUDIT)
+    batch_id = judge(read, "8", ReviewMethod.AUDIT)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
         reports.write_all_reports(read.settings, ledgers)
@@ -77,7 +77,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> 
 
 
 def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness) -> None:
-    batch_id = judge(read, "8", How.GRID)
+    batch_id = judge(read, "8", ReviewMethod.GRID)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
         reports.write_all_reports(read.settings, ledgers)
@@ -87,10 +87,12 @@ def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness
 
 
 def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: ServiceHarness) -> None:
-    batch_id = judge(read, "8", How.AUDIT)
-    ledger = Ledger.for_notes(read.settings.ledger)
-    ((_, said),) = newest(ledger, batch_id).items()
-    corrections.judge(ledger, [Judgement(batch_id, 1, "0", said.id)], who="bob", how=How.ONE, at=AT)
+    batch_id = judge(read, "8", ReviewMethod.AUDIT)
+    ledger = Ledger.open_shared(read.settings.ledger)
+    ((_, said),) = read_latest(ledger, batch_id).items()
+    corrections.record_judgements(
+        ledger, [Judgement(batch_id, 1, "0", said.id)], reviewer="bob", method=ReviewMethod.ONE, reviewed_at=AT
+    )
     ledger.close()
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:

@@ -16,7 +16,7 @@ from digitrec.errors import DataError
 from digitrec.files import hash_file
 from digitrec.reports.index import read_index
 from digitrec.settings import Settings
-from digitrec.storage.corrections import How, Labelled, Verdict
+from digitrec.storage.corrections import ReviewedRow, ReviewMethod, Verdict
 from digitrec.storage.ledger import Ledger
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
@@ -27,12 +27,12 @@ from tests.correction_helpers import add_batch, row, say
 AT = "2026-01-03T10:00:00.000Z"
 
 
-def said(root: Path, name: str, text: str, content: bytes = b"", **change: Any) -> Labelled:
+def said(root: Path, name: str, text: str, content: bytes = b"", **change: Any) -> ReviewedRow:
     """What a person said about an original that lies there."""
     path = root / "outbox/done/b" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content or name.encode())
-    one = Labelled(
+    one = ReviewedRow(
         worker="main",
         batch_id="b",
         row=1,
@@ -41,12 +41,12 @@ def said(root: Path, name: str, text: str, content: bytes = b"", **change: Any) 
         sha256=hash_file(path),
         location=f"outbox/done/b/{name}",
         text=text,
-        read="7",
+        read_text="7",
         status=PageStatus.REVIEW,
         confidence=0.6,
         verdict=Verdict.CONFIRMED if text == "7" else Verdict.CORRECTED,
-        how=How.ONE,
-        at=AT,
+        method=ReviewMethod.ONE,
+        reviewed_at=AT,
     )
     return replace(one, **change)
 
@@ -67,7 +67,7 @@ def test_a_file_in_five_is_held_out_and_always_the_same(tmp_path: Path) -> None:
 
 def test_for_equal_bytes_the_newest_verdict_of_any_worker_holds(tmp_path: Path) -> None:
     first = said(tmp_path, "one.png", "7", b"same")
-    later = said(tmp_path, "two.png", "1", b"same", worker="night", at="2026-01-04T10:00:00.000Z")
+    later = said(tmp_path, "two.png", "1", b"same", worker="night", reviewed_at="2026-01-04T10:00:00.000Z")
 
     found = build_dataset([later, first], tmp_path)
 
@@ -97,7 +97,7 @@ def test_an_original_that_is_gone_or_altered_is_left_out_and_counted(tmp_path: P
 
 def test_a_copy_elsewhere_stands_for_an_original_that_is_gone(tmp_path: Path) -> None:
     copy = said(tmp_path, "copy.png", "3", b"same")
-    newest = said(tmp_path, "newest.png", "7", b"same", at="2026-01-05T10:00:00.000Z")
+    newest = said(tmp_path, "newest.png", "7", b"same", reviewed_at="2026-01-05T10:00:00.000Z")
     (tmp_path / newest.location).unlink()
 
     found = build_dataset([copy, newest], tmp_path)

@@ -80,7 +80,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (FolderOutbox, "publish", OSError(errno.EROFS, "Read-only file system")),
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
-        (Ledger, "note_places", FULL),
+        (Ledger, "set_locations", FULL),
         (reports, "write_report", FULL),
     ],
 )
@@ -259,7 +259,7 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["record", "set_stage", "note_places"])
+@pytest.mark.parametrize("step", ["record", "set_stage", "set_locations"])
 def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

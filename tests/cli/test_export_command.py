@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.storage.corrections import newest
+from digitrec.storage.corrections import read_latest
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness, draw
 
@@ -83,8 +83,8 @@ def test_nothing_is_applied_if_a_line_is_bad_unless_that_is_asked_for(
     assert "line 3: there is no such answer" in refused.err
     assert "and 10 more" in refused.err
     assert "30 lines" in refused.err
-    with closing(Ledger.read_only(read.settings.ledger)) as ledger:
-        assert newest(ledger) == {}
+    with closing(Ledger.open_readonly(read.settings.ledger)) as ledger:
+        assert read_latest(ledger) == {}
 
     skipped = run_command("apply", lines, "--skip-bad", "--reviewer", "ann")
     assert skipped.code == 0

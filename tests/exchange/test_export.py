@@ -19,7 +19,7 @@ from digitrec.exchange import export, formats
 from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings
-from digitrec.storage.corrections import NONE, newest
+from digitrec.storage.corrections import NONE, read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus
 from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
@@ -162,7 +162,7 @@ def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
 
 def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
     with_doubt = Ledger.open(tmp_path / ".digitrec" / "a" / "ledger.sqlite3")
-    with_doubt.remember(REBUILT_AT, AT)
+    with_doubt.set_meta(REBUILT_AT, AT)
     add_batch(with_doubt, [row(1, text="9")])
     with_doubt.close()
 
@@ -202,7 +202,7 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
 
     target = tmp_path / "answers"
     target.write_text("before")
-    real = newest
+    real = read_latest
 
     def fails_late(ledger: Ledger, batch_id: str) -> object:
         if batch_id == LATER:
@@ -210,7 +210,7 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
         return real(ledger, batch_id)
 
     with monkeypatch.context() as patch, workspace.open_ledgers_readonly(settings) as ledgers:
-        patch.setattr(export, "newest", fails_late)
+        patch.setattr(export, "read_latest", fails_late)
         with pytest.raises(OSError, match="input/output"):
             export.export(settings, ledgers, form, target)
     assert target.read_text() == "before"

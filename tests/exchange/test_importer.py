@@ -17,7 +17,7 @@ from digitrec.exchange.formats import TableFormat
 from digitrec.exchange.importer import ImportPlan, ImportResult
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import NONE, How, Verdict, newest
+from digitrec.storage.corrections import NONE, ReviewMethod, Verdict, read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
 from tests.conftest import read_csv
@@ -62,7 +62,7 @@ def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        return {key: (one.new, one.verdict) for each in ledgers.values() for key, one in newest(each).items()}
+        return {key: (one.new, one.verdict) for each in ledgers.values() for key, one in read_latest(each).items()}
 
 
 def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
@@ -127,7 +127,9 @@ def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(setti
     assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
     assert [one["text"] for one in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert {(one.who, one.how, one.at) for one in newest(ledgers["main"]).values()} == {("ann", How.FILE, AT)}
+        assert {(one.reviewer, one.method, one.reviewed_at) for one in read_latest(ledgers["main"]).values()} == {
+            ("ann", ReviewMethod.FILE, AT)
+        }
 
 
 @pytest.mark.slow
@@ -313,7 +315,7 @@ def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
 
 
 def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
-    with closing(Ledger.for_notes(tmp_path / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
+    with closing(Ledger.open_shared(tmp_path / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         for number, new in ((1, "1"), (2, "0650"), (3, NONE), (5, None)):
             say(ledger, number, new)
     exported = written(table(settings))

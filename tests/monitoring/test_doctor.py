@@ -17,9 +17,9 @@ from digitrec.monitoring.doctor import check_clock, check_events, run_checks
 from digitrec.monitoring.folder_checks import Check, Severity
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.status import ModelStatus
-from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.ledgers import open_readable_ledgers
 from digitrec.storage import folder_id
-from digitrec.storage.migrations import backup_of
+from digitrec.storage.migrations import get_backup_path
 from tests.conftest import RunCommand, ServiceHarness
 from tests.older_ledgers import make_older
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def look(harness: ServiceHarness, model: ModelStatus | None = None, now_s: float | None = None) -> list[Check]:
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         return list(run_checks(harness.settings, ledgers, model or ModelStatus("test"), now_s or time.time()))
 
 
@@ -252,7 +252,7 @@ def test_a_filesystem_mounted_inside_the_inbox_is_a_fault(
 def test_a_network_filesystem_is_scanned_only_and_refused_for_the_ledger(
     used: ServiceHarness, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(folder_id, "kind_of", lambda _: kind)
+    monkeypatch.setattr(folder_id, "get_filesystem", lambda _: kind)
     used.set(watch_mode="events")
 
     assert bad(look(used)) == expected
@@ -360,7 +360,7 @@ def test_a_backup_before_an_upgrade_is_named_and_outlives_its_ledger(used: Servi
     for log in used.settings.ledger.parent.glob("ledger.sqlite3-*"):
         log.unlink()
     used.run()
-    assert backup_of(used.settings.ledger, 2).exists()
+    assert get_backup_path(used.settings.ledger, 2).exists()
     assert bad(look(used)) == [(Severity.WARNING, "ledger main")]
     assert used.account().discrepancies == ()
 

@@ -88,10 +88,10 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
         hooks.add_batch(batch.id)
         hooks.call_for_closed(space.ledger, NEVER)
         assert told(harness) == []
-        space.ledger.ask("UPDATE batches SET stage = 'closed', rendering = '{}'")
+        space.ledger.query("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digitrec.storage.ledger._rendering", lambda _: None)
+        patch.setattr("digitrec.storage.ledger._decode_rendering", lambda _: None)
         with workspace.open_workspace(harness.settings) as space:
             hooks.call_for_closed(space.ledger, NEVER)
             hooks.call_for_closed(space.ledger, NEVER)

@@ -13,7 +13,7 @@ from digitrec.monitoring import metrics
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.settings import Settings
 from digitrec.storage import migrations
-from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness
 from tests.older_ledgers import make_older
@@ -62,10 +62,12 @@ def test_open_reviews_and_corrections_are_counted(harness: ServiceHarness) -> No
     harness.run()
     with contextlib.closing(Ledger.open(harness.settings.ledger)) as ledger:
         (batch,) = ledger.batches()
-        ledger.ask("UPDATE readings SET status = 'review', reason = 'low_confidence'")
+        ledger.query("UPDATE readings SET status = 'review', reason = 'low_confidence'")
         assert of(harness)[key("review_open", "main")] == 1
         said = [Judgement(batch.id, 1, "2", 0)]
-        (kept,) = judge(ledger, said, who="ann", how=How.ONE, at="2026-01-02T03:04:05.000Z")
+        (kept,) = record_judgements(
+            ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-02T03:04:05.000Z"
+        )
 
     found = of(harness)
 

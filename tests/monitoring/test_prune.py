@@ -160,7 +160,9 @@ def test_a_second_time_there_is_nothing_left_to_remove(read: ServiceHarness) -> 
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    "step", [(Ledger, "note_departures"), (removals, "note"), (Path, "unlink"), (maintenance.shutil, "rmtree")], ids=str
+    "step",
+    [(Ledger, "record_removals"), (removals, "record_removals"), (Path, "unlink"), (maintenance.shutil, "rmtree")],
+    ids=str,
 )
 def test_a_power_cut_while_pruning_leaves_a_true_account(
     read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int

@@ -212,8 +212,8 @@ def test_between_filesystems_it_is_copied_whole_before_it_goes(
 
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "noted in the ledger": (Ledger, "note_departures"),
-    "noted in the outbox": (removals, "note"),
+    "noted in the ledger": (Ledger, "record_removals"),
+    "noted in the outbox": (removals, "record_removals"),
     "moved": (files, "move_durable"),
     "inbox fsynced": (files, "fsync_folder"),
     "empty folder removed": (removals, "remove_empty"),
@@ -262,13 +262,13 @@ def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: Service
 
 def test_a_torn_journal_keeps_its_other_entries(read: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
     put_back(read, "a/bad.png")
-    journal = read.outbox / removals.JOURNAL
+    journal = read.outbox / removals.JOURNAL_NAME
     with journal.open("ab") as file:
         file.write(b'{"batch_id": "2026')
 
     put_back(read, "cut.png")
 
-    assert {one.path for one in removals.read(read.outbox)} == {"a/bad.png", "cut.png"}
+    assert {one.path for one in removals.read_journal(read.outbox)} == {"a/bad.png", "cut.png"}
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "this line about a departure cannot be understood"
     ]
@@ -336,13 +336,13 @@ def test_hostile_names_survive_the_journal(harness: ServiceHarness) -> None:
     put_back(harness, reason=Reason.NOT_AN_IMAGE)
 
     assert in_inbox(harness).keys() == set(hostile)
-    told = {one.path: one.location for one in removals.read(harness.outbox)}
+    told = {one.path: one.location for one in removals.read_journal(harness.outbox)}
     assert told == {name: f"inbox/{name}" for name in hostile}
-    assert all(json.loads(line) for line in (harness.outbox / removals.JOURNAL).read_bytes().splitlines() if line)
+    assert all(json.loads(line) for line in (harness.outbox / removals.JOURNAL_NAME).read_bytes().splitlines() if line)
 
 
 def test_nothing_chosen_notes_nothing(read: ServiceHarness, run_command: RunCommand) -> None:
     found = run_command("requeue", "--reason", "encrypted")
 
     assert (found.code, found.out.strip()) == (0, "0 originals are back in the inbox")
-    assert not (read.outbox / removals.JOURNAL).exists()
+    assert not (read.outbox / removals.JOURNAL_NAME).exists()

@@ -13,7 +13,7 @@ from digitrec.cli import operations
 from digitrec.monitoring import backlog
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, collect_status
-from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.ledgers import open_readable_ledgers
 from digitrec.storage import migrations
 from tests.conftest import RunCommand, ServiceHarness, draw
 
@@ -23,7 +23,7 @@ BATCH = "20260102T030405Z-00000000"
 
 
 def look(harness: ServiceHarness, later_s: float = 0.0) -> WorkspaceStatus:
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time() + later_s)
 
 
@@ -202,7 +202,7 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     harness.drop("empty.png", b"")
     before = everything(harness.inbox)
 
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         found = backlog.plan_run(harness.settings, ledgers, time.time())
 
     assert [one.path for one in found.read] == ["b\udcff.png"]

@@ -10,7 +10,7 @@ import pytest
 from digitrec import files
 from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.storage import drafts
+from digitrec.storage import temp_files
 from tests.conftest import ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
@@ -115,8 +115,8 @@ def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.M
             files.atomic_create(tmp_path / "x.csv", "x")
 
     (draft,) = tmp_path.iterdir()
-    assert drafts.is_draft(draft.name)
-    assert not drafts.is_draft("0123456789abcdef.part")
+    assert temp_files.is_temp_name(draft.name)
+    assert not temp_files.is_temp_name("0123456789abcdef.part")
 
 
 def test_stale_drafts_are_removed_at_start_and_live_ones_kept(

@@ -660,7 +660,10 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     harness.set(worker="right")
     harness.drop("again.png", draw(1))
 
-    with harness.at_work() as line, closing(Ledger.read_only(harness.root / ".digitrec/main/ledger.sqlite3")) as other:
+    with (
+        harness.at_work() as line,
+        closing(Ledger.open_readonly(harness.root / ".digitrec/main/ledger.sqlite3")) as other,
+    ):
         line.outcome_builder.others.append(other)
         line.process(sorted(harness.look()))
 
@@ -677,7 +680,7 @@ def test_a_damaged_ledger_of_another_worker_disturbs_no_one(
     broken = harness.root / "broken.sqlite3"
     broken.write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
 
-    with harness.at_work() as line, closing(Ledger.read_only(broken)) as other:
+    with harness.at_work() as line, closing(Ledger.open_readonly(broken)) as other:
         line.outcome_builder.others.append(other)
         line.process(harness.look())
 

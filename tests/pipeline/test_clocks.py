@@ -91,7 +91,7 @@ def test_on_a_remote_mount_no_file_is_taken_for_its_age(
     old = FileSnapshot("7.png", 5, 0, 0, 1)
     with workspace.open_workspace(harness.settings) as space:
         assert space.stability_tracker().update([old], 0.0, 100 * S, trust_old=True) == [old]
-        monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
+        monkeypatch.setattr(folder_id, "get_filesystem", lambda _: "nfs4")
         settling = space.stability_tracker()
     assert settling.update([old], 0.0, 100 * S, trust_old=True) == []
     assert settling.update([old], 60.0, 100 * S, trust_old=True) == [old], "it settles as any other"

@@ -25,7 +25,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "3 claim: batch noted": (Ledger, "open_batch"),
     "3 claim: renamed": (Inbox, "claim"),
     "3 claim: folders fsynced": (Inbox, "make_durable"),
-    "3 claim: claims noted": (Ledger, "note_claims"),
+    "3 claim: claims noted": (Ledger, "update_claims"),
     "4 read": (read_files, "read_chunk"),
     "5 record": (Ledger, "record"),
     "6 publish: table written": (files, "atomic_create"),
@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "7 file away: moved": (files, "move_durable"),
     "7 file away: reason written": (archive, "_write_reason"),
     "7 file away: all moved": (FolderOutbox, "archive"),
-    "7 file away: places noted": (Ledger, "note_places"),
+    "7 file away: places noted": (Ledger, "set_locations"),
     "8 report": (ServiceHarness, "report_now"),
     "8 close: folders removed": (Inbox, "close"),
 }

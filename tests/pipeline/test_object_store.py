@@ -17,12 +17,12 @@ from digitrec.app.service import RunSummary
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.monitoring.verify import verify
 from digitrec.pipeline import object_store, workspace
-from digitrec.pipeline.rebuild import write_tables
+from digitrec.pipeline.rebuild import write_missing_tables
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage import object_client as store_module
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.object_client import Store
+from digitrec.storage.object_client import ObjectStore
 from tests.conftest import draw, in_folder
 from tests.pipeline.test_executor_contract import BATCH, LOOPBACK, TIME
 
@@ -63,7 +63,7 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _anew() -> None:
-    store_module._opened.cache_clear()
+    store_module._open_filesystem.cache_clear()
 
 
 class Place:
@@ -96,7 +96,9 @@ class Place:
 
     def rows(self) -> list[dict[str, str]]:
         tables = [name for name in self.names() if name.endswith(".csv") and ".digits." not in name]
-        texts = [self.fs.cat_file(f"{self.root}/out/{name}").decode() for name in tables if name != csv_tables.LATEST]
+        texts = [
+            self.fs.cat_file(f"{self.root}/out/{name}").decode() for name in tables if name != csv_tables.LATEST_NAME
+        ]
         return [row for text in texts for row in csv.DictReader(io.StringIO(text, newline=""))]
 
     def answers(self) -> dict[str, str]:
@@ -260,17 +262,17 @@ def test_a_crash_between_record_and_publish_is_finished_by_the_next_run(
     here: Place, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     here.put("7.png", draw(7))
-    real = getattr(Store, step)
+    real = getattr(ObjectStore, step)
     calls: list[str] = []
 
-    def crashes(self: Store, name: str, content: bytes) -> None:
+    def crashes(self: ObjectStore, name: str, content: bytes) -> None:
         if name.endswith(".csv") and not name.endswith(".digits.csv"):
             calls.append(name)
             raise KeyboardInterrupt
         real(self, name, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, step, crashes)
+        patch.setattr(ObjectStore, step, crashes)
         with pytest.raises(KeyboardInterrupt):
             here.run()
     assert len(calls) == 1
@@ -298,15 +300,15 @@ def test_a_table_with_other_bytes_is_never_replaced(here: Place, monkeypatch: py
 def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(f"{place.base}/out")
+    store = ObjectStore(f"{place.base}/out")
     store.atomic_create("a.csv", b"same")
-    real, looks = Store.read, []
+    real, looks = ObjectStore.read, []
 
-    def not_there_at_first(self: Store, name: str) -> bytes | None:
+    def not_there_at_first(self: ObjectStore, name: str) -> bytes | None:
         looks.append(name)
         return None if len(looks) == 1 else real(self, name)
 
-    monkeypatch.setattr(Store, "read", not_there_at_first)
+    monkeypatch.setattr(ObjectStore, "read", not_there_at_first)
     store.atomic_create("a.csv", b"same")
     looks.clear()
     with pytest.raises(FileExistsError):
@@ -373,7 +375,7 @@ def test_an_outbox_of_another_ledger_is_refused_so_that_no_row_comes_twice(here:
 
 
 def test_two_runs_at_once_are_one_too_many(here: Place) -> None:
-    with object_store.opened(here.settings), pytest.raises(BusyError, match="already running"):
+    with object_store.open_object_store(here.settings), pytest.raises(BusyError, match="already running"):
         here.run()
 
 
@@ -420,7 +422,7 @@ def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
     here.fs.rm_file(name)
 
     with workspace.open_ledgers_readonly(here.settings) as ledgers:
-        written = list(write_tables(here.settings.outbox, ledgers, ()))
+        written = list(write_missing_tables(here.settings.outbox, ledgers, ()))
 
     assert written == [f"{batch}.digits.csv"]
     assert here.fs.cat_file(name) == before

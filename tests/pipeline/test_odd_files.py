@@ -18,7 +18,7 @@ from digitrec.monitoring.folder_checks import Severity
 from digitrec.monitoring.status import ModelStatus, collect_status
 from digitrec.pipeline import scanner
 from digitrec.pipeline.batch import BatchPipeline
-from digitrec.pipeline.ledgers import readable
+from digitrec.pipeline.ledgers import open_readable_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, fold_int64
@@ -124,14 +124,14 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceH
 
     assert [row["status"] for row in harness.rows()] == ["accepted"]
     assert harness.account().discrepancies == ()
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         (event,) = history.trace_file("7.png", harness.settings, ledgers, time.time()).events
         assert event.is_there
         chosen = maintenance.select_claims(harness.settings, ledgers)
         assert len(list(maintenance.requeue(harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
     harness.run()
     assert len(harness.rows()) == 2
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         chosen_old = maintenance.select(harness.settings, ledgers, 0, time.time() + 10**9)
         assert len(list(maintenance.prune(harness.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
     assert harness.account().discrepancies == ()
@@ -149,13 +149,13 @@ def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk
     assert deep_desk.account().discrepancies == ()
     assert not any((deep_desk.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
     assert not [one for one in doctor_of(deep_desk) if one.severity is Severity.FAILED and one.subject == "inbox"]
-    with readable(deep_desk.settings) as ledgers:
+    with open_readable_ledgers(deep_desk.settings) as ledgers:
         assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
         chosen = maintenance.select_claims(deep_desk.settings, ledgers)
         assert len(list(maintenance.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
         assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).entries) == 3
     deep_desk.run()
-    with readable(deep_desk.settings) as ledgers:
+    with open_readable_ledgers(deep_desk.settings) as ledgers:
         old = maintenance.select(deep_desk.settings, ledgers, 0, time.time() + 10**9)
         assert (
             sum(len(one.claims) for one in maintenance.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
@@ -232,7 +232,7 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
 
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         (one,) = backlog.deferred_files(harness.settings, ledgers, time.time())
 
     assert one.wait_s < 60
@@ -240,10 +240,10 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
 
 
 def status_of(harness: ServiceHarness) -> Any:
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time())
 
 
 def doctor_of(harness: ServiceHarness) -> list[Any]:
-    with readable(harness.settings) as ledgers:
+    with open_readable_ledgers(harness.settings) as ledgers:
         return list(run_checks(harness.settings, ledgers, ModelStatus("test"), time.time()))

@@ -35,8 +35,8 @@ def die(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, nam
             harness.run()
 
 
-def give_up(harness: ServiceHarness, *, lost: bool = False) -> recovery.Adopted:
-    return recovery.adopt(harness.settings, is_ledger_lost=lost, now=NOW)
+def give_up(harness: ServiceHarness, *, lost: bool = False) -> recovery.ReleasedClaims:
+    return recovery.release_dead_worker(harness.settings, is_ledger_lost=lost, now=NOW)
 
 
 def claimed(harness: ServiceHarness) -> list[str]:
@@ -49,7 +49,7 @@ def claimed(harness: ServiceHarness) -> list[str]:
         (Ledger, "open_batch", True),
         (Inbox, "claim", True),
         (Inbox, "make_durable", True),
-        (Ledger, "note_claims", True),
+        (Ledger, "update_claims", True),
         (Ledger, "record", False),
     ],
 )
@@ -100,7 +100,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two.drop("2.png", draw(2))
-    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    die(two, monkeypatch, Ledger, "update_claims", after=True)
     for leftover in two.settings.ledger.parent.glob("*"):
         leftover.unlink()
 
@@ -136,7 +136,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(
 
 def test_a_name_that_is_taken_meanwhile_is_left_alone(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
-    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    die(two, monkeypatch, Ledger, "update_claims", after=True)
     two.drop("2.png", draw(5))
 
     assert give_up(two).deferred == ("2~2.png",)
@@ -148,7 +148,7 @@ def test_files_in_the_claims_that_were_never_planned_go_back_too(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two.drop("2.png", draw(2))
-    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    die(two, monkeypatch, Ledger, "update_claims", after=True)
     (place,) = (two.inbox / ".claimed" / "dead").glob("*/2.png")
     place.with_name("stranger.png").write_bytes(draw(6))
     unknown = place.parents[1] / "20260102T030405Z-00000000" / "orphan.png"
@@ -162,7 +162,7 @@ def test_files_in_the_claims_that_were_never_planned_go_back_too(
 STEPS: dict[str, tuple[Any, str]] = {
     "recorded": (Ledger, "record"),
     "deferred": (Inbox, "defer"),
-    "places noted": (Ledger, "note_places"),
+    "places noted": (Ledger, "set_locations"),
     "folder removed": (Inbox, "close"),
     "closed": (Ledger, "set_stage"),
     "moved": (files, "move_durable"),
@@ -176,7 +176,7 @@ def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
 ) -> None:
     two.drop("2.png", draw(2))
     two.drop("3.png", draw(3))
-    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    die(two, monkeypatch, Ledger, "update_claims", after=True)
     home, function = STEPS[step]
     with monkeypatch.context() as patch:
         cut(patch, home, function, call=1, after=after)
@@ -218,7 +218,7 @@ def test_requeue_of_a_worker_prints_what_went_back(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, run_command: RunCommand
 ) -> None:
     two.drop("b\n.png", draw(2))
-    die(two, monkeypatch, Ledger, "note_claims", after=True)
+    die(two, monkeypatch, Ledger, "update_claims", after=True)
 
     found = run_command("requeue", "--worker", "dead")
 

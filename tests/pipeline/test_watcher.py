@@ -193,7 +193,7 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
 def test_a_network_filesystem_is_scanned_only_with_one_log_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(folder_id, "kind_of", lambda _: "nfs4")
+    monkeypatch.setattr(folder_id, "get_filesystem", lambda _: "nfs4")
     observer = WatchdogSource(tmp_path, WakeEvent())
 
     observer.keep_alive()

@@ -48,7 +48,7 @@ def keep_remains(harness: ServiceHarness) -> None:
     path = harness.settings.ledger
     kept = {}
     with workspace.open_workspace(harness.settings) as space:
-        space.ledger.remember("some", "thing")
+        space.ledger.set_meta("some", "thing")
         for suffix in ("-wal", "-shm"):
             kept[suffix] = path.with_name(path.name + suffix).read_bytes()
     path.unlink()
@@ -78,7 +78,7 @@ def test_remains_without_any_batch_are_set_aside_too(harness: ServiceHarness) ->
 
     accounted(harness, 1)
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
-        assert ledgers["main"].fact("some") is None
+        assert ledgers["main"].get_meta("some") is None
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_rebuild_leaves_batches_claimed_by_another_worker(
 def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
-    real = Ledger.read_only
+    real = Ledger.open_readonly
 
     def locked(path: Path) -> Any:
         if path.parent.name == whose:
@@ -159,7 +159,7 @@ def test_a_ledger_that_cannot_be_read_now_is_neither_first_use_nor_damage(
     if whose == "b":
         ledger_of(two, "a").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "read_only", locked)
+        patch.setattr(Ledger, "open_readonly", locked)
         with pytest.raises((sqlite3.OperationalError, EnvironmentFailure), match="locked"):
             two.run()
 
@@ -266,7 +266,7 @@ def test_a_lock_that_is_gone_is_noticed(harness: ServiceHarness) -> None:
 def test_a_replaced_outbox_is_noticed_even_if_the_ledger_knows_it(harness: ServiceHarness) -> None:
     with workspace.open_workspace(harness.settings) as space:
         (harness.outbox / folder_id.MARKER).write_text("0" * 32)
-        space.ledger.remember("outbox_id", "0" * 32)
+        space.ledger.set_meta("outbox_id", "0" * 32)
         with pytest.raises(EnvironmentFailure, match="another"):
             space.check_folders()
 
@@ -277,8 +277,8 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: 
     harness.drop("2.png", draw(2))
     (harness.inbox / folder_id.MARKER).unlink()
     with closing(Ledger.open(harness.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
-        ledger.remember("inbox_device", "4711")
+        assert ledger.get_meta("inbox_device") == folder_id.get_device(harness.inbox)
+        ledger.set_meta("inbox_device", "4711")
 
     with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
         harness.run()
@@ -288,18 +288,18 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: 
 
     accounted(harness, 2)
     with closing(Ledger.open(harness.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
+        assert ledger.get_meta("inbox_device") == folder_id.get_device(harness.inbox)
 
 
 def test_a_new_device_number_is_remembered_while_the_marker_is_there(harness: ServiceHarness) -> None:
     harness.run()
     with closing(Ledger.open(harness.settings.ledger)) as ledger:
-        ledger.remember("inbox_device", "4711")
+        ledger.set_meta("inbox_device", "4711")
 
     harness.run()
 
     with closing(Ledger.open(harness.settings.ledger)) as ledger:
-        assert ledger.fact("inbox_device") == folder_id.device_of(harness.inbox)
+        assert ledger.get_meta("inbox_device") == folder_id.get_device(harness.inbox)
 
 
 def test_a_ledger_whose_inode_number_changes_by_itself_stays(

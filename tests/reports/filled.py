@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from digitrec.settings import Settings
-from digitrec.storage.corrected_tables import write_corrected
-from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.corrected_tables import write_corrected_table
+from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import (
     Batch,
@@ -82,9 +82,9 @@ def people_look(ledger: Ledger, batch_id: str, at: datetime, *, share: float = 1
     review = [row for row in rows if row.reading.status is PageStatus.REVIEW]
     accepted = [row for row in rows if row.reading.status is PageStatus.ACCEPTED]
     looked = review[: round(share * len(review))]
-    _judge(ledger, looked, "ann", How.ONE, at, wrong=0.25)
+    _judge(ledger, looked, "ann", ReviewMethod.ONE, at, wrong=0.25)
     picked = [accepted[i] for i in _DICE.choice(len(accepted), drawn, replace=False)]
-    _judge(ledger, picked, "bob <b>", How.AUDIT, at, wrong=0.01)
+    _judge(ledger, picked, "bob <b>", ReviewMethod.AUDIT, at, wrong=0.01)
 
 
 def filled(root: Path, *, pages: int = 5000, days: int = 60) -> tuple[Settings, str]:
@@ -98,7 +98,7 @@ def filled(root: Path, *, pages: int = 5000, days: int = 60) -> tuple[Settings, 
     fill(ledger, batch_id, now, pages, ones=0.4)
     people_look(ledger, batch_id, now, share=0.4, drawn=50)
     for each in finished:
-        write_corrected(settings.outbox, ledger, each)
+        write_corrected_table(settings.outbox, ledger, each)
     ledger.close()
     return settings, batch_id
 
@@ -131,12 +131,14 @@ def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: f
     return replace(known, reading=PageReading(1, PageStatus.ACCEPTED, text, max(confidence, THRESHOLD)))
 
 
-def _judge(ledger: Ledger, rows: Sequence[TableRow], who: str, how: How, at: datetime, *, wrong: float) -> None:
+def _judge(
+    ledger: Ledger, rows: Sequence[TableRow], who: str, how: ReviewMethod, at: datetime, *, wrong: float
+) -> None:
     said = [
         Judgement(row.batch_id, row.row, "none" if _DICE.random() < wrong / 4 else _told(row.reading.text, wrong), 0)
         for row in rows
     ]
-    judge(ledger, said, who=who, how=how, at=_utc(at))
+    record_judgements(ledger, said, reviewer=who, method=how, reviewed_at=_utc(at))
 
 
 def _told(text: str, wrong: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from digitrec.app import reports
 from digitrec.pipeline import outcomes
 from digitrec.settings import Settings
-from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.conftest import ServiceHarness, draw
@@ -21,7 +21,7 @@ REVIEW = [Answer("7", 0.5 + i / 1000) for i in range(130)]
 
 
 def page_of(settings: Settings, batch_id: str = BATCH) -> Page:
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
         reports.write_report(settings, ledger, batch_id)
     return Page((settings.reports / batch_id / "index.html").read_text(encoding="utf-8"))
 
@@ -47,16 +47,18 @@ def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(harness: S
     assert sum(row > 120 for row in found) == 100, "of those not as labelled"
     assert sum(row <= 120 for row in found) == 100, "of the blank ones"
     assert "nopicture" not in page.text.replace("\n", "")
-    with closing(Ledger.read_only(harness.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
+    with closing(Ledger.open_readonly(harness.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         assert len(ledger.previews(table.stem)) == 240
 
 
 def test_what_the_ledger_has_not_kept_is_drawn_from_the_original(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     fill(settings, BATCH, [*REVIEW, Answer("7", 0.95), Answer("", None, reason=Reason.TRUNCATED)])
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
         said = [Judgement(BATCH, row, "1", 0) for row in (*range(1, 111), 131)]
-        judge(ledger, said, who="ann", how=How.GRID, at="2026-01-03T10:00:00.000Z")
+        record_judgements(
+            ledger, said, reviewer="ann", method=ReviewMethod.GRID, reviewed_at="2026-01-03T10:00:00.000Z"
+        )
 
     page = page_of(settings)
 
@@ -99,7 +101,7 @@ def test_the_ledger_keeps_previews_up_to_a_size_and_the_page_shows_all(
     harness.run()
 
     (table,) = harness.tables()
-    with closing(Ledger.read_only(harness.settings.ledger)) as ledger:
+    with closing(Ledger.open_readonly(harness.settings.ledger)) as ledger:
         assert list(ledger.previews(table.stem)) == [1]
     page = Page((harness.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
     assert pictured(page) == [1, 2, 3]

@@ -92,7 +92,7 @@ def fill(
             )
         )  # fmt: skip
     with closing(Ledger.open(settings.ledger)) as ledger:
-        ledger.restore(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, RENDERING), claims, rows)
+        ledger.restore_batch(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, RENDERING), claims, rows)
 
 
 def _row(batch_id: str, number: int, path: str, data: bytes, one: Answer) -> TableRow:
@@ -192,7 +192,7 @@ def opens(folder: Path) -> Opens:
         if answers:
             fill(settings, BATCH, answers)
             with closing(Ledger.open(settings.ledger)) as ledger:
-                ledger.remember("outbox_id", "0" * 32)
+                ledger.set_meta("outbox_id", "0" * 32)
             (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
         return Pages(settings, review.build_site(settings, Sessions(), PORT, **options))
 

@@ -12,7 +12,7 @@ import pytest
 
 from digitrec import files
 from digitrec.settings import Settings
-from digitrec.storage.corrections import newest
+from digitrec.storage.corrections import read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.conftest import draw
@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Path:
     fill(settings, BATCH, UNCERTAIN)
     fill(settings, OTHER, ALIKE)
     with closing(Ledger.open(settings.ledger)) as ledger:
-        ledger.remember("outbox_id", "0" * 32)
+        ledger.set_meta("outbox_id", "0" * 32)
     (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
     return tmp_path
 
@@ -87,8 +87,8 @@ def expect(locator: Any) -> Any:
 
 
 def said(workspace: Path) -> dict[tuple[str, int], tuple[str, str]]:
-    with closing(Ledger.read_only(Settings(workspace=workspace).ledger)) as ledger:
-        return {place: (one.new, one.how) for place, one in newest(ledger).items()}
+    with closing(Ledger.open_readonly(Settings(workspace=workspace).ledger)) as ledger:
+        return {place: (one.new, one.method) for place, one in read_latest(ledger).items()}
 
 
 def begin(tab: Any, path: str = "/one?status=review") -> None:

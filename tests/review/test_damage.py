@@ -9,8 +9,8 @@ import pytest
 
 from digitrec import files
 from digitrec.settings import Settings
-from digitrec.storage.corrected_tables import write_corrected
-from digitrec.storage.corrections import How, Judgement, history, judge, newest_id
+from digitrec.storage.corrected_tables import write_corrected_table
+from digitrec.storage.corrections import Judgement, ReviewMethod, get_latest_id, read_history, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.review import browser
@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
     files.make_dir(settings.outbox)
     (settings.outbox / ".digitrec-folder").write_text("0" * 32 + "\n")
     with closing(Ledger.open(settings.ledger)) as ledger:
-        ledger.remember("outbox_id", "0" * 32)
+        ledger.set_meta("outbox_id", "0" * 32)
     return settings
 
 
@@ -63,9 +63,15 @@ def tiles(tab: Any, count: int) -> Any:
 
 
 def judged(settings: Settings, row: int, new: str | None, who: str = "Ben") -> None:
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        seen = newest_id(ledger, BATCH, row)
-        judge(ledger, [Judgement(BATCH, row, new, seen)], who=who, how=How.ONE, at="2026-01-04T10:00:00Z")
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
+        seen = get_latest_id(ledger, BATCH, row)
+        record_judgements(
+            ledger,
+            [Judgement(BATCH, row, new, seen)],
+            reviewer=who,
+            method=ReviewMethod.ONE,
+            reviewed_at="2026-01-04T10:00:00Z",
+        )
 
 
 def texts(settings: Settings) -> dict[int, str]:
@@ -73,8 +79,8 @@ def texts(settings: Settings) -> dict[int, str]:
 
 
 def log(settings: Settings, row: int) -> list[tuple[str, str]]:
-    with closing(Ledger.read_only(settings.ledger)) as ledger:
-        return [(one.who, one.new) for one in history(ledger, BATCH, row)]
+    with closing(Ledger.open_readonly(settings.ledger)) as ledger:
+        return [(one.reviewer, one.new) for one in read_history(ledger, BATCH, row)]
 
 
 def test_enter_keeps_the_existing_correction(chromium: Any, settings: Settings) -> None:
@@ -262,8 +268,8 @@ def test_a_review_finished_long_ago_is_not_reported_again(chromium: Any, setting
     fill(settings, BATCH, [Answer("7", 0.5), Answer("7", 0.95)])
     fill(settings, OTHER, [Answer("7", 0.6)])
     judged(settings, 1, "7")
-    with closing(Ledger.for_notes(settings.ledger)) as ledger:
-        assert write_corrected(settings.outbox, ledger, BATCH)
+    with closing(Ledger.open_shared(settings.ledger)) as ledger:
+        assert write_corrected_table(settings.outbox, ledger, BATCH)
     with opened(chromium, settings, "/grid?text=7") as tab:
         tiles(tab, 2)
         tab.keyboard.press("Enter")

@@ -25,7 +25,7 @@ def size_of(person: Person, view: str, row: int = 1) -> tuple[int, int]:
 def keep_preview(pages: Pages) -> bytes:
     _, png = cv2.imencode(".png", np.full((30, 20), 99, np.uint8))
     with closing(Ledger.open(pages.settings.ledger)) as ledger, ledger.transaction():
-        ledger.ask("UPDATE readings SET preview = ?", (png.tobytes(),))
+        ledger.query("UPDATE readings SET preview = ?", (png.tobytes(),))
     return png.tobytes()
 
 
@@ -53,7 +53,7 @@ def test_the_second_page_of_a_document_is_its_own_picture(opened: Opens) -> None
     Image.new("L", (60, 80), 10).save(document, "TIFF", save_all=True, append_images=[Image.new("L", (60, 80), 200)])
     pages = opened([Answer(content=document.getvalue())])
     with closing(Ledger.open(pages.settings.ledger)) as ledger, ledger.transaction():
-        ledger.ask("UPDATE readings SET page = 2")
+        ledger.query("UPDATE readings SET page = 2")
 
     answer = pages.person().get(f"/picture/whole/{BATCH}/1")
 
@@ -89,7 +89,7 @@ def test_a_place_outside_the_outbox_is_never_opened(opened: Opens, place: str) -
     pages = opened([Answer(content=b"secret")])
     (pages.settings.workspace / "secret.png").write_bytes(b"secret")
     with closing(Ledger.open(pages.settings.ledger)) as ledger, ledger.transaction():
-        ledger.ask("UPDATE claims SET place = ?", (place.encode(),))
+        ledger.query("UPDATE claims SET place = ?", (place.encode(),))
 
     answer = pages.person().get(f"/picture/whole/{BATCH}/1")
 

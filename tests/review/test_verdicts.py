@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from digitrec.storage.corrections import newest
+from digitrec.storage.corrections import read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.review.conftest import BATCH, Answer, Opens
@@ -18,9 +18,9 @@ def test_a_verdict_is_saved_with_its_author_and_method(opened: Opens) -> None:
 
     assert [one["said"]["verdict"] for one in answer.json()["done"]] == ["corrected", "confirmed"]
     assert answer.json()["by_you"] == 2
-    with closing(Ledger.read_only(pages.settings.ledger)) as ledger:
-        kept = newest(ledger)
-    assert [(one.who, one.how, one.old, one.new) for one in kept.values()] == [
+    with closing(Ledger.open_readonly(pages.settings.ledger)) as ledger:
+        kept = read_latest(ledger)
+    assert [(one.reviewer, one.method, one.old, one.new) for one in kept.values()] == [
         ("Anna", "grid", "7", "1"),
         ("Anna", "grid", "7", "7"),
     ]

@@ -10,19 +10,19 @@ import pytest
 from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import corrected_tables, corrections, csv_tables
-from digitrec.storage.corrected_tables import corrected_rows, write_corrected, write_missing
+from digitrec.storage.corrected_tables import apply_corrections, write_corrected_table, write_outdated_tables
 from digitrec.storage.corrections import (
     NONE,
     Correction,
-    How,
     Judgement,
+    ReviewMethod,
     Verdict,
-    history,
-    is_finished,
-    judge,
-    labelled,
-    newest,
-    undo,
+    is_review_finished,
+    read_history,
+    read_latest,
+    read_reviewed_rows,
+    record_judgements,
+    undo_correction,
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
@@ -50,10 +50,10 @@ def told(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
 
 def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: Path, ledger: Ledger) -> None:
     say(ledger, 1, "1")
-    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) is None
+    assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) is None
     say(ledger, 2, "0650")
 
-    path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+    path = write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID)
 
     assert path == tmp_path / "outbox" / "corrected" / f"{BATCH_ID}.csv"
     assert told(path) == {
@@ -66,12 +66,12 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
 
 
 def test_a_page_without_a_digit_is_marked() -> None:
-    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, How.ONE)
+    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, ReviewMethod.ONE)
 
-    one = corrected_tables.corrected_row(row(1), said)
+    one = corrected_tables.apply_correction(row(1), said)
 
     assert (one.label, one.reading.text, one.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
-    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.main_csv([one], HOW)
+    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main([one], HOW)
 
 
 @pytest.mark.parametrize(
@@ -90,33 +90,33 @@ def test_a_page_of_which_nothing_was_read_is_settled(
     nothing = row(1, text="", reason=reason, confidence=None, runner_up="", runner_up_confidence=None)
     with closing(desk_ledger(tmp_path, [nothing, row(2)])) as ledger:
         say(ledger, 2, "7")
-        assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) is None
+        assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) is None
         say(ledger, 1, new)
-        path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+        path = write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID)
 
-        holds = corrected_rows(ledger, BATCH_ID)[0].reading
+        holds = apply_corrections(ledger, BATCH_ID)[0].reading
         assert (holds.status, holds.text) == expected[:2]
     assert path is None if new is None else told(path)["1"] == expected
 
 
 def test_the_digits_that_a_person_saw_are_counted() -> None:
-    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", How.ONE)
+    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", ReviewMethod.ONE)
 
-    assert ",corrected,0650,,,,,4,,," in csv_tables.main_csv([corrected_tables.corrected_row(row(1), said)], HOW)
+    assert ",corrected,0650,,,,,4,,," in csv_tables.render_main([corrected_tables.apply_correction(row(1), said)], HOW)
 
 
 def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
     outbox = tmp_path / "outbox"
     for number in (1, 2):
         say(ledger, number, "5")
-    path = write_corrected(outbox, ledger, BATCH_ID)
+    path = write_corrected_table(outbox, ledger, BATCH_ID)
     last = say(ledger, 3, "8")
-    assert told(write_corrected(outbox, ledger, BATCH_ID))["3"][:2] == ("corrected", "8")
+    assert told(write_corrected_table(outbox, ledger, BATCH_ID))["3"][:2] == ("corrected", "8")
 
-    undo(ledger, BATCH_ID, 3, seen=last.id, who="ann", at=AT)
+    undo_correction(ledger, BATCH_ID, 3, seen_id=last.id, reviewer="ann", reviewed_at=AT)
     say(ledger, 1, None)
 
-    assert write_corrected(outbox, ledger, BATCH_ID) == path
+    assert write_corrected_table(outbox, ledger, BATCH_ID) == path
     assert told(path)["3"] == ("accepted", "3", "", "0.900000")
     assert told(path)["1"] == ("review", "7", "", "0.900000")
 
@@ -124,15 +124,15 @@ def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Pat
 def test_a_complete_corrected_table_is_left_unchanged(tmp_path: Path, ledger: Ledger) -> None:
     for number in (1, 2):
         say(ledger, number, "5")
-    path = write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+    path = write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID)
     assert path is not None
     before = path.stat()
 
-    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) == path
-    assert write_missing(tmp_path / "outbox", ledger) == []
+    assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) == path
+    assert write_outdated_tables(tmp_path / "outbox", ledger) == []
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     path.unlink()
-    assert write_corrected(tmp_path / "outbox", ledger, BATCH_ID) == path
+    assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) == path
     assert path.exists()
 
 
@@ -142,29 +142,29 @@ def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
     outbox = tmp_path / "outbox"
     for number in (1, 2):
         say(ledger, number, "5")
-    real = csv_tables.main_csv
+    real = csv_tables.render_main
     with monkeypatch.context() as patch:
 
         def slow(*given: object) -> str:
             text = real(*given)  # type: ignore[arg-type]
             patch.undo()  # somebody else is faster
             say(ledger, 3, "8", who="bob")
-            write_corrected(outbox, ledger, BATCH_ID)
+            write_corrected_table(outbox, ledger, BATCH_ID)
             return text
 
-        patch.setattr(csv_tables, "main_csv", slow)
-        path = write_corrected(outbox, ledger, BATCH_ID)
+        patch.setattr(csv_tables, "render_main", slow)
+        path = write_corrected_table(outbox, ledger, BATCH_ID)
 
     assert told(path)["3"][:2] == ("corrected", "8")
 
 
 def test_an_outbox_that_is_not_the_one_is_not_written_to(tmp_path: Path, ledger: Ledger) -> None:
-    ledger.remember("outbox_id", "f" * 32)
+    ledger.set_meta("outbox_id", "f" * 32)
     for number in (1, 2):
         say(ledger, number, "5")
 
     with pytest.raises(EnvironmentFailure, match="has lost its marker"):
-        write_corrected(tmp_path / "outbox", ledger, BATCH_ID)
+        write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID)
 
     assert not (tmp_path / "outbox" / "corrected").exists()
 
@@ -184,17 +184,17 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 @contextmanager
 def noting(harness: ServiceHarness) -> Iterator[Ledger]:
-    with closing(Ledger.for_notes(harness.settings.ledger)) as ledger:
+    with closing(Ledger.open_shared(harness.settings.ledger)) as ledger:
         yield ledger
 
 
 def judge_all(harness: ServiceHarness, ledger: Ledger, new: str = "0650") -> None:
     for path in harness.tables():
         for line in read_csv(path):
-            past = history(ledger, path.stem, int(line["row"]))
+            past = read_history(ledger, path.stem, int(line["row"]))
             judgement = Judgement(path.stem, int(line["row"]), new, past[-1].id if past else 0)
-            corrections.judge(ledger, [judgement], who="ann", how=How.ONE, at=AT)
-        corrected_tables.write_corrected(harness.outbox, ledger, path.stem)
+            corrections.record_judgements(ledger, [judgement], reviewer="ann", method=ReviewMethod.ONE, reviewed_at=AT)
+        corrected_tables.write_corrected_table(harness.outbox, ledger, path.stem)
 
 
 def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
@@ -207,7 +207,12 @@ def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("home", "function"),
-    [(corrections, "_append"), (corrections, "judge"), (corrected_tables, "write_corrected"), (files, "atomic_write")],
+    [
+        (corrections, "_append"),
+        (corrections, "record_judgements"),
+        (corrected_tables, "write_corrected_table"),
+        (files, "atomic_write"),
+    ],
     ids=["said", "noted", "table asked for", "table written"],
 )
 def test_a_power_cut_during_a_review_loses_no_saved_verdict(
@@ -225,8 +230,8 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
     assert read.account().discrepancies == ()
     assert not any("not written yet" in note for note in read.account().notes)
     with noting(read) as ledger:
-        finished = [path.stem for path in read.tables() if is_finished(ledger, path.stem)]
-        expected = {each: [one.reading.text for one in corrected_rows(ledger, each)] for each in finished}
+        finished = [path.stem for path in read.tables() if is_review_finished(ledger, path.stem)]
+        expected = {each: [one.reading.text for one in apply_corrections(ledger, each)] for each in finished}
         assert (corrected(read) if finished else {}) == expected
         judge_all(read, ledger)
     assert corrected(read) == {path.stem: ["0650"] * len(read_csv(path)) for path in read.tables()}
@@ -239,11 +244,17 @@ def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: 
         judge_all(read, ledger)
         first, second = sorted((read.outbox / "corrected").iterdir())
         assert read.account().discrepancies == ()
-        past = history(ledger, first.stem, 1)
-        judge(ledger, [Judgement(first.stem, 1, "9", past[-1].id)], who="bob", how=How.AUDIT, at=AT)
+        past = read_history(ledger, first.stem, 1)
+        record_judgements(
+            ledger,
+            [Judgement(first.stem, 1, "9", past[-1].id)],
+            reviewer="bob",
+            method=ReviewMethod.AUDIT,
+            reviewed_at=AT,
+        )
         assert read.account().discrepancies == ()
         assert "main: 1 corrected table not written yet; its next `run`, or `review`, does" in read.account().notes
-        write_missing(read.outbox, ledger)
+        write_outdated_tables(read.outbox, ledger)
     second.write_bytes(second.read_bytes().replace(b"0650", b"650"))
     assert read.account().discrepancies == (f"corrected/{second.name} differs from the ledger",)
     second.rename(second.with_name("20260102T030405Z-00000000.csv"))
@@ -270,18 +281,18 @@ def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
 def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
-        before = newest(ledger)
+        before = read_latest(ledger)
     tables = {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()}
     read.settings.ledger.unlink()
 
     read.run()
 
     with noting(read) as ledger:
-        after = newest(ledger)
+        after = read_latest(ledger)
     assert {key: (one.verdict, one.new) for key, one in after.items()} == {
         key: (one.verdict, one.new) for key, one in before.items()
     }
-    assert {(one.who, one.how) for one in after.values()} == {("rebuilt", How.FILE)}
+    assert {(one.reviewer, one.method) for one in after.values()} == {("rebuilt", ReviewMethod.FILE)}
     assert {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()} == tables
     account = read.account()
     assert account.discrepancies == ()
@@ -308,7 +319,7 @@ def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarn
 def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
-        before = newest(ledger)
+        before = read_latest(ledger)
     from digitrec.monitoring import maintenance
 
     with noting(read) as ledger:
@@ -317,5 +328,5 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: S
 
     assert read.account().discrepancies == ()
     with noting(read) as ledger:
-        assert newest(ledger) == before
-        assert [replace(one, location="") for one in labelled(ledger, "main")]
+        assert read_latest(ledger) == before
+        assert [replace(one, location="") for one in read_reviewed_rows(ledger, "main")]

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.storage import migrations
-from digitrec.storage.corrected_tables import corrected_rows
+from digitrec.storage.corrected_tables import apply_corrections
 from digitrec.storage.corrections import (
     NONE,
     Conflict,
-    How,
     Judgement,
+    ReviewMethod,
     Verdict,
-    history,
-    is_finished,
-    judge,
-    labelled,
-    newest,
-    open_rows,
-    undo,
+    count_open_rows,
+    is_review_finished,
+    read_history,
+    read_latest,
+    read_reviewed_rows,
+    record_judgements,
+    undo_correction,
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
@@ -44,10 +44,16 @@ def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> 
     first = say(ledger, 1, "7")
     second = say(ledger, 1, "1", who="bob")
 
-    assert (first.verdict, first.old, first.new, first.who, first.at) == (Verdict.CONFIRMED, "7", "7", "ann", AT)
-    assert (second.verdict, second.old, second.new, second.who) == (Verdict.CORRECTED, "7", "1", "bob")
-    assert history(ledger, BATCH_ID, 1) == [first, second]
-    assert newest(ledger) == {(BATCH_ID, 1): second}
+    assert (first.verdict, first.old, first.new, first.reviewer, first.reviewed_at) == (
+        Verdict.CONFIRMED,
+        "7",
+        "7",
+        "ann",
+        AT,
+    )
+    assert (second.verdict, second.old, second.new, second.reviewer) == (Verdict.CORRECTED, "7", "1", "bob")
+    assert read_history(ledger, BATCH_ID, 1) == [first, second]
+    assert read_latest(ledger) == {(BATCH_ID, 1): second}
     assert ledger.rows(BATCH_ID) == ROWS
 
 
@@ -78,24 +84,38 @@ def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Led
     theirs = say(ledger, 2, "650", who="bob")
 
     with pytest.raises(Conflict, match="by bob") as conflict:
-        judge(ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, "0", 0)], who="ann", how=How.GRID, at=AT)
+        record_judgements(
+            ledger,
+            [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, "0", 0)],
+            reviewer="ann",
+            method=ReviewMethod.GRID,
+            reviewed_at=AT,
+        )
 
     assert conflict.value.correction == theirs
-    assert newest(ledger) == {(BATCH_ID, 2): theirs}
+    assert read_latest(ledger) == {(BATCH_ID, 2): theirs}
 
 
 @pytest.mark.parametrize("text", ["", "7a", "-7", "٧", "7 ", "None", "1" * 1001])
 def test_a_text_that_is_no_number_is_refused_and_all_with_it(ledger: Ledger, text: str) -> None:
     with pytest.raises(UsageError, match="no number"):
-        judge(ledger, [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, text, 0)], who="ann", how=How.ONE, at=AT)
+        record_judgements(
+            ledger,
+            [Judgement(BATCH_ID, 1, "7", 0), Judgement(BATCH_ID, 2, text, 0)],
+            reviewer="ann",
+            method=ReviewMethod.ONE,
+            reviewed_at=AT,
+        )
 
-    assert newest(ledger) == {}
+    assert read_latest(ledger) == {}
 
 
 @pytest.mark.parametrize(("batch_id", "number"), [(BATCH_ID, 6), (BATCH_ID, 0), ("nope", 1)])
 def test_a_row_that_is_not_there_is_refused(ledger: Ledger, batch_id: str, number: int) -> None:
     with pytest.raises(UsageError, match="has no row"):
-        judge(ledger, [Judgement(batch_id, number, "7", 0)], who="ann", how=How.ONE, at=AT)
+        record_judgements(
+            ledger, [Judgement(batch_id, number, "7", 0)], reviewer="ann", method=ReviewMethod.ONE, reviewed_at=AT
+        )
 
 
 @pytest.mark.parametrize("who", ["", "  ", "x" * 101])
@@ -105,16 +125,16 @@ def test_nobody_is_no_name(ledger: Ledger, who: str) -> None:
 
 
 def test_a_name_is_data(ledger: Ledger) -> None:
-    assert say(ledger, 1, "7", who=" an\n\udcffn ").who == "an%0A%FFn"
+    assert say(ledger, 1, "7", who=" an\n\udcffn ").reviewer == "an%0A%FFn"
 
 
 def test_a_withdrawn_correction_has_no_effect_and_stays_in_the_log(ledger: Ledger) -> None:
     first = say(ledger, 1, "1")
-    undone = undo(ledger, BATCH_ID, 1, seen=first.id, who="bob", at=AT)
+    undone = undo_correction(ledger, BATCH_ID, 1, seen_id=first.id, reviewer="bob", reviewed_at=AT)
 
-    assert (undone.verdict, undone.old, undone.new, undone.how) == (Verdict.WITHDRAWN, "1", "", How.UNDO)
-    assert newest(ledger) == {}
-    assert history(ledger, BATCH_ID, 1) == [first, undone]
+    assert (undone.verdict, undone.old, undone.new, undone.method) == (Verdict.WITHDRAWN, "1", "", ReviewMethod.UNDO)
+    assert read_latest(ledger) == {}
+    assert read_history(ledger, BATCH_ID, 1) == [first, undone]
     assert say(ledger, 1, "2").old == "7"
 
 
@@ -122,9 +142,9 @@ def test_taking_back_brings_what_held_before_and_twice_brings_it_back(ledger: Le
     say(ledger, 1, None)
     second = say(ledger, 1, "1")
 
-    once = undo(ledger, BATCH_ID, 1, seen=second.id, who="ann", at=AT)
+    once = undo_correction(ledger, BATCH_ID, 1, seen_id=second.id, reviewer="ann", reviewed_at=AT)
     assert (once.verdict, once.new) == (Verdict.UNSURE, "")
-    twice = undo(ledger, BATCH_ID, 1, seen=once.id, who="ann", at=AT)
+    twice = undo_correction(ledger, BATCH_ID, 1, seen_id=once.id, reviewer="ann", reviewed_at=AT)
     assert (twice.verdict, twice.old, twice.new) == (Verdict.CORRECTED, "7", "1")
 
 
@@ -133,9 +153,9 @@ def test_only_the_newest_entry_can_be_taken_back(ledger: Ledger) -> None:
     say(ledger, 1, "2", who="bob")
 
     with pytest.raises(Conflict, match="by bob"):
-        undo(ledger, BATCH_ID, 1, seen=first.id, who="ann", at=AT)
+        undo_correction(ledger, BATCH_ID, 1, seen_id=first.id, reviewer="ann", reviewed_at=AT)
     with pytest.raises(Conflict):
-        undo(ledger, BATCH_ID, 2, seen=0, who="ann", at=AT)
+        undo_correction(ledger, BATCH_ID, 2, seen_id=0, reviewer="ann", reviewed_at=AT)
     assert texts(ledger) == {1: "2"}
 
 
@@ -144,26 +164,26 @@ def test_nothing_in_the_log_can_be_changed_or_deleted(ledger: Ledger) -> None:
 
     for statement in ("UPDATE corrections SET new = '2'", "DELETE FROM corrections", "DELETE FROM readings"):
         with pytest.raises(sqlite3.IntegrityError):
-            ledger.ask(statement)
+            ledger.query(statement)
 
 
 def test_a_review_is_finished_when_every_row_to_review_is_settled(ledger: Ledger) -> None:
-    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (3, False)
+    assert (count_open_rows(ledger, BATCH_ID), is_review_finished(ledger, BATCH_ID)) == (3, False)
     say(ledger, 3, "3")  # was accepted: nobody has to look
     say(ledger, 1, "7")
     say(ledger, 2, None)
     say(ledger, 5, NONE)
-    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (1, False)
+    assert (count_open_rows(ledger, BATCH_ID), is_review_finished(ledger, BATCH_ID)) == (1, False)
     say(ledger, 2, "0650")
-    assert (open_rows(ledger, BATCH_ID), is_finished(ledger, BATCH_ID)) == (0, True)
+    assert (count_open_rows(ledger, BATCH_ID), is_review_finished(ledger, BATCH_ID)) == (0, True)
 
 
 def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) -> None:
     ledger = desk_ledger(tmp_path, [row(1, PageStatus.ACCEPTED)])
 
-    assert not is_finished(ledger, BATCH_ID)
+    assert not is_review_finished(ledger, BATCH_ID)
     say(ledger, 1, "1")
-    assert is_finished(ledger, BATCH_ID)
+    assert is_review_finished(ledger, BATCH_ID)
     ledger.close()
 
 
@@ -175,9 +195,9 @@ def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
     add_batch(ledger, [row(1, path="b\udcff.png")], other)
     say(ledger, 1, "7", batch_id=other)
 
-    found = list(labelled(ledger, "main"))
+    found = list(read_reviewed_rows(ledger, "main"))
 
-    assert [(one.batch_id, one.row, one.text, one.read, one.verdict) for one in found] == [
+    assert [(one.batch_id, one.row, one.text, one.read_text, one.verdict) for one in found] == [
         (BATCH_ID, 1, "1", "7", Verdict.CORRECTED),
         (BATCH_ID, 4, NONE, "", Verdict.CORRECTED),
         (other, 1, "7", "7", Verdict.CONFIRMED),
@@ -191,18 +211,18 @@ def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path
     path = tmp_path / ".digitrec" / "main" / "ledger.sqlite3"
     ledger.close()
     make_older(path, 2)
-    older = Ledger.read_only(path)
+    older = Ledger.open_readonly(path)
 
-    assert newest(older) == {}
-    assert newest(older, BATCH_ID) == {}
-    assert history(older, BATCH_ID, 1) == []
-    assert list(labelled(older, "main")) == []
-    assert open_rows(older, BATCH_ID) == 3
-    assert not is_finished(older, BATCH_ID)
-    assert corrected_rows(older, BATCH_ID) == ROWS
+    assert read_latest(older) == {}
+    assert read_latest(older, BATCH_ID) == {}
+    assert read_history(older, BATCH_ID, 1) == []
+    assert list(read_reviewed_rows(older, "main")) == []
+    assert count_open_rows(older, BATCH_ID) == 3
+    assert not is_review_finished(older, BATCH_ID)
+    assert apply_corrections(older, BATCH_ID) == ROWS
     older.close()
     with pytest.raises(EnvironmentFailure, match="another version"):
-        Ledger.for_notes(path)
+        Ledger.open_shared(path)
     upgraded = Ledger.open(path)
     assert say(upgraded, 1, "1").new == "1"
     upgraded.close()
@@ -239,11 +259,11 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
         is_refused = seen != newest_id or (what == "undo" and not log)
         try:
             if what == "undo":
-                done = undo(ledger, BATCH_ID, number, seen=seen, who=who, at=AT)
+                done = undo_correction(ledger, BATCH_ID, number, seen_id=seen, reviewer=who, reviewed_at=AT)
                 log.append((done.id, log[-2][1] if len(log) > 1 else ""))
             else:
                 judgement = Judgement(BATCH_ID, number, what, seen)
-                (done,) = judge(ledger, [judgement], who=who, how=How.ONE, at=AT)
+                (done,) = record_judgements(ledger, [judgement], reviewer=who, method=ReviewMethod.ONE, reviewed_at=AT)
                 log.append((done.id, what))
             assert not is_refused
             screens[who][number] = done.id
@@ -254,5 +274,5 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
         number: "" if log[-1][1] is None else log[-1][1] for number, log in said.items() if log and log[-1][1] != ""
     }
     assert texts(ledger) == expected
-    assert [len(history(ledger, BATCH_ID, number)) for number in said] == [len(log) for log in said.values()]
+    assert [len(read_history(ledger, BATCH_ID, number)) for number in said] == [len(log) for log in said.values()]
     ledger.close()

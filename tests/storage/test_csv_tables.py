@@ -53,12 +53,12 @@ def test_the_columns_are_those_of_the_contract_in_their_order() -> None:
 
 
 def test_a_row_to_the_letter() -> None:
-    assert csv_tables.main_csv([ROW], HOW).split("\r\n")[1:] == [
+    assert csv_tables.render_main([ROW], HOW).split("\r\n")[1:] == [
         "1,20260102T030405Z-00000000,1,desk/7.png,desk,1,accepted,7,7,0.900000,8,0.100000,1,,,,,png,60,80,123,ab,"
         "2026-01-02T03:04:00.000Z,2026-01-02T03:04:05.000Z,m,0",
         "",
     ]
-    assert csv_tables.digits_csv([ROW], HOW).split("\r\n")[1:] == [
+    assert csv_tables.render_digits([ROW], HOW).split("\r\n")[1:] == [
         "1,20260102T030405Z-00000000,1,desk/7.png,1,1,1,2,3,4,7,0.900000,"
         "0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.900000,0.100000,0.000000",
         "",
@@ -68,7 +68,7 @@ def test_a_row_to_the_letter() -> None:
 def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
     reading = replace(ROW.reading, text="0650", digits=(SEVEN,) * 4)
 
-    (row,) = read(csv_tables.main_csv([replace(ROW, reading=reading)], HOW))
+    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], HOW))
 
     assert (row["text"], row["digit"], row["digit_count"]) == ("0650", "", "4")
 
@@ -76,7 +76,7 @@ def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
 def test_a_rejected_row_leaves_what_it_does_not_know_empty() -> None:
     reading = PageReading(1, PageStatus.REJECTED, reason=Reason.NOT_AN_IMAGE, detail="it is text")
 
-    (row,) = read(csv_tables.main_csv([replace(ROW, reading=reading)], HOW))
+    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], HOW))
 
     empty = {name for name, cell in row.items() if cell == ""}
     assert {"text", "digit", "confidence", "runner_up", "runner_up_confidence", "digit_count", "width"} <= empty
@@ -84,17 +84,17 @@ def test_a_rejected_row_leaves_what_it_does_not_know_empty() -> None:
 
 
 def test_the_excel_profile_differs_by_the_mark_alone() -> None:
-    plain, excel = (csv_tables.main_csv([ROW], replace(HOW, csv_profile=profile)) for profile in ("plain", "excel"))
+    plain, excel = (csv_tables.render_main([ROW], replace(HOW, csv_profile=profile)) for profile in ("plain", "excel"))
 
     assert excel == "\ufeff" + plain
 
 
 def test_rows_are_sorted_as_they_are_written() -> None:
     paths = ["b.png", "=a.png", "B.png", "a/1.png", "ü.png"]
-    places = sorted(((path, page) for path in paths for page in (2, 1)), key=lambda place: csv_tables.order(*place))
+    places = sorted(((path, page) for path in paths for page in (2, 1)), key=lambda place: csv_tables.sort_key(*place))
     rows = [replace(ROW, path=path, reading=replace(ROW.reading, page=page)) for path, page in places]
 
-    written = [(row["file"], int(row["page"])) for row in read(csv_tables.main_csv(rows, HOW))]
+    written = [(row["file"], int(row["page"])) for row in read(csv_tables.render_main(rows, HOW))]
 
     assert written == sorted(written)
 
@@ -107,7 +107,7 @@ def test_whatever_is_written_is_read_back(confidence: float, label: str) -> None
     except UnicodeEncodeError:
         return
 
-    (found,) = read(csv_tables.main_csv([row], HOW))
+    (found,) = read(csv_tables.render_main([row], HOW))
 
     assert abs(float(found["confidence"]) - confidence) <= 5e-7
     assert list(found) == list(csv_tables.COLUMNS)

@@ -27,34 +27,34 @@ def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
         patch.setattr(secrets, "token_hex", slower)
         if not links:
             patch.setattr(files.os, "link", refused)
-        first = folder_id.check(tmp_path, None)
+        first = folder_id.verify_folder(tmp_path, None)
 
     assert first == OTHER
-    assert folder_id.check(tmp_path, None) == OTHER
-    assert folder_id.check(tmp_path, OTHER) == OTHER
+    assert folder_id.verify_folder(tmp_path, None) == OTHER
+    assert folder_id.verify_folder(tmp_path, OTHER) == OTHER
 
 
 @pytest.mark.parametrize("content", [b"", b"\n"])
 def test_a_marker_that_a_power_cut_left_empty_is_written_again(tmp_path: Path, content: bytes) -> None:
     (tmp_path / folder_id.MARKER).write_bytes(content)
 
-    assert folder_id.check(tmp_path, OTHER) == OTHER
-    assert folder_id.identity(tmp_path) == OTHER
+    assert folder_id.verify_folder(tmp_path, OTHER) == OTHER
+    assert folder_id.read_id(tmp_path) == OTHER
 
 
 def test_an_emptied_folder_that_is_accepted_keeps_the_id_that_ledgers_know(tmp_path: Path) -> None:
-    assert folder_id.accept(tmp_path / "inbox", OTHER) == OTHER
-    assert folder_id.identity(tmp_path / "inbox") == OTHER
+    assert folder_id.accept_folder(tmp_path / "inbox", OTHER) == OTHER
+    assert folder_id.read_id(tmp_path / "inbox") == OTHER
 
 
 def test_a_folder_without_its_marker_is_refused_only_on_another_device(tmp_path: Path) -> None:
     (tmp_path / "7.png").write_bytes(b"x")
-    here, elsewhere = folder_id.device_of(tmp_path), "4711"
+    here, elsewhere = folder_id.get_device(tmp_path), "4711"
 
     with pytest.raises(EnvironmentFailure, match="another device"):
-        folder_id.check(tmp_path, OTHER, elsewhere)
+        folder_id.verify_folder(tmp_path, OTHER, elsewhere)
     assert [path.name for path in tmp_path.iterdir()] == ["7.png"]
-    assert folder_id.check(tmp_path, OTHER, here) == OTHER, "it only lost its marker"
-    assert folder_id.check(tmp_path, OTHER, elsewhere) == OTHER, "a device may change its number"
+    assert folder_id.verify_folder(tmp_path, OTHER, here) == OTHER, "it only lost its marker"
+    assert folder_id.verify_folder(tmp_path, OTHER, elsewhere) == OTHER, "a device may change its number"
     (tmp_path / folder_id.MARKER).unlink()
-    assert folder_id.check(tmp_path, OTHER, None) == OTHER, "an older ledger knows no device"
+    assert folder_id.verify_folder(tmp_path, OTHER, None) == OTHER, "an older ledger knows no device"

@@ -11,7 +11,7 @@ import pytest
 
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
-from digitrec.storage.corrections import How, Judgement, judge, newest
+from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileOutcome, PageStatus, Reason
 from tests.storage.test_csv_tables import HOW, ROW
@@ -27,7 +27,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def recorded(ledger: Ledger) -> None:
     ledger.open_batch(BATCH, [CLAIM])
-    ledger.note_claims(BATCH.id, [])
+    ledger.update_claims(BATCH.id, [])
     ledger.record(BATCH.id, [ROW], [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")], HOW, [])
 
 
@@ -37,7 +37,7 @@ def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
     assert ledger.rows(BATCH.id) == [ROW]
     assert ledger.claims(BATCH.id) == [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")]
     assert ledger.batch(BATCH.id) == replace(BATCH, stage=BatchStage.RECORDED, rendering=HOW)
-    assert ledger.first_with("ab", 1) == (BATCH.id, 1)
+    assert ledger.find_first_page("ab", 1) == (BATCH.id, 1)
     assert ledger.has_been_read("desk/7.png")
     assert not ledger.has_been_read("desk/8.png")
     ledger.close()
@@ -99,9 +99,9 @@ def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
         older = Ledger.open(path)
         recorded(older)
         older.close()
-    found = Ledger.read_only(path)
+    found = Ledger.open_readonly(path)
     assert not found.is_up_to_date()
-    assert newest(found) == {}
+    assert read_latest(found) == {}
     found.close()
 
     ledger = Ledger.open(path)
@@ -109,10 +109,10 @@ def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
     assert ledger.is_up_to_date()
     assert ledger.rows(BATCH.id) == [ROW]
     said = [Judgement(BATCH.id, 1, "1", 0)]
-    kept = judge(ledger, said, who="ann", how=How.ONE, at=BATCH.opened_at)
-    assert list(newest(ledger).values()) == kept
-    assert ledger.departures(BATCH.id) == {}
-    assert ledger.is_sound()
+    kept = record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=BATCH.opened_at)
+    assert list(read_latest(ledger).values()) == kept
+    assert ledger.removals(BATCH.id) == {}
+    assert ledger.is_intact()
     ledger.close()
 
 
@@ -130,7 +130,7 @@ def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_p
     Ledger.open(path).close()
 
     (backup,) = tmp_path.glob("*.backup-*")
-    assert backup == migrations.backup_of(path, 2)
+    assert backup == migrations.get_backup_path(path, 2)
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("PRAGMA user_version").fetchone() == (2,)
         assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
@@ -144,7 +144,7 @@ def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) ->
     Ledger.open(path).close()
 
     path.unlink()
-    shutil.copy(migrations.backup_of(path, 2), path)
+    shutil.copy(migrations.get_backup_path(path, 2), path)
     with mock.patch.object(migrations, "VERSION", 2), closing(Ledger.open(path)) as ledger:
         assert ledger.is_up_to_date()
         assert ledger.rows(BATCH.id) == [ROW]
@@ -156,11 +156,11 @@ def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) 
     assert not list(tmp_path.glob("*.backup-*"))
     path.unlink()
     older(path, 1)
-    migrations.backup_of(path, 1).write_bytes(b"from an earlier try")
+    migrations.get_backup_path(path, 1).write_bytes(b"from an earlier try")
 
     Ledger.open(path).close()
 
-    assert migrations.backup_of(path, 1).read_bytes() == b"from an earlier try"
+    assert migrations.get_backup_path(path, 1).read_bytes() == b"from an earlier try"
 
 
 def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
     ):
         Ledger.open(path)
 
-    with closing(Ledger.read_only(path)) as ledger:
+    with closing(Ledger.open_readonly(path)) as ledger:
         assert not ledger.is_up_to_date()
     assert not list(tmp_path.glob("*backup*"))
 
@@ -183,16 +183,16 @@ def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
 
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert ledger.is_sound()
+    assert ledger.is_intact()
     ledger.close()
 
 
 def test_another_process_may_read_while_it_is_open(tmp_path: Path, ledger: Ledger) -> None:
     recorded(ledger)
-    reader = Ledger.read_only(tmp_path / "state" / "ledger.sqlite3")
+    reader = Ledger.open_readonly(tmp_path / "state" / "ledger.sqlite3")
 
     assert reader.rows(BATCH.id) == [ROW]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.remember("a", "b")
+        reader.set_meta("a", "b")
     reader.close()
     ledger.close()

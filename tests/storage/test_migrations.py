@@ -109,7 +109,7 @@ def test_upgrade_keeps_every_row_of_any_version(tmp_path: Path, version: int) ->
     Ledger.open(path).close()
 
     assert contents(path) == upgraded(before)
-    assert contents(migrations.backup_of(path, version)) == before
+    assert contents(migrations.get_backup_path(path, version)) == before
     new = tmp_path / "new.sqlite3"
     Ledger.open(new).close()
     assert schema_of(path) == schema_of(new)
@@ -120,13 +120,13 @@ def test_older_ledger_is_read_as_it_is(tmp_path: Path, version: int) -> None:
     path = tmp_path / "ledger.sqlite3"
     write_older(path, version)
 
-    with closing(Ledger.read_only(path)) as ledger:
+    with closing(Ledger.open_readonly(path)) as ledger:
         assert ledger.count(BATCHES[0]) == OutcomeCounts(accepted=4, review=4, rejected=4, deferred=4)
         assert [claim.outcome for claim in ledger.claims(BATCHES[0])].count(FileOutcome.DEFERRED) == 4
 
     with closing(Ledger.open(path)) as ledger:
         assert ledger.count(BATCHES[0]) == OutcomeCounts(accepted=4, review=4, rejected=4, deferred=4)
-        assert ledger.first_with("ab", 1) == (BATCHES[0], 1)
+        assert ledger.find_first_page("ab", 1) == (BATCHES[0], 1)
 
 
 def interrupted(path: Path, copies: Path) -> Iterator[Path]:
@@ -196,7 +196,7 @@ def test_ledger_with_broken_references_is_not_upgraded(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match="refer to missing rows"):
         Ledger.open(path)
 
-    with closing(Ledger.read_only(path)) as ledger:
+    with closing(Ledger.open_readonly(path)) as ledger:
         assert not ledger.is_up_to_date()
         assert len(ledger.rows(BATCHES[0])) == 19
 

@@ -28,30 +28,30 @@ def test_the_nearest_and_latest_mount_above_a_folder_counts(tmp_path: Path, fold
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 
-    assert folder_id.kind_of(Path(folder), table) == kind
+    assert folder_id.get_filesystem(Path(folder), table) == kind
 
 
 def test_without_a_mount_table_the_kind_is_unknown_and_counts_as_local(tmp_path: Path) -> None:
-    kind = folder_id.kind_of(tmp_path, tmp_path / "none")
+    kind = folder_id.get_filesystem(tmp_path, tmp_path / "none")
 
     assert kind == ""
-    assert not folder_id.is_remote(kind)
+    assert not folder_id.is_remote_filesystem(kind)
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse", "fuse.rclone"])
 def test_shares_count_as_remote(kind: str) -> None:
-    assert folder_id.is_remote(kind)
+    assert folder_id.is_remote_filesystem(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk", "zfs"])
 def test_local_disks_do_not(kind: str) -> None:
-    assert not folder_id.is_remote(kind)
+    assert not folder_id.is_remote_filesystem(kind)
 
 
 def test_mounts_below_a_folder_are_listed_with_their_path(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(TABLE)
 
-    assert folder_id.below(Path("/srv"), table) == {"my scans", "box"}
-    assert folder_id.below(Path("/srv/box"), table) == set()
-    assert folder_id.below(Path("/srv"), tmp_path / "none") == set()
+    assert folder_id.find_mounts_below(Path("/srv"), table) == {"my scans", "box"}
+    assert folder_id.find_mounts_below(Path("/srv/box"), table) == set()
+    assert folder_id.find_mounts_below(Path("/srv"), tmp_path / "none") == set()

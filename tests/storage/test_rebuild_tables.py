@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.storage.corrected_tables import write_corrected
-from digitrec.storage.corrections import How, Judgement, judge
+from digitrec.storage.corrected_tables import write_corrected_table
+from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness, draw
 
@@ -33,11 +33,11 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     harness.drop("bad.png", b"this is no picture")
     harness.run()
     (first,) = harness.tables()
-    with closing(Ledger.for_notes(harness.settings.ledger)) as ledger:
+    with closing(Ledger.open_shared(harness.settings.ledger)) as ledger:
         rows = [row for row in ledger.rows(first.stem) if row.reading.text]
         said = [Judgement(first.stem, row.row, "1", 0) for row in rows]
-        judge(ledger, said, who="ann", how=How.ONE, at="2026-01-03T10:00:00.000Z")
-        assert write_corrected(harness.outbox, ledger, first.stem) is not None
+        record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-03T10:00:00.000Z")
+        assert write_corrected_table(harness.outbox, ledger, first.stem) is not None
     harness.set(csv_profile="plain")
     harness.now_s += 10
     harness.drop("3.png", draw(3))
