@@ -1,6 +1,12 @@
-"""`python -m digitrec` is the same as `digitrec`."""
+"""Run the program: `python -m digitrec`, and the console script `digitrec`."""
 
-from digitrec.cli.main import program
+
+def main() -> None:
+    """Import the commands, then run the one named on the command line."""
+    from digitrec.cli.main import program
+
+    program()
+
 
 if __name__ == "__main__":
-    program()
+    main()

@@ -122,7 +122,7 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
     assert "".join(one.text for one in _readings(here)) == "0123456789"
 
 
-def _readings(contents: list[list[FileResult]]) -> list[read_files.Reading]:
+def _readings(contents: list[list[FileResult]]) -> list[read_files.PageReading]:
     return [one for (content,) in contents for one in read_files.decide_readings([content], 0.5)[0]]
 
 
