@@ -1,22 +1,21 @@
-"""The small frozen records that travel between modules."""
+"""Define the frozen dataclasses and enumerations that travel between packages."""
 
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 PREPROCESSING_VERSION: int = 1
-"""Number of this way of making ink; a model remembers the one it was trained with, and no other version loads it."""
-
+"""Version of the preprocessing; a model stores the version it was trained with, and loads in no other."""
 
 FileIdentity: TypeAlias = tuple[int, int, int]
-"""Inode, size and mtime_ns of a file, each folded into signed 64 bit: what tells it from every other one."""
+"""Inode, size and mtime_ns of a file, each folded into signed 64 bit."""
 
 
 def fold_int64(number: int) -> int:
-    """Fold a stat field into signed 64 bit, all that SQLite stores; a number that fits stays as it is.
+    """Fold a stat field into signed 64 bit, the range of SQLite; a number that fits is unchanged.
 
     Inodes reach 2^64 - 1 (mergerfs, CIFS, FUSE), and nanoseconds after 2262 more than 2^63.
 
@@ -27,7 +26,7 @@ def fold_int64(number: int) -> int:
 
 
 def file_identity(inode: int, size: int, mtime_ns: int) -> FileIdentity:
-    """Return what tells a file from others, as the ledger stores it."""
+    """Return the identity of a file, as the ledger stores it."""
     return fold_int64(inode), fold_int64(size), fold_int64(mtime_ns)
 
 
@@ -37,7 +36,7 @@ def identity_from_stat(state: os.stat_result) -> FileIdentity:
 
 
 class PageStatus(StrEnum):
-    """What became of a page."""
+    """Outcome of a page."""
 
     ACCEPTED = "accepted"
     REVIEW = "review"
@@ -47,7 +46,7 @@ class PageStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a page was not accepted. The list is closed: it is part of the CSV's schema."""
+    """Reason code of a page that was not accepted; the list is closed, as part of the CSV schema."""
 
     LOW_CONFIDENCE = "low_confidence"
     NOT_A_DIGIT = "not_a_digit"
@@ -65,12 +64,12 @@ class Reason(StrEnum):
 
     @property
     def description(self) -> str:
-        """The reason as a sentence without its full stop."""
+        """Return the reason as a sentence without its full stop."""
         return _WORDS[self]
 
     @property
     def is_rejection(self) -> bool:
-        """True if a page with this reason has no answer; False if it has one that a person should look at."""
+        """Return whether the page has no result; otherwise it has one that needs review."""
         return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT, Reason.OTHER_MARKS}
 
 
@@ -93,7 +92,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is opened at all; checked before decoding."""
+    """Limits of a file, checked before it is decoded."""
 
     max_bytes: int = 64_000_000
     max_pixels: int = 100_000_000
@@ -102,7 +101,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a digit is, in pixels of the page as a person sees it (EXIF orientation applied)."""
+    """Bounding box of a digit, in pixels of the upright page (EXIF orientation applied)."""
 
     x: int
     y: int
@@ -112,26 +111,26 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Digit:
-    """One digit found on a page."""
+    """One digit of a page."""
 
     box: Box
     probabilities: tuple[float, ...]
-    """Ten, of the digits; what their sum lacks to 1 is the probability that it is no digit."""
+    """Ten, one for each digit; 1 minus their sum is the probability of a non-digit."""
 
     @property
     def digit(self) -> int:
-        """The most probable one, 0..9."""
+        """Return the most probable digit, 0..9."""
         return self.probabilities.index(max(self.probabilities))
 
     @property
     def confidence(self) -> float:
-        """Its probability."""
+        """Return the probability of the most probable digit."""
         return max(self.probabilities)
 
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """What became of one page: the digits read, or the reason there are none. One row of the CSV."""
+    """Result of one page: its digits, or the reason code; one row of the CSV."""
 
     page: int
     status: PageStatus
@@ -148,7 +147,7 @@ class PageReading:
 
 
 class BatchStage(StrEnum):
-    """How far a batch is; each is durable before the next step begins."""
+    """Stage of a batch; each is durable before the next step begins."""
 
     PLANNED = "planned"
     READING = "reading"
@@ -159,7 +158,7 @@ class BatchStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """How the CSVs of a batch are written: the same bytes every time, whatever version writes them."""
+    """Format of the CSVs of a batch; with it every version writes the same bytes."""
 
     columns: tuple[str, ...]
     digit_columns: tuple[str, ...]
@@ -169,13 +168,13 @@ class OutputFormat:
     app_version: str
     processed_at: str
     threshold: float | None
-    """Lowest confidence that was accepted; None if only the CSV is left to tell."""
+    """Lowest confidence that was accepted; None for a batch restored from its CSV."""
     max_error: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files that were claimed together and are answered together."""
+    """Files that are claimed, read and published together."""
 
     id: str
     opened_at: str
@@ -184,7 +183,7 @@ class Batch:
 
 
 class FileOutcome(StrEnum):
-    """What became of a claimed file."""
+    """Outcome of a claimed file."""
 
     ACCEPTED = "accepted"
     REVIEW = "review"
@@ -193,42 +192,42 @@ class FileOutcome(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "FileOutcome | None":
-        """Read the word that a ledger of schema 4 or earlier has for `deferred`."""
+        """Accept `released`, the value of `deferred` in ledgers of schema 4 and earlier."""
         return cls.DEFERRED if value == "released" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One file of a batch, as it was at the look before it was claimed."""
+    """One file of a batch, as the last scan before its claim saw it."""
 
     batch_id: str
     path: str
-    """Under the inbox; undecodable bytes as surrogates."""
+    """Relative to the inbox; undecodable bytes as surrogates."""
     inode: int
     size: int
     mtime_ns: int
-    """As `os.stat` tells them, or folded, as the ledger does: `file_identity` compares them."""
+    """As in `os.stat`, or folded, as in the ledger; `identity` is the same for both."""
     is_fresh: bool
-    """It had changed less than `grace_s` before that look."""
+    """Changed less than `grace_s` before that scan."""
     received_at: str
     outcome: FileOutcome | None = None
     detail: str = ""
     """Why the file was deferred."""
     sha256: str = ""
     location: str = ""
-    """Where the original lies now, under the workspace; "" while it is claimed."""
+    """Path of the original, relative to the workspace; "" while it is claimed."""
     reason_file: str = ""
-    """Where its reason file lies, if it was rejected."""
+    """Path of the reason file of a rejected file, relative to the workspace."""
 
     @property
     def identity(self) -> FileIdentity:
-        """What tells this file from others."""
+        """Return the identity of the file."""
         return file_identity(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class DeferredFile:
-    """A file that stays in the inbox and may be tried again later."""
+    """A file that stays in the inbox until a later try."""
 
     inode: int
     size: int
@@ -239,36 +238,33 @@ class DeferredFile:
     """First try, seconds since 1970."""
     tries: int
     next_at_s: float
-    """Not tried again before this, seconds since 1970."""
+    """Earliest next try, seconds since 1970."""
 
     @property
     def identity(self) -> FileIdentity:
-        """What tells this file from others."""
+        """Return the identity of the file."""
         return file_identity(self.inode, self.size, self.mtime_ns)
 
     def is_backing_off(self, now_s: float) -> bool:
-        """Return whether it is not to be tried yet: for its backoff and no longer, whatever the clock did meanwhile."""
+        """Return whether the file waits for its next try: for its backoff, even if the clock is set back."""
         return self.next_at_s - self._pause_s() <= now_s < self.next_at_s
 
     def _pause_s(self) -> float:
-        # Only what was read and cannot be decoded has a digest: it waits from its first try on, by `grace_s`.
+        # Only a file that was read and cannot be decoded has a digest: it waits `grace_s` from its first try.
         return self.next_at_s - self.first_at_s if self.sha256 else backoff_s(self.tries)
 
 
-_LONGEST_BACKOFF_S = 300.0
-
-
 def backoff_s(tries: int) -> float:
-    """Return the pause after so many tries, of a file or of the service: 1 s, 2 s, 4 s, at most 5 minutes.
+    """Return the pause after a number of tries, of a file or of the service: 1 s, 2 s, 4 s, at most 5 minutes.
 
     >>> backoff_s(1), backoff_s(3), backoff_s(2000)
     (1.0, 4.0, 300.0)
     """
-    return float(min(2 ** min(tries - 1, 16), _LONGEST_BACKOFF_S))
+    return min(2.0 ** min(tries - 1, 16), 300.0)
 
 
 class RemovalKind(StrEnum):
-    """Why an original is not where its batch filed it away."""
+    """Why an original is no longer in the archive of its batch."""
 
     REQUEUED = "requeued"
     PRUNED = "pruned"
@@ -276,15 +272,15 @@ class RemovalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemovedOriginal:
-    """An original that a person let go: back into the inbox, or removed for good. It counts as accounted for."""
+    """An original that a person requeued or pruned; `verify` counts it as accounted for."""
 
     batch_id: str
     path: str
-    """Under the inbox, as it was claimed."""
+    """Relative to the inbox, as it was claimed."""
     kind: RemovalKind
     removed_at: str
     location: str = ""
-    """Under the workspace, where a requeued one was put; "" while it is on its way, and for a pruned one."""
+    """New path of a requeued original, relative to the workspace; "" until it is moved, and for a pruned one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +297,12 @@ class TableRow:
     duplicate_of: str
     reading: PageReading
     preview: bytes | None = None
-    """A small PNG for people, where they should look."""
+    """Small PNG of a page that needs review."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCounts:
-    """What became of the files of a batch, or of several."""
+    """Number of files of one or several batches, by outcome."""
 
     accepted: int = 0
     review: int = 0
@@ -315,38 +311,29 @@ class OutcomeCounts:
 
     @property
     def claimed(self) -> int:
-        """All of them."""
+        """Return the number of all files."""
         return self.accepted + self.review + self.rejected + self.deferred
 
     def __add__(self, other: "OutcomeCounts") -> "OutcomeCounts":
-        return OutcomeCounts(
-            self.accepted + other.accepted,
-            self.review + other.review,
-            self.rejected + other.rejected,
-            self.deferred + other.deferred,
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return OutcomeCounts(*(mine + theirs for mine, theirs in pairs))
 
     def to_json(self) -> dict[str, int]:
-        """Return the counts by name; `released` is the name of `deferred` before 0.2 and stays until 1.0."""
+        """Return the counts by name; `released`, the name of `deferred` before 0.2, stays until 1.0."""
         return {**asdict(self), "released": self.deferred}
 
     @classmethod
     def from_claims(cls, claims: Iterable[Claim]) -> "OutcomeCounts":
-        """OutcomeCounts files by fate."""
-        fates = Counter(claim.outcome for claim in claims)
-        return cls(
-            *(
-                fates[fate]
-                for fate in (FileOutcome.ACCEPTED, FileOutcome.REVIEW, FileOutcome.REJECTED, FileOutcome.DEFERRED)
-            )
-        )
+        """Count files by outcome."""
+        outcomes = Counter(claim.outcome for claim in claims)
+        return cls(**{outcome: outcomes[outcome] for outcome in FileOutcome})
 
 
 class FileSnapshot(NamedTuple):
-    """A file as one look found it. Two equal ones with time between them mean that it is complete."""
+    """A file at the time of a scan; equal snapshots of two scans mean that it is complete."""
 
     path: str
-    """Under the inbox, `/` between folders; undecodable bytes as surrogates (`os.fsdecode`)."""
+    """Relative to the inbox, with `/`; undecodable bytes as surrogates (`os.fsdecode`)."""
     size: int
     mtime_ns: int
     ctime_ns: int
@@ -354,10 +341,10 @@ class FileSnapshot(NamedTuple):
 
     @property
     def changed_ns(self) -> int:
-        """Its last change, in nanoseconds since 1970: the newer of content and inode time."""
+        """Return the time of the last change of content or inode, nanoseconds since 1970."""
         return max(self.mtime_ns, self.ctime_ns)
 
     @property
     def identity(self) -> FileIdentity:
-        """What tells this file from others, as the ledger stores it."""
+        """Return the identity of the file, as the ledger stores it."""
         return file_identity(self.inode, self.size, self.mtime_ns)

@@ -39,7 +39,7 @@ class ReadJob:
 
     @property
     def identity(self) -> FileIdentity:
-        """FileIdentity that the file must have."""
+        """Identity that the file must have."""
         return file_identity(self.inode, self.size, self.mtime_ns)
 
 

@@ -43,7 +43,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def told(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
-    """PageStatus, text, label and confidence by row."""
+    """Status, text, label and confidence by row."""
     assert path is not None
     return {one["row"]: (one["status"], one["text"], one["label"], one["confidence"]) for one in read_csv(path)}
 
