@@ -1,3 +1,3 @@
-"""Drop scanned pictures of digits into a folder, get numbers you can trust."""
+"""Read pictures of digits from a watched folder into CSVs and reports."""
 
 __version__ = "0.2.0.dev0"

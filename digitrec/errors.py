@@ -1,6 +1,6 @@
-"""What can go wrong, the exit code each has, and the next thing to try.
+"""Define the exceptions, with exit code and hint.
 
-Only `cli.main` prints these. `RejectedImage` never reaches it: it becomes a row with a reason.
+Only `cli.main` prints them. `RejectedImage` never reaches it: it becomes a row with a reason code.
 """
 
 import errno
@@ -16,7 +16,7 @@ from digitrec.types import Reason
 
 
 class DigitrecError(Exception):
-    """Something a person can put right; `hint` says how."""
+    """An error that a person can fix; `hint` is the next step."""
 
     exit_code: ClassVar[int] = 1
     hint: str = ""
@@ -28,13 +28,13 @@ class DigitrecError(Exception):
 
 
 class UsageError(DigitrecError):
-    """The command was called wrongly."""
+    """A command was called with wrong arguments."""
 
     exit_code = 2
 
 
 class MissingPackage(UsageError):
-    """A slim installation cannot do this."""
+    """An optional package is not installed."""
 
 
 class DataError(DigitrecError):
@@ -45,32 +45,32 @@ class DataError(DigitrecError):
 
 
 class EnvironmentFailure(DigitrecError):
-    """Disk, folder or ledger cannot be used now; nothing is lost and a later try goes on from here."""
+    """Disk, folder or ledger cannot be used now; nothing is lost, and a later try continues."""
 
     exit_code = 74
-    hint = "Put it right and start again: claimed files are kept and finished by the next run."
+    hint = "Fix it and start again: claimed files are kept and finished by the next run."
 
 
 class UnexpectedFailure(EnvironmentFailure):
-    """An exception that nobody expected: its traceback is in the log."""
+    """An unexpected exception; its traceback is in the log."""
 
-    hint = "Nothing is lost, and the next start goes on from here. The log has the traceback: please report it."
+    hint = "Nothing is lost, and the next start continues. The log has the traceback: please report it."
 
 
 class ReadFailed(UnexpectedFailure):
     """Reading a batch raised an unexpected exception; its files stay claimed and are read again."""
 
-    hint = "It is tried again, in the end file by file. The log has the traceback: please report it."
+    hint = "The batch is read again, in the end file by file. The log has the traceback: please report it."
 
 
 class NotEnoughMemory(EnvironmentFailure):
-    """This process may not use the memory that reading takes; another try would fail as well."""
+    """The memory limit of the process is too low for reading; another try would fail, too."""
 
     hint = "Raise the limit, `ulimit -v` in a shell or `LimitAS=` in a systemd unit, or remove it; nothing is lost."
 
 
 _MEMORY_WORDS = ("cannot allocate memory", "failed to map segment", "can't start new thread")
-"""What an ImportError of a native library or a RuntimeError says where memory is missing."""
+"""Parts of the messages of ImportError (native libraries) and RuntimeError when memory is short."""
 
 
 class BusyError(DigitrecError):
@@ -88,54 +88,56 @@ class SettingsError(DigitrecError):
 
 
 class ModelError(DigitrecError):
-    """There is no model that can be used."""
+    """No usable model."""
 
     exit_code = 78
     hint = "Train one with `digitrec train`, or point --model at one."
 
 
 class WorkerMismatch(ModelError):
-    """A worker of the cluster would read otherwise than this process."""
+    """A worker of the cluster has other versions than this process, and might read differently."""
 
     hint = "Every worker needs the same digitrec and locked packages, and the inbox at the same path."
 
 
-def wrap_memory_error(why: Exception) -> NotEnoughMemory | None:
-    """Return the failure that a person is told for an exception, if that is a sign of too little memory.
+def wrap_memory_error(error: Exception) -> NotEnoughMemory | None:
+    """Return the failure to report for an exception that means too little memory, else None.
 
     >>> str(wrap_memory_error(ImportError("libpng16.so: failed to map segment from shared object")))
     'there is not enough memory: libpng16.so: failed to map segment from shared object'
     """
-    is_one = isinstance(why, MemoryError) or any(words in str(why).lower() for words in _MEMORY_WORDS)
-    return NotEnoughMemory(f"there is not enough memory: {describe_error(why)}") if is_one else None
+    if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in _MEMORY_WORDS):
+        return None
+    return NotEnoughMemory(f"there is not enough memory: {describe_error(error)}")
 
 
 @contextmanager
-def note_step(step: str, place: Path | str) -> Iterator[None]:
-    """Note in an OSError that leaves this block the step it failed in, and where if it has no path; innermost first.
+def note_step(step: str, path: Path | str) -> Iterator[None]:
+    """Add the step to an OSError that leaves this block, and the path if it has none; the innermost step is kept.
 
-    Errors of calls on an open file (write, read, lock) have no path of their own.
+    Errors of calls on an open file (write, read, lock) have no path.
     """
     try:
         yield
-    except OSError as why:
-        if not getattr(why, "__notes__", ()):
-            why.add_note(step if why.filename is not None else f"{step} in {place}")
+    except OSError as error:
+        if not getattr(error, "__notes__", ()):
+            error.add_note(step if error.filename is not None else f"{step} in {path}")
         raise
 
 
-def wrap_os_error(why: OSError) -> EnvironmentFailure:
-    """Return the failure that a person is told for an OSError: the step, the path and the reason.
+def wrap_os_error(error: OSError) -> EnvironmentFailure:
+    """Return the failure to report for an OSError: step, path and reason.
 
     >>> str(wrap_os_error(PermissionError(13, "Permission denied", "/proc/nothing/a.csv")))
     'disk or folder failed: /proc may not be used by this user: Permission denied'
     """
-    step = getattr(why, "__notes__", ["disk or folder"])[0]
-    return EnvironmentFailure(f"{step} failed: {describe_error(why)}", hint=_DOCTOR)
+    step = getattr(error, "__notes__", ["disk or folder"])[0]
+    hint = "Fix it and start again, nothing is lost; `digitrec doctor` checks every folder and names the fix."
+    return EnvironmentFailure(f"{step} failed: {describe_error(error)}", hint=hint)
 
 
-def describe_error(why: Exception) -> str:
-    """Return what an exception says; of an OSError path and reason in words, without its number.
+def describe_error(error: Exception) -> str:
+    """Return the message of an exception; for an OSError with a path, path and reason without the error number.
 
     >>> describe_error(NotADirectoryError(20, "Not a directory", "/proc/uptime/main/ledger.sqlite3"))
     '/proc/uptime is not a folder'
@@ -144,38 +146,34 @@ def describe_error(why: Exception) -> str:
     >>> describe_error(OSError(28, "No space left on device"))
     'No space left on device'
     """
-    if not isinstance(why, OSError) or why.filename is None:
-        return getattr(why, "strerror", None) or str(why) or type(why).__name__
-    reason = why.strerror or type(why).__name__
-    paths = [_text(path) for path in (why.filename, why.filename2) if path is not None]
-    there = [_nearest(Path(path)) for path in paths]
-    if why.errno in _REFUSALS:
-        # Of a rename that is refused, the folder that may not be written to.
-        closed = [place for place in there if not os.access(place if place.is_dir() else place.parent, os.W_OK)]
-        return f"{(closed or there)[0]} may not be used by this user: {reason}"
-    files = [place for place in there if not place.is_dir()] if why.errno == errno.ENOTDIR else []
+    if not isinstance(error, OSError) or error.filename is None:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = error.strerror or type(error).__name__
+    names = (name for name in (error.filename, error.filename2) if name is not None)
+    paths = [os.fsdecode(name) if isinstance(name, bytes) else str(name) for name in names]
+    existing = [_find_existing(Path(path)) for path in paths]
+    if error.errno in _REFUSALS:
+        # Of the two paths of a rename, name the folder that may not be written to.
+        closed = [path for path in existing if not os.access(path if path.is_dir() else path.parent, os.W_OK)]
+        return f"{(closed or existing)[0]} may not be used by this user: {reason}"
+    files = [path for path in existing if not path.is_dir()] if error.errno == errno.ENOTDIR else []
     return f"{files[0]} is not a folder" if files else f"{' -> '.join(paths)}: {reason}"
 
 
-def _text(path: object) -> str:
-    return os.fsdecode(path) if isinstance(path, bytes) else str(path)
-
-
-def _nearest(place: Path) -> Path:
-    """Return the path itself if it is there, else the nearest one above it that is."""
-    while place.name and not os.access(place, os.F_OK):
-        place = place.parent
-    return place
+def _find_existing(path: Path) -> Path:
+    """Return a path, or its nearest parent that exists."""
+    while path.name and not os.access(path, os.F_OK):
+        path = path.parent
+    return path
 
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS}
 ENVIRONMENT_ERRORS = (EnvironmentFailure, OSError, sqlite3.Error)
-"""Failures of the environment: they cost time, and are tried again."""
-_DOCTOR = "Put it right and start again, nothing is lost; `digitrec doctor` looks at every folder and names the cure."
+"""Failures of the environment, which are retried."""
 
 
 class RejectedImage(Exception):
-    """This file, or this page of it, has no answer; `reason` is one of the rejecting reason codes."""
+    """A file, or a page, that cannot be read; `reason` is a rejecting reason code."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(detail or reason.description)
@@ -184,20 +182,20 @@ class RejectedImage(Exception):
 
 
 TRAINING_PACKAGES = ("tensorflow", "keras", "scipy")
-"""What it takes to train a network."""
+"""Packages that training needs."""
 _INSTALLED_AS = {"sklearn": "scikit-learn"}
-"""Packages whose name in an import is another one than for pip."""
+"""Import name to package name, where they differ."""
 
 
-def require_packages(what: str, *packages: str) -> None:
-    """Refuse at once what could not be finished; imports nothing, as some of them take seconds.
+def require_packages(feature: str, *packages: str) -> None:
+    """Fail early if packages are missing; they are looked up, not imported, as some take seconds.
 
     Args:
-        what: the thing that is wanted, as a sentence begins.
-        packages: by the names they are imported by.
+        feature: subject of the error message.
+        packages: import names.
 
     Raises:
-        MissingPackage: not all of them are installed.
+        MissingPackage: a package is not installed.
 
     >>> require_packages("A doctest", "json", "this_is_not_installed")
     Traceback (most recent call last):
@@ -206,5 +204,5 @@ def require_packages(what: str, *packages: str) -> None:
     missing = [_INSTALLED_AS.get(name, name) for name in packages if find_spec(name) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        hint = f"Install with `python -m pip install {' '.join(missing)}`; docs/slim.md tells what works without."
-        raise MissingPackage(f"{what} needs {', '.join(missing)}, which {verb} not installed here", hint=hint)
+        hint = f"Install with `python -m pip install {' '.join(missing)}`; docs/slim.md lists what works without."
+        raise MissingPackage(f"{feature} needs {', '.join(missing)}, which {verb} not installed here", hint=hint)

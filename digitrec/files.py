@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, and renames that replace nothing.
+"""Write files atomically, and rename without replacing.
 
-Every durable change the product makes to a disk goes through one of these functions.
+Every durable change of a disk goes through these functions.
 """
 
 import ctypes
@@ -16,13 +16,13 @@ from typing import IO, Protocol
 from digitrec import logs
 
 PATH_MAX = 4096
-"""The longest path that Linux takes, bytes, with the NUL at its end."""
+"""Longest path on Linux, bytes, with its final NUL."""
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO}
-"""Answers of filesystems, mostly of file servers, that cannot fsync a folder."""
+"""Errors of filesystems, mostly of file servers, that cannot fsync a folder."""
 _warned_of: set[int] = set()
-"""The errors that this process warned of."""
+"""Error numbers that this process has logged a warning for."""
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 
 
@@ -33,71 +33,71 @@ class _Hash(Protocol):
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
-    """Replace `path` at once: draft beside it (0666 less umask, UTF-8), fsync, rename, fsync the folder."""
+    """Replace a file atomically: temporary file (UTF-8, mode 0666 & ~umask), fsync, rename, fsync of the folder."""
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """The same for what is too long to hold: a file to write, which takes the place of `path` once all is well."""
+    """Open a temporary file that replaces `path` atomically when the block ends without an error."""
     if not is_replaceable(path):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    draft = _temp_file(path)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    temp = _temp_file(path)
     try:
-        with _naming(path, draft):
-            with draft.open("xb") as file:
+        with _report_target(path, temp):
+            with temp.open("xb") as file:
                 yield file
                 fsync(file)
-            draft.replace(path)
+            temp.replace(path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
 
 
 def is_replaceable(path: Path) -> bool:
-    """Return whether a file may take this place: a rename would also replace a device, a pipe or `/dev/stdout`."""
+    """Return whether a path may be replaced: a rename would also replace a device, a pipe or `/dev/stdout`."""
     is_stream = path.is_symlink() and path.readlink().is_relative_to("/proc")
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     return bool(path.name) and not is_stream and not is_special
 
 
 def atomic_create(path: Path, content: str | bytes) -> None:
-    """Make `path` appear whole, never replacing anything.
+    """Create a file atomically, without replacing one.
 
-    The same bytes already there are fine (an earlier try got this far); others raise FileExistsError.
-    Where the filesystem refuses links the caller's lock has to keep others away between look and rename.
+    A file with the same bytes is kept (an earlier try got this far); other bytes raise FileExistsError. Where the
+    filesystem refuses hard links, the caller's lock must keep others away between the check and the rename.
     """
     content = content.encode() if isinstance(content, str) else content
-    draft = _temp_file(path)
+    temp = _temp_file(path)
     try:
-        with _naming(path, draft):
-            with draft.open("xb") as file:
+        with _report_target(path, temp):
+            with temp.open("xb") as file:
                 file.write(content)
                 fsync(file)
-            _link(draft, path, content)
+            _link(temp, path, content)
     finally:
-        draft.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)
     fsync_folder(path.parent)
 
 
-def _link(draft: Path, path: Path, content: bytes) -> None:
+def _link(temp: Path, path: Path, content: bytes) -> None:
     try:
-        os.link(draft, path)
+        os.link(temp, path)
     except FileExistsError:
         _require_same(path, content)
-    except OSError as why:
-        if why.errno not in _NOT_SUPPORTED:
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
             raise
         if path.exists():
             _require_same(path, content)
         else:
-            draft.replace(path)
+            temp.replace(path)
 
 
 def rename_exclusive(source: Path | str, target: Path | str) -> None:
-    """Rename within one filesystem, never replacing: FileExistsError if the target is there."""
+    """Rename within one filesystem; FileExistsError if the target exists."""
     if _renameat2 is not None:
         if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
             return
@@ -110,67 +110,68 @@ def rename_exclusive(source: Path | str, target: Path | str) -> None:
 
 
 def move_durable(source: Path, target: Path) -> None:
-    """Move a file to wherever `target` is, never replacing; other filesystem: copy, fsync, compare, rename, unlink."""
+    """Move a file without replacing one; to another filesystem: copy, fsync, compare, rename, unlink."""
     try:
         rename_exclusive(source, target)
-    except OSError as why:
-        if why.errno != errno.EXDEV:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
             raise
-        draft = _temp_file(target)
+        temp = _temp_file(target)
         try:
-            if _copy(source, draft) != hash_file(draft):
+            if _copy(source, temp) != hash_file(temp):
                 raise OSError(errno.EIO, "the copy differs from the original", str(target))
-            rename_exclusive(draft, target)
+            rename_exclusive(temp, target)
         finally:
-            draft.unlink(missing_ok=True)
+            temp.unlink(missing_ok=True)
         fsync_folder(target.parent)
         source.unlink()
 
 
 def make_dir(folder: Path, *, under: Path | None = None, durable: bool = True) -> None:
-    """Make a folder and its parents, and make their names durable.
+    """Create a folder and its parents, and fsync their names.
 
     Args:
-        folder: what to make.
-        under: never made itself: what a share is mounted on may be missing for now, and is not ours to make.
+        folder: the folder to create.
+        under: a parent that is never created: the mount point of a share may be missing for now.
         durable: False leaves the fsyncs to the caller.
 
     Raises:
-        FileNotFoundError: `under` is not there.
+        FileNotFoundError: `under` does not exist.
         NotADirectoryError: a file has the name of a folder.
     """
     missing = []
     while not folder.is_dir():
         if folder == under:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-        if os.path.lexists(folder) and not folder.is_dir():  # nor made by another process since
+        if os.path.lexists(folder) and not folder.is_dir():  # and was not created by another process meanwhile
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         missing.append(folder)
         folder = folder.parent
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-    # After all of them: the first fsync then writes the journal for the others, too, however deep they lie.
-    for one in reversed(missing) if durable else ():
-        fsync_folder(one.parent)
+    missing.reverse()
+    for path in missing:
+        path.mkdir(exist_ok=True)
+    # After all mkdir calls: the first fsync then writes the journal for all of them.
+    for path in missing if durable else ():
+        fsync_folder(path.parent)
 
 
 def fsync(file: IO[bytes]) -> None:
     """Make the content of an open file durable.
 
     Raises:
-        OSError: it is not; with the path, which the error of the system call lacks.
+        OSError: fsync failed; with the path, which the error of the system call lacks.
     """
     file.flush()
     _fsync(file.fileno(), file.name)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; where the filesystem cannot, warn once and go on."""
-    why = try_fsync_folder(folder)
-    if why is not None and not _warned_of:
-        logs.warning("fsync of a folder is refused, the work goes on", folder=folder, why=why)
-    if why is not None:
-        _warned_of.add(why.errno or 0)
+    """Make the names in a folder durable; where the filesystem cannot, warn once."""
+    error = try_fsync_folder(folder)
+    if error is not None and not _warned_of:
+        logs.warning("fsync of a folder is refused, the work goes on", folder=folder, why=error)
+    if error is not None:
+        _warned_of.add(error.errno or 0)
 
 
 def try_fsync_folder(folder: Path) -> OSError | None:
@@ -182,10 +183,10 @@ def try_fsync_folder(folder: Path) -> OSError | None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _fsync(descriptor, folder)
-    except OSError as why:
-        if why.errno not in _NO_FOLDER_FSYNC:
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_FSYNC:
             raise
-        return why
+        return error
     finally:
         os.close(descriptor)
     return None
@@ -194,18 +195,18 @@ def try_fsync_folder(folder: Path) -> OSError | None:
 def _fsync(descriptor: int, path: Path | str) -> None:
     try:
         os.fsync(descriptor)
-    except OSError as why:
-        raise OSError(why.errno, f"fsync: {why.strerror}", str(path)) from why
+    except OSError as error:
+        raise OSError(error.errno, f"fsync: {error.strerror}", str(path)) from error
 
 
 def hash_file(path: Path) -> str:
-    """The digest of a file's content, in hex."""
+    """Return the SHA-256 of the content of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def numbered_name(name: str, number: int) -> str:
-    """The name to use when `name` is taken: `STEM~2.EXT`, never longer than 255 bytes.
+    """Return `STEM~NUMBER.EXT` for a name that is taken, at most 255 bytes.
 
     >>> numbered_name("scan.png", 2), numbered_name("Makefile", 3), numbered_name(".x", 2)
     ('scan~2.png', 'Makefile~3', '.x~2')
@@ -219,31 +220,31 @@ def numbered_name(name: str, number: int) -> str:
 
 
 def portable_name(name: str) -> str:
-    """A name that every filesystem takes: short, no character that some refuse.
+    """Return a name that every filesystem accepts: short, without characters that some refuse.
 
     >>> portable_name('a:b?.png'), portable_name("ü" * 200 + ".png")[-6:]
     ('a_b_.png', 'üü.png')
     """
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
-    clean = "".join("_" if letter in '<>:"|?*\\' or not letter.isprintable() else letter for letter in stem)
+    clean = "".join("_" if char in '<>:"|?*\\' or not char.isprintable() else char for char in stem)
     short = os.fsencode(clean)[: 120 - len(os.fsencode(suffix))].decode("utf-8", errors="ignore")
     return short.rstrip(" .") + suffix
 
 
 @contextmanager
-def _naming(path: Path, draft: Path) -> Iterator[None]:
-    """Let an OSError name the file that is written, not its draft."""
+def _report_target(path: Path, temp: Path) -> Iterator[None]:
+    """Make an OSError name the file that is written, not its temporary file."""
     try:
         yield
-    except OSError as why:
-        if why.filename in (None, str(draft)):
-            why.filename, why.filename2 = str(path), None
+    except OSError as error:
+        if error.filename in (None, str(temp)):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
 def _temp_file(path: Path) -> Path:
-    """Return what a file is called until it is whole: beside its place, or above it where that path is too long."""
-    # A leading dot and `.part`: neither our scanner nor anyone's glob takes it for a result.
+    """Return the path of a temporary file: beside the file, or in a parent where that path is too long."""
+    # The leading dot and `.part` hide it from the scanner and from shell globs.
     name, folder = f".{secrets.token_hex(8)}.part", path.parent
     while len(os.fsencode(folder / name)) >= PATH_MAX:
         folder = folder.parent

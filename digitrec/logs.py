@@ -1,4 +1,4 @@
-"""One line per state change: readable on a terminal, JSON for machines. Lines go to standard error."""
+"""Log one line per state change to standard error: text on a terminal, else JSON."""
 
 import json
 import logging
@@ -13,56 +13,53 @@ from digitrec import text
 from digitrec.errors import describe_error
 
 _logger = logging.getLogger("digitrec")
-_TOGETHER_S = 10.0
-"""Seconds; warnings of a library within this time have the same cause."""
-_MOST_TRACES = 1000
+_SAME_CAUSE_S = 10.0
+"""Warnings of a library within this time have the same cause, seconds."""
+_MAX_TRACES = 1000
 _traces: set[tuple[str, str]] = set()
-"""What was logged by this process, with its traceback."""
+"""Events of this process that were logged with a traceback."""
 
 
-def info(what: str, **fields: object) -> None:
-    """Note that something happened; fields name the batch, file or folder it happened to."""
-    _logger.info(what, extra={"fields": fields})
+def info(event: str, /, **fields: object) -> None:
+    """Log an event; the fields name the batch, file or folder."""
+    _logger.info(event, extra={"fields": fields})
 
 
-def warning(what: str, **fields: object) -> None:
-    """Note that something is wrong and how it goes on."""
-    _logger.warning(what, extra={"fields": fields})
+def warning(event: str, /, **fields: object) -> None:
+    """Log a problem and its consequence."""
+    _logger.warning(event, extra={"fields": fields})
 
 
-def log_exception(what: str, why: BaseException, **fields: object) -> str:
-    """Note an exception that nobody expected and that stops nothing; return it in a line."""
-    error = f"{type(why).__name__}: {why}"
-    log_traceback(what, "".join(traceback.format_exception(why)), **fields, why=error)
-    return f"{what}: {error}"
+def log_exception(event: str, error: BaseException, /, **fields: object) -> str:
+    """Log an unexpected exception that stops nothing; return it in one line."""
+    message = f"{type(error).__name__}: {error}"
+    log_traceback(event, "".join(traceback.format_exception(error)), **fields, why=message)
+    return f"{event}: {message}"
 
 
-def log_traceback(what: str, trace: str, **fields: object) -> None:
-    """Note an exception that nobody expected, once, with its traceback.
-
-    Lines for people lack the traceback; those for machines have it.
-    """
-    if (what, trace) in _traces:
+def log_traceback(event: str, trace: str, /, **fields: object) -> None:
+    """Log an unexpected exception once; JSON lines have its traceback, text lines do not."""
+    if (event, trace) in _traces:
         return
-    if len(_traces) < _MOST_TRACES:
-        _traces.add((what, trace))
-    _logger.error(what, extra={"fields": fields, "trace": trace})
+    if len(_traces) < _MAX_TRACES:
+        _traces.add((event, trace))
+    _logger.error(event, extra={"fields": fields, "trace": trace})
 
 
-def write_from_signal(what: str) -> None:
-    """Write a line from a signal handler, which may have interrupted another line: with one system call."""
+def write_from_signal(event: str) -> None:
+    """Log from a signal handler with one system call, as the signal may interrupt another line."""
     if _logger.handlers:
-        line = _logger.handlers[0].format(_logger.makeRecord(_logger.name, logging.WARNING, "", 0, what, (), None))
-        with suppress(OSError):  # nobody reads it
+        line = _logger.handlers[0].format(_logger.makeRecord(_logger.name, logging.WARNING, "", 0, event, (), None))
+        with suppress(OSError):  # standard error is closed
             os.write(2, f"{line}\n".encode())
 
 
 def configure(log_format: str, *, quiet: bool = False) -> None:
-    """Send the log to standard error.
+    """Configure the log on standard error.
 
     Args:
         log_format: `text`, `json`, or `auto`: text on a terminal, else JSON.
-        quiet: warnings only.
+        quiet: log warnings only.
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
@@ -70,14 +67,14 @@ def configure(log_format: str, *, quiet: bool = False) -> None:
     _logger.handlers[:] = [handler]
     _logger.propagate = False
     _logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    threading.excepthook = _thread_ended
+    threading.excepthook = _log_thread_error
 
 
-def _thread_ended(args: threading.ExceptHookArgs) -> None:
-    """Log as one entry what Python would print as a traceback between the lines of the log.
+def _log_thread_error(args: threading.ExceptHookArgs) -> None:
+    """Log an exception that ends a thread as one entry, in place of Python's traceback.
 
-    The thread of the observer ends in a tree nested too deep for it, which `WatchdogSource` notices: its traceback is
-    one frame a thousand times, and is left out.
+    The observer thread ends with a RecursionError in a tree that is nested too deep, which `WatchdogSource` detects:
+    the traceback, one frame a thousand times, is left out.
     """
     name = args.thread.name if args.thread else "?"
     if isinstance(args.exc_value, RecursionError):
@@ -87,73 +84,72 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
 
 
 def capture_loggers(*names: str) -> None:
-    """Write what other libraries warn of as plain lines of this log, without tracebacks; only once it was started.
+    """Log the warnings of libraries as lines of this log, without tracebacks; no effect before `configure`.
 
     Args:
-        names: of their loggers, which may have others below them.
+        names: loggers of the libraries; their child loggers are included.
     """
     if not _logger.handlers:
         return
-    for known in sorted(logging.root.manager.loggerDict):
-        if known.startswith(tuple(f"{name}." for name in names)):
-            below = logging.getLogger(known)
-            below.handlers[:], below.propagate = [], True
+    for logger_name in sorted(logging.root.manager.loggerDict):
+        if logger_name.startswith(tuple(f"{name}." for name in names)):
+            child = logging.getLogger(logger_name)
+            child.handlers[:], child.propagate = [], True
     for name in names:
         logger = logging.getLogger(name)
-        logger.handlers[:], logger.propagate = [_Adopted(logging.WARNING)], False
+        logger.handlers[:], logger.propagate = [_LibraryHandler(logging.WARNING)], False
 
 
-class _Adopted(logging.Handler):
-    """Writes the first of the lines that a library logs within ten seconds: the others have the same cause."""
+class _LibraryHandler(logging.Handler):
+    """Log the first of the lines of a library within ten seconds: the others have the same cause."""
 
     _next_s = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         now_s = time.monotonic()
         if now_s >= self._next_s:
-            self._next_s = now_s + _TOGETHER_S
+            self._next_s = now_s + _SAME_CAUSE_S
             warning("a library warns", library=record.name, why=_first_line(record))
 
 
 def _first_line(record: logging.LogRecord) -> str:
-    """Return the first words of a record: of its message, else of the error that it was written for."""
+    """Return the first line of a record: of its message, else of its exception or the cause of that."""
     error = record.exc_info[1] if record.exc_info else None
-    words = [record.getMessage()]
+    messages = [record.getMessage()]
     while error is not None:
-        words.append(str(error))
+        messages.append(str(error))
         if error.__cause__ is None and error.__context__ is None:
-            words.append(type(error).__name__)
+            messages.append(type(error).__name__)
         error = error.__cause__ or error.__context__
-    return next((one.strip().splitlines()[0] for one in words if one.strip()), "")
+    return next((message.strip().splitlines()[0] for message in messages if message.strip()), "")
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _utc(record.created, "%Y-%m-%dT%H:%M:%S"), "level": record.levelname.lower()}
-        told = line | {"event": record.getMessage()} | _safe(record)
+        entry = line | {"event": record.getMessage()} | _escape_fields(record)
         if trace := getattr(record, "trace", ""):
-            told["traceback"] = [text.escape(one) for one in trace.splitlines()]
-        return json.dumps(told)
+            entry["traceback"] = [text.escape(trace_line) for trace_line in trace.splitlines()]
+        return json.dumps(entry)
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         mark = "! " if record.levelno >= logging.WARNING else ""
-        told = " ".join(f"{name}={value}" for name, value in _safe(record).items())
-        return f"{_utc(record.created, '%H:%M:%S')} {mark}{record.getMessage()} {told}".rstrip()
+        fields = " ".join(f"{name}={value}" for name, value in _escape_fields(record).items())
+        return f"{_utc(record.created, '%H:%M:%S')} {mark}{record.getMessage()} {fields}".rstrip()
 
 
-def _safe(record: logging.LogRecord) -> dict[str, object]:
+def _escape_fields(record: logging.LogRecord) -> dict[str, object]:
     fields: dict[str, object] = getattr(record, "fields", {})
-    return {
-        name: value if isinstance(value, int | float | bool) or value is None else text.escape(_words(value))
-        for name, value in fields.items()
-    }
+    return {name: _escape_value(value) for name, value in fields.items()}
 
 
-def _words(value: object) -> str:
-    return describe_error(value) if isinstance(value, OSError) else str(value)
+def _escape_value(value: object) -> object:
+    if isinstance(value, int | float | bool) or value is None:
+        return value
+    return text.escape(describe_error(value) if isinstance(value, OSError) else str(value))
 
 
-def _utc(seconds: float, form: str) -> str:
-    return f"{time.strftime(form, time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+def _utc(seconds: float, time_format: str) -> str:
+    return f"{time.strftime(time_format, time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"

@@ -1,4 +1,4 @@
-"""File names are data: how one is written where people and programs read it."""
+"""Escape names, format numbers and times, and make batch ids."""
 
 import calendar
 import os
@@ -7,32 +7,32 @@ import secrets
 import time
 from urllib.parse import unquote_to_bytes
 
-# Marks that change the order in which a line is shown (Unicode, UAX #9).
+# Characters that change the display order of a line (Unicode, UAX #9).
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f%{_BIDI}\ud800-\udfff]")
 _FORMULA = re.compile("[=+\\-@'\t\r\uff1d\uff0b\uff0d\uff20\uff07]")
 
 
 def escape(name: str) -> str:
-    r"""A name on one line, harmless in a terminal: control and bidi characters, `%` and undecodable bytes as `%XX`.
+    r"""Escape a file name for a terminal: control and bidi characters, `%` and undecodable bytes become `%XX`.
 
     >>> escape("7\n.png"), escape("100%.png"), escape("b\udcff.png")
     ('7%0A.png', '100%25.png', 'b%FF.png')
     """
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), name)
+    return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in _to_bytes(match[0])), name)
 
 
 def escape_message(text: str) -> str:
-    r"""A message on one line, harmless in a terminal; `%` stays, as names in a message may be escaped already.
+    r"""Escape a message for a terminal, except `%`: names in it are escaped already.
 
     >>> escape_message("7%0A.png cannot be read\n"), escape_message("/srv/b\udcff")
     ('7%0A.png cannot be read%0A', '/srv/b%FF')
     """
-    return _UNSAFE.sub(lambda found: found[0] if found[0] == "%" else escape(found[0]), text)
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == "%" else escape(match[0]), text)
 
 
 def escape_cell(text: str) -> str:
-    """A text for a CSV cell: escaped, and never a formula to a spreadsheet (OWASP, "CSV injection").
+    """Escape a text for a CSV cell, which no spreadsheet takes for a formula (OWASP, "CSV injection").
 
     >>> escape_cell("=HYPERLINK(1)"), escape_cell("7.png"), escape_cell("'x")
     ("'=HYPERLINK(1)", '7.png', "''x")
@@ -41,7 +41,7 @@ def escape_cell(text: str) -> str:
 
 
 def guard_formula(text: str) -> str:
-    """A text that was escaped before, never a formula to a spreadsheet.
+    """Prefix an escaped text that a spreadsheet would take for a formula with an apostrophe.
 
     >>> guard_formula("=HYPERLINK(1)"), guard_formula("an%0An")
     ("'=HYPERLINK(1)", 'an%0An')
@@ -50,7 +50,7 @@ def guard_formula(text: str) -> str:
 
 
 def unescape_cell(text: str) -> str:
-    r"""The name that `escape_cell` wrote.
+    r"""Return the name that `escape_cell` wrote.
 
     >>> unescape_cell(escape_cell("=7%\n.png")) == "=7%\n.png"
     True
@@ -60,13 +60,13 @@ def unescape_cell(text: str) -> str:
     return os.fsdecode(unquote_to_bytes(text))
 
 
-def _bytes(letter: str) -> bytes:
-    is_byte = "\udc80" <= letter <= "\udcff"  # how Python keeps an undecodable one
-    return os.fsencode(letter) if is_byte else letter.encode(errors="surrogatepass")
+def _to_bytes(character: str) -> bytes:
+    is_byte = "\udc80" <= character <= "\udcff"  # the surrogate of an undecodable byte
+    return os.fsencode(character) if is_byte else character.encode(errors="surrogatepass")
 
 
 def format_utc(now_s: float) -> str:
-    """ISO 8601 with milliseconds and `Z`.
+    """Format seconds since 1970 as ISO 8601 with milliseconds and `Z`.
 
     >>> format_utc(0.25)
     '1970-01-01T00:00:00.250Z'
@@ -74,67 +74,72 @@ def format_utc(now_s: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1000):03d}Z"
 
 
-_PREFIXES = (".", "~$", "._")
-
-
-_SUFFIXES = ("~", ".part", ".partial", ".tmp", ".crdownload", ".opdownload", ".filepart", ".!ut", ".aria2", ".swp")
-
-
-_NEVER = {"thumbs.db", "desktop.ini"}
-
-
-_NEVER_ENTERED = {"@eadir", ".stfolder", "__macosx", "lost+found", "system volume information"}
+_TEMP_PREFIXES = (".", "~$", "._")
+_TEMP_SUFFIXES = (
+    "~",
+    ".part",
+    ".partial",
+    ".tmp",
+    ".crdownload",
+    ".opdownload",
+    ".filepart",
+    ".!ut",
+    ".aria2",
+    ".swp",
+)
+_IGNORED_FILES = {"thumbs.db", "desktop.ini"}
+IGNORED_DIRS = {"@eadir", ".stfolder", "__macosx", "lost+found", "system volume information"}
+"""Lower-case names of system folders, which are not scanned."""
 
 
 def is_candidate(name: str) -> bool:
-    """False for what file managers, browsers and sync programs leave while they work.
+    """Return whether a name is not a temporary one of file managers, browsers and sync programs.
 
     >>> [is_candidate(name) for name in ("7.png", "7.png.PART", "~$7.png", "Thumbs.db", "7.png~")]
     [True, False, False, False, False]
     """
     low = name.lower()
-    return not (low in _NEVER or low.startswith(_PREFIXES) or low.endswith(_SUFFIXES))
+    return not (low in _IGNORED_FILES or low.startswith(_TEMP_PREFIXES) or low.endswith(_TEMP_SUFFIXES))
 
 
-def pluralize(number: int, one: str, many: str = "") -> str:
-    """A number and its word.
+def pluralize(number: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun.
 
     Args:
-        number: how many.
-        one: the word for one of them.
-        many: for none or several; '' takes `one` and an s.
+        number: the number of items.
+        singular: the noun for one item.
+        plural: the noun for zero or several items; '' means `singular` with an s.
 
     >>> pluralize(1, "file"), pluralize(1200, "file"), pluralize(2, "batch", "batches")
     ('1 file', '1200 files', '2 batches')
     """
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 BATCH_ID = re.compile(r"[12][0-9]{3}(?:0[1-9]|1[0-2])[0-9]{2}T[0-9]{6}Z-[0-9a-f]{8}")
-
 BATCH_ID_LENGTH = 25
-"""Letters of an id."""
+"""Characters of a batch id."""
 
 
 def new_batch_id(now_s: float) -> str:
-    """An id for a batch that is opened now, seconds since 1970."""
+    """Return an id for a batch that is opened at this time, seconds since 1970."""
     return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(now_s)) + secrets.token_hex(4)
 
 
 def batch_opened_s(batch_id: str) -> int:
-    """When the batch was opened, seconds since 1970.
+    """Return the time at which a batch was opened, seconds since 1970.
 
     >>> batch_opened_s("20260102T030405Z-00000000")
     1767323045
     """
     date, clock = batch_id[:8], batch_id[9:15]
-    # Not strptime: a folder named like the 31st of February is still no reason to fail.
+    # Not strptime, which raises for a folder named like the 31st of February.
     parts = (date[:4], date[4:6], date[6:8], clock[:2], clock[2:4], clock[4:6])
     return calendar.timegm(tuple(map(int, parts)))
 
 
 def batch_opened_at(batch_id: str) -> str:
-    """When the batch was opened, ISO 8601.
+    """Return the time at which a batch was opened, ISO 8601.
 
     >>> batch_opened_at("20260102T030405Z-00000000")
     '2026-01-02T03:04:05.000Z'

@@ -74,19 +74,19 @@ class Reason(StrEnum):
 
 
 _WORDS = {
-    Reason.LOW_CONFIDENCE: "not sure enough to accept without a look",
+    Reason.LOW_CONFIDENCE: "the confidence is too low to accept it without review",
     Reason.NOT_A_DIGIT: "this does not look like a digit",
     Reason.AMBIGUOUS_LAYOUT: "it is not clear which marks belong to the number",
     Reason.OTHER_MARKS: "something on the page was not read",
     Reason.EMPTY_FILE: "the file is empty",
-    Reason.NOT_AN_IMAGE: "the content is no picture",
+    Reason.NOT_AN_IMAGE: "the content is not a picture",
     Reason.TRUNCATED: "the picture is cut off or damaged",
-    Reason.UNSUPPORTED_FORMAT: "this kind of picture or document is not read",
+    Reason.UNSUPPORTED_FORMAT: "this picture or document format is not supported",
     Reason.TOO_LARGE: "larger than the limits allow",
     Reason.ENCRYPTED: "the document is encrypted",
-    Reason.BLANK: "nothing is written here",
+    Reason.BLANK: "the page is blank",
     Reason.IO_ERROR: "the disk reports errors when this file is read",
-    Reason.CRASHES_READER: "reading this file stopped the reader three times",
+    Reason.CRASHES_READER: "reading this file ended the worker process three times",
 }
 
 

@@ -112,7 +112,7 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/null")
 
     for name in ("pipe", "link", ""):
-        with pytest.raises(OSError, match="it is no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             files.atomic_write(tmp_path / name if name else Path(), "1")
 
     assert (tmp_path / "pipe").is_fifo()

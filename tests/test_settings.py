@@ -77,7 +77,7 @@ def test_the_state_folder_must_not_overlap_a_data_folder(tmp_path: Path, state_d
 
 
 def test_the_metrics_file_must_not_be_in_the_inbox(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="lies in the inbox"):
+    with pytest.raises(SettingsError, match="is in the inbox"):
         Settings.load(tmp_path, {"metrics_file": Path("inbox/digitrec.prom")})
     assert Settings.load(tmp_path, {"metrics_file": Path("digitrec.prom")}).metrics == tmp_path / "digitrec.prom"
 
@@ -147,7 +147,7 @@ def test_any_setting_value_is_used_or_refused_with_file_and_line(tmp_path: Path,
 
 TOLD = [
     (b"settle_s = 5\nworker = 7\n", "line 2: worker is 7; that is not a text"),
-    (b"\nsettle_s = -1\n", "line 2: settle_s is -1.0; it lies in 0..3600"),
+    (b"\nsettle_s = -1\n", "line 2: settle_s is -1.0; it must be in 0..3600"),
     (b"settle_s = nan\n", "line 1: settle_s is nan"),
     (b"settle_s = inf\n", "line 1: settle_s is inf"),
     (b"settle_s = 2026-01-31\n", "line 1: settle_s is datetime.date(2026, 1, 31); that is not a number"),

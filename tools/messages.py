@@ -19,8 +19,6 @@ _ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "RowError"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
 """Classes that make their message themselves."""
 _LOGGED = {
-    "warning",
-    "log_exception",
     "logs.warning",
     "logs.log_traceback",
     "logs.log_exception",
@@ -63,8 +61,11 @@ def messages() -> Iterator[Message]:
     classes, constants = _family(trees.values()), _constants(trees.values())
     for path, tree in trees.items():
         is_yielding = any(map(path.match, _YIELDING))
+        is_logs = path.match("digitrec/logs.py")
         for node in ast.walk(tree):
-            words = _reported(node, classes) or (_yielded(node) if is_yielding else None)
+            words = _reported(node, classes, prefix="logs." if is_logs else "") or (
+                _yielded(node) if is_yielding else None
+            )
             for template in templates_of(words, constants) if words is not None else ():
                 yield Message(template, f"{path.relative_to(ROOT)}:{node.lineno}")  # type: ignore[attr-defined]
 
@@ -97,15 +98,15 @@ def _choices(part: ast.expr, constants: Mapping[str, str]) -> list[str]:
     return [constants.get(ast.unparse(value), GAP)]
 
 
-def _reported(node: ast.AST, classes: Set[str]) -> ast.expr | None:
-    """The words that a call tells, if it is one that tells any."""
+def _reported(node: ast.AST, classes: Set[str], prefix: str = "") -> ast.expr | None:
+    """Return the message argument of a call that reports one; `prefix` completes its name for `_LOGGED`."""
     if not isinstance(node, ast.Call):
         return None
     name = _dotted(node.func)
     if name in _OWN_WORDS:
         return ast.copy_location(ast.Constant(_OWN_WORDS[name]), node)
     position = 1 if name in {"RejectedImage", "DecodeError"} else 0
-    is_reporting = name in _LOGGED or name.rpartition(".")[2] in classes
+    is_reporting = prefix + name in _LOGGED or name.rpartition(".")[2] in classes
     return node.args[position] if is_reporting and len(node.args) > position else None
 
 

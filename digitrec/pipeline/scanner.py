@@ -14,7 +14,7 @@ from digitrec import files, logs, text
 from digitrec.pipeline import labels
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import folder_id
-from digitrec.text import _NEVER_ENTERED, is_candidate
+from digitrec.text import IGNORED_DIRS, is_candidate
 from digitrec.types import FileSnapshot
 
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
@@ -40,7 +40,7 @@ def is_scanned_folder(name: str) -> bool:
     [True, False, False, False]
     """
     lower = name.lower()
-    return is_candidate(name) and lower not in _NEVER_ENTERED and lower not in _BINS
+    return is_candidate(name) and lower not in IGNORED_DIRS and lower not in _BINS
 
 
 def find_ignored_part(path: str) -> str:

@@ -139,7 +139,7 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
     sheet = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), 0.5)
 
     assert sheet.shape[0] < 200
-    assert "not_an_image: the content is no picture" in told
+    assert "not_an_image: the content is not a picture" in told
 
 
 def test_the_same_bytes_give_the_same_drawing() -> None:

@@ -161,7 +161,7 @@ def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
     assert "confidence 0.9000, threshold 0.5000: high enough" in told
     assert "Answer 7: review" in told
     assert "confidence 0.9000, threshold 0.9500: too low" in told
-    assert "low_confidence: not sure enough to accept without a look" in told
+    assert "low_confidence: the confidence is too low to accept it without review" in told
 
 
 def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
@@ -186,7 +186,7 @@ def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.Mo
     for steps in (blank, broken):
         assert drawn(steps).shape[1] <= visualize.WIDTH
 
-    assert "blank: nothing is written here" in told
+    assert "blank: the page is blank" in told
     assert any(line.startswith("reads nothing") for line in told)
     assert "truncated: it ends early" in told
 

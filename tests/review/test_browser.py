@@ -225,7 +225,7 @@ def test_a_digit_is_drawn_and_a_photo_brought_and_nothing_stored(tab: Any, works
     assert tab.locator(".result h2").first.inner_text() == HOSTILE
     assert {path for path in workspace.rglob("*") if ".sqlite3-" not in path.name} == before
     tab.set_input_files("#upload", files=[{"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}])
-    tab.wait_for_selector(".result >> text=No answer: the content is no picture.")
+    tab.wait_for_selector(".result >> text=No answer: the content is not a picture.")
 
 
 def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:

@@ -102,7 +102,7 @@ def test_what_cannot_be_decoded_says_why(opened: Opens) -> None:
 
     answer = person.get(f"/picture/whole/{BATCH}/1")
 
-    assert (answer.status_code, answer.json()["problem"]) == (404, "the content is no picture")
+    assert (answer.status_code, answer.json()["problem"]) == (404, "the content is not a picture")
 
 
 def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> None:
