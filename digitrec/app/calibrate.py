@@ -1,4 +1,4 @@
-"""A model's threshold set anew by labelled pages: the same weights, another promise."""
+"""Calibrate a model on labelled pages: a copy with the same weights and other thresholds."""
 
 import hashlib
 import json
@@ -21,31 +21,31 @@ from digitrec.training.datasets.image_folder import LabelledPicture
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 OWN_SCANS = "own scans"
-"""The name of the table they make."""
-_LARGEST_ERROR = 0.5
-"""Of the setting `max_error`."""
+"""Name of the calibration table made of the user's scans."""
+_MAX_MAX_ERROR = 0.5
+"""Upper limit of the setting `max_error`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationResult:
-    """A copy of a model with a threshold of its own."""
+    """A calibrated copy of a model."""
 
     model_id: str
     folder: Path
     table: CalibrationTable
     max_error: float
     operating_point: OperatingPoint
-    """What was accepted at the threshold for `max_error`."""
+    """Accepted and wrong pages at the threshold for `max_error`."""
     run_max_error: float
-    """What `run` asks for, where no flag says otherwise."""
+    """`max_error` of `run` without a flag."""
 
     @property
     def run_threshold(self) -> float | None:
-        """Accepted from here on by such a `run`; None: it would stop, as this cannot be promised."""
+        """Threshold of such a `run`; None if the model cannot guarantee `run_max_error`, so that `run` stops."""
         return self.table.threshold(self.run_max_error)
 
     def to_json(self) -> dict[str, object]:
-        """The same as plain types, without the table's rows."""
+        """Return the result as plain types, without the table's rows."""
         return {
             "model_id": self.model_id,
             "folder": str(self.folder),
@@ -64,16 +64,16 @@ def calibrate_model(
     labels: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationResult:
-    """Write a copy of the model in use into the store, its threshold set by the user's own labelled scans.
+    """Write a copy of the current model, calibrated on the user's labelled scans, into the registry.
 
     Args:
         settings: name the model and `max_error`.
         data: a folder of labelled pictures, as `--data` takes it.
-        labels: a file,label CSV that goes before the labels in the folder.
-        progress: told how many files are read, and how many there are.
+        labels: a file,label CSV that overrides the labels in the folder.
+        progress: called with the number of files done and the number of all files.
 
     Raises:
-        DataError: this is no folder of labelled pictures, or they are too few to promise `max_error`.
+        DataError: the data are no folder of labelled pictures, or too few to guarantee `max_error`.
         ModelError: the model cannot be used.
     """
     pictures = registry.find_dataset_files(data, labels)
@@ -107,33 +107,33 @@ def measure_calibration(
     rule: Rule,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationTable:
-    """The calibration table of labelled pictures, read with a model."""
-    read = predict.read_labelled(settings, composition.load_page_reader(bundle), pictures, progress)
-    return calibrate.build_calibration_table(
-        name, source, *calibrate.judge_pages((content, one.label) for one, content in read), rule
-    )
+    """Read labelled pictures with a model and return their calibration table."""
+    results = predict.read_labelled(settings, composition.load_page_reader(bundle), pictures, progress)
+    confidences, is_right = calibrate.judge_pages((result, picture.label) for picture, result in results)
+    return calibrate.build_calibration_table(name, source, confidences, is_right, rule)
 
 
 def render_model_texts(bundle: ModelPackage, card: ModelCard) -> dict[str, str]:
-    """The two texts of a model folder, by name, for a card that is a changed one of `bundle`'s."""
-    words = (bundle.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
+    """Return the two text files of a model folder by name, for a changed copy of the model's card."""
+    model_card_text = (bundle.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
     return {
         CARD: json.dumps(card.to_json(), indent=1) + "\n",
-        MODEL_CARD_FILE: model_card.replace_guarantees(words, card, bundle.card.id),
+        MODEL_CARD_FILE: model_card.replace_guarantees(model_card_text, card, bundle.card.id),
     }
 
 
 def _too_few(table: CalibrationTable, max_error: float) -> DataError:
-    at_best = next((row for row in table.bounds if row.upper <= table.lowest_error), None)
-    if at_best is None or table.lowest_error > _LARGEST_ERROR:
-        least = "they can promise none at all"
+    lowest = table.lowest_error
+    point = next((row for row in table.bounds if row.upper <= lowest), None)
+    if point is None or lowest > _MAX_MAX_ERROR:
+        least = "they can guarantee none at all"
     else:
         least = (
-            f"the smallest max_error they can promise is {table.lowest_error:.5f} "
-            f"({at_best.accepted:,} accepted, {at_best.wrong:,} of them wrong)"
+            f"the smallest max_error they can guarantee is {lowest:.5f} "
+            f"({point.accepted:,} accepted, {point.wrong:,} of them wrong)"
         )
     return DataError(
-        f"{table.pages:,} labelled pages are too few to promise a max_error of {max_error:g}: {least}",
+        f"{table.pages:,} labelled pages are too few to guarantee a max_error of {max_error:g}: {least}",
         hint=f"Label more pages: {required_sample_size(max_error):,} that are accepted without any error would do, "
         "more if some are wrong. Or raise max_error.",
     )

@@ -1,4 +1,4 @@
-"""What people said about pages -> pages to learn from, and pages that no model ever learns from."""
+"""Data set of reviewed pages: corrections of all workers, split into training pages and held-out pages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ HOLDOUT_EVERY = 5
 
 @dataclass(frozen=True, slots=True)
 class CorrectionsDataset:
-    """Every page whose truth is known once, with what a person said of it last."""
+    """Confirmed and corrected pages, each once with its newest verdict."""
 
     train: tuple[LabelledPage, ...]
     held_out: tuple[LabelledPage, ...]
     confirmed: int
-    """Of both."""
+    """Confirmed pages of both parts."""
     corrected: int
     repeated: int
-    """Verdicts on pages of the same bytes, besides the newest of each."""
+    """Older verdicts on pages of equal bytes."""
     missing: int
-    """Pages left out: the original was pruned or requeued, or is not what was read."""
+    """Pages left out: the original was pruned, requeued or altered."""
 
     @property
     def pages(self) -> tuple[LabelledPage, ...]:
-        """Both."""
+        """Training pages, then held-out pages."""
         return (*self.train, *self.held_out)
 
     def require_training_pages(self) -> None:
-        """Raise DataError if there is nothing to learn from."""
+        """Raise DataError if there is no page to train on."""
         if not self.train:
             raise DataError(
                 f"nobody has corrected a page that can be learned from ({self.missing:,} originals are missing, "
@@ -44,7 +44,7 @@ class CorrectionsDataset:
             )
 
     def to_json(self) -> dict[str, int]:
-        """The counts."""
+        """Return the counts."""
         return {
             "learned": len(self.train),
             "held_out": len(self.held_out),
@@ -56,46 +56,48 @@ class CorrectionsDataset:
 
 
 def load_corrections(settings: Settings) -> CorrectionsDataset:
-    """Read the corrections of all workers; the newest verdict on the same page of the same bytes holds.
+    """Read the corrections of all workers; the newest verdict on a page of equal bytes wins.
 
     Raises:
         sqlite3.Error: a ledger cannot be read now.
     """
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        said = [one for worker, ledger in ledgers.items() for one in read_reviewed_rows(ledger, worker)]
-    return build_dataset(said, settings.workspace)
+        rows = [row for worker, ledger in ledgers.items() for row in read_reviewed_rows(ledger, worker)]
+    return build_dataset(rows, settings.workspace)
 
 
-def build_dataset(said: Iterable[ReviewedRow], root: Path) -> CorrectionsDataset:
-    """The same from what was said, in any order; originals lie below `root`."""
-    newest: dict[tuple[str, int], list[ReviewedRow]] = {}
-    for one in sorted(said, key=lambda each: (each.reviewed_at, each.batch_id, each.row), reverse=True):
-        newest.setdefault((one.sha256, one.page), []).append(one)
-    is_whole: dict[Path, str] = {}
+def build_dataset(rows: Iterable[ReviewedRow], root: Path) -> CorrectionsDataset:
+    """Return the data set of these reviewed rows, in any order; originals are below `root`."""
+    by_page: dict[tuple[str, int], list[ReviewedRow]] = {}
+    for row in sorted(rows, key=lambda item: (item.reviewed_at, item.batch_id, item.row), reverse=True):
+        by_page.setdefault((row.sha256, row.page), []).append(row)
+    hashes: dict[Path, str] = {}
     train: list[LabelledPage] = []
     held_out: list[LabelledPage] = []
-    verdicts, missing = [], 0
-    for key in sorted(newest):
-        same = newest[key]  # the newest first; the same bytes may lie in several places
-        path = next((path for one in same if _has_seen_bytes(path := root / one.location, one, is_whole)), None)
+    kinds, missing = [], 0
+    for key in sorted(by_page):
+        newest = by_page[key][0]
+        # Equal bytes may be stored in several locations.
+        paths = ((root / item.location, item) for item in by_page[key])
+        path = next((path for path, item in paths if _is_unaltered(path, item, hashes)), None)
         if path is None:
             missing += 1
             continue
-        page = LabelledPage(path, same[0].sha256, same[0].page, same[0].text)
+        page = LabelledPage(path, newest.sha256, newest.page, newest.text)
         (held_out if is_held_out(page.sha256) else train).append(page)
-        verdicts.append(same[0].verdict)
+        kinds.append(newest.verdict)
     return CorrectionsDataset(
         train=tuple(train),
         held_out=tuple(held_out),
-        confirmed=verdicts.count(Verdict.CONFIRMED),
-        corrected=verdicts.count(Verdict.CORRECTED),
-        repeated=sum(len(same) - 1 for same in newest.values()),
+        confirmed=kinds.count(Verdict.CONFIRMED),
+        corrected=kinds.count(Verdict.CORRECTED),
+        repeated=sum(len(items) - 1 for items in by_page.values()),
         missing=missing,
     )
 
 
 def is_held_out(sha256: str) -> bool:
-    """Whether a file is never learned from: the same bytes are always on the same side, in every training.
+    """Return whether a file is never trained on: equal bytes are in the same part in every training.
 
     >>> is_held_out("00000005" + 56 * "0"), is_held_out("00000006" + 56 * "0")
     (True, False)
@@ -103,13 +105,13 @@ def is_held_out(sha256: str) -> bool:
     return int(sha256[:8], 16) % HOLDOUT_EVERY == 0
 
 
-def _has_seen_bytes(path: Path, one: ReviewedRow, known: dict[Path, str]) -> bool:
-    """Whether the bytes that a person saw lie there."""
-    if not one.location or not one.sha256:
+def _is_unaltered(path: Path, row: ReviewedRow, hashes: dict[Path, str]) -> bool:
+    """Return whether a path still holds the bytes that were reviewed; `hashes` caches hashes by path."""
+    if not row.location or not row.sha256:
         return False
-    if path not in known:
+    if path not in hashes:
         try:
-            known[path] = files.hash_file(path)
+            hashes[path] = files.hash_file(path)
         except FileNotFoundError:
-            known[path] = ""
-    return known[path] == one.sha256
+            hashes[path] = ""
+    return hashes[path] == row.sha256

@@ -1,6 +1,6 @@
-"""What a model that learned from corrections does better, on pages it never learned from; and doubtful corrections."""
+"""Comparison of the current model and a retrained one on reviewed pages, and search for suspected label errors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -21,75 +21,85 @@ from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.synthetic import parallel
 from digitrec.types import Limits, PageReading, PageStatus, Reason
 
-_SURE = 0.99
-"""What counts as confident where a model and people agree on no page."""
-_SEVERAL = "several"
+_DEFAULT_CONFIDENCE = 0.99
+"""Threshold of a confident answer where model and reviewers agree on no page."""
+_MULTI_DIGIT = "several"
 _HELD_OUT = "held-out corrected pages"
-_SIGHTED = {Reason.NOT_A_DIGIT, Reason.BLANK}
+_NO_DIGIT_REASONS = {Reason.NOT_A_DIGIT, Reason.BLANK}
 
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """What a model says of a page."""
+    """Answer of one model for a page."""
 
     text: str
-    """Digits, `none`, or '' for a page it cannot read."""
+    """Digits, `none`, or '' for a page that cannot be read."""
     confidence: float
     """Probability that `text` is right, 0..1."""
     is_accepted: bool
     is_correct: bool
-    """As everywhere: the text is the truth; of a page without a digit, it was not accepted."""
+    """The text equals the label; a page without a digit is correct if it was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPage:
-    """A page, and what either model says of it."""
+    """A page with the answers of both models."""
 
     page: LabelledPage
     before: PageAnswer
     after: PageAnswer
     preview_png: bytes
 
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether the new model reads another text than the reviewer."""
+        return self.after.text != self.page.text
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
-    """How one model does on some pages."""
+    """Metrics of one model on some pages."""
 
     accuracy: Proportion
     accepted: Proportion
     accepted_wrong: Proportion
 
     @classmethod
-    def of(cls, answers: Sequence[PageAnswer]) -> "ModelMetrics":
-        """Count."""
-        accepted = [one for one in answers if one.is_accepted]
+    def from_answers(cls, answers: Sequence[PageAnswer]) -> "ModelMetrics":
+        """Return the metrics of these answers."""
+        accepted = [answer for answer in answers if answer.is_accepted]
         return cls(
-            wilson(sum(one.is_correct for one in answers), len(answers)),
+            wilson(sum(answer.is_correct for answer in answers), len(answers)),
             wilson(len(accepted), len(answers)),
-            wilson(sum(not one.is_correct for one in accepted), len(accepted)),
+            wilson(sum(not answer.is_correct for answer in accepted), len(accepted)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelComparison:
-    """What became of a model by learning from corrections."""
+    """Effect of training on corrections."""
 
     before: ModelMetrics
-    """On the pages held out for ever, with the model in use."""
+    """Metrics of the current model on the held-out pages."""
     after: ModelMetrics
     comparison: McNemarResult | None
-    """On the same; None if no page is held out."""
+    """Test of correct answers on the held-out pages; None if no page is held out."""
     accepted: McNemarResult | None
-    """The same for being accepted with the right answer: what nobody has to look at."""
+    """Test of answers that are both accepted and correct: pages that need no review."""
     suspected_errors: tuple[EvaluatedPage, ...]
-    """Corrections that may be mistakes, the most suspicious first."""
+    """Suspected label errors, most confident contradiction first."""
     fixed: int
-    """Corrections that the model in use contradicted confidently, and the new one agrees with."""
+    """Corrections that the current model contradicted confidently and the new model agrees with."""
+
+    @property
+    def tests(self) -> list[McNemarResult]:
+        """Both tests on held-out pages, if any page is held out."""
+        return [test for test in (self.comparison, self.accepted) if test is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPair:
-    """What both models read with."""
+    """Page readers and acceptance thresholds of both models."""
 
     before: PageReader
     after: PageReader
@@ -99,144 +109,129 @@ class ModelPair:
 
 
 def load_model_pair(settings: Settings, before: ModelPackage, after: ModelPackage) -> ModelPair:
-    """Both models as the service would use them; one that cannot promise `max_error` accepts nothing."""
-    thresholds = [models.find_threshold(one, settings.max_error)[0] for one in (before, after)]
-    return ModelPair(
-        composition.load_page_reader(before),
-        composition.load_page_reader(after),
-        thresholds[0],
-        thresholds[1],
-        settings.limits,
-    )
+    """Load both models as the service uses them; a model that cannot guarantee `max_error` accepts nothing."""
+    readers = [composition.load_page_reader(package) for package in (before, after)]
+    thresholds = [models.find_threshold(package, settings.max_error)[0] for package in (before, after)]
+    return ModelPair(readers[0], readers[1], thresholds[0], thresholds[1], settings.limits)
 
 
 def promotion_tests(
-    settings: Settings, data: str, start: ModelPackage, taught: ModelPackage, found: ModelComparison
+    settings: Settings, data: str, current: ModelPackage, candidate: ModelPackage, comparison: ModelComparison
 ) -> list[McNemarResult]:
-    """What decides besides a data set's test split: the held-out corrections, and what nobody has to look at.
+    """Return the tests on held-out corrections, and on accepted synthetic scans if a model reads pages.
 
     Args:
-        settings: say `max_error`.
-        data: scans are drawn with its test split.
-        start: the model in use.
-        taught: the new one.
-        found: what became of the held-out corrections.
+        settings: name `max_error`.
+        data: data set whose test split the synthetic scans are made of.
+        current: the model in use.
+        candidate: the new model.
+        comparison: results on the held-out corrections.
     """
-    decides = [one for one in (found.comparison, found.accepted) if one is not None]
-    if start.has_page_models or taught.has_page_models:
-        two = load_model_pair(settings, start, taught)
-        thresholds = two.threshold_before, two.threshold_after
-        decides.append(
-            compare_accepted_pages(two.before, two.after, registry.load_dataset(data).evaluation, thresholds)
-        )
-    return decides
+    tests = comparison.tests
+    if current.has_page_models or candidate.has_page_models:
+        pair = load_model_pair(settings, current, candidate)
+        split = registry.load_dataset(data).evaluation
+        thresholds = pair.threshold_before, pair.threshold_after
+        tests.append(compare_accepted_pages(pair.before, pair.after, split, thresholds))
+    return tests
 
 
 def compare_on_corrections(
-    settings: Settings,
-    pages: CorrectionsDataset,
-    start: ModelPackage,
-    taught: ModelPackage,
-    told: Callable[[int, int], None] | None = None,
+    settings: Settings, dataset: CorrectionsDataset, current: ModelPackage, candidate: ModelPackage
 ) -> ModelComparison:
-    """Let both models read every page, as the service would."""
-    two = load_model_pair(settings, start, taught)
-    return summarize_comparison(read_with_both(two, pages.held_out, told), read_with_both(two, pages.train, told))
+    """Read every page with both models, as the service does, and compare the answers."""
+    pair = load_model_pair(settings, current, candidate)
+    return summarize_comparison(read_with_both(pair, dataset.held_out), read_with_both(pair, dataset.train))
 
 
-def summarize_comparison(held_out: Sequence[EvaluatedPage], others: Sequence[EvaluatedPage]) -> ModelComparison:
-    """Figures of the pages held out; suspects among all."""
-    everything = [*held_out, *others]
-    sure_before = _confident([(one.page, one.before) for one in everything])
-    sure_after = _confident([(one.page, one.after) for one in everything])
-    doubted = [one for one in everything if one.after.text != one.page.text]
-    suspects = [one for one in doubted if sure_before(one.page, one.before) or sure_after(one.page, one.after)]
-    suspects.sort(key=lambda one: (-one.after.confidence, one.page.path, one.page.page))
-    won = [one for one in everything if one.after.text == one.page.text and sure_before(one.page, one.before)]
-    before, after = [one.before for one in held_out], [one.after for one in held_out]
+def summarize_comparison(held_out: Sequence[EvaluatedPage], training_pages: Sequence[EvaluatedPage]) -> ModelComparison:
+    """Return metrics and tests of the held-out pages, and suspected label errors of all pages."""
+    pages = [*held_out, *training_pages]
+    contradicts_before = _make_contradiction_check([(page.page, page.before) for page in pages])
+    contradicts_after = _make_contradiction_check([(page.page, page.after) for page in pages])
+    suspects = [
+        page
+        for page in pages
+        if page.is_contradicted
+        and (contradicts_before(page.page, page.before) or contradicts_after(page.page, page.after))
+    ]
+    suspects.sort(key=lambda page: (-page.after.confidence, page.page.path, page.page.page))
+    fixed = [page for page in pages if not page.is_contradicted and contradicts_before(page.page, page.before)]
+    before, after = [page.before for page in held_out], [page.after for page in held_out]
     return ModelComparison(
-        ModelMetrics.of(before),
-        ModelMetrics.of(after),
-        _compared(before, after, lambda one: one.is_correct, "held-out corrected pages"),
-        _compared(
-            before, after, lambda one: one.is_accepted and one.is_correct, "held-out corrected pages, accepted and"
-        ),
+        ModelMetrics.from_answers(before),
+        ModelMetrics.from_answers(after),
+        _test(before, after, lambda answer: answer.is_correct, _HELD_OUT),
+        _test(before, after, lambda answer: answer.is_accepted and answer.is_correct, f"{_HELD_OUT}, accepted and"),
         tuple(suspects),
-        len(won),
+        len(fixed),
     )
 
 
-def read_with_both(
-    desk: ModelPair, pages: Sequence[LabelledPage], told: Callable[[int, int], None] | None = None
-) -> list[EvaluatedPage]:
-    """What both say of each page, file by file."""
-    files = [tuple(of_file) for _, of_file in groupby(sorted(pages, key=_place), key=lambda page: page.path)]
-    return [one for found in parallel.map_items(_read, desk, files, on_progress=told) for one in found]
+def read_with_both(pair: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]:
+    """Read pages with both models, file by file in parallel processes."""
+    ordered = sorted(pages, key=lambda page: (str(page.path), page.page))
+    files = [tuple(group) for _, group in groupby(ordered, key=lambda page: page.path)]
+    return [page for file_pages in parallel.map_items(_read_file, pair, files) for page in file_pages]
 
 
-def _place(page: LabelledPage) -> tuple[str, int]:
-    return str(page.path), page.page
-
-
-def _read(desk: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]:
+def _read_file(pair: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]:
     data = pages[0].path.read_bytes()
-    contents = [read_files.read_bytes(data, desk.limits, reader) for reader in (desk.before, desk.after)]
-    (before,) = read_files.decide_readings(contents[:1], desk.threshold_before)
-    (after,) = read_files.decide_readings(contents[1:], desk.threshold_after)
-    previews = {one.number: one.preview for one in contents[0].pages}
-    answers = [{one.page: one for one in readings} for readings in (before, after)]
+    results = [read_files.read_bytes(data, pair.limits, reader) for reader in (pair.before, pair.after)]
+    (before,) = read_files.decide_readings(results[:1], pair.threshold_before)
+    (after,) = read_files.decide_readings(results[1:], pair.threshold_after)
+    previews = {page.number: page.preview for page in results[0].pages}
+    readings_before, readings_after = ({reading.page: reading for reading in readings} for readings in (before, after))
     return [
         EvaluatedPage(
             page,
-            _answer(answers[0].get(page.page), page.text),
-            _answer(answers[1].get(page.page), page.text),
-            _png(previews[page.page]) if page.page in previews else b"",
+            _to_answer(readings_before.get(page.page), page.text),
+            _to_answer(readings_after.get(page.page), page.text),
+            bytes(cv2.imencode(".png", previews[page.page])[1]) if page.page in previews else b"",
         )
         for page in pages
     ]
 
 
-def _answer(found: PageReading | None, truth: str) -> PageAnswer:
-    if found is None:
-        return PageAnswer("", 0.0, is_accepted=False, is_correct=truth == NONE)
-    is_accepted = found.status is PageStatus.ACCEPTED
-    is_right = not is_accepted if truth == NONE else found.text == truth
-    if found.reason in _SIGHTED:
-        missing = [1.0 - sum(one.probabilities) for one in found.digits]
-        return PageAnswer(NONE, float(np.clip(max(missing, default=1.0), 0.0, 1.0)), is_accepted, is_right)
-    return PageAnswer(found.text, found.confidence or 0.0, is_accepted, is_right)
+def _to_answer(reading: PageReading | None, label: str) -> PageAnswer:
+    if reading is None:
+        return PageAnswer("", 0.0, is_accepted=False, is_correct=label == NONE)
+    is_accepted = reading.status is PageStatus.ACCEPTED
+    is_correct = not is_accepted if label == NONE else reading.text == label
+    if reading.reason in _NO_DIGIT_REASONS:
+        no_digit = [1.0 - sum(digit.probabilities) for digit in reading.digits]
+        return PageAnswer(NONE, float(np.clip(max(no_digit, default=1.0), 0.0, 1.0)), is_accepted, is_correct)
+    return PageAnswer(reading.text, reading.confidence or 0.0, is_accepted, is_correct)
 
 
-def _confident(said: Sequence[tuple[LabelledPage, PageAnswer]]) -> Callable[[LabelledPage, PageAnswer], bool]:
-    """Whether a model contradicts a person as surely as it mostly is when both agree (Northcutt et al. 2021).
+def _make_contradiction_check(
+    answers: Sequence[tuple[LabelledPage, PageAnswer]],
+) -> Callable[[LabelledPage, PageAnswer], bool]:
+    """Return a check whether a model contradicts a label at least as confidently as it agrees on average.
 
-    How sure that is differs by what is read: each digit has a mean of its own.
+    Confident learning (Northcutt et al. 2021): the threshold is the mean confidence of the agreed pages of each class.
     """
     agreed: dict[str, list[float]] = {}
-    for page, answer in said:
+    for page, answer in answers:
         if answer.text == page.text:
-            agreed.setdefault(_kind(answer.text), []).append(answer.confidence)
-    usual = np.mean([one for some in agreed.values() for one in some]) if agreed else _SURE
-    means: Mapping[str, float] = {kind: float(np.mean(some)) for kind, some in agreed.items()}
+            agreed.setdefault(_class_of(answer.text), []).append(answer.confidence)
+    overall = np.mean([value for values in agreed.values() for value in values]) if agreed else _DEFAULT_CONFIDENCE
+    means = {name: float(np.mean(values)) for name, values in agreed.items()}
 
     def is_contradicted(page: LabelledPage, answer: PageAnswer) -> bool:
-        enough = means.get(_kind(answer.text), float(usual))
-        return answer.text not in {page.text, ""} and answer.confidence >= enough
+        threshold = means.get(_class_of(answer.text), float(overall))
+        return answer.text not in {page.text, ""} and answer.confidence >= threshold
 
     return is_contradicted
 
 
-def _kind(text: str) -> str:
-    return text if text == NONE or len(text) == 1 else _SEVERAL
+def _class_of(text: str) -> str:
+    return text if text == NONE or len(text) == 1 else _MULTI_DIGIT
 
 
-def _compared(
-    before: Sequence[PageAnswer], after: Sequence[PageAnswer], counts: Callable[[PageAnswer], bool], things: str
+def _test(
+    before: Sequence[PageAnswer], after: Sequence[PageAnswer], is_success: Callable[[PageAnswer], bool], items: str
 ) -> McNemarResult | None:
     if not before:
         return None
-    return mcnemar(np.array([*map(counts, before)], np.bool_), np.array([*map(counts, after)], np.bool_), things)
-
-
-def _png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
-    return bytes(cv2.imencode(".png", picture)[1])
+    return mcnemar(np.array([*map(is_success, before)], np.bool_), np.array([*map(is_success, after)], np.bool_), items)

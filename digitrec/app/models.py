@@ -1,4 +1,4 @@
-"""What is done with models and data beside the service: train, evaluate, explore, promote, draw samples."""
+"""Use cases on models and data sets: train, evaluate, explore, promote, write samples."""
 
 import shlex
 import sys
@@ -42,15 +42,16 @@ from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import samples
 
 SMALL_DATASET = "mnist-5k"
-"""Cards without `excluded_datasets` are of models that were trained without it."""
+"""Excluded from training of models whose card names no excluded data sets."""
 _TEST_SPLIT = "the test split of "
-"""So a card names what is no set of its own, and was never among the training pictures."""
-_NEVER = 1.1
+"""Prefix of test splits in the card's list of excluded data sets; they cannot be excluded by name."""
+_ACCEPT_NOTHING = 1.1
+"""Threshold above every confidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The result of one evaluation."""
+    """Result of one evaluation."""
 
     model_id: str
     data: str
@@ -58,14 +59,20 @@ class EvaluationResult:
     accuracy: Proportion
     accepted: Proportion
     accepted_wrong: Proportion
-    page: Path
+    report: Path
     problem: str = ""
-    """Why the service could not work with this model at this `max_error`."""
+    """Why the service cannot use this model at this `max_error`; "" if it can."""
 
     def to_json(self) -> dict[str, object]:
-        """The same as plain types."""
+        """Return the result as plain types."""
         shares = {name: getattr(self, name).to_json() for name in ("accuracy", "accepted", "accepted_wrong")}
-        return {"model_id": self.model_id, "data": self.data, "source": self.source, **shares, "report": str(self.page)}
+        return {
+            "model_id": self.model_id,
+            "data": self.data,
+            "source": self.source,
+            **shares,
+            "report": str(self.report),
+        }
 
 
 def train(
@@ -75,23 +82,23 @@ def train(
     *,
     epochs: int | None,
     seed: int,
-    leave_out: Sequence[str],
+    exclude: Sequence[str],
     progress: Callable[[TrainingState], None],
-    learned: Examples | None = None,
-    about: Mapping[str, Any] | None = None,
+    corrections: Examples | None = None,
+    card_facts: Mapping[str, Any] | None = None,
 ) -> ModelPackage:
-    """Train a network, write it into the store, and give it.
+    """Train a network, write it into the registry, and return it.
 
     Args:
-        settings: say where models lie.
-        data: what `--data` takes.
+        settings: name the folder of the models.
+        data: as `--data` takes it.
         network: a name in `networks.CLASSIFIERS`.
-        epochs: how often every picture is seen; None: as often as the network needs.
-        seed: of everything that is drawn.
-        leave_out: further sets; pictures that belong to one of them are not learned from, but measured.
-        progress: told after each batch and epoch.
-        learned: of corrected pages, to learn from as well.
-        about: more for the model's card.
+        epochs: number of epochs; None: the default of the network.
+        seed: of all randomness.
+        exclude: data sets whose pictures are evaluated and not trained on.
+        progress: called after each batch and epoch.
+        corrections: examples from corrected pages, to train on as well.
+        card_facts: additional facts for the model's card.
 
     Raises:
         MissingPackage: this installation cannot train.
@@ -100,10 +107,10 @@ def train(
     from digitrec.training import train
 
     dataset = registry.load_dataset(data)
-    measure = {}
-    for other in leave_out:
-        dataset = registry.exclude_dataset(dataset, other)
-        measure[other] = registry.load_dataset(other).evaluation
+    test_splits = {}
+    for name in exclude:
+        dataset = registry.exclude_dataset(dataset, name)
+        test_splits[name] = registry.load_dataset(name).evaluation
     folder = train.train(
         dataset,
         network,
@@ -112,22 +119,22 @@ def train(
         out_root=settings.models,
         now=_now,
         progress=progress,
-        test_splits=measure,
+        test_splits=test_splits,
         command=command_line(),
         checkpoint_dir=checkpoints_dir(settings),
-        corrections=learned,
-        card_facts=about,
+        corrections=corrections,
+        card_facts=card_facts,
     )
     return ModelPackage.open(folder)
 
 
 def command_line() -> str:
-    """What a person typed, for a model's card."""
+    """Return the command line of this process, for a model's card."""
     return shlex.join(["digitrec", *sys.argv[1:]])
 
 
 def checkpoints_dir(settings: Settings) -> Path:
-    """Where trainings keep what they finished."""
+    """Return the folder of the checkpoints of trainings."""
     return settings.state / "training"
 
 
@@ -139,12 +146,13 @@ def evaluate(
     keras: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
-    """Measure the model in use and write its report.
+    """Evaluate the current model on a data set and write the report.
 
-    Array sets go straight to the classifier; with `as_files`, and for folders of pictures, through the whole pipeline.
+    Data sets of arrays are passed to the classifier; with `as_files` they become PNG files, and these, like folders of
+    pictures, pass through the full pipeline.
 
     Raises:
-        DataError: the set cannot be used.
+        DataError: the data set cannot be used.
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
     require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
@@ -152,24 +160,22 @@ def evaluate(
     reader = composition.load_page_reader(bundle)
     if keras:
         reader = replace(reader, classifier=_load_classifier(bundle, keras=True))
-        settings = replace(settings, engine="serial")  # TensorFlow spreads its own work over the cores
+        settings = replace(settings, engine="serial")  # TensorFlow distributes its own work over the cores
     pictures = registry.find_dataset_files(data)
     if pictures is not None:
-        source = f"{len(pictures):,} labelled pictures"
-        return _evaluate_files(
-            settings, bundle, reader, _FileSet(predict.folder_name(data), source, "", pictures), progress
-        )
+        files = _FileSet(predict.folder_name(data), f"{len(pictures):,} labelled pictures", "", pictures)
+        return _evaluate_files(settings, bundle, reader, files, progress)
     dataset = registry.load_dataset(data)
     if not as_files:
         return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
-        written = _write_pictures(dataset, Path(folder))
-        files = _FileSet(f"{dataset.name}-as-files", dataset.source, dataset.digest, written)
+        name, written = f"{dataset.name}-as-files", _write_pictures(dataset, Path(folder))
+        files = _FileSet(name, dataset.source, dataset.digest, written)
         return _evaluate_files(settings, bundle, reader, files, progress)
 
 
 def explore(settings: Settings, data: str) -> Path:
-    """Write a page about a data set into `reports/explore/<data>/`; gives its path."""
+    """Write a report about a data set into `reports/explore/<data>/` and return its path."""
     require_packages("explore", "matplotlib", "seaborn")
     dataset = registry.load_dataset(data)
     splits = [
@@ -182,35 +188,39 @@ def explore(settings: Settings, data: str) -> Path:
 
 
 def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_DATASET) -> list[Path]:
-    """Draw scans of real digits into a folder, with their labels.csv; gives the pictures."""
+    """Write synthetic scans of real digits and their labels.csv into a folder; return the paths of the pictures."""
     split = registry.load_dataset(data).evaluation
     return samples.save_samples(folder, samples.generate_samples(split.pictures, split.digits, count, seed))
 
 
 def excluded_datasets(card: ModelCard) -> list[str]:
-    """The sets that a model was not shown, as `train` takes them in `leave_out`."""
-    named = card.training.get("left_out", [SMALL_DATASET])
-    return [one for one in named if not one.startswith(_TEST_SPLIT)]
+    """Return the data sets that a model was not trained on, as `train` takes them in `exclude`."""
+    names = card.training.get("left_out", [SMALL_DATASET])
+    return [name for name in names if not name.startswith(_TEST_SPLIT)]
 
 
 def promote(
     settings: Settings, name: str, *, force: bool, data: str, also: Sequence[McNemarResult] = ()
 ) -> tuple[McNemarResult, ...]:
-    """Make a model the current one if it is not worse on a set's test split; nothing is compared with `force`.
+    """Make a model the current one if it is not worse than the current one in any test, and return the tests.
 
-    Where one of the two reads paper, they are compared on scans drawn with that split as well. The comparisons say
-    whether it was promoted: not if the candidate is worse in any of them.
+    Args:
+        settings: name the models and `max_error`.
+        name: the candidate.
+        force: promote without a test.
+        data: data set whose test split is used; if a model has page models, also synthetic scans of that split.
+        also: further tests that decide.
 
     Raises:
-        ModelError: it cannot be used, or cannot promise `max_error`.
+        ModelError: the candidate cannot be used, or cannot guarantee `max_error`.
     """
-    store = composition.open_model_registry(settings)
-    candidate = ModelPackage.open(store.find(name))
-    candidate.threshold(settings.max_error)  # else the service would stop at its next start
+    models = composition.open_model_registry(settings)
+    candidate = ModelPackage.open(models.find(name))
+    candidate.threshold(settings.max_error)  # raises: the service would stop at its next start
     if force:
-        store.promote(name)
+        models.promote(name)
         return ()
-    current = ModelPackage.open(store.current())
+    current = ModelPackage.open(models.current())
     split = registry.load_dataset(data).evaluation
     comparisons = [
         compare_classifiers(_load_classifier(current, keras=False), _load_classifier(candidate, keras=False), split)
@@ -220,18 +230,18 @@ def promote(
             compare_page_readers(composition.load_page_reader(current), composition.load_page_reader(candidate), split)
         )
     comparisons += also
-    if not any(one.is_worse for one in comparisons):
-        store.promote(name)
+    if not any(test.is_worse for test in comparisons):
+        models.promote(name)
     return tuple(comparisons)
 
 
 def rollback_model(settings: Settings) -> str:
-    """Go back to the model before this one; gives its name."""
+    """Make the previous model current again and return its name."""
     return composition.open_model_registry(settings).rollback()
 
 
 def list_models(settings: Settings) -> Sequence[ModelListing]:
-    """Every model, usable or not."""
+    """Return every model, usable or not."""
     return composition.open_model_registry(settings).list()
 
 
@@ -246,21 +256,20 @@ class _FileSet:
 def _evaluate_arrays(
     settings: Settings, bundle: ModelPackage, classifier: DigitClassifier, dataset: Dataset
 ) -> EvaluationResult:
-    split = dataset.evaluation
+    split, history = dataset.evaluation, bundle.card.history
     threshold, problem = find_threshold(bundle, settings.max_error)
-    found = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
-    history = {
-        "loss": [epoch.loss for epoch in bundle.card.history],
-        "accuracy": [epoch.accuracy for epoch in bundle.card.history],
-        "val_loss": [epoch.validation_loss for epoch in bundle.card.history],
-        "val_accuracy": [epoch.validation_accuracy for epoch in bundle.card.history],
+    evaluation = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
+    curves = {
+        "loss": [epoch.loss for epoch in history],
+        "accuracy": [epoch.accuracy for epoch in history],
+        "val_loss": [epoch.validation_loss for epoch in history],
+        "val_accuracy": [epoch.validation_accuracy for epoch in history],
     }
     facts = _facts(settings, bundle, dataset.name, dataset.source, dataset.digest)
-    page = write_evaluation(
-        _home(settings, facts), facts, found, split.pictures, history if bundle.card.history else None
-    )
+    folder = _report_dir(settings, facts)
+    page = write_evaluation(folder, facts, evaluation, split.pictures, curves if history else None)
     batch_report.write_index(settings.reports)
-    shares = (found.accuracy, found.accepted, found.accepted_wrong)
+    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
     return EvaluationResult(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
 
 
@@ -273,37 +282,37 @@ def _evaluate_files(
 ) -> EvaluationResult:
     threshold, problem = find_threshold(bundle, settings.max_error)
     rows: list[RowFacts] = []
-    for one, content in predict.read_labelled(settings, reader, files.pictures, progress):
-        for each in read_files.decide_readings([content], threshold)[0]:
+    for picture, result in predict.read_labelled(settings, reader, files.pictures, progress):
+        for reading in read_files.decide_readings([result], threshold)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
-                file=text.escape(one.path.name),
-                page=each.page,
-                status=each.status,
-                text=each.text,
-                confidence=each.confidence,
-                runner_up=each.runner_up,
-                runner_up_confidence=each.runner_up_confidence,
-                reason=each.reason,
-                detail=each.detail,
-                label=one.label,
-                preview_png=encode_preview(content, each),
+                file=text.escape(picture.path.name),
+                page=reading.page,
+                status=reading.status,
+                text=reading.text,
+                confidence=reading.confidence,
+                runner_up=reading.runner_up,
+                runner_up_confidence=reading.runner_up_confidence,
+                reason=reading.reason,
+                detail=reading.detail,
+                label=picture.label,
+                preview_png=encode_preview(result, reading),
             )
             rows.append(row)
-    found = evaluate_pages(rows, threshold if not problem else None)
+    evaluation = evaluate_pages(rows, threshold if not problem else None)
     facts = _facts(settings, bundle, files.name, files.source, files.digest)
-    page = write_page_evaluation(_home(settings, facts), facts, found)
+    page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
-    shares = (found.accuracy, found.accepted, found.accepted_wrong)
+    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
     return EvaluationResult(bundle.card.id, files.name, files.source, *shares, page, problem)
 
 
 def find_threshold(bundle: ModelPackage, max_error: float) -> tuple[float, str]:
-    """The threshold, or one that accepts nothing and why: a model can be measured all the same."""
+    """Return the threshold for `max_error` and ""; or a threshold that accepts nothing, and the problem."""
     try:
         return bundle.threshold(max_error), ""
     except ModelError as why:
-        return _NEVER, str(why)
+        return _ACCEPT_NOTHING, str(why)
 
 
 def _load_classifier(bundle: ModelPackage, *, keras: bool) -> DigitClassifier:
@@ -317,19 +326,19 @@ def _load_classifier(bundle: ModelPackage, *, keras: bool) -> DigitClassifier:
 
 
 def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
-    """The evaluation split as PNG files, dark on light as on paper."""
+    """Write the evaluation split as PNG files, dark on light."""
     split = dataset.evaluation
-    written = []
+    pictures = []
     for number, (picture, digit) in enumerate(zip(split.pictures, split.digits, strict=True)):
         path = folder / f"{number:05}.png"
-        path.write_bytes(_png(np.asarray(255 - picture, np.uint8)))
-        written.append(LabelledPicture(path, str(digit)))
-    return written
+        path.write_bytes(_encode_png(np.asarray(255 - picture, np.uint8)))
+        pictures.append(LabelledPicture(path, str(digit)))
+    return pictures
 
 
-def _png(picture: Picture) -> bytes:
-    done, png = cv2.imencode(".png", picture)
-    if not done:
+def _encode_png(picture: Picture) -> bytes:
+    is_encoded, png = cv2.imencode(".png", picture)
+    if not is_encoded:
         raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
     return png.tobytes()
 
@@ -338,7 +347,7 @@ def _facts(settings: Settings, bundle: ModelPackage, name: str, source: str, dig
     return EvaluationFacts(bundle.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
 
 
-def _home(settings: Settings, facts: EvaluationFacts) -> Path:
+def _report_dir(settings: Settings, facts: EvaluationFacts) -> Path:
     return settings.reports / "evaluation" / facts.model_id / _folder_name(facts.data)
 
 

@@ -1,4 +1,4 @@
-"""Read the files that a person names to `digitrec predict`; nothing is moved or written."""
+"""Read pictures outside of the service: files given to `digitrec predict`, and labelled data sets."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,25 +19,24 @@ from digitrec.training.datasets.image_folder import LabelledPicture
 from digitrec.types import OutputFormat, TableRow
 
 _CHUNK_FILES = 16
-"""As in the pipeline: what `read_timeout_s` is for."""
-_TOO_SLOW = "Raise read_timeout_s in digitrec.toml, or use --engine serial: here, one by one, as long as it takes."
+"""Files per chunk, as in the pipeline: `read_timeout_s` applies to a chunk."""
+_TIMEOUT_HINT = "Raise read_timeout_s in digitrec.toml, or use --engine serial, which has no time limit."
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The rows of the files that were read, and why the others were not."""
+    """Table rows of the readable files, and a message for each other file."""
 
     rows: list[TableRow]
     output_format: OutputFormat
     unreadable: list[str]
-    """Why a path could not be read, a sentence each."""
 
 
 def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
-    """Read these files now, touching no folder.
+    """Read files without moving or writing any.
 
     Raises:
-        ModelError: there is no usable model.
+        ModelError: no model can be used.
     """
     bundle = composition.open_model(settings)
     reader = composition.load_page_reader(bundle)
@@ -51,9 +50,9 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
         except OSError as why:
             unreadable.append(f"{path} cannot be read: {why.strerror}")
             continue
-        content = read_files.read_bytes(data, settings.limits, reader)
-        for one in read_files.decide_readings([content], threshold)[0]:
-            rows.append(TableRow("", len(rows) + 1, str(path), content.sha256, len(data), now, "", "", one))
+        result = read_files.read_bytes(data, settings.limits, reader)
+        for reading in read_files.decide_readings([result], threshold)[0]:
+            rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, len(data), now, "", "", reading))
     return Predictions(rows, composition.make_output_format(settings, bundle, threshold, now), unreadable)
 
 
@@ -63,42 +62,42 @@ def read_labelled(
     pictures: Sequence[LabelledPicture],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[LabelledPicture, FileResult]]:
-    """Each picture and what was found in its file, in order.
+    """Yield each picture with the result of its file, in order.
 
     Args:
-        settings: name the engine and the limits.
-        reader: reads pages.
-        pictures: what to read.
-        progress: told how many files are done, and how many there are.
+        settings: name the executor and the limits.
+        reader: reader of the pages.
+        pictures: labelled files.
+        progress: called with the number of files done and the number of all files.
 
     Raises:
         EnvironmentFailure: a page took longer than `read_timeout_s`, or ended the process that read it.
         OSError: a file cannot be read.
     """
     chunks = [pictures[start : start + _CHUNK_FILES] for start in range(0, len(pictures), _CHUNK_FILES)]
-    paths = [[one.path for one in chunk] for chunk in chunks]
+    paths = [[picture.path for picture in chunk] for chunk in chunks]
     read_paths = partial(read_files.read_paths, limits=settings.limits, reader=reader)
     done = 0
-    with closing(composition.EXECUTORS[settings.engine](settings)) as engine:
-        read = engine.map(read_paths, paths, lambda: False)
+    with closing(composition.EXECUTORS[settings.engine](settings)) as executor:
+        outcomes = executor.map(read_paths, paths, lambda: False)
         for chunk in chunks:
             try:
-                contents = next(read)
+                results = next(outcomes)
             except ChunkTimeout as why:
-                contents = LostChunk(str(why))
-            if isinstance(contents, LostChunk):
+                results = LostChunk(str(why))
+            if isinstance(results, LostChunk):
                 files = f"{chunk[0].path} to {chunk[-1].path.name}"
-                raise EnvironmentFailure(f"{files} cannot be read: {contents.why}", hint=_TOO_SLOW)
-            yield from zip(chunk, contents, strict=True)
+                raise EnvironmentFailure(f"{files} cannot be read: {results.why}", hint=_TIMEOUT_HINT)
+            yield from zip(chunk, results, strict=True)
             done += len(chunk)
             if progress is not None:
                 progress(done, len(pictures))
 
 
 def folder_name(data: str) -> str:
-    """The name of the folder that `--data` names.
+    """Return the name of the folder in a `--data` value.
 
-    >>> name_of("folder:/home/me/scans")
+    >>> folder_name("folder:/home/me/scans")
     'scans'
     """
     return Path(data.partition(":")[2] or data).expanduser().resolve().name

@@ -1,4 +1,4 @@
-"""Train, compare, report, and promote if the new model got worse in nothing: what `jobs/retrain.py` does."""
+"""Retraining on corrections: train, compare on held-out pages, report, and promote if nothing got worse."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ from digitrec.text import format_utc
 from digitrec.training import correction_examples
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult
-from digitrec.training.correction_examples import LabelledCrops
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.finetune import DEFAULT_CONFIG, FinetuneConfig, finetune
@@ -30,177 +29,22 @@ from digitrec.training.networks import CLASSIFIERS
 
 
 @dataclass(frozen=True, slots=True)
-class _Data:
-    dataset: Dataset
-    left_out: Sequence[str]
-    is_new: bool
-
-
-def train_on_corrections(
-    settings: Settings,
-    data: str,
-    pages: CorrectionsDataset,
-    *,
-    start: ModelPackage,
-    progress: Callable[[TrainingState], None],
-    goes_on: bool = True,
-    network: str | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    leave_out: Sequence[str] = (),
-    more: FinetuneConfig = DEFAULT_CONFIG,
-) -> ModelPackage:
-    """Train a model that learns from corrections as well, write it into the store, and give it.
-
-    Args:
-        settings: say where models lie, and the limits on pictures.
-        data: what `--data` takes. To go on it has to be what `start` learned from, or a set that it was not shown.
-        pages: what people corrected; their originals are there.
-        start: the model that goes on; it also finds the signs on the pages.
-        progress: told of everything.
-        goes_on: from `start`; else from nothing.
-        network: the kind that is trained from nothing; None: that of `start`.
-        epochs: how often every picture is seen; None: as often as is usual.
-        seed: of a training from nothing; what goes on has that of `start`, so that the same digits stay held out.
-        leave_out: sets that a training from nothing does not learn from; what goes on has those of `start`.
-        more: how much is drawn and learned, to go on.
-
-    Raises:
-        DataError: there is nothing to learn from, or these data are no good.
-        ModelError: `start` cannot go on.
-        MissingPackage: this installation cannot train.
-    """
-    require_packages("train", *TRAINING_PACKAGES)
-    pages.require_training_pages()
-    found = _fitting(start, data) if goes_on else None
-    shown = _shown(settings, pages, start, progress)
-    facts: dict[str, Any] = {**pages.to_json(), "unfit": sum(not one.fits for one in shown)}
-    if found is None:
-        learned = correction_examples.digit_examples(shown)
-        about = {"corrections": {**facts, "examples": len(learned)}}
-        return models.train(
-            settings,
-            data,
-            network or start.card.network,
-            epochs=epochs,
-            seed=seed,
-            leave_out=leave_out,
-            progress=progress,
-            learned=learned,
-            about=about,
-        )
-    folder = finetune(
-        start,
-        found.dataset,
-        shown,
-        out_root=settings.models,
-        now=lambda: format_utc(time.time()),
-        corrections=facts,
-        is_new=found.is_new,
-        test_splits={name: registry.load_dataset(name).evaluation for name in found.left_out},
-        config=more if epochs is None else replace(more, epochs=epochs),
-        progress=progress,
-        command=models.command_line(),
-        checkpoint_dir=models.checkpoints_dir(settings),
-    )
-    return ModelPackage.open(folder)
-
-
-def can_finetune(start: ModelPackage, data: str) -> bool:
-    """Return whether a model can be fine-tuned with these data; if not, `train_on_corrections` trains from scratch.
-
-    Raises:
-        DataError: there are no such data.
-    """
-    try:
-        _fitting(start, data)
-    except DatasetMismatch:
-        return False
-    return start.card.network in CLASSIFIERS and KERAS in start.card.files
-
-
-class DatasetMismatch(DataError):
-    """A model learned from other data: which of these it never saw is not known."""
-
-
-def _fitting(start: ModelPackage, data: str) -> _Data:
-    """What `start` goes on with: the digits it never saw must be known, for they judge what becomes of it.
-
-    Raises:
-        ForeignData: they are not known.
-    """
-    dataset = registry.load_dataset(data)
-    left_out = models.excluded_datasets(start.card)
-    is_new = dataset.name in left_out
-    left_out = [name for name in left_out if name != dataset.name]
-    for name in left_out:
-        dataset = registry.exclude_dataset(dataset, name)
-    if not is_new and dataset.digest != start.card.training.get("digest"):
-        raise DatasetMismatch(
-            f"{start.card.id} learned from other digits than {data}: which of these it never saw is not known",
-            hint=f"Name its own with --data ({start.card.training.get('data', 'not known')}), or train from nothing "
-            "with --network.",
-        )
-    return _Data(dataset, left_out, is_new)
-
-
-def _shown(
-    settings: Settings, pages: CorrectionsDataset, start: ModelPackage, progress: Callable[[TrainingState], None]
-) -> Sequence[LabelledCrops]:
-    def told(done: int, total: int) -> None:
-        progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
-
-    return correction_examples.extract_labelled_crops(
-        composition.load_page_reader(start), pages.train, settings.limits, on_progress=told
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class RetrainResult:
     """A new model, and whether it is in use now."""
 
     model_id: str
-    before: str
-    """The id of the model that was in use."""
+    previous_model_id: str
     is_promoted: bool
     comparisons: tuple[McNemarResult, ...]
     pages: CorrectionsDataset
     comparison: ModelComparison | None
-    """None if there were no corrections to learn from."""
+    """None if there were no corrections to train on."""
     report: Path | None
-
-
-def retrain(
-    settings: Settings, data: str, progress: Callable[[TrainingState], None], more: FinetuneConfig = DEFAULT_CONFIG
-) -> RetrainResult:
-    """Train a network like the one in use, with all corrections, and use it if it is worse in nothing.
-
-    Nothing: neither on the data set's test split, nor on scans drawn with it, nor on the corrected pages held out for
-    ever, in what it reads and in what it accepts; each by McNemar's exact test, one-sided. `digitrec models rollback`
-    undoes it.
-
-    Raises:
-        BusyError: another one is at it.
-        DigitrecError: data or model cannot be used; nothing was promoted.
-    """
-    with workspace.exclusive_job(settings, "retrain"):
-        in_use, pages = composition.open_model(settings), load_corrections(settings)
-        taught = _taught(settings, data, pages, in_use, progress, more)
-        learned = compare_on_corrections(settings, pages, in_use, taught) if pages.train else None
-        also = model_comparison.promotion_tests(settings, data, in_use, taught, learned) if learned is not None else ()
-        comparisons = models.promote(settings, taught.card.id, force=False, data=data, also=also)
-        is_promoted = not any(one.is_worse for one in comparisons)
-        page = (
-            None
-            if learned is None
-            else write_retrain_report(settings, in_use, taught, pages, learned, comparisons, is_promoted)
-        )
-        return RetrainResult(taught.card.id, in_use.card.id, is_promoted, comparisons, pages, learned, page)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainReport:
-    """A new model that learned from corrections; which one is in use has not changed."""
+    """A new model trained on corrections, not promoted, and its comparison with the base model."""
 
     bundle: ModelPackage
     pages: CorrectionsDataset
@@ -208,151 +52,298 @@ class RetrainReport:
     report: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _FinetuneData:
+    dataset: Dataset
+    excluded: Sequence[str]
+    is_new: bool
+    """Whether the base model was trained without this data set."""
+
+
+class DatasetMismatch(DataError):
+    """A model was trained on other data, so its held-out pictures in these data are not known."""
+
+
+def retrain(
+    settings: Settings, data: str, progress: Callable[[TrainingState], None], config: FinetuneConfig = DEFAULT_CONFIG
+) -> RetrainResult:
+    """Train a model like the current one, with all corrections, and promote it if it is worse in no test.
+
+    One-sided exact McNemar tests: the data set's test split, synthetic scans of that split, and the held-out corrected
+    pages, both by correct answers and by accepted correct answers. `digitrec models rollback` undoes the promotion.
+
+    Raises:
+        BusyError: another process retrains.
+        DigitrecError: data or model cannot be used; nothing was promoted.
+    """
+    with workspace.exclusive_job(settings, "retrain"):
+        current, pages = composition.open_model(settings), load_corrections(settings)
+        candidate = _train_successor(settings, data, pages, current, progress, config)
+        comparison = compare_on_corrections(settings, pages, current, candidate) if pages.train else None
+        tests = model_comparison.promotion_tests(settings, data, current, candidate, comparison) if comparison else ()
+        comparisons = models.promote(settings, candidate.card.id, force=False, data=data, also=tests)
+        is_promoted = not any(test.is_worse for test in comparisons)
+        report = None
+        if comparison is not None:
+            report = report_comparison(settings, current, candidate, pages, comparison, comparisons, is_promoted)
+        return RetrainResult(candidate.card.id, current.card.id, is_promoted, comparisons, pages, comparison, report)
+
+
+def _train_successor(
+    settings: Settings,
+    data: str,
+    pages: CorrectionsDataset,
+    current: ModelPackage,
+    progress: Callable[[TrainingState], None],
+    config: FinetuneConfig,
+) -> ModelPackage:
+    """Fine-tune the current model; train one like it from scratch without corrections, or on other data."""
+    # Data sets that the current model was not trained on stay excluded, so that both models are compared on them.
+    excluded = [name for name in models.excluded_datasets(current.card) if name != data]
+    if not pages.train:
+        network = current.card.network
+        return models.train(settings, data, network, epochs=None, seed=0, exclude=excluded, progress=progress)
+    return train_on_corrections(
+        settings,
+        data,
+        pages,
+        base_model=current,
+        progress=progress,
+        is_finetune=can_finetune(current, data),
+        exclude=excluded,
+        config=config,
+    )
+
+
 def train_and_compare(
     settings: Settings,
     data: str,
     *,
-    start: str | None,
+    base_model: str | None,
     network: str | None,
     epochs: int | None,
     seed: int,
-    leave_out: Sequence[str],
+    exclude: Sequence[str],
     progress: Callable[[TrainingState], None],
-    more: FinetuneConfig = DEFAULT_CONFIG,
+    config: FinetuneConfig = DEFAULT_CONFIG,
 ) -> RetrainReport:
-    """Train a model with all corrections, and report what that changed on those held out.
+    """Train a model on all corrections, and report the effect on the held-out pages.
 
     Args:
-        settings: say where everything is.
-        data: what `--data` takes.
-        start: the model that goes on, as `models promote` takes it; None: the one in use.
-        network: if that is another kind than `start`, a network begins from nothing.
-        epochs: how often every picture is seen; None: as often as is usual.
-        seed: of what begins from nothing.
-        leave_out: sets that what begins from nothing does not learn from.
-        progress: told of everything.
-        more: how much is drawn and learned to go on.
+        settings: name the workspace.
+        data: as `--data` takes it.
+        base_model: model to fine-tune, as `models promote` takes it; None: the current model.
+        network: kind of network; another kind than that of the base model is trained from scratch.
+        epochs: number of epochs; None: the default.
+        seed: of a training from scratch.
+        exclude: data sets that a training from scratch leaves out.
+        progress: called after each step.
+        config: amounts of data for fine-tuning.
 
     Raises:
-        DataError: there is nothing to learn from, or these data are no good.
-        ModelError: the model cannot be used, or cannot go on.
+        DataError: there are no corrections, or the data cannot be used.
+        ModelError: the model cannot be used, or cannot be fine-tuned.
     """
-    before = composition.open_model(settings if start is None else replace(settings, model=start))
+    base = composition.open_model(settings if base_model is None else replace(settings, model=base_model))
     pages = load_corrections(settings)
-    taught = train_on_corrections(
+    trained = train_on_corrections(
         settings,
         data,
         pages,
-        start=before,
-        goes_on=network in {None, before.card.network},
+        base_model=base,
+        progress=progress,
+        is_finetune=network in {None, base.card.network},
         network=network,
         epochs=epochs,
         seed=seed,
-        leave_out=leave_out,
-        progress=progress,
-        more=more,
+        exclude=exclude,
+        config=config,
     )
-    learned = compare_on_corrections(settings, pages, before, taught)
-    return RetrainReport(taught, pages, learned, write_retrain_report(settings, before, taught, pages, learned))
+    comparison = compare_on_corrections(settings, pages, base, trained)
+    return RetrainReport(trained, pages, comparison, report_comparison(settings, base, trained, pages, comparison))
 
 
-def write_retrain_report(
+def train_on_corrections(
     settings: Settings,
-    start: ModelPackage,
-    taught: ModelPackage,
+    data: str,
     pages: CorrectionsDataset,
-    learned: ModelComparison,
+    *,
+    base_model: ModelPackage,
+    progress: Callable[[TrainingState], None],
+    is_finetune: bool = True,
+    network: str | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    exclude: Sequence[str] = (),
+    config: FinetuneConfig = DEFAULT_CONFIG,
+) -> ModelPackage:
+    """Train a model on a data set and on corrections, write it into the registry, and return it.
+
+    Args:
+        settings: name the folder of the models, and the limits on pictures.
+        data: as `--data` takes it. For fine-tuning, the training data of the base model, or a set it did not use.
+        pages: corrected pages.
+        base_model: model to fine-tune; also extracts the digits from the pages.
+        progress: called after each step.
+        is_finetune: fine-tune the base model; else train from scratch.
+        network: kind of network for a training from scratch; None: that of the base model.
+        epochs: number of epochs; None: the default.
+        seed: of a training from scratch; fine-tuning uses that of the base model, to hold out the same digits.
+        exclude: data sets that a training from scratch leaves out; fine-tuning uses those of the base model.
+        config: amounts of data for fine-tuning.
+
+    Raises:
+        DataError: there are no corrections, or the data cannot be used.
+        ModelError: the base model cannot be fine-tuned.
+        MissingPackage: this installation cannot train.
+    """
+    require_packages("train", *TRAINING_PACKAGES)
+    pages.require_training_pages()
+    finetune_data = _load_finetune_data(base_model, data) if is_finetune else None
+
+    def report_extraction(done: int, total: int) -> None:
+        progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="corrected pages"))
+
+    reader = composition.load_page_reader(base_model)
+    crops = correction_examples.extract_labelled_crops(
+        reader, pages.train, settings.limits, on_progress=report_extraction
+    )
+    facts: dict[str, Any] = {**pages.to_json(), "unfit": sum(not crop.fits for crop in crops)}
+    if finetune_data is None:
+        examples = correction_examples.digit_examples(crops)
+        return models.train(
+            settings,
+            data,
+            network or base_model.card.network,
+            epochs=epochs,
+            seed=seed,
+            exclude=exclude,
+            progress=progress,
+            corrections=examples,
+            card_facts={"corrections": {**facts, "examples": len(examples)}},
+        )
+    folder = finetune(
+        base_model,
+        finetune_data.dataset,
+        crops,
+        out_root=settings.models,
+        now=lambda: format_utc(time.time()),
+        corrections=facts,
+        is_new=finetune_data.is_new,
+        test_splits={name: registry.load_dataset(name).evaluation for name in finetune_data.excluded},
+        config=config if epochs is None else replace(config, epochs=epochs),
+        progress=progress,
+        command=models.command_line(),
+        checkpoint_dir=models.checkpoints_dir(settings),
+    )
+    return ModelPackage.open(folder)
+
+
+def can_finetune(base_model: ModelPackage, data: str) -> bool:
+    """Return whether a model can be fine-tuned with these data; if not, `train_on_corrections` trains from scratch.
+
+    Raises:
+        DataError: the data cannot be loaded.
+    """
+    try:
+        _load_finetune_data(base_model, data)
+    except DatasetMismatch:
+        return False
+    return base_model.card.network in CLASSIFIERS and KERAS in base_model.card.files
+
+
+def _load_finetune_data(base_model: ModelPackage, data: str) -> _FinetuneData:
+    """Load data for fine-tuning without the data sets that the base model excluded.
+
+    Raises:
+        DatasetMismatch: the digits that the base model held out are not known; they are needed to evaluate the result.
+    """
+    card = base_model.card
+    dataset = registry.load_dataset(data)
+    excluded = models.excluded_datasets(card)
+    is_new = dataset.name in excluded
+    excluded = [name for name in excluded if name != dataset.name]
+    for name in excluded:
+        dataset = registry.exclude_dataset(dataset, name)
+    if not is_new and dataset.digest != card.training.get("digest"):
+        raise DatasetMismatch(
+            f"{card.id} was trained on other digits than {data}: its held-out digits are not known",
+            hint=f"Name its own data with --data ({card.training.get('data', 'not known')}), or train from scratch "
+            "with --network.",
+        )
+    return _FinetuneData(dataset, excluded, is_new)
+
+
+def report_comparison(
+    settings: Settings,
+    current: ModelPackage,
+    candidate: ModelPackage,
+    pages: CorrectionsDataset,
+    comparison: ModelComparison,
     comparisons: tuple[McNemarResult, ...] = (),
     is_promoted: bool | None = None,
 ) -> Path:
-    """Write `reports/learning/<model>/`; gives the path of the page.
+    """Write `reports/learning/<model>/` and return the path of its page.
 
     Args:
-        settings: say where reports lie.
-        start: the model in use before.
-        taught: the new one.
-        pages: what it learned from.
-        learned: what that changed.
-        comparisons: all that decided; none: those of the held-out corrections.
-        is_promoted: None if nobody has decided yet.
+        settings: name the folder of the reports.
+        current: the model in use before.
+        candidate: the new model.
+        pages: corrections it was trained on.
+        comparison: results on these pages.
+        comparisons: all tests for promotion; default: those of the held-out corrections.
+        is_promoted: None if promotion was not decided.
     """
-    about = RetrainFacts(
-        taught.card.id,
-        start.card.id,
+    facts = RetrainFacts(
+        candidate.card.id,
+        current.card.id,
         digitrec.__version__,
         format_utc(time.time()),
         settings.max_error,
         pages.to_json(),
         is_promoted,
     )
-    decided = comparisons or [one for one in (learned.comparison, learned.accepted) if one is not None]
     held_out = set(pages.held_out)
+    suspects = comparison.suspected_errors
     page = retrain_report.write_retrain_report(
-        settings.reports / "learning" / taught.card.id,
-        about,
-        _figures(learned.before),
-        _figures(learned.after),
-        [_facts(one) for one in decided],
-        [_suspect(settings, one, is_held_out=one.page in held_out) for one in learned.suspected_errors],
-        learned.fixed,
+        settings.reports / "learning" / candidate.card.id,
+        facts,
+        _to_scores(comparison.before),
+        _to_scores(comparison.after),
+        [_to_facts(test) for test in comparisons or comparison.tests],
+        [_to_suspect(settings, suspect, is_held_out=suspect.page in held_out) for suspect in suspects],
+        comparison.fixed,
     )
     write_index(settings.reports)
     return page
 
 
-def _taught(
-    settings: Settings,
-    data: str,
-    pages: CorrectionsDataset,
-    in_use: ModelPackage,
-    progress: Callable[[TrainingState], None],
-    more: FinetuneConfig,
-) -> ModelPackage:
-    """The model in use goes on; one like it begins from nothing if there is nothing to go on with, or other data."""
-    # What the model in use was not shown, its successor is not shown either: on that the two can be compared.
-    leave_out = [one for one in models.excluded_datasets(in_use.card) if one != data]
-    kind = in_use.card.network
-    if not pages.train:
-        return models.train(settings, data, kind, epochs=None, seed=0, leave_out=leave_out, progress=progress)
-    goes_on = can_finetune(in_use, data)
-    return train_on_corrections(
-        settings,
-        data,
-        pages,
-        start=in_use,
-        goes_on=goes_on,
-        leave_out=leave_out,
-        progress=progress,
-        more=more,
-    )
-
-
-def _facts(one: McNemarResult) -> ComparisonFacts:
+def _to_facts(test: McNemarResult) -> ComparisonFacts:
     return ComparisonFacts(
-        items=one.things,
-        pictures=one.pictures,
-        current_right=one.current_right,
-        candidate_right=one.candidate_right,
-        only_current=one.only_current,
-        only_candidate=one.only_candidate,
-        p_worse=one.p_worse,
-        is_worse=one.is_worse,
+        items=test.things,
+        pictures=test.pictures,
+        current_right=test.current_right,
+        candidate_right=test.candidate_right,
+        only_current=test.only_current,
+        only_candidate=test.only_candidate,
+        p_worse=test.p_worse,
+        is_worse=test.is_worse,
     )
 
 
-def _figures(one: ModelMetrics) -> ValidationScores:
-    return ValidationScores(one.accuracy, one.accepted, one.accepted_wrong)
+def _to_scores(metrics: ModelMetrics) -> ValidationScores:
+    return ValidationScores(metrics.accuracy, metrics.accepted, metrics.accepted_wrong)
 
 
-def _suspect(settings: Settings, one: EvaluatedPage, *, is_held_out: bool) -> SuspectedLabel:
+def _to_suspect(settings: Settings, suspect: EvaluatedPage, *, is_held_out: bool) -> SuspectedLabel:
     return SuspectedLabel(
-        text.escape(one.page.path.relative_to(settings.workspace).as_posix()),
-        one.page.page,
-        one.page.text,
-        one.before.text,
-        one.before.confidence,
-        one.after.text,
-        one.after.confidence,
+        text.escape(suspect.page.path.relative_to(settings.workspace).as_posix()),
+        suspect.page.page,
+        suspect.page.text,
+        suspect.before.text,
+        suspect.before.confidence,
+        suspect.after.text,
+        suspect.after.confidence,
         is_held_out,
-        one.preview_png,
+        suspect.preview_png,
     )

@@ -99,11 +99,11 @@ def train(
     from digitrec.app.retrain import train_and_compare
 
     lesson: RetrainReport | None = None
-    how: Any = {"epochs": epochs, "seed": seed, "leave_out": exclude or []}
+    how: Any = {"epochs": epochs, "seed": seed, "exclude": exclude or []}
     with output.TrainingProgress() as progress:
         if with_corrections:
             lesson = train_and_compare(
-                settings, data, start=base_model, network=network, progress=progress.update, **how
+                settings, data, base_model=base_model, network=network, progress=progress.update, **how
             )
             bundle = lesson.bundle
         else:
@@ -155,7 +155,7 @@ def evaluate(
         typer.echo(f"  accuracy {output.format_proportion(right)}")
         accepted = output.format_proportion(evaluation.accepted)
         typer.echo(f"  accepted {accepted}, of these wrong {output.format_proportion(wrong)}")
-        typer.echo(text.escape_message(f"  report   {evaluation.page}"))
+        typer.echo(text.escape_message(f"  report   {evaluation.report}"))
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)

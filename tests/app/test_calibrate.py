@@ -164,11 +164,11 @@ def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path,
     why = refused.exception
     assert isinstance(why, DataError)
     assert why.exit_code == 2
-    assert str(why).startswith("60 labelled pages are too few to promise a max_error of 0.005")
+    assert str(why).startswith("60 labelled pages are too few to guarantee a max_error of 0.005")
     assert f"{required_sample_size(0.005)} that are accepted without any error" in why.hint
     assert not list(tmp_path.glob(".digitrec/models/*"))
 
-    least = str(why).partition("they can promise is ")[2].partition(" ")[0]
+    least = str(why).partition("they can guarantee is ")[2].partition(" ")[0]
     assert calibrate(tmp_path, scans, "--max-error", least).exit_code == 0
 
 
@@ -180,7 +180,7 @@ def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Pat
     why = calibrate(tmp_path, scans, "--labels", str(wrong)).exception
 
     assert isinstance(why, DataError)
-    assert "they can promise none at all" in str(why)
+    assert "they can guarantee none at all" in str(why)
 
 
 def test_labels_from_elsewhere_go_before_those_in_the_folder(tmp_path: Path, scans: Path) -> None:

@@ -1,4 +1,4 @@
-"""`jobs/retrain.py`: a network like the one in use, with what people corrected, promoted unless it is worse."""
+"""`jobs/retrain.py`: train a network like the current one on corrections, and promote it unless it is worse."""
 
 import json
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from tests.conftest import draw
 
 
 class Trainer:
-    """Stands for the training and the promotion: notes what was asked for."""
+    """Stand-in for training and promotion that records the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int | None]] = []
-        self.left_out: list[str] = []
-        self.taught: list[tuple[str, int, bool]] = []
+        self.requests: list[tuple[str, str, int | None]] = []
+        self.excluded: list[str] = []
+        self.corrected: list[tuple[str, int, bool]] = []
         self.promoted: list[str] = []
         self.comparisons: tuple[McNemarResult, ...] = ()
 
@@ -38,20 +38,27 @@ class Trainer:
         network: str,
         *,
         epochs: int | None,
-        leave_out: list[str],
+        exclude: list[str],
         progress: Any,
         **__: object,
     ) -> ModelPackage:
-        self.asked.append((data, network, epochs))
-        self.left_out = leave_out
+        self.requests.append((data, network, epochs))
+        self.excluded = exclude
         progress(TrainingState(1, 1, 1, 1, 0.0, 0.0, stage="ink", words="ink network: epoch 1/7"))
         return ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
-    def teach(
-        self, _: object, data: str, pages: CorrectionsDataset, *, start: ModelPackage, goes_on: bool, **__: object
+    def train_on_corrections(
+        self,
+        _: object,
+        data: str,
+        pages: CorrectionsDataset,
+        *,
+        base_model: ModelPackage,
+        is_finetune: bool,
+        **__: object,
     ) -> ModelPackage:
-        self.taught.append((data, len(pages.train), goes_on))
-        return start
+        self.corrected.append((data, len(pages.train), is_finetune))
+        return base_model
 
     def promote(
         self, _: object, name: str, *, also: Sequence[McNemarResult], **__: object
@@ -66,7 +73,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
     monkeypatch.setattr(models, "train", trainer.train)
     monkeypatch.setattr(models, "promote", trainer.promote)
-    monkeypatch.setattr(retraining, "train_on_corrections", trainer.teach)
+    monkeypatch.setattr(retraining, "train_on_corrections", trainer.train_on_corrections)
     return trainer
 
 
@@ -79,7 +86,7 @@ def test_a_new_network_has_the_current_kind_and_enough_epochs(
 
     assert retrain.main() == 0
 
-    assert trainer.asked == [("mnist", network, None)]
+    assert trainer.requests == [("mnist", network, None)]
     assert trainer.promoted == [ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.id]
 
 
@@ -90,24 +97,24 @@ def test_retrain_uses_the_given_data_and_reports_its_stages(
 
     assert retrain.main() == 0
 
-    assert trainer.asked[0][0] == "folder:scans"
-    told = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    assert "ink network: epoch 1/7" in [one.get("words") for one in told]
+    assert trainer.requests[0][0] == "folder:scans"
+    log = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert "ink network: epoch 1/7" in [line.get("words") for line in log]
 
 
 def test_pictures_held_out_of_the_current_model_are_held_out_again(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_out = ["the test split of mnist", "mnist-5k", "digits-8x8"]
-    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": left_out}))
+    excluded = ["the test split of mnist", "mnist-5k", "digits-8x8"]
+    in_use = SimpleNamespace(card=SimpleNamespace(id="old", network="cnn", training={"left_out": excluded}))
     monkeypatch.setattr(composition, "open_model", lambda _: in_use)
 
     assert retrain.main() == 0
-    assert trainer.left_out == ["mnist-5k", "digits-8x8"]
+    assert trainer.excluded == ["mnist-5k", "digits-8x8"]
 
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
     assert retrain.main() == 0
-    assert trainer.left_out == ["digits-8x8"]  # what is to be learned from cannot be left out
+    assert trainer.excluded == ["digits-8x8"]  # the training data cannot be excluded
 
 
 def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
@@ -116,29 +123,29 @@ def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pyt
 
     assert retrain.main() == 0
 
-    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
-    assert "100 pictures right" in told["result"]
-    assert "100 drawn scans right" in told["result"]
-    assert told["promoted"] is False
+    (log,) = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "retrained"]
+    assert "100 pictures right" in log["result"]
+    assert "100 drawn scans right" in log["result"]
+    assert log["promoted"] is False
 
 
 def test_without_a_usable_model_it_trains_nothing(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITREC_MODEL", "no-such-model")
 
     assert retrain.main() == ModelError.exit_code
-    assert trainer.asked == []
+    assert trainer.requests == []
 
 
 @pytest.fixture
 def corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CorrectionsDataset:
-    """A page to learn from, and one held out which both models read alike."""
+    """One training page, and one held-out page that both models read equally."""
     paths = [tmp_path / f"{digit}.png" for digit in (4, 7)]
     for path in paths:
         path.write_bytes(draw(int(path.stem)))
-    learn, held_out = (LabelledPage(path, "0" * 64, 1, path.stem) for path in paths)
-    found = CorrectionsDataset((learn,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
-    monkeypatch.setattr(retraining, "load_corrections", lambda _: found)
-    return found
+    training_page, held_out = (LabelledPage(path, "0" * 64, 1, path.stem) for path in paths)
+    dataset = CorrectionsDataset((training_page,), (held_out,), confirmed=2, corrected=0, repeated=0, missing=0)
+    monkeypatch.setattr(retraining, "load_corrections", lambda _: dataset)
+    return dataset
 
 
 @pytest.mark.slow
@@ -149,18 +156,18 @@ def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")  # it was not shown to the shipped model
+    monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")  # the shipped model was trained without it
 
     assert retrain.main() == 0
 
-    assert trainer.asked == []
-    assert trainer.taught == [("mnist-5k", len(corrected.train), True)]
-    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
-    assert "1 held-out corrected pages right" in told["result"]
-    assert "400 drawn scans, accepted and right" in told["result"]
-    assert told["corrections"] == 1
-    assert Path(told["report"]).is_relative_to(tmp_path / "reports/learning")
-    assert "in use now; undo: <code>digitrec models rollback" in Path(told["report"]).read_text(encoding="utf-8")
+    assert trainer.requests == []
+    assert trainer.corrected == [("mnist-5k", len(corrected.train), True)]
+    (log,) = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "retrained"]
+    assert "1 held-out corrected pages right" in log["result"]
+    assert "400 drawn scans, accepted and right" in log["result"]
+    assert log["corrections"] == 1
+    assert Path(log["report"]).is_relative_to(tmp_path / "reports/learning")
+    assert "in use now; undo: <code>digitrec models rollback" in Path(log["report"]).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -171,7 +178,7 @@ def test_with_unknown_data_training_starts_from_scratch(
     monkeypatch.setattr(retraining, "can_finetune", lambda *_: False)
 
     assert retrain.main() == 0
-    assert trainer.taught == [("mnist-5k", 1, False)]
+    assert trainer.corrected == [("mnist-5k", 1, False)]
 
 
 @pytest.mark.slow
@@ -183,6 +190,6 @@ def test_a_model_worse_on_held_out_corrections_is_not_promoted(
 
     assert retrain.main() == 0
 
-    (told,) = [one for one in map(json.loads, capfd.readouterr().err.splitlines()) if one["event"] == "retrained"]
-    assert told["promoted"] is False
-    assert "not in use: it is worse in something" in Path(told["report"]).read_text(encoding="utf-8")
+    (log,) = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "retrained"]
+    assert log["promoted"] is False
+    assert "not in use: it is worse in something" in Path(log["report"]).read_text(encoding="utf-8")

@@ -215,9 +215,9 @@ def test_a_model_is_fine_tuned_on_its_own_data_or_on_unseen_data(small: str) -> 
 def test_with_other_data_it_would_not_be_known_what_the_model_never_saw(tmp_path: Path) -> None:
     pages = CorrectionsDataset((LabelledPage(tmp_path, "s", 1, "7"),), (), 1, 0, 0, 0)
 
-    with pytest.raises(retrain.DatasetMismatch, match="learned from other digits than mnist-5k"):
+    with pytest.raises(retrain.DatasetMismatch, match="was trained on other digits than mnist-5k"):
         train_on_corrections(
-            Settings(workspace=tmp_path), "mnist-5k", pages, start=card(digest="x", left_out=[]), progress=print
+            Settings(workspace=tmp_path), "mnist-5k", pages, base_model=card(digest="x", left_out=[]), progress=print
         )
 
 
@@ -231,7 +231,7 @@ def test_the_training_report_states_its_figures_and_escapes_names(tmp_path: Path
     found = summarize_comparison([EvaluatedPage(held_out, contradicts, contradicts, png)], [])
     models = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retrain.write_retrain_report(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
+    page = retrain.report_comparison(settings, models[0], models[1], pages, found)  # type: ignore[arg-type]
 
     told = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     words = page.read_text(encoding="utf-8")
@@ -256,7 +256,7 @@ def test_a_training_without_held_out_pages_is_listed(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path)
     models: Any = [SimpleNamespace(card=SimpleNamespace(id=name)) for name in ("paper-1", "paper-2")]
 
-    page = retrain.write_retrain_report(
+    page = retrain.report_comparison(
         settings, *models, CorrectionsDataset((), (), 0, 0, 0, 0), summarize_comparison([], [])
     )
 
