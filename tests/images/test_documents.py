@@ -125,15 +125,15 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
 def test_metadata_libraries_are_not_loaded_into_the_service() -> None:
     program = f"""
 import sys
-from digitrec import imaging
-from digitrec.imaging import document_process
-from digitrec.records import Limits
-imaging.read({saved(GREY)!r}, Limits())
-assert not document_process._all
+from digitrec.images import documents
+from digitrec.recognition.page import segment_file
+from digitrec.types import Limits
+segment_file({saved(GREY)!r}, Limits())
+assert not documents._all
 for data in {list(SMALL.values())!r}:
-    imaging.read(data, Limits())
+    segment_file(data, Limits())
 assert not {{"pillow_heif", "_pillow_heif", "pypdfium2"}} & set(sys.modules)
-print(*(process.pid for process in document_process._all))
+print(*(process.pid for process in documents._all))
 """
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, check=False
@@ -146,16 +146,16 @@ print(*(process.pid for process in document_process._all))
 
 HANGING = f"""
 import os, signal, sys
-from digitrec.worker_process import WorkerProcess
-from digitrec.imaging import document_process
-from digitrec.imaging.kinds import kind_of
-from digitrec.records import Limits
+from digitrec.pipeline.worker_process import WorkerProcess
+from digitrec.images import documents
+from digitrec.images.formats import detect_format
+from digitrec.types import Limits
 
 DATA = {SMALL["heic"]!r}
 
 def hang(_=None):
-    process = document_process.acquire()
-    process.open(kind_of(DATA), DATA, Limits())
+    process = documents.acquire()
+    process.open(detect_format(DATA), DATA, Limits())
     os.kill(process.pid, signal.SIGSTOP)
     return process.pid
 

@@ -13,8 +13,8 @@ from tests.conftest import draw
 
 PROGRAM = """
 import os, threading
-from digitrec import one_thread
-one_thread.load()
+from digitrec.images.threads import import_opencv
+import_opencv()
 import cv2
 print(len(os.listdir("/proc/self/task")), cv2.getNumThreads(), os.environ.get("OPENBLAS_NUM_THREADS"))
 """

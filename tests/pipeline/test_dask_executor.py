@@ -175,10 +175,10 @@ def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
 
 
 def modules_that_read() -> set[Path]:
-    """All modules of imaging and recognition, the classifier that runs the model, and what these import of ours."""
+    """Return all modules of images and recognition, and the modules of digitrec that they import."""
     root = Path(digitrec.__file__).parent
     found = set[Path]()
-    waiting = [*root.glob("imaging/*.py"), *root.glob("recognition/*.py"), root / "classifiers" / "litert.py"]
+    waiting = [*root.glob("images/*.py"), *root.glob("recognition/*.py")]
     while waiting:
         module = waiting.pop()
         if module not in found and module.exists():
@@ -268,7 +268,7 @@ def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
 KILLED = """
 import json, os, signal, subprocess, sys, time
 from digitrec import logs
-from digitrec.cluster.dask_executor import DaskExecutor
+from digitrec.pipeline.dask_executor import DaskExecutor
 from digitrec.errors import EnvironmentFailure
 
 logs.configure("json")

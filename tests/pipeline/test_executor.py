@@ -137,8 +137,8 @@ IN_ONE_THREAD = """
 import os, time
 from contextlib import suppress
 os.sched_getaffinity = lambda _: {*range(CORES)}
-from digitrec.worker_process import WorkerProcess
-from digitrec.executor import LocalExecutor
+from digitrec.pipeline.worker_process import WorkerProcess
+from digitrec.pipeline.executor import LocalExecutor
 
 def no_interpreter(_):
     raise AssertionError("a fork would do")

@@ -196,7 +196,7 @@ def test_a_child_that_is_killed_from_elsewhere_has_died(child: WorkerProcess) ->
 
 FORKS = """
 import errno, fcntl, os, pickle, signal, sys, tempfile, threading, time
-from digitrec.worker_process import WorkerCrashed, WorkerProcess, may_fork
+from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
 running = lambda: False
 
 def ends(pid):
@@ -321,12 +321,12 @@ print(begun, between)
 def test_a_fork_decodes_its_documents_itself() -> None:
     assert (
         in_one_thread("""
-from digitrec.imaging import document_process
-document_process.release(document_process.acquire())
+from digitrec.images import documents
+documents.release(documents.acquire())
 child = WorkerProcess(20.0)
-known = lambda _: (len(document_process._idle), len(document_process._all))
+known = lambda _: (len(documents._idle), len(documents._all))
 child.fork(known)
-print(known(None), child.call(known, None, running), document_process.acquire().is_usable)
+print(known(None), child.call(known, None, running), documents.acquire().is_usable)
 child.stop()
 """)
         == "(1, 1) (0, 0) True"

@@ -65,7 +65,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
     assert {name.partition("/")[0] for name in names} == {"digitrec", f"digitrec-{digitrec.__version__}.dist-info"}
     assert not [name for name in names if name.endswith(".pyc")]
     assert {f"digitrec/{name}" for name in DATA} <= names
-    for folder in ("reporting/templates", "review/templates", "review/static"):
+    for folder in ("reports/templates", "review/templates", "review/static"):
         here = {f"digitrec/{folder}/{path.name}" for path in (ROOT / "digitrec" / folder).iterdir()}
         assert here, folder
         assert here <= names
