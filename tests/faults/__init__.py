@@ -1,1 +1,1 @@
-"""Breaking things on purpose, with real processes: nothing may be lost, nothing answered twice."""
+"""Fault injection with real processes: no file may be lost, none answered twice."""

@@ -1,4 +1,4 @@
-"""A scene for each test, and the account at the end of the session."""
+"""A scene for each test, and the totals at the end of the session."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,26 +8,27 @@ import pytest
 
 from tests.faults.scene import ACCOUNTS, Account, Scene
 
-_TOLD = "account"
+_PROPERTY = "account"
 
 
 @pytest.fixture
 def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
     before = len(ACCOUNTS)
     yield Scene(request.node.name.removeprefix("test_"), tmp_path)
-    # With the report of the test: whoever prints the account may be another process.
-    request.node.user_properties += [(_TOLD, asdict(one)) for one in ACCOUNTS[before:]]
+    # In the report of the test: with pytest-xdist another process prints the totals.
+    request.node.user_properties += [(_PROPERTY, asdict(account)) for account in ACCOUNTS[before:]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [one for found in terminalreporter.stats.values() for one in found if isinstance(one, pytest.TestReport)]
-    found = [value for one in reports if one.when == "teardown" for name, value in one.user_properties if name == _TOLD]
-    accounts = [Account(**one) for one in found]
+    results = [result for results in terminalreporter.stats.values() for result in results]
+    reports = [result for result in results if isinstance(result, pytest.TestReport) and result.when == "teardown"]
+    properties = [pair for report in reports for pair in report.user_properties]
+    accounts = [Account(**value) for name, value in properties if name == _PROPERTY]
     if not accounts:
         return
     terminalreporter.section("the account")
-    for one in accounts:
-        told = f"lost {one.lost}  doubled {one.doubled}  {one.name} {one.note}"
-        terminalreporter.line(f"{one.files:7} files in {one.rows:7} rows out  {told}")
-    totals = (sum(getattr(one, name) for one in accounts) for name in ("files", "rows", "lost", "doubled"))
+    for account in accounts:
+        summary = f"lost {account.lost}  doubled {account.doubled}  {account.name} {account.note}"
+        terminalreporter.line(f"{account.files:7} files in {account.rows:7} rows out  {summary}")
+    totals = (sum(getattr(account, name) for account in accounts) for name in ("files", "rows", "lost", "doubled"))
     terminalreporter.line("{:7} files in {:7} rows out  lost {}  doubled {}  in all".format(*totals))

@@ -1,4 +1,4 @@
-"""Run inside a mount namespace of its own: a workspace on a filesystem of 6 MB that fills up."""
+"""Run in a separate mount namespace: a workspace on a 6 MB filesystem that fills up."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from tests.faults.scene import ACCOUNTS, Scene
 
 
 def main(folder: Path) -> None:
-    """Fill the disk, see the run fail and keep everything, make room, see it finish."""
+    """Fill the disk: the run fails and keeps everything; after making room it finishes."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=True)
     scene = Scene("full_disk", folder)
     scene.drop(30)
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
 
 
 def fill(ballast: Path, room_kb: int) -> None:
-    """Write until nothing more goes in, then give back so much."""
+    """Fill the filesystem, then free this many bytes."""
     with ballast.open("wb", buffering=0) as file:
         try:
             while True:

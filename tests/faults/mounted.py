@@ -1,4 +1,4 @@
-"""Run inside a mount namespace of its own: a share mounted inside the inbox, and another one over it."""
+"""Run in a separate mount namespace: a share mounted inside the inbox, and another one over it."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from tests.faults.scene import Scene
 
 
 def main(workspace: Path) -> None:
-    """Mount memory in and over the inbox of a workspace; nothing on it may be touched."""
+    """Mount tmpfs inside and over the inbox of a workspace; no file on it may be touched."""
     scene = Scene("mounted", workspace)
     scene.drop(2)
     assert scene.run() == 0
@@ -19,7 +19,7 @@ def main(workspace: Path) -> None:
 
 
 def inside(scene: Scene) -> None:
-    """A share inside the inbox: passed over, told once, counted; `doctor` names it."""
+    """A share inside the inbox is skipped, logged once and counted; `doctor` names it."""
     share = scene.inbox / "office" / "share"
     share.mkdir(parents=True)
     mount(share)
@@ -27,18 +27,18 @@ def inside(scene: Scene) -> None:
         (share / name).parent.mkdir(exist_ok=True)
         (share / name).write_bytes(b"x")
     scene.drop(1)
-    bound = scene.inbox / "bound"  # the same filesystem: only the table of mounts tells
+    bound = scene.inbox / "bound"  # the same filesystem: only the mount table shows it
     bound.mkdir()
     (scene.workspace / "elsewhere").mkdir()
     (scene.workspace / "elsewhere" / "c.png").write_bytes(b"x")
     subprocess.run(["mount", "--bind", str(scene.workspace / "elsewhere"), str(bound)], check=True)
 
-    done = subprocess.run(scene.command("run", "--settle-s", "0"), capture_output=True, text=True, check=False)
+    result = subprocess.run(scene.command("run", "--settle-s", "0"), capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0, done.stderr
-    assert "3 files passed over: 3 on another filesystem" in done.stdout.splitlines()[-1], done.stdout
-    told = [json.loads(line) for line in done.stderr.splitlines() if "another filesystem" in line]
-    assert sorted(one["file"] for one in told) == ["bound", "office/share"], told
+    assert result.returncode == 0, result.stderr
+    assert "3 files passed over: 3 on another filesystem" in result.stdout.splitlines()[-1], result.stdout
+    messages = [json.loads(line) for line in result.stderr.splitlines() if "another filesystem" in line]
+    assert sorted(message["file"] for message in messages) == ["bound", "office/share"], messages
     status = subprocess.run(scene.command("status", "--json"), capture_output=True, text=True, check=True)
     assert json.loads(status.stdout)["passed_over"] == {"too_long": 0, "elsewhere": 3}
     doctor = subprocess.run(scene.command("doctor"), capture_output=True, text=True, check=False)
@@ -53,7 +53,7 @@ def inside(scene: Scene) -> None:
 
 
 def over(scene: Scene) -> None:
-    """Another share over the inbox, with files and without a marker: refused until `init` accepts it."""
+    """Another share over the inbox, with files and without a marker, is refused until `init` accepts it."""
     mount(scene.inbox)
     (scene.inbox / "foreign.png").write_bytes(b"x")
     assert scene.run("--run-retry-s", "0.1") == 74
@@ -67,7 +67,7 @@ def over(scene: Scene) -> None:
 
 
 def mount(folder: Path) -> None:
-    """Mount memory on a folder."""
+    """Mount tmpfs on a folder."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
 
 

@@ -1,4 +1,4 @@
-"""A workspace, the files dropped into it, and the account at the end."""
+"""Workspace of a fault test: drop files, run, compare files with rows and originals."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 @dataclass(frozen=True)
 class Account:
-    """What one test dropped in, and what came out."""
+    """Counts of one test: files dropped, rows and originals found."""
 
     name: str
     files: int
@@ -34,11 +34,11 @@ class Account:
 
 
 ACCOUNTS: list[Account] = []
-"""Of the whole session; printed at its end."""
+"""Accounts of the whole session, printed at its end."""
 
 
 def picture(number: int) -> bytes:
-    """A small scan of a digit, unlike every other."""
+    """Return a small, unique scan of a digit."""
     rng = np.random.default_rng(number)
     paper = rng.normal(225, 4, (40, 32)).clip(0, 255).astype(np.uint8)
     cv2.putText(paper, str(number % 10), (7, 31), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 40, 2, cv2.LINE_AA)
@@ -47,12 +47,12 @@ def picture(number: int) -> bytes:
 
 @dataclass
 class Scene:
-    """One workspace under attack."""
+    """Workspace of one test."""
 
     name: str
     workspace: Path
     dropped: dict[str, str] = field(default_factory=dict)
-    """Name -> sha256."""
+    """sha256 by name."""
 
     @property
     def inbox(self) -> Path:
@@ -63,7 +63,7 @@ class Scene:
         return self.workspace / "outbox"
 
     def drop(self, count: int) -> None:
-        """Drop this many new pictures, each by a rename."""
+        """Drop new pictures, each by a rename."""
         self.inbox.mkdir(parents=True, exist_ok=True)
         for number in range(len(self.dropped), len(self.dropped) + count):
             name = f"{number:06}.png"
@@ -81,47 +81,47 @@ class Scene:
             return subprocess.Popen(self.command(*words), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
 
     def run(self, *words: str) -> int:
-        """One run to its end; gives the exit code."""
+        """Run to the end; return the exit code."""
         return self.start("run", "--settle-s", "0", *words).wait(timeout=600)
 
     def rows(self) -> list[dict[str, str]]:
         return [row for path in self.outbox.glob("*Z-????????.csv") for row in read_csv(path)]
 
     def check_tables(self) -> None:
-        """Whatever table is visible is complete."""
+        """Check that every visible table is complete."""
         for path in self.outbox.glob("*.csv"):
             assert path.read_bytes().endswith(b"\r\n"), path
 
     def settle(self, note: str = "") -> None:
-        """Finish everything, then hold what went in against what came out."""
+        """Finish everything, then compare the files that were dropped with rows and originals."""
         assert self.run() == 0, (self.workspace / "log").read_text()[-2000:]
         rows = self.rows()
         answered = [row["file"] for row in rows]
-        kept = [
+        originals = [
             path.name for kind in ("done", "rejected") for path in self.outbox.glob(f"{kind}/*/*.png") if path.is_file()
         ]
-        lost = len(self.dropped.keys() - set(answered)) + len(self.dropped.keys() - set(kept))
-        doubled = len(answered) - len(set(answered)) + len(kept) - len(set(kept))
+        lost = len(self.dropped.keys() - set(answered)) + len(self.dropped.keys() - set(originals))
+        doubled = len(answered) - len(set(answered)) + len(originals) - len(set(originals))
         ACCOUNTS.append(Account(self.name, len(self.dropped), len(rows), lost, doubled, note))
         assert (lost, doubled) == (0, 0)
         assert {row["file"]: row["sha256"] for row in rows} == self.dropped
         for path in self.outbox.glob("done/*/*.png"):
             assert hashlib.sha256(path.read_bytes()).hexdigest() == self.dropped[path.name]
-        done = subprocess.run(self.command("verify"), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+        result = subprocess.run(self.command("verify"), capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout
 
 
-def until(found: Callable[[], Any], timeout_s: float = 30.0) -> float:
-    """Wait for something; gives how long it took, seconds."""
+def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> float:
+    """Wait until a condition holds; return how long it took, seconds."""
     began_s = time.monotonic()
-    while not found():
+    while not condition():
         assert time.monotonic() - began_s < timeout_s, "it took too long"
         time.sleep(0.05)
     return time.monotonic() - began_s
 
 
 def kill_at_random(process: "subprocess.Popen[bytes]", rng: random.Random, life_s: float) -> bool:
-    """SIGKILL within `life_s`; False if the process had ended by itself."""
+    """Send SIGKILL within `life_s`; return False if the process had ended."""
     try:
         process.wait(timeout=rng.uniform(0.05, life_s))
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Kills, full disks, folders that go and come back, two workers, signals. `make faults` runs the long form."""
+"""Kills, full disks, folders that disappear, two workers, signals. `make faults` runs the long form."""
 
 import json
 import random
@@ -62,20 +62,20 @@ def test_a_full_disk(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
 
-    done = in_namespace("tests.faults.full_disk", small)
+    result = in_namespace("tests.faults.full_disk", small)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    ACCOUNTS.append(Account(**json.loads(done.stdout.splitlines()[-1])))
+    assert result.returncode == 0, result.stdout + result.stderr
+    ACCOUNTS.append(Account(**json.loads(result.stdout.splitlines()[-1])))
 
 
 def test_shares_mounted_in_the_inbox_and_over_it_are_not_touched(tmp_path: Path) -> None:
-    done = in_namespace("tests.faults.mounted", tmp_path)
+    result = in_namespace("tests.faults.mounted", tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def in_namespace(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a module where it may mount; skip the test if this machine allows that to nobody."""
+    """Run a module in a mount namespace; skip the test if this machine does not allow it."""
     alone = ["unshare", "--user", "--map-root-user", "--mount"]
     if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no mount namespace to mount a filesystem in")

@@ -1,4 +1,4 @@
-"""Damaged files of every format, through the whole service: each gets its row, and the service does not stop."""
+"""Damaged files of every format: each gets its row, and the service does not stop."""
 
 import io
 import os
@@ -19,23 +19,23 @@ CASES = 20_000 if IS_LONG else 800
 
 
 def page(mode: str = "L", size: tuple[int, int] = (48, 56)) -> Image.Image:
-    """A 7 on paper."""
+    """Return a page with a 7."""
     paper = np.full((size[1], size[0]), 230, np.uint8)
     cv2.putText(paper, "7", (10, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 30, 3, cv2.LINE_AA)
     return Image.fromarray(paper).convert(mode)
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
-    """The bytes of a file."""
+    """Return the image as the bytes of a file."""
     file = io.BytesIO()
     image.save(file, form, **options)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def seeds() -> dict[str, bytes]:
-    """Whole files, one of each kind."""
+    """Return valid files, one of each kind."""
     deep = Image.fromarray(np.asarray(page(), np.uint16) * 257)
-    found = {
+    files = {
         "grey.png": saved(page(), "PNG"),
         "palette.png": saved(page("P"), "PNG", transparency=0),
         "deep.png": saved(deep, "PNG"),
@@ -58,7 +58,7 @@ def seeds() -> dict[str, bytes]:
         "page.pdf": saved(page("RGB"), "PDF"),
         "pages.pdf": saved(page("1"), "PDF", save_all=True, append_images=[page("CMYK")]),
     }
-    return found | dict(_heic())
+    return files | dict(_heic())
 
 
 def _heic() -> Iterator[tuple[str, bytes]]:
@@ -70,36 +70,36 @@ def _heic() -> Iterator[tuple[str, bytes]]:
 
 
 def cut(data: bytearray, rng: random.Random) -> None:
-    """End early."""
+    """Truncate the file."""
     del data[rng.randrange(1, len(data)) :]
 
 
 def flip(data: bytearray, rng: random.Random) -> None:
-    """Change a few bits anywhere."""
+    """Flip a few bits anywhere."""
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
 
 
 def flip_header(data: bytearray, rng: random.Random) -> None:
-    """Change bytes at the front, where sizes and kinds are told."""
+    """Change bytes of the header, which holds sizes and types."""
     for _ in range(rng.choice((1, 2, 3))):
         data[rng.randrange(min(64, len(data)))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
 
 
 def stretch(data: bytearray, rng: random.Random) -> None:
-    """Put a large number somewhere."""
+    """Write a large number at a random offset."""
     at = rng.randrange(len(data))
     data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xff\xff"))
 
 
 def repeat(data: bytearray, rng: random.Random) -> None:
-    """Let a piece be there twice."""
+    """Duplicate a random range."""
     start, end = sorted(rng.randrange(len(data)) for _ in range(2))
     data[end:end] = data[start : min(end, start + 4096)]
 
 
 def wipe(data: bytearray, rng: random.Random) -> None:
-    """Lose a piece, or have zeros in its place."""
+    """Remove or zero a random range."""
     start = rng.randrange(len(data))
     length = rng.randrange(1, 200)
     data[start : start + length] = b"" if rng.random() < 0.5 else bytes(min(length, len(data) - start))
@@ -110,11 +110,11 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (cut, flip, 
 
 def test_damaged_files_of_every_format_each_get_a_row(scene: Scene) -> None:
     rng = random.Random(int(os.environ.get("DIGITREC_SEED", "0")))
-    whole = list(seeds().items())
+    samples = list(seeds().items())
     scene.inbox.mkdir()
     names = set()
     for number in range(CASES):
-        name, content = whole[number % len(whole)]
+        name, content = samples[number % len(samples)]
         data = bytearray(content)
         for mutate in rng.sample(MUTATIONS, rng.choice((1, 1, 1, 2))):
             if data:

@@ -51,12 +51,12 @@ GOOD, CUT_OFF, NO_PICTURE = b"picture ", b"cut off ", b"nothing "
 
 
 class StandIn:
-    """Reads what the tests drop: a digit by the sum of the bytes, or why there is none."""
+    """Page reader of the tests: a digit by the sum of the bytes, or a rejection."""
 
     classifier = type("Named", (), {"fingerprint": "stand-in"})
 
-    def read_files(self, found: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
-        return [self._read(one) for one in found]
+    def read_files(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
+        return [self._read(file) for file in files]
 
     def _read(self, data: bytes) -> list[PageResult] | RejectedImage:
         if data.startswith(GOOD):
@@ -72,48 +72,50 @@ class StandIn:
 
 @dataclasses.dataclass
 class OddHarness(ServiceHarness):
-    """A workspace whose filesystem has large inodes; its clock and its reader are stand-ins."""
+    """Workspace with large inodes and with a fake clock and reader."""
 
     reader: Any = dataclasses.field(default_factory=StandIn)
     add_to_inode: int = 0
 
-    def stat(self, found: os.stat_result) -> os.stat_result:
-        fields = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
-        inode = (found.st_ino + self.add_to_inode) % 2**64
-        return os.stat_result([found.st_mode, inode, *found[2:10]], fields)
+    def stat(self, state: os.stat_result) -> os.stat_result:
+        fields = {name: getattr(state, name) for name in dir(state) if name.startswith("st_")}
+        inode = (state.st_ino + self.add_to_inode) % 2**64
+        return os.stat_result([state.st_mode, inode, *state[2:10]], fields)
 
     def look(self) -> list[FileSnapshot]:
         return list(
-            scanner.scan(self.inbox, lambda *_: None, stat_of=lambda one: self.stat(one.stat(follow_symlinks=False)))
+            scanner.scan(
+                self.inbox, lambda *_: None, stat_of=lambda entry: self.stat(entry.stat(follow_symlinks=False))
+            )
         )
 
     @contextmanager
     def at_work(self) -> Iterator[BatchPipeline]:
-        with super().at_work() as line:
-            read = partial(line.read_chunk, fstat=lambda one: self.stat(os.fstat(one)))
-            inbox = OddInbox(line.inbox.root, line.inbox.worker, self)  # type: ignore[attr-defined]
-            yield dataclasses.replace(line, read_chunk=read, inbox=inbox)
+        with super().at_work() as pipeline:
+            read = partial(pipeline.read_chunk, fstat=lambda descriptor: self.stat(os.fstat(descriptor)))
+            inbox = OddInbox(pipeline.inbox.root, pipeline.inbox.worker, self)  # type: ignore[attr-defined]
+            yield dataclasses.replace(pipeline, read_chunk=read, inbox=inbox)
 
     def report_now(self, batch_id: str) -> None:
-        if sum(batch_id.encode()) % 10 == 0:  # a tenth of the reports: each takes as long as the rest together
+        if sum(batch_id.encode()) % 10 == 0:  # a tenth of the reports: one takes as long as all other steps
             super().report_now(batch_id)
 
     def work(self) -> None:
-        """Look twice with the settle time between, as the service does, and bring what is complete to its end."""
-        with self.at_work() as line:
-            line.recover()
+        """Scan twice `settle_s` apart, as the service does, and process the complete files."""
+        with self.at_work() as pipeline:
+            pipeline.recover()
             settling = StabilityTracker(2.0, 600.0)
-            settling.update(self._due(line), 0.0, int(self.now_s * 1e9))
-            settled = settling.update(self._due(line), 700.0, int(self.now_s * 1e9))
-            line.process(sorted(settled))
+            settling.update(self._due(pipeline), 0.0, int(self.now_s * 1e9))
+            settled = settling.update(self._due(pipeline), 700.0, int(self.now_s * 1e9))
+            pipeline.process(sorted(settled))
 
-    def _due(self, line: BatchPipeline) -> list[FileSnapshot]:
-        held = line.ledger.deferred(self.now_s)
-        return [one for one in self.look() if one.identity not in held]
+    def _due(self, pipeline: BatchPipeline) -> list[FileSnapshot]:
+        held = pipeline.ledger.deferred(self.now_s)
+        return [file for file in self.look() if file.identity not in held]
 
 
 class OddInbox(Inbox):
-    """Tells the stat fields of claimed files as the filesystem would."""
+    """Inbox that returns the stat fields of this filesystem."""
 
     def __init__(self, root: Path, worker: str, harness: OddHarness) -> None:
         super().__init__(root, worker)
@@ -130,8 +132,8 @@ def odd_harness(add_to_inode: int = 0) -> Iterator[OddHarness]:
         harness = OddHarness(root, Settings(workspace=root, engine="serial"), add_to_inode=add_to_inode)
         harness.inbox.mkdir()
         yield harness
-        for each in (harness.inbox, harness.outbox):
-            remove(each)
+        for path in (harness.inbox, harness.outbox):
+            remove(path)
 
 
 NAME = (
@@ -195,21 +197,21 @@ def test_odd_files_are_all_answered_once_and_kept(
             look_at(harness)
             harness.work()
             harness.now_s = min(max(harness.now_s + jump_s, 200 * 86_400.0), 2_000_000_000 + 60 * YEAR_S)
-        for _ in range(3):  # however the clock stands now: a grace, and a look
+        for _ in range(3):  # at any time of the clock: one grace period and one scan
             harness.now_s += harness.settings.grace_s + 1
             harness.work()
 
         assert {unescape_cell(row["file"]): row["sha256"] for row in harness.rows()} == expected
         assert len(harness.rows()) == len(expected)
-        kept = {**harness.originals("done"), **harness.originals("rejected")}
-        found = sorted(hashlib.sha256(content).hexdigest() for content in kept.values())
-        assert set(found) >= set(expected.values()), "every original is kept"
+        originals = {**harness.originals("done"), **harness.originals("rejected")}
+        digests = sorted(hashlib.sha256(content).hexdigest() for content in originals.values())
+        assert set(digests) >= set(expected.values()), "every original is kept"
         assert harness.account().discrepancies == ()
         assert harness.look() == [], "nothing is stuck"
 
 
 def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
-    """Drop a file; False where its name is taken, or no name."""
+    """Drop a file; return False if its name is taken or invalid."""
     at = os.fsencode(inbox) + b"/" + path
     try:
         os.makedirs(os.path.dirname(at), exist_ok=True)  # noqa: PTH103, PTH120 - a name that only bytes can hold
@@ -223,10 +225,10 @@ def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
 
 
 def look_at(harness: ServiceHarness) -> None:
-    """Ask every command that looks at the inbox."""
+    """Call every command that scans the inbox."""
     with open_readable_ledgers(harness.settings) as ledgers:
-        told = collect_status(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s)
-        assert told.problem == ""
+        worker_status = collect_status(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s)
+        assert worker_status.problem == ""
         list(backlog.deferred_files(harness.settings, ledgers, harness.now_s))
         history.trace_file("7.png", harness.settings, ledgers, harness.now_s)
         list(run_checks(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s))
@@ -290,11 +292,11 @@ def test_settings_of_any_bytes_are_taken_or_refused_in_one_plain_line(content: b
 def test_odd_settings_end_the_program_with_78_and_no_traceback(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
 
-    done = in_folder(tmp_path, "config")
+    result = in_folder(tmp_path, "config")
 
-    assert done.returncode == 78, done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    assert result.returncode == 78, result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2
 
 
 def test_a_service_that_opens_the_workspace_takes_odd_folders_as_they_are() -> None:

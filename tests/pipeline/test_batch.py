@@ -1,4 +1,4 @@
-"""From the inbox to the outbox, by hand: every rule for files, without a sleep."""
+"""Process batches step by step: every rule for files, without a sleep."""
 
 import errno
 import json
@@ -39,7 +39,7 @@ def test_a_picture_gets_its_row_and_its_original_is_kept(harness: ServiceHarness
     assert (harness.outbox / "latest.csv").read_bytes() == harness.tables()[0].read_bytes()
     (digit,) = read_csv(harness.outbox / f"{row['batch_id']}.digits.csv")
     assert digit["row"] == row["row"]
-    assert sum(float(digit[f"p{each}"]) for each in range(10)) == pytest.approx(1, abs=1e-5)
+    assert sum(float(digit[f"p{value}"]) for value in range(10)) == pytest.approx(1, abs=1e-5)
     assert (harness.root / "reports" / row["batch_id"] / "index.html").exists()
     assert harness.account().discrepancies == ()
 
@@ -69,10 +69,10 @@ def test_a_bad_file_costs_one_row_and_gets_a_reason_file(harness: ServiceHarness
 
     harness.run()
 
-    found = {row["file"]: (row["status"], row["reason_code"]) for row in harness.rows()}
-    assert found["bad.png"] == ("rejected", "not_an_image")
-    assert found["empty.png"] == ("rejected", "empty_file")
-    assert found["good.png"][0] != "rejected"
+    reasons = {row["file"]: (row["status"], row["reason_code"]) for row in harness.rows()}
+    assert reasons["bad.png"] == ("rejected", "not_an_image")
+    assert reasons["empty.png"] == ("rejected", "empty_file")
+    assert reasons["good.png"][0] != "rejected"
     (reason,) = harness.outbox.glob("rejected/*/bad.png.reason.json")
     assert json.loads(reason.read_text())["reason_code"] == "not_an_image"
     assert harness.originals("rejected") == {"bad.png": b"this is no picture", "empty.png": b""}
@@ -120,9 +120,9 @@ def test_a_file_that_is_completed_within_its_grace_is_read(harness: ServiceHarne
 def test_a_file_that_changed_since_the_scan_is_deferred(harness: ServiceHarness) -> None:
     harness.drop("7.png")
 
-    with harness.at_work() as line:
-        seen = [one._replace(size=one.size - 1) for one in harness.look()]
-        line.process(seen)
+    with harness.at_work() as pipeline:
+        files = [file._replace(size=file.size - 1) for file in harness.look()]
+        pipeline.process(files)
 
     assert (harness.inbox / "7.png").read_bytes() == draw(7)
     assert harness.rows() == []
@@ -173,9 +173,9 @@ def test_an_unreadable_file_is_retried_and_rejected_only_for_a_broken_disk(
         harness.run()
         harness.now_s += 20
 
-    found = {row["file"]: row["reason_code"] for row in harness.rows()}
-    assert "8.png" in found
-    assert found.get("7.png") == ("io_error" if rejects else None)
+    reasons = {row["file"]: row["reason_code"] for row in harness.rows()}
+    assert "8.png" in reasons
+    assert reasons.get("7.png") == ("io_error" if rejects else None)
     assert (harness.inbox / "7.png").exists() is not rejects
     assert harness.account().discrepancies == ()
 
@@ -211,11 +211,11 @@ def test_a_link_swapped_in_after_the_scan_is_not_followed(harness: ServiceHarnes
     harness.drop("7.png")
     secret = tmp_path / "secret.png"
     secret.write_bytes(draw(7))
-    with harness.at_work() as line:
-        seen = harness.look()
+    with harness.at_work() as pipeline:
+        files = harness.look()
         (harness.inbox / "7.png").unlink()
         (harness.inbox / "7.png").symlink_to(secret)
-        line.process(seen)
+        pipeline.process(files)
 
     assert harness.rows() == []
     assert (harness.inbox / "7.png").is_symlink()
@@ -252,9 +252,9 @@ def test_a_deferred_file_with_a_taken_name_gets_a_new_name(
     real = Inbox.claim
 
     def claim(self: Inbox, batch_id: str, path: str) -> bool:
-        done = real(self, batch_id, path)
+        result = real(self, batch_id, path)
         harness.drop("scan.png", draw(8))
-        return done
+        return result
 
     monkeypatch.setattr(Inbox, "claim", claim)
     harness.run(is_old=False)
@@ -306,11 +306,11 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(harness: 
     harness.drop("set/2.png", draw(2))
     harness.drop("set/labels.csv", b"file,label\n1.png,1\n2.png,none\n")
 
-    with harness.at_work() as line:
+    with harness.at_work() as pipeline:
         first, second = sorted(harness.look())
-        line.process([first])
+        pipeline.process([first])
         assert (harness.inbox / "set" / "labels.csv").exists()
-        line.process([second])
+        pipeline.process([second])
 
     assert {row["file"]: row["label"] for row in harness.rows()} == {"set/1.png": "1", "set/2.png": "none"}
     assert not (harness.inbox / "set" / "labels.csv").exists()
@@ -320,7 +320,7 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(harness: 
 
 
 def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(harness: ServiceHarness) -> None:
-    """Each batch asks; with 100,000 labels that would cost more than to read the pictures."""
+    """Every batch checks its labels; with 100,000 labels that would cost more than reading the pictures."""
     asked: list[str] = []
 
     class Asked:
@@ -398,10 +398,10 @@ def test_a_stop_in_the_middle_releases_claims_that_were_not_read(
         harness.drop(f"{number:02}.png", draw(number % 10))
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
-        contents = [content for job in jobs[:10] for content in real([job], **given)]
+    def read_chunk(jobs: Sequence[ReadJob], **options: Any) -> list[FileResult]:
+        contents = [content for job in jobs[:10] for content in real([job], **options)]
         harness.stopped = True
-        return contents + real(jobs[10:], **given)
+        return contents + real(jobs[10:], **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(read_files, "read_chunk", read_chunk)
@@ -422,14 +422,14 @@ def test_larger_files_are_read_by_the_half_as_many_at_a_time() -> None:
         for number, size in enumerate([500] * 20 + [2_000_000] * 10 + [500] * 3)
     ]
 
-    found = [*make_chunks(claims)]
+    chunks = [*make_chunks(claims)]
 
-    assert [claim for chunk in found for claim in chunk] == claims
-    assert [len(chunk) for chunk in found] == [16, 10, 7]
+    assert [claim for chunk in chunks for claim in chunk] == claims
+    assert [len(chunk) for chunk in chunks] == [16, 10, 7]
 
 
 class Mortal:
-    """A child that dies of one file."""
+    """Worker process that dies of one file."""
 
     def __init__(self, poison: str) -> None:
         self.poison = poison
@@ -454,11 +454,11 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
 
     def overrun(*_: object) -> Any:
         raise ChunkTimeout
-        yield  # as an engine's results do, once they are asked for
+        yield  # a generator, as an executor returns it
 
-    with harness.at_work() as line:
-        monkeypatch.setattr(type(line.engine), "map", overrun)
-        counts = list(line.process_all([sorted(harness.look())]))
+    with harness.at_work() as pipeline:
+        monkeypatch.setattr(type(pipeline.engine), "map", overrun)
+        counts = list(pipeline.process_all([sorted(harness.look())]))
 
     assert {row["file"]: row["reason_code"] == "crashes_reader" for row in harness.rows()} == {
         "good.png": False,
@@ -550,8 +550,8 @@ def test_an_outbox_removed_during_a_batch_is_not_recreated(
     harness.drop("7.png")
     real = FolderOutbox.publish
 
-    def unmounted(*given: Any) -> None:
-        real(*given)
+    def unmounted(*args: Any) -> None:
+        real(*args)
         harness.outbox.rename(harness.root / "away")
 
     with monkeypatch.context() as patch:
@@ -654,21 +654,19 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     harness.drop("set/1.png", draw(1))
     harness.drop("set/2.png", draw(2))
     harness.drop("set/labels.csv", b"file,label\n1.png,1\n2.png,2\n")
-    with harness.at_work() as line:
-        line.process(sorted(harness.look())[:1])
-    left = harness.rows()[0]
+    with harness.at_work() as pipeline:
+        pipeline.process(sorted(harness.look())[:1])
+    first_row = harness.rows()[0]
     harness.set(worker="right")
     harness.drop("again.png", draw(1))
 
-    with (
-        harness.at_work() as line,
-        closing(Ledger.open_readonly(harness.root / ".digitrec/main/ledger.sqlite3")) as other,
-    ):
-        line.outcome_builder.others.append(other)
-        line.process(sorted(harness.look()))
+    path = harness.root / ".digitrec/main/ledger.sqlite3"
+    with harness.at_work() as pipeline, closing(Ledger.open_readonly(path)) as other:
+        pipeline.outcome_builder.others.append(other)
+        pipeline.process(sorted(harness.look()))
 
     rows = {row["file"]: row for row in harness.rows()}
-    assert rows["again.png"]["duplicate_of"] == f"{left['batch_id']}/{left['row']}"
+    assert rows["again.png"]["duplicate_of"] == f"{first_row['batch_id']}/{first_row['row']}"
     assert not (harness.inbox / "set" / "labels.csv").exists()
     assert harness.account().discrepancies == ()
 
@@ -680,9 +678,9 @@ def test_a_damaged_ledger_of_another_worker_disturbs_no_one(
     broken = harness.root / "broken.sqlite3"
     broken.write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
 
-    with harness.at_work() as line, closing(Ledger.open_readonly(broken)) as other:
-        line.outcome_builder.others.append(other)
-        line.process(harness.look())
+    with harness.at_work() as pipeline, closing(Ledger.open_readonly(broken)) as other:
+        pipeline.outcome_builder.others.append(other)
+        pipeline.process(harness.look())
 
     assert [row["file"] for row in harness.rows()] == ["7.png"]
     assert "another worker's ledger cannot be read" in caplog.messages

@@ -1,4 +1,4 @@
-"""Claims that fail: of one file, which waits while the others are read, or of all, which is an environment failure."""
+"""Failed claims: one file waits while the others are read; if all fail, the environment is at fault."""
 
 import errno
 import os
@@ -13,15 +13,15 @@ ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.ESTALE, err
 
 
 def failing(number: int, fails: Callable[[str], bool]) -> Callable[..., None]:
-    """What renames files, except for some."""
+    """Return a rename function that fails for some files."""
     real = files.rename_exclusive
 
-    def move_new(source: object, target: object) -> None:
+    def rename_exclusive(source: object, target: object) -> None:
         if fails(str(source)):
             raise OSError(number, os.strerror(number), str(source))
         real(str(source), str(target))
 
-    return move_new
+    return rename_exclusive
 
 
 @pytest.mark.slow
@@ -34,8 +34,8 @@ def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
     with monkeypatch.context() as patch:
         patch.setattr(files, "rename_exclusive", failing(number, lambda source: source.endswith("bad/7.png")))
         harness.run()
-        with harness.at_work() as line:
-            (back,) = line.ledger.deferred_files()
+        with harness.at_work() as pipeline:
+            (back,) = pipeline.ledger.deferred_files()
     assert [row["file"] for row in harness.rows()] == ["8.png"]
     assert (back.tries, back.why) == (1, f"it cannot be claimed: {os.strerror(number)}")
 
@@ -58,8 +58,8 @@ def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(
         harness.run()
         harness.now_s += 300
 
-    with harness.at_work() as line:
-        assert [back.tries for back in line.ledger.deferred_files()] == [3]
+    with harness.at_work() as pipeline:
+        assert [back.tries for back in pipeline.ledger.deferred_files()] == [3]
     assert [path.name for path in harness.inbox.iterdir() if "probe" in path.name] == []
     assert sorted(path.name for path in (harness.inbox / ".claimed" / "main").iterdir()) == ["ledger", "lock"]
 

@@ -1,4 +1,4 @@
-"""Clocks that are wrong, or jump: they cost at most a backoff, and never a file."""
+"""Wrong or jumping clocks cost at most one backoff, never a file."""
 
 import os
 import time
@@ -24,7 +24,7 @@ YEAR_S = 365.25 * 86_400
 
 
 class Steady:
-    """A time that only tests set forward."""
+    """Clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -54,7 +54,7 @@ def test_a_half_written_file_on_a_server_whose_clock_is_behind_is_deferred(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, behind_s: int
 ) -> None:
     real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right: this machine is ahead
+    monkeypatch.setattr(time, "time", lambda: real() + behind_s)  # the server is right, this machine is wrong
     (harness.inbox / "half.png").write_bytes(draw(7)[:200])
 
     summary = run_once(replace(harness.settings, settle_s=0.1))
@@ -100,22 +100,22 @@ def test_on_a_remote_mount_no_file_is_taken_for_its_age(
 @given(jump_s=st.floats(-50 * YEAR_S, 50 * YEAR_S), empty=st.booleans(), ctime_s=st.integers(-(2**63), 2**64))
 def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: float, empty: bool, ctime_s: int) -> None:
     settling = StabilityTracker(2.0, 600.0)
-    one = FileSnapshot("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
+    file = FileSnapshot("7.png", 0 if empty else 5, 7, ctime_s, 2**64 - 1)
     wall_ns = 1_767_323_045 * S
-    settling.update([one], 0.0, wall_ns)
+    settling.update([file], 0.0, wall_ns)
 
-    assert settling.update([one], 601.0, wall_ns + int(jump_s * S)) == [one]
+    assert settling.update([file], 601.0, wall_ns + int(jump_s * S)) == [file]
 
 
 @given(ahead_s=st.floats(-50 * YEAR_S, 50 * YEAR_S))
 def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> None:
     settling = AgeStability(2.0, 0)
     wall_ns = 1_767_323_045 * S
-    one = FileSnapshot("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
+    file = FileSnapshot("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
 
-    found = settling.update([one], 0.0, wall_ns)
+    complete = settling.update([file], 0.0, wall_ns)
 
-    assert found == [one] or settling.update([one], 2.0, wall_ns) == [one]
+    assert complete == [file] or settling.update([file], 2.0, wall_ns) == [file]
 
 
 @pytest.mark.slow
@@ -130,23 +130,23 @@ def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
     harness.drop("half.png", draw(7)[:200])
     steady = Steady()
     with harness.at_work() as at_work:
-        line = replace(
+        pipeline = replace(
             at_work, outcome_builder=replace(at_work.outcome_builder, steady_s=steady), report=lambda _: None
         )
-        (seen,) = [one._replace(ctime_ns=int(harness.now_s * 1e9)) for one in harness.look()]
+        (file,) = [snapshot._replace(ctime_ns=int(harness.now_s * 1e9)) for snapshot in harness.look()]
         began_s = steady.now_s
         tries = 0
         while steady.now_s - began_s < harness.settings.grace_s:
-            assert line.process([seen]).deferred == 1, "it is within its grace"
+            assert pipeline.process([file]).deferred == 1, "it is within its grace"
             tries += 1
-            held = line.ledger.deferred(harness.now_s)
+            held = pipeline.ledger.deferred(harness.now_s)
             if jumps_s:
                 harness.now_s += jumps_s.pop()
-                held = line.ledger.deferred(harness.now_s)
+                held = pipeline.ledger.deferred(harness.now_s)
             wait_s = 5.0 if held else 1.0
             harness.now_s += wait_s
             steady.now_s += wait_s
-        assert line.process([seen]).rejected == 1
+        assert pipeline.process([file]).rejected == 1
 
 
 @pytest.mark.slow

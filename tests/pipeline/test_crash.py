@@ -1,4 +1,4 @@
-"""Stop before and after every step of a file's life, on the first three calls of each: nothing may be lost."""
+"""Crash before and after each of the first three calls of every step: no file may be lost."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -41,22 +41,22 @@ STEPS: dict[str, tuple[Any, str]] = {
 
 
 class PowerCut(BaseException):
-    """The power goes."""
+    """Simulated power failure."""
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, *, call: int, after: bool) -> None:
-    """Let the power go before or after the n-th call."""
+    """Raise PowerCut before or after the n-th call."""
     real: Callable[..., Any] = getattr(home, name)
     calls = 0
 
-    def counted(*given: Any, **named: Any) -> Any:
+    def counted(*args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call and not after:
             raise PowerCut
         try:
-            return real(*given, **named)
-        finally:  # whether it did anything or not
+            return real(*args, **options)
+        finally:  # also if the call raises
             if calls == call:
                 raise PowerCut
 
@@ -86,11 +86,11 @@ def test_a_power_cut_at_any_step_loses_nothing_and_doubles_nothing(
         except PowerCut:
             was_cut = True
     assert was_cut
-    seen_early = {table: table.read_bytes() for table in harness.tables()}
+    early_tables = {table: table.read_bytes() for table in harness.tables()}
 
     harness.run()
 
-    assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
+    assert {table: table.read_bytes() for table in early_tables} == early_tables, "a visible table is complete"
     assert sorted(row["file"] for row in harness.rows()) == sorted(pictures | broken)
     assert {row["file"] for row in harness.rows() if row["status"] == "rejected"} == set(broken)
     assert harness.originals("done") == pictures
@@ -111,24 +111,24 @@ NEW_STEPS = {
 
 
 def deadly_file(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file stops the reader: it is deferred, and claimed alone until it is rejected."""
+    """One file crashes the reader: it is deferred and claimed alone until it is rejected."""
     harness.engine = harness.child = Poisoned({"deadly.png"})
 
 
 def stopped_batch(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop comes when two files of a batch are read: they are published, the others deferred."""
+    """A stop arrives after two files of a batch: they are published, the others deferred."""
     harness.engine = harness.child = StoppedAfter(harness, 2)
 
 
 def raising_file(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading one file raises: it was tried twice, and now the batch is read file by file."""
+    """Reading one file raises the third time: the batch is read file by file."""
     harness.engine = harness.child = Poisoned(set())
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
+    def read_chunk(jobs: Sequence[ReadJob], **options: Any) -> list[FileResult]:
         if any(name_of(job) == "deadly.png" for job in jobs):
             raise ZeroDivisionError("deadly.png")
-        return real(jobs, **given)
+        return real(jobs, **options)
 
     monkeypatch.setattr(read_files, "read_chunk", read_chunk)
     for _ in range(2):
@@ -157,10 +157,10 @@ def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
         scene(harness, patch)
         with monkeypatch.context() as cutting:
             cut(cutting, home, function, call=call, after=after)
-            with suppress(PowerCut):  # not every scene comes to every step so often
+            with suppress(PowerCut):  # not every case calls every step that often
                 harness.run()
                 harness.run()
-        seen_early = {table: table.read_bytes() for table in harness.tables()}
+        early_tables = {table: table.read_bytes() for table in harness.tables()}
         if scene is deadly_file:
             harness.run()
     if scene is not deadly_file:
@@ -168,7 +168,7 @@ def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
         harness.engine = harness.child = Poisoned(set())
         harness.run()
 
-    assert {table: table.read_bytes() for table in seen_early} == seen_early, "a visible table is complete"
+    assert {table: table.read_bytes() for table in early_tables} == early_tables, "a visible table is complete"
     assert sorted(row["file"] for row in harness.rows()) == sorted(pictures)
     rejected = {row["file"] for row in harness.rows() if row["status"] == "rejected"}
     assert rejected == ({"deadly.png"} if scene is deadly_file else set())
@@ -176,8 +176,8 @@ def test_a_power_cut_around_suspects_and_stops_loses_and_doubles_nothing(
     assert harness.look() == []
     assert harness.account().discrepancies == ()
     assert harness.account().open_batches == ()
-    with harness.at_work() as line:
-        assert not line.suspects.has_any(), "nobody is under suspicion any more"
+    with harness.at_work() as pipeline:
+        assert not pipeline.suspects.has_any(), "nobody is under suspicion any more"
 
 
 def test_a_batch_that_was_recorded_is_never_read_again(
@@ -199,7 +199,7 @@ def test_a_batch_that_was_recorded_is_never_read_again(
 def test_the_same_bytes_are_rendered_again_after_a_crash(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What was just recorded is published without being read from the ledger, and after a crash from there.
+    # Without a crash the rows are published from memory, after one from the ledger.
     harness.drop("7.png")
     harness.drop("=the same.png")
     harness.drop("3/ü \udcff.png", draw(3))

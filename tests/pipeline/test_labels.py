@@ -1,4 +1,4 @@
-"""The label of a picture: the file given, then labels.csv upwards, then the folder's name."""
+"""Look up a label: `--labels`, then the nearest labels.csv, then the folder's name."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ def test_the_nearest_labels_file_that_names_the_picture_counts(tmp_path: Path) -
 def test_a_labels_file_given_by_hand_comes_first(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     write(inbox / "set" / "labels.csv", "file,label\n1.png,1\n2.png,2\n")
-    given = write(tmp_path / "elsewhere.csv", "file,label\nset/1.png,9\n")
+    labels_path = write(tmp_path / "elsewhere.csv", "file,label\nset/1.png,9\n")
 
-    truth = LabelLookup(inbox, given)
+    truth = LabelLookup(inbox, labels_path)
 
     assert [truth.find("set/1.png"), truth.find("set/2.png")] == ["9", "2"]
     assert LabelLookup(inbox, inbox / "set" / "labels.csv").find("set/2.png") == "2"
@@ -59,11 +59,11 @@ def test_quoted_names_and_missing_cells_are_understood(tmp_path: Path) -> None:
 
 
 def test_changed_labels_are_read_again(tmp_path: Path) -> None:
-    found = []
+    labels = []
     for label in "787":
         write(tmp_path / "a" / "labels.csv", f"file,label\n1.png,{label}\n")
         write(tmp_path / "b" / "labels.csv", f"file,label\n1.png,{label}\n")
-        found.append(
+        labels.append(
             [
                 LabelLookup(tmp_path).find("a/1.png"),
                 LabelLookup(tmp_path).find("b/1.png"),
@@ -71,7 +71,7 @@ def test_changed_labels_are_read_again(tmp_path: Path) -> None:
             ]
         )
 
-    assert found == [["7", "7", ""], ["8", "8", ""], ["7", "7", ""]]
+    assert labels == [["7", "7", ""], ["8", "8", ""], ["7", "7", ""]]
 
 
 @pytest.mark.slow

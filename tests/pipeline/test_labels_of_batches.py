@@ -1,4 +1,4 @@
-"""Labels files of any bytes: read as far as they can be, warned of, and never a reason to stop."""
+"""Labels files of any bytes are parsed as far as possible, with a warning, and stop nothing."""
 
 import csv
 import io
@@ -48,10 +48,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_label_is_read_in_whatever_encoding(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, label: str, warned: list[str]
 ) -> None:
-    found = labels(tmp_path, content)
+    lookup = labels(tmp_path, content)
 
-    assert found.find("a.png") == label
-    assert found.find("z.png") == ""
+    assert lookup.find("a.png") == label
+    assert lookup.find("z.png") == ""
     assert warnings(caplog) == warned
     assert is_labels_file(tmp_path / "labels.csv")
 
@@ -89,12 +89,12 @@ def test_a_label_is_as_long_as_a_table_can_be_read_again(harness: ServiceHarness
 
 
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:
-    found = labels(tmp_path, "file,label\nä.png,1\nö.png,2\n".encode("cp1252") + b"\xc3\xbc.png,3\n")
+    lookup = labels(tmp_path, "file,label\nä.png,1\nö.png,2\n".encode("cp1252") + b"\xc3\xbc.png,3\n")
 
-    assert found.find(os.fsdecode(b"\xe4.png")) == "1"
-    assert found.find("ö.png") == "2"
-    assert found.find("ü.png") == "3", "these bytes are the name, whatever the rest is"
-    assert found.find("Ã¼.png") == "3"
+    assert lookup.find(os.fsdecode(b"\xe4.png")) == "1"
+    assert lookup.find("ö.png") == "2"
+    assert lookup.find("ü.png") == "3", "these bytes are the name, whatever the rest is"
+    assert lookup.find("Ã¼.png") == "3"
 
 
 def test_labels_in_windows_1252_are_archived_with_the_last_picture(harness: ServiceHarness) -> None:
@@ -126,11 +126,11 @@ def test_utf_16_is_named_not_used_and_no_picture(
 
 
 def test_a_warning_comes_once_for_a_file(harness: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
-    told: set[str] = set()
+    warned: set[str] = set()
     harness.drop("labels.csv", "file,label\na.png,fünf\n".encode("cp1252"))
 
     for _ in range(3):
-        assert LabelLookup(harness.inbox, warned=told).find("a.png") == "fünf"
+        assert LabelLookup(harness.inbox, warned=warned).find("a.png") == "fünf"
 
     assert len(warnings(caplog)) == 1
 
@@ -190,10 +190,12 @@ def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
     with open_readable_ledgers(harness.settings) as ledgers:
         looked = list(run_checks(harness.settings, ledgers, ModelStatus("test"), 1_767_323_045.0))
 
-    found = [
-        (one.severity, one.detail.removeprefix(f"{harness.inbox}/")[:30]) for one in looked if one.subject == "labels"
+    checks = [
+        (check.severity, check.detail.removeprefix(f"{harness.inbox}/")[:30])
+        for check in looked
+        if check.subject == "labels"
     ]
-    assert sorted(found) == sorted(
+    assert sorted(checks) == sorted(
         [
             (Severity.FAILED, f"{harness.root}/missing.csv does not exist"[:30]),
             (Severity.WARNING, "a/labels.csv is not UTF-8, and"),
@@ -204,7 +206,7 @@ def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
 
 
 def written(rows: list[tuple[bytes, bytes, bytes]]) -> bytes:
-    """A labels file with these cells, quoted as Excel quotes them."""
+    """Return a labels file with these cells, quoted as Excel does."""
     text = io.StringIO()
     csv.writer(text).writerows([["file", "label", "more"], *([cell.decode("latin-1") for cell in row] for row in rows)])
     return text.getvalue().encode("latin-1")
@@ -230,14 +232,14 @@ def any_labels() -> st.SearchStrategy[bytes]:
 @example(content=b"file,label\n\0,\0\n")
 @example(content=b'file,label\n"')
 def test_labels_of_any_bytes_are_looked_up_without_an_error(tmp_path: Path, content: bytes) -> None:
-    found = labels(tmp_path, content)
+    lookup = labels(tmp_path, content)
 
-    label = found.find("a.png")
+    label = lookup.find("a.png")
 
     label.encode(errors="surrogateescape")
     assert label == label.strip()
-    assert [one.path for one in scanner.scan(tmp_path, lambda *_: None)] == (
+    assert [file.path for file in scanner.scan(tmp_path, lambda *_: None)] == (
         [] if is_labels_file(tmp_path / "labels.csv") else ["labels.csv"]
     )
-    for names in found.listed_files("."):
+    for names in lookup.listed_files("."):
         assert all("\0" not in name for name in names)

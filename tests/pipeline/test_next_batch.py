@@ -1,11 +1,11 @@
-"""The next batch is claimed while one is being read; whatever happens, both come to their end, in order."""
+"""The next batch is claimed while one is being read; both finish in order in every case."""
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
-from digitrec.pipeline import batch as pipeline
+from digitrec.pipeline import batch
 from digitrec.pipeline.inbox import Inbox
 from digitrec.storage.ledger import Ledger
 from digitrec.types import BatchStage, FileSnapshot, OutcomeCounts, TableRow
@@ -13,22 +13,22 @@ from tests.conftest import ServiceHarness, draw
 
 
 def groups_of(harness: ServiceHarness, size: int) -> Iterator[list[FileSnapshot]]:
-    seen = sorted(harness.look())
-    return iter([seen[start : start + size] for start in range(0, len(seen), size)])
+    files = sorted(harness.look())
+    return iter([files[start : start + size] for start in range(0, len(files), size)])
 
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchStage]]:
-    """Of the batches that are open whenever one is put on record."""
-    found: list[list[BatchStage]] = []
+    """Return the stages of the open batches at each `record`."""
+    stages: list[list[BatchStage]] = []
     record = Ledger.record
 
     def noted(ledger: Ledger, batch_id: str, rows: Sequence[TableRow], *others: object) -> None:
-        found.append([batch.stage for batch in ledger.batches(unfinished=True)])
+        stages.append([batch.stage for batch in ledger.batches(unfinished=True)])
         record(ledger, batch_id, rows, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Ledger, "record", noted)
-    return found
+    return stages
 
 
 def test_the_next_batch_is_claimed_before_one_is_put_on_record(
@@ -38,8 +38,8 @@ def test_the_next_batch_is_claimed_before_one_is_put_on_record(
     for name, content in pictures.items():
         harness.drop(name, content)
 
-    with harness.at_work() as line:
-        counts = list(line.process_all(groups_of(harness, 2)))
+    with harness.at_work() as pipeline:
+        counts = list(pipeline.process_all(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2, 2]
     assert stages == [[BatchStage.READING] * 2, [BatchStage.READING] * 2, [BatchStage.READING]]
@@ -51,12 +51,12 @@ def test_the_next_batch_is_claimed_before_one_is_put_on_record(
 def test_a_large_batch_is_not_claimed_before_its_turn(
     harness: ServiceHarness, stages: list[list[BatchStage]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "_MAX_PREFETCH_FILES", 1)
+    monkeypatch.setattr(batch, "_MAX_PREFETCH_FILES", 1)
     for digit in range(4):
         harness.drop(f"{digit}.png", draw(digit))
 
-    with harness.at_work() as line:
-        counts = list(line.process_all(groups_of(harness, 2)))
+    with harness.at_work() as pipeline:
+        counts = list(pipeline.process_all(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2]
     assert stages == [[BatchStage.READING], [BatchStage.READING]]
@@ -77,8 +77,8 @@ def test_a_read_batch_is_published_even_if_the_next_claim_fails(
 
     with monkeypatch.context() as patch:
         patch.setattr(Inbox, "make_durable", fails_later)
-        with harness.at_work() as line, pytest.raises(OSError, match="Input/output"):
-            counts += line.process_all(groups_of(harness, 2))
+        with harness.at_work() as pipeline, pytest.raises(OSError, match="Input/output"):
+            counts += pipeline.process_all(groups_of(harness, 2))
 
     assert [count.claimed for count in counts] == [2], "and it is counted"
     assert [row["file"] for row in harness.rows()] == ["0.png", "1.png"]
@@ -92,7 +92,7 @@ def test_after_a_stop_both_batches_are_unclaimed(harness: ServiceHarness) -> Non
     for name, content in pictures.items():
         harness.drop(name, content)
 
-    with harness.at_work() as line:
+    with harness.at_work() as pipeline:
         groups = groups_of(harness, 2)
 
         def stopped_with_the_second() -> Iterator[list[FileSnapshot]]:
@@ -100,7 +100,7 @@ def test_after_a_stop_both_batches_are_unclaimed(harness: ServiceHarness) -> Non
             harness.stopped = True
             yield next(groups)
 
-        counts = list(line.process_all(stopped_with_the_second()))
+        counts = list(pipeline.process_all(stopped_with_the_second()))
 
     assert [count.deferred for count in counts] == [2, 2]
     assert sorted(path.name for path in harness.inbox.glob("*.png")) == sorted(pictures)
@@ -112,8 +112,8 @@ def test_the_same_bytes_in_the_next_batch_are_a_duplicate_of_the_first(harness: 
     harness.drop("a.png", draw(7))
     harness.drop("b.png", draw(7))
 
-    with harness.at_work() as line:
-        list(line.process_all(groups_of(harness, 1)))
+    with harness.at_work() as pipeline:
+        list(pipeline.process_all(groups_of(harness, 1)))
 
     first, second = harness.rows() if harness.rows()[0]["file"] == "a.png" else reversed(harness.rows())
     assert (first["duplicate_of"], second["duplicate_of"]) == ("", f"{first['batch_id']}/1")

@@ -1,4 +1,4 @@
-"""Files with odd stat fields, and folders too deep for recursion: each is read, kept and found like any other."""
+"""Odd stat fields and folders too deep for recursion: every file is read, archived and traced."""
 
 import dataclasses
 import os
@@ -30,44 +30,46 @@ IN_2300_NS = 10_413_792_000 * 10**9
 """More than 2^63."""
 
 
-def odd_stat(found: os.stat_result, inode: int) -> os.stat_result:
-    """The same file, as a filesystem with such inodes tells it."""
-    fields: list[Any] = list(found[:10])
-    names = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+def odd_stat(state: os.stat_result, inode: int) -> os.stat_result:
+    """Return the stat fields with another inode."""
+    fields: list[Any] = list(state[:10])
+    names = {name: getattr(state, name) for name in dir(state) if name.startswith("st_")}
     return os.stat_result([fields[0], inode, *fields[2:]], names)
 
 
 @dataclasses.dataclass
 class OddHarness(ServiceHarness):
-    """A workspace on a filesystem whose inodes are large."""
+    """Workspace on a filesystem with large inodes."""
 
     inode: int = 0
 
     def look(self) -> list[FileSnapshot]:
         return list(
             scanner.scan(
-                self.inbox, lambda *_: None, stat_of=lambda one: odd_stat(one.stat(follow_symlinks=False), self.inode)
+                self.inbox,
+                lambda *_: None,
+                stat_of=lambda entry: odd_stat(entry.stat(follow_symlinks=False), self.inode),
             )
         )
 
     @contextmanager
     def at_work(self) -> Iterator[BatchPipeline]:
-        with super().at_work() as line:
-            fstat: Callable[[int], os.stat_result] = lambda one: odd_stat(os.fstat(one), self.inode)  # noqa: E731
-            yield dataclasses.replace(line, read_chunk=partial(line.read_chunk, fstat=fstat))
+        with super().at_work() as pipeline:
+            fstat: Callable[[int], os.stat_result] = lambda descriptor: odd_stat(os.fstat(descriptor), self.inode)  # noqa: E731
+            yield dataclasses.replace(pipeline, read_chunk=partial(pipeline.read_chunk, fstat=fstat))
 
 
 @pytest.fixture
-def deep_desk() -> Iterator[ServiceHarness]:
-    """A workspace in memory, where there is room: a thousand folders take a thousand fsyncs."""
+def deep_harness() -> Iterator[ServiceHarness]:
+    """Workspace in memory, if there is room: a thousand folders cost a thousand fsyncs."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         root = Path(folder)
         harness = ServiceHarness(root, Settings(workspace=root, engine="serial"))
         harness.inbox.mkdir()
         yield harness
-        for each in (harness.inbox, harness.outbox):
-            remove(each)
+        for path in (harness.inbox, harness.outbox):
+            remove(path)
 
 
 @pytest.mark.parametrize("number", ODD)
@@ -86,7 +88,7 @@ def test_the_ledger_takes_and_finds_any_inode_and_time(tmp_path: Path, number: i
     ledger.open_batch(batch, [claim])
     ledger.defer([DeferredFile(number, number, number, "", "EIO", 1000.0, 1, 1001.0)])
 
-    assert [one.identity for one in ledger.claims(batch.id)] == [claim.identity]
+    assert [claim.identity for claim in ledger.claims(batch.id)] == [claim.identity]
     assert ledger.deferred(1000.5) == {claim.identity}
     assert ledger.deferred_file(claim.identity) is not None
     assert ledger.was_fresh("7.png", claim.identity) is None
@@ -117,8 +119,8 @@ def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, harness: Serv
 def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceHarness, ns: int) -> None:
     path = harness.drop("7.png")
     os.utime(path, ns=(ns, ns))
-    told = status_of(harness)
-    assert (told.waiting, told.problem) == (1, "")
+    worker_status = status_of(harness)
+    assert (worker_status.waiting, worker_status.problem) == (1, "")
 
     harness.run()
 
@@ -138,81 +140,86 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceH
 
 
 @pytest.mark.slow
-def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_desk: ServiceHarness) -> None:
-    deepen(deep_desk.inbox, 1200, every=400, content=draw(7))
-    told = status_of(deep_desk)
-    assert (told.waiting, told.problem) == (3, "")
+def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_harness: ServiceHarness) -> None:
+    deepen(deep_harness.inbox, 1200, every=400, content=draw(7))
+    worker_status = status_of(deep_harness)
+    assert (worker_status.waiting, worker_status.problem) == (3, "")
 
-    deep_desk.run()
+    deep_harness.run()
 
-    assert sorted(row["file"].count("/") for row in deep_desk.rows()) == [400, 800, 1200]
-    assert deep_desk.account().discrepancies == ()
-    assert not any((deep_desk.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
-    assert not [one for one in doctor_of(deep_desk) if one.severity is Severity.FAILED and one.subject == "inbox"]
-    with open_readable_ledgers(deep_desk.settings) as ledgers:
-        assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).events) == 3
-        chosen = maintenance.select_claims(deep_desk.settings, ledgers)
-        assert len(list(maintenance.requeue(deep_desk.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
-        assert len(history.trace_file("7.png", deep_desk.settings, ledgers, time.time()).entries) == 3
-    deep_desk.run()
-    with open_readable_ledgers(deep_desk.settings) as ledgers:
-        old = maintenance.select(deep_desk.settings, ledgers, 0, time.time() + 10**9)
+    assert sorted(row["file"].count("/") for row in deep_harness.rows()) == [400, 800, 1200]
+    assert deep_harness.account().discrepancies == ()
+    assert not any((deep_harness.inbox / ".claimed" / "main").glob("*Z-*")), "the folders of the claims are removed"
+    assert not [
+        check for check in doctor_of(deep_harness) if check.severity is Severity.FAILED and check.subject == "inbox"
+    ]
+    with open_readable_ledgers(deep_harness.settings) as ledgers:
+        assert len(history.trace_file("7.png", deep_harness.settings, ledgers, time.time()).events) == 3
+        chosen = maintenance.select_claims(deep_harness.settings, ledgers)
+        assert len(list(maintenance.requeue(deep_harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
+        assert len(history.trace_file("7.png", deep_harness.settings, ledgers, time.time()).entries) == 3
+    deep_harness.run()
+    with open_readable_ledgers(deep_harness.settings) as ledgers:
+        old = maintenance.select(deep_harness.settings, ledgers, 0, time.time() + 10**9)
         assert (
-            sum(len(one.claims) for one in maintenance.prune(deep_desk.settings, old, "2026-01-02T03:04:05.000Z")) == 3
+            sum(
+                len(batch.claims) for batch in maintenance.prune(deep_harness.settings, old, "2026-01-02T03:04:05.000Z")
+            )
+            == 3
         )
-    assert deep_desk.account().discrepancies == ()
+    assert deep_harness.account().discrepancies == ()
 
 
 @pytest.mark.slow
-def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_desk: ServiceHarness) -> None:
-    deepen(deep_desk.inbox, 3000, every=1500, content=draw(7))
+def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_harness: ServiceHarness) -> None:
+    deepen(deep_harness.inbox, 3000, every=1500, content=draw(7))
 
-    told = status_of(deep_desk)
-    faults = [one.detail for one in doctor_of(deep_desk) if one.severity is Severity.FAILED]
-    deep_desk.run()
+    worker_status = status_of(deep_harness)
+    faults = [check.detail for check in doctor_of(deep_harness) if check.severity is Severity.FAILED]
+    deep_harness.run()
 
-    assert (told.waiting, told.problem) == (1, "")
-    assert told.passed_over == scanner.SkippedCounts(too_long=1)
+    assert (worker_status.waiting, worker_status.problem) == (1, "")
+    assert worker_status.passed_over == scanner.SkippedCounts(too_long=1)
     assert len(faults) == 1
     assert faults[0].startswith("a path is too long to be claimed")
-    assert [row["file"].count("/") for row in deep_desk.rows()] == [1500]
-    assert deep_desk.account().discrepancies == ()
+    assert [row["file"].count("/") for row in deep_harness.rows()] == [1500]
+    assert deep_harness.account().discrepancies == ()
 
 
 @pytest.mark.slow
-def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_desk: ServiceHarness) -> None:
-    longest = scanner.max_path_bytes(deep_desk.inbox, "main")
+def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_harness: ServiceHarness) -> None:
+    longest = scanner.max_path_bytes(deep_harness.inbox, "main")
     levels = (longest - 1) // 2
-    deepen(deep_desk.inbox, levels, every=levels + 1)
+    deepen(deep_harness.inbox, levels, every=levels + 1)
     paths = ["d/" * levels + "x" * (longest - 2 * levels), "d/" * (levels - 1) + "yz"]
     for path in paths:
-        with open(f"{deep_desk.inbox}/{path}", "wb") as file:  # noqa: PTH123 - a path near the limit
+        with open(f"{deep_harness.inbox}/{path}", "wb") as file:  # noqa: PTH123 - a path near the limit
             file.write(b"no picture" + path[-2:].encode())
-        os.utime(f"{deep_desk.inbox}/{path}", (0, 0))
+        os.utime(f"{deep_harness.inbox}/{path}", (0, 0))
 
-    deep_desk.run()
+    deep_harness.run()
 
-    assert {row["status"] for row in deep_desk.rows()} == {"rejected"}
-    assert deep_desk.account().discrepancies == ()
-    batch = next((deep_desk.outbox / "rejected").iterdir())
+    assert {row["status"] for row in deep_harness.rows()} == {"rejected"}
+    assert deep_harness.account().discrepancies == ()
+    batch = next((deep_harness.outbox / "rejected").iterdir())
     assert len(list(batch.glob("*.reason.json"))) == 2, "beside the original their paths would be too long"
 
 
 @pytest.mark.slow
-def test_claims_nested_deep_are_adopted_after_a_crash(deep_desk: ServiceHarness) -> None:
-    deepen(deep_desk.inbox, 1100, every=1100, content=draw(7))
-    with deep_desk.at_work() as line:
-        seen = deep_desk.look()
-        line.ledger.open_batch(
+def test_claims_nested_deep_are_adopted_after_a_crash(deep_harness: ServiceHarness) -> None:
+    deepen(deep_harness.inbox, 1100, every=1100, content=draw(7))
+    with deep_harness.at_work() as pipeline:
+        files = deep_harness.look()
+        pipeline.ledger.open_batch(
             Batch("20260102T030405Z-00000000", "2026-01-02T03:04:05.000Z", BatchStage.PLANNED),
-            [Claim("20260102T030405Z-00000000", seen[0].path, *seen[0].identity, False, "")],
+            [Claim("20260102T030405Z-00000000", files[0].path, *files[0].identity, False, "")],
         )
-        line.inbox.claim("20260102T030405Z-00000000", seen[0].path)
+        pipeline.inbox.claim("20260102T030405Z-00000000", files[0].path)
 
-    deep_desk.run()
+    deep_harness.run()
 
-    assert len(deep_desk.rows()) == 1
-    assert deep_desk.account().discrepancies == ()
+    assert len(deep_harness.rows()) == 1
+    assert deep_harness.account().discrepancies == ()
 
 
 def test_a_hold_lasts_its_backoff_whatever_the_clock_did() -> None:
@@ -233,9 +240,9 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
     harness.run(is_old=False)
 
     with open_readable_ledgers(harness.settings) as ledgers:
-        (one,) = backlog.deferred_files(harness.settings, ledgers, time.time())
+        (deferred,) = backlog.deferred_files(harness.settings, ledgers, time.time())
 
-    assert one.wait_s < 60
+    assert deferred.wait_s < 60
     assert status_of(harness).deferred[0].again_in_s == 0
 
 

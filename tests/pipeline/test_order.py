@@ -1,4 +1,4 @@
-"""What reaches the disk before what: a table is durable before an original moves, claims before answers."""
+"""Order of durable writes: a table before an original moves, claims before answers."""
 
 import os
 from collections.abc import Callable
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def trace(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Every fsync, link and rename, with the path it was for, in order."""
+    """Return every fsync, link and rename with its path, in order."""
     calls: list[tuple[str, str]] = []
 
     def record(home: Any, name: str, path_of: Callable[..., str]) -> None:
         real = getattr(home, name)
 
-        def recorded(*given: Any, **named: Any) -> Any:
-            told = path_of(*given)
-            result = real(*given, **named)
-            calls.append((name, told))
+        def recorded(*args: Any, **options: Any) -> Any:
+            path = path_of(*args)
+            result = real(*args, **options)
+            calls.append((name, path))
             return result
 
         monkeypatch.setattr(home, name, recorded)

@@ -1,4 +1,4 @@
-"""Scores -> the row people see."""
+"""Turn scores into the reading of a page."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from digitrec.types import Box, PageReading, PageStatus, Reason
 
 
 def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> PageReading:
-    """A page of digits with these scores; 10 is the column of "no digit"."""
+    """Return a page of digits with these scores; column 10 is "no digit"."""
     scores = np.zeros((len(rows), 11), np.float32)
     for scored, row in zip(scores, rows, strict=True):
         scored[list(row)] = list(row.values())
@@ -43,7 +43,7 @@ def test_what_most_likely_is_no_digit_is_never_accepted(likely_nothing: dict[int
     reading = judged({1: 1.0}, likely_nothing, {2: 1.0}, threshold=threshold)
 
     assert (reading.status, reading.reason) == (PageStatus.REVIEW, Reason.NOT_A_DIGIT)
-    assert len(reading.text) == len(reading.runner_up) == 3  # every column carries the best guess
+    assert len(reading.text) == len(reading.runner_up) == 3  # one best guess per digit
 
 
 def test_what_is_hard_to_tell_from_another_digit_is_a_digit() -> None:

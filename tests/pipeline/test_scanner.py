@@ -1,4 +1,4 @@
-"""Which files are taken, and that no link is followed."""
+"""Scan the inbox: which files may be claimed; no link is followed."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from tests.deep import deepen, remove
 
 def names(inbox: Path) -> tuple[list[str], dict[str, str]]:
     skipped: dict[str, str] = {}
-    return sorted(seen.path for seen in scanner.scan(inbox, skipped.__setitem__)), skipped
+    return sorted(file.path for file in scanner.scan(inbox, skipped.__setitem__)), skipped
 
 
 def drop(inbox: Path, name: str, content: bytes = b"x") -> Path:
@@ -81,9 +81,9 @@ def test_recycle_bins_and_snapshots_are_skipped_and_logged(tmp_path: Path, name:
     drop(tmp_path, f"desk/{name}/deeper/7.png")
     drop(tmp_path, f"{name}.png")
 
-    found, skipped = names(tmp_path)
+    paths, skipped = names(tmp_path)
 
-    assert found == [f"{name}.png"]
+    assert paths == [f"{name}.png"]
     assert list(skipped) == [f"desk/{name}"]
     assert "recycle bin" in skipped[f"desk/{name}"]
 
@@ -97,17 +97,17 @@ def test_a_file_named_like_a_foreign_folder_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_files_with_a_too_long_path_are_logged_once_and_counted(deep_path: Path) -> None:
     deepen(deep_path, 3000, every=100)
-    passed = scanner.SkippedCounts()
+    counts = scanner.SkippedCounts()
     skipped: dict[str, str] = {}
     began_s = time.process_time()
 
-    found = [one.path for one in scanner.scan(deep_path, skipped.__setitem__, "main", passed)]
+    paths = [file.path for file in scanner.scan(deep_path, skipped.__setitem__, "main", counts)]
 
     assert time.process_time() - began_s < 2, "a look costs no more than the folders are many"
     claimed = len(os.fsencode(deep_path / ".claimed/main/20260102T030405Z-00000000")) + 1
     fitting = [levels for levels in range(100, 3001, 100) if claimed + len("d/" * levels + "7.png") < 4096]
-    assert sorted(path.count("/") for path in found) == fitting
-    assert passed == scanner.SkippedCounts(too_long=30 - len(fitting))
+    assert sorted(path.count("/") for path in paths) == fitting
+    assert counts == scanner.SkippedCounts(too_long=30 - len(fitting))
     assert list(skipped.values()) == [scanner.PATH_TOO_LONG]
 
 
@@ -120,13 +120,13 @@ def test_a_path_of_exactly_the_longest_length_is_taken(deep_path: Path) -> None:
     for letters in (longest - len(folder), longest - len(folder) + 1):
         with open(f"{deep_path}/{folder}{'x' * letters}", "wb") as file:  # noqa: PTH123 - a path near the limit
             file.write(b"x")
-    passed = scanner.SkippedCounts()
+    counts = scanner.SkippedCounts()
 
-    found = [one.path for one in scanner.scan(deep_path, lambda *_: None, "main", passed)]
+    paths = [file.path for file in scanner.scan(deep_path, lambda *_: None, "main", counts)]
 
-    assert max(map(len, found)) == longest
-    assert (len(found), passed.too_long) == (2, 1)
-    claimed = deep_path / ".claimed/main/20260102T030405Z-00000000" / max(found, key=len)
+    assert max(map(len, paths)) == longest
+    assert (len(paths), counts.too_long) == (2, 1)
+    claimed = deep_path / ".claimed/main/20260102T030405Z-00000000" / max(paths, key=len)
     assert len(os.fsencode(claimed)) == 4095
 
 
@@ -134,21 +134,21 @@ def test_files_on_another_filesystem_are_logged_once_and_counted(tmp_path: Path)
     drop(tmp_path, "1.png")
     for name in ("share/2.png", "share/deeper/3.png", "share/deeper/4.png"):
         drop(tmp_path, name)
-    passed = scanner.SkippedCounts()
+    counts = scanner.SkippedCounts()
     skipped: list[tuple[str, str]] = []
 
     def elsewhere(entry: "os.DirEntry[str]") -> os.stat_result:
-        found = entry.stat(follow_symlinks=False)
+        state = entry.stat(follow_symlinks=False)
         is_share = entry.name in {"share", "deeper", "2.png", "3.png", "4.png"}
-        return os.stat_result([*found[:2], found.st_dev + is_share, *found[3:10]])
+        return os.stat_result([*state[:2], state.st_dev + is_share, *state[3:10]])
 
-    found = [
-        one.path
-        for one in scanner.scan(tmp_path, lambda *what: skipped.append(what), "main", passed, elsewhere)  # type: ignore[arg-type,func-returns-value]
+    paths = [
+        file.path
+        for file in scanner.scan(tmp_path, lambda *what: skipped.append(what), "main", counts, elsewhere)  # type: ignore[arg-type,func-returns-value]
     ]
 
-    assert found == ["1.png"]
-    assert passed == scanner.SkippedCounts(elsewhere=3)
+    assert paths == ["1.png"]
+    assert counts == scanner.SkippedCounts(elsewhere=3)
     assert skipped == [("share", scanner.OTHER_FILESYSTEM)]
 
 
@@ -156,10 +156,10 @@ def test_a_file_with_another_device_number_than_its_folder_is_accepted(tmp_path:
     drop(tmp_path, "1.png")
 
     def layered(entry: "os.DirEntry[str]") -> os.stat_result:  # overlayfs
-        found = entry.stat(follow_symlinks=False)
-        return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
+        state = entry.stat(follow_symlinks=False)
+        return os.stat_result([*state[:2], state.st_dev + 1, *state[3:10]])
 
-    assert [one.path for one in scanner.scan(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
+    assert [file.path for file in scanner.scan(tmp_path, lambda *_: None, stat_of=layered)] == ["1.png"]
 
 
 def test_links_pipes_and_sockets_are_skipped_and_logged(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_links_pipes_and_sockets_are_skipped_and_logged(tmp_path: Path) -> None:
         finally:
             os.chdir(before)
 
-    found, skipped = names(tmp_path)
+    paths, skipped = names(tmp_path)
 
-    assert found == ["7.png"]
+    assert paths == ["7.png"]
     assert skipped == {
         "link.png": "is a link",
         "folder link": "is a link",

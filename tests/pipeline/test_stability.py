@@ -1,4 +1,4 @@
-"""A file is complete when two looks with time between them see it alike."""
+"""A file is complete when two scans `settle_s` apart find it unchanged."""
 
 import pytest
 
@@ -9,24 +9,26 @@ S = 10**9
 NOW = 1000 * S
 
 
-def seen(path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: int = 0, inode: int = 1) -> FileSnapshot:
+def snapshot(
+    path: str = "7.png", *, size: int = 100, mtime_ns: int = 0, ctime_ns: int = 0, inode: int = 1
+) -> FileSnapshot:
     return FileSnapshot(path, size, mtime_ns, ctime_ns, inode)
 
 
 def test_a_file_is_settled_at_the_second_scan_two_seconds_later() -> None:
     settling = StabilityTracker(2.0, 600.0)
 
-    assert settling.update([seen()], 0.0, NOW) == []
-    assert settling.update([seen()], 1.9, NOW) == []
-    assert settling.update([seen()], 2.0, NOW) == [seen()]
+    assert settling.update([snapshot()], 0.0, NOW) == []
+    assert settling.update([snapshot()], 1.9, NOW) == []
+    assert settling.update([snapshot()], 2.0, NOW) == [snapshot()]
 
 
 @pytest.mark.parametrize("change", ["size", "mtime_ns", "ctime_ns", "inode"])
 def test_any_change_restarts_the_settle_time(change: str) -> None:
     settling = StabilityTracker(2.0, 600.0)
-    changed = seen()._replace(**{change: 7})
+    changed = snapshot()._replace(**{change: 7})
 
-    settling.update([seen()], 0.0, NOW)
+    settling.update([snapshot()], 0.0, NOW)
     assert settling.update([changed], 2.0, NOW) == []
     assert settling.update([changed], 3.9, NOW) == []
     assert settling.update([changed], 4.0, NOW) == [changed]
@@ -35,14 +37,14 @@ def test_any_change_restarts_the_settle_time(change: str) -> None:
 def test_a_file_missing_from_one_scan_settles_from_the_start() -> None:
     settling = StabilityTracker(2.0, 600.0)
 
-    settling.update([seen()], 0.0, NOW)
+    settling.update([snapshot()], 0.0, NOW)
     settling.update([], 1.0, NOW)
-    assert settling.update([seen()], 2.5, NOW) == []
+    assert settling.update([snapshot()], 2.5, NOW) == []
 
 
 def test_an_empty_file_settles_only_when_it_is_old() -> None:
     settling = StabilityTracker(2.0, 600.0)
-    young, old = seen("young", size=0, ctime_ns=NOW - 100 * S), seen("old", size=0, ctime_ns=NOW - 700 * S)
+    young, old = snapshot("young", size=0, ctime_ns=NOW - 100 * S), snapshot("old", size=0, ctime_ns=NOW - 700 * S)
 
     settling.update([young, old], 0.0, NOW)
     assert settling.next_at_s() == 2.0
@@ -53,7 +55,7 @@ def test_an_empty_file_settles_only_when_it_is_old() -> None:
 
 def test_run_takes_an_old_file_at_the_first_scan_but_not_an_empty_one() -> None:
     settling = StabilityTracker(2.0, 600.0)
-    old, empty, fresh = seen("a"), seen("b", size=0, ctime_ns=500 * S), seen("c", ctime_ns=950 * S)
+    old, empty, fresh = snapshot("a"), snapshot("b", size=0, ctime_ns=500 * S), snapshot("c", ctime_ns=950 * S)
 
     assert settling.update([old, empty, fresh], 0.0, NOW, trust_old=True) == [old]
     assert settling.update([empty], 0.1, 1101 * S, trust_old=True) == [empty]
@@ -63,8 +65,8 @@ def test_it_says_when_the_next_file_may_be_complete() -> None:
     settling = StabilityTracker(2.0, 600.0)
 
     assert settling.next_at_s() is None
-    settling.update([seen("a")], 1.0, NOW)
-    settling.update([seen("a"), seen("b")], 2.0, NOW)
+    settling.update([snapshot("a")], 1.0, NOW)
+    settling.update([snapshot("a"), snapshot("b")], 2.0, NOW)
     assert settling.next_at_s() == 3.0
     settling.forget(["a"])
     assert settling.next_at_s() == 4.0

@@ -1,4 +1,4 @@
-"""Files that stop the reader, and files whose reading raises: they cost nobody else an answer."""
+"""Files that crash the reader or make it raise: they cost no other file its answer."""
 
 import os
 import time
@@ -19,9 +19,9 @@ from tests.readers import Poisoned, name_of
 
 
 def poison(harness: ServiceHarness, *names: str) -> Poisoned:
-    found = Poisoned({*names})
-    harness.child = harness.engine = found
-    return found
+    reader = Poisoned({*names})
+    harness.child = harness.engine = reader
+    return reader
 
 
 def answers(harness: ServiceHarness) -> dict[str, str]:
@@ -32,8 +32,8 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: Serv
     poisoned = poison(harness, "3.png")
     for digit in range(5):
         harness.drop(f"{digit}.png", draw(digit))
-    with harness.at_work() as line:
-        counts = line.process_all([sorted(harness.look())])
+    with harness.at_work() as pipeline:
+        counts = pipeline.process_all([sorted(harness.look())])
 
         first = next(counts)
 
@@ -71,36 +71,36 @@ def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(harness: Service
     poison(harness, "1.png", "2.png")
     for digit in range(1, 4):
         harness.drop(f"{digit}.png", draw(digit))
-    with harness.at_work() as line:
-        next(line.process_all([sorted(harness.look())]))
+    with harness.at_work() as pipeline:
+        next(pipeline.process_all([sorted(harness.look())]))
 
-        line.process(sorted(harness.look()))
+        pipeline.process(sorted(harness.look()))
 
-        assert sorted(one.path for one in line.alone) == ["1.png", "2.png"], "one was read again, and failed again"
+        assert sorted(file.path for file in pipeline.alone) == ["1.png", "2.png"], "one failed again"
 
 
 def test_a_suspect_that_is_read_alone_is_answered_like_any_file(harness: ServiceHarness) -> None:
     poisoned = poison(harness, "3.png")
     harness.drop("3.png", draw(3))
     harness.drop("4.png", draw(4))
-    with harness.at_work() as line:
-        counts = line.process_all([sorted(harness.look())])
+    with harness.at_work() as pipeline:
+        counts = pipeline.process_all([sorted(harness.look())])
         next(counts)
         poisoned.names.clear()
         list(counts)
 
     assert answers(harness) == {"3.png": "3", "4.png": "4"}
-    with harness.at_work() as line:
-        assert not line.suspects.has_any(), "it is no suspect any more"
+    with harness.at_work() as pipeline:
+        assert not pipeline.suspects.has_any(), "it is no suspect any more"
 
 
 def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(harness: ServiceHarness) -> None:
     poisoned = poison(harness, "3.png")
     harness.drop("3.png", draw(3))
     for failures in (1, 2):
-        with harness.at_work() as line:
-            line.recover()
-            next(line.process_all([sorted(harness.look())]))  # then the process ends
+        with harness.at_work() as pipeline:
+            pipeline.recover()
+            next(pipeline.process_all([sorted(harness.look())]))  # the process ends here
         assert len(poisoned.deaths) == failures
         assert harness.rows() == []
     harness.drop("1.png", draw(1))
@@ -165,16 +165,16 @@ def test_watch_reads_one_suspect_after_each_batch(harness: ServiceHarness) -> No
     poisoned = poison(harness, "1.png", "2.png", "3.png")
     for digit in range(1, 6):
         harness.drop(f"{digit}.png", draw(digit))
-    with harness.at_work() as line:
-        line.process(sorted(harness.look()))
+    with harness.at_work() as pipeline:
+        pipeline.process(sorted(harness.look()))
         assert poisoned.alone == ["1.png"]
         harness.drop("new.png", draw(9))
-        line.process([one for one in harness.look() if one.path == "new.png"])
+        pipeline.process([file for file in harness.look() if file.path == "new.png"])
 
         assert answers(harness)["new.png"] == "9"
         assert poisoned.alone == ["1.png", "2.png"]
-        while line.alone:
-            line.process([])
+        while pipeline.alone:
+            pipeline.process([])
 
     assert len(harness.rows()) == 6
     assert harness.account().discrepancies == ()
@@ -185,7 +185,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
     real = read_files.read_chunk
     limit_s = 0.5
 
-    def hangs(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
+    def hangs(jobs: Sequence[ReadJob], **options: Any) -> list[FileResult]:
         from digitrec.pipeline import worker_main
 
         contents = []
@@ -193,7 +193,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
             worker_main.begin_page(file)
             if name_of(job).startswith("slow"):
                 time.sleep(20 * limit_s)
-            contents += real([job], **given)
+            contents += real([job], **options)
         return contents
 
     class Child(InlineChild):
@@ -210,8 +210,8 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
     began_s = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_files, "read_chunk", hangs)
-        with harness.at_work() as line:
-            counts = line.process_all([sorted(harness.look())])
+        with harness.at_work() as pipeline:
+            counts = pipeline.process_all([sorted(harness.look())])
             next(counts)
             published_s = time.monotonic() - began_s
             list(counts)
@@ -223,20 +223,20 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
     assert sum(row["reason_code"] == "crashes_reader" for row in harness.rows()) == 5
 
 
-# Exceptions that nobody expects.
+# Unexpected exceptions.
 
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
-    """Names of files whose reading raises; "*" is every file."""
+    """Names of files whose reading raises; "*" stands for all."""
     names: set[str] = set()
     real = read_files.read_chunk
 
-    def read_chunk(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
+    def read_chunk(jobs: Sequence[ReadJob], **options: Any) -> list[FileResult]:
         for job in jobs:
             if names & {name_of(job), "*"}:
                 raise ZeroDivisionError(name_of(job))
-        return real(jobs, **given)
+        return real(jobs, **options)
 
     monkeypatch.setattr(read_files, "read_chunk", read_chunk)
     return names
@@ -281,8 +281,8 @@ def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(
     harness.run()
 
     assert set(answers(harness)) == {"4.png", "5.png"}
-    with harness.at_work() as line:
-        (held,) = line.ledger.deferred_files()
+    with harness.at_work() as pipeline:
+        (held,) = pipeline.ledger.deferred_files()
         assert (held.tries, held.next_at_s) == (2, harness.now_s + 2)
         assert "ZeroDivisionError" in held.why
     raising.clear()
@@ -313,10 +313,10 @@ def test_one_file_that_raises_never_keeps_others_from_being_read(harness: Servic
     with pytest.raises(ReadFailed):
         harness.run()
     harness.drop("4.png", draw(4))
-    with harness.at_work() as line, pytest.raises(ReadFailed):
-        line.recover()
-    with harness.at_work() as line:
-        list(line.process_all([sorted(harness.look())]))
+    with harness.at_work() as pipeline, pytest.raises(ReadFailed):
+        pipeline.recover()
+    with harness.at_work() as pipeline:
+        list(pipeline.process_all([sorted(harness.look())]))
     assert answers(harness) == {"4.png": "4"}
 
     harness.run()
@@ -349,10 +349,10 @@ def test_an_exception_at_one_file_in_the_claim_passes_it_over(
     home: Any = Ledger if step == "was_fresh" else Inbox
     real = getattr(home, step)
 
-    def raises(own: Any, *given: Any) -> Any:
-        if "3.png" in given:
+    def raises(own: Any, *args: Any) -> Any:
+        if "3.png" in args:
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
-        return real(own, *given)
+        return real(own, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(home, step, raises)
@@ -372,7 +372,7 @@ def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(
 ) -> None:
     harness.drop("3.png", draw(3))
     harness.drop("4.png", draw(4))
-    seen = sorted(harness.look())
+    files = sorted(harness.look())
     tries: list[str] = []
 
     def raises(_: Ledger, path: str, *__: object) -> None:
@@ -380,9 +380,9 @@ def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
 
     monkeypatch.setattr(Ledger, "was_fresh", raises)
-    with harness.at_work() as line:
-        line.process(seen[:1])
-        line.process(seen)
+    with harness.at_work() as pipeline:
+        pipeline.process(files[:1])
+        pipeline.process(files)
 
     assert tries == ["3.png", "4.png"], "3.png waits for its backoff"
 
@@ -391,18 +391,18 @@ def test_an_exception_at_one_file_in_the_scan_passes_it_over(harness: ServiceHar
     harness.drop("3.png", draw(3))
     harness.drop("odd/4.png", draw(4))
     harness.drop("5.png", draw(5))
-    told: dict[str, str] = {}
+    skipped: dict[str, str] = {}
 
     def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
         if entry.name in {"5.png", "odd"}:
             raise ArithmeticError("no such time")
         return entry.stat(follow_symlinks=False)
 
-    found = [seen.path for seen in scanner.scan(harness.inbox, told.__setitem__, stat_of=stat_of)]
+    paths = [file.path for file in scanner.scan(harness.inbox, skipped.__setitem__, stat_of=stat_of)]
 
-    assert found == ["3.png"]
-    assert told.keys() == {"5.png", "odd"}
-    assert "ArithmeticError: no such time" in told["5.png"]
+    assert paths == ["3.png"]
+    assert skipped.keys() == {"5.png", "odd"}
+    assert "ArithmeticError: no such time" in skipped["5.png"]
 
 
 def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(

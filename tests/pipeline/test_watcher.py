@@ -1,4 +1,4 @@
-"""Events are hints, the scan is the truth: any interleaving of looks yields each complete file once."""
+"""Events are hints, the scan decides: any interleaving of scans yields each complete file once."""
 
 import threading
 import time
@@ -18,12 +18,12 @@ from tests.conftest import ServiceHarness
 from tests.deep import deepen, remove
 
 
-def seen(name: str, size: int = 1) -> FileSnapshot:
+def snapshot(name: str, size: int = 1) -> FileSnapshot:
     return FileSnapshot(name, size, 0, 0, 0)
 
 
 class Clock:
-    """Goes on only when someone waits."""
+    """Clock that advances only during waits."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -32,7 +32,7 @@ class Clock:
         return self.now_s
 
 
-class QuietBell(WakeEvent):
+class SteppedWakeEvent(WakeEvent):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
@@ -56,7 +56,7 @@ def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(
     def look() -> Iterator[FileSnapshot]:
         folder.update(dict(next(steps, [])))
         history.append((clock.now_s, dict(folder)))
-        return iter([seen(name, size) for name, size in folder.items()])
+        return iter([snapshot(name, size) for name, size in folder.items()])
 
     def stopped() -> bool:
         return len(history) >= len(looks) + 8
@@ -67,19 +67,19 @@ def test_any_sequence_of_scans_yields_a_file_once_and_only_when_settled(
         look,
         StabilityTracker(2.0, 600.0),
         observed,
-        QuietBell(clock),
+        SteppedWakeEvent(clock),
         stopped=stopped,
         scan_interval_s=10.0,
         batch_files=2,
         clock=clock,
     ):
         assert len(group) <= 2
-        for one in group:
-            earlier = [there for at_s, there in history if at_s <= clock.now_s - 2.0]
+        for file in group:
+            earlier = [files for at_s, files in history if at_s <= clock.now_s - 2.0]
             assert earlier
-            assert earlier[-1].get(one.path) == one.size
-            claimed.append(one.path)
-            folder.pop(one.path)
+            assert earlier[-1].get(file.path) == file.size
+            claimed.append(file.path)
+            folder.pop(file.path)
 
     dropped = {name for step in looks for name, _ in step}
     assert dropped <= set(claimed) | set(folder)
@@ -90,12 +90,12 @@ def test_a_scan_without_new_files_yields_an_empty_group() -> None:
     clock = Clock()
     turns = iter(range(3))
 
-    found = list(
+    groups = list(
         watch_groups(
             lambda: iter(()),
             StabilityTracker(2, 600),
             NoChangeSource(),
-            QuietBell(clock),
+            SteppedWakeEvent(clock),
             stopped=lambda: next(turns, None) is None,
             scan_interval_s=10,
             batch_files=9,
@@ -103,7 +103,7 @@ def test_a_scan_without_new_files_yields_an_empty_group() -> None:
         )
     )
 
-    assert found == [[], [], []]
+    assert groups == [[], [], []]
 
 
 def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
@@ -114,15 +114,15 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
     def look() -> Iterator[FileSnapshot]:
         nonlocal looks
         looks += 1
-        late = [seen("late")] if looks > 1 else []
-        return iter([seen("still"), seen("growing", next(sizes)), *late])
+        late = [snapshot("late")] if looks > 1 else []
+        return iter([snapshot("still"), snapshot("growing", next(sizes)), *late])
 
-    found = [
+    groups_by_scan = [
         list(ready)
         for ready in scan_groups(
             look,
             StabilityTracker(2.0, 600.0),
-            QuietBell(clock),
+            SteppedWakeEvent(clock),
             stopped=lambda: False,
             wait_s=10.0,
             batch_files=512,
@@ -131,7 +131,7 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
         )
     ]
 
-    assert [[one.path for one in group] for groups in found for group in groups] == [["still"]]
+    assert [[file.path for file in group] for groups in groups_by_scan for group in groups] == [["still"]]
     assert clock.now_s <= 111.0
 
 
@@ -139,42 +139,42 @@ def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
 def test_the_observer_signals_new_files_and_restarts_for_a_replaced_folder(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    bell = WakeEvent()
-    observer = WatchdogSource(inbox, bell)
+    wake_event = WakeEvent()
+    observer = WatchdogSource(inbox, wake_event)
     try:
         observer.keep_alive()
         (inbox / "a").write_text("x")
-        assert bell.wait(5)
+        assert wake_event.wait(5)
         inbox.rename(tmp_path / "old")
         inbox.mkdir()
         observer.keep_alive()
-        while bell.wait(0.3):
+        while wake_event.wait(0.3):
             pass
         (inbox / "b").write_text("x")
-        assert bell.wait(5)
+        assert wake_event.wait(5)
         inbox.joinpath("b").unlink()
         inbox.rmdir()
         observer.keep_alive()
         inbox.mkdir()
         observer.keep_alive()
-        while bell.wait(0.3):
+        while wake_event.wait(0.3):
             pass
         (inbox / "c").write_text("x")
-        assert bell.wait(5)
+        assert wake_event.wait(5)
     finally:
         observer.stop()
 
 
 @pytest.mark.slow
 def test_looking_does_not_ring(tmp_path: Path) -> None:
-    bell = WakeEvent()
-    observer = WatchdogSource(tmp_path, bell)
+    wake_event = WakeEvent()
+    observer = WatchdogSource(tmp_path, wake_event)
     (tmp_path / "7.png").write_text("x")
     try:
         observer.keep_alive()
         list(tmp_path.iterdir())
         (tmp_path / "7.png").read_bytes()
-        assert not bell.wait(0.5)
+        assert not wake_event.wait(0.5)
     finally:
         observer.stop()
 
@@ -224,8 +224,8 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
         observer.keep_alive()
 
         assert observer.state == "scan only"
-        told = [record.getMessage() for record in caplog.records]
-        assert told == ["observer died, starting it again", "no file system events, only timed scans"]
+        messages = [record.getMessage() for record in caplog.records]
+        assert messages == ["observer died, starting it again", "no file system events, only timed scans"]
         remove(inbox)
         observer.keep_alive()
         assert observer.state == "alive"
@@ -236,25 +236,25 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
 @pytest.mark.slow
 def test_reading_the_clock_of_the_inbox_causes_no_event(harness: ServiceHarness) -> None:
-    bell = WakeEvent()
-    observer = WatchdogSource(harness.inbox, bell)
+    wake_event = WakeEvent()
+    observer = WatchdogSource(harness.inbox, wake_event)
     with workspace.open_workspace(harness.settings) as space:
         observer.keep_alive()
         try:
-            bell.wait(1)
+            wake_event.wait(1)
             space.clock_ns()
-            assert not bell.wait(1), "or each look would be followed by another, without an end"
+            assert not wake_event.wait(1), "or each look would be followed by another, without an end"
             harness.drop("7.png")
-            assert bell.wait(5)
+            assert wake_event.wait(5)
         finally:
             observer.stop()
 
 
 def test_a_wake_up_signal_crosses_threads() -> None:
-    bell = WakeEvent()
-    threading.Timer(0.05, bell.set).start()
+    wake_event = WakeEvent()
+    threading.Timer(0.05, wake_event.set).start()
     began_s = time.monotonic()
 
-    assert bell.wait(5)
+    assert wake_event.wait(5)
     assert time.monotonic() - began_s < 2
-    assert not bell.wait(0)
+    assert not wake_event.wait(0)

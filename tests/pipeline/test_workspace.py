@@ -1,4 +1,4 @@
-"""Opening a workspace: ledgers that are lost or damaged, alone and several at once."""
+"""Open a workspace with lost or damaged ledgers, one or several."""
 
 import shutil
 import sqlite3
@@ -29,7 +29,7 @@ def run_as(harness: ServiceHarness, worker: str) -> None:
 
 @pytest.fixture
 def two(harness: ServiceHarness) -> ServiceHarness:
-    """A desk at which the workers `a` and `b` have read a file each."""
+    """Return a workspace in which the workers `a` and `b` have read a file each."""
     harness.drop("1.png", draw(1))
     run_as(harness, "a")
     harness.drop("2.png", draw(2))
@@ -44,15 +44,15 @@ def accounted(harness: ServiceHarness, files: int) -> None:
 
 
 def keep_remains(harness: ServiceHarness) -> None:
-    """Delete the ledger alone: what its last process had not copied into it yet lies beside it."""
+    """Delete the ledger, but keep its WAL files, as after a crash."""
     path = harness.settings.ledger
-    kept = {}
+    contents = {}
     with workspace.open_workspace(harness.settings) as space:
         space.ledger.set_meta("some", "thing")
         for suffix in ("-wal", "-shm"):
-            kept[suffix] = path.with_name(path.name + suffix).read_bytes()
+            contents[suffix] = path.with_name(path.name + suffix).read_bytes()
     path.unlink()
-    for suffix, content in kept.items():
+    for suffix, content in contents.items():
         path.with_name(path.name + suffix).write_bytes(content)
 
 
@@ -306,7 +306,7 @@ def test_a_ledger_whose_inode_number_changes_by_itself_stays(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.drop("7.png")
-    monkeypatch.setattr(Ledger, "is_in_place", lambda _: False)  # as some FUSE filesystems would have it
+    monkeypatch.setattr(Ledger, "is_in_place", lambda _: False)  # as on some FUSE filesystems
 
     harness.run()
 
