@@ -1,4 +1,4 @@
-"""Puts settings, ledgers, page reader and server together: the review pages, on this machine only."""
+"""Use case `review`: assemble the review service and serve its pages on this machine."""
 
 import getpass
 import os
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from digitrec import logs
 from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.pipeline import ledgers as found_ledgers
+from digitrec.pipeline import ledgers
 from digitrec.review import queries
 from digitrec.review.auth import Sessions
 from digitrec.review.page_images import PageImages
@@ -27,34 +27,34 @@ from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 
 _HOST = "127.0.0.1"
-_LONGEST_IDLE_S = 75
-_SHORTEST_END_S = 3
+_KEEP_ALIVE_S = 75
+_SHUTDOWN_S = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewOptions:
-    """What a review is started with."""
+    """Options of a review server."""
 
     reviewer: str = ""
-    """The name beside what is said; empty takes the login name."""
+    """Name in the log of corrections; "" for the login name."""
     port: int = 0
-    """0 takes a free one."""
+    """0 for a free port."""
     audit: int = 0
-    """So many accepted answers are drawn for an audit."""
+    """Number of accepted answers that are sampled for an audit."""
     seed: int = 0
-    """Of that draw."""
+    """Seed of the audit sample."""
 
 
-def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[str], None]) -> None:
-    """Serve the pages until stopped by a signal.
+def serve_review(settings: Settings, options: ReviewOptions, on_started: Callable[[str], None]) -> None:
+    """Serve the review pages until stopped by a signal.
 
     Args:
-        settings: say where everything is.
-        wanted: who, where, and what for.
-        started: told the address that lets one person in, once the server listens.
+        settings: name the workspace.
+        options: reviewer, port and audit sample.
+        on_started: called with the address, which holds the reviewer's token, once the server listens.
 
     Raises:
-        UsageError: nothing was read yet, the port is taken, or the name is none.
+        UsageError: nothing was read yet, the port is in use, or the reviewer's name is invalid.
         EnvironmentFailure: every ledger was written by another version.
     """
     import uvicorn
@@ -62,94 +62,98 @@ def serve_review(settings: Settings, wanted: ReviewOptions, started: Callable[[s
     from digitrec.review.connections import BACKLOG, ConnectionLimits, max_connections, raise_open_files
 
     sessions = Sessions()
-    token = sessions.invite(wanted.reviewer or get_login_name())
-    # While one connection stays, SQLite need not tidy up after every request: a judgement costs one fsync, not five.
-    with found_ledgers.open_readable_ledgers(settings) as ledgers, open_listening_socket(wanted.port) as door:
-        for ledger in ledgers.values():
+    token = sessions.invite(options.reviewer or get_login_name())
+    # While a connection stays open, SQLite keeps its write-ahead log: a verdict costs one fsync instead of five.
+    with ledgers.open_readable_ledgers(settings) as readable, open_listening_socket(options.port) as listener:
+        for ledger in readable.values():
             ledger.is_up_to_date()
-        port = int(door.getsockname()[1])
-        site = build_site(settings, sessions, port, audit=wanted.audit, seed=wanted.seed)
+        port = int(listener.getsockname()[1])
+        site = build_site(settings, sessions, port, audit=options.audit, seed=options.seed)
         config = uvicorn.Config(
             site.app(),
-            http=ConnectionLimits(max_connections(raise_open_files())).protocol,  # type: ignore[arg-type]  # it takes what makes one, too
+            http=ConnectionLimits(max_connections(raise_open_files())).protocol,  # type: ignore[arg-type]  # a factory is accepted as well
             backlog=BACKLOG,
-            access_log=False,  # it would hold the token
+            access_log=False,  # a line would hold the token
             log_config=None,
-            log_level="error",  # a warning is about what a client sent, and a client can send thousands
+            log_level="error",  # clients can cause thousands of warnings
             server_header=False,
             lifespan="off",
             ws="none",
-            timeout_keep_alive=_LONGEST_IDLE_S,
-            timeout_graceful_shutdown=_SHORTEST_END_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
         )
         server = uvicorn.Server(config)
-        signal.signal(signal.SIGTERM, _leave)  # uvicorn ends what it serves first, then raises the signal again
-        started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}")
-        server.run(sockets=[door])
+        signal.signal(signal.SIGTERM, _exit_on_signal)  # uvicorn finishes its requests, then raises the signal again
+        on_started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}")
+        server.run(sockets=[listener])
 
 
-def _leave(number: int, _frame: object) -> None:
+def _exit_on_signal(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
 def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0) -> Site:
-    """The pages of a workspace.
+    """Return the web application of a workspace.
 
     Raises:
         UsageError: nothing was read yet.
         EnvironmentFailure: every ledger was written by another version.
     """
-    sample = _prepared(settings, audit, seed)
+    audit_sample = _prepare_ledgers(settings, audit, seed)
 
-    def load() -> LoadedReader:
+    def load_reader() -> LoadedReader:
         bundle = composition.open_model(settings)
         return composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
 
-    desk = ReviewService(
+    service = ReviewService(
         outbox=settings.outbox,
-        ledgers=lambda: found_ledgers.find_ledgers(settings),
+        ledgers=lambda: ledgers.find_ledgers(settings),
         pictures=PageImages(settings.outbox, settings.limits),
-        audit_sample=sample,
+        audit_sample=audit_sample,
         now=lambda: format_utc(time.time()),
     )
-    return Site(desk, TryOut(load, settings.limits), sessions, port, settings.max_bytes)
+    return Site(service, TryOut(load_reader, settings.limits), sessions, port, settings.max_bytes)
 
 
 def open_listening_socket(port: int) -> socket.socket:
-    """A socket on this machine alone; UsageError if the port is taken."""
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Listen on a port of the loopback interface.
+
+    Raises:
+        UsageError: the port is in use.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind((_HOST, port))
-        door.listen()  # whoever is told the address may come at once
+        listener.bind((_HOST, port))
+        listener.listen()  # the browser may connect as soon as the address is printed
     except OSError as why:
-        door.close()
+        listener.close()
         raise UsageError(
-            f"port {port} cannot be had: {why.strerror}", hint="Leave --port away for a free one."
+            f"port {port} cannot be used: {why.strerror}", hint="Leave --port away for a free one."
         ) from why
-    return door
+    return listener
 
 
 def get_login_name() -> str:
-    """Who works here, for the log of corrections."""
+    """Return the login name, for the log of corrections."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may know no name for its user
+    except (KeyError, OSError):  # a container may have no name for its user
         return "somebody"
 
 
 def open_browser(address: str) -> None:
-    """Show the pages, where there is a screen."""
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):  # else it might be one in this terminal
+    """Open the review pages in a browser if there is a display."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):  # else a browser might open in this terminal
         webbrowser.open(address)
 
 
-def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
-    """Write the tables that are late, draw the sample, and tell which ledgers cannot be used."""
-    paths = found_ledgers.find_ledgers(settings)
+def _prepare_ledgers(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
+    """Write outdated tables of corrections and draw the audit sample; log a warning for each unusable ledger."""
+    paths = ledgers.find_ledgers(settings)
     if not paths:
         raise UsageError(f"nothing was read in {settings.workspace} yet", hint="`digitrec run` reads the inbox.")
-    refused: EnvironmentFailure | None = None
+    failure: EnvironmentFailure | None = None
     with ExitStack() as stack:
         usable = []
         for worker, path in paths.items():
@@ -157,9 +161,9 @@ def _prepared(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
                 usable.append(stack.enter_context(closing(Ledger.open_shared(path))))
             except EnvironmentFailure as why:
                 logs.warning("answers of this worker cannot be shown", worker=worker, why=why)
-                refused = why
-        if refused is not None and not usable:
-            raise refused
+                failure = why
+        if failure is not None and not usable:
+            raise failure
         for ledger in usable:
             write_outdated_tables(settings.outbox, ledger)
         return queries.draw_sample(usable, audit, seed) if audit else []

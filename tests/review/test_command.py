@@ -32,7 +32,7 @@ def test_it_listens_on_this_machine_only_and_says_if_a_port_is_taken() -> None:
     with open_listening_socket(0) as door:
         host, port = door.getsockname()
         assert host == "127.0.0.1"
-        with pytest.raises(UsageError, match=f"port {port} cannot be had"):
+        with pytest.raises(UsageError, match=f"port {port} cannot be used"):
             open_listening_socket(port)
 
 
