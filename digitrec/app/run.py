@@ -3,7 +3,7 @@
 import itertools
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from digitrec.images import threads
 from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
 from digitrec.pipeline import object_store, watcher
 from digitrec.settings import Settings
+from digitrec.storage import csv_tables
 from digitrec.types import backoff_s
 
 _BEAT_INTERVAL_S = 10.0
@@ -65,7 +66,7 @@ def _run_with_retries(
         try:
             with composition.open_service(context, thorough=failed_s is not None) as service:
                 service.drain(progress)
-            object_store.publish_latest(settings, summary.published)
+            _write_latest(settings, summary.published)
             return
         except (ModelError, NotEnoughMemory) as why:
             hooks.count_failure(why, stop, is_last=True)
@@ -93,10 +94,18 @@ def _run_with_retries(
             heartbeat.set_stopped()
 
 
+def _write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
+    """Replace latest.csv of the outbox, a folder or an object store, by the tables of these batches, if any."""
+    if batch_ids and settings.outbox_url:
+        object_store.publish_latest(settings.outbox_url, batch_ids)
+    elif batch_ids:
+        csv_tables.write_latest(settings.outbox, batch_ids)
+
+
 def _write_latest_or_warn(settings: Settings, summary: RunSummary) -> None:
     """Write latest.csv at the end of a run that failed or was stopped; log a warning if that fails too."""
     try:
-        object_store.publish_latest(settings, summary.published)
+        _write_latest(settings, summary.published)
     except (EnvironmentFailure, OSError) as why:
         logs.warning("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
@@ -120,10 +129,9 @@ def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource
         systemd.notify_alive()
         return stop()
 
-    def write_latest(batch_id: str) -> None:
-        object_store.publish_latest(settings, [batch_id])
-
-    context = composition.make_worker_context(settings, stop, RunSummary(), heartbeat, write_latest)
+    context = composition.make_worker_context(
+        settings, stop, RunSummary(), heartbeat, lambda batch_id: _write_latest(settings, [batch_id])
+    )
     hooks, metrics_file = context.hooks, context.metrics_file
     pauses, has_failed = iterate_backoff(), False
     try:

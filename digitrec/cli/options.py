@@ -211,7 +211,7 @@ def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callab
 @_completion
 def complete_batches(settings: Settings, _: str) -> Iterable[str]:
     """Return published batches, newest first."""
-    from digitrec.pipeline.rebuild import find_published
+    from digitrec.storage.csv_tables import find_published
 
     return reversed(find_published(settings.outbox))
 

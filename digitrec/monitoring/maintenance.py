@@ -17,9 +17,10 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring.history import LocatedClaim, find_claims
 from digitrec.pipeline.inbox import move_to_free_name
 from digitrec.pipeline.ledgers import find_ledgers
-from digitrec.pipeline.rebuild import check_finished, find_published
+from digitrec.pipeline.rebuild import check_finished
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals
+from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome, Reason, RemovalKind, RemovedOriginal
 

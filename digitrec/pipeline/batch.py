@@ -258,8 +258,9 @@ class BatchPipeline:
                     files[path] = read_files.reject_crashing(self._make_job(claims[path]))
                 else:
                     crashes[path] = failures
-                    reason = f"reading it stopped the reader, it is read alone next: {why}"
-                    files[path] = FileResult(defer_reason=reason)
+                    files[path] = FileResult(
+                        defer_reason=f"reading it stopped the reader, it is read alone next: {why}"
+                    )
             for path, error in results.errors.items():
                 files[path] = FileResult(defer_reason=f"reading it raised {error.error}", has_backoff=True)
             outcomes = self.outcome_builder.decide_outcomes(opened.claims, files, self.load_labels())
@@ -290,7 +291,12 @@ class BatchPipeline:
             self.published(batch.id)
         self.check_folders()
         with self.timed("file_away"):
-            self._archive(batch.id)
+            claims = self.ledger.claims(batch.id)
+            rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
+            reasons = [row for path in rejected for row in self.ledger.get_file_rows(batch.id, path)]
+            archived = self.outbox.archive(claims, reasons)
+            self.ledger.set_locations(archived)
+            self.outbox.clean_up(batch.id, archived, self.load_labels(), self.outcome_builder)
         self.inbox.close(batch.id)
         if batch.stage is BatchStage.CLOSED:
             return OutcomeCounts()
@@ -344,11 +350,3 @@ class BatchPipeline:
 
     def _make_job(self, claim: Claim) -> ReadJob:
         return ReadJob(self.inbox.location(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
-
-    def _archive(self, batch_id: str) -> None:
-        claims = self.ledger.claims(batch_id)
-        rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
-        rows = [row for path in rejected for row in self.ledger.get_file_rows(batch_id, path)]
-        archived = self.outbox.archive(claims, rows)
-        self.ledger.set_locations(archived)
-        self.outbox.clean_up(batch_id, archived, self.load_labels(), self.outcome_builder)

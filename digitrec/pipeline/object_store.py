@@ -170,20 +170,15 @@ class ObjectStoreWorkspace:
         return True
 
 
-def publish_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
-    """Replace latest.csv of the outbox that the settings name; of several workers the last one to write wins.
+def publish_latest(url: str, batch_ids: Sequence[str]) -> None:
+    """Replace latest.csv of the outbox at this URL; of several workers the last one to write wins.
 
     Raises:
         EnvironmentFailure, OSError: the outbox cannot be read or written.
     """
-    if not batch_ids:
-        return
-    if not settings.outbox_url:
-        csv_tables.write_latest(settings.outbox, batch_ids)
-        return
-    store = ObjectStore(settings.outbox_url)
-    if found := csv_tables.read_tables(batch_ids, store.read):
-        store.write(csv_tables.LATEST_NAME, csv_tables.merge_tables(found))
+    store = ObjectStore(url)
+    if tables := csv_tables.read_tables(batch_ids, store.read):
+        store.write(csv_tables.LATEST_NAME, csv_tables.merge_tables(tables))
 
 
 @contextmanager

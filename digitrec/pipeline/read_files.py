@@ -83,10 +83,10 @@ def read_chunk(
 ) -> list[FileResult]:
     """Read every file of a chunk, in order; only the first ones if it is cancelled."""
     # The objects of a store are fetched concurrently; those over `max_bytes` are rejected without it.
+    objects: dict[Path | ObjectRef, bytes | OSError | None] = {}
     small = [job for job in jobs if job.size <= limits.max_bytes]
-    requests = [FetchRequest(job.path, job.identity) for job in small if isinstance(job.path, ObjectRef)]
-    objects: Mapping[Path | ObjectRef, bytes | OSError | None]
-    objects = dict(zip([request.stored for request in requests], object_client.fetch_objects(requests), strict=True))
+    if requests := [FetchRequest(job.path, job.identity) for job in small if isinstance(job.path, ObjectRef)]:
+        objects |= zip([request.stored for request in requests], object_client.fetch_objects(requests), strict=True)
     results: list[FileResult] = []
     for group in group_by_bytes(jobs, lambda job: job.size):
         start = len(results)

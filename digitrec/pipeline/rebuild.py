@@ -20,7 +20,7 @@ from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectStore
-from digitrec.text import BATCH_ID, escape, unescape_cell
+from digitrec.text import escape, unescape_cell
 from digitrec.types import (
     Batch,
     BatchStage,
@@ -42,14 +42,6 @@ _REFUSED = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 REBUILT_AT = "rebuilt_at"
 
 
-def find_published(outbox: Path) -> list[str]:
-    """The ids of all batches whose CSV lies in the outbox, oldest first."""
-    if not outbox.is_dir():
-        return []
-    named = (name.removesuffix(".csv") for name in os.listdir(outbox) if name.endswith(".csv"))
-    return sorted(filter(BATCH_ID.fullmatch, named))
-
-
 def rebuild_ledger(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:
     """Put every published batch into an empty ledger; gives how many.
 
@@ -61,7 +53,7 @@ def rebuild_ledger(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collectio
         now: time to note, ISO 8601.
     """
     ledger.set_meta(REBUILT_AT, now)
-    ours = dict.fromkeys(batch_id for batch_id in find_published(outbox) if batch_id not in skip)
+    ours = dict.fromkeys(batch_id for batch_id in csv_tables.find_published(outbox) if batch_id not in skip)
     restored = sum(restore_batch(ledger, batch_id, outbox, inbox) for batch_id in ours)
     ledger.record_removals([one for one in removals.read_journal(outbox) if one.batch_id in ours])
     return restored

@@ -9,9 +9,9 @@ from digitrec import files, logs, text
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
-from digitrec.pipeline.rebuild import find_published
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
+from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome
 

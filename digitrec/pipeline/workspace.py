@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from digitrec import files, logs
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
-from digitrec.pipeline import archive, ledger_files, scanner
-from digitrec.pipeline import ledgers as ledger_paths
+from digitrec.pipeline import archive, ledgers, scanner
 from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
@@ -94,9 +93,9 @@ class Workspace:
             raise EnvironmentFailure(
                 f"the lock of worker {self.settings.worker!r} in {self.settings.inbox} was replaced"
             )
-        if not self.ledger.is_in_place() and not ledger_files.is_same_ledger(self.ledger, self.settings.ledger):
+        if not self.ledger.is_in_place() and not ledgers.is_same_ledger(self.ledger, self.settings.ledger):
             # A file that was put in its place lacks what was answered since.
-            ledger_files.set_aside_ledger(self.settings.ledger)
+            ledgers.set_aside_ledger(self.settings.ledger)
             raise EnvironmentFailure(
                 f"the ledger {self.settings.ledger} was removed or replaced",
                 hint="Leave .digitrec/ alone. The ledger is rebuilt from the outbox; claimed files are kept.",
@@ -125,7 +124,7 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
         identities = identities or _verify_folders(settings)
-        ledger = ledger_files.open_or_rebuild(settings, thorough=thorough)
+        ledger = ledgers.open_or_rebuild(settings, thorough=thorough)
         stack.callback(ledger.close)
         _store_identities(ledger, identities)
         _remove_temp_files(settings, ledger)
@@ -167,9 +166,9 @@ def init_folders(settings: Settings) -> None:
         identities[name] = _FolderIdentity(marker_id, folder_id.get_device(folder))
     files.make_dir(settings.reports)
     with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
-        with closing(ledger_files.open_or_rebuild(settings, thorough=False)) as ledger:
+        with closing(ledgers.open_or_rebuild(settings, thorough=False)) as ledger:
             _store_identities(ledger, identities)
-        for worker, path in ledger_paths.find_ledgers(settings).items():
+        for worker, path in ledgers.find_ledgers(settings).items():
             try:
                 with closing(Ledger.open_shared(path)) as ledger:
                     _store_identities(ledger, identities)
@@ -188,11 +187,11 @@ def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity])
 def open_ledgers_readonly(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
     """Open the ledgers of all workers for reading; yield them by worker."""
     with ExitStack() as stack:
-        ledgers = {}
-        for worker, path in ledger_paths.find_ledgers(settings).items():
-            ledgers[worker] = ledger = Ledger.open_readonly(path)
+        by_worker = {}
+        for worker, path in ledgers.find_ledgers(settings).items():
+            by_worker[worker] = ledger = Ledger.open_readonly(path)
             stack.callback(ledger.close)
-        yield ledgers
+        yield by_worker
 
 
 def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
@@ -238,7 +237,7 @@ def _read_stored_identities(settings: Settings) -> dict[str, list[_FolderIdentit
 
     Other ledgers count: a new worker must not take an unmounted share for a new folder.
     """
-    by_worker = {worker: _read_identities(path) for worker, path in ledger_paths.find_ledgers(settings).items()}
+    by_worker = {worker: _read_identities(path) for worker, path in ledgers.find_ledgers(settings).items()}
     own = by_worker.pop(settings.worker, {})
     others = {name: [ids[name] for ids in by_worker.values() if name in ids] for name in _FOLDERS}
     return {name: [own[name]] if name in own else others[name] for name in _FOLDERS}
@@ -254,7 +253,7 @@ def _read_identities(path: Path) -> dict[str, _FolderIdentity]:
             }
             return {name: identity for name, identity in identities.items() if identity.id}
     except sqlite3.DatabaseError as error:
-        ledger_files.check_damaged(path, error)
+        ledgers.check_damaged(path, error)
         return {}
 
 

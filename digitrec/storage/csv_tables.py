@@ -4,6 +4,7 @@ import codecs
 import csv
 import heapq
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -138,6 +139,14 @@ def render_digits(rows: Sequence[TableRow], how: OutputFormat) -> str:
 def render_tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
     """Both tables of a batch by name, the digits first: who sees the main one finds the other."""
     return {f"{batch_id}.digits.csv": render_digits(rows, how), f"{batch_id}.csv": render_main(rows, how)}
+
+
+def find_published(outbox: Path) -> list[str]:
+    """Return the ids of all batches whose table is in the outbox, oldest first."""
+    if not outbox.is_dir():
+        return []
+    table_ids = (name.removesuffix(".csv") for name in os.listdir(outbox) if name.endswith(".csv"))
+    return sorted(filter(names.BATCH_ID.fullmatch, table_ids))
 
 
 def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
