@@ -1,4 +1,4 @@
-"""`digitrec calibrate`: the same weights, a promise by the user's own scans."""
+"""`digitrec calibrate`: the same weights, an error guarantee measured on the user's own scans."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty drawn scans with their labels.csv."""
+    """Sixty synthetic scans with their labels.csv."""
     folder = tmp_path_factory.mktemp("drawn") / "scans"
     write_samples(folder, count=60, seed=4)
     return folder
@@ -44,35 +44,35 @@ def in_use(workspace: Path) -> ModelPackage:
 def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_path: Path, scans: Path) -> None:
     shipped = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
-    done = calibrate(tmp_path, scans)
+    result = calibrate(tmp_path, scans)
 
-    assert done.exit_code == 0, done.output
-    found = in_use(tmp_path)
-    assert found.card.weights_id == shipped.card.id
-    assert found.card.files == shipped.card.files
-    assert found.card.id == found.folder.name
-    (table,) = found.card.calibrations
+    assert result.exit_code == 0, result.output
+    copy = in_use(tmp_path)
+    assert copy.card.weights_id == shipped.card.id
+    assert copy.card.files == shipped.card.files
+    assert copy.card.id == copy.folder.name
+    (table,) = copy.card.calibrations
     assert (table.pages, table.rule) == (60, "bound")
-    at = table.point_at(found.threshold(0.2))
-    assert at.upper <= 0.2
+    point = table.point_at(copy.threshold(0.2))
+    assert point.upper <= 0.2
     for words in (
         "60 labelled pages of scans",
-        f"accepts from a confidence of {at.threshold:.6f} (max_error 0.2)",
-        f"({at.accepted} of 60), of these wrong {at.wrong}",
-        f"{found.card.id} is now in use",
+        f"accepts from a confidence of {point.threshold:.6f} (max_error 0.2)",
+        f"({point.accepted} of 60), of these wrong {point.wrong}",
+        f"{copy.card.id} is now in use",
     ):
-        assert words in done.output
+        assert words in result.output
 
 
 def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Path, scans: Path) -> None:
-    done = calibrate(tmp_path, scans)
+    result = calibrate(tmp_path, scans)
 
-    assert done.exit_code == 0
+    assert result.exit_code == 0
     assert (
         "`digitrec run` asks for max_error 0.005, which this model cannot guarantee: it would stop (exit code 78)."
-        in (done.output)
+        in (result.output)
     )
-    assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in done.output
+    assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in result.output
     with pytest.raises(ModelError, match="cannot promise"):
         predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
 
@@ -104,13 +104,13 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
 
-    found = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
+    predictions = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
-    assert found.output_format.model_id == in_use(tmp_path).card.id
-    assert found.output_format.threshold == in_use(tmp_path).threshold(0.2)
+    assert predictions.output_format.model_id == in_use(tmp_path).card.id
+    assert predictions.output_format.threshold == in_use(tmp_path).threshold(0.2)
 
 
-def test_calibrating_again_replaces_what_the_first_time_added(tmp_path: Path, scans: Path) -> None:
+def test_calibrating_again_replaces_the_first_calibration(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
     first = in_use(tmp_path).card
     fewer = tmp_path / "fewer"
@@ -136,7 +136,7 @@ def test_the_same_pages_give_the_same_copy(tmp_path: Path, scans: Path) -> None:
     assert len(list((tmp_path / ".digitrec" / "models").glob("*-c*"))) == 1
 
 
-def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) -> None:
+def test_the_other_commands_accept_a_calibrated_copy(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans, "--no-promote")
     (copy,) = (tmp_path / ".digitrec" / "models").glob("*-c*")
 
@@ -147,21 +147,21 @@ def test_the_other_commands_know_a_calibrated_copy(tmp_path: Path, scans: Path) 
     brief = digitrec(tmp_path, "models", "show", "--max-error", "0.2").output
     assert "own scans" in brief
     assert "cannot be guaranteed" in brief
-    shown = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
-    assert brief.splitlines()[1] in shown
-    assert "own scans: 60 pages, the labelled pages of scans" in shown
-    assert "takes 598 labelled pages" in shown
-    assert shown.count("Accepts from a confidence of") == 1
-    assert shown.count("decided by") == 1
-    assert "| 20% |" in shown
+    output = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
+    assert brief.splitlines()[1] in output
+    assert "own scans: 60 pages, the labelled pages of scans" in output
+    assert "takes 598 labelled pages" in output
+    assert output.count("Accepts from a confidence of") == 1
+    assert output.count("decided by") == 1
+    assert "| 20% |" in output
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
     assert in_use(tmp_path).folder == composition.SHIPPED_MODELS_DIR
 
 
 def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path, scans: Path) -> None:
-    refused = calibrate(tmp_path, scans, "--max-error", "0.005")
+    result = calibrate(tmp_path, scans, "--max-error", "0.005")
 
-    why = refused.exception
+    why = result.exception
     assert isinstance(why, DataError)
     assert why.exit_code == 2
     assert str(why).startswith("60 labelled pages are too few to guarantee a max_error of 0.005")
@@ -174,7 +174,7 @@ def test_too_few_pages_are_refused_with_the_best_reachable_bound(tmp_path: Path,
 
 def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Path) -> None:
     wrong = tmp_path / "none.csv"
-    names = [one.path.name for one in find_labelled_pictures(scans)]
+    names = [picture.path.name for picture in find_labelled_pictures(scans)]
     wrong.write_text("file,label\n" + "".join(f"{name},none\n" for name in names))
 
     why = calibrate(tmp_path, scans, "--labels", str(wrong)).exception
@@ -183,36 +183,36 @@ def test_pages_that_are_all_wrong_give_no_error_bound(tmp_path: Path, scans: Pat
     assert "they can guarantee none at all" in str(why)
 
 
-def test_labels_from_elsewhere_go_before_those_in_the_folder(tmp_path: Path, scans: Path) -> None:
-    given, name = tmp_path / "mine.csv", find_labelled_pictures(scans)[0].path.name
-    given.write_text(f"file,label\n{name},123\n")
+def test_a_given_labels_file_overrides_the_labels_in_the_folder(tmp_path: Path, scans: Path) -> None:
+    outside, name = tmp_path / "mine.csv", find_labelled_pictures(scans)[0].path.name
+    outside.write_text(f"file,label\n{name},123\n")
     inside = shutil.copytree(scans, tmp_path / "inside")
     (inside / "mine.csv").write_text(f"file,label\n{name},123\n")
 
-    for folder, labels in ((scans, given), (inside, inside / "mine.csv")):
-        found = find_labelled_pictures(folder, labels)
+    for folder, labels in ((scans, outside), (inside, inside / "mine.csv")):
+        pictures = find_labelled_pictures(folder, labels)
 
-        assert len(found) == 60
-        assert [one.path.name for one in found if one.label == "123"] == [name]
+        assert len(pictures) == 60
+        assert [picture.path.name for picture in pictures if picture.label == "123"] == [name]
 
 
-def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path) -> None:
+def test_data_that_are_no_folder_of_pictures_are_refused(tmp_path: Path) -> None:
     why = digitrec(tmp_path, "calibrate", "--data", "mnist-5k").exception
 
     assert isinstance(why, DataError)
     assert "folder:DIR" in why.hint
 
 
-def test_the_figures_can_be_had_as_json(tmp_path: Path, scans: Path) -> None:
-    told = json.loads(calibrate(tmp_path, scans, "--json").stdout)
-    shown = json.loads(digitrec(tmp_path, "models", "show", "--json", "--max-error", "0.2").stdout)
+def test_the_figures_are_available_as_json(tmp_path: Path, scans: Path) -> None:
+    calibrated = json.loads(calibrate(tmp_path, scans, "--json").stdout)
+    model = json.loads(digitrec(tmp_path, "models", "show", "--json", "--max-error", "0.2").stdout)
 
-    assert told["model_id"] == in_use(tmp_path).card.id
-    assert told["pages"] == 60
-    assert told["promoted"] is True
-    assert (told["run_max_error"], told["run_threshold"]) == (0.005, None)
-    by_rate = {one["max_error"]: one for one in shown["thresholds"]}
-    assert by_rate[0.2]["threshold"] == told["threshold"]
+    assert calibrated["model_id"] == in_use(tmp_path).card.id
+    assert calibrated["pages"] == 60
+    assert calibrated["promoted"] is True
+    assert (calibrated["run_max_error"], calibrated["run_threshold"]) == (0.005, None)
+    by_rate = {row["max_error"]: row for row in model["thresholds"]}
+    assert by_rate[0.2]["threshold"] == calibrated["threshold"]
     assert by_rate[0.2]["decided_by"] == OWN_SCANS
     assert by_rate[0.001]["threshold"] is None
 

@@ -1,4 +1,4 @@
-"""An error of the system becomes a line that names the step, the path and the reason."""
+"""System errors are reported in one line with the step, the path and the reason."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ IO = OSError(errno.EIO, "Input/output error")
 
 
 def failing(error: OSError, *, on: Callable[[int], bool]) -> Callable[[int], None]:
-    """An fsync that fails for some descriptors."""
+    """Return an fsync that fails for the descriptors that `on` selects."""
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -49,7 +49,7 @@ def test_an_error_names_its_innermost_step_and_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", b"/srv/b\xff.csv"), "/srv/b\udcff.csv: No space left"),
         (OSError("the tunnel is down"), "the tunnel is down"),
@@ -59,14 +59,12 @@ def test_an_error_names_its_innermost_step_and_path() -> None:
         (PermissionError(errno.EACCES, "Permission denied", "/proc/gone/x"), "/proc may not be used by this user"),
     ],
 )
-def test_system_errors_are_reported_without_their_number(error: OSError, told: str) -> None:
-    assert str(wrap_os_error(error)).startswith(f"disk or folder failed: {told}")
+def test_system_errors_are_reported_without_their_number(error: OSError, message: str) -> None:
+    assert str(wrap_os_error(error)).startswith(f"disk or folder failed: {message}")
     assert "Errno" not in str(wrap_os_error(error))
 
 
-def test_of_a_refused_rename_the_folder_that_is_closed_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_rename_names_the_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("inbox", "done"):
         (tmp_path / name).mkdir()
     (tmp_path / "inbox" / "7.png").write_bytes(b"7")
@@ -111,14 +109,14 @@ def test_a_state_folder_that_may_not_be_read_is_never_taken_for_empty(
 
     monkeypatch.setattr(os, "listdir", refused)
 
-    done = run_command(*words)
+    result = run_command(*words)
 
-    assert done.code == code
-    assert str(harness.settings.state) in done.out + done.err
-    assert "Permission denied" in done.out + done.err
+    assert result.code == code
+    assert str(harness.settings.state) in result.out + result.err
+    assert "Permission denied" in result.out + result.err
 
 
-def test_a_file_that_cannot_be_written_through_names_itself_not_its_draft(
+def test_a_failed_fsync_names_the_file_and_not_its_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.os, "fsync", failing(IO, on=is_file))
@@ -148,9 +146,9 @@ def test_a_run_that_cannot_publish_names_the_step_and_the_table(
     with pytest.raises(EnvironmentFailure) as caught:
         run_once(settings)
 
-    told = str(caught.value)
-    assert told.startswith(f"publishing the tables failed: {harness.outbox}/2")
-    assert told.endswith(".digits.csv: No space left on device")
+    message = str(caught.value)
+    assert message.startswith(f"publishing the tables failed: {harness.outbox}/2")
+    assert message.endswith(".digits.csv: No space left on device")
 
 
 def test_an_error_without_a_path_names_the_folder_of_its_step(
@@ -178,11 +176,11 @@ def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
     monkeypatch.setattr(files, "_warned_of", set())
     monkeypatch.setattr(files.os, "fsync", failing(OSError(refusal, os.strerror(refusal)), on=is_folder))
 
-    done = run_command("run", "--settle-s", "0", "--log-format", "text")
+    result = run_command("run", "--settle-s", "0", "--log-format", "text")
 
-    assert done.code == 0
+    assert result.code == 0
     assert len(harness.tables()) == 1
-    (warning,) = [line for line in done.err.splitlines() if " ! " in line]
+    (warning,) = [line for line in result.err.splitlines() if " ! " in line]
     assert "fsync of a folder is refused, the work goes on" in warning
     assert os.strerror(refusal) in warning
     assert harness.account().discrepancies == ()
@@ -199,7 +197,7 @@ def test_any_other_error_of_a_folder_fsync_is_a_failure_with_its_path(
     assert caught.value.filename == str(tmp_path)
 
 
-def test_a_filesystem_without_folder_fsync_is_met_for_real() -> None:
+def test_a_real_filesystem_without_folder_fsync_is_handled() -> None:
     refused = files.try_fsync_folder(Path("/proc"))
 
     assert refused is not None
@@ -214,10 +212,10 @@ def test_a_file_where_a_folder_should_be_is_named_with_74(
     harness.inbox.rmdir()
     (harness.root / name).write_text("no folder")
 
-    done = run_command(command, *(("--run-retry-s", "0") if command == "run" else ()))
+    result = run_command(command, *(("--run-retry-s", "0") if command == "run" else ()))
 
-    assert done.code == 74
-    assert f"{harness.root}/{name} is not a folder" in done.err
+    assert result.code == 74
+    assert f"{harness.root}/{name} is not a folder" in result.err
     assert (harness.root / name).read_text() == "no folder"
 
 
@@ -227,9 +225,9 @@ def test_a_program_that_was_started_without_streams_works(harness: ServiceHarnes
     harness.drop("7.png")
     command = f'exec "{sys.executable}" -m digitrec run --settle-s 0 {closed}'
 
-    done = subprocess.run(["sh", "-c", command], cwd=harness.root, check=False, timeout=60)
+    result = subprocess.run(["sh", "-c", command], cwd=harness.root, check=False, timeout=60)
 
-    assert done.returncode == 0
+    assert result.returncode == 0
     assert len(harness.tables()) == 1
     assert harness.account().discrepancies == ()
 
@@ -239,7 +237,7 @@ def test_a_file_where_the_reports_should_be_is_named_with_74(harness: ServiceHar
     harness.settings.reports.write_text("no folder")
 
     assert run_command("init").code == 74
-    done = run_command("report")
+    result = run_command("report")
 
-    assert done.code == 74
-    assert f"{harness.settings.reports} is not a folder" in done.err
+    assert result.code == 74
+    assert f"{harness.settings.reports} is not a folder" in result.err

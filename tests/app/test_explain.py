@@ -1,4 +1,4 @@
-"""`predict --explain` and `--explain-dir`: a picture of how a picture was read, beside the rows as ever."""
+"""`predict --explain` and `--explain-dir`: drawings of the processing steps, beside the usual rows."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from tests.cli.test_main import call
 from tests.conftest import draw, reader
 
 
-def opened(path: Path) -> Picture:
+def read_png(path: Path) -> Picture:
     return np.asarray(cv2.imread(str(path)), np.uint8)
 
 
@@ -32,29 +32,29 @@ def document(pages: int) -> bytes:
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the pages that were drawn."""
+def drawn_pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list that receives the numbers of drawn pages."""
     numbers: list[int] = []
-    page = visualize.draw_trace
+    draw_real = visualize.draw_trace
 
-    def noted(steps: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:
+    def draw_trace(trace: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:
         numbers.append(reading.page)
-        return page(steps, reading, threshold)
+        return draw_real(trace, reading, threshold)
 
-    monkeypatch.setattr(visualize, "draw_trace", noted)
+    monkeypatch.setattr(visualize, "draw_trace", draw_trace)
     return numbers
 
 
-def test_explain_writes_one_picture_and_the_rows_as_ever(
+def test_explain_writes_one_picture_and_prints_the_usual_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "sieben ü.png").write_bytes(draw(7))
-    (tmp_path / "why.png").write_bytes(b"of an earlier time")
+    (tmp_path / "why.png").write_bytes(b"an earlier file")
 
     assert call(monkeypatch, tmp_path, "predict", "--explain", "why.png", "sieben ü.png", "--json") == 0
 
     assert json.loads(capsys.readouterr().out)[0]["text"] == "7"
-    assert min(opened(tmp_path / "why.png").shape[:2]) > 400
+    assert min(read_png(tmp_path / "why.png").shape[:2]) > 400
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sieben ü.png", "why.png"]
 
 
@@ -72,19 +72,28 @@ def test_explain_takes_one_picture_and_never_replaces_that(
 
 
 @pytest.mark.slow
-def test_dump_seen_draws_every_picture_that_can_be_read_under_its_own_name(
+def test_explain_dir_draws_every_readable_picture_under_its_own_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for folder, digit in (("a", 7), ("b", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.png").write_bytes(draw(digit))
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    words = ("predict", "a/scan.png", "b/scan.png", "bad.jpg", "missing.png", "--csv", "--explain-dir", "seen/today")
+    words = (
+        "predict",
+        "a/scan.png",
+        "b/scan.png",
+        "bad.jpg",
+        "missing.png",
+        "--csv",
+        "--explain-dir",
+        "explained/today",
+    )
 
-    assert call(monkeypatch, tmp_path, *words) == 2  # one is missing
-    first = {path.name: path.read_bytes() for path in (tmp_path / "seen" / "today").iterdir()}
+    assert call(monkeypatch, tmp_path, *words) == 2  # a file is missing
+    first = {path.name: path.read_bytes() for path in (tmp_path / "explained" / "today").iterdir()}
     call(monkeypatch, tmp_path, *words)
-    again = {path.name: path.read_bytes() for path in (tmp_path / "seen" / "today").iterdir()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "explained" / "today").iterdir()}
 
     captured = capsys.readouterr()
     assert captured.out.count("scan.png") == 4
@@ -117,35 +126,35 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (8, 8), (11, 8)])
 def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
-    shown: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
+    drawn_pages: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
 ) -> None:
-    told: list[str] = []
+    texts: list[str] = []
     words = visualize.text_block
-    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
+    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
-    sheet = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), 0.5)
+    drawing = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), 0.5)
 
-    assert shown == [*range(1, expected + 1)]
-    assert sheet.shape[0] > 200 * expected
-    assert told[0] == "scan.tif"
-    assert ("There are more pages: the first 8 are shown." in told) == (pages > expected)
+    assert drawn_pages == [*range(1, expected + 1)]
+    assert drawing.shape[0] > 200 * expected
+    assert texts[0] == "scan.tif"
+    assert ("There are more pages: the first 8 are shown." in texts) == (pages > expected)
 
 
 def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+    texts: list[str] = []
     words = visualize.text_block
-    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: told.extend(lines) or words(lines, **how))
+    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
-    sheet = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), 0.5)
+    drawing = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), 0.5)
 
-    assert sheet.shape[0] < 200
-    assert "not_an_image: the content is not a picture" in told
+    assert drawing.shape[0] < 200
+    assert "not_an_image: the content is not a picture" in texts
 
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
-    one, other = (
+    first, second = (
         visualize.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2)
     )
 
-    assert one == other
-    assert one.startswith(b"\x89PNG")
+    assert first == second
+    assert first.startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""What outbox/latest.csv holds after a run, and while a watch goes on."""
+"""Content of outbox/latest.csv after a run, and during a watch."""
 
 import errno
 import threading
@@ -40,7 +40,7 @@ def latest(settings: Settings) -> list[str]:
     return [row["file"] for row in read_csv(settings.outbox / "latest.csv")]
 
 
-def unable(*_: object) -> None:
+def raise_full(*_: object) -> None:
     raise FULL
 
 
@@ -89,19 +89,19 @@ def test_latest_is_written_once_at_the_end_of_a_run(settings: Settings, monkeypa
     assert written == [2]
 
 
-def test_latest_of_a_run_that_fails_holds_what_it_published(
+def test_latest_of_a_failed_run_holds_its_published_batches(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(settings, 0, 1, 2, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(FolderOutbox, "archive", unable)
+        patch.setattr(FolderOutbox, "archive", raise_full)
         with pytest.raises(EnvironmentFailure, match="No space"):
             run_once(settings)
 
     assert latest(settings) == ["0.png", "1.png"]
 
 
-def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Settings) -> None:
+def test_latest_of_a_stopped_run_holds_its_published_batches(settings: Settings) -> None:
     drop(settings, 0, 1, 2, 3)
     stop = service.ShutdownSignal()
 
@@ -110,7 +110,7 @@ def test_latest_of_a_run_that_is_stopped_holds_what_it_published(settings: Setti
     assert latest(settings)[:2] == ["0.png", "1.png"]
 
 
-def test_latest_of_a_failing_run_that_is_stopped_holds_what_it_published(
+def test_latest_of_a_failed_and_stopped_run_holds_its_published_batches(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(settings, 0, 1, 2, 3)
@@ -131,7 +131,7 @@ def test_latest_includes_the_batch_that_a_run_finished_for_an_earlier_one(
 ) -> None:
     drop(settings, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(FolderOutbox, "archive", unable)
+        patch.setattr(FolderOutbox, "archive", raise_full)
         with pytest.raises(EnvironmentFailure):
             run_once(settings)
     drop(settings, 1)

@@ -1,4 +1,4 @@
-"""Read, review, retrain, roll back: the whole loop, with very little of everything."""
+"""Read, review, retrain and roll back, with small data sets."""
 
 import time
 from contextlib import closing
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_path: Path) -> None:
+def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_path: Path) -> None:
     settings = Settings(workspace=tmp_path, max_error=0.5, settle_s=0.0)
     workspace.init_folders(settings)
     for number in range(20):
@@ -34,29 +34,31 @@ def test_what_people_confirm_becomes_a_model_in_use_that_can_be_taken_back(tmp_p
     before = composition.open_model(settings).card.id
     with closing(Ledger.open_shared(settings.ledger)) as ledger:
         (batch,) = ledger.batches()
-        said = [
+        judgements = [
             Judgement(batch.id, row.row, str(int(Path(row.path).stem) % 10), seen_id=0) for row in ledger.rows(batch.id)
         ]
-        record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=format_utc(time.time()))
+        record_judgements(
+            ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
+        )
 
-    done = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
+    result = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
 
-    learned, held_out = len(done.pages.train), len(done.pages.held_out)
-    assert (learned + held_out, done.pages.missing) == (20, 0)
-    assert {page.sha256 for page in done.pages.train}.isdisjoint(page.sha256 for page in done.pages.held_out)
-    assert [one.things for one in done.comparisons] == [
+    trained, held_out = len(result.pages.train), len(result.pages.held_out)
+    assert (trained + held_out, result.pages.missing) == (20, 0)
+    assert {page.sha256 for page in result.pages.train}.isdisjoint(page.sha256 for page in result.pages.held_out)
+    assert [test.things for test in result.comparisons] == [
         "pictures",
         "drawn scans",
         "held-out corrected pages",
         "held-out corrected pages, accepted and",
         "drawn scans, accepted and",
     ]
-    assert done.is_promoted, [one.words for one in done.comparisons]
-    assert composition.open_model(settings).card.id == done.model_id != before
-    assert done.report is not None
-    assert done.report.is_file()
+    assert result.is_promoted, [test.words for test in result.comparisons]
+    assert composition.open_model(settings).card.id == result.model_id != before
+    assert result.report is not None
+    assert result.report.is_file()
     facts = composition.open_model(settings).card.training["corrections"]
-    assert (facts["learned"], facts["held_out"]) == (learned, held_out)
+    assert (facts["learned"], facts["held_out"]) == (trained, held_out)
 
     models.rollback_model(settings)
 

@@ -1,4 +1,4 @@
-"""What is measured is what the service does."""
+"""Evaluation and promotion of models, as the service uses them."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digitrec.app import composition
-from digitrec.app import models as lab
+from digitrec.app import models as app_models
 from digitrec.arrays import Ink, Scores
 from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 class Seven:
-    """Stands for a network."""
+    """Stand-in for a network that always reads seven."""
 
     fingerprint = "says seven"
 
@@ -42,99 +42,101 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_pictures_are_evaluated_by_what_reads_them_in_the_service(
+def test_pictures_are_evaluated_with_the_reader_of_the_service(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(composition, "load_page_reader", lambda _: PageReader(Seven()))
 
-    found = lab.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
+    evaluation = app_models.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
-    assert (found.accuracy.hits, found.accuracy.total) == (1, 2)
+    assert (evaluation.accuracy.hits, evaluation.accuracy.total) == (1, 2)
 
 
-def test_with_keras_only_the_network_for_digits_is_another(
+def test_with_keras_only_the_digit_classifier_is_replaced(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks, used = RecognitionModels(None, None), []  # type: ignore[arg-type]
     monkeypatch.setattr(composition, "load_page_reader", lambda _: replace(reader(), models=networks))
-    monkeypatch.setattr(lab, "_load_classifier", lambda *_, keras: Seven() if keras else None)
-    monkeypatch.setattr(lab, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
+    monkeypatch.setattr(app_models, "_load_classifier", lambda *_, keras: Seven() if keras else None)
+    monkeypatch.setattr(app_models, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
 
-    lab.evaluate(Settings(workspace=tmp_path), f"folder:{pictures}", keras=True)
+    app_models.evaluate(Settings(workspace=tmp_path), f"folder:{pictures}", keras=True)
 
     (with_keras,) = used
     assert with_keras.models is networks
     assert isinstance(with_keras.classifier, Seven)
 
 
-class Promoting:
-    """Two models of a store that differ only where a test says so."""
+class ModelPromotion:
+    """Two models of a registry whose comparison the test decides."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, *, paper: str = "") -> None:
         self.settings = Settings(workspace=root, max_error=0.01)
-        store = composition.open_model_registry(self.settings)
-        for name in ("one", "two"):
-            shutil.copytree(composition.SHIPPED_MODELS_DIR, store.root / name)
-            card = json.loads((store.root / name / CARD).read_text())
-            (store.root / name / CARD).write_text(json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"}))
-        store.promote("one")
-        self.asked: list[str] = []
-        monkeypatch.setattr(ModelPackage, "reads_paper", property(lambda bundle: bundle.folder.name == paper))
+        registry = composition.open_model_registry(self.settings)
+        for name in ("first", "second"):
+            shutil.copytree(composition.SHIPPED_MODELS_DIR, registry.root / name)
+            card = json.loads((registry.root / name / CARD).read_text())
+            (registry.root / name / CARD).write_text(
+                json.dumps(card | {"id": f"{name}-{card['id'].rpartition('-')[2]}"})
+            )
+        registry.promote("first")
+        self.compared: list[str] = []
+        monkeypatch.setattr(ModelPackage, "has_page_models", property(lambda bundle: bundle.folder.name == paper))
         monkeypatch.setattr(composition, "load_page_reader", lambda bundle: bundle.folder.name)
-        monkeypatch.setattr(lab, "compare", self._arrays)
-        monkeypatch.setattr(lab, "compare_pages", self._pages)
+        monkeypatch.setattr(app_models, "compare_classifiers", self._arrays)
+        monkeypatch.setattr(app_models, "compare_page_readers", self._pages)
         self.worse_on = ""
 
     def _arrays(self, *_: object) -> McNemarResult:
-        return self._told("arrays")
+        return self._compare("arrays")
 
     def _pages(self, current: str, candidate: str, split: Split) -> McNemarResult:
-        assert (current, candidate) == ("one", "two")
-        return self._told("pages")
+        assert (current, candidate) == ("first", "second")
+        return self._compare("pages")
 
-    def _told(self, what: str) -> McNemarResult:
-        self.asked.append(what)
-        return McNemarResult(100, 90, 80, 10, 0, 0.001 if what == self.worse_on else 0.5, things=what)
+    def _compare(self, items: str) -> McNemarResult:
+        self.compared.append(items)
+        return McNemarResult(100, 90, 80, 10, 0, 0.001 if items == self.worse_on else 0.5, things=items)
 
     def in_use(self) -> str:
         return composition.open_model_registry(self.settings).current_name()
 
 
 @pytest.mark.parametrize(
-    ("paper", "asked"), [("", ["arrays"]), ("one", ["arrays", "pages"]), ("two", ["arrays", "pages"])]
+    ("paper", "compared"), [("", ["arrays"]), ("first", ["arrays", "pages"]), ("second", ["arrays", "pages"])]
 )
-def test_models_are_compared_on_pages_too_where_one_reads_paper(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper: str, asked: list[str]
+def test_models_are_compared_on_pages_too_if_one_has_page_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper: str, compared: list[str]
 ) -> None:
-    models = Promoting(tmp_path, monkeypatch, paper=paper)
+    models = ModelPromotion(tmp_path, monkeypatch, paper=paper)
 
-    found = lab.promote(models.settings, "two", force=False, data="mnist-5k")
+    tests = app_models.promote(models.settings, "second", force=False, data="mnist-5k")
 
-    assert models.asked == [one.things for one in found] == asked
-    assert models.in_use() == "two"
+    assert models.compared == [test.things for test in tests] == compared
+    assert models.in_use() == "second"
 
 
 @pytest.mark.parametrize("worse_on", ["arrays", "pages"])
 def test_a_model_that_is_worse_on_either_is_not_promoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worse_on: str
 ) -> None:
-    models = Promoting(tmp_path, monkeypatch, paper="two")
+    models = ModelPromotion(tmp_path, monkeypatch, paper="second")
     models.worse_on = worse_on
 
-    found = lab.promote(models.settings, "two", force=False, data="mnist-5k")
+    tests = app_models.promote(models.settings, "second", force=False, data="mnist-5k")
 
-    assert [one.things for one in found if one.is_worse] == [worse_on]
-    assert models.in_use() == "one"
+    assert [test.things for test in tests if test.is_worse] == [worse_on]
+    assert models.in_use() == "first"
 
 
-def test_the_card_names_the_data_sets_that_were_left_out() -> None:
+def test_the_card_names_the_excluded_data_sets() -> None:
     card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
-    for named, left_out in (
+    for names, excluded in (
         (["the test split of mnist", "mnist-5k", "digits-8x8"], ["mnist-5k", "digits-8x8"]),
         (["the test split of mnist"], []),
         (None, ["mnist-5k"]),
     ):
-        training = {**card.training, "left_out": named}
-        training = training if named is not None else {key: training[key] for key in training if key != "left_out"}
-        assert lab.excluded_datasets(replace(card, training=training)) == left_out
+        training = {**card.training, "left_out": names}
+        training = training if names is not None else {key: training[key] for key in training if key != "left_out"}
+        assert app_models.excluded_datasets(replace(card, training=training)) == excluded

@@ -1,4 +1,4 @@
-"""Labelled pictures are read as the service reads them, a few at a time, and a slow file is told of in words."""
+"""Labelled pictures are read like files of the service, in chunks, with a message for a slow file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Slow(SerialExecutor):
-    """Needs too long for the second chunk."""
+class SlowExecutor(SerialExecutor):
+    """Executor whose second chunk times out."""
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
         yield next(super().map(function, chunks, stopped))
@@ -28,37 +28,37 @@ class Slow(SerialExecutor):
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[LabelledPicture]:
-    made = []
+    pictures = []
     for number in range(20):
         path = tmp_path / f"{number:02}.png"
         path.write_bytes(draw(7))
-        made.append(LabelledPicture(path, str(number)))
-    return made
+        pictures.append(LabelledPicture(path, str(number)))
+    return pictures
 
 
-def test_every_picture_comes_with_what_was_read_in_order(tmp_path: Path, pictures: list[LabelledPicture]) -> None:
-    told: list[tuple[int, int]] = []
+def test_every_picture_is_returned_with_its_result_in_order(tmp_path: Path, pictures: list[LabelledPicture]) -> None:
+    progress: list[tuple[int, int]] = []
 
-    found = list(
+    results = list(
         predict.read_labelled(
-            Settings(workspace=tmp_path, engine="serial"), reader(), pictures, lambda *done: told.append(done)
+            Settings(workspace=tmp_path, engine="serial"), reader(), pictures, lambda *counts: progress.append(counts)
         )
     )
 
-    assert [one for one, _ in found] == pictures
-    assert all(len(content.pages) == 1 for _, content in found)
-    assert told == [(16, 20), (20, 20)]
+    assert [picture for picture, _ in results] == pictures
+    assert all(len(result.pages) == 1 for _, result in results)
+    assert progress == [(16, 20), (20, 20)]
 
 
-def test_files_that_take_too_long_are_named_with_the_way_out(
+def test_files_that_take_too_long_are_named_with_a_fix(
     tmp_path: Path, pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(composition.EXECUTORS, "serial", lambda _: Slow())
-    found = predict.read_labelled(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
+    monkeypatch.setitem(composition.EXECUTORS, "serial", lambda _: SlowExecutor())
+    results = predict.read_labelled(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
 
-    assert [next(found)[0] for _ in range(16)] == pictures[:16]
+    assert [next(results)[0] for _ in range(16)] == pictures[:16]
     with pytest.raises(EnvironmentFailure, match=r"16\.png to 19\.png.*not done after 60 s") as caught:
-        next(found)
+        next(results)
     assert caught.value.exit_code == 74
     assert "read_timeout_s" in caught.value.hint
     assert "--engine serial" in caught.value.hint

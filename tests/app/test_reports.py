@@ -1,4 +1,4 @@
-"""`digitrec report`: all pages made again from the ledgers, with what people said since."""
+"""`digitrec report`: all reports rebuilt from the ledgers, with corrections applied."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ AT = "2026-01-03T08:00:00.000Z"
 
 @pytest.fixture
 def read(harness: ServiceHarness) -> ServiceHarness:
-    """Ten digits were read in two batches."""
+    """Return a workspace with ten digits read in two batches."""
     harness.set(batch_files=5)
     for digit in range(10):
         harness.drop(f"{digit}.png", draw(digit))
@@ -37,7 +37,7 @@ def batches(harness: ServiceHarness) -> list[str]:
 
 
 def judge(harness: ServiceHarness, new: str, how: ReviewMethod) -> str:
-    """Somebody judges row 1 of the batch that begins with a 0; its batch's id."""
+    """Record a verdict on row 1 of the batch that begins with 0.png; return the batch id."""
     batch_id = next(row["batch_id"] for row in harness.rows() if row["file"] == "0.png")
     ledger = Ledger.open_shared(harness.settings.ledger)
     corrections.record_judgements(ledger, [Judgement(batch_id, 1, new, 0)], reviewer="ann", method=how, reviewed_at=AT)
@@ -50,7 +50,7 @@ def report_of(harness: ServiceHarness, name: str) -> Any:
     return json.loads((harness.settings.reports / name / "report.json").read_text())
 
 
-def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceHarness) -> None:
+def test_only_the_report_command_writes_the_trend_and_links_it(read: ServiceHarness) -> None:
     assert not (read.settings.reports / "trend").exists()
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
@@ -61,7 +61,7 @@ def test_a_run_makes_no_trend_and_a_report_does_with_a_link_to_it(read: ServiceH
     assert report_of(read, "trend")["all"]["files"] == 10
 
 
-def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> None:
+def test_rebuilt_reports_contain_the_corrections(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", ReviewMethod.AUDIT)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
@@ -76,7 +76,7 @@ def test_what_people_said_is_in_the_reports_made_again(read: ServiceHarness) -> 
     assert (read.outbox / "corrected" / f"{batch_id}.csv").is_file()
 
 
-def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness) -> None:
+def test_corrections_without_an_audit_give_no_estimate(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", ReviewMethod.GRID)
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
@@ -89,9 +89,9 @@ def test_what_was_corrected_without_an_audit_is_no_estimate(read: ServiceHarness
 def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", ReviewMethod.AUDIT)
     ledger = Ledger.open_shared(read.settings.ledger)
-    ((_, said),) = read_latest(ledger, batch_id).items()
+    ((_, correction),) = read_latest(ledger, batch_id).items()
     corrections.record_judgements(
-        ledger, [Judgement(batch_id, 1, "0", said.id)], reviewer="bob", method=ReviewMethod.ONE, reviewed_at=AT
+        ledger, [Judgement(batch_id, 1, "0", correction.id)], reviewer="bob", method=ReviewMethod.ONE, reviewed_at=AT
     )
     ledger.close()
 
@@ -102,17 +102,17 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
     assert (audit["hits"], audit["of"]) == (0, 1)
 
 
-def test_the_command_makes_all_of_it_or_one_batch(read: ServiceHarness) -> None:
-    asked = CliRunner().invoke(cli, ["report", "--workspace", str(read.root)])
+def test_the_command_rebuilds_all_reports_or_those_of_one_batch(read: ServiceHarness) -> None:
+    all_reports = CliRunner().invoke(cli, ["report", "--workspace", str(read.root)])
     (read.settings.reports / "trend" / "index.html").unlink()
-    one = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
+    single = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
 
-    assert (asked.exit_code, asked.stdout.split()[:3]) == (0, ["2", "reports", "made."])
-    assert (one.exit_code, one.stdout.split()[:3]) == (0, ["1", "report", "made."])
+    assert (all_reports.exit_code, all_reports.stdout.split()[:3]) == (0, ["2", "reports", "made."])
+    assert (single.exit_code, single.stdout.split()[:3]) == (0, ["1", "report", "made."])
     assert not (read.settings.reports / "trend" / "index.html").exists()
 
 
-def test_the_job_at_night_makes_the_trend(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nightly_job_writes_the_trend(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(read.root))
 
     assert nightly_report.main() == 0

@@ -1,4 +1,4 @@
-"""One run and a watch against an environment that fails and comes back."""
+"""Runs and watches while the environment fails and recovers."""
 
 import errno
 import functools
@@ -55,17 +55,17 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, error: Exception, *, times: int) -> list[int]:
-    real = getattr(home, name)
+def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exception, *, times: int) -> list[int]:
+    real = getattr(owner, name)
     calls: list[int] = []
 
-    def fails(*given: Any, **named: Any) -> Any:
+    def fails(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) <= times:
             raise error
-        return real(*given, **named)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(home, name, fails)
+    monkeypatch.setattr(owner, name, fails)
     return calls
 
 
@@ -74,7 +74,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
 
 
 @pytest.mark.parametrize(
-    ("home", "name", "error"),
+    ("owner", "name", "error"),
     [
         (FolderOutbox, "publish", FULL),
         (FolderOutbox, "publish", OSError(errno.EROFS, "Read-only file system")),
@@ -84,10 +84,10 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (reports, "write_report", FULL),
     ],
 )
-def test_a_failure_that_passes_costs_time_and_no_file(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, home: Any, name: str, error: Exception
+def test_a_temporary_failure_costs_time_and_no_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exception
 ) -> None:
-    failing(monkeypatch, home, name, error, times=2)
+    failing(monkeypatch, owner, name, error, times=2)
 
     summary = run_once(settings)
 
@@ -96,7 +96,7 @@ def test_a_failure_that_passes_costs_time_and_no_file(
     assert not list(settings.outbox.glob("rejected/*"))
 
 
-def test_a_failure_that_stays_ends_the_run_and_keeps_the_claims(
+def test_a_lasting_failure_ends_the_run_and_keeps_the_claims(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -111,7 +111,7 @@ def test_a_failure_that_stays_ends_the_run_and_keeps_the_claims(
 
 
 @pytest.mark.parametrize("damage", [b"", b"this is no database", None], ids=["emptied", "overwritten", "deleted"])
-def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settings, damage: bytes | None) -> None:
+def test_a_lost_or_damaged_ledger_is_rebuilt_from_the_outbox(settings: Settings, damage: bytes | None) -> None:
     run_once(settings)
     (settings.inbox / "8.png").write_bytes(draw(8))
     for path in settings.ledger.parent.glob("ledger.sqlite3-*"):
@@ -128,13 +128,13 @@ def test_a_lost_or_damaged_ledger_is_made_again_from_the_outbox(settings: Settin
         (aside,) = settings.ledger.parent.glob("ledger.sqlite3.damaged-*")
         assert aside.read_bytes() == damage
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        account = app_account(settings, ledgers)
+        account = verify_workspace(settings, ledgers)
     assert account.discrepancies == ()
     assert account.count.claimed == 2
     assert any("made again" in note for note in account.notes)
 
 
-def app_account(settings: Settings, ledgers: Any) -> Any:
+def verify_workspace(settings: Settings, ledgers: Any) -> Any:
     from digitrec.monitoring.verify import verify
 
     return verify(settings.workspace, ledgers)
@@ -174,7 +174,7 @@ def wait_for(settings: Settings, names: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_watch_survives_an_outbox_that_goes_and_comes_back(settings: Settings) -> None:
+def test_watch_survives_an_outbox_that_is_moved_away_and_back(settings: Settings) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     stop, thread = watching(settings)
     try:
@@ -193,7 +193,7 @@ def test_watch_survives_an_outbox_that_goes_and_comes_back(settings: Settings) -
 
 @pytest.mark.slow
 def test_watch_survives_a_labels_file_that_becomes_unusable(settings: Settings, tmp_path: Path) -> None:
-    labels = tmp_path / "given.csv"
+    labels = tmp_path / "labels-file.csv"
     labels.write_text("file,label\n8.png,8\n")
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", labels=labels)
     stop, thread = watching(settings)
@@ -201,7 +201,7 @@ def test_watch_survives_a_labels_file_that_becomes_unusable(settings: Settings, 
         wait_for(settings, ["7.png"])
         labels.write_bytes("file,label\n8.png,8\n".encode("utf-16"))
         (settings.inbox / "8.png").write_bytes(draw(8))
-        time.sleep(2.5)  # it fails, and starts anew
+        time.sleep(2.5)  # the service fails and is opened again
         assert thread.is_alive()
         labels.write_text("file,label\n8.png,8\n")
         wait_for(settings, ["7.png", "8.png"])
@@ -212,7 +212,7 @@ def test_watch_survives_a_labels_file_that_becomes_unusable(settings: Settings, 
 
 
 @pytest.mark.slow
-def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: Path) -> None:
+def test_watch_uses_a_model_that_is_added_later(settings: Settings, tmp_path: Path) -> None:
     settings = Settings(
         workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", model=str(tmp_path / "model")
     )
@@ -229,7 +229,7 @@ def test_watch_takes_up_a_model_that_comes_later(settings: Settings, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "folder deleted", "replaced by an old copy", "replaced by rubbish"])
-def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Settings, how: str) -> None:
+def test_a_ledger_that_disappears_during_a_watch_is_rebuilt(settings: Settings, how: str) -> None:
     settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
     old = settings.workspace / "old.sqlite3"
     run_once(settings)
@@ -252,7 +252,7 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
         thread.join(timeout=10)
     assert not thread.is_alive()
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        account = app_account(settings, ledgers)
+        account = verify_workspace(settings, ledgers)
     assert account.discrepancies == ()
     assert account.count.claimed == 3
     assert account.count.deferred == 0
@@ -260,17 +260,17 @@ def test_a_ledger_that_goes_under_watch_is_noticed_and_made_again(settings: Sett
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["record", "set_stage", "set_locations"])
-def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
+def test_a_ledger_deleted_during_a_batch_duplicates_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     real = getattr(Ledger, step)
     deleted: list[str] = []
 
-    def deletes(ledger: Ledger, *given: Any) -> Any:
+    def deletes(ledger: Ledger, *args: Any) -> Any:
         if not deleted:
             deleted.append(step)
             settings.ledger.unlink()
-        return real(ledger, *given)
+        return real(ledger, *args)
 
     monkeypatch.setattr(Ledger, step, deletes)
 
@@ -279,28 +279,28 @@ def test_a_ledger_deleted_in_the_middle_of_a_batch_doubles_nothing(
     assert deleted
     assert rows(settings) == ["7.png"]
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert app_account(settings, ledgers).discrepancies == ()
+        assert verify_workspace(settings, ledgers).discrepancies == ()
 
 
 @pytest.mark.parametrize("engine", ["threads", "processes"])
-def test_a_stop_in_a_batch_of_120_keeps_and_publishes_what_was_read(
+def test_a_stop_in_a_batch_of_120_publishes_the_results_so_far(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     for number in range(120):
         (settings.inbox / f"{number:03}.png").write_bytes(draw(number % 10, shift=number % 7))
     stop, begun, real = service.ShutdownSignal(), itertools.count(), read_files.read_chunk
 
-    def slow(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
-        contents: list[FileResult] = []
+    def slow(jobs: Sequence[ReadJob], **kwargs: Any) -> list[FileResult]:
+        results: list[FileResult] = []
         for file, job in enumerate(jobs):
             if worker_main.is_cancelled():
                 break
             worker_main.begin_page(file)
             if next(begun) == 5:
                 stop.set(signal.SIGINT)
-            time.sleep(0.5)  # a chunk of 16 takes eight seconds: all were deferred
-            contents += real([job], **given)
-        return contents
+            time.sleep(0.5)  # a chunk of 16 takes eight seconds
+            results += real([job], **kwargs)
+        return results
 
     with monkeypatch.context() as patch:
         patch.setattr(read_files, "read_chunk", slow)
@@ -327,23 +327,23 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
     assert failed.value.exit_code == 74
     with workspace.open_ledgers_readonly(settings) as ledgers:
         now_s, model = time.time(), ModelStatus("x")
-        found = collect_status(settings, ledgers, model, now_s)
-        assert any("KeyError: 'colour'" in line for line in format_status(found))
-        assert "KeyError: 'colour'" in check_health(found, "main", 3600).why
-        assert any("KeyError: 'colour'" in one.detail for one in run_checks(settings, ledgers, model, now_s))
+        status = collect_status(settings, ledgers, model, now_s)
+        assert any("KeyError: 'colour'" in line for line in format_status(status))
+        assert "KeyError: 'colour'" in check_health(status, "main", 3600).why
+        assert any("KeyError: 'colour'" in check.detail for check in run_checks(settings, ledgers, model, now_s))
 
     run_once(settings)
     assert rows(settings) == ["7.png"]
 
 
 @pytest.mark.parametrize(
-    ("home", "name"),
-    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scanner, "look")],
+    ("owner", "name"),
+    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scanner, "scan")],
 )
 def test_no_unexpected_exception_ends_watch(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, home: Any, name: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
-    calls = failing(monkeypatch, home, name, ZeroDivisionError("nobody knows"), times=2)
+    calls = failing(monkeypatch, owner, name, ZeroDivisionError("nobody knows"), times=2)
     stop, thread = watching(replace(settings, settle_s=0.1, scan_interval_s=0.5))
     try:
         wait_for(settings, ["7.png"])
@@ -354,15 +354,13 @@ def test_no_unexpected_exception_ends_watch(
     assert len(calls) > 2
 
 
-def test_watch_reads_what_comes_while_a_file_raises_for_ever(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watch_reads_new_files_while_a_file_always_raises(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     real = read_files.read_chunk
 
-    def raises(jobs: Sequence[ReadJob], **given: Any) -> list[FileResult]:
+    def raises(jobs: Sequence[ReadJob], **kwargs: Any) -> list[FileResult]:
         if any(str(job.path).endswith("7.png") for job in jobs):
             raise ZeroDivisionError("7.png")
-        return real(jobs, **given)
+        return real(jobs, **kwargs)
 
     monkeypatch.setattr(read_files, "read_chunk", raises)
     monkeypatch.setattr(composition, "load_page_reader", lambda _: reader())
@@ -390,13 +388,13 @@ def test_an_exception_in_hooks_or_metrics_costs_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing(monkeypatch, hooks, "run_command", ZeroDivisionError("hook"), times=10**9)
-    failing(monkeypatch, metrics, "gather", ZeroDivisionError("metrics"), times=10**9)
+    failing(monkeypatch, metrics, "collect_samples", ZeroDivisionError("metrics"), times=10**9)
 
     run_once(replace(settings, on_batch="true", metrics_file=settings.workspace / "metrics.prom"))
 
     assert rows(settings) == ["7.png"]
-    told = [record for record in caplog.records if getattr(record, "trace", "")]
-    assert {record.msg for record in told} == {
+    records = [record for record in caplog.records if getattr(record, "trace", "")]
+    assert {record.msg for record in records} == {
         "a hook cannot be called",
         "metrics cannot be gathered, the work goes on",
     }
@@ -413,12 +411,12 @@ text.new_batch_id = fails
 sys.argv = ["digitrec", "run", "--run-retry-s", "0", "--settle-s", "0"]
 main.program()
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=settings.workspace, capture_output=True, text=True, check=False, timeout=60
     )
 
-    assert done.returncode == 74
-    lines = done.stderr.splitlines()
+    assert result.returncode == 74
+    lines = result.stderr.splitlines()
     assert "digitrec: unexpected error: ZeroDivisionError: nobody knows" in lines
     assert not any(line.startswith("Traceback") for line in lines)
     (logged,) = [json.loads(line) for line in lines if line.startswith("{") and "traceback" in json.loads(line)]
@@ -435,8 +433,8 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
         (settings.inbox / f"{digit}.png").write_bytes(draw(digit))
     partial = functools.partial
 
-    def with_odd_reading(function: Any, *given: Any, **named: Any) -> Any:
-        return partial(read_odd_chunk if function is read_files.read_chunk else function, *given, **named)
+    def with_odd_reading(function: Any, *args: Any, **kwargs: Any) -> Any:
+        return partial(read_odd_chunk if function is read_files.read_chunk else function, *args, **kwargs)
 
     monkeypatch.setattr(composition, "partial", with_odd_reading)
 
@@ -448,4 +446,4 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     assert (summary.count.rejected, summary.count.deferred) == (1, 0)
     assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert app_account(settings, ledgers).discrepancies == ()
+        assert verify_workspace(settings, ledgers).discrepancies == ()
