@@ -1,4 +1,4 @@
-"""What several ways of looking say of one sign: each is a witness, and their mean counts, as they seldom err alike."""
+"""Ensemble of model predictions for one character: models seldom make the same error, so scores are averaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,47 +14,46 @@ from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Plane
 
 ENSEMBLE_EXIT_CONFIDENCE = 0.98
-"""If the line network and whatever cut a sign out give a digit at least this probability on average, nobody else is
-asked."""
+"""Early exit: no further model is run if the average of two predictions gives a digit at least this probability."""
 _SINGLE_DIGITS: list[Text] = [(digit,) for digit in range(DIGITS)]
-_SINGLE_SYMBOLS: list[Text] = [(sign,) for sign in range(CLASSES)]
+_SINGLE_SYMBOLS: list[Text] = [(symbol,) for symbol in range(CLASSES)]
 _TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What one way of looking says of a page's only sign."""
+    """Scores of one model for the page's only character."""
 
     source: str
-    """Which, in words."""
+    """Name of the model and of its input, for the explanation."""
     scores: Scores
     """(11,), sums to 1."""
     evidence: Plane | Rect
-    """The sign cut out, (28, 28), 0.0 = paper, 1.0 = ink; or the strip that the line network read."""
+    """Input of the model: the digit, (28, 28), 0.0 = paper, 1.0 = ink; or the line crop of the sequence recognizer."""
 
 
-def average(witnesses: Sequence[Prediction]) -> Scores:
-    """What several ways of looking say of one sign, (1, 11)."""
-    total: Scores = reduce(np.add, [one.scores for one in witnesses])
-    return (total / np.float32(len(witnesses)))[None]
+def average(predictions: Sequence[Prediction]) -> Scores:
+    """Average the scores of several predictions, (1, 11)."""
+    total: Scores = reduce(np.add, [prediction.scores for prediction in predictions])
+    return (total / np.float32(len(predictions)))[None]
 
 
 def p_single_digit(frames: FrameProbs) -> Scores:
-    """What a line's frames say of one digit: the probability of each, and of anything else, (11,)."""
+    """Return the probability that a line is one digit, for each digit, and of any other text, (11,)."""
     return append_no_digit(sequence_probabilities(frames, _SINGLE_DIGITS))
 
 
-def append_no_digit(chances: NDArray[np.float64]) -> Scores:
-    """The probabilities of the ten digits, (10,), with what is left for anything else, (11,)."""
-    return np.append(chances, max(0.0, 1.0 - float(chances.sum()))).astype(np.float32)
+def append_no_digit(probabilities: NDArray[np.float64]) -> Scores:
+    """Append the remaining probability as "no digit" to those of the ten digits: (10,) to (11,)."""
+    return np.append(probabilities, max(0.0, 1.0 - float(probabilities.sum()))).astype(np.float32)
 
 
 def p_digit_given_one(frames: FrameProbs) -> Scores:
-    """What a line's frames say if there is one sign, (11,)."""
-    chances = np.maximum(p_one_symbol(frames), _TINY)
-    return np.asarray(chances / chances.sum(), np.float32)
+    """Return the probability of each symbol given that the line has one symbol, (11,)."""
+    probabilities = np.maximum(p_one_symbol(frames), _TINY)
+    return np.asarray(probabilities / probabilities.sum(), np.float32)
 
 
 def p_one_symbol(frames: FrameProbs) -> NDArray[np.float64]:
-    """The probability that a line is one sign, for each of them, (11,); all together at most 1."""
+    """Return the probability that a line is exactly one symbol, for each symbol, (11,); the sum is at most 1."""
     return sequence_probabilities(frames, _SINGLE_SYMBOLS)

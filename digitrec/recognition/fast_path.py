@@ -1,8 +1,8 @@
-"""A page at a glance: its only sign, as the ink network sees it with all of the page in 64 x 64.
+"""Fast path: segment the whole page as a 64 x 64 thumbnail, and classify its only character.
 
-Most scans show one sign with paper all around it. There this network is as good as all that looks closer, and quicker
-than the classical way of finding ink. A sign that is small, in several pieces or cut by the border, or has something
-beside it that is a tenth as heavy, takes a second witness: the line network, which sees the page and not its ink.
+Most scans show one character with paper around it. There the segmenter is as accurate on the thumbnail as on crops,
+and faster than classical segmentation. A character that is small, in several pieces, cut by the border, or next to ink
+of a tenth of its mass, also gets a prediction of the sequence recognizer, which reads the gray page and not its ink.
 """
 
 from collections.abc import Sequence
@@ -26,63 +26,62 @@ from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.recognition.zoom import ZoomResult
 
 _LONG_PAGE_RATIO = 2.0
-"""A page at least so many times as wide as high may be a line of writing, which is small in a square."""
+"""Width over height from which a page may be a line of writing, which is too small in a square thumbnail."""
 _MIN_SYMBOL_PX = 12
-"""A sign that is alone is at least so long, of the 64, ..."""
+"""Least length of an isolated character, in pixels of the 64."""
 _ISOLATED_NEIGHBOUR_INK = 0.1
-"""... and what else looks like ink is at most this share of its own."""
+"""Most other ink on the page of an isolated character, as a share of the character's own."""
 _MAX_NEIGHBOUR_INK = 0.3
-"""With more than this there may be several signs."""
+"""Most other ink on the page; with more there may be several characters, and the fast path is not taken."""
 _LINE_PX = 192
-"""The line network is shown a sign from the page at this size, or less."""
+"""Longest side of the page from which the line crop for the sequence recognizer is taken."""
 _ZOOM_PX = MEDIUM_PX
-"""A page that is looked at closely has this size, or less."""
+"""Longest side of the page for the zoom."""
 _MIN_P_ONE_SYMBOL = 0.9
-"""The line network has to give it this probability that a sign that is looked at closely is one, whichever."""
+"""Least probability, by the sequence recognizer, that the line around a zoomed character is one symbol."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FastPathResult:
-    """One sign."""
+    """The only character of a page, before it is scored."""
 
     picture: Picture
-    """The page, (h, w) or (h, w, 3), ..."""
+    """The page, (h, w) or (h, w, 3)."""
     thumbnail: Thumbnail
-    """... and no side longer than 64."""
+    """The page with no side longer than 64."""
     crop: SegmentedCrop
-    """It, as the ink network saw it."""
     plane: Plane
-    """Its ink, (h, w), 0.0 = paper, 1.0 = ink."""
+    """Ink of the thumbnail, (h, w), 0.0 = paper, 1.0 = ink."""
     layout: layout.LayoutResult
-    """The sign in it."""
+    """The character in that ink."""
     is_isolated: bool
-    """It is large enough, whole, in one piece, and there is nothing beside it."""
+    """The character is large enough, whole, in one piece, and has nothing next to it."""
 
     def page(self, format_name: str, sheet: DecodedPage) -> PageResult:
-        """The sheet with this sign, not scored yet."""
+        """Return the page with this character, not scored yet."""
         return make_page(format_name, sheet, self.thumbnail.preview, self.plane, self.layout)
 
 
-def run_fast_path(pictures: Sequence[Picture | RejectedImage], network: Segmenter) -> list[FastPathResult | None]:
-    """The only sign of each page; None if there is none, or several, or it cannot be told at a glance.
+def run_fast_path(pictures: Sequence[Picture | RejectedImage], segmenter: Segmenter) -> list[FastPathResult | None]:
+    """Find the only character of each page; None where the page has none, several, or does not suit the fast path.
 
     Args:
         pictures: the pages, each (h, w) or (h, w, 3).
-        network: that finds ink.
+        segmenter: finds ink.
     """
-    told: list[FastPathResult | None] = [None] * len(pictures)
-    shown = {
-        place: picture
-        for place, picture in enumerate(pictures)
+    results: list[FastPathResult | None] = [None] * len(pictures)
+    suitable = {
+        index: picture
+        for index, picture in enumerate(pictures)
         if not isinstance(picture, RejectedImage) and _suits_fast_path(picture)
     }
-    tiny = [Thumbnail.of(picture, CROP_PX) for picture in shown.values()]
-    seen = [network.segment(one.gray, whole_page_window(one.gray)) for one in tiny]
-    planes = [one.page_ink for one in seen]
-    found = [layout.group_digits(plane) for plane in planes]
-    for place, *sign in zip(shown, shown.values(), tiny, seen, planes, found, strict=True):
-        told[place] = _single_symbol(*sign)
-    return told
+    thumbnails = [Thumbnail.of(picture, CROP_PX) for picture in suitable.values()]
+    crops = [segmenter.segment(thumbnail.gray, whole_page_window(thumbnail.gray)) for thumbnail in thumbnails]
+    planes = [crop.page_ink for crop in crops]
+    layouts = [layout.group_digits(plane) for plane in planes]
+    for index, *steps in zip(suitable, suitable.values(), thumbnails, crops, planes, layouts, strict=True):
+        results[index] = _single_symbol(*steps)
+    return results
 
 
 def _suits_fast_path(picture: Picture) -> bool:
@@ -91,61 +90,65 @@ def _suits_fast_path(picture: Picture) -> bool:
 
 
 def _single_symbol(
-    picture: Picture, tiny: Thumbnail, seen: SegmentedCrop, plane: Plane, found: layout.LayoutResult
+    picture: Picture, thumbnail: Thumbnail, crop: SegmentedCrop, plane: Plane, result: layout.LayoutResult
 ) -> FastPathResult | None:
-    if len(found.digits) != 1 or not found.is_unambiguous:
+    if len(result.digits) != 1 or not result.is_unambiguous:
         return None
-    beside = found.neighbour_ink_ratio(plane)
-    if beside > _MAX_NEIGHBOUR_INK:
+    neighbour_ink = result.neighbour_ink_ratio(plane)
+    if neighbour_ink > _MAX_NEIGHBOUR_INK:
         return None
-    (sign,), (height, width) = found.digits, plane.shape
-    box = sign.box
+    (region,), (height, width) = result.digits, plane.shape
+    box = region.box
     is_cut = box.x == 0 or box.y == 0 or box.x + box.width == width or box.y + box.height == height
-    is_whole = sign.pieces == 1 and not is_cut and max(sign.ink.shape) >= _MIN_SYMBOL_PX
-    return FastPathResult(picture, tiny, seen, plane, found, is_isolated=is_whole and beside <= _ISOLATED_NEIGHBOUR_INK)
+    is_complete = region.pieces == 1 and not is_cut and max(region.ink.shape) >= _MIN_SYMBOL_PX
+    is_isolated = is_complete and neighbour_ink <= _ISOLATED_NEIGHBOUR_INK
+    return FastPathResult(picture, thumbnail, crop, plane, result, is_isolated=is_isolated)
 
 
-def line_gray(seen: FastPathResult) -> Plane:
-    """The page as the line network is shown it, (h, w), 0..255."""
-    return seen.thumbnail.grey_of(downscale(seen.picture, _LINE_PX))
+def line_gray(result: FastPathResult) -> Plane:
+    """Return the gray page for the sequence recognizer, (h, w), 0..255."""
+    return result.thumbnail.gray_of(downscale(result.picture, _LINE_PX))
 
 
-def zoom_gray(seen: FastPathResult, picture: Picture) -> Plane:
-    """The page in more detail, as it is looked at closely: (h, w), 0..255."""
-    return seen.thumbnail.grey_of(downscale(picture, _ZOOM_PX))
+def zoom_gray(result: FastPathResult, picture: Picture) -> Plane:
+    """Return the gray page for the zoom, in more detail: (h, w), 0..255."""
+    return result.thumbnail.gray_of(downscale(picture, _ZOOM_PX))
 
 
-def confirm_fast_path(page: PageResult, gray: Plane, network: SequenceRecognizer) -> FullPathResult:
-    """A page with one sign, read at a glance, and the line network's word for it: the mean of both.
+def confirm_fast_path(page: PageResult, gray: Plane, recognizer: SequenceRecognizer) -> FullPathResult:
+    """Average the classifier's scores for the only character of a page with those of the sequence recognizer.
 
     Args:
         page: with its scores.
         gray: the page, (h, w), 0..255.
-        network: that reads the strip around the sign.
+        recognizer: reads the line crop around the character.
     """
-    strip, frames = _read_line_around(from_page_coords(page.boxes[0], page, gray), gray, network)
-    of_cut = Prediction("ink network's cut", page.scores[0], page.ink[0])
-    witnesses = (of_cut, Prediction("line network", p_single_digit(frames), strip))
-    return FullPathResult(replace(page, scores=average(witnesses)), (), predictions=witnesses)
+    rect, frames = _read_line_around(from_page_coords(page.boxes[0], page, gray), gray, recognizer)
+    classified = Prediction("classifier on the segmenter's crop", page.scores[0], page.ink[0])
+    predictions = (classified, Prediction("sequence recognizer", p_single_digit(frames), rect))
+    return FullPathResult(replace(page, scores=average(predictions)), (), predictions=predictions)
 
 
 def confirm_zoom(
-    page: PageResult, gray: Plane, close: ZoomResult, network: SequenceRecognizer
+    page: PageResult, gray: Plane, zoomed: ZoomResult, recognizer: SequenceRecognizer
 ) -> FullPathResult | None:
-    """The same of a sign that was looked at closely; None if it is not the only one, or that is in doubt."""
-    if close.rect is None or close.prediction is None or not close.is_unambiguous:
+    """Do the same for the zoomed character; None if it may not be the only one."""
+    if zoomed.rect is None or zoomed.prediction is None or not zoomed.is_unambiguous:
         return None
-    strip, frames = _read_line_around(close.rect, gray, network)
-    chances = p_one_symbol(frames)
-    if chances.sum() < _MIN_P_ONE_SYMBOL:
+    rect, frames = _read_line_around(zoomed.rect, gray, recognizer)
+    probabilities = p_one_symbol(frames)
+    if probabilities.sum() < _MIN_P_ONE_SYMBOL:
         return None
-    witnesses = (close.prediction, Prediction("line network", append_no_digit(chances[:DIGITS]), strip))
-    boxes, ink = (to_page_coords(close.rect, page, gray),), np.asarray(close.prediction.evidence)[None]
-    return FullPathResult(replace(page, boxes=boxes, ink=ink, scores=average(witnesses)), (), close.crop, witnesses)
+    line_scores = append_no_digit(probabilities[:DIGITS])
+    predictions = (zoomed.prediction, Prediction("sequence recognizer", line_scores, rect))
+    boxes, ink = (to_page_coords(zoomed.rect, page, gray),), np.asarray(zoomed.prediction.evidence)[None]
+    return FullPathResult(
+        replace(page, boxes=boxes, ink=ink, scores=average(predictions)), (), zoomed.crop, predictions
+    )
 
 
-def _read_line_around(where: Rect, gray: Plane, network: SequenceRecognizer) -> tuple[Rect, FrameProbs]:
-    """The strip around a sign, and what the line network says of it."""
-    strip = line_rect_around(where, gray)
-    frames, _ = network.read(crop_rect(gray, strip))
-    return strip, frames
+def _read_line_around(rect: Rect, gray: Plane, recognizer: SequenceRecognizer) -> tuple[Rect, FrameProbs]:
+    """Return the line crop around a character, and the sequence recognizer's frames for it."""
+    line_rect = line_rect_around(rect, gray)
+    frames, _ = recognizer.read(crop_rect(gray, line_rect))
+    return line_rect, frames

@@ -83,7 +83,7 @@ class Thumbnail:
         gray = np.asarray(cv2.transform(tiny.astype(np.float32), weights), np.float32)
         return cls(gray, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), weights)
 
-    def grey_of(self, picture: Picture) -> Plane:
+    def gray_of(self, picture: Picture) -> Plane:
         """The same picture at another size, (h, w) or (h, w, 3), in the same gray: (h, w)."""
         levels = picture.astype(np.float32)
         return levels if self.weights is None else np.asarray(cv2.transform(levels, self.weights), np.float32)

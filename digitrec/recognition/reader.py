@@ -1,4 +1,4 @@
-"""A file's bytes -> its pages, each digit found and scored: one pure step, for any thread or process."""
+"""Read the pages of a file: decode, segment and classify. Has no side effects; runs in any thread or process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,67 +33,67 @@ from digitrec.recognition.zoom import ZoomResult, zoom
 from digitrec.types import Limits, Reason
 
 _FAST_EXIT_CONFIDENCE = 0.99
-"""One digit, clearly cut out and read with at least this probability, needs no further look; nor does a page need more
-detail whose answer is at least so sure without."""
+"""Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
+detail."""
 _DISPUTED_FACTOR = 0.5
-"""An answer that one of several readers disputes is as likely wrong as right."""
+"""Factor for the confidence of an answer that one of several predictions contradicts: half of them are wrong."""
 _MEDIUM_PX = 512
-"""A larger page is looked at in this size first: most digits fill enough of it."""
+"""A larger page is first read in this size, in which most digits are large enough."""
 _LARGE_DIGIT_PX = 28
-"""A digit that is at least so long there is as good as on the page itself: it becomes 20."""
+"""Length from which a digit in that size is as good as in the full size: it is scaled to 20 pixels."""
 _SMALL_PAGE_VALUES = 1_000_000
-"""Pages of up to so many levels wait for each other in memory."""
+"""Most pixel values of a page that stays in memory until it is read together with others."""
 
 
 class _PendingPage(NamedTuple):
     """A small page that is read together with others."""
 
     file: int
-    """Position of its file in the chunk."""
+    """Index of its file."""
     pages: list[PageResult]
-    """Those of its file that are read."""
+    """Results of its file so far."""
     format: str
     sheet: DecodedPage
 
 
 @dataclass(frozen=True, slots=True)
 class PageReader:
-    """Reads pages with its collaborators, chosen in app.py.
+    """Reads pages in a cascade with early exits; `app.composition` chooses the models.
 
-    First at a glance; if that is not sure, with the line network's word for it; then its only sign closely, by both. Of
-    pages with several signs, or none, first the classical way, and if that is not sure, with all networks.
+    A page with one character takes the fast path, then an ensemble with the sequence recognizer, then the zoom. A page
+    with several characters, or none, takes classical segmentation, then the full path.
 
-    The same bytes give the same pages in any process; what a page becomes depends on that page alone.
+    The result depends on the page's bytes alone, whatever the process or the other pages.
     """
 
     classifier: DigitClassifier
     models: RecognitionModels | None = None
-    """None: what the classical way says, stands."""
+    """None: classical segmentation and the classifier only."""
 
     def read(self, data: bytes, limits: Limits) -> list[PageResult]:
         """Read all pages of a file, decoding one at a time.
 
         Raises:
-            RejectedImage: there is no page to speak of: empty, no picture, cut off, not read, or over a limit.
+            RejectedImage: the file has no pages: empty, no picture, cut off, unsupported, or over a limit.
         """
-        (found,) = self.read_files([data], limits)
-        if isinstance(found, RejectedImage):
-            raise found
-        return found
+        (pages,) = self.read_files([data], limits)
+        if isinstance(pages, RejectedImage):
+            raise pages
+        return pages
 
     def read_files(
         self, files: Iterable[bytes], limits: Limits, begin_page: Callable[[int], object] = lambda _: None
     ) -> list[list[PageResult] | RejectedImage]:
-        """Read several files, each as it would be read alone; in place of its pages, why a file has none.
+        """Read several files; the result of a file that has no pages is its rejection.
 
-        Small pages of all files are read together at the end; of others no more than one is in memory.
+        Small pages of all files are read together at the end; of the others at most one is in memory.
 
         Args:
-            files: their bytes.
-            limits: what is opened at all.
-            begin_page: called with the position of a file as each of its pages begins.
+            files: contents of the files.
+            limits: of size and number of pages.
+            begin_page: called with the index of the file when each page begins.
         """
-        waiting: list[_PendingPage] = []
+        pending: list[_PendingPage] = []
         results: list[list[PageResult] | RejectedImage] = []
         for file, data in enumerate(files):
             begin_page(file)
@@ -105,157 +105,164 @@ class PageReader:
                     if decode.is_multi_page(name) or sheet.size > _SMALL_PAGE_VALUES:
                         pages.append(self.trace(name, sheet).page)
                     else:
-                        waiting.append(_PendingPage(file, pages, name, sheet))
+                        pending.append(_PendingPage(file, pages, name, sheet))
             except RejectedImage as why:
                 results.append(why)
             else:
                 results.append(pages)
-        together = self.trace_all([(page.format, page.sheet) for page in waiting])
-        for page in waiting:
+        traces = self.trace_all([(page.format, page.sheet) for page in pending])
+        for page in pending:
             begin_page(page.file)
-            page.pages.append(next(together).page)
+            page.pages.append(next(traces).page)
         return results
 
     def trace(self, format_name: str, sheet: DecodedPage) -> RecognitionTrace:
-        """Read one sheet, and keep what it became at each step.
+        """Read one page and return its intermediate results.
 
-        Without writing its page has the reason `blank`; if it was not decoded, that reason.
+        A page without writing gets the reason `blank`; a page that was not decoded, the reason of that.
         """
-        (found,) = self.trace_all([(format_name, sheet)])
-        return found
+        (trace,) = self.trace_all([(format_name, sheet)])
+        return trace
 
     def trace_all(self, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
-        """The same for several sheets, each with the format of its file.
+        """Read several pages, each given with the format of its file.
 
-        They take the steps of a glance together: what one step needs is in the processor's caches then, and a page
-        takes a tenth less. What a page becomes depends on that page alone all the same.
+        The pages take each step of the fast path together, which is a tenth faster as code and weights stay in the CPU
+        cache; the result of a page does not depend on the others.
         """
         pictures = [sheet.picture for _, sheet in sheets]
-        seen = [None] * len(sheets) if self.models is None else run_fast_path(pictures, self.models.segmenter)
-        found = list(zip(sheets, seen, strict=True))
-        pages = iter(self._scored([one.page(name, sheet) for (name, sheet), one in found if one is not None]))
-        plain = [None if one is not None else _small_picture(sheet) for (_, sheet), one in found]
-        shown = [(*of, picture, None) for of, picture in zip(sheets, plain, strict=True) if picture is not None]
-        looked = self._looks(shown)
-        for ((name, sheet), one), picture in zip(found, plain, strict=True):
-            if one is not None and self.models is not None:
-                yield self._from_glance(next(pages), one, sheet, self.models)
+        fast = [None] * len(sheets) if self.models is None else run_fast_path(pictures, self.models.segmenter)
+        pages = iter(
+            self._score(
+                [
+                    result.page(name, sheet)
+                    for (name, sheet), result in zip(sheets, fast, strict=True)
+                    if result is not None
+                ]
+            )
+        )
+        small = [
+            None if result is not None else _small_picture(sheet)
+            for (_, sheet), result in zip(sheets, fast, strict=True)
+        ]
+        traces = self._read_classical(
+            [(*sheet, picture, None) for sheet, picture in zip(sheets, small, strict=True) if picture is not None]
+        )
+        for (name, sheet), result, picture in zip(sheets, fast, small, strict=True):
+            if result is not None and self.models is not None:
+                yield self._read_single(next(pages), result, sheet, self.models)
             else:
-                yield next(looked) if picture is not None else self.read_full(name, sheet)
+                yield next(traces) if picture is not None else self.read_full(name, sheet)
 
-    def read_full(self, format_name: str, sheet: DecodedPage, close: ZoomResult | None = None) -> RecognitionTrace:
-        """Read one sheet without a glance before: the classical way, and with all networks if that is not sure.
+    def read_full(self, format_name: str, sheet: DecodedPage, zoomed: ZoomResult | None = None) -> RecognitionTrace:
+        """Read one page without the fast path: by classical segmentation, then by the full path if it is necessary.
 
-        With `close`, its main sign was looked at before.
+        Args:
+            format_name: of the file.
+            sheet: the page.
+            zoomed: the zoom on its main character, if it was made before.
         """
         picture = sheet.at_least_px(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
         is_reduced = max(picture.shape) < max(sheet.width, sheet.height)
         if is_reduced or max(picture.shape) > _MEDIUM_PX:
-            steps = self._look(format_name, sheet, downscale(picture, _MEDIUM_PX), close)
-            if _is_large(steps.page) and _confidence(steps.page) >= _FAST_EXIT_CONFIDENCE:
-                return steps
+            (trace,) = self._read_classical([(format_name, sheet, downscale(picture, _MEDIUM_PX), zoomed)])
+            if _is_large(trace.page) and _confidence(trace.page) >= _FAST_EXIT_CONFIDENCE:
+                return trace
             picture = sheet.full_detail() if is_reduced else picture
             if isinstance(picture, RejectedImage):
                 return RecognitionTrace(undecoded_page(format_name, sheet, picture))
-            close = None  # there is more to see now
-        return self._look(format_name, sheet, picture, close)
+            zoomed = None  # the page has more detail now
+        (trace,) = self._read_classical([(format_name, sheet, picture, zoomed)])
+        return trace
 
-    def _from_glance(
-        self, page: PageResult, seen: FastPathResult, sheet: DecodedPage, networks: RecognitionModels
+    def _read_single(
+        self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
     ) -> RecognitionTrace:
-        """A page on which a glance found one sign, with its scores: as many looks as it takes to be sure.
+        """Read a page on which the fast path found one character; `page` has the classifier's scores.
 
-        If something on the page is left unread, all of it is read the classical way, which knows of numbers.
+        If ink is left unread, the page is read again by classical segmentation, which supports numbers.
         """
-        steps = self._glanced(page, seen, sheet, networks)
-        if not steps.took_fast_path:  # read the classical way, and checked there
-            return steps
-        steps = _add_unread(steps)
-        if not steps.unread:
-            return steps
+        trace = self._exit_early(page, result, sheet, models)
+        if not trace.took_fast_path:  # checked for unread ink already
+            return trace
+        trace = _add_unread(trace)
+        if not trace.unread:
+            return trace
         other = self.read_full(page.format, sheet)
         is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
-        return other if is_better else steps
+        return other if is_better else trace
 
-    def _glanced(
-        self, page: PageResult, seen: FastPathResult, sheet: DecodedPage, networks: RecognitionModels
+    def _exit_early(
+        self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
     ) -> RecognitionTrace:
+        """Return the first result of the cascade that is confident enough."""
         confidence = _confidence(page)
-        if seen.is_isolated and confidence >= _FAST_EXIT_CONFIDENCE:
-            return RecognitionTrace(
-                page, PreprocessedPage(seen.picture, seen.thumbnail.gray, seen.plane), took_fast_path=True
-            )
-        if confidence >= 2 * ENSEMBLE_EXIT_CONFIDENCE - 1:  # else their mean is too low, whatever the line network says
-            gray = line_gray(seen)
-            second = confirm_fast_path(page, gray, networks.recognizer)
-            if _confidence(second.page) >= ENSEMBLE_EXIT_CONFIDENCE:
-                return RecognitionTrace(
-                    page, PreprocessedPage(seen.picture, gray, seen.plane), second, took_fast_path=True
-                )
-        return self._nearer(page, seen, sheet, networks)
+        if result.is_isolated and confidence >= _FAST_EXIT_CONFIDENCE:
+            decoded = PreprocessedPage(result.picture, result.thumbnail.gray, result.plane)
+            return RecognitionTrace(page, decoded, took_fast_path=True)
+        if confidence >= 2 * ENSEMBLE_EXIT_CONFIDENCE - 1:  # else no second prediction brings the average over the exit
+            gray = line_gray(result)
+            confirmed = confirm_fast_path(page, gray, models.recognizer)
+            if _confidence(confirmed.page) >= ENSEMBLE_EXIT_CONFIDENCE:
+                decoded = PreprocessedPage(result.picture, gray, result.plane)
+                return RecognitionTrace(page, decoded, confirmed, took_fast_path=True)
+        return self._read_zoomed(page, result, sheet, models)
 
-    def _nearer(
-        self, page: PageResult, seen: FastPathResult, sheet: DecodedPage, networks: RecognitionModels
+    def _read_zoomed(
+        self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
     ) -> RecognitionTrace:
-        """The page's only sign looked at closely; if the line network sees more than one, the page as a whole."""
+        """Zoom on the page's only character; if the sequence recognizer reads several, read the whole page."""
         picture = sheet.at_least_px(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(page.format, sheet, picture))
-        gray = zoom_gray(seen, picture)
-        close = zoom(gray, self.classifier, networks.segmenter, seen.crop)
-        second = None if close is None else confirm_zoom(page, gray, close, networks.recognizer)
-        if second is not None:
-            return RecognitionTrace(page, PreprocessedPage(picture, gray, seen.plane), second, took_fast_path=True)
-        return self.read_full(page.format, sheet, close)
+        gray = zoom_gray(result, picture)
+        zoomed = zoom(gray, self.classifier, models.segmenter, result.crop)
+        confirmed = None if zoomed is None else confirm_zoom(page, gray, zoomed, models.recognizer)
+        if confirmed is not None:
+            decoded = PreprocessedPage(picture, gray, result.plane)
+            return RecognitionTrace(page, decoded, confirmed, took_fast_path=True)
+        return self.read_full(page.format, sheet, zoomed)
 
-    def _look(
-        self, format_name: str, sheet: DecodedPage, picture: Picture, close: ZoomResult | None
-    ) -> RecognitionTrace:
-        (found,) = self._looks([(format_name, sheet, picture, close)])
-        return found
-
-    def _looks(
-        self, shown: Sequence[tuple[str, DecodedPage, Picture, ZoomResult | None]]
+    def _read_classical(
+        self, sheets: Sequence[tuple[str, DecodedPage, Picture, ZoomResult | None]]
     ) -> Iterator[RecognitionTrace]:
-        """Sheets the classical way, each in the detail of a picture, and with all networks if that is not sure."""
-        greys = [GrayPage.of(picture) for _, _, picture, _ in shown]
-        planes = [binarize.estimate_ink(gray) for gray in greys]
-        found = [layout.group_digits(plane) for plane in planes]
-        pages = self._scored(
+        """Read pages by classical segmentation, each with a picture of it, then by the full path if necessary."""
+        gray_pages = [GrayPage.of(picture) for _, _, picture, _ in sheets]
+        planes = [binarize.estimate_ink(gray) for gray in gray_pages]
+        layouts = [layout.group_digits(plane) for plane in planes]
+        pages = self._score(
             [
-                make_page(name, sheet, gray.preview, plane, signs)
-                for (name, sheet, _, _), gray, plane, signs in zip(shown, greys, planes, found, strict=True)
+                make_page(name, sheet, gray.preview, plane, result)
+                for (name, sheet, _, _), gray, plane, result in zip(sheets, gray_pages, planes, layouts, strict=True)
             ]
         )
-        for page, (_, _, picture, close), gray, plane in zip(pages, shown, greys, planes, strict=True):
-            yield self._checked(page, PreprocessedPage(picture, gray.gray, plane), close)
+        for page, (_, _, picture, zoomed), gray, plane in zip(pages, sheets, gray_pages, planes, strict=True):
+            yield _add_unread(self._confirm(page, PreprocessedPage(picture, gray.gray, plane), zoomed))
 
-    def _checked(self, page: PageResult, decoded: PreprocessedPage, close: ZoomResult | None) -> RecognitionTrace:
-        """A page that was read the classical way, looked at again if that is not sure."""
-        is_sure = len(page.boxes) == 1 and _confidence(page) >= _FAST_EXIT_CONFIDENCE
-        if self.models is None or (is_sure and is_clear_of_edges(page, decoded.gray, decoded.plane)):
-            return _add_unread(RecognitionTrace(page, decoded))
-        second = run_full_path(page, decoded.gray, decoded.plane, self.classifier, self.models, close)
-        if not is_sure:
-            return _add_unread(RecognitionTrace(page, decoded, second))
-        opinions = [one.scores for one in second.predictions]
-        opinions.append(
-            p_single_digit(self.models.recognizer.read(decoded.gray)[0])
-        )  # nothing is cut away from all of the page
+    def _confirm(self, page: PageResult, decoded: PreprocessedPage, zoomed: ZoomResult | None) -> RecognitionTrace:
+        """Run the full path on a page that was read by classical segmentation, unless its result is confident."""
+        is_confident = len(page.boxes) == 1 and _confidence(page) >= _FAST_EXIT_CONFIDENCE
+        if self.models is None or (is_confident and is_clear_of_edges(page, decoded.gray, decoded.plane)):
+            return RecognitionTrace(page, decoded)
+        result = run_full_path(page, decoded.gray, decoded.plane, self.classifier, self.models, zoomed)
+        if not is_confident:
+            return RecognitionTrace(page, decoded, result)
+        scores = [prediction.scores for prediction in result.predictions]
+        scores.append(p_single_digit(self.models.recognizer.read(decoded.gray)[0]))  # of the whole page, uncropped
         digit = int(page.scores[0, :NO_DIGIT].argmax())
-        if second.predictions and all(int(scores[:NO_DIGIT].argmax()) == digit for scores in opinions):
-            return _add_unread(RecognitionTrace(page, decoded))  # all agree, some less sure than the cut alone
-        if len(second.page.boxes) > 1:  # one character to one, several to the other
-            return _add_unread(RecognitionTrace(replace(page, reason=Reason.AMBIGUOUS_LAYOUT), decoded))
-        if second.page.reason is None and int(second.page.scores[0, :NO_DIGIT].argmax()) == digit:
-            second = replace(
-                second, page=replace(second.page, layout_confidence=_DISPUTED_FACTOR * second.page.layout_confidence)
-            )
-        return _add_unread(RecognitionTrace(page, decoded, second))
+        if result.predictions and all(int(row[:NO_DIGIT].argmax()) == digit for row in scores):
+            return RecognitionTrace(page, decoded)  # all agree, some with less confidence than the classical crop
+        if len(result.page.boxes) > 1:  # one character by segmentation, several by the sequence recognizer
+            return RecognitionTrace(replace(page, reason=Reason.AMBIGUOUS_LAYOUT), decoded)
+        if result.page.reason is None and int(result.page.scores[0, :NO_DIGIT].argmax()) == digit:
+            confidence = _DISPUTED_FACTOR * result.page.layout_confidence
+            result = replace(result, page=replace(result.page, layout_confidence=confidence))
+        return RecognitionTrace(page, decoded, result)
 
-    def _scored(self, pages: Sequence[PageResult]) -> list[PageResult]:
+    def _score(self, pages: Sequence[PageResult]) -> list[PageResult]:
+        """Classify the digits of several pages in one call."""
         if not pages:
             return []
         scores = self.classifier.score(np.concatenate([page.ink for page in pages]))
@@ -263,30 +270,30 @@ class PageReader:
         return [replace(page, scores=scores[end - len(page.ink) : end]) for page, end in zip(pages, ends, strict=True)]
 
 
-def _add_unread(steps: RecognitionTrace) -> RecognitionTrace:
-    """The same with what is left unread on the page, unless that was looked for before or nothing was decoded."""
-    page, decoded = steps.page, steps.decoded
-    if decoded is None or steps.unread:
-        return steps
-    spans = [from_page_coords(box, page, decoded.gray) for box in page.boxes]
-    if spans:
+def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:
+    """Search for ink that is not part of the answer, unless that was done before or the page was not decoded."""
+    page, decoded = trace.page, trace.decoded
+    if decoded is None or trace.unread:
+        return trace
+    rects = [from_page_coords(box, page, decoded.gray) for box in page.boxes]
+    if rects:
         text = "".join(map(str, page.scores[:, :NO_DIGIT].argmax(axis=1).tolist()))
-        unread = find_unread(decoded.gray, decoded.plane, spans, text)
+        unread = find_unread(decoded.gray, decoded.plane, rects, text)
     else:
         unread = find_writing(decoded.gray)
-    boxes = tuple(to_page_coords(span, page, decoded.gray) for span in unread)
-    return replace(steps, unread=boxes, has_rows=len(group_rows(spans)) > 1)
+    boxes = tuple(to_page_coords(rect, page, decoded.gray) for rect in unread)
+    return replace(trace, unread=boxes, has_rows=len(group_rows(rects)) > 1)
 
 
 def _confidence(page: PageResult) -> float:
-    """That its digits are all what they seem, 0..1; 0.0 if there are none, or it is not clear which belong together."""
+    """Return the probability that all digits are right, 0..1; 0.0 without digits or with an ambiguous layout."""
     if page.reason is not None:
         return 0.0
     return page.layout_confidence * float(page.scores[:, :NO_DIGIT].max(axis=1).prod())
 
 
 def _small_picture(sheet: DecodedPage) -> Picture | None:
-    """The picture of a sheet that is small, with all the detail there is: one look the classical way will do."""
+    """Return the picture of a page that is small and has all its detail; None for other pages."""
     picture = sheet.picture
     if isinstance(picture, RejectedImage) or sheet.decode_larger is not None or max(picture.shape) > _MEDIUM_PX:
         return None
@@ -294,6 +301,6 @@ def _small_picture(sheet: DecodedPage) -> Picture | None:
 
 
 def _is_large(page: PageResult) -> bool:
-    """Whether its digits lost nothing at medium size that scaling them to 20 pixels would have kept."""
+    """Return True if the digits have at least the resolution, at medium size, that scaling to 20 pixels keeps."""
     smallest = min((max(box.width, box.height) for box in page.boxes), default=0)
     return smallest * _MEDIUM_PX >= _LARGE_DIGIT_PX * max(page.width, page.height)

@@ -1,4 +1,4 @@
-"""What a page became at each step: kept so that a person can be shown why it was read as it was."""
+"""Intermediate results of one page, kept for explanations and for training."""
 
 from dataclasses import dataclass, replace
 
@@ -10,37 +10,37 @@ from digitrec.types import Box, Reason
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreprocessedPage:
-    """A page that was decoded, and where ink is seen on it."""
+    """A decoded page, its gray version and its ink."""
 
     picture: Picture
     """(h, w) or (h, w, 3)."""
     gray: Plane
-    """What the last network that was asked looked at, (h, w), 0..255; its size may be another than the picture's."""
+    """Input of the model that ran last, (h, w), 0..255; its size may differ from the picture's."""
     plane: Plane
-    """Ink the classical way, or at a glance: (h, w), 0.0 = paper, 1.0 = ink."""
+    """Ink found by classical segmentation or by the fast path: (h, w), 0.0 = paper, 1.0 = ink."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecognitionTrace:
-    """One page, step by step."""
+    """The steps in which one page was read."""
 
     initial: PageResult
-    """As it was cut up, at a glance or the classical way, and the classifier read it."""
+    """Result of the fast path or of classical segmentation, scored by the classifier."""
     decoded: PreprocessedPage | None = None
-    """None if it was not decoded."""
+    """None if the page was not decoded."""
     full_path: FullPathResult | None = None
-    """None if the networks together were not asked."""
+    """Result of the ensemble; None if it was not run."""
     took_fast_path: bool = False
-    """All of the page in 64 x 64 did, maybe with a close look at its sign and what the line network said."""
+    """The page was read from its 64 x 64 thumbnail, if necessary with the zoom and the sequence recognizer."""
 
     unread: tuple[Box, ...] = ()
-    """What could be writing on the page and is not part of the answer, in pixels of the page."""
+    """Ink that could be writing and is not part of the answer, in pixels of the page."""
     has_rows: bool = False
-    """The characters stand in several rows: which of them are one number is not told yet."""
+    """The characters stand in several rows; which of them form one number is unknown."""
 
     @property
     def page(self) -> PageResult:
-        """What came of it in the end."""
+        """Return the final result, with the reason for unread ink or several rows."""
         page = self.initial if self.full_path is None else self.full_path.page
         if self.unread and page.reason in {None, Reason.BLANK, Reason.AMBIGUOUS_LAYOUT}:
             return replace(page, reason=Reason.OTHER_MARKS)

@@ -1,4 +1,4 @@
-"""A page's main sign, looked at closely by the ink network, and read by the classifier."""
+"""Segment a page's main character again on an enlarged crop, and classify it."""
 
 from dataclasses import dataclass, replace
 
@@ -13,47 +13,48 @@ from digitrec.types import Box
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoomResult:
-    """What the ink network sees closely; places are in pixels of the gray plane that it was shown."""
+    """Segmentation of the enlarged crop; coordinates are pixels of the gray page."""
 
     crop: SegmentedCrop
     rect: Rect | None
-    """Around all signs in its window; None if there are none."""
+    """Bounding rectangle of all characters in the crop; None if there are none."""
     prediction: Prediction | None
-    """The sign, read by the classifier; None if it is not one."""
+    """The classifier's prediction; None unless the crop holds exactly one character."""
     is_unambiguous: bool
-    """It is one, and nothing as heavy was left out."""
+    """There is one character, and no component as heavy was left out."""
     longest_px: int
-    """Of the gray plane."""
+    """Longest side of the gray page."""
 
     def on(self, gray: Plane) -> "ZoomResult":
-        """The same on the same page in another size, (h, w)."""
-        share, window = max(gray.shape) / self.longest_px, self.crop.window
-        seen = replace(self.crop, window=CropWindow(window.left * share, window.top * share, window.side * share))
-        where = None if self.rect is None else self.rect.scaled(share)
-        return replace(self, crop=seen, rect=where, longest_px=max(gray.shape))
+        """Return the same result in the coordinates of the same page in another size, (h, w)."""
+        factor, window = max(gray.shape) / self.longest_px, self.crop.window
+        crop = replace(self.crop, window=CropWindow(window.left * factor, window.top * factor, window.side * factor))
+        rect = None if self.rect is None else self.rect.scaled(factor)
+        return replace(self, crop=crop, rect=rect, longest_px=max(gray.shape))
 
 
 def zoom(
-    gray: Plane, classifier: DigitClassifier, network: Segmenter, afar: SegmentedCrop | None = None
+    gray: Plane, classifier: DigitClassifier, segmenter: Segmenter, coarse: SegmentedCrop | None = None
 ) -> ZoomResult | None:
-    """Look closely at a page's main sign; None if there is none.
+    """Segment and classify the page's main character on an enlarged crop; None if the page has none.
 
     Args:
         gray: the page, (h, w), 0..255.
         classifier: of single digits.
-        network: that finds ink.
-        afar: all of the page as the network saw it already, in whatever size.
+        segmenter: finds ink.
+        coarse: segmentation of the whole page, if it was made before, at any size.
     """
-    seen = network.segment_zoomed(gray, afar)
-    if seen is None:
+    crop = segmenter.segment_zoomed(gray, coarse)
+    if crop is None:
         return None
-    found = layout.group_digits(seen.ink)
-    where = bounding_rect([_to_gray_coords(one.box, seen.window) for one in found.digits]) if found.digits else None
-    of_cut = None
-    if len(found.digits) == 1:
-        ink = normalize.normalize_mnist(found.digits[0].ink)
-        of_cut = Prediction("ink network's cut", classifier.score(ink[None])[0], ink)
-    return ZoomResult(seen, where, of_cut, found.is_unambiguous and of_cut is not None, max(gray.shape))
+    result = layout.group_digits(crop.ink)
+    rects = [_to_gray_coords(region.box, crop.window) for region in result.digits]
+    prediction = None
+    if len(result.digits) == 1:
+        ink = normalize.normalize_mnist(result.digits[0].ink)
+        prediction = Prediction("classifier on the segmenter's crop", classifier.score(ink[None])[0], ink)
+    is_unambiguous = result.is_unambiguous and prediction is not None
+    return ZoomResult(crop, bounding_rect(rects) if rects else None, prediction, is_unambiguous, max(gray.shape))
 
 
 def _to_gray_coords(box: Box, window: CropWindow) -> Rect:

@@ -73,7 +73,10 @@ def test_a_less_confident_character_is_also_scored_by_the_line_network(monkeypat
 
     assert steps.took_fast_path
     assert steps.full_path is not None
-    assert [one.source for one in steps.full_path.predictions] == ["ink network's cut", "line network"]
+    assert [prediction.source for prediction in steps.full_path.predictions] == [
+        "classifier on the segmenter's crop",
+        "sequence recognizer",
+    ]
     of_cut, of_line = (one.scores for one in steps.full_path.predictions)
     assert of_cut[7] == pytest.approx(0.97)
     assert of_line[7] > 0.99
@@ -101,7 +104,7 @@ def test_no_second_witness_is_asked_about_a_sign_that_it_could_not_save(monkeypa
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
     reader = PageReader(Sorter(7, sure=0.95), networks)
     nearer = RecognitionTrace(undecoded_page("png", sheet_of(ONE), RejectedImage(Reason.TRUNCATED)))
-    monkeypatch.setattr(PageReader, "_nearer", lambda *_: nearer)
+    monkeypatch.setattr(PageReader, "_read_zoomed", lambda *_: nearer)
 
     assert reader.trace("png", sheet_of(ONE)) is nearer
 

@@ -73,7 +73,10 @@ def test_what_the_first_two_witnesses_agree_on_needs_no_other(monkeypatch: pytes
     steps = read(monkeypatch, ONE, says=Says((7,), sure=0.9999), sees=unused, sorter=Sorter(7, sure=0.98))
 
     assert steps.full_path is not None
-    assert [one.source for one in steps.full_path.predictions] == ["line network", "classical cut"]
+    assert [prediction.source for prediction in steps.full_path.predictions] == [
+        "sequence recognizer",
+        "classifier on the classical crop",
+    ]
     assert steps.full_path.crop is None
     np.testing.assert_allclose(
         steps.page.scores[0], np.mean([one.scores for one in steps.full_path.predictions], axis=0), atol=1e-6

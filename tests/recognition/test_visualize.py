@@ -1,4 +1,4 @@
-"""The drawn steps show what was there: the page, the ink, each sign, and the answer with its reason."""
+"""The drawn trace show what was there: the page, the ink, each sign, and the answer with its reason."""
 
 import cv2
 import numpy as np
@@ -19,18 +19,17 @@ LEAST_PX = 200
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every line that is written."""
-    lines: list[str] = []
+    drawn_lines: list[str] = []
     write = visualize.put_text
 
     def noted(sheet: Picture, line: str, foot: tuple[int, int], **how: object) -> None:
-        lines.append(line)
+        drawn_lines.append(line)
         write(sheet, line, foot, **how)  # type: ignore[arg-type]
 
-    for module in (visualize, visualize):
-        monkeypatch.setattr(module, "put_text", noted)
-    return lines
+    monkeypatch.setattr(visualize, "put_text", noted)
+    return drawn_lines
 
 
 def trace_page(
@@ -42,8 +41,8 @@ def trace_page(
     )
 
 
-def drawn(steps: RecognitionTrace, threshold: float = 0.5) -> Picture:
-    return visualize.draw_trace(steps, decide(steps.page, threshold), threshold)
+def drawn(trace: RecognitionTrace, threshold: float = 0.5) -> Picture:
+    return visualize.draw_trace(trace, decide(trace.page, threshold), threshold)
 
 
 def shows(sheet: Picture, part: Picture) -> bool:
@@ -56,139 +55,138 @@ ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
 
 
 @pytest.mark.slow
-def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(told: list[str]) -> None:
+def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(lines: list[str]) -> None:
     colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
-    steps = trace_page(colour)
+    trace = trace_page(colour)
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] <= visualize.WIDTH
-    assert steps.decoded is not None
+    assert trace.decoded is not None
     assert shows(sheet, colour)
     assert not shows(sheet, colour[::-1])
-    assert shows(sheet, np.rint(steps.decoded.gray).astype(np.uint8))
-    assert shows(sheet, np.kron(visualize.ink_to_image(steps.page.ink[0]), np.ones((8, 8), np.uint8)))
-    assert "Ink, the classical way: 1 box" in told
-    assert "7  90.00%" in told
-    assert "none  1.00%" in told
-    assert "read by the classical way alone" in told
+    assert shows(sheet, np.rint(trace.decoded.gray).astype(np.uint8))
+    assert shows(sheet, np.kron(visualize.ink_to_image(trace.page.ink[0]), np.ones((8, 8), np.uint8)))
+    assert "Ink, classical segmentation: 1 box" in lines
+    assert "7  90.00%" in lines
+    assert "none  1.00%" in lines
+    assert "read by classical segmentation only" in lines
 
 
 @pytest.mark.slow
-def test_one_sign_is_shown_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    steps = trace_page(ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
+def test_one_character_is_drawn_with_all_predictions(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    trace = trace_page(ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert steps.full_path is not None
-    assert steps.full_path.crop is not None
-    assert shows(sheet, np.kron(visualize.ink_to_image(steps.full_path.crop.ink), np.ones((4, 4), np.uint8)))
-    assert {"line network", "classical cut", "ink network's cut", "line network, closer", "all of them"} <= {*told}
-    assert any(line.startswith("reads 3, probability 0.") for line in told)
-    assert "the networks were asked" in told
+    assert trace.full_path is not None
+    assert trace.full_path.crop is not None
+    assert shows(sheet, np.kron(visualize.ink_to_image(trace.full_path.crop.ink), np.ones((4, 4), np.uint8)))
+    assert {
+        *("sequence recognizer", "classifier on the classical crop", "classifier on the segmenter's crop"),
+        *("sequence recognizer, zoomed", "average"),
+    } <= {*lines}
+    assert any(line.startswith("reads 3, probability 0.") for line in lines)
+    assert "read by the full path" in lines
 
 
 @pytest.mark.slow
-def test_a_page_read_at_a_glance_is_shown_as_small_as_it_was_seen(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
-    steps = trace_page(
+def test_the_fast_path_is_drawn_with_its_thumbnail(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    trace = trace_page(
         ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995)
     )
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert steps.decoded is not None
-    assert shows(sheet, np.kron(np.rint(steps.decoded.gray).astype(np.uint8), np.ones((5, 5), np.uint8)))
-    assert "Ink, at a glance: 1 box" in told
-    assert "7  99.50%" in told
-    assert "read at a glance: all of the page in 64 x 64" in told
+    assert trace.decoded is not None
+    assert shows(sheet, np.kron(np.rint(trace.decoded.gray).astype(np.uint8), np.ones((5, 5), np.uint8)))
+    assert "Ink, fast path: 1 box" in lines
+    assert "7  99.50%" in lines
+    assert "read by the fast path: the whole page in 64 x 64" in lines
 
 
-def test_a_page_that_took_a_second_witness_at_a_glance_is_shown_with_both(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
+def test_a_confirmed_fast_path_is_drawn_with_both_predictions(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str]
 ) -> None:
     line = Says((7,), sure=0.9999)
-    steps = trace_page(
+    trace = trace_page(
         ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98)
     )
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert steps.took_fast_path
-    assert steps.full_path is not None
+    assert trace.took_fast_path
+    assert trace.full_path is not None
     assert sheet.shape[1] <= visualize.WIDTH
-    assert "The line network" not in told
+    assert "Sequence recognizer" not in lines
     assert (sheet == np.array(visualize.BLUE)).all(axis=2).sum() > 100  # the strip's frame, beside the words
-    assert {"ink network's cut", "line network", "all of them"} <= {*told}
-    assert "blue: strips that the line network" in told
-    assert "read at a glance: all of the page in 64 x 64, and the line network agrees" in told
+    assert {"sequence recognizer", "average"} <= {*lines}
+    assert any(line.startswith("blue: line crops") for line in lines)
+    assert "read by the fast path: the whole page in 64 x 64, confirmed by the sequence recognizer" in lines
 
 
-def test_a_sign_that_took_a_close_look_is_shown_with_its_window(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
+def test_a_zoomed_character_is_drawn_with_its_crop(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
-    steps = trace_page(ONE, networks, Learning(7, [0.5, 0.98]))
+    trace = trace_page(ONE, networks, Learning(7, [0.5, 0.98]))
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert steps.took_fast_path
+    assert trace.took_fast_path
     assert (sheet == np.array(visualize.ORANGE)).all(axis=2).sum() > 100  # the window's frame
-    assert {"Ink, at a glance: 1 box", "The ink network's closest look", "ink network's cut"} <= {*told}
-    assert "its only sign, found at a glance, was looked at closely, and by the line network" in " ".join(told)
+    assert {"Ink, fast path: 1 box", "Segmenter on the zoomed crop", "average"} <= {*lines}
+    assert "with a zoom on its only character and the sequence recognizer" in " ".join(lines)
 
 
-def test_a_number_is_shown_with_its_strip_and_each_digit(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    steps = trace_page(ROW, RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
+def test_a_number_is_drawn_with_its_line_crop_and_digits(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    trace = trace_page(ROW, RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((10, 3, 2)))))
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
     assert sheet.shape[1] <= visualize.WIDTH
-    assert any(line.startswith("reads ?32, probability 0.") for line in told)
-    assert "? is a sign that is no digit" in told
-    assert "not_a_digit: this does not look like a digit" in told
+    assert any(line.startswith("reads ?32, probability 0.") for line in lines)
+    assert "? is a non-digit" in lines
+    assert "not_a_digit: this does not look like a digit" in lines
 
 
-def test_it_says_why_an_answer_is_or_is_not_accepted(told: list[str]) -> None:
-    steps = trace_page(ONE)
+def test_the_decision_is_drawn_with_its_reason(lines: list[str]) -> None:
+    trace = trace_page(ONE)
 
-    drawn(steps, threshold=0.5)
-    drawn(steps, threshold=0.95)
+    drawn(trace, threshold=0.5)
+    drawn(trace, threshold=0.95)
 
-    assert "Answer 7: accepted" in told
-    assert "confidence 0.9000, threshold 0.5000: high enough" in told
-    assert "Answer 7: review" in told
-    assert "confidence 0.9000, threshold 0.9500: too low" in told
-    assert "low_confidence: the confidence is too low to accept it without review" in told
+    assert "Answer 7: accepted" in lines
+    assert "confidence 0.9000, threshold 0.5000: high enough" in lines
+    assert "Answer 7: review" in lines
+    assert "confidence 0.9000, threshold 0.9500: too low" in lines
+    assert "low_confidence: not sure enough to accept without a look" in lines
 
 
-def test_what_was_left_unread_is_outlined(told: list[str]) -> None:
+def test_unread_ink_is_outlined(lines: list[str]) -> None:
     page = paper(260, 240, (80, 90, 60))
     page[200:212, 60:100] = 40
-    steps = trace_page(page)
+    trace = trace_page(page)
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert steps.unread
-    assert "orange: could be writing, and is not part of the answer" in " ".join(told)
-    assert "other_marks: something on the page was not read" in told
+    assert trace.unread
+    assert "orange: could be writing, and is not part of the answer" in " ".join(lines)
+    assert "other_marks: something on the page was not read" in lines
     assert (sheet == visualize.ORANGE).all(axis=2).any()
 
 
-def test_a_blank_page_and_one_that_was_not_decoded_say_so(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+def test_blank_and_undecoded_pages_are_drawn_with_the_reason(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     blank = trace_page(paper(100, 80), RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says(()))))
     broken = PageReader(Sorter(7)).trace(
         "tiff", DecodedPage(2, 300, 400, RejectedImage(Reason.TRUNCATED, "it ends early"))
     )
 
-    for steps in (blank, broken):
-        assert drawn(steps).shape[1] <= visualize.WIDTH
+    for trace in (blank, broken):
+        assert drawn(trace).shape[1] <= visualize.WIDTH
 
-    assert "blank: the page is blank" in told
-    assert any(line.startswith("reads nothing") for line in told)
-    assert "truncated: it ends early" in told
+    assert "blank: nothing is written here" in lines
+    assert any(line.startswith("reads nothing") for line in lines)
+    assert "truncated: it ends early" in lines
 
 
 @pytest.mark.slow
@@ -208,15 +206,15 @@ def test_pages_of_any_shape_are_drawn_no_wider_than_the_sheet(
 
 
 @pytest.mark.slow
-def test_a_page_full_of_digits_stays_within_bounds(told: list[str]) -> None:
+def test_a_page_full_of_digits_stays_within_bounds(lines: list[str]) -> None:
     squares = [(20 + 60 * column, 20 + 60 * row, 34) for row in range(7) for column in range(9)]
-    steps = trace_page(paper(460, 570, *squares))
+    trace = trace_page(paper(460, 570, *squares))
 
-    sheet = drawn(steps)
+    sheet = drawn(trace)
 
-    assert len(steps.page.boxes) == 63
+    assert len(trace.page.boxes) == 63
     assert sheet.shape[0] < 3000
-    assert told.count("7  90.00%") == 63
+    assert lines.count("7  90.00%") == 63
 
 
 def test_parts_are_laid_out_in_rows_without_touching() -> None:
@@ -229,7 +227,7 @@ def test_parts_are_laid_out_in_rows_without_touching() -> None:
     assert shows(visualize.add_border(parts[0]), parts[0])
 
 
-def test_words_are_broken_where_there_is_no_room() -> None:
+def test_text_is_wrapped_at_the_width() -> None:
     line = "a sentence that goes on for quite a while " * 4
 
     narrow, wide = visualize.text_block([line], width=300), visualize.text_block([line], width=1200)

@@ -49,7 +49,10 @@ def test_a_small_sign_that_a_glance_cannot_tell_is_read_closely(monkeypatch: pyt
     assert len(line.lines) == 1
     assert steps.took_fast_path
     assert steps.full_path is not None
-    assert [one.source for one in steps.full_path.predictions] == ["ink network's cut", "line network"]
+    assert [prediction.source for prediction in steps.full_path.predictions] == [
+        "classifier on the segmenter's crop",
+        "sequence recognizer",
+    ]
     of_cut, of_line = (one.scores for one in steps.full_path.predictions)
     np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
     (box,) = steps.page.boxes
@@ -118,8 +121,10 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     assert not steps.took_fast_path
     assert steps.full_path is not None
     assert steps.full_path.crop is not None
-    ways = [one.source for one in steps.full_path.predictions]
-    assert ways == ["line network", "classical cut", "ink network's cut", "line network, closer"]
+    assert [prediction.source for prediction in steps.full_path.predictions] == [
+        *("sequence recognizer", "classifier on the classical crop", "classifier on the segmenter's crop"),
+        "sequence recognizer, zoomed",
+    ]
     assert steps.full_path.predictions[2].scores[7] == pytest.approx(0.8)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
