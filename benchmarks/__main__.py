@@ -33,7 +33,6 @@ SECTIONS: Mapping[str, Callable[[Bench], None]] = {
     "cold": measuring.cold,
     "growth": measuring.growth,
     "idle": measuring.idle,
-    "stages": lambda bench: measuring.stages(bench, [*KINDS]),
 }
 
 

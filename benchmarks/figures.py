@@ -90,17 +90,6 @@ class Taken:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """Where the CPU of one run went."""
-
-    kind: str
-    files: int
-    cpu_s: float
-    of_stage: Mapping[str, float]
-    """CPU seconds of each; they add up to `cpu_s`."""
-
-
 @dataclass(slots=True)
 class Results:
     """Everything one run of the bench found."""
@@ -109,7 +98,6 @@ class Results:
     """Machine, versions, options, sources of the pictures."""
     figures: list[Figure] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
-    stages: list[Stages] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
@@ -134,7 +122,6 @@ class Results:
             found["about"],
             [Figure(one["key"], one["label"], one["unit"], tuple(one["values"])) for one in found["figures"]],
             [Taken(**{name: _frozen(value) for name, value in one.items()}) for one in found["taken"]],
-            [Stages(**one) for one in found["stages"]],
             found["notes"],
         )
 

@@ -2,8 +2,7 @@
 
 `python -m benchmarks.learning_loop --data DIR --mnist SPEC`; DIR holds pictures and their labels.csv. With `--odd N`
 instead of `--data`, N scans are drawn of a person who strikes noughts through, writes 1 like a capital lambda and 9 the
-other way round. The model made is thrown away with its workspace, unless `--workspace` names one to keep. What people
-say goes straight into the ledger; `benchmarks.review_loop` says it through the real page.
+other way round. The model is deleted with its workspace, unless `--workspace` names one to keep.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import process, sets
-from benchmarks.figures import Figure, Results, Stages, Taken, ratios
+from benchmarks.figures import Figure, Results, Taken, ratios
 from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
 from benchmarks.process import Cost, python
 from benchmarks.sets import PictureSet, Store
@@ -185,20 +185,6 @@ def idle(bench: Bench) -> None:
         words = bench.command("watch", workspace)
         shares = process.idle(words, warm_s=_WARM_S, window_s=_WINDOW_S, windows=windows)
     bench.figure("idle", "watch, inbox empty, share of a core", "%", (100 * share for share in shares))
-
-
-def stages(bench: Bench, kinds: Sequence[str]) -> None:
-    """Where the CPU goes, by a run with clocks in it."""
-    for kind in kinds:
-        pictures = bench.pictures(kind)
-        say(f"Stages: {pictures.count:,} {kind}")
-        with bench.store.workspace(pictures.files) as workspace:
-            out = workspace / "stages.json"
-            model = ["--model", bench.model] if bench.model else []
-            process.run(python("-m", "benchmarks.stages", str(workspace), str(out), *model))
-            sets.answers(workspace, pictures)
-            result = json.loads(out.read_text(encoding="utf-8"))
-        bench.results.stages.append(Stages(kind, pictures.count, result["cpu_s"], result["of_stage"]))
 
 
 def _once(bench: Bench, who: str, pictures: PictureSet) -> Once:

@@ -50,8 +50,6 @@ def _tables(results: Results) -> Iterator[tuple[str, Rows]]:
         yield _title(results), _targets(results.figures, is_small=is_small)
     if results.taken:
         yield "What each took, the median of all pairs", _taken(results.taken)
-    if results.stages:
-        yield "Share of CPU for each stage of `digitrec run`", _stages(results)
 
 
 def _title(results: Results) -> str:
@@ -82,17 +80,6 @@ def _taken(taken: Sequence[Taken]) -> Rows:
         peak_mb = f"{max(one.peak_mb):.0f}" if one.peak_mb else ""
         name = KINDS[one.kind].name
         rows.append((name, one.who, f"{one.files:,}", f"{cpu_ms:.3f}", f"{wall_ms:.3f}", peak_mb, one.note))
-    return rows
-
-
-def _stages(results: Results) -> Rows:
-    names = list(dict.fromkeys(name for stage in results.stages for name in stage.of_stage))
-    heads = [f"{KINDS[stage.kind].name} ({stage.files:,})" for stage in results.stages]
-    rows: Rows = [("stage", *heads)]
-    for name in names:
-        shares = [stage.of_stage.get(name, 0.0) / stage.cpu_s for stage in results.stages]
-        rows.append((name, *(f"{100 * share:.1f} %" for share in shares)))
-    rows.append(("all, CPU ms a file", *(f"{1000 * stage.cpu_s / stage.files:.3f}" for stage in results.stages)))
     return rows
 
 
