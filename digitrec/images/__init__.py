@@ -1,1 +1,1 @@
-"""Bytes of a file -> decoded pages."""
+"""Decode the bytes of a file into pages."""

@@ -1,7 +1,7 @@
-"""Bytes -> pages, by content and within limits.
+"""Decode files into pages; the format is detected by content, within limits.
 
-`DECODERS` is the list of what is parsed. A decoder takes the whole file and yields its pages one by one, so that
-a document of 500 pages never lies decoded in memory at once. To add a format: its magic in `kinds`, a decoder here.
+`DECODERS` lists the supported formats. A decoder takes the whole file and yields its pages one by one, so that a
+document of 500 pages is never decoded in memory at once. To add a format: its magic in `formats`, a decoder here.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,41 +22,41 @@ from digitrec.images.pillow import apply_orientation, to_picture
 from digitrec.types import Limits, Reason
 
 FAST_PATH_PX, MEDIUM_PX, FULL_DETAIL_PX = 96, 400, 870
-"""A JPEG is decoded at a half, quarter or eighth if its longest side keeps so many pixels: for a glance, for a look at
-half the detail, and for all that is of use."""
+"""Least longest side of a JPEG decoded at a half, quarter or eighth: for the fast path, for medium size, and for full
+detail."""
 
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"cHRM", b"sRGB"}
-"""No transparency, no animation, nothing that tells how the picture is turned."""
+"""Chunks of a PNG without transparency, animation and orientation."""
 _PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): cv2.IMREAD_GRAYSCALE, bytes((8, 2, 0, 0, 0)): cv2.IMREAD_COLOR_RGB}
-"""Bits, colour type, compression, filter and interlace of PNGs that hold plain grey levels or colours."""
+"""Bit depth, color type, compression, filter and interlace of PNGs with plain gray levels or colors."""
 
 _PLAIN_MARKERS = {0xD8, 0xE0, 0xFE, 0xDB, 0xC0, 0xC2, 0xC4, 0xDD, 0xDA, 0xD9}
-"""Of JPEGs without EXIF, so that nothing tells how they are turned: tables, scans, comments."""
+"""Markers of JPEGs without EXIF, and so without orientation: tables, scans, comments."""
 _PLAIN_JPEG = {"Gray": "GRAY", "YCbCr": "RGB"}
-"""Colours as they are packed, and as what they are decoded."""
+"""Color space of the file, and the one to decode to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedPage:
-    """One page of a file as decoded."""
+    """One decoded page of a file."""
 
     number: int
     """From 1."""
     width: int
-    """Of the page as a person sees it; `picture` may be smaller."""
+    """Size of the upright page; `picture` may be smaller."""
     height: int
     picture: Picture | RejectedImage
-    """Or why this page, unlike others of the file, has none."""
+    """Or the reason why this page of several cannot be decoded."""
     decode_larger: Callable[[int], Picture] | None = None
-    """Decodes it once more, its longest side of at least so many pixels: where `picture` has less than there is."""
+    """Decodes the page again with a least longest side; None if `picture` has the full size."""
 
     @property
     def size(self) -> int:
-        """How many levels it holds in memory."""
+        """Number of pixel values in memory."""
         return 0 if isinstance(self.picture, RejectedImage) else self.picture.size
 
     def at_least_px(self, longest_px: int) -> Picture | RejectedImage:
-        """The picture with its longest side of at least so many pixels, if it has them; or why it cannot be had."""
+        """Return the picture with a least longest side, if the file has it, or its rejection."""
         if (
             self.decode_larger is None
             or isinstance(self.picture, RejectedImage)
@@ -65,11 +65,11 @@ class DecodedPage:
             return self.picture
         try:
             return self.decode_larger(longest_px)
-        except RejectedImage as why:  # its coarse half was sound
+        except RejectedImage as why:  # only the reduced size could be decoded
             return why
 
     def full_detail(self) -> Picture | RejectedImage:
-        """The picture with all the detail that is of use."""
+        """Return the picture with all useful detail."""
         return self.at_least_px(FULL_DETAIL_PX)
 
 
@@ -77,7 +77,7 @@ Decoder = Callable[[FileFormat, bytes, Limits], Iterator[DecodedPage]]
 
 
 def require_format(data: bytes, limits: Limits) -> FileFormat:
-    """Name the format of a file, or raise RejectedImage: empty, too large, no picture, or a kind that is not read."""
+    """Return the format of a file, or raise RejectedImage: empty, too large, no picture, or an unsupported format."""
     if not data:
         raise RejectedImage(Reason.EMPTY_FILE)
     if len(data) > limits.max_bytes:
@@ -91,10 +91,10 @@ def require_format(data: bytes, limits: Limits) -> FileFormat:
 
 
 def decode_pages(data: bytes, limits: Limits) -> tuple[str, Iterator[DecodedPage]]:
-    """Return the name of a file's format, and its pages, each decoded when it is asked for.
+    """Return the name of a file's format, and an iterator that decodes its pages.
 
-    Raises RejectedImage, at once or with the first pages, if there is no page to speak of: empty, no picture, cut off,
-    not read, or over a limit.
+    Raises RejectedImage, at once or with the first pages, if the file has none: empty, no picture, cut off,
+    unsupported, or over a limit.
     """
     kind = require_format(data, limits)
     return kind.name, DECODERS[kind.name](kind, data, limits)
@@ -106,19 +106,19 @@ def is_multi_page(name: str) -> bool:
 
 
 def decode_page(data: bytes, limits: Limits, number: int) -> DecodedPage:
-    """Decode page `number` alone, from 1; RejectedImage if there is none, or none that can be decoded."""
+    """Decode only page `number`, from 1; RejectedImage if it does not exist or cannot be decoded."""
     kind = require_format(data, limits)
     only = DOCUMENTS.get(kind.name)
     pages = only(kind, data, limits, number) if only else DECODERS[kind.name](kind, data, limits)
-    for one in islice(pages, 0 if only else number - 1, None):
-        if isinstance(one.picture, RejectedImage):
-            raise one.picture
-        return one
+    for page in islice(pages, 0 if only else number - 1, None):
+        if isinstance(page.picture, RejectedImage):
+            raise page.picture
+        return page
     raise RejectedImage(Reason.TRUNCATED, f"there is no page {number}")
 
 
 def _decode_still(plugin: str, kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
-    """A file with one picture; of an animation, the first."""
+    """Decode a file with one picture, or the first picture of an animation."""
     with pillow.strict_pillow(kind.words):
         image = pillow.open_image(data, plugin)
         _check_pixels(*image.size, limits)
@@ -129,7 +129,7 @@ def _decode_still(plugin: str, kind: FileFormat, data: bytes, limits: Limits) ->
 
 
 def _decode_png(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
-    """A PNG: a plain one by OpenCV, which is ten times as quick with a small one; anything else by Pillow."""
+    """Decode a PNG: a plain one with OpenCV, ten times as fast for small files; others with Pillow."""
     chunks = integrity.check_png(data)
     is_plain = chunks <= _PLAIN_CHUNKS and data.startswith(b"IHDR", 12)
     mode = _PLAIN_PNG.get(data[24:29]) if is_plain else None
@@ -137,14 +137,14 @@ def _decode_png(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[Decod
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         _check_pixels(width, height, limits)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-        if picture is not None:  # else it is damaged: Pillow says how
+        if picture is not None:  # else it is damaged, and Pillow has the message
             yield DecodedPage(1, width, height, np.asarray(picture, np.uint8))
             return
     yield from _decode_still("PNG", kind, data, limits)
 
 
 def _decode_jpeg(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
-    """A photo or scan, decoded as small as a glance takes it: a plain one by libjpeg-turbo itself, others by Pillow."""
+    """Decode a JPEG at the size of the fast path: a plain one with libjpeg-turbo, others with Pillow."""
     sheet = _decode_plain_jpeg(data, limits) if integrity.check_jpeg(data) <= _PLAIN_MARKERS else None
     if sheet is not None:
         yield sheet
@@ -165,7 +165,7 @@ def _decode_jpeg(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[Deco
 
 
 def _decode_plain_jpeg(data: bytes, limits: Limits) -> DecodedPage | None:
-    """One that needs no more than its pixels decoded; None if it is another, or damaged: Pillow says how."""
+    """Decode a plain JPEG; None if it is not plain or is damaged, which Pillow then reports."""
     try:
         height, width, packed, _ = simplejpeg.decode_jpeg_header(data)
         _check_pixels(width, height, limits)
@@ -185,16 +185,16 @@ def _decode_plain_jpeg(data: bytes, limits: Limits) -> DecodedPage | None:
 
 
 def _decode_turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
-    """A plain JPEG at the smallest scale, down to an eighth, that leaves its longest side so many pixels."""
+    """Decode a plain JPEG at the smallest scale, down to an eighth, that keeps a least longest side."""
     by = _scale_divisor(max(size), longest_px)
-    found: Picture = simplejpeg.decode_jpeg(
+    picture: Picture = simplejpeg.decode_jpeg(
         data, colours, min_height=size[0] // by, min_width=size[1] // by, min_factor=by
     )
-    return found[..., 0] if colours == "GRAY" else found
+    return picture[..., 0] if colours == "GRAY" else picture
 
 
 def _decode_draft(image: Image.Image, turn: int, longest_px: int) -> Picture:
-    """A JPEG at the smallest scale that leaves its longest side so many pixels."""
+    """Decode a JPEG at the smallest scale that keeps a least longest side."""
     by = _scale_divisor(max(image.size), longest_px)
     image.draft(None, (max(1, image.width // by), max(1, image.height // by)))
     image.load()
@@ -202,30 +202,30 @@ def _decode_draft(image: Image.Image, turn: int, longest_px: int) -> Picture:
 
 
 def _scale_divisor(longest: int, longest_px: int) -> int:
-    """By how much a JPEG is made smaller as it is decoded: 1, 2, 4 or 8."""
+    """Return the divisor of a JPEG's size at decoding: 1, 2, 4 or 8."""
     return next((by for by in (8, 4, 2) if longest >= by * longest_px), 1)
 
 
 def _upright_size(size: tuple[int, int], turn: int) -> tuple[int, int]:
-    """Width and height as a person sees them."""
+    """Return the width and height of the upright picture."""
     return (size[1], size[0]) if turn in {5, 6, 7, 8} else size
 
 
 def _decode_measured(
     plugin: str, canvas: Callable[[bytes], tuple[int, int]], kind: FileFormat, data: bytes, limits: Limits
 ) -> Iterator[DecodedPage]:
-    """The same for formats whose plugin reserves the memory for all pixels as soon as it opens the file."""
+    """Do the same for formats whose plugin allocates all pixels when it opens the file."""
     _check_pixels(*canvas(data), limits)
     return _decode_still(plugin, kind, data, limits)
 
 
 def _decode_tiff(kind: FileFormat, data: bytes, limits: Limits, only: int | None = None) -> Iterator[DecodedPage]:
-    """All pages, or only one. One that cannot be decoded costs its own row; a file cut off is rejected as a whole."""
-    found = tiff.read_directories(data, limits.max_pages)
-    if len(found) > limits.max_pages:
+    """Decode all pages or one. A page that cannot be decoded costs its own row; a cut-off file is rejected."""
+    directories = tiff.read_directories(data, limits.max_pages)
+    if len(directories) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
-    _check_compression(found[0])  # Pillow opens no TIFF whose first page it cannot read
-    pages = [sheet for sheet in found if sheet.is_page] or found
+    _check_compression(directories[0])  # Pillow opens no TIFF whose first page it cannot read
+    pages = [sheet for sheet in directories if sheet.is_page] or directories
     with pillow.strict_pillow(kind.words):
         image = pillow.open_image(data, "TIFF")
     for number, page in enumerate(pages, start=1):
@@ -256,9 +256,9 @@ def _decode_tiff_page(kind: FileFormat, image: Image.Image, page: tiff.TiffDirec
 def _decode_document(
     check: Callable[[bytes], None], kind: FileFormat, data: bytes, limits: Limits, only: int | None = None
 ) -> Iterator[DecodedPage]:
-    """All pages, or only one, decoded by another process. One that cannot be decoded costs its own row.
+    """Decode all pages or one in another process. A page that cannot be decoded costs its own row.
 
-    Of a HEIC the primary picture is the only page; of a sequence, the others are left out.
+    The primary picture is the only page of a HEIC.
     """
     check(data)
     for number, picture in enumerate(documents.decode_document(kind, data, limits, only), start=only or 1):
@@ -294,4 +294,4 @@ DOCUMENTS: dict[str, Callable[[FileFormat, bytes, Limits, int], Iterator[Decoded
     "tiff": _decode_tiff,
     "pdf": partial(_decode_document, integrity.check_pdf),
 }
-"""Of these a page can be had without those before it."""
+"""Formats whose pages can be decoded independently."""

@@ -1,11 +1,11 @@
-"""Decode the pages of PDF and HEIC files in a process of its own; `document_process` starts it and talks to it.
+"""Decode the pages of PDF and HEIC files in a separate process, started by `documents`.
 
-PDFium and libheif read untrusted bytes: a crafted file of 2 kB keeps them busy for hours, fills the memory or crashes
-them, and PDFium is not thread-safe. Here the worst that happens is that this process ends: it may use only so much
-memory, and so much processor time for one request, and it never outlives the process that started it. Nothing of
-digitrec is imported, and each library only with its first file, so that it starts in 0.1 s.
+PDFium and libheif read untrusted bytes: a crafted file of 2 kB can keep them busy for hours, fill the memory or crash
+them, and PDFium is not thread-safe. Here the worst outcome is that this process ends: its memory and the CPU time of a
+request are limited, and it ends with the process that started it. It imports nothing of digitrec, and each library with
+its first file, so that it starts in 0.1 s.
 
-A request is a line of JSON on stdin, an answer a line of JSON on stdout; either may be followed by bytes:
+A request is a line of JSON on stdin, an answer a line of JSON on stdout; both may be followed by bytes:
 
     ["open", "pdf" | "heic", size, memory, cpu_s, wall_s], file
     {"pages": 3}
@@ -33,29 +33,28 @@ from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 _DOUBLE_TIME_PIXELS = 50_000_000
-"""A picture of so many pixels gets twice the time. A HEIC of 100 megapixels takes 2 to 6 s of processor time, a JPEG
-2000 in a PDF 4 s."""
+"""Pixels of a picture that doubles the time limit. A HEIC of 100 megapixels takes 2 to 6 s of CPU time, a JPEG 2000 in
+a PDF 4 s."""
 
 _DPI, _POINTS = 200, 72
-"""Resolution of a rendering, and PDF's own unit: both per inch."""
+"""Resolution of a rendering, and PDF's unit, both per inch."""
 _MIN_PX, _MAX_PX = 256, 4096
-"""A page's longest side has at least this many pixels, since it may be one digit cut out, and at most this many."""
+"""Limits of a page's longest side, pixels; a small page may be one digit."""
 
 _MAX_OBJECTS = 2000
-"""Images are looked for among this many objects of a page."""
+"""Objects of a page among which images are searched."""
 _JPEG_END, _JPEG_TAIL = b"\xff\xd9", 1024
 _WHITE = 255
 
 _HEVC = b"hvc1"
-"""The one way of packing pixels into a HEIF container that is read."""
+"""The only supported compression in a HEIF container."""
 _LIMIT_WORDS, _SIZE_WORDS, _MEMORY_WORDS = "ecurity limit", "nvalid image size", "emory allocation"
-"""libheif refuses what is larger inside than it says outside, and a tile without width or height; it tells both as a
-memory error, as when it gets no more memory."""
+"""Messages of libheif's memory errors: it reports a size over its limit and an invalid tile size as such, too."""
 _HEIC_DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
     *(RuntimeError, struct.error),
 )
-"""What pillow-heif is seen to raise on bytes that are not what their header says."""
+"""Exceptions of pillow-heif on damaged files."""
 
 
 class DecodeError(Exception):
@@ -68,23 +67,23 @@ class DecodeError(Exception):
 
 
 class Raster(NamedTuple):
-    """The pixels of a page as a person sees it."""
+    """Pixels of an upright page."""
 
     mode: str
-    """As Pillow names it."""
+    """Pillow's name of the pixel format."""
     width: int
     height: int
     stride: int
-    """Bytes of a row, at least those of its pixels."""
+    """Bytes per row, including padding."""
     pixels: bytes | memoryview
 
 
 Allow = Callable[[int], None]
-"""Is told how many pixels are decoded next, and sets the time limit by them."""
+"""Sets the time limit from the number of pixels that are decoded next."""
 
 
 class Document(Protocol):
-    """One file held open."""
+    """An open file."""
 
     pages: int
 
@@ -92,11 +91,11 @@ class Document(Protocol):
         """Decode one page, from 0."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class Pdf:
-    """A PDF, its pages rendered with their forms and notes."""
+    """A PDF; pages are rendered with forms and annotations."""
 
     def __init__(self, data: bytes) -> None:
         import pypdfium2
@@ -131,7 +130,7 @@ class Pdf:
             bitmap.close()
             if pixels.count(_WHITE) == len(pixels):
                 for image in images:
-                    image.get_bitmap().close()  # one that cannot be decoded raises: the page only looks blank
+                    image.get_bitmap().close()  # raises if it cannot be decoded, and the page only looks blank
         except PdfiumError as why:
             raise DecodeError("truncated") from why
         finally:
@@ -139,12 +138,12 @@ class Pdf:
         return raster
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._document.close()
 
 
 class Heic:
-    """A HEIC photograph: the primary picture, turned as the container says; an EXIF orientation is a copy of that."""
+    """A HEIC photograph: the primary picture, rotated by the container; an EXIF orientation is a copy of that."""
 
     pages = 1
 
@@ -159,7 +158,7 @@ class Heic:
             raise DecodeError("unsupported_format", "a HEIF whose pixels are not packed as HEVC is not read")
 
     def decode(self, _: int, max_pixels: int, allow: Allow) -> Raster:
-        """Decode the primary picture, once its size is within the limit."""
+        """Decode the primary picture, if its size is within the limit."""
         file = self._file
         try:
             width, height = file.size
@@ -173,14 +172,14 @@ class Heic:
             raise _heic_error(why) from why
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 def _heic_error(why: Exception) -> DecodeError:
-    if _LIMIT_WORDS in str(why):  # which libheif tells as a kind of memory error
+    if _LIMIT_WORDS in str(why):  # reported by libheif as a memory error
         return DecodeError("too_large", "more pixels than are ever decoded")
     if _MEMORY_WORDS in str(why) and _SIZE_WORDS not in str(why):
-        raise MemoryError from why  # ends this process, as it does wherever else memory is missing
+        raise MemoryError from why  # ends this process, like any lack of memory
     return DecodeError("truncated")
 
 
@@ -188,7 +187,7 @@ DECODERS: dict[str, Callable[[bytes], Document]] = {"pdf": Pdf, "heic": Heic}
 
 
 def _render_scale(width: float, height: float, max_pixels: int) -> float:
-    """Return the pixels a point of a PDF page of this many points is rendered with."""
+    """Return the scale, in pixels per point, for a PDF page of this size in points."""
     longest = max(width, height)
     if not (math.isfinite(longest) and longest > 0):
         raise DecodeError("truncated")
@@ -202,7 +201,7 @@ def _find_images(page: Any) -> Iterator[Any]:
     from pypdfium2 import raw
 
     objects = islice(page.get_objects(max_depth=3), _MAX_OBJECTS)
-    return (each for each in objects if each.type == raw.FPDF_PAGEOBJ_IMAGE)
+    return (item for item in objects if item.type == raw.FPDF_PAGEOBJ_IMAGE)
 
 
 def _count_pixels(image: Any, max_pixels: int) -> int:
@@ -218,7 +217,7 @@ def _count_pixels(image: Any, max_pixels: int) -> int:
 
 
 def _check_image(image: Any) -> None:
-    """PDFium draws what it can of an image that is cut off, or nothing: neither may pass for what was written."""
+    """Check that an image is complete: PDFium renders part of a truncated one, or nothing."""
     from pypdfium2 import raw
 
     facts = raw.FPDF_IMAGEOBJ_METADATA()
@@ -227,49 +226,49 @@ def _check_image(image: Any) -> None:
     needed = (facts.width * facts.bits_per_pixel + 7) // 8 * facts.height
     filters, data = image.get_filters(), image.get_data()
     if filters == ["DCTDecode"]:
-        is_whole = _JPEG_END in bytes(data[-_JPEG_TAIL:])
+        is_complete = _JPEG_END in bytes(data[-_JPEG_TAIL:])
     elif filters == ["FlateDecode"]:
-        is_whole = _inflates_to(bytes(data), needed)
+        is_complete = _inflates_to(bytes(data), needed)
     else:
-        is_whole = bool(filters) or len(data) >= needed
-    if not is_whole:
+        is_complete = bool(filters) or len(data) >= needed
+    if not is_complete:
         raise DecodeError("truncated", "an image in it is cut off or damaged")
 
 
 def _inflates_to(packed: bytes, needed: int) -> bool:
-    """Return True if at least this many bytes come out."""
+    """Return True if the data inflates to at least this many bytes."""
     inflater = zlib.decompressobj()
-    found = 0
+    size = 0
     try:
-        while found < needed and not inflater.eof:
+        while size < needed and not inflater.eof:
             piece = inflater.decompress(packed, 1 << 20)
-            found += len(piece)
+            size += len(piece)
             if not piece and not inflater.unconsumed_tail:
                 break
             packed = inflater.unconsumed_tail
     except zlib.error:
         return False
-    return found >= needed
+    return size >= needed
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     document: Document | None = None
     cpu_s = wall_s = 0.0
     for line in requests:
-        what, *given = json.loads(line)
+        request, *arguments = json.loads(line)
         raster = None
         answer: dict[str, object] = {}
         try:
-            if what == "open":
-                kind, size, memory, cpu_s, wall_s = given
+            if request == "open":
+                kind, size, memory, cpu_s, wall_s = arguments
                 _limit(resource.RLIMIT_AS, memory)
                 data = requests.read(size)
                 _limit_time(cpu_s, wall_s)
                 document = DECODERS[kind](data)
                 answer = {"pages": document.pages}
-            elif what == "decode" and document is not None:
+            elif request == "decode" and document is not None:
                 _limit_time(cpu_s, wall_s)
-                index, max_pixels = given
+                index, max_pixels = arguments
                 raster = document.decode(index, max_pixels, partial(_limit_time, cpu_s, wall_s))
                 answer = raster._asdict() | {"pixels": len(raster.pixels)}
             elif document is not None:
@@ -285,7 +284,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _limit_time(cpu_s: float, wall_s: float, pixels: int = 0) -> None:
-    """Let the kernel end this process if the request under way takes longer than this from now on."""
+    """Let the kernel end this process if the current request takes longer from now on."""
     times = 1 + pixels / _DOUBLE_TIME_PIXELS
     used = resource.getrusage(resource.RUSAGE_SELF)
     _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + int(cpu_s * times))
@@ -293,20 +292,20 @@ def _limit_time(cpu_s: float, wall_s: float, pixels: int = 0) -> None:
 
 
 def _limit(what: int, most: int) -> None:
-    """Beyond this the kernel ends the process, or gives it no more."""
+    """Set a resource limit of this process."""
     _, hard = resource.getrlimit(what)
     resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _end_with_parent(lifeline: int) -> None:
-    """Let the kernel kill this process, even one that hangs, when nobody holds the other end of this pipe any more.
+    """Let the kernel kill this process, even if it hangs, when the other end of this pipe is closed.
 
     Unlike PR_SET_PDEATHSIG this does not depend on the thread that started the process.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([lifeline], [], [], 0)[0]:  # it ended before
+    if select.select([lifeline], [], [], 0)[0]:  # the parent has ended already
         sys.exit()
 
 

@@ -1,7 +1,6 @@
-"""PDF and HEIC -> pages, each as a person sees it, decoded by a process that may die of it.
+"""Decode PDF and HEIC files in separate processes, which may crash (see `document_worker`).
 
-`document_worker` says why. Each document has a process to itself while it is read, so that several are decoded side by
-side.
+Each document has its own process while it is read, so that several are decoded in parallel.
 """
 
 import atexit
@@ -25,14 +24,14 @@ from digitrec.types import Limits, Reason
 
 _PROGRAM = Path(__file__).with_name("document_worker.py")
 _MAX_CPU_S = 10
-"""Processor time for one request, beside what a large picture takes; a scanned page takes 0.1 s."""
+"""CPU time limit of a request; large pictures get more. A scanned page takes 0.1 s."""
 _MAX_WALL_S = 120.0
-"""Time for one request: one that takes so long without using the processor hangs. The pipeline gives up before."""
+"""Time limit of a request that hangs without using the CPU; the pipeline's own limit is shorter."""
 _MIN_MEMORY = 1_000_000_000
-"""What the process may use, bytes, beside what a file and a page within the limits take. Of 100 megapixels a HEIC takes
-up to 1.5 GB of addresses, and so does a JPEG 2000 in a PDF; the limit is 2.5 GB then."""
+"""Memory limit of the process, bytes, plus that for a file and a page within the limits. A HEIC of 100 megapixels, or a
+JPEG 2000 in a PDF, takes up to 1.5 GB of address space; the limit is 2.5 GB then."""
 _CHANNELS = {"L": 1, "RGB": 3}
-"""What a picture is made of without Pillow."""
+"""Modes that are converted without Pillow, and their channels."""
 
 
 class DecodeProcessDied(Exception):
@@ -40,13 +39,13 @@ class DecodeProcessDied(Exception):
 
 
 class DocumentProcess:
-    """One process that decodes, and what it is asked."""
+    """A decoding process and its requests."""
 
     def __init__(self) -> None:
         theirs, ours = os.pipe()
         self._lifeline = os.fdopen(ours, "wb", buffering=0)
-        """Closed by the kernel when this process ends in whatever way: then the other is killed, even if it hangs."""
-        # -P: its folder is no place to import from. A session of its own: Ctrl-C is not for it.
+        """The kernel closes this pipe when this process ends, and kills the other process."""
+        # -P: do not import from its folder. A separate session: it must not receive Ctrl-C.
         command = [sys.executable, "-P", str(_PROGRAM), str(theirs)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
@@ -66,23 +65,23 @@ class DocumentProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Process id."""
         return self._process.pid
 
     @property
     def is_usable(self) -> bool:
-        """False if it has ended, or was left in the middle of an answer."""
+        """False if the process has ended, or an answer was not read to the end."""
         return self._is_answered and self._process.poll() is None
 
     def open(self, kind: FileFormat, data: bytes, limits: Limits) -> int:
-        """Take a document; gives its number of pages. RejectedImage if it is none."""
+        """Open a document and return its number of pages; RejectedImage if it cannot be opened."""
         memory = _MIN_MEMORY + 4 * limits.max_bytes + 12 * limits.max_pixels
         self._words = f"this {kind.words} is cut off or damaged"
         answer, _ = self._ask("open", kind.name, len(data), memory, _MAX_CPU_S, _MAX_WALL_S, after=data)
         return int(answer["pages"])
 
     def decode(self, index: int, limits: Limits) -> Picture:
-        """One page, (h, w) or (h, w, 3); RejectedImage if it cannot be decoded."""
+        """Decode one page, (h, w) or (h, w, 3); RejectedImage if it cannot be decoded."""
         answer, pixels = self._ask("decode", index, limits.max_pixels)
         mode, width, height, stride = (answer[name] for name in ("mode", "width", "height", "stride"))
         if mode not in _CHANNELS:
@@ -92,11 +91,11 @@ class DocumentProcess:
         return np.ascontiguousarray(rows).reshape(shape)
 
     def close(self) -> None:
-        """Let go of the document."""
+        """Close the document."""
         self._ask("close")
 
     def stop(self) -> int:
-        """End the process, if it has not ended; gives its exit code."""
+        """Kill the process and return its exit code."""
         self._process.kill()
         self._process.communicate()
         self._lifeline.close()
@@ -130,7 +129,7 @@ _all: set[DocumentProcess] = set()
 
 
 def acquire() -> DocumentProcess:
-    """Return a process that waits for work, or a new one."""
+    """Return an idle process, or a new one."""
     while _idle:
         try:
             process = _idle.pop()
@@ -145,12 +144,12 @@ def acquire() -> DocumentProcess:
 
 
 def release(process: DocumentProcess) -> None:
-    """Let a process wait for another document, if it can be used again."""
+    """Make a process idle, if it can be used again."""
     try:
         if process.is_usable:
             process.close()
     except DecodeProcessDied:
-        pass  # seen below
+        pass  # discarded below
     if process.is_usable:
         _idle.append(process)
     else:
@@ -158,7 +157,7 @@ def release(process: DocumentProcess) -> None:
 
 
 def discard(process: DocumentProcess) -> bool:
-    """End a process; True if it had ended before, because a request took all the time there is."""
+    """Kill a process; return True if it had ended before by the CPU time limit."""
     _all.discard(process)
     return process.stop() == -signal.SIGXCPU
 
@@ -184,9 +183,9 @@ _MAX_DEATHS = 3
 def decode_document(
     kind: FileFormat, data: bytes, limits: Limits, only: int | None = None
 ) -> Iterator[Picture | RejectedImage]:
-    """Decode every page, or the one with this number, from 1; or say why one cannot be decoded.
+    """Decode all pages, or page `only`, from 1; a page that cannot be decoded yields its rejection.
 
-    RejectedImage for the whole file: damaged, encrypted, too many pages, too slow, or three processes died of it.
+    RejectedImage for the whole file: damaged, encrypted, too many pages, too slow, or three processes crashed.
     """
     document = _OpenDocument(kind, data, limits)
     try:
@@ -202,7 +201,7 @@ def decode_document(
 
 
 class _OpenDocument:
-    """A document that survives the process that decodes it."""
+    """A document that is opened again if its process crashes."""
 
     def __init__(self, kind: FileFormat, data: bytes, limits: Limits) -> None:
         self._kind = kind
@@ -211,9 +210,9 @@ class _OpenDocument:
         self._deaths = 0
         self._process: DocumentProcess | None = None
         self.is_lost = False
-        """True if no process can be found that survives it."""
+        """True if the document cannot be decoded by any process."""
         self.count = 0
-        """Pages."""
+        """Number of pages."""
         try:
             self._ready()
         except BaseException:
@@ -221,7 +220,7 @@ class _OpenDocument:
             raise
 
     def decode(self, index: int) -> Picture:
-        """One page, (h, w) or (h, w, 3); RejectedImage if it cannot be decoded."""
+        """Decode one page, (h, w) or (h, w, 3); RejectedImage if it cannot be decoded."""
         while True:
             process = self._ready()
             try:
@@ -230,13 +229,13 @@ class _OpenDocument:
                 self._discard()
 
     def close(self) -> None:
-        """Let the process wait for another document."""
+        """Release the process."""
         process, self._process = self._process, None
         if process is not None:
             release(process)
 
     def _ready(self) -> DocumentProcess:
-        """A process that has the document open."""
+        """Return a process that has the document open."""
         while self._process is None:
             self._process = acquire()
             try:
@@ -252,7 +251,7 @@ class _OpenDocument:
         was_slow = process is not None and discard(process)
         self._deaths += 1
         self.is_lost = was_slow or self._deaths == _MAX_DEATHS
-        if was_slow:  # another try would be, too
+        if was_slow:  # another attempt is slow, too
             raise RejectedImage(Reason.TOO_LARGE, "decoding a page takes longer than any scan or photo does")
         if self.is_lost:
             raise RejectedImage(Reason.CRASHES_READER)

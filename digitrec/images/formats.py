@@ -1,7 +1,7 @@
-"""What kind of file some bytes are: by content, never by suffix.
+"""Detect the format of a file by content, never by suffix.
 
-Many are known by name only, so that a person is told "AVIF is not read" and not "this is no picture".
-To read one more, give it a decoder in `decode.DECODERS`.
+Unsupported formats have a name too, for messages like "AVIF is not read". To support one, add a decoder to
+`decode.DECODERS`.
 """
 
 import re
@@ -15,7 +15,7 @@ class FileFormat:
     name: str
     """'png', 'jpeg', ...: the `format` column of the CSV."""
     words: str
-    """How a person calls it."""
+    """Name for messages."""
 
 
 _JPEG_2000 = FileFormat("jpeg2000", "JPEG 2000")
@@ -37,7 +37,7 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", _JPEG_2000),
     (0, b"\xff\x4f\xff\x51", _JPEG_2000),
     (8, b"WEBP", FileFormat("webp", "WebP")),
-    # Known, and not parsed (yet):
+    # Detected, but not supported:
     (0, b"\x00\x00\x01\x00", FileFormat("ico", "icon")),
     (0, b"\x00\x00\x02\x00", FileFormat("cur", "cursor")),
     (0, b"icns", FileFormat("icns", "icon")),
@@ -67,7 +67,7 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
 
 _BMP = FileFormat("bmp", "BMP")
 _BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
-"""'BM' alone begins many a text; the reserved zeros or the size of the header after it do not."""
+"""A text may begin with 'BM', but not with the reserved zeros or a header size after it."""
 
 _NETPBM = re.compile(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*-?\d")
 _NETPBM_KINDS = {b"14": FileFormat("pbm", "PBM"), b"25": FileFormat("pgm", "PGM"), b"36": FileFormat("ppm", "PPM")}
@@ -76,11 +76,11 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def detect_format(data: bytes) -> FileFormat | None:
-    """Name the format of a file from its first bytes; None if it is no picture or document we know.
+    """Detect the format of a file from its first bytes; None if it is unknown.
 
-    >>> kind_of(b"GIF89a...").name
+    >>> detect_format(b"GIF89a...").name
     'gif'
-    >>> kind_of(b"BMW drivers wanted") is None
+    >>> detect_format(b"BMW drivers wanted") is None
     True
     """
     for offset, magic, kind in _BY_MAGIC:
@@ -101,7 +101,7 @@ def detect_format(data: bytes) -> FileFormat | None:
 
 
 def _from_brands(data: bytes) -> FileFormat | None:
-    """An ISO media file says in its first box what may read it: (major, version, compatible...) of 4 bytes each."""
+    """Detect the format of an ISO media file from the brands in its first box: (major, version, compatible...)."""
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
     brands = [box[i : i + 4] for i in range(0, len(box), 4) if i != 4]
     if any(brand in _AVIF_BRANDS for brand in brands):

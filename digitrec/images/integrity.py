@@ -1,8 +1,8 @@
-"""Is the file all there, and how large is it? What has to be known before a decoder may look.
+"""Check that a file is complete, and read its size, before it is decoded.
 
-Decoders are made to show something whatever happens: libjpeg invents the missing half of a photograph, zlib's
-checksum comes after the last pixel. An answer must not be read from invented pixels. Each function raises
-RejectedImage(truncated) and looks at structure only, so it costs next to nothing.
+Decoders tolerate missing data: libjpeg fills the missing half of a photograph, zlib's checksum comes after the last
+pixel. Filled pixels must not be read. The functions check the structure only, at almost no cost, and raise
+RejectedImage(truncated).
 """
 
 import re
@@ -18,10 +18,10 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 _ZERO_TAIL = 4096
-"""Pixels are never packed into so many zeros; a copy that ended early has them where its rest should be."""
+"""Zero bytes at the end of a copy that ended early; compressed pixels never have as many."""
 
 _HEIC_BOXES = {b"ftyp", b"meta", b"mdat", b"moov"}
-"""Anything else may be what a camera appends."""
+"""Boxes of a HEIC that must be complete; others may be appended by a camera."""
 
 _PDF_END, _PDF_TAIL = b"%%EOF", 1024
 _PDF_LINEARIZED = re.compile(rb"<<[^>]{0,200}/Linearized\b[^>]{0,200}>>")
@@ -29,14 +29,14 @@ _PDF_LENGTH = re.compile(rb"/L\s+(\d{1,12})")
 
 
 def truncated(words: str) -> RejectedImage:
-    """The rejection of a file that is not all there; `words` begin with the format's name."""
+    """Return the rejection of an incomplete file; `words` begin with the format's name."""
     return RejectedImage(Reason.TRUNCATED, f"this {words}")
 
 
 def check_png(data: bytes) -> frozenset[bytes]:
-    """Every chunk is complete, those that carry the picture have their checksum, and the last one is IEND.
+    """Check that all chunks are complete, critical chunks have their checksum, and the last one is IEND.
 
-    Gives the names of all chunks.
+    Return the names of all chunks.
     """
     at, names = 8, set()
     while at + 12 <= len(data):
@@ -56,13 +56,13 @@ def check_png(data: bytes) -> frozenset[bytes]:
 
 
 def check_jpeg(data: bytes) -> frozenset[int]:
-    """A scan begins and an end-of-image marker comes after it; what a camera appends behind that does not matter.
+    """Check that an end-of-image marker follows a scan; data that a camera appends is ignored.
 
-    Gives the codes of all markers.
+    Return the codes of all markers.
     """
     end_of_last, scans, codes = 2, 0, set()
     for at in _markers(data):
-        if at < end_of_last:  # what looks like a marker inside a segment is none
+        if at < end_of_last:  # a false marker inside a segment
             continue
         code = data[at + 1]
         codes.add(code)
@@ -76,19 +76,19 @@ def check_jpeg(data: bytes) -> frozenset[int]:
 
 
 def _markers(data: bytes) -> list[int]:
-    """Where FF is followed by anything but FF, 00 or a restart number (D0..D7), as it is inside JPEG pixel data."""
+    """Return the positions of FF that is not followed by FF, 00 or a restart number (D0..D7), as in pixel data."""
     values = np.frombuffer(data, np.uint8)
-    places = np.flatnonzero(values[:-1] == 0xFF)  # not a regular expression: a page has 10,000 of FF 00
-    after = values[places + 1]
+    indices = np.flatnonzero(values[:-1] == 0xFF)  # not a regular expression: a page has 10,000 of FF 00
+    after = values[indices + 1]
     is_marker = (after != 0xFF) & (after != 0) & ((after < 0xD0) | (after > 0xD7))
-    found: list[int] = places[is_marker].tolist()
-    return found
+    markers: list[int] = indices[is_marker].tolist()
+    return markers
 
 
 def gif_canvas(data: bytes) -> tuple[int, int]:
-    """The width and height of a GIF's first picture, which Pillow would fill with paper before it tells.
+    """Return the width and height of a GIF's first picture, before Pillow allocates it.
 
-    A picture may be larger than the screen that the file begins with.
+    A picture may be larger than the logical screen.
     """
     width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
     at = 13 + _gif_color_table_size(data, 10)
@@ -104,13 +104,13 @@ def gif_canvas(data: bytes) -> tuple[int, int]:
 
 
 def _gif_color_table_size(data: bytes, at: int) -> int:
-    """Bytes of the colour table that the flags at `at` announce."""
+    """Return the bytes of the color table that the flags at `at` declare."""
     flags = data[at] if at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def webp_canvas(data: bytes) -> tuple[int, int]:
-    """The width and height of a WebP, whose decoder would reserve the memory before it tells; all bytes are there."""
+    """Return the width and height of a complete WebP, before its decoder allocates the memory."""
     if len(data) < 30 or 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise truncated("WebP is cut off: its end is missing")
     chunk = data[12:16]
@@ -123,7 +123,7 @@ def webp_canvas(data: bytes) -> tuple[int, int]:
 
 
 def check_heic(data: bytes) -> None:
-    """Every box is complete and its rest was written: libheif paints a tile that is missing as if it were grey."""
+    """Check that all boxes are complete: libheif fills missing tiles with gray."""
     at = 0
     while at + 8 <= len(data):
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -138,8 +138,8 @@ def check_heic(data: bytes) -> None:
 
 
 def check_pdf(data: bytes) -> None:
-    """The file ends as a PDF does; one that is made to be shown while it loads has the length that it names."""
-    if _PDF_END not in data.rstrip(b"\0")[-_PDF_TAIL:]:  # some programs fill up the last block
+    """Check the end of a PDF, and the length of a linearized one."""
+    if _PDF_END not in data.rstrip(b"\0")[-_PDF_TAIL:]:  # some programs pad the last block
         raise truncated("PDF is cut off: its end is missing")
     linearized = _PDF_LINEARIZED.search(data, 0, 2 * _PDF_TAIL)
     length = _PDF_LENGTH.search(linearized[0]) if linearized else None

@@ -1,7 +1,7 @@
-"""Pillow, held to what we allow: no guessing, no warnings, no limits but ours.
+"""Decode with Pillow in strict mode: given format, no warnings, own limits.
 
-Its switches are global and its warnings go through Python's global filters, neither of which is safe to change
-from several threads. So the first thread to come in sets them, the last one out puts them back.
+Pillow's settings and Python's warning filters are global and not thread-safe: the first thread sets them, and the last
+one restores them.
 """
 
 import logging
@@ -30,14 +30,14 @@ _BITS_PER_SAMPLE = 258
 """The TIFF tag; scanners keep 12 bits in words of 16."""
 
 _MIN_VISIBLE_ALPHA = 128
-"""Alpha at or above which a pixel counts as drawn."""
+"""Least alpha of a visible pixel."""
 
 _BAND_PIXELS = 1_000_000
-"""So many pixels are worked on at a time where they become floats."""
+"""Pixels converted to floats at a time."""
 
 
 def to_picture(image: Image.Image) -> Picture:
-    """The pixels of a loaded image: (h, w) grey or (h, w, 3) RGB, 0 = black, 255 = white."""
+    """Convert a loaded image to (h, w) gray or (h, w, 3) RGB, 0 = black, 255 = white."""
     if image.mode in _DEEP:
         return _to_8_bit(image)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
@@ -52,9 +52,9 @@ def to_picture(image: Image.Image) -> Picture:
 
 
 def apply_orientation(picture: Picture, orientation: int) -> Picture:
-    """Turn the picture as EXIF says it is to be seen; a number that is none of EXIF's eight leaves it as it is.
+    """Apply an EXIF orientation, 1..8; other numbers are ignored.
 
-    >>> upright(np.array([[1, 2]], np.uint8), 6).tolist()
+    >>> apply_orientation(np.array([[1, 2]], np.uint8), 6).tolist()
     [[1], [2]]
     """
     if orientation in {5, 6, 7, 8}:
@@ -67,7 +67,7 @@ def apply_orientation(picture: Picture, orientation: int) -> Picture:
 
 
 def _to_8_bit(image: Image.Image) -> Picture:
-    """More than eight bits: the declared range becomes 0..255, an undeclared one (floats, 32 bits) its own extremes."""
+    """Scale more than eight bits to 0..255: from the declared range, or from the extremes if it is not declared."""
     values = np.asarray(image).astype(np.float32)  # (h, w)
     finite = np.isfinite(values)
     if not finite.all():
@@ -83,10 +83,10 @@ def _to_8_bit(image: Image.Image) -> Picture:
 
 
 def _flatten_alpha(rgba: NDArray[np.uint8]) -> Picture:
-    """Lay a picture with transparent parts, (h, w, 4), on paper of the colour that keeps its ink readable.
+    """Blend a picture with transparent parts, (h, w, 4), with a background that keeps its ink readable.
 
-    Strokes on a transparent sheet get paper that differs from them: white under dark ink, black under light.
-    A sheet that is itself drawn and has only holes or soft corners gets its own colour there.
+    Strokes on a transparent background get a contrasting one: white under dark ink, black under light. An opaque page
+    with holes or soft corners gets its own color there.
     """
     if rgba[..., 3].min() == 255:
         return np.ascontiguousarray(rgba[..., :3])
@@ -99,8 +99,8 @@ def _flatten_alpha(rgba: NDArray[np.uint8]) -> Picture:
 
 
 def _paper_color(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the colour, (3,), of the paper under a picture with transparent parts."""
-    counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, where something is seen
+    """Return the background color, (3,), of a picture with transparent parts."""
+    counts = np.zeros((3, 256), np.int64)  # of the levels of each channel, at visible pixels
     for rows in _bands(rgba.shape):
         is_seen = rgba[rows, :, 3] >= _MIN_VISIBLE_ALPHA  # (h, w)
         counts += [np.bincount(rgba[rows, :, channel][is_seen], minlength=256) for channel in range(3)]
@@ -118,18 +118,18 @@ def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
     return (slice(top, top + step) for top in range(0, shape[0], step))
 
 
-# Pillow logs what it also raises; a bad file is told by its row, once.
+# Pillow logs what it also raises; a bad file is reported once, by its row.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
     *(RuntimeError, AssertionError, BufferError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-"""What Pillow's decoders are seen to raise on bytes that are not what their header says."""
+"""Exceptions of Pillow's decoders on damaged files."""
 
 
 class _PillowSettings:
-    """Pillow's global switches as we want them, while any thread is inside."""
+    """Strict global settings of Pillow while any thread uses it."""
 
     _lock = Lock()
     _inside: ClassVar[int] = 0
@@ -159,7 +159,7 @@ class _PillowSettings:
 
 @contextmanager
 def strict_pillow(what: str) -> Iterator[None]:
-    """Run Pillow's code for the format named `what`; whatever it trips over becomes RejectedImage(truncated)."""
+    """Run Pillow's code for the format named `what`; its exceptions become RejectedImage(truncated)."""
     _PillowSettings.enter()
     try:
         yield
@@ -170,7 +170,7 @@ def strict_pillow(what: str) -> Iterator[None]:
 
 
 def open_image(data: bytes, plugin: str) -> Image.Image:
-    """Read the header with one of Pillow's plugins, and no other; to be called inside `strict_pillow`."""
+    """Read the header with one of Pillow's plugins only; call inside `strict_pillow`."""
     if plugin == "TIFF":
         _silence_libtiff()
     return Image.open(BytesIO(data), formats=[plugin])
@@ -178,7 +178,7 @@ def open_image(data: bytes, plugin: str) -> Image.Image:
 
 @cache
 def _silence_libtiff() -> None:
-    """Keep libtiff from writing to standard error, beside the log; Pillow raises what it cannot decode."""
+    """Keep libtiff from writing to stderr; Pillow raises decoding errors."""
     import ctypes
 
     with Path("/proc/self/maps").open(encoding="utf-8", errors="surrogateescape") as maps:
@@ -190,7 +190,7 @@ def _silence_libtiff() -> None:
 
 
 def read_orientation(image: Image.Image) -> int:
-    """EXIF's 1..8; 1 if there is none or it cannot be read: damage there does not touch the pixels."""
+    """Return the EXIF orientation, 1..8; 1 if it is missing or damaged, which does not affect the pixels."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DAMAGE:

@@ -1,4 +1,4 @@
-"""numpy and OpenCV with one thread each: what reads pictures spreads its work over the cores itself."""
+"""Import numpy and OpenCV with one thread each, as the executor distributes the work over the cores."""
 
 import os
 import resource
@@ -6,18 +6,18 @@ import resource
 from digitrec.errors import NotEnoughMemory
 
 _MIN_MEMORY_MB = 350
-"""Addresses that a process takes which reads a small picture, measured on two cores; large photographs take more."""
+"""Address space of a process that reads a small picture, MB, measured on two cores; large photographs take more."""
 _THREADS_VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
 def import_opencv() -> None:
-    """Import both. Each comes with an OpenBLAS, which starts a thread for each core; those wait by spinning.
+    """Import numpy and OpenCV with one OpenBLAS thread.
 
-    For products of small matrices they are never asked, and cost 0.15 CPU seconds: as much as all other imports. A
-    number that the user set stands, and programs that are started from here see nothing of ours.
+    OpenBLAS starts a thread for each core, which spins: 0.15 CPU seconds, as much as all other imports, and of no use
+    for small matrices. A number set by the user is kept, and child processes do not inherit ours.
 
     Raises:
-        NotEnoughMemory: this process may not use as much as they take.
+        NotEnoughMemory: the limit of the process is too low.
     """
     check_memory()
     is_set = _THREADS_VARIABLE in os.environ
@@ -31,9 +31,9 @@ def import_opencv() -> None:
 
 
 def check_memory() -> None:
-    """Raise NotEnoughMemory if this process may not use the memory that reading takes.
+    """Raise NotEnoughMemory if the memory limit of the process is too low for reading.
 
-    To be called before native libraries are loaded: some of them end the process where memory is missing.
+    Call it before native libraries are loaded: some of them end the process when memory runs out.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY and most < _MIN_MEMORY_MB * 1_000_000:

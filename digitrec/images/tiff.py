@@ -1,7 +1,7 @@
-"""What a TIFF says about its pages, read without decoding any.
+"""Read the directories of a TIFF without decoding pixels.
 
-A page of a TIFF is an image file directory: a list of tags and the place of the next one. They lie anywhere in the
-file, often at its end, so a file that is cut off, or still being written, points outside itself.
+A page is an image file directory: a list of tags and the offset of the next one. Directories may be anywhere in the
+file, often at its end, so offsets of a file that is cut off, or still being written, point beyond its end.
 """
 
 import struct
@@ -12,9 +12,9 @@ from digitrec.types import Reason
 
 _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION = 254, 256, 257, 259
 _OFFSETS = (273, 324)
-"""Where the strips or tiles begin ..."""
+"""Tags with the offsets of strips or tiles."""
 _COUNTS = (279, 325)
-"""... and how many bytes each has."""
+"""Tags with the number of bytes of each."""
 
 _TAGS_READ = {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS}
 
@@ -41,33 +41,33 @@ class TiffDirectory:
 
     @property
     def is_parsed(self) -> bool:
-        """True if its pixels are packed in a way that is read here."""
+        """True if the compression is supported."""
         return self.compression in _COMPRESSIONS_READ
 
 
-def read_directories(data: bytes, most: int) -> list[TiffDirectory]:
+def read_directories(data: bytes, max_count: int) -> list[TiffDirectory]:
     """List the directories of a TIFF or BigTIFF, at most `most` + 1 of them.
 
-    Raises RejectedImage(truncated) if one of them, or its compressed pixels, lies outside the file.
+    Raises RejectedImage(truncated) if a directory or compressed pixels are beyond the end of the file.
     """
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in {b"+\x00", b"\x00+"}
-    place = struct.Struct(order + ("Q" if big else "I"))
-    found: list[TiffDirectory] = []
+    offset = struct.Struct(order + ("Q" if big else "I"))
+    directories: list[TiffDirectory] = []
     seen: set[int] = set()
-    (at,) = _unpack(place, data, 8 if big else 4)
-    while at and at not in seen and len(found) <= most:  # a chain that bites its tail ends there
+    (at,) = _unpack(offset, data, 8 if big else 4)
+    while at and at not in seen and len(directories) <= max_count:  # a cyclic chain ends
         seen.add(at)
         tags, after = _read_tags(data, at, order, big=big)
-        found.append(_make_directory(len(found), tags, len(data)))
-        (at,) = _unpack(place, data, after)
-    if not found:
+        directories.append(_make_directory(len(directories), tags, len(data)))
+        (at,) = _unpack(offset, data, after)
+    if not directories:
         raise RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: it has no page")
-    return found
+    return directories
 
 
 def _unpack(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
-    """Whole numbers of the file, whose places the file itself names."""
+    """Unpack integers at an offset that the file itself gives."""
     if at + form.size > len(data):
         raise _outside_file()
     return form.unpack_from(data, at)
@@ -78,10 +78,10 @@ def _outside_file() -> RejectedImage:
 
 
 def _read_tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The whole-number tags of the directory at `at`, and where the place of the next one is written."""
+    """Return the integer tags of the directory at `at`, and the position of the next directory's offset."""
     count_form = struct.Struct(order + ("Q" if big else "H"))
     entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    place = struct.Struct(order + ("Q" if big else "I"))
+    offset = struct.Struct(order + ("Q" if big else "I"))
     (count,) = _unpack(count_form, data, at)
     first = at + count_form.size
     if count > _MAX_TAGS:
@@ -97,20 +97,24 @@ def _read_tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int
             raise _outside_file()
         values = struct.Struct(f"{order}{length}{_INTEGERS[kind]}")
         fits = values.size <= len(inline)
-        tags[tag] = values.unpack_from(inline) if fits else _unpack(values, data, *place.unpack(inline))
+        tags[tag] = values.unpack_from(inline) if fits else _unpack(values, data, *offset.unpack(inline))
     return tags, first + count * entry.size
 
 
 def _make_directory(index: int, tags: dict[int, tuple[int, ...]], size: int) -> TiffDirectory:
-    def one(tag: int, default: int) -> int:
+    def first_value(tag: int, default: int) -> int:
         return (tags.get(tag) or (default,))[0]
 
-    compression = one(_COMPRESSION, _UNCOMPRESSED)
-    if compression != _UNCOMPRESSED:  # of plain pixels Pillow counts the bytes itself; the tags are often wrong there
+    compression = first_value(_COMPRESSION, _UNCOMPRESSED)
+    if compression != _UNCOMPRESSED:  # uncompressed files often have wrong tags, and Pillow counts the bytes itself
         for offsets, counts in zip(_OFFSETS, _COUNTS, strict=True):
             pieces = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
             if any(start + length > size for start, length in pieces):
                 raise _outside_file()
     return TiffDirectory(
-        index, one(_WIDTH, 0), one(_HEIGHT, 0), compression, is_page=not one(_SUBFILE, 0) & _REDUCED_OR_MASK
+        index,
+        first_value(_WIDTH, 0),
+        first_value(_HEIGHT, 0),
+        compression,
+        is_page=not first_value(_SUBFILE, 0) & _REDUCED_OR_MASK,
     )

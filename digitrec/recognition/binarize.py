@@ -1,7 +1,4 @@
-"""Page -> ink: 0.0 where there is paper, 1.0 where someone wrote.
-
-A function from a picture to a plane, and nothing else, so that a small network can take its place.
-"""
+"""Estimate the ink of a page without a model: 0.0 = paper, 1.0 = ink."""
 
 from dataclasses import dataclass
 
@@ -14,63 +11,63 @@ from digitrec.recognition.line_removal import has_clean_border, remove_dark_bord
 from digitrec.recognition.preprocess import GrayPage, Plane, local_contrast, quantiles_of_sorted
 
 _LEAST_CONTRAST = 0.04
-"""Fainter than this against the paper is not taken for writing."""
+"""Least contrast of ink."""
 _LEAST_RANGE = 0.03
 
-# The paper's noise is measured where no ink is even if half the page is: at the 4th and 20th percentile of
-# contrast. If it is normal, they lie 1.75 and 0.84 deviations below the level of bare paper in a page half full.
+# The paper's noise is measured at the 4th and 20th percentile of contrast, which are paper even if half the page is
+# ink. With normal noise they lie 1.75 and 0.84 deviations below the level of bare paper of such a page.
 _QUIET, _PAPER = 0.04, 0.20
 _DEVIATIONS_BETWEEN = 0.91
 _SAMPLE = 12_000
-"""Levels are taken from about this many spots."""
+"""Approximate number of pixels that are sampled."""
 _NOISE = 3.2
-"""Ink begins this many deviations of the paper's noise above its 20th percentile."""
+"""Ink begins this many standard deviations of the noise above the 20th percentile."""
 
 _LEAST_DEVIATIONS = 4.5
-"""Full ink is at least this many above it; the peaks of noise alone reach about 4."""
+"""Least distance of full ink from it, in standard deviations; the peaks of noise reach about 4."""
 
 _FAINTEST_SHARE = 0.15
-"""... and at no less than this share of full ink."""
+"""Least contrast at which ink begins, as a share of full ink."""
 _FULL = 0.5
-"""Full ink is this quantile of what is clearly ink: most of a stroke's width is."""
+"""Quantile of clear ink that is full ink: most of a stroke's width is."""
 
 _DARKEST = 0.95
-"""... and the darkest ink this one."""
+"""Quantile of the ink that is its darkest level."""
 
 _PALEST_LINE = 0.2
-"""Ruled lines paler than this share of full ink are left to the thresholds."""
+"""Least contrast of ruled lines that are erased, as a share of full ink; the thresholds remove paler ones."""
 
 _STEPS = (0.35, 0.5, 0.65)
-"""Where to cut between faint and dark, if the faint spans the page like a net."""
+"""Thresholds to try between paper and the darkest ink, if faint ink spans the page like a grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class _InkThresholds:
-    """Contrasts on one page."""
+    """Thresholds of contrast for one page."""
 
     paper: float
-    """Up to here it is paper."""
+    """Largest contrast of paper."""
     ink: float
-    """From here it is full ink."""
+    """Least contrast of full ink."""
     darkest: float
 
     @property
     def edge(self) -> float:
-        """From here it may be a shadow: soft, and paler than ink, but above the paper's noise."""
+        """Least contrast of a shadow: paler than ink, but above the paper's noise."""
         return min(1.5 * self.paper, (self.paper + self.ink) / 2)
 
     @property
     def line(self) -> float:
-        """From here it may be a ruled line. Paler ones are let be: to clear is never quite harmless to the strokes."""
+        """Least contrast of a ruled line that is erased, which always harms the strokes a little."""
         return self.at(_PALEST_LINE)
 
     def at(self, share: float) -> float:
-        """The contrast of this share of full ink."""
+        """Return the contrast at a share of full ink."""
         return self.paper + share * (self.ink - self.paper)
 
 
 def estimate_ink(page: GrayPage) -> Plane:
-    """Find the ink of a page: (h, w) as its gray plane, 0.0 = paper, 1.0 = ink; all 0.0 if nothing is written there."""
+    """Estimate the ink of a page, (h, w), 0.0 = paper, 1.0 = ink; all 0.0 on a blank page."""
     contrast = local_contrast(page)
     levels = _find_thresholds(contrast)
     if levels is not None and not has_clean_border(contrast, min(levels.edge, levels.line)):
@@ -85,23 +82,23 @@ def estimate_ink(page: GrayPage) -> Plane:
 
 
 def _remove_printed(contrast: Plane, levels: _InkThresholds) -> tuple[Plane, _InkThresholds | None]:
-    """A page without edges, lines and nets, and its levels then."""
+    """Remove dark borders, lines and grids; return the contrast and its new thresholds."""
     bare = remove_dark_borders(contrast, levels.edge)
-    found = levels if bare is contrast else _find_thresholds(bare)
-    if found is None:
+    thresholds = levels if bare is contrast else _find_thresholds(bare)
+    if thresholds is None:
         return bare, None
-    clear = remove_ruled_lines(bare, found.line)
-    found = found if clear is bare else _find_thresholds(clear)
-    return clear, found and _suppress_grid(clear, found)
+    clear = remove_ruled_lines(bare, thresholds.line)
+    thresholds = thresholds if clear is bare else _find_thresholds(clear)
+    return clear, thresholds and _suppress_grid(clear, thresholds)
 
 
 def _find_thresholds(contrast: Plane) -> _InkThresholds | None:
-    """Tell paper from ink; None if there is no ink."""
+    """Find the thresholds between paper and ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
     levels = contrast[::step, ::step].flatten()
-    # Of the paper's levels only these two quantiles matter, so they are not sorted.
-    places = [int((levels.size - 1) * share) for share in (_QUIET, _PAPER)]
-    levels.partition(sorted({min(place + after, levels.size - 1) for place in places for after in (0, 1)}))
+    # Only two quantiles are needed: partitioning is faster than sorting.
+    indices = [int((levels.size - 1) * share) for share in (_QUIET, _PAPER)]
+    levels.partition(sorted({min(index + after, levels.size - 1) for index in indices for after in (0, 1)}))
     quiet, bare = quantiles_of_sorted(levels, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
@@ -120,7 +117,7 @@ def _find_thresholds(contrast: Plane) -> _InkThresholds | None:
 
 
 def _suppress_grid(contrast: Plane, levels: _InkThresholds) -> _InkThresholds:
-    """Raise the paper's level until a grid, paler than the pen, no longer ties everything together."""
+    """Raise the paper's threshold until a grid, paler than the pen, no longer connects everything."""
     faint = levels.line
     borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
     if sum(bool(border.max() > faint) for border in borders) < 3 or not _spans(contrast > faint)[0]:
@@ -135,7 +132,7 @@ def _suppress_grid(contrast: Plane, levels: _InkThresholds) -> _InkThresholds:
 
 
 def _spans(dark: NDArray[np.bool_]) -> tuple[bool, int]:
-    """Whether one mark reaches three borders, and the longest side of the largest that reaches none."""
+    """Return whether a component reaches three borders, and the longest side of the largest that reaches none."""
     height, width = dark.shape
     left, top, right, bottom = label_components(dark).boxes[1:].T
     borders = (left <= 1).astype(int) + (top <= 1) + (right >= width - 1) + (bottom >= height - 1)

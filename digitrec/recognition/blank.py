@@ -45,19 +45,19 @@ def find_writing(gray: Plane) -> list[Rect]:
     """Find the components that could be writing, dark or light, on a page of which nothing was read: (h, w), 0..255."""
     p, side = PARAMS, min(gray.shape)
     least = max(p.least_px, p.height_share * side)
-    found = []
+    rects = []
     for share in p.stroke_heights:  # thick strokes vanish where thin ones are looked for
         height = max(p.least_px, share * side)
         scale = min(1.0, p.height_px / height)
-        seen = downscale(gray, max(1, round(scale * max(gray.shape))))
-        scale = max(seen.shape) / max(gray.shape)
+        scaled = downscale(gray, max(1, round(scale * max(gray.shape))))
+        scale = max(scaled.shape) / max(gray.shape)
         for is_light in (False, True):
-            raw = find_any_ink(seen, height * scale, is_light=is_light)
-            found += _spans_of_writing(raw, least * scale, scale)
-    return found
+            raw = find_any_ink(scaled, height * scale, is_light=is_light)
+            rects += _writing_rects(raw, least * scale, scale)
+    return rects
 
 
-def _spans_of_writing(raw: RawInk, height: float, scale: float) -> list[Rect]:
+def _writing_rects(raw: RawInk, height: float, scale: float) -> list[Rect]:
     """Return the components that could be writing where none was read, in pixels of the page before scaling."""
     p = PARAMS
     parts = ComponentTable.of(raw)

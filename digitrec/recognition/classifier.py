@@ -1,4 +1,4 @@
-"""What a classifier promises; `tests/contract/test_classifiers.py` holds every one of them to it."""
+"""Protocol of digit classifiers; `tests/recognition/test_classifier_contract.py` tests every implementation."""
 
 from typing import Protocol
 
@@ -9,22 +9,22 @@ from digitrec.arrays import Ink, Scores
 DIGIT_PX = 28
 DIGITS = 10
 NO_DIGIT = DIGITS
-"""The column of "no digit"."""
+"""Column of "no digit"."""
 CLASSES = DIGITS + 1
 
 
 class DigitClassifier(Protocol):
-    """Anything that turns ink into scores."""
+    """Scores the ink of single digits."""
 
     @property
     def fingerprint(self) -> str:
-        """Names the exact weights and recipe, for the ledger."""
+        """Identifier of the weights and the preprocessing version, for the ledger."""
 
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out, rows sum to 1.
 
-        Column `NO_DIGIT` is 0 where a classifier knows digits only. A picture's scores depend on that picture alone,
-        never on its batch. n may be 0. Any number of threads may ask at once.
+        Column `NO_DIGIT` is 0 if the classifier has digits only. The scores of a picture do not depend on the batch.
+        n may be 0. Thread-safe.
 
         Raises:
             ValueError: the ink has another shape.
@@ -32,7 +32,7 @@ class DigitClassifier(Protocol):
 
 
 def check_ink(ink: Ink) -> Ink:
-    """The ink as float32, or ValueError if it is not (n, 28, 28).
+    """Convert ink to float32; ValueError if it is not (n, 28, 28).
 
     >>> check_ink(np.zeros((2, 28, 28))).dtype
     dtype('float32')
@@ -43,9 +43,9 @@ def check_ink(ink: Ink) -> Ink:
 
 
 def apply_temperature(scores: Scores, temperature: float) -> Scores:
-    """Soften (temperature above 1) or sharpen scores so that 0.9 means right nine times in ten.
+    """Calibrate scores by temperature scaling; a temperature above 1 softens them.
 
-    Divides the logits by the temperature; with probabilities that is p ** (1 / temperature), made to sum to 1 again.
+    Dividing the logits by the temperature is p ** (1 / temperature) of probabilities, normalized to sum 1.
 
     >>> apply_temperature(np.array([[0.8, 0.2]], np.float32), 2.0).round(3).tolist()
     [[0.6669999957084656, 0.3330000042915344]]

@@ -1,4 +1,4 @@
-"""Score with Keras: for evaluation, to show that the `.tflite` twin says the same. Wakes TensorFlow (4 to 9 s)."""
+"""Digit classifier in Keras, to verify the exported `.tflite` model. Importing TensorFlow takes 4 to 9 s."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 from digitrec.arrays import Ink, Scores
-from digitrec.errors import ModelError, describe_error, require_packages
+from digitrec.errors import ModelError, plain, require_packages
 from digitrec.models.package import KERAS, ModelPackage
 from digitrec.recognition.classifier import CLASSES, DIGIT_PX, DIGITS, apply_temperature, check_ink
 
-_KNOWN_MESSAGES = re.compile(
+_HARMLESS_MESSAGES = re.compile(
     rb"^(WARNING: All log messages before absl|INFO: Created TensorFlow Lite|INFO: Initialized TensorFlow Lite"
     rb"|[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuda_platform|cuda_diagnostics|failed call to cuInit)"
     rb"|E\d{4} .*(oneDNN supports DT_BOOL only|NodeDef mentions attribute)"
@@ -27,10 +27,10 @@ _stderr_lock = threading.RLock()
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
-    """Hold back what is written to stderr meanwhile; afterwards write all of it but the known chatter."""
+    """Buffer stderr and write it afterwards without known harmless messages."""
     with _stderr_lock, tempfile.TemporaryFile() as held:
         sys.stderr.flush()
-        # A daemon may have closed its stderr; then there is nothing to keep clean.
+        # A daemon may have closed its stderr.
         try:
             real = os.dup(2)
         except OSError:
@@ -45,13 +45,13 @@ def quiet_start() -> Iterator[None]:
             os.dup2(real, 2)
             os.close(real)
             held.seek(0)
-            rest = drop_known_messages(held.read())
+            rest = drop_harmless_messages(held.read())
             if rest:
                 os.write(2, rest)
 
 
 def start_keras() -> Any:
-    """Import Keras and let TensorFlow look for devices, which is when it talks most; gives the module.
+    """Import Keras and initialize TensorFlow's devices, without their log messages; return the module.
 
     Raises:
         MissingPackage: they are not installed.
@@ -65,23 +65,23 @@ def start_keras() -> Any:
     return keras
 
 
-def drop_known_messages(text: bytes) -> bytes:
-    r"""Drop the lines that say nothing went wrong.
+def drop_harmless_messages(text: bytes) -> bytes:
+    r"""Drop log lines that report no error.
 
-    >>> without_chatter(b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nout of memory\n")
+    >>> drop_harmless_messages(b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nout of memory\n")
     b'out of memory\n'
     """
-    return b"".join(line for line in text.splitlines(keepends=True) if not _KNOWN_MESSAGES.match(line))
+    return b"".join(line for line in text.splitlines(keepends=True) if not _HARMLESS_MESSAGES.match(line))
 
 
 _BATCH = 64
 
 
 class KerasDigitClassifier:
-    """A `.keras` network."""
+    """Runs a `.keras` model."""
 
     def __init__(self, model: Any, fingerprint: str, temperature: float) -> None:
-        """Take a `keras.Model` from (n, 28, 28) to (n, 10), or to (n, 11) if it knows "no digit".
+        """Set a `keras.Model` from (n, 28, 28) to (n, 10), or to (n, 11) if it has "no digit".
 
         Raises:
             ModelError: it has other shapes.
@@ -95,26 +95,26 @@ class KerasDigitClassifier:
 
     @classmethod
     def load(cls, bundle: ModelPackage) -> Self:
-        """Load the network of a model folder; safe mode stays on, so nothing in the file is run."""
+        """Load the network of a model folder; safe mode prevents code execution."""
         path = bundle.path(KERAS)
         bundle.read_file(KERAS)
         try:
             model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError, KeyError) as why:
-            raise ModelError(f"Keras cannot load {path}: {describe_error(why)}") from None
+            raise ModelError(f"Keras cannot load {path}: {plain(why)}") from None
         return cls(model, bundle.card.fingerprint + "-keras", bundle.card.temperature)
 
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out.
 
-        Always 64 at once, the last ones filled up with paper: another batch size may sum in another order.
+        The batch size is always 64, padded with paper: another batch size may sum in another order.
         """
         pictures = check_ink(ink)
         scores = np.zeros((len(pictures), CLASSES), np.float32)
         for start in range(0, len(pictures), _BATCH):
-            some = pictures[start : start + _BATCH]
-            full = np.zeros((_BATCH, DIGIT_PX, DIGIT_PX), np.float32)
-            full[: len(some)] = some
-            found = np.asarray(self._model(full, training=False))
-            scores[start : start + len(some), : found.shape[1]] = found[: len(some)]
+            batch = pictures[start : start + _BATCH]
+            padded = np.zeros((_BATCH, DIGIT_PX, DIGIT_PX), np.float32)
+            padded[: len(batch)] = batch
+            result = np.asarray(self._model(padded, training=False))
+            scores[start : start + len(batch), : result.shape[1]] = result[: len(batch)]
         return apply_temperature(scores, self._temperature)

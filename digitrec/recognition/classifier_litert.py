@@ -1,4 +1,4 @@
-"""Score with LiteRT: what the service runs (docs/decisions/002-litert.md)."""
+"""Digit classifiers without Keras: LiteRT, used by the service (docs/decisions/002-litert.md), and nearest mean."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,13 +16,10 @@ from digitrec.recognition.runtime import InterpreterPool
 
 
 class LiteRTDigitClassifier:
-    """A `.tflite` network on one thread; any number of threads may call `score`.
-
-    It can be sent to another process, as the bytes of its network.
-    """
+    """Runs a `.tflite` model on one thread; `score` is thread-safe, and the object can be pickled."""
 
     def __init__(self, network: bytes, fingerprint: str, temperature: float) -> None:
-        """Take the content of a `.tflite` file whose origin was checked (`load` does).
+        """Load the content of a `.tflite` file whose digest was checked (`load` does).
 
         Raises:
             ModelError: LiteRT cannot run it, or it does not turn (1, 28, 28) into (1, 10) or (1, 11).
@@ -44,38 +41,38 @@ class LiteRTDigitClassifier:
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out.
 
-        One at a time: measured, LiteRT is no faster with 64 at once, and so no picture can touch another's scores.
+        One picture per call: a batch of 64 is not faster with LiteRT (measured), and scores stay independent.
         """
         pictures = check_ink(ink)
         scores = np.zeros((len(pictures), CLASSES), np.float32)
-        for place in range(len(pictures)):
-            found = self._run(pictures[place : place + 1])[0]
-            scores[place, : len(found)] = found
+        for index in range(len(pictures)):
+            result = self._run(pictures[index : index + 1])[0]
+            scores[index, : len(result)] = result
         return apply_temperature(scores, self._temperature)
 
 
 @lru_cache(maxsize=4)
 def _cached_classifier(network: bytes, fingerprint: str, temperature: float) -> LiteRTDigitClassifier:
-    # A child process may be sent the same network again, with another function.
+    # A worker process may receive the same model again, with another task.
     return LiteRTDigitClassifier(network, fingerprint, temperature)
 
 
 class NearestMeanClassifier:
-    """Scores by distance to the mean picture of each digit."""
+    """Scores by the distance to the mean picture of each digit."""
 
     def __init__(self, means: Ink | None = None) -> None:
-        """Take the means of the ten digits, (10, 28, 28); None draws plain ones."""
+        """Set the means of the ten digits, (10, 28, 28); None: draw them with a font."""
         self._means = check_ink(np.stack([_draw_digit(digit) for digit in range(DIGITS)]) if means is None else means)
         self.fingerprint = f"mean_ink-{hashlib.sha256(self._means.tobytes()).hexdigest()[:10]}"
 
     @classmethod
     def learn(cls, ink: Ink, digits: NDArray[np.int64]) -> Self:
-        """Learn from labelled ink (n, 28, 28), at least one picture of each digit."""
+        """Fit to labelled ink (n, 28, 28), at least one picture of each digit."""
         return cls(np.stack([ink[digits == digit].mean(axis=0) for digit in range(DIGITS)]))
 
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out; softmax of the negative squared distance."""
-        # Picture by picture: numpy may sum a larger array in another order.
+        # One picture at a time: numpy may sum a larger array in another order.
         scores = np.zeros((len(ink), CLASSES), np.float32)
         for row, picture in zip(scores, check_ink(ink), strict=True):
             distance = np.square(self._means - picture).sum(axis=(1, 2), dtype=np.float64)

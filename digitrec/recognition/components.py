@@ -1,7 +1,4 @@
-"""Ink -> marks: what hangs together and may be writing.
-
-A mark knows its own box; the sheet it lies on knows what comes from outside or was printed.
-"""
+"""Connected components of ink, and which of them may be writing."""
 
 import math
 from dataclasses import dataclass
@@ -15,64 +12,64 @@ from digitrec.recognition.preprocess import Plane
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConnectedComponents:
-    """The pieces of a mask, numbered from 1; 0 is everything else."""
+    """Connected components of a mask, numbered from 1; 0 is the background."""
 
     labels: NDArray[np.int32]
-    """(h, w), the number of each spot."""
+    """(h, w), the number of each pixel."""
     pixel_indices: NDArray[np.intp]
-    """Where the mask is True: flat indices of the plane, ascending."""
+    """Flat indices of the mask's pixels, ascending."""
     pixel_labels: NDArray[np.int32]
-    """The number of each of these places."""
+    """The number of each of these pixels."""
     boxes: NDArray[np.intp]
-    """(count + 1, 4): left, top, right and bottom of each piece, half open; of number 0 nothing is told."""
+    """(count + 1, 4): left, top, right and bottom of each component, half open; row 0 is unused."""
     areas: NDArray[np.intp]
-    """(count + 1,): spots of each piece; 0 for number 0."""
+    """(count + 1,): pixels of each component; 0 for number 0."""
 
 
 def label_components(mask: NDArray[np.bool_]) -> ConnectedComponents:
-    """Tell the pieces of a mask, (h, w), apart; spots that touch at a corner hang together.
+    """Label the connected components of a mask, (h, w), with 8-connectivity.
 
-    >>> pieces_of(np.array([[True, False, False], [False, True, False]])).boxes[1:].tolist()
+    >>> label_components(np.array([[True, False, False], [False, True, False]])).boxes[1:].tolist()
     [[0, 0, 2, 2]]
     """
     width, spots = mask.shape[1], mask.view(np.uint8)
-    count, found = cv2.connectedComponents(spots, connectivity=8)
-    labels = np.asarray(found, np.int32)
-    places = np.flatnonzero(mask)
-    label_of = labels.ravel()[places]
+    count, raw_labels = cv2.connectedComponents(spots, connectivity=8)
+    labels = np.asarray(raw_labels, np.int32)
+    indices = np.flatnonzero(mask)
+    label_of = labels.ravel()[indices]
     if count == 2:  # a clean digit
         x, y, across, down = cv2.boundingRect(spots)
         boxes = np.array([[0, 0, 0, 0], [x, y, x + across, y + down]])
-        return ConnectedComponents(labels, places, label_of, boxes, np.array([0, places.size]))
-    # OpenCV's own statistics look at every spot of the paper, too, and take ten times as long.
-    columns = places % width
+        return ConnectedComponents(labels, indices, label_of, boxes, np.array([0, indices.size]))
+    # OpenCV's own statistics visit the background too, and take ten times as long.
+    columns = indices % width
     left, first = np.full(count, width), np.full(count, mask.size)
     right, last = np.zeros(count, np.intp), np.zeros(count, np.intp)
     np.minimum.at(left, label_of, columns)
     np.maximum.at(right, label_of, columns)
-    np.minimum.at(first, label_of, places)
-    np.maximum.at(last, label_of, places)
+    np.minimum.at(first, label_of, indices)
+    np.maximum.at(last, label_of, indices)
     boxes = np.stack([left, first // width, right + 1, last // width + 1], axis=1)
-    return ConnectedComponents(labels, places, label_of, boxes, np.bincount(label_of, minlength=count))
+    return ConnectedComponents(labels, indices, label_of, boxes, np.bincount(label_of, minlength=count))
 
 
 _INKED, _CLEAR = 0.22, 0.6
-"""A mark holds together from `_INKED` on and has a `_CLEAR` spot."""
+"""Ink from which pixels are connected, and ink that a component has in at least one pixel."""
 _MOST_MARKS = 200
-"""The heaviest are kept: a page of text, or of noise, has thousands."""
+"""Most components that are used, heaviest first: a page of text or noise has thousands."""
 
 _EDGE_REACH = 0.18
-"""A mark that touches a border and reaches in no further than this share of the page is not a digit."""
+"""Largest reach from a border into the page, as a share of it, of a component that is no digit."""
 _BAR_THIN = 0.05
-"""A mark from border to border that fills less than this share of its length squared is a line."""
+"""Largest area, as a share of the length squared, of a component from border to border that is a line."""
 
 _FRAME = 0.75
-"""A frame is at least this share of the page wide and high."""
+"""Least width and height of a frame, as a share of the page's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Ink that hangs together, or several such that belong to one digit; box half open, in pixels."""
+    """Connected component, or several that belong to one digit; box half open, in pixels."""
 
     labels: tuple[int, ...]
     left: int
@@ -97,7 +94,7 @@ class Component:
         return max(self.width, self.height)
 
     def joined(self, other: "Component") -> "Component":
-        """Both as one, in the box around them."""
+        """Merge two components, in the box around both."""
         return Component(
             self.labels + other.labels,
             min(self.left, other.left),
@@ -108,7 +105,7 @@ class Component:
         )
 
     def distance(self, other: "Component") -> int:
-        """Pixels between the boxes, the larger of across and down; 0 if they overlap."""
+        """Return the pixels between the boxes, the larger of across and down; 0 if they overlap."""
         across = max(self.left, other.left) - min(self.right, other.right)
         down = max(self.top, other.top) - min(self.bottom, other.bottom)
         return max(across, down, 0)
@@ -116,49 +113,58 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class PageFrame:
-    """The plane that marks lie on."""
+    """Size of the page, to which the position of components is compared."""
 
     width: int
     height: int
 
-    def touches(self, mark: Component) -> bool:
-        """True if the mark runs up to a border."""
-        return mark.left <= 1 or mark.top <= 1 or mark.right >= self.width - 1 or mark.bottom >= self.height - 1
+    def touches(self, component: Component) -> bool:
+        """Return True if the component reaches a border."""
+        return (
+            component.left <= 1
+            or component.top <= 1
+            or component.right >= self.width - 1
+            or component.bottom >= self.height - 1
+        )
 
-    def hugs_border(self, mark: Component) -> bool:
-        """True for what only reaches in from outside: a frame, a neighbour's stroke."""
+    def hugs_border(self, component: Component) -> bool:
+        """Return True if the component reaches in from outside the page: a frame, a neighbour's stroke."""
         reaches = (
-            mark.right / self.width if mark.left <= 1 else 1.0,
-            mark.bottom / self.height if mark.top <= 1 else 1.0,
-            1 - mark.left / self.width if mark.right >= self.width - 1 else 1.0,
-            1 - mark.top / self.height if mark.bottom >= self.height - 1 else 1.0,
+            component.right / self.width if component.left <= 1 else 1.0,
+            component.bottom / self.height if component.top <= 1 else 1.0,
+            1 - component.left / self.width if component.right >= self.width - 1 else 1.0,
+            1 - component.top / self.height if component.bottom >= self.height - 1 else 1.0,
         )
         return min(reaches) < _EDGE_REACH
 
-    def crosses(self, mark: Component, area: int) -> bool:
-        """True for a thin mark from border to border: a ruled line."""
-        spans = (mark.left <= 2 and mark.right >= self.width - 2) or (mark.top <= 2 and mark.bottom >= self.height - 2)
-        is_thin = min(mark.width, mark.height) < 0.2 * mark.longest and area < _BAR_THIN * mark.longest**2
+    def crosses(self, component: Component, area: int) -> bool:
+        """Return True for a thin component from border to border: a ruled line."""
+        spans = (component.left <= 2 and component.right >= self.width - 2) or (
+            component.top <= 2 and component.bottom >= self.height - 2
+        )
+        is_thin = (
+            min(component.width, component.height) < 0.2 * component.longest and area < _BAR_THIN * component.longest**2
+        )
         return spans and is_thin
 
-    def is_framed_by(self, mark: Component, labels: NDArray[np.int32]) -> bool:
-        """True for a box drawn around the page: as large as the page nearly, and nothing of it in the middle."""
-        if mark.width < _FRAME * self.width or mark.height < _FRAME * self.height:
+    def is_framed_by(self, component: Component, labels: NDArray[np.int32]) -> bool:
+        """Return True for a frame: nearly as large as the page, with nothing in the middle."""
+        if component.width < _FRAME * self.width or component.height < _FRAME * self.height:
             return False
         inset_x, inset_y = round(0.2 * self.width), round(0.2 * self.height)
         middle = labels[inset_y : self.height - inset_y, inset_x : self.width - inset_x]
-        return mark.labels[0] not in middle
+        return component.labels[0] not in middle
 
-    def weight(self, mark: Component) -> float:
-        """How likely this is the digit: large, dark, in the middle, whole."""
-        aside = abs((mark.left + mark.right) / self.width - 1)
-        above = abs((mark.top + mark.bottom) / self.height - 1)
-        whole = 0.6 if self.touches(mark) else 1.0
-        return mark.longest * math.sqrt(mark.mass) * (1 - 0.6 * max(aside, above)) * whole
+    def weight(self, component: Component) -> float:
+        """Rate how likely the component is the digit: large, dark, central and complete."""
+        off_x = abs((component.left + component.right) / self.width - 1)
+        off_y = abs((component.top + component.bottom) / self.height - 1)
+        border_factor = 0.6 if self.touches(component) else 1.0
+        return component.longest * math.sqrt(component.mass) * (1 - 0.6 * max(off_x, off_y)) * border_factor
 
 
 def candidate_components(ink: Plane, sheet: PageFrame) -> tuple[ConnectedComponents, list[Component]]:
-    """What hangs together, and which of it may be writing, heaviest first."""
+    """Label the components of ink, and return those that may be writing, heaviest first."""
     pieces = label_components(ink > _INKED)
     ink_of, count = ink.ravel()[pieces.pixel_indices], len(pieces.boxes)
     if count == 2:  # a clean digit
@@ -168,13 +174,15 @@ def candidate_components(ink: Plane, sheet: PageFrame) -> tuple[ConnectedCompone
         mass = np.bincount(pieces.pixel_labels, weights=ink_of, minlength=count).tolist()
         is_clear = np.bincount(pieces.pixel_labels[ink_of > _CLEAR], minlength=count) > 0
         heaviest = sorted(np.flatnonzero(is_clear).tolist(), key=lambda label: -mass[label])[:_MOST_MARKS]
-    marks: list[Component] = []
+    components: list[Component] = []
     printed: list[Component] = []
     for label in heaviest:
         left, top, right, bottom = pieces.boxes[label].tolist()
-        mark = Component((label,), left, top, right, bottom, mass[label])
-        if not sheet.hugs_border(mark):
-            is_printed = sheet.crosses(mark, int(pieces.areas[label])) or sheet.is_framed_by(mark, pieces.labels)
-            (printed if is_printed else marks).append(mark)
-    is_written = any(mark.longest >= 0.1 * max(ink.shape) for mark in marks)
-    return pieces, marks if is_written else printed + marks
+        component = Component((label,), left, top, right, bottom, mass[label])
+        if not sheet.hugs_border(component):
+            is_printed = sheet.crosses(component, int(pieces.areas[label])) or sheet.is_framed_by(
+                component, pieces.labels
+            )
+            (printed if is_printed else components).append(component)
+    is_written = any(component.longest >= 0.1 * max(ink.shape) for component in components)
+    return pieces, components if is_written else printed + components

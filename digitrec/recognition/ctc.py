@@ -1,9 +1,9 @@
-"""Frames of a line -> what it says, how sure that is, and where each sign stands.
+"""Decode the frames of a text line: the text, its probability and the position of each symbol.
 
-The frames come from a network trained with CTC (Graves et al. 2006): for each of T steps along the line, the
-probability of every sign and, last, of none being there. A text's probability is the sum over all ways in which its
-signs may fall on the steps, and is worked out exactly; the best text is looked for from the most probable sign of each
-step, exchanging, adding or leaving out one sign at a time, or leaving out two: steps that waver between two signs.
+The frames come from a model trained with CTC (Graves et al. 2006): for each of T steps along the line, the
+probability of every symbol and, last, of the blank. The probability of a text is the exact sum over all alignments.
+The search for the best text starts at the greedy decoding, and substitutes, inserts or deletes one symbol at a time, or
+deletes two, where steps waver between two symbols.
 """
 
 from dataclasses import dataclass
@@ -12,88 +12,88 @@ import numpy as np
 from numpy.typing import NDArray
 
 FrameProbs = NDArray[np.float32]
-"""(T, signs + 1), each row sums to 1; the last column is CTC's blank."""
+"""(T, symbols + 1), each row sums to 1; the last column is CTC's blank."""
 Text = tuple[int, ...]
 
 _MAX_EDITS = 3
 _MAX_SEARCH_LENGTH = 24
-"""For longer texts no better one is looked for: no number has as many digits, and it would take seconds."""
+"""Longest text for which the search runs, which would take seconds beyond."""
 _CERTAIN = 0.5
-"""All texts together have a probability of 1: above this there is no better one."""
+"""Probability above which no text can be better, as all texts together have 1."""
 _MIN_INSERT_PROBABILITY = 0.05
-"""A sign that some step gives at least this probability may have been missed."""
+"""A symbol with at least this probability at some step may be inserted."""
 _RESCALE_STEPS = 8
-"""Steps after which probabilities are brought back to about 1: in between they stay far from what a double can hold."""
+"""Steps between rescalings of the forward variables, which keep them in the range of a double."""
 _TINY = 1e-250
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedLine:
-    """What a line says."""
+    """Text of a line."""
 
     text: Text
     probability: float
-    """That it is this text and no other."""
+    """Probability of exactly this text."""
     alternatives: NDArray[np.float64]
-    """(len(text), signs): for each place, the probability of the text with that sign there instead."""
+    """(len(text), symbols): the probability of the text with one symbol substituted."""
     frames: FrameProbs
-    """That it was read from."""
+    """Frames that were decoded."""
 
     @property
     def steps(self) -> NDArray[np.float64]:
-        """(len(text),): where each sign stands, in steps from the left."""
+        """Position of each symbol in steps from the left, (len(text),)."""
         return _align_viterbi(self.frames, self.text)
 
 
 def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None) -> DecodedLine:
-    """The most probable text of a line.
+    """Return the most probable text of a line.
 
     Args:
-        frames: (T, signs + 1).
-        others: the same line seen otherwise, such as slanted; a text's probability is then the mean over all of them.
-        only: the text is of the first so many signs alone; `alternatives` tells of the others all the same.
+        frames: (T, symbols + 1).
+        others: other views of the line, such as sheared; probabilities are averaged over all views.
+        only: number of symbols allowed in the text; `alternatives` has all of them.
 
-    >>> line = decode(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
+    >>> line = decode_ctc(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
     >>> line.text, round(line.probability, 2), line.steps.tolist()
     ((0, 1), 0.72, [0.0, 2.0])
     """
     views = (frames, *others)
-    signs = frames.shape[1] - 1
-    allowed = signs if only is None else only
+    symbols = frames.shape[1] - 1
+    allowed = symbols if only is None else only
 
-    def chances(texts: list[Text]) -> NDArray[np.float64]:
+    def probabilities_of(texts: list[Text]) -> NDArray[np.float64]:
         if len(views) == 1:
             return sequence_probabilities(frames, texts)
         return np.asarray(np.mean([sequence_probabilities(view, texts) for view in views], axis=0), np.float64)
 
-    first = list(dict.fromkeys(tuple(sign for sign in _greedy(view) if sign < allowed) for view in views))
-    text = first[0] if len(first) == 1 else first[int(np.argmax(chances(first)))]
-    found = chances([text, *_substitutions(text, signs)])
+    candidates = list(dict.fromkeys(tuple(symbol for symbol in _greedy(view) if symbol < allowed) for view in views))
+    text = candidates[0] if len(candidates) == 1 else candidates[int(np.argmax(probabilities_of(candidates)))]
+    values = probabilities_of([text, *_substitutions(text, symbols)])
     for _ in range(_MAX_EDITS if len(text) <= _MAX_SEARCH_LENGTH else 0):
-        if found[0] > _CERTAIN:
+        if values[0] > _CERTAIN:
             break
         rivals = [text, *_substitutions(text, allowed), *_deletions(text), *_insertions(text, frames[:, :allowed])]
-        best = rivals[int(np.argmax(chances(rivals)))]
+        best = rivals[int(np.argmax(probabilities_of(rivals)))]
         if best == text:
             break
         text = best
-        found = chances([text, *_substitutions(text, signs)])
-    return DecodedLine(text, float(found[0]), found[1:].reshape(len(text), signs), frames)
+        values = probabilities_of([text, *_substitutions(text, symbols)])
+    return DecodedLine(text, float(values[0]), values[1:].reshape(len(text), symbols), frames)
 
 
 def sequence_probabilities(frames: FrameProbs, texts: list[Text]) -> NDArray[np.float64]:
-    """The probability of each of these texts, (len(texts),).
+    """Return the probability of each text, (len(texts),).
 
-    >>> probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
+    >>> sequence_probabilities(np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), [(), (0,), (0, 0)]).tolist()
     [0.25, 0.75, 0.0]
     """
-    if max(map(len, texts), default=0) < 2:  # most pages show one sign
-        of_one = _single_symbol_probabilities(frames)
-        return of_one[[text[0] if text else -1 for text in texts]]
+    if max(map(len, texts), default=0) < 2:  # most pages show one symbol
+        single = _single_symbol_probabilities(frames)
+        return single[[text[0] if text else -1 for text in texts]]
     states, may_skip = _states(texts, frames.shape[1] - 1)
     chance = frames.astype(np.float64)[:, states]  # (T, n, states)
     count, width = states.shape
-    alpha = np.zeros((count, width + 2))  # with two states before the first, in which nothing ever is
+    alpha = np.zeros((count, width + 2))  # with two empty states before the first
     moved = np.empty((count, width))
     alpha[:, 2:4] = chance[0, :, :2]
     scale = np.zeros(count)
@@ -113,28 +113,28 @@ def sequence_probabilities(frames: FrameProbs, texts: list[Text]) -> NDArray[np.
 
 
 def _single_symbol_probabilities(frames: FrameProbs) -> NDArray[np.float64]:
-    """The probability of each sign alone and, last, of none at all, (signs + 1,)."""
+    """Return the probability of each symbol alone and, last, of the empty text, (symbols + 1,)."""
     chance = frames.astype(np.float64)
-    signs, blank = chance[:, :-1], chance[:, -1]
+    symbols, blank = chance[:, :-1], chance[:, -1]
     steps = len(frames)
     none_before, none_after = np.ones(steps + 1), np.ones(steps)
     np.cumprod(blank, out=none_before[1:])
     np.cumprod(blank[:0:-1], out=none_after[-2::-1])
-    ends_at = np.empty_like(signs)  # the sign alone has been there, and this is its last step
-    ended = np.zeros(signs.shape[1])
-    for step, now in enumerate(signs):
+    ends_at = np.empty_like(symbols)  # probability that this step is the symbol's last
+    ended = np.zeros(symbols.shape[1])
+    for step, now in enumerate(symbols):
         np.add(ended, none_before[step], out=ends_at[step])
         ended = np.multiply(ends_at[step], now, out=ends_at[step])
-    found = np.empty(signs.shape[1] + 1)
-    np.matmul(none_after, ends_at, out=found[:-1])
-    found[-1] = none_before[-1]
-    return found
+    probabilities = np.empty(symbols.shape[1] + 1)
+    np.matmul(none_after, ends_at, out=probabilities[:-1])
+    probabilities[-1] = none_before[-1]
+    return probabilities
 
 
 def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Blank, sign, blank, sign, ..., blank, (n, states), and 1.0 where the blank before may be left out, else 0.0.
+    """Return the states blank, symbol, blank, ..., (n, states), and 1.0 where a blank may be skipped, else 0.0.
 
-    Shorter texts are filled up with blanks: nothing goes back from there.
+    Shorter texts are padded with blanks, from which no transition leads back.
     """
     states = np.full((len(texts), 2 * max(map(len, texts)) + 1), blank, np.intp)
     for row, text in zip(states, texts, strict=True):
@@ -145,7 +145,7 @@ def _states(texts: list[Text], blank: int) -> tuple[NDArray[np.intp], NDArray[np
 
 
 def _align_viterbi(frames: FrameProbs, text: Text) -> NDArray[np.float64]:
-    """Where each sign stands if the text's most probable course is taken (Viterbi): the middle of its steps."""
+    """Return the middle step of each symbol on the most probable alignment (Viterbi)."""
     if not text:
         return np.zeros(0)
     states, may_skip = _states([text], frames.shape[1] - 1)
@@ -173,18 +173,18 @@ def _align_viterbi(frames: FrameProbs, text: Text) -> NDArray[np.float64]:
 def _greedy(frames: FrameProbs) -> Text:
     best = frames.argmax(axis=1)
     turns = np.concatenate(([True], best[1:] != best[:-1]))
-    return tuple(int(sign) for sign in best[turns] if sign != frames.shape[1] - 1)
+    return tuple(int(symbol) for symbol in best[turns] if symbol != frames.shape[1] - 1)
 
 
-def _substitutions(text: Text, signs: int) -> list[Text]:
-    return [(*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(signs)]
+def _substitutions(text: Text, symbols: int) -> list[Text]:
+    return [(*text[:index], symbol, *text[index + 1 :]) for index in range(len(text)) for symbol in range(symbols)]
 
 
 def _deletions(text: Text) -> list[Text]:
-    """The text without one sign, or without two neighbours."""
-    return [(*text[:place], *text[place + some :]) for some in (1, 2) for place in range(len(text) - some + 1)]
+    """Return the text without one symbol, and without two neighbours."""
+    return [(*text[:index], *text[index + count :]) for count in (1, 2) for index in range(len(text) - count + 1)]
 
 
 def _insertions(text: Text, chances: FrameProbs) -> list[Text]:
     likely = np.flatnonzero((chances > _MIN_INSERT_PROBABILITY).any(axis=0))
-    return [(*text[:place], int(sign), *text[place:]) for place in range(len(text) + 1) for sign in likely]
+    return [(*text[:index], int(symbol), *text[index:]) for index in range(len(text) + 1) for symbol in likely]

@@ -7,17 +7,17 @@ import numpy as np
 
 from digitrec.arrays import PageResult, Scores
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT
-from digitrec.types import Digit, PageReading, PageStatus, Reason
+from digitrec.types import Digit, PageReading, Reason, PageStatus
 
 _LEAST_SHARE_OF_TWO = 0.6
 
 
 def decide(page: PageResult, threshold: float) -> PageReading:
-    """Turn a page and its scores into the row people see.
+    """Decide a page from its scores.
 
     Args:
-        page: its scores calibrated.
-        threshold: lowest confidence that is accepted without a look.
+        page: with calibrated scores.
+        threshold: lowest confidence that is accepted without review.
     """
     reading = partial(PageReading, page.number, format=page.format, width=page.width, height=page.height)
     if page.reason is not None and page.reason.is_rejection:
@@ -29,8 +29,8 @@ def decide(page: PageResult, threshold: float) -> PageReading:
     reason = page.reason or _review_reason(page, threshold)
     return reading(
         PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
-        text="".join(str(one.digit) for one in digits),
-        confidence=_clip(page.layout_confidence * _product(one.confidence for one in digits)),
+        text="".join(str(digit.digit) for digit in digits),
+        confidence=_clip(page.layout_confidence * _product(digit.confidence for digit in digits)),
         runner_up=runner_up,
         runner_up_confidence=_clip(page.layout_confidence * runner_up_confidence),
         reason=reason,
@@ -40,12 +40,12 @@ def decide(page: PageResult, threshold: float) -> PageReading:
 
 
 def acceptance_threshold(page: PageResult) -> float | None:
-    """The highest threshold at which a page would be accepted, 0..1: its confidence. None if at no threshold."""
+    """Return the highest threshold at which a page is accepted, 0..1: its confidence. None if at no threshold."""
     return None if page.reason else page_confidence(page.scores, page.layout_confidence)
 
 
 def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
-    """The probability that the digits of a page are all what they seem; None if one of them most likely is no digit.
+    """Return the probability that all digits of a page are right; None if one of them is most likely no digit.
 
     >>> page_confidence(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
     0.375
@@ -53,21 +53,21 @@ def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
     True
     """
     likely = scores[:, :DIGITS].max(axis=1)  # (n,)
-    # No threshold is so low that something is accepted which most likely is no digit.
+    # A page with a likely non-digit is not accepted at any threshold.
     return None if (scores[:, NO_DIGIT] > likely).any() else _clip(certainty * _product(map(float, likely)))
 
 
 def reject(page: int, reason: Reason, detail: str = "") -> PageReading:
-    """The row of a page, or of a whole file, without an answer."""
+    """Return the row of a rejected page or file."""
     return PageReading(page, PageStatus.REJECTED, reason=reason, detail=detail or reason.description)
 
 
 def file_status(readings: Iterable[PageReading]) -> PageStatus:
-    """Rejected if all pages are, else review if any page is not accepted, else accepted."""
-    found = {reading.status for reading in readings}
-    if found == {PageStatus.REJECTED}:
+    """Combine the pages of a file: rejected if all are, accepted if all are, else review."""
+    statuses = {reading.status for reading in readings}
+    if statuses == {PageStatus.REJECTED}:
         return PageStatus.REJECTED
-    return PageStatus.ACCEPTED if found == {PageStatus.ACCEPTED} else PageStatus.REVIEW
+    return PageStatus.ACCEPTED if statuses == {PageStatus.ACCEPTED} else PageStatus.REVIEW
 
 
 def _review_reason(page: PageResult, threshold: float) -> Reason | None:
@@ -76,28 +76,28 @@ def _review_reason(page: PageResult, threshold: float) -> Reason | None:
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:
         return None
-    # A digit that is hard to tell from another keeps its probability within two; what is no digit spreads it.
+    # Two similar digits share the probability; a non-digit spreads it over all.
     of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
     is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NO_DIGIT])
     return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
 
 
 def _runner_up(digits: Sequence[Digit]) -> tuple[str, float]:
-    """The next most probable number: the one where the least certain digit is its second choice."""
-    seconds = [_second_digit(one) for one in digits]
-    # A network may be so sure of "no digit" that nothing is left for any.
+    """Return the second most probable number: the least certain digit is replaced by its second choice."""
+    second_digits = [_second_digit(digit) for digit in digits]
+    # All ten probabilities may be 0 beside "no digit".
     ratios = [
-        one.probabilities[second] / one.confidence if one.confidence else 1.0
-        for one, second in zip(digits, seconds, strict=True)
+        digit.probabilities[second] / digit.confidence if digit.confidence else 1.0
+        for digit, second in zip(digits, second_digits, strict=True)
     ]
     weakest = max(range(len(digits)), key=ratios.__getitem__)
-    text = "".join(str(seconds[at] if at == weakest else one.digit) for at, one in enumerate(digits))
-    return text, _product(one.confidence for one in digits) * ratios[weakest]
+    text = "".join(str(second_digits[index] if index == weakest else digit.digit) for index, digit in enumerate(digits))
+    return text, _product(digit.confidence for digit in digits) * ratios[weakest]
 
 
-def _second_digit(one: Digit) -> int:
-    first = one.digit
-    return max((digit for digit in range(DIGITS) if digit != first), key=one.probabilities.__getitem__)
+def _second_digit(digit: Digit) -> int:
+    first = digit.digit
+    return max((value for value in range(DIGITS) if value != first), key=digit.probabilities.__getitem__)
 
 
 def _product(numbers: Iterable[float]) -> float:
@@ -108,5 +108,5 @@ def _product(numbers: Iterable[float]) -> float:
 
 
 def _clip(probability: float) -> float:
-    # Ten float32 shares may add up to a hair over 1.
+    # The sum of ten float32 values may be slightly over 1.
     return min(1.0, max(0.0, probability))

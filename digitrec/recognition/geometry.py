@@ -1,4 +1,4 @@
-"""Where things are on a page: rows of boxes, and the strips cut out around them."""
+"""Coordinates on a page: rectangles, rows of them, and line crops around them."""
 
 import math
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 
 _MARGIN = 0.2
-"""Paper left above and below what a strip shows, as a share of its height."""
+"""Paper above and below the text of a line crop, as a share of the text's height."""
 _MARGIN_ENDS = 0.25
 _UPRIGHT_DARK = 0.3
-"""A line that stands upright beside a row has this share of the row's own contrast ..."""
+"""Least contrast of a vertical frame line next to a row, as a share of the row's contrast."""
 _UPRIGHT_COVERED = 0.9
-"""... over this share of the strip's height, and ends the strip."""
+"""Least share of the line crop's height that a frame line covers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rect:
-    """A piece of a page, in pixels of its gray plane."""
+    """Rectangle in pixels of the gray page."""
 
     left: float
     top: float
@@ -40,18 +40,18 @@ class Rect:
         return self.bottom - self.top
 
     def scaled(self, share: float) -> "Rect":
-        """The same on the page in another size, this share of its own."""
+        """Return the rectangle on the page scaled by a factor."""
         return Rect(self.left * share, self.top * share, self.right * share, self.bottom * share)
 
 
 def from_page_coords(box: Box, page: PageResult, gray: Plane) -> Rect:
-    """A box of the page in pixels of its gray plane, which may be smaller."""
+    """Convert a box from pixels of the page to pixels of the gray page, which may be smaller."""
     across, down = gray.shape[1] / page.width, gray.shape[0] / page.height
     return Rect(box.x * across, box.y * down, (box.x + box.width) * across, (box.y + box.height) * down)
 
 
 def to_page_coords(span: Rect, page: PageResult, gray: Plane) -> Box:
-    """The box of a span in pixels of the page: never outside it, never empty."""
+    """Convert a rectangle to pixels of the page; the box is inside the page and not empty."""
     across, down = page.width / gray.shape[1], page.height / gray.shape[0]
     left = min(max(0, math.floor(span.left * across)), page.width - 1)
     top = min(max(0, math.floor(span.top * down)), page.height - 1)
@@ -61,7 +61,7 @@ def to_page_coords(span: Rect, page: PageResult, gray: Plane) -> Box:
 
 
 def bounding_rect(spans: Sequence[Rect]) -> Rect:
-    """The smallest span with all of these in it."""
+    """Return the smallest rectangle that holds all of these."""
     return Rect(
         min(span.left for span in spans),
         min(span.top for span in spans),
@@ -71,38 +71,38 @@ def bounding_rect(spans: Sequence[Rect]) -> Rect:
 
 
 def group_rows(spans: Sequence[Rect]) -> list[list[Rect]]:
-    """Cut spans in reading order into rows: one that begins below the middle of a row's highest begins the next row.
+    """Group rectangles in reading order into rows; one that begins below the middle of a row's highest starts a row.
 
-    What would be a row beside the one before is none of its own: a small last zero beside a tall first digit.
+    A row that overlaps the previous one vertically is merged with it: a small last zero beside a tall first digit.
 
-    >>> [len(row) for row in rows_of([Span(0, 0, 9, 9), Span(10, 1, 19, 9), Span(0, 10, 9, 19)])]
+    >>> [len(row) for row in group_rows([Rect(0, 0, 9, 9), Rect(10, 1, 19, 9), Rect(0, 10, 9, 19)])]
     [2, 1]
     """
     rows: list[list[Rect]] = []
     for span in spans:
-        highest = min(rows[-1], key=lambda one: one.top) if rows else None
+        highest = min(rows[-1], key=lambda rect: rect.top) if rows else None
         if highest is not None and span.top <= (highest.top + highest.bottom) / 2:
             rows[-1].append(span)
         else:
             rows.append([span])
-    whole: list[list[Rect]] = []
+    merged: list[list[Rect]] = []
     for row in rows:
-        if whole and _overlap_vertically(bounding_rect(whole[-1]), bounding_rect(row)):
-            whole[-1] = sorted([*whole[-1], *row], key=lambda span: span.left)
+        if merged and _overlap_vertically(bounding_rect(merged[-1]), bounding_rect(row)):
+            merged[-1] = sorted([*merged[-1], *row], key=lambda span: span.left)
         else:
-            whole.append(row)
-    return whole
+            merged.append(row)
+    return merged
 
 
 def _overlap_vertically(upper: Rect, lower: Rect) -> bool:
-    """Whether one covers more than half the height of the other."""
+    """Return True if the overlap is more than half the height of the lower rectangle of the two."""
     return min(upper.bottom, lower.bottom) - max(upper.top, lower.top) > min(upper.height, lower.height) / 2
 
 
 def line_rect_around(span: Rect, gray: Plane) -> Rect:
-    """The strip of a page with this span in it, and paper around it as far as there is some; whole pixels.
+    """Return the line crop around a rectangle with some paper around it, in whole pixels.
 
-    Of a span beyond the page, the border next to it.
+    For a rectangle beyond the page, return the border next to it.
     """
     high = max(span.height, 1.0)
     middle = (span.top + span.bottom) / 2
@@ -115,17 +115,17 @@ def line_rect_around(span: Rect, gray: Plane) -> Rect:
 
 
 def crop_rect(plane: Plane, strip: Rect) -> Plane:
-    """The piece of a plane under a strip of whole pixels."""
+    """Crop a rectangle of whole pixels."""
     return plane[int(strip.top) : int(strip.bottom), int(strip.left) : int(strip.right)]
 
 
 def widen_line_rect(near: Rect, gray: Plane, ink: Plane) -> Rect:
-    """Widen the strip around a row to the page, or to the next line that stands upright beside it: a frame's.
+    """Widen the line crop around a row to the page, or to the next vertical frame line beside it.
 
-    Such a line is dark over nearly all of the strip's height, and the line network takes it for a 1.
+    A frame line is dark over nearly all of the height, and the sequence recognizer would read it as a 1.
 
     Args:
-        near: the strip around the row, in pixels of `gray`.
+        near: line crop around the row, in pixels of `gray`.
         gray: the page, (h, w), 0..255.
         ink: ink of the same page in any size, 0.0 = paper, 1.0 = ink.
     """

@@ -1,6 +1,6 @@
-"""Ink -> digits in reading order: which marks belong together, which are dirt, which are a neighbour's.
+"""Group the components of a page into digits in reading order.
 
-Boxes here are in pixels of the ink's own plane; `pages` takes them to the sheet.
+Boxes are in pixels of the ink; `page` converts them to pixels of the page.
 """
 
 from dataclasses import dataclass
@@ -13,74 +13,74 @@ from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 
 _FAINT = 0.07
-"""Ink from here on that touches a digit, and lies in its box, belongs to it."""
+"""Least ink of a pixel that belongs to the digit it touches."""
 
 _LEAST_PX = 6
 _LEAST_SHARE = 0.03
-"""The main mark is at least this long, in pixels and as a share of the page; anything less is dirt."""
+"""Least length of the main component, as a share of the page; shorter ones, or below `_LEAST_PX`, are dirt."""
 _CROWD = 20
-"""This many marks are no dirt, however small."""
+"""Number of components from which they are no dirt, however small."""
 _MOST_DIGITS = 64
 
 _SAME_HEIGHT = (0.55, 1.8)
-"""Digits of one number are this many times as high as the main one ..."""
+"""Height of the other digits of a number, as a multiple of the main component's."""
 _OTHER_MASS = 0.12
-"""... and have at least this share of its ink: a thin 1 has 0.18 to 0.39 of a heavy digit's."""
+"""Least ink of another digit, as a share of the main component's: a thin 1 has 0.18 to 0.39 of a heavy digit's."""
 _SAME_DIGIT = 0.35
-"""Marks that overlap sideways by this share of the narrower one are strokes of one digit ..."""
+"""Least horizontal overlap of two strokes of one digit, as a share of the narrower."""
 _BROKEN = 0.13
-"""... if no gap of more than this share of their height is between them."""
+"""Largest vertical gap between two strokes of one digit, as a share of their height."""
 
 _NEAR = 0.22
-"""A small mark belongs to a digit if its distance is at most this share of the digit's longest side ..."""
+"""Largest distance of a small component from its digit, as a share of the digit's longest side."""
 _NEAR_TINY = 0.03
-"""... or this, if it touches a border or is tiny ..."""
+"""The same for a tiny component, or one at a border."""
 _TINY = 0.04
-"""... that is, has less than this share of the digit's ink."""
+"""Largest ink of a tiny component, as a share of the digit's."""
 
 _WIDE = 1.7
-"""Wider than this for its height, a mark is more likely two digits that touch, or a word."""
+"""Width over height from which a component is more likely two touching digits, or a word."""
 _LEFT_OVER = 0.5
-"""If a mark that belongs nowhere is at least this share of the main one's height, it is unclear what belongs."""
+"""Least height of a component without a digit, as a share of the main one's, that makes the layout ambiguous."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DigitRegion:
-    """One digit: its box, and its ink, (box.height, box.width), with nothing else in it."""
+    """One digit: its box and its ink, (box.height, box.width), without other components."""
 
     box: Box
     ink: Plane
     pieces: int = 1
-    """Of so many pieces it was put together."""
+    """Number of its components."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayoutResult:
-    """The digits of a page in reading order, and whether it is clear that they are right."""
+    """Digits of a page in reading order."""
 
     digits: tuple[DigitRegion, ...]
     is_unambiguous: bool
     is_complete: bool = True
-    """Nothing as high as a digit was left out: if it is not clear all the same, a mark is too wide for one digit."""
+    """No component as high as a digit was left out; an ambiguous layout then has one that is too wide for a digit."""
 
     def neighbour_ink_ratio(self, ink: Plane) -> float:
-        """How much of the ink, (h, w), that this is the layout of, is not the first digit's, as a share of its own."""
+        """Return the page's ink, (h, w), that is not the first digit's, as a share of the digit's."""
         box, own = self.digits[0].box, self.digits[0].ink > 0
         mass = float(np.vdot(ink[box.y : box.y + box.height, box.x : box.x + box.width], own.astype(np.float32)))
         return float(ink.sum()) / max(mass, 1e-9) - 1
 
 
 def group_digits(ink: Plane) -> LayoutResult:
-    """Group the ink of a page, (h, w), into digits; none if there is nothing but dirt."""
-    sheet = PageFrame(ink.shape[1], ink.shape[0])
-    pieces, marks = candidate_components(ink, sheet)
-    if not marks:
+    """Group the ink of a page, (h, w), into digits; no digits if there is only dirt."""
+    frame = PageFrame(ink.shape[1], ink.shape[0])
+    pieces, components = candidate_components(ink, frame)
+    if not components:
         return LayoutResult((), is_unambiguous=True)
-    main = marks[0] if len(marks) == 1 else max(marks, key=sheet.weight)
-    if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(marks) < _CROWD:
+    main = components[0] if len(components) == 1 else max(components, key=frame.weight)
+    if main.longest < max(_LEAST_PX, _LEAST_SHARE * max(ink.shape)) and len(components) < _CROWD:
         return LayoutResult((), is_unambiguous=True)
-    groups, left_over = ([main], []) if len(marks) == 1 else _group_components(marks, main, sheet)
-    highest = max((mark.height for mark in left_over), default=0)
+    groups, left_over = ([main], []) if len(components) == 1 else _group_components(components, main, frame)
+    highest = max((component.height for component in left_over), default=0)
     is_all = len(groups) <= _MOST_DIGITS and highest < _LEFT_OVER * main.height
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
     digits = tuple(_crop_digit(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
@@ -88,27 +88,31 @@ def group_digits(ink: Plane) -> LayoutResult:
 
 
 def _group_components(
-    marks: list[Component], main: Component, sheet: PageFrame
+    components: list[Component], main: Component, frame: PageFrame
 ) -> tuple[list[Component], list[Component]]:
-    """The marks of each digit as one, in no order; and those that belong nowhere."""
-    groups = _join_strokes([mark for mark in marks if mark is main or _is_similar_size(mark, main)])
-    groups = _drop_cut_neighbours(groups, main, sheet)
+    """Return the merged components of each digit, unordered, and the components of no digit."""
+    groups = _join_strokes(
+        [component for component in components if component is main or _is_similar_size(component, main)]
+    )
+    groups = _drop_cut_neighbours(groups, main, frame)
     taken = {label for group in groups for label in group.labels}
-    return _attach_small_components(groups, [mark for mark in marks if not taken & {*mark.labels}], sheet)
+    return _attach_small_components(
+        groups, [component for component in components if not taken & {*component.labels}], frame
+    )
 
 
-def _is_similar_size(mark: Component, main: Component) -> bool:
-    """True for what may be another digit of the number `main` belongs to."""
+def _is_similar_size(component: Component, main: Component) -> bool:
+    """Return True if a component may be another digit of the main component's number."""
     low, high = _SAME_HEIGHT
-    if not low * main.height <= mark.height <= high * main.height:
+    if not low * main.height <= component.height <= high * main.height:
         return False
-    return mark.mass >= _OTHER_MASS * main.mass
+    return component.mass >= _OTHER_MASS * main.mass
 
 
 def _join_strokes(bodies: list[Component]) -> list[Component]:
-    """Join the strokes of one digit: those above one another in the same row."""
+    """Merge the strokes of one digit: those above one another in the same row."""
     groups: list[Component] = []
-    for body in sorted(bodies, key=lambda mark: (mark.left, mark.top)):
+    for body in sorted(bodies, key=lambda component: (component.left, component.top)):
         for i, group in enumerate(groups):
             across = min(group.right, body.right) - max(group.left, body.left)
             down = min(group.bottom, body.bottom) - max(group.top, body.top)
@@ -125,36 +129,36 @@ def _join_strokes(bodies: list[Component]) -> list[Component]:
     return groups
 
 
-def _drop_cut_neighbours(groups: list[Component], main: Component, sheet: PageFrame) -> list[Component]:
-    """On a page hardly wider than its digit, what is cut by the left or right border belongs to the next cell."""
-    if len(groups) > 3 or sheet.width >= 2.2 * main.height:
+def _drop_cut_neighbours(groups: list[Component], main: Component, frame: PageFrame) -> list[Component]:
+    """On a page hardly wider than its digit, drop components cut by the left or right border: the next cell's."""
+    if len(groups) > 3 or frame.width >= 2.2 * main.height:
         return groups
-    inner = [g for g in groups if main.labels[0] in g.labels or (g.left > 1 and g.right < sheet.width - 1)]
+    inner = [g for g in groups if main.labels[0] in g.labels or (g.left > 1 and g.right < frame.width - 1)]
     return inner or groups
 
 
 def _attach_small_components(
-    groups: list[Component], small: list[Component], sheet: PageFrame
+    groups: list[Component], small: list[Component], frame: PageFrame
 ) -> tuple[list[Component], list[Component]]:
-    """Give each digit the small marks near it, such as the bar of a 5; what remains belongs nowhere."""
+    """Merge small components, such as the bar of a 5, with the nearest digit; return the digits and the rest."""
     left_over = []
-    for mark in small:
-        distances = [mark.distance(group) / group.longest for group in groups]
+    for component in small:
+        distances = [component.distance(group) / group.longest for group in groups]
         nearest = min(range(len(groups)), key=distances.__getitem__)
         group = groups[nearest]
-        share = mark.mass / group.mass
-        if share < _TINY / 2 and mark.longest < 0.12 * group.longest:
+        share = component.mass / group.mass
+        if share < _TINY / 2 and component.longest < 0.12 * group.longest:
             continue  # a speck
-        limit = _NEAR_TINY if share < _TINY or sheet.touches(mark) else _NEAR
+        limit = _NEAR_TINY if share < _TINY or frame.touches(component) else _NEAR
         if distances[nearest] <= limit:
-            groups[nearest] = group.joined(mark)
+            groups[nearest] = group.joined(component)
         else:
-            left_over.append(mark)
+            left_over.append(component)
     return groups, left_over
 
 
 def _in_reading_order(groups: list[Component]) -> list[Component]:
-    """Rows from the top, each from the left; a row is what overlaps its first digit by half its height."""
+    """Sort into rows from the top, each from the left; a row begins above the middle of its highest digit."""
     ordered: list[Component] = []
     remaining = sorted(groups, key=lambda group: group.top)
     while remaining:
@@ -167,26 +171,26 @@ def _in_reading_order(groups: list[Component]) -> list[Component]:
 
 
 def _crop_digit(ink: Plane, pieces: ConnectedComponents, group: Component) -> DigitRegion:
-    """The ink of one digit, with its faint parts and without anyone else's, made even along the stroke."""
+    """Crop one digit with its faint parts and without other components, evened out along the stroke."""
     window = np.s_[group.top : group.bottom, group.left : group.right]
     part, near = ink[window], pieces.labels[window]
-    is_kept = part > _FAINT
-    count, parts = cv2.connectedComponents(is_kept.view(np.uint8), connectivity=8)
+    is_digit = part > _FAINT
+    count, parts = cv2.connectedComponents(is_digit.view(np.uint8), connectivity=8)
     is_lone = len(pieces.boxes) == 2
-    if count > 2 or not is_lone:  # else all of it is the digit's
+    if count > 2 or not is_lone:  # else all of it belongs to the digit
         own = near == group.labels[0]
         for label in group.labels[1:]:
             own |= near == label
         is_touched = np.zeros(count, np.bool_)
         is_touched[parts[own]] = True
-        is_kept &= is_touched[parts]
-        is_kept &= own | (near == 0)
-    digit = part * is_kept
+        is_digit &= is_touched[parts]
+        is_digit &= own | (near == 0)
+    digit = part * is_digit
     return DigitRegion(Box(group.left, group.top, group.width, group.height), _even_out_ink(digit), len(group.labels))
 
 
 def _even_out_ink(digit: Plane) -> Plane:
-    """Bring stretches where pen or pencil ran faint up to the rest, at most to twice their ink."""
+    """Strengthen faint stretches of the stroke, at most to twice their ink."""
     reach = max(3, round(0.2 * max(digit.shape)) | 1)
     margin = reach // 2
     wide = cv2.copyMakeBorder(digit, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)

@@ -1,6 +1,6 @@
-"""What is printed or cast on a page and is no writing: ruled lines, grids, the frame of a cell, dark edges.
+"""Remove ruled lines, grids, frames of cells and dark borders from a page's contrast.
 
-All of it runs from border to border, which digits hardly ever do. Planes here are contrast as `contrast` gives it.
+They run from border to border, which digits hardly ever do. Input is the contrast of `preprocess.local_contrast`.
 """
 
 from collections.abc import Iterator
@@ -13,43 +13,43 @@ from numpy.typing import NDArray
 from digitrec.recognition.preprocess import Plane
 
 _BORDER = 3
-"""Pixels along a border that a dark edge begins within."""
+"""Pixels from the border within which a dark border begins."""
 _EDGE_DEPTH = 0.25
-"""A dark edge is at most this share of the page deep ..."""
+"""Largest depth of a dark border, as a share of the page."""
 _EDGE_COVERS = 0.7
-"""... and begins on at least this share of the border's length ..."""
+"""Least share of the border's length on which it begins."""
 _EDGE_FADES = 0.5
-"""... and goes on inwards for as long as it covers this share."""
+"""Share of the length below which it ends, going inwards."""
 
 _LINE_THICK = 0.03
-"""A ruled line is at most this share of the page thick."""
+"""Largest thickness of a ruled line, as a share of the page."""
 _PROBE = 0.05
-"""Lines are looked for where they cross strips of this share of the page: along the borders ..."""
+"""Width of the strips along the borders in which lines are searched, as a share of the page."""
 _INSET = 0.12
-"""... and this far inside, for lines that stop short of the border."""
+"""Distance of further strips from the border, for lines that end before it, as a share of the page."""
 _SLANT = 0.15
 _COVERED, _COVERED_INSIDE = 0.85, 0.93
-"""Share of a line's course that must be dark; more for one that does not reach both borders."""
+"""Least dark share of a line that reaches both borders, and of one that does not."""
 _MOST_PAIRS = 2500
 _DARKER = 1.5
-"""Ink this many times darker than a line is writing that lies on it."""
+"""Contrast, as a multiple of the line's, from which ink on a line is writing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RuledLine:
-    """A line across a plane: its height at the left and right border, and what lies around it."""
+    """Line from left to right: its y position at both borders, contrast and thickness."""
 
     left: float
     right: float
     level: float
-    """Its contrast."""
+    """Contrast of the line."""
     above: int
     below: int
-    """Where it begins and ends, pixels from its middle."""
+    """First and last row of the line, in pixels from its middle."""
 
 
 def has_clean_border(contrast: Plane, dark: float) -> bool:
-    """Nothing so dark lies near any border: so there are no edges to clear, no lines, and no net."""
+    """Return True if no pixel near a border is dark, so that there are no dark borders, lines or grids."""
     height, width = contrast.shape
     down, across = max(_BORDER, round(height * _PROBE)), max(_BORDER, round(width * _PROBE))
     borders = (contrast[:down], contrast[:, :across], contrast[-_BORDER:], contrast[:, -_BORDER:])
@@ -57,9 +57,9 @@ def has_clean_border(contrast: Plane, dark: float) -> bool:
 
 
 def remove_dark_borders(contrast: Plane, dark: float) -> Plane:
-    """Clear the dark bands along the borders: a cell's frame, a page's shadow, a scanner's lid.
+    """Clear the dark bands along the borders: a cell's frame, a shadow, a scanner's lid.
 
-    `dark` is the contrast from which a spot counts as dark. Gives `contrast` itself if there is nothing to clear.
+    `dark` is the contrast from which a pixel is dark. Return `contrast` itself if there is nothing to clear.
     """
     cleared = contrast
     borders = (contrast[:_BORDER], contrast[:, -_BORDER:], contrast[-_BORDER:], contrast[:, :_BORDER])
@@ -74,33 +74,33 @@ def remove_dark_borders(contrast: Plane, dark: float) -> Plane:
             continue
         covered = _row_coverage(inner > dark)
         ends = np.flatnonzero(covered[begins[0] :] < _EDGE_FADES)
-        if ends.size:  # else it is no edge but a large dark part of the page
+        if ends.size:  # else it is no border but a large dark part of the page
             cleared = cleared.copy() if cleared is contrast else cleared
             _rotated_view(cleared, quarter)[: begins[0] + ends[0] + 1] = 0
     return cleared
 
 
 def _rotated_view(plane: Plane, quarter: int) -> Plane:
-    """A view of the plane as `np.rot90` gives it, which takes ten times as long."""
+    """Return a rotated view like `np.rot90`, which takes ten times as long."""
     turned = plane.T if quarter % 2 else plane
     return turned[:: 1 if quarter in {0, 3} else -1, :: 1 if quarter < 2 else -1]
 
 
 def _row_coverage(dark: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How much of each row is True."""
+    """Return the share of each row that is True."""
     shares: NDArray[np.float64] = np.count_nonzero(dark, axis=1) / dark.shape[1]
     return shares
 
 
 def remove_ruled_lines(contrast: Plane, dark: float) -> Plane:
-    """Clear ruled lines and grids, and mend the strokes that crossed them; `contrast` itself if there are none."""
+    """Erase ruled lines and grids, and repair the strokes that crossed them; `contrast` itself if there are none."""
     thick = max(2, round(_LINE_THICK * max(contrast.shape)))
     across = _find_lines(contrast, dark, thick, is_ruled=False)
     down = _find_lines(contrast.T, dark, thick, is_ruled=len(across) > 1)
     if len(down) > 1 and not across:
         across = _find_lines(contrast, dark, thick, is_ruled=True)
     if len(down) == 1 and not across and 0.2 < (down[0].left + down[0].right) / 2 / contrast.shape[1] < 0.8:
-        down = []  # a lone upright through the middle is a tall 1, or the stem of a 4
+        down = []  # a single vertical line through the middle is a 1, or the stem of a 4
     for line in across:
         contrast = _erase_line(contrast, line)
     for line in down:
@@ -109,23 +109,23 @@ def remove_ruled_lines(contrast: Plane, dark: float) -> Plane:
 
 
 def _find_lines(contrast: Plane, dark: float, thick: int, *, is_ruled: bool) -> list[_RuledLine]:
-    """The lines from left to right; those that stop short of a border only if the page is known to be ruled."""
-    courses: list[tuple[float, float]] = []
+    """Return the lines from left to right; lines that end before a border only if the page has other lines."""
+    lines: list[tuple[float, float]] = []
     for reaches, left, right in _find_straight_lines(contrast, dark, thick, is_ruled=is_ruled):
-        is_new = all(abs(left - y0) > thick or abs(right - y1) > thick for y0, y1 in courses)
-        crosses = any((left - y0) * (right - y1) < 0 for y0, y1 in courses)
-        if is_new and not crosses and (reaches or is_ruled or courses):
-            courses.append((left, right))
-    measured = (_measure_line(contrast, left, right, thick) for left, right in courses)
+        is_new = all(abs(left - y0) > thick or abs(right - y1) > thick for y0, y1 in lines)
+        crosses = any((left - y0) * (right - y1) < 0 for y0, y1 in lines)
+        if is_new and not crosses and (reaches or is_ruled or lines):
+            lines.append((left, right))
+    measured = (_measure_line(contrast, left, right, thick) for left, right in lines)
     return [line for line in measured if line.level >= dark and line.below - line.above + 1 <= thick + 1]
 
 
 def _find_straight_lines(
     contrast: Plane, dark: float, thick: int, *, is_ruled: bool
 ) -> list[tuple[bool, float, float]]:
-    """Straight courses that are dark nearly throughout, surest first: (reaches both borders, height left, right).
+    """Find straight lines that are dark nearly throughout, best first: (reaches both borders, y left, y right).
 
-    None at all if no course reaches both borders and the page is not known to be ruled.
+    Return none if no line reaches both borders and the page has no other lines.
     """
     height, width = contrast.shape
     strip, inset = max(2, round(width * _PROBE)), round(width * _INSET)
@@ -142,7 +142,7 @@ def _find_straight_lines(
     if width < 8 or not 0 < len(starts) * len(ends) <= _MOST_PAIRS:
         return []
     thickened = cv2.dilate((contrast > dark).view(np.uint8), np.ones((3, 1), np.uint8))
-    found = []
+    lines = []
     for y_start, x_start in starts:
         for y_end, x_end in ends:
             slope = (y_end - y_start) / (x_end - x_start)
@@ -154,12 +154,12 @@ def _find_straight_lines(
             reaches = x_start < strip and x_end >= width - strip
             if covered >= (_COVERED if reaches else _COVERED_INSIDE):
                 course = (y_start - slope * x_start, y_end + slope * (width - 1 - x_end))
-                found.append((reaches, covered, *course))
-    return [(reaches, left, right) for reaches, _, left, right in sorted(found, reverse=True)]
+                lines.append((reaches, covered, *course))
+    return [(reaches, left, right) for reaches, _, left, right in sorted(lines, reverse=True)]
 
 
 def _find_crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tuple[float, float]]:
-    """The middles (y, x) of what is dark, and not too thick, in the strip of columns that begins at `x`."""
+    """Yield the middles (y, x) of dark, thin runs of rows in the strip of columns that begins at `x`."""
     strip = dark.shape[1]
     rows = np.add.reduce(dark, axis=1, dtype=np.intp) / strip >= 0.35
     if not rows.any():  # as on most pages
@@ -171,7 +171,7 @@ def _find_crossings(dark: NDArray[np.bool_], x: int, thick: int) -> Iterator[tup
 
 
 def _measure_line(contrast: Plane, left: float, right: float, thick: int) -> _RuledLine:
-    """How dark and how thick a line is, from the typical contrast at each distance from its middle."""
+    """Measure the contrast and thickness of a line from the median contrast at each distance from its middle."""
     height, width = contrast.shape
     xs = np.arange(width)
     offsets = np.arange(-thick - 3, thick + 4)
@@ -188,7 +188,7 @@ def _measure_line(contrast: Plane, left: float, right: float, thick: int) -> _Ru
 
 
 def _erase_line(contrast: Plane, line: _RuledLine) -> Plane:
-    """Clear one line; where ink goes on above and below it, straight or slanted, it is drawn through."""
+    """Erase one line; bridge strokes that continue above and below it, vertical or diagonal."""
     height, width = contrast.shape
     above, below = line.above - 1, line.below + 1
     left, right = (0, line.left), (width - 1, line.right)
@@ -196,7 +196,7 @@ def _erase_line(contrast: Plane, line: _RuledLine) -> Plane:
     outline = np.rint(corners).astype(np.int32)
     reach = below - above + 4
     top, bottom = max(0, int(outline[:, 1].min()) - reach), min(height, int(outline[:, 1].max()) + reach + 1)
-    band = contrast[top:bottom]  # nothing further away is touched, or asked
+    band = contrast[top:bottom]  # the rest stays unchanged
     on_line = cv2.fillConvexPoly(np.zeros(band.shape, np.uint8), outline - np.array([0, top], np.int32), 1) > 0
     bare = np.where(on_line, np.float32(0), band)
     bridges = (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1].copy())

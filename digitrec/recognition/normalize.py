@@ -1,8 +1,8 @@
-"""Box -> centred 28 x 28, the way MNIST was made.
+"""Normalize a digit to 28 x 28 as MNIST does.
 
-MNIST's recipe: scale so that the longest side is 20 pixels, keep the aspect, centre the mass in 28 x 28. A picture
-of MNIST itself therefore comes out as it went in. Whatever changes here, or earlier in `imaging`, changes what the
-network sees: raise `recipe.RECIPE` with it, and models made for another recipe refuse to load.
+Scale the longest side to 20 pixels, keep the aspect ratio, and centre the mass in 28 x 28; a picture of MNIST stays as
+it is. A change here, or earlier in preprocessing, changes the input of the classifier: raise the preprocessing version
+with it, so that models made for another version refuse to load.
 """
 
 import cv2
@@ -15,20 +15,20 @@ SIDE = 28
 _BODY = 20
 """Longest side of the digit itself, pixels of the 28."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_PLACES = np.arange(SIDE, dtype=np.float32)
+_POSITIONS = np.arange(SIDE, dtype=np.float32)
 _CENTRE = 14.0
-"""Where MNIST has the centre of mass, as a pixel index: it is 14.0 on average there, not the 13.5 of the middle."""
+"""Pixel index of the centre of mass: on average 14.0 in MNIST, not the 13.5 of the middle."""
 
 _THIN = 1.6
 """Strokes narrower than this, in pixels of the 28, are widened: 1.3 is MNIST's 5th percentile, 1.9 its median."""
 _STROKE = 1.9
-"""What they are widened to."""
+"""Width to which thin strokes are widened, pixels of the 28."""
 _DARK = 0.95
-"""The quantile of the stroke's own pixels that becomes full ink."""
+"""Quantile of the stroke's pixels that becomes full ink."""
 
 
 def from_arrays(pictures: Picture) -> Ink:
-    """Take digits that are normalised already, (n, 28, 28), 0 = paper, 255 = ink, as data sets hold them.
+    """Convert digits of a data set, (n, 28, 28), 0 = paper, 255 = ink, to ink.
 
     >>> float(from_arrays(np.full((1, 28, 28), 255, np.uint8)).max())
     1.0
@@ -37,7 +37,7 @@ def from_arrays(pictures: Picture) -> Ink:
 
 
 def normalize_mnist(digit: Plane) -> Plane:
-    """Make one digit, (h, w) and nothing else in it, into (28, 28). Blank gives blank."""
+    """Normalize the ink of one digit, (h, w), to (28, 28); blank stays blank."""
     digit = _crop_to_ink(digit)
     if digit.size == 0:
         return np.zeros((SIDE, SIDE), np.float32)
@@ -50,13 +50,13 @@ def normalize_mnist(digit: Plane) -> Plane:
 
 
 def _crop_to_ink(digit: Plane) -> Plane:
-    """Cut away the empty margin."""
+    """Crop the empty margin."""
     left, top, width, height = cv2.boundingRect((digit != 0).view(np.uint8))
     return digit[top : top + height, left : left + width]
 
 
 def _widen_stroke(digit: Plane) -> Plane:
-    """Give a stroke that scaling would make thin and faint the width it has in MNIST."""
+    """Widen a stroke that scaling would make thin and faint to MNIST's width."""
     longest = max(digit.shape)
     scale = _BODY / longest
     body = (digit > 0.4).view(np.uint8)
@@ -75,7 +75,7 @@ def _widen_stroke(digit: Plane) -> Plane:
 
 
 def _scale_to_body(digit: Plane) -> Plane:
-    """Bring the longest side to 20, antialiased."""
+    """Scale the longest side to 20, antialiased."""
     height, width = digit.shape
     scale = _BODY / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -86,7 +86,7 @@ def _scale_to_body(digit: Plane) -> Plane:
 
 
 def _stretch_contrast(digit: Plane) -> Plane:
-    """Make the stroke's middle full ink, as it is in MNIST; never the other way."""
+    """Increase the contrast until the stroke's middle is full ink, as in MNIST; never reduce it."""
     stroke = digit[digit > 0.1]
     (dark,) = quantiles(stroke, _DARK) if stroke.size else (1.0,)
     stretched: Plane = np.minimum(digit / np.float32(min(max(dark, 0.05), 1.0)), np.float32(1))
@@ -94,6 +94,6 @@ def _stretch_contrast(digit: Plane) -> Plane:
 
 
 def _centring_offset(mass: Plane) -> int:
-    """Where along one axis a digit with this mass, (20,) or shorter, has to begin."""
-    centre = float(mass @ _PLACES[: mass.size]) / max(float(mass.sum()), 1e-9)
+    """Return the offset along one axis that centres a digit with this mass, (20,) or shorter."""
+    centre = float(mass @ _POSITIONS[: mass.size]) / max(float(mass.sum()), 1e-9)
     return int(min(max(round(_CENTRE - centre), 0), SIDE - mass.size))

@@ -1,4 +1,4 @@
-"""A sheet and the ink found on it -> a page: boxes in pixels that a person sees, digits as 28 x 28, a preview."""
+"""Build the result of a page from its ink: boxes in page pixels, digits as 28 x 28, a preview."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _NO_INK = (0, normalize.SIDE, normalize.SIDE)
 
 
 def segment_classical(format_name: str, sheet: DecodedPage) -> PageResult:
-    """Find the digits of a sheet without any network; a sheet that was not decoded becomes its reason."""
+    """Find the digits of a page without any model; an undecoded page gets its reason."""
     picture = sheet.full_detail()
     if isinstance(picture, RejectedImage):
         return undecoded_page(format_name, sheet, picture)
@@ -24,7 +24,7 @@ def segment_classical(format_name: str, sheet: DecodedPage) -> PageResult:
 
 
 def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> PageResult:
-    """A page of which nothing is known but why."""
+    """Return the result of a page that could not be decoded."""
     return PageResult(
         number=sheet.number,
         format=format_name,
@@ -39,25 +39,25 @@ def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> 
 
 
 def make_page(
-    format_name: str, sheet: DecodedPage, preview: Picture, plane: Plane, found: layout.LayoutResult
+    format_name: str, sheet: DecodedPage, preview: Picture, plane: Plane, result: layout.LayoutResult
 ) -> PageResult:
-    """A page with the digits that were found on it, not scored yet.
+    """Return a page with its digits, not scored yet.
 
     Args:
         format_name: of the file.
-        sheet: it was decoded.
-        preview: its picture, small, (h, w).
-        plane: (h, w) ink of the whole sheet, 0.0 = paper, 1.0 = ink, whoever found it.
-        found: its digits.
+        sheet: the decoded page.
+        preview: small gray picture, (h, w).
+        plane: ink of the whole page, (h, w), 0.0 = paper, 1.0 = ink.
+        result: the digits.
     """
-    digits = [normalize.normalize_mnist(digit.ink) for digit in found.digits]
-    reason = None if found.is_unambiguous else Reason.AMBIGUOUS_LAYOUT
+    digits = [normalize.normalize_mnist(digit.ink) for digit in result.digits]
+    reason = None if result.is_unambiguous else Reason.AMBIGUOUS_LAYOUT
     return PageResult(
         number=sheet.number,
         format=format_name,
         width=sheet.width,
         height=sheet.height,
-        boxes=tuple(_to_page_coords(digit.box, plane, sheet) for digit in found.digits),
+        boxes=tuple(_to_page_coords(digit.box, plane, sheet) for digit in result.digits),
         ink=np.array(digits) if digits else np.zeros(_NO_INK, np.float32),
         preview=preview,
         reason=reason if digits else Reason.BLANK,
@@ -65,7 +65,7 @@ def make_page(
 
 
 def _to_page_coords(box: Box, plane: Plane, sheet: DecodedPage) -> Box:
-    """A box of the ink's plane in pixels of the full page: never outside it, never empty."""
+    """Convert a box from pixels of the ink to pixels of the page; it is inside the page and not empty."""
     height, width = plane.shape
     left = box.x * sheet.width // width
     top = box.y * sheet.height // height
@@ -75,10 +75,10 @@ def _to_page_coords(box: Box, plane: Plane, sheet: DecodedPage) -> Box:
 
 
 def segment_file(data: bytes, limits: Limits) -> list[PageResult]:
-    """Find the digits on all pages of a file, the classical way, and score none of them: what training takes.
+    """Find the digits on all pages of a file by classical segmentation, without scores, for training.
 
-    A page without writing has reason `blank`; one that alone of its file cannot be decoded has that as its reason.
+    A page without writing has the reason `blank`; a page of several that cannot be decoded has the reason of that.
     Raises RejectedImage as `decode.decode_pages` does.
     """
-    name, found = decode.decode_pages(data, limits)
-    return [segment_classical(name, sheet) for sheet in found]
+    name, sheets = decode.decode_pages(data, limits)
+    return [segment_classical(name, sheet) for sheet in sheets]

@@ -1,6 +1,6 @@
-"""Picture -> page in gray -> how much darker each spot is than the paper around it.
+"""Preprocess a picture: gray page, polarity, illumination, local contrast.
 
-Takes out everything that is the lamp's and not the writer's: the colour of paper and pen, light on dark, shadows.
+Removes the color of paper and pen, light-on-dark polarity and shadows.
 """
 
 import math
@@ -15,41 +15,41 @@ from numpy.typing import NDArray
 from digitrec.arrays import Picture
 
 Plane = NDArray[np.float32]
-"""One number for each spot of a page at working size: (h, w)."""
+"""One value for each pixel of a page at working size: (h, w)."""
 
 _Levels = TypeVar("_Levels", Picture, Plane)
 
 WORK_PX = 1024
-"""Longest side that is worked on: a digit of a twentieth of the page still has 50 pixels."""
+"""Longest side of the working size: a digit of a twentieth of the page still has 50 pixels."""
 
 SMALL_PX = 96
-"""Longest side of the small copy that colours and paper are judged on, and that people are shown."""
+"""Longest side of the small copy, for color weights, paper level and the preview."""
 _SMALLEST_PX = 48
-"""Longest side of the one that polarity is judged on."""
+"""Longest side of the copy on which polarity is detected."""
 
 _CLEAR_SKEWNESS = 0.8
-"""Levels that lean so far against the whole page lean further to the other side against its light on one page in
-10,000, and that one is noise."""
+"""Skewness against the whole page from which the local skewness is not measured: it would outweigh the first on one
+page in 10,000, which is noise."""
 _DOUBTFUL_SKEWNESS = 0.25
-"""The grain of bare paper seldom leans by more. Light writing on dark does by 1 to 2, and most writing is dark."""
+"""Skewness from which writing is light on dark; grain of bare paper seldom has more, light writing has 1 to 2."""
 _STROKE_SHARE = 0.35
-"""Dark things narrower than this share of the page are marks; wider ones are shadow, and belong to the paper."""
+"""Largest width of a stroke, as a share of the page; wider dark areas are shadow on the paper."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrayPage:
-    """A page, its colours weighed by how much they show: a yellow pen is nearly white to the eye, but black in blue."""
+    """A gray page, its color channels weighted by their contrast: a yellow pen is black in the blue channel."""
 
     gray: Plane
     """(h, w), 0..255, no side longer than `WORK_PX`."""
     small: Plane
-    """The same, no side longer than `SMALL_PX`; not rounded, as that would be grain on smooth paper."""
+    """The same, no side longer than `SMALL_PX`; not rounded, as rounding adds grain to smooth paper."""
     preview: Picture
-    """The page in this size as people see it, (h, w)."""
+    """Small picture with the usual gray weights, (h, w)."""
 
     @classmethod
     def of(cls, picture: Picture) -> Self:
-        """A picture, (h, w) or (h, w, 3), as a gray page."""
+        """Convert a picture, (h, w) or (h, w, 3)."""
         levels = downscale(picture, WORK_PX).astype(np.float32)
         small = downscale(levels, SMALL_PX)
         seen = np.asarray(cv2.convertScaleAbs(small), np.uint8)
@@ -63,18 +63,18 @@ class GrayPage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thumbnail:
-    """A page as small as a glance takes it, made the quick way."""
+    """Small gray page for the fast path, made by fast downscaling."""
 
     gray: Plane
-    """(h, w), 0..255, no side longer than asked."""
+    """(h, w), 0..255, no side longer than `longest_px`."""
     preview: Picture
-    """The page as people see it, (h, w), no side longer than `SMALL_PX`."""
+    """Picture with the usual gray weights, (h, w), no side longer than `SMALL_PX`."""
     weights: Plane | None
-    """The share of each colour in its gray, (1, 3); None if it has no colours."""
+    """Weight of each color channel, (1, 3); None for a gray picture."""
 
     @classmethod
     def of(cls, picture: Picture, longest_px: int) -> Self:
-        """A picture, (h, w) or (h, w, 3), in gray with a longest side of at most so many pixels."""
+        """Convert a picture, (h, w) or (h, w, 3), to gray with a longest side of at most `longest_px`."""
         small = _downscale_fast(picture, SMALL_PX)
         tiny = _downscale_fast(small, longest_px)
         if picture.ndim == 2:
@@ -84,13 +84,13 @@ class Thumbnail:
         return cls(gray, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), weights)
 
     def gray_of(self, picture: Picture) -> Plane:
-        """The same picture at another size, (h, w) or (h, w, 3), in the same gray: (h, w)."""
+        """Convert the same picture at another size, (h, w) or (h, w, 3), with the same weights: (h, w)."""
         levels = picture.astype(np.float32)
         return levels if self.weights is None else np.asarray(cv2.transform(levels, self.weights), np.float32)
 
 
 def _downscale_fast(picture: Picture, longest_px: int) -> Picture:
-    """Halve a picture for as long as it stays large enough, then interpolate; never enlarge."""
+    """Downscale by halving while the picture stays large enough, then by interpolation; never enlarge."""
     height, width = picture.shape[:2]
     if max(height, width) <= longest_px:
         return picture
@@ -104,9 +104,9 @@ def _downscale_fast(picture: Picture, longest_px: int) -> Picture:
 
 
 def local_contrast(page: GrayPage) -> Plane:
-    """How far each spot is from its paper towards black: about 0.0 = paper (noise goes below), 1.0 = black.
+    """Measure the contrast of each pixel against the local paper: about 0.0 = paper (noise goes below), 1.0 = black.
 
-    Light writing on dark is turned over first, so both kinds give the same.
+    Light writing on dark is inverted first.
     """
     gray, small = page.gray, page.small
     if _is_light_on_dark(gray, small):
@@ -120,7 +120,7 @@ def local_contrast(page: GrayPage) -> Plane:
 
 
 def downscale(plane: _Levels, longest_px: int) -> _Levels:
-    """Average a picture or plane down until no side is longer than `longest_px`; never enlarge."""
+    """Downscale by area averaging until no side is longer than `longest_px`; never enlarge."""
     height, width = plane.shape[:2]
     scale = longest_px / max(height, width)
     if scale >= 1:
@@ -130,31 +130,34 @@ def downscale(plane: _Levels, longest_px: int) -> _Levels:
 
 
 def _channel_weights(small: Picture) -> Plane:
-    """The share of each colour, (1, 3), from its darkest level, its median and its lightest."""
+    """Return the weight of each color channel, (1, 3), from its darkest level, its median and its lightest."""
     size = small.shape[0] * small.shape[1]
     counts = [cv2.calcHist([small], [colour], None, [256], [0, 256]) for colour in range(3)]
-    no_lighter = np.concatenate(counts).cumsum()  # (768,), one colour after the other
+    no_lighter = np.concatenate(counts).cumsum()  # (768,), one channel after the other
     first = (0, (size - 1) // 2, size // 2, size - 1)
-    places = np.array([place + size * colour for colour in range(3) for place in first], np.float32)
-    found = np.searchsorted(no_lighter, places, side="right").tolist()
-    shows = [
-        _channel_contrast(*(level - 256 * colour for level in found[4 * colour : 4 * colour + 4]))
+    ranks = np.array([rank + size * colour for colour in range(3) for rank in first], np.float32)
+    levels = np.searchsorted(no_lighter, ranks, side="right").tolist()
+    contrasts = [
+        _channel_contrast(*(level - 256 * colour for level in levels[4 * colour : 4 * colour + 4]))
         for colour in range(3)
     ]
-    total = sum(shows)
-    return np.array([[one / total for one in shows] if total else [1 / 3] * 3], np.float32)
+    total = sum(contrasts)
+    return np.array([[contrast / total for contrast in contrasts] if total else [1 / 3] * 3], np.float32)
 
 
 def _channel_contrast(darkest: int, low: int, high: int, lightest: int) -> float:
-    """How much a colour shows, from its darkest level, the two in the middle and its lightest."""
+    """Rate the contrast of a channel from its darkest level, the two in the middle and its lightest."""
     middle = (low + high) / 2
     return max(lightest - middle, middle - darkest) ** 2
 
 
 def _is_light_on_dark(gray: Plane, small: Plane) -> bool:
-    """Ink is the rarer colour: levels lean away from the paper, seen against the whole page and against its light."""
+    """Detect light writing on dark: ink is rarer than paper, so levels are skewed away from the paper.
+
+    The skewness is measured against the whole page and against the local light.
+    """
     lowest, highest, _, _ = cv2.minMaxLoc(gray)
-    for paper in (highest, lowest):  # drawn rather than scanned: most of it is bare, and of one level
+    for paper in (highest, lowest):  # a drawing, not a scan: most of the page has one level
         if 2 * np.count_nonzero(gray == paper) > gray.size:
             return paper == lowest
     smallest = downscale(small, _SMALLEST_PX)
@@ -168,23 +171,23 @@ def _is_light_on_dark(gray: Plane, small: Plane) -> bool:
 
 
 def _illumination_gradient(levels: Plane, *, bowl: bool) -> Plane:
-    """What a lamp from one side does: the plane, or plane and bowl, that fits best, about 0.0."""
+    """Fit the illumination gradient: the plane, or plane and paraboloid, of least squares, about 0.0."""
     down, across = _basis_functions(levels.shape[0]), _basis_functions(levels.shape[1])
-    # On a full grid these are at right angles to each other and to the mean, so each is fitted by itself.
+    # On a full grid the basis functions are orthogonal, so each is fitted by itself.
     shares = down @ (levels - levels.mean()) @ across.T / np.float32(levels.size)
     tilt: Plane = down.T @ (shares * (_PLANE_AND_BOWL if bowl else _PLANE)) @ across
     return tilt
 
 
 _PLANE = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]], np.float32)
-"""Which products of the shapes down and across a page, (3, 3), are a plane; ..."""
+"""Products of the basis functions down and across a page, (3, 3), that form a plane."""
 _PLANE_AND_BOWL = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-"""... a plane and a bowl."""
+"""Products that form a plane and a paraboloid."""
 
 
 @lru_cache(maxsize=2 * SMALL_PX)
 def _basis_functions(length: int) -> Plane:
-    """Flat, sloping and bowl along a side, (3, length): at right angles, each of mean square 1, or all 0."""
+    """Return constant, linear and quadratic basis functions of a side, (3, length), orthonormal in the mean."""
     side = np.linspace(-1, 1, length)
     slope = side - side.mean()
     bowl = slope**2 - (slope**2).mean()
@@ -193,25 +196,22 @@ def _basis_functions(length: int) -> Plane:
 
 
 def _skewness(deviation: Plane) -> float:
-    """-1.0 if all the large deviations are to the dark side, 1.0 if to the light side."""
+    """Return -1.0 if all large deviations are dark, 1.0 if all are light."""
     levels = deviation.ravel()
     squares = levels * levels
     return float(squares @ levels) / max(float(squares @ np.abs(levels)), 1e-9)
 
 
 def _paper_level(small: Plane, shape: tuple[int, ...]) -> Plane:
-    """The paper's own level at each spot, 1..255: what is left when everything narrow and dark is closed over.
-
-    Judged on the small copy; of the page's shape.
-    """
+    """Estimate the paper's level at each pixel, (h, w), 1..255, by morphological closing on the small copy."""
     if min(small.shape) >= 3:
         small = np.asarray(cv2.medianBlur(small, 3), np.float32)
     window = max(3, round(max(small.shape) * _STROKE_SHARE) | 1)
-    # Beyond the border OpenCV's closing sees nothing, so a mark that runs out of the page counts as narrow, too;
-    # so would the darker end of a tilt: the tilt of what is left is taken out, and all is done once more.
+    # OpenCV's closing ignores the area beyond the border, so a stroke that runs out of the page counts as narrow.
+    # The dark end of an illumination gradient would, too: it is subtracted before the second closing.
     brush = np.ones((window, window), np.uint8)
     rough = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush), np.float32)
-    if rough.min() == rough.max():  # drawn rather than scanned: nothing tilts
+    if rough.min() == rough.max():  # a drawing, not a scan: no gradient
         return np.full(shape, max(1, rough.flat[0]), np.float32)
     tilt = _illumination_gradient(rough, bowl=False)
     closed = cv2.morphologyEx(small - tilt, cv2.MORPH_CLOSE, brush) + tilt
@@ -221,38 +221,38 @@ def _paper_level(small: Plane, shape: tuple[int, ...]) -> Plane:
 
 
 def quantiles(levels: Plane, *shares: float) -> list[float]:
-    """The levels that these shares of the spots lie below, between two spots by interpolation: as `np.quantile`."""
+    """Return quantiles of an array, with linear interpolation like `np.quantile`."""
     return quantiles_of_sorted(np.sort(levels, axis=None), *shares)
 
 
 def quantiles_of_sorted(ordered: Plane, *shares: float) -> list[float]:
-    """The same of levels that are sorted already."""
+    """Return quantiles of a sorted array."""
     last = ordered.size - 1
-    found = []
+    values = []
     for share in shares:
-        place = last * share
-        index = min(int(place), last)
+        position = last * share
+        index = min(int(position), last)
         low, high = ordered[index], ordered[min(index + 1, last)]
-        step, beyond = float(high - low), place - index
-        found.append(float(high) - step * (1 - beyond) if beyond >= 0.5 else float(low) + step * beyond)
-    return found
+        step, beyond = float(high - low), position - index
+        values.append(float(high) - step * (1 - beyond) if beyond >= 0.5 else float(low) + step * beyond)
+    return values
 
 
 _WINDOW_SHARE = 0.75
-"""The local mean is taken over a square of this share of the crop's shorter side."""
+"""Side of the square of the local mean, as a share of the crop's shorter side."""
 _LEAST_SPREAD = 3.0
-"""Gray levels: what varies less than this is noise of the paper, and is not blown up to ink."""
+"""Least deviation for normalization, gray levels: noise of bare paper is not amplified to ink."""
 _LIMIT = 4.0
 
 
 def local_normalize(gray: Plane) -> Plane:
-    """Take the light out of a crop, (h, w) in 0..255; gives (h, w), about 0.0 = paper, in -4.0..4.0.
+    """Subtract the local mean of a crop, (h, w) in 0..255, and divide by its deviation: (h, w), in -4.0..4.0.
 
-    >>> float(np.abs(flattened(np.full((8, 8), 200, np.float32))).max())
+    >>> float(np.abs(local_normalize(np.full((8, 8), 200, np.float32))).max())
     0.0
     """
     window = max(3, round(min(gray.shape) * _WINDOW_SHARE) | 1)
-    # Twice: one box leaves corners of its own, two are nearly a bell.
+    # Twice: two box filters approximate a Gaussian.
     local = cv2.blur(
         gray, (window, window), borderType=cv2.BORDER_REFLECT_101 if min(gray.shape) > window else cv2.BORDER_REPLICATE
     )
@@ -265,10 +265,7 @@ def local_normalize(gray: Plane) -> Plane:
 
 
 def pad_to_square(flat: Plane, side: int, left: int, top: int) -> Plane:
-    """A flattened crop at this place of a square, (side, side).
-
-    Its border goes on around it: where paper ends in plain 0.0 there is an edge, and that looks like ink.
-    """
+    """Place a normalized crop in a square, (side, side), padded with its border pixels: an edge would look like ink."""
     height, width = flat.shape
     right, bottom = side - left - width, side - top - height
     return np.asarray(cv2.copyMakeBorder(flat, top, bottom, left, right, cv2.BORDER_REPLICATE), np.float32)

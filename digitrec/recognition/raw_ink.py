@@ -138,8 +138,8 @@ def measure_contrast(gray: Plane, characters: Sequence[PixelBox], ink: Plane, he
         bare[around] = ink[around] < p.bare_ink
     x, y, wide, high = cv2.boundingRect(inked)
     own_window = np.s_[y : y + high, x : x + wide]
-    is_known = wide > 0 and cv2.countNonZero(bare) > 0
-    if is_known:
+    has_samples = wide > 0 and cv2.countNonZero(bare) > 0
+    if has_samples:
         is_light = cv2.mean(gray[own_window], inked[own_window])[0] > cv2.mean(gray, bare)[0]
     else:
         left, top, right, bottom = characters[0]
@@ -147,7 +147,7 @@ def measure_contrast(gray: Plane, characters: Sequence[PixelBox], ink: Plane, he
         low, middle, highest = quantiles(levels, 0.05, 0.5, 0.95)
         is_light = highest - middle > middle - low
     paper, values = _contrast(gray, height, is_light=is_light)
-    if is_known:
+    if has_samples:
         own = cv2.mean(values[own_window], inked[own_window])[0]
     else:
         boxes = [values[top:bottom, left:right] for left, top, right, bottom in characters]
@@ -236,34 +236,34 @@ def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
         are_held: a rule that stands alone is none: it could be a 1.
     """
     p = PARAMS
-    found = np.zeros(faint.shape, np.bool_)
+    rules = np.zeros(faint.shape, np.bool_)
     if not _has_long(faint, p.rule_run * height):
-        return found
+        return rules
     runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
-    is_long = [one.is_thin & (one.lengths >= p.rule_length * height) for one in runs]
-    long = [one.mask_of(is_one) for is_one, one in zip(is_long, runs, strict=True)]
+    is_long = [direction.is_thin & (direction.lengths >= p.rule_length * height) for direction in runs]
+    long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
     if not are_held:
-        found |= long[0]
-        found |= long[1].T
+        rules |= long[0]
+        rules |= long[1].T
     reach = 2 * max(2, round(p.rule_end * height)) + 1
-    for one, is_one, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
-        candidates = np.flatnonzero(one.is_thin if are_held else one.is_thin & ~is_one)
+    for direction, is_rule, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
+        candidates = np.flatnonzero(direction.is_thin if are_held else direction.is_thin & ~is_rule)
         if not candidates.size:
             continue
-        labels, boxes = one.pieces.labels, one.pieces.boxes
+        labels, boxes = direction.pieces.labels, direction.pieces.boxes
         near = cv2.dilate(others.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        kept = np.zeros(len(boxes), np.bool_)
+        accepted = np.zeros(len(boxes), np.bool_)
         for number in candidates:
             left, top, right, bottom = boxes[number]
             part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
             end = max(1, (bottom - top) // 4)
             begins = bool(part[:end].any()) or top <= 1
             ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
-            is_held = (begins or ends) and one.lengths[number] >= p.rule_hangs * height
-            kept[number] = (begins and ends) or is_held
-        held = one.mask_of(kept)
-        found |= held if one is runs[0] else held.T
-    return found
+            is_held = (begins or ends) and direction.lengths[number] >= p.rule_hangs * height
+            accepted[number] = (begins and ends) or is_held
+        held = direction.mask_of(accepted)
+        rules |= held if direction is runs[0] else held.T
+    return rules
 
 
 def _has_long(ink: Mask, length: float) -> bool:

@@ -1,4 +1,4 @@
-"""LiteRT interpreters of one network: any number of threads may run it, each with one of its own meanwhile."""
+"""Pool of LiteRT interpreters of one model, so that any number of threads can run it."""
 
 from collections import deque
 from functools import lru_cache
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 class _Runner(NamedTuple):
-    """An interpreter, which works for one thread at a time, and where its input and output lie."""
+    """Interpreter, for one thread at a time, with the indices of its input and output."""
 
     interpreter: Any
     entry: int
@@ -22,40 +22,40 @@ class _Runner(NamedTuple):
 
 
 class InterpreterPool:
-    """A `.tflite` network with one input and one output. It can be sent to another process, as its bytes."""
+    """A `.tflite` model with one input and one output; it can be pickled."""
 
     def __init__(self, network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> None:
-        """Take the content of a `.tflite` file whose origin was checked.
+        """Load the content of a `.tflite` file whose digest was checked.
 
         Args:
-            network: the content.
-            name: for messages.
-            entry: the shape it is started for.
-            exits: what may come out for this shape.
+            network: content of the file.
+            name: for error messages.
+            entry: input shape of the first interpreter.
+            exits: allowed output shapes for it.
 
         Raises:
-            ModelError: LiteRT cannot run it, it does not take this shape, or gives another.
+            ModelError: LiteRT cannot run it, or its shapes differ.
         """
         self._network = network
         self._name = name
         self._entry = entry
         self._exits = exits
         first = self._start(entry)
-        found = tuple(int(side) for side in first.interpreter.get_output_details()[0]["shape"])
-        if found not in exits:
-            raise ModelError(f"the shapes of {name} end in {found}, not in {' or '.join(map(str, sorted(exits)))}")
-        # Not one for each thread: an engine's threads last for a batch only. For each shape its own, as planning
-        # another one takes longer than running it.
+        shape = tuple(int(side) for side in first.interpreter.get_output_details()[0]["shape"])
+        if shape not in exits:
+            raise ModelError(f"the shapes of {name} end in {shape}, not in {' or '.join(map(str, sorted(exits)))}")
+        # Not one for each thread, as an executor's threads last for a batch only. One pool for each shape, as planning
+        # a shape takes longer than running it.
         self._idle: dict[Shape, deque[_Runner]] = {entry: deque([first])}
 
     def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape, frozenset[Shape]]]:
         return _cached_pool, (self._network, self._name, self._entry, self._exits)
 
     def __call__(self, entry: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on one input, a batch of one.
+        """Run the model on a batch of one.
 
         Raises:
-            ModelError: the network takes no input of this shape.
+            ModelError: the model does not support this input shape.
         """
         idle = self._idle.setdefault(entry.shape, deque())
         try:
@@ -87,5 +87,5 @@ class InterpreterPool:
 
 @lru_cache(maxsize=8)
 def _cached_pool(network: bytes, name: str, entry: Shape, exits: frozenset[Shape]) -> InterpreterPool:
-    # A child process may be sent the same network again, with another function.
+    # A worker process may receive the same model again, with another task.
     return InterpreterPool(network, name, entry, exits)

@@ -1,4 +1,4 @@
-"""The line network at work: a strip of a page -> what it says, sign by sign."""
+"""Recognize the symbols of a text line (CRNN trained with CTC)."""
 
 import cv2
 import numpy as np
@@ -9,24 +9,24 @@ from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.runtime import InterpreterPool
 
 LINE_HEIGHT_PX = 40
-"""Pixels of a strip."""
+"""Height of the model's input, pixels."""
 FRAME_PX = 4
-"""Pixels of a strip for one frame."""
+"""Input pixels per frame."""
 _SYMBOLS = CLASSES
-"""Ten digits and a sign that is none; a frame ends in CTC's blank."""
+"""Ten digits and the non-digit; the last column of a frame is CTC's blank."""
 _WIDTH_MULTIPLE_PX = 32
-"""Strips are filled up to a multiple of this, so that few shapes are planned for."""
+"""Widths are padded to a multiple of this, so that LiteRT plans few shapes."""
 _MAX_WIDTH_PX = 640
 
 
 class SequenceRecognizer:
-    """Reads what is written along a strip."""
+    """Recognizes the symbols along a line crop."""
 
     def __init__(self, network: bytes, name: str) -> None:
-        """Take the content of `line.tflite`.
+        """Load the content of `line.tflite`.
 
         Raises:
-            ModelError: LiteRT cannot run it, or it is no such network.
+            ModelError: LiteRT cannot run it, or it has other shapes.
         """
         entry, exit_ = (
             (1, LINE_HEIGHT_PX, 2 * _WIDTH_MULTIPLE_PX, 1),
@@ -35,10 +35,10 @@ class SequenceRecognizer:
         self._run = InterpreterPool(network, name, entry, frozenset({exit_}))
 
     def read(self, strip: Plane) -> tuple[FrameProbs, float]:
-        """The frames of a strip, (T, 12), and how many of its pixels there are to a frame.
+        """Return the frames of a line crop, (T, 12), and the number of its pixels per frame.
 
         Args:
-            strip: gray, (h, w), 0..255, the line filling half its height or more.
+            strip: gray line crop, (h, w), 0..255; the text fills at least half its height.
         """
         height, width = strip.shape
         scale = LINE_HEIGHT_PX / height
@@ -54,7 +54,7 @@ class SequenceRecognizer:
 
 
 def shear(strip: Plane, slant: float) -> Plane:
-    """A strip leant to the right by so many pixels for each one of its height, about its middle; the same size."""
+    """Shear a line crop to the right about its middle, in pixels per pixel of height; the size stays the same."""
     height, width = strip.shape
     lean = np.array([[1.0, -slant, slant * (height - 1) / 2], [0.0, 1.0, 0.0]])
     moved = cv2.warpAffine(strip, lean, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -62,6 +62,6 @@ def shear(strip: Plane, slant: float) -> Plane:
 
 
 def add_margin(strip: Plane, share: float) -> Plane:
-    """A strip with this share of its height added above and below, as light as its border is there."""
+    """Add a share of the height above and below a line crop, filled with its border pixels."""
     margin = round(share * strip.shape[0])
     return np.asarray(cv2.copyMakeBorder(strip, margin, margin, 0, 0, cv2.BORDER_REPLICATE), np.float32)

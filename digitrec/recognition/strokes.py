@@ -76,7 +76,7 @@ def find_read(
     is_own = strong & (parts.labels >= 0)
     on_strokes = np.bincount(parts.labels[is_own & strokes], minlength=count) / parts.areas
     is_drawn = on_strokes > 0.4
-    read, is_sign, is_whole = (np.zeros(count, np.bool_) for _ in range(3))
+    read, is_sign, is_certain = (np.zeros(count, np.bool_) for _ in range(3))
     bodies = []
     wider = p.near * height
     for left, top, right, bottom in boxes:
@@ -90,8 +90,10 @@ def find_read(
         stroke, sign = _strokes_and_signs(parts, body, share, height)
         read |= stroke | is_on_strokes
         is_sign |= sign
-        is_whole |= (stroke | is_on_strokes) & (share > 0.6) & (parts.ruled == parts.ruled[body])  # cut by a rule only
-    read = (read & ~is_sign) | is_whole
+        is_certain |= (
+            (stroke | is_on_strokes) & (share > 0.6) & (parts.ruled == parts.ruled[body])
+        )  # cut by a rule only
+    read = (read & ~is_sign) | is_certain
     read[[body for body in bodies if body >= 0]] = True
     return read, bodies
 
@@ -183,42 +185,42 @@ def find_slashes(parts: ComponentTable, boxes: Sequence[PixelBox], bodies: Seque
     number.
     """
     p = PARAMS
-    ones = [place for place, digit in enumerate(text) if digit == "1"]
+    ones = [index for index, digit in enumerate(text) if digit == "1"]
     date = _DATE.fullmatch(text)
     of_date = {date.end("day"), date.end("month")} if date else set()
-    between = [place for place in ones if 0 < place < len(bodies) - 1 and bodies[place] >= 0]
+    between = [index for index in ones if 0 < index < len(bodies) - 1 and bodies[index] >= 0]
     if not between:
         return []
-    found = []
+    slashes = []
     height = median(float(parts.heights[body]) for body in bodies if body >= 0)
-    for place in between:
-        own = np.flatnonzero(parts.share_in(boxes[place]) > 0.5)  # a rule may have cut it into pieces
-        y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[place]]))
+    for index in between:
+        own = np.flatnonzero(parts.share_in(boxes[index]) > 0.5)  # a rule may have cut it into pieces
+        y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[index]]))
         high = float(y.max() - y.min() + 1)
         down = float(np.sqrt(np.mean((y - y.mean()) ** 2)))
-        if down == 0 or high < (p.date_slash_height if place in of_date else p.slash_height) * height:
+        if down == 0 or high < (p.date_slash_height if index in of_date else p.slash_height) * height:
             continue
         slope = float(np.mean((y - y.mean()) * (x - x.mean()))) / down**2  # pixels across for one down
         bend = float(np.sqrt(np.mean((x - x.mean() - slope * (y - y.mean())) ** 2)))
-        if (-slope >= p.slash_slope or place in of_date) and bend < p.slash_bend * high:
-            found.append(place)
-    return found
+        if (-slope >= p.slash_slope or index in of_date) and bend < p.slash_bend * high:
+            slashes.append(index)
+    return slashes
 
 
 def find_fragments(raw: RawInk, boxes: Sequence[PixelBox], bodies: Sequence[int]) -> list[int]:
     """Tell which characters have no ink but that of a rule which goes on beyond them."""
-    missing = [place for place, body in enumerate(bodies) if body < 0]
+    missing = [index for index, body in enumerate(bodies) if body < 0]
     if not missing:
         return []
     pieces = label_components(raw.rules)
     lengths = np.maximum(pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1])
-    found = []
-    for place in missing:
-        left, top, right, bottom = boxes[place]
+    fragments = []
+    for index in missing:
+        left, top, right, bottom = boxes[index]
         labels = np.unique(pieces.labels[top:bottom, left:right])
         if any(label and lengths[label] > PARAMS.fragment * max(bottom - top, right - left) for label in labels):
-            found.append(place)
-    return found
+            fragments.append(index)
+    return fragments
 
 
 def reaches_along_edge(parts: ComponentTable, read: Mask, height: float) -> bool:

@@ -82,12 +82,12 @@ def find_unread(gray: Plane, ink: Plane, characters: Sequence[Rect], text: str =
     Returns:
         Their boxes, in pixels of `gray`; a character that is a margin, a slash, or too small to tell, among them.
     """
-    height = median(one.height for one in characters)
-    found, fitting = _compare_with_ink(gray, ink, characters, height, text)
-    is_strip = len(characters) > 1 and len({(one.top, one.bottom) for one in characters}) == 1
-    if is_strip and fitting and (lower := median(one.height for one in fitting)) < PARAMS.loose * height:
-        found, _ = _compare_with_ink(gray, ink, fitting, lower, text)
-    return found
+    height = median(rect.height for rect in characters)
+    rects, fitting = _compare_with_ink(gray, ink, characters, height, text)
+    is_strip = len(characters) > 1 and len({(rect.top, rect.bottom) for rect in characters}) == 1
+    if is_strip and fitting and (lower := median(rect.height for rect in fitting)) < PARAMS.loose * height:
+        rects, _ = _compare_with_ink(gray, ink, fitting, lower, text)
+    return rects
 
 
 def is_clear_of_edges(page: PageResult, gray: Plane, ink: Plane) -> bool:
@@ -135,7 +135,7 @@ def _compare_with_ink(
     high = height * scale
     if ink.shape != gray.shape:
         ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
-    boxes = [_in_pixels(one.scaled(scale), columns, rows) for one in characters]
+    boxes = [_in_pixels(rect.scaled(scale), columns, rows) for rect in characters]
     contrast = measure_contrast(gray, boxes, ink, high)
     if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, boxes[0], high):
         return [], []
@@ -147,24 +147,24 @@ def _compare_with_ink(
     read, bodies = find_read(parts, strokes, raw.strong, boxes, high)
     fitting = fit_boxes(parts, boxes, bodies, high)
     doubted = {*find_slashes(parts, boxes, bodies, text), *find_fragments(raw, boxes, bodies)}
-    found = [characters[place] for place in sorted(doubted)]
+    unread = [characters[index] for index in sorted(doubted)]
     if reaches_along_edge(parts, read, high):
-        found = list(characters)
+        unread = list(characters)
     spans = [Rect(*map(float, box)).scaled(1 / scale) for box in fitting]
     if read.all():
-        return found, spans
+        return unread, spans
     may_be = ~read & ~_is_cut_off(parts, full, raw, high, scale)
     parts = parts.joined(may_be)
     could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, raw.strong.shape, high)
     if not could_be.any():
-        return found, spans
+        return unread, spans
     paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
     numbers = [
         number
         for number in np.flatnonzero(could_be).tolist()
         if not (is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
-    return found + component_rects(parts, numbers, scale), spans
+    return unread + component_rects(parts, numbers, scale), spans
 
 
 def _in_pixels(span: Rect, columns: int, rows: int) -> PixelBox:
@@ -238,15 +238,15 @@ def _is_cut_off(parts: ComponentTable, full: Plane, raw: RawInk, height: float, 
 
 def _is_together(parts: ComponentTable, at_edge: Mask, height: float) -> Mask:
     """Tell which components at one side of a picture are so high together that they could be a character, (n,)."""
-    p, found = PARAMS, np.zeros(len(at_edge), np.bool_)
+    p, is_together = PARAMS, np.zeros(len(at_edge), np.bool_)
     run: list[int] = []
     for number in sorted(np.flatnonzero(at_edge).tolist(), key=lambda number: float(parts.top[number])):
         if run and parts.top[number] - parts.bottom[run].max() > p.least_length * height:
             run = []
         run.append(number)
         if len(run) > 1 and parts.bottom[run].max() - parts.top[run].min() >= p.least_height * height:
-            found[run] = True
-    return found
+            is_together[run] = True
+    return is_together
 
 
 def _is_cut(parts: ComponentTable, number: int, full: Plane, raw: RawInk, scale: float) -> bool:

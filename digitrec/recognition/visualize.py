@@ -120,7 +120,7 @@ def add_border(sheet: Picture) -> Picture:
 def to_ascii(line: str) -> str:
     """Replace the characters that OpenCV cannot draw.
 
-    >>> plain("sieben ü.png")
+    >>> to_ascii("sieben ü.png")
     'sieben ?.png'
     """
     return "".join(letter if " " <= letter <= "~" else "?" for letter in line)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from digitrec.recognition.classifier_keras import drop_known_messages, quiet_start
+from digitrec.recognition.classifier_keras import drop_harmless_messages, quiet_start
 
 CHATTER = b"""WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1795360721.316341    7045 port.cc:153] oneDNN custom operations are on.
@@ -15,7 +15,7 @@ INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
 
 
 def test_only_what_is_known_to_be_harmless_is_dropped() -> None:
-    assert drop_known_messages(CHATTER + b"E0000 out of memory\nERROR: no\n") == b"E0000 out of memory\nERROR: no\n"
+    assert drop_harmless_messages(CHATTER + b"E0000 out of memory\nERROR: no\n") == b"E0000 out of memory\nERROR: no\n"
 
 
 def test_an_error_message_gets_through(capfd: pytest.CaptureFixture[str]) -> None:
