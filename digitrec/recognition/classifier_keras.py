@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from digitrec.arrays import Ink, Scores
-from digitrec.errors import ModelError, plain, require_packages
+from digitrec.errors import ModelError, describe_error, require_packages
 from digitrec.models.package import KERAS, ModelPackage
 from digitrec.recognition.classifier import CLASSES, DIGIT_PX, DIGITS, apply_temperature, check_ink
 
@@ -101,7 +101,7 @@ class KerasDigitClassifier:
         try:
             model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, OSError, KeyError) as why:
-            raise ModelError(f"Keras cannot load {path}: {plain(why)}") from None
+            raise ModelError(f"Keras cannot load {path}: {describe_error(why)}") from None
         return cls(model, bundle.card.fingerprint + "-keras", bundle.card.temperature)
 
     def score(self, ink: Ink) -> Scores:

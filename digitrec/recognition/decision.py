@@ -7,7 +7,7 @@ import numpy as np
 
 from digitrec.arrays import PageResult, Scores
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT
-from digitrec.types import Digit, PageReading, Reason, PageStatus
+from digitrec.types import Digit, PageReading, PageStatus, Reason
 
 _LEAST_SHARE_OF_TWO = 0.6
 

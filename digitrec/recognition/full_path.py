@@ -88,8 +88,8 @@ class RecognitionModels:
         """
         name = bundle.card.id
         return cls(
-            Segmenter(bundle.content(INK_TFLITE), f"{INK_TFLITE} of {name}"),
-            SequenceRecognizer(bundle.content(LINE_TFLITE), f"{LINE_TFLITE} of {name}"),
+            Segmenter(bundle.read_file(INK_TFLITE), f"{INK_TFLITE} of {name}"),
+            SequenceRecognizer(bundle.read_file(LINE_TFLITE), f"{LINE_TFLITE} of {name}"),
         )
 
 

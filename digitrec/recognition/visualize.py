@@ -16,7 +16,7 @@ from digitrec.recognition.geometry import Rect, crop_rect
 from digitrec.recognition.preprocess import Plane, downscale
 from digitrec.recognition.segmenter import SegmentedCrop
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
-from digitrec.types import Box, PageReading, Status
+from digitrec.types import Box, PageReading, PageStatus
 
 Color = tuple[int, int, int]
 
@@ -297,7 +297,7 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
         f"Answer {reading.text}: {reading.status}",
         f"confidence {reading.confidence:.4f}, threshold {threshold:.4f}: {verdict}",
     ]
-    if reading.status is not Status.ACCEPTED:
+    if reading.status is not PageStatus.ACCEPTED:
         lines.append(reason)
     return [*lines, f"runner-up {reading.runner_up}, {reading.runner_up_confidence or 0.0:.4f}"]
 

@@ -159,7 +159,7 @@ def test_the_decision_is_drawn_with_its_reason(lines: list[str]) -> None:
     assert "confidence 0.9000, threshold 0.5000: high enough" in lines
     assert "Answer 7: review" in lines
     assert "confidence 0.9000, threshold 0.9500: too low" in lines
-    assert "low_confidence: not sure enough to accept without a look" in lines
+    assert "low_confidence: the confidence is too low to accept it without review" in lines
 
 
 def test_unread_ink_is_outlined(lines: list[str]) -> None:
@@ -184,7 +184,7 @@ def test_blank_and_undecoded_pages_are_drawn_with_the_reason(monkeypatch: pytest
     for trace in (blank, broken):
         assert drawn(trace).shape[1] <= visualize.WIDTH
 
-    assert "blank: nothing is written here" in lines
+    assert "blank: the page is blank" in lines
     assert any(line.startswith("reads nothing") for line in lines)
     assert "truncated: it ends early" in lines
 
