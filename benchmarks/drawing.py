@@ -134,7 +134,7 @@ def _written(ink: Floats, digits: Split, count: int, high: float, rng: Generator
         large = cv2.resize(digits.pictures[place], None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
         field = strokes.distance_field(np.asarray(large, np.uint8))
         _, top, _, bottom = strokes.bounding_box(field)
-        strokes.write_glyph(ink, field, hand, (x, y), high / max(bottom - top, 1.0), rng, soft=2.0)
+        strokes.write_glyph(ink, field, hand, (x, y), high / max(bottom - top, 1.0), rng, edge_px=2.0)
         text += str(digits.digits[place])
         x += step
     return text

@@ -102,7 +102,7 @@ def held_out(bundle: ModelPackage, data: str, leave_out: Sequence[str]) -> Split
         dataset = registry.exclude_dataset(dataset, other)
     if dataset.digest != bundle.card.training["digest"]:
         raise SystemExit(f"{bundle.card.id} was not trained on {data} without {' and '.join(leave_out) or 'anything'}")
-    return split_dataset(dataset, bundle.card.seed).calibrate
+    return split_dataset(dataset, bundle.card.seed).calibration
 
 
 def halves(folder: Path, seed: int) -> Halves:

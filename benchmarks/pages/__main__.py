@@ -180,7 +180,9 @@ def _sources(data: str) -> tuple[GlyphSources, str]:
     """The digits that no training saw, the fonts of letters, and where the digits came from."""
     dataset = registry.load_dataset(data)
     split = dataset.evaluation
-    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs()), f"{dataset.source}, {split.name} split"
+    return GlyphSources.from_digits(
+        split.pictures, split.digits, glyphs.load_glyphs()
+    ), f"{dataset.source}, {split.name} split"
 
 
 def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, object]:

@@ -126,7 +126,7 @@ class Sheet:
             scale = high / glyph.unit
             at = (left + glyph.x * height, middle + glyph.y * height)
             hand = replace(line.hand, grow=glyph.grow)
-            alone = strokes.write_glyph(self.ink, glyph.field, hand, at, scale, rng, soft=1.2)
+            alone = strokes.write_glyph(self.ink, glyph.field, hand, at, scale, rng, edge_px=1.2)
             _, top, _, foot = strokes.bounding_box(glyph.field)
             shares.append(float((alone.max(axis=1) > 0.5).sum() / max(1.0, (foot - top) * scale)))
         return shares

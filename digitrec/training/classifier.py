@@ -1,4 +1,4 @@
-"""The training loop: batches, epochs, the best weights, and what Ctrl-C leaves."""
+"""Train the digit classifier: splits, batches, epochs; the best weights are kept, even after Ctrl-C."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
@@ -15,13 +16,28 @@ from digitrec.training.datasets.dataset import Dataset, Digits, Split
 from digitrec.training.networks import ClassifierSpec, Model
 from digitrec.training.synthetic.augment import augment
 
-_FEWEST = 200
-"""Pictures below which holding some out leaves too little on either side."""
+_MIN_PICTURES, _MIN_PER_DIGIT = 200, 10
+"""Smallest data set that can be split."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierParams:
+    """Learning-rate schedule and validation of the digit classifier; set by hand."""
+
+    start_rate_divisor: int = 20  # the warm-up starts at the learning rate divided by this
+    warmup_divisor: int = 20  # the warm-up takes all steps divided by this, at most an epoch
+    held_out: float = 1 / 8  # share of the data set for validation and calibration together
+    validation_share: float = 1 / 4  # share of the held-out pictures for validation; the others calibrate
+    validation_batch: int = 500  # pictures per prediction; limits memory and changes no result
+    min_probability: float = 1e-7  # lower limit before the logarithm
+
+
+PARAMS = ClassifierParams()
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """Where training is; `done` is set once an epoch of the digits' network is over."""
+    """Progress of a training."""
 
     epoch: int
     epochs: int
@@ -29,53 +45,53 @@ class TrainingState:
     steps: int
     loss: float
     accuracy: float
-    """Of the digits' network on what it learns from; of the other stages, their own score so far."""
+    """Training accuracy of the digit classifier; of other stages, the best score so far."""
     done: Epoch | None = None
+    """Result of an epoch of the digit classifier, at its end."""
     stage: str = "digits"
-    """What is being drawn or trained."""
     words: str = ""
-    """A line for people, once a part of another stage is over."""
+    """Line to print, at the end of an epoch of another stage."""
 
 
 def no_progress(_: TrainingState) -> None:
-    """Tell nobody."""
+    """Ignore the progress of a training."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Splits:
-    """The training split of a data set, cut up: no digit is in two of them."""
+    """Disjoint parts of the training split of a data set."""
 
-    learn: Split
-    validate: Split
+    train: Split
+    validation: Split
     """Chooses the best epoch."""
-    calibrate: Split
-    """Temperature and calibration table."""
+    calibration: Split
+    """Fits temperature and calibration table."""
 
 
 @dataclass(slots=True)
 class FittedClassifier:
-    """The best weights so far, and how training went."""
+    """Best weights so far, and the course of the training."""
 
     weights: list[Any]
     best_epoch: int = 0
-    lowest: float = float("inf")
+    lowest_loss: float = float("inf")
     history: list[Epoch] = field(default_factory=list)
     interrupted: bool = False
 
     def add(self, epoch: Epoch, model: Model) -> None:
-        """Note an epoch, and keep its weights if no other validated better."""
-        if epoch.validation_loss < self.lowest:
-            self.weights, self.lowest, self.best_epoch = model.get_weights(), epoch.validation_loss, epoch.epoch
+        """Append an epoch, and keep its weights if its validation loss is the lowest."""
+        if epoch.validation_loss < self.lowest_loss:
+            self.weights, self.lowest_loss, self.best_epoch = model.get_weights(), epoch.validation_loss, epoch.epoch
         self.history.append(epoch)
 
 
-def split_dataset(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Splits:
-    """Hold out an eighth of the training pictures, of every digit alike: 1 in 32 validates, 3 in 32 calibrate.
+def split_dataset(dataset: Dataset, seed: int, held_out: float = PARAMS.held_out) -> Splits:
+    """Split the training pictures, stratified by digit: by default 28/32 train, 1/32 validate, 3/32 calibrate.
 
     Args:
-        dataset: its training split is cut.
-        seed: the same one cuts it the same way.
-        held_out: the share of both together; a quarter of it validates.
+        dataset: its training split is used.
+        seed: the same seed gives the same splits.
+        held_out: share of validation and calibration together.
 
     Raises:
         DataError: the data set is for evaluation only, too small, or lacks a digit.
@@ -84,104 +100,101 @@ def split_dataset(dataset: Dataset, seed: int, held_out: float = 1 / 8) -> Split
         raise DataError(
             f"{dataset.name} is for evaluation only", hint="Train with mnist, mnist-5k or pictures of your own."
         )
-    everything = dataset.train
-    if len(everything) < _FEWEST or min(np.bincount(everything.digits, minlength=10)) < 10:
+    pictures = dataset.train
+    if len(pictures) < _MIN_PICTURES or min(np.bincount(pictures.digits, minlength=10)) < _MIN_PER_DIGIT:
         raise DataError(
-            f"{dataset.name} has {len(everything)} pictures to train with; {_FEWEST} are needed, and 10 of each digit"
+            f"{dataset.name} has {len(pictures)} pictures to train with; {_MIN_PICTURES} are needed, "
+            f"and {_MIN_PER_DIGIT} of each digit"
         )
     rng = np.random.default_rng(seed)
-    group = np.zeros(len(everything), np.int64)
+    part = np.zeros(len(pictures), np.int64)
     for digit in range(10):
-        places = rng.permutation(np.flatnonzero(everything.digits == digit))
-        validate, calibrate = max(1, round(len(places) * held_out / 4)), max(2, round(len(places) * held_out * 3 / 4))
-        group[places[:validate]] = 1
-        group[places[validate : validate + calibrate]] = 2
-    learn, validation, calibration = (everything.take(group == number) for number in range(3))
-    return Splits(
-        replace(learn, name="learn"), replace(validation, name="validate"), replace(calibration, name="calibrate")
-    )
+        indices = rng.permutation(np.flatnonzero(pictures.digits == digit))
+        validation = max(1, round(len(indices) * held_out * PARAMS.validation_share))
+        calibration = max(2, round(len(indices) * held_out * (1 - PARAMS.validation_share)))
+        part[indices[:validation]] = 1
+        part[indices[validation : validation + calibration]] = 2
+    names = ("learn", "validate", "calibrate")
+    return Splits(*(replace(pictures.take(part == number), name=name) for number, name in enumerate(names)))
 
 
 def augment_half(split: Split, seed: int) -> Ink:
-    """Each picture once, every second one as another hand might have written it: what confidence is judged by."""
-    ink = split.ink
+    """Return each picture once, every second one augmented: the data that validate and calibrate."""
+    ink = split.ink  # (n, 28, 28)
     ink[1::2] = augment(split.pictures[1::2], split.digits[1::2], np.random.default_rng([seed, 2]))
     return ink
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExtraExamples:
-    """Further examples: some of them are in every batch, besides the data set's own."""
+    """Examples that are mixed into every batch besides those of the data set."""
 
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
     classes: Digits
     """(n,)"""
     per_batch: int
-    """How many of them are in a batch."""
-    augment: Callable[[Picture, Digits, np.random.Generator], Ink]
+    augment: Callable[[Picture, Digits, Generator], Ink]
 
 
 def fit_classifier(
     model: Model,
-    network: ClassifierSpec,
-    parts: Splits,
+    spec: ClassifierSpec,
+    splits: Splits,
     *,
     epochs: int,
     seed: int,
     progress: Callable[[TrainingState], None],
-    beside: Sequence[ExtraExamples] = (),
-    judged_by: tuple[Ink, Digits] | None = None,
+    extra: Sequence[ExtraExamples] = (),
+    extra_validation: tuple[Ink, Digits] | None = None,
 ) -> FittedClassifier:
-    """Fit the model's weights in place; the best ones by validation loss are in what comes back.
+    """Fit the model's weights in place; the result holds the best ones by validation loss.
 
     Args:
-        model: what is fitted.
-        network: how.
-        parts: an epoch is over when each picture of `learn` was seen.
-        epochs: how many.
-        seed: of all dice.
-        progress: told after each batch and each epoch.
-        beside: further examples to learn from; none of them may be empty.
-        judged_by: further examples to validate with.
+        model: the model to fit.
+        spec: its training parameters.
+        splits: an epoch uses each picture of `train` once.
+        epochs: number of epochs.
+        seed: seed of all random numbers.
+        progress: called after each batch and each epoch.
+        extra: examples to mix in, none of them empty.
+        extra_validation: further examples for the validation.
     """
     import keras
 
-    own = network.batch - sum(each.per_batch for each in beside)
-    steps = max(1, len(parts.learn) // own)
-    warm = max(1, min(steps, epochs * steps // 20))
+    own = spec.batch - sum(examples.per_batch for examples in extra)
+    steps = max(1, len(splits.train) // own)
+    warmup = max(1, min(steps, epochs * steps // PARAMS.warmup_divisor))
     rate = keras.optimizers.schedules.CosineDecay(
-        network.learning_rate / 20,
-        max(1, epochs * steps - warm),
-        warmup_target=network.learning_rate,
-        warmup_steps=warm,
+        spec.learning_rate / PARAMS.start_rate_divisor,
+        max(1, epochs * steps - warmup),
+        warmup_target=spec.learning_rate,
+        warmup_steps=warmup,
     )
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=network.weight_decay),
+        keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    validation, truth = (
-        augment_half(parts.validate, seed) if network.augment else parts.validate.ink,
-        parts.validate.digits,
-    )
-    if judged_by is not None:
-        validation, truth = np.concatenate([validation, judged_by[0]]), np.concatenate([truth, judged_by[1]])
+    ink = augment_half(splits.validation, seed) if spec.augment else splits.validation.ink
+    digits = splits.validation.digits
+    if extra_validation is not None:
+        ink, digits = np.concatenate([ink, extra_validation[0]]), np.concatenate([digits, extra_validation[1]])
     fitted = FittedClassifier(model.get_weights())
     try:
         for epoch in range(1, epochs + 1):
-            began = time.monotonic()
+            started_s = time.monotonic()
             loss = accuracy = 0.0
-            for step, (ink, digits) in enumerate(_batches(parts.learn, network, beside, [seed, epoch], steps), start=1):
-                now_loss, now_accuracy = (float(value) for value in model.train_on_batch(ink, digits))
-                loss += (now_loss - loss) / step
-                accuracy += (now_accuracy - accuracy) / step
+            for step, batch in enumerate(_batches(splits.train, spec, extra, [seed, epoch], steps), start=1):
+                batch_loss, batch_accuracy = (float(value) for value in model.train_on_batch(*batch))
+                loss += (batch_loss - loss) / step
+                accuracy += (batch_accuracy - accuracy) / step
                 progress(TrainingState(epoch, epochs, step, steps, loss, accuracy))
-            judged = _judged(model, validation, truth)
-            seconds = round(time.monotonic() - began, 1)
-            line = Epoch(epoch, loss, accuracy, *judged, float(rate(epoch * steps)), seconds)
-            fitted.add(line, model)
-            progress(TrainingState(epoch, epochs, steps, steps, loss, accuracy, line))
+            validation = _evaluate(model, ink, digits)
+            seconds = round(time.monotonic() - started_s, 1)
+            result = Epoch(epoch, loss, accuracy, *validation, float(rate(epoch * steps)), seconds)
+            fitted.add(result, model)
+            progress(TrainingState(epoch, epochs, steps, steps, loss, accuracy, result))
     except KeyboardInterrupt:
         fitted.interrupted = True
         if not fitted.history:
@@ -190,36 +203,37 @@ def fit_classifier(
 
 
 def _batches(
-    split: Split, network: ClassifierSpec, beside: Sequence[ExtraExamples], seed: list[int], steps: int
+    split: Split, spec: ClassifierSpec, extra: Sequence[ExtraExamples], seed: list[int], steps: int
 ) -> Iterator[tuple[Ink, Digits]]:
-    """The epoch's pictures in a new order; the next batch is drawn while the network learns from this one."""
-    shuffle = np.random.default_rng(seed)
-    order = shuffle.permutation(len(split))
-    orders = [np.resize(shuffle.permutation(len(each.classes)), steps * each.per_batch) for each in beside]
-    own = network.batch - sum(each.per_batch for each in beside)
+    """Yield the shuffled batches of an epoch; a thread augments the next batch while the network trains on this one."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(split))
+    orders = [np.resize(rng.permutation(len(examples.classes)), steps * examples.per_batch) for examples in extra]
+    own = spec.batch - sum(examples.per_batch for examples in extra)
 
-    def draw(step: int) -> tuple[Ink, Digits]:
-        some = split.take(order[step * own : (step + 1) * own])
+    def make_batch(step: int) -> tuple[Ink, Digits]:
+        batch = split.take(order[step * own : (step + 1) * own])
         rng = np.random.default_rng([*seed, step])
-        inks = [augment(some.pictures, some.digits, rng) if network.augment else some.ink]
-        classes = [some.digits]
-        for each, places in zip(beside, orders, strict=True):
-            chosen = places[step * each.per_batch : (step + 1) * each.per_batch]
-            inks.append(each.augment(each.pictures[chosen], each.classes[chosen], rng))
-            classes.append(each.classes[chosen])
+        inks = [augment(batch.pictures, batch.digits, rng) if spec.augment else batch.ink]
+        classes = [batch.digits]
+        for examples, indices in zip(extra, orders, strict=True):
+            chosen = indices[step * examples.per_batch : (step + 1) * examples.per_batch]
+            inks.append(examples.augment(examples.pictures[chosen], examples.classes[chosen], rng))
+            classes.append(examples.classes[chosen])
         return np.concatenate(inks), np.concatenate(classes)
 
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(draw, 0)
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(make_batch, 0)
         for step in range(steps):
-            batch = coming.result()
+            batch = future.result()
             if step + 1 < steps:
-                coming = ahead.submit(draw, step + 1)
+                future = executor.submit(make_batch, step + 1)
             yield batch
 
 
-def _judged(model: Model, ink: Ink, digits: Digits) -> tuple[float, float]:
-    """Mean loss and accuracy; by hand, as `Model.evaluate` builds a pipeline that complains on stderr."""
-    scores = np.concatenate([model.predict_on_batch(ink[start : start + 500]) for start in range(0, len(ink), 500)])
-    likely = np.maximum(scores[np.arange(len(digits)), digits], 1e-7)
-    return float(-np.log(likely).mean()), float((scores.argmax(axis=1) == digits).mean())
+def _evaluate(model: Model, ink: Ink, digits: Digits) -> tuple[float, float]:
+    """Return mean loss and accuracy; `Model.evaluate` would print warnings to stderr."""
+    size = PARAMS.validation_batch
+    scores = np.concatenate([model.predict_on_batch(ink[start : start + size]) for start in range(0, len(ink), size)])
+    p_truth = np.maximum(scores[np.arange(len(digits)), digits], PARAMS.min_probability)
+    return float(-np.log(p_truth).mean()), float((scores.argmax(axis=1) == digits).mean())

@@ -1,4 +1,4 @@
-"""Is a candidate model worse than the current one? Stated as a test, so that luck does not decide."""
+"""Test whether a candidate model is significantly worse than the current one (McNemar)."""
 
 from dataclasses import dataclass
 
@@ -14,90 +14,84 @@ from digitrec.training.datasets.dataset import Split
 from digitrec.training.synthetic import samples
 from digitrec.types import Limits, PageStatus
 
-_SIGNIFICANT = 0.05
+_SIGNIFICANCE_LEVEL = 0.05
 _SCANS, _SEED = 400, 0
-"""How many scans are drawn, always the same."""
+"""Number and seed of the synthetic scans, the same for every comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class McNemarResult:
-    """Two models on the same pictures."""
+    """Two models on the same pictures, with the p-value of McNemar's test."""
 
     pictures: int
     current_right: int
     candidate_right: int
     only_current: int
-    """Pictures that only the current model reads rightly."""
+    """Number of pictures that only the current model reads correctly."""
     only_candidate: int
     p_worse: float
-    """How likely so lopsided a result, or a more lopsided one, would be if the candidate were no worse."""
+    """Probability of a result at least this one-sided if the candidate is not worse."""
     things: str = "pictures"
-    """What was read."""
+    """Description of the pictures."""
 
     @property
     def is_worse(self) -> bool:
-        """The candidate is worse, and not by chance."""
-        return self.p_worse < _SIGNIFICANT
+        """Return True if the candidate is significantly worse."""
+        return self.p_worse < _SIGNIFICANCE_LEVEL
 
     @property
     def words(self) -> str:
-        """The verdict and its grounds in a sentence."""
+        """Return the verdict and its figures in a sentence."""
         verdict = "worse than" if self.is_worse else "not shown to be worse than"
         return (
             f"the candidate is {verdict} the current model: {self.candidate_right} against {self.current_right} of "
-            f"{self.pictures} {self.things} right; where they differ {self.only_candidate} speak for the candidate and "
-            f"{self.only_current} for the current (exact McNemar test, one-sided, p = {self.p_worse:.3g}; "
-            f"worse means p < {_SIGNIFICANT})"
+            f"{self.pictures} {self.things} right; where they differ, {self.only_candidate} are right only with the "
+            f"candidate and {self.only_current} only with the current model (exact McNemar test, one-sided, "
+            f"p = {self.p_worse:.3g}; worse means p < {_SIGNIFICANCE_LEVEL})"
         )
 
 
 def mcnemar(
     current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], things: str = "pictures"
 ) -> McNemarResult:
-    """Compare by McNemar's exact test: only pictures on which the two differ say anything.
+    """Run McNemar's exact test, one-sided; only pictures on which the two models differ count.
 
     Args:
-        current_right: (n,) which pictures the current model reads rightly.
+        current_right: (n,) mask of the pictures that the current model reads correctly.
         candidate_right: (n,) the same for the candidate, on the same pictures.
-        things: what they are, in words.
+        things: description of the pictures.
 
-    >>> not_worse(np.array([True] * 20), np.array([True] * 12 + [False] * 8)).is_worse
+    >>> mcnemar(np.array([True] * 20), np.array([True] * 12 + [False] * 8)).is_worse
     True
     """
     if current_right.shape != candidate_right.shape or current_right.ndim != 1 or current_right.size == 0:
         raise DataError("two models can only be compared on the same pictures, at least one")
     only_current = int((current_right & ~candidate_right).sum())
     only_candidate = int((candidate_right & ~current_right).sum())
-    # P(X >= only_current) of a fair coin thrown as often as the two differ.
+    # Binomial tail P(X >= only_current) for only_current + only_candidate tosses of a fair coin.
     p_worse = betainc(only_current, only_candidate + 1, 0.5) if only_current else 1.0
-    return McNemarResult(
-        len(current_right),
-        int(current_right.sum()),
-        int(candidate_right.sum()),
-        only_current,
-        only_candidate,
-        p_worse,
-        things,
-    )
+    right = int(current_right.sum()), int(candidate_right.sum())
+    return McNemarResult(len(current_right), *right, only_current, only_candidate, p_worse, things)
 
 
 def compare_classifiers(current: DigitClassifier, candidate: DigitClassifier, split: Split) -> McNemarResult:
-    """Let both read the same split, one that neither has learned from."""
-    ink = split.ink
-    current_right, candidate_right = (one.score(ink).argmax(axis=1) == split.digits for one in (current, candidate))
+    """Compare two classifiers on a split that neither was trained on."""
+    current_right, candidate_right = (
+        classifier.score(split.ink).argmax(axis=1) == split.digits for classifier in (current, candidate)
+    )
     return mcnemar(current_right, candidate_right)
 
 
 def compare_page_readers(current: PageReader, candidate: PageReader, split: Split) -> McNemarResult:
-    """Let both read scans drawn with the digits of a split that neither has learned from, as the service reads."""
-    return _compare_scans(current, candidate, split, (0.0, 0.0), "drawn scans", only_accepted=False)
+    """Compare two page readers on synthetic scans, with digits of a split that neither was trained on."""
+    return _compare_scans(current, candidate, split, (0.0, 0.0), "synthetic scans", only_accepted=False)
 
 
 def compare_accepted_pages(
     current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[float, float]
 ) -> McNemarResult:
-    """The same, but what is not accepted, by either with its own threshold, is not read rightly: somebody must look."""
-    things = "drawn scans, accepted and"
+    """Compare the answers that both readers accept, each at its own threshold; pages in review count as wrong."""
+    things = "synthetic scans, accepted and"
     return _compare_scans(current, candidate, split, thresholds, things, only_accepted=True)
 
 
@@ -110,16 +104,17 @@ def _compare_scans(
     *,
     only_accepted: bool,
 ) -> McNemarResult:
-    drawn = list(samples.generate_samples(split.pictures, split.digits, _SCANS, _SEED))
-    right = []
-    for reader, threshold in zip((current, candidate), thresholds, strict=True):
-        read = [(_read(reader, scan, threshold), str(digit)) for _, scan, digit in drawn]
-        right.append([text == digit and (is_accepted or not only_accepted) for (text, is_accepted), digit in read])
-    return mcnemar(np.array(right[0], np.bool_), np.array(right[1], np.bool_), things)
+    scans = list(samples.generate_samples(split.pictures, split.digits, _SCANS, _SEED))
+    is_right = np.zeros((2, _SCANS), np.bool_)
+    for row, (reader, threshold) in enumerate(zip((current, candidate), thresholds, strict=True)):
+        for column, (_, content, digit) in enumerate(scans):
+            text, is_accepted = _read_scan(reader, content, threshold)
+            is_right[row, column] = text == str(digit) and (is_accepted or not only_accepted)
+    return mcnemar(is_right[0], is_right[1], things)
 
 
-def _read(reader: PageReader, scan: bytes, threshold: float) -> tuple[str, bool]:
-    """What it reads, and whether it would be accepted."""
-    (readings,) = read_files.decide_readings([read_files.read_bytes(scan, Limits(), reader)], threshold)
-    is_accepted = all(one.status is PageStatus.ACCEPTED for one in readings)
-    return "".join(one.text for one in readings), is_accepted
+def _read_scan(reader: PageReader, content: bytes, threshold: float) -> tuple[str, bool]:
+    """Return the text of a scan, and whether all its pages are accepted."""
+    (readings,) = read_files.decide_readings([read_files.read_bytes(content, Limits(), reader)], threshold)
+    is_accepted = all(reading.status is PageStatus.ACCEPTED for reading in readings)
+    return "".join(reading.text for reading in readings), is_accepted

@@ -1,11 +1,9 @@
-"""Pages that a person has read, as the networks see them: the examples that corrections give.
+"""Extract training examples from corrected pages.
 
-Each page passes through what the service does where it looks closely. What its parts are shown there, they learn from:
-the digits' network each sign as it was cut out, the line network each strip around the writing. A glance adds nothing:
-it shows the ink network's cut, smaller.
+Each page goes through the full path of recognition. The digit classifier gets the crop of each character, the sequence
+recognizer the text lines. The fast path adds nothing, as it shows the same crops at a lower resolution.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,53 +15,53 @@ from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition.classifier import NO_DIGIT as NONE
+from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.full_path import FullPathResult, run_full_path
 from digitrec.recognition.geometry import Rect, crop_rect
 from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
 from digitrec.recognition.trace import RecognitionTrace
-from digitrec.training.datasets.image_folder import NONE as NO_DIGIT
-from digitrec.training.pipeline_examples import LIKE_A_ONE, Examples
+from digitrec.training.datasets.image_folder import NONE
+from digitrec.training.pipeline_examples import MAX_CLUTTER_RATIO, Examples, to_levels
 from digitrec.training.synthetic import parallel
 from digitrec.training.synthetic.generate import LineExamples, pad_to_stride, quantize
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import NON_DIGIT
 from digitrec.types import Limits
 
-_WIDEST = 192
-"""Pixels of the longest strip that the line network learns from."""
-_LONGEST = 7
-"""Digits of the longest number that it learns from."""
+_MAX_LINE_WIDTH_PX = 192
+"""Widest line crop that the sequence recognizer is trained on."""
+_MAX_DIGITS = 7
+"""Longest number that the sequence recognizer is trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPage:
-    """A page and what a person says it shows."""
+    """A page and its text according to a reviewer."""
 
     path: Path
     sha256: str
     page: int
     """From 1."""
     text: str
-    """All its digits, left to right, top to bottom; or `none`."""
+    """All digits, left to right, top to bottom; or `none`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledCrops:
-    """What the networks are shown of one page, with the truth."""
+    """Crops of one page, as the networks see them, with their labels."""
 
-    signs: tuple[Picture, ...] = ()
-    """Each (28, 28), 0 = paper, 255 = ink."""
+    crops: tuple[Picture, ...] = ()
+    """One character each, (28, 28), 0 = paper, 255 = ink."""
     classes: tuple[int, ...] = ()
-    """Of `signs`: 0..9 or `NONE`."""
-    strips: tuple[Picture, ...] = ()
-    """Each (40, w), stored as `drawn.stored` does."""
+    """Of `crops`: 0..9 or `NO_DIGIT`."""
+    lines: tuple[Picture, ...] = ()
+    """Crops of the text line, (40, w), quantized."""
     text: tuple[int, ...] = ()
-    """What every one of `line_examples` says."""
+    """Text of each of `lines`."""
     fits: bool = True
-    """As many digits were found as there are; else nothing can be said of each."""
+    """True if the number of characters matches the label; otherwise the crops have no labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,127 +84,121 @@ def extract_labelled_crops(
     processes: int = 0,
     on_progress: ProgressCallback | None = None,
 ) -> list[LabelledCrops]:
-    """What the networks are shown of each page, in order.
+    """Return the crops of each page, in order.
 
     Args:
-        reader: of the model that goes on learning.
-        pages: what a person has read; every file is there.
-        limits: on what is opened.
-        processes: how many look; 0: as many as there are cores.
-        on_progress: how many files are done.
+        reader: reader with the networks of the base model.
+        pages: corrected pages; their files exist.
+        limits: limits on pictures.
+        processes: number of worker processes; 0: one per core.
+        on_progress: called with the number of finished files.
 
     Raises:
         OSError: a file cannot be read.
     """
-    files = [_LabelledFile(path, tuple(of_file)) for path, of_file in _by_file(pages).items()]
-    found: dict[LabelledPage, LabelledCrops] = {}
-    seen = parallel.map_items(
-        _shown, _ExtractionContext(reader, limits), files, processes=processes, on_progress=on_progress
-    )
-    for file, shown in zip(files, seen, strict=True):
-        found |= dict(zip(file.pages, shown, strict=True))
-    return [found[page] for page in pages]
+    by_path: dict[Path, list[LabelledPage]] = {}
+    for page in pages:
+        by_path.setdefault(page.path, []).append(page)
+    files = [_LabelledFile(path, tuple(file_pages)) for path, file_pages in by_path.items()]
+    context = _ExtractionContext(reader, limits)
+    results = parallel.map_items(_extract_file, context, files, processes=processes, on_progress=on_progress)
+    crops = {
+        page: page_crops
+        for file, file_crops in zip(files, results, strict=True)
+        for page, page_crops in zip(file.pages, file_crops, strict=True)
+    }
+    return [crops[page] for page in pages]
 
 
-def digit_examples(shown: Iterable[LabelledCrops]) -> Examples:
-    """What the digits' network learns from them."""
-    pairs = [pair for one in shown for pair in zip(one.signs, one.classes, strict=True)]
-    pictures = np.array([sign for sign, _ in pairs], np.uint8).reshape(-1, 28, 28)
+def digit_examples(pages: Iterable[LabelledCrops]) -> Examples:
+    """Return the examples for the digit classifier."""
+    pairs = [pair for page in pages for pair in zip(page.crops, page.classes, strict=True)]
+    pictures = np.array([crop for crop, _ in pairs], np.uint8).reshape(-1, 28, 28)
     return Examples(pictures, np.array([digit for _, digit in pairs], np.int64))
 
 
-def line_examples(shown: Iterable[LabelledCrops]) -> LineExamples:
-    """What the line network learns from them."""
-    pairs = [(strip, one.text) for one in shown for strip in one.strips]
-    return LineExamples([strip for strip, _ in pairs], [text for _, text in pairs])
+def line_examples(pages: Iterable[LabelledCrops]) -> LineExamples:
+    """Return the examples for the sequence recognizer."""
+    pairs = [(line, page.text) for page in pages for line in page.lines]
+    return LineExamples([line for line, _ in pairs], [text for _, text in pairs])
 
 
-def _by_file(pages: Iterable[LabelledPage]) -> dict[Path, list[LabelledPage]]:
-    files: dict[Path, list[LabelledPage]] = {}
-    for page in pages:
-        files.setdefault(page.path, []).append(page)
-    return files
-
-
-def _shown(desk: _ExtractionContext, file: _LabelledFile) -> list[LabelledCrops]:
-    wanted = {page.page: page.text for page in file.pages}
-    found: dict[int, LabelledCrops] = {}
+def _extract_file(context: _ExtractionContext, file: _LabelledFile) -> list[LabelledCrops]:
+    labels = {page.page: page.text for page in file.pages}
+    crops: dict[int, LabelledCrops] = {}
     try:
-        name, sheets = decode.decode_pages(file.path.read_bytes(), desk.limits)
+        name, sheets = decode.decode_pages(file.path.read_bytes(), context.limits)
         for sheet in sheets:
-            if sheet.number in wanted:
-                found[sheet.number] = _of_page(desk.reader, name, sheet, wanted[sheet.number])
+            if sheet.number in labels:
+                crops[sheet.number] = _extract_page(context.reader, name, sheet, labels[sheet.number])
     except RejectedImage:
-        pass  # the service reads nothing there, either
-    return [found.get(page.page, LabelledCrops(fits=False)) for page in file.pages]
+        pass  # the service cannot read these pages, either
+    return [crops.get(page.page, LabelledCrops(fits=False)) for page in file.pages]
 
 
-def _of_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) -> LabelledCrops:
+def _extract_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) -> LabelledCrops:
     steps = reader.read_full(name, sheet)
     if steps.decoded is None:
         return LabelledCrops(fits=False)
-    second = None
-    if reader.models is not None:  # however sure the first looks were, there is more to see on this page
-        grey, plane = steps.decoded.gray, steps.decoded.plane
-        second = run_full_path(steps.initial, grey, plane, reader.classifier, reader.models, use_all_models=True)
-    return _without_digit(steps, second) if text == NO_DIGIT else _with_digits(steps, second, text)
+    result = None
+    if reader.models is not None:  # run all models, even if the first ones are confident
+        gray, plane = steps.decoded.gray, steps.decoded.plane
+        result = run_full_path(steps.initial, gray, plane, reader.classifier, reader.models, use_all_models=True)
+    return _label_non_digits(steps, result) if text == NONE else _label_digits(steps, result, text)
 
 
-def _with_digits(steps: RecognitionTrace, second: FullPathResult | None, text: str) -> LabelledCrops:
-    truth = tuple(map(int, text))
-    cuts = [steps.initial.ink] if len(steps.initial.boxes) == len(truth) else []
-    if len(truth) == 1:
-        cuts += [plane[None] for plane in _closer_cuts(steps.initial, second)]
-    signs = tuple(_levels(sign) for ink in cuts for sign in ink)
-    return LabelledCrops(signs, truth * len(cuts), _strips(steps, second, len(truth)), truth, fits=bool(cuts))
-
-
-def _without_digit(steps: RecognitionTrace, second: FullPathResult | None) -> LabelledCrops:
-    """Every sign that was cut out is no digit, unless by itself it may be a one."""
-    boxes = steps.initial.boxes
-    plain = [ink for ink, box in zip(steps.initial.ink, boxes, strict=True) if box.height < LIKE_A_ONE * box.width]
-    signs = tuple(_levels(ink) for ink in (*plain, *_closer_cuts(steps.initial, second)))
-    strips = _strips(steps, second, 1) if len(boxes) == 1 else ()
-    return LabelledCrops(signs, (NONE,) * len(signs), strips, (NON_DIGIT,))
-
-
-def _closer_cuts(cheap: PageResult, second: FullPathResult | None) -> list[Plane]:
-    """The sign as the ink network cut it out, if it did."""
-    planes = [one.evidence for one in second.predictions if not isinstance(one.evidence, Rect)] if second else []
-    known = [ink.tobytes() for ink in cheap.ink]
-    return [plane for plane in planes if plane.tobytes() not in known]
-
-
-def _strips(steps: RecognitionTrace, second: FullPathResult | None, count: int) -> tuple[Picture, ...]:
-    """The strips that the line network read, if all the writing is in each."""
-    if second is None or steps.decoded is None or len(second.lines) != 1 or count > _LONGEST:
-        return ()
-    (row,) = second.lines
-    if count > 1 and NON_DIGIT in row.line.text:  # signs that are no digits stand there, too
-        return ()
-    spans = {row.strip, *(one.evidence for one in second.predictions if isinstance(one.evidence, Rect))}
-    found = [_strip(crop_rect(steps.decoded.gray, span), count) for span in sorted(spans, key=lambda one: one.width)]
-    return tuple(strip for strip in found if strip is not None)
-
-
-def _strip(piece: Plane, count: int) -> Picture | None:
-    """A piece of a page as the line network is shown it; None if it is too long, or too short for so many signs."""
-    height, width = piece.shape
-    scale = LINE_HEIGHT_PX / height
-    wide = max(4, round(width * scale))
-    if wide > _WIDEST or wide < 2 * count * FRAME_PX:
-        return None
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return pad_to_stride(
-        quantize(local_normalize(np.asarray(cv2.resize(piece, (wide, LINE_HEIGHT_PX), interpolation=how), np.float32)))
+def _label_digits(steps: RecognitionTrace, result: FullPathResult | None, text: str) -> LabelledCrops:
+    digits = tuple(map(int, text))
+    groups = [steps.initial.ink] if len(steps.initial.boxes) == len(digits) else []
+    if len(digits) == 1:
+        groups += [plane[None] for plane in _segmenter_crops(steps.initial, result)]
+    crops = tuple(to_levels(ink) for group in groups for ink in group)
+    return LabelledCrops(
+        crops, digits * len(groups), _line_crops(steps, result, len(digits)), digits, fits=bool(groups)
     )
 
 
-def _levels(ink: Plane) -> Picture:
-    """A sign that is cut out and normalised, (28, 28), as `Examples` hold it."""
-    return np.asarray(np.rint(ink * 255), np.uint8)
+def _label_non_digits(steps: RecognitionTrace, result: FullPathResult | None) -> LabelledCrops:
+    """Label every crop as no digit, except those that may be mistaken for a one."""
+    boxes = steps.initial.boxes
+    inks = [
+        ink for ink, box in zip(steps.initial.ink, boxes, strict=True) if box.height < MAX_CLUTTER_RATIO * box.width
+    ]
+    crops = tuple(to_levels(ink) for ink in (*inks, *_segmenter_crops(steps.initial, result)))
+    lines = _line_crops(steps, result, 1) if len(boxes) == 1 else ()
+    return LabelledCrops(crops, (NO_DIGIT,) * len(crops), lines, (NON_DIGIT,))
 
 
-def count_pages_by_kind(pages: Iterable[LabelledPage]) -> Counter[str]:
-    """How many pages show one digit, several, or none."""
-    return Counter(NO_DIGIT if page.text == NO_DIGIT else "one" if len(page.text) == 1 else "several" for page in pages)
+def _segmenter_crops(cheap: PageResult, result: FullPathResult | None) -> list[Plane]:
+    """Return the character as the segmentation network cut it out, if it did."""
+    if result is None:
+        return []
+    planes = [prediction.evidence for prediction in result.predictions if not isinstance(prediction.evidence, Rect)]
+    classical = [ink.tobytes() for ink in cheap.ink]
+    return [plane for plane in planes if plane.tobytes() not in classical]
+
+
+def _line_crops(steps: RecognitionTrace, result: FullPathResult | None, count: int) -> tuple[Picture, ...]:
+    """Return the line crops that the sequence recognizer read, if each holds all the writing of the page."""
+    if result is None or steps.decoded is None or len(result.lines) != 1 or count > _MAX_DIGITS:
+        return ()
+    (reading,) = result.lines
+    if count > 1 and NON_DIGIT in reading.line.text:
+        return ()
+    spans = {reading.strip, *(w.evidence for w in result.predictions if isinstance(w.evidence, Rect))}
+    crops = [
+        _resize_line(crop_rect(steps.decoded.gray, span), count) for span in sorted(spans, key=lambda span: span.width)
+    ]
+    return tuple(crop for crop in crops if crop is not None)
+
+
+def _resize_line(gray: Plane, count: int) -> Picture | None:
+    """Return a line crop as the sequence recognizer sees it; None if it is too wide, or too narrow for its symbols."""
+    height, width = gray.shape
+    scale = LINE_HEIGHT_PX / height
+    width_px = max(4, round(width * scale))
+    if width_px > _MAX_LINE_WIDTH_PX or width_px < 2 * count * FRAME_PX:
+        return None
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = np.asarray(cv2.resize(gray, (width_px, LINE_HEIGHT_PX), interpolation=interpolation), np.float32)
+    return pad_to_stride(quantize(local_normalize(resized)))

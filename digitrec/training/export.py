@@ -1,4 +1,4 @@
-"""A trained network -> the two files of a model folder."""
+"""Export a trained network as the two files of a model package: Keras and LiteRT."""
 
 import io
 import tempfile
@@ -12,29 +12,29 @@ from digitrec.training.networks import Model
 
 
 def to_keras_bytes(model: Model) -> bytes:
-    """The network as a `.keras` file, packed tightly, without the state of the optimizer."""
-    packed = io.BytesIO()
+    """Return the network as a compressed `.keras` file, without the state of the optimizer."""
+    buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         _copy(model).save(path)
         with (
-            zipfile.ZipFile(path) as loose,
-            zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as tight,
+            zipfile.ZipFile(path) as source,
+            zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
         ):
-            for entry in loose.infolist():
-                tight.writestr(entry.filename, loose.read(entry))
-    return packed.getvalue()
+            for entry in source.infolist():
+                target.writestr(entry.filename, source.read(entry))
+    return buffer.getvalue()
 
 
 def to_tflite_bytes(model: Model, shape: tuple[int, ...] = (1, DIGIT_PX, DIGIT_PX), name: str = "digits") -> bytes:
-    """The network as a `.tflite` file for one input of this shape at a time, its weights as int8 (dynamic range).
+    """Return the network as a `.tflite` file with int8 weights (dynamic range) for a fixed input shape.
 
-    The same weights give the same bytes, so the digest can name the model.
+    The same weights give the same bytes, so that the digest identifies the model.
     """
     import keras
     import tensorflow as tf
 
-    # Whatever was built before in this process would otherwise show up in the names inside the file.
+    # Names inside the file depend on what Keras has built before in this process.
     keras.utils.clear_session()
     entry = keras.Input(batch_shape=shape, name="entry")
     fixed = keras.Model(entry, _copy(model)(entry), name=name)
@@ -46,7 +46,7 @@ def to_tflite_bytes(model: Model, shape: tuple[int, ...] = (1, DIGIT_PX, DIGIT_P
 
 
 def _copy(model: Model) -> Model:
-    """The same network and weights, never compiled (`clone_model` would compile it too)."""
+    """Return an uncompiled copy with the same weights (`clone_model` would compile it)."""
     copy = model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy

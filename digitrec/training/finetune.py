@@ -1,7 +1,7 @@
-"""Go on learning from where a model is, with what people corrected: minutes, where a training from nothing takes hours.
+"""Fine-tune a model on corrections: minutes, where a training from scratch takes hours.
 
-Its ink network stays. The digits' network goes on with digits, freshly drawn pages and the corrections; so does the
-line network, with drawn strips and those of the corrected pages: both are asked about a page in doubt.
+The segmentation network stays as it is. The digit classifier is fine-tuned on the data set, new synthetic pages and the
+corrections; the sequence recognizer on synthetic lines and those of the corrected pages.
 """
 
 import time
@@ -39,65 +39,67 @@ from digitrec.training.pipeline_examples import Examples, augment_examples, extr
 from digitrec.training.pretraining import LINE_INPUT_SHAPE, PretrainedModels
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.generate import LineExamples, dequantize, quantize
+from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
 LINE_KERAS = "line.keras"
-_NEW_HELD_OUT = 0.5
-"""Share held out of a data set that is new to the model: it is small, and an error guarantee takes many digits."""
-_PAGES, _PAGES_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _VARIED = range(11, 16)
-"""Seeds, different from those of `stages`."""
-_OF_CORRECTIONS = 0.15
-"""Largest share of a batch that is from corrections."""
-_SEEN = 60
-"""Most repetitions of a picture of the corrections."""
-_TIMES, _MOST_STRIPS = 8, 6_000
-"""Augmented copies of each line crop, and their largest number in all."""
+_PAGES, _PAGES_HELD_OUT, _LINES, _LINES_HELD_OUT, _AUGMENTED = range(11, 16)
+"""Second seed of each kind of data, different from those of `pretraining`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneConfig:
-    """Amounts of synthetic data and training steps of a fine-tuning."""
+    """Amounts of synthetic data and training steps; docs/decisions/009-learning-from-corrections.md has the source."""
 
     epochs: int = 1
-    steps: int = 600
-    """Batches per epoch of the digit classifier; its learning rate falls to zero over them."""
-    rate: float = 2e-4
-    """Learning rate, a tenth of the one of a training from scratch: with more the network forgets."""
+    steps: int = 600  # batches per epoch of the digit classifier; its learning rate falls to zero over them
+    rate: float = 2e-4  # learning rate, a tenth of the one of a training from scratch: with more the network forgets
     pages: int = 12_000
     pages_held_out: int = 1_200
-    strips: int = 8_000
-    strips_held_out: int = 1_000
+    lines: int = 8_000
+    lines_held_out: int = 1_000
     line_epochs: int = 1
     line_rate: float = 5e-4
-    pages_judged: int = synthetic_evaluation.PAGE_COUNT
+    evaluation_pages: int = synthetic_evaluation.PAGE_COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionParams:
+    """Weight of corrections among the training data; docs/decisions/009-learning-from-corrections.md has the source."""
+
+    held_out_of_new_data: float = 0.5
+    """Share held out of a data set that is new to the model: it is small, and an error guarantee takes many digits."""
+    batch_share: float = 0.15  # largest share of a batch that is from corrections
+    max_repeats: int = 60  # most repetitions of a picture of the corrections
+    line_copies: int = 8  # augmented copies of each line crop
+    max_lines: int = 6_000  # most augmented copies of all line crops
 
 
 DEFAULT_CONFIG = FinetuneConfig()
+PARAMS = CorrectionParams()
 
 
 @dataclass(frozen=True, slots=True)
 class _FinetuneContext:
-    """Arguments that every step of a fine-tuning needs."""
-
-    start: ModelPackage
-    parts: Splits
+    base_model: ModelPackage
+    splits: Splits
     config: FinetuneConfig
-    kept: Checkpoints
+    checkpoints: Checkpoints
     progress: Callable[[TrainingState], None]
 
     @property
     def seed(self) -> int:
         """Return the seed of the base model's training."""
-        return self.start.card.seed
+        return self.base_model.card.seed
 
-    def sources(self, part: Split) -> GlyphSources:
+    def sources(self, split: Split) -> GlyphSources:
         """Return the sources of synthetic data for a split."""
-        return GlyphSources.of(part.pictures, part.digits, glyphs.load_glyphs())
+        return GlyphSources.from_digits(split.pictures, split.digits, glyphs.load_glyphs())
 
-    def told(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback that reports how much is drawn."""
-        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=what))
+    def report_items(self, stage: str) -> ProgressCallback:
+        """Return a callback that reports the number of generated items."""
+        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=stage))
 
 
 def finetune(
@@ -115,66 +117,61 @@ def finetune(
     command: str = "",
     checkpoint_dir: Path | None = None,
 ) -> Path:
-    """Train a model further and write it as another one below `out_root`; the model it goes on from stays as it is.
+    """Fine-tune a copy of a model and write it as a new folder below `out_root`.
 
     Args:
-        base_model: the model it goes on from.
-        dataset: what that learned from, cut the same way, so that what it never saw judges this one, too.
+        base_model: the model to start from.
+        dataset: data that the base model was trained on, split the same way: the same digits stay held out.
         pages: crops of the corrected pages, from `extract_labelled_crops`.
-        out_root: where model folders lie.
-        now: gives the time as text.
-        corrections: about them, for the card.
-        is_new: the data set is one that `base_model` never saw.
-        test_splits: further pictures, by name, whose accuracy goes into the card.
-        config: how much is drawn and learned.
-        progress: told after each batch and each epoch.
-        command: what a person typed, for the card.
-        checkpoint_dir: where drawn pages are kept for the next time.
+        out_root: folder of the models.
+        now: returns the time as text.
+        corrections: facts about the corrections, for the card.
+        is_new: the base model was not trained on `dataset`.
+        test_splits: further data, by name, whose accuracy goes into the card.
+        config: amounts and steps.
+        progress: called after each batch and each epoch.
+        command: command line, for the card.
+        checkpoint_dir: folder of generated pages, reused by the next fine-tuning.
 
     Raises:
         DataError: the data set is for evaluation only, or too small.
-        ModelError: `base_model` lacks the weights to go on from, or is of a kind that is not trained any more.
+        ModelError: the base model lacks its Keras weights, or its network is no longer known.
     """
-    began = time.monotonic()
-    if base_model.card.network not in CLASSIFIERS:
-        raise ModelError(
-            f"there is no network {base_model.card.network!r} any more that {base_model.card.id} could go on as"
-        )
+    started_s = time.monotonic()
+    card = base_model.card
+    if card.network not in CLASSIFIERS:
+        raise ModelError(f"there is no network {card.network!r} any more that {card.id} could go on as")
     base_model.path(KERAS)
-    network = replace(CLASSIFIERS[base_model.card.network], learning_rate=config.rate)
-    parts = (
-        split_dataset(dataset, base_model.card.seed, _NEW_HELD_OUT)
-        if is_new
-        else split_dataset(dataset, base_model.card.seed)
-    )
-    key = {"version": "going on", "recipe": PREPROCESSING_VERSION, "data": dataset.digest, "seed": base_model.card.seed}
-    desk = _FinetuneContext(base_model, parts, config, Checkpoints.of(checkpoint_dir, key), progress)
+    spec = replace(CLASSIFIERS[card.network], learning_rate=config.rate)
+    splits = split_dataset(dataset, card.seed, *([PARAMS.held_out_of_new_data] if is_new else []))
+    key = {"version": "going on", "recipe": PREPROCESSING_VERSION, "data": dataset.digest, "seed": card.seed}
+    context = _FinetuneContext(base_model, splits, config, Checkpoints.open(checkpoint_dir, key), progress)
     start_keras()
     import tensorflow
 
     tensorflow.config.experimental.enable_op_determinism()
-    learned = correction_examples.digit_examples(pages)
-    prepared: PretrainedModels | None = None
-    beside: list[ExtraExamples] = [*oversample(network, learned, config.epochs * config.steps)]
-    judged_by, facts = Examples(learned.pictures[:0], learned.classes[:0]), dict(corrections)
-    if network.has_page_models:
-        prepared, line_facts = _prepare_paper_models(desk, pages)
+    examples = correction_examples.digit_examples(pages)
+    pretrained: PretrainedModels | None = None
+    extra: list[ExtraExamples] = [*oversample(spec, examples, config.epochs * config.steps)]
+    validation, facts = Examples(examples.pictures[:0], examples.classes[:0]), dict(corrections)
+    if spec.has_page_models:
+        pretrained, line_facts = _prepare_page_models(context, pages)
         facts |= line_facts
-        beside += extra_examples(network, prepared.seen, glyphs.load_glyphs())
-        # The corrections choose the best epoch, too: else it would be the one that forgets least.
-        judged_by = _concatenate(prepared.held_out, learned)
-    model = _load_network(base_model, KERAS, network.build, desk.seed)
-    own = network.batch - sum(each.per_batch for each in beside)
-    order = np.random.default_rng([desk.seed, _VARIED]).permutation(len(parts.learn))
+        extra += extra_examples(spec, pretrained.examples, glyphs.load_glyphs())
+        # Corrections also choose the best epoch; otherwise it would be the one that forgets least.
+        validation = _concatenate(pretrained.held_out, examples)
+    model = _load_network(base_model, KERAS, spec.build, card.seed)
+    own = spec.batch - sum(mixed.per_batch for mixed in extra)
+    order = np.random.default_rng([card.seed, _AUGMENTED]).permutation(len(splits.train))
     fitted = fit_classifier(
         model,
-        network,
-        replace(parts, learn=parts.learn.take(np.resize(order, own * config.steps))),
+        spec,
+        replace(splits, train=splits.train.take(np.resize(order, own * config.steps))),
         epochs=config.epochs,
-        seed=desk.seed,
+        seed=card.seed,
         progress=progress,
-        beside=beside,
-        judged_by=(from_arrays(judged_by.pictures), judged_by.classes),
+        extra=extra,
+        extra_validation=(from_arrays(validation.pictures), validation.classes),
     )
     model.set_weights(fitted.weights)
     test_splits = test_splits or {}
@@ -182,150 +179,156 @@ def finetune(
         model,
         fitted,
         dataset=dataset,
-        parts=parts,
-        network=base_model.card.network,
-        seed=desk.seed,
+        splits=splits,
+        network=card.network,
+        seed=card.seed,
         out_root=out_root,
         created_at=now(),
         training={
             "epochs": config.epochs,
-            "seconds": round(time.monotonic() - began),
+            "seconds": round(time.monotonic() - started_s),
             "command": command,
             "left_out": [*([f"the test split of {dataset.name}"] if dataset.test else []), *test_splits],
-            "corrections": {**facts, "examples": len(learned), "went_on_from": base_model.card.id},
+            "corrections": {**facts, "examples": len(examples), "went_on_from": card.id},
         },
         test_splits=test_splits,
-        prepared=prepared,
+        pretrained=pretrained,
         progress=progress,
     )
 
 
-def _prepare_paper_models(
-    desk: _FinetuneContext, shown: Sequence[LabelledCrops]
+def _prepare_page_models(
+    context: _FinetuneContext, corrected: Sequence[LabelledCrops]
 ) -> tuple[PretrainedModels, Mapping[str, Any]]:
-    """Return the page models with fresh examples, and facts about the fine-tuning of the line network."""
-    start, config = desk.start, desk.config
-    names = ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)
-    files = {name: start.read_file(name) for name in names}
-    line, facts = _finetune_sequence_recognizer(desk, correction_examples.line_examples(shown))
+    """Return the page models with new examples, and facts about the fine-tuning of the sequence recognizer."""
+    base_model, config, splits, seed = context.base_model, context.config, context.splits, context.seed
+    files = {name: base_model.read_file(name) for name in ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)}
+    line, facts = _finetune_sequence_recognizer(context, correction_examples.line_examples(corrected))
     if line is not None:
-        files |= {
-            LINE_KERAS: export.to_keras_bytes(line),
-            LINE_TFLITE: export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
-        }
-    finder = Segmenter(files[INK_TFLITE], INK_TFLITE)
-    asked = {"drawn": config.pages, "ink": start.card.files[INK_TFLITE]}
-    if (known := desk.kept.examples("seen", asked)) is not None:
-        pages = known[0]
+        files[LINE_KERAS] = export.to_keras_bytes(line)
+        files[LINE_TFLITE] = export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line")
+    network = Segmenter(files[INK_TFLITE], INK_TFLITE)
+    asked = {"drawn": config.pages, "ink": base_model.card.files[INK_TFLITE]}
+    if (checkpoint := context.checkpoints.load_examples("seen", asked)) is not None:
+        examples = checkpoint[0]
     else:
-        drawn_from = desk.sources(desk.parts.learn)
-        pages = render_and_extract(
-            drawn_from, finder, config.pages, (desk.seed, _PAGES), on_progress=desk.told("pages")
+        examples = render_and_extract(
+            context.sources(splits.train),
+            network,
+            config.pages,
+            (seed, _PAGES),
+            on_progress=context.report_items("pages"),
         )
-        desk.kept.save_examples("seen", pages, {"drawn": config.pages, "examples": len(pages), "asked": asked})
+        page_facts = {"drawn": config.pages, "examples": len(examples), "asked": asked}
+        context.checkpoints.save_examples("seen", examples, page_facts)
     held_out = render_and_extract(
-        desk.sources(desk.parts.validate), finder, config.pages_held_out, (desk.seed, _PAGES_HELD_OUT)
+        context.sources(splits.validation), network, config.pages_held_out, (seed, _PAGES_HELD_OUT)
     )
-    weights = start.card.weights - int(
-        _load_network(start, KERAS, CLASSIFIERS[start.card.network].build, 0).count_params()
+    classifier = _load_network(base_model, KERAS, CLASSIFIERS[base_model.card.network].build, 0)
+    weights = base_model.card.weights - int(classifier.count_params())
+    stages = base_model.card.training["stages"]
+    pretrained = PretrainedModels(
+        files, weights, examples, held_out, config.evaluation_pages, stages, interrupted=False
     )
-    prepared = PretrainedModels(
-        files, weights, pages, held_out, config.pages_judged, start.card.training["stages"], interrupted=False
-    )
-    return prepared, facts
+    return pretrained, facts
 
 
 def _finetune_sequence_recognizer(
-    desk: _FinetuneContext, strips: LineExamples
+    context: _FinetuneContext, corrected: LineExamples
 ) -> tuple[Model | None, Mapping[str, Any]]:
-    """Fine-tune the line network; None if there are no corrections of lines, or it reads synthetic lines worse then."""
-    config, seed = desk.config, desk.seed
-    learned = augment_lines(strips, (seed, _VARIED))
-    if not len(learned):
-        return None, {"line": "`line` stayed as it was: there was no strip for it to learn from"}
-    fresh = generate.generate_lines(
-        desk.sources(desk.parts.learn), config.strips, (seed, _STRIPS), on_progress=desk.told("strips")
+    """Return the fine-tuned recognizer, and facts; None without corrected lines, or if it got significantly worse."""
+    config, splits, seed = context.config, context.splits, context.seed
+    augmented = augment_lines(corrected, (seed, _AUGMENTED))
+    if not len(augmented):
+        return None, {"line": "`line` stayed as it was: the corrections hold no text line to train it on"}
+    synthetic = generate.generate_lines(
+        context.sources(splits.train), config.lines, (seed, _LINES), on_progress=context.report_items("lines")
     )
     held_out = generate.generate_lines(
-        desk.sources(desk.parts.validate), config.strips_held_out, (seed, _STRIPS_HELD_OUT)
+        context.sources(splits.validation), config.lines_held_out, (seed, _LINES_HELD_OUT)
     )
-    before = _load_network(desk.start, LINE_KERAS, build_sequence_recognizer, seed)
-    weights, was_right = before.get_weights(), sequence_recognizer.find_correct_lines(before, held_out)
+    base = _load_network(context.base_model, LINE_KERAS, build_sequence_recognizer, seed)
+    weights, base_right = base.get_weights(), sequence_recognizer.find_correct_lines(base, held_out)
     trained = sequence_recognizer.fit_sequence_recognizer(
-        LineExamples([*fresh.levels, *learned.levels], [*fresh.texts, *learned.texts]),
+        LineExamples([*synthetic.levels, *augmented.levels], [*synthetic.texts, *augmented.texts]),
         held_out,
         epochs=config.line_epochs,
         seed=seed,
-        progress=desk.progress,
-        start=weights,
+        progress=context.progress,
+        initial_weights=weights,
         peak_rate=config.line_rate,
     )
-    found = compare.mcnemar(was_right, sequence_recognizer.find_correct_lines(trained.model, held_out), "drawn lines")
-    words = (
-        f"of {found.pictures:,} held-out drawn lines it read {found.candidate_right:,}, before {found.current_right:,}"
+    tuned_right = sequence_recognizer.find_correct_lines(trained.model, held_out)
+    result = compare.mcnemar(base_right, tuned_right, "synthetic lines")
+    figures = (
+        f"it reads {result.candidate_right:,} of {result.pictures:,} held-out synthetic lines correctly, "
+        f"before {result.current_right:,}"
     )
-    if found.is_worse:
-        return None, {"strips": len(strips), "line": f"`line` stayed as it was: having gone on, {words}"}
-    return trained.model, {"strips": len(strips), "line": f"`line` went on, too: {words}"}
+    if result.is_worse:
+        return None, {"strips": len(corrected), "line": f"`line` stayed as it was: fine-tuned, {figures}"}
+    return trained.model, {"strips": len(corrected), "line": f"`line` was fine-tuned, too: {figures}"}
 
 
-def _load_network(start: ModelPackage, name: str, build: Callable[[], Model], seed: int) -> Model:
+def _load_network(base_model: ModelPackage, name: str, build: Callable[[], Model], seed: int) -> Model:
     """Build a network and load the weights of one of the base model's files."""
     import keras
 
-    start.read_file(name)  # its digest is compared before it is loaded
+    base_model.read_file(name)  # compares the digest
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = build()
     try:
-        model.set_weights(keras.saving.load_model(start.path(name), compile=False, safe_mode=True).get_weights())
-    except (ValueError, TypeError, OSError, KeyError) as why:
-        raise ModelError(f"{start.path(name)} does not hold the network it should: {describe_error(why)}") from None
+        model.set_weights(keras.saving.load_model(base_model.path(name), compile=False, safe_mode=True).get_weights())
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise ModelError(
+            f"{base_model.path(name)} does not hold the network it should: {describe_error(error)}"
+        ) from None
     return model
 
 
-def _concatenate(one: Examples, other: Examples) -> Examples:
-    return Examples(np.concatenate([one.pictures, other.pictures]), np.concatenate([one.classes, other.classes]))
+def _concatenate(first: Examples, second: Examples) -> Examples:
+    return Examples(np.concatenate([first.pictures, second.pictures]), np.concatenate([first.classes, second.classes]))
 
 
-def oversample(network: ClassifierSpec, learned: Examples, steps: int) -> Sequence[ExtraExamples]:
+def oversample(spec: ClassifierSpec, corrections: Examples, steps: int) -> Sequence[ExtraExamples]:
     """Return the corrections to mix into every batch, few enough that none of them is repeated too often.
 
     A network with ten classes gets no examples of non-digits.
     """
-    if not network.has_page_models:
-        is_digit = learned.classes != NO_DIGIT
-        learned = Examples(learned.pictures[is_digit], learned.classes[is_digit])
-    of_batch = min(round(network.batch * _OF_CORRECTIONS), round(_SEEN * len(learned) / steps))
-    return (
-        [ExtraExamples(learned.pictures, learned.classes, max(1, of_batch), augment_examples)] if len(learned) else []
-    )
+    if not spec.has_page_models:
+        is_digit = corrections.classes != NO_DIGIT
+        corrections = Examples(corrections.pictures[is_digit], corrections.classes[is_digit])
+    if not len(corrections):
+        return []
+    per_batch = min(round(spec.batch * PARAMS.batch_share), round(PARAMS.max_repeats * len(corrections) / steps))
+    return [ExtraExamples(corrections.pictures, corrections.classes, max(1, per_batch), augment_examples)]
 
 
-def augment_lines(learned: LineExamples, seed: Sequence[int]) -> LineExamples:
+def augment_lines(lines: LineExamples, seed: Sequence[int]) -> LineExamples:
     """Return several augmented copies of each line crop, as other writing by the same hand; a few thousand at most."""
     rng = np.random.default_rng(seed)
-    count = min(len(learned) * _TIMES, _MOST_STRIPS)
-    places: list[int] = np.resize(rng.permutation(len(learned)), count).tolist() if count else []
-    return LineExamples(
-        [_augment_line(learned.levels[one], rng) for one in places], [learned.texts[one] for one in places]
-    )
+    count = min(len(lines) * PARAMS.line_copies, PARAMS.max_lines)
+    indices: list[int] = np.resize(rng.permutation(len(lines)), count).tolist() if count else []
+    levels = [_augment_line(lines.levels[index], rng) for index in indices]
+    return LineExamples(levels, [lines.texts[index] for index in indices])
 
 
 def _augment_line(levels: Picture, rng: Generator) -> Picture:
-    """Return a stored line crop sheared, scaled, moved, blurred and with another contrast."""
+    """Return a quantized line crop sheared, scaled, moved, blurred and with another contrast."""
     height, width = levels.shape
-    lean, (across, down) = rng.normal(0.0, 0.1), rng.uniform(0.9, 1.1, 2)
-    moved = np.array(
+    shear, (scale_x, scale_y) = rng.normal(0.0, 0.1), rng.uniform(0.9, 1.1, 2)
+    matrix = np.array(
         [
-            [across, -lean, lean * (height - 1) / 2 + (1 - across) * width / 2],
-            [0.0, down, (1 - down) * height / 2 + rng.uniform(-2.0, 2.0)],
+            [scale_x, -shear, shear * (height - 1) / 2 + (1 - scale_x) * width / 2],
+            [0.0, scale_y, (1 - scale_y) * height / 2 + rng.uniform(-2.0, 2.0)],
         ]
     )
-    paper = dequantize(levels)  # 0.0 = paper
-    varied = cv2.warpAffine(paper, moved, (width, height), flags=cv2.INTER_LINEAR, borderValue=0.0)
-    varied = varied * np.float32(rng.uniform(0.75, 1.2))
-    varied = varied + rng.standard_normal(varied.shape).astype(np.float32) * np.float32(rng.uniform(0.0, 0.2))
+    paper_level = 0.0
+    flat: Any = cv2.warpAffine(
+        dequantize(levels), matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=paper_level
+    )
+    flat = flat * np.float32(rng.uniform(0.75, 1.2))
+    flat = flat + rng.standard_normal(flat.shape).astype(np.float32) * np.float32(rng.uniform(0.0, 0.2))
     if rng.random() < 0.3:
-        varied = cv2.GaussianBlur(varied, (0, 0), rng.uniform(0.3, 0.8))
-    return quantize(np.asarray(varied, np.float32))
+        flat = cv2.GaussianBlur(flat, (0, 0), rng.uniform(0.3, 0.8))
+    return quantize(np.asarray(flat, np.float32))

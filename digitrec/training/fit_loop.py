@@ -1,4 +1,4 @@
-"""How the ink and the line network are fitted: epochs over what was drawn; the best weights stay, even after Ctrl-C."""
+"""Training loop of the page models: epochs over generated examples; the best weights are kept, even after Ctrl-C."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,35 +10,36 @@ from digitrec.training.networks import Model
 
 B = TypeVar("B")
 
-_SMOOTHED = 0.99
+_LOSS_SMOOTHING = 0.99
+"""Weight of the previous value in the exponential moving average of the loss that progress shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A network of paper with its best weights, and how it came by them."""
+    """A page model with its best weights, and the course of its training."""
 
     model: Model
     epochs: int
-    """Finished."""
+    """Number of finished epochs."""
     score: float
-    """On held-out drawings, 0..1; what it counts is the network's own. 0.0 if no epoch was finished."""
+    """Best score on held-out examples, 0..1, by the stage's metric; 0.0 if no epoch was finished."""
     interrupted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One of the networks, as the loop and its progress name it."""
+    """Name, metric and size of the training of one page model."""
 
     name: str
-    scored_by: str
-    """What its score counts, in words."""
+    metric: str
+    """Name of the score in progress lines."""
     epochs: int
     steps: int
-    """Batches of an epoch."""
+    """Batches per epoch."""
 
     @property
-    def total(self) -> int:
-        """Batches of all epochs."""
+    def total_steps(self) -> int:
+        """Return the number of batches of all epochs."""
         return self.epochs * self.steps
 
 
@@ -46,54 +47,59 @@ def run_epochs(
     stage: StageSpec,
     model: Model,
     batches: Callable[[int], Iterable[B]],
-    learn: Callable[[B], float],
-    judge: Callable[[], float],
+    train_batch: Callable[[B], float],
+    validate: Callable[[], float],
     progress: Callable[[TrainingState], None],
 ) -> TrainedModel:
     """Fit a model in place and leave its best weights in it.
 
     Args:
-        stage: its name and size.
-        model: what is fitted.
-        batches: gives the batches of an epoch, counted from 1.
-        learn: learns from one batch and gives its loss.
-        judge: gives the score of the weights as they are.
-        progress: told after each batch and each epoch.
+        stage: name and size.
+        model: the model to fit.
+        batches: returns the batches of an epoch; epochs count from 1.
+        train_batch: trains on one batch and returns its loss.
+        validate: returns the score of the current weights.
+        progress: called after each batch and each epoch.
     """
-    best, highest, finished, interrupted = model.get_weights(), 0.0, 0, False
-    smooth: float | None = None
+    best, best_score, finished, interrupted = model.get_weights(), 0.0, 0, False
+    mean_loss: float | None = None
+
+    def report(epoch: int, step: int, score: float, words: str = "") -> None:
+        progress(
+            TrainingState(
+                epoch, stage.epochs, step, stage.steps, mean_loss or 0.0, score, stage=stage.name, words=words
+            )
+        )
+
     try:
         for epoch in range(1, stage.epochs + 1):
-            began = time.monotonic()
+            started_s = time.monotonic()
             for step, batch in enumerate(batches(epoch), start=1):
-                loss = learn(batch)
-                smooth = loss if smooth is None else _SMOOTHED * smooth + (1 - _SMOOTHED) * loss
-                progress(TrainingState(epoch, stage.epochs, step, stage.steps, smooth, highest, stage=stage.name))
-            smooth = smooth or 0.0
-            score = judge()
-            if score >= highest:
-                best, highest = model.get_weights(), score
+                loss = train_batch(batch)
+                mean_loss = loss if mean_loss is None else _LOSS_SMOOTHING * mean_loss + (1 - _LOSS_SMOOTHING) * loss
+                report(epoch, step, best_score)
+            score = validate()
+            if score >= best_score:
+                best, best_score = model.get_weights(), score
             finished = epoch
             words = (
-                f"{stage.name} network, epoch {epoch}/{stage.epochs}  loss {smooth:.4f}  "
-                f"held out: {score:.4f} {stage.scored_by}  {time.monotonic() - began:.0f} s"
+                f"{stage.name} network, epoch {epoch}/{stage.epochs}  loss {mean_loss or 0.0:.4f}  "
+                f"held out: {score:.4f} {stage.metric}  {time.monotonic() - started_s:.0f} s"
             )
-            progress(
-                TrainingState(
-                    epoch, stage.epochs, stage.steps, stage.steps, smooth, score, stage=stage.name, words=words
-                )
-            )
+            report(epoch, stage.steps, score, words)
     except KeyboardInterrupt:
         interrupted = True
         if not finished:
             best = model.get_weights()
     model.set_weights(best)
-    return TrainedModel(model, finished, highest, interrupted)
+    return TrainedModel(model, finished, best_score, interrupted)
 
 
-def warmup_cosine(total: int, peak: float, warm: int) -> Any:
-    """A learning rate that rises for `warm` batches at most, a twentieth of all, then falls along a cosine."""
+def warmup_cosine(total_steps: int, peak_rate: float, warmup_steps: int) -> Any:
+    """Return a schedule of the learning rate: linear warm-up, at most a twentieth of all steps, then cosine decay."""
     import keras
 
-    warm = max(1, min(warm, total // 20))
-    return keras.optimizers.schedules.CosineDecay(1e-4, max(1, total - warm), warmup_target=peak, warmup_steps=warm)
+    warmup_steps = max(1, min(warmup_steps, total_steps // 20))
+    return keras.optimizers.schedules.CosineDecay(
+        1e-4, max(1, total_steps - warmup_steps), warmup_target=peak_rate, warmup_steps=warmup_steps
+    )

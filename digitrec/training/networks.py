@@ -1,7 +1,7 @@
-"""The Keras networks that can be trained: digit classifiers, and the two page models (ink and text lines).
+"""Keras networks: digit classifiers, and the two page models (segmenter and sequence recognizer).
 
-A classifier takes ink (28, 28) and returns the probabilities of ten digits, maybe of no digit.
-Add one: write a function here, register it in `CLASSIFIERS`, prove it with `make accuracy`.
+A classifier takes ink (28, 28) and returns the probabilities of the ten digits, optionally also of "no digit".
+To add one, write a function, register it in `CLASSIFIERS` and measure it with `make accuracy`.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 Model: TypeAlias = Any
 """A `keras.Model`; Keras ships no types, and is imported only when a network is built."""
 LINE_CLASSES = 12
-"""Ten digits, a sign that is none, and CTC's blank."""
+"""Ten digits, the non-digit symbol and the CTC blank."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSpec:
-    """A network and the way it is trained best."""
+    """A digit classifier and its training parameters, set by hand."""
 
     build: Callable[[], Model]
     learning_rate: float
@@ -28,13 +28,13 @@ class ClassifierSpec:
     batch: int
     augment: bool
     epochs: int = 20
-    """How often it sees every picture, unless told."""
+    """Default number of epochs."""
     has_page_models: bool = False
-    """It knows what is no digit, and comes with an ink and a line network, trained before it on drawn paper."""
+    """It has a class for non-digits, and comes with page models that are trained before it on synthetic pages."""
 
 
 def build_mlp() -> Model:
-    """The classic exercise: two ReLU Dense layers and a softmax of 10 (109,386 weights)."""
+    """Build a multilayer perceptron: two ReLU layers and a softmax of 10 (109,386 weights)."""
     from keras import Input, Sequential, layers
 
     return Sequential(
@@ -50,27 +50,27 @@ def build_mlp() -> Model:
 
 
 def build_cnn(classes: int = DIGITS) -> Model:
-    """Five 3 x 3 convolutions in three steps of scale (144,938 weights, 10 million multiplications a picture).
+    """Build five 3 x 3 convolutions at three scales (144,938 weights, 10 million multiplications per digit).
 
-    Batch normalisation makes it train quickly and costs nothing later: LiteRT folds it into the convolutions.
-    No padding: a normalised digit has a margin of four pixels, so its border carries nothing.
+    Batch normalization speeds up training and is free at inference, as LiteRT folds it into the convolutions.
+    No padding: a normalized digit has an empty margin of four pixels.
     """
     from keras import Input, Sequential, layers
 
-    def step(width: int) -> list[Any]:
+    def block(width: int) -> list[Any]:
         return [layers.Conv2D(width, 3, use_bias=False), layers.BatchNormalization(momentum=0.9), layers.ReLU()]
 
     return Sequential(
         [
             Input((28, 28)),
             layers.Reshape((28, 28, 1)),
-            *step(32),
-            *step(32),
+            *block(32),
+            *block(32),
             layers.MaxPooling2D(),
-            *step(64),
-            *step(64),
+            *block(64),
+            *block(64),
             layers.MaxPooling2D(),
-            *step(128),
+            *block(128),
             layers.Flatten(),
             layers.Dropout(0.3),
             layers.Dense(classes, activation="softmax"),
@@ -80,7 +80,7 @@ def build_cnn(classes: int = DIGITS) -> Model:
 
 
 def build_paper_cnn() -> Model:
-    """The same with an eleventh class, none (146,091 weights)."""
+    """Build the CNN with an eleventh class, no digit (146,091 weights)."""
     return build_cnn(CLASSES)
 
 
@@ -94,55 +94,55 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
 
 
 def build_segmenter() -> Model:
-    """A small U-shaped network (Ronneberger 2015), 64 x 64 flattened grey in, share of ink out.
+    """Build a small U-Net (Ronneberger 2015): (64, 64) locally normalized gray in, ink probabilities (64, 64) out.
 
-    87,108 weights. Its largest scale is half of that, and each of its spots tells four pixels (sub-pixel convolution,
-    Shi 2016). Strided convolutions go down, nearest-neighbour enlarging goes up.
+    87,108 weights. It works at half resolution, and each output cell gives four pixels (sub-pixel convolution, Shi
+    2016). Strided convolutions downsample, nearest-neighbour upsampling restores the size.
     """
     from keras import Input, Model, layers
 
-    entry = Input((CROP_PX, CROP_PX), name="flat")
-    half = _step(_step(layers.Reshape((CROP_PX, CROP_PX, 1))(entry), 16, 4, strides=2), 16)
-    quarter = _step(_step(half, 32, strides=2), 32)
-    eighth = _step(_step(quarter, 64, strides=2), 64)
-    up = _step(_added(eighth, quarter), 32)
-    up = _step(_added(up, half), 16)
+    inputs = Input((CROP_PX, CROP_PX), name="flat")
+    half = _conv_block(_conv_block(layers.Reshape((CROP_PX, CROP_PX, 1))(inputs), 16, 4, strides=2), 16)
+    quarter = _conv_block(_conv_block(half, 32, strides=2), 32)
+    eighth = _conv_block(_conv_block(quarter, 64, strides=2), 64)
+    up = _conv_block(_merge_scales(eighth, quarter), 32)
+    up = _conv_block(_merge_scales(up, half), 16)
     ink = layers.Conv2D(4, 1, activation="sigmoid")(up)
     ink = layers.Permute((1, 3, 2, 4))(layers.Reshape((CROP_PX // 2, CROP_PX // 2, 2, 2))(ink))
-    return Model(entry, layers.Reshape((CROP_PX, CROP_PX))(ink), name="ink")
+    return Model(inputs, layers.Reshape((CROP_PX, CROP_PX))(ink), name="ink")
 
 
 def build_sequence_recognizer(width: int | None = None) -> Model:
-    """A convolutional reader of lines, trained with CTC (Graves 2006): a strip in, a class for each 4 pixels out.
+    """Build a convolutional recognizer of text lines for CTC (Graves 2006), 244,060 weights.
 
-    Takes flattened grey (40, width, 1), width a multiple of 4; gives probabilities (1, width / 4, 12). No recurrence: a
-    digit is told by what is within two digits of it. 244,060 weights.
+    Locally normalized gray (40, width, 1) in, width a multiple of 4; frame probabilities (1, width / 4, 12) out. No
+    recurrence: a context of two digits on either side is enough.
     """
     from keras import Input, Model, layers
 
-    entry = Input((LINE_HEIGHT_PX, width, 1), name="strip")
-    signal = layers.MaxPooling2D()(_step(entry, 16))
-    signal = layers.MaxPooling2D()(_step(_step(signal, 32), 32))
-    signal = layers.MaxPooling2D((2, 1))(_step(_step(signal, 56), 56))
-    signal = _step(_step(signal, 80), 80)
-    signal = _step(signal, 96, (5, 1), padding="valid")
-    signal = layers.Dropout(0.15)(signal)
-    signal = _step(signal, 96, (1, 5))
-    return Model(entry, layers.Conv2D(LINE_CLASSES, 1, activation="softmax")(signal), name="line")
+    inputs = Input((LINE_HEIGHT_PX, width, 1), name="strip")
+    features = layers.MaxPooling2D()(_conv_block(inputs, 16))
+    features = layers.MaxPooling2D()(_conv_block(_conv_block(features, 32), 32))
+    features = layers.MaxPooling2D((2, 1))(_conv_block(_conv_block(features, 56), 56))
+    features = _conv_block(_conv_block(features, 80), 80)
+    features = _conv_block(features, 96, (5, 1), padding="valid")
+    features = layers.Dropout(0.15)(features)
+    features = _conv_block(features, 96, (1, 5))
+    return Model(inputs, layers.Conv2D(LINE_CLASSES, 1, activation="softmax")(features), name="line")
 
 
-def _step(
-    signal: Any, width: int, kernel: int | tuple[int, int] = 3, *, strides: int = 1, padding: str = "same"
+def _conv_block(
+    features: Any, width: int, kernel: int | tuple[int, int] = 3, *, strides: int = 1, padding: str = "same"
 ) -> Any:
     from keras import layers
 
-    signal = layers.Conv2D(width, kernel, strides=strides, padding=padding, use_bias=False)(signal)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(signal))
+    features = layers.Conv2D(width, kernel, strides=strides, padding=padding, use_bias=False)(features)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(features))
 
 
-def _added(low: Any, high: Any) -> Any:
+def _merge_scales(low: Any, high: Any) -> Any:
     from keras import layers
 
     width = high.shape[-1]
-    enlarged = layers.UpSampling2D()(layers.Conv2D(width, 1, use_bias=False)(low))
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(layers.Add()([enlarged, high])))
+    upsampled = layers.UpSampling2D()(layers.Conv2D(width, 1, use_bias=False)(low))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(layers.Add()([upsampled, high])))

@@ -1,7 +1,7 @@
 """Examples for the digit classifier: the 28 x 28 pictures that the pipeline cuts out of synthetic pages, and fonts.
 
-Each page is segmented classically and with the ink network. A component where the page's character was written is an
-example of that character; one elsewhere is an example of `NO_DIGIT`.
+Each page is segmented classically and with the segmentation network. A component where the page's character was written
+is an example of that character; one elsewhere is an example of `NO_DIGIT`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,25 +29,29 @@ from digitrec.training.synthetic.glyphs import Glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import LETTERS, GlyphSources
 
-_OF_PAGES = 15 / 32
-"""Share of a batch of the classifier that is from pages."""
-_OF_FONTS = 1 / 32
-"""Share of a batch that is digits of fonts, and as much again their letters."""
-
-_AS_SAMPLES = 0.25
-"""Share of the pages that are drawn as `digitrec samples` does."""
-_SAME_BOX = 0.5
-"""A component is the drawn character if the intersection over union of their boxes is above this."""
-_ELSEWHERE = 0.1
-"""A component is clutter if less than this share of its ink lies where the character was drawn."""
-LIKE_A_ONE = 1.7
+MAX_CLUTTER_RATIO = 1.7
 """Height to width from which clutter cannot be told from a one; it is no example."""
-_MAX_CLUTTER = 0.1
-"""Largest share of clutter among all examples."""
-_INKED = 127
+_INK_LEVEL = 127
 
 _Corners = tuple[float, float, float, float]
 """Left, top, right, bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleParams:
+    """Mix of a batch, and the matching of components; set by hand (results: docs/accuracy.md)."""
+
+    page_share: float = 15 / 32  # share of a batch that is from pages
+    font_share: float = 1 / 32  # share of a batch that is digits of fonts; letters have the same share
+    sample_share: float = 0.25  # share of the pages that are generated like those of `digitrec samples`
+    min_iou: float = 0.5
+    """A component is the written character if the intersection over union of their boxes is above this."""
+    max_clutter_overlap: float = 0.1
+    """A component is clutter if less than this share of its ink is where the character was written."""
+    max_clutter: float = 0.1  # largest share of clutter among all examples
+
+
+PARAMS = ExampleParams()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +69,7 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleSource:
-    """GlyphSources that pages are drawn from, and the network that segments them."""
+    """Sources that pages are generated from, and the network that segments them."""
 
     sources: GlyphSources
     network: Segmenter
@@ -87,30 +91,30 @@ def render_and_extract(
     pages: int,
     seed: Sequence[int],
     *,
-    processes: int = 0,
     on_progress: ProgressCallback | None = None,
 ) -> Examples:
-    """Draw pages and return the examples found on them."""
+    """Generate pages and return the examples on them."""
     source = ExampleSource(sources, network)
-    return collect_examples(
-        parallel.generate(extract_examples, source, pages, seed, processes=processes, on_progress=on_progress)
-    )
+    return collect_examples(parallel.generate(extract_examples, source, pages, seed, on_progress=on_progress))
 
 
 def extract_examples(source: ExampleSource, rng: Generator) -> ExtractedExamples:
-    """Draw one page and segment it both ways."""
-    picture, written, digit = _page(source.sources, rng)
+    """Generate one page and segment it both ways."""
+    picture, written, digit = _generate_page(source.sources, rng)
     page = GrayPage.of(picture)
-    grey, plane = page.gray, binarize.estimate_ink(page)
-    near = [_told_apart(layout.group_digits(plane).digits, _resized(written, plane), _corners(written, plane.shape))]
-    seen = source.network.segment_zoomed(grey)
-    if seen is not None:
-        mask, corners = _through(_resized(written, grey), seen.window), _corners(written, grey.shape)
-        near.append(_told_apart(layout.group_digits(seen.ink).digits, mask, _moved(corners, seen.window)))
-    characters = [sign for sign, _ in near if sign is not None]
-    clutter = [one for _, others in near for one in others]
-    chosen = clutter[rng.integers(len(clutter))] if clutter else None
-    return ExtractedExamples(tuple(map(_stored, characters)), digit, None if chosen is None else _stored(chosen))
+    gray, plane = page.gray, binarize.estimate_ink(page)
+    components = layout.group_digits(plane).digits
+    matches = [_match_components(components, _resize(written, plane), _find_box(written, plane.shape))]
+    segmented = source.network.segment_zoomed(gray)
+    if segmented is not None:
+        window = segmented.window
+        mask = _crop_to_window(_resize(written, gray), window)
+        box = _to_window(_find_box(written, gray.shape), window)
+        matches.append(_match_components(layout.group_digits(segmented.ink).digits, mask, box))
+    characters = tuple(_normalize(character) for character, _ in matches if character is not None)
+    clutter = [component for _, components in matches for component in components]
+    chosen = _normalize(clutter[rng.integers(len(clutter))]) if clutter else None
+    return ExtractedExamples(characters, digit, chosen)
 
 
 def collect_examples(pages: Iterable[ExtractedExamples]) -> Examples:
@@ -122,65 +126,69 @@ def collect_examples(pages: Iterable[ExtractedExamples]) -> Examples:
         characters += page.characters
         classes += [page.digit] * len(page.characters)
         clutter += [] if page.clutter is None else [page.clutter]
-    clutter = clutter[: int(len(characters) * _MAX_CLUTTER / (1 - _MAX_CLUTTER))]
+    clutter = clutter[: int(len(characters) * PARAMS.max_clutter / (1 - PARAMS.max_clutter))]
     pictures = np.array([*characters, *clutter], np.uint8).reshape(-1, 28, 28)
     return Examples(pictures, np.array([*classes, *[NO_DIGIT] * len(clutter)], np.int64))
 
 
-def _page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture, int]:
+def _generate_page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture, int]:
     """Return a page, (h, w) or (h, w, 3), the ink of its character, (h, w), and its class."""
-    if rng.random() < _AS_SAMPLES:
+    if rng.random() < PARAMS.sample_share:
         digit = int(rng.integers(10))
-        chosen = sources.pictures[rng.choice(sources.by_digit[digit])]
-        return *samples.generate_page_and_ink(chosen, rng), digit
-    drawn, digit = crops.generate_page(sources, rng)
-    return drawn.picture, drawn.ink, digit
+        picture = sources.pictures[rng.choice(sources.by_digit[digit])]
+        return *samples.generate_page_and_ink(picture, rng), digit
+    page, digit = crops.generate_page(sources, rng)
+    return page.picture, page.ink, digit
 
 
-def _told_apart(
-    found: Sequence[DigitRegion], written: Picture, corners: _Corners | None
+def _match_components(
+    components: Sequence[DigitRegion], written: Picture, box: _Corners | None
 ) -> tuple[Plane | None, list[Plane]]:
     """Return the component that is the written character, if there is exactly one, and those of clutter."""
-    own = [one for one in found if corners is not None and _overlap(one, corners) > _SAME_BOX]
-    # Found ink is a little wider than what was written, and may have moved by a pixel.
-    near = cv2.dilate((written > _INKED // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    others = [one for one in found if one.box.height < LIKE_A_ONE * one.box.width]
-    elsewhere = [one.ink for one in others if _share_on(one, near) < _ELSEWHERE]
-    return (own[0].ink if len(own) == 1 else None), elsewhere
+    matches = [component for component in components if box is not None and _iou(component, box) > PARAMS.min_iou]
+    # Segmented ink is a little wider than the written one, and may have moved by a pixel.
+    mask = cv2.dilate((written > _INK_LEVEL // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    clutter = [
+        component.ink
+        for component in components
+        if component.box.height < MAX_CLUTTER_RATIO * component.box.width
+        and _overlap_share(component, mask) < PARAMS.max_clutter_overlap
+    ]
+    return (matches[0].ink if len(matches) == 1 else None), clutter
 
 
-def _overlap(one: DigitRegion, corners: _Corners) -> float:
+def _iou(component: DigitRegion, other: _Corners) -> float:
     """Return the intersection over union of two boxes."""
-    box = one.box
-    across = min(box.x + box.width, corners[2]) - max(box.x, corners[0])
-    down = min(box.y + box.height, corners[3]) - max(box.y, corners[1])
-    both = max(across, 0.0) * max(down, 0.0)
-    either = box.width * box.height + (corners[2] - corners[0]) * (corners[3] - corners[1]) - both
-    return both / max(either, 1e-9)
+    box = component.box
+    width = min(box.x + box.width, other[2]) - max(box.x, other[0])
+    height = min(box.y + box.height, other[3]) - max(box.y, other[1])
+    intersection = max(width, 0.0) * max(height, 0.0)
+    union = box.width * box.height + (other[2] - other[0]) * (other[3] - other[1]) - intersection
+    return intersection / max(union, 1e-9)
 
 
-def _share_on(one: DigitRegion, near: NDArray[np.bool_]) -> float:
-    """Return the share of a component's ink that lies on a mask of the same plane."""
-    box = one.box
-    on = one.ink[near[box.y : box.y + box.height, box.x : box.x + box.width]]
-    return float(on.sum()) / max(float(one.ink.sum()), 1e-9)
+def _overlap_share(component: DigitRegion, mask: NDArray[np.bool_]) -> float:
+    """Return the share of a component's ink that is on a mask of the same plane."""
+    box = component.box
+    covered = component.ink[mask[box.y : box.y + box.height, box.x : box.x + box.width]]
+    return float(covered.sum()) / max(float(component.ink.sum()), 1e-9)
 
 
-def _corners(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
+def _find_box(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
     """Return the box of the written ink, in pixels of a plane of this shape; None if there is no ink."""
-    rows, columns = (np.flatnonzero((written > _INKED).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((written > _INK_LEVEL).any(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         return None
-    down, across = shape[0] / written.shape[0], shape[1] / written.shape[1]
-    return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
+    scale_y, scale_x = shape[0] / written.shape[0], shape[1] / written.shape[1]
+    return columns[0] * scale_x, rows[0] * scale_y, (columns[-1] + 1) * scale_x, (rows[-1] + 1) * scale_y
 
 
-def _moved(corners: _Corners | None, window: CropWindow) -> _Corners | None:
+def _to_window(box: _Corners | None, window: CropWindow) -> _Corners | None:
     """Return a box in pixels of a window; it may reach beyond the window."""
-    if corners is None:
+    if box is None:
         return None
     scale = WINDOW_PX / window.side
-    left, top, right, bottom = corners
+    left, top, right, bottom = box
     return (
         (left - window.left) * scale,
         (top - window.top) * scale,
@@ -189,7 +197,7 @@ def _moved(corners: _Corners | None, window: CropWindow) -> _Corners | None:
     )
 
 
-def _resized(written: Picture, plane: Plane) -> Picture:
+def _resize(written: Picture, plane: Plane) -> Picture:
     """Return the written ink at a plane's size."""
     if written.shape == plane.shape:
         return written
@@ -197,28 +205,33 @@ def _resized(written: Picture, plane: Plane) -> Picture:
     return np.asarray(cv2.resize(written, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _through(written: Picture, window: CropWindow) -> Picture:
+def _crop_to_window(written: Picture, window: CropWindow) -> Picture:
     """Return the written ink inside a window, (64, 64)."""
     scale = WINDOW_PX / window.side
-    moved = np.array([[scale, 0, -window.left * scale], [0, scale, -window.top * scale]])
-    return np.asarray(cv2.warpAffine(written, moved, (WINDOW_PX, WINDOW_PX), flags=cv2.INTER_LINEAR), np.uint8)
+    matrix = np.array([[scale, 0, -window.left * scale], [0, scale, -window.top * scale]])
+    return np.asarray(cv2.warpAffine(written, matrix, (WINDOW_PX, WINDOW_PX), flags=cv2.INTER_LINEAR), np.uint8)
 
 
-def _stored(digit: Plane) -> Picture:
-    return np.asarray(np.rint(normalize_mnist(digit) * 255), np.uint8)
+def to_levels(ink: Plane) -> Picture:
+    """Return ink, 0.0..1.0, as levels 0..255."""
+    return np.asarray(np.rint(ink * 255), np.uint8)
 
 
-def extra_examples(network: ClassifierSpec, seen: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:
+def _normalize(component: Plane) -> Picture:
+    return to_levels(normalize_mnist(component))
+
+
+def extra_examples(spec: ClassifierSpec, examples: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:
     """Return the examples that are mixed into every batch besides the data set: from pages, and from fonts."""
-    of_fonts = round(network.batch * _OF_FONTS)
-    pictures, digits = fonts.digits()
+    font_count = round(spec.batch * PARAMS.font_share)
+    digit_glyphs, digits = fonts.digits()
     letters = fonts.of(LETTERS)
-    found = [
-        ExtraExamples(seen.pictures, seen.classes, round(network.batch * _OF_PAGES), augment_examples),
-        ExtraExamples(_normalised(pictures), digits, of_fonts, augment),
-        ExtraExamples(_normalised(letters), np.full(len(letters), NO_DIGIT, np.int64), of_fonts, augment),
+    extra = [
+        ExtraExamples(examples.pictures, examples.classes, round(spec.batch * PARAMS.page_share), augment_examples),
+        ExtraExamples(_normalize_glyphs(digit_glyphs), digits, font_count, augment),
+        ExtraExamples(_normalize_glyphs(letters), np.full(len(letters), NO_DIGIT, np.int64), font_count, augment),
     ]
-    return [examples for examples in found if len(examples.classes)]
+    return [group for group in extra if len(group.classes)]
 
 
 def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
@@ -226,7 +239,6 @@ def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
     return augment_slightly(pictures, rng)
 
 
-def _normalised(glyphs: Picture) -> Picture:
+def _normalize_glyphs(glyphs: Picture) -> Picture:
     """Normalize glyphs, (n, 48, 48) -> (n, 28, 28), as pages are."""
-    ink = [normalize_mnist(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]
-    return np.asarray(np.rint(np.stack(ink) * 255), np.uint8)
+    return to_levels(np.stack([normalize_mnist(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]))

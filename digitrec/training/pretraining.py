@@ -1,4 +1,4 @@
-"""What comes before the digits' network in a training for paper: the ink network, the line network, and drawn pages."""
+"""Train the page models and generate the page examples, before the digit classifier is trained."""
 
 import hashlib
 import time
@@ -20,33 +20,29 @@ from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
 VERSION = 6
-"""Raise it when what is drawn, or how it is learned from, changes: what was kept before then is of no use."""
+"""Raise it when the synthetic data or the training changes: older checkpoints are then ignored."""
 
-_INK_SHAPE = (1, CROP_PX, CROP_PX)
+_INK_INPUT_SHAPE = (1, CROP_PX, CROP_PX)
 LINE_INPUT_SHAPE = (1, LINE_HEIGHT_PX, 192, 1)
-"""LiteRT makes room for other widths when it meets them."""
-_LATER_RATE = 2e-3
-"""The highest learning rate of the line network's later rounds."""
-_CROPS, _CROPS_HELD_OUT, _STRIPS, _STRIPS_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
-"""Seeds of their own, beside the training's."""
+"""LiteRT resizes the input for other widths at run time."""
+_CROPS, _CROPS_HELD_OUT, _LINES, _LINES_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
+"""Second seed of each kind of synthetic data; the first one is the training's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTrainingConfig:
-    """How much is drawn, and how often it is seen."""
+    """Amounts of synthetic data, and epochs; docs/accuracy.md has the gain of each round of lines."""
 
     crops: int = 160_000
     crops_held_out: int = 2_000
-    ink_epochs: int = 14
+    segmenter_epochs: int = 14
     line_rounds: tuple[tuple[int, int], ...] = ((110_000, 5), (110_000, 6), (240_000, 4), (260_000, 3))
-    """Strips and epochs of each round, every one of other strips: from the second on, the network goes on from what it
-    was (Loshchilov 2017)."""
-    strips_held_out: int = 3_000
+    """Lines and epochs of each round, with new lines in each; warm restarts from the second on (Loshchilov 2017)."""
+    lines_held_out: int = 3_000
     pages: int = 60_000
-    pages_held_out: int = 1_200
-    """As many examples, or half as many again, as there are held-out digits in MNIST."""
-    pages_judged: int = synthetic_evaluation.PAGE_COUNT
-    """What the model may promise is found with these, once it is trained; fewer, if too few digits are held out."""
+    pages_held_out: int = 1_200  # gives as many examples, or half as many again, as there are held-out digits in MNIST
+    evaluation_pages: int = synthetic_evaluation.PAGE_COUNT
+    """Pages that calibrate the finished model; fewer if too few digits are held out."""
 
 
 DEFAULT_CONFIG = PaperTrainingConfig()
@@ -54,191 +50,201 @@ DEFAULT_CONFIG = PaperTrainingConfig()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PretrainedModels:
-    """What the stages before the digits' network leave."""
+    """Page models and page examples, for the training of the digit classifier."""
 
     files: Mapping[str, bytes]
     """`ink` and `line`, as `.keras` and as `.tflite`."""
     weights: int
-    """Of both networks."""
-    seen: Examples
+    """Number of weights of both networks."""
+    examples: Examples
     held_out: Examples
-    """Of pages with digits that nothing was fitted to."""
-    pages_judged: int
-    """How many pages show what the finished model may promise, as the config says."""
+    """Examples of pages with digits of the validation split."""
+    evaluation_pages: int
+    """Number of pages that calibrate the finished model."""
     stages: Mapping[str, StageFacts]
-    """How each stage went, for the card."""
+    """Facts of each stage, for the model card."""
     interrupted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _TrainContext:
-    """What every stage needs."""
-
-    learn: GlyphSources
-    validate: GlyphSources
+    train: GlyphSources
+    validation: GlyphSources
     seed: int
     config: PaperTrainingConfig
-    kept: Checkpoints
+    checkpoints: Checkpoints
     progress: Callable[[TrainingState], None]
 
-    def told(self, what: str) -> ProgressCallback:
-        """Passes on how much is drawn."""
-        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=what))
+    def report_items(self, stage: str) -> ProgressCallback:
+        """Return a callback that reports the number of generated items."""
+        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=stage))
 
-    def say(self, stage: str, words: str) -> None:
-        """Tell people a line."""
+    def report(self, stage: str, words: str) -> None:
+        """Report a line for the user."""
         self.progress(TrainingState(1, 1, 1, 1, 0.0, 0.0, stage=stage, words=words))
 
 
 def pretrain_paper_models(
-    parts: Splits,
+    splits: Splits,
     *,
     digest: str,
     seed: int,
     config: PaperTrainingConfig,
-    root: Path | None,
+    checkpoint_root: Path | None,
     progress: Callable[[TrainingState], None],
 ) -> PretrainedModels:
-    """Train both networks and look at drawn pages, taking over whatever the same training did before.
+    """Train both page models and generate page examples, reusing the checkpoints of the same training.
 
-    KeyboardInterrupt ends the training of a network with its best weights until then, which are not kept on disk; while
-    something is drawn it ends everything.
+    KeyboardInterrupt ends the training of a network with its best weights, which get no checkpoint; while data is
+    generated, it ends everything.
 
     Args:
-        parts: digits to draw from: to learn, and to validate.
-        digest: of the data set.
-        seed: of everything drawn and learned.
-        config: how much of it.
-        root: where results are kept, or None.
-        progress: told of everything.
+        splits: digits to generate from; `calibration` is not used.
+        digest: digest of the data set.
+        seed: seed of all synthetic data and trainings.
+        config: amounts and epochs.
+        checkpoint_root: folder of all checkpoints, or None.
+        progress: called with each progress.
 
     Raises:
-        ModelError: something kept there cannot be used.
+        ModelError: a checkpoint cannot be used.
     """
     fonts = glyphs.load_glyphs()
     key = {"version": VERSION, "recipe": PREPROCESSING_VERSION, "data": digest, "seed": seed}
-    desk = _TrainContext(
-        GlyphSources.of(parts.learn.pictures, parts.learn.digits, fonts),
-        GlyphSources.of(parts.validate.pictures, parts.validate.digits, fonts),
+    context = _TrainContext(
+        GlyphSources.from_digits(splits.train.pictures, splits.train.digits, fonts),
+        GlyphSources.from_digits(splits.validation.pictures, splits.validation.digits, fonts),
         seed,
         config,
-        Checkpoints.of(root, key),
+        Checkpoints.open(checkpoint_root, key),
         progress,
     )
-    if desk.kept.folder is not None:
-        desk.say("paper", f"what is finished is kept in {desk.kept.folder}")
-    asked = {"drawn": config.crops, "held_out": config.crops_held_out, "epochs": config.ink_epochs}
-    ink, ink_facts, ink_cut = _load_or_train(desk, segmenter.NAME, build_segmenter, asked, _train_segmenter)
-    strips, epochs = (sum(each) for each in zip(*config.line_rounds, strict=True))
-    asked = {"drawn": strips, "held_out": config.strips_held_out, "epochs": epochs}
-    line, line_facts, line_cut = _load_or_train(
-        desk, sequence_recognizer.NAME, build_sequence_recognizer, asked, _train_sequence_recognizer
+    if context.checkpoints.folder is not None:
+        context.report("paper", f"checkpoints of finished stages are in {context.checkpoints.folder}")
+    asked = {"drawn": config.crops, "held_out": config.crops_held_out, "epochs": config.segmenter_epochs}
+    ink, ink_facts, is_ink_interrupted = _load_or_train(
+        context, segmenter.NAME, build_segmenter, asked, _train_segmenter
+    )
+    line_count, epochs = (sum(values) for values in zip(*config.line_rounds, strict=True))
+    asked = {"drawn": line_count, "held_out": config.lines_held_out, "epochs": epochs}
+    line, line_facts, is_line_interrupted = _load_or_train(
+        context, sequence_recognizer.NAME, build_sequence_recognizer, asked, _train_sequence_recognizer
     )
     files = {
         "ink.keras": export.to_keras_bytes(ink),
-        "ink.tflite": export.to_tflite_bytes(ink, _INK_SHAPE, "ink"),
+        "ink.tflite": export.to_tflite_bytes(ink, _INK_INPUT_SHAPE, "ink"),
         "line.keras": export.to_keras_bytes(line),
         "line.tflite": export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
     }
-    finder = Segmenter(files["ink.tflite"], "ink.tflite")
-    pages, page_facts = _load_or_generate_examples(desk, finder, _weights_digest(ink), keep=not ink_cut)
+    network = Segmenter(files["ink.tflite"], "ink.tflite")
+    examples, page_facts = _load_or_generate_examples(
+        context, network, _weights_digest(ink), save=not is_ink_interrupted
+    )
     held_out = pipeline_examples.render_and_extract(
-        desk.validate, finder, config.pages_held_out, (seed, _PAGES_HELD_OUT)
+        context.validation, network, config.pages_held_out, (seed, _PAGES_HELD_OUT)
     )
     return PretrainedModels(
         files,
         int(ink.count_params() + line.count_params()),
-        pages,
+        examples,
         held_out,
-        config.pages_judged,
+        config.evaluation_pages,
         {"ink": ink_facts, "line": line_facts, "pages": page_facts},
-        ink_cut or line_cut,
+        is_ink_interrupted or is_line_interrupted,
     )
 
 
 def _load_or_train(
-    desk: _TrainContext,
+    context: _TrainContext,
     name: str,
     build: Callable[[], Model],
     asked: StageFacts,
     train: Callable[[_TrainContext], tuple[TrainedModel, float]],
 ) -> tuple[Model, StageFacts, bool]:
-    """A network, kept or trained now; how that went; whether it was cut short."""
-    if (known := desk.kept.network(name, build, asked)) is not None:
-        desk.say(name, f"{name} network: taken from {desk.kept.folder}")
-        return *known, False
-    began = time.monotonic()
-    trained, drawn_s = train(desk)
+    """Return a network from its checkpoint or a new training, its facts, and whether it was interrupted."""
+    if (checkpoint := context.checkpoints.load_model(name, build, asked)) is not None:
+        context.report(name, f"{name} network: taken from {context.checkpoints.folder}")
+        return *checkpoint, False
+    started_s = time.monotonic()
+    trained, generation_s = train(context)
     facts = {
         **asked,
         "epochs": trained.epochs,
         "score": round(trained.score, 5),
-        "seconds": round(time.monotonic() - began),
-        "drawing_seconds": round(drawn_s - began),
+        "seconds": round(time.monotonic() - started_s),
+        "drawing_seconds": round(generation_s),
         "asked": asked,
     }
     if not trained.interrupted:
-        desk.kept.save_model(name, trained.model, facts)
+        context.checkpoints.save_model(name, trained.model, facts)
     return trained.model, facts, trained.interrupted
 
 
-def _train_segmenter(desk: _TrainContext) -> tuple[TrainedModel, float]:
-    """The network, and when all was drawn."""
-    config = desk.config
-    crops = generate.generate_crops(desk.learn, config.crops, (desk.seed, _CROPS), on_progress=desk.told("crops"))
-    held_out = generate.generate_crops(desk.validate, config.crops_held_out, (desk.seed, _CROPS_HELD_OUT))
-    drawn_s = time.monotonic()
-    trained = segmenter.fit_segmenter(crops, held_out, epochs=config.ink_epochs, seed=desk.seed, progress=desk.progress)
-    return trained, drawn_s
+def _train_segmenter(context: _TrainContext) -> tuple[TrainedModel, float]:
+    """Return the network and the seconds that generating its examples took."""
+    config, seed = context.config, context.seed
+    started_s = time.monotonic()
+    crops = generate.generate_crops(
+        context.train, config.crops, (seed, _CROPS), on_progress=context.report_items("crops")
+    )
+    held_out = generate.generate_crops(context.validation, config.crops_held_out, (seed, _CROPS_HELD_OUT))
+    generation_s = time.monotonic() - started_s
+    trained = segmenter.fit_segmenter(
+        crops, held_out, epochs=config.segmenter_epochs, seed=seed, progress=context.progress
+    )
+    return trained, generation_s
 
 
-def _train_sequence_recognizer(desk: _TrainContext) -> tuple[TrainedModel, float]:
-    config = desk.config
-    held_out = generate.generate_lines(desk.validate, config.strips_held_out, (desk.seed, _STRIPS_HELD_OUT))
-    drawn_s = time.monotonic()
+def _train_sequence_recognizer(context: _TrainContext) -> tuple[TrainedModel, float]:
+    """Return the network and the seconds that generating its examples took."""
+    config, seed, params = context.config, context.seed, sequence_recognizer.PARAMS
+    started_s = time.monotonic()
+    held_out = generate.generate_lines(context.validation, config.lines_held_out, (seed, _LINES_HELD_OUT))
+    generation_s = time.monotonic() - started_s
     trained: TrainedModel | None = None
     finished = 0
     for number, (count, epochs) in enumerate(config.line_rounds):
-        began = time.monotonic()
-        other = (number + 1,) if number else ()
-        strips = generate.generate_lines(
-            desk.learn, count, (desk.seed, _STRIPS, *other), on_progress=desk.told("strips")
+        started_s = time.monotonic()
+        round_seed = (number + 1,) if number else ()
+        lines = generate.generate_lines(
+            context.train, count, (seed, _LINES, *round_seed), on_progress=context.report_items("lines")
         )
-        drawn_s += time.monotonic() - began
+        generation_s += time.monotonic() - started_s
         trained = sequence_recognizer.fit_sequence_recognizer(
-            strips,
+            lines,
             held_out,
             epochs=epochs,
-            seed=desk.seed + number,
-            progress=desk.progress,
-            start=trained.model.get_weights() if trained else None,
-            peak_rate=_LATER_RATE if trained else sequence_recognizer.PEAK_RATE,
+            seed=seed + number,
+            progress=context.progress,
+            initial_weights=trained.model.get_weights() if trained else None,
+            peak_rate=params.later_peak_rate if trained else params.peak_rate,
         )
         finished += trained.epochs
         if trained.interrupted:
             break
     if trained is None:
-        raise ValueError("a line network needs a round of training at least")
-    return replace(trained, epochs=finished), drawn_s
+        raise ValueError("the sequence recognizer needs at least one round of training")
+    return replace(trained, epochs=finished), generation_s
 
 
 def _load_or_generate_examples(
-    desk: _TrainContext, finder: Segmenter, made_with: str, *, keep: bool
+    context: _TrainContext, network: Segmenter, weights_digest: str, *, save: bool
 ) -> tuple[Examples, StageFacts]:
-    name = "seen"
-    asked = {"drawn": desk.config.pages, "ink": made_with}
-    if (known := desk.kept.examples(name, asked)) is not None:
-        desk.say("pages", f"pages: taken from {desk.kept.folder}")
-        return known
-    began = time.monotonic()
-    found = pipeline_examples.render_and_extract(
-        desk.learn, finder, desk.config.pages, (desk.seed, _PAGES), on_progress=desk.told("pages")
+    """Return page examples from the checkpoint, or generate them, and their facts."""
+    name, count = "seen", context.config.pages
+    asked = {"drawn": count, "ink": weights_digest}
+    if (checkpoint := context.checkpoints.load_examples(name, asked)) is not None:
+        context.report("pages", f"pages: taken from {context.checkpoints.folder}")
+        return checkpoint
+    started_s = time.monotonic()
+    examples = pipeline_examples.render_and_extract(
+        context.train, network, count, (context.seed, _PAGES), on_progress=context.report_items("pages")
     )
-    seconds = round(time.monotonic() - began)
-    facts = {"drawn": desk.config.pages, "examples": len(found), "seconds": seconds, "asked": asked}
-    if keep:
-        desk.kept.save_examples(name, found, facts)
-    return found, facts
+    seconds = round(time.monotonic() - started_s)
+    facts = {"drawn": count, "examples": len(examples), "seconds": seconds, "asked": asked}
+    if save:
+        context.checkpoints.save_examples(name, examples, facts)
+    return examples, facts
 
 
 def _weights_digest(model: Model) -> str:

@@ -1,6 +1,7 @@
-"""Fit the ink network: which pixels of a crop belong to the signs that are meant."""
+"""Train the segmentation network: which pixels of a crop are ink of its characters."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,12 +13,23 @@ from digitrec.training.synthetic.generate import SegmentationExamples, dequantiz
 from digitrec.training.synthetic.strokes import Floats
 
 NAME = "ink"
-BATCH = 64
-_PEAK_RATE, _WARM = 4e-3, 400
-_WEIGHT_DECAY = 1e-3
-_JUDGED_AT_ONCE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterParams:
+    """Optimizer settings of the segmentation network; set by hand (results: docs/accuracy.md)."""
+
+    batch: int = 64
+    peak_rate: float = 4e-3  # learning rate at the end of the warm-up
+    warmup_steps: int = 400
+    weight_decay: float = 1e-3
+    validation_batch: int = 250  # crops per prediction; limits memory and changes no result
+
+
+PARAMS = SegmenterParams()
 
 _Batch = tuple[Floats, Floats]
+"""Normalized crops (b, 64, 64), and their ink (b, 64, 64), 0.0..1.0."""
 
 
 def fit_segmenter(
@@ -28,37 +40,35 @@ def fit_segmenter(
     seed: int,
     progress: Callable[[TrainingState], None],
 ) -> TrainedModel:
-    """Train an ink network; its score is the Dice coefficient (F1 of inked pixels) on the crops held out."""
+    """Train a segmentation network; its score is the Dice coefficient (F1 of ink pixels) on the held-out crops."""
     import keras
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = build_segmenter()
-    stage = StageSpec(NAME, "of its ink right (Dice)", epochs, -(-len(crops) // BATCH))
-    model.compile(
-        keras.optimizers.AdamW(fit_loop.warmup_cosine(stage.total, _PEAK_RATE, _WARM), weight_decay=_WEIGHT_DECAY),
-        "binary_crossentropy",
-    )
+    stage = StageSpec(NAME, "of its ink right (Dice)", epochs, -(-len(crops) // PARAMS.batch))
+    rate = fit_loop.warmup_cosine(stage.total_steps, PARAMS.peak_rate, PARAMS.warmup_steps)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=PARAMS.weight_decay), "binary_crossentropy")
 
     def batches(epoch: int) -> Iterator[_Batch]:
-        # Filled up with the first ones again, so that each batch has the same size and every crop its turn.
-        order = np.resize(np.random.default_rng([seed, epoch]).permutation(len(crops)), stage.steps * BATCH)
-        for chosen in order.reshape(stage.steps, BATCH):
-            yield dequantize(crops.levels[chosen]), crops.ink[chosen].astype(np.float32) / np.float32(255)
+        # The last batch repeats the first crops, so that all batches have the same size.
+        order = np.resize(np.random.default_rng([seed, epoch]).permutation(len(crops)), stage.steps * PARAMS.batch)
+        for indices in order.reshape(stage.steps, PARAMS.batch):
+            yield dequantize(crops.levels[indices]), crops.ink[indices].astype(np.float32) / np.float32(255)
 
-    def learn(batch: _Batch) -> float:
+    def train_batch(batch: _Batch) -> float:
         return float(model.train_on_batch(*batch))
 
-    return fit_loop.run_epochs(stage, model, batches, learn, lambda: dice_coefficient(model, held_out), progress)
+    return fit_loop.run_epochs(stage, model, batches, train_batch, lambda: dice_coefficient(model, held_out), progress)
 
 
 def dice_coefficient(model: Model, crops: SegmentationExamples) -> float:
-    """How well the model's ink covers the true ink: 1.0 if they are the same."""
-    both = either = 0
-    for start in range(0, len(crops), _JUDGED_AT_ONCE):
-        some = slice(start, start + _JUDGED_AT_ONCE)
-        found = model.predict_on_batch(dequantize(crops.levels[some])) > 0.5
-        true = crops.ink[some] > 127
-        both += int((found & true).sum())
-        either += int(found.sum() + true.sum())
-    return 2 * both / max(either, 1)
+    """Return the Dice coefficient of predicted and true ink, 0..1; 1.0 means identical."""
+    intersection = total = 0
+    for start in range(0, len(crops), PARAMS.validation_batch):
+        batch = slice(start, start + PARAMS.validation_batch)
+        predicted = model.predict_on_batch(dequantize(crops.levels[batch])) > 0.5
+        truth = crops.ink[batch] > 127
+        intersection += int((predicted & truth).sum())
+        total += int(predicted.sum() + truth.sum())
+    return 2 * intersection / max(total, 1)

@@ -1,6 +1,7 @@
-"""Fit the line network with CTC (Graves et al. 2006): what a strip says is known, where each sign stands is not."""
+"""Train the sequence recognizer with CTC (Graves et al. 2006): the text of a line is known, not its alignment."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,167 +18,183 @@ from digitrec.training.synthetic.generate import LineExamples, dequantize
 from digitrec.training.synthetic.strokes import Floats
 
 NAME = "line"
-BATCH = 48
 BLANK = LINE_CLASSES - 1
-_WIDTHS = (64, 96, 128, 160, 192)
-"""A batch holds strips of one of these widths, narrower ones filled up with paper."""
-_LONGEST = 10
-"""Signs in a text."""
-PEAK_RATE, _WARM = 3e-3, 500
-_WEIGHT_DECAY = 4e-3
-_HIGHEST_LOSS = 50.0
-"""A strip that cannot be read counts no more than this."""
-_SMALLEST = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRecognizerParams:
+    """Optimizer and batch settings of the sequence recognizer; set by hand (results: docs/accuracy.md)."""
+
+    batch: int = 48
+    widths_px: tuple[int, ...] = (64, 96, 128, 160, 192)  # a batch holds lines padded to one of these widths
+    max_symbols: int = 10  # longest text of a line
+    peak_rate: float = 3e-3  # learning rate at the end of the warm-up, from scratch
+    later_peak_rate: float = 2e-3  # the same in later rounds, which start from trained weights
+    warmup_steps: int = 500
+    weight_decay: float = 4e-3
+    clip_norm: float = 1.0
+    max_loss: float = 50.0  # upper limit of the loss of a line, so that an illegible line does not dominate its batch
+    min_probability: float = 1e-7  # lower limit before the logarithm
+
+
+PARAMS = SequenceRecognizerParams()
 
 _Batch = tuple[Floats, NDArray[np.int32], NDArray[np.int32]]
-"""Strips (b, 40, w, 1), their texts (b, 10) and how many signs of each count (b,)."""
-_Places = NDArray[np.intp]
+"""Line crops (b, 40, w, 1), their texts (b, 10), and the number of symbols of each text (b,)."""
+_Indices = NDArray[np.intp]
 
 
 def fit_sequence_recognizer(
-    strips: LineExamples,
+    lines: LineExamples,
     held_out: LineExamples,
     *,
     epochs: int,
     seed: int,
     progress: Callable[[TrainingState], None],
-    start: Sequence[NDArray[Any]] | None = None,
-    peak_rate: float = PEAK_RATE,
+    initial_weights: Sequence[NDArray[Any]] | None = None,
+    peak_rate: float = PARAMS.peak_rate,
 ) -> TrainedModel:
-    """Train a line network; its score is the share of held-out strips whose whole text is right.
+    """Train a sequence recognizer; its score is the share of held-out lines whose whole text is right.
 
     Args:
-        strips: what it learns from.
-        held_out: what chooses the best epoch.
-        epochs: how often it sees every strip.
-        seed: of all dice.
-        progress: told after each batch and each epoch.
-        start: the weights it goes on from; None: it begins anew.
-        peak_rate: the highest learning rate.
+        lines: examples to train on.
+        held_out: examples that choose the best epoch.
+        epochs: number of passes over all lines.
+        seed: seed of all random numbers.
+        progress: called after each batch and each epoch.
+        initial_weights: weights to start from; None: random ones.
+        peak_rate: highest learning rate.
     """
     import keras
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = build_sequence_recognizer()
-    if start is not None:
-        model.set_weights(start)
-    known = _by_width(strips)
-    stage = StageSpec(NAME, "of its lines right", epochs, sum(-(-len(places) // BATCH) for places in known.values()))
-    learn, read = _learner(model, fit_loop.warmup_cosine(stage.total, peak_rate, _WARM)), _reader(model)
+    if initial_weights is not None:
+        model.set_weights(initial_weights)
+    by_width = _group_by_width(lines)
+    steps = sum(-(-len(indices) // PARAMS.batch) for indices in by_width.values())
+    stage = StageSpec(NAME, "of its lines right", epochs, steps)
+    rate = fit_loop.warmup_cosine(stage.total_steps, peak_rate, PARAMS.warmup_steps)
+    train_batch, predict = _make_train_function(model, rate), _make_predict_function(model)
 
     def batches(epoch: int) -> Iterator[_Batch]:
         rng = np.random.default_rng([seed, epoch])
-        groups = [(width, group) for width, places in known.items() for group in _groups(places, rng)]
-        for index in rng.permutation(len(groups)):
-            width, group = groups[index]
-            yield _batch(strips, width, group, rng)
+        chunks = [(width, chunk) for width, indices in by_width.items() for chunk in _shuffle_chunks(indices, rng)]
+        for index in rng.permutation(len(chunks)):
+            width, chunk = chunks[index]
+            yield _make_batch(lines, width, chunk, rng)
 
-    def judge() -> float:
-        return float(_right(read, held_out).mean())
+    def validate() -> float:
+        return float(_compare_texts(predict, held_out).mean())
 
-    return fit_loop.run_epochs(stage, model, batches, learn, judge, progress)
+    return fit_loop.run_epochs(stage, model, batches, train_batch, validate, progress)
 
 
-def find_correct_lines(model: Model, strips: LineExamples) -> NDArray[np.bool_]:
-    """Which strips' whole texts a line network reads rightly, (n,)."""
-    return _right(_reader(model), strips)
+def find_correct_lines(model: Model, lines: LineExamples) -> NDArray[np.bool_]:
+    """Return a mask of the lines whose whole text a sequence recognizer reads correctly, (n,)."""
+    return _compare_texts(_make_predict_function(model), lines)
 
 
 def decode_greedily(frames: Floats) -> list[tuple[int, ...]]:
-    """The text of each strip, taking the most probable sign of every frame: (b, T, 12).
+    """Return the text of each line by greedy CTC decoding of frame probabilities, (b, T, 12).
 
-    >>> one = np.eye(12, dtype=np.float32)[[11, 3, 3, 11, 3, 7]]
-    >>> texts_of(one[None])
+    >>> frames = np.eye(12, dtype=np.float32)[[11, 3, 3, 11, 3, 7]]
+    >>> decode_greedily(frames[None])
     [(3, 3, 7)]
     """
-    best = frames.argmax(axis=2)
-    turns = np.concatenate([np.ones((len(best), 1), np.bool_), best[:, 1:] != best[:, :-1]], axis=1)
-    return [tuple(int(sign) for sign in row[turn & (row != BLANK)]) for row, turn in zip(best, turns, strict=True)]
+    best = frames.argmax(axis=2)  # (b, T)
+    is_change = np.concatenate([np.ones((len(best), 1), np.bool_), best[:, 1:] != best[:, :-1]], axis=1)
+    return [
+        tuple(int(symbol) for symbol in row[change & (row != BLANK)])
+        for row, change in zip(best, is_change, strict=True)
+    ]
 
 
-def _right(read: Callable[[Floats], Floats], strips: LineExamples) -> NDArray[np.bool_]:
-    right = np.zeros(len(strips), np.bool_)
-    for width, places in _by_width(strips).items():
-        for start in range(0, len(places), BATCH):
-            some = places[start : start + BATCH]
-            texts = decode_greedily(read(_batch(strips, width, some, None)[0]))
-            right[some] = [text == strips.texts[place] for text, place in zip(texts, some, strict=True)]
-    return right
+def _compare_texts(predict: Callable[[Floats], Floats], lines: LineExamples) -> NDArray[np.bool_]:
+    is_right = np.zeros(len(lines), np.bool_)
+    for width, indices in _group_by_width(lines).items():
+        for start in range(0, len(indices), PARAMS.batch):
+            chunk = indices[start : start + PARAMS.batch]
+            texts = decode_greedily(predict(_make_batch(lines, width, chunk, None)[0]))
+            is_right[chunk] = [text == lines.texts[index] for text, index in zip(texts, chunk, strict=True)]
+    return is_right
 
 
-def _by_width(strips: LineExamples) -> dict[int, _Places]:
-    widths = np.array([min(each for each in _WIDTHS if levels.shape[1] <= each) for levels in strips.levels], np.intp)
-    return {width: np.flatnonzero(widths == width) for width in _WIDTHS if (widths == width).any()}
+def _group_by_width(lines: LineExamples) -> dict[int, _Indices]:
+    """Return the indices of the lines for each padded width."""
+    padded = [min(width for width in PARAMS.widths_px if levels.shape[1] <= width) for levels in lines.levels]
+    widths = np.array(padded, np.intp)
+    return {width: np.flatnonzero(widths == width) for width in PARAMS.widths_px if (widths == width).any()}
 
 
-def _groups(places: _Places, rng: Generator) -> Sequence[_Places]:
-    """Batches of strips of one width; the last one filled up with the first again, so that all have the same size."""
-    count = -(-len(places) // BATCH)
-    return list(np.resize(rng.permutation(places), count * BATCH).reshape(count, BATCH))
+def _shuffle_chunks(indices: _Indices, rng: Generator) -> Sequence[_Indices]:
+    """Return shuffled batches of indices; the last one is filled with the first indices, so that sizes are equal."""
+    count = -(-len(indices) // PARAMS.batch)
+    return list(np.resize(rng.permutation(indices), count * PARAMS.batch).reshape(count, PARAMS.batch))
 
 
-def _batch(strips: LineExamples, width: int, places: _Places, rng: Generator | None) -> _Batch:
-    """Strips of one width at most; each begins anywhere, a frame apart, or without dice at the left."""
-    pictures = np.zeros((len(places), LINE_HEIGHT_PX, width, 1), np.float32)
-    texts = np.zeros((len(places), _LONGEST), np.int32)
-    counts = np.zeros(len(places), np.int32)
-    for row, place in enumerate(places):
-        levels, text = strips.levels[place], strips.texts[place]
-        room = (width - levels.shape[1]) // FRAME_PX
-        left = 0 if rng is None else int(rng.integers(0, room + 1)) * FRAME_PX
+def _make_batch(lines: LineExamples, width: int, indices: _Indices, rng: Generator | None) -> _Batch:
+    """Pad lines to a width; each starts at a random frame, or without a generator at the left edge."""
+    pictures = np.zeros((len(indices), LINE_HEIGHT_PX, width, 1), np.float32)
+    texts = np.zeros((len(indices), PARAMS.max_symbols), np.int32)
+    lengths = np.zeros(len(indices), np.int32)
+    for row, index in enumerate(indices):
+        levels, text = lines.levels[index], lines.texts[index]
+        free_frames = (width - levels.shape[1]) // FRAME_PX
+        left = 0 if rng is None else int(rng.integers(0, free_frames + 1)) * FRAME_PX
         pictures[row, :, left : left + levels.shape[1], 0] = dequantize(levels)
         texts[row, : len(text)] = text
-        counts[row] = len(text)
-    return pictures, texts, counts
+        lengths[row] = len(text)
+    return pictures, texts, lengths
 
 
-def _learner(model: Any, rate: Any) -> Callable[[_Batch], float]:
-    """What learns from a batch and gives its loss."""
+def _make_train_function(model: Any, rate: Any) -> Callable[[_Batch], float]:
+    """Return a function that trains on one batch and returns its loss."""
     import keras
     import tensorflow as tf
 
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=PARAMS.weight_decay, clipnorm=PARAMS.clip_norm)
     optimizer.build(model.trainable_variables)
-    strips = tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)
+    signature = [
+        tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32),
+        tf.TensorSpec((None, PARAMS.max_symbols), tf.int32),
+        tf.TensorSpec((None,), tf.int32),
+    ]
 
-    # One trace for all widths: with one for each, TensorFlow's optimizer mixes up the loops of the loss.
-    @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[strips, tf.TensorSpec((None, _LONGEST), tf.int32), tf.TensorSpec((None,), tf.int32)]
-    )
-    def learn(pictures: Any, texts: Any, counts: Any) -> Any:
+    # One trace for all widths: with one trace per width, TensorFlow's optimizer mixes up the loops of the loss.
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def train(pictures: Any, texts: Any, lengths: Any) -> Any:
         with tf.GradientTape() as tape:
             frames = model(pictures, training=True)[:, 0]  # (b, T, 12)
             shape = tf.shape(frames)
             losses = tf.nn.ctc_loss(
                 texts,
-                tf.transpose(tf.math.log(tf.maximum(frames, _SMALLEST)), (1, 0, 2)),
-                counts,
+                tf.transpose(tf.math.log(tf.maximum(frames, PARAMS.min_probability)), (1, 0, 2)),
+                lengths,
                 tf.fill([shape[0]], shape[1]),
                 blank_index=BLANK,
             )
-            loss = tf.reduce_mean(tf.minimum(losses, _HIGHEST_LOSS))
+            loss = tf.reduce_mean(tf.minimum(losses, PARAMS.max_loss))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
-    def learn_quietly_first(batch: _Batch) -> float:
+    def train_batch(batch: _Batch) -> float:
         if optimizer.iterations == 0:
-            with quiet_start():  # planning the loss on some processors is talked about
-                return float(learn(*batch))
-        return float(learn(*batch))
+            with quiet_start():  # on some processors TensorFlow logs how it compiles the loss
+                return float(train(*batch))
+        return float(train(*batch))
 
-    return learn_quietly_first
+    return train_batch
 
 
-def _reader(model: Any) -> Callable[[Floats], Floats]:
-    """What gives the frames of strips, (b, T, 12)."""
+def _make_predict_function(model: Any) -> Callable[[Floats], Floats]:
+    """Return a function from line crops, (b, 40, w, 1), to frame probabilities, (b, T, 12)."""
     import tensorflow as tf
 
-    strips = tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)
-
-    @tf.function(input_signature=[strips])  # type: ignore[untyped-decorator]
-    def read(pictures: Any) -> Any:
+    @tf.function(input_signature=[tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)])  # type: ignore[untyped-decorator]
+    def predict(pictures: Any) -> Any:
         return model(pictures, training=False)[:, 0]
 
-    return lambda pictures: np.asarray(read(pictures), np.float32)
+    return lambda pictures: np.asarray(predict(pictures), np.float32)

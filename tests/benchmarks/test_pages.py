@@ -28,7 +28,7 @@ SIGNED = {"minus": {"-"}, "decimal": {",", "."}, "date": {"/", ".", "-"}, "sum":
 @pytest.fixture(scope="module")
 def sources() -> GlyphSources:
     split = registry.load_dataset("mnist-5k").evaluation
-    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs())
+    return GlyphSources.from_digits(split.pictures, split.digits, glyphs.load_glyphs())
 
 
 def drawn(sources: GlyphSources, kind: str, count: int = 6) -> list[Drawn]:

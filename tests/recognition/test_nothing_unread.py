@@ -28,7 +28,7 @@ SEED = 3
 @pytest.fixture(scope="module")
 def sources() -> GlyphSources:
     split = registry.load_dataset("mnist-5k").evaluation
-    return GlyphSources.of(split.pictures, split.digits, glyphs.load_glyphs())
+    return GlyphSources.from_digits(split.pictures, split.digits, glyphs.load_glyphs())
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Confidence that means what it says, and promises with room for bad luck."""
+"""Calibrated confidence, and error bounds of operating points."""
 
 import numpy as np
 import pytest
@@ -12,21 +12,21 @@ from digitrec.recognition.decision import decide
 from digitrec.training.calibrate import (
     NEVER,
     build_calibration_table,
+    compute_metric,
     fit_temperature,
     judge_digits,
     judge_pages,
-    measure_accuracy,
 )
 from digitrec.types import Box, PageStatus, Reason
 
 pytestmark = pytest.mark.slow
 
 
-def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores, and digits that are drawn with exactly these probabilities."""
+def calibrated_scores(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores, and digits that are sampled with exactly these probabilities."""
     rng = np.random.default_rng(seed)
     scores = rng.dirichlet(np.full(10, 0.02), count).astype(np.float32)
-    scores = np.pad(scores, ((0, 0), (0, 1)))  # a classifier that knows digits only
+    scores = np.pad(scores, ((0, 0), (0, 1)))  # a classifier of ten digits
     digits = (scores.cumsum(axis=1) < rng.random(count)[:, None] * scores.sum(axis=1, keepdims=True)).sum(axis=1)
     return scores, np.minimum(digits, 9)
 
@@ -36,22 +36,22 @@ def bounds(scores: np.ndarray, digits: np.ndarray) -> tuple[OperatingPoint, ...]
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.7])
-def test_the_temperature_undoes_too_much_and_too_little_confidence(true: float) -> None:
-    scores, digits = honest(20_000, 0)
-    told = apply_temperature(scores, 1 / true)
+def test_the_temperature_corrects_over_and_underconfidence(true: float) -> None:
+    scores, digits = calibrated_scores(20_000, 0)
+    scaled = apply_temperature(scores, 1 / true)
 
-    assert fit_temperature(told, digits) == pytest.approx(true, rel=0.1)
+    assert fit_temperature(scaled, digits) == pytest.approx(true, rel=0.1)
 
 
 @pytest.mark.parametrize("true", [0.5, 1.7])
-def test_what_is_no_digit_is_calibrated_like_a_digit(true: float) -> None:
+def test_non_digits_are_calibrated_like_digits(true: float) -> None:
     rng = np.random.default_rng(3)
     scores = rng.dirichlet(np.full(11, 0.02), 20_000).astype(np.float32)
     classes = (scores.cumsum(axis=1) < rng.random(20_000)[:, None]).sum(axis=1).clip(0, NO_DIGIT)
-    told = apply_temperature(scores, 1 / true)
+    scaled = apply_temperature(scores, 1 / true)
 
     assert (classes == NO_DIGIT).mean() > 0.05
-    assert fit_temperature(told, classes) == pytest.approx(true, rel=0.1)
+    assert fit_temperature(scaled, classes) == pytest.approx(true, rel=0.1)
 
 
 def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
@@ -59,13 +59,13 @@ def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
     scores = np.eye(11, dtype=np.float32)[digits]
     scores[0] = np.eye(11)[5]
 
-    found = fit_temperature(scores, digits)
+    result = fit_temperature(scores, digits)
 
-    assert 0.2 <= found <= 5.0
+    assert 0.2 <= result <= 5.0
 
 
-def test_the_table_counts_what_is_accepted_and_wrong() -> None:
-    scores, digits = honest(3000, 1)
+def test_the_table_counts_accepted_and_wrong_pages() -> None:
+    scores, digits = calibrated_scores(3000, 1)
     confidence, is_wrong = scores.max(axis=1), scores.argmax(axis=1) != digits
 
     rows = bounds(scores, digits)
@@ -79,17 +79,17 @@ def test_the_table_counts_what_is_accepted_and_wrong() -> None:
         assert bound.upper > bound.wrong / max(bound.accepted, 1) or bound.upper == 1.0
 
 
-def test_a_digit_taken_for_no_digit_is_not_accepted_whatever_the_threshold() -> None:
+def test_a_digit_read_as_non_digit_is_never_accepted() -> None:
     scores = np.eye(11, dtype=np.float32)[[3, 3, 3]]
     scores[1, [3, NO_DIGIT]] = 0.4, 0.6
 
-    lowest = bounds(scores, np.array([3, 3, 4]))[0]
+    first = bounds(scores, np.array([3, 3, 4]))[0]
 
-    assert (lowest.threshold, lowest.accepted, lowest.wrong) == (0.0, 2, 1)
+    assert (first.threshold, first.accepted, first.wrong) == (0.0, 2, 1)
 
 
-def test_the_bound_is_clopper_pearsons() -> None:
-    """598 pictures without an error show an error below 0.5 %, as `required_sample_size` says; 597 do not."""
+def test_the_bound_is_clopper_pearson() -> None:
+    """598 pictures without an error prove an error rate below 0.5 % (see `required_sample_size`); 597 do not."""
     digits = np.zeros(598, np.int64)
     scores = np.tile(np.eye(11, dtype=np.float32)[0], (598, 1))
 
@@ -99,38 +99,38 @@ def test_the_bound_is_clopper_pearsons() -> None:
 
 @pytest.mark.slow
 def test_the_error_bound_holds_nineteen_times_in_twenty() -> None:
-    kept, tries = 0, 60
-    for seed in range(tries):
-        scores, digits = honest(2000, seed)
+    held, trials = 0, 60
+    for seed in range(trials):
+        scores, digits = calibrated_scores(2000, seed)
         accept = build_calibration_table("held out", "some", *judge_digits(scores, digits), Rule.UPPER_BOUND).threshold(
             0.05
         )
         assert accept is not None
-        fresh, truth = honest(20_000, 1000 + seed)
-        accepted = fresh.max(axis=1) >= accept
-        kept += (fresh.argmax(axis=1) != truth)[accepted].mean() <= 0.05
+        new_scores, truth = calibrated_scores(20_000, 1000 + seed)
+        accepted = new_scores.max(axis=1) >= accept
+        held += (new_scores.argmax(axis=1) != truth)[accepted].mean() <= 0.05
 
-    assert kept >= 0.9 * tries
+    assert held >= 0.9 * trials
 
 
 def test_an_always_wrong_model_has_no_error_bound() -> None:
     for rule in Rule:
-        found = build_calibration_table("some", "some", np.ones(20), np.zeros(20, bool), rule)
+        result = build_calibration_table("some", "some", np.ones(20), np.zeros(20, bool), rule)
 
-        assert {bound.upper for bound in found.bounds} == {1.0}
-        assert found.threshold(0.5) is None
-        assert found.lowest_error == 1.0
+        assert {bound.upper for bound in result.bounds} == {1.0}
+        assert result.threshold(0.5) is None
+        assert result.best == 1.0
 
 
 def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
-    found = build_calibration_table(
+    result = build_calibration_table(
         "some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.OBSERVED
     )
 
-    assert found.pages == 3
-    assert (found.point_at(0.0).accepted, found.point_at(0.0).wrong) == (2, 1)
-    assert found.threshold(0.0) == pytest.approx(0.5, abs=0.05)
-    assert found.point_at(found.threshold(0.0) or 0).accepted == 1
+    assert result.pages == 3
+    assert (result.at(0.0).accepted, result.at(0.0).wrong) == (2, 1)
+    assert result.threshold(0.0) == pytest.approx(0.5, abs=0.05)
+    assert result.at(result.threshold(0.0) or 0).accepted == 1
 
 
 def digits_page(scores: list[list[float]], reason: Reason | None = None) -> PageResult:
@@ -139,18 +139,18 @@ def digits_page(scores: list[list[float]], reason: Reason | None = None) -> Page
     return PageResult(1, "png", 9, 9, boxes, ink, preview, reason, scores=np.array(scores, np.float32).reshape(-1, 11))
 
 
-def sure(digit: int, share: float) -> list[float]:
+def scores_of(digit: int, share: float) -> list[float]:
     return [share if at == digit else (1 - share) / 10 for at in range(11)]
 
 
 @pytest.mark.parametrize(
     ("page", "label", "expected"),
     [
-        (digits_page([sure(4, 0.5), sure(2, 0.5)]), "42", (0.25, True)),
-        (digits_page([sure(4, 0.5), sure(2, 0.5)]), "24", (0.25, False)),
-        (digits_page([sure(4, 0.5)]), "none", (0.5, False)),
-        (digits_page([sure(4, 0.5), sure(NO_DIGIT, 0.5)]), "42", (NEVER, False)),
-        (digits_page([sure(4, 0.5)], Reason.AMBIGUOUS_LAYOUT), "4", (NEVER, False)),
+        (digits_page([scores_of(4, 0.5), scores_of(2, 0.5)]), "42", (0.25, True)),
+        (digits_page([scores_of(4, 0.5), scores_of(2, 0.5)]), "24", (0.25, False)),
+        (digits_page([scores_of(4, 0.5)]), "none", (0.5, False)),
+        (digits_page([scores_of(4, 0.5), scores_of(NO_DIGIT, 0.5)]), "42", (NEVER, False)),
+        (digits_page([scores_of(4, 0.5)], Reason.AMBIGUOUS_LAYOUT), "4", (NEVER, False)),
         (digits_page([], Reason.BLANK), "none", (NEVER, False)),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
 
 
 def test_accuracy_comes_with_its_interval() -> None:
-    found = measure_accuracy("some", np.array([True] * 19 + [False]))
+    result = compute_metric("some", np.array([True] * 19 + [False]))
 
-    assert (found.right, found.pictures, found.accuracy) == (19, 20, 0.95)
-    assert (found.low, found.high) == (0.76387, 0.99112)
+    assert (result.right, result.pictures, result.accuracy) == (19, 20, 0.95)
+    assert (result.low, result.high) == (0.76387, 0.99112)

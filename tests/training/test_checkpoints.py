@@ -1,4 +1,4 @@
-"""The stages of a long training are taken over if they are what was asked for, and only then."""
+"""Checkpoints of a long training are reused for the same parameters only."""
 
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ ASKED = {"drawn": 2}
 FACTS = {"seconds": 5, "asked": ASKED}
 
 
-def kept(folder: Path) -> Checkpoints:
-    return Checkpoints.of(folder, {"seed": 1})
+def checkpoints(folder: Path) -> Checkpoints:
+    return Checkpoints.open(folder, {"seed": 1})
 
 
 def examples() -> Examples:
@@ -24,77 +24,77 @@ def examples() -> Examples:
 
 
 def test_saved_examples_are_loaded_again(tmp_path: Path) -> None:
-    kept(tmp_path).save_examples("seen", examples(), FACTS)
+    checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
 
-    known = kept(tmp_path).examples("seen", ASKED)
+    loaded = checkpoints(tmp_path).load_examples("seen", ASKED)
 
-    assert known is not None
-    np.testing.assert_array_equal(known[0].pictures, examples().pictures)
-    np.testing.assert_array_equal(known[0].classes, examples().classes)
-    assert known[1] == FACTS
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded[0].pictures, examples().pictures)
+    np.testing.assert_array_equal(loaded[0].classes, examples().classes)
+    assert loaded[1] == FACTS
 
 
 def test_examples_of_other_parameters_are_not_used(tmp_path: Path) -> None:
-    kept(tmp_path).save_examples("seen", examples(), FACTS)
+    checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
 
-    assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
+    assert checkpoints(tmp_path).load_examples("seen", {"drawn": 3}) is None
 
 
 def test_another_training_has_another_folder(tmp_path: Path) -> None:
-    kept(tmp_path).save_examples("seen", examples(), FACTS)
+    checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
 
-    assert Checkpoints.of(tmp_path, {"seed": 2}).examples("seen", ASKED) is None
+    assert Checkpoints.open(tmp_path, {"seed": 2}).load_examples("seen", ASKED) is None
 
 
 def test_without_a_folder_nothing_is_saved_or_loaded(tmp_path: Path) -> None:
-    nowhere = Checkpoints.of(None, {"seed": 1})
+    disabled = Checkpoints.open(None, {"seed": 1})
 
-    nowhere.save_examples("seen", examples(), FACTS)
+    disabled.save_examples("seen", examples(), FACTS)
 
-    assert nowhere.examples("seen", ASKED) is None
+    assert disabled.load_examples("seen", ASKED) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_examples_put_there_by_hand_are_taken_as_they_are(tmp_path: Path) -> None:
-    kept(tmp_path).save_examples("seen", examples(), FACTS)
+def test_examples_without_facts_are_accepted_as_the_users(tmp_path: Path) -> None:
+    checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
     (facts,) = tmp_path.glob("*/seen.json")
     facts.unlink()
 
-    known = kept(tmp_path).examples("seen", {"drawn": 3})
+    loaded = checkpoints(tmp_path).load_examples("seen", {"drawn": 3})
 
-    assert known is not None
-    assert known[1] == {}
+    assert loaded is not None
+    assert loaded[1] == {}
 
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("writes", [0, 1])
-def test_an_interrupted_write_is_not_taken_for_examples_added_by_hand(
+def test_an_interrupted_write_is_not_mistaken_for_the_users_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, writes: int
 ) -> None:
     if before:
-        kept(tmp_path).save_examples("seen", examples(), {"asked": {"drawn": 1}})
-    left = iter(range(writes))
+        checkpoints(tmp_path).save_examples("seen", examples(), {"asked": {"drawn": 1}})
+    writes_left = iter(range(writes))
 
     def write(path: Path, content: str | bytes) -> None:
-        if next(left, None) is None:
+        if next(writes_left, None) is None:
             raise KeyboardInterrupt
         files.atomic_write(path, content)
 
     monkeypatch.setattr("digitrec.training.checkpoints.atomic_write", write)
     with pytest.raises(KeyboardInterrupt):
-        kept(tmp_path).save_examples("seen", examples(), FACTS)
+        checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
 
-    assert kept(tmp_path).examples("seen", {"drawn": 3}) is None
+    assert checkpoints(tmp_path).load_examples("seen", {"drawn": 3}) is None
 
 
 @pytest.mark.parametrize("file", ["seen.npz", "seen.json"])
-def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path, file: str) -> None:
-    kept(tmp_path).save_examples("seen", examples(), FACTS)
+def test_a_damaged_file_is_named_with_a_hint(tmp_path: Path, file: str) -> None:
+    checkpoints(tmp_path).save_examples("seen", examples(), FACTS)
     (path,) = tmp_path.glob(f"*/{file}")
     path.write_bytes(b"half of someth")
 
     with pytest.raises(ModelError, match=file) as caught:
-        kept(tmp_path).examples("seen", ASKED)
+        checkpoints(tmp_path).load_examples("seen", ASKED)
     assert "Remove it" in caught.value.hint
 
 
@@ -106,15 +106,15 @@ def tiny(width: int = 3) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_a_network_comes_back_with_its_weights_and_another_one_is_refused(tmp_path: Path) -> None:
+def test_a_network_is_loaded_with_its_weights_and_another_is_refused(tmp_path: Path) -> None:
     model = tiny()
-    kept(tmp_path).save_model("ink", model, FACTS)
+    checkpoints(tmp_path).save_model("ink", model, FACTS)
 
-    known = kept(tmp_path).network("ink", tiny, ASKED)
+    loaded = checkpoints(tmp_path).load_model("ink", tiny, ASKED)
 
-    assert known is not None
-    for one, other in zip(known[0].get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert kept(tmp_path).network("ink", tiny, {}) is None
+    assert loaded is not None
+    for weights, other in zip(loaded[0].get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, other)
+    assert checkpoints(tmp_path).load_model("ink", tiny, {}) is None
     with pytest.raises(ModelError, match=r"ink\.keras does not hold"):
-        kept(tmp_path).network("ink", lambda: tiny(4), ASKED)
+        checkpoints(tmp_path).load_model("ink", lambda: tiny(4), ASKED)

@@ -1,4 +1,4 @@
-"""A model is replaced unless the new one is shown to be worse."""
+"""Comparison of models by McNemar's test."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow
 
 
 class Blank:
-    """Stands for a reader that sees no writing anywhere."""
+    """Fake reader that finds no writing."""
 
-    def read_files(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
+    def read_all(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
         return [RejectedImage(Reason.BLANK) for _ in files]
 
 
-def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def make_masks(both: int, only_current: int, only_candidate: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
     current = [True] * both + [True] * only_current + [False] * only_candidate + [False] * neither
     candidate = [True] * both + [False] * only_current + [True] * only_candidate + [False] * neither
     return np.array(current), np.array(candidate)
@@ -34,20 +34,20 @@ def rights(both: int, only_current: int, only_candidate: int, neither: int = 0) 
     ("only_current", "only_candidate", "is_worse"),
     [(0, 0, False), (4, 0, False), (5, 0, True), (10, 10, False), (0, 30, False), (30, 18, False), (30, 15, True)],
 )
-def test_worse_means_more_than_chance_explains(only_current: int, only_candidate: int, is_worse: bool) -> None:
-    found = mcnemar(*rights(900, only_current, only_candidate, 7))
+def test_worse_means_significantly_worse(only_current: int, only_candidate: int, is_worse: bool) -> None:
+    result = mcnemar(*make_masks(900, only_current, only_candidate, 7))
 
-    assert found.is_worse == is_worse
-    assert (found.only_current, found.only_candidate) == (only_current, only_candidate)
-    assert found.pictures == 907 + only_current + only_candidate
+    assert result.is_worse == is_worse
+    assert (result.only_current, result.only_candidate) == (only_current, only_candidate)
+    assert result.pictures == 907 + only_current + only_candidate
 
 
-def test_the_verdict_says_why() -> None:
-    words = mcnemar(*rights(80, 12, 1)).words
+def test_the_summary_has_the_figures() -> None:
+    summary = mcnemar(*make_masks(80, 12, 1)).words
 
-    assert "is worse than" in words
-    assert "81 against 92 of 93" in words
-    assert "p = 0.0017" in words
+    assert "is worse than" in summary
+    assert "81 against 92 of 93" in summary
+    assert "p = 0.0017" in summary
 
 
 def test_different_pictures_cannot_be_compared() -> None:
@@ -57,16 +57,16 @@ def test_different_pictures_cannot_be_compared() -> None:
         mcnemar(np.array([], bool), np.array([], bool))
 
 
-def test_a_model_that_has_learned_beats_one_that_has_not() -> None:
+def test_a_trained_model_beats_an_untrained_one() -> None:
     small = mnist.load_mnist_5k()
-    learned = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
+    trained = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
     assert small.test is not None
 
-    assert compare_classifiers(learned, NearestMeanClassifier(), small.test).is_worse
-    assert not compare_classifiers(NearestMeanClassifier(), learned, small.test).is_worse
+    assert compare_classifiers(trained, NearestMeanClassifier(), small.test).is_worse
+    assert not compare_classifiers(NearestMeanClassifier(), trained, small.test).is_worse
 
 
-def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None:
+def test_readers_are_compared_on_the_same_synthetic_scans() -> None:
     small = mnist.load_mnist_5k()
     assert small.test is not None
     reader = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
@@ -80,7 +80,7 @@ def test_readers_are_compared_on_the_same_scans_of_the_held_out_digits() -> None
     assert worse.is_worse
     assert worse.candidate_right == 0
     assert not better.is_worse
-    assert f"{same.current_right} against 0 of 400 drawn scans right" in better.words
+    assert f"{same.current_right} against 0 of 400 synthetic scans right" in better.words
 
 
 def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None:
@@ -88,8 +88,8 @@ def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None
     assert small.test is not None
     reader: Any = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
 
-    found = compare_accepted_pages(reader, reader, small.test, (0.0, 1.1))
+    result = compare_accepted_pages(reader, reader, small.test, (0.0, 1.1))
 
-    assert found.is_worse
-    assert found.candidate_right == 0
+    assert result.is_worse
+    assert result.candidate_right == 0
     assert not compare_accepted_pages(reader, reader, small.test, (0.0, 0.0)).is_worse

@@ -1,4 +1,4 @@
-"""What is in a batch of the digits' network for paper."""
+"""Composition of a batch of the digit classifier with page models."""
 
 import numpy as np
 import pytest
@@ -14,34 +14,34 @@ PAPER = CLASSIFIERS["paper"]
 
 
 @pytest.fixture(scope="module")
-def found() -> list[ExtraExamples]:
-    seen = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NO_DIGIT]))
-    return list(pipeline_examples.extra_examples(PAPER, seen, glyphs.load_glyphs()))
+def extra() -> list[ExtraExamples]:
+    examples = Examples(np.full((5, 28, 28), 40, np.uint8), np.array([1, 2, 3, 4, NO_DIGIT]))
+    return list(pipeline_examples.extra_examples(PAPER, examples, glyphs.load_glyphs()))
 
 
 @pytest.mark.slow
-def test_half_of_a_batch_is_the_data_sets_own(found: list[ExtraExamples]) -> None:
-    assert [each.per_batch for each in found] == [60, 4, 4]
+def test_half_of_a_batch_is_from_the_data_set(extra: list[ExtraExamples]) -> None:
+    assert [group.per_batch for group in extra] == [60, 4, 4]
     assert PAPER.batch == 128
 
 
 @pytest.mark.slow
-def test_letters_of_fonts_are_none_and_their_digits_are_digits(found: list[ExtraExamples]) -> None:
-    _, digits, letters = found
+def test_font_letters_are_non_digits_and_font_digits_are_digits(extra: list[ExtraExamples]) -> None:
+    _, digits, letters = extra
 
     assert sorted(set(digits.classes.tolist())) == list(range(10))
     assert set(letters.classes.tolist()) == {NO_DIGIT}
     assert len(letters.classes) > 1000
 
 
-def test_no_letter_is_one_that_looks_like_a_digit() -> None:
-    assert symbols.LETTERS == "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"  # in this order: what is drawn depends on it
+def test_no_training_letter_looks_like_a_digit() -> None:
+    assert symbols.LETTERS == "ACEFHJKLMNPRTUVWXYacdefhjkmnprtuvwx"  # the order determines the synthetic data
     assert set(symbols.DIGIT_LIKE_LETTERS) <= set(glyphs.LOOKALIKES)
 
 
 @pytest.mark.slow
-def test_glyphs_are_normalised_as_a_scan_is(found: list[ExtraExamples]) -> None:
-    pictures = found[1].pictures
+def test_glyphs_are_normalized_like_scans(extra: list[ExtraExamples]) -> None:
+    pictures = extra[1].pictures
     rows, columns = pictures.max(axis=2) > 0, pictures.max(axis=1) > 0
 
     assert np.maximum(rows.sum(axis=1), columns.sum(axis=1)).max() <= 20
@@ -49,17 +49,17 @@ def test_glyphs_are_normalised_as_a_scan_is(found: list[ExtraExamples]) -> None:
 
 
 @pytest.mark.slow
-def test_pages_on_which_nothing_was_found_are_left_out() -> None:
-    nothing = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
+def test_empty_page_examples_are_omitted() -> None:
+    empty = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
 
-    assert len(pipeline_examples.extra_examples(PAPER, nothing, glyphs.load_glyphs())) == 2
+    assert len(pipeline_examples.extra_examples(PAPER, empty, glyphs.load_glyphs())) == 2
 
 
 @pytest.mark.slow
-def test_examples_of_pages_are_varied_a_little(found: list[ExtraExamples]) -> None:
-    pages = found[0]
+def test_examples_of_pages_are_slightly_augmented(extra: list[ExtraExamples]) -> None:
+    pages = extra[0]
 
-    ink = pages.vary(pages.pictures, pages.classes, np.random.default_rng(0))
+    ink = pages.augment(pages.pictures, pages.classes, np.random.default_rng(0))
 
     assert ink.shape == (5, 28, 28)
     assert ink.dtype == np.float32

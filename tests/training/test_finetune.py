@@ -1,6 +1,7 @@
-"""A model goes on learning from corrections, with very little of everything."""
+"""Fine-tuning on corrections, with small amounts of everything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,38 +25,40 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
-LITTLE = FinetuneConfig(
-    epochs=1, steps=4, pages=60, pages_held_out=10, strips=48, strips_held_out=16, line_epochs=1, pages_judged=40
+SMALL = FinetuneConfig(
+    epochs=1, steps=4, pages=60, pages_held_out=10, lines=48, lines_held_out=16, line_epochs=1, evaluation_pages=40
 )
-ABOUT = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
+FACTS = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
 
 
-def look(folder: Path, start: ModelPackage) -> list[LabelledCrops]:
+def extract_crops(folder: Path, base_model: ModelPackage) -> list[LabelledCrops]:
     pages = []
     for digit in range(6):
         path = folder / f"{digit}.png"
         path.write_bytes(draw(digit))
         pages.append(LabelledPage(path, f"{digit:064}", 1, str(digit)))
-    return correction_examples.extract_labelled_crops(composition.load_page_reader(start), pages, Limits(), processes=1)
+    return correction_examples.extract_labelled_crops(
+        composition.load_page_reader(base_model), pages, Limits(), processes=1
+    )
 
 
-def taught(
-    start: ModelPackage,
+def run_finetune(
+    base_model: ModelPackage,
     dataset: Dataset,
-    shown: list[LabelledCrops],
+    corrected: list[LabelledCrops],
     out: Path,
-    told: list[TrainingState] | None = None,
+    states: list[TrainingState] | None = None,
 ) -> ModelPackage:
     folder = finetune.finetune(
-        start,
+        base_model,
         dataset,
-        shown,
+        corrected,
         out_root=out / "models",
         now=lambda: "2026-01-02T03:04:05Z",
-        corrections=ABOUT,
+        corrections=FACTS,
         is_new=True,
-        config=LITTLE,
-        progress=no_progress if told is None else told.append,
+        config=SMALL,
+        progress=no_progress if states is None else states.append,
         command="digitrec train --with-corrections",
         checkpoint_dir=out / "training",
     )
@@ -64,32 +67,32 @@ def taught(
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("going-on")
+    return tmp_path_factory.mktemp("finetune")
 
 
 @pytest.fixture(scope="module")
-def shown(out: Path) -> list[LabelledCrops]:
-    return look(out, ModelPackage.open(composition.SHIPPED_MODELS_DIR))
+def corrected(out: Path) -> list[LabelledCrops]:
+    return extract_crops(out, ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
 @pytest.fixture(scope="module")
-def model(out: Path, shown: list[LabelledCrops]) -> ModelPackage:
-    return taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
+def model(out: Path, corrected: list[LabelledCrops]) -> ModelPackage:
+    return run_finetune(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out)
 
 
-def test_another_model_comes_out_whose_ink_network_is_the_same(model: ModelPackage) -> None:
-    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
+def test_finetuning_gives_a_new_model_with_the_same_segmenter(model: ModelPackage) -> None:
+    base_model = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
 
-    assert model.card.id != start.card.id
-    assert model.card.network == start.card.network
-    assert model.card.weights == start.card.weights
-    assert model.read_file(INK_TFLITE) == start.read_file(INK_TFLITE)
-    assert model.read_file(TFLITE) != start.read_file(TFLITE)
+    assert model.card.id != base_model.card.id
+    assert model.card.network == base_model.card.network
+    assert model.card.weights == base_model.card.weights
+    assert model.read_file(INK_TFLITE) == base_model.read_file(INK_TFLITE)
+    assert model.read_file(TFLITE) != base_model.read_file(TFLITE)
     (page,) = composition.load_page_reader(model).read(draw(7), Limits())
     assert page.scores.shape == (1, 11)
 
 
-def test_it_still_knows_digits_after_a_few_batches(model: ModelPackage) -> None:
+def test_a_finetuned_model_still_reads_digits(model: ModelPackage) -> None:
     split = mnist.load_mnist_5k().evaluation
 
     right = composition.CLASSIFIERS["litert"](model).score(split.ink).argmax(axis=1) == split.digits
@@ -97,78 +100,78 @@ def test_it_still_knows_digits_after_a_few_batches(model: ModelPackage) -> None:
     assert right.mean() > 0.97
 
 
-def test_its_card_says_that_it_is_the_users_own_and_where_it_comes_from(model: ModelPackage) -> None:
-    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
-    words = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+def test_the_card_names_the_base_model_and_the_privacy_of_the_corrections(model: ModelPackage) -> None:
+    base_model = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
+    card_text = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
-    assert model.card.training["corrections"]["went_on_from"] == start.card.id
+    assert model.card.training["corrections"]["went_on_from"] == base_model.card.id
     assert model.card.training["left_out"] == ["the test split of mnist-5k"]
-    assert "This model belongs to its users" in words
-    assert "6 pages that people confirmed or corrected gave 12 pictures" in words
-    assert "1 pages, one file in five" in words
-    assert f"Fine-tuned from `{start.card.id}`" in words
-    assert "`line`" in words.split("Training with corrections")[1].split("## ")[0]
-    assert "Training with corrections" not in (start.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "This model belongs to its users" in card_text
+    assert "6 pages that people confirmed or corrected gave 12 pictures" in card_text
+    assert "1 pages, one file in five" in card_text
+    assert f"Fine-tuned from `{base_model.card.id}`" in card_text
+    assert "`line`" in card_text.split("Training with corrections")[1].split("## ")[0]
+    assert "Training with corrections" not in (base_model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_the_same_corrections_give_the_same_model_and_drawn_pages_are_kept(
-    model: ModelPackage, out: Path, shown: list[LabelledCrops]
+def test_finetuning_is_reproducible_and_reuses_generated_pages(
+    model: ModelPackage, out: Path, corrected: list[LabelledCrops]
 ) -> None:
-    told: list[TrainingState] = []
+    states: list[TrainingState] = []
 
-    again = taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out, told)
+    again = run_finetune(
+        ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out, states
+    )
 
     assert again.card.id == model.card.id
-    assert "pages" not in {one.stage for one in told}
+    assert "pages" not in {state.stage for state in states}
     facts = json.loads(next((out / "training").glob("*/seen.json")).read_text(encoding="utf-8"))
-    assert facts["drawn"] == LITTLE.pages
+    assert facts["drawn"] == SMALL.pages
 
 
-def test_a_line_network_that_reads_drawn_lines_worse_since_is_not_taken(
-    out: Path, shown: list[LabelledCrops], monkeypatch: pytest.MonkeyPatch
+def test_a_worse_sequence_recognizer_is_not_used(
+    out: Path, corrected: list[LabelledCrops], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
     monkeypatch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
 
-    found = taught(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), shown, out)
+    tuned = run_finetune(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out)
 
-    assert found.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).read_file("line.tflite")
-    assert "stayed as it was" in found.card.training["corrections"]["line"]
+    assert tuned.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).content("line.tflite")
+    assert "stayed as it was" in tuned.card.training["corrections"]["line"]
 
 
-def test_a_network_that_reads_digits_only_goes_on_as_well(tmp_path: Path) -> None:
-    some = mnist.load_mnist_5k()
-    small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
+def test_a_model_without_page_models_can_be_finetuned(tmp_path: Path) -> None:
+    full = mnist.load_mnist_5k()
+    small = Dataset("mnist-5k", "a part", full.train.take(np.arange(0, 4000, 4)), full.test)
     folder = train.train(
         small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z"
     )
-    start = ModelPackage.open(folder)
+    base_model = ModelPackage.open(folder)
 
-    found = taught(start, small, look(tmp_path, start), tmp_path)
+    tuned = run_finetune(base_model, small, extract_crops(tmp_path, base_model), tmp_path)
 
-    assert found.card.id != start.card.id
-    assert not found.has_page_models
-    assert "Fine-tuned from `mlp-" in (found.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert tuned.card.id != base_model.card.id
+    assert not tuned.has_page_models
+    assert "Fine-tuned from `mlp-" in (tuned.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_a_model_without_its_keras_network_cannot_go_on(tmp_path: Path, shown: list[LabelledCrops]) -> None:
-    start = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
-    files = {name: digest for name, digest in start.card.files.items() if name != KERAS}
-    from dataclasses import replace
-
-    poor = ModelPackage(start.folder, replace(start.card, files=files))
+def test_a_model_without_keras_weights_cannot_be_finetuned(tmp_path: Path, corrected: list[LabelledCrops]) -> None:
+    base_model = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
+    files = {name: digest for name, digest in base_model.card.files.items() if name != KERAS}
+    incomplete = ModelPackage(base_model.folder, replace(base_model.card, files=files))
 
     with pytest.raises(ModelError, match=r"has no model\.keras"):
-        taught(poor, mnist.load_mnist_5k(), shown, tmp_path)
+        run_finetune(incomplete, mnist.load_mnist_5k(), corrected, tmp_path)
 
 
-def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
-    some = mnist.load_mnist_5k()
-    small = Dataset("mnist-5k", "a part", some.train.take(np.arange(0, 4000, 4)), some.test)
-    one = np.zeros((28, 28), np.uint8)
-    cv2.line(one, (14, 4), (14, 23), 255, 2)
-    learned = correction_examples.digit_examples([LabelledCrops(signs=(one,), classes=(1,))])
-    about = {"corrections": {**ABOUT, "examples": 1}}
+def test_a_training_from_scratch_uses_corrections(tmp_path: Path) -> None:
+    full = mnist.load_mnist_5k()
+    small = Dataset("mnist-5k", "a part", full.train.take(np.arange(0, 4000, 4)), full.test)
+    picture = np.zeros((28, 28), np.uint8)
+    cv2.line(picture, (14, 4), (14, 23), 255, 2)
+    corrections = correction_examples.digit_examples([LabelledCrops(crops=(picture,), classes=(1,))])
+    facts = {"corrections": {**FACTS, "examples": 1}}
 
     folders = [
         train.train(
@@ -179,9 +182,9 @@ def test_a_training_from_nothing_takes_corrections_in(tmp_path: Path) -> None:
             out_root=tmp_path / "models",
             now=lambda: "2026-01-02T03:04:05Z",
             corrections=examples,
-            card_facts=about,
+            card_facts=facts,
         )
-        for examples in (learned, None)
+        for examples in (corrections, None)
     ]
 
     assert folders[0] != folders[1]

@@ -1,4 +1,4 @@
-"""The ink and line networks learn, the same way each time, and Ctrl-C leaves the best weights."""
+"""Training of the page models: reproducible, and interruptible without losing the best weights."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,7 +26,7 @@ pytestmark = [
 def sources() -> GlyphSources:
     start_keras()
     small = mnist.load_mnist_5k().train
-    return GlyphSources.of(small.pictures, small.digits, glyphs.load_glyphs())
+    return GlyphSources.from_digits(small.pictures, small.digits, glyphs.load_glyphs())
 
 
 @pytest.fixture(scope="module")
@@ -35,28 +35,28 @@ def crops(sources: GlyphSources) -> SegmentationExamples:
 
 
 @pytest.fixture(scope="module")
-def strips(sources: GlyphSources) -> LineExamples:
+def lines(sources: GlyphSources) -> LineExamples:
     return generate.generate_lines(sources, 20, (1,))
 
 
-def test_the_same_seed_gives_the_same_ink_network(crops: SegmentationExamples) -> None:
-    one, again = (fit_segmenter(crops, crops, epochs=1, seed=3, progress=no_progress) for _ in range(2))
+def test_the_same_seed_gives_the_same_segmenter(crops: SegmentationExamples) -> None:
+    first, second = (fit_segmenter(crops, crops, epochs=1, seed=3, progress=no_progress) for _ in range(2))
 
-    for weights, others in zip(one.model.get_weights(), again.model.get_weights(), strict=True):
+    for weights, others in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, others)
-    assert one.score == again.score
+    assert first.score == second.score
 
 
-def test_the_line_network_learns_and_says_nothing_on_stderr(
-    strips: LineExamples, capfd: pytest.CaptureFixture[str]
+def test_the_sequence_recognizer_trains_and_prints_nothing(
+    lines: LineExamples, capfd: pytest.CaptureFixture[str]
 ) -> None:
     losses: dict[int, list[float]] = {1: [], 2: []}
 
     trained = fit_sequence_recognizer(
-        strips, strips, epochs=2, seed=3, progress=lambda now: losses[now.epoch].append(now.loss)
+        lines, lines, epochs=2, seed=3, progress=lambda now: losses[now.epoch].append(now.loss)
     )
 
-    # Of all strips each time: one step's loss tells more of its strips than of the network.
+    # Means over all lines: the loss of a single step depends mainly on its lines.
     assert np.mean(losses[2]) < np.mean(losses[1])
     assert (trained.epochs, trained.interrupted) == (2, False)
     printed = capfd.readouterr()
@@ -67,12 +67,12 @@ def test_the_line_network_learns_and_says_nothing_on_stderr(
     ("best", "text"),
     [([11, 11, 11], ()), ([3, 3, 3], (3,)), ([3, 11, 3], (3, 3)), ([10, 0, 0, 11], (10, 0))],
 )
-def test_repeated_frames_are_one_sign_and_a_blank_parts_two(best: list[int], text: tuple[int, ...]) -> None:
+def test_greedy_decoding_merges_repeats_and_drops_blanks(best: list[int], text: tuple[int, ...]) -> None:
     assert decode_greedily(np.eye(12, dtype=np.float32)[best][None]) == [text]
 
 
-class Numbers:
-    """Stands for a network: its weight is how many batches it has learned from."""
+class CountingModel:
+    """Fake model whose weight counts the batches."""
 
     def __init__(self) -> None:
         self.weights = [0]
@@ -84,12 +84,12 @@ class Numbers:
         self.weights = list(weights)
 
 
-def run(
+def run_stage(
     scores: list[float], progress: Callable[[TrainingState], None] = no_progress, interrupt_after: int = 99
-) -> tuple[Numbers, fit_loop.TrainedModel]:
-    network, coming = Numbers(), iter(scores)
+) -> tuple[CountingModel, fit_loop.TrainedModel]:
+    network, next_scores = CountingModel(), iter(scores)
 
-    def learn(_: int) -> float:
+    def train_batch(_: int) -> float:
         if network.weights[0] == interrupt_after:
             raise KeyboardInterrupt
         network.weights = [network.weights[0] + 1]
@@ -99,32 +99,34 @@ def run(
         yield from range(3)
 
     stage = StageSpec("ink", "right", len(scores), 3)
-    return network, fit_loop.run_epochs(stage, network, batches, learn, lambda: next(coming), progress)
+    return network, fit_loop.run_epochs(stage, network, batches, train_batch, lambda: next(next_scores), progress)
 
 
-def test_the_weights_of_the_best_epoch_stay() -> None:
-    network, trained = run([0.5, 0.9, 0.7])
+def test_the_weights_of_the_best_epoch_are_kept() -> None:
+    network, trained = run_stage([0.5, 0.9, 0.7])
 
     assert network.weights == [6]
     assert (trained.epochs, trained.score, trained.interrupted) == (3, 0.9, False)
 
 
 @pytest.mark.parametrize(("after", "weights", "finished"), [(2, 2, 0), (4, 3, 1), (8, 6, 2)])
-def test_an_interrupted_stage_leaves_its_best_weights(after: int, weights: int, finished: int) -> None:
-    network, trained = run([0.5, 0.9, 0.7], interrupt_after=after)
+def test_an_interrupted_stage_keeps_its_best_weights(after: int, weights: int, finished: int) -> None:
+    network, trained = run_stage([0.5, 0.9, 0.7], interrupt_after=after)
 
     assert network.weights == [weights]
     assert (trained.epochs, trained.interrupted) == (finished, True)
 
 
 def test_progress_names_the_stage_and_has_a_line_for_each_epoch() -> None:
-    told: list[TrainingState] = []
+    states: list[TrainingState] = []
 
-    run([0.5, 0.9], told.append)
+    run_stage([0.5, 0.9], states.append)
 
-    assert {one.stage for one in told} == {"ink"}
-    assert [(one.epoch, one.step) for one in told if not one.words] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
-    words = [one.words for one in told if one.words]
+    assert {state.stage for state in states} == {"ink"}
+    assert [(state.epoch, state.step) for state in states if not state.words] == [
+        (e, s) for e in (1, 2) for s in (1, 2, 3)
+    ]
+    words = [state.words for state in states if state.words]
     assert len(words) == 2
     assert "epoch 2/2" in words[1]
     assert "0.9000 right" in words[1]

@@ -1,4 +1,4 @@
-"""What a model's card and `models show` say of its confidence."""
+"""Error guarantees in the model card and in `models show`."""
 
 from dataclasses import replace
 

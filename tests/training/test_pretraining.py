@@ -1,4 +1,4 @@
-"""`digitrec train --network paper`, from digits to a model folder, with very little paper."""
+"""`digitrec train --network paper`, from digits to a model folder, with small amounts of synthetic data."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.recognition.segmenter import Segmenter
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.training import synthetic_evaluation
-from digitrec.training import train as fit
+from digitrec.training import train as training
 from digitrec.training.classifier import TrainingState, no_progress, split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset
@@ -25,26 +25,26 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
-LITTLE = PaperTrainingConfig(
+SMALL = PaperTrainingConfig(
     crops=192,
     crops_held_out=16,
-    ink_epochs=1,
-    strips_held_out=8,
+    segmenter_epochs=1,
+    lines_held_out=8,
     line_rounds=((40, 1), (40, 1)),
     pages=80,
     pages_held_out=10,
-    pages_judged=40,
+    evaluation_pages=40,
 )
 
 
-def little_mnist() -> Dataset:
+def small_dataset() -> Dataset:
     small = mnist.load_mnist_5k()
     return Dataset("mnist-5k", "a part", small.train.take(small.train.digits.argsort(kind="stable")[::4]), small.test)
 
 
 def train(out: Path, progress: Callable[[TrainingState], None] = no_progress) -> Path:
-    return fit.train(
-        little_mnist(),
+    return training.train(
+        small_dataset(),
         "paper",
         epochs=1,
         seed=1,
@@ -53,7 +53,7 @@ def train(out: Path, progress: Callable[[TrainingState], None] = no_progress) ->
         progress=progress,
         test_splits={"mnist-5k again": mnist.load_mnist_5k().evaluation},
         command="digitrec train --network paper",
-        config=LITTLE,
+        config=SMALL,
         checkpoint_dir=out / "training",
     )
 
@@ -77,9 +77,9 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
     )
     classifier = LiteRTDigitClassifier.load(bundle)
     assert classifier.score(mnist.load_mnist_5k().train.ink[:2]).shape == (2, 11)
-    grey = mnist.load_mnist_5k().train.ink[0] * 255
-    Segmenter(bundle.read_file(INK_TFLITE), INK_TFLITE).find(grey)
-    frames, _ = SequenceRecognizer(bundle.read_file(LINE_TFLITE), LINE_TFLITE).read(grey[:, :20].repeat(4, axis=1))
+    gray = mnist.load_mnist_5k().train.ink[0] * 255
+    Segmenter(bundle.read_file(INK_TFLITE), INK_TFLITE).find(gray)
+    frames, _ = SequenceRecognizer(bundle.read_file(LINE_TFLITE), LINE_TFLITE).read(gray[:, :20].repeat(4, axis=1))
     assert frames.shape[1] == 12
 
 
@@ -95,42 +95,44 @@ def test_the_folder_stays_small(trained: Path) -> None:
 
 def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
     card = ModelPackage.open(trained).card
-    words = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card_text = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
 
     assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
         "ink": 192,
         "line": 80,
         "pages": 80,
     }
-    assert "`ink` was trained on 192 crops" in words
-    assert "`line` was trained on 80 text lines" in words
-    assert "80 synthetic pages" in words
-    assert "docs/fonts.md" in words
-    assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in words
-    assert "It always names a digit" not in words
+    assert "`ink` was trained on 192 crops" in card_text
+    assert "`line` was trained on 80 text lines" in card_text
+    assert "80 synthetic pages" in card_text
+    assert "docs/fonts.md" in card_text
+    assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in card_text
+    assert "It always names a digit" not in card_text
 
 
 def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -> None:
     bundle = ModelPackage.open(trained)
-    held_out = split_dataset(little_mnist(), bundle.card.seed).calibrate
+    held_out = split_dataset(small_dataset(), bundle.card.seed).calibration
 
-    again = synthetic_evaluation.evaluate_synthetic(
+    result = synthetic_evaluation.evaluate_synthetic(
         composition.load_page_reader(bundle), held_out, pages=40, seed=bundle.card.seed
     )
 
-    assert bundle.card.calibrations == (again.table,)
-    assert (again.table.name, again.table.pages, again.table.rule) == ("drawn pages", 40, "bound")
-    assert f"- drawn pages: 40 pages, {again.table.source}" in (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert bundle.card.calibrations == (result.table,)
+    assert (result.table.name, result.table.pages, result.table.rule) == ("synthetic pages", 40, "bound")
+    assert f"- synthetic pages: 40 pages, {result.table.source}" in (trained / "MODEL_CARD.md").read_text(
+        encoding="utf-8"
+    )
 
 
-def test_what_was_finished_is_taken_over_and_gives_the_same_model(trained: Path, out: Path) -> None:
-    told: list[TrainingState] = []
+def test_checkpoints_are_reused_and_give_the_same_model(trained: Path, out: Path) -> None:
+    states: list[TrainingState] = []
 
-    assert train(out, told.append) == trained
+    assert train(out, states.append) == trained
 
-    assert {one.stage for one in told} == {"paper", "ink", "line", "pages", "digits", "calibration"}
-    taken = [one.words for one in told if "taken from" in one.words]
-    assert [words.split()[0] for words in taken] == ["ink", "line", "pages:"]
+    assert {state.stage for state in states} == {"paper", "ink", "line", "pages", "digits", "calibration"}
+    messages = [state.words for state in states if "taken from" in state.words]
+    assert [message.split()[0] for message in messages] == ["ink", "line", "pages:"]
 
 
 def test_an_interrupted_stage_is_not_saved_but_the_model_is_built(trained: Path, out: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training ends with a model folder that can be used, whatever happens on the way."""
+"""Training gives a usable model folder, even after an interruption."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from digitrec.models import registry as store
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier_keras import KerasDigitClassifier
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
-from digitrec.training import train as fit
+from digitrec.training import train as training
 from digitrec.training.classifier import TrainingState
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split
@@ -21,7 +21,7 @@ from digitrec.training.networks import CLASSIFIERS
 
 pytestmark = [
     pytest.mark.slow,
-    # Keras hands its variables to numpy the old way; only numpy's developers need to know.
+    # Keras uses a deprecated numpy protocol.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
@@ -30,8 +30,8 @@ def now() -> str:
     return "2026-01-02T03:04:05Z"
 
 
-def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **more: object) -> Path:
-    return fit.train(mnist.load_mnist_5k(), network, epochs=epochs, seed=seed, out_root=out, now=now, **more)  # type: ignore[arg-type]
+def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **options: object) -> Path:
+    return training.train(mnist.load_mnist_5k(), network, epochs=epochs, seed=seed, out_root=out, now=now, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("models"), epochs=5, command="digitrec train --network mlp")
 
 
-def test_the_folder_opens_and_reads_digits(trained: Path) -> None:
+def test_the_model_folder_reads_digits(trained: Path) -> None:
     bundle = ModelPackage.open(trained)
     small = mnist.load_mnist_5k()
     assert small.test is not None
@@ -65,14 +65,14 @@ def test_the_card_describes_the_training(trained: Path) -> None:
     assert len(card.history) == 5
     assert card.best_epoch in range(1, 6)
     assert not card.interrupted
-    assert [metric.data for metric in card.metrics] == ["held out, every second one varied", "mnist-5k, test split"]
+    assert [metric.data for metric in card.metrics] == ["held out, half of them augmented", "mnist-5k, test split"]
     assert card.training["digest"] == mnist.load_mnist_5k().digest
     assert sum(card.training["learned_of_each"]) == card.training["learned"]
     assert card.training["learned"] + card.training["validated"] + card.training["calibrated"] == 4000
     assert {"tensorflow", "keras", "numpy", "digitrec"} <= set(card.versions)
 
 
-def test_the_card_in_words_has_the_figures_and_the_command(trained: Path) -> None:
+def test_the_model_card_has_the_figures_and_the_command(trained: Path) -> None:
     text = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
     (_, test) = ModelPackage.open(trained).card.metrics
 
@@ -86,7 +86,7 @@ def test_no_optimizer_state_is_shipped(trained: Path) -> None:
     assert (trained / "model.keras").stat().st_size < 1.2 * 4 * 109_386
 
 
-def test_both_files_of_a_model_say_the_same(trained: Path) -> None:
+def test_both_files_of_a_model_give_the_same_scores(trained: Path) -> None:
     bundle = ModelPackage.open(trained)
     ink = mnist.load_mnist_5k().train.ink[:300]
 
@@ -100,12 +100,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, network: str) -> N
     small = mnist.load_mnist_5k()
     dataset = Dataset("few", "here", small.train.take(np.arange(700)), small.test)
 
-    one, again, other = (
-        fit.train(dataset, network, epochs=1, seed=seed, out_root=tmp_path / place, now=now).name
+    first, same, different = (
+        training.train(dataset, network, epochs=1, seed=seed, out_root=tmp_path / place, now=now).name
         for seed, place in ((4, "one"), (4, "again"), (5, "other"))
     )
 
-    assert one == again != other
+    assert first == same != different
 
 
 def interrupted_at(epoch: int, step: int) -> Callable[[TrainingState], None]:
@@ -117,7 +117,7 @@ def interrupted_at(epoch: int, step: int) -> Callable[[TrainingState], None]:
 
 
 @pytest.mark.parametrize(("epoch", "step", "finished"), [(1, 40, 0), (2, 1, 1), (3, 30, 2)])
-def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: int, step: int, finished: int) -> None:
+def test_an_interrupted_training_keeps_its_best_weights(tmp_path: Path, epoch: int, step: int, finished: int) -> None:
     path = train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
 
     bundle = ModelPackage.open(path)
@@ -129,14 +129,14 @@ def test_an_interrupted_training_leaves_the_best_so_far(tmp_path: Path, epoch: i
 
 
 def test_progress_is_reported_by_batch_and_epoch(tmp_path: Path) -> None:
-    told: list[TrainingState] = []
+    states: list[TrainingState] = []
 
-    train(tmp_path, progress=told.append)
+    train(tmp_path, progress=states.append)
 
-    done = [one.done for one in told if one.done]
-    assert [one.epoch for one in done] == [1, 2]
-    assert all(one.steps == told[0].steps and 1 <= one.step <= one.steps for one in told)
-    assert len(told) == 2 * told[0].steps + 2
+    done = [state.done for state in states if state.done]
+    assert [epoch.epoch for epoch in done] == [1, 2]
+    assert all(state.steps == states[0].steps and 1 <= state.step <= state.steps for state in states)
+    assert len(states) == 2 * states[0].steps + 2
     assert done[1].validation_loss < done[0].validation_loss
 
 
@@ -163,32 +163,32 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
 
 
 def test_further_sets_are_measured(tmp_path: Path) -> None:
-    odd = Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
+    mislabelled = Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
 
-    metrics = ModelPackage.open(train(tmp_path, epochs=1, test_splits={"seven": odd})).card.metrics
+    metrics = ModelPackage.open(train(tmp_path, epochs=1, test_splits={"seven": mislabelled})).card.metrics
 
     assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
 
 
-def test_training_says_nothing_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_training_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(tmp_path, epochs=1)
 
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
 
 
-def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
+def test_invalid_trainings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no network") as caught:
         train(tmp_path, "lenet")
     assert "mlp, cnn" in caught.value.hint
     with pytest.raises(UsageError, match="at least 1"):
         train(tmp_path, epochs=0)
     with pytest.raises(DataError, match="evaluation only"):
-        fit.train(load_dataset("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
+        training.train(load_dataset("digits-8x8"), "mlp", epochs=1, seed=0, out_root=tmp_path, now=now)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_classic_exercise_is_as_described() -> None:
+def test_the_mlp_has_the_documented_layers() -> None:
     model = CLASSIFIERS["mlp"].build()
 
     kinds = [(type(layer).__name__, getattr(layer, "units", None)) for layer in model.layers]
@@ -196,7 +196,7 @@ def test_the_classic_exercise_is_as_described() -> None:
     assert [layer.activation.__name__ for layer in model.layers[1:]] == ["relu", "relu", "softmax"]
 
 
-def test_model_json_is_plain_json_a_person_can_read(trained: Path) -> None:
+def test_model_json_is_indented_json(trained: Path) -> None:
     text = (trained / "model.json").read_text(encoding="utf-8")
 
     assert json.loads(text)["id"] == trained.name

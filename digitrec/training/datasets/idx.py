@@ -1,6 +1,6 @@
-"""Read IDX and NPZ files, the two ways in which MNIST and its relatives are passed around.
+"""Read IDX and NPZ files, the formats of MNIST and related data sets.
 
-Nothing is unpickled, and nothing is believed before it was compared with the size of the file.
+Nothing is unpickled, and sizes are checked against the file before memory is allocated.
 """
 
 import gzip
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from digitrec.errors import DataError
 from digitrec.training.datasets.dataset import Split, make_split
 
-_MOST_BYTES = 4_000_000_000
+_MAX_BYTES = 4_000_000_000
 _PICTURES = ("x", "images", "pictures", "data")
 _LABELS = ("y", "labels", "digits", "targets", "target", "label")
 _PARTS = {"train": ("train", "training"), "test": ("test", "t10k", "testing")}
@@ -27,30 +27,30 @@ _UNUSABLE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, MemoryError, OverflowError),
     *(RuntimeError, SyntaxError, tokenize.TokenError, struct.error),
 )
-"""What zipfile and numpy raise over a file that is damaged, encrypted or made up."""
+"""Exceptions of zipfile and numpy for a damaged, encrypted or forged file."""
 
 
 def read_npz(path: Path) -> tuple[Split, Split | None]:
-    """Read the train and test split of an `.npz`, or its only one.
+    """Return the training and test split of an `.npz`, or its only one.
 
-    Names like x_train and y_train, train_images and test_labels, or plain x and y are understood.
+    Accepts names like x_train and y_train, train_images and test_labels, or plain x and y.
 
     Raises:
-        DataError: it is damaged, holds Python objects, or no such pair.
+        DataError: the file is damaged, holds Python objects, or has no such pair.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise DataError(f"{path} unpacks to more than {_MOST_BYTES // 10**9} GB")
-            if damaged := archive.testzip():
+        with zipfile.ZipFile(path) as zipped:
+            if sum(entry.file_size for entry in zipped.infolist()) > _MAX_BYTES:
+                raise DataError(f"{path} unpacks to more than {_MAX_BYTES // 10**9} GB")
+            if damaged := zipped.testzip():
                 raise DataError(f"{path} is damaged: {damaged} in it is not what was saved")
-        with np.load(path, allow_pickle=False) as members:
-            arrays = {name.lower(): np.asarray(members[name]) for name in members.files}
-    except OSError as why:
-        raise DataError(f"{path} cannot be read: {why.strerror or why}") from None
-    except _UNUSABLE as why:
-        raise DataError(f"{path} is damaged or no .npz of plain arrays: {_line(why)}") from None
-    train, test = _pair(arrays, "train") or _pair(arrays, ""), _pair(arrays, "test")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name.lower(): np.asarray(archive[name]) for name in archive.files}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except _UNUSABLE as error:
+        raise DataError(f"{path} is damaged or no .npz of plain arrays: {_first_line(error)}") from None
+    train, test = _find_pair(arrays, "train") or _find_pair(arrays, ""), _find_pair(arrays, "test")
     if train is None:
         train, test = test, None
     if train is None:
@@ -61,7 +61,7 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
     return train, test
 
 
-def _pair(arrays: dict[str, NDArray[Any]], part: str) -> Split | None:
+def _find_pair(arrays: dict[str, NDArray[Any]], part: str) -> Split | None:
     def find(kinds: tuple[str, ...]) -> NDArray[Any] | None:
         pairs = product(_PARTS.get(part, ("",)), kinds)
         names = (name.strip("_") for a, b in pairs for name in (f"{b}_{a}", f"{a}_{b}", f"{b}{a}", f"{a}{b}"))
@@ -72,25 +72,25 @@ def _pair(arrays: dict[str, NDArray[Any]], part: str) -> Split | None:
 
 
 def has_idx_files(folder: Path) -> bool:
-    """Whether a folder holds IDX files."""
+    """Return True if a folder holds IDX files."""
     return any(_is_idx(path) for path in folder.iterdir())
 
 
 def read_idx_folder(folder: Path, only: str = "") -> tuple[Split, Split | None]:
-    """Read the train and test split of a folder of IDX files, gz or not.
+    """Return the training and test split of a folder of IDX files, gzipped or not.
 
     Args:
-        folder: holds files like `train-images-idx3-ubyte.gz` and `t10k-labels-idx1-ubyte`.
-        only: where several sets lie in the folder, the one whose files have this in their name.
+        folder: folder with files like `train-images-idx3-ubyte.gz` and `t10k-labels-idx1-ubyte`.
+        only: part of the file names of the set, if the folder holds several.
 
     Raises:
-        DataError: files are missing, cut off, or of another shape.
+        DataError: files are missing, truncated, or have another shape.
     """
     paths = [path for path in sorted(folder.iterdir()) if _is_idx(path) and only in path.name.lower()]
     splits: dict[str, Split] = {}
-    for part, words in _PARTS.items():
-        mine = [path for path in paths if any(word in path.name.lower() for word in words)]
-        images, labels = _one(folder, part, mine, "images"), _one(folder, part, mine, "labels")
+    for part, names in _PARTS.items():
+        part_paths = [path for path in paths if any(name in path.name.lower() for name in names)]
+        images, labels = (_find_file(folder, part, part_paths, kind) for kind in ("images", "labels"))
         if (images is None) != (labels is None):
             raise DataError(
                 f"{folder} holds the {part} {'labels' if images is None else 'images'} without the other file"
@@ -106,10 +106,10 @@ def read_idx_folder(folder: Path, only: str = "") -> tuple[Split, Split | None]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file of bytes, gz or not.
+    """Return the array of one IDX file of bytes, gzipped or not.
 
     Raises:
-        DataError: it is no such file, or cut off.
+        DataError: the file has another format, or is truncated.
     """
     try:
         with path.open("rb") as raw:
@@ -121,13 +121,13 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             sides = file.read(4 * magic[3])
             shape = tuple(int(side) for side in np.frombuffer(sides[: len(sides) // 4 * 4], ">u4"))
             size = math.prod(shape)
-            if size > _MOST_BYTES:
+            if size > _MAX_BYTES:
                 raise DataError(f"{path} claims the shape {shape}; that is more than is read")
             content = file.read(size + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as why:
-        raise DataError(f"{path} is cut off or damaged: {why}") from None
-    except OSError as why:
-        raise DataError(f"{path} cannot be read: {why.strerror or why}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is cut off or damaged: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if len(shape) != magic[3] or len(content) != size:
         raise DataError(f"{path} is cut off or damaged: {shape} takes {size} bytes, there are {len(content)}")
     return np.frombuffer(content, np.uint8).reshape(shape)
@@ -138,19 +138,19 @@ def _is_idx(path: Path) -> bool:
     return ("idx3" in name or "idx1" in name) and not name.startswith(".") and path.is_file()
 
 
-def _one(folder: Path, part: str, paths: list[Path], kind: str) -> Path | None:
-    """The one file of this kind; the unpacked one where both are there."""
-    mine = sorted(
+def _find_file(folder: Path, part: str, paths: list[Path], kind: str) -> Path | None:
+    """Return the file of a kind; the unpacked one of two with the same name."""
+    matches = sorted(
         {path.name.removesuffix(".gz"): path for path in reversed(paths) if kind in path.name.lower()}.values()
     )
-    if len(mine) > 1:
-        names = ", ".join(path.name for path in mine)
+    if len(matches) > 1:
+        names = ", ".join(path.name for path in matches)
         raise DataError(
             f"{folder} holds several sets: {names} could all be the {part} {kind}",
             hint="Move the set you want into a folder of its own, or use --data emnist-digits:DIR for EMNIST's digits.",
         )
-    return mine[0] if mine else None
+    return matches[0] if matches else None
 
 
-def _line(why: Exception) -> str:
-    return (str(why).splitlines() or [type(why).__name__])[0]
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

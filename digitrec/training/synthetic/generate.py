@@ -15,18 +15,18 @@ from digitrec.training.synthetic.crops import generate_crop
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
 
-_STEP, _PAPER = 32, 128
-"""A stored level is 128 + 32 times the flattened one: all of -4.0..4.0 fits."""
-_ROUND_TO = 32
-"""LineExamples are filled up with paper to a multiple of this width."""
+_SCALE, _ZERO = 32, 128
+"""A quantized level is 128 + 32 times the normalized one, which fits -4.0..4.0."""
+_STRIDE_PX = 32
+"""Line crops are padded to a multiple of this width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentationExamples:
-    """What the ink network learns from."""
+    """Crops and their ink, for the segmentation network."""
 
     levels: Picture
-    """(n, 64, 64), stored."""
+    """(n, 64, 64), quantized."""
     ink: Picture
     """(n, 64, 64), 0 = paper, 255 = ink."""
 
@@ -36,37 +36,37 @@ class SegmentationExamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineExamples:
-    """What the line network learns from."""
+    """Line crops and their texts, for the sequence recognizer."""
 
     levels: Sequence[Picture]
-    """Each (40, w), stored, w a multiple of 32."""
+    """Each (40, w), quantized, w a multiple of 32."""
     texts: Sequence[tuple[int, ...]]
-    """What each says: 0..9, or `signs.JUNK`."""
+    """Symbols of each line: 0..9 or `symbols.NON_DIGIT`."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
 def quantize(flat: Plane) -> Picture:
-    """Flattened levels as whole numbers.
+    """Return normalized levels as 8-bit integers.
 
-    >>> stored(np.array([[-4.0, 0.0, 0.5]], np.float32)).tolist()
+    >>> quantize(np.array([[-4.0, 0.0, 0.5]], np.float32)).tolist()
     [[0, 128, 144]]
     """
-    return np.clip(flat * _STEP + _PAPER, 0, 255).astype(np.uint8)
+    return np.clip(flat * _SCALE + _ZERO, 0, 255).astype(np.uint8)
 
 
 def dequantize(levels: Picture) -> NDArray[np.float32]:
-    """The flattened levels that were stored, whatever the shape."""
-    return (levels.astype(np.float32) - np.float32(_PAPER)) / np.float32(_STEP)
+    """Return quantized levels, of any shape, as normalized ones."""
+    return (levels.astype(np.float32) - np.float32(_ZERO)) / np.float32(_SCALE)
 
 
 def pad_to_stride(levels: Picture) -> Picture:
-    """A stored strip, (40, w), filled up with paper to a width that is a multiple of 32."""
+    """Pad a quantized line crop, (40, w), with paper to a width that is a multiple of 32."""
     height, width = levels.shape
-    wide = np.full((height, -(-width // _ROUND_TO) * _ROUND_TO), _PAPER, np.uint8)
-    wide[:, :width] = levels
-    return wide
+    padded = np.full((height, -(-width // _STRIDE_PX) * _STRIDE_PX), _ZERO, np.uint8)
+    padded[:, :width] = levels
+    return padded
 
 
 def generate_crops(
@@ -74,16 +74,14 @@ def generate_crops(
     count: int,
     seed: Sequence[int],
     *,
-    processes: int = 0,
     on_progress: ProgressCallback | None = None,
 ) -> SegmentationExamples:
-    """Draw crops with their ink."""
+    """Generate crops with their ink."""
     levels = np.empty((count, CROP_PX, CROP_PX), np.uint8)
     ink = np.empty_like(levels)
-    for place, item in enumerate(
-        parallel.generate(_crop, sources, count, seed, processes=processes, on_progress=on_progress)
-    ):
-        levels[place], ink[place] = item
+    examples = parallel.generate(_quantized_crop, sources, count, seed, on_progress=on_progress)
+    for index, example in enumerate(examples):
+        levels[index], ink[index] = example
     return SegmentationExamples(levels, ink)
 
 
@@ -92,24 +90,23 @@ def generate_lines(
     count: int,
     seed: Sequence[int],
     *,
-    processes: int = 0,
     on_progress: ProgressCallback | None = None,
 ) -> LineExamples:
-    """Draw strips with their texts."""
-    items = list(parallel.generate(_strip, sources, count, seed, processes=processes, on_progress=on_progress))
-    return LineExamples([levels for levels, _ in items], [text for _, text in items])
+    """Generate line crops with their texts."""
+    examples = list(parallel.generate(_quantized_line, sources, count, seed, on_progress=on_progress))
+    return LineExamples([levels for levels, _ in examples], [text for _, text in examples])
 
 
-def _crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture]:
-    found = generate_crop(sources, rng)
-    height, width = found.ink.shape
+def _quantized_crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture]:
+    example = generate_crop(sources, rng)
+    height, width = example.ink.shape
     left, top = (CROP_PX - width) // 2, (CROP_PX - height) // 2
-    levels = quantize(pad_to_square(local_normalize(found.picture.astype(np.float32)), CROP_PX, left, top))
+    levels = quantize(pad_to_square(local_normalize(example.picture.astype(np.float32)), CROP_PX, left, top))
     ink = np.zeros((CROP_PX, CROP_PX), np.uint8)
-    ink[top : top + height, left : left + width] = found.ink
+    ink[top : top + height, left : left + width] = example.ink
     return levels, ink
 
 
-def _strip(sources: GlyphSources, rng: Generator) -> tuple[Picture, tuple[int, ...]]:
-    found = text_lines.generate_line(sources, rng)
-    return pad_to_stride(quantize(local_normalize(found.picture.astype(np.float32)))), found.text
+def _quantized_line(sources: GlyphSources, rng: Generator) -> tuple[Picture, tuple[int, ...]]:
+    example = text_lines.generate_line(sources, rng)
+    return pad_to_stride(quantize(local_normalize(example.picture.astype(np.float32)))), example.text

@@ -36,7 +36,7 @@ def generate(
     A larger count begins with the same items. The other arguments are those of `map_items`.
     """
     seeds = [(*seed, index) for index in range(count)]
-    return map_items(_generated, (function, sources), seeds, processes=processes, on_progress=on_progress)
+    return map_items(_generate_item, (function, sources), seeds, processes=processes, on_progress=on_progress)
 
 
 def map_items(
@@ -58,22 +58,22 @@ def map_items(
     """
     processes = processes or (1 if len(items) < _MIN_ITEMS else len(os.sched_getaffinity(0)))
     if processes == 1:
-        yield from _reported((function(shared, item) for item in items), len(items), on_progress)
+        yield from _report_each((function(shared, item) for item in items), len(items), on_progress)
         return
     # Fresh interpreters: a fork of a process in which TensorFlow runs its threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _set_work, (function, shared)) as executor:
-        yield from _reported(executor.map(_work_on, items, chunksize=_CHUNK), len(items), on_progress)
+    with ProcessPoolExecutor(processes, context, _initialize_worker, (function, shared)) as executor:
+        yield from _report_each(executor.map(_process_item, items, chunksize=_CHUNK), len(items), on_progress)
 
 
-def _reported(results: Iterable[T], count: int, on_progress: ProgressCallback | None) -> Iterator[T]:
+def _report_each(results: Iterable[T], count: int, on_progress: ProgressCallback | None) -> Iterator[T]:
     for done, result in enumerate(results, start=1):
         yield result
         if on_progress is not None and (done % _CHUNK == 0 or done == count):
             on_progress(done, count)
 
 
-def _generated(work: tuple[Callable[[S, Generator], T], S], seed: tuple[int, ...]) -> T:
+def _generate_item(work: tuple[Callable[[S, Generator], T], S], seed: tuple[int, ...]) -> T:
     function, sources = work
     return function(sources, np.random.default_rng(seed))
 
@@ -82,13 +82,13 @@ _work: tuple[Callable[[Any, Any], Any], Any]
 """Function and shared argument of a worker process."""
 
 
-def _set_work(function: Callable[[Any, Any], Any], shared: object) -> None:
-    global _work  # noqa: PLW0603 - the one way an initializer can leave something in its process
+def _initialize_worker(function: Callable[[Any, Any], Any], shared: object) -> None:
+    global _work  # noqa: PLW0603 - an initializer has no other way to pass data to its process
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
-    cv2.setNumThreads(1)  # the cores are taken by the other processes
+    cv2.setNumThreads(1)  # the other processes use the other cores
     _work = (function, shared)
 
 
-def _work_on(item: object) -> Any:
+def _process_item(item: object) -> Any:
     function, shared = _work
     return function(shared, item)

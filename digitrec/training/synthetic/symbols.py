@@ -1,4 +1,4 @@
-"""The signs that synthetic paper is written with: real digits, glyphs of fonts, and what is no digit at all."""
+"""Symbols of synthetic pages: real digits, glyphs of fonts, and non-digits."""
 
 import string
 from collections.abc import Mapping
@@ -16,132 +16,144 @@ from digitrec.training.synthetic.glyphs import LOOKALIKES, Glyphs
 from digitrec.training.synthetic.strokes import Floats, HandwritingStyle, bounding_box, distance_field
 
 NON_DIGIT = 10
-"""The class of a sign that is no digit, in a line's text."""
+"""Class of a symbol that is no digit, in the text of a line."""
 
 LETTERS = "".join(sorted(set(string.ascii_letters) - set(LOOKALIKES)))
 """Letters that no digit looks like."""
 OTHER_SYMBOLS = "#$%&?@*+"
 DIGIT_LIKE_LETTERS = "BDGQSZbgqsyz"
-"""Letters that a digit may look like, but seldom quite: learned from now and then."""
+"""Letters that resemble a digit, but seldom completely."""
 CORRUPTED, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
-"""Stand for a digit mirrored, cut or written over, and for a scribble."""
+"""Stand for a corrupted digit (mirrored, cut, written over), and for a scribble."""
 SEPARATORS = ".,"
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolParams:
+    """Frequencies of the shapes of a symbol, and limits of the pen; set by hand (results: docs/accuracy.md)."""
+
+    drawn_separator: float = 0.6  # probability that a point or comma is drawn, and no glyph of a font
+    font_digit: float = 0.12  # probability that a digit is a glyph of a font
+    smooth_scribble: float = 0.7  # probability that a scribble is smoothed
+    min_pen: float = 0.9  # thinnest pen, pixels of the canvas, for a glyph with a body of 20 pixels
+
+
+PARAMS = SymbolParams()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GlyphSources:
-    """What is written: real digits, and glyphs of fonts."""
+    """Real digits, and glyphs of fonts."""
 
     pictures: Picture
     """(n, 28, 28), 0 = paper, 255 = ink."""
     fonts: Glyphs
     by_digit: Mapping[int, NDArray[np.intp]]
-    """Where the pictures of each digit are."""
+    """Indices of the pictures of each digit."""
     by_symbol: Mapping[str, NDArray[np.intp]]
-    """Where the glyphs of each sign are."""
+    """Indices of the glyphs of each symbol."""
 
     @classmethod
-    def of(cls, pictures: Picture, digits: NDArray[np.int64], fonts: Glyphs) -> Self:
-        """Take digits with their labels, (n,), and fonts."""
-        of_digit = {digit: np.flatnonzero(digits == digit) for digit in range(10)}
-        of_sign = {str(sign): np.flatnonzero(fonts.symbols == sign) for sign in np.unique(fonts.symbols)}
-        return cls(pictures, fonts, of_digit, of_sign)
+    def from_digits(cls, pictures: Picture, digits: NDArray[np.int64], fonts: Glyphs) -> Self:
+        """Index pictures with their digits, (n,), and the glyphs of fonts."""
+        by_digit = {digit: np.flatnonzero(digits == digit) for digit in range(10)}
+        by_symbol = {str(symbol): np.flatnonzero(fonts.symbols == symbol) for symbol in np.unique(fonts.symbols)}
+        return cls(pictures, fonts, by_digit, by_symbol)
 
 
-def symbol_field(sources: GlyphSources, sign: str, font: int | None, rng: Generator) -> Floats:
+def symbol_field(sources: GlyphSources, symbol: str, font: int | None, rng: Generator) -> Floats:
     """Return the distance field of a symbol: a digit, a glyph (of one font, if given), `CORRUPTED` or `SCRIBBLE`."""
-    if sign == CORRUPTED:
-        return distance_field(_spoilt(sources, rng))
-    if sign == SCRIBBLE:
-        return distance_field(_scribble(rng))
-    if sign.isdigit() and font is None:
-        return digit_field(sources, int(sign), rng)
-    if sign in SEPARATORS and rng.random() < 0.6:
-        return _blot(rng, long=sign == ",")
-    found = sources.by_symbol[sign]
-    if font is not None and (sources.fonts.font[found] == font).any():
-        found = found[sources.fonts.font[found] == font]
-    return distance_field(sources.fonts.pictures[rng.choice(found)])
+    if symbol == CORRUPTED:
+        return distance_field(_corrupt_digit(sources, rng))
+    if symbol == SCRIBBLE:
+        return distance_field(_draw_scribble(rng))
+    if symbol.isdigit() and font is None:
+        return digit_field(sources, int(symbol), rng)
+    if symbol in SEPARATORS and rng.random() < PARAMS.drawn_separator:
+        return distance_field(_draw_separator(rng, is_comma=symbol == ","))
+    indices = sources.by_symbol[symbol]
+    if font is not None and (sources.fonts.font[indices] == font).any():
+        indices = indices[sources.fonts.font[indices] == font]
+    return distance_field(sources.fonts.pictures[rng.choice(indices)])
 
 
 def digit_field(sources: GlyphSources, digit: int, rng: Generator) -> Floats:
-    """A digit: mostly a real one, as another school may have taught it, sometimes a font's."""
-    if rng.random() < 0.12 and str(digit) in sources.by_symbol:
+    """Return the distance field of a digit: mostly a real one, with regional strokes, sometimes a font's."""
+    if rng.random() < PARAMS.font_digit and str(digit) in sources.by_symbol:
         return distance_field(sources.fonts.pictures[rng.choice(sources.by_symbol[str(digit)])])
     picture = sources.pictures[rng.choice(sources.by_digit[digit])]
     return distance_field(add_regional_strokes(picture, digit, rng))
 
 
 def glyph_size(field: Floats) -> float:
-    """Of the strokes of a distance field, in pixels of the glyph, at least 1."""
+    """Return the longer side of the strokes of a distance field, in pixels of the glyph, at least 1."""
     left, top, right, bottom = bounding_box(field)
     return max(right - left, bottom - top, 1.0)
 
 
-def limit_thinness(hand: HandwritingStyle, size: float) -> HandwritingStyle:
-    """A stroke of less than a pixel is hardly there: the pen is no thinner than that."""
-    return replace(hand, grow=max(hand.grow, 0.9 * 20 / max(size, 1.0) / 2 - 0.9))
+def limit_thinness(style: HandwritingStyle, size: float) -> HandwritingStyle:
+    """Widen the pen for small symbols: a stroke of less than a pixel is invisible."""
+    return replace(style, grow=max(style.grow, PARAMS.min_pen * 20 / max(size, 1.0) / 2 - PARAMS.min_pen))
 
 
-def _spoilt(sources: GlyphSources, rng: Generator) -> Picture:
-    """A digit in which nobody would see one: mirrored, lying, halved, struck through, or written over another."""
+def _corrupt_digit(sources: GlyphSources, rng: Generator) -> Picture:
+    """Return an illegible digit: mirrored, rotated, halved, struck through, or written over another."""
 
-    def one(digits: str) -> Picture:
+    def choose(digits: str) -> Picture:
         return np.asarray(sources.pictures[rng.choice(sources.by_digit[int(rng.choice([*digits]))])], np.uint8)
 
-    way = int(rng.integers(5))
-    if way == 0:
-        return np.ascontiguousarray(one("23457")[:, ::-1], np.uint8)
-    if way == 1:
-        return np.ascontiguousarray(np.rot90(one("23457"), int(rng.choice([1, 3]))))
-    if way == 2:
-        return _halved(one("05"), rng)  # half a 3 may be a 2
-    if way == 3:
-        return _struck_through(one("8"), rng)
-    under, over = (str(digit) for digit in rng.choice([0, 2, 3, 4, 5, 6, 8, 9], 2, replace=False))
-    return np.maximum(one(under), np.roll(one(over), int(rng.integers(-5, 6)), axis=1))
+    kind = int(rng.integers(5))
+    if kind == 0:
+        return np.ascontiguousarray(choose("23457")[:, ::-1], np.uint8)
+    if kind == 1:
+        return np.ascontiguousarray(np.rot90(choose("23457"), int(rng.choice([1, 3]))))
+    if kind == 2:
+        return _halve(choose("05"), rng)  # half a 3 may be a 2
+    if kind == 3:
+        return _strike_through(choose("8"), rng)
+    lower, upper = (str(digit) for digit in rng.choice([0, 2, 3, 4, 5, 6, 8, 9], 2, replace=False))
+    return np.maximum(choose(lower), np.roll(choose(upper), int(rng.integers(-5, 6)), axis=1))
 
 
-def _halved(digit: Picture, rng: Generator) -> Picture:
-    """The upper or lower half of a digit."""
+def _halve(digit: Picture, rng: Generator) -> Picture:
+    """Return the upper or lower half of a digit."""
     rows = np.flatnonzero(digit.max(axis=1) > 100)
     middle = round((rows[0] + rows[-1]) / 2)
-    half = np.zeros_like(digit)
-    kept = np.s_[:middle] if rng.random() < 0.5 else np.s_[middle:]
-    half[kept] = digit[kept]
+    half = digit.copy()
+    half[np.s_[middle:] if rng.random() < 0.5 else np.s_[:middle]] = 0
     return half
 
 
-def _struck_through(eight: Picture, rng: Generator) -> Picture:
-    """An 8 with a bar through its waist, longer than it is wide: so a looped f is written."""
-    drawn = eight.copy()
+def _strike_through(eight: Picture, rng: Generator) -> Picture:
+    """Draw a bar through the waist of an 8, longer than the 8 is wide, as in a looped f."""
+    canvas = eight.copy()
     rows, columns = np.nonzero(eight > 100)
     y = round(rows.min() + (rows.max() - rows.min()) * float(rng.uniform(0.4, 0.6)))
     left, right = int(columns.min() - rng.integers(1, 6)), int(columns.max() + rng.integers(1, 6))
     tilt = int(rng.integers(-2, 3))
-    cv2.line(drawn, (left, y + tilt), (right, y - tilt), 255, int(rng.integers(1, 4)), cv2.LINE_AA)
-    return drawn
+    cv2.line(canvas, (left, y + tilt), (right, y - tilt), 255, int(rng.integers(1, 4)), cv2.LINE_AA)
+    return canvas
 
 
-def _scribble(rng: Generator) -> Picture:
-    """Where a pen may go if nothing is meant."""
+def _draw_scribble(rng: Generator) -> Picture:
+    """Return a random walk of a pen."""
     count = int(rng.integers(3, 9))
     corners = np.cumsum(rng.normal(0, 1, (count, 2)), axis=0)
-    along = np.linspace(0, count - 1, 60)
-    course = np.column_stack([np.interp(along, np.arange(count), corners[:, axis]) for axis in range(2)])
-    if rng.random() < 0.7:
-        course = np.column_stack([np.convolve(course[:, axis], np.full(9, 1 / 9), "valid") for axis in range(2)])
-    course -= course.min(axis=0)
-    course = 4 + course * 20 / max(float(course.max()), 1e-6)
+    positions = np.linspace(0, count - 1, 60)
+    path = np.column_stack([np.interp(positions, np.arange(count), corners[:, axis]) for axis in range(2)])
+    if rng.random() < PARAMS.smooth_scribble:
+        path = np.column_stack([np.convolve(path[:, axis], np.full(9, 1 / 9), "valid") for axis in range(2)])
+    path -= path.min(axis=0)
+    path = 4 + path * 20 / max(float(path.max()), 1e-6)
     glyph = np.zeros((28, 28), np.uint8)
-    points = np.rint(course * 8).astype(np.int32)
+    points = np.rint(path * 8).astype(np.int32)
     cv2.polylines(glyph, [points.reshape(-1, 1, 2)], False, 255, int(rng.integers(1, 4)), cv2.LINE_AA, 3)
     return glyph
 
 
-def _blot(rng: Generator, *, long: bool) -> Floats:
-    """A point or comma as a pen leaves it."""
+def _draw_separator(rng: Generator, *, is_comma: bool) -> Picture:
+    """Return a handwritten point or comma."""
     glyph = np.zeros((24, 24), np.uint8)
-    end = (12 + int(rng.normal(-1, 1)), 12 + (int(rng.integers(3, 8)) if long else int(rng.integers(0, 3))))
+    end = (12 + int(rng.normal(-1, 1)), 12 + (int(rng.integers(3, 8)) if is_comma else int(rng.integers(0, 3))))
     cv2.line(glyph, (12, 12), end, 255, int(rng.integers(2, 5)), cv2.LINE_AA)
-    return distance_field(glyph)
+    return glyph

@@ -1,6 +1,6 @@
-"""Synthetic lines of writing, drawn from digits that are given: what the line network learns from.
+"""Generate synthetic text lines from given digits, to train the sequence recognizer.
 
-Each strip depends only on the sources and its dice, so any of them can be drawn again by itself.
+Each line depends only on the sources and its random generator, so that any of them can be generated again by itself.
 """
 
 from dataclasses import dataclass, replace
@@ -26,156 +26,207 @@ from digitrec.training.synthetic.symbols import (
     symbol_field,
 )
 
-_WIDTHS = (32, 192)
+
+@dataclass(frozen=True, slots=True)
+class LineParams:
+    """Contents and handwriting of text lines; set by hand (results: docs/accuracy.md)."""
+
+    width_px: tuple[int, int] = (32, 192)
+    empty: float = 0.05  # probability of an empty line
+    no_number: float = 0.12  # probability of an empty line or a word
+    single: float = 0.2  # probability of a single digit; other numbers have two to seven
+    repeated: float = 0.3  # probability that the last digits repeat, as in round sums and years
+    thousands: float = 0.4  # probability of a separator before the last three digits
+    separator: float = 0.1  # probability of a separator elsewhere
+    end_mark: float = 0.25  # probability of a mark after the number
+    letter: float = 0.04  # probability of a letter or symbol before or after the number
+    dirt: float = 0.3
+    neighbours: float = 0.3  # probability of parts of other lines and words
+    font: float = 0.2  # probability of one printed font
+    size_px: tuple[float, float] = (19, 37)  # height of digits
+    foreign: float = 0.5  # probability of a writer with alternate forms
+    alternate: float = 0.6  # probability of an alternate form of a digit by such a writer
+    joined_zeros: float = 0.4  # probability of a writer who joins zeros
+    slanted_ones: float = 0.15  # probability of a hasty writer, whose ones slant more than other digits
+    ligature: float = 0.04  # probability of a ligature between other digits
+    curled_two: float = 0.2  # probability that a 2 of a number begins with a curl
+    mirrored_nine: float = 0.1  # probability of a 9 like a P, as in much of South America
+
+
+PARAMS = LineParams()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineExample:
-    """A line of writing, and what it says."""
+    """A text line and its text."""
 
     picture: Picture
     """(40, 32..192)."""
     text: tuple[int, ...]
-    """0..9, or `NON_DIGIT` for a sign that is none."""
+    """0..9, or `NON_DIGIT`."""
 
 
 def generate_line(sources: GlyphSources, rng: Generator) -> LineExample:
-    """A line with a number of one to seven digits; sometimes with words, or nothing."""
+    """Generate a line with a number of one to seven digits; sometimes with words, or empty."""
     while True:
-        signs, text = _line(rng)
-        ink = _written(sources, signs, rng)
-        if ink.shape[1] <= _WIDTHS[1]:
+        symbols, text = _random_text(rng)
+        ink = _write_line(sources, symbols, rng)
+        if ink.shape[1] <= PARAMS.width_px[1]:
             break
     ground = background.draw_print(LINE_HEIGHT_PX, ink.shape[1], rng)
-    if rng.random() < 0.3:
+    if rng.random() < PARAMS.dirt:
         ground = np.maximum(ground, background.draw_dirt(LINE_HEIGHT_PX, ink.shape[1], rng))
-    if rng.random() < 0.3:
-        ink = _strangers(sources, ink, rng)
+    if rng.random() < PARAMS.neighbours:
+        ink = _add_neighbour(sources, ink, rng)
     return LineExample(background.simulate_photo(ink, ground, rng), text)
 
 
-def _line(rng: Generator) -> tuple[str, tuple[int, ...]]:
-    """What is written, and what it should be read as."""
-    chance = rng.random()
-    if chance < 0.05:
+def _random_text(rng: Generator) -> tuple[str, tuple[int, ...]]:
+    """Return the symbols of a line, and its text."""
+    value = rng.random()
+    if value < PARAMS.empty:
         return "", ()
-    if chance < 0.12:
+    if value < PARAMS.no_number:
         count = int(rng.integers(1, 6))
-        return "".join(_no_digit(rng) for _ in range(count)), (NON_DIGIT,) * count
-    count = 1 if rng.random() < 0.2 else int(rng.integers(2, 8))
+        return "".join(_random_non_digit(rng) for _ in range(count)), (NON_DIGIT,) * count
+    count = 1 if rng.random() < PARAMS.single else int(rng.integers(2, 8))
     digits = [int(digit) for digit in rng.integers(0, 10, count)]
-    if rng.random() < 0.3 and count > 1:  # round sums, years and the like repeat themselves
-        kept = int(rng.integers(1, count))
-        digits[kept:] = [int(rng.choice([0, 0, 0, 1, digits[kept - 1]]))] * (count - kept)
-    signs = [str(digit) for digit in digits]
+    if rng.random() < PARAMS.repeated and count > 1:
+        start = int(rng.integers(1, count))
+        digits[start:] = [int(rng.choice([0, 0, 0, 1, digits[start - 1]]))] * (count - start)
+    symbols = [str(digit) for digit in digits]
     text = tuple(digits)
-    if rng.random() < 0.4 and count > 3:
-        signs.insert(count - 3, str(rng.choice([*SEPARATORS])))
-    elif rng.random() < 0.1 and count > 1:
-        signs.insert(int(rng.integers(1, count)), str(rng.choice([*SEPARATORS])))
-    if rng.random() < 0.25:
-        signs.append(str(rng.choice([".", ",", "-", "=", "=", ":"])))
-    if rng.random() < 0.04:
-        at = int(rng.integers(0, 2)) * len(signs)
-        signs.insert(at, _no_digit(rng))
-        text = (NON_DIGIT, *text) if at == 0 else (*text, NON_DIGIT)
-    return "".join(signs), text
+    if rng.random() < PARAMS.thousands and count > 3:
+        symbols.insert(count - 3, str(rng.choice([*SEPARATORS])))
+    elif rng.random() < PARAMS.separator and count > 1:
+        symbols.insert(int(rng.integers(1, count)), str(rng.choice([*SEPARATORS])))
+    if rng.random() < PARAMS.end_mark:
+        symbols.append(str(rng.choice([".", ",", "-", "=", "=", ":"])))
+    if rng.random() < PARAMS.letter:
+        position = int(rng.integers(0, 2)) * len(symbols)
+        symbols.insert(position, _random_non_digit(rng))
+        text = (NON_DIGIT, *text) if position == 0 else (*text, NON_DIGIT)
+    return "".join(symbols), text
 
 
-def _no_digit(rng: Generator) -> str:
+def _random_non_digit(rng: Generator) -> str:
     # No scribbles: in a number a stroke like that is a 1.
     return str(rng.choice([*LETTERS, *OTHER_SYMBOLS]))
 
 
-def _written(sources: GlyphSources, signs: str, rng: Generator) -> Floats:
-    """The ink of a line, (40, 32 or more): one hand, its pen, its spacing, its way with round sums."""
-    height = float(rng.uniform(19, 37))
-    hand = limit_thinness(random_style(rng), height)
-    font = int(rng.integers(len(sources.fonts.names))) if rng.random() < 0.2 else None
-    spread = float(rng.normal(0.1, 0.15) if rng.random() < 0.8 else rng.uniform(0.2, 0.7))
-    base = LINE_HEIGHT_PX / 2 + float(rng.uniform(-0.5, 0.5)) * (LINE_HEIGHT_PX - height) * 1.1
-    drift, soft = float(rng.normal(0, 0.02)), float(rng.uniform(0.8, 1.5))
-    # Whoever writes many round sums makes their zeros small and does not lift the pen between them.
-    small, joins, hastes = float(rng.uniform(0.5, 1.0)), rng.random() < 0.4, rng.random() < 0.15
-    foreign = 0.6 if rng.random() < 0.5 else 0.0
+def _write_line(sources: GlyphSources, symbols: str, rng: Generator) -> Floats:
+    """Return the ink of a line, (40, 32 or more), in one handwriting style."""
+    height = float(rng.uniform(*PARAMS.size_px))
+    style = limit_thinness(random_style(rng), height)
+    font = int(rng.integers(len(sources.fonts.names))) if rng.random() < PARAMS.font else None
+    spacing = float(rng.normal(0.1, 0.15) if rng.random() < 0.8 else rng.uniform(0.2, 0.7))
+    baseline = LINE_HEIGHT_PX / 2 + float(rng.uniform(-0.5, 0.5)) * (LINE_HEIGHT_PX - height) * 1.1
+    drift, edge_px = float(rng.normal(0, 0.02)), float(rng.uniform(0.8, 1.5))
+    # Writers of many round sums make their zeros small and join them.
+    zero_scale, joins_zeros = float(rng.uniform(0.5, 1.0)), rng.random() < PARAMS.joined_zeros
+    slants_ones = rng.random() < PARAMS.slanted_ones
+    p_alternate = PARAMS.alternate if rng.random() < PARAMS.foreign else 0.0
     ink = np.zeros((LINE_HEIGHT_PX, 480), np.float32)
     x = start = 8.0 + float(rng.uniform(0, 12))
-    end: tuple[float, float] | None = None
-    for index, sign in enumerate(signs):
-        in_number = len(signs) > 2 and sign.isdigit() and font is None
-        field = _in_number(sources, sign, foreign, rng) if in_number else symbol_field(sources, sign, font, rng)
+    pen_end: tuple[float, float] | None = None
+    for index, symbol in enumerate(symbols):
+        in_number = len(symbols) > 2 and symbol.isdigit() and font is None
+        field = (
+            _number_digit_field(sources, symbol, p_alternate, rng)
+            if in_number
+            else symbol_field(sources, symbol, font, rng)
+        )
         left, top, right, bottom = bounding_box(field)
-        # Whoever writes in haste slants a 1 more than the rest.
-        pen = replace(hand, slant=hand.slant + float(rng.uniform(0.2, 0.6))) if sign == "1" and hastes else hand
-        is_zero = index > 0 and sign == "0" and signs[index - 1] in "0123456789.,"
-        if sign in SEPARATORS or sign in "-=:":
-            scale, wants = height / 36, 0.36 if sign in SEPARATORS else float(rng.uniform(-0.1, 0.2))
+        pen = style
+        if symbol == "1" and slants_ones:
+            pen = replace(style, slant=style.slant + float(rng.uniform(0.2, 0.6)))
+        is_zero = index > 0 and symbol == "0" and symbols[index - 1] in "0123456789.,"
+        if symbol in SEPARATORS or symbol in "-=:":
+            scale = height / 36
+            rise = 0.36 if symbol in SEPARATORS else float(rng.uniform(-0.1, 0.2))
         else:
-            size = height * float(np.clip(rng.normal(1, 0.08), 0.75, 1.2)) * (small if is_zero else 1.0)
+            size = height * float(np.clip(rng.normal(1, 0.08), 0.75, 1.2)) * (zero_scale if is_zero else 1.0)
             scale = min(size / max(bottom - top, 1.0), 1.5 * size / max(right - left, 1.0))
-            wants = float(rng.normal(0, 0.04)) + (0.4 * (1 - small) * float(rng.uniform(-0.5, 1)) if is_zero else 0.0)
-        wide = (right - left) * scale * hand.narrow + 2 * max(hand.grow, 0) * scale
-        if x + wide > ink.shape[1] - 20:
+            rise = float(rng.normal(0, 0.04))
+            rise += 0.4 * (1 - zero_scale) * float(rng.uniform(-0.5, 1)) if is_zero else 0.0
+        glyph_width = (right - left) * scale * style.narrow + 2 * max(style.grow, 0) * scale
+        if x + glyph_width > ink.shape[1] - 20:
             return ink
-        middle = (x + wide / 2, base + wants * height + drift * (x - start))
-        write_glyph(ink, field, pen, middle, scale, rng, soft)
-        high = (bottom - top) * scale
-        if end is not None and ((joins and is_zero and signs[index - 1] == "0") or rng.random() < 0.04):
-            to = (middle[0] - wide * float(rng.uniform(-0.1, 0.3)), middle[1] - high * float(rng.uniform(0.2, 0.5)))
-            _ligature(ink, end, to, max(1.0, 1.6 + hand.grow * scale), rng)
-        end = (middle[0] + wide * float(rng.uniform(0.0, 0.4)), middle[1] - high * float(rng.uniform(0.1, 0.5)))
-        gap = (spread - (0.08 if is_zero and joins else 0.0)) * height + float(rng.normal(0, 0.05)) * height
-        x += max(wide + gap, 0.55 * wide + 2.0, 5.0)
+        centre = (x + glyph_width / 2, baseline + rise * height + drift * (x - start))
+        write_glyph(ink, field, pen, centre, scale, rng, edge_px)
+        glyph_height = (bottom - top) * scale
+        is_joined = joins_zeros and is_zero and symbols[index - 1] == "0"
+        if pen_end is not None and (is_joined or rng.random() < PARAMS.ligature):
+            target = (
+                centre[0] - glyph_width * float(rng.uniform(-0.1, 0.3)),
+                centre[1] - glyph_height * float(rng.uniform(0.2, 0.5)),
+            )
+            _draw_ligature(ink, pen_end, target, max(1.0, 1.6 + style.grow * scale), rng)
+        pen_end = (
+            centre[0] + glyph_width * float(rng.uniform(0.0, 0.4)),
+            centre[1] - glyph_height * float(rng.uniform(0.1, 0.5)),
+        )
+        gap = (spacing - (0.08 if is_zero and joins_zeros else 0.0)) * height + float(rng.normal(0, 0.05)) * height
+        x += max(glyph_width + gap, 0.55 * glyph_width + 2.0, 5.0)
     first = int(max(0.0, start - float(rng.exponential(6))))
     last = int(min(x + rng.exponential(8), ink.shape[1]))
-    return np.ascontiguousarray(ink[:, first : max(last, first + _WIDTHS[0])])
+    return np.ascontiguousarray(ink[:, first : max(last, first + PARAMS.width_px[0])])
 
 
-def _in_number(sources: GlyphSources, sign: str, foreign: float, rng: Generator) -> Floats:
-    """A digit of a number, where its neighbours tell what it is, though it would be doubtful by itself.
+def _number_digit_field(sources: GlyphSources, symbol: str, p_alternate: float, rng: Generator) -> Floats:
+    """Return the distance field of a digit of a number, in a form that only its context makes legible.
 
-    It may have a form of another school; a 2 may begin with a curl; a 9 may be written the other way round, as a P,
-    which much of South America does.
+    It may have an alternate form; a 2 may begin with a curl; a 9 may be mirrored.
     """
-    if rng.random() < foreign:
-        return distance_field(alternate_form(int(sign), rng))
-    if sign not in {"2", "9"} or rng.random() > (0.2 if sign == "2" else 0.1):
-        return symbol_field(sources, sign, None, rng)
-    picture = sources.pictures[rng.choice(sources.by_digit[int(sign)])]
-    if sign == "9":
+    if rng.random() < p_alternate:
+        return distance_field(alternate_form(int(symbol), rng))
+    p_special = {"2": PARAMS.curled_two, "9": PARAMS.mirrored_nine}
+    if symbol not in p_special or rng.random() > p_special[symbol]:
+        return symbol_field(sources, symbol, None, rng)
+    picture = sources.pictures[rng.choice(sources.by_digit[int(symbol)])]
+    if symbol == "9":
         return distance_field(np.ascontiguousarray(picture[:, ::-1]))
-    curled = picture.copy()
+    return distance_field(_add_curl(picture, rng))
+
+
+def _add_curl(picture: Picture, rng: Generator) -> Picture:
+    """Draw a curl at the upper left end of a 2."""
+    canvas = picture.copy()
     rows, columns = np.nonzero(picture > 120)
-    upper = rows < rows.min() + 0.45 * (rows.max() - rows.min())
-    start = int(np.flatnonzero(upper)[columns[upper].argmin()])
+    is_upper = rows < rows.min() + 0.45 * (rows.max() - rows.min())
+    start = int(np.flatnonzero(is_upper)[columns[is_upper].argmin()])
     radius = float(rng.uniform(1.3, 3.2))
-    middle = (int(columns[start] + radius), int(rows[start] + float(rng.uniform(-0.5, 1.0)) * radius))
+    centre = (int(columns[start] + radius), int(rows[start] + float(rng.uniform(-0.5, 1.0)) * radius))
     axes = (max(1, round(radius)), max(1, round(radius * float(rng.uniform(0.7, 1.3)))))
-    cv2.ellipse(curled, middle, axes, 0, float(rng.uniform(0, 60)), float(rng.uniform(270, 360)), 255, 2, cv2.LINE_AA)
-    return distance_field(curled)
+    start_angle, end_angle = float(rng.uniform(0, 60)), float(rng.uniform(270, 360))
+    cv2.ellipse(canvas, centre, axes, 0, start_angle, end_angle, 255, 2, cv2.LINE_AA)
+    return canvas
 
 
-def _ligature(ink: Floats, start: tuple[float, float], end: tuple[float, float], pen: float, rng: Generator) -> None:
-    """The stroke of a pen that was not lifted between two digits, in place."""
+def _draw_ligature(
+    ink: Floats, start: tuple[float, float], end: tuple[float, float], pen: float, rng: Generator
+) -> None:
+    """Draw the stroke of a pen that was not lifted between two digits, in place."""
     sag = float(rng.normal(0, 0.15)) * (end[0] - start[0])
     along = np.linspace(0, 1, 8)
     xs = start[0] + (end[0] - start[0]) * along
     ys = start[1] + (end[1] - start[1]) * along + 4 * sag * along * (1 - along)
-    course = np.rint(np.column_stack([xs, ys]) * 8).astype(np.int32).reshape(-1, 1, 2)
-    cv2.polylines(ink, [course], False, float(rng.uniform(0.6, 1)), max(1, round(pen)), cv2.LINE_AA, 3)
+    path = np.rint(np.column_stack([xs, ys]) * 8).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(ink, [path], False, float(rng.uniform(0.6, 1)), max(1, round(pen)), cv2.LINE_AA, 3)
 
 
-def _strangers(sources: GlyphSources, ink: Floats, rng: Generator) -> Floats:
-    """Pieces of the lines above and below, and of what stands before and after."""
+def _add_neighbour(sources: GlyphSources, ink: Floats, rng: Generator) -> Floats:
+    """Add a part of the line above or below, or of a word before or after."""
     height, width = ink.shape
     field = digit_field(sources, int(rng.integers(10)), rng)
     size = float(rng.uniform(20, 40))
     if rng.random() < 0.5:
         y = -0.42 * size if rng.random() < 0.5 else height + 0.42 * size
-        middle = (float(rng.uniform(0, width)), y)
+        centre = (float(rng.uniform(0, width)), y)
     else:
         x = -0.30 * size if rng.random() < 0.5 else width + 0.30 * size
-        middle = (x, height / 2 + float(rng.normal(0, 3)))
-    alone = write_glyph(np.zeros_like(ink), field, random_style(rng), middle, size / glyph_size(field), rng)
-    touches = (alone > 0.3) & (cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0.3)
-    return ink if touches.any() else np.maximum(ink, alone)
+        centre = (x, height / 2 + float(rng.normal(0, 3)))
+    style = random_style(rng)
+    written = write_glyph(np.zeros_like(ink), field, style, centre, size / glyph_size(field), rng)
+    touches = (written > 0.3) & (cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0.3)
+    return ink if touches.any() else np.maximum(ink, written)

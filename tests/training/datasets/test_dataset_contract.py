@@ -1,4 +1,4 @@
-"""Every loader gives data of one form, and refuses bad data in one clear line."""
+"""Contract of all loaders: shapes, labels, orientation, and refusal of bad data."""
 
 import gzip
 from collections.abc import Callable
@@ -41,22 +41,22 @@ def save_npz(folder: Path, digits: Split) -> Path:
     return path
 
 
-def save_idx(folder: Path, digits: Split, prefix: str = "", *, packed: bool = False, turned: bool = False) -> Path:
+def save_idx(folder: Path, digits: Split, prefix: str = "", *, packed: bool = False, transposed: bool = False) -> Path:
     pack = gzip.compress if packed else bytes
     suffix = ".gz" if packed else ""
-    pictures = digits.pictures.transpose(0, 2, 1) if turned else digits.pictures
-    for part, which in (("train", slice(0, 200)), ("t10k" if not prefix else "test", slice(200, None))):
-        (folder / f"{prefix}{part}-images-idx3-ubyte{suffix}").write_bytes(pack(idx(pictures[which])))
-        (folder / f"{prefix}{part}-labels-idx1-ubyte{suffix}").write_bytes(pack(idx(digits.digits[which])))
+    pictures = digits.pictures.transpose(0, 2, 1) if transposed else digits.pictures
+    for part, selection in (("train", slice(0, 200)), ("t10k" if not prefix else "test", slice(200, None))):
+        (folder / f"{prefix}{part}-images-idx3-ubyte{suffix}").write_bytes(pack(idx(pictures[selection])))
+        (folder / f"{prefix}{part}-labels-idx1-ubyte{suffix}").write_bytes(pack(idx(digits.digits[selection])))
     return folder
 
 
 def save_pictures(folder: Path, digits: Split) -> Path:
     for index, (picture, digit) in enumerate(zip(digits.pictures[:40], digits.digits, strict=False)):
-        place = folder / str(digit)
-        place.mkdir(exist_ok=True)
+        subfolder = folder / str(digit)
+        subfolder.mkdir(exist_ok=True)
         large = cv2.resize(255 - picture, (112, 112), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(place / f"{index:03}.png"), large)
+        cv2.imwrite(str(subfolder / f"{index:03}.png"), large)
     return folder
 
 
@@ -65,7 +65,9 @@ SPECS: dict[str, Callable[[Path, Split], str]] = {
     "mnist idx gz": lambda folder, digits: f"mnist:{save_idx(folder, digits, packed=True)}",
     "mnist-5k": lambda folder, digits: "mnist-5k",
     "digits-8x8": lambda folder, digits: "digits-8x8",
-    "emnist-digits": lambda folder, digits: f"emnist-digits:{save_idx(folder, digits, 'emnist-digits-', turned=True)}",
+    "emnist-digits": lambda folder, digits: (
+        f"emnist-digits:{save_idx(folder, digits, 'emnist-digits-', transposed=True)}"
+    ),
     "folder": lambda folder, digits: f"folder:{save_pictures(folder, digits)}",
     "bare npz": lambda folder, digits: str(save_npz(folder, digits)),
     "bare idx": lambda folder, digits: str(save_idx(folder, digits)),
@@ -78,7 +80,7 @@ def test_every_loader_is_tested_here() -> None:
 
 
 @pytest.fixture(
-    # scikit-learn takes seconds to wake.
+    # importing scikit-learn takes seconds.
     params=[pytest.param(name, marks=pytest.mark.slow if name == "digits-8x8" else ()) for name in SPECS]
 )
 def spec(request: pytest.FixtureRequest, tmp_path: Path, digits: Split) -> str:
@@ -101,34 +103,34 @@ def test_pictures_are_28_by_28_bytes_and_labels_are_digits(spec: str) -> None:
 
 
 def test_loading_twice_gives_the_same(spec: str) -> None:
-    one, other = registry.load_dataset(spec), registry.load_dataset(spec)
+    first, second = registry.load_dataset(spec), registry.load_dataset(spec)
 
-    assert one.digest == other.digest
-    assert len(one.digest) == 64
-    assert one.name
-    assert one.source
+    assert first.digest == second.digest
+    assert len(first.digest) == 64
+    assert first.name
+    assert first.source
 
 
 def test_digits_are_upright(spec: str) -> None:
-    known = mnist.load_mnist_5k().train
-    classifier = NearestMeanClassifier.learn(known.ink, known.digits)
+    reference = mnist.load_mnist_5k().train
+    classifier = NearestMeanClassifier.learn(reference.ink, reference.digits)
 
     for split in splits(registry.load_dataset(spec)):
-        upright, turned = (
+        upright, transposed = (
             (classifier.score(ink).argmax(axis=1) == split.digits).mean()
             for ink in (split.ink, split.ink.transpose(0, 2, 1))
         )
-        assert upright > turned + 0.15
+        assert upright > transposed + 0.15
 
 
-def test_what_is_measured_by_is_the_test_split_where_there_is_one(spec: str) -> None:
+def test_the_evaluation_split_is_the_test_split_if_there_is_one(spec: str) -> None:
     dataset = registry.load_dataset(spec)
 
     assert dataset.evaluation is (dataset.train if dataset.test is None else dataset.test)
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist idx gz", "bare npz", "bare idx", "emnist-digits"])
-def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: Split) -> None:
+def test_arrays_are_loaded_as_they_were_saved(name: str, tmp_path: Path, digits: Split) -> None:
     dataset = registry.load_dataset(SPECS[name](tmp_path, digits))
 
     assert dataset.test is not None
@@ -138,45 +140,45 @@ def test_arrays_come_back_as_they_were_saved(name: str, tmp_path: Path, digits: 
 
 
 def test_rotated_digits_are_detected(tmp_path: Path, digits: Split) -> None:
-    path = save_idx(tmp_path, digits, turned=True)
+    path = save_idx(tmp_path, digits, transposed=True)
 
-    seen, told = registry.load_dataset(str(path)), registry.load_dataset(f"{path}#upright")
+    detected, forced = registry.load_dataset(str(path)), registry.load_dataset(f"{path}#upright")
 
-    assert "transposed" in seen.source
-    np.testing.assert_array_equal(seen.train.pictures, digits.pictures[:200])
-    np.testing.assert_array_equal(told.train.pictures, digits.pictures[:200].transpose(0, 2, 1))
-    again = registry.load_dataset(f"mnist:{path}#transposed")
-    assert again.digest == seen.digest
+    assert "transposed" in detected.source
+    np.testing.assert_array_equal(detected.train.pictures, digits.pictures[:200])
+    np.testing.assert_array_equal(forced.train.pictures, digits.pictures[:200].transpose(0, 2, 1))
+    explicit = registry.load_dataset(f"mnist:{path}#transposed")
+    assert explicit.digest == detected.digest
 
 
 def test_emnist_digits_are_found_among_its_other_sets(tmp_path: Path, digits: Split) -> None:
-    save_idx(tmp_path, digits, "emnist-digits-", turned=True)
+    save_idx(tmp_path, digits, "emnist-digits-", transposed=True)
     letters = Split("all", digits.pictures, digits.digits + 5)
-    save_idx(tmp_path, letters, "emnist-letters-", turned=True)
+    save_idx(tmp_path, letters, "emnist-letters-", transposed=True)
 
     assert registry.load_dataset(f"emnist-digits:{tmp_path}").train.digits.tolist() == digits.digits[:200].tolist()
     with pytest.raises(DataError, match="several sets"):
         registry.load_dataset(str(tmp_path))
 
 
-def test_leaving_out_a_set_drops_its_pictures_only(tmp_path: Path, digits: Split) -> None:
-    other = np.full((5, 28, 28), 9, np.uint8)
+def test_excluding_a_set_removes_its_pictures_only(tmp_path: Path, digits: Split) -> None:
+    second = np.full((5, 28, 28), 9, np.uint8)
     path = tmp_path / "mixed.npz"
-    np.savez(path, x=np.concatenate([digits.pictures, other]), y=np.concatenate([digits.digits, [1, 2, 3, 4, 5]]))
+    np.savez(path, x=np.concatenate([digits.pictures, second]), y=np.concatenate([digits.digits, [1, 2, 3, 4, 5]]))
 
     rest = registry.exclude_dataset(registry.load_dataset(f"mnist:{path}"), "mnist-5k")
 
-    np.testing.assert_array_equal(rest.train.pictures, other)
+    np.testing.assert_array_equal(rest.train.pictures, second)
     assert "300" in rest.source
 
 
-def test_leaving_out_everything_is_refused(tmp_path: Path, digits: Split) -> None:
+def test_excluding_everything_is_refused(tmp_path: Path, digits: Split) -> None:
     with pytest.raises(DataError, match="nothing is left"):
         registry.exclude_dataset(registry.load_dataset("mnist-5k"), "mnist-5k")
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "message"),
     [
         ("nonsense", "no data set and no file"),
         ("/nowhere/x.npz", "no data set and no file"),
@@ -188,14 +190,14 @@ def test_leaving_out_everything_is_refused(tmp_path: Path, digits: Split) -> Non
         ("digits-8x8:/tmp", "takes no path"),
     ],
 )
-def test_a_set_that_is_not_there_is_refused(spec: str, words: str) -> None:
-    with pytest.raises(DataError, match=words) as caught:
+def test_a_missing_set_is_refused(spec: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
         registry.load_dataset(spec)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
 
 
-def test_a_folder_of_pictures_is_known_to_be_one(tmp_path: Path, digits: Split) -> None:
+def test_a_folder_of_pictures_is_detected(tmp_path: Path, digits: Split) -> None:
     save_pictures(tmp_path, digits)
 
     files = registry.find_dataset_files(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The user's own pictures."""
+"""Folders of labelled pictures."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 def draw(path: Path, text: str) -> Path:
     paper = np.full((90, 40 + 50 * len(text)), 235, np.uint8)
-    for place, digit in enumerate(text):
-        cv2.putText(paper, digit, (20 + 55 * place, 68), cv2.FONT_HERSHEY_SIMPLEX, 2.0, 20, 5, cv2.LINE_AA)
+    for position, digit in enumerate(text):
+        cv2.putText(paper, digit, (20 + 55 * position, 68), cv2.FONT_HERSHEY_SIMPLEX, 2.0, 20, 5, cv2.LINE_AA)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), paper)
     return path
@@ -27,14 +27,17 @@ def test_pictures_are_labelled_by_their_folder(tmp_path: Path) -> None:
     (tmp_path / "3" / "notes.txt").write_text("not a picture")
     draw(tmp_path / "3" / ".hidden.png", "3")
 
-    assert [(one.path, one.label) for one in find_labelled_pictures(tmp_path)] == [(three, "3"), (seven, "7")]
+    assert [(picture.path, picture.label) for picture in find_labelled_pictures(tmp_path)] == [
+        (three, "3"),
+        (seven, "7"),
+    ]
 
 
 def test_a_list_has_precedence_over_the_folder(tmp_path: Path) -> None:
     path = draw(tmp_path / "3" / "a.png", "8")
     (tmp_path / "labels.csv").write_text("file,label\n3/a.png,8\n")
 
-    assert [(one.path, one.label) for one in find_labelled_pictures(tmp_path)] == [(path, "8")]
+    assert [(picture.path, picture.label) for picture in find_labelled_pictures(tmp_path)] == [(path, "8")]
 
 
 def test_a_deeper_list_has_precedence_over_the_one_above(tmp_path: Path) -> None:
@@ -42,10 +45,10 @@ def test_a_deeper_list_has_precedence_over_the_one_above(tmp_path: Path) -> None
     (tmp_path / "labels.csv").write_text("file,label\nin/a.png,1\n")
     (tmp_path / "in" / "labels.csv").write_text("\ufefffile,label\r\na.png,8\r\n", encoding="utf-8")
 
-    assert [one.label for one in find_labelled_pictures(tmp_path)] == ["8"]
+    assert [picture.label for picture in find_labelled_pictures(tmp_path)] == ["8"]
 
 
-def test_training_takes_single_digits_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_training_uses_single_digits_and_counts_the_excluded(tmp_path: Path) -> None:
     for name, text in (("a", "4"), ("b", "17"), ("c", "2")):
         draw(tmp_path / f"{name}.png", text)
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((60, 60), 240, np.uint8))
@@ -65,7 +68,7 @@ def test_training_takes_single_digits_and_says_what_it_left_out(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "header"),
         ("name,label\na.png,1\n", "header"),
@@ -77,11 +80,11 @@ def test_training_takes_single_digits_and_says_what_it_left_out(tmp_path: Path) 
         ('file,label\n"a.png,1\n', "no CSV"),
     ],
 )
-def test_a_malformed_list_is_refused_with_its_line(tmp_path: Path, text: str, words: str) -> None:
+def test_a_malformed_list_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     draw(tmp_path / "a.png", "1")
     (tmp_path / "labels.csv").write_text(text)
 
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         find_labelled_pictures(tmp_path)
     assert "labels.csv" in str(caught.value)
 

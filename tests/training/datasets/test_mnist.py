@@ -1,4 +1,4 @@
-"""MNIST from wherever it can be had, and saying from where."""
+"""Sources of MNIST: cache, download, or the small set."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def unreachable() -> None:
     raise OSError("no route to host")
 
 
-def test_what_keras_has_cached_is_taken_without_a_network(keras_home: Path) -> None:
+def test_the_cache_of_keras_is_used_offline(keras_home: Path) -> None:
     save(mnist.keras_cache_path())
 
     dataset = mnist.load_mnist(download=unreachable)
@@ -36,7 +36,7 @@ def test_what_keras_has_cached_is_taken_without_a_network(keras_home: Path) -> N
     assert str(keras_home) in dataset.source
 
 
-def test_what_is_not_cached_is_downloaded(keras_home: Path) -> None:
+def test_mnist_is_downloaded_without_a_cache(keras_home: Path) -> None:
     dataset = mnist.load_mnist(download=lambda: save(mnist.keras_cache_path()))
 
     assert dataset.name == "mnist"
@@ -45,7 +45,7 @@ def test_what_is_not_cached_is_downloaded(keras_home: Path) -> None:
 
 def test_a_damaged_cache_is_downloaded_again(keras_home: Path) -> None:
     mnist.keras_cache_path().parent.mkdir()
-    mnist.keras_cache_path().write_bytes(b"cut off")
+    mnist.keras_cache_path().write_bytes(b"truncated")
 
     assert "download" in mnist.load_mnist(download=lambda: save(mnist.keras_cache_path())).source
 

@@ -17,9 +17,9 @@ def test_every_form_is_as_tall_as_a_digit_and_stands_in_the_middle(digit: int) -
 
 
 def test_the_seed_determines_the_strokes() -> None:
-    one, again, other = (alternate_form(7, np.random.default_rng(seed)) for seed in (3, 3, 4))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
+    first, second, third = (alternate_form(7, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
 
 
 def test_every_digit_has_a_form_and_every_stroke_two_points() -> None:

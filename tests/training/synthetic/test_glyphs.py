@@ -1,4 +1,4 @@
-"""The glyphs that come with the package: whole, free to ship, and as their description says."""
+"""Glyphs of the package: complete, redistributable, as documented."""
 
 import csv
 import string
@@ -20,8 +20,8 @@ def glyphs() -> Glyphs:
 
 def test_every_font_has_each_of_the_ten_digits_once(glyphs: Glyphs) -> None:
     for index, name in enumerate(glyphs.names):
-        signs = glyphs.symbols[glyphs.font == index]
-        assert sorted(signs[np.isin(signs, list(string.digits))]) == list(string.digits), name
+        symbols = glyphs.symbols[glyphs.font == index]
+        assert sorted(symbols[np.isin(symbols, list(string.digits))]) == list(string.digits), name
 
 
 def test_no_font_shows_a_sign_twice(glyphs: Glyphs) -> None:
@@ -42,9 +42,9 @@ def test_no_picture_is_blank_and_none_touches_the_edge(glyphs: Glyphs) -> None:
 def test_the_ten_digits_of_a_font_are_36_pixels_high_and_in_the_middle(glyphs: Glyphs) -> None:
     digits = np.isin(glyphs.symbols, list(string.digits))
     for index, name in enumerate(glyphs.names):
-        inked = np.flatnonzero(glyphs.pictures[digits & (glyphs.font == index)].any(axis=(0, 2)))
-        assert abs(inked[-1] + 1 - inked[0] - DIGIT_HEIGHT) <= 2, name
-        assert abs(inked[0] + inked[-1] + 1 - SIDE) <= 2, name
+        rows = np.flatnonzero(glyphs.pictures[digits & (glyphs.font == index)].any(axis=(0, 2)))
+        assert abs(rows[-1] + 1 - rows[0] - DIGIT_HEIGHT) <= 2, name
+        assert abs(rows[0] + rows[-1] + 1 - SIDE) <= 2, name
 
 
 def test_a_point_stays_small_and_low(glyphs: Glyphs) -> None:
@@ -59,13 +59,17 @@ def test_a_point_stays_small_and_low(glyphs: Glyphs) -> None:
 
 def test_no_letter_is_a_digit_of_its_own_font_again(glyphs: Glyphs) -> None:
     for index in range(len(glyphs.names)):
-        mine = glyphs.font == index
-        digits = {one.tobytes() for one in glyphs.pictures[mine & np.isin(glyphs.symbols, list(string.digits))]}
-        others = {one.tobytes() for one in glyphs.pictures[mine & ~np.isin(glyphs.symbols, list(string.digits))]}
-        assert not digits & others, glyphs.names[index]
+        is_of_font = glyphs.font == index
+        digits = {
+            picture.tobytes() for picture in glyphs.pictures[is_of_font & np.isin(glyphs.symbols, list(string.digits))]
+        }
+        symbols = {
+            picture.tobytes() for picture in glyphs.pictures[is_of_font & ~np.isin(glyphs.symbols, list(string.digits))]
+        }
+        assert not digits & symbols, glyphs.names[index]
 
 
-def test_handwriting_and_print_can_be_asked_for_apart(glyphs: Glyphs) -> None:
+def test_handwriting_and_print_can_be_selected(glyphs: Glyphs) -> None:
     hand, printed = glyphs.of("7", "hand"), glyphs.of("7", "print")
 
     assert len(hand) == (glyphs.kinds == "hand").sum() >= 40
@@ -80,7 +84,7 @@ def test_digits_come_with_the_digit_they_show(glyphs: Glyphs) -> None:
     np.testing.assert_array_equal(pictures[digits == 4], glyphs.of("4", "print"))
 
 
-def test_lookalikes_are_no_digits_and_known_signs(glyphs: Glyphs) -> None:
+def test_lookalikes_are_symbols_of_the_fonts_and_no_digits(glyphs: Glyphs) -> None:
     assert not set(LOOKALIKES) & set(string.digits)
     assert set(LOOKALIKES) <= set(glyphs.symbols.tolist())
 
@@ -103,15 +107,17 @@ def test_the_glyph_file_and_the_list_in_the_docs_match_the_table(glyphs: Glyphs)
 
 
 def test_saving_the_same_glyphs_gives_the_same_bytes(glyphs: Glyphs, tmp_path: Path) -> None:
-    few = Glyphs(glyphs.pictures[:20], glyphs.symbols[:20], glyphs.font[:20], *(np.array(["x"]) for _ in range(4)))
-    few.save(tmp_path / "one.npz")
-    few.save(tmp_path / "other.npz")
+    selection = Glyphs(
+        glyphs.pictures[:20], glyphs.symbols[:20], glyphs.font[:20], *(np.array(["x"]) for _ in range(4))
+    )
+    selection.save(tmp_path / "one.npz")
+    selection.save(tmp_path / "other.npz")
 
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
-    np.testing.assert_array_equal(load_glyphs(tmp_path / "one.npz").pictures, few.pictures)
+    np.testing.assert_array_equal(load_glyphs(tmp_path / "one.npz").pictures, selection.pictures)
 
 
-def test_what_was_loaded_cannot_be_changed_by_accident(glyphs: Glyphs) -> None:
+def test_loaded_glyphs_are_read_only(glyphs: Glyphs) -> None:
     with pytest.raises(ValueError, match="read-only"):
         glyphs.pictures[0] = 0
 

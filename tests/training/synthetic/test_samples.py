@@ -20,16 +20,16 @@ def clean_digits() -> np.ndarray:
     """(10, 28, 28): 0 to 9, white on black."""
     digits = np.zeros((10, 28, 28), np.uint8)
     for digit, picture in enumerate(digits):
-        large = np.zeros((112, 112), np.uint8)
-        cv2.putText(large, str(digit), (26, 92), cv2.FONT_HERSHEY_SIMPLEX, 3, 255, 9, cv2.LINE_AA)
-        picture[:] = cv2.resize(large, (28, 28), interpolation=cv2.INTER_AREA)
+        enlarged = np.zeros((112, 112), np.uint8)
+        cv2.putText(enlarged, str(digit), (26, 92), cv2.FONT_HERSHEY_SIMPLEX, 3, 255, 9, cv2.LINE_AA)
+        picture[:] = cv2.resize(enlarged, (28, 28), interpolation=cv2.INTER_AREA)
     return digits
 
 
 DIGITS, LABELS = clean_digits(), np.arange(10)
 
 
-def drawn(count: int = 20, seed: int = 0) -> list[samples.SampleFile]:
+def generate(count: int = 20, seed: int = 0) -> list[samples.SampleFile]:
     return list(samples.generate_samples(DIGITS, LABELS, count, seed))
 
 
@@ -38,20 +38,20 @@ def labels_of(folder: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_the_same_seed_draws_the_same_bytes() -> None:
-    assert drawn() == drawn()
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    assert generate() == generate()
 
 
 def test_more_scans_begin_with_the_same_ones() -> None:
-    assert drawn(12)[:5] == drawn(5)
+    assert generate(12)[:5] == generate(5)
 
 
-def test_another_seed_draws_others() -> None:
-    assert not {content for _, content, _ in drawn(seed=1)} & {content for _, content, _ in drawn(seed=2)}
+def test_another_seed_gives_other_scans() -> None:
+    assert not {content for _, content, _ in generate(seed=1)} & {content for _, content, _ in generate(seed=2)}
 
 
 def test_scans_differ_in_format_size_and_colour() -> None:
-    pages = [segment_file(content, Limits())[0] for _, content, _ in drawn(60)]
+    pages = [segment_file(content, Limits())[0] for _, content, _ in generate(60)]
 
     assert {page.format for page in pages} == {"png", "jpeg"}
     assert all(30 < side <= 400 for page in pages for side in (page.width, page.height))
@@ -61,13 +61,13 @@ def test_scans_differ_in_format_size_and_colour() -> None:
 
 
 def test_nearly_every_scan_shows_one_digit() -> None:
-    found = [len(segment_file(content, Limits())[0].boxes) for _, content, _ in drawn(100)]
+    box_counts = [len(segment_file(content, Limits())[0].boxes) for _, content, _ in generate(100)]
 
-    assert found.count(1) >= 95
+    assert box_counts.count(1) >= 95
 
 
 def test_names_carry_no_answer_and_fit_the_content() -> None:
-    for name, content, label in drawn(40):
+    for name, content, label in generate(40):
         assert name.startswith("sample-0-")
         assert content.startswith(b"\x89PNG" if name.endswith(".png") else b"\xff\xd8")
         assert 0 <= label <= 9
@@ -75,7 +75,7 @@ def test_names_carry_no_answer_and_fit_the_content() -> None:
 
 @given(stn.arrays(np.uint8, (28, 28)), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
-def test_any_digit_with_ink_can_be_drawn(digit: np.ndarray, seed: int) -> None:
+def test_any_digit_with_ink_gives_a_page(digit: np.ndarray, seed: int) -> None:
     digit[10:18, 12:16] = 255
 
     page = samples.generate_sample_page(digit, np.random.default_rng(seed))
@@ -89,13 +89,13 @@ def test_a_blank_digit_is_refused() -> None:
         samples.generate_sample_page(np.zeros((28, 28), np.uint8), np.random.default_rng(0))
 
 
-def test_nothing_to_draw_from_is_refused() -> None:
+def test_an_empty_set_is_refused() -> None:
     with pytest.raises(DataError):
         list(samples.generate_samples(DIGITS[:0], LABELS[:0], 1, 0))
 
 
 def test_scans_are_written_with_their_labels(tmp_path: Path) -> None:
-    scans = drawn(3)
+    scans = generate(3)
 
     paths = samples.save_samples(tmp_path / "new" / "folder", scans)
 
@@ -105,20 +105,20 @@ def test_scans_are_written_with_their_labels(tmp_path: Path) -> None:
     ]
 
 
-def test_labels_that_are_there_are_kept(tmp_path: Path) -> None:
+def test_existing_labels_are_kept(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text('file,label\n"a,b.png",7\n', encoding="utf-8")
 
-    samples.save_samples(tmp_path, drawn(1))
+    samples.save_samples(tmp_path, generate(1))
 
     assert labels_of(tmp_path)[:2] == [["file", "label"], ["a,b.png", "7"]]
     assert len(labels_of(tmp_path)) == 3
 
 
-def test_a_picture_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
-    name, content, label = drawn(1)[0]
+def test_an_existing_picture_is_never_overwritten(tmp_path: Path) -> None:
+    name, content, label = generate(1)[0]
     (tmp_path / name).write_bytes(b"someone's own")
 
-    (path,) = samples.save_samples(tmp_path, drawn(1))
+    (path,) = samples.save_samples(tmp_path, generate(1))
 
     assert (tmp_path / name).read_bytes() == b"someone's own"
     assert path.name == f"{Path(name).stem}~2{Path(name).suffix}"
@@ -132,18 +132,18 @@ def test_two_scans_of_one_name_become_two_files(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in paths] == [b"one", b"two"]
 
 
-def test_writing_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    first = samples.save_samples(tmp_path, drawn(4))
+def test_saving_twice_changes_nothing(tmp_path: Path) -> None:
+    first = samples.save_samples(tmp_path, generate(4))
     before = labels_of(tmp_path)
 
-    assert samples.save_samples(tmp_path, drawn(4)) == first
+    assert samples.save_samples(tmp_path, generate(4)) == first
     assert labels_of(tmp_path) == before
 
 
-def test_someone_elses_labels_file_is_left_alone(tmp_path: Path) -> None:
+def test_a_foreign_labels_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("name;class\nx;1\n", encoding="utf-8")
 
     with pytest.raises(UsageError):
-        samples.save_samples(tmp_path, drawn(1))
+        samples.save_samples(tmp_path, generate(1))
 
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
