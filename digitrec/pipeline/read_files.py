@@ -86,7 +86,7 @@ def read_chunk(
     objects: dict[Path | ObjectRef, bytes | OSError | None] = {}
     small = [job for job in jobs if job.size <= limits.max_bytes]
     if requests := [FetchRequest(job.path, job.identity) for job in small if isinstance(job.path, ObjectRef)]:
-        objects |= zip([request.stored for request in requests], object_client.fetch_objects(requests), strict=True)
+        objects |= zip([request.ref for request in requests], object_client.fetch_objects(requests), strict=True)
     results: list[FileResult] = []
     for group in group_by_bytes(jobs, lambda job: job.size):
         start = len(results)

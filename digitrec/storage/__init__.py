@@ -1,1 +1,1 @@
-"""What lasts: ledger, corrections, published tables, folder identity."""
+"""Durable state: ledger, corrections, published tables, folder ids, object stores."""

@@ -1,4 +1,4 @@
-"""Rows -> CSV text, and CSV text into the outbox: whole, and replacing nothing."""
+"""Render the CSV tables of a batch, and write latest.csv."""
 
 import codecs
 import csv
@@ -26,7 +26,7 @@ def _format_number(value: float | None) -> str:
 
 
 def _count_digits(read: PageReading) -> int | str:
-    if read.status is PageStatus.CORRECTED:  # what a person saw, not what was found
+    if read.status is PageStatus.CORRECTED:  # the digits that a person saw
         return len(read.text) or ""
     return len(read.digits) if read.text else ""
 
@@ -79,9 +79,9 @@ DIGIT_COLUMNS = ("schema_version", *_DIGIT_CELLS, *(f"p{digit}" for digit in ran
 
 
 def get_group(path: str) -> str:
-    """The first folder under the inbox, "" if there is none.
+    """Return the first folder of a path under the inbox, "" if there is none.
 
-    >>> group_of("monday/desk/7.png"), group_of("7.png")
+    >>> get_group("monday/desk/7.png"), get_group("7.png")
     ('monday', '')
     """
     first, slash, _ = path.partition("/")
@@ -89,7 +89,7 @@ def get_group(path: str) -> str:
 
 
 def sort_key(path: str, page: int) -> tuple[str, int]:
-    """What the rows of the CSV are in the order of: the path as it is written there, then the page."""
+    """Return the sort key of a row: the path as written in the CSV, then the page."""
     return names.escape_cell(path), page
 
 
@@ -111,20 +111,20 @@ def current_format(
 
 
 def render_main(rows: Sequence[TableRow], how: OutputFormat) -> str:
-    """The main table, RFC 4180, one row a page."""
+    """Return the main table (RFC 4180), one row per page."""
     cells = [_CELLS[column] for column in how.columns]
     return _format_csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
 
 
 def format_cells(row: TableRow, how: OutputFormat) -> dict[str, str]:
-    """The cells of one row of the main table as text, by column; all columns that this version knows."""
-    found = {column: cell(row, how) for column, cell in _CELLS.items()}
-    return {column: "" if value is None else str(value) for column, value in found.items()}
+    """Return the cells of one row of the main table as text, by column; all columns of this version."""
+    cells = {column: cell(row, how) for column, cell in _CELLS.items()}
+    return {column: "" if value is None else str(value) for column, value in cells.items()}
 
 
 def render_digits(rows: Sequence[TableRow], how: OutputFormat) -> str:
-    """The second table, one row a digit found."""
-    found = (
+    """Return the table of digits, one row per digit."""
+    cells = (
         (
             how.schema_version,
             *(cell(row, index, digit) for cell in _DIGIT_CELLS.values()),
@@ -133,11 +133,11 @@ def render_digits(rows: Sequence[TableRow], how: OutputFormat) -> str:
         for row in rows
         for index, digit in enumerate(row.reading.digits, start=1)
     )
-    return _format_csv(how, how.digit_columns, found)
+    return _format_csv(how, how.digit_columns, cells)
 
 
 def render_tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
-    """Both tables of a batch by name, the digits first: who sees the main one finds the other."""
+    """Return both tables of a batch by file name, digits first: a visible main table is complete."""
     return {f"{batch_id}.digits.csv": render_digits(rows, how), f"{batch_id}.csv": render_main(rows, how)}
 
 
@@ -150,13 +150,13 @@ def find_published(outbox: Path) -> list[str]:
 
 
 def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
-    """Replace latest.csv by the rows of these batches; without any of their tables it stays as it is.
+    """Replace latest.csv by the rows of these batches; without any of their tables it stays unchanged.
 
     Raises:
         OSError: the outbox cannot be read or written.
     """
-    if found := read_tables(batch_ids, lambda name: _read_if_exists(outbox / name)):
-        files.atomic_write(outbox / LATEST_NAME, merge_tables(found))
+    if tables := read_tables(batch_ids, lambda name: _read_if_exists(outbox / name)):
+        files.atomic_write(outbox / LATEST_NAME, merge_tables(tables))
 
 
 def read_tables(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -> list[bytes]:
@@ -164,7 +164,7 @@ def read_tables(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -
 
     Args:
         batch_ids: in the order of publication.
-        read: gives the content of a file of the outbox, None if it is not there: a person may have moved a table.
+        read: returns the content of a file in the outbox; None if it is missing, as a person may move a table.
     """
     contents = {batch_id: read(f"{batch_id}.csv") for batch_id in batch_ids}
     for batch_id, content in contents.items():
@@ -173,23 +173,23 @@ def read_tables(batch_ids: Iterable[str], read: Callable[[str], bytes | None]) -
     return [content for content in contents.values() if content is not None]
 
 
-def merge_tables(found: Sequence[bytes]) -> bytes:
+def merge_tables(tables: Sequence[bytes]) -> bytes:
     r"""Merge main tables into one, sorted by path, then page; rows of the same page in the order of the tables.
 
-    Columns are only ever added at the end, so the longest header fits all. Each table is sorted: one row of each is
-    held at a time.
+    Columns are only ever added at the end, so the longest header fits all. Each table is sorted, so only one row of
+    each is in memory at a time.
 
-    >>> merged([b"file,page\r\nb,1\r\n", b"file,page,text\r\na,1,7\r\n"])
+    >>> merge_tables([b"file,page\r\nb,1\r\n", b"file,page,text\r\na,1,7\r\n"])
     b'file,page,text\r\na,1,7\r\nb,1,\r\n'
     """
-    if len(found) == 1:
-        return found[0]
-    tables = [csv.reader(io.TextIOWrapper(io.BytesIO(table), "utf-8-sig", newline="")) for table in found]
-    columns = max((next(table) for table in tables), key=len)
+    if len(tables) == 1:
+        return tables[0]
+    readers = [csv.reader(io.TextIOWrapper(io.BytesIO(table), "utf-8-sig", newline="")) for table in tables]
+    columns = max((next(reader) for reader in readers), key=len)
     file, page = columns.index("file"), columns.index("page")
-    rows = heapq.merge(*tables, key=lambda row: (row[file], int(row[page])))
+    rows = heapq.merge(*readers, key=lambda row: (row[file], int(row[page])))
     filled = (row + [""] * (len(columns) - len(row)) for row in rows)
-    return _format_text(columns, filled, has_bom=found[-1].startswith(codecs.BOM_UTF8)).encode()
+    return _format_text(columns, filled, has_bom=tables[-1].startswith(codecs.BOM_UTF8)).encode()
 
 
 def _read_if_exists(path: Path) -> bytes | None:

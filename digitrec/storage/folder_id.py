@@ -1,4 +1,4 @@
-"""The folders people see, told from look-alikes: an unmounted share looks like an empty folder. And what is in them."""
+"""Identify inbox and outbox by a marker file, as an unmounted share looks like an empty folder; mounts; file lists."""
 
 import errno
 import os
@@ -18,87 +18,87 @@ _REMOTE = re.compile(
 
 
 def is_remote_filesystem(kind: str) -> bool:
-    """True for a kind where changes made elsewhere come without events.
+    """Return whether changes made on other machines cause no events on this kind of filesystem.
 
-    >>> is_remote("nfs4"), is_remote("fuse.sshfs"), is_remote("ext4"), is_remote("fuseblk")
-    (True, True, False, False)
+    >>> [is_remote_filesystem(kind) for kind in ("nfs4", "fuse.sshfs", "ext4", "fuseblk")]
+    [True, True, False, False]
     """
     return _REMOTE.fullmatch(kind) is not None
 
 
 def get_filesystem(folder: Path, table: Path = MOUNT_TABLE) -> str:
-    """The kind of filesystem a folder lies on, "ext4" or "nfs4"; "" if that cannot be told."""
+    """Return the kind of filesystem of a folder, such as "ext4" or "nfs4"; "" if it is not known."""
     real = os.path.realpath(folder)
     kind, longest = "", -1
-    for point, each in _mounts(table):
+    for point, mounted_kind in _mounts(table):
         is_above = real == point or real.startswith(point.rstrip("/") + "/")
-        if is_above and len(point) >= longest:  # of two on one point the later hides the earlier
-            kind, longest = each, len(point)
+        if is_above and len(point) >= longest:  # a later mount hides an earlier one on the same point
+            kind, longest = mounted_kind, len(point)
     return kind
 
 
 def find_mounts_below(folder: Path, table: Path = MOUNT_TABLE) -> set[str]:
-    """Return the paths under a folder on which something is mounted; none if that cannot be told.
+    """Return the mount points under a folder, as relative paths; none if they are not known.
 
-    Also a folder of the same filesystem, bound there: no file can be renamed out of it either.
+    Bind mounts of the same filesystem count, too: no file can be renamed out of them either.
     """
     top = os.path.realpath(folder).rstrip("/") + "/"
     return {point.removeprefix(top) for point, _ in _mounts(table) if point.startswith(top)}
 
 
 def _mounts(table: Path) -> Iterator[tuple[str, str]]:
-    """Mount points and kinds, in the order they were mounted."""
+    """Yield mount points and kinds, in the order of mounting."""
     try:
         lines = os.fsdecode(table.read_bytes()).split("\n")
-    except OSError:  # no /proc here: then nothing is known
+    except OSError:  # no /proc
         return
     for line in filter(None, lines):
         fields = line.split(" ")
-        # Any number of optional fields ends with "-"; then come kind, source and options.
+        # "-" ends the optional fields; kind, source and options follow.
         yield _unescape(fields[4]), fields[fields.index("-", 6) + 1]
 
 
 def _unescape(point: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)
 
 
 MARKER = ".digitrec-folder"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_PIECE = 900
-"""Letters. A letter has at most four bytes, and a name at most 255: such a path, and one name more, fits PATH_MAX."""
+_OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MAX_PIECE_LENGTH = 900
+"""Characters of up to four bytes: such a path and one more name of 255 bytes fit PATH_MAX."""
 
 
 def verify_folder(
     folder: Path, known_id: str | None, known_device: str | None = None, *, is_first_use: bool = True
 ) -> str:
-    """Make sure that a folder is the one we know; make it at first use.
+    """Check that a folder is the one in the ledger; create it at first use.
 
     Args:
         folder: inbox or outbox.
-        known_id: the random id in its marker, from a ledger; None if no ledger knows it.
-        known_device: on which it lay when its marker was seen last, from the same ledger; None if that is not known.
-        is_first_use: False if no ledger knows it because that ledger is lost: then it is not made either.
+        known_id: the random id in its marker, from a ledger; None if no ledger has one.
+        known_device: its device number when its marker was last read, from the same ledger; None if not known.
+        is_first_use: False if `known_id` is None because the ledger is lost; the folder is not created then.
 
     Returns:
-        Its id, to be remembered.
+        Its id, to be stored.
 
     Raises:
-        EnvironmentFailure: it is missing, is another one, or has no marker and is empty or lies on another device.
-        OSError: it cannot be looked at or written.
+        EnvironmentFailure: it is missing, is another one, or has no marker and is empty or on another device.
+        OSError: it cannot be read or written.
     """
     if known_id is None and is_first_use:
         files.make_dir(folder)
         return read_id(folder) or _write_id(folder, secrets.token_hex(16))
     if not folder.is_dir():
         raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
-    found = read_id(folder)
-    if found is not None and known_id in (found, None):
-        return found
-    if found is not None:
+    actual_id = read_id(folder)
+    if actual_id is not None and known_id in (actual_id, None):
+        return actual_id
+    if actual_id is not None:
         raise EnvironmentFailure(f"{folder} is another folder than before", hint=_mount_hint(folder))
     if not any(folder.iterdir()):
         raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_mount_hint(folder))
-    # A device may have another number after a restart (NFS, btrfs): only without the marker it says something.
+    # A device may have another number after a restart (NFS, btrfs): it only counts without the marker.
     if known_id is not None and known_device not in (None, get_device(folder)):
         raise EnvironmentFailure(
             f"{folder} has no marker and lies on another device than before", hint=_mount_hint(folder)
@@ -108,13 +108,13 @@ def verify_folder(
 
 
 def accept_folder(folder: Path, known_id: str | None) -> str:
-    """Take a new or emptied folder as it is (`digitrec init`); gives its id: that in its marker, else the known one."""
+    """Accept a new or emptied folder (`digitrec init`); return the id in its marker, else the known one."""
     files.make_dir(folder)
     return read_id(folder) or _write_id(folder, known_id or secrets.token_hex(16))
 
 
 def read_id(folder: Path) -> str | None:
-    """The random id in its marker; None if it has none."""
+    """Return the random id in the marker of a folder; None without a marker."""
     try:
         return (folder / MARKER).read_text(encoding="ascii", errors="replace").strip() or None
     except FileNotFoundError:
@@ -122,19 +122,19 @@ def read_id(folder: Path) -> str | None:
 
 
 def get_device(folder: Path) -> str:
-    """Return the number of the device that a folder lies on."""
+    """Return the device number of a folder."""
     return str(folder.stat().st_dev)
 
 
-def _write_id(folder: Path, wanted: str) -> str:
-    """Give a folder its marker, unless another worker was faster; gives the id in it now."""
+def _write_id(folder: Path, new_id: str) -> str:
+    """Write the marker of a folder, unless another worker has done so; return its id."""
     marker = folder / MARKER
     with suppress(FileExistsError):
-        files.atomic_create(marker, wanted + "\n")
-    found = read_id(folder)
-    if found is None:  # a power cut has left it empty
-        files.atomic_write(marker, wanted + "\n")
-    return found or wanted
+        files.atomic_create(marker, new_id + "\n")
+    actual_id = read_id(folder)
+    if actual_id is None:  # empty after a power cut
+        files.atomic_write(marker, new_id + "\n")
+    return actual_id or new_id
 
 
 def _mount_hint(folder: Path) -> str:
@@ -147,34 +147,33 @@ def walk(
     enters: Callable[[str, os.DirEntry[str]], bool] = lambda _path, _entry: True,
     failed: Callable[[str, OSError], None] | None = None,
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield path and entry of everything below a folder, to any depth; no link is entered.
+    """Yield path and entry of everything below a folder, to any depth; symbolic links are not followed.
 
-    Without recursion, and from descriptors: also what lies deeper than a path of PATH_MAX reaches. An entry can be
-    asked for its stat fields until the next one comes.
+    Works with descriptors and without recursion, so paths may be longer than PATH_MAX. The stat fields of an entry
+    are available until the next one is yielded.
 
     Args:
         root: the folder.
-        enters: False for a subfolder that is left out; asked after it was yielded.
-        failed: told path and error of a subfolder that cannot be listed; without it the error is raised.
+        enters: returns False for a subfolder to skip; called after it was yielded.
+        failed: called with path and error of a subfolder that cannot be listed; by default the error is raised.
 
     Raises:
         OSError: the folder itself cannot be listed.
     """
-    ways: list[tuple[str, ...]] = [()]
-    while ways:
-        # A way is the path of a folder in pieces, each short enough for one call, whatever the letters.
-        way = ways.pop()
-        base = _open_folder(root, way, failed)
+    pending: list[tuple[str, ...]] = [()]  # paths of folders in pieces, each short enough for one system call
+    while pending:
+        pieces = pending.pop()
+        base = _open_folder(root, pieces, failed)
         if base is None:
             continue
         try:
             folders = [""]
             while folders:
                 folder = folders.pop()
-                if len(folder) > _PIECE:
-                    ways.append((*way, folder))
+                if len(folder) > _MAX_PIECE_LENGTH:
+                    pending.append((*pieces, folder))
                     continue
-                for path, entry in _list_folder(base, way, folder, failed):
+                for path, entry in _list_folder(base, pieces, folder, failed):
                     yield path, entry
                     if is_folder(entry) and enters(path, entry):
                         folders.append(f"{folder}/{entry.name}" if folder else entry.name)
@@ -182,30 +181,30 @@ def walk(
             os.close(base)
 
 
-def _open_folder(root: Path, way: tuple[str, ...], failed: Callable[[str, OSError], None] | None) -> int | None:
-    """Open a folder piece by piece; None if that failed and was told."""
-    descriptor = os.open(root, _FOLDER)
+def _open_folder(root: Path, pieces: tuple[str, ...], failed: Callable[[str, OSError], None] | None) -> int | None:
+    """Open a folder piece by piece; None if that failed and `failed` was called."""
+    descriptor = os.open(root, _OPEN_FLAGS)
     try:
-        for piece in way:
+        for piece in pieces:
             above = descriptor
-            descriptor = os.open(piece, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+            descriptor = os.open(piece, _OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=above)
             os.close(above)
     except OSError as why:
         os.close(descriptor)
-        _report_error("/".join(way), why, failed)
+        _report_error("/".join(pieces), why, failed)
         return None
     return descriptor
 
 
 def _list_folder(
-    base: int, way: tuple[str, ...], folder: str, failed: Callable[[str, OSError], None] | None
+    base: int, pieces: tuple[str, ...], folder: str, failed: Callable[[str, OSError], None] | None
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield the entries of one folder with their paths."""
-    above = "/".join((*way, folder) if folder else way)
+    above = "/".join((*pieces, folder) if folder else pieces)
     prefix = f"{above}/" if above else ""
     descriptor = -1
     try:
-        descriptor = os.open(folder or ".", _FOLDER | os.O_NOFOLLOW, dir_fd=base)
+        descriptor = os.open(folder or ".", _OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=base)
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 yield prefix + entry.name, entry
@@ -219,7 +218,7 @@ def _list_folder(
 
 
 def _report_error(path: str, why: OSError, failed: Callable[[str, OSError], None] | None) -> None:
-    if why.errno == errno.ENOENT:  # gone since it was seen: someone else's business
+    if why.errno == errno.ENOENT:  # removed since it was listed
         return
     if failed is None:
         raise why
@@ -227,8 +226,8 @@ def _report_error(path: str, why: OSError, failed: Callable[[str, OSError], None
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry is a folder, and no link to one; False where that cannot be told."""
+    """Return whether an entry is a folder, and no link to one; False if it cannot be read."""
     try:
         return entry.is_dir(follow_symlinks=False)
-    except OSError:  # whoever looks at the entry itself learns why
+    except OSError:  # the caller gets the error when it opens the entry
         return False

@@ -1,6 +1,6 @@
-"""SQLite: the one durable truth of a worker. A batch is one transaction.
+"""Ledger of a worker: an SQLite database in which each batch is one transaction.
 
-Paths are stored as the bytes of their names. Batch tables are written only by the process that holds the worker's lock.
+Paths are stored as the bytes of their names. Only the process that holds the worker's lock writes the batch tables.
 """
 
 import json
@@ -30,19 +30,21 @@ from digitrec.types import (
     TableRow,
 )
 
+_SAME_FILE = "path = ? AND inode = ? AND size = ? AND mtime_ns = ?"
+
 
 class Ledger:
-    """One open ledger. Not for use by several threads at once."""
+    """Open ledger; not thread-safe."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
-        """Work with an open connection; `path` is that of its file, where it matters whether it stays there."""
+        """Use an open connection; with `path`, `is_in_place` checks the file."""
         self._db = connection
         self._path = path
         self._file = path.stat() if path else None
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open, or make, the ledger at `path`.
+        """Open the ledger at `path`; create it if missing.
 
         Raises:
             sqlite3.DatabaseError: it is damaged.
@@ -68,10 +70,10 @@ class Ledger:
 
     @classmethod
     def open_shared(cls, path: Path) -> Self:
-        """Open an existing ledger for departures and corrections, which need no lock.
+        """Open an existing ledger to record removals and corrections, which need no lock.
 
         Raises:
-            EnvironmentFailure: its tables are not those of this version; only its worker may change them.
+            EnvironmentFailure: its schema has another version; only its worker may migrate it.
         """
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
         ledger = cls(db)
@@ -89,7 +91,7 @@ class Ledger:
         return ledger
 
     def is_in_place(self) -> bool:
-        """Return False if its file was removed or replaced since it was opened: what is written then is lost."""
+        """Return False if its file was removed or replaced since it was opened: later writes are lost."""
         if self._path is None or self._file is None:
             return True
         try:
@@ -98,12 +100,12 @@ class Ledger:
             return False
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; durable at the end."""
+        """Run the statements of the block as one durable transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -113,48 +115,50 @@ class Ledger:
         self._db.execute("COMMIT")
 
     def is_intact(self) -> bool:
-        """SQLite's own check of every page; takes time with the size."""
+        """Run SQLite's check of every page, which takes time in proportion to the size."""
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
 
     def version_hint(self, worker: str) -> str:
-        """Return what to do about tables of another version."""
+        """Return what to do about a schema of another version."""
         is_newer = self._db.execute("PRAGMA user_version").fetchone() > (migrations.VERSION,)
         return migrations.NEWER_HINT if is_newer else f"`digitrec run --worker {worker}` brings it up to date."
 
     def is_up_to_date(self) -> bool:
-        """True if its tables are those of this version; a start of its worker brings older ones up to date."""
-        return bool(self._db.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,))
+        """Return whether the schema has the current version; its worker migrates an older one at start."""
+        return bool(self._first("PRAGMA user_version") == (migrations.VERSION,))
 
     def query(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """Run one statement of a module with tables or questions of its own; what changes goes in a `transaction`."""
+        """Run one SQL statement; one that changes rows belongs in a `transaction`."""
         return self._db.execute(statement, values)
 
     def has_table(self, name: str) -> bool:
-        """False for a table that the version which wrote this ledger did not know."""
-        return self.query("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+        """Return whether a table exists; a ledger of an older version lacks some."""
+        return self._first("SELECT 1 FROM sqlite_master WHERE name = ?", name) is not None
 
-    # Small facts: the folders' ids.
+    def _first(self, statement: str, *values: object) -> Any:
+        return self._db.execute(statement, values).fetchone()
+
+    # Metadata, such as the ids of inbox and outbox.
 
     def get_meta(self, name: str) -> str | None:
-        """A remembered fact."""
-        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return found[0] if found else None
+        """Return a metadata value; None if it is not set."""
+        row = self._first("SELECT value FROM facts WHERE name = ?", name)
+        return row[0] if row else None
 
     def set_meta(self, name: str, value: str) -> None:
-        """Remember a fact."""
+        """Set a metadata value."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    # A batch, step by step.
+    # Steps of a batch.
 
     def open_batch(self, batch: Batch, planned: Iterable[Claim]) -> None:
-        """Note a batch and the files it is about to claim, before any is touched."""
+        """Insert a batch and the files to claim, before any file is moved."""
         with self.transaction():
-            new = "INSERT INTO batches (batch_id, opened_at, stage) VALUES (?, ?, ?)"
-            self._db.execute(new, (batch.id, batch.opened_at, batch.stage))
+            self._insert_batch(batch)
             self._insert_claims(planned)
 
     def update_claims(self, batch_id: str, lost: Iterable[str], adopted: Iterable[Claim] = ()) -> None:
-        """The renames are done: forget what was not there any more, add what lies there unplanned."""
+        """After the renames, delete the claims of missing files and insert those of unplanned ones."""
         with self.transaction():
             self._db.executemany(
                 "DELETE FROM claims WHERE batch_id = ? AND path = ?", [(batch_id, os.fsencode(path)) for path in lost]
@@ -171,176 +175,168 @@ class Ledger:
         deferred: Sequence[DeferredFile],
         facts: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
-        """Make the answers of a batch exist: rows, fates of files, how it is rendered. A fact of None is forgotten."""
+        """Store the answers of a batch: rows, outcomes of files, output format; a metadata value of None is deleted."""
         with self.transaction():
             self._insert_rows(rows)
             self._db.executemany(
                 "UPDATE claims SET fate = ?, detail = ?, sha256 = ? WHERE batch_id = ? AND path = ?",
-                [(one.outcome, one.detail, one.sha256, batch_id, os.fsencode(one.path)) for one in outcomes],
+                [(claim.outcome, claim.detail, claim.sha256, batch_id, os.fsencode(claim.path)) for claim in outcomes],
             )
             self._db.executemany(schema.INSERT_DEFERRED, [schema.encode_deferred(file) for file in deferred])
             self._db.executemany("DELETE FROM facts WHERE name = ?", [(name,) for name in facts])
-            kept = [(name, value) for name, value in facts.items() if value is not None]
-            self._db.executemany("INSERT INTO facts VALUES (?, ?)", kept)
+            values = [(name, value) for name, value in facts.items() if value is not None]
+            self._db.executemany("INSERT INTO facts VALUES (?, ?)", values)
             self._db.execute(
                 "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
                 (json.dumps(asdict(rendering)), BatchStage.RECORDED, batch_id),
             )
 
     def defer(self, deferred: Sequence[DeferredFile]) -> None:
-        """Note files that stay in the inbox for now."""
+        """Store files that stay in the inbox for now."""
         with self.transaction():
             self._db.executemany(schema.INSERT_DEFERRED, [schema.encode_deferred(file) for file in deferred])
 
     def set_stage(self, batch_id: str, stage: BatchStage) -> None:
-        """A step is done."""
+        """Store the last finished step of a batch."""
         with self.transaction():
             self._set_stage(batch_id, stage)
 
     def set_locations(self, claims: Iterable[Claim]) -> None:
-        """Where originals and reason files lie now."""
+        """Store the current locations of originals and reason files."""
         with self.transaction():
             self._db.executemany(
                 "UPDATE claims SET place = ?, reason_file = ? WHERE batch_id = ? AND path = ?",
                 [
-                    (os.fsencode(one.location), os.fsencode(one.reason_file), one.batch_id, os.fsencode(one.path))
-                    for one in claims
+                    (*map(os.fsencode, (claim.location, claim.reason_file)), claim.batch_id, os.fsencode(claim.path))
+                    for claim in claims
                 ],
             )
 
     def delete_batch(self, batch_id: str) -> None:
-        """A batch that got no file is no batch."""
+        """Delete a batch that claimed no file."""
         with self.transaction():
             self._db.execute("DELETE FROM batches WHERE batch_id = ?", (batch_id,))
 
-    # Questions.
+    # Queries of the service.
 
     def batches(self, *, unfinished: bool = False) -> list[Batch]:
-        """All batches, or those that are not closed, oldest first."""
+        """Return all batches, or those that are not closed, oldest first."""
         where = f"WHERE stage <> '{BatchStage.CLOSED}'" if unfinished else ""
-        found = self._db.execute(f"SELECT batch_id, opened_at, stage, rendering FROM batches {where} ORDER BY batch_id")
-        return [_decode_batch(*one) for one in found]
+        return [
+            schema.decode_batch(*row) for row in self._db.execute(f"{schema.SELECT_BATCHES} {where} ORDER BY batch_id")
+        ]
 
     def batch(self, batch_id: str) -> Batch | None:
-        """One batch."""
-        found = self._db.execute(
-            "SELECT batch_id, opened_at, stage, rendering FROM batches WHERE batch_id = ?", (batch_id,)
-        ).fetchone()
-        return _decode_batch(*found) if found else None
+        """Return one batch; None if it is unknown."""
+        row = self._first(f"{schema.SELECT_BATCHES} WHERE batch_id = ?", batch_id)
+        return schema.decode_batch(*row) if row else None
 
     def claims(self, batch_id: str) -> list[Claim]:
-        """The files of a batch, by path."""
-        return [schema.decode_claim(one) for one in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
+        """Return the files of a batch, by path."""
+        return [schema.decode_claim(row) for row in self._db.execute(schema.SELECT_CLAIMS, (batch_id,))]
 
     def count(self, batch_id: str) -> OutcomeCounts:
-        """The files of a batch by fate."""
-        ask = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
-        return OutcomeCounts(**{FileOutcome(fate): number for fate, number in self._db.execute(ask, (batch_id,))})
+        """Count the files of a batch by outcome."""
+        sql = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
+        return OutcomeCounts(**{FileOutcome(outcome): count for outcome, count in self._db.execute(sql, (batch_id,))})
 
     def rows(self, batch_id: str, *, with_digits: bool = True) -> list[TableRow]:
-        """The rows of a batch, in order; without the digits' boxes they are found in half the time."""
+        """Return the rows of a batch, in order; reading them without digits takes half the time."""
         digits: dict[int, list[Digit]] = {}
         for row, *values in self._db.execute(schema.SELECT_DIGITS, (batch_id,)) if with_digits else ():
             digits.setdefault(row, []).append(schema.decode_digit(tuple(values)))
-        found = self._db.execute(schema.SELECT_READINGS, (batch_id,))
-        return [schema.decode_row(one, tuple(digits.get(one[1], ()))) for one in found]
+        rows = self._db.execute(schema.SELECT_READINGS, (batch_id,))
+        return [schema.decode_row(row, tuple(digits.get(row[1], ()))) for row in rows]
 
     def previews(self, batch_id: str) -> dict[int, bytes]:
-        """The small pictures (PNG) of the rows that a person should look at, by row."""
-        ask = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"
-        return dict(self._db.execute(ask, (batch_id,)))
+        """Return the previews (PNG) of the rows that need review, by row."""
+        sql = "SELECT row, preview FROM readings WHERE batch_id = ? AND preview IS NOT NULL"
+        return dict(self._db.execute(sql, (batch_id,)))
 
     def find_first_page(self, sha256: str, page: int) -> tuple[str, int] | None:
-        """Batch and row of the earliest page with these bytes."""
-        found = self._db.execute(
-            "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid LIMIT 1", (sha256, page)
-        ).fetchone()
-        return (found[0], found[1]) if found else None
+        """Return batch and row of the earliest page with these bytes."""
+        row = self._first(f"{schema.SELECT_SAME_BYTES} LIMIT 1", sha256, page)
+        return (row[0], row[1]) if row else None
 
     def deferred_file(self, identity: tuple[int, int, int]) -> DeferredFile | None:
-        """Return what is known of a deferred file that has not changed since."""
-        ask = f"{schema.SELECT_DEFERRED} WHERE inode = ? AND size = ? AND mtime_ns = ?"
-        found = self._db.execute(ask, identity).fetchone()
-        return DeferredFile(*found) if found else None
+        """Return a deferred file that has not changed since; None if this one was never deferred."""
+        row = self._first(f"{schema.SELECT_DEFERRED} WHERE inode = ? AND size = ? AND mtime_ns = ?", *identity)
+        return DeferredFile(*row) if row else None
 
     def was_answered(self, path: str, identity: tuple[int, int, int]) -> bool:
-        """Whether a file has an answer as it is now: for a source whose files stay where they are."""
-        ask = "SELECT 1 FROM claims WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate <> 'deferred'"
-        return self._db.execute(ask, (os.fsencode(path), *identity)).fetchone() is not None
+        """Return whether an unchanged file has an answer; for a source whose files are never moved."""
+        sql = f"SELECT 1 FROM claims WHERE {_SAME_FILE} AND fate <> 'deferred'"
+        return self._first(sql, os.fsencode(path), *identity) is not None
 
     def was_fresh(self, path: str, identity: tuple[int, int, int]) -> bool | None:
-        """Whether a file was fresh before its first claim; None if it was never claimed as it is now."""
-        where = "path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND fate = 'deferred'"
-        ask = f"SELECT is_fresh FROM claims WHERE {where} ORDER BY batch_id LIMIT 1"
-        found = self._db.execute(ask, (os.fsencode(path), *identity)).fetchone()
-        return bool(found[0]) if found else None
+        """Return whether an unchanged file was fresh before its first claim; None if it was never claimed."""
+        sql = f"SELECT is_fresh FROM claims WHERE {_SAME_FILE} AND fate = 'deferred' ORDER BY batch_id LIMIT 1"
+        row = self._first(sql, os.fsencode(path), *identity)
+        return bool(row[0]) if row else None
 
     def has_read_since(self, batch_id: str) -> bool:
-        """True if this batch, or a later one, read a file."""
-        ask = (
-            "SELECT 1 FROM batches JOIN claims USING (batch_id) "
-            "WHERE batch_id >= ? AND fate IN ('accepted', 'review') LIMIT 1"
-        )
-        return self._db.execute(ask, (batch_id,)).fetchone() is not None
+        """Return whether this batch, or a later one, read a file."""
+        where = "batch_id >= ? AND fate IN ('accepted', 'review') LIMIT 1"
+        return self._first(f"SELECT 1 FROM batches JOIN claims USING (batch_id) WHERE {where}", batch_id) is not None
 
     def deferred(self, now_s: float) -> set[tuple[int, int, int]]:
-        """The files that must not be tried again yet; `now_s` in seconds since 1970."""
-        found = self._db.execute(f"{schema.SELECT_DEFERRED} WHERE next_at_s > ?", (now_s,))
-        return {file.identity for file in (DeferredFile(*one) for one in found) if file.is_backing_off(now_s)}
+        """Return the identities of files that must not be tried again yet; `now_s` in seconds since 1970."""
+        rows = self._db.execute(f"{schema.SELECT_DEFERRED} WHERE next_at_s > ?", (now_s,))
+        return {file.identity for file in (DeferredFile(*row) for row in rows) if file.is_backing_off(now_s)}
 
     def has_been_read(self, path: str) -> bool:
-        """Return True if a file of this path has an answer."""
-        ask = "SELECT 1 FROM claims WHERE path = ? AND fate IN ('accepted', 'review', 'rejected') LIMIT 1"
-        return self._db.execute(ask, (os.fsencode(path),)).fetchone() is not None
+        """Return whether a file of this path has an answer."""
+        sql = "SELECT 1 FROM claims WHERE path = ? AND fate IN ('accepted', 'review', 'rejected') LIMIT 1"
+        return self._first(sql, os.fsencode(path)) is not None
 
-    # What people ask, and let go.
+    # Queries of commands, and removed originals.
 
     def get_file_rows(self, batch_id: str, path: str) -> list[TableRow]:
-        """The rows of one file, in order of its pages, without the digits' boxes."""
-        ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND path = ? ORDER BY row"
-        return [schema.decode_row(one, ()) for one in self._db.execute(ask, (batch_id, os.fsencode(path)))]
+        """Return the rows of one file by page, without digits."""
+        sql = f"{schema.ALL_READINGS} WHERE batch_id = ? AND path = ? ORDER BY row"
+        return [schema.decode_row(row) for row in self._db.execute(sql, (batch_id, os.fsencode(path)))]
 
     def row(self, batch_id: str, row: int) -> TableRow | None:
-        """One row, without the digits' boxes."""
-        ask = f"{schema.ALL_READINGS} WHERE batch_id = ? AND row = ?"
-        found = self._db.execute(ask, (batch_id, row)).fetchone()
-        return schema.decode_row(found, ()) if found else None
+        """Return one row, without digits."""
+        values = self._first(f"{schema.ALL_READINGS} WHERE batch_id = ? AND row = ?", batch_id, row)
+        return schema.decode_row(values) if values else None
 
     def find_pages(self, sha256: str, page: int) -> list[tuple[str, int]]:
-        """Batch and row of every page with these bytes, the earliest first."""
-        ask = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
-        return [(batch_id, row) for batch_id, row in self._db.execute(ask, (sha256, page))]
+        """Return batch and row of every page with these bytes, the earliest first."""
+        return [(batch_id, row) for batch_id, row in self._db.execute(schema.SELECT_SAME_BYTES, (sha256, page))]
 
     def find_files(self, reason: Reason) -> set[tuple[str, str]]:
-        """Batch and path of every file with a page of this reason."""
-        found = self._db.execute("SELECT DISTINCT batch_id, path FROM readings WHERE reason = ?", (reason,))
-        return {(batch_id, os.fsdecode(path)) for batch_id, path in found}
+        """Return batch and path of every file with a page of this reason."""
+        rows = self._db.execute("SELECT DISTINCT batch_id, path FROM readings WHERE reason = ?", (reason,))
+        return {(batch_id, os.fsdecode(path)) for batch_id, path in rows}
 
     def deferred_files(self) -> list[DeferredFile]:
         """Return all deferred files; some may have been read since."""
-        return [DeferredFile(*one) for one in self._db.execute(schema.SELECT_DEFERRED)]
+        return [DeferredFile(*row) for row in self._db.execute(schema.SELECT_DEFERRED)]
 
     def removals(self, batch_id: str) -> dict[str, RemovedOriginal]:
-        """The originals of a batch that a person let go, by path."""
+        """Return the removed originals of a batch, by path."""
         if not self.has_table("departures"):
-            return {}  # an older version wrote this ledger: it let nothing go
-        found = self._db.execute(f"{schema.SELECT_REMOVALS} WHERE batch_id = ?", (batch_id,))
-        return {one.path: one for one in map(schema.decode_removal, found)}
+            return {}  # written by an older version, which removed none
+        rows = self._db.execute(f"{schema.SELECT_REMOVALS} WHERE batch_id = ?", (batch_id,))
+        return {removal.path: removal for removal in map(schema.decode_removal, rows)}
 
-    def record_removals(self, departures: Iterable[RemovedOriginal]) -> None:
-        """Note originals that a person lets go. Any process may, in one short transaction."""
+    def record_removals(self, removals: Iterable[RemovedOriginal]) -> None:
+        """Store originals that a person removes; any process may, in one short transaction."""
         with self.transaction():
-            self._db.executemany(schema.INSERT_REMOVAL, [schema.encode_removal(one) for one in departures])
+            self._db.executemany(schema.INSERT_REMOVAL, [schema.encode_removal(removal) for removal in removals])
 
     def restore_batch(self, batch: Batch, claims: Sequence[Claim], rows: Sequence[TableRow]) -> None:
-        """Put a batch back whose CSV exists: for a ledger that is made again."""
-        rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
+        """Insert a published batch into a ledger that is being rebuilt."""
         with self.transaction():
-            self._db.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, ?)", (batch.id, batch.opened_at, batch.stage, rendering)
-            )
+            self._insert_batch(batch)
             self._insert_claims(claims)
             self._insert_rows(rows)
+
+    def _insert_batch(self, batch: Batch) -> None:
+        rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
+        values = (batch.id, batch.opened_at, batch.stage, rendering)
+        self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?)", values)
 
     def _insert_rows(self, rows: Sequence[TableRow]) -> None:
         self._db.executemany(schema.INSERT_READING, [schema.encode_reading(row) for row in rows])
@@ -351,14 +347,3 @@ class Ledger:
 
     def _set_stage(self, batch_id: str, stage: BatchStage) -> None:
         self._db.execute("UPDATE batches SET stage = ? WHERE batch_id = ?", (stage, batch_id))
-
-
-def _decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
-    return Batch(
-        batch_id, opened_at, BatchStage(stage), _decode_rendering(json.loads(rendering)) if rendering else None
-    )
-
-
-def _decode_rendering(found: dict[str, Any]) -> OutputFormat:
-    columns, digit_columns = tuple(found.pop("columns")), tuple(found.pop("digit_columns"))
-    return OutputFormat(columns=columns, digit_columns=digit_columns, **found)

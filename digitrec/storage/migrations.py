@@ -1,4 +1,4 @@
-"""The ledger's tables, version by version."""
+"""Schema of the ledger, as one migration per version."""
 
 import sqlite3
 from contextlib import closing
@@ -99,8 +99,8 @@ _MIGRATIONS = (
         PRIMARY KEY (batch_id, path)
     ) WITHOUT ROWID;
     """,
-    # A log: nothing in it is ever changed or deleted, the newest entry of a row is what holds. `corrected_tables` says
-    # up to which entry outbox/corrected/<batch>.csv tells it: one that a crash kept back is found without reading it.
+    # `corrections` is an append-only log; the latest entry of a row is valid. `corrected_tables` has the id of the
+    # latest entry in outbox/corrected/<batch>.csv, so an outdated table is found without reading it.
     """
     CREATE TABLE corrections (
         id       INTEGER PRIMARY KEY,
@@ -126,7 +126,7 @@ _MIGRATIONS = (
         up_to    INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
-    # The order in which people look at answers; with what they choose by, so that 50,000 are counted without the table.
+    # Covering index for the review list, by confidence: counts 50,000 rows without reading the table.
     """
     CREATE INDEX readings_sureness ON readings (ifnull(confidence, 2), batch_id, row, status, text, path);
     """,
@@ -236,14 +236,14 @@ NEWER_HINT = "Upgrade digitrec, or go back with the copy that the upgrade made (
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring the tables up to date, one version after the other, each in a transaction of its own.
+    """Migrate the schema to the current version, one transaction per version.
 
     A ledger of an earlier version is copied first, to `<name>.backup-<its version>` beside it, once.
     `foreign_keys` is off meanwhile: with it on, dropping a table deletes the rows that refer to it.
 
     Raises:
-        EnvironmentFailure: a newer digitrec has written this ledger, or rows of it refer to rows that are missing.
-        sqlite3.OperationalError, OSError: there is no room for the copy, or no right to make it; nothing is changed.
+        EnvironmentFailure: a newer digitrec has written this ledger, or rows refer to missing rows.
+        sqlite3.OperationalError, OSError: the copy cannot be made; nothing is changed.
     """
     version = check_version(db, path)
     if version == VERSION:
@@ -267,7 +267,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(db: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the tables; EnvironmentFailure if a newer digitrec has written this ledger."""
+    """Return the schema version; EnvironmentFailure if a newer digitrec has written this ledger."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         raise EnvironmentFailure(
@@ -278,23 +278,23 @@ def check_version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def get_backup_path(path: Path, version: int) -> Path:
-    """Where the copy of a ledger lies that was made before it was brought up to date from this version."""
+    """Return the path of the backup of a ledger made before the migration from this version."""
     return path.with_name(f"{path.name}.backup-{version}")
 
 
 def _back_up(db: sqlite3.Connection, target: Path) -> None:
-    """Copy the whole ledger, log included, into one file that appears whole or not at all; an earlier copy stays."""
+    """Copy the ledger, including its log, into one file that appears atomically; keep an earlier copy."""
     if target.exists():
         return
-    draft = target.with_name(f".{target.name}.part")
-    draft.unlink(missing_ok=True)
+    temp = target.with_name(f".{target.name}.part")
+    temp.unlink(missing_ok=True)
     try:
-        with closing(sqlite3.connect(draft)) as copy:
+        with closing(sqlite3.connect(temp)) as copy:
             db.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete without a log beside it
-        with draft.open("rb+") as file:
+        with temp.open("rb+") as file:
             files.fsync(file)
-        draft.replace(target)
+        temp.replace(target)
     finally:
-        draft.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)
     files.fsync_folder(target.parent)

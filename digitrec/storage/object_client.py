@@ -1,6 +1,6 @@
-"""Pictures in a store behind a URL: listed, read whole, never changed. Any store that fsspec knows (`s3://`, ...).
+"""Client of object stores: list, fetch and create objects under a URL that fsspec supports, such as `s3://`.
 
-An object is told apart from what lay under its name before by its etag, size and time, as a file is by its inode.
+Etag, size and time identify the version of an object, as the inode does for a file.
 """
 
 import errno
@@ -18,70 +18,70 @@ from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError, require_packages
 from digitrec.types import FileIdentity, FileSnapshot
 
-_AT_ONCE = 8
-"""So many objects of a chunk are fetched side by side: a store takes its time for each."""
+_MAX_PARALLEL = 8
+"""Objects of a chunk that are fetched at the same time, as each request has a latency."""
 _ETAGS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "ino")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 
 
 class ObjectRef(NamedTuple):
-    """One object."""
+    """Reference to an object."""
 
     source: str
-    """The URL that its path is under."""
+    """URL that the path is relative to."""
     path: str
 
 
 class FetchRequest(NamedTuple):
-    """An object, and what it must still be."""
+    """Object to fetch, and the version it must have."""
 
-    stored: ObjectRef
+    ref: ObjectRef
     identity: FileIdentity
 
 
 class ObjectStore:
-    """Everything under one URL."""
+    """Objects under one URL."""
 
     def __init__(self, url: str) -> None:
-        """Nothing is asked of the store yet.
+        """Prepare the client; send no request yet.
 
         Raises:
-            UsageError: this is no URL, or no store of this kind is known.
-            MissingPackage: what speaks to such stores is not installed.
+            UsageError: this is no URL, or its kind of store is not supported.
+            MissingPackage: the client package of this kind of store is not installed.
         """
         self.url = url.rstrip("/")
         self._fs, self._root = _open_filesystem(self.url)
 
     def list_objects(self, skipped: Callable[[str, str], None]) -> Iterator[FileSnapshot]:
-        """Yield every object, in no particular order; report links to `skipped`.
+        """Yield every object, in no particular order; call `skipped` with links.
 
         Raises:
             OSError, EnvironmentFailure: it cannot be listed.
         """
         with _convert_errors(self.url):
             self._fs.invalidate_cache()
-            found: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
-        for name, info in found.items():
+            objects: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
+        for name, info in objects.items():
             path = name.removeprefix(self._root).removeprefix("/")
             if not path or path.endswith("/") or info.get("type") == "directory":
-                continue  # what stores keep in the place of a folder
+                continue  # stands for a folder
             if info.get("islink"):
                 skipped(path, "is a link")
             else:
                 yield _make_snapshot(path, info)
 
-    def fetch(self, wanted: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
-        """The content of each object, or why it cannot be had; None for one that is another by now.
+    def fetch(self, requests: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
+        """Return the content of each object, or its error; None if the object has changed.
 
-        One request for the content and one for what it is afterwards: what is still as it was listed was so meanwhile.
+        Content and metadata are requested in this order: metadata that is unchanged afterwards proves the content.
         """
-        if len(wanted) == 1:
-            return [self._fetched(wanted[0])]
-        with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(wanted)))) as pool:
-            return list(pool.map(self._fetched, wanted))
+        if len(requests) == 1:
+            return [self._fetch_one(requests[0])]
+        with ThreadPoolExecutor(min(_MAX_PARALLEL, max(1, len(requests)))) as pool:
+            return list(pool.map(self._fetch_one, requests))
 
     def read(self, name: str) -> bytes | None:
-        """An object of ours; None if it is not there."""
+        """Return the content of an object; None if it does not exist."""
         with _convert_errors(f"{self.url}/{name}"):
             try:
                 content: bytes = self._fs.cat_file(f"{self._root}/{name}")
@@ -90,15 +90,15 @@ class ObjectStore:
         return content
 
     def atomic_create(self, name: str, content: bytes) -> None:
-        """Put an object whole, never replacing one with other bytes.
+        """Create an object in one request; accept an existing one with the same content.
 
         Raises:
-            FileExistsError: one with this name and other content is there.
-            OSError, EnvironmentFailure: it cannot be put.
+            FileExistsError: an object with this name has other content.
+            OSError, EnvironmentFailure: it cannot be created.
         """
         before = self.read(name)
         if before is None:
-            with suppress(FileExistsError):  # somebody was faster, or an earlier try did arrive
+            with suppress(FileExistsError):  # created by another process, or by an earlier try
                 self._put(name, content, mode="create")
                 return
             before = self.read(name)
@@ -106,52 +106,52 @@ class ObjectStore:
             raise FileExistsError(errno.EEXIST, "an object with other content has this name", f"{self.url}/{name}")
 
     def write(self, name: str, content: bytes) -> None:
-        """Put an object whole, in the place of one that may be there."""
+        """Create or replace an object in one request."""
         self._put(name, content, mode="overwrite")
 
     def _put(self, name: str, content: bytes, *, mode: str) -> None:
         with _convert_errors(f"{self.url}/{name}"):
-            if "file" in _list_protocols(self._fs):  # there a put is not whole or nothing
+            if "file" in _list_protocols(self._fs):  # where a put is not atomic
                 path = Path(self._root) / name
                 files.make_dir(path.parent)
                 (files.atomic_create if mode == "create" else files.atomic_write)(path, content)
             else:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode=mode)
 
-    def _fetched(self, wanted: FetchRequest) -> bytes | OSError | None:
-        path = f"{self._root}/{wanted.stored.path}"
+    def _fetch_one(self, request: FetchRequest) -> bytes | OSError | None:
+        path = f"{self._root}/{request.ref.path}"
         try:
-            with _convert_errors(f"{self.url}/{wanted.stored.path}"):
+            with _convert_errors(f"{self.url}/{request.ref.path}"):
                 content: bytes = self._fs.cat_file(path)
-                now = _make_snapshot(wanted.stored.path, self._fs.info(path))
+                current = _make_snapshot(request.ref.path, self._fs.info(path))
         except FileNotFoundError:
             return OSError(errno.ENOENT, "it is not there any more")
         except PermissionError as why:
             return OSError(errno.EACCES, str(why))
         except (OSError, EnvironmentFailure) as why:
-            # Never EIO, which ends in a rejection: a store that fails is no fault of the file.
+            # Not EIO, which rejects the file in the end: the store failed, not the file.
             return OSError(errno.EAGAIN, str(why))
-        is_same = now.identity == wanted.identity and len(content) == now.size
+        is_same = current.identity == request.identity and len(content) == current.size
         return content if is_same else None
 
 
-def fetch_objects(wanted: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
-    """See `ObjectStore.fetch`; all of one source. Any process may: it needs the URL and the rights only."""
-    return ObjectStore(wanted[0].stored.source).fetch(wanted) if wanted else []
+def fetch_objects(requests: Sequence[FetchRequest]) -> list[bytes | OSError | None]:
+    """Fetch objects of one source; see `ObjectStore.fetch`. A worker needs only the URL and the permissions."""
+    return ObjectStore(requests[0].ref.source).fetch(requests) if requests else []
 
 
 def _make_snapshot(path: str, info: Mapping[str, Any]) -> FileSnapshot:
-    """An object as one look found it."""
+    """Return the snapshot of an object from its metadata."""
     etag = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
     changed_ns = _parse_time_ns(next((info[name] for name in _TIMES if info.get(name)), 0))
-    if "LastModified" in info:  # a listing may tell fractions of a second, and a look at one object does not
+    if "LastModified" in info:  # a listing may have fractions of a second, the metadata of one object has none
         changed_ns -= changed_ns % 10**9
     inode = int.from_bytes(hashlib.sha256(etag.strip('"').encode()).digest()[:8]) >> 1
     return FileSnapshot(path, int(info.get("size") or 0), changed_ns, changed_ns, inode)
 
 
 def _parse_time_ns(when: object) -> int:
-    """Nanoseconds since 1970."""
+    """Return a time in nanoseconds since 1970."""
     if isinstance(when, str):
         when = datetime.fromisoformat(when)
     if isinstance(when, datetime):
@@ -161,7 +161,7 @@ def _parse_time_ns(when: object) -> int:
 
 @cache
 def _open_filesystem(url: str) -> tuple[Any, str]:
-    """The file system that a URL names, as fsspec calls it, and the path in it."""
+    """Return the fsspec filesystem of a URL, and the path in it."""
     if "://" not in url or "::" in url:
         hint = "s3://BUCKET/PREFIX, or any other that fsspec knows; a folder is file:///PATH."
         raise UsageError(f"{url!r} is no URL of a store", hint=hint)
@@ -178,7 +178,7 @@ def _open_filesystem(url: str) -> tuple[Any, str]:
     return fs, str(root).rstrip("/")
 
 
-os.register_at_fork(after_in_child=_open_filesystem.cache_clear)  # its connections are the parent's
+os.register_at_fork(after_in_child=_open_filesystem.cache_clear)  # its connections belong to the parent
 
 
 def _list_protocols(fs: Any) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def _convert_errors(url: str) -> Iterator[None]:
         yield
     except (OSError, EnvironmentFailure):
         raise
-    except Exception as why:  # each kind of store has errors of its own, whose classes are not here to be named
+    except Exception as why:  # each kind of store raises its own classes of errors
         raise EnvironmentFailure(f"{url} failed: {type(why).__name__}: {why}", hint=_RIGHTS) from why
 
 

@@ -1,4 +1,4 @@
-"""Originals that a person let go, told twice: in the ledger, and in the outbox for the day the ledger is lost."""
+"""Originals that a person requeued or pruned, in the ledger, and in a journal in the outbox for a lost ledger."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from digitrec.types import Claim, RemovalKind, RemovedOriginal
 JOURNAL_NAME = ".digitrec-departures.jsonl"
 
 
-def record_removals(ledger: Ledger, outbox: Path, departures: Sequence[RemovedOriginal]) -> None:
-    """Note departures durably, before their originals are touched; noting one again replaces what was noted.
+def record_removals(ledger: Ledger, outbox: Path, removals: Sequence[RemovedOriginal]) -> None:
+    """Record removals durably, before their originals are moved; a later one of the same file replaces an earlier one.
 
     Raises:
-        OSError, sqlite3.Error: they are not noted; leave the originals where they are.
+        OSError, sqlite3.Error: they are not recorded; do not move the originals.
     """
-    if not departures:
+    if not removals:
         return
-    ledger.record_removals(departures)
-    lines = "".join(json.dumps(_to_json(one)) + "\n" for one in departures)
+    ledger.record_removals(removals)
+    lines = "".join(json.dumps(_to_json(removal)) + "\n" for removal in removals)
     with open(outbox / JOURNAL_NAME, "ab", opener=_open_no_follow) as journal:
-        # On a line of its own, even after one that a power cut left unfinished.
+        # A line may be incomplete after a power cut: start a new one.
         journal.write(b"\n" * bool(journal.tell()) + lines.encode())
         files.fsync(journal)
     files.fsync_folder(outbox)
@@ -34,40 +34,47 @@ def _open_no_follow(path: str, flags: int) -> int:
 
 
 def read_journal(outbox: Path) -> Iterator[RemovedOriginal]:
-    """What the outbox tells, oldest first; a later one about the same file replaces an earlier one."""
+    """Yield the removals in the journal, oldest first; a later one of the same file replaces an earlier one."""
     try:
         lines = (outbox / JOURNAL_NAME).read_bytes().splitlines()
     except FileNotFoundError:
         return
     for line in filter(None, lines):
         try:
-            found = json.loads(line)
-            path, place = (text.unescape_cell(str(found[name])) for name in ("file", "place"))
-            yield RemovedOriginal(str(found["batch_id"]), path, RemovalKind(found["what"]), str(found["at"]), place)
+            fields = json.loads(line)
+            path, location = (text.unescape_cell(str(fields[name])) for name in ("file", "place"))
+            kind, removed_at = RemovalKind(fields["what"]), str(fields["at"])
+            yield RemovedOriginal(str(fields["batch_id"]), path, kind, removed_at, location)
         except (ValueError, KeyError, TypeError) as why:
-            logs.warning("this line about a departure cannot be understood", journal=outbox / JOURNAL_NAME, why=why)
+            logs.warning("a line about a removed original is not valid", journal=outbox / JOURNAL_NAME, why=why)
 
 
 def find_removed(ledger: Ledger, batch_id: str, claims: Iterable[Claim], workspace: Path) -> dict[str, RemovedOriginal]:
-    """The departures of a batch, by path, whose originals have left indeed: a crash may have kept one back."""
-    noted = ledger.removals(batch_id)
+    """Return the recorded removals of a batch that took place, by path; a crash may have prevented one."""
+    removals = ledger.removals(batch_id)
     return {
-        claim.path: noted[claim.path]
+        claim.path: removals[claim.path]
         for claim in claims
-        if claim.path in noted and not (claim.location and os.path.lexists(workspace / claim.location))
+        if claim.path in removals and not (claim.location and os.path.lexists(workspace / claim.location))
     }
 
 
-def _to_json(one: RemovedOriginal) -> dict[str, str]:
-    path, place = text.escape_cell(one.path), text.escape_cell(one.location)
-    return {"batch_id": one.batch_id, "file": path, "what": one.kind, "at": one.removed_at, "place": place}
+def _to_json(removal: RemovedOriginal) -> dict[str, str]:
+    path, location = text.escape_cell(removal.path), text.escape_cell(removal.location)
+    return {
+        "batch_id": removal.batch_id,
+        "file": path,
+        "what": removal.kind,
+        "at": removal.removed_at,
+        "place": location,
+    }
 
 
 def remove_empty_folders(folder: Path, outbox: Path) -> None:
-    """Remove a folder that originals have left, and those above it, up to the batch's; what is not empty stays."""
+    """Remove an empty folder, and the empty folders above it, up to that of the batch."""
     while len(folder.relative_to(outbox).parts) >= 2:  # done/<batch> and below
         try:
             folder.rmdir()
-        except OSError:  # not empty, or gone: both are fine
+        except OSError:  # not empty, or removed by another process
             return
         folder = folder.parent

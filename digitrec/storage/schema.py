@@ -1,14 +1,19 @@
-"""Convert records to rows of the ledger's tables, and back."""
+"""Convert dataclasses to rows of the ledger's tables, and back. SQL columns keep the names of their first version."""
 
+import json
 import os
 import sqlite3
+from typing import Any
 
 from digitrec.types import (
+    Batch,
+    BatchStage,
     Box,
     Claim,
     DeferredFile,
     Digit,
     FileOutcome,
+    OutputFormat,
     PageReading,
     PageStatus,
     Reason,
@@ -42,11 +47,24 @@ INSERT_DEFERRED = _insert_statement("returned", _DEFERRED, "INSERT OR REPLACE")
 INSERT_REMOVAL = _insert_statement("departures", _REMOVAL, "INSERT OR REPLACE")
 ALL_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims"
 ALL_READINGS = f"SELECT {', '.join(_READING)} FROM readings"
+SELECT_BATCHES = "SELECT batch_id, opened_at, stage, rendering FROM batches"
+SELECT_SAME_BYTES = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
 SELECT_CLAIMS = f"{ALL_CLAIMS} WHERE batch_id = ? ORDER BY path"
 SELECT_READINGS = f"{ALL_READINGS} WHERE batch_id = ? ORDER BY row"
 SELECT_DIGITS = f"SELECT {', '.join(('row', *_DIGIT[3:]))} FROM digits WHERE batch_id = ? ORDER BY row, place"
 SELECT_DEFERRED = f"SELECT {', '.join(_DEFERRED)} FROM returned"
 SELECT_REMOVALS = f"SELECT {', '.join(_REMOVAL)} FROM departures"
+
+
+def decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
+    """Return the batch in a row of `batches`."""
+    output_format = _decode_rendering(json.loads(rendering)) if rendering else None
+    return Batch(batch_id, opened_at, BatchStage(stage), output_format)
+
+
+def _decode_rendering(fields: dict[str, Any]) -> OutputFormat:
+    columns, digit_columns = tuple(fields.pop("columns")), tuple(fields.pop("digit_columns"))
+    return OutputFormat(columns=columns, digit_columns=digit_columns, **fields)
 
 
 def encode_claim(claim: Claim) -> tuple[object, ...]:
@@ -65,7 +83,9 @@ def encode_claim(claim: Claim) -> tuple[object, ...]:
 
 def decode_claim(values: tuple[object, ...]) -> Claim:
     """Return the claim in a row of `claims`."""
-    batch_id, path, inode, size, mtime_ns, is_fresh, received_at, fate, detail, sha256, place, reason_file = values
+    batch_id, path, inode, size, mtime_ns, is_fresh, received_at, outcome, detail, sha256, location, reason_file = (
+        values
+    )
     return Claim(
         batch_id=str(batch_id),
         path=_decode_path(path),
@@ -74,10 +94,10 @@ def decode_claim(values: tuple[object, ...]) -> Claim:
         mtime_ns=_check_int(mtime_ns),
         is_fresh=bool(is_fresh),
         received_at=str(received_at),
-        outcome=FileOutcome(str(fate)) if fate else None,
+        outcome=FileOutcome(str(outcome)) if outcome else None,
         detail=str(detail),
         sha256=str(sha256),
-        location=_decode_path(place),
+        location=_decode_path(location),
         reason_file=_decode_path(reason_file),
     )
 
@@ -89,11 +109,13 @@ def encode_deferred(file: DeferredFile) -> tuple[object, ...]:
 
 def encode_reading(row: TableRow) -> tuple[object, ...]:
     """Return a row of the table as a row of `readings`."""
-    read = row.reading
-    answer = (read.page, read.status, read.text, read.confidence, read.runner_up, read.runner_up_confidence)
-    why = (read.reason or "", read.detail, row.duplicate_of, _encode_text(row.label))
-    what = (read.format, read.width, read.height, row.size, row.sha256, row.received_at, row.preview)
-    return (row.batch_id, row.row, os.fsencode(row.path), *answer, *why, *what)
+    reading = row.reading
+    return (
+        *(row.batch_id, row.row, os.fsencode(row.path), reading.page, reading.status),
+        *(reading.text, reading.confidence, reading.runner_up, reading.runner_up_confidence),
+        *(reading.reason or "", reading.detail, row.duplicate_of, _encode_text(row.label)),
+        *(reading.format, reading.width, reading.height, row.size, row.sha256, row.received_at, row.preview),
+    )
 
 
 def _encode_text(text: str) -> str | bytes:
@@ -107,36 +129,38 @@ def encode_digits(row: TableRow) -> list[tuple[object, ...]]:
         (
             row.batch_id,
             row.row,
-            place,
+            index,
             digit.box.x,
             digit.box.y,
             digit.box.width,
             digit.box.height,
             *digit.probabilities,
         )
-        for place, digit in enumerate(row.reading.digits, start=1)
+        for index, digit in enumerate(row.reading.digits, start=1)
     ]
 
 
 def decode_digit(values: tuple[object, ...]) -> Digit:
-    """Return the digit in x, y, width, height, p0 .. p9."""
+    """Return the digit in the columns x, y, width, height, p0 .. p9."""
     x, y, width, height = (_check_int(value) for value in values[:4])
     return Digit(Box(x, y, width, height), tuple(map(_check_real, values[4:])))
 
 
-def encode_removal(departure: RemovedOriginal) -> tuple[object, ...]:
-    """Return a departure as a row of `departures`."""
-    path, place = os.fsencode(departure.path), os.fsencode(departure.location)
-    return (departure.batch_id, path, departure.kind, departure.removed_at, place)
+def encode_removal(removal: RemovedOriginal) -> tuple[object, ...]:
+    """Return a removed original as a row of `departures`."""
+    path, location = os.fsencode(removal.path), os.fsencode(removal.location)
+    return (removal.batch_id, path, removal.kind, removal.removed_at, location)
 
 
 def decode_removal(values: tuple[object, ...]) -> RemovedOriginal:
-    """Return the departure in a row of `departures`."""
-    batch_id, path, what, at, place = values
-    return RemovedOriginal(str(batch_id), _decode_path(path), RemovalKind(str(what)), str(at), _decode_path(place))
+    """Return the removed original in a row of `departures`."""
+    batch_id, path, kind, removed_at, location = values
+    return RemovedOriginal(
+        str(batch_id), _decode_path(path), RemovalKind(str(kind)), str(removed_at), _decode_path(location)
+    )
 
 
-def decode_row(values: tuple[object, ...], digits: tuple[Digit, ...]) -> TableRow:
+def decode_row(values: tuple[object, ...], digits: tuple[Digit, ...] = ()) -> TableRow:
     """Return the row in a row of `readings`, with its digits."""
     columns = dict(zip(_READING, values, strict=True))
     reading = PageReading(

@@ -1,4 +1,4 @@
-"""Drafts that a crash left behind: `.<16 hex>.part`, what a file is called until it is whole."""
+"""Temporary files that a crash left: `.<16 hex digits>.part`, the name of a file until it is complete."""
 
 import os
 import re
@@ -9,48 +9,46 @@ from pathlib import Path
 from digitrec import logs
 from digitrec.storage import folder_id
 
-_DRAFT = re.compile(r"\.[0-9a-f]{16}\.part")
+_TEMP_NAME = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def is_temp_name(name: str) -> bool:
-    """True for the name of a draft; no original has such a name, for none is ever claimed.
+    """Return whether a name is that of a temporary file; no original has one, as such files are never claimed.
 
-    >>> is_draft(".0123456789abcdef.part"), is_draft("scan.part")
+    >>> is_temp_name(".0123456789abcdef.part"), is_temp_name("scan.part")
     (True, False)
     """
-    return _DRAFT.fullmatch(name) is not None
+    return _TEMP_NAME.fullmatch(name) is not None
 
 
 def remove_old_temp_files(folder: Path, *, older_than_s: float) -> None:
-    """Remove the drafts in a folder, but none that may still be written.
+    """Remove the temporary files in a folder, except those that may still be written.
 
     Args:
-        folder: need not be there.
-        older_than_s: seconds since its last change. By ctime: a copy bears the mtime of its original.
+        folder: may be missing.
+        older_than_s: seconds since the last change, by ctime: a copy has the mtime of its original.
     """
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if is_temp_name(entry.name) and entry.is_file(follow_symlinks=False)]
-    for entry in found:
-        with suppress(FileNotFoundError):  # it is whole by now, or another worker was faster
+        temp_files = [entry for entry in entries if is_temp_name(entry.name) and entry.is_file(follow_symlinks=False)]
+    for entry in temp_files:
+        with suppress(FileNotFoundError):  # completed or removed by another worker
             if time.time() - entry.stat(follow_symlinks=False).st_ctime >= older_than_s:
                 _remove(Path(entry.path))
 
 
-def _remove(draft: Path) -> None:
-    try:
-        draft.unlink(missing_ok=True)
-    except PermissionError as why:
-        logs.warning("a draft cannot be removed", file=draft, why=why.strerror)
-
-
 def remove_all_temp_files(folder: Path) -> None:
-    """Remove all drafts in a folder and those below it; nobody else may write there."""
-    if not folder.is_dir():
-        return
-    found = [
-        path for path, entry in folder_id.walk(folder) if is_temp_name(entry.name) and not folder_id.is_folder(entry)
-    ]
-    for path in found:
-        _remove(folder / path)
+    """Remove all temporary files in and below a folder that no other process writes to."""
+    if folder.is_dir():
+        entries = list(folder_id.walk(folder))
+        for path, entry in entries:
+            if is_temp_name(entry.name) and not folder_id.is_folder(entry):
+                _remove(folder / path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError as why:
+        logs.warning("a temporary file cannot be removed", file=path, why=why.strerror)
