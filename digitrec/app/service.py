@@ -26,7 +26,8 @@ from digitrec.storage.ledger import Ledger
 from digitrec.types import FileSnapshot, OutcomeCounts, backoff_s
 
 if TYPE_CHECKING:
-    from digitrec.pipeline.batch import BatchPipeline, Outbox
+    from digitrec.pipeline.archive import Outbox
+    from digitrec.pipeline.batch import BatchPipeline
     from digitrec.pipeline.claiming import ClaimQueue
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from digitrec import files, logs, text
 from digitrec.pipeline.inbox import Inbox, move_to_free_name, parent_folders
@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 DONE, REJECTED = "done", "rejected"
 
 
+class Outbox(Protocol):
+    """Destination of tables and originals; every step is idempotent."""
+
+    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
+        """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
+
+        Raises:
+            FileExistsError: a table of this name with other content exists.
+        """
+
+    def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:
+        """Move every original to its destination; return the claims with their new locations.
+
+        Args:
+            claims: the files of a recorded batch.
+            rows: the rows of its rejected files.
+        """
+
+    def clean_up(
+        self, batch_id: str, claims: Sequence[Claim], labels: LabelLookup, outcome_builder: "OutcomeBuilder"
+    ) -> None:
+        """Archive the labels files of a batch and return unclaimed files in its folder to the inbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderOutbox:
     """The outbox as a folder: tables, and the originals of one worker's inbox."""
@@ -30,7 +54,7 @@ class FolderOutbox:
     inbox: Inbox
 
     def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
-        """Write the tables of a batch; see `batch.Outbox.publish`.
+        """Write the tables of a batch; see `Outbox.publish`.
 
         Raises:
             FileExistsError: a file with this name and other content exists; nothing is replaced.

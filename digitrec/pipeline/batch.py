@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from digitrec import logs, text
 from digitrec.errors import ENVIRONMENT_ERRORS, ReadFailed
 from digitrec.pipeline import read_files
+from digitrec.pipeline.archive import Outbox
 from digitrec.pipeline.batch_reader import (
     MAX_FAILURES,
     BatchReader,
@@ -32,30 +32,6 @@ from digitrec.types import Batch, BatchStage, Claim, FileOutcome, FileSnapshot, 
 
 _MAX_PREFETCH_FILES = 1024
 """Upper limit of files in a batch that is claimed before its turn: after a stop all of them have to be deferred."""
-
-
-class Outbox(Protocol):
-    """Destination of tables and originals; every step is idempotent."""
-
-    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
-        """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
-
-        Raises:
-            FileExistsError: a table of this name with other content exists.
-        """
-
-    def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:
-        """Move every original to its destination; return the claims with their new locations.
-
-        Args:
-            claims: the files of a recorded batch.
-            rows: the rows of its rejected files.
-        """
-
-    def clean_up(
-        self, batch_id: str, claims: Sequence[Claim], labels: LabelLookup, outcome_builder: OutcomeBuilder
-    ) -> None:
-        """Archive the labels files of a batch and return unclaimed files in its folder to the inbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +223,7 @@ class BatchPipeline:
                 results = self.reader.finish(opened.claims, opened.chunks)
             else:
                 results = BatchResults()
-                self.reader.read_one_by_one(opened.claims, results)
+                self.reader.read_individually(opened.claims, results)
             if results.errors:
                 self._handle_errors(opened, results)
         files, crashes = dict(results.files), {}
@@ -331,7 +307,7 @@ class BatchPipeline:
                 raise failure
             if opened.chunks is not None:
                 results.errors.clear()
-                self.reader.read_one_by_one(raising, results)
+                self.reader.read_individually(raising, results)
             is_any_read = any(not file.defer_reason for file in results.files.values())
             if results.errors and not is_any_read and not self.suspects.is_other_batch_read_since(batch_id):
                 raise failure  # the environment is the cause, not these files

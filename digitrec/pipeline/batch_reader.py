@@ -134,10 +134,10 @@ class BatchReader:
             if is_exhausted or len(results.crashes) == crashes_before:
                 break
             chunks = self.start([[claim] for claim in unread])
-        self.read_one_by_one(unread, results)
+        self.read_individually(unread, results)
         return results
 
-    def read_one_by_one(self, claims: Iterable[Claim], results: BatchResults) -> None:
+    def read_individually(self, claims: Iterable[Claim], results: BatchResults) -> None:
         """Read files in the limited worker until a stop."""
         try:
             for claim in claims:

@@ -105,7 +105,7 @@ def test_the_ledger_is_deleted(scene: Scene) -> None:
     scene.settle()
 
 
-def test_the_inbox_is_replaced_by_an_empty_one(scene: Scene) -> None:
+def test_the_inbox_is_replaced_by_an_empty_folder(scene: Scene) -> None:
     scene.drop(20)
     process = scene.start("watch", "--settle-s", "0.1", "--scan-interval-s", "0.5")
     try:
@@ -145,7 +145,7 @@ def test_the_observer_is_killed(scene: Scene) -> None:
     scene.settle()
 
 
-def test_two_workers_on_one_inbox(scene: Scene) -> None:
+def test_two_workers_on_the_same_inbox(scene: Scene) -> None:
     scene.drop(TOGETHER)
     words = ("run", "--settle-s", "0", "--batch-files", "64", "--worker")
     together = [scene.start(*words, worker) for worker in ("left", "right")]

@@ -108,7 +108,7 @@ def wipe(data: bytearray, rng: random.Random) -> None:
 MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (cut, flip, flip_header, stretch, repeat, wipe)
 
 
-def test_damaged_files_of_every_format_each_get_a_row(scene: Scene) -> None:
+def test_damaged_files_of_every_format_get_a_row(scene: Scene) -> None:
     rng = random.Random(int(os.environ.get("DIGITREC_SEED", "0")))
     samples = list(seeds().items())
     scene.inbox.mkdir()

@@ -175,7 +175,7 @@ LABELS = (
     files=[(b"7.png", GOOD, 2**63)], labels=b"file,label\n7.png,f\xfcnf\n", add_to_inode=2**63, jumps_s=[50 * YEAR_S]
 )
 @example(files=[(b"7.png", CUT_OFF, -1)], labels=None, add_to_inode=2**64 - 1, jumps_s=[-49 * YEAR_S, 50 * YEAR_S])
-def test_odd_files_are_all_answered_once_and_kept(
+def test_odd_files_are_all_answered_once_and_archived(
     files: Sequence[tuple[bytes, bytes, int]], labels: bytes | None, add_to_inode: int, jumps_s: Sequence[float]
 ) -> None:
     with odd_harness(add_to_inode) as harness:
@@ -238,7 +238,7 @@ def look_at(harness: ServiceHarness) -> None:
 @given(levels=st.integers(1, 1300), every=st.integers(1, 400))
 @example(levels=1300, every=650)
 @example(levels=999, every=1)
-def test_pictures_at_any_depth_are_answered_once_and_kept(levels: int, every: int) -> None:
+def test_pictures_at_any_depth_are_answered_once_and_archived(levels: int, every: int) -> None:
     with odd_harness() as harness:
         deepen(harness.inbox, levels, every, GOOD)
         count = levels // every
@@ -275,7 +275,7 @@ LINES = st.lists(PAIRS, max_size=3, unique_by=lambda pair: pair[0]).map(
 
 @settings(max_examples=EXAMPLES, **PROFILE)
 @given(content=TOML | LINES | LINES.map(b"\xef\xbb\xbf".__add__))
-def test_settings_of_any_bytes_are_taken_or_refused_in_one_plain_line(content: bytes) -> None:
+def test_settings_of_any_bytes_are_read_or_refused_in_a_line(content: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         (Path(folder) / FILE_NAME).write_bytes(content)
         refused: SettingsError | None = None

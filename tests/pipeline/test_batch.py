@@ -26,7 +26,7 @@ from digitrec.types import Claim, FileOutcome, OutcomeCounts, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 
 
-def test_a_picture_gets_its_row_and_its_original_is_kept(harness: ServiceHarness) -> None:
+def test_a_picture_gets_a_row_and_its_original_is_archived(harness: ServiceHarness) -> None:
     harness.drop("monday/desk/7.png", draw(7))
 
     harness.run()
@@ -62,7 +62,7 @@ def test_more_files_than_a_batch_holds_make_several(harness: ServiceHarness) -> 
     assert sorted(row["digit"] for row in harness.rows()) == list("0123456")
 
 
-def test_a_bad_file_costs_one_row_and_gets_a_reason_file(harness: ServiceHarness) -> None:
+def test_a_bad_file_costs_a_row_and_gets_a_reason_file(harness: ServiceHarness) -> None:
     harness.drop("good.png", draw(3))
     harness.drop("bad.png", b"this is no picture")
     harness.drop("empty.png", b"")
@@ -319,7 +319,7 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(harness: 
     assert (account.count.claimed, account.discrepancies) == (2, ())
 
 
-def test_labels_are_not_asked_one_by_one_as_long_as_a_picture_waits(harness: ServiceHarness) -> None:
+def test_labels_are_not_looked_up_while_a_picture_waits(harness: ServiceHarness) -> None:
     """Every batch checks its labels; with 100,000 labels that would cost more than reading the pictures."""
     asked: list[str] = []
 
@@ -671,7 +671,7 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     assert harness.account().discrepancies == ()
 
 
-def test_a_damaged_ledger_of_another_worker_disturbs_no_one(
+def test_a_damaged_ledger_of_another_worker_is_ignored(
     harness: ServiceHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.drop("7.png")

@@ -48,7 +48,7 @@ def test_a_file_whose_rename_fails_waits_and_the_others_are_read(
     assert harness.account().discrepancies == ()
 
 
-def test_a_file_whose_rename_fails_waits_though_it_is_the_only_one(
+def test_a_file_whose_rename_fails_waits_though_it_is_alone(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.drop("7.png")

@@ -121,7 +121,7 @@ def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> No
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(jumps_s=st.lists(st.sampled_from([-50 * YEAR_S, -3600.0, 0.0, 3600.0, 50 * YEAR_S]), min_size=1, max_size=4))
-def test_a_half_written_file_has_its_whole_grace_while_the_clock_jumps(
+def test_a_half_written_file_has_its_full_grace_if_the_clock_jumps(
     tmp_path_factory: pytest.TempPathFactory, jumps_s: list[float]
 ) -> None:
     root = tmp_path_factory.mktemp("desk")

@@ -33,7 +33,7 @@ def test_a_labels_file_given_by_hand_comes_first(tmp_path: Path) -> None:
     assert LabelLookup(inbox, inbox / "set" / "labels.csv").find("set/2.png") == "2"
 
 
-def test_a_folder_named_by_one_digit_is_the_truth_only_if_asked(tmp_path: Path) -> None:
+def test_a_folder_named_by_a_digit_is_a_label_only_with_the_option(tmp_path: Path) -> None:
     assert LabelLookup(tmp_path).find("7/a.png") == ""
     asked = LabelLookup(tmp_path, from_folders=True)
     assert [asked.find(path) for path in ("7/a.png", "x/7/a.png", "7/x/a.png", "17/a.png", "a.png")] == [

@@ -56,7 +56,7 @@ def test_a_label_is_read_in_whatever_encoding(
     assert is_labels_file(tmp_path / "labels.csv")
 
 
-def test_a_byte_that_is_undefined_is_shown_as_percent_xx(harness: ServiceHarness) -> None:
+def test_an_undefined_byte_becomes_percent_xx(harness: ServiceHarness) -> None:
     harness.drop("a.png")
     harness.drop("b.png", draw(3))
     harness.drop("labels.csv", b"file,label\na.png,f\x81nf\nb.png,100%\n")

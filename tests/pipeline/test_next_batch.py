@@ -31,7 +31,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchStage]]:
     return stages
 
 
-def test_the_next_batch_is_claimed_before_one_is_put_on_record(
+def test_the_next_batch_is_claimed_before_the_current_is_recorded(
     harness: ServiceHarness, stages: list[list[BatchStage]]
 ) -> None:
     pictures = {f"{digit}.png": draw(digit) for digit in range(6)}

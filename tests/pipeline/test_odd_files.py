@@ -116,7 +116,7 @@ def test_a_file_with_any_inode_is_read_and_retried(tmp_path: Path, harness: Serv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ns", [0, -1, -(10**9), 2**31 * 10**9, 2**63, IN_2300_NS, -2_000_000_000 * 10**9], ids=str)
-def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceHarness, ns: int) -> None:
+def test_a_file_of_any_date_is_read_and_traced_by_every_command(harness: ServiceHarness, ns: int) -> None:
     path = harness.drop("7.png")
     os.utime(path, ns=(ns, ns))
     worker_status = status_of(harness)
@@ -140,7 +140,7 @@ def test_a_file_of_any_date_is_read_and_found_by_every_command(harness: ServiceH
 
 
 @pytest.mark.slow
-def test_pictures_nested_1200_deep_are_read_and_found_by_every_command(deep_harness: ServiceHarness) -> None:
+def test_pictures_nested_1200_deep_are_read_and_traced(deep_harness: ServiceHarness) -> None:
     deepen(deep_harness.inbox, 1200, every=400, content=draw(7))
     worker_status = status_of(deep_harness)
     assert (worker_status.waiting, worker_status.problem) == (3, "")
@@ -187,7 +187,7 @@ def test_a_tree_of_3000_levels_is_passed_over_and_counted(deep_harness: ServiceH
 
 
 @pytest.mark.slow
-def test_rejected_files_at_the_longest_path_are_kept_with_their_reason(deep_harness: ServiceHarness) -> None:
+def test_rejected_files_at_the_longest_path_have_a_reason_file(deep_harness: ServiceHarness) -> None:
     longest = scanner.max_path_bytes(deep_harness.inbox, "main")
     levels = (longest - 1) // 2
     deepen(deep_harness.inbox, levels, every=levels + 1)

@@ -74,7 +74,7 @@ def test_claim_folders_are_fsynced_before_answers_are_recorded(
     } <= synced
 
 
-def test_the_places_of_originals_are_fsynced_before_the_batch_is_closed(
+def test_folders_of_originals_are_fsynced_before_the_batch_closes(
     harness: ServiceHarness, trace: list[tuple[str, str]]
 ) -> None:
     harness.drop("a/7.png", draw(7))

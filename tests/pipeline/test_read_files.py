@@ -26,7 +26,7 @@ def test_a_number_is_as_probable_as_all_its_digits_together() -> None:
     assert (reading.runner_up, reading.runner_up_confidence) == ("41", pytest.approx(0.99 * 0.03))
 
 
-def test_the_probabilities_of_a_digit_lack_to_one_what_it_may_be_instead() -> None:
+def test_digit_probabilities_omit_the_share_of_no_digit() -> None:
     reading = judged({4: 0.93, 9: 0.02, 10: 0.05})
 
     (digit,) = reading.digits

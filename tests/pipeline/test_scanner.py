@@ -201,6 +201,6 @@ def test_names_that_are_not_utf8_are_seen(tmp_path: Path) -> None:
     assert names(tmp_path)[0] == ["b\udcff.png"]
 
 
-def test_an_inbox_that_is_not_there_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+def test_a_missing_inbox_is_an_error_and_not_an_empty_inbox(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(scanner.scan(tmp_path / "away", lambda *_: None))

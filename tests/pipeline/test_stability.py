@@ -34,7 +34,7 @@ def test_any_change_restarts_the_settle_time(change: str) -> None:
     assert settling.update([changed], 4.0, NOW) == [changed]
 
 
-def test_a_file_missing_from_one_scan_settles_from_the_start() -> None:
+def test_a_file_missing_from_a_scan_settles_from_the_start() -> None:
     settling = StabilityTracker(2.0, 600.0)
 
     settling.update([snapshot()], 0.0, NOW)
@@ -53,7 +53,7 @@ def test_an_empty_file_settles_only_when_it_is_old() -> None:
     assert settling.update([young], 500.0, NOW) == [young]
 
 
-def test_run_takes_an_old_file_at_the_first_scan_but_not_an_empty_one() -> None:
+def test_run_takes_an_old_file_at_the_first_scan_unless_empty() -> None:
     settling = StabilityTracker(2.0, 600.0)
     old, empty, fresh = snapshot("a"), snapshot("b", size=0, ctime_ns=500 * S), snapshot("c", ctime_ns=950 * S)
 

@@ -50,7 +50,7 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: Serv
     assert harness.account().discrepancies == ()
 
 
-def test_several_suspects_of_one_chunk_are_each_found_at_once(harness: ServiceHarness) -> None:
+def test_several_suspects_of_a_chunk_are_identified_at_once(harness: ServiceHarness) -> None:
     poisoned = poison(harness, "1.png", "2.png", "7.png")
     for digit in range(10):
         harness.drop(f"{digit}.png", draw(digit))
@@ -137,7 +137,7 @@ def test_a_stop_while_a_suspect_is_read_alone_forgets_nothing(harness: ServiceHa
     assert answers(harness) == {"3.png": "crashes_reader"}
 
 
-def test_a_kill_of_the_whole_service_never_counts(harness: ServiceHarness) -> None:
+def test_a_kill_of_the_service_never_counts_as_a_crash(harness: ServiceHarness) -> None:
     class Killed(BaseException):
         pass
 
@@ -161,7 +161,7 @@ def test_a_kill_of_the_whole_service_never_counts(harness: ServiceHarness) -> No
     assert answers(harness) == {"3.png": "3"}
 
 
-def test_watch_reads_one_suspect_after_each_batch(harness: ServiceHarness) -> None:
+def test_watch_reads_a_suspect_after_every_batch(harness: ServiceHarness) -> None:
     poisoned = poison(harness, "1.png", "2.png", "3.png")
     for digit in range(1, 6):
         harness.drop(f"{digit}.png", draw(digit))
@@ -265,9 +265,7 @@ def test_a_batch_that_raises_is_read_file_by_file_the_third_time(
     assert "a file cannot be read, it is claimed alone from now on" in caplog.messages
 
 
-def test_a_file_that_raised_is_claimed_alone_and_waits_longer_each_time(
-    harness: ServiceHarness, raising: set[str]
-) -> None:
+def test_a_file_that_raised_is_claimed_alone_with_growing_backoff(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("3.png")
     harness.drop("3.png", draw(3))
     harness.drop("4.png", draw(4))
@@ -307,7 +305,7 @@ def test_if_every_file_raises_it_is_an_environment_failure(harness: ServiceHarne
     assert harness.account().count.deferred == 0
 
 
-def test_one_file_that_raises_never_keeps_others_from_being_read(harness: ServiceHarness, raising: set[str]) -> None:
+def test_a_file_that_raises_never_keeps_others_from_being_read(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("3.png")
     harness.drop("3.png", draw(3))
     with pytest.raises(ReadFailed):
@@ -325,7 +323,7 @@ def test_one_file_that_raises_never_keeps_others_from_being_read(harness: Servic
     assert harness.account().discrepancies == ()
 
 
-def test_an_exception_in_one_batch_does_not_stop_the_next(harness: ServiceHarness, raising: set[str]) -> None:
+def test_an_exception_in_a_batch_does_not_stop_the_next(harness: ServiceHarness, raising: set[str]) -> None:
     raising.add("0.png")
     harness.set(batch_files=2)
     for digit in range(4):
@@ -339,7 +337,7 @@ def test_an_exception_in_one_batch_does_not_stop_the_next(harness: ServiceHarnes
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["was_fresh", "claim"])
-def test_an_exception_at_one_file_in_the_claim_passes_it_over(
+def test_an_exception_while_a_file_is_claimed_skips_only_it(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     harness.drop("3.png", draw(3))
@@ -387,7 +385,7 @@ def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(
     assert tries == ["3.png", "4.png"], "3.png waits for its backoff"
 
 
-def test_an_exception_at_one_file_in_the_scan_passes_it_over(harness: ServiceHarness) -> None:
+def test_an_exception_while_a_file_is_scanned_skips_only_it(harness: ServiceHarness) -> None:
     harness.drop("3.png", draw(3))
     harness.drop("odd/4.png", draw(4))
     harness.drop("5.png", draw(5))

@@ -106,7 +106,7 @@ def test_a_scan_without_new_files_yields_an_empty_group() -> None:
     assert groups == [[], [], []]
 
 
-def test_once_takes_what_was_there_at_first_and_waits_only_so_long() -> None:
+def test_scan_groups_ignores_late_files_and_stops_at_its_deadline() -> None:
     clock = Clock()
     sizes = iter(range(1, 100))
     looks = 0
@@ -190,7 +190,7 @@ def test_an_observer_that_cannot_start_says_so_once_and_the_scan_goes_on(
     assert [record.message for record in caplog.records].count("no file system events, only timed scans") == 1
 
 
-def test_a_network_filesystem_is_scanned_only_with_one_log_line(
+def test_a_network_filesystem_is_only_scanned_and_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(folder_id, "get_filesystem", lambda _: "nfs4")

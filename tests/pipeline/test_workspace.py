@@ -202,7 +202,7 @@ def test_a_share_that_is_not_mounted_is_no_first_use_for_a_new_worker(two: Servi
 
 
 @pytest.mark.slow
-def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: ServiceHarness) -> None:
+def test_an_emptied_folder_accepted_for_a_worker_is_accepted_for_all(two: ServiceHarness) -> None:
     shutil.rmtree(two.inbox)
     two.set(worker="a")
     workspace.init_folders(two.settings)
@@ -215,7 +215,7 @@ def test_an_emptied_folder_accepted_for_one_worker_is_accepted_for_all(two: Serv
 
 
 @pytest.mark.slow
-def test_a_new_marked_folder_accepted_for_one_worker_is_accepted_for_all(two: ServiceHarness) -> None:
+def test_a_new_folder_accepted_for_a_worker_is_accepted_for_all(two: ServiceHarness) -> None:
     shutil.rmtree(two.inbox)
     two.inbox.mkdir()
     (two.inbox / folder_id.MARKER).write_text("0" * 32)
@@ -291,7 +291,7 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: 
         assert ledger.get_meta("inbox_device") == folder_id.get_device(harness.inbox)
 
 
-def test_a_new_device_number_is_remembered_while_the_marker_is_there(harness: ServiceHarness) -> None:
+def test_a_new_device_number_is_stored_while_the_marker_exists(harness: ServiceHarness) -> None:
     harness.run()
     with closing(Ledger.open(harness.settings.ledger)) as ledger:
         ledger.set_meta("inbox_device", "4711")
