@@ -142,7 +142,7 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
         @cache
         def make_pipeline() -> "BatchPipeline":
             pipeline = _make_pipeline(context, space, bundle, other_ledgers, suspects, beat)
-            stack.callback(pipeline.engine.close)
+            stack.callback(pipeline.executor.close)
             return pipeline
 
         def is_current() -> bool:
@@ -181,21 +181,23 @@ def _make_pipeline(
         inbox=space.inbox,
         ledger=space.ledger,
         outbox=space.outbox,
-        engine=EXECUTORS[settings.engine](settings),
-        child=WorkerProcess(settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)),
+        executor=EXECUTORS[settings.engine](settings),
+        limited_worker=WorkerProcess(
+            settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)
+        ),
         read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(bundle)),
         outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, other_ledgers),
         load_labels=context.load_labels,
-        rendering=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
-        restore=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, settings.outbox, settings.inbox),
+        make_output_format=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
+        restore_batch=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
-        published=context.on_published,
-        report=write_report,
-        stopped=beat,
+        on_published=context.on_published,
+        write_report=write_report,
+        is_stopped=beat,
         now_s=time.time,
         scanned_at_s=space.scanned_at_s,
-        timed=time_stages(settings, heartbeat.time_stage),
-        noticed=heartbeat.note_unexpected,
+        time_stage=time_stages(settings, heartbeat.time_stage),
+        note_unexpected=heartbeat.note_unexpected,
         alone=suspects,
     )
 

@@ -25,7 +25,7 @@ DONE, REJECTED = "done", "rejected"
 class Outbox(Protocol):
     """Destination of tables and originals; every step is idempotent."""
 
-    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> None:
         """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
 
         Raises:
@@ -53,14 +53,14 @@ class FolderOutbox:
     folder: Path
     inbox: Inbox
 
-    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> None:
         """Write the tables of a batch; see `Outbox.publish`.
 
         Raises:
             FileExistsError: a file with this name and other content exists; nothing is replaced.
             OSError: the outbox cannot be written.
         """
-        for name, table in csv_tables.render_tables(batch_id, rows, how).items():
+        for name, table in csv_tables.render_tables(batch_id, rows, output_format).items():
             files.atomic_create(self.folder / name, table)
 
     def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:

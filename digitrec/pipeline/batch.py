@@ -51,30 +51,30 @@ class BatchPipeline:
     inbox: ClaimQueue
     ledger: Ledger
     outbox: Outbox
-    engine: Executor
-    child: LimitedWorker
+    executor: Executor
+    limited_worker: LimitedWorker
     """Worker process with CPU and memory limits, for files that may stop their reader."""
     read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
     outcome_builder: OutcomeBuilder
     load_labels: Callable[[], LabelLookup]
-    rendering: Callable[[], OutputFormat]
+    make_output_format: Callable[[], OutputFormat]
     """Return the table format of a batch that is recorded now."""
-    restore: Callable[[str], bool]
+    restore_batch: Callable[[str], bool]
     """Put a batch whose CSV is in the outbox into the ledger; return False if there is no such CSV."""
     check_folders: Callable[[], None]
     """Raise if inbox or outbox was replaced; called before anything is written there."""
-    published: Callable[[str], None]
+    on_published: Callable[[str], None]
     """Called with the id of every batch whose table is published, before its files are archived; for latest.csv."""
-    report: Callable[[str], None]
+    write_report: Callable[[str], None]
     """Write the report of a batch."""
-    stopped: Callable[[], bool]
+    is_stopped: Callable[[], bool]
     now_s: Callable[[], float]
     """Seconds since 1970."""
     scanned_at_s: Callable[[], float]
     """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
-    timed: Callable[[str], AbstractContextManager[object]] = nullcontext
+    time_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measure a stage by its name, for monitoring."""
-    noticed: Callable[[str], None] = logs.info
+    note_unexpected: Callable[[str], None] = logs.info
     """Called with an unexpected exception that stops nothing, for `status`."""
     started_here: set[str] = field(default_factory=set)
     """Batches that this process started to read: it is alive, so their files crashed no reader."""
@@ -85,8 +85,12 @@ class BatchPipeline:
     claimer: Claimer = field(init=False)
 
     def __post_init__(self) -> None:
-        reader = BatchReader(self.engine, self.child, GuardedReader(self.read_chunk), self._make_job, self.stopped)
-        claimer = Claimer(self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.noticed)
+        reader = BatchReader(
+            self.executor, self.limited_worker, GuardedReader(self.read_chunk), self._make_job, self.is_stopped
+        )
+        claimer = Claimer(
+            self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.note_unexpected
+        )
         object.__setattr__(self, "reader", reader)
         object.__setattr__(self, "suspects", SuspectFiles(self.ledger))
         object.__setattr__(self, "claimer", claimer)
@@ -116,19 +120,19 @@ class BatchPipeline:
             if text.BATCH_ID.fullmatch(name) is None:
                 logs.warning("unknown folder among the claims ignored", folder=name)
             elif name not in unfinished:  # those failed to be read above
-                yield self.claimer.find_batch(name, self.restore)
+                yield self.claimer.find_batch(name, self.restore_batch)
 
     def process(self, files: Sequence[FileSnapshot]) -> OutcomeCounts:
         """Process these files as one batch; then one suspect file alone, if there is any."""
         count = sum(self._process_batches(self._without_suspects([files])), OutcomeCounts())
-        if self.alone and not self.stopped():
+        if self.alone and not self.is_stopped():
             count += sum(self._process_batches([[self.alone.pop(0)]]), OutcomeCounts())
         return count
 
     def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Process each group as one batch, then each suspect file alone; yield the counts of each batch."""
         yield from self._process_batches(self._without_suspects(groups))
-        while self.alone and not self.stopped():
+        while self.alone and not self.is_stopped():
             yield from self._process_batches([[self.alone.pop(0)]])
         if self.alone:
             yield OutcomeCounts(deferred=len(self.alone))
@@ -185,7 +189,7 @@ class BatchPipeline:
         if batch is None:
             return None
         self.started_here.add(batch.id)
-        with self.timed("claim"):
+        with self.time_stage("claim"):
             claims = self.claimer.claim(batch)
         return self._start_reading(batch, claims) if claims else None
 
@@ -218,7 +222,7 @@ class BatchPipeline:
             ReadFailed: reading raised, and is retried later or fails for every file.
         """
         batch_id, claims = opened.batch.id, {claim.path: claim for claim in opened.claims}
-        with self.timed("read"):
+        with self.time_stage("read"):
             if opened.chunks is not None:
                 results = self.reader.finish(opened.claims, opened.chunks)
             else:
@@ -227,7 +231,7 @@ class BatchPipeline:
             if results.errors:
                 self._handle_errors(opened, results)
         files, crashes = dict(results.files), {}
-        with self.timed("record"):
+        with self.time_stage("record"):
             for path, why in results.crashes.items():
                 failures = self.suspects.count_failures(claims[path]) + 1
                 if failures >= MAX_FAILURES:
@@ -241,7 +245,9 @@ class BatchPipeline:
                 files[path] = FileResult(defer_reason=f"reading it raised {error.error}", has_backoff=True)
             outcomes = self.outcome_builder.decide_outcomes(opened.claims, files, self.load_labels())
             facts = self.suspects.updated_facts(batch_id, outcomes.claims, crashes, results.errors)
-            self.ledger.record(batch_id, outcomes.rows, outcomes.claims, self.rendering(), outcomes.deferred, facts)
+            self.ledger.record(
+                batch_id, outcomes.rows, outcomes.claims, self.make_output_format(), outcomes.deferred, facts
+            )
         count = self._publish(opened.batch, outcomes.rows)
         if crashes:
             crashed = [claim for claim in self.ledger.claims(batch_id) if claim.path in crashes]
@@ -255,7 +261,7 @@ class BatchPipeline:
         """Publish, archive and report a recorded batch; `rows` are given if it was read just now."""
         self.check_folders()
         if batch.stage in {BatchStage.PLANNED, BatchStage.READING, BatchStage.RECORDED}:
-            with self.timed("publish"):
+            with self.time_stage("publish"):
                 rows = self.ledger.rows(batch.id) if rows is None else rows
                 recorded = self.ledger.batch(batch.id)
                 if rows and recorded is not None and recorded.rendering is not None:
@@ -264,9 +270,9 @@ class BatchPipeline:
                 self.ledger.set_stage(batch.id, BatchStage.PUBLISHED)
         count = self.ledger.count(batch.id)
         if batch.stage is not BatchStage.CLOSED and count.claimed > count.deferred:
-            self.published(batch.id)
+            self.on_published(batch.id)
         self.check_folders()
-        with self.timed("file_away"):
+        with self.time_stage("file_away"):
             claims = self.ledger.claims(batch.id)
             rejected = [claim.path for claim in claims if claim.outcome is FileOutcome.REJECTED]
             reasons = [row for path in rejected for row in self.ledger.get_file_rows(batch.id, path)]
@@ -276,13 +282,13 @@ class BatchPipeline:
         self.inbox.close(batch.id)
         if batch.stage is BatchStage.CLOSED:
             return OutcomeCounts()
-        with self.timed("report"):
+        with self.time_stage("report"):
             try:
-                self.report(batch.id)
+                self.write_report(batch.id)
             except ENVIRONMENT_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - the tables are published; `digitrec report` writes it again
-                self.noticed(logs.log_exception("the report of a batch cannot be made", error, batch=batch.id))
+                self.note_unexpected(logs.log_exception("the report of a batch cannot be made", error, batch=batch.id))
         self.check_folders()
         self.ledger.set_stage(batch.id, BatchStage.CLOSED)
         counts = {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}
@@ -300,7 +306,7 @@ class BatchPipeline:
         logs.log_traceback("reading raised an exception", first.traceback, batch=batch_id, file=path, why=first.error)
         failure = ReadFailed(f"batch {batch_id} cannot be read ({path}): unexpected error: {first.error}")
         raising = [claim for claim in opened.claims if claim.path in results.errors]
-        if self.stopped():
+        if self.is_stopped():
             results.errors.clear()
         elif not all(claim in self.suspects for claim in raising):
             if self.suspects.count_try(batch_id) < MAX_FAILURES:
@@ -316,7 +322,7 @@ class BatchPipeline:
                 "reading raised an exception", error.traceback, batch=batch_id, file=path, why=error.error
             )
             logs.warning("a file cannot be read, it is claimed alone from now on", file=path, why=error.error)
-            self.noticed(f"reading {path} raised: {error.error}")
+            self.note_unexpected(f"reading {path} raised: {error.error}")
 
     def _deferred_snapshot(self, claim: Claim) -> FileSnapshot:
         """Return the snapshot of a file that was just deferred, at its current path."""

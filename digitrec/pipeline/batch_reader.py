@@ -54,7 +54,7 @@ class LimitedWorker(Protocol):
     """A worker process with CPU and memory limits; see `worker_process.WorkerProcess`."""
 
     def call(
-        self, function: "GuardedReader", argument: Sequence[ReadJob], stopped: Callable[[], bool]
+        self, function: "GuardedReader", argument: Sequence[ReadJob], is_stopped: Callable[[], bool]
     ) -> list[FileResult] | ChunkError | None:
         """Call the function in the process; return its result, or None after a stop."""
 
@@ -101,17 +101,17 @@ ChunkOutcome = tuple[list[Claim], list[FileResult] | ChunkError | LostChunk]
 class BatchReader:
     """Reads claimed files with an executor, or one by one in a limited worker process."""
 
-    engine: Executor
-    child: LimitedWorker
+    executor: Executor
+    limited_worker: LimitedWorker
     read: GuardedReader
     """The same object for every call, so that the models are sent to a worker process once."""
     make_job: Callable[[Claim], ReadJob]
-    stopped: Callable[[], bool]
+    is_stopped: Callable[[], bool]
 
     def start(self, chunks: list[list[Claim]]) -> Iterator[ChunkOutcome]:
         """Start to read; worker processes may begin before the first result is requested."""
         jobs = [[self.make_job(claim) for claim in chunk] for chunk in chunks]
-        results = self.engine.map(self.read, jobs, self.stopped)
+        results = self.executor.map(self.read, jobs, self.is_stopped)
         # `results` comes first in `zip`, so that the executor's generator runs to its end.
         return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
@@ -129,7 +129,7 @@ class BatchReader:
         while True:
             crashes_before, is_exhausted = len(results.crashes), self._collect(chunks, results)
             unread = [claim for claim in claims if claim.path not in results]
-            if not unread or self.stopped():
+            if not unread or self.is_stopped():
                 return results
             if is_exhausted or len(results.crashes) == crashes_before:
                 break
@@ -141,10 +141,10 @@ class BatchReader:
         """Read files in the limited worker until a stop."""
         try:
             for claim in claims:
-                if self.stopped() or not self._read_in_worker(claim, results):
+                if self.is_stopped() or not self._read_in_worker(claim, results):
                     return
         finally:
-            self.child.stop()
+            self.limited_worker.stop()
 
     def _collect(self, chunks: Iterable[ChunkOutcome], results: BatchResults) -> bool:
         """Add the result of each chunk to `results`; return True if the executor can read no more."""
@@ -154,7 +154,7 @@ class BatchReader:
                     results.errors.update((claim.path, outcome) for claim in chunk)
                 elif not isinstance(outcome, LostChunk):
                     results.files.update((claim.path, file) for claim, file in zip(chunk, outcome, strict=False))
-                elif outcome.file is not None and outcome.why and not self.stopped():
+                elif outcome.file is not None and outcome.why and not self.is_stopped():
                     self._add_crash(chunk[outcome.file], outcome.why, results)
         except ChunkTimeout as error:
             logs.warning("reading was interrupted, continuing file by file", why=error)
@@ -164,14 +164,14 @@ class BatchReader:
     def _read_in_worker(self, claim: Claim, results: BatchResults) -> bool:
         """Read one file; return False after a stop."""
         try:
-            result = self.child.call(self.read, [self.make_job(claim)], self.stopped)
+            result = self.limited_worker.call(self.read, [self.make_job(claim)], self.is_stopped)
         except WorkerCrashed as error:
-            if self.stopped():
+            if self.is_stopped():
                 return False
             self._add_crash(claim, str(error), results)
             return True
         if isinstance(result, ChunkError) and result.is_memory:
-            self.child.stop()
+            self.limited_worker.stop()
             self._add_crash(claim, f"the memory for a page does not suffice: {result.error}", results)
         elif isinstance(result, ChunkError):
             results.errors[claim.path] = result

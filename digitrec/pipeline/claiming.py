@@ -56,7 +56,7 @@ class Claimer:
     """Seconds since 1970."""
     scanned_at_s: Callable[[], float]
     """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
-    noticed: Callable[[str], None]
+    note_unexpected: Callable[[str], None]
     """Called with an unexpected exception that stops nothing."""
     retries: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Files that cannot even be planned, by path: number of tries, and time of the next one, monotonic seconds."""
@@ -99,7 +99,7 @@ class Claimer:
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are read
             tries = self.retries.get(file.path, (0, 0.0))[0] + 1
             self.retries[file.path] = tries, time.monotonic() + backoff_s(tries)
-            self.noticed(logs.log_exception("a file cannot be claimed, skipped for now", error, file=file.path))
+            self.note_unexpected(logs.log_exception("a file cannot be claimed, skipped for now", error, file=file.path))
             return None
         self.retries.pop(file.path, None)
         return claim
@@ -120,16 +120,18 @@ class Claimer:
         except ENVIRONMENT_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is odd about this file, the others are claimed
-            self.noticed(logs.log_exception("a file cannot be claimed, skipped for now", error, file=claim.path))
+            self.note_unexpected(
+                logs.log_exception("a file cannot be claimed, skipped for now", error, file=claim.path)
+            )
             return type(error).__name__
         return ""
 
     def _defer(self, claim: Claim, why: str, now_s: float) -> DeferredFile:
         return retry_later(claim, f"it cannot be claimed: {why}", self.ledger.deferred_file(claim.identity), now_s)
 
-    def find_batch(self, batch_id: str, restore: Callable[[str], bool]) -> Batch:
+    def find_batch(self, batch_id: str, restore_batch: Callable[[str], bool]) -> Batch:
         """Return a batch whose claims are in the inbox: from the ledger, else from its CSV, else a new record."""
-        if self.ledger.batch(batch_id) is None and not restore(batch_id):
+        if self.ledger.batch(batch_id) is None and not restore_batch(batch_id):
             logs.info("claims adopted", batch=batch_id)
             self.ledger.open_batch(Batch(batch_id, text.batch_opened_at(batch_id), BatchStage.PLANNED), [])
         batch = self.ledger.batch(batch_id)

@@ -179,7 +179,7 @@ def watch_groups(
     source: ChangeSource,
     wake: WakeEvent,
     *,
-    stopped: Callable[[], bool],
+    is_stopped: Callable[[], bool],
     scan_interval_s: float,
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
@@ -195,7 +195,7 @@ def watch_groups(
         tracker: remembers the scans.
         source: sets the wake event; started before the first scan, so that no change is missed.
         wake: wakes this thread.
-        stopped: asked between any two steps.
+        is_stopped: asked between any two steps.
         scan_interval_s: longest time between two scans, seconds.
         batch_files: most files in a group.
         clock: monotonic time, seconds.
@@ -204,21 +204,21 @@ def watch_groups(
     Raises:
         OSError: the inbox cannot be listed.
     """
-    while not stopped():
+    while not is_stopped():
         source.keep_alive()
         began_s = clock()
         files = _update_tracker(scan(), tracker, began_s, wall_ns)
         min_gap_s = max(_MIN_SCAN_GAP_S, 2 * (clock() - began_s))
         if files:
-            yield from _split_batches(files, batch_files, tracker, stopped)
-            if stopped():
+            yield from _split_batches(files, batch_files, tracker, is_stopped)
+            if is_stopped():
                 return
         else:
             yield []
         next_at_s = tracker.next_at_s()
         due_s = began_s + scan_interval_s if next_at_s is None else min(began_s + scan_interval_s, next_at_s)
-        if wake.wait(max(due_s, began_s + min_gap_s) - clock()) and not stopped():
-            _sleep(max(_DEBOUNCE_S, began_s + min_gap_s - clock()), stopped, clock)
+        if wake.wait(max(due_s, began_s + min_gap_s) - clock()) and not is_stopped():
+            _sleep(max(_DEBOUNCE_S, began_s + min_gap_s - clock()), is_stopped, clock)
 
 
 def scan_groups(
@@ -226,7 +226,7 @@ def scan_groups(
     tracker: StabilityTracker,
     wake: WakeEvent,
     *,
-    stopped: Callable[[], bool],
+    is_stopped: Callable[[], bool],
     wait_s: float,
     batch_files: int,
     clock: Callable[[], float] = time.monotonic,
@@ -238,12 +238,12 @@ def scan_groups(
     """
     deadline_s = clock() + wait_s
     is_first = True
-    while not stopped():
+    while not is_stopped():
         files = _update_tracker(scan(), tracker, clock(), wall_ns, trust_old=is_first, newcomers=is_first)
         is_first = False
         if files:
-            yield _split_batches(files, batch_files, tracker, stopped)
-        if stopped():
+            yield _split_batches(files, batch_files, tracker, is_stopped)
+        if is_stopped():
             return
         next_at_s = tracker.next_at_s()
         if next_at_s is None or next_at_s > deadline_s:
@@ -269,20 +269,20 @@ def _update_tracker(
     )
 
 
-def _sleep(pause_s: float, stopped: Callable[[], bool], clock: Callable[[], float]) -> None:
+def _sleep(pause_s: float, is_stopped: Callable[[], bool], clock: Callable[[], float]) -> None:
     # Not on the wake event: each event of a storm would end the pause.
     until_s = clock() + pause_s
-    while not stopped() and (left_s := until_s - clock()) > 0:
+    while not is_stopped() and (left_s := until_s - clock()) > 0:
         time.sleep(min(left_s, 0.1))
 
 
 def _split_batches(
-    files: list[FileSnapshot], size: int, tracker: StabilityTracker, stopped: Callable[[], bool]
+    files: list[FileSnapshot], size: int, tracker: StabilityTracker, is_stopped: Callable[[], bool]
 ) -> Iterator[list[FileSnapshot]]:
     """Yield the files in groups, sorted by path, until a stop; the tracker forgets each group when it is taken."""
     files.sort()
     for start in range(0, len(files), size):
-        if start and stopped():
+        if start and is_stopped():
             return
         group = files[start : start + size]
         tracker.forget(file.path for file in group)

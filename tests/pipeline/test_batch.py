@@ -457,7 +457,7 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
         yield  # a generator, as an executor returns it
 
     with harness.at_work() as pipeline:
-        monkeypatch.setattr(type(pipeline.engine), "map", overrun)
+        monkeypatch.setattr(type(pipeline.executor), "map", overrun)
         counts = list(pipeline.process_all([sorted(harness.look())]))
 
     assert {row["file"]: row["reason_code"] == "crashes_reader" for row in harness.rows()} == {

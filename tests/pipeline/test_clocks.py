@@ -131,7 +131,7 @@ def test_a_half_written_file_has_its_full_grace_if_the_clock_jumps(
     steady = Steady()
     with harness.at_work() as at_work:
         pipeline = replace(
-            at_work, outcome_builder=replace(at_work.outcome_builder, steady_s=steady), report=lambda _: None
+            at_work, outcome_builder=replace(at_work.outcome_builder, steady_s=steady), write_report=lambda _: None
         )
         (file,) = [snapshot._replace(ctime_ns=int(harness.now_s * 1e9)) for snapshot in harness.look()]
         began_s = steady.now_s
