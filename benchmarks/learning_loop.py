@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from digitrec import files
-from digitrec.app import composition, model_comparison, models
+from digitrec.app import composition, model_comparison
 from digitrec.app.retrain import retrain
 from digitrec.app.run import run_once
 from digitrec.arrays import Picture
@@ -107,7 +107,7 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
         _print_suspects(done.comparison, figures, labels, settings)
     print(f"report: {done.report}")
     if done.is_promoted:
-        back = models.rollback_model(settings)
+        back = composition.open_model_registry(settings).rollback()
         is_back = composition.open_model(settings).card.id == before.card.id
         print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
         figures |= {"rolled_back": is_back}

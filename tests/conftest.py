@@ -138,7 +138,7 @@ class ServiceHarness:
 
     def report_now(self, batch_id: str) -> None:
         with workspace.open_ledgers_readonly(self.settings) as ledgers:
-            reports.write_report(self.settings, ledgers[self.settings.worker], batch_id)
+            reports.report_batch(self.settings, ledgers[self.settings.worker], batch_id)
 
     def run(self, *, is_old: bool = True) -> None:
         """One pass over everything, without settling; files count as unchanged for long, or as fresh."""

@@ -173,7 +173,7 @@ def _make_pipeline(
     threshold = bundle.threshold(settings.max_error)
 
     def write_report(batch_id: str) -> None:
-        reports.write_report(settings, space.ledger, batch_id)
+        reports.report_batch(settings, space.ledger, batch_id)
         context.summary.batches.append(batch_id)
         context.hooks.add_batch(batch_id)
 

@@ -15,11 +15,9 @@ import numpy as np
 import digitrec
 from digitrec import text
 from digitrec.app import composition, predict
-from digitrec.arrays import Picture
 from digitrec.errors import TRAINING_PACKAGES, DataError, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, ModelPackage
-from digitrec.models.registry import ModelListing
 from digitrec.pipeline import read_files
 from digitrec.pipeline.outcomes import encode_preview
 from digitrec.recognition.classifier import DigitClassifier
@@ -235,16 +233,6 @@ def promote(
     return tuple(comparisons)
 
 
-def rollback_model(settings: Settings) -> str:
-    """Make the previous model current again and return its name."""
-    return composition.open_model_registry(settings).rollback()
-
-
-def list_models(settings: Settings) -> Sequence[ModelListing]:
-    """Return every model, usable or not."""
-    return composition.open_model_registry(settings).list()
-
-
 @dataclass(frozen=True, slots=True)
 class _FileSet:
     name: str
@@ -331,16 +319,12 @@ def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
     pictures = []
     for number, (picture, digit) in enumerate(zip(split.pictures, split.digits, strict=True)):
         path = folder / f"{number:05}.png"
-        path.write_bytes(_encode_png(np.asarray(255 - picture, np.uint8)))
+        is_encoded, png = cv2.imencode(".png", np.asarray(255 - picture, np.uint8))
+        if not is_encoded:
+            raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
+        path.write_bytes(png.tobytes())
         pictures.append(LabelledPicture(path, str(digit)))
     return pictures
-
-
-def _encode_png(picture: Picture) -> bytes:
-    is_encoded, png = cv2.imencode(".png", picture)
-    if not is_encoded:
-        raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
-    return png.tobytes()
 
 
 def _facts(settings: Settings, bundle: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:

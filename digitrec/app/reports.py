@@ -23,7 +23,7 @@ from digitrec.text import format_utc
 from digitrec.types import FileOutcome, PageStatus, Reason, TableRow
 
 
-def write_report(settings: Settings, ledger: Ledger, batch_id: str) -> None:
+def report_batch(settings: Settings, ledger: Ledger, batch_id: str) -> None:
     """Write `reports/<batch>/` and the index of all reports."""
     batch_report.write_batch_report(settings.reports / batch_id, _load_facts_with_previews(settings, ledger, batch_id))
     batch_report.write_index(settings.reports)

@@ -204,9 +204,9 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
 
     The shipped model and the trained ones.
     """
-    from digitrec.app.models import list_models as stored_models
+    from digitrec.app.composition import open_model_registry
 
-    models = stored_models(settings)
+    models = open_model_registry(settings).list()
     if as_json:
         typer.echo(
             json.dumps(
@@ -286,9 +286,9 @@ def promote_model(
 @takes_settings("workspace")
 def rollback_model(settings: Settings) -> None:
     """Return to the previous model."""
-    from digitrec.app import models
+    from digitrec.app.composition import open_model_registry
 
-    typer.echo(f"{models.rollback_model(settings)} is in use again")
+    typer.echo(f"{open_model_registry(settings).rollback()} is in use again")
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app import composition, models
+from digitrec.app import composition
 from digitrec.app.retrain import retrain
 from digitrec.app.run import run_once
 from digitrec.pipeline import workspace
@@ -60,6 +60,6 @@ def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_pa
     facts = composition.open_model(settings).card.training["corrections"]
     assert (facts["learned"], facts["held_out"]) == (trained, held_out)
 
-    models.rollback_model(settings)
+    composition.open_model_registry(settings).rollback()
 
     assert composition.open_model(settings).card.id == before

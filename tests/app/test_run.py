@@ -81,7 +81,7 @@ LOCKED = sqlite3.OperationalError("database is locked")
         (Ledger, "record", LOCKED),
         (Ledger, "open_batch", FULL),
         (Ledger, "set_locations", FULL),
-        (reports, "write_report", FULL),
+        (reports, "report_batch", FULL),
     ],
 )
 def test_a_temporary_failure_costs_time_and_no_file(

@@ -14,7 +14,7 @@ from digitrec.app.model_comparison import summarize_comparison
 from digitrec.app.retrain import RetrainReport
 from digitrec.cli import main
 from digitrec.models.package import ModelPackage
-from tests.app.test_retrain_units import answer, judged
+from tests.app.test_retrain_units import make_answer, make_page
 
 
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
@@ -32,8 +32,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
     def train(_: object, data: str, **given: Any) -> RetrainReport:
         found.append({"data": data, **given})
-        held_out = [judged("a", answer("1"), answer("7"))]
-        suspect = judged("b", answer("1", 1.0), answer("1", 1.0))
+        held_out = [make_page("a", make_answer("1"), make_answer("7"))]
+        suspect = make_page("b", make_answer("1", 1.0), make_answer("1", 1.0))
         pages = CorrectionsDataset((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
         return RetrainReport(
             ModelPackage.open(composition.SHIPPED_MODELS_DIR),

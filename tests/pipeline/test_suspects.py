@@ -411,7 +411,7 @@ def test_an_exception_in_the_report_is_noted_and_the_batch_is_finished(
     def fails(*_: object) -> None:
         raise KeyError("colour")
 
-    monkeypatch.setattr("digitrec.app.reports.write_report", fails)
+    monkeypatch.setattr("digitrec.app.reports.report_batch", fails)
     harness.run()
 
     assert answers(harness) == {"3.png": "3"}

@@ -22,7 +22,7 @@ REVIEW = [Answer("7", 0.5 + i / 1000) for i in range(130)]
 
 def page_of(settings: Settings, batch_id: str = BATCH) -> Page:
     with closing(Ledger.open_shared(settings.ledger)) as ledger:
-        reports.write_report(settings, ledger, batch_id)
+        reports.report_batch(settings, ledger, batch_id)
     return Page((settings.reports / batch_id / "index.html").read_text(encoding="utf-8"))
 
 

@@ -137,6 +137,6 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
     table = list(csv.DictReader(io.StringIO(told.getvalue().decode())))
     assert [line["corrected_by"] for line in table] == [f"'{shown}"] * 2, "CSV, where it is no formula"
     with closing(Ledger.open_shared(pages.settings.ledger)) as ledger:
-        reports.write_report(pages.settings, ledger, BATCH)
+        reports.report_batch(pages.settings, ledger, BATCH)
     html = (pages.settings.reports / BATCH / "index.html").read_text(encoding="utf-8")
     assert f"<bdi>{shown}</bdi>" in html, "report"
