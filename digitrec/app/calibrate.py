@@ -79,28 +79,28 @@ def calibrate_model(
     pictures = registry.find_dataset_files(data, labels)
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
-    bundle = composition.open_model(settings)
+    package = composition.open_model(settings)
     source = f"the labelled pages of {predict.folder_name(data)}"
-    table = measure_calibration(settings, bundle, pictures, OWN_SCANS, source, Rule.UPPER_BOUND, progress)
+    table = measure_calibration(settings, package, pictures, OWN_SCANS, source, Rule.UPPER_BOUND, progress)
     threshold = table.threshold(settings.max_error)
     if threshold is None:
         raise _too_few(table, settings.max_error)
     digest = hashlib.sha256(json.dumps(asdict(table), sort_keys=True).encode()).hexdigest()
     card = replace(
-        bundle.card,
-        id=f"{bundle.card.weights_id}-c{digest[:8]}",
+        package.card,
+        id=f"{package.card.weights_id}-c{digest[:8]}",
         calibrations=(table,),
-        training={**bundle.card.training, "calibrated_at": format_utc(time.time())},
+        training={**package.card.training, "calibrated_at": format_utc(time.time())},
     )
-    contents = {file: bundle.read_file(file) for file in card.files}
-    folder = install(settings.models, card.id, {**contents, **render_model_texts(bundle, card)})
+    contents = {file: package.read_file(file) for file in card.files}
+    folder = install(settings.models, card.id, {**contents, **render_model_texts(package, card)})
     run_max_error = Settings.load(settings.workspace).max_error
     return CalibrationResult(card.id, folder, table, settings.max_error, table.point_at(threshold), run_max_error)
 
 
 def measure_calibration(
     settings: Settings,
-    bundle: ModelPackage,
+    package: ModelPackage,
     pictures: Sequence[LabelledPicture],
     name: str,
     source: str,
@@ -108,17 +108,17 @@ def measure_calibration(
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationTable:
     """Read labelled pictures with a model and return their calibration table."""
-    results = predict.read_labelled(settings, composition.load_page_reader(bundle), pictures, progress)
+    results = predict.read_labelled(settings, composition.load_page_reader(package), pictures, progress)
     confidences, is_right = calibrate.judge_pages((result, picture.label) for picture, result in results)
     return calibrate.build_calibration_table(name, source, confidences, is_right, rule)
 
 
-def render_model_texts(bundle: ModelPackage, card: ModelCard) -> dict[str, str]:
+def render_model_texts(package: ModelPackage, card: ModelCard) -> dict[str, str]:
     """Return the two text files of a model folder by name, for a changed copy of the model's card."""
-    model_card_text = (bundle.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
+    model_card_text = (package.folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
     return {
         CARD: json.dumps(card.to_json(), indent=1) + "\n",
-        MODEL_CARD_FILE: model_card.replace_guarantees(model_card_text, card, bundle.card.id),
+        MODEL_CARD_FILE: model_card.replace_guarantees(model_card_text, card, package.card.id),
     }
 
 

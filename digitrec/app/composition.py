@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 SHIPPED_MODELS_DIR = Path(__file__).parents[1] / "models" / "shipped"
 
 
-def _load_litert(bundle: ModelPackage) -> "DigitClassifier":
+def _load_litert(package: ModelPackage) -> "DigitClassifier":
     from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 
-    return LiteRTDigitClassifier.load(bundle)
+    return LiteRTDigitClassifier.load(package)
 
 
 def _make_serial(_: Settings) -> "Executor":
@@ -82,12 +82,14 @@ def open_model(settings: Settings) -> ModelPackage:
     return ModelPackage.open(registry.find(settings.model) if settings.model else registry.current())
 
 
-def load_page_reader(bundle: ModelPackage) -> "PageReader":
+def load_page_reader(package: ModelPackage) -> "PageReader":
     """Load the classifier of a model, and its page models if it has any."""
     from digitrec.recognition.full_path import RecognitionModels
     from digitrec.recognition.reader import PageReader
 
-    return PageReader(CLASSIFIERS["litert"](bundle), RecognitionModels.load(bundle) if bundle.has_page_models else None)
+    return PageReader(
+        CLASSIFIERS["litert"](package), RecognitionModels.load(package) if package.has_page_models else None
+    )
 
 
 def open_model_registry(settings: Settings) -> ModelRegistry:
@@ -129,24 +131,24 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
         ExitStack() as stack,
     ):
         # An unusable model or labels file is reported before any file is claimed.
-        bundle = open_model(settings)
-        bundle.threshold(settings.max_error)
+        package = open_model(settings)
+        package.threshold(settings.max_error)
         context.load_labels()
         other_ledgers = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
         suspects: list[FileSnapshot] = []
 
         def beat() -> bool:
-            context.heartbeat.set_reading(bundle.card.id)
+            context.heartbeat.set_reading(package.card.id)
             return context.stop()
 
         @cache
         def make_pipeline() -> "BatchPipeline":
-            pipeline = _make_pipeline(context, space, bundle, other_ledgers, suspects, beat)
+            pipeline = _make_pipeline(context, space, package, other_ledgers, suspects, beat)
             stack.callback(pipeline.executor.close)
             return pipeline
 
         def is_current() -> bool:
-            return settings.model is not None or open_model_registry(settings).current() == bundle.folder
+            return settings.model is not None or open_model_registry(settings).current() == package.folder
 
         beat()
         yield Service(context, space, make_pipeline, is_current, beat, suspects)
@@ -155,7 +157,7 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
 def _make_pipeline(
     context: WorkerContext,
     space: WorkspacePort,
-    bundle: ModelPackage,
+    package: ModelPackage,
     other_ledgers: "list[Ledger]",
     suspects: list[FileSnapshot],
     beat: Callable[[], bool],
@@ -170,7 +172,7 @@ def _make_pipeline(
     from digitrec.pipeline.worker_process import WorkerProcess
 
     settings, heartbeat = context.settings, context.heartbeat
-    threshold = bundle.threshold(settings.max_error)
+    threshold = package.threshold(settings.max_error)
 
     def write_report(batch_id: str) -> None:
         reports.report_batch(settings, space.ledger, batch_id)
@@ -185,10 +187,10 @@ def _make_pipeline(
         limited_worker=WorkerProcess(
             settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)
         ),
-        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(bundle)),
+        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(package)),
         outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, other_ledgers),
         load_labels=context.load_labels,
-        make_output_format=lambda: make_output_format(settings, bundle, threshold, format_utc(time.time())),
+        make_output_format=lambda: make_output_format(settings, package, threshold, format_utc(time.time())),
         restore_batch=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         on_published=context.on_published,
@@ -226,9 +228,9 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
     return load_labels
 
 
-def make_output_format(settings: Settings, bundle: ModelPackage, threshold: float, now: str) -> OutputFormat:
+def make_output_format(settings: Settings, package: ModelPackage, threshold: float, now: str) -> OutputFormat:
     """Return the output format of a batch that is recorded now."""
-    return csv_tables.current_format(settings.csv_profile, bundle.card.id, now, threshold, settings.max_error)
+    return csv_tables.current_format(settings.csv_profile, package.card.id, now, threshold, settings.max_error)
 
 
 def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:

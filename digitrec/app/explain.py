@@ -80,8 +80,8 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
 
 def _render_explanations(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
     """Yield the explanation of each picture as PNG."""
-    bundle = composition.open_model(settings)
-    reader, threshold = composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
+    package = composition.open_model(settings)
+    reader, threshold = composition.load_page_reader(package), package.threshold(settings.max_error)
     for path in pictures:
         yield visualize.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, threshold))
 

@@ -154,22 +154,22 @@ def evaluate(
         UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
     """
     require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
-    bundle = composition.open_model(settings)
-    reader = composition.load_page_reader(bundle)
+    package = composition.open_model(settings)
+    reader = composition.load_page_reader(package)
     if keras:
-        reader = replace(reader, classifier=_load_classifier(bundle, keras=True))
+        reader = replace(reader, classifier=_load_classifier(package, keras=True))
         settings = replace(settings, engine="serial")  # TensorFlow distributes its own work over the cores
     pictures = registry.find_dataset_files(data)
     if pictures is not None:
         files = _FileSet(predict.folder_name(data), f"{len(pictures):,} labelled pictures", "", pictures)
-        return _evaluate_files(settings, bundle, reader, files, progress)
+        return _evaluate_files(settings, package, reader, files, progress)
     dataset = registry.load_dataset(data)
     if not as_files:
-        return _evaluate_arrays(settings, bundle, reader.classifier, dataset)
+        return _evaluate_arrays(settings, package, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
         name, written = f"{dataset.name}-as-files", _write_pictures(dataset, Path(folder))
         files = _FileSet(name, dataset.source, dataset.digest, written)
-        return _evaluate_files(settings, bundle, reader, files, progress)
+        return _evaluate_files(settings, package, reader, files, progress)
 
 
 def explore(settings: Settings, data: str) -> Path:
@@ -242,10 +242,10 @@ class _FileSet:
 
 
 def _evaluate_arrays(
-    settings: Settings, bundle: ModelPackage, classifier: DigitClassifier, dataset: Dataset
+    settings: Settings, package: ModelPackage, classifier: DigitClassifier, dataset: Dataset
 ) -> EvaluationResult:
-    split, history = dataset.evaluation, bundle.card.history
-    threshold, problem = find_threshold(bundle, settings.max_error)
+    split, history = dataset.evaluation, package.card.history
+    threshold, problem = find_threshold(package, settings.max_error)
     evaluation = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
     curves = {
         "loss": [epoch.loss for epoch in history],
@@ -253,22 +253,22 @@ def _evaluate_arrays(
         "val_loss": [epoch.validation_loss for epoch in history],
         "val_accuracy": [epoch.validation_accuracy for epoch in history],
     }
-    facts = _facts(settings, bundle, dataset.name, dataset.source, dataset.digest)
+    facts = _facts(settings, package, dataset.name, dataset.source, dataset.digest)
     folder = _report_dir(settings, facts)
     page = write_evaluation(folder, facts, evaluation, split.pictures, curves if history else None)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
-    return EvaluationResult(bundle.card.id, dataset.name, dataset.source, *shares, page, problem)
+    return EvaluationResult(package.card.id, dataset.name, dataset.source, *shares, page, problem)
 
 
 def _evaluate_files(
     settings: Settings,
-    bundle: ModelPackage,
+    package: ModelPackage,
     reader: PageReader,
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
 ) -> EvaluationResult:
-    threshold, problem = find_threshold(bundle, settings.max_error)
+    threshold, problem = find_threshold(package, settings.max_error)
     rows: list[RowFacts] = []
     for picture, result in predict.read_labelled(settings, reader, files.pictures, progress):
         for reading in read_files.decide_readings([result], threshold)[0]:
@@ -288,29 +288,29 @@ def _evaluate_files(
             )
             rows.append(row)
     evaluation = evaluate_pages(rows, threshold if not problem else None)
-    facts = _facts(settings, bundle, files.name, files.source, files.digest)
+    facts = _facts(settings, package, files.name, files.source, files.digest)
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
-    return EvaluationResult(bundle.card.id, files.name, files.source, *shares, page, problem)
+    return EvaluationResult(package.card.id, files.name, files.source, *shares, page, problem)
 
 
-def find_threshold(bundle: ModelPackage, max_error: float) -> tuple[float, str]:
+def find_threshold(package: ModelPackage, max_error: float) -> tuple[float, str]:
     """Return the threshold for `max_error` and ""; or a threshold that accepts nothing, and the problem."""
     try:
-        return bundle.threshold(max_error), ""
+        return package.threshold(max_error), ""
     except ModelError as why:
         return _ACCEPT_NOTHING, str(why)
 
 
-def _load_classifier(bundle: ModelPackage, *, keras: bool) -> DigitClassifier:
+def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:
     if not keras:
-        return composition.CLASSIFIERS["litert"](bundle)
-    if KERAS not in bundle.card.files:
-        raise UsageError(f"the model {bundle.card.id} has no {KERAS}")
+        return composition.CLASSIFIERS["litert"](package)
+    if KERAS not in package.card.files:
+        raise UsageError(f"the model {package.card.id} has no {KERAS}")
     from digitrec.recognition.classifier_keras import KerasDigitClassifier
 
-    return KerasDigitClassifier.load(bundle)
+    return KerasDigitClassifier.load(package)
 
 
 def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
@@ -327,8 +327,8 @@ def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
     return pictures
 
 
-def _facts(settings: Settings, bundle: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:
-    return EvaluationFacts(bundle.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
+def _facts(settings: Settings, package: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:
+    return EvaluationFacts(package.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
 
 
 def _report_dir(settings: Settings, facts: EvaluationFacts) -> Path:

@@ -38,9 +38,9 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
     Raises:
         ModelError: no model can be used.
     """
-    bundle = composition.open_model(settings)
-    reader = composition.load_page_reader(bundle)
-    threshold = bundle.threshold(settings.max_error)
+    package = composition.open_model(settings)
+    reader = composition.load_page_reader(package)
+    threshold = package.threshold(settings.max_error)
     now = format_utc(time.time())
     rows: list[TableRow] = []
     unreadable: list[str] = []
@@ -53,7 +53,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
         result = read_files.read_bytes(data, settings.limits, reader)
         for reading in read_files.decide_readings([result], threshold)[0]:
             rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, len(data), now, "", "", reading))
-    return Predictions(rows, composition.make_output_format(settings, bundle, threshold, now), unreadable)
+    return Predictions(rows, composition.make_output_format(settings, package, threshold, now), unreadable)
 
 
 def read_labelled(

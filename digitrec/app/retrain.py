@@ -46,7 +46,7 @@ class RetrainResult:
 class RetrainReport:
     """A new model trained on corrections, not promoted, and its comparison with the base model."""
 
-    bundle: ModelPackage
+    package: ModelPackage
     pages: CorrectionsDataset
     comparison: ModelComparison
     report: Path

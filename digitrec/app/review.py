@@ -102,8 +102,8 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
     audit_sample = _prepare_ledgers(settings, audit, seed)
 
     def load_reader() -> LoadedReader:
-        bundle = composition.open_model(settings)
-        return composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
+        package = composition.open_model(settings)
+        return composition.load_page_reader(package), package.threshold(settings.max_error)
 
     service = ReviewService(
         outbox=settings.outbox,

@@ -98,28 +98,28 @@ def train(
     from digitrec.app import models
     from digitrec.app.retrain import train_and_compare
 
-    lesson: RetrainReport | None = None
-    how: Any = {"epochs": epochs, "seed": seed, "exclude": exclude or []}
+    report: RetrainReport | None = None
+    options: Any = {"epochs": epochs, "seed": seed, "exclude": exclude or []}
     with output.TrainingProgress() as progress:
         if with_corrections:
-            lesson = train_and_compare(
-                settings, data, base_model=base_model, network=network, progress=progress.update, **how
+            report = train_and_compare(
+                settings, data, base_model=base_model, network=network, progress=progress.update, **options
             )
-            bundle = lesson.bundle
+            package = report.package
         else:
-            bundle = models.train(settings, data, network or "cnn", progress=progress.update, **how)
-    card = bundle.card
+            package = models.train(settings, data, network or "cnn", progress=progress.update, **options)
+    card = package.card
     if as_json:
-        result = {"model_id": card.id, "folder": str(bundle.folder), "metrics": [*map(asdict, card.metrics)]}
-        typer.echo(json.dumps(result | (output.retrain_to_json(lesson) if lesson else {})))
+        result = {"model_id": card.id, "folder": str(package.folder), "metrics": [*map(asdict, card.metrics)]}
+        typer.echo(json.dumps(result | (output.retrain_to_json(report) if report else {})))
     else:
-        typer.echo(f"{card.id}  {bundle.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
+        typer.echo(f"{card.id}  {package.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
         for metric in card.metrics:
             typer.echo(
                 f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
             )
-        if lesson:
-            typer.echo(output.format_retrain(lesson))
+        if report:
+            typer.echo(output.format_retrain(report))
         typer.echo(f"  Use it: digitrec models promote {card.id}")
 
 
@@ -241,24 +241,24 @@ def show_model(
     from digitrec.models.package import ModelPackage
     from digitrec.training import model_card
 
-    bundle = (
+    package = (
         ModelPackage.open(composition.open_model_registry(settings).find(name))
         if name
         else composition.open_model(settings)
     )
-    tables = bundle.card.calibrations
+    tables = package.card.calibrations
     if as_json:
         thresholds = {"thresholds": output.thresholds_to_json(tables, settings.max_error)}
-        typer.echo(json.dumps(bundle.card.to_json() | thresholds))
+        typer.echo(json.dumps(package.card.to_json() | thresholds))
         return
-    typer.echo(f"{bundle.card.id}  {bundle.folder}")
+    typer.echo(f"{package.card.id}  {package.folder}")
     for line in output.format_thresholds(tables, settings.max_error):
         typer.echo(line)
     if card:
-        words = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        words = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         rates = output.list_error_rates(settings.max_error)
-        typer.echo(f"\n{model_card.replace_guarantees(words, bundle.card, bundle.card.id, rates)}")
-    threshold = bundle.threshold(settings.max_error)
+        typer.echo(f"\n{model_card.replace_guarantees(words, package.card, package.card.id, rates)}")
+    threshold = package.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 
 

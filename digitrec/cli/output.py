@@ -267,9 +267,9 @@ def list_error_rates(max_error: float) -> list[float]:
     return sorted({*REPORTED_ERROR_RATES, max_error}, reverse=True)
 
 
-def format_retrain(lesson: "RetrainReport") -> str:
+def format_retrain(report: "RetrainReport") -> str:
     """What was learned, and what that changed, for people."""
-    pages, learned = lesson.pages, lesson.comparison
+    pages, learned = report.pages, report.comparison
     missing = f", {pages.missing:,} left out as the original is gone or altered" if pages.missing else ""
     lines = [
         f"  learned from {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
@@ -282,18 +282,18 @@ def format_retrain(lesson: "RetrainReport") -> str:
     lines += (
         [f"  corrections that may be mistakes: {len(learned.suspected_errors):,}"] if learned.suspected_errors else []
     )
-    return "\n".join([*lines, f"  report: {lesson.report}"])
+    return "\n".join([*lines, f"  report: {report.report}"])
 
 
-def retrain_to_json(lesson: "RetrainReport") -> dict[str, object]:
+def retrain_to_json(report: "RetrainReport") -> dict[str, object]:
     """The same for scripts."""
-    learned = lesson.comparison
+    learned = report.comparison
     return {
-        "corrections": lesson.pages.to_json(),
+        "corrections": report.pages.to_json(),
         "held_out": {
             name: {"right": figures.accuracy.to_json(), "accepted": figures.accepted.to_json()}
             for name, figures in (("before", learned.before), ("after", learned.after))
         },
         "suspects": len(learned.suspected_errors),
-        "report": str(lesson.report),
+        "report": str(report.report),
     }

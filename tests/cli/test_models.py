@@ -55,7 +55,7 @@ def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
         call(monkeypatch, tmp_path, "train", "--with-corrections", "--base-model", "shipped", "--network", "mlp") == 0
     )
 
-    assert [(one["start"], one["network"], one["epochs"]) for one in asked] == [
+    assert [(one["base_model"], one["network"], one["epochs"]) for one in asked] == [
         (None, None, None),
         ("shipped", "mlp", None),
     ]
