@@ -38,33 +38,35 @@ SECTIONS: Mapping[str, Callable[[Bench], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or print what was measured."""
-    given = _arguments(arguments)
-    if given.markdown:
-        found = tables.markdown(Results.read(given.markdown))
-        if given.into is None:
-            print(found, end="")
+    options = _arguments(arguments)
+    if options.markdown:
+        page_tables = tables.markdown(Results.read(options.markdown))
+        if options.into is None:
+            print(page_tables, end="")
         else:
-            given.into.write_text(tables.inserted(given.into.read_text(encoding="utf-8"), found), encoding="utf-8")
+            options.into.write_text(
+                tables.inserted(options.into.read_text(encoding="utf-8"), page_tables), encoding="utf-8"
+            )
         return
-    scale = 1.0 if given.full else given.scale
+    scale = 1.0 if options.full else options.scale
     growth = (
-        _FULL_GROWTH if given.full else tuple(max(count // 100, round(count * (scale or 1.0))) for count in _GROWTH)
+        _FULL_GROWTH if options.full else tuple(max(count // 100, round(count * (scale or 1.0))) for count in _GROWTH)
     )
-    work = given.work or Path(tempfile.mkdtemp(prefix="digitrec-bench-"))
-    bench = Bench(Store(work.resolve(), given.data), given.pairs, scale, growth, given.model)
-    bench.results.about |= _about(given, scale, work)
+    work = options.work or Path(tempfile.mkdtemp(prefix="digitrec-bench-"))
+    bench = Bench(Store(work.resolve(), options.data), options.pairs, scale, growth, options.model)
+    bench.results.about |= _about(options, scale, work)
     _warn(bench)
     try:
-        for name in given.only or SECTIONS:
+        for name in options.only or SECTIONS:
             SECTIONS[name](bench)
-            bench.results.write(given.json)  # what is measured is kept, should a later section fail
+            bench.results.write(options.json)  # what is measured is kept, should a later section fail
     except CommandFailed as why:
         raise SystemExit(f"Not measured to the end: {why}") from None
     finally:
-        if given.work is None:
+        if options.work is None:
             shutil.rmtree(work)
     print(tables.text(bench.results), end="")
-    say(f"Written to {given.json}")
+    say(f"Written to {options.json}")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,13 +84,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results.json", help="output file")
     parser.add_argument("--markdown", type=Path, metavar="JSON", help="measure nothing: print the tables of this file")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="put them into this page, between its marks")
-    given = parser.parse_args(arguments)
-    if not (given.scale is None or 0 < given.scale <= 1) or given.pairs < 1:
-        parser.error("--scale lies in 0..1, --pairs is at least 1")
-    return given
+    options = parser.parse_args(arguments)
+    if not (options.scale is None or 0 < options.scale <= 1) or options.pairs < 1:
+        parser.error("--scale must be in 0..1, --pairs is at least 1")
+    return options
 
 
-def _about(given: argparse.Namespace, scale: float | None, work: Path) -> dict[str, object]:
+def _about(options: argparse.Namespace, scale: float | None, work: Path) -> dict[str, object]:
     return {
         "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": processor(),
@@ -98,8 +100,8 @@ def _about(given: argparse.Namespace, scale: float | None, work: Path) -> dict[s
         "work_filesystem": _filesystem(work),
         "load_before": os.getloadavg()[0],
         "scale": scale,
-        "pairs": given.pairs,
-        "model": given.model or "shipped",
+        "pairs": options.pairs,
+        "model": options.model or "shipped",
         "sets": {},
     }
 

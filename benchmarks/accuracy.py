@@ -23,21 +23,21 @@ def main() -> None:
     parser.add_argument("--data", default="mnist", help="the array set to begin with (what digitrec --data takes)")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--model", help="an id or a folder; default: the one in use")
-    given = parser.parse_args()
-    if given.real is None:
+    options = parser.parse_args()
+    if options.real is None:
         print("No --real DIR: measured on array sets and on drawn scans only.\n")
     print(f"{'set':22} {'right':>8} {'95 %':>17} {'accepted':>9} {'of these wrong':>15}")
-    found = []
+    results = []
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
-        settings = Settings.load(Path(folder), {"model": given.model})
-        for one in _measured(settings, given.data, given.real):
-            print(_line(one))
-            found.append(one.to_json())
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        settings = Settings.load(Path(folder), {"model": options.model})
+        for result in _evaluate_sets(settings, options.data, options.real):
+            print(_format_row(result))
+            results.append(result.to_json())
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
-def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[models.EvaluationResult]:
+def _evaluate_sets(settings: Settings, data: str, real: Path | None) -> Iterator[models.EvaluationResult]:
     yield models.evaluate(settings, data)
     yield models.evaluate(settings, data, as_files=True)
     yield models.evaluate(settings, "digits-8x8")
@@ -49,15 +49,15 @@ def _measured(settings: Settings, data: str, real: Path | None) -> Iterator[mode
             yield models.evaluate(settings, str(labels.parent))
 
 
-def _line(one: models.EvaluationResult) -> str:
-    interval = f"{100 * one.accuracy.low:.2f} to {100 * one.accuracy.high:.2f}"
+def _format_row(result: models.EvaluationResult) -> str:
+    interval = f"{100 * result.accuracy.low:.2f} to {100 * result.accuracy.high:.2f}"
     return (
-        f"{one.data:22} {_percent(one.accuracy):>8} {interval:>17} {_percent(one.accepted):>9} "
-        f"{_percent(one.accepted_wrong):>8} ({one.accepted_wrong.hits})"
+        f"{result.data:22} {_format_percent(result.accuracy):>8} {interval:>17} {_format_percent(result.accepted):>9} "
+        f"{_format_percent(result.accepted_wrong):>8} ({result.accepted_wrong.hits})"
     )
 
 
-def _percent(share: Proportion) -> str:
+def _format_percent(share: Proportion) -> str:
     return "-" if share.share is None else f"{100 * share.share:.2f} %"
 
 

@@ -30,7 +30,7 @@ _TABLE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(\.digits)?\.csv")
 _BATCH = re.compile(rb"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _START_S = 60.0
-THREADS, ONE, TWO = "threads", "dask, 1 worker", "dask, 2 workers"
+THREADS, DASK_1, DASK_2 = "threads", "dask, 1 worker", "dask, 2 workers"
 
 
 @dataclass
@@ -70,9 +70,9 @@ class Measured:
         yield "|---|--:|--:|--:|--:|"
         for who, walls in self.wall_s.items():
             against = statistics.median(mine / its for mine, its in zip(walls, self.wall_s[first], strict=False))
-            here_s, there_s = (statistics.median(column) for column in zip(*self.cpu_s[who], strict=True))
+            local_s, cluster_s = (statistics.median(column) for column in zip(*self.cpu_s[who], strict=True))
             speed = f"{self.files / statistics.median(walls):,.0f}"
-            yield f"| {who} | {speed} | {against:.2f} | {here_s:.1f} | {_format_s(there_s)} |"
+            yield f"| {who} | {speed} | {against:.2f} | {local_s:.1f} | {_format_s(cluster_s)} |"
 
 
 def main() -> None:
@@ -89,15 +89,15 @@ def main() -> None:
         store = Store((given.work or Path(temporary)).resolve(), given.data)
         pictures = store.get(DIGITS, given.files)
         local = Measured(pictures.count)
-        with cluster(1) as one, cluster(2) as two:
-            engines = {THREADS: [], ONE: _dask(one), TWO: _dask(two)}
+        with cluster(1) as cluster_1, cluster(2) as cluster_2:
+            engines = {THREADS: [], DASK_1: _dask(cluster_1), DASK_2: _dask(cluster_2)}
             _in_turn([*engines], given.rounds, lambda who: _local(store, pictures, local, who, engines[who]))
-            after_s = min(local.wall_s[TWO]) / 2
-            with _killing(two, after_s):
-                _local(store, pictures, local, f"{TWO}, one killed after {after_s:.0f} s", engines[TWO])
+            after_s = min(local.wall_s[DASK_2]) / 2
+            with _killing(cluster_2, after_s):
+                _local(store, pictures, local, f"{DASK_2}, one killed after {after_s:.0f} s", engines[DASK_2])
         far = Measured(min(given.objects, pictures.count))
-        with s3(pictures.first(far.files)) as bucket, cluster(2) as two:
-            engines = {THREADS: [], TWO: _dask(two)}
+        with s3(pictures.first(far.files)) as bucket, cluster(2) as cluster_2:
+            engines = {THREADS: [], DASK_2: _dask(cluster_2)}
             _in_turn([*engines], given.rounds, lambda who: _far(store, bucket, far, who, engines[who]))
     print("\n".join([*local.lines(), "", "From and to S3:", "", *far.lines()]))
 
@@ -112,28 +112,28 @@ def _dask(scheduler: str) -> list[str]:
     return ["--engine", "dask", "--scheduler", scheduler]
 
 
-def _local(store: Store, pictures: PictureSet, found: Measured, who: str, engine: Sequence[str]) -> None:
+def _local(store: Store, pictures: PictureSet, result: Measured, who: str, engine: Sequence[str]) -> None:
     with store.workspace(pictures.files) as workspace:
         before_s = _cpu_s(engine)
         cost, _ = process.run(_command(workspace, pictures.count, engine))
-        found.note(who, cost, _cpu_s(engine) - before_s, _read_tables(workspace / "outbox"))
+        result.note(who, cost, _cpu_s(engine) - before_s, _read_tables(workspace / "outbox"))
 
 
-def _far(store: Store, bucket: str, found: Measured, who: str, engine: Sequence[str]) -> None:
+def _far(store: Store, bucket: str, result: Measured, who: str, engine: Sequence[str]) -> None:
     import fsspec
 
     with store.workspace() as workspace:
         out = f"{bucket}/out-{time.monotonic_ns()}"
-        places = ["--source", f"{bucket}/in", "--outbox", out]
+        folders = ["--source", f"{bucket}/in", "--outbox", out]
         before_s = _cpu_s(engine)
-        cost, _ = process.run([*_command(workspace, found.files, engine), *places])
-        there_s = _cpu_s(engine) - before_s
+        cost, _ = process.run([*_command(workspace, result.files, engine), *folders])
+        cluster_s = _cpu_s(engine) - before_s
         fsspec.filesystem("s3").get(out, str(workspace / "outbox"), recursive=True)
-        found.note(who, cost, there_s, _read_tables(workspace / "outbox"))
+        result.note(who, cost, cluster_s, _read_tables(workspace / "outbox"))
 
 
-def _format_s(there_s: float) -> str:
-    return f"{there_s:.1f}" if there_s >= 0 else "not known, as one died"
+def _format_s(cluster_s: float) -> str:
+    return f"{cluster_s:.1f}" if cluster_s >= 0 else "not known, as one died"
 
 
 def _cpu_s(engine: Sequence[str]) -> float:
@@ -153,7 +153,7 @@ def _command(workspace: Path, files: int, engine: Sequence[str]) -> list[str]:
 
 def _read_tables(outbox: Path) -> list[bytes]:
     paths = sorted(
-        (path for path in outbox.rglob("*.csv") if _TABLE.fullmatch(path.name)), key=lambda one: len(one.name)
+        (path for path in outbox.rglob("*.csv") if _TABLE.fullmatch(path.name)), key=lambda path: len(path.name)
     )
     if len(paths) != 2:
         raise CommandFailed(f"{len(paths)} tables were published, not one batch of two")

@@ -102,11 +102,11 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        found = {"schema": SCHEMA, **asdict(self)}
-        for one, figure in zip(found["figures"], self.figures, strict=True):
+        document = {"schema": SCHEMA, **asdict(self)}
+        for entry, figure in zip(document["figures"], self.figures, strict=True):
             low, high = figure.spread
-            one |= {"median": figure.median, "low": low, "high": high}
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            entry |= {"median": figure.median, "low": low, "high": high}
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -115,14 +115,17 @@ class Results:
         Raises:
             ValueError: it is of another schema.
         """
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA:
-            raise ValueError(f"{path} has the schema {found['schema']}; this program reads {SCHEMA}")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"{path} has the schema {document['schema']}; this program reads {SCHEMA}")
         return cls(
-            found["about"],
-            [Figure(one["key"], one["label"], one["unit"], tuple(one["values"])) for one in found["figures"]],
-            [Taken(**{name: _frozen(value) for name, value in one.items()}) for one in found["taken"]],
-            found["notes"],
+            document["about"],
+            [
+                Figure(entry["key"], entry["label"], entry["unit"], tuple(entry["values"]))
+                for entry in document["figures"]
+            ],
+            [Taken(**{name: _frozen(value) for name, value in entry.items()}) for entry in document["taken"]],
+            document["notes"],
         )
 
 
@@ -132,7 +135,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:
     >>> ratios([6.0, 9.0], [2.0, 3.0])
     (3.0, 3.0)
     """
-    return tuple(one / other for one, other in zip(above, below, strict=True))
+    return tuple(value / other for value, other in zip(above, below, strict=True))
 
 
 def _frozen(value: Any) -> Any:

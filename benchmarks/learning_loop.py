@@ -54,13 +54,13 @@ class Read:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what happens, and the figures; write them as JSON if asked."""
-    given = _arguments(arguments)
+    options = _arguments(arguments)
     try:
-        if given.workspace:
-            _loop(given, given.workspace)
+        if options.workspace:
+            _loop(options, options.workspace)
         else:
             with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
-                _loop(given, Path(folder))
+                _loop(options, Path(folder))
     except DigitrecError as why:
         raise SystemExit(f"{why}. {why.hint}") from None
 
@@ -75,27 +75,27 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--wrong", type=int, default=0, help="spoil so many labels, to see if it is noticed")
     parser.add_argument("--workspace", type=Path, help="keep it here; if pages are reviewed there, these are the half")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
-    given: argparse.Namespace = parser.parse_args(arguments)
-    return given
+    options: argparse.Namespace = parser.parse_args(arguments)
+    return options
 
 
-def _loop(given: argparse.Namespace, folder: Path) -> None:
+def _loop(options: argparse.Namespace, folder: Path) -> None:
     settings = Settings(workspace=folder.resolve())
     workspace.init_folders(settings)
     with tempfile.TemporaryDirectory(prefix="digitrec-odd-") as drawn:
-        data = given.data or _write_odd(Path(drawn), given.odd)
+        data = options.data or _write_odd(Path(drawn), options.odd)
         labels = drop(data, settings.inbox)
     before = composition.open_model(settings)
     summary = run_once(settings)
     if summary.count.claimed:  # else they were read before
         print(f"{before.card.id} read {summary.count.claimed} files: {summary.count.accepted} accepted")
     pages = pages_of(settings, labels)
-    reviewed = _review(settings, pages, given.seed, given.wrong)
+    reviewed = _review(settings, pages, options.seed, options.wrong)
     others = [page.page for page in pages if (page.batch_id, page.row) not in reviewed]
     print(f"reviewed {len(reviewed)} pages, the other {len(others)} measure")
 
     began = time.monotonic()
-    done = retrain(settings, given.mnist, _print_progress)
+    done = retrain(settings, options.mnist, _print_progress)
     took_s = time.monotonic() - began
     print(f"\nretrained in {took_s:.0f} s: {done.model_id}, {'in use now' if done.is_promoted else 'not promoted'}")
     for comparison in done.comparisons:
@@ -111,51 +111,51 @@ def _loop(given: argparse.Namespace, folder: Path) -> None:
         is_back = composition.open_model(settings).card.id == before.card.id
         print(f"rolled back to {back}: {before.card.id} is {'in use again' if is_back else 'NOT in use'}")
         figures |= {"rolled_back": is_back}
-    if given.json:
-        files.atomic_write(given.json, json.dumps(figures, indent=1) + "\n")
+    if options.json:
+        files.atomic_write(options.json, json.dumps(figures, indent=1) + "\n")
 
 
 def drop(data: Path, inbox: Path) -> Mapping[str, str]:
     """Copy the pictures, not their labels, into the inbox unless they were there before; gives the labels by path."""
     labels = {}
-    for one in find_labelled_pictures(data):
-        path = one.path.relative_to(data)
-        labels[path.as_posix()] = one.label
+    for picture in find_labelled_pictures(data):
+        path = picture.path.relative_to(data)
+        labels[path.as_posix()] = picture.label
         if not (inbox.parent / "outbox" / "done").exists():
             (inbox / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(one.path, inbox / path)
+            shutil.copyfile(picture.path, inbox / path)
     return labels
 
 
 def pages_of(settings: Settings, labels: Mapping[str, str]) -> list[Read]:
     """Every page that was read, by batch and row, with its truth."""
     with closing(Ledger.open_readonly(settings.ledger)) as ledger:
-        found = []
+        pages = []
         for batch in ledger.batches():
-            places = {claim.path: claim.location for claim in ledger.claims(batch.id)}
+            locations = {claim.path: claim.location for claim in ledger.claims(batch.id)}
             for row in ledger.rows(batch.id):
                 page = LabelledPage(
-                    settings.workspace / places[row.path], row.sha256, row.reading.page, labels[row.path]
+                    settings.workspace / locations[row.path], row.sha256, row.reading.page, labels[row.path]
                 )
-                found.append(Read(batch.id, row.row, row.path, page))
-    return found
+                pages.append(Read(batch.id, row.row, row.path, page))
+    return pages
 
 
 def _review(settings: Settings, pages: list[Read], seed: int, wrong: int) -> set[tuple[str, int]]:
     """Say what is on one half of them, or take what was said before; gives the rows that were reviewed."""
     with closing(Ledger.open_shared(settings.ledger)) as ledger:
-        if known := read_latest(ledger):
-            return set(known)
+        if corrections := read_latest(ledger):
+            return set(corrections)
         rng = np.random.default_rng(seed)
         half = half_of(pages, rng)
         texts = [page.page.text for page in half]
         for place in rng.permutation(len(half))[:wrong]:
             texts[place] = str((int(texts[place]) + int(rng.integers(1, 10))) % 10)
-        said = [Judgement(one.batch_id, one.row, text, 0) for one, text in zip(half, texts, strict=True)]
-        found = record_judgements(
-            ledger, said, reviewer=_WHO, method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
+        judgements = [Judgement(page.batch_id, page.row, text, 0) for page, text in zip(half, texts, strict=True)]
+        recorded = record_judgements(
+            ledger, judgements, reviewer=_WHO, method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
         )
-        print(f"{sum(one.verdict is Verdict.CORRECTED for one in found)} of {len(found)} were corrected")
+        print(f"{sum(row.verdict is Verdict.CORRECTED for row in recorded)} of {len(recorded)} were corrected")
     return {(page.batch_id, page.row) for page in half}
 
 
@@ -169,11 +169,11 @@ def _measured(
 ) -> dict[str, object]:
     from scipy.stats import binomtest
 
-    desk = model_comparison.load_model_pair(settings, before, after)
-    found = model_comparison.summarize_comparison(model_comparison.read_with_both(desk, others), [])
+    pair = model_comparison.load_model_pair(settings, before, after)
+    result = model_comparison.summarize_comparison(model_comparison.read_with_both(pair, others), [])
     print(f"\n{'the other half':24} {'before':>34} {'now':>34}")
     for name in ("accuracy", "accepted", "accepted_wrong"):
-        rates = [getattr(found.before, name), getattr(found.after, name)]
+        rates = [getattr(result.before, name), getattr(result.after, name)]
         words = [
             f"{100 * (rate.share or 0):.2f} % ({rate.hits} of {rate.total}; "
             f"{100 * rate.low:.1f} to {100 * rate.high:.1f})"
@@ -181,30 +181,33 @@ def _measured(
         ]
         print(f"{name:24} {words[0]:>34} {words[1]:>34}")
     figures: dict[str, object] = {"before_id": before.card.id, "after_id": after.card.id}
-    for name, compared in (("right", found.comparison), ("accepted", found.accepted)):
+    for name, compared in (("right", result.comparison), ("accepted", result.accepted)):
         if compared is not None:
             lost, won = compared.only_current, compared.only_candidate
             p = float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
             print(f"{name:24} won {won}, lost {lost}: McNemar's exact test, two-sided, p = {p:.3g}")
             figures[f"{name}_mcnemar"] = {"won": won, "lost": lost, "p": p}
-    for name, one in (("before", found.before), ("after", found.after)):
+    for name, metrics in (("before", result.before), ("after", result.after)):
         figures[name] = {
-            "right": one.accuracy.to_json(),
-            "accepted": one.accepted.to_json(),
-            "accepted_wrong": one.accepted_wrong.to_json(),
+            "right": metrics.accuracy.to_json(),
+            "accepted": metrics.accepted.to_json(),
+            "accepted_wrong": metrics.accepted_wrong.to_json(),
         }
     return figures
 
 
 def _print_suspects(
-    learned: model_comparison.ModelComparison, figures: dict[str, object], labels: Mapping[str, str], settings: Settings
+    comparison: model_comparison.ModelComparison,
+    figures: dict[str, object],
+    labels: Mapping[str, str],
+    settings: Settings,
 ) -> None:
     done = settings.outbox / "done"
-    true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in learned.suspected_errors]
-    spoilt = sum(text != one.page.text for text, one in zip(true, learned.suspected_errors, strict=True))
-    print(f"suspected wrong labels: {len(learned.suspected_errors)}, of these spoilt on purpose: {spoilt}")
-    print(f"contradicted confidently before, agreed with now: {learned.fixed}")
-    figures |= {"suspects": len(learned.suspected_errors), "spoilt_found": spoilt, "won_over": learned.fixed}
+    true = [labels["/".join(suspect.page.path.relative_to(done).parts[1:])] for suspect in comparison.suspected_errors]
+    spoilt = sum(text != suspect.page.text for text, suspect in zip(true, comparison.suspected_errors, strict=True))
+    print(f"suspected wrong labels: {len(comparison.suspected_errors)}, of these spoilt on purpose: {spoilt}")
+    print(f"contradicted confidently before, agreed with now: {comparison.fixed}")
+    figures |= {"suspects": len(comparison.suspected_errors), "spoilt_found": spoilt, "won_over": comparison.fixed}
 
 
 def _print_progress(now: TrainingState) -> None:

@@ -36,9 +36,9 @@ _SHORT_FILES, _SHORT_RUNS = 1_000, 5
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """One program, once. `work` leaves out its start, where it could tell."""
+    """One program, once. `work` excludes its start, where that was measured."""
 
-    whole: Cost
+    total: Cost
     work_cpu_s: float
     work_wall_s: float
     files: int
@@ -71,9 +71,9 @@ class Bench:
 
     def figure(self, key: str, label: str, unit: str, values: Iterable[float]) -> None:
         """Note a figure, and say it."""
-        one = Figure(key, label, unit, tuple(values))
-        self.results.figures.append(one)
-        say(f"  {label}: {one.median:.3g} {unit}")
+        measured = Figure(key, label, unit, tuple(values))
+        self.results.figures.append(measured)
+        say(f"  {label}: {measured.median:.3g} {unit}")
 
     def note(self, text: str) -> None:
         """Note what a reader has to know."""
@@ -81,7 +81,7 @@ class Bench:
 
 
 def say(text: str) -> None:
-    """To whoever waits; the tables alone go to stdout."""
+    """Print progress to stderr; stdout has the tables only."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -112,17 +112,17 @@ def throughput(bench: Bench, kind: str) -> None:
     runs = in_turn([RUN, *RIVALS[kind]], bench.pairs, lambda who: _once(bench, who, pictures))
     for who, all_of_it in runs.items():
         bench.results.taken += _taken(kind, who, pictures.count, all_of_it)
-    ours = [one.whole.cpu_s for one in runs[RUN]]
+    ours = [run.total.cpu_s for run in runs[RUN]]
     letter = KINDS[kind].letter
     floor = RIVALS[kind][0]
     key = f"{kind}_floor" if kind != SCANS else "scans_decode"
     label = f"({letter}) CPU of run over {NAMES[floor]}"
-    bench.figure(key, label, "x", ratios(ours, [one.work_cpu_s for one in runs[floor]]))
+    bench.figure(key, label, "x", ratios(ours, [run.work_cpu_s for run in runs[floor]]))
     if kind == SCANS:
         per_1000 = (1000 * cpu_s / pictures.count for cpu_s in ours)
         bench.figure("scans_cpu", f"({letter}) CPU seconds for 1000 scans, all included", "s", per_1000)
-    for rival in [one for one in (TUTORIAL, BATCHES) if one in runs]:
-        theirs = [_whole_cpu_s(one, pictures.count) for one in runs[rival]]
+    for rival in [run for run in (TUTORIAL, BATCHES) if run in runs]:
+        theirs = [_extrapolate_cpu_s(run, pictures.count) for run in runs[rival]]
         bench.figure(f"{kind}_{rival}", f"({letter}) CPU of {NAMES[rival]} over run", "x", ratios(theirs, ours))
 
 
@@ -134,7 +134,7 @@ def cores(bench: Bench) -> None:
     pictures = bench.pictures(SCANS)
     say(f"Two cores over one: {pictures.count:,} scans")
     runs = in_turn(["1", "2"], bench.pairs, lambda count: _run(bench, pictures, cores=int(count)))
-    walls = {count: [one.whole.wall_s for one in runs[count]] for count in runs}
+    walls = {count: [run.total.wall_s for run in runs[count]] for count in runs}
     bench.figure("cores", "(b) throughput, two cores over one", "x", ratios(walls["1"], walls["2"]))
 
 
@@ -146,7 +146,7 @@ def cold(bench: Bench) -> None:
     runs = in_turn([*map(str, counts)], bench.pairs, lambda count: _cold(bench, pictures, int(count)))
     for count, words in zip(counts, ("an empty inbox", "one picture", f"{counts[-1]} pictures"), strict=True):
         all_of_it = runs[str(count)]
-        bench.figure(f"cold_{count}", f"run on {words}", "CPU s", (one.whole.cpu_s for one in all_of_it))
+        bench.figure(f"cold_{count}", f"run on {words}", "CPU s", (run.total.cpu_s for run in all_of_it))
         bench.results.taken += _taken(SCANS, RUN, count, all_of_it)
 
 
@@ -162,7 +162,7 @@ def growth(bench: Bench) -> None:
     for unit in ("CPU", "wall"):
         # The start, which does not grow, would make few files look dear.
         start = _seconds(runs["1"], unit)
-        each = {
+        per_file_s = {
             count: [
                 (took_s - start_s) / (count - 1)
                 for took_s, start_s in zip(_seconds(runs[str(count)], unit), start, strict=True)
@@ -172,8 +172,8 @@ def growth(bench: Bench) -> None:
         for count in bench.growth[1:]:
             key = ("growth" if unit == "CPU" else "growth_wall") + ("" if count == many else f"_{count}")
             label = f"{unit} a file at {count:,} files over that at {few:,}"
-            bench.figure(key, label, "x", ratios(each[count], each[few]))
-    bench.figure("peak", f"peak memory at {many:,} files", "MB", (one.whole.peak_mb for one in runs[str(many)]))
+            bench.figure(key, label, "x", ratios(per_file_s[count], per_file_s[few]))
+    bench.figure("peak", f"peak memory at {many:,} files", "MB", (run.total.peak_mb for run in runs[str(many)]))
 
 
 def idle(bench: Bench) -> None:
@@ -202,28 +202,28 @@ def _once(bench: Bench, who: str, pictures: PictureSet) -> Once:
 
 def _rival(who: str, folder: Path, most: int, *more: str) -> Once:
     words = python("-m", "benchmarks.rivals", who, str(folder), "--files", str(most), *more)
-    whole, printed = process.run(words)
+    cost, printed = process.run(words)
     result = json.loads(printed)
-    return Once(whole, result["cpu_s"], result["wall_s"], result["files"])
+    return Once(cost, result["cpu_s"], result["wall_s"], result["files"])
 
 
 def _run(bench: Bench, pictures: PictureSet, *, cores: int | None = None) -> Once:
     with bench.store.workspace(pictures.files) as workspace:
-        whole, _ = process.run(bench.command("run", workspace), cores=cores)
+        cost, _ = process.run(bench.command("run", workspace), cores=cores)
         answers = sets.answers(workspace, pictures)
     shares = {"accepted": answers.accepted / answers.rows, "right": answers.right / answers.rows}
     bench.results.about["sets"].setdefault(pictures.kind, {}).update(shares)
-    return Once(whole, whole.cpu_s, whole.wall_s, pictures.count)
+    return Once(cost, cost.cpu_s, cost.wall_s, pictures.count)
 
 
 def _cold(bench: Bench, pictures: PictureSet, count: int) -> Once:
-    some = pictures.first(count)
+    subset = pictures.first(count)
     with bench.store.workspace() as workspace:
         process.run(bench.command("run", workspace))  # folders and ledger are there from the day before
-        sets.drop(some.files, workspace)
-        whole, _ = process.run(bench.command("run", workspace))
-        sets.answers(workspace, some)
-    return Once(whole, whole.cpu_s, whole.wall_s, count)
+        sets.drop(subset.files, workspace)
+        cost, _ = process.run(bench.command("run", workspace))
+        sets.answers(workspace, subset)
+    return Once(cost, cost.cpu_s, cost.wall_s, count)
 
 
 def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:
@@ -232,26 +232,26 @@ def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:
     cpu_s, wall_s = (
         statistics.median(took) for took in zip(*((run.work_cpu_s, run.work_wall_s) for run in runs), strict=True)
     )
-    return Once(Cost(cpu_s, wall_s, max(run.whole.peak_mb for run in runs)), cpu_s, wall_s, count)
+    return Once(Cost(cpu_s, wall_s, max(run.total.peak_mb for run in runs)), cpu_s, wall_s, count)
 
 
-def _seconds(all_of_it: Sequence[Once], unit: str) -> list[float]:
-    return [one.whole.cpu_s if unit == "CPU" else one.whole.wall_s for one in all_of_it]
+def _seconds(runs: Sequence[Once], unit: str) -> list[float]:
+    return [run.total.cpu_s if unit == "CPU" else run.total.wall_s for run in runs]
 
 
-def _whole_cpu_s(one: Once, files: int) -> float:
+def _extrapolate_cpu_s(run: Once, files: int) -> float:
     """Its start, and as many files as there are, if it was measured on some of them."""
-    return one.whole.cpu_s + one.work_cpu_s / one.files * (files - one.files)
+    return run.total.cpu_s + run.work_cpu_s / run.files * (files - run.files)
 
 
-def _taken(kind: str, who: str, files: int, all_of_it: Sequence[Once]) -> list[Taken]:
+def _taken(kind: str, who: str, files: int, runs: Sequence[Once]) -> list[Taken]:
     """Whole processes; of a rival, also its work without its start."""
-    cpu_s, wall_s = tuple(one.whole.cpu_s for one in all_of_it), tuple(one.whole.wall_s for one in all_of_it)
-    peak_mb = tuple(one.whole.peak_mb for one in all_of_it)
-    measured = all_of_it[0].files
-    whole = Taken(kind, NAMES[who], measured, cpu_s, wall_s, peak_mb, "all included")
+    cpu_s, wall_s = tuple(run.total.cpu_s for run in runs), tuple(run.total.wall_s for run in runs)
+    peak_mb = tuple(run.total.peak_mb for run in runs)
+    measured = runs[0].files
+    total = Taken(kind, NAMES[who], measured, cpu_s, wall_s, peak_mb, "all included")
     if who == RUN:
-        return [whole]
-    work_cpu_s, work_wall_s = tuple(one.work_cpu_s for one in all_of_it), tuple(one.work_wall_s for one in all_of_it)
+        return [total]
+    work_cpu_s, work_wall_s = tuple(run.work_cpu_s for run in runs), tuple(run.work_wall_s for run in runs)
     note = f"without its start, on {measured} of {files}" if measured != files else "without its start"
-    return [Taken(kind, NAMES[who], measured, work_cpu_s, work_wall_s, (), note), whole]
+    return [Taken(kind, NAMES[who], measured, work_cpu_s, work_wall_s, (), note), total]

@@ -20,7 +20,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[1]
 _NOT_OURS = ("DIGITREC_", "PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")
 _LAST_WORDS = 2000
-_PATIENCE_S = 30.0
+_STOP_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def idle(words: Sequence[str], *, warm_s: float, window_s: float, windows: int) 
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    process.wait(_PATIENCE_S)
+                    process.wait(_STOP_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

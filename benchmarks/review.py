@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def latency(folder: Path, answers: int) -> None:
-    """What each page takes with so many answers, one in fifteen of them to look at, some corrected."""
+    """Measure each page with many answers, one in fifteen of them in review, some corrected."""
     settings = Settings(workspace=folder)
     rng = random.Random(0)
     blank = b"\x89PNG\r\n\x1a\n"
@@ -63,20 +63,20 @@ async def _ask_all(app: Any, token: str) -> dict[str, list[float]]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base) as client:
         await client.get("/enter", params={"token": token})
         first = (await client.get("/api/list", params={"status": "review", "most": 1})).json()["entries"][0]
-        one = {"batch": first["batch"], "row": first["row"], "new": first["text"], "seen": first["seen"]}
+        judgement = {"batch": first["batch"], "row": first["row"], "new": first["text"], "seen": first["seen"]}
         addresses = (
             *("/", "/one?status=review", "/grid?text=7", "/try", "/api/list?status=review&most=24"),
             *("/api/list?text=7", "/api/list?state=any", "/api/list?state=any&file=no+such+file", "/api/audit"),
-            *("/api/list?state=settled", f"/api/entry/{one['batch']}/{one['row']}"),
+            *("/api/list?state=settled", f"/api/entry/{judgement['batch']}/{judgement['row']}"),
         )
         times = {address: [await _ms(client, "GET", address) for _ in range(_ROUNDS)] for address in addresses}
         times["POST /api/judge"] = []
         for _ in range(_ROUNDS):
-            body = {"how": "one", "judgements": [one]}
+            body = {"how": "one", "judgements": [judgement]}
             times["POST /api/judge"].append(
                 await _ms(client, "POST", "/api/judge", json=body, headers={"Origin": base})
             )
-            one["seen"] = (await client.get(f"/api/entry/{one['batch']}/{one['row']}")).json()["seen"]
+            judgement["seen"] = (await client.get(f"/api/entry/{judgement['batch']}/{judgement['row']}")).json()["seen"]
         return times
 
 
@@ -99,11 +99,11 @@ def people(folder: Path, chromium: Any, pictures: int) -> None:
         tab.goto(address)
         root = address.partition("/enter")[0]
         print(f"a scripted person, {pictures} pictures each way; pictures a minute:")
-        print(f"  one by one  {pictures / _one_by_one(tab, root, pictures):8.0f}")
-        print(f"  by digit    {pictures / _by_digit(tab, root, pictures):8.0f}")
+        print(f"  one by one  {pictures / _review_single(tab, root, pictures):8.0f}")
+        print(f"  by digit    {pictures / _review_grid(tab, root, pictures):8.0f}")
 
 
-def _one_by_one(tab: Any, root: str, pictures: int) -> float:
+def _review_single(tab: Any, root: str, pictures: int) -> float:
     """Minutes for: wait until the picture is there, type a digit, Enter; every third is agreed to."""
     tab.goto(f"{root}/one?status=review")
     tab.wait_for_selector("#frame image")
@@ -117,7 +117,7 @@ def _one_by_one(tab: Any, root: str, pictures: int) -> float:
     return (time.perf_counter() - start) / 60
 
 
-def _by_digit(tab: Any, root: str, pictures: int) -> float:
+def _review_grid(tab: Any, root: str, pictures: int) -> float:
     """Minutes for: wait until all pictures of a screen are there, correct two of them, Enter."""
     start = time.perf_counter()
     tab.goto(f"{root}/grid?text=7&batch=20260102T000000Z-0a1b2c3d")
@@ -144,8 +144,8 @@ def _answer(rng: random.Random, content: bytes) -> Answer:
 def _judge(settings: Settings, rng: random.Random) -> None:
     """People have said something of one in ten."""
     with closing(Ledger.open(settings.ledger)) as ledger, ledger.transaction():
-        places = ledger.query("SELECT batch_id, row, text FROM readings").fetchall()
-        for batch_id, row, text in rng.sample(places, len(places) // 10):
+        rows = ledger.query("SELECT batch_id, row, text FROM readings").fetchall()
+        for batch_id, row, text in rng.sample(rows, len(rows) // 10):
             ledger.query(
                 "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how) "
                 "VALUES (?, ?, '2026-01-03T00:00:00.000Z', 'Bench', 'confirmed', ?, ?, 'grid')",

@@ -72,10 +72,10 @@ class Store:
             draft.parent.mkdir(parents=True, exist_ok=True)
             process.run(process.python("-m", "benchmarks.drawing", kind, str(count), str(draft), "--data", self.data))
             draft.rename(folder)
-        found = PictureSet(kind, folder, count)
-        for path in found.files:  # from now on the cache holds them, for whoever reads them first
+        pictures = PictureSet(kind, folder, count)
+        for path in pictures.files:  # fill the page cache
             path.read_bytes()
-        return found
+        return pictures
 
     @contextmanager
     def workspace(self, pictures: Sequence[Path] = ()) -> Iterator[Path]:

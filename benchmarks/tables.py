@@ -33,13 +33,13 @@ def inserted(document: str, tables: str) -> str:
     return f"{document[: begin + len(MARKS[0])]}\n\n{tables}\n{document[end:]}"
 
 
-def shown(figure: Figure) -> str:
+def format_figure(figure: Figure) -> str:
     """The median, with the spread if it was measured more than once.
 
     >>> shown(Figure("digits_floor", "", "x", (7.04, 6.2, 6.81)))
     '6.8 (6.2 to 7.0) x'
     """
-    low, high = (_number(one, figure.median) for one in figure.spread)
+    low, high = (_number(value, figure.median) for value in figure.spread)
     spread = f" ({low} to {high})" if len(figure.values) > 1 else ""
     return f"{_number(figure.median, figure.median)}{spread} {figure.unit}"
 
@@ -65,21 +65,35 @@ def _targets(figures: Sequence[Figure], *, is_small: bool) -> Rows:
     for figure in figures:
         target = figure.target
         if target is None:
-            rows.append((figure.label, "", "", shown(figure), ""))
+            rows.append((figure.label, "", "", format_figure(figure), ""))
         else:
             bounds = (f"{target.at_least:g} {figure.unit}", f"{target.aim:g} {figure.unit}")
             reached = "too few files" if is_small else target.reached(figure.median)
-            rows.append((figure.label, *bounds, shown(figure), reached))
+            rows.append((figure.label, *bounds, format_figure(figure), reached))
     return rows
 
 
 def _taken(taken: Sequence[Taken]) -> Rows:
     rows: Rows = [("pictures", "program", "files", "CPU ms a file", "wall ms a file", "peak MB", "")]
-    for one in [measurement for measurement in taken if measurement.files]:  # a run on no file has no time for each
-        cpu_ms, wall_ms = (statistics.median(values) / one.files * 1000 for values in (one.cpu_s, one.wall_s))
-        peak_mb = f"{max(one.peak_mb):.0f}" if one.peak_mb else ""
-        name = KINDS[one.kind].name
-        rows.append((name, one.who, f"{one.files:,}", f"{cpu_ms:.3f}", f"{wall_ms:.3f}", peak_mb, one.note))
+    for measurement in [
+        measurement for measurement in taken if measurement.files
+    ]:  # a run on no file has no time for each
+        cpu_ms, wall_ms = (
+            statistics.median(values) / measurement.files * 1000 for values in (measurement.cpu_s, measurement.wall_s)
+        )
+        peak_mb = f"{max(measurement.peak_mb):.0f}" if measurement.peak_mb else ""
+        name = KINDS[measurement.kind].name
+        rows.append(
+            (
+                name,
+                measurement.who,
+                f"{measurement.files:,}",
+                f"{cpu_ms:.3f}",
+                f"{wall_ms:.3f}",
+                peak_mb,
+                measurement.note,
+            )
+        )
     return rows
 
 

@@ -80,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         about |= {"seed": given.seed, "count": count}
         files = drawn(sources, kinds or [*KINDS], count, given.seed)
     pages = []
-    for one in read(files, reader, threshold):
-        pages.append(one)
-        if given.dump is not None and (one.scored.is_wrong or one.scored.is_lost or given.dump_all):
-            dump(one, given.dump)
+    for result in read(files, reader, threshold):
+        pages.append(result)
+        if given.dump is not None and (result.scored.is_wrong or result.scored.is_lost or given.dump_all):
+            dump(result, given.dump)
     print(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
-    print(table([one.scored for one in pages]))
+    print(table([result.scored for result in pages]))
     if given.json is not None:
         given.json.write_text(json.dumps(_as_json(about, pages), indent=1), encoding="utf-8")
 
@@ -108,55 +108,55 @@ def real(folder: Path, sets: Sequence[str]) -> Iterator[tuple[str, int, Drawn]]:
         name = labels.parent.name
         if (sets and name not in sets) or "broken" in labels.read_text(encoding="utf-8"):
             continue
-        for number, one in enumerate(find_labelled_pictures(labels.parent)):
-            numbers = () if one.label == NONE else (one.label,)
-            file = Encoded(one.path.suffix, one.path.read_bytes())
-            yield name, number, Drawn(file, Truth(numbers, is_digits_only=True), {"file": str(one.path)})
+        for number, picture in enumerate(find_labelled_pictures(labels.parent)):
+            numbers = () if picture.label == NONE else (picture.label,)
+            file = Encoded(picture.path.suffix, picture.path.read_bytes())
+            yield name, number, Drawn(file, Truth(numbers, is_digits_only=True), {"file": str(picture.path)})
 
 
 def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold: float) -> Iterator[Read]:
     """Read each file as `digitrec predict` does, and score what was read."""
     before = ""
-    for kind, number, one in files:
+    for kind, number, drawn_page in files:
         if kind != before:
             print(kind, file=sys.stderr, flush=True)
             before = kind
         start = time.perf_counter()
-        content = read_files.read_bytes(one.file.content, Limits(), reader)
+        content = read_files.read_bytes(drawn_page.file.content, Limits(), reader)
         (readings,) = read_files.decide_readings([content], threshold)
         took = time.perf_counter() - start
-        yield Read(one.file, score(kind, number, one.truth, readings), dict(one.parameters), took)
+        yield Read(drawn_page.file, score(kind, number, drawn_page.truth, readings), dict(drawn_page.parameters), took)
 
 
-def dump(one: Read, folder: Path) -> None:
+def dump(result: Read, folder: Path) -> None:
     """Write a page and all about it into a folder; its name says what is written and what was read."""
     folder.mkdir(parents=True, exist_ok=True)
-    scored = one.scored
-    told = " ".join([*scored.truth.numbers, scored.truth.words])
-    name = f"{scored.kind}-{scored.number:04} is {told or 'empty'} read {scored.text or 'nothing'} {scored.status}"
-    path = folder / (re.sub(r"[^A-Za-z0-9 .,+=-]", "_", name)[:150].replace(" ", "_") + one.file.suffix)
-    path.write_bytes(one.file.content)
-    path.with_name(path.name + ".json").write_text(json.dumps(one.to_json(), indent=1), encoding="utf-8")
+    scored = result.scored
+    label = " ".join([*scored.truth.numbers, scored.truth.words])
+    name = f"{scored.kind}-{scored.number:04} is {label or 'empty'} read {scored.text or 'nothing'} {scored.status}"
+    path = folder / (re.sub(r"[^A-Za-z0-9 .,+=-]", "_", name)[:150].replace(" ", "_") + result.file.suffix)
+    path.write_bytes(result.file.content)
+    path.with_name(path.name + ".json").write_text(json.dumps(result.to_json(), indent=1), encoding="utf-8")
 
 
 def contact_sheet(sources: GlyphSources, kinds: Sequence[str], seed: int) -> bytes:
     """Return a PNG with the first pages of each kind, a kind a row."""
     rows = []
     for kind in kinds:
-        shown = []
+        cells = []
         for number in range(_ON_SHEET):
-            one = page(sources, kind, number, seed)
-            picture = cv2.imdecode(np.frombuffer(one.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
+            drawn_page = page(sources, kind, number, seed)
+            picture = cv2.imdecode(np.frombuffer(drawn_page.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
             cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
             small = visualize.fit_into(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
             cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
-            told = " ".join([*one.truth.numbers, one.truth.words]).strip() or "nothing"
-            shown.append(
+            label = " ".join([*drawn_page.truth.numbers, drawn_page.truth.words]).strip() or "nothing"
+            cells.append(
                 visualize.vstack(
-                    [cell, visualize.text_block([f"{kind} {told}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2
+                    [cell, visualize.text_block([f"{kind} {label}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2
                 )
             )
-        rows.append(visualize.hstack(shown))
+        rows.append(visualize.hstack(cells))
     return visualize.encode_png(visualize.vstack(rows))
 
 
@@ -186,7 +186,7 @@ def _sources(data: str) -> tuple[GlyphSources, str]:
 
 
 def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, object]:
-    scored = [one.scored for one in pages]
+    scored = [page.scored for page in pages]
     kinds = {
         kind: Tally.of(result for result in scored if result.kind == kind).to_json()
         for kind in dict.fromkeys(s.kind for s in scored)
@@ -195,7 +195,7 @@ def _as_json(about: dict[str, object], pages: Sequence[Read]) -> dict[str, objec
         "about": about,
         "kinds": kinds,
         "all": Tally.of(scored).to_json(),
-        "pages": [one.to_json() for one in pages],
+        "pages": [page.to_json() for page in pages],
     }
 
 

@@ -118,7 +118,7 @@ class Sheet:
         """Write a line whose digits are `height` pixels high.
 
         Returns:
-            For each character the share of its height that lies on the sheet.
+            Share of each character's height that is on the sheet.
         """
         shares = []
         for glyph in line.glyphs:
@@ -145,7 +145,7 @@ class Sheet:
             return self
         height, width = self.shape
         free = (rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1])
-        more = [max(0, least - int(one)) for one in free]
+        more = [max(0, least - int(margin)) for margin in free]
         ink, printed = (
             np.asarray(np.pad(layer, (more[:2], more[2:])), np.float32) for layer in (self.ink, self.printed)
         )
@@ -203,8 +203,8 @@ def _digit(character: str, sources: GlyphSources, pen: float, rng: Generator) ->
         unit = max(foot - top, 0.75 * (right - left))
         distances, grow, is_thin = _inked(body, pen * unit)
         # The centre line of a blot has no loop, and that of a 5 with a full belly is a 6.
-        wanted = _LOOPS.get(character, {0}) if is_thin else {loops(body > 110)}
-        if loops(distances + grow > 0) in wanted:
+        expected_loops = _LOOPS.get(character, {0}) if is_thin else {loops(body > 110)}
+        if loops(distances + grow > 0) in expected_loops:
             break
     size = float(rng.uniform(0.86, 1.0))
     width, drop = (right - left) / unit * size, float(rng.normal(0, 0.02))
@@ -218,9 +218,9 @@ def _sign(character: str, sources: GlyphSources, font: int, pen: float, rng: Gen
         pen = max(pen, _POINT) * float(rng.uniform(1.0, 1.5)) if character in ".," else pen
         distances, grow = _brushed(_strokes_of(character, pen * unit, rng), pen * unit), 0.0
     else:
-        places = sources.by_symbol[character]
-        own = places[sources.fonts.font[places] == font]
-        body = _enlarged(sources.fonts.pictures[rng.choice(own if own.size else places)])
+        candidates = sources.by_symbol[character]
+        own = candidates[sources.fonts.font[candidates] == font]
+        body = _enlarged(sources.fonts.pictures[rng.choice(own if own.size else candidates)])
         distances, grow, _ = _inked(body, pen * unit)
     left, top, right, foot = strokes.bounding_box(distances)
     return _Glyph(distances, grow, unit, (right - left) / unit, 0.0, ((top + foot) / 2 - _SIDE / 2) / unit, 1.0)

@@ -77,8 +77,9 @@ def date(sources: GlyphSources, draws: Parameters) -> Drawn:
 
 def sum_(sources: GlyphSources, draws: Parameters) -> Drawn:
     """Draw a sum or difference with its result, as 12+5=17; terms 1 to 99, gaps beside signs 0.2 to 1, h 10 to 70 %."""
-    one, two = draws.whole("one", 1, 99), draws.whole("two", 1, 99)
-    text = f"{one}+{two}={one + two}" if draws.happens("adds", 0.6) else f"{one + two}-{two}={one}"
+    first, second = draws.whole("one", 1, 99), draws.whole("two", 1, 99)
+    total = first + second
+    text = f"{first}+{second}={total}" if draws.happens("adds", 0.6) else f"{total}-{second}={first}"
     sheet, _ = one_line(text, sources, draws, Style(share=(0.1, 0.7), sign_gap=(0.2, 1.0)))
     return drawn(sheet, draws, text)
 
@@ -91,8 +92,8 @@ def word(sources: GlyphSources, draws: Parameters) -> Drawn:
     if place == "below":
         sheet = stacked(lines_of((text, other), sources, draws), draws, pitch=(1.3, 2.2))
     else:
-        whole = other + space + text if place == "before" else text + space + other
-        sheet, _ = one_line(whole, sources, draws, Style(share=(0.1, 0.6)))
+        line = other + space + text if place == "before" else text + space + other
+        sheet, _ = one_line(line, sources, draws, Style(share=(0.1, 0.6)))
     return drawn(sheet, draws, text, words=other)
 
 
@@ -235,7 +236,7 @@ def tight(sources: GlyphSources, draws: Parameters) -> Drawn:
     large.write(line, 200 - line.width * 100, 200, 200, draws.rng)
     ys, xs = (np.flatnonzero(large.ink.max(axis=axis) > 0.3) for axis in (1, 0))
     more = draws.rng.uniform(-0.04, 0.04, 4) * 200
-    draws.values["margins"] = [round(float(one) / 200, 3) for one in more]
+    draws.values["margins"] = [round(float(margin) / 200, 3) for margin in more]
     top, foot = max(0, int(ys[0] - more[0])), int(ys[-1] + more[1]) + 1
     first, last = max(0, int(xs[0] - more[2])), int(xs[-1] + more[3]) + 1
     page = paper.colour(Sheet(large.ink[top:foot, first:last], large.printed[top:foot, first:last]), draws)
@@ -249,10 +250,10 @@ def turned(sources: GlyphSources, draws: Parameters) -> Drawn:
     Texts whose digits all read as digits after the turn are left out.
     """
     by = int(draws.one_of("turned", ("90", "180", "270")))
-    is_one = draws.happens("one_digit", 1 / 3)
+    is_single = draws.happens("one_digit", 1 / 3)
     text = ""
     while not set(text) - set(_SAME_TURNED[by]):
-        text = number(draws, 1, 1) if is_one else number(draws, 2, 6)
+        text = number(draws, 1, 1) if is_single else number(draws, 2, 6)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.8)))
     page = np.ascontiguousarray(np.rot90(paper.colour(sheet, draws), by // 90))
     return Drawn(paper.scanned(page, draws), Truth((text,)), draws.values)

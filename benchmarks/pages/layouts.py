@@ -80,7 +80,7 @@ def bare_line(text: str, sources: GlyphSources, draws: Parameters, style: Style)
 
 
 def one_line(text: str, sources: GlyphSources, draws: Parameters, style: Style) -> tuple[Sheet, float]:
-    """Write a line anywhere on a page of its own.
+    """Write a line anywhere on a new page.
 
     Returns:
         The sheet, and the height of a digit in pixels.

@@ -82,9 +82,9 @@ def colour(sheet: Sheet, draws: Parameters) -> Floats:
 
 def _cover(page: Floats, cover: Floats, tint: tuple[int, int, int]) -> None:
     """Colour a page, (h, w, 3), in place, as far as `cover`, (h, w), 0.0..1.0, says."""
-    places = np.nonzero(cover)
-    share = cover[places][:, None]  # (n, 1)
-    page[places] += (np.array(tint, np.float32) - page[places]) * share
+    pixels = np.nonzero(cover)
+    share = cover[pixels][:, None]  # (n, 1)
+    page[pixels] += (np.array(tint, np.float32) - page[pixels]) * share
 
 
 def scanned(page: Floats, draws: Parameters) -> Encoded:
@@ -121,8 +121,8 @@ def on_desk(sheet: Sheet, page: Floats, draws: Parameters) -> tuple[Floats, Floa
     rng, (height, width) = draws.rng, sheet.shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     sides = draws.whole("paper_edges", 1, 4)
-    seen = rng.permutation([True] * sides + [False] * (4 - sides))  # left, top, right, foot
-    inset = [float(rng.uniform(0.03, 0.22) if one else rng.uniform(-0.12, -0.04)) for one in seen]
+    visible = rng.permutation([True] * sides + [False] * (4 - sides))  # left, top, right, foot
+    inset = [float(rng.uniform(0.03, 0.22) if is_visible else rng.uniform(-0.12, -0.04)) for is_visible in visible]
     frame_h, frame_w = round(height * (1 + inset[1] + inset[3])), round(width * (1 + inset[0] + inset[2]))
     offset = np.array([inset[0] * width, inset[1] * height])
     middle = np.array([width, height]) / 2

@@ -93,7 +93,7 @@ class Scored:
         """
         if not self.is_wrong:
             return 0
-        return max(1, len(self.truth.numbers) - _whole(self.truth.numbers, self.text.replace(" ", "")))
+        return max(1, len(self.truth.numbers) - _count_numbers_in(self.truth.numbers, self.text.replace(" ", "")))
 
     def to_json(self) -> dict[str, object]:
         """Return everything about the page as plain types."""
@@ -203,16 +203,16 @@ def digits_of(text: str) -> str:
     return "".join(character for character in text if character.isdigit())
 
 
-def _whole(numbers: Sequence[str], text: str) -> int:
+def _count_numbers_in(numbers: Sequence[str], text: str) -> int:
     """How many of these numbers stand whole in a text, in order."""
     written = "".join(numbers)
     blocks = SequenceMatcher(None, written, text, autojunk=False).get_matching_blocks()
-    start = found = 0
+    start = count = 0
     for number in numbers:
         end = start + len(number)
-        found += any(block.a <= start and end <= block.a + block.size for block in blocks)
+        count += any(block.a <= start and end <= block.a + block.size for block in blocks)
         start = end
-    return found
+    return count
 
 
 def _row(kind: str, tally: Tally) -> tuple[str, ...]:

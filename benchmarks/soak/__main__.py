@@ -77,7 +77,7 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
     watch, seen = Watch(workspace, plan.options, time.monotonic()), Seen()
     load = [os.getloadavg()[0]]
     try:
-        _go_on(plan, arrivals, watch, seen)
+        _run_calm(plan, arrivals, watch, seen)
         rested_s = _rest(arrivals, watch, seen)
         load.append(os.getloadavg()[0])
         watch.end("SIGTERM")
@@ -106,7 +106,7 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
         "manners": dict(Counter(item.manner for item in arrivals.dropped)),
         **report.figures(result, watch.lives),
         "memory_by_life": report.memory_by_life(watch.lives),
-        "longest_gap_s": report.longest_gap_s([sight for life in watch.lives for sight in life.sights]),
+        "longest_gap_s": report.longest_gap_s([sample for life in watch.lives for sample in life.samples]),
         "tables_half": len(seen.half),
         "tables_changed": len(seen.changed),
         "tables_removed": len(removed),
@@ -124,14 +124,18 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
     }
 
 
-def is_well(found: report.Figures) -> bool:
-    """True if nothing was lost, doubled, or otherwise not as promised."""
+def is_well(figures: report.Figures) -> bool:
+    """Return True if nothing was lost or doubled, and no guarantee was violated."""
     noughts = ("tables_half", "tables_changed", "tables_not_back", "strangers_gone", "left_behind", "tracebacks")
-    account_is_true = not any(found["account"][name] for name in ("lost", "doubled", "wrong"))
-    return account_is_true and found["verify"]["exit"] == 0 and not (found["bad_ends"] or any(map(found.get, noughts)))
+    account_is_true = not any(figures["account"][name] for name in ("lost", "doubled", "wrong"))
+    return (
+        account_is_true
+        and figures["verify"]["exit"] == 0
+        and not (figures["bad_ends"] or any(map(figures.get, noughts)))
+    )
 
 
-def _go_on(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
+def _run_calm(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
     """Arrivals, looks and kills until the time is over."""
     when, ends = random.Random(plan.seed + 1), random.Random(plan.seed + 2)
     killing_s, over_s = 60 * plan.minutes, 60 * (plan.minutes + plan.calm_minutes)
@@ -176,12 +180,12 @@ def _rest(arrivals: Arrivals, watch: Watch, seen: Seen) -> float:
     began_s = watch.now_s()
     if not watch.is_alive:
         watch.start()
-    strangers = {os.path.normpath(path) for path in arrivals.left_alone}
+    foreign_files = {os.path.normpath(path) for path in arrivals.left_alone}
     quiet = 0
     while quiet < 3 and watch.now_s() - began_s < _LONGEST_REST_S:
         arrivals.go_on()
         watch.look()
-        waits = arrivals.is_busy() or watch.is_at_work() or _waiting(watch.log.parent / "inbox") - strangers
+        waits = arrivals.is_busy() or watch.is_at_work() or _waiting(watch.log.parent / "inbox") - foreign_files
         quiet = 0 if waits else quiet + 1
         time.sleep(0.5)
     _look_at_tables(watch.log.parent / "outbox", seen)
@@ -191,8 +195,8 @@ def _rest(arrivals: Arrivals, watch: Watch, seen: Seen) -> float:
 def _waiting(inbox: Path) -> set[bytes]:
     """Every file in the inbox but the claims and the marker."""
     walked = folder_id.walk(inbox, enters=lambda path, _: path != ".claimed", failed=lambda *_: None)
-    found = {os.fsencode(path) for path, entry in walked if not folder_id.is_folder(entry)}
-    return found - {b".digitrec-folder"}
+    results = {os.fsencode(path) for path, entry in walked if not folder_id.is_folder(entry)}
+    return results - {b".digitrec-folder"}
 
 
 def _remove_tables(outbox: Path, seed: int) -> list[Path]:
@@ -219,16 +223,16 @@ def _look_at_tables(outbox: Path, seen: Seen) -> None:
 
 def _warnings(log: str) -> Mapping[str, int]:
     """What the service warned of, how often."""
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     for line in log.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
-            found["(no log line)"] += 1
+            results["(no log line)"] += 1
             continue
         if entry.get("level", "info").lower() != "info":
-            found[str(entry.get("event", entry.get("message", "?")))] += 1
-    return dict(found.most_common())
+            results[str(entry.get("event", entry.get("message", "?")))] += 1
+    return dict(results.most_common())
 
 
 def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, object]:
@@ -239,7 +243,7 @@ def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, o
         "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": processor(),
         "cores": cores(),
-        "load": ", ".join(f"{one:.1f}" for one in load),
+        "load": ", ".join(f"{value:.1f}" for value in load),
         "filesystem": folder_id.get_filesystem(workspace),
         "seed": plan.seed,
         "minutes": plan.minutes,
@@ -249,7 +253,7 @@ def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, o
 
 
 def say(text: str) -> None:
-    """To whoever waits."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -271,23 +275,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", type=Path, metavar="PAGE", help="put the tables into this page, between its marks")
     given = parser.parse_args(arguments)
     if given.markdown:
-        found = json.loads(given.markdown.read_text(encoding="utf-8"))
+        results = json.loads(given.markdown.read_text(encoding="utf-8"))
     else:
         work = (given.work or Path(tempfile.mkdtemp(prefix="digitrec-soak-"))).resolve()
         say(f"The workspace is {work}")
-        found = soak(
+        results = soak(
             Plan(given.seed, given.minutes, given.calm_minutes, given.pause_s, (given.kill_s[0], given.kill_s[1])), work
         )
         if given.out:
-            given.out.write_text(json.dumps(found, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
-        if given.work is None and is_well(found):
+            given.out.write_text(json.dumps(results, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+        if given.work is None and is_well(results):
             subprocess.run(["rm", "-rf", str(work)], check=True)  # shutil ends in a RecursionError where it is deep
-    page = report.markdown(found)
+    page = report.markdown(results)
     if given.into:
         given.into.write_text(tables.inserted(given.into.read_text(encoding="utf-8"), page), encoding="utf-8")
     else:
         print(page, end="")
-    if not is_well(found):
+    if not is_well(results):
         raise SystemExit(1)
 
 

@@ -1,4 +1,4 @@
-"""The account of a soak, made without the product: what was dropped against what lies in outbox, by bytes."""
+"""Reconcile a soak without the product: compare the files that were dropped with the outbox, by bytes."""
 
 import csv
 import hashlib
@@ -24,14 +24,14 @@ class Dropped:
     """Under the inbox."""
     sha256: str
     pages: int | None
-    """None where it is broken, and nobody can say."""
+    """None if the file is broken."""
     manner: str
     at_s: float
     """When it was complete, seconds since 1970."""
     label: str = ""
     """What a labels.csv beside it says."""
     is_withdrawn: bool = False
-    """Whoever dropped it deleted it, or put another in its place, before it was claimed: no row may tell of it."""
+    """Deleted or replaced before it was claimed: no row may contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Account:
     doubled: list[str] = field(default_factory=list)
     """More rows or originals than files."""
     wrong: list[str] = field(default_factory=list)
-    """Anything else that is not as promised."""
+    """Other violations of the guarantees."""
     latencies_s: dict[str, list[float]] = field(default_factory=dict)
     """From complete to in a published table: of whole files, and of broken ones."""
 
@@ -77,26 +77,36 @@ class Account:
 def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
     """Hold what was dropped against the tables and the originals."""
     everything = list(dropped)
-    expected = [one for one in everything if not one.is_withdrawn]
-    found = list(answers(outbox))
-    kept = list(originals(outbox))
+    expected = [dropped_file for dropped_file in everything if not dropped_file.is_withdrawn]
+    answered = list(answers(outbox))
+    filed = list(originals(outbox))
     result = Account(
         files=len(everything),
         withdrawn=len(everything) - len(expected),
-        answered=len(found),
-        rows=sum(one.pages for one in found),
-        tables=len({one.table for one in found}),
-        originals=len(kept),
+        answered=len(answered),
+        rows=sum(dropped_file.pages for dropped_file in answered),
+        tables=len({dropped_file.table for dropped_file in answered}),
+        originals=len(filed),
     )
-    pictures = [one for one in expected if one.manner != LABELS]
-    tables = {one.sha256 for one in expected if one.manner == LABELS}
+    pictures = [dropped_file for dropped_file in expected if dropped_file.manner != LABELS]
+    tables = {dropped_file.sha256 for dropped_file in expected if dropped_file.manner == LABELS}
     _compare(
-        result, "row", Counter(picture.sha256 for picture in pictures), Counter(one.sha256 for one in found), expected
+        result,
+        "row",
+        Counter(picture.sha256 for picture in pictures),
+        Counter(dropped_file.sha256 for dropped_file in answered),
+        expected,
     )
-    _compare(result, "original", Counter(one.sha256 for one in expected), Counter(sha for _, _, sha in kept), expected)
-    _names(result, pictures, found)
-    _places(result, found, [one for one in kept if one[2] not in tables])
-    _pages_and_times(result, pictures, found)
+    _compare(
+        result,
+        "original",
+        Counter(dropped_file.sha256 for dropped_file in expected),
+        Counter(sha for _, _, sha in filed),
+        expected,
+    )
+    _check_names(result, pictures, answered)
+    _check_locations(result, answered, [dropped_file for dropped_file in filed if dropped_file[2] not in tables])
+    _pages_and_times(result, pictures, answered)
     return result
 
 
@@ -122,7 +132,7 @@ def answers(outbox: Path) -> Iterator[Answered]:
 
 
 def originals(outbox: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Every original that was filed away: "done/BATCH" or "rejected/BATCH", its path there, its sha256."""
+    """Yield every archived original: "done/BATCH" or "rejected/BATCH", its path there, its sha256."""
     for kind in ("done", "rejected"):
         for batch in sorted((outbox / kind).glob("*")):
             for name in sorted(_below(os.fsencode(batch))):
@@ -153,56 +163,62 @@ def _path_in(cell: str) -> bytes:
 def _compare(
     result: Account, what: str, want: Mapping[str, int], have: Mapping[str, int], expected: Iterable[Dropped]
 ) -> None:
-    named = {one.sha256: one for one in expected}
+    named = {dropped.sha256: dropped for dropped in expected}
     for sha256 in want.keys() | have.keys():
         more = have.get(sha256, 0) - want.get(sha256, 0)
-        one = named.get(sha256)
-        told = f"{what} of {one.path!r}, {one.manner}" if one else f"{what} of unknown bytes {sha256}"
+        dropped = named.get(sha256)
+        description = (
+            f"{what} of {dropped.path!r}, {dropped.manner}" if dropped else f"{what} of unknown bytes {sha256}"
+        )
         if more < 0:
-            result.lost += [told] * -more
+            result.lost += [description] * -more
         elif more > 0:
-            result.doubled += [told] * more
+            result.doubled += [description] * more
 
 
-def _names(result: Account, expected: Iterable[Dropped], found: Iterable[Answered]) -> None:
-    """The rows tell the names that were dropped; one that was deferred beside another may be numbered."""
-    want = Counter((one.sha256, one.path) for one in expected)
+def _check_names(result: Account, expected: Iterable[Dropped], answered: Iterable[Answered]) -> None:
+    """Check the names in the rows; a deferred file may have got a number."""
+    want = Counter((dropped.sha256, dropped.path) for dropped in expected)
     rest: list[Answered] = []
-    for answered in found:
-        key = (answered.sha256, answered.path)
+    for row in answered:
+        key = (row.sha256, row.path)
         if want[key]:
             want[key] -= 1
         else:
-            rest.append(answered)
-    for answered in rest:
-        key = (answered.sha256, _NUMBERED.sub(b"", answered.path))
+            rest.append(row)
+    for row in rest:
+        key = (row.sha256, _NUMBERED.sub(b"", row.path))
         if want[key]:
             want[key] -= 1
         else:
-            result.wrong.append(f"{answered.table}: nothing of these bytes was dropped as {answered.path!r}")
+            result.wrong.append(f"{row.table}: no file of these bytes was dropped as {row.path!r}")
 
 
-def _places(result: Account, found: Iterable[Answered], kept: Iterable[tuple[str, bytes, str]]) -> None:
-    """Every original lies where its row says that it does."""
-    want = Counter((f"{'rejected' if one.is_rejected else 'done'}/{one.table}", one.sha256) for one in found)
-    have = Counter((place, sha256) for place, _, sha256 in kept)
+def _check_locations(result: Account, answered: Iterable[Answered], filed: Iterable[tuple[str, bytes, str]]) -> None:
+    """Check that every original is at the location in its row."""
+    want = Counter((f"{'rejected' if row.is_rejected else 'done'}/{row.table}", row.sha256) for row in answered)
+    have = Counter((place, sha256) for place, _, sha256 in filed)
     for place, sha256 in (want - have) + (have - want):
         result.wrong.append(f"{place}: row and original do not agree about {sha256}")
 
 
-def _pages_and_times(result: Account, expected: Iterable[Dropped], found: Iterable[Answered]) -> None:
+def _pages_and_times(result: Account, expected: Iterable[Dropped], answers: Iterable[Answered]) -> None:
     by_bytes: dict[str, list[Answered]] = defaultdict(list)
-    for answered in sorted(found, key=lambda one: one.published_s):
+    for answered in sorted(answers, key=lambda dropped: dropped.published_s):
         by_bytes[answered.sha256].append(answered)
-    for one in sorted(expected, key=lambda each: each.at_s):
-        if not by_bytes[one.sha256]:
-            continue  # lost, and told
-        answered = by_bytes[one.sha256].pop(0)
-        kind = "empty" if one.manner == "empty" else "broken" if one.pages is None else "whole"
-        result.latencies_s.setdefault(kind, []).append(answered.published_s - one.at_s)
-        if one.pages is not None and kind == "whole" and answered.pages != one.pages:
-            result.wrong.append(f"{one.path!r}: {answered.pages} rows for {one.pages} pages")
-        if one.label and answered.labels != {one.label}:
-            result.wrong.append(f"{one.path!r} is labelled {one.label!r}, and its rows tell {set(answered.labels)}")
+    for dropped in sorted(expected, key=lambda dropped: dropped.at_s):
+        if not by_bytes[dropped.sha256]:
+            continue  # reported as lost
+        answered = by_bytes[dropped.sha256].pop(0)
+        kind = "empty" if dropped.manner == "empty" else "broken" if dropped.pages is None else "whole"
+        result.latencies_s.setdefault(kind, []).append(answered.published_s - dropped.at_s)
+        if dropped.pages is not None and kind == "whole" and answered.pages != dropped.pages:
+            result.wrong.append(f"{dropped.path!r}: {answered.pages} rows for {dropped.pages} pages")
+        if dropped.label and answered.labels != {dropped.label}:
+            result.wrong.append(
+                f"{dropped.path!r} is labelled {dropped.label!r}, and its rows tell {set(answered.labels)}"
+            )
         if kind == "whole" and answered.is_rejected and set(answered.reasons) != {"blank"}:
-            result.wrong.append(f"{one.path!r} is whole, was {one.manner}, and rejected as {set(answered.reasons)}")
+            result.wrong.append(
+                f"{dropped.path!r} is whole, was {dropped.manner}, and rejected as {set(answered.reasons)}"
+            )

@@ -74,14 +74,14 @@ class _Due:
 
 
 class Arrivals:
-    """Drops files as it is told, and notes what it dropped."""
+    """Drops files into the inbox and records them."""
 
     def __init__(self, inbox: Path, stage: Path, pool: Sequence[Sample], seed: int) -> None:
         """`stage` is an empty folder on the same filesystem."""
         self._inbox, self._stage = os.fsencode(inbox), os.fsencode(stage)
-        self._whole = [one for one in pool if one.is_whole]
-        self._broken = [one for one in pool if not one.is_whole]
-        self._cuttable = [one for one in pool if one.can_be_cut]
+        self._whole = [sample for sample in pool if sample.is_whole]
+        self._broken = [sample for sample in pool if not sample.is_whole]
+        self._cuttable = [sample for sample in pool if sample.can_be_cut]
         self._rng = random.Random(seed)
         self._number = itertools.count()
         self._due: list[_Due] = []
@@ -153,15 +153,15 @@ class Arrivals:
         return draft
 
     def _note(self, path: bytes, content: bytes, pages: int | None, manner: str, inode: int) -> Dropped:
-        one = Dropped(path, hashlib.sha256(content).hexdigest(), pages, manner, time.time())
-        self.dropped.append(one)
-        self._by_inode[inode] = one
+        dropped = Dropped(path, hashlib.sha256(content).hexdigest(), pages, manner, time.time())
+        self.dropped.append(dropped)
+        self._by_inode[inode] = dropped
         if content:
             self._last = [*self._last[-_RECENT:], (path, content, pages)]
-        return one
+        return dropped
 
     def _move(self, path: bytes, content: bytes, pages: int | None, manner: str) -> None:
-        """Put a file where nothing lies, by rename."""
+        """Rename a file to a free name."""
         draft = self._draft(content)
         if self._rng.random() < 0.2:  # from a camera whose clock is wrong
             then_ns = int((time.time() + self._rng.choice(_YEARS_OFF_S)) * 1e9)
@@ -205,8 +205,8 @@ class Arrivals:
             inode = write(os.path.join(draft, path), content)  # noqa: PTH118
             noted.append((b"%s/%s" % (name, path), content, sample.pages, "folder", inode))
         os.rename(draft, self._at(name))  # noqa: PTH104
-        for one in noted:
-            self._note(*one)
+        for dropped in noted:
+            self._note(*dropped)
 
     def _slow(self, count: int) -> None:
         """Files that are written in pieces with pauses, some of them longer than the settle time."""
@@ -269,7 +269,7 @@ class Arrivals:
         """The same bytes under other names, and under the same."""
         for path, content, pages in self._rng.sample(self._last, min(count, len(self._last), 40)):
             name = path if self._rng.random() < 0.5 else b"again %d.dat" % next(self._number)
-            with suppress(FileExistsError):  # it lies there still
+            with suppress(FileExistsError):  # it still exists
                 self._move(name, content, pages, "again")
 
     def _odd(self, count: int) -> None:

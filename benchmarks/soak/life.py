@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks.process import ROOT, clean_environment, python
 
-_PATIENCE_S = 20.0
+_STOP_TIMEOUT_S = 20.0
 _KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProcessSample:
     """The process as /proc shows it at a moment."""
 
     at_s: float
@@ -42,7 +42,7 @@ class Life:
     """One process from start to end."""
 
     began_s: float
-    sights: list[Sight] = field(default_factory=list)
+    samples: list[ProcessSample] = field(default_factory=list)
     ended_s: float | None = None
     how: str = ""
     in_the_midst: bool = False
@@ -100,12 +100,12 @@ class Watch:
             self.bad_ends.append(f"it ended by itself with {process.returncode}")
             self._ended("by itself")
             return
-        seen = sight(process.pid)
+        seen = sample_process(process.pid)
         if seen is not None:
             family, values = seen
             self._family |= family
             age_s = self.now_s() - self.lives[-1].began_s
-            self.lives[-1].sights.append(Sight(self.now_s(), age_s, *values, doing=self._doing()))
+            self.lives[-1].samples.append(ProcessSample(self.now_s(), age_s, *values, doing=self._doing()))
 
     def end(self, how: str) -> None:
         """Kill it (`SIGKILL`), with all of its group (`SIGKILL group`), or ask it to stop (`SIGTERM`)."""
@@ -120,9 +120,9 @@ class Watch:
         else:
             os.killpg(process.pid, signal.SIGKILL)
         try:
-            code = process.wait(_PATIENCE_S)
+            code = process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self.bad_ends.append(f"it lived {_PATIENCE_S:g} s after {how}")
+            self.bad_ends.append(f"it lived {_STOP_TIMEOUT_S:g} s after {how}")
             process.kill()
             code = process.wait()
         if code != {"SIGTERM": 0}.get(how, -signal.SIGKILL):
@@ -157,16 +157,16 @@ class Watch:
 
     def _doing(self) -> str:
         try:
-            told = json.loads((self._workspace / ".digitrec" / "main" / "heartbeat.json").read_bytes())
-            return str(told["doing"])
+            heartbeat = json.loads((self._workspace / ".digitrec" / "main" / "heartbeat.json").read_bytes())
+            return str(heartbeat["doing"])
         except (OSError, ValueError, KeyError):
-            return "not told"
+            return "unknown"
 
 
-def sight(pid: int) -> tuple[set[int], tuple[float, float, int, int, int, float]] | None:
-    """Look at a process: those that it started, and the numbers of `Sight`; None if it is gone."""
+def sample_process(pid: int) -> tuple[set[int], tuple[float, float, int, int, int, float]] | None:
+    """Look at a process: those that it started, and the numbers of `ProcessSample`; None if it is gone."""
     try:
-        told = _status(pid)
+        status = _status(pid)
         descriptors = len(os.listdir(f"/proc/{pid}/fd"))
         family = _children(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -175,8 +175,8 @@ def sight(pid: int) -> tuple[set[int], tuple[float, float, int, int, int, float]
     for child in family:
         with suppress(FileNotFoundError, ProcessLookupError, KeyError):
             children_kb += _status(child)["VmRSS"]
-    numbers = (told.get("VmRSS", 0) / _KIB, told.get("RssAnon", 0) / _KIB)
-    return family, (*numbers, descriptors, told.get("Threads", 0), len(family), children_kb / _KIB)
+    numbers = (status.get("VmRSS", 0) / _KIB, status.get("RssAnon", 0) / _KIB)
+    return family, (*numbers, descriptors, status.get("Threads", 0), len(family), children_kb / _KIB)
 
 
 def _status(pid: int) -> Mapping[str, int]:
@@ -193,10 +193,10 @@ def _children(pid: int) -> set[int]:
                 # The name in parentheses may hold anything; behind it stand the state and the parent.
                 after = Path(f"/proc/{name}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
                 parents[int(name)] = int(after.split()[1])
-    found: set[int] = set()
-    while more := {child for child, parent in parents.items() if parent in {pid, *found}} - found:
-        found |= more
-    return found
+    children: set[int] = set()
+    while more := {child for child, parent in parents.items() if parent in {pid, *children}} - children:
+        children |= more
+    return children
 
 
 def _is_ours(pid: int) -> bool:

@@ -37,12 +37,12 @@ class OddArrivals(Arrivals):
         return {**super()._ways(), "labelled": self._labelled, "deep": self._deep}
 
     def _not_ours(self) -> None:
-        """Also what lies in folders of other programs, and a file whose path is too long."""
+        """Also drop files into folders of other programs, and a file whose path is too long."""
         super()._not_ours()
         number = next(self._number)
         folder = self._rng.choice(_FOREIGN)
         os.makedirs(self._at(folder), exist_ok=True)  # noqa: PTH103 - names are bytes here
-        for name in (*(one % number for one in _NEVER), b"%s/%d.png" % (folder, number)):
+        for name in (*(dropped % number for dropped in _NEVER), b"%s/%d.png" % (folder, number)):
             write(self._at(name), self._sample(self._whole)[1])
             self.left_alone.append(name)
         if self._levels > 1000:
@@ -50,18 +50,20 @@ class OddArrivals(Arrivals):
 
     def _labelled(self, count: int) -> None:
         """A folder with pictures and their labels, moved in as a whole."""
-        name, told = b"labelled %d" % next(self._number), []
+        name, labels = b"labelled %d" % next(self._number), []
         os.mkdir(self._stage + b"/" + name)  # noqa: PTH102
         for _ in range(min(count, 40)):
             sample, content, number = self._sample(self._whole)
             file = f"{number:06} ä{sample.suffix}"
             path = b"%s/%s" % (name, file.encode())
             inode = write(self._stage + b"/" + path, content)
-            told.append((file, self._rng.choice(("7", "none", "fünf", "", "x;y")), path, content, sample.pages, inode))
-        table = _labels((file, label) for file, label, *_ in told)
+            labels.append(
+                (file, self._rng.choice(("7", "none", "fünf", "", "x;y")), path, content, sample.pages, inode)
+            )
+        table = _labels((file, label) for file, label, *_ in labels)
         write(b"%s/%s/labels.csv" % (self._stage, name), table)
         os.rename(self._stage + b"/" + name, self._at(name))  # noqa: PTH104
-        for _, label, path, content, pages, inode in told:
+        for _, label, path, content, pages, inode in labels:
             self._note(path, content, pages, "labelled", inode).label = label
         self.dropped.append(Dropped(name + b"/labels.csv", hashlib.sha256(table).hexdigest(), 0, LABELS, time.time()))
 
@@ -75,13 +77,15 @@ class OddArrivals(Arrivals):
             file = b"%s/%06d%s" % (folder, number, sample.suffix.encode())
             noted.append((file[len(self._stage) + 1 :], content, sample.pages, "deep", write(file, content)))
         os.rename(self._stage + b"/" + name, self._at(name))  # noqa: PTH104
-        for one in noted:
-            self._note(*one)
-        self._last = [one for one in self._last if not one[0].startswith(name)]  # there will be no such folder
+        for dropped in noted:
+            self._note(*dropped)
+        self._last = [
+            dropped for dropped in self._last if not dropped[0].startswith(name)
+        ]  # there will be no such folder
         self._remove_later([self._at(folder[len(self._stage) + 1 :]) for folder in folders])
 
     def _remove_later(self, folders: list[bytes]) -> None:
-        """Remove deep folders as soon as they are empty: no events are told while one is there."""
+        """Remove deep folders as soon as they are empty: no events are sent while one exists."""
 
         def remove() -> None:
             if left := remove_empty(folders):
@@ -90,7 +94,7 @@ class OddArrivals(Arrivals):
         self._later(self._linger_s, remove)
 
     def _too_long(self) -> None:
-        """A file whose path would be too long among the claims; whoever dropped it takes it back after a while."""
+        """Drop a file whose path would be too long among the claims, and remove it after a while."""
         folders, file = _too_deep(self._at(b"long %d" % next(self._number)))
         write(file, b"too deep for you")
         path = file[len(self._inbox) + 1 :]
@@ -98,7 +102,7 @@ class OddArrivals(Arrivals):
         self._later(2 * self._linger_s, partial(self._take_back, path, folders))
 
     def _take_back(self, path: bytes, folders: list[bytes]) -> None:
-        with suppress(FileNotFoundError):  # it was claimed: that it is gone is told at the end
+        with suppress(FileNotFoundError):  # it was claimed: reported at the end
             os.unlink(self._at(path))  # noqa: PTH108
             self.left_alone.remove(path)
         self._remove_later(folders)
@@ -115,7 +119,7 @@ def nested(top: bytes, levels: int) -> list[bytes]:
 def remove_empty(paths: list[bytes]) -> list[bytes]:
     """Remove folders, the deepest first, up to one that holds something; gives all of them again if one is left.
 
-    All: a file that is deferred makes folders anew that were removed before.
+    All: a deferred file creates removed folders again.
     """
     for path in paths:
         try:

@@ -75,18 +75,18 @@ def draw(count: int, seed: int) -> list[Sample]:
     rng = random.Random(seed)
     pages = list(_pages(count, seed))
     makers = list(_MAKERS.items())
-    whole = []
+    intact = []
     for number in range(round(count * (1 - _BROKEN_SHARE))):
         suffix, make = makers[number % len(makers)]
         several = [rng.choice(pages) for _ in range(rng.randint(1, _MOST_PAGES))]
         content, held = make(several)
         sample = Sample(f".{suffix.partition(' ')[0]}", content, held)
-        found = len(segment_file(sample.varied(number), Limits()))
-        if found != held:
-            raise ValueError(f"a {suffix} of {held} pages was drawn, and it reads as {found}")
-        whole.append(sample)
-    broken = [_broken(number, whole, rng) for number in range(count - len(whole))]
-    return whole + broken
+        pages_read = len(segment_file(sample.varied(number), Limits()))
+        if pages_read != held:
+            raise ValueError(f"a {suffix} of {held} pages was drawn, and it reads as {pages_read}")
+        intact.append(sample)
+    broken = [_broken(number, intact, rng) for number in range(count - len(intact))]
+    return intact + broken
 
 
 def _pages(count: int, seed: int) -> Iterator[Picture]:
@@ -191,12 +191,12 @@ _STRANGE: Mapping[str, bytes] = {
 }
 
 
-def _broken(number: int, whole: Sequence[Sample], rng: random.Random) -> Sample:
+def _broken(number: int, intact: Sequence[Sample], rng: random.Random) -> Sample:
     """Something that is no picture, or one that was damaged."""
     if number % 4 == 0:
         suffix, content = [*_STRANGE.items()][number // 4 % len(_STRANGE)]
         return Sample(f".{suffix}" if suffix else "", content, None)
-    victim = rng.choice(whole)
+    victim = rng.choice(intact)
     data = bytearray(victim.content)
     for mutate in rng.sample(MUTATIONS, rng.choice((1, 1, 2))):
         if data:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks.soak.account import Account
-from benchmarks.soak.life import Life, Sight
+from benchmarks.soak.life import Life, ProcessSample
 from benchmarks.tables import pipe_table
 
 Figures = dict[str, Any]
@@ -21,7 +21,7 @@ class Trend:
     """Whether a number stays where it is."""
 
     first: float
-    """Median of the first quarter of the sights."""
+    """Median of the first quarter of the samples."""
     last: float
     median: float
     most: float
@@ -40,26 +40,26 @@ class Trend:
         if len(values) < 8:
             return None
         quarter = len(values) // 4
-        slope = statistics.linear_regression([one / 3600 for one in at_s], values).slope
+        slope = statistics.linear_regression([at / 3600 for at in at_s], values).slope
         first, last = statistics.median(values[:quarter]), statistics.median(values[-quarter:])
         return cls(first, last, statistics.median(values), max(values), slope)
 
 
-def trends(sights: Sequence[Sight]) -> dict[str, Trend]:
+def trends(samples: Sequence[ProcessSample]) -> dict[str, Trend]:
     """Of everything that could grow, from what was seen of warm processes."""
-    warm = [sight for sight in sights if sight.age_s >= _WARM_S]
-    at_s = [one.at_s for one in warm]
-    found = {}
+    warm = [sample for sample in samples if sample.age_s >= _WARM_S]
+    at_s = [sample.at_s for sample in warm]
+    result = {}
     for name in ("rss_mb", "anon_mb", "descriptors", "threads", "children", "children_mb"):
-        trend = Trend.of(at_s, [float(getattr(one, name)) for one in warm])
+        trend = Trend.of(at_s, [float(getattr(sample, name)) for sample in warm])
         if trend is not None:
-            found[name] = trend
-    return found
+            result[name] = trend
+    return result
 
 
 def figures(account: Account, lives: Sequence[Life]) -> Figures:
     """Everything that follows from the account and the lives."""
-    sights = [sight for life in lives for sight in life.sights]
+    samples = [sample for life in lives for sample in life.samples]
     longest = max(lives, key=lambda life: (life.ended_s or 0.0) - life.began_s)
     return {
         "account": {
@@ -78,17 +78,17 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
         "lives": len(lives),
         "ends": dict(Counter(life.how for life in lives)),
         "ends_in_the_midst": sum(life.in_the_midst for life in lives if life.how != "SIGTERM"),
-        "over_lives": {name: _plain(trend) for name, trend in trends(sights).items()},
+        "over_lives": {name: _plain(trend) for name, trend in trends(samples).items()},
         "longest_life": {
             "minutes": ((longest.ended_s or longest.began_s) - longest.began_s) / 60,
-            "trends": {name: _plain(trend) for name, trend in trends(longest.sights).items()},
+            "trends": {name: _plain(trend) for name, trend in trends(longest.samples).items()},
             "second_half": {name: _plain(trend) for name, trend in trends(_second_half(longest)).items()},
             "memory": [
-                (round(sight.age_s), round(sight.rss_mb, 1), sight.descriptors) for sight in longest.sights[::15]
+                (round(sample.age_s), round(sample.rss_mb, 1), sample.descriptors) for sample in longest.samples[::15]
             ],
         },
-        "heartbeat": dict(Counter(sight.doing for sight in sights)),
-        "sights": len(sights),
+        "heartbeat": dict(Counter(sample.doing for sample in samples)),
+        "sights": len(samples),
     }
 
 
@@ -106,7 +106,7 @@ def latency(values: Sequence[float]) -> Mapping[str, float]:
 def markdown(results: Figures) -> str:
     """The figures as tables, for a page."""
     account, about = results["account"], results["about"]
-    each = results["ledger_bytes"] / max(1, account["answered"])
+    per_file = results["ledger_bytes"] / max(1, account["answered"])
     with_calm = f"{about['minutes']:g} minutes with kills, {about['calm_minutes']:g} without"
     tables = f"{results['tables_removed']}; {results['tables_not_back']}"
     ignored = f"{results['strangers_gone']} of {results['strangers']}"
@@ -134,7 +134,7 @@ def markdown(results: Figures) -> str:
         ("tracebacks in the log", f"{results['tracebacks']}"),
         ("`digitrec status --check`, asked every minute", _counted(results["health"])),
         ("heartbeat, seen every two seconds", _counted(results["heartbeat"])),
-        ("ledger at the end, with its log", f"{results['ledger_bytes'] / 1e6:.1f} MB, {each:,.0f} bytes a file"),
+        ("ledger at the end, with its log", f"{results['ledger_bytes'] / 1e6:.1f} MB, {per_file:,.0f} bytes a file"),
     ]  # fmt: skip
     parts = [
         f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; seed {about['seed']}; {about['commit']}**",
@@ -161,14 +161,14 @@ _WORDS = {
 def _latencies(results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
     words = {"whole": "whole", "broken": "broken (30 s of grace)", "empty": "empty, never filled"}
     return [
-        (words[kind], f"{one['files']:,}", f"{one['median']:.1f}", f"{one['p95']:.1f}", f"{one['most']:.1f}")
-        for kind, one in results.items()
+        (words[kind], f"{row['files']:,}", f"{row['median']:.1f}", f"{row['p95']:.1f}", f"{row['most']:.1f}")
+        for kind, row in results.items()
     ]
 
 
-def _second_half(life: Life) -> list[Sight]:
-    """Return the sights of the second half, after the backlog and every format were read."""
-    return life.sights[len(life.sights) // 2 :]
+def _second_half(life: Life) -> list[ProcessSample]:
+    """Return the samples of the second half, after the backlog and every format were read."""
+    return life.samples[len(life.samples) // 2 :]
 
 
 def _trends(where: str, results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
@@ -176,10 +176,10 @@ def _trends(where: str, results: Mapping[str, Mapping[str, float]]) -> list[tupl
         (
             where,
             _WORDS[name],
-            *(f"{one[key]:.0f}" for key in ("first", "last", "median", "most")),
-            f"{one['per_hour']:+.1f}",
+            *(f"{row[key]:.0f}" for key in ("first", "last", "median", "most")),
+            f"{row['per_hour']:+.1f}",
         )
-        for name, one in results.items()
+        for name, row in results.items()
     ]
 
 
@@ -193,14 +193,14 @@ def _plain(trend: Trend) -> Mapping[str, float]:
 
 def memory_by_life(lives: Sequence[Life]) -> list[tuple[float, float]]:
     """Of each life that lasted: its length in minutes, and the median of its memory, MB."""
-    found = []
+    rows = []
     for life in lives:
-        warm = [sight.rss_mb for sight in life.sights if sight.age_s >= _WARM_S]
+        warm = [sample.rss_mb for sample in life.samples if sample.age_s >= _WARM_S]
         if warm and life.ended_s is not None:
-            found.append(((life.ended_s - life.began_s) / 60, statistics.median(warm)))
-    return found
+            rows.append(((life.ended_s - life.began_s) / 60, statistics.median(warm)))
+    return rows
 
 
-def longest_gap_s(sights: Sequence[Sight]) -> float:
+def longest_gap_s(samples: Sequence[ProcessSample]) -> float:
     """Longest time between two looks: what the harness itself missed, seconds."""
-    return max((after.at_s - before.at_s for before, after in pairwise(sights)), default=0.0)
+    return max((after.at_s - before.at_s for before, after in pairwise(samples)), default=0.0)

@@ -16,7 +16,7 @@ from benchmarks.soak import __main__ as soak
 from benchmarks.soak import account, life, oddities, pool, report
 from benchmarks.soak.account import Account, Dropped
 from benchmarks.soak.arrivals import Arrivals
-from benchmarks.soak.life import Sight
+from benchmarks.soak.life import ProcessSample
 from benchmarks.soak.oddities import OddArrivals
 from benchmarks.soak.pool import Sample
 from digitrec.recognition.page import segment_file
@@ -226,7 +226,7 @@ def test_a_process_is_seen_with_its_children_its_memory_and_its_open_files() -> 
             assert process.stdout is not None
             process.stdout.readline()
             until_s = time.monotonic() + 20
-            while not (seen := life.sight(process.pid)) or (not seen[0] and time.monotonic() < until_s):
+            while not (seen := life.sample_process(process.pid)) or (not seen[0] and time.monotonic() < until_s):
                 time.sleep(0.02)
             family, (rss_mb, anon_mb, descriptors, threads, children, children_mb) = seen
         finally:
@@ -236,13 +236,13 @@ def test_a_process_is_seen_with_its_children_its_memory_and_its_open_files() -> 
     assert children_mb > 1
     assert descriptors >= 4
     assert threads == 1
-    assert life.sight(process.pid) is None
+    assert life.sample_process(process.pid) is None
 
 
 def test_a_leak_shows_as_a_slope_and_between_the_quarters() -> None:
-    sights = [Sight(at_s, at_s, 100 + at_s / 360, 50, 17, 6, 0, 0, "looking") for at_s in range(0, 3600, 2)]
+    samples = [ProcessSample(at_s, at_s, 100 + at_s / 360, 50, 17, 6, 0, 0, "looking") for at_s in range(0, 3600, 2)]
 
-    found = report.trends(sights)
+    found = report.trends(samples)
 
     assert found["rss_mb"].per_hour == pytest.approx(10)
     assert found["rss_mb"].last - found["rss_mb"].first == pytest.approx(7.5, abs=0.2)
