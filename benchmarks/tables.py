@@ -36,7 +36,7 @@ def inserted(document: str, tables: str) -> str:
 def format_figure(figure: Figure) -> str:
     """The median, with the spread if it was measured more than once.
 
-    >>> shown(Figure("digits_floor", "", "x", (7.04, 6.2, 6.81)))
+    >>> format_figure(Figure("digits_floor", "", "x", (7.04, 6.2, 6.81)))
     '6.8 (6.2 to 7.0) x'
     """
     low, high = (_number(value, figure.median) for value in figure.spread)

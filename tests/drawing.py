@@ -42,7 +42,7 @@ def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: A
     return buffer.getvalue()
 
 
-def read_one(content: bytes | Picture, limits: Limits = LIMITS) -> PageResult:
+def read_page(content: bytes | Picture, limits: Limits = LIMITS) -> PageResult:
     """The only page of a file, or of a picture saved as PNG."""
     (page,) = segment_file(content if isinstance(content, bytes) else saved(content), limits)
     return page
@@ -57,31 +57,31 @@ def rejection(data: bytes, limits: Limits = LIMITS) -> RejectedImage:
 
 def pages_or_reason(data: bytes) -> list[PageResult] | RejectedImage:
     """What became of a file, which is one or the other whatever its bytes; limits are narrow."""
-    found: list[PageResult] | RejectedImage
+    result: list[PageResult] | RejectedImage
     try:
-        found = segment_file(data, Limits(max_pixels=1_000_000, max_pages=8))
+        result = segment_file(data, Limits(max_pixels=1_000_000, max_pages=8))
     except RejectedImage as why:
-        found = why
-    if isinstance(found, RejectedImage):
-        assert found.reason.is_rejection
-        return found
-    assert found
-    for page in found:
+        result = why
+    if isinstance(result, RejectedImage):
+        assert result.reason.is_rejection
+        return result
+    assert result
+    for page in result:
         assert len(page.boxes) == len(page.ink)
         assert (page.reason is not None and page.reason.is_rejection) == (not page.boxes)
-    return found
+    return result
 
 
 def ink_of(content: bytes | Picture) -> NDArray[np.float32]:
     """The only digit of a page: (28, 28)."""
-    (ink,) = read_one(content).ink
+    (ink,) = read_page(content).ink
     return np.asarray(ink)
 
 
-def unlike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def unlike(first: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Difference of two digits as a share of their ink: about 1.0 for different digits.
 
-    A pixel up, down or aside does not count: where a digit's mass lies between two pixels, a breath decides.
+    A pixel up, down or aside does not count: where a digit's mass lies between two pixels, a tiny difference decides.
     """
     moved = (np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1))
-    return min(float(np.abs(one - candidate).sum()) for candidate in moved) / max(float(one.sum()), 1e-6)
+    return min(float(np.abs(first - candidate).sum()) for candidate in moved) / max(float(first.sum()), 1e-6)

@@ -72,7 +72,7 @@ class StoppedAfter(Poisoned):
 
 
 def read_odd_chunk(jobs: Sequence[ReadJob], limits: Limits, reader: PageReader) -> list[FileResult]:
-    """Read a chunk, in any process; a file named `hangs` takes for ever, one named `fills` all memory."""
+    """Read a chunk, in any process; a file named `hangs` never ends, one named `fills` all memory."""
     contents: list[FileResult] = []
     for file, job in enumerate(jobs):
         if worker_main.is_cancelled():

@@ -46,7 +46,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is written anew")
+    parser.add_argument("--model", type=Path, required=True, help="the model's folder; its card is rewritten")
     parser.add_argument("--data", type=Path, required=True, help="a folder of labelled sets of real pictures")
     pages, junk = synthetic_evaluation.PAGE_COUNT, synthetic_evaluation.NON_DIGIT_SHARE
     parser.add_argument("--pages", type=int, default=pages, help="how many pages are drawn, at least 5,000")
@@ -106,12 +106,12 @@ def held_out(bundle: ModelPackage, data: str, leave_out: Sequence[str]) -> Split
 
 
 def halves(folder: Path, seed: int) -> Halves:
-    """The pictures of a set, each in the half that the digest of its name says, whatever else lies there."""
+    """Split the pictures of a set into halves by the digest of their names, independent of other files."""
     if folder.name in _SKIPPED:
         return (), ()
 
-    def sets_it(one: LabelledPicture) -> bool:
-        name = one.path.relative_to(folder).as_posix()
+    def sets_it(picture: LabelledPicture) -> bool:
+        name = picture.path.relative_to(folder).as_posix()
         return hashlib.sha256(f"{seed}/{folder.name}/{name}".encode()).digest()[0] < 128
 
     pictures = find_labelled_pictures(folder)
@@ -177,10 +177,11 @@ def _line(name: str, confidence: NDArray[np.float64], is_right: NDArray[np.bool_
     print(f"{name:28} {len(confidence):>6,}  {_words(wilson(int(accepted.sum()), len(confidence)))}  {_words(wrong)}")
 
 
-def _words(found: Proportion) -> str:
-    if found.share is None:
+def _words(proportion: Proportion) -> str:
+    if proportion.share is None:
         return "none to count"
-    return f"{100 * found.share:6.2f} % ({found.hits:,}; 95 %: {100 * found.low:.2f} to {100 * found.high:.2f})"
+    interval = f"{100 * proportion.low:.2f} to {100 * proportion.high:.2f}"
+    return f"{100 * proportion.share:6.2f} % ({proportion.hits:,}; 95 %: {interval})"
 
 
 if __name__ == "__main__":

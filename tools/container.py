@@ -38,15 +38,15 @@ def steps(text: str) -> list[Step]:
     >>> [(one.stage, one.name, one.words) for one in steps("FROM a AS b\n# why\nENV X=1 \\\n    Y=2\nCMD [\"run\"]")]
     [(1, 'FROM', ['a', 'AS', 'b']), (1, 'ENV', ['X=1', 'Y=2']), (1, 'CMD', ['run'])]
     """
-    found: list[Step] = []
+    result: list[Step] = []
     stage = 0
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for line in re.sub(r"\\\n", " ", plain).splitlines():
         name, _, value = line.strip().partition(" ")
         stage += name == "FROM"
         if name:
-            found.append(Step(stage, name, value.strip()))
-    return found
+            result.append(Step(stage, name, value.strip()))
+    return result
 
 
 def install(home: Path, python: Path) -> Path:

@@ -19,7 +19,7 @@ PERMISSIVE = {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-
 WEAK = {"MPL-2.0", "LGPL-2.1-or-later", "LGPL-3.0-or-later"}
 """These bind changes to the package itself, not what uses it unchanged."""
 FREE = PERMISSIVE | WEAK | {"PSF-2.0", "Zlib"}
-SAID_AS = {
+LICENCE_ALIASES = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
@@ -94,12 +94,12 @@ class Licensed:
 def main() -> int:
     """Write the page; 1 if a licence is in doubt."""
     try:
-        found = [*licensed()]
+        packages = [*licensed()]
     except UnknownLicence as why:
         print(f"licences: {why}", file=sys.stderr)
         return 1
-    PAGE.write_text(page(found), encoding="utf-8")
-    print(f"{len(found)} packages, all of them may be depended on: {PAGE.relative_to(ROOT)}")
+    PAGE.write_text(page(packages), encoding="utf-8")
+    print(f"{len(packages)} packages, all of them may be depended on: {PAGE.relative_to(ROOT)}")
     return 0
 
 
@@ -107,7 +107,7 @@ def licensed() -> Iterator[Licensed]:
     """Yield every package of requirements/complete.lock; raise UnknownLicence if a licence is in doubt."""
     slim, needed = locked("slim"), set(_needed())
     for name, versions in sorted(locked("complete").items()):
-        licence = LOOKED_UP.get(name) or said(importlib.metadata.metadata(name))
+        licence = LOOKED_UP.get(name) or read_licence(importlib.metadata.metadata(name))
         require_free(name, licence)
         where = "slim" if name in slim else "complete" if name in needed else "development"
         yield Licensed(name, versions, licence, where)
@@ -115,20 +115,20 @@ def licensed() -> Iterator[Licensed]:
 
 def locked(lock: str) -> dict[str, tuple[str, ...]]:
     """Return the packages of a lock file and their versions."""
-    found: dict[str, tuple[str, ...]] = {}
+    versions_of: dict[str, tuple[str, ...]] = {}
     text = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
     for name, version in re.findall(r"^([a-z0-9.-]+)==([^ ]+)", text, re.MULTILINE):
-        found[name] = (*found.get(name, ()), version)
-    return found
+        versions_of[name] = (*versions_of.get(name, ()), version)
+    return versions_of
 
 
-def said(metadata: "importlib.metadata.PackageMetadata") -> str:
+def read_licence(metadata: "importlib.metadata.PackageMetadata") -> str:
     """The licence that metadata name, as an SPDX expression; empty if they name none that is known."""
-    told = [str(metadata[key]) for key in ("License-Expression", "License") if key in metadata]
-    classifiers = [str(one) for one in metadata.get_all("Classifier") or ()]
-    told += [classifier.rpartition(" :: ")[2] for classifier in classifiers if classifier.startswith("License :: ")]
-    known = (SAID_AS.get(one, one) for one in told)
-    return next((one for one in known if _parts(one) and all(map(_is_named, _parts(one)))), "")
+    names = [str(metadata[key]) for key in ("License-Expression", "License") if key in metadata]
+    classifiers = [str(name) for name in metadata.get_all("Classifier") or ()]
+    names += [classifier.rpartition(" :: ")[2] for classifier in classifiers if classifier.startswith("License :: ")]
+    licences = (LICENCE_ALIASES.get(name, name) for name in names)
+    return next((name for name in licences if _parts(name) and all(map(_is_named, _parts(name)))), "")
 
 
 def require_free(name: str, licence: str) -> None:
@@ -145,9 +145,12 @@ def require_free(name: str, licence: str) -> None:
         raise UnknownLicence(f"{name} is under {licence!r}")
 
 
-def page(found: Iterable[Licensed]) -> str:
+def page(packages: Iterable[Licensed]) -> str:
     """docs/licences.md."""
-    rows = [f"| {one.name} | {', '.join(one.versions)} | {one.licence} | {one.where} |" for one in found]
+    rows = [
+        f"| {package.name} | {', '.join(package.versions)} | {package.licence} | {package.where} |"
+        for package in packages
+    ]
     carried = [f"- **{name}**: {what}" for name, what in CARRIED.items()]
     return _HEAD.format(count=len(rows)) + "\n".join(rows) + "\n" + _CARRIED_HEAD + "\n".join(carried) + "\n"
 

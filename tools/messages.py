@@ -38,18 +38,18 @@ class Message:
 
 
 def main() -> int:
-    """Print what is missing on the page, and what is there in vain; 1 if there is anything."""
+    """Print the messages missing on the page and the obsolete ones; return 1 if there are any."""
     made, documented = {message.template: message for message in messages()}, entries()
-    for template, one in made.items():
+    for template, message in made.items():
         if template not in documented:
-            print(f"{one.location}: `{template}` is not in {PAGE.relative_to(ROOT)}")
+            print(f"{message.location}: `{template}` is not in {PAGE.relative_to(ROOT)}")
     for template in documented.keys() - made.keys():
-        print(f"{PAGE.relative_to(ROOT)}: no code gives `{template}`")
+        print(f"{PAGE.relative_to(ROOT)}: no code has `{template}`")
     return 1 if made.keys() ^ documented.keys() else 0
 
 
 def entries() -> dict[str, tuple[str, ...]]:
-    """Of each message on the page: its cause and its cure."""
+    """Return the cause and the fix of each message on the page."""
     rows = _ROW.finditer(PAGE.read_text(encoding="utf-8"))
     return {row["message"]: tuple(cell.strip() for cell in row["rest"].split(" | ")) for row in rows}
 
@@ -88,12 +88,12 @@ def templates_of(node: ast.AST, constants: Mapping[str, str]) -> list[str]:
 
 
 def _choices(part: ast.expr, constants: Mapping[str, str]) -> list[str]:
-    """What may stand in one place of a message."""
+    """Return the possible texts of one part of a message."""
     if isinstance(part, ast.Constant):
         return [str(part.value)]
     value = part.value if isinstance(part, ast.FormattedValue) else part
     if isinstance(value, ast.IfExp):
-        texts = [one.value for one in (value.body, value.orelse) if isinstance(one, ast.Constant)]
+        texts = [item.value for item in (value.body, value.orelse) if isinstance(item, ast.Constant)]
         return [str(text) for text in texts] if len(texts) == 2 else [GAP]
     return [constants.get(ast.unparse(value), GAP)]
 

@@ -58,15 +58,15 @@ def commands() -> Iterator[str]:
         yield from ("", f"## digitrec {name}", "", *_help(command), "")
         yield from ("```text", f"digitrec {name} {_usage(command)}".rstrip(), "```", "")
         own = [
-            one
-            for one in command.params
-            if not getattr(one, "rich_help_panel", None) and one.name != "debug_wanted" and not one.hidden
+            item
+            for item in command.params
+            if not getattr(item, "rich_help_panel", None) and item.name != "debug_wanted" and not item.hidden
         ]
         if own:
-            yield from _table(("argument or option", "meaning"), ((_names(one), _meaning(one)) for one in own))
+            yield from _table(("argument or option", "meaning"), ((_names(item), _meaning(item)) for item in own))
             yield ""
-        shown = [one for one in command.params if getattr(one, "rich_help_panel", None) and not one.hidden]
-        settings = [f"`{one.opts[0]}`" for one in shown]
+        visible = [item for item in command.params if getattr(item, "rich_help_panel", None) and not item.hidden]
+        settings = [f"`{item.opts[0]}`" for item in visible]
         every = len(settings) == len(setting_fields())
         yield f"Settings: {'all of them' if every else ', '.join(settings)}."
         yield from ("", f"Example: `{command.epilog.removeprefix('Example: ')}`")
@@ -79,7 +79,7 @@ def every_command() -> Iterator[tuple[str, Any]]:
         if command.hidden:
             continue
         if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
+            yield from ((f"{name} {inner}", item) for inner, item in command.commands.items())
         else:
             yield name, command
 
@@ -92,7 +92,9 @@ def settings() -> Iterator[str]:
     yield "variable counts as not given. The file is UTF-8, with or without byte order mark. A relative `state_dir` or"
     yield "`metrics_file` lies in the workspace."
     yield ""
-    rows = ((f"`{one.name}`", _default(one.default), _limits(one), one.metadata["help"]) for one in setting_fields())
+    rows = (
+        (f"`{item.name}`", _default(item.default), _limits(item), item.metadata["help"]) for item in setting_fields()
+    )
     yield from _table(("setting", "default", "takes", "meaning"), rows)
 
 
@@ -114,8 +116,10 @@ def tables() -> Iterator[str]:
     yield from ("", "## outbox/BATCH.digits.csv", "")
     yield "One row for each digit found. What `p0` to `p9` lack to 1 is the probability that it is no digit."
     yield ""
-    shown = ((f"`{name}`", words.DIGIT_COLUMNS.get(name, "As in the main table.")) for name in csv_tables.DIGIT_COLUMNS)
-    yield from _table(("column", "meaning"), shown)
+    visible = (
+        (f"`{name}`", words.DIGIT_COLUMNS.get(name, "As in the main table.")) for name in csv_tables.DIGIT_COLUMNS
+    )
+    yield from _table(("column", "meaning"), visible)
     yield from ("", "## digitrec export", "")
     yield "The columns of `outbox/BATCH.csv`, and:"
     yield ""
@@ -130,16 +134,16 @@ def codes() -> Iterator[str]:
     yield "closed. `digitrec requeue --reason CODE` puts all files with one code back into the inbox."
     for rejects, title in ((False, "Put up for review"), (True, "Rejected")):
         yield from ("", f"### {title}", "")
-        rows = ((f"`{one}`", one.description, words.CURES[one]) for one in Reason if one.is_rejection is rejects)
+        rows = ((f"`{item}`", item.description, words.FIXES[item]) for item in Reason if item.is_rejection is rejects)
         yield from _table(("code", "means", "cure"), rows)
     yield from ("", "## Exit codes", "")
     yield "If several apply: 130 and 143 before 75, 78, 74, 3, 0."
     yield ""
     classes: dict[int, list[type[DigitrecError]]] = {}
-    for each in _ERRORS:
-        classes.setdefault(each.exit_code, []).append(each)
+    for error in _ERRORS:
+        classes.setdefault(error.exit_code, []).append(error)
     rows_ = (
-        (str(code), meaning, " ".join(dict.fromkeys(each.hint for each in classes.get(code, ()) if each.hint)))
+        (str(code), meaning, " ".join(dict.fromkeys(error.hint for error in classes.get(code, ()) if error.hint)))
         for code, meaning in words.EXIT_CODES.items()
     )
     yield from _table(("code", "meaning", "what the program says, unless it knows better"), rows_)
@@ -163,7 +167,7 @@ def hooks() -> Iterator[str]:
     yield "Each is a setting that names a command line, which gets the JSON on its standard input."
     yield "[How they are called](../../jobs/README.md#watching-over-it). Always in it:"
     yield ""
-    yield from _table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in words.ALWAYS_TOLD.items()))
+    yield from _table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in words.COMMON_FIELDS.items()))
     for name, (when, fields) in words.HOOKS.items():
         yield from ("", f"## {name}", "", when, "")
         yield from _table(("field", "meaning"), ((f"`{field}`", meaning) for field, meaning in fields.items()))
@@ -192,24 +196,26 @@ def _help(command: Any) -> list[str]:
 
 
 def _usage(command: Any) -> str:
-    arguments = [_names(one).strip("`") for one in command.params if one.param_type_name == "argument"]
+    arguments = [_names(item).strip("`") for item in command.params if item.param_type_name == "argument"]
     return " ".join(["[OPTIONS]", *arguments])
 
 
-def _names(one: Any) -> str:
-    if one.param_type_name == "argument":
-        return f"`{one.metavar or (one.name.upper() if one.required else f'[{one.name.upper()}]')}`"
-    value = "" if one.is_flag else f" {one.metavar or one.type.name.upper()}"
-    return f"`{' / '.join([*one.opts, *one.secondary_opts])}{value}`"
+def _names(item: Any) -> str:
+    if item.param_type_name == "argument":
+        return f"`{item.metavar or (item.name.upper() if item.required else f'[{item.name.upper()}]')}`"
+    value = "" if item.is_flag else f" {item.metavar or item.type.name.upper()}"
+    return f"`{' / '.join([*item.opts, *item.secondary_opts])}{value}`"
 
 
-def _meaning(one: Any) -> str:
-    choices = getattr(one.type, "choices", ())
+def _meaning(item: Any) -> str:
+    choices = getattr(item.type, "choices", ())
     more = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
-    default = one.default
-    is_told = one.param_type_name == "argument" or one.is_flag or default in (None, "", ()) or not one.show_default
-    needed = " Needed." if one.required and one.param_type_name == "option" else ""
-    return f"{one.help}{more}{needed}" + ("" if is_told else f" Default: `{default}`.")
+    default = item.default
+    has_no_default = (
+        item.param_type_name == "argument" or item.is_flag or default in (None, "", ()) or not item.show_default
+    )
+    needed = " Needed." if item.required and item.param_type_name == "option" else ""
+    return f"{item.help}{more}{needed}" + ("" if has_no_default else f" Default: `{default}`.")
 
 
 def _default(value: object) -> str:
@@ -220,7 +226,7 @@ def _default(value: object) -> str:
 
 def _limits(setting: Any) -> str:
     if setting.metadata["choices"]:
-        return " or ".join(f"`{one}`" for one in setting.metadata["choices"])
+        return " or ".join(f"`{item}`" for item in setting.metadata["choices"])
     if setting.metadata["low"] is not None:
         return f"{setting.metadata['low']:,} to {setting.metadata['high']:,}"
     return "`true` or `false`" if isinstance(setting.default, bool) else "text"

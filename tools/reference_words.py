@@ -41,7 +41,7 @@ DIGIT_COLUMNS = {
     "digit": "The most probable one.",
     "confidence": "Its probability.",
 } | {f"p{digit}": f"Probability that it is a {digit}." for digit in range(10)}
-"""Where these mean the same as in the main table, that is told."""
+"""Descriptions of the columns of the digit table; columns of the main table are not repeated."""
 EXPORT_COLUMNS = {
     "corrected_by": "Who corrected or confirmed the row last.",
     "corrected_at": "When, UTC.",
@@ -85,13 +85,13 @@ HOOKS = {
         {"why": "What failed.", "failures": "How often in a row."},
     ),
 }
-ALWAYS_TOLD = {
+COMMON_FIELDS = {
     "event": "`batch`, `reject` or `unhealthy`.",
     "at": "When, UTC.",
     "workspace": "Which folder.",
     "worker": "Who.",
 }
-CURES = {
+FIXES = {
     "low_confidence": "Look at it: `digitrec review`. If most of your scans end here, see "
     "[your own data](../howto/data.md).",
     "not_a_digit": "Look at it. A letter, a scribble, a stamp: press `x` if there is no digit.",

@@ -1,6 +1,6 @@
 """`python -m tools.release`: build wheel and sdist into dist/, install them as users do, and read with them.
 
-Installs need a network, or an index that pip is told of by its own settings. Prints seconds and sizes.
+Installs need a network, or an index in the settings of pip. Prints seconds and sizes.
 """
 
 import argparse
@@ -99,12 +99,12 @@ def _drop_golden(work: Path) -> None:
         shutil.copyfile(picture, work / "inbox" / f"{picture.parent.name}{picture.suffix}")
 
 
-def _installed(name: str, folder: Path, wanted: Sequence[Sequence[str]]) -> Path:
-    """A new environment with this in it, downloaded anew; gives its Python."""
+def _installed(name: str, folder: Path, installs: Sequence[Sequence[str]]) -> Path:
+    """Create an environment, download and install packages into it, and return its Python."""
     _run(sys.executable, "-m", "venv", folder, cwd=ROOT)
     python, before = folder / "bin" / "python", _size(folder)
     began_s = time.monotonic()
-    for each in wanted:
+    for install in installs:
         _run(
             python,
             "-m",
@@ -113,7 +113,7 @@ def _installed(name: str, folder: Path, wanted: Sequence[Sequence[str]]) -> Path
             "--quiet",
             "--no-cache-dir",
             "--disable-pip-version-check",
-            *each,
+            *install,
             cwd=folder,
         )
     took_s = time.monotonic() - began_s
@@ -123,7 +123,7 @@ def _installed(name: str, folder: Path, wanted: Sequence[Sequence[str]]) -> Path
 
 
 def _read(python: Path, work: Path) -> None:
-    """Read what lies in the inbox, in a folder where nothing else is."""
+    """Read the inbox in a new folder."""
     began_s = time.monotonic()
     _run(python, "-m", "digitrec", "run", "--table", cwd=work)
     print(f"read      in {time.monotonic() - began_s:.1f} s")

@@ -56,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with given.table.open(encoding="utf-8", newline="") as lines:
         fonts = [Font(**row) for row in csv.DictReader(lines)]
-    places = find(given.fonts or [Path("/usr/share/fonts")])
-    missing = sorted({f"{font.package} ({font.file})" for font in fonts if font.file not in places})
+    font_paths = find(given.fonts or [Path("/usr/share/fonts")])
+    missing = sorted({f"{font.package} ({font.file})" for font in fonts if font.file not in font_paths})
     if missing:
         raise SystemExit(f"Install these first, or name their folder with --fonts: {', '.join(missing)}")
-    drawn = [render(font, places[font.file]) for font in fonts]
+    drawn = [render(font, font_paths[font.file]) for font in fonts]
     glyphs = Glyphs(
-        pictures=np.stack([picture for one in drawn for picture in one.values()]),
-        symbols=np.array([symbol for one in drawn for symbol in one]),
-        font=np.array([index for index, one in enumerate(drawn) for _ in one], np.int16),
+        pictures=np.stack([picture for rendered in drawn for picture in rendered.values()]),
+        symbols=np.array([symbol for rendered in drawn for symbol in rendered]),
+        font=np.array([index for index, rendered in enumerate(drawn) for _ in rendered], np.int16),
         names=np.array([Path(font.file).stem for font in fonts]),
         kinds=np.array([font.kind for font in fonts]),
         licences=np.array([font.licence for font in fonts]),
@@ -78,11 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def find(folders: list[Path]) -> dict[str, Path]:
     """File name -> path of every file below the folders; where a name occurs twice, the first in order."""
-    found: dict[str, Path] = {}
+    fonts_found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            found.setdefault(path.name, path)
-    return found
+            fonts_found.setdefault(path.name, path)
+    return fonts_found
 
 
 def render(font: Font, path: Path) -> dict[str, Picture]:
@@ -134,7 +134,7 @@ def _opened(path: Path, size: float) -> ImageFont.FreeTypeFont:
 
 
 def _ink(face: ImageFont.FreeTypeFont, symbol: str) -> tuple[Image.Image, int]:
-    """The symbol cut out at its ink, and how far its top lies below the baseline (so mostly negative)."""
+    """Crop the symbol to its ink, and return the distance of its top below the baseline (mostly negative)."""
     left, top, right, bottom = (round(edge) for edge in face.getbbox(symbol, anchor="ls"))
     room = 4 * FINE  # getbbox goes by the outline; antialiasing may leave it by a pixel
     canvas = Image.new("L", (max(1, right - left) + 2 * room, max(1, bottom - top) + 2 * room))
@@ -173,10 +173,10 @@ def _enlarged(picture: Picture) -> Picture:
     return np.asarray(frame)
 
 
-def _unlike(one: Picture, other: Picture) -> float:
+def _unlike(first: Picture, other: Picture) -> float:
     """0.0 = the same ink, 1.0 = none in common."""
-    apart = np.abs(one.astype(np.int64) - other).sum()
-    return float(apart / (one.sum(dtype=np.int64) + other.sum(dtype=np.int64)))
+    apart = np.abs(first.astype(np.int64) - other).sum()
+    return float(apart / (first.sum(dtype=np.int64) + other.sum(dtype=np.int64)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.review import browser
 from tools.container import ROOT
 
 DOCS = ROOT / "docs"
-_DESK, _PHONE = {"width": 1180, "height": 760}, {"width": 360, "height": 720}
+_DESKTOP, _PHONE = {"width": 1180, "height": 760}, {"width": 360, "height": 720}
 _GAP = 24
 _MOST_BYTES = 150_000
 
@@ -30,7 +30,7 @@ def main() -> None:
         settings = Settings(workspace=Path(folder), settle_s=0.0, run_wait_s=0.0)
         _read_samples(settings)
         with browser.served(settings.workspace, "--reviewer", "Anna", "--audit", "20") as address:
-            context = chromium.new_context(viewport=_DESK, reduced_motion="reduce")
+            context = chromium.new_context(viewport=_DESKTOP, reduced_motion="reduce")
             tab = context.new_page()
             tab.goto(address)
             root = address.partition("/enter")[0]
@@ -72,7 +72,7 @@ def _photographs(tab: Any, root: str) -> dict[str, Image.Image]:
         tab.goto(root + path)
         tab.wait_for_selector(ready)
         phones.append(_photograph(tab))
-    made["review-phone"] = _beside(phones)
+    made["review-phone"] = _join_horizontally(phones)
     return made
 
 
@@ -94,7 +94,7 @@ def _photograph(tab: Any, *, full_page: bool = False) -> Image.Image:
     return Image.open(io.BytesIO(tab.screenshot(full_page=full_page))).convert("RGB")
 
 
-def _beside(pictures: list[Image.Image]) -> Image.Image:
+def _join_horizontally(pictures: list[Image.Image]) -> Image.Image:
     width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) - 1)
     sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
     left = 0

@@ -50,15 +50,15 @@ def relinked(markdown: str, name: str) -> str:
     """
     source = next((path for path, carried in CARRIED.items() if carried == name), f"docs/{name}")
 
-    def one(found: re.Match[str]) -> str:
-        mark, words, target, fragment = found.groups()
+    def link(match: re.Match[str]) -> str:
+        mark, words, target, fragment = match.groups()
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         place = CARRIED.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
         if place is None:
             return str(words)
         return f"{mark}[{words}]({posixpath.relpath(place, posixpath.dirname(name) or '.')}{fragment or ''})"
 
-    return _LINK.sub(one, markdown)
+    return _LINK.sub(link, markdown)
 
 
 def decisions() -> str:

@@ -222,10 +222,10 @@ def test_of_real_pictures_only_digits_are_compared() -> None:
 
 
 def test_a_file_of_several_pages_is_scored_as_a_whole() -> None:
-    one = PageReading(1, PageStatus.ACCEPTED, text="12", confidence=0.99)
+    accepted = PageReading(1, PageStatus.ACCEPTED, text="12", confidence=0.99)
     two = PageReading(2, PageStatus.REVIEW, text="7", confidence=0.5, reason=Reason.LOW_CONFIDENCE)
 
-    scored = score("real", 3, Truth(("12", "7")), [one, two])
+    scored = score("real", 3, Truth(("12", "7")), [accepted, two])
 
     assert (scored.status, scored.text, scored.reason, scored.confidence) == ("review", "12 7", "low_confidence", 0.5)
     assert scored.is_right
@@ -260,13 +260,13 @@ def test_pages_are_read_scored_and_written_down(tmp_path: Path, capsys: pytest.C
 
     pages.main([*given, "--dump", str(folder), "--dump-all"])
 
-    found = json.loads(result.read_text(encoding="utf-8"))
-    assert [(one["kind"], one["page"]) for one in found["pages"]] == [
+    result_data = json.loads(result.read_text(encoding="utf-8"))
+    assert [(one["kind"], one["page"]) for one in result_data["pages"]] == [
         ("single", 0), ("single", 1), ("minus", 0), ("minus", 1)
     ]  # fmt: skip
-    assert found["all"]["pages"] == 4
-    assert found["all"]["accepted"]["hits"] == sum(one["status"] == "accepted" for one in found["pages"])
-    assert found["about"]["max_error"] == 0.005
+    assert result_data["all"]["pages"] == 4
+    assert result_data["all"]["accepted"]["hits"] == sum(one["status"] == "accepted" for one in result_data["pages"])
+    assert result_data["about"]["max_error"] == 0.005
     assert "| minus" in capsys.readouterr().out
     assert len([path for path in folder.iterdir() if path.suffix != ".json"]) == 4
     assert sum(path.name.startswith("minus-0001_is_-") for path in folder.iterdir()) == 2
@@ -280,8 +280,8 @@ def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
         ["--count", "2", "--kinds", "single,minus", "--data", "mnist-5k", "--dump", str(folder), "--json", str(result)]
     )
 
-    wanted = [one for one in json.loads(result.read_text())["pages"] if one["is_wrong"] or one["is_lost"]]
-    assert len([*folder.glob("*.json")] if folder.exists() else []) == len(wanted)
+    expected_pages = [one for one in json.loads(result.read_text())["pages"] if one["is_wrong"] or one["is_lost"]]
+    assert len([*folder.glob("*.json")] if folder.exists() else []) == len(expected_pages)
 
 
 def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
@@ -293,11 +293,11 @@ def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
 
     pages.main(["--real", str(tmp_path / "real"), "--json", str(result)])
 
-    found = json.loads(result.read_text(encoding="utf-8"))
-    assert {Path(one["parameters"]["file"]).name: one["numbers"] for one in found["pages"]} == {
+    result_data = json.loads(result.read_text(encoding="utf-8"))
+    assert {Path(one["parameters"]["file"]).name: one["numbers"] for one in result_data["pages"]} == {
         name: [label] for name, label in labels.items()
     }
-    assert found["kinds"].keys() == {"scans"}
+    assert result_data["kinds"].keys() == {"scans"}
 
 
 @pytest.mark.slow
@@ -306,7 +306,7 @@ def test_a_sheet_shows_some_pages_of_each_kind(tmp_path: Path) -> None:
 
     pages.main(["--sheet", str(sheet), "--kinds", "single,comb", "--data", "mnist-5k"])
 
-    shown = cv2.imread(str(sheet))
-    assert shown is not None
-    assert shown.shape[0] > 300
-    assert shown.shape[1] > 1000
+    picture = cv2.imread(str(sheet))
+    assert picture is not None
+    assert picture.shape[0] > 300
+    assert picture.shape[1] > 1000

@@ -53,11 +53,11 @@ def test_a_working_service_has_a_correct_account(harness: ServiceHarness, arriva
     arrivals.arrive("again", 6)
     harness.run()
 
-    found = held(harness, arrivals)
+    result = held(harness, arrivals)
 
-    assert found.is_true, (found.lost, found.doubled, found.wrong)
-    assert found.answered + 1 == found.files == found.originals > 36, "the labels file has no row"
-    assert sum(map(len, found.latencies_s.values())) == found.answered
+    assert result.is_true, (result.lost, result.doubled, result.wrong)
+    assert result.answered + 1 == result.files == result.originals > 36, "the labels file has no row"
+    assert sum(map(len, result.latencies_s.values())) == result.answered
     assert all(os.path.lexists(os.path.join(os.fsencode(harness.inbox), path)) for path in arrivals.left_alone)  # noqa: PTH118
 
 
@@ -86,9 +86,9 @@ def test_what_is_lost_is_noticed(
 
     lose(harness)
 
-    found = held(harness, arrivals)
-    assert found.lost
-    assert not found.doubled
+    result = held(harness, arrivals)
+    assert result.lost
+    assert not result.doubled
 
 
 @pytest.mark.slow
@@ -101,10 +101,10 @@ def test_what_is_doubled_is_noticed(harness: ServiceHarness, arrivals: Arrivals)
     original.with_name("again.png").write_bytes(original.read_bytes())
     table.with_name("20990101T000000Z-00000000.csv").write_bytes(table.read_bytes())
 
-    found = held(harness, arrivals)
-    assert len([one for one in found.doubled if one.startswith("original")]) == 1
-    assert len([one for one in found.doubled if one.startswith("row")]) == 3
-    assert not found.lost
+    result = held(harness, arrivals)
+    assert len([entry for entry in result.doubled if entry.startswith("original")]) == 1
+    assert len([entry for entry in result.doubled if entry.startswith("row")]) == 3
+    assert not result.lost
 
 
 @pytest.mark.slow
@@ -122,9 +122,9 @@ def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(
     (harness.outbox / "rejected" / batch.name).mkdir(parents=True)
     (batch / os.fsdecode(fourth.path)).rename(harness.outbox / "rejected" / batch.name / "moved.png")
 
-    found = held(harness, arrivals)
-    assert (len(found.lost), len(found.doubled)) == (2, 2), "row and original of the first"
-    assert {word for one in found.wrong for word in ("dropped as", "do not agree", "pages") if word in one} == {
+    result = held(harness, arrivals)
+    assert (len(result.lost), len(result.doubled)) == (2, 2), "row and original of the first"
+    assert {word for entry in result.wrong for word in ("dropped as", "do not agree", "pages") if word in entry} == {
         "dropped as",
         "do not agree",
         "pages",
@@ -146,7 +146,7 @@ def test_a_label_that_did_not_reach_its_row_is_noticed(harness: ServiceHarness, 
 
     next(drop_ for drop_ in arrivals.dropped if drop_.label).label = "another"
 
-    assert [one for one in held(harness, arrivals).wrong if "is labelled 'another'" in one]
+    assert [entry for entry in held(harness, arrivals).wrong if "is labelled 'another'" in entry]
 
 
 def test_folders_that_are_deep_are_removed_once_they_are_empty(harness: ServiceHarness, arrivals: Arrivals) -> None:
@@ -192,10 +192,10 @@ def test_only_files_changed_before_their_claim_are_not_counted_as_lost(
         time.sleep(0.05)
     harness.run()
 
-    found = held(harness, arrivals)
+    result = held(harness, arrivals)
 
-    assert found.is_true, (found.lost, found.doubled, found.wrong)
-    assert (found.withdrawn, found.answered) == (5 + 2, 5 + 5 + 2)
+    assert result.is_true, (result.lost, result.doubled, result.wrong)
+    assert (result.withdrawn, result.answered) == (5 + 2, 5 + 5 + 2)
 
 
 def test_a_row_of_a_file_that_was_withdrawn_is_noticed(harness: ServiceHarness, arrivals: Arrivals) -> None:
@@ -211,10 +211,10 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
     drawn = pool.draw(44, seed=5)
 
     assert drawn == pool.draw(44, seed=5)
-    whole = [one for one in drawn if one.is_whole]
-    formats = {page.format for one in whole for page in segment_file(one.varied(12_345), Limits())}
+    whole = [entry for entry in drawn if entry.is_whole]
+    formats = {page.format for entry in whole for page in segment_file(entry.varied(12_345), Limits())}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
-    assert len({one.varied(number) for one in drawn for number in (1, 2)}) == 2 * len(drawn)
+    assert len({entry.varied(number) for entry in drawn for number in (1, 2)}) == 2 * len(drawn)
     assert len(drawn) - len(whole) == 13
 
 
@@ -242,11 +242,11 @@ def test_a_process_is_seen_with_its_children_its_memory_and_its_open_files() -> 
 def test_a_leak_shows_as_a_slope_and_between_the_quarters() -> None:
     samples = [ProcessSample(at_s, at_s, 100 + at_s / 360, 50, 17, 6, 0, 0, "looking") for at_s in range(0, 3600, 2)]
 
-    found = report.trends(samples)
+    result = report.trends(samples)
 
-    assert found["rss_mb"].per_hour == pytest.approx(10)
-    assert found["rss_mb"].last - found["rss_mb"].first == pytest.approx(7.5, abs=0.2)
-    assert (found["descriptors"].per_hour, found["descriptors"].most) == (0, 17)
+    assert result["rss_mb"].per_hour == pytest.approx(10)
+    assert result["rss_mb"].last - result["rss_mb"].first == pytest.approx(7.5, abs=0.2)
+    assert (result["descriptors"].per_hour, result["descriptors"].most) == (0, 17)
 
 
 def test_kills_come_in_every_way_within_their_time() -> None:
@@ -265,10 +265,10 @@ def test_a_soak_of_some_seconds_is_killed_goes_on_and_has_a_true_account(tmp_pat
     # Until it was killed once, however long a busy machine takes to start it.
     plan = soak.Plan(1, 3.0, 0.02, 0.7, (1.0, 2.0), kills=1, pool=44, manners=manners, most=12, options=options)
 
-    found = soak.soak(plan, tmp_path)
+    result = soak.soak(plan, tmp_path)
 
-    assert soak.is_well(found), found
-    assert found["account"]["answered"] > 10
-    assert found["lives"] == 2
-    assert "| **lost** | **0** |" in report.markdown(found)
-    assert not soak.is_well(found | {"tracebacks": 1})
+    assert soak.is_well(result), result
+    assert result["account"]["answered"] > 10
+    assert result["lives"] == 2
+    assert "| **lost** | **0** |" in report.markdown(result)
+    assert not soak.is_well(result | {"tracebacks": 1})

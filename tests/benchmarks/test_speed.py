@@ -53,22 +53,22 @@ def test_the_table_shows_targets_reached_and_missed() -> None:
 def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing.write(DIGITS, 2, tmp_path / "set", "mnist-5k")
     harness = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
-    one = measuring.Once(process.Cost(2.0, 1.0, 90.0), 1.0, 1.0, 2)
+    run = measuring.Once(process.Cost(2.0, 1.0, 90.0), 1.0, 1.0, 2)
     monkeypatch.setattr(sets.Store, "get", lambda _, kind, count: sets.PictureSet(kind, tmp_path / "set", 2))
     for name in ("_once", "_run"):
-        monkeypatch.setattr(measuring, name, lambda *_, **__: one)
+        monkeypatch.setattr(measuring, name, lambda *_, **__: run)
     more = measuring.Once(process.Cost(3.0, 2.0, 95.0), 3.0, 2.0, 1)
-    monkeypatch.setattr(measuring, "_cold", lambda _, __, count: more if count > 1 else one)
+    monkeypatch.setattr(measuring, "_cold", lambda _, __, count: more if count > 1 else run)
     monkeypatch.setattr(process, "cores", lambda: 2)
-    monkeypatch.setattr(process, "run", lambda *_, **__: (one.whole, ""))
+    monkeypatch.setattr(process, "run", lambda *_, **__: (run.total, ""))
     monkeypatch.setattr(process, "idle", lambda *_, windows, **__: [0.001] * windows)
 
     for measure in bench.SECTIONS.values():
         measure(harness)
 
-    found = [figure.key for figure in harness.results.figures]
-    assert figures.TARGETS.keys() <= set(found)
-    assert len(found) == len(set(found))
+    values = [figure.key for figure in harness.results.figures]
+    assert figures.TARGETS.keys() <= set(values)
+    assert len(values) == len(set(values))
 
 
 @pytest.mark.parametrize(("count", "cpu_s"), [(1_000, 3.0), (1_001, 5.0)])
@@ -83,9 +83,9 @@ def test_of_short_runs_the_one_in_the_middle_counts(
     monkeypatch.setattr(measuring, "_cold", lambda *_: once(next(took_s)))
     harness = measuring.Bench(sets.Store(tmp_path, "mnist-5k"), pairs=2, scale=0.001, growth=(2, 3), model=None)
 
-    found = measuring._typical(harness, sets.PictureSet(DIGITS, tmp_path, count), count)
+    values = measuring._typical(harness, sets.PictureSet(DIGITS, tmp_path, count), count)
 
-    assert (found.whole.cpu_s, found.whole.wall_s) == (cpu_s, 10 - cpu_s)
+    assert (values.total.cpu_s, values.total.wall_s) == (cpu_s, 10 - cpu_s)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,11 @@ def test_a_drawn_set_holds_what_it_says_and_can_be_drawn_again(
     assert pictures[0].read_bytes() == alone.read_bytes() != pictures[1].read_bytes()
     assert [name for name, _ in labels] == [path.name for path in pictures] == [f"000000{suffix}", f"000001{suffix}"]
     assert all(text.isdigit() for _, text in labels)
-    shown = cv2.imread(str(alone))
-    assert shown is not None
-    assert set(shown.shape[:2]) == sides or (not sides and min(shown.shape[:2]) >= 60 and max(shown.shape[:2]) <= 400)
+    picture = cv2.imread(str(alone))
+    assert picture is not None
+    assert set(picture.shape[:2]) == sides or (
+        not sides and min(picture.shape[:2]) >= 60 and max(picture.shape[:2]) <= 400
+    )
 
 
 def test_digits_that_come_again_are_files_with_other_bytes() -> None:
@@ -183,9 +185,9 @@ def test_an_idle_command_costs_no_cpu_and_an_ended_one_is_reported() -> None:
 @pytest.mark.slow
 def test_the_whole_bench_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--scale", "0.001", "--pairs", "1", "--data", "mnist-5k"]
-    places = ["--work", str(tmp_path), "--json", str(tmp_path / "results.json")]
+    options = ["--work", str(tmp_path), "--json", str(tmp_path / "results.json")]
 
-    bench.main([*sizes, *places, "--only", "d", "cores"])
+    bench.main([*sizes, *options, "--only", "d", "cores"])
     printed = capsys.readouterr().out
     bench.main(["--markdown", str(tmp_path / "results.json")])
     page = tmp_path / "page.md"

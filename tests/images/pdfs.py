@@ -21,11 +21,11 @@ def stream(body: bytes, keys: bytes = b"") -> bytes:
 def pdf(objects: list[bytes], trailer: bytes = b"") -> bytes:
     """A file of these objects, numbered from 1; the first is the catalogue."""
     data = b"%PDF-1.4\n"
-    places = []
+    offsets = []
     for number, content in enumerate(objects, start=1):
-        places.append(len(data))
+        offsets.append(len(data))
         data += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    table = b"".join(b"%010d 00000 n \n" % place for place in offsets)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     return (
         data
@@ -48,8 +48,8 @@ def drawn(content: bytes = DRAWN, page: bytes = b"", *, box: bytes = b"0 0 90 12
 def scanned(body: bytes, keys: bytes, size: tuple[int, int] = (90, 120)) -> bytes:
     """A page filled with an image whose packed pixels are `body`."""
     page = drawn(b"90 0 0 120 0 0 cm /I Do", b"/Resources<</XObject<</I 5 0 R>>>>")
-    told = b"/Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray" % size
-    return pdf([*page, stream(body, told + keys)])
+    header = b"/Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray" % size
+    return pdf([*page, stream(body, header + keys)])
 
 
 def deflated(picture: Picture, lost: int = 0) -> bytes:
@@ -66,8 +66,8 @@ def encrypted(user_password: bytes) -> bytes:
     key = hashlib.md5(secret).digest()[:5]
     page = drawn()
     page[3] = stream(_rc4(hashlib.md5(key + b"\x04\0\0\0\0").digest()[:10], DRAWN))
-    told = (owner.hex().encode(), _rc4(key, _PADDING).hex().encode(), rights, ID.hex().encode(), ID.hex().encode())
-    return pdf(page, b"/Encrypt<</Filter/Standard/V 1/R 2/O<%s>/U<%s>/P %d>>/ID[<%s><%s>]" % told)
+    header = (owner.hex().encode(), _rc4(key, _PADDING).hex().encode(), rights, ID.hex().encode(), ID.hex().encode())
+    return pdf(page, b"/Encrypt<</Filter/Standard/V 1/R 2/O<%s>/U<%s>/P %d>>/ID[<%s><%s>]" % header)
 
 
 def bomb(levels: int) -> bytes:

@@ -18,12 +18,12 @@ from digitrec.images import decode
 from digitrec.images.pillow import to_picture
 from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
+from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, rejection, saved, unlike
 
 # Black and white only, so that every depth and packing can carry exactly the same picture.
 PAGE = page_of(ink=0, paper=255, smooth=False)
 GREY = Image.fromarray(PAGE)
-ONE_BIT = GREY.convert("1", dither=Image.Dither.NONE)
+BINARY = GREY.convert("1", dither=Image.Dither.NONE)
 DEEP = Image.fromarray(PAGE.astype(np.uint16) * 257)
 PLAIN_PGM = b"P2\n# by hand\n90 120\n255\n" + b"\n".join(b" ".join(b"%d" % v for v in row) for row in PAGE) + b"\n"
 
@@ -33,7 +33,7 @@ def rgba(rgb: int, alpha: np.ndarray) -> Image.Image:
 
 
 EXACT: dict[str, Callable[[], bytes]] = {
-    "png 1 bit": lambda: saved(ONE_BIT),
+    "png 1 bit": lambda: saved(BINARY),
     "png 2 bit palette": lambda: saved(GREY.quantize(4), bits=2),
     "png 4 bit palette": lambda: saved(GREY.quantize(16), bits=4),
     "png 8 bit palette": lambda: saved(GREY.convert("P")),
@@ -52,15 +52,15 @@ EXACT: dict[str, Callable[[], bytes]] = {
     "tiff lzw": lambda: saved(GREY, "TIFF", compression="tiff_lzw"),
     "tiff deflate": lambda: saved(GREY, "TIFF", compression="tiff_adobe_deflate"),
     "tiff packbits": lambda: saved(GREY, "TIFF", compression="packbits"),
-    "tiff group 3": lambda: saved(ONE_BIT, "TIFF", compression="group3"),
-    "tiff group 4": lambda: saved(ONE_BIT, "TIFF", compression="group4"),
+    "tiff group 3": lambda: saved(BINARY, "TIFF", compression="group3"),
+    "tiff group 4": lambda: saved(BINARY, "TIFF", compression="group4"),
     "bigtiff": lambda: saved(GREY, "TIFF", big_tiff=True),
     "bmp": lambda: saved(GREY, "BMP"),
-    "bmp 1 bit": lambda: saved(ONE_BIT, "BMP"),
+    "bmp 1 bit": lambda: saved(BINARY, "BMP"),
     "gif": lambda: saved(GREY, "GIF"),
     "webp": lambda: saved(GREY, "WEBP", lossless=True),
     "webp with alpha": lambda: saved(rgba(0, 255 - PAGE), "WEBP", lossless=True),
-    "pbm": lambda: saved(ONE_BIT, "PPM"),
+    "pbm": lambda: saved(BINARY, "PPM"),
     "pgm": lambda: saved(GREY, "PPM"),
     "pgm 16 bit": lambda: saved(DEEP, "PPM"),
     "pgm in text": lambda: PLAIN_PGM,
@@ -83,7 +83,7 @@ EVERY = EXACT | LOSSY
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_the_same_drawing_gives_the_same_digit_in_every_format_and_depth(name: str) -> None:
-    page = read_one(EXACT[name]())
+    page = read_page(EXACT[name]())
 
     assert (page.width, page.height) == (90, 120)
     assert page.format in {name.split()[0], "tiff" if name == "bigtiff" else "jpeg2000"}
@@ -121,9 +121,9 @@ def test_a_picture_is_turned_as_a_person_sees_it(format_name: str, orientation: 
     exif = Image.Exif()
     exif[0x0112] = orientation
 
-    page = read_one(saved(stored, format_name, exif=exif))
+    page = read_page(saved(stored, format_name, exif=exif))
 
-    upright = read_one(saved(GREY, format_name))
+    upright = read_page(saved(GREY, format_name))
     assert (page.width, page.height, page.boxes) == (90, 120, upright.boxes)
     assert unlike(upright.ink[0], page.ink[0]) < 0.1
 
@@ -139,10 +139,10 @@ def test_paper_with_see_through_corners_is_paper_there_too() -> None:
 def test_all_pages_of_a_tiff_are_read_each_with_its_own_answer() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
-    found = segment_file(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
+    result = segment_file(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
 
-    assert [(page.number, page.reason) for page in found] == [(1, None), (2, Reason.BLANK), (3, None)]
-    assert unlike(found[2].ink[0], ink_of(page_of("5"))) < 0.01
+    assert [(page.number, page.reason) for page in result] == [(1, None), (2, Reason.BLANK), (3, None)]
+    assert unlike(result[2].ink[0], ink_of(page_of("5"))) < 0.01
 
 
 def test_a_damaged_page_of_a_tiff_costs_its_own_row() -> None:
@@ -164,9 +164,9 @@ def test_the_small_preview_inside_a_tiff_is_no_page() -> None:
     preview = GREY.resize((45, 60))
     preview.encoderinfo = {"tiffinfo": {254: 1}}
 
-    found = segment_file(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
+    result = segment_file(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
 
-    assert [page.number for page in found] == [1]
+    assert [page.number for page in result] == [1]
 
 
 def test_a_tiff_whose_pages_go_round_in_a_circle_ends() -> None:
@@ -188,29 +188,29 @@ def test_of_an_animation_the_first_picture_counts() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_file_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
-    whole = EVERY[name]()
+    complete = EVERY[name]()
 
     for share in (0.3, 0.6, 0.9):
-        assert rejection(whole[: int(len(whole) * share)]).reason is Reason.TRUNCATED
+        assert rejection(complete[: int(len(complete) * share)]).reason is Reason.TRUNCATED
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_the_last_bytes_of_a_file_are_missed_or_not_needed(name: str) -> None:
-    whole = EVERY[name]()
+    complete = EVERY[name]()
 
     for missing in (1, 2, 5, 13):
-        found = pages_or_reason(whole[:-missing])
-        if isinstance(found, RejectedImage):
-            assert found.reason is Reason.TRUNCATED
+        result = pages_or_reason(complete[:-missing])
+        if isinstance(result, RejectedImage):
+            assert result.reason is Reason.TRUNCATED
         else:
-            np.testing.assert_allclose(found[0].ink, read_one(whole).ink, atol=0.01)
+            np.testing.assert_allclose(result[0].ink, read_page(complete).ink, atol=0.01)
 
 
 def test_a_jpeg_whose_rest_was_never_written_is_rejected() -> None:
-    whole = saved(page_of(size=(400, 300), scale=6, at=(60, 300)), "JPEG")
+    complete = saved(page_of(size=(400, 300), scale=6, at=(60, 300)), "JPEG")
 
-    assert rejection(whole[: len(whole) // 2] + bytes(len(whole) // 2)).reason is Reason.TRUNCATED
+    assert rejection(complete[: len(complete) // 2] + bytes(len(complete) // 2)).reason is Reason.TRUNCATED
 
 
 COLOURED = np.random.default_rng(3).integers(0, 256, (1900, 1700, 3), np.uint8)
@@ -258,14 +258,14 @@ def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pyt
     def refused(*_: object, **__: object) -> Picture:
         raise ValueError("Corrupt JPEG data")
 
-    whole = saved(PLAIN["colour"], "JPEG")
-    (sheet,) = decode.decode_pages(whole, LIMITS)[1]
+    complete = saved(PLAIN["colour"], "JPEG")
+    (sheet,) = decode.decode_pages(complete, LIMITS)[1]
     monkeypatch.setattr(simplejpeg, "decode_jpeg", refused)
 
-    (found,) = decode.decode_pages(whole, LIMITS)[1]
+    (result,) = decode.decode_pages(complete, LIMITS)[1]
     finer = sheet.full_detail()
 
-    np.testing.assert_array_equal(np.asarray(found.picture), np.asarray(sheet.picture))
+    np.testing.assert_array_equal(np.asarray(result.picture), np.asarray(sheet.picture))
     assert isinstance(finer, RejectedImage)
     assert finer.reason is Reason.TRUNCATED
 
@@ -279,12 +279,12 @@ def test_a_png_with_a_wrong_checksum_is_rejected() -> None:
 
 @pytest.mark.parametrize("trailer", [b"\x00" * 64, b"SEFT camera notes \xff\xd8 \xff"])
 def test_what_a_camera_appends_to_a_jpeg_does_not_matter(trailer: bytes) -> None:
-    whole = saved(PAGE, "JPEG")
+    complete = saved(PAGE, "JPEG")
 
-    np.testing.assert_array_equal(ink_of(whole + trailer), ink_of(whole))
+    np.testing.assert_array_equal(ink_of(complete + trailer), ink_of(complete))
 
 
-KNOWN = {
+DETECTED = {
     "avif": b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif",
     "film": b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42",
     "icon": b"\x00\x00\x01\x00\x01\x00\x10\x10",
@@ -300,9 +300,9 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", DETECTED)
 def test_kinds_that_are_known_but_not_read_say_so(name: str) -> None:
-    assert rejection(KNOWN[name]).reason is Reason.UNSUPPORTED_FORMAT
+    assert rejection(DETECTED[name]).reason is Reason.UNSUPPORTED_FORMAT
 
 
 @pytest.mark.parametrize("data", [b"file,label\r\n", bytes(4096), b"BMW drivers wanted, apply within", b"RIFF....AVI "])
@@ -385,7 +385,7 @@ def test_our_limit_holds_and_not_pillows() -> None:
     before = Image.MAX_IMAGE_PIXELS
     try:
         Image.MAX_IMAGE_PIXELS = 1000  # 3000 pixels would be a "bomb" to Pillow
-        assert read_one(data).reason is Reason.BLANK
+        assert read_page(data).reason is Reason.BLANK
         assert Image.MAX_IMAGE_PIXELS == 1000
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -394,10 +394,10 @@ def test_our_limit_holds_and_not_pillows() -> None:
 def test_a_large_photo_is_measured_in_full_and_read_at_reduced_resolution() -> None:
     page = page_of(size=(3000, 4000), at=(2000, 1500), scale=8, thick=24)
 
-    found = read_one(cv2.imencode(".jpg", page)[1].tobytes())
+    result = read_page(cv2.imencode(".jpg", page)[1].tobytes())
 
-    (box,) = found.boxes
-    assert (found.width, found.height) == (4000, 3000)
+    (box,) = result.boxes
+    assert (result.width, result.height) == (4000, 3000)
     ys, xs = np.nonzero(page < 128)
     np.testing.assert_allclose(
         (box.x, box.y, box.x + box.width, box.y + box.height), (xs.min(), ys.min(), xs.max(), ys.max()), atol=12
@@ -411,14 +411,14 @@ def test_no_warning_escapes_from_odd_files_read_by_many_threads() -> None:
     filters = list(warnings.filters)
 
     with ThreadPoolExecutor(6) as pool:
-        pages = list(pool.map(read_one, [data] * 120))  # a warning is an error here, and would be raised again
+        pages = list(pool.map(read_page, [data] * 120))  # a warning is an error here, and would be raised again
 
     assert [page.reason for page in pages] == [None] * 120
     assert warnings.filters == filters
 
 
 STARTS = [b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", b"%PDF-1.7\n", b"\n\n%PDF-1.4\n"]
-MAGICS = [make()[:32] for make in EVERY.values()] + [*KNOWN.values(), *STARTS]
+MAGICS = [make()[:32] for make in EVERY.values()] + [*DETECTED.values(), *STARTS]
 
 
 @given(
@@ -433,10 +433,10 @@ def test_any_bytes_give_pages_or_a_reason(data: bytes) -> None:
 @given(st.sampled_from(sorted(EVERY)), st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_damage_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:
-    content = bytearray(WHOLE[name])
+    content = bytearray(COMPLETE[name])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, min(len(content) - 1, 700)))] = data.draw(st.integers(0, 255))
     pages_or_reason(bytes(content))
 
 
-WHOLE = {name: make() for name, make in EVERY.items()}
+COMPLETE = {name: make() for name, make in EVERY.items()}

@@ -20,7 +20,7 @@ from digitrec.images import documents
 from digitrec.images.formats import FileFormat, detect_format
 from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, page_of, read_one, rejection, saved
+from tests.drawing import LIMITS, page_of, read_page, rejection, saved
 from tests.images.pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,9 @@ TWO_PAGES = saved(GREY, "PDF", save_all=True, append_images=[GREY])
 
 
 def kind(data: bytes) -> FileFormat:
-    found = detect_format(data)
-    assert found is not None
-    return found
+    result = detect_format(data)
+    assert result is not None
+    return result
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_a_file_that_fills_the_memory_costs_its_row(data: bytes, monkeypatch: py
 
     assert rejection(data, limits).reason is Reason.CRASHES_READER
     monkeypatch.undo()
-    assert read_one(SMALL[kind(data).name]).reason is None
+    assert read_page(SMALL[kind(data).name]).reason is None
 
 
 ENDLESS = pdf([*drawn()[:3], stream(zlib.compress(DRAWN * 100_000), b"/Filter/FlateDecode")])
@@ -81,7 +81,7 @@ def test_a_file_that_hangs_without_using_time_costs_its_row(data: bytes, monkeyp
 
     assert rejection(data).reason is Reason.CRASHES_READER
     monkeypatch.undo()
-    assert read_one(SMALL[kind(data).name]).reason is None
+    assert read_page(SMALL[kind(data).name]).reason is None
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -119,7 +119,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
         with pytest.raises(KeyboardInterrupt):
             segment_file(TWO_PAGES, LIMITS)
 
-    assert read_one(SMALL["pdf"]).reason is None
+    assert read_page(SMALL["pdf"]).reason is None
 
 
 def test_metadata_libraries_are_not_loaded_into_the_service() -> None:

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from digitrec.arrays import Picture
 from digitrec.types import Limits, Reason
-from tests.drawing import ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
+from tests.drawing import ink_of, page_of, pages_or_reason, read_page, rejection, saved, unlike
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +41,12 @@ SAME: dict[str, Callable[[], bytes]] = {
     "light ink on nothing": lambda: heic(coloured(255)),
     "in tiles, as telephones do": lambda: heic(GREY, tile_size=64),
 }
-WHOLE = {name: make() for name, make in SAME.items()}
+COMPLETE = {name: make() for name, make in SAME.items()}
 
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_heic_gives_nearly_the_digit_of_the_plain_grey_picture(name: str) -> None:
-    page = read_one(WHOLE[name])
+    page = read_page(COMPLETE[name])
 
     assert (page.format, page.width, page.height, page.reason) == ("heic", 90, 120, None)
     assert unlike(ink_of(PAGE), page.ink[0]) < 0.06
@@ -56,15 +56,15 @@ def test_a_heic_gives_nearly_the_digit_of_the_plain_grey_picture(name: str) -> N
 def test_a_heic_is_turned_as_a_person_sees_it(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lying = pillow_heif.from_bytes("L", GREY.size, GREY.tobytes())
-    lying[0].info["exif"] = exif.tobytes()
+    unencoded = pillow_heif.from_bytes("L", GREY.size, GREY.tobytes())
+    unencoded[0].info["exif"] = exif.tobytes()
     buffer = io.BytesIO()
-    lying.save(buffer, quality=90)  # says it twice: to libheif, which turns it, and in the EXIF, which is a copy
+    unencoded.save(buffer, quality=90)  # says it twice: to libheif, which turns it, and in the EXIF, which is a copy
 
-    page = read_one(buffer.getvalue())
+    page = read_page(buffer.getvalue())
 
     assert (b"irot" in buffer.getvalue() or b"imir" in buffer.getvalue()) == (orientation != 1)
-    seen = read_one(saved(GREY, "PNG", exif=exif))
+    seen = read_page(saved(GREY, "PNG", exif=exif))
     assert (page.width, page.height) == (seen.width, seen.height)
     assert unlike(seen.ink[0], page.ink[0]) < 0.06
 
@@ -81,25 +81,25 @@ def test_of_several_pictures_in_a_heic_the_primary_one_counts(primary: int) -> N
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_heic_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
-    for length in [len(WHOLE[name]) * share // 10 for share in (3, 6, 9)] + [len(WHOLE[name]) - 1]:
-        assert rejection(WHOLE[name][:length]).reason is Reason.TRUNCATED
+    for length in [len(COMPLETE[name]) * share // 10 for share in (3, 6, 9)] + [len(COMPLETE[name]) - 1]:
+        assert rejection(COMPLETE[name][:length]).reason is Reason.TRUNCATED
 
 
 def test_a_heic_whose_rest_was_never_written_is_rejected() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
-    whole = heic(noise)
-    written = len(whole) - 5000
+    complete = heic(noise)
+    written = len(complete) - 5000
 
-    assert "never written" in rejection(whole[:written] + bytes(5000)).detail
+    assert "never written" in rejection(complete[:written] + bytes(5000)).detail
 
 
 def test_bytes_after_the_pixels_of_a_heic_are_ignored() -> None:
-    np.testing.assert_array_equal(ink_of(WHOLE["grey"] + bytes(9000)), ink_of(WHOLE["grey"]))
+    np.testing.assert_array_equal(ink_of(COMPLETE["grey"] + bytes(9000)), ink_of(COMPLETE["grey"]))
 
 
 def test_the_limit_of_pixels_is_checked_before_a_heic_is_decoded() -> None:
-    start = WHOLE["grey"].index(b"mdat") + 4
-    damaged = WHOLE["grey"][:start] + b"\x55" * (len(WHOLE["grey"]) - start)
+    start = COMPLETE["grey"].index(b"mdat") + 4
+    damaged = COMPLETE["grey"][:start] + b"\x55" * (len(COMPLETE["grey"]) - start)
 
     assert rejection(damaged).reason is Reason.TRUNCATED, "decoding it fails"
     assert rejection(damaged, Limits(max_pixels=90 * 120 - 1)).reason is Reason.TOO_LARGE
@@ -122,20 +122,20 @@ def test_a_heic_whose_tiles_have_no_size_is_damaged_and_no_crash() -> None:
 
 
 def test_an_unsupported_pixel_packing_is_rejected_with_a_reason() -> None:
-    assert rejection(WHOLE["grey"].replace(b"hvc1", b"av01")).reason is Reason.UNSUPPORTED_FORMAT
+    assert rejection(COMPLETE["grey"].replace(b"hvc1", b"av01")).reason is Reason.UNSUPPORTED_FORMAT
 
 
 def test_reading_a_heic_registers_no_pillow_plugin() -> None:
-    assert read_one(WHOLE["grey"]).format == "heic"
+    assert read_page(COMPLETE["grey"]).format == "heic"
 
     with pytest.raises(UnidentifiedImageError):
-        Image.open(io.BytesIO(WHOLE["grey"]))
+        Image.open(io.BytesIO(COMPLETE["grey"]))
 
 
-@given(st.sampled_from(sorted(WHOLE)), st.data())
+@given(st.sampled_from(sorted(COMPLETE)), st.data())
 @settings(max_examples=80, deadline=None)
 def test_any_damage_to_a_heic_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:
-    content = bytearray(WHOLE[name])
+    content = bytearray(COMPLETE[name])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 

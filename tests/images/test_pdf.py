@@ -10,7 +10,7 @@ from PIL import Image
 
 from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_one, rejection, saved, unlike
+from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, rejection, saved, unlike
 from tests.images.pdfs import DRAWN, SEVEN, deflated, drawn, encrypted, pdf, scanned, stream
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ PILLOW = {
     "fax inside": saved(GREY.convert("1", dither=Image.Dither.NONE), "PDF"),
     "pixels inside": deflated(PAGE),
 }
-WHOLE = PILLOW | {
+COMPLETE = PILLOW | {
     "lines": pdf(drawn()),
     "nothing to draw": pdf(drawn(b"")),
     "two pages": saved(GREY, "PDF", save_all=True, append_images=[GREY]),
@@ -41,7 +41,7 @@ def seven() -> np.ndarray:
 
 @pytest.mark.parametrize("name", PILLOW)
 def test_a_scan_in_a_pdf_gives_nearly_the_digit_of_the_plain_grey_picture(name: str) -> None:
-    page = read_one(WHOLE[name])
+    page = read_page(COMPLETE[name])
 
     assert (page.format, page.number, page.reason) == ("pdf", 1, None)
     assert (page.width, page.height) == (250, 334)  # 90 x 120 points at 200 to the inch
@@ -50,11 +50,11 @@ def test_a_scan_in_a_pdf_gives_nearly_the_digit_of_the_plain_grey_picture(name: 
 
 @pytest.mark.parametrize("name", ["lines", "open to all"])
 def test_what_is_drawn_in_a_pdf_is_read(name: str) -> None:
-    assert unlike(ink_of(seven()), ink_of(WHOLE[name])) < 0.1
+    assert unlike(ink_of(seven()), ink_of(COMPLETE[name])) < 0.1
 
 
 def test_the_box_of_a_digit_matches_the_drawn_page() -> None:
-    (box,) = read_one(WHOLE["lines"]).boxes
+    (box,) = read_page(COMPLETE["lines"]).boxes
 
     edges = (box.x, box.y, box.x + box.width, box.y + box.height)
     np.testing.assert_allclose(np.array(edges) * 72 / 200, (10.5, 20.5, 74.5, 109.5), atol=1)
@@ -62,7 +62,7 @@ def test_the_box_of_a_digit_matches_the_drawn_page() -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_page_of_a_pdf_is_turned_as_a_person_sees_it(turns: int) -> None:
-    page = read_one(pdf(drawn(page=b"/Rotate %d" % (90 * turns))))
+    page = read_page(pdf(drawn(page=b"/Rotate %d" % (90 * turns))))
 
     assert (page.width > page.height) == (turns != 2)
     assert unlike(ink_of(np.rot90(seven(), -turns).copy()), page.ink[0]) < 0.1
@@ -71,10 +71,10 @@ def test_a_page_of_a_pdf_is_turned_as_a_person_sees_it(turns: int) -> None:
 def test_every_page_of_a_pdf_is_read_each_with_its_own_answer() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
-    found = segment_file(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
+    result = segment_file(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
 
-    assert [(page.number, page.reason) for page in found] == [(1, None), (2, Reason.BLANK), (3, None)]
-    assert unlike(ink_of(page_of("5")), found[2].ink[0]) < 0.15
+    assert [(page.number, page.reason) for page in result] == [(1, None), (2, Reason.BLANK), (3, None)]
+    assert unlike(ink_of(page_of("5")), result[2].ink[0]) < 0.15
 
 
 def test_a_page_that_cannot_be_drawn_costs_its_own_row() -> None:
@@ -99,40 +99,40 @@ def test_what_is_written_into_forms_and_notes_is_read() -> None:
     form[0] = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[5 0 R]/DA(/Helv 0 Tf)>>>>"
 
     for objects in (note, form):
-        assert unlike(ink_of(WHOLE["lines"]), ink_of(pdf(objects))) < 0.1
+        assert unlike(ink_of(COMPLETE["lines"]), ink_of(pdf(objects))) < 0.1
 
 
 def test_a_page_with_nothing_on_it_is_blank() -> None:
-    assert read_one(WHOLE["nothing to draw"]).reason is Reason.BLANK
+    assert read_page(COMPLETE["nothing to draw"]).reason is Reason.BLANK
 
 
 def test_a_pen_of_any_colour_is_read_in_a_pdf_too() -> None:
-    assert unlike(ink_of(WHOLE["lines"]), ink_of(pdf(drawn(b"1 0.95 0.2 RG " + DRAWN)))) < 0.1
+    assert unlike(ink_of(COMPLETE["lines"]), ink_of(pdf(drawn(b"1 0.95 0.2 RG " + DRAWN)))) < 0.1
 
 
 @pytest.mark.parametrize("box", [b"0 0 9 12", b"0 0 9000 12000", b"0 0 900000 1200000"])
 def test_small_pages_keep_their_detail_and_large_ones_their_bounds(box: bytes) -> None:
     factor = int(box.split()[2]) / 90
-    page = read_one(pdf(drawn(b"%f 0 0 %f 0 0 cm " % (factor, factor) + DRAWN, box=box)))
+    page = read_page(pdf(drawn(b"%f 0 0 %f 0 0 cm " % (factor, factor) + DRAWN, box=box)))
 
     assert page.height == (256 if factor < 1 else 4096)
-    assert unlike(ink_of(WHOLE["lines"]), page.ink[0]) < 0.1
+    assert unlike(ink_of(COMPLETE["lines"]), page.ink[0]) < 0.1
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", COMPLETE)
 def test_a_pdf_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
-    whole = WHOLE[name].rstrip()
+    complete = COMPLETE[name].rstrip()
 
-    for length in [len(whole) * share // 10 for share in (3, 6, 9)] + [len(whole) - 1]:
-        assert rejection(whole[:length]).reason is Reason.TRUNCATED
-        assert rejection(whole[:length] + bytes(len(whole) - length)).reason is Reason.TRUNCATED
+    for length in [len(complete) * share // 10 for share in (3, 6, 9)] + [len(complete) - 1]:
+        assert rejection(complete[:length]).reason is Reason.TRUNCATED
+        assert rejection(complete[:length] + bytes(len(complete) - length)).reason is Reason.TRUNCATED
 
 
 def test_a_linearized_pdf_is_read_to_its_full_length() -> None:
-    whole = WHOLE["lines"].replace(b"%PDF-1.4\n", b"%PDF-1.4\n9 0 obj\n<</Linearized 1/L 0999>>\nendobj\n")
+    complete = COMPLETE["lines"].replace(b"%PDF-1.4\n", b"%PDF-1.4\n9 0 obj\n<</Linearized 1/L 0999>>\nendobj\n")
 
-    assert len(segment_file(whole.replace(b"0999", b"%04d" % len(whole)), LIMITS)) == 1
-    assert "shorter than it says" in rejection(whole).detail
+    assert len(segment_file(complete.replace(b"0999", b"%04d" % len(complete)), LIMITS)) == 1
+    assert "shorter than it says" in rejection(complete).detail
 
 
 @pytest.mark.parametrize("lost", [30, 200, 500])
@@ -177,28 +177,28 @@ def test_limits_are_checked_before_a_page_is_drawn() -> None:
 
 
 def test_a_page_is_drawn_more_coarsely_to_stay_within_the_limit() -> None:
-    page = read_one(WHOLE["lines"], Limits(max_pixels=20_000))
+    page = read_page(COMPLETE["lines"], Limits(max_pixels=20_000))
 
     assert 15_000 < page.width * page.height <= 20_000
-    assert unlike(ink_of(WHOLE["lines"]), page.ink[0]) < 0.2
+    assert unlike(ink_of(COMPLETE["lines"]), page.ink[0]) < 0.2
 
 
 @pytest.mark.slow
 def test_documents_are_drawn_side_by_side_and_alike() -> None:
-    alone = [segment_file(data, LIMITS) for data in WHOLE.values()]
+    alone = [segment_file(data, LIMITS) for data in COMPLETE.values()]
 
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda data: segment_file(data, LIMITS), [*WHOLE.values()] * 5))
+        result = list(pool.map(lambda data: segment_file(data, LIMITS), [*COMPLETE.values()] * 5))
 
-    for pages, expected in zip(found, alone * 5, strict=True):
-        for page, known in zip(pages, expected, strict=True):
-            np.testing.assert_array_equal(page.ink, known.ink)
+    for pages, expected in zip(result, alone * 5, strict=True):
+        for page, reference in zip(pages, expected, strict=True):
+            np.testing.assert_array_equal(page.ink, reference.ink)
 
 
-@given(st.sampled_from(sorted(WHOLE)), st.data())
+@given(st.sampled_from(sorted(COMPLETE)), st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_damage_to_a_pdf_gives_pages_or_a_reason(name: str, data: st.DataObject) -> None:
-    content = bytearray(WHOLE[name])
+    content = bytearray(COMPLETE[name])
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 

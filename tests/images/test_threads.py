@@ -27,9 +27,11 @@ def test_there_is_one_thread_unless_the_user_asks_for_more(asked: str | None) ->
     surroundings = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     surroundings |= {} if asked is None else {"OPENBLAS_NUM_THREADS": asked}
 
-    told = subprocess.run([sys.executable, "-c", PROGRAM], env=surroundings, capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=surroundings, capture_output=True, text=True, check=True
+    )
 
-    threads, of_opencv, left = told.stdout.split()
+    threads, of_opencv, left = process.stdout.split()
     assert (int(threads) == 1) is (asked is None)
     assert (of_opencv, left) == ("1", str(asked))
 

@@ -1,4 +1,4 @@
-"""Networks small enough to know by heart: they take and give what LiteRT does, and see what is dark."""
+"""Fake models with the interface of LiteRT: dark pixels are ink, texts are given."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,24 +23,24 @@ Entry = NDArray[np.float32]
 
 
 def dark(entry: Entry) -> Entry:
-    """An ink network that takes what is clearly darker than its surroundings for ink."""
+    """Fake segmenter: pixels clearly darker than their surroundings are ink."""
     return (entry < -0.5).astype(np.float32)
 
 
 def nothing(entry: Entry) -> Entry:
-    """One that never sees ink."""
+    """Fake segmenter that never finds ink."""
     return np.zeros_like(entry)
 
 
 def beyond(entry: Entry) -> Entry:
-    """One that sees ink only in the corner of its window, where there may be no page."""
+    """Fake segmenter that finds ink only in the corner of its window, perhaps beyond the page."""
     ink = np.zeros_like(entry)
     ink[:, -12:, -12:] = 1
     return ink
 
 
 def frames_of(*signs: int, sure: float = 0.98) -> Entry:
-    """Frames that say these signs, 0 to 10 or BLANK, a step each: (T, 12)."""
+    """Return frames of these symbols, 0 to 10 or BLANK, one per step: (T, 12)."""
     frames = np.full((len(signs), SIGNS + 1), (1 - sure) / SIGNS, np.float32)
     frames[np.arange(len(signs)), signs] = sure
     return frames
@@ -48,17 +48,17 @@ def frames_of(*signs: int, sure: float = 0.98) -> Entry:
 
 @dataclass
 class Says:
-    """A line network that says the same of every strip, at these shares of the strip's length."""
+    """Fake sequence recognizer that returns the same text for every line crop, evenly spaced."""
 
     signs: tuple[int, ...]
     sure: float = 0.98
     lines: list[Entry] = field(default_factory=list)
-    """What it was shown."""
+    """Inputs so far."""
 
     def __call__(self, entry: Entry) -> Entry:
         self.lines.append(entry)
         steps = entry.shape[2] // FRAME_PX
-        # What lies beyond the strip is 0: the signs stand where there is something to see.
+        # The padding is 0: the symbols are placed in the rest.
         filled = max(1, int(np.flatnonzero(entry[0].any(axis=(0, 2))).max(initial=0)) // FRAME_PX)
         signs = [BLANK] * steps
         for place, sign in enumerate(self.signs):
@@ -68,7 +68,7 @@ class Says:
 
 @dataclass
 class Sorter:
-    """A classifier that says the same of every sign."""
+    """Fake classifier that returns the same scores for every digit."""
 
     sign: int
     sure: float = 0.9
@@ -82,7 +82,7 @@ class Sorter:
 
 @dataclass
 class Learning:
-    """A classifier that is surer of each sign than of the one before."""
+    """Fake classifier with a given confidence for each call."""
 
     sign: int
     sures: list[float]
@@ -116,4 +116,4 @@ def paper(height: int, width: int, *squares: tuple[int, int, int]) -> Plane:
 
 
 def unused(entry: Any) -> Entry:
-    raise AssertionError("this network is not to be asked")
+    raise AssertionError("this model must not run")

@@ -9,7 +9,7 @@ from digitrec.arrays import Picture
 from digitrec.recognition import binarize, preprocess
 from digitrec.recognition.preprocess import GrayPage
 from digitrec.types import Reason
-from tests.drawing import ink_of, page_of, read_one, unlike
+from tests.drawing import ink_of, page_of, read_page, unlike
 
 SIDES = st.integers(1, 70)
 SHAPES = st.one_of(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES, st.just(3)))
@@ -33,13 +33,13 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
 def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
-    found = binarize.estimate_ink(GrayPage.of(picture))
+    ink = binarize.estimate_ink(GrayPage.of(picture))
 
-    assert found.shape == picture.shape[:2]
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert found.min() >= 0
-    assert found.max() <= 1
+    assert ink.shape == picture.shape[:2]
+    assert ink.dtype == np.float32
+    assert np.isfinite(ink).all()
+    assert ink.min() >= 0
+    assert ink.max() <= 1
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_empty_grainy_paper_in_uneven_light_is_blank(grain: float) -> None:
     light = np.linspace(180, 230, 100)[None] + np.zeros((80, 1))
     papers = np.clip(light + rng.normal(0, grain, (60, 80, 100)), 0, 255).astype(np.uint8)
 
-    pages = [read_one(paper) for paper in papers]
+    pages = [read_page(paper) for paper in papers]
 
     blank = [page for page in pages if page.reason is Reason.BLANK]
     assert len(blank) >= 57, "its grain is seldom taken for light writing on dark"
@@ -160,7 +160,7 @@ def test_quantiles_are_those_of_numpy(levels: np.ndarray, share: float) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (7, 7, 3)])
 def test_pages_too_small_for_a_digit_are_blank(shape: tuple[int, ...]) -> None:
-    assert read_one(np.full(shape, 200, np.uint8)).reason is Reason.BLANK
+    assert read_page(np.full(shape, 200, np.uint8)).reason is Reason.BLANK
 
 
 def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
@@ -175,10 +175,10 @@ def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(
 ) -> None:
     page = with_lines(page_of(text), level=150, down=True) if has_lines else page_of(text)
     for picture in (noise, page):
-        found = binarize.estimate_ink(GrayPage.of(picture))
+        ink = binarize.estimate_ink(GrayPage.of(picture))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(binarize, "has_clean_border", lambda *_: False)
-            np.testing.assert_array_equal(binarize.estimate_ink(GrayPage.of(picture)), found)
+            np.testing.assert_array_equal(binarize.estimate_ink(GrayPage.of(picture)), ink)
 
 
 def test_a_page_in_grey_is_seen_small_as_it_is() -> None:

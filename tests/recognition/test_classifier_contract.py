@@ -1,4 +1,4 @@
-"""Every classifier keeps the promises of `classifiers.base`."""
+"""Contract of `recognition.classifier`, for every implementation."""
 
 import functools
 import pickle
@@ -107,9 +107,9 @@ def test_any_number_of_threads_may_ask_at_once(classifier: DigitClassifier, ink:
     expected = classifier.score(ink)
 
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(classifier.score, [ink] * 8))
+        results = list(threads.map(classifier.score, [ink] * 8))
 
-    for scores in found:
+    for scores in results:
         np.testing.assert_array_equal(scores, expected)
 
 
@@ -153,10 +153,10 @@ def test_ink_that_is_a_view_or_another_float_scores_alike(classifier: DigitClass
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_fingerprint_is_stable(name: str) -> None:
-    one, other = MAKERS[name]().fingerprint, MAKERS[name]().fingerprint
+    first, other = MAKERS[name]().fingerprint, MAKERS[name]().fingerprint
 
-    assert one == other
-    assert one == one.strip() != ""
+    assert first == other
+    assert first == first.strip() != ""
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
 
 def test_mean_ink_that_has_learned_reads_most_digits() -> None:
     small = mnist.load_mnist_5k()
-    learned = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
+    classifier = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
 
-    assert (learned.score(small.test.ink).argmax(axis=1) == small.test.digits).mean() > 0.75
-    assert learned.fingerprint != NearestMeanClassifier().fingerprint
+    assert (classifier.score(small.test.ink).argmax(axis=1) == small.test.digits).mean() > 0.75
+    assert classifier.fingerprint != NearestMeanClassifier().fingerprint

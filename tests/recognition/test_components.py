@@ -19,11 +19,13 @@ def test_boxes_and_areas_of_all_pieces(mask: np.ndarray) -> None:
         for number, (down, across) in enumerate(ndimage.find_objects(labels), start=1)
     ]
 
-    found = label_components(mask)
+    components = label_components(mask)
 
-    assert len(found.boxes) == len(found.areas) == count + 1
-    told = [(*box, area) for box, area in zip(found.boxes[1:].tolist(), found.areas[1:].tolist(), strict=True)]
-    assert sorted(told) == sorted(expected)
-    assert found.areas[0] == 0
-    np.testing.assert_array_equal(found.pixel_indices, np.flatnonzero(mask))
-    np.testing.assert_array_equal(found.pixel_labels, found.labels[mask])
+    assert len(components.boxes) == len(components.areas) == count + 1
+    actual = [
+        (*box, area) for box, area in zip(components.boxes[1:].tolist(), components.areas[1:].tolist(), strict=True)
+    ]
+    assert sorted(actual) == sorted(expected)
+    assert components.areas[0] == 0
+    np.testing.assert_array_equal(components.pixel_indices, np.flatnonzero(mask))
+    np.testing.assert_array_equal(components.pixel_labels, components.labels[mask])

@@ -25,46 +25,46 @@ def collapsed(course: tuple[int, ...]) -> Text:
 
 def by_hand(frames: FrameProbs) -> dict[Text, float]:
     """The probability of every text, summed over every course through the frames, one by one."""
-    found = dict.fromkeys(texts_of(len(frames)), 0.0)
+    probabilities = dict.fromkeys(texts_of(len(frames)), 0.0)
     for course in itertools.product(range(SIGNS + 1), repeat=len(frames)):
-        found[collapsed(course)] += float(np.prod([frames[step, sign] for step, sign in enumerate(course)]))
-    return found
+        probabilities[collapsed(course)] += float(np.prod([frames[step, sign] for step, sign in enumerate(course)]))
+    return probabilities
 
 
 @st.composite
-def some_frames(draw: st.DrawFn, longest: int = 5) -> FrameProbs:
+def frame_probs(draw: st.DrawFn, longest: int = 5) -> FrameProbs:
     shares = st.floats(0, 1, width=32)
     row = st.lists(shares, min_size=SIGNS + 1, max_size=SIGNS + 1).filter(lambda row: sum(row) > 0.01)
     rows = np.array(draw(st.lists(row, min_size=1, max_size=longest)))
     return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_each_text_has_the_probability_of_all_its_courses_together(frames: FrameProbs) -> None:
     expected = by_hand(frames)
 
-    found = sequence_probabilities(frames, [*expected])
+    probabilities = sequence_probabilities(frames, [*expected])
 
-    np.testing.assert_allclose(found, [*expected.values()], atol=1e-6)
-    assert found.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(probabilities, [*expected.values()], atol=1e-6)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_one_sign_or_none_is_found_by_a_shorter_way_that_says_the_same(frames: FrameProbs) -> None:
     expected = by_hand(frames)
-    one_or_none: list[Text] = [(1,), (), (0,), (1,)]
+    short_texts: list[Text] = [(1,), (), (0,), (1,)]
 
-    found = sequence_probabilities(frames, one_or_none)
+    probabilities = sequence_probabilities(frames, short_texts)
 
-    np.testing.assert_allclose(found, [expected[text] for text in one_or_none], atol=1e-6)
-    np.testing.assert_allclose(found, sequence_probabilities(frames, [*one_or_none, (0, 1)])[:-1], atol=1e-12)
+    np.testing.assert_allclose(probabilities, [expected[text] for text in short_texts], atol=1e-6)
+    np.testing.assert_allclose(probabilities, sequence_probabilities(frames, [*short_texts, (0, 1)])[:-1], atol=1e-12)
 
 
 def test_no_text_at_all_has_no_probability() -> None:
     assert sequence_probabilities(np.full((3, SIGNS + 1), 1 / 3, np.float32), []).shape == (0,)
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: FrameProbs) -> None:
     chances = by_hand(frames)
     best = max(chances, key=chances.__getitem__)
@@ -77,7 +77,7 @@ def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Fram
     )
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_no_text_that_differs_in_one_sign_is_better(frames: FrameProbs) -> None:
     line = decode_ctc(frames)
     shorter = [(*line.text[:place], *line.text[place + 1 :]) for place in range(len(line.text))]
@@ -87,7 +87,7 @@ def test_no_text_that_differs_in_one_sign_is_better(frames: FrameProbs) -> None:
     assert rivals.max(initial=0.0) <= line.probability + 1e-9
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_signs_stand_one_after_the_other_inside_the_line(frames: FrameProbs) -> None:
     steps = decode_ctc(frames).steps
 
@@ -95,7 +95,7 @@ def test_signs_stand_one_after_the_other_inside_the_line(frames: FrameProbs) -> 
     assert (np.diff(steps) > 0).all()
 
 
-@given(some_frames())
+@given(frame_probs())
 def test_the_alternatives_of_a_place_hold_the_text_itself(frames: FrameProbs) -> None:
     line = decode_ctc(frames)
 
@@ -146,7 +146,7 @@ def test_a_long_line_is_read_without_running_out_of_small_numbers() -> None:
     rng = np.random.default_rng(3)
     text = tuple(int(sign) for sign in rng.integers(0, SIGNS, 60))
     frames = np.full((180, SIGNS + 1), 0.02, np.float32)
-    frames[np.arange(180), [sign for one in text for sign in (BLANK, one, BLANK)]] = 0.96
+    frames[np.arange(180), [sign for symbol in text for sign in (BLANK, symbol, BLANK)]] = 0.96
 
     line = decode_ctc(frames)
 

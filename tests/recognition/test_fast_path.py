@@ -1,4 +1,4 @@
-"""A page at a glance: one sign is read from all of the page in 64 x 64, with a second witness if it is not alone."""
+"""Fast path: one character is read from the 64 x 64 thumbnail, with a second prediction if it is not isolated."""
 
 from pathlib import Path
 
@@ -35,53 +35,53 @@ def sheet_of(picture: Picture) -> DecodedPage:
     return DecodedPage(1, picture.shape[1], picture.shape[0], picture)
 
 
-def glance(picture: Picture, network: Segmenter) -> FastPathResult | None:
-    (seen,) = run_fast_path([picture], network)
-    return seen
+def take_fast_path(picture: Picture, network: Segmenter) -> FastPathResult | None:
+    (result,) = run_fast_path([picture], network)
+    return result
 
 
-def looked_closely(steps: RecognitionTrace) -> bool:
-    """Whether a glance, even with the line network's word, was not enough."""
-    return not steps.took_fast_path or (steps.full_path is not None and steps.full_path.crop is not None)
+def looked_closely(trace: RecognitionTrace) -> bool:
+    """Return True if the fast path was not enough, even with the sequence recognizer."""
+    return not trace.took_fast_path or (trace.full_path is not None and trace.full_path.crop is not None)
 
 
-ONE = page(400, 320, (100, 120, 140))
+SINGLE = page(400, 320, (100, 120, 140))
 BARE = page(400, 320)
 
 
-def test_one_sign_with_paper_around_it_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
+def test_an_isolated_character_is_read_on_the_fast_path_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
 
-    steps = PageReader(Sorter(7, sure=0.995), networks).trace("png", sheet_of(ONE))
+    trace = PageReader(Sorter(7, sure=0.995), models).trace("png", sheet_of(SINGLE))
 
-    assert steps.took_fast_path
-    assert steps.full_path is None
-    (box,) = steps.page.boxes
+    assert trace.took_fast_path
+    assert trace.full_path is None
+    (box,) = trace.page.boxes
     corners = (box.x, box.y, box.x + box.width, box.y + box.height)
     np.testing.assert_allclose(corners, (100, 120, 240, 260), atol=400 / CROP_PX + 1)
-    assert steps.page.ink.shape == (1, 28, 28)
-    assert max(steps.page.preview.shape) == SMALL_PX
-    assert steps.decoded is not None
-    assert steps.decoded.plane.shape == steps.decoded.gray.shape == (64, 51)
+    assert trace.page.ink.shape == (1, 28, 28)
+    assert max(trace.page.preview.shape) == SMALL_PX
+    assert trace.decoded is not None
+    assert trace.decoded.plane.shape == trace.decoded.gray.shape == (64, 51)
 
 
-def test_a_less_confident_character_is_also_scored_by_the_line_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_less_confident_character_gets_a_second_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Says((7,), sure=0.9999)
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
 
-    steps = PageReader(Sorter(7, sure=0.97), networks).trace("png", sheet_of(ONE))
+    trace = PageReader(Sorter(7, sure=0.97), models).trace("png", sheet_of(SINGLE))
 
-    assert steps.took_fast_path
-    assert steps.full_path is not None
-    assert [prediction.source for prediction in steps.full_path.predictions] == [
+    assert trace.took_fast_path
+    assert trace.full_path is not None
+    assert [prediction.source for prediction in trace.full_path.predictions] == [
         "classifier on the segmenter's crop",
         "sequence recognizer",
     ]
-    of_cut, of_line = (one.scores for one in steps.full_path.predictions)
+    of_cut, of_line = (prediction.scores for prediction in trace.full_path.predictions)
     assert of_cut[7] == pytest.approx(0.97)
     assert of_line[7] > 0.99
-    np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
-    assert steps.page.boxes == steps.initial.boxes
+    np.testing.assert_allclose(trace.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
+    assert trace.page.boxes == trace.initial.boxes
     # It was shown the strip around the sign: paper, the square, paper.
     (strip,) = line.lines
     columns = np.flatnonzero((strip[0, :, :, 0] < -0.5).any(axis=0))
@@ -89,35 +89,33 @@ def test_a_less_confident_character_is_also_scored_by_the_line_network(monkeypat
 
 
 @pytest.mark.parametrize("second", [Says((3,), sure=0.9999), Says((7, 7), sure=0.9999), Says((), sure=0.9999)])
-def test_a_sign_that_the_second_witness_does_not_know_is_looked_at_closely(
-    monkeypatch: pytest.MonkeyPatch, second: Says
-) -> None:
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, second))
+def test_a_contradicted_fast_path_is_not_enough(monkeypatch: pytest.MonkeyPatch, second: Says) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, second))
 
-    steps = PageReader(Sorter(7, sure=0.97), networks).trace("png", sheet_of(ONE))
+    trace = PageReader(Sorter(7, sure=0.97), models).trace("png", sheet_of(SINGLE))
 
-    assert looked_closely(steps)
+    assert looked_closely(trace)
     assert len(second.lines) > 1
 
 
-def test_no_second_witness_is_asked_about_a_sign_that_it_could_not_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
-    reader = PageReader(Sorter(7, sure=0.95), networks)
-    nearer = RecognitionTrace(undecoded_page("png", sheet_of(ONE), RejectedImage(Reason.TRUNCATED)))
+def test_no_second_prediction_is_made_where_it_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused))
+    reader = PageReader(Sorter(7, sure=0.95), models)
+    nearer = RecognitionTrace(undecoded_page("png", sheet_of(SINGLE), RejectedImage(Reason.TRUNCATED)))
     monkeypatch.setattr(PageReader, "_read_zoomed", lambda *_: nearer)
 
-    assert reader.trace("png", sheet_of(ONE)) is nearer
+    assert reader.trace("png", sheet_of(SINGLE)) is nearer
 
 
-def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
+def test_an_unconfident_fast_path_is_followed_by_the_full_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
 
-    steps = PageReader(Sorter(7, sure=0.98), networks).trace("png", sheet_of(ONE))
+    trace = PageReader(Sorter(7, sure=0.98), models).trace("png", sheet_of(SINGLE))
 
-    assert not steps.took_fast_path
-    assert steps.full_path is not None
-    assert steps.decoded is not None
-    assert steps.decoded.plane.shape == ONE.shape
+    assert not trace.took_fast_path
+    assert trace.full_path is not None
+    assert trace.decoded is not None
+    assert trace.decoded.plane.shape == SINGLE.shape
 
 
 @pytest.mark.parametrize(
@@ -129,10 +127,10 @@ def test_a_sign_that_is_not_sure_at_a_glance_is_looked_at_closely(monkeypatch: p
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
-def test_what_else_there_may_be_is_left_to_a_closer_look(
+def test_pages_without_a_single_character_leave_the_fast_path(
     monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
 ) -> None:
-    assert glance(picture, ink_by(monkeypatch, dark)) is None, why
+    assert take_fast_path(picture, ink_by(monkeypatch, dark)) is None, why
 
 
 @pytest.mark.parametrize(
@@ -150,38 +148,38 @@ def test_what_else_there_may_be_is_left_to_a_closer_look(
 def test_an_incomplete_or_crowded_character_gets_a_second_prediction(
     monkeypatch: pytest.MonkeyPatch, picture: Picture, why: str
 ) -> None:
-    seen = glance(picture, ink_by(monkeypatch, dark))
-    assert seen is not None, why
-    assert not seen.is_isolated, why
+    result = take_fast_path(picture, ink_by(monkeypatch, dark))
+    assert result is not None, why
+    assert not result.is_isolated, why
 
     for says, is_enough in ((7, True), (3, False)):
         line = Says((says,), sure=0.9999)
-        networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+        models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
 
-        steps = PageReader(Sorter(7, sure=0.9999), networks).trace("png", sheet_of(picture))
+        trace = PageReader(Sorter(7, sure=0.9999), models).trace("png", sheet_of(picture))
 
         assert line.lines, why
-        assert looked_closely(steps) is not is_enough, why
+        assert looked_closely(trace) is not is_enough, why
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (64, 50), (40, 64), (100, 200), (300, 700)])
-def test_small_pages_and_those_that_may_be_a_line_get_no_glance(
+def test_small_and_long_pages_do_not_take_the_fast_path(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
 ) -> None:
-    assert glance(page(*shape, (20, 12, 12)), ink_by(monkeypatch, unused)) is None
+    assert take_fast_path(page(*shape, (20, 12, 12)), ink_by(monkeypatch, unused)) is None
 
 
-def test_a_page_without_ink_is_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((7,))))
+def test_a_page_without_ink_leaves_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((7,))))
 
-    assert not PageReader(Sorter(7, sure=0.995), networks).trace("png", sheet_of(ONE)).took_fast_path
+    assert not PageReader(Sorter(7, sure=0.995), models).trace("png", sheet_of(SINGLE)).took_fast_path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str) -> None:
     shipped = composition.load_page_reader(ModelPackage.open(SHIPPED))
-    glances = 0
+    count = 0
     for digit in range(10):
         small = cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE)
         large = np.full((900, 700), 235, np.uint8)
@@ -189,40 +187,40 @@ def test_the_shipped_model_reads_most_large_digits_on_the_fast_path(suffix: str)
         name, sheets = decode.decode_pages(cv2.imencode(suffix, large)[1].tobytes(), Limits())
         sheet = next(sheets)
 
-        at_a_glance, closely = shipped.trace(name, sheet), shipped.read_full(name, sheet)
+        fast, full = shipped.trace(name, sheet), shipped.read_full(name, sheet)
 
-        assert not closely.took_fast_path
-        assert at_a_glance.page.scores[0].argmax() == closely.page.scores[0].argmax() == digit
-        assert (at_a_glance.page.width, at_a_glance.page.height) == (700, 900)
-        assert share_in_common(at_a_glance.page.boxes[0], closely.page.boxes[0]) > 0.75
-        glances += at_a_glance.took_fast_path
-    assert glances >= 7
+        assert not full.took_fast_path
+        assert fast.page.scores[0].argmax() == full.page.scores[0].argmax() == digit
+        assert (fast.page.width, fast.page.height) == (700, 900)
+        assert share_in_common(fast.page.boxes[0], full.page.boxes[0]) > 0.75
+        count += fast.took_fast_path
+    assert count >= 7
 
 
-def share_in_common(one: Box, other: Box) -> float:
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+def share_in_common(prediction: Box, other: Box) -> float:
+    across = min(prediction.x + prediction.width, other.x + other.width) - max(prediction.x, other.x)
+    down = min(prediction.y + prediction.height, other.y + other.height) - max(prediction.y, other.y)
     both = max(0, across) * max(0, down)
-    return both / (one.width * one.height + other.width * other.height - both)
+    return both / (prediction.width * prediction.height + other.width * other.height - both)
 
 
-def test_the_second_witness_sees_a_page_in_the_colour_that_shows_the_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_crop_uses_the_channel_weights_of_the_thumbnail(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Says((7,), sure=0.9999)
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
-    cyan = np.dstack([ONE, np.full_like(ONE, 220), np.full_like(ONE, 220)])  # dark in red alone
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line))
+    cyan = np.dstack([SINGLE, np.full_like(SINGLE, 220), np.full_like(SINGLE, 220)])  # dark in red alone
 
-    steps = PageReader(Sorter(7, sure=0.97), networks).trace("png", sheet_of(cyan))
+    trace = PageReader(Sorter(7, sure=0.97), models).trace("png", sheet_of(cyan))
 
-    assert steps.took_fast_path
-    assert steps.decoded is not None
-    assert max(steps.decoded.gray.shape) == 192
-    assert np.ptp(steps.decoded.gray) > 150
+    assert trace.took_fast_path
+    assert trace.decoded is not None
+    assert max(trace.decoded.gray.shape) == 192
+    assert np.ptp(trace.decoded.gray) > 150
     (strip,) = line.lines
     assert (strip < -0.5).any()
 
 
 @pytest.mark.parametrize("shape", [(1000, 700), (301, 203, 3), (97, 64, 3), (65, 3), (3, 2000, 3), (2000, 1, 3)])
-def test_a_thumbnail_shows_what_the_slow_way_does(shape: tuple[int, ...]) -> None:
+def test_fast_downscaling_is_close_to_area_averaging(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     blots = cv2.resize(rng.integers(0, 256, (5, 4), np.uint8), shape[1::-1], interpolation=cv2.INTER_CUBIC)
     picture = np.dstack([blots] * 3) if len(shape) == 3 else blots
@@ -237,11 +235,11 @@ def test_a_thumbnail_shows_what_the_slow_way_does(shape: tuple[int, ...]) -> Non
         assert np.abs(tiny.gray - slow).mean() < 2.5
 
 
-def test_a_page_with_something_beside_its_sign_goes_to_review(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_with_other_ink_beside_its_character_needs_review(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = page(400, 320, (100, 120, 100), (250, 310, 45))
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
 
-    found = PageReader(Sorter(7, sure=0.9999), networks).trace("png", sheet_of(picture))
+    trace = PageReader(Sorter(7, sure=0.9999), models).trace("png", sheet_of(picture))
 
-    assert found.page.reason is Reason.OTHER_MARKS
-    assert [box.y > 280 for box in found.unread] == [True]
+    assert trace.page.reason is Reason.OTHER_MARKS
+    assert [box.y > 280 for box in trace.unread] == [True]

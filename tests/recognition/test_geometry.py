@@ -20,7 +20,7 @@ from digitrec.recognition.geometry import (
 from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box, Reason
 
-places = st.floats(-3000, 3000)
+positions = st.floats(-3000, 3000)
 
 
 def page(width: int, height: int) -> PageResult:
@@ -40,13 +40,13 @@ def pages_and_greys(draw: st.DrawFn) -> tuple[PageResult, Plane]:
 @st.composite
 def spans(draw: st.DrawFn) -> Rect:
     """A span that may lie anywhere, with no height or width at the least."""
-    left, top = draw(places), draw(places)
+    left, top = draw(positions), draw(positions)
     return Rect(left, top, left + draw(st.floats(0, 2000)), top + draw(st.floats(0, 2000)))
 
 
 @given(pages_and_greys(), spans())
-def test_a_box_is_never_empty_and_never_outside_its_page(found: tuple[PageResult, Plane], span: Rect) -> None:
-    sheet, gray = found
+def test_a_box_is_never_empty_and_never_outside_its_page(sample: tuple[PageResult, Plane], span: Rect) -> None:
+    sheet, gray = sample
 
     box = to_page_coords(span, sheet, gray)
 
@@ -57,8 +57,8 @@ def test_a_box_is_never_empty_and_never_outside_its_page(found: tuple[PageResult
 
 
 @given(pages_and_greys(), spans())
-def test_a_strip_is_whole_pixels_of_the_page_and_never_empty(found: tuple[PageResult, Plane], span: Rect) -> None:
-    _, gray = found
+def test_a_strip_is_whole_pixels_of_the_page_and_never_empty(sample: tuple[PageResult, Plane], span: Rect) -> None:
+    _, gray = sample
 
     strip = line_rect_around(span, gray)
 
@@ -70,9 +70,9 @@ def test_a_strip_is_whole_pixels_of_the_page_and_never_empty(found: tuple[PageRe
 
 @given(pages_and_greys(), st.data())
 def test_a_box_taken_to_the_grey_plane_and_back_still_holds_what_it_held(
-    found: tuple[PageResult, Plane], data: st.DataObject
+    sample: tuple[PageResult, Plane], data: st.DataObject
 ) -> None:
-    sheet, gray = found
+    sheet, gray = sample
     x, y = data.draw(st.integers(0, sheet.width - 1)), data.draw(st.integers(0, sheet.height - 1))
     box = Box(x, y, data.draw(st.integers(1, sheet.width - x)), data.draw(st.integers(1, sheet.height - y)))
 
@@ -110,16 +110,16 @@ def test_spans_that_stand_in_two_rows_are_told_apart_and_keep_their_order() -> N
 
 
 def test_a_small_digit_beside_a_tall_one_begins_no_row_of_its_own() -> None:
-    tall, next_one, small = Rect(10, 0, 30, 40), Rect(32, 4, 50, 38), Rect(52, 22, 66, 39)
+    tall, next_digit, small = Rect(10, 0, 30, 40), Rect(32, 4, 50, 38), Rect(52, 22, 66, 39)
 
-    assert group_rows([tall, next_one, small]) == [[tall, next_one, small]]
+    assert group_rows([tall, next_digit, small]) == [[tall, next_digit, small]]
 
 
 @given(st.lists(spans(), max_size=12))
-def test_every_span_is_in_exactly_one_row(found: list[Rect]) -> None:
-    rows = group_rows(found)
+def test_every_span_is_in_exactly_one_row(sample: list[Rect]) -> None:
+    rows = group_rows(sample)
 
-    assert Counter(span for row in rows for span in row) == Counter(found)
+    assert Counter(span for row in rows for span in row) == Counter(sample)
     assert all(rows)
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from digitrec.recognition import layout
 from digitrec.types import Reason
-from tests.drawing import ink_of, page_of, read_one, unlike
+from tests.drawing import ink_of, page_of, read_page, unlike
 
 
 def test_digits_in_a_row_come_from_left_to_right() -> None:
-    page = read_one(page_of("4 0 7 2", size=(110, 420), at=(30, 85)))
+    page = read_page(page_of("4 0 7 2", size=(110, 420), at=(30, 85)))
 
     assert page.reason is None
     assert [unlike(ink_of(page_of(text)), ink) < 0.1 for text, ink in zip("4072", page.ink, strict=True)] == [True] * 4
@@ -19,7 +19,7 @@ def test_rows_come_from_top_to_bottom() -> None:
     paper = page_of("1 5", size=(260, 260), at=(40, 100))
     cv2.putText(paper, "3 9", (30, 220), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 30, 6, cv2.LINE_AA)
 
-    page = read_one(paper)
+    page = read_page(paper)
 
     order = [unlike(ink_of(page_of(text)), ink) < 0.1 for text, ink in zip("1539", page.ink, strict=True)]
     assert order == [True] * 4
@@ -29,17 +29,17 @@ def test_a_box_holds_all_of_its_digit_and_little_else() -> None:
     paper = page_of("8", size=(300, 200), at=(90, 220))
     ys, xs = np.nonzero(paper < 200)
 
-    (box,) = read_one(paper).boxes
+    (box,) = read_page(paper).boxes
 
-    found = (box.x, box.y, box.x + box.width, box.y + box.height)
-    np.testing.assert_allclose(found, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), atol=2)
+    actual = (box.x, box.y, box.x + box.width, box.y + box.height)
+    np.testing.assert_allclose(actual, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), atol=2)
 
 
 def test_the_strokes_of_a_broken_digit_are_joined() -> None:
     broken = page_of("5")
     broken[52:56] = 235
 
-    page = read_one(broken)
+    page = read_page(broken)
 
     assert len(page.boxes) == 1
     assert unlike(ink_of(page_of("5")), page.ink[0]) < 0.3
@@ -51,7 +51,7 @@ def test_a_bar_written_apart_belongs_to_its_digit() -> None:
     cv2.line(paper, (38, 34), (34, 58), 30, 5, cv2.LINE_AA)
     cv2.line(paper, (47, 26), (72, 24), 30, 5, cv2.LINE_AA)
 
-    (box,) = read_one(paper).boxes
+    (box,) = read_page(paper).boxes
 
     assert box.y < 25
     assert box.y + box.height > 100
@@ -76,7 +76,7 @@ def test_uncertain_marks_are_reported() -> None:
     paper = page_of("7", size=(300, 300), at=(40, 110))
     cv2.putText(paper, "e", (200, 280), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 6, cv2.LINE_AA)
 
-    page = read_one(paper)
+    page = read_page(paper)
 
     assert page.reason is Reason.AMBIGUOUS_LAYOUT
     assert len(page.boxes) == 1
@@ -87,7 +87,7 @@ def test_a_word_is_no_clear_digit() -> None:
     points = [(20 + 20 * i, 40 if i % 2 else 80) for i in range(13)]
     cv2.polylines(paper, [np.array(points)], False, 30, 5, cv2.LINE_AA)
 
-    assert read_one(paper).reason is Reason.AMBIGUOUS_LAYOUT
+    assert read_page(paper).reason is Reason.AMBIGUOUS_LAYOUT
 
 
 def test_a_page_full_of_marks_is_not_clear_and_stays_bounded() -> None:
@@ -96,7 +96,7 @@ def test_a_page_full_of_marks_is_not_clear_and_stays_bounded() -> None:
         for x in range(20, 860, 45):
             cv2.putText(paper, "5", (x, y), cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 2, cv2.LINE_AA)
 
-    page = read_one(paper)
+    page = read_page(paper)
 
     assert page.reason is Reason.AMBIGUOUS_LAYOUT
     assert 1 <= len(page.boxes) <= 64
@@ -104,6 +104,6 @@ def test_a_page_full_of_marks_is_not_clear_and_stays_bounded() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (28, 28)])
 def test_paper_without_ink_has_no_digits(shape: tuple[int, int]) -> None:
-    found = layout.group_digits(np.zeros(shape, np.float32))
+    actual = layout.group_digits(np.zeros(shape, np.float32))
 
-    assert (found.digits, found.is_unambiguous) == ((), True)
+    assert (actual.digits, actual.is_unambiguous) == ((), True)

@@ -20,11 +20,11 @@ def like_mnist(text: str) -> np.ndarray:
 @given(stn.arrays(np.float32, st.tuples(st.integers(1, 90), st.integers(1, 90)), elements=UNIT))
 @settings(max_examples=100, deadline=None)
 def test_any_ink_becomes_28_x_28_in_0_to_1(digit: np.ndarray) -> None:
-    found = normalize.normalize_mnist(digit)
+    actual = normalize.normalize_mnist(digit)
 
-    assert found.shape == (28, 28)
-    assert found.dtype == np.float32
-    assert 0 <= found.min() <= found.max() <= 1
+    assert actual.shape == (28, 28)
+    assert actual.dtype == np.float32
+    assert 0 <= actual.min() <= actual.max() <= 1
 
 
 @pytest.mark.parametrize("text", "0123456789")
@@ -51,9 +51,9 @@ def test_a_clean_mnist_picture_survives_normalisation_nearly_unchanged(text: str
     digit = like_mnist(text)
     picture = np.rint(digit * 255).astype(np.uint8)
 
-    found = ink_of(saved(255 - picture if negative else picture))
+    actual = ink_of(saved(255 - picture if negative else picture))
 
-    assert unlike(digit, found) < 0.15
+    assert unlike(digit, actual) < 0.15
 
 
 def test_arrays_are_only_divided() -> None:

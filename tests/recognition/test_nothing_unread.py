@@ -45,8 +45,8 @@ def read(content: bytes, reader: PageReader, bundle: ModelPackage) -> PageReadin
     (readings,) = read_files.decide_readings(
         [read_files.read_bytes(content, Limits(), reader)], bundle.threshold(0.005)
     )
-    (one,) = readings
-    return one
+    (reading,) = readings
+    return reading
 
 
 def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage) -> Iterator[PageReading]:
@@ -59,19 +59,19 @@ def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: Model
 def test_a_sign_or_a_word_goes_to_review(
     kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
-    found = [*readings(kind, sources, reader, bundle)]
+    results = [*readings(kind, sources, reader, bundle)]
 
-    assert [one.status for one in found] == [PageStatus.REVIEW] * PAGES
-    assert Reason.OTHER_MARKS in {one.reason for one in found}
+    assert [reading.status for reading in results] == [PageStatus.REVIEW] * PAGES
+    assert Reason.OTHER_MARKS in {reading.reason for reading in results}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "table_lines", "table_bare"])
 def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage) -> None:
-    found = [*readings(kind, sources, reader, bundle)]
+    results = [*readings(kind, sources, reader, bundle)]
 
-    assert PageStatus.ACCEPTED not in {one.status for one in found}
-    assert Reason.AMBIGUOUS_LAYOUT in {one.reason for one in found}
+    assert PageStatus.ACCEPTED not in {reading.status for reading in results}
+    assert Reason.AMBIGUOUS_LAYOUT in {reading.reason for reading in results}
 
 
 @pytest.mark.slow
@@ -79,14 +79,14 @@ def test_several_rows_go_to_review(kind: str, sources: GlyphSources, reader: Pag
 def test_a_page_with_writing_is_never_rejected(
     kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
-    assert PageStatus.REJECTED not in {one.status for one in readings(kind, sources, reader, bundle)}
+    assert PageStatus.REJECTED not in {reading.status for reading in readings(kind, sources, reader, bundle)}
 
 
 @pytest.mark.slow
 def test_a_page_without_writing_is_never_accepted(
     sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
-    assert PageStatus.ACCEPTED not in {one.status for one in readings("empty", sources, reader, bundle)}
+    assert PageStatus.ACCEPTED not in {reading.status for reading in readings("empty", sources, reader, bundle)}
 
 
 @pytest.mark.slow
@@ -94,9 +94,9 @@ def test_a_page_without_writing_is_never_accepted(
 def test_what_was_read_whole_is_still_accepted(
     kind: str, least: int, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
-    found = [*readings(kind, sources, reader, bundle)]
+    results = [*readings(kind, sources, reader, bundle)]
 
-    assert sum(one.status is PageStatus.ACCEPTED for one in found) >= least
+    assert sum(reading.status is PageStatus.ACCEPTED for reading in results) >= least
 
 
 @pytest.mark.slow
@@ -109,9 +109,9 @@ def test_a_small_digit_near_the_edge_is_not_blank(
     cv2.putText(page, "5", place, cv2.FONT_HERSHEY_SIMPLEX, 3, level, 6, cv2.LINE_AA)
     _, content = cv2.imencode(".png", page)
 
-    found = read(content.tobytes(), reader, bundle)
+    results = read(content.tobytes(), reader, bundle)
 
-    assert found.status is not PageStatus.REJECTED
+    assert results.status is not PageStatus.REJECTED
 
 
 @pytest.mark.parametrize("level", [255, 128, 0])

@@ -17,12 +17,12 @@ def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> 
     data = saved(PAGES[0], kind, save_all=True, append_images=PAGES[1:])
     _, every = decode.decode_pages(data, LIMITS)
 
-    for one in every:
-        alone = decode.decode_page(data, LIMITS, one.number)
+    for page in every:
+        alone = decode.decode_page(data, LIMITS, page.number)
 
-        assert (alone.number, alone.width, alone.height) == (one.number, one.width, one.height)
+        assert (alone.number, alone.width, alone.height) == (page.number, page.width, page.height)
         assert not isinstance(alone.picture, RejectedImage)
-        assert (alone.picture == one.picture).all()
+        assert (alone.picture == page.picture).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", pytest.param("PDF", marks=pytest.mark.slow)])

@@ -36,9 +36,9 @@ def running() -> bool:
     return False
 
 
-def assert_same(one: PageResult, other: PageResult) -> None:
+def assert_same(page: PageResult, other: PageResult) -> None:
     for field in dataclasses.fields(PageResult):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+        np.testing.assert_array_equal(getattr(page, field.name), getattr(other, field.name))
 
 
 def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
@@ -46,8 +46,8 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
-    (found,) = segment_file(draw(7), Limits())
-    assert_same(page, dataclasses.replace(found, scores=page.scores))
+    (page_result,) = segment_file(draw(7), Limits())
+    assert_same(page, dataclasses.replace(page_result, scores=page.scores))
 
 
 def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:
@@ -68,35 +68,35 @@ def test_what_is_no_picture_is_rejected() -> None:
 
 
 def test_pages_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = []
+    events = []
 
     class Scorer:
         fingerprint = "tells when it is asked"
 
         def score(self, ink: Ink) -> Scores:
-            told.append("scored")
+            events.append("scored")
             return np.full((len(ink), CLASSES), 1 / CLASSES, np.float32)
 
     def sheets(*_: object) -> tuple[str, Iterator[DecodedPage]]:
-        def each() -> Iterator[DecodedPage]:
+        def page_reader() -> Iterator[DecodedPage]:
             for number in (1, 2):
-                told.append("decoded")
+                events.append("decoded")
                 yield DecodedPage(number, 60, 80, np.full((80, 60), 235, np.uint8))
 
-        return "tiff", each()
+        return "tiff", page_reader()
 
     monkeypatch.setattr(decode, "decode_pages", sheets)
 
     assert [page.number for page in PageReader(Scorer()).read(b"", Limits())] == [1, 2]
-    assert told == ["decoded", "scored"] * 2
+    assert events == ["decoded", "scored"] * 2
 
 
 def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
     sent = pickle.loads(pickle.dumps(reader()))
 
-    (one,), (other,) = (each.read(draw(3), Limits()) for each in (reader(), sent))
+    (page,), (other,) = (page_reader.read(draw(3), Limits()) for page_reader in (reader(), sent))
 
-    assert_same(one, other)
+    assert_same(page, other)
 
 
 @pytest.mark.slow
@@ -117,13 +117,13 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
         child.stop()
 
     for others in (in_threads, in_child):
-        for (one,), (other,) in zip(here, others, strict=True):
-            assert_same(one.pages[0], other.pages[0])
-    assert "".join(one.text for one in _readings(here)) == "0123456789"
+        for (page,), (other,) in zip(here, others, strict=True):
+            assert_same(page.pages[0], other.pages[0])
+    assert "".join(page.text for page in _readings(here)) == "0123456789"
 
 
 def _readings(contents: list[list[FileResult]]) -> list[read_files.PageReading]:
-    return [one for (content,) in contents for one in read_files.decide_readings([content], 0.5)[0]]
+    return [page for (content,) in contents for page in read_files.decide_readings([content], 0.5)[0]]
 
 
 def photo(height: int) -> bytes:
@@ -149,16 +149,16 @@ def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sur
 
 def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
-    at_a_glance, closely = (
+    fast, closely = (
         PageReader(Sorter(7, sure), networks).trace("jpeg", next(decode.decode_pages(photo(1000), Limits())[1]))
         for sure in (0.999, 0.98)
     )
 
-    for steps, height in ((at_a_glance, 250), (closely, 1000)):
+    for steps, height in ((fast, 250), (closely, 1000)):
         assert steps.decoded is not None
         assert steps.decoded.picture.shape[0] == height
         (box,) = steps.page.boxes
         assert (steps.page.width, steps.page.height) == (1600, 2000)
         assert 400 <= box.y < box.y + box.height <= 1400
-    assert at_a_glance.took_fast_path
+    assert fast.took_fast_path
     assert not closely.took_fast_path

@@ -1,4 +1,4 @@
-"""The window of the ink network closes in on the page's main sign, wherever that is and whatever the page's shape."""
+"""Segmenter: the window zooms in on the main character, for pages of any shape."""
 
 import cv2
 import numpy as np
@@ -87,16 +87,16 @@ def test_whatever_a_network_sees_on_whatever_page_there_is_an_answer(
 
 
 def test_beyond_the_page_its_border_goes_on_and_ink_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
+    inputs = []
 
     def looks(entry: np.ndarray) -> np.ndarray:
-        shown.append(entry[0])
+        inputs.append(entry[0])
         return np.ones_like(entry)
 
     gray = np.random.default_rng(0).uniform(0, 255, (40, 80)).astype(np.float32)
     seen = ink_by(monkeypatch, looks).segment(gray, CropWindow(-40, -60, 160))
 
-    (entry,) = shown
+    (entry,) = inputs
     page = entry[24:40, 16:48]
     assert np.abs(page).min(axis=1).max() > 0
     np.testing.assert_array_equal(entry, np.pad(page, ((24, 24), (16, 16)), "edge"))
@@ -113,10 +113,10 @@ def test_a_page_that_was_seen_from_afar_is_not_looked_at_as_a_whole_again(monkey
 
     network, page = ink_by(monkeypatch, noted), paper(320, 240, (100, 80, 40))
     small = cv2.resize(page, (48, 64), interpolation=cv2.INTER_AREA)
-    afar = network.segment(small, whole_page_window(small))
+    coarse = network.segment(small, whole_page_window(small))
     looks.clear()
 
-    seen = network.segment_zoomed(page, afar)
+    seen = network.segment_zoomed(page, coarse)
 
     assert seen is not None
     assert box_of(seen) == pytest.approx((100, 80, 40, 40), abs=3)

@@ -1,4 +1,4 @@
-"""A strip of any shape is shown to the line network 40 pixels high, and its frames count in the strip's pixels."""
+"""Sequence recognizer: line crops are scaled to 40 pixels; frames are in pixels of the crop."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,9 @@ def test_the_frames_cover_the_strip_and_no_more(monkeypatch: pytest.MonkeyPatch,
 def test_a_frame_is_so_many_pixels_of_the_strip(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], count: int, step_px: float
 ) -> None:
-    frames, found_px = line_by(monkeypatch, Says((7,))).read(paper(*shape))
+    frames, frame_px = line_by(monkeypatch, Says((7,))).read(paper(*shape))
 
-    assert (len(frames), found_px) == (count, pytest.approx(step_px))
+    assert (len(frames), frame_px) == (count, pytest.approx(step_px))
 
 
 def test_what_is_left_of_the_network_s_input_is_bare_paper(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,8 @@ def text(what: str, left: int, bottom: int, high: float = HIGH) -> Drawer:
 
 def all_of(*drawers: Drawer) -> Drawer:
     def draw(page: Picture) -> None:
-        for one in drawers:
-            one(page)
+        for rect in drawers:
+            rect(page)
 
     return draw
 
@@ -63,8 +63,8 @@ def all_of(*drawers: Drawer) -> Drawer:
 def with_digit(*others: Drawer, digit: str = "3") -> tuple[Plane, Plane, list[Rect]]:
     """A page with one digit and other things, the digit's ink, and its box."""
     page, alone = blank(), blank()
-    for one in others:
-        one(page)
+    for rect in others:
+        rect(page)
     write(page, digit, 120, 150)
     write(alone, digit, 120, 150)
     ink = ink_of(alone)
@@ -302,7 +302,7 @@ def test_any_page_is_searched_whatever_was_read_on_it(page: Picture, count: int,
     characters = [Rect(left, top, right, bottom) for left, right, top, bottom in sides]
     inks = (rng.random((5, 7), np.float32), np.zeros(page.shape, np.float32), ink_of(page))
 
-    found = [*find_unread(gray(page), inks[seed % 3], characters, "111"[:count]), *find_writing(gray(page))]
+    unread = [*find_unread(gray(page), inks[seed % 3], characters, "111"[:count]), *find_writing(gray(page))]
 
-    marks = [one for one in found if one not in characters]
-    assert all(0 <= one.left < min(one.right, columns) and 0 <= one.top < min(one.bottom, rows) for one in marks)
+    marks = [rect for rect in unread if rect not in characters]
+    assert all(0 <= rect.left < min(rect.right, columns) and 0 <= rect.top < min(rect.bottom, rows) for rect in marks)

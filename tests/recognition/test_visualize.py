@@ -50,13 +50,13 @@ def shows(sheet: Picture, part: Picture) -> bool:
     return bool(cv2.matchTemplate(sheet, visualize.to_rgb(part), cv2.TM_SQDIFF_NORMED).min() < 1e-5)
 
 
-ONE = paper(260, 240, (80, 90, 60))
+SINGLE = paper(260, 240, (80, 90, 60))
 ROW = paper(80, 300, (20, 20, 40), (130, 20, 40), (240, 20, 40))
 
 
 @pytest.mark.slow
 def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(lines: list[str]) -> None:
-    colour = np.stack([ONE, ONE * 0.9, ONE * 0.8], axis=2).astype(np.uint8)
+    colour = np.stack([SINGLE, SINGLE * 0.9, SINGLE * 0.8], axis=2).astype(np.uint8)
     trace = trace_page(colour)
 
     sheet = drawn(trace)
@@ -76,7 +76,7 @@ def test_the_explanation_of_a_classical_page_shows_grey_ink_and_component(lines:
 
 @pytest.mark.slow
 def test_one_character_is_drawn_with_all_predictions(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
-    trace = trace_page(ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
+    trace = trace_page(SINGLE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,)))))
 
     sheet = drawn(trace)
 
@@ -94,7 +94,7 @@ def test_one_character_is_drawn_with_all_predictions(monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_the_fast_path_is_drawn_with_its_thumbnail(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     trace = trace_page(
-        ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995)
+        SINGLE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, unused)), Sorter(7, sure=0.995)
     )
 
     sheet = drawn(trace)
@@ -111,7 +111,7 @@ def test_a_confirmed_fast_path_is_drawn_with_both_predictions(
 ) -> None:
     line = Says((7,), sure=0.9999)
     trace = trace_page(
-        ONE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98)
+        SINGLE, RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, line)), Sorter(7, sure=0.98)
     )
 
     sheet = drawn(trace)
@@ -128,7 +128,7 @@ def test_a_confirmed_fast_path_is_drawn_with_both_predictions(
 
 def test_a_zoomed_character_is_drawn_with_its_crop(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
-    trace = trace_page(ONE, networks, Learning(7, [0.5, 0.98]))
+    trace = trace_page(SINGLE, networks, Learning(7, [0.5, 0.98]))
 
     sheet = drawn(trace)
 
@@ -150,7 +150,7 @@ def test_a_number_is_drawn_with_its_line_crop_and_digits(monkeypatch: pytest.Mon
 
 
 def test_the_decision_is_drawn_with_its_reason(lines: list[str]) -> None:
-    trace = trace_page(ONE)
+    trace = trace_page(SINGLE)
 
     drawn(trace, threshold=0.5)
     drawn(trace, threshold=0.95)

@@ -1,4 +1,4 @@
-"""A sign that a glance found and could not tell is looked at closely, and what was seen is handed on."""
+"""Zoom: a character that the fast path cannot read with confidence is segmented again on an enlarged crop."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +21,10 @@ from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink
 class Looks:
     """An ink network that sees what is dark, and keeps what it was shown."""
 
-    shown: list[Entry] = field(default_factory=list)
+    inputs: list[Entry] = field(default_factory=list)
 
     def __call__(self, entry: Entry) -> Entry:
-        self.shown.append(entry[0])
+        self.inputs.append(entry[0])
         return dark(entry)
 
 
@@ -39,13 +39,13 @@ def sheet_of(picture: Picture) -> DecodedPage:
 SMALL = page((100, 120, 60))
 
 
-def test_a_small_sign_that_a_glance_cannot_tell_is_read_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_unconfident_character_is_zoomed(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, line = Looks(), Says((7,), sure=0.9999)
     networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, line))
 
     steps = PageReader(Learning(7, [0.5, 0.97]), networks).trace("png", sheet_of(SMALL))
 
-    assert len(looks.shown) == 2  # all of the page, then the sign
+    assert len(looks.inputs) == 2  # all of the page, then the sign
     assert len(line.lines) == 1
     assert steps.took_fast_path
     assert steps.full_path is not None
@@ -53,7 +53,7 @@ def test_a_small_sign_that_a_glance_cannot_tell_is_read_closely(monkeypatch: pyt
         "classifier on the segmenter's crop",
         "sequence recognizer",
     ]
-    of_cut, of_line = (one.scores for one in steps.full_path.predictions)
+    of_cut, of_line = (prediction.scores for prediction in steps.full_path.predictions)
     np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=3)
@@ -92,7 +92,7 @@ def test_an_unconfirmed_character_gets_every_prediction(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("sign", "sure"), [(7, 0.4), (3, 0.9999)])
-def test_of_one_sign_what_both_say_closely_counts_however_unsure_it_is(
+def test_zoomed_predictions_of_one_character_are_averaged(
     monkeypatch: pytest.MonkeyPatch, sign: int, sure: float
 ) -> None:
     looks = Looks()
@@ -101,14 +101,14 @@ def test_of_one_sign_what_both_say_closely_counts_however_unsure_it_is(
 
     steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))
 
-    assert len(looks.shown) == 2
+    assert len(looks.inputs) == 2
     assert classifier.sures == []
     assert steps.took_fast_path
     confidence = steps.page.scores[0].max()
     assert confidence == pytest.approx((sure + 1) / 2 if sign == 7 else 0.5, abs=0.01)
 
 
-def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoom_is_not_repeated_by_the_full_path(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = Looks()
     networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((7,))))
     # At a glance, closely, and as the classical way cuts it out: the sign is not scored a fourth time.
@@ -117,7 +117,7 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))
 
     assert classifier.sures == []
-    assert len(looks.shown) == 2
+    assert len(looks.inputs) == 2
     assert not steps.took_fast_path
     assert steps.full_path is not None
     assert steps.full_path.crop is not None
@@ -130,7 +130,7 @@ def test_what_was_seen_closely_is_not_looked_for_again(monkeypatch: pytest.Monke
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
 
 
-def test_a_close_reading_is_discarded_where_the_page_has_more_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoomed_result_is_discarded_if_the_page_has_more_ink(monkeypatch: pytest.MonkeyPatch) -> None:
     large = page((1000, 1200, 400), height=3000, width=2400)
 
     def finer(longest_px: int) -> Picture:
@@ -152,7 +152,7 @@ def test_a_close_reading_is_discarded_where_the_page_has_more_ink(monkeypatch: p
     assert [close is None for close in handed] == [False, True]
 
 
-def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_character_visible_only_zoomed_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     views = []
 
     def shy(entry: Entry) -> Entry:
@@ -171,9 +171,7 @@ def test_a_second_sign_that_shows_only_closely_is_not_passed_over(monkeypatch: p
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0, 2.5])
-def test_what_was_seen_lies_in_the_same_place_of_the_page_in_another_size(
-    monkeypatch: pytest.MonkeyPatch, share: float
-) -> None:
+def test_a_zoom_result_scales_with_the_page(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     gray = paper(400, 320, (100, 120, 60))
     other = np.asarray(cv2.resize(gray, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.float32)
 
@@ -181,21 +179,21 @@ def test_what_was_seen_lies_in_the_same_place_of_the_page_in_another_size(
 
     assert close is not None
     assert close.rect is not None
-    there = close.on(other)
-    assert there.rect == Rect(
+    moved = close.on(other)
+    assert moved.rect == Rect(
         *(share * at for at in (close.rect.left, close.rect.top)),
         *(share * at for at in (close.rect.right, close.rect.bottom)),
     )
-    assert there.crop.window.side == pytest.approx(share * close.crop.window.side)
-    assert there.on(gray).rect == close.rect
-    assert there.prediction is close.prediction
+    assert moved.crop.window.side == pytest.approx(share * close.crop.window.side)
+    assert moved.on(gray).rect == close.rect
+    assert moved.prediction is close.prediction
 
 
-def test_bare_paper_has_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_paper_has_no_zoom(monkeypatch: pytest.MonkeyPatch) -> None:
     assert zoom(paper(200, 200), Sorter(7), ink_by(monkeypatch, nothing)) is None
 
 
-def test_of_several_signs_none_is_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_characters_give_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     close = zoom(paper(200, 200, (40, 60, 40), (110, 60, 40)), Sorter(7), ink_by(monkeypatch, dark))
 
     assert close is not None

@@ -23,9 +23,9 @@ def test_halves_of_a_set_are_disjoint_and_independent_of_its_location(tmp_path: 
 
     assert len(first) + len(second) == 31
     assert min(len(first), len(second)) >= 8
-    assert not {one.path for one in first} & {one.path for one in second}
-    assert [one.path.name for one in first] == [one.path.name for one in again]
-    assert {one.path for one in first} != {one.path for one in other}
+    assert not {picture.path for picture in first} & {picture.path for picture in second}
+    assert [picture.path.name for picture in first] == [picture.path.name for picture in again]
+    assert {picture.path for picture in first} != {picture.path for picture in other}
 
 
 def test_a_half_keeps_its_pictures_when_others_are_listed_in_another_order(tmp_path: Path) -> None:
@@ -47,7 +47,9 @@ def test_a_picture_stays_in_its_half_whatever_else_comes_or_goes(tmp_path: Path)
     for gone in range(20):
         table.write_text("\n".join([header, *lines[:gone], *lines[gone + 1 :]]))
         after = calibrate_real.halves(tmp_path / "photos", 0)
-        assert all({one.path for one in after[side]} <= {one.path for one in before[side]} for side in (0, 1))
+        assert all(
+            {picture.path for picture in after[side]} <= {picture.path for picture in before[side]} for side in (0, 1)
+        )
 
 
 def test_a_model_trained_on_other_digits_is_refused() -> None:

@@ -15,17 +15,17 @@ STEPS = steps(FILE.read_text(encoding="utf-8"))
 
 
 def of(name: str, stage: int = 2) -> list[Step]:
-    return [one for one in STEPS if one.name == name and one.stage == stage]
+    return [step for step in STEPS if step.name == name and step.stage == stage]
 
 
 def test_what_runs_is_made_in_another_stage_of_the_same_python() -> None:
-    bases = [one.words[0] for one in STEPS if one.name == "FROM"]
-    (default,) = (one.value for one in STEPS if one.name == "ARG")
+    bases = [step.words[0] for step in STEPS if step.name == "FROM"]
+    (default,) = (step.value for step in STEPS if step.name == "ARG")
 
     assert bases == ["${BASE}", "${BASE}"], "the environment points at the Python it was made with"
     assert re.fullmatch(r"BASE=docker\.io/library/python:3\.1[1-3]-slim(@sha256:[0-9a-f]{64})?", default)
     assert not of("RUN"), "what runs as root belongs to the first stage"
-    assert [one.words for one in of("COPY")] == [[TARGET, TARGET], [f"{SOURCE}/work", of("VOLUME")[0].value]]
+    assert [step.words for step in of("COPY")] == [[TARGET, TARGET], [f"{SOURCE}/work", of("VOLUME")[0].value]]
 
 
 def test_it_runs_as_nobody_in_particular_and_not_as_root() -> None:
@@ -43,8 +43,8 @@ def test_its_folder_is_the_workspace_and_the_volume() -> None:
 
 
 def test_its_folder_belongs_to_the_user_that_runs() -> None:
-    (user,), (copied,) = of("USER"), (one for one in of("COPY") if one.words[-1] == of("VOLUME")[0].value)
-    names = [one.name for one in STEPS if one.stage == 2]
+    (user,), (copied,) = of("USER"), (step for step in of("COPY") if step.words[-1] == of("VOLUME")[0].value)
+    names = [step.name for step in STEPS if step.stage == 2]
 
     assert f"--chown={user.value}" in copied.value.split()
     assert names.index("VOLUME") > max(at for at, name in enumerate(names) if name == "COPY"), "else it is not kept"
@@ -78,20 +78,20 @@ def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
 
 def test_the_image_has_the_slim_lock_and_every_copied_path_exists() -> None:
     let_through = FILE.with_name(f"{FILE.name}.dockerignore").read_text(encoding="utf-8").splitlines()
-    copied = [name for one in of("COPY", 1) for name in one.words[:-1]]
-    installs = [one.value for one in of("RUN", 1) if "install" in one.value]
+    copied = [name for step in of("COPY", 1) for name in step.words[:-1]]
+    installs = [step.value for step in of("RUN", 1) if "install" in step.value]
 
     assert of("WORKDIR", 1)[0].value == SOURCE
     for name in copied:
         assert (ROOT / name).exists(), name
         assert f"!{name}" in let_through, name
     assert {f"!{name}" for name in copied} == {line for line in let_through if line.startswith("!")}
-    assert any("-r requirements/slim.lock" in one for one in installs)
-    assert all("--require-hashes" in one or "--no-index" in one for one in installs)
+    assert any("-r requirements/slim.lock" in step for step in installs)
+    assert all("--require-hashes" in step or "--no-index" in step for step in installs)
 
 
 def test_the_build_backend_and_its_dependencies_come_from_the_lock() -> None:
-    (line,) = (one.value for one in of("RUN", 1) if one.value.startswith("awk"))
+    (line,) = (step.value for step in of("RUN", 1) if step.value.startswith("awk"))
     (taken,) = re.findall(r"\^\(([^)]+)\)==", line)
     needed, waiting = set[str](), ["hatchling"]
     while waiting:

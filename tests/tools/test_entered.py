@@ -15,8 +15,8 @@ def test_entered_lists_each_function_of_a_run_once_and_counts_them() -> None:
         [sys.executable, "-m", "tools.entered", "--list"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     counts, *functions = done.stdout.splitlines()
-    places = [line.partition(" ")[0] for line in functions]
-    files = {place.partition(":")[0] for place in places}
+    names = [line.partition(" ")[0] for line in functions]
+    files = {place.partition(":")[0] for place in names}
 
     assert counts == f"{len(files)} files, {len(functions)} functions"
     assert len(set(functions)) == len(functions)

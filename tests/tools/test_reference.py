@@ -32,22 +32,24 @@ def test_no_page_of_the_reference_is_left_over() -> None:
 
 def test_what_is_explained_is_what_there_is() -> None:
     codes = {error.exit_code for error in _errors(DigitrecError)} - {DigitrecError.exit_code}
-    told_alike = set(csv_tables.DIGIT_COLUMNS) & set(csv_tables.COLUMNS)
+    shared = set(csv_tables.DIGIT_COLUMNS) & set(csv_tables.COLUMNS)
 
     assert set(reference_words.COLUMNS) == set(csv_tables.COLUMNS)
-    assert set(reference_words.DIGIT_COLUMNS) | told_alike == set(csv_tables.DIGIT_COLUMNS)
+    assert set(reference_words.DIGIT_COLUMNS) | shared == set(csv_tables.DIGIT_COLUMNS)
     assert set(reference_words.EXPORT_COLUMNS) == set(EXPORTED) - set(csv_tables.COLUMNS)
-    assert set(reference_words.CURES) == set(Reason)
+    assert set(reference_words.FIXES) == set(Reason)
     assert codes <= set(reference_words.EXIT_CODES)
 
 
 def _errors(kind: type[DigitrecError]) -> list[type[DigitrecError]]:
-    return [kind, *(error for one in kind.__subclasses__() for error in _errors(one))]
+    return [kind, *(error for subclass in kind.__subclasses__() for error in _errors(subclass))]
 
 
 def test_hooks_get_the_documented_fields(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, dict[str, object]] = {}
-    monkeypatch.setattr(hooks_module, "run_command", lambda hook, body, *_: told.update({hook[0]: json.loads(body)}))
+    documented: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr(
+        hooks_module, "run_command", lambda hook, body, *_: documented.update({hook[0]: json.loads(body)})
+    )
     harness.set(on_batch="on_batch", on_reject="on_reject", on_failure="on_failure")
     harness.drop("noise.png", b"no picture")
     harness.run()
@@ -59,19 +61,19 @@ def test_hooks_get_the_documented_fields(harness: ServiceHarness, monkeypatch: p
     for _ in range(FAILURES):
         hooks.count_failure("the disk is full")
 
-    assert set(told) == set(reference_words.HOOKS)
+    assert set(documented) == set(reference_words.HOOKS)
     for name, (_, fields) in reference_words.HOOKS.items():
-        assert set(told[name]) == {*reference_words.ALWAYS_TOLD, *fields}, name
+        assert set(documented[name]) == {*reference_words.COMMON_FIELDS, *fields}, name
 
 
 @pytest.mark.slow
 def test_every_message_has_a_cause_and_a_remedy() -> None:
-    made, told = {message.template: message.location for message in messages.messages()}, messages.entries()
+    made, documented = {message.template: message.location for message in messages.messages()}, messages.entries()
 
     assert len(made) > 180
-    assert not {words: place for words, place in made.items() if words not in told}, "add it to docs/errors.md"
-    assert not told.keys() - made.keys(), "no code gives this any more; take it out of docs/errors.md"
-    for words, cells in told.items():
+    assert not {words: place for words, place in made.items() if words not in documented}, "add it to docs/errors.md"
+    assert not documented.keys() - made.keys(), "no code gives this any more; take it out of docs/errors.md"
+    for words, cells in documented.items():
         assert len(cells) == 2, words
         assert all(cells), words
 

@@ -45,11 +45,11 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
+    (result,) = dist.glob("*.whl")
+    return result
 
 
-def told(wheel: Path) -> Message:
+def read_metadata(wheel: Path) -> Message:
     """The metadata in a wheel."""
     with zipfile.ZipFile(wheel) as packed:
         (name,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
@@ -97,7 +97,7 @@ def test_the_sdist_builds_the_same_wheel_without_a_clone(dist: Path, wheel: Path
 
 @pytest.mark.slow
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
-    metadata = told(wheel)
+    metadata = read_metadata(wheel)
     classifiers = metadata.get_all("Classifier", [])
 
     assert (metadata["Name"], metadata["Version"]) == ("digitrec", digitrec.__version__)
@@ -117,17 +117,19 @@ def test_every_locked_package_stands_on_the_page_of_licences() -> None:
     rows = [line.split(" | ") for line in licences.PAGE.read_text(encoding="utf-8").splitlines() if " | " in line]
     listed = {row[0].removeprefix("| "): row[1] for row in rows[1:]}
 
-    assert listed == {name: ", ".join(found) for name, found in licences.locked("complete").items()}, "`make licences`"
+    assert listed == {name: ", ".join(result) for name, result in licences.locked("complete").items()}, (
+        "`make licences`"
+    )
 
 
 @pytest.mark.slow
 def test_no_locked_package_has_a_licence_that_binds_what_depends_on_it() -> None:
-    found = {one.name: one for one in licences.licensed()}
+    result = {package.name: package for package in licences.licensed()}
 
-    assert found["hypothesis"].where == "development"
-    assert found["tensorflow"].where == "complete"
-    assert found["numpy"].where == "slim"
-    assert set(licences.CARRIED) <= found.keys()
+    assert result["hypothesis"].where == "development"
+    assert result["tensorflow"].where == "complete"
+    assert result["numpy"].where == "slim"
+    assert set(licences.CARRIED) <= result.keys()
 
 
 @pytest.mark.parametrize("licence", ["", "GPL-3.0-only", "MIT AND AGPL-3.0-or-later", "Proprietary", "BUSL-1.1"])
@@ -139,4 +141,4 @@ def test_a_licence_that_is_unknown_or_binds_its_users_is_refused(licence: str) -
 def test_what_metadata_say_is_judged_even_where_no_one_expects_it() -> None:
     metadata = HeaderParser().parsestr("Name: some\nLicense: GPL-3.0-only\nClassifier: License :: OSI Approved\n")
 
-    assert licences.said(metadata) == "GPL-3.0-only"  # type: ignore[arg-type]
+    assert licences.read_licence(metadata) == "GPL-3.0-only"  # type: ignore[arg-type]

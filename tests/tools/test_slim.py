@@ -62,11 +62,11 @@ WORK = (
 
 def pinned(lock: str) -> dict[str, set[str]]:
     """The versions of each package; several if they differ by the Python."""
-    found: dict[str, set[str]] = {}
+    modules: dict[str, set[str]] = {}
     text = (LOCKS / f"{lock}.lock").read_text(encoding="utf-8")
     for name, version in re.findall(r"^([a-z0-9.-]+)==([^ ]+)", text, re.MULTILINE):
-        found.setdefault(name, set()).add(version)
-    return found
+        modules.setdefault(name, set()).add(version)
+    return modules
 
 
 def plain(name: str) -> str:
@@ -77,7 +77,8 @@ def absent() -> list[str]:
     """What is imported from the packages that only the complete lock has, those it takes along included."""
     slim, complete = pinned("slim"), pinned("complete")
     packages = {
-        name: {plain(one) for one in given} for name, given in importlib.metadata.packages_distributions().items()
+        name: {plain(requirement) for requirement in given}
+        for name, given in importlib.metadata.packages_distributions().items()
     }
     return sorted(name for name, given in packages.items() if given <= complete.keys() and not given & slim.keys())
 
@@ -125,7 +126,7 @@ def test_slim_asks_for_nothing_that_the_package_does_not_ask_for() -> None:
     asked = [line for line in lines if not line.startswith("#")]
 
     assert asked
-    assert set(asked) <= {re.split("[<>=]", one)[0] for one in project["dependencies"]}
+    assert set(asked) <= {re.split("[<>=]", requirement)[0] for requirement in project["dependencies"]}
 
 
 @pytest.mark.parametrize("lock", ["complete", "slim"])
@@ -134,14 +135,16 @@ def test_a_lock_holds_no_version_below_the_floors(lock: str) -> None:
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     asked = [Requirement(line) for line in [*project["dependencies"], *extras]]
     versions = pinned(lock)
-    found = {(one.name, version) for one in asked for version in versions.get(plain(one.name), ())}
+    modules = {
+        (requirement.name, version) for requirement in asked for version in versions.get(plain(requirement.name), ())
+    }
 
-    assert {name for name, _ in found} >= {"pillow", "pillow-heif", "pypdfium2", "opencv-python-headless"}
+    assert {name for name, _ in modules} >= {"pillow", "pillow-heif", "pypdfium2", "opencv-python-headless"}
     assert not {
-        (one.name, version)
-        for one in asked
-        for name, version in found
-        if name == one.name and version not in one.specifier
+        (requirement.name, version)
+        for requirement in asked
+        for name, version in modules
+        if name == requirement.name and version not in requirement.specifier
     }
 
 
@@ -152,9 +155,9 @@ def test_everyday_commands_work_in_a_slim_installation(slim: Slim) -> None:
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), f"{words}: {done.stderr}"
 
     done = slim.run("report")
-    (told,) = map(json.loads, done.stderr.splitlines())
-    assert (done.returncode, told["event"]) == (0, "the trend is not made")
-    assert "matplotlib" in told["why"]
+    (entry,) = map(json.loads, done.stderr.splitlines())
+    assert (done.returncode, entry["event"]) == (0, "the trend is not made")
+    assert "matplotlib" in entry["why"]
     assert "1 report made" in done.stdout
     assert len(list((slim.folder / "reports").glob("*Z-*/index.html"))) == 1
 
@@ -178,8 +181,8 @@ def test_what_a_slim_installation_cannot_do_says_what_to_install(slim: Slim) -> 
     assert slim.run("run", "--settle-s", "0").returncode == 0
     for words, missing in REFUSED.items():
         done = slim.run(*words)
-        told = done.stderr.splitlines()
+        entry = done.stderr.splitlines()
 
-        assert (done.returncode, len(told)) == (2, 2), f"{words}: {done.stderr}"
-        assert f" needs {missing}, which " in told[0], told
-        assert f"`python -m pip install {missing.replace(',', '')}`" in told[1], told
+        assert (done.returncode, len(entry)) == (2, 2), f"{words}: {done.stderr}"
+        assert f" needs {missing}, which " in entry[0], entry
+        assert f"`python -m pip install {missing.replace(',', '')}`" in entry[1], entry
