@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.app import run as app_run
 from digitrec.app import service
 from digitrec.app.run import run_once, watch
 from digitrec.errors import EnvironmentFailure
@@ -18,11 +17,6 @@ from digitrec.storage import csv_tables
 from tests.conftest import ServiceHarness, draw, read_csv
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
 
 
 @pytest.fixture

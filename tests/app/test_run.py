@@ -1,76 +1,36 @@
-"""Runs and watches while the environment fails and recovers."""
+"""Runs while the environment fails and recovers."""
 
 import errno
 import functools
 import itertools
 import json
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from digitrec.app import composition, reports, service
-from digitrec.app import run as app_run
-from digitrec.app.run import run_once, watch
+from digitrec.app.run import run_once
 from digitrec.cli.words import format_status
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import run_checks
 from digitrec.monitoring.status import ModelStatus, check_health, collect_status
-from digitrec.pipeline import read_files, scanner, worker_main, workspace
+from digitrec.pipeline import read_files, worker_main, workspace
 from digitrec.pipeline.archive import FolderOutbox
-from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.read_files import FileResult, ReadJob
-from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
-from tests.conftest import InlineChild, draw, read_csv, reader
+from tests.app.run_helpers import FULL, LOCKED, failing, rows, verify_workspace
+from tests.conftest import draw, read_csv
 from tests.readers import read_odd_chunk
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "inbox").mkdir()
-    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
-    return Settings(workspace=tmp_path, settle_s=0, engine="serial", run_retry_s=20)
-
-
-def rows(settings: Settings) -> list[str]:
-    return [row["file"] for path in settings.outbox.glob("*Z-????????.csv") for row in read_csv(path)]
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exception, *, times: int) -> list[int]:
-    real = getattr(owner, name)
-    calls: list[int] = []
-
-    def fails(*args: Any, **kwargs: Any) -> Any:
-        calls.append(1)
-        if len(calls) <= times:
-            raise error
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, fails)
-    return calls
-
-
-FULL = OSError(errno.ENOSPC, "No space left on device")
-LOCKED = sqlite3.OperationalError("database is locked")
 
 
 @pytest.mark.parametrize(
@@ -127,17 +87,10 @@ def test_a_lost_or_damaged_ledger_is_rebuilt_from_the_outbox(settings: Settings,
     if damage:
         (aside,) = settings.ledger.parent.glob("ledger.sqlite3.damaged-*")
         assert aside.read_bytes() == damage
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        account = verify_workspace(settings, ledgers)
+    account = verify_workspace(settings)
     assert account.discrepancies == ()
     assert account.count.claimed == 2
     assert any("made again" in note for note in account.notes)
-
-
-def verify_workspace(settings: Settings, ledgers: Any) -> Any:
-    from digitrec.monitoring.verify import verify
-
-    return verify(settings.workspace, ledgers)
 
 
 def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
@@ -159,106 +112,6 @@ def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(
     assert len(list(settings.outbox.glob("done/*/7.png"))) == 1
 
 
-def watching(settings: Settings) -> tuple[service.ShutdownSignal, threading.Thread]:
-    stop = service.ShutdownSignal()
-    thread = threading.Thread(target=watch, args=(settings, stop, NoChangeSource()))
-    thread.start()
-    return stop, thread
-
-
-def wait_for(settings: Settings, names: list[str]) -> None:
-    until_s = time.monotonic() + 15
-    while sorted(rows(settings)) != names:
-        assert time.monotonic() < until_s, rows(settings)
-        time.sleep(0.02)
-
-
-@pytest.mark.slow
-def test_watch_survives_an_outbox_that_is_moved_away_and_back(settings: Settings) -> None:
-    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
-    stop, thread = watching(settings)
-    try:
-        wait_for(settings, ["7.png"])
-        settings.outbox.rename(settings.workspace / "away")
-        (settings.inbox / "8.png").write_bytes(draw(8))
-        time.sleep(1.5)
-        assert (settings.inbox / "8.png").exists()
-        (settings.workspace / "away").rename(settings.outbox)
-        wait_for(settings, ["7.png", "8.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
-
-
-@pytest.mark.slow
-def test_watch_survives_a_labels_file_that_becomes_unusable(settings: Settings, tmp_path: Path) -> None:
-    labels = tmp_path / "labels-file.csv"
-    labels.write_text("file,label\n8.png,8\n")
-    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", labels=labels)
-    stop, thread = watching(settings)
-    try:
-        wait_for(settings, ["7.png"])
-        labels.write_bytes("file,label\n8.png,8\n".encode("utf-16"))
-        (settings.inbox / "8.png").write_bytes(draw(8))
-        time.sleep(2.5)  # the service fails and is opened again
-        assert thread.is_alive()
-        labels.write_text("file,label\n8.png,8\n")
-        wait_for(settings, ["7.png", "8.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
-
-
-@pytest.mark.slow
-def test_watch_uses_a_model_that_is_added_later(settings: Settings, tmp_path: Path) -> None:
-    settings = Settings(
-        workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial", model=str(tmp_path / "model")
-    )
-    stop, thread = watching(settings)
-    try:
-        time.sleep(0.5)
-        assert (settings.inbox / "7.png").exists()
-        shutil.copytree(composition.SHIPPED_MODELS_DIR, tmp_path / "model")
-        wait_for(settings, ["7.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["deleted", "folder deleted", "replaced by an old copy", "replaced by rubbish"])
-def test_a_ledger_that_disappears_during_a_watch_is_rebuilt(settings: Settings, how: str) -> None:
-    settings = Settings(workspace=settings.workspace, settle_s=0.1, scan_interval_s=0.5, engine="serial")
-    old = settings.workspace / "old.sqlite3"
-    run_once(settings)
-    shutil.copy(settings.ledger, old)
-    (settings.inbox / "8.png").write_bytes(draw(8))
-    stop, thread = watching(settings)
-    try:
-        wait_for(settings, ["7.png", "8.png"])
-        settings.ledger.unlink()
-        if how == "folder deleted":
-            shutil.rmtree(settings.ledger.parent)
-        elif how == "replaced by an old copy":
-            shutil.move(old, settings.ledger)
-        elif how == "replaced by rubbish":
-            settings.ledger.write_bytes(b"no ledger")
-        (settings.inbox / "9.png").write_bytes(draw(9))
-        wait_for(settings, ["7.png", "8.png", "9.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        account = verify_workspace(settings, ledgers)
-    assert account.discrepancies == ()
-    assert account.count.claimed == 3
-    assert account.count.deferred == 0
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("step", ["record", "set_stage", "set_locations"])
 def test_a_ledger_deleted_during_a_batch_duplicates_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
@@ -278,8 +131,7 @@ def test_a_ledger_deleted_during_a_batch_duplicates_nothing(
 
     assert deleted
     assert rows(settings) == ["7.png"]
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert verify_workspace(settings, ledgers).discrepancies == ()
+    assert verify_workspace(settings).discrepancies == ()
 
 
 @pytest.mark.parametrize("engine", ["threads", "processes"])
@@ -334,54 +186,6 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
 
     run_once(settings)
     assert rows(settings) == ["7.png"]
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [(FolderOutbox, "publish"), (Ledger, "record"), (Ledger, "open_batch"), (Inbox, "make_durable"), (scanner, "scan")],
-)
-def test_no_unexpected_exception_ends_watch(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
-) -> None:
-    calls = failing(monkeypatch, owner, name, ZeroDivisionError("nobody knows"), times=2)
-    stop, thread = watching(replace(settings, settle_s=0.1, scan_interval_s=0.5))
-    try:
-        wait_for(settings, ["7.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
-    assert len(calls) > 2
-
-
-def test_watch_reads_new_files_while_a_file_always_raises(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = read_files.read_chunk
-
-    def raises(jobs: Sequence[ReadJob], **kwargs: Any) -> list[FileResult]:
-        if any(str(job.path).endswith("7.png") for job in jobs):
-            raise ZeroDivisionError("7.png")
-        return real(jobs, **kwargs)
-
-    monkeypatch.setattr(read_files, "read_chunk", raises)
-    monkeypatch.setattr(composition, "load_page_reader", lambda _: reader())
-    monkeypatch.setattr("digitrec.pipeline.worker_process.WorkerProcess", lambda *_: InlineChild())
-    stop, thread = watching(replace(settings, settle_s=0.3, scan_interval_s=0.5))
-    try:
-        until_s = time.monotonic() + 20
-        while not list(settings.inbox.glob(".claimed/main/*/7.png")):
-            assert time.monotonic() < until_s
-            time.sleep(0.02)
-        (settings.inbox / "8.png").write_bytes(draw(8))
-        wait_for(settings, ["8.png"])
-        while not (settings.inbox / "7.png").exists():
-            assert time.monotonic() < until_s, "others can be read: it is deferred, and claimed alone from then on"
-            time.sleep(0.02)
-        (settings.inbox / "9.png").write_bytes(draw(9))
-        wait_for(settings, ["8.png", "9.png"])
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
 
 
 def test_an_exception_in_hooks_or_metrics_costs_nothing(
@@ -445,5 +249,4 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     assert [name for name, reason in reasons.items() if reason == "crashes_reader"] == [f"{odd}.png"]
     assert (summary.count.rejected, summary.count.deferred) == (1, 0)
     assert len(list(settings.outbox.glob(f"rejected/*/{odd}.png"))) == 1
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert verify_workspace(settings, ledgers).discrepancies == ()
+    assert verify_workspace(settings).discrepancies == ()
