@@ -12,7 +12,8 @@ from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
-from digitrec.reports.statistics import Proportion, wilson
+from digitrec.reports.retrain_report import ModelMetrics
+from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
 from digitrec.training.compare import McNemarResult, compare_accepted_pages, mcnemar
 from digitrec.training.correction_examples import LabelledPage
@@ -54,25 +55,6 @@ class EvaluatedPage:
     def is_contradicted(self) -> bool:
         """Whether the new model reads another text than the reviewer."""
         return self.after.text != self.page.text
-
-
-@dataclass(frozen=True, slots=True)
-class ModelMetrics:
-    """Metrics of one model on some pages."""
-
-    accuracy: Proportion
-    accepted: Proportion
-    accepted_wrong: Proportion
-
-    @classmethod
-    def from_answers(cls, answers: Sequence[PageAnswer]) -> "ModelMetrics":
-        """Return the metrics of these answers."""
-        accepted = [answer for answer in answers if answer.is_accepted]
-        return cls(
-            wilson(sum(answer.is_correct for answer in answers), len(answers)),
-            wilson(len(accepted), len(answers)),
-            wilson(sum(not answer.is_correct for answer in accepted), len(accepted)),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +141,8 @@ def summarize_comparison(held_out: Sequence[EvaluatedPage], training_pages: Sequ
     fixed = [page for page in pages if not page.is_contradicted and contradicts_before(page.page, page.before)]
     before, after = [page.before for page in held_out], [page.after for page in held_out]
     return ModelComparison(
-        ModelMetrics.from_answers(before),
-        ModelMetrics.from_answers(after),
+        _measure(before),
+        _measure(after),
         _test(before, after, lambda answer: answer.is_correct, _HELD_OUT),
         _test(before, after, lambda answer: answer.is_accepted and answer.is_correct, f"{_HELD_OUT}, accepted and"),
         tuple(suspects),
@@ -227,6 +209,15 @@ def _make_contradiction_check(
 
 def _class_of(text: str) -> str:
     return text if text == NONE or len(text) == 1 else _MULTI_DIGIT
+
+
+def _measure(answers: Sequence[PageAnswer]) -> ModelMetrics:
+    accepted = [answer for answer in answers if answer.is_accepted]
+    return ModelMetrics(
+        wilson(sum(answer.is_correct for answer in answers), len(answers)),
+        wilson(len(accepted), len(answers)),
+        wilson(sum(not answer.is_correct for answer in accepted), len(accepted)),
+    )
 
 
 def _test(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import digitrec
 from digitrec import text
 from digitrec.app import composition, model_comparison, models
 from digitrec.app.corrections_dataset import CorrectionsDataset, load_corrections
-from digitrec.app.model_comparison import EvaluatedPage, ModelComparison, ModelMetrics, compare_on_corrections
+from digitrec.app.model_comparison import EvaluatedPage, ModelComparison, compare_on_corrections
 from digitrec.errors import TRAINING_PACKAGES, DataError, require_packages
 from digitrec.models.package import KERAS, ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.reports import retrain_report
 from digitrec.reports.batch_report import write_index
-from digitrec.reports.retrain_report import ComparisonFacts, RetrainFacts, SuspectedLabel, ValidationScores
+from digitrec.reports.retrain_report import ComparisonFacts, RetrainFacts, SuspectedLabel
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training import correction_examples
@@ -308,31 +308,14 @@ def report_comparison(
     page = retrain_report.write_retrain_report(
         settings.reports / "learning" / candidate.card.id,
         facts,
-        _to_scores(comparison.before),
-        _to_scores(comparison.after),
-        [_to_facts(test) for test in comparisons or comparison.tests],
+        comparison.before,
+        comparison.after,
+        [ComparisonFacts(**asdict(test), is_worse=test.is_worse) for test in comparisons or comparison.tests],
         [_to_suspect(settings, suspect, is_held_out=suspect.page in held_out) for suspect in suspects],
         comparison.fixed,
     )
     write_index(settings.reports)
     return page
-
-
-def _to_facts(test: McNemarResult) -> ComparisonFacts:
-    return ComparisonFacts(
-        items=test.things,
-        pictures=test.pictures,
-        current_right=test.current_right,
-        candidate_right=test.candidate_right,
-        only_current=test.only_current,
-        only_candidate=test.only_candidate,
-        p_worse=test.p_worse,
-        is_worse=test.is_worse,
-    )
-
-
-def _to_scores(metrics: ModelMetrics) -> ValidationScores:
-    return ValidationScores(metrics.accuracy, metrics.accepted, metrics.accepted_wrong)
 
 
 def _to_suspect(settings: Settings, suspect: EvaluatedPage, *, is_held_out: bool) -> SuspectedLabel:

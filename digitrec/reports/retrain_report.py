@@ -32,10 +32,10 @@ class RetrainFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ValidationScores:
+class ModelMetrics:
     """One model on the held-out corrected pages."""
 
-    right: Proportion
+    accuracy: Proportion
     accepted: Proportion
     accepted_wrong: Proportion
 
@@ -74,8 +74,8 @@ class SuspectedLabel:
 def write_retrain_report(
     folder: Path,
     facts: RetrainFacts,
-    before: ValidationScores,
-    after: ValidationScores,
+    before: ModelMetrics,
+    after: ModelMetrics,
     compared: Sequence[ComparisonFacts],
     suspects: Sequence[SuspectedLabel],
     won_over: int,
@@ -105,8 +105,8 @@ def write_retrain_report(
     return write_report(folder, "learning.html.j2", report, {}, suspects=shown)
 
 
-def _numbers(one: ValidationScores) -> Json:
-    shares = {"right": one.right, "accepted": one.accepted, "accepted_wrong": one.accepted_wrong}
+def _numbers(one: ModelMetrics) -> Json:
+    shares = {"right": one.accuracy, "accepted": one.accepted, "accepted_wrong": one.accepted_wrong}
     return {name: share.to_json() for name, share in shares.items()}
 
 

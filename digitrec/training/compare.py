@@ -31,7 +31,7 @@ class McNemarResult:
     only_candidate: int
     p_worse: float
     """Probability of a result at least this one-sided if the candidate is not worse."""
-    things: str = "pictures"
+    items: str = "pictures"
     """Description of the pictures."""
 
     @property
@@ -45,21 +45,21 @@ class McNemarResult:
         verdict = "worse than" if self.is_worse else "not shown to be worse than"
         return (
             f"the candidate is {verdict} the current model: {self.candidate_right} against {self.current_right} of "
-            f"{self.pictures} {self.things} right; where they differ, {self.only_candidate} are right only with the "
+            f"{self.pictures} {self.items} right; where they differ, {self.only_candidate} are right only with the "
             f"candidate and {self.only_current} only with the current model (exact McNemar test, one-sided, "
             f"p = {self.p_worse:.3g}; worse means p < {_SIGNIFICANCE_LEVEL})"
         )
 
 
 def mcnemar(
-    current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], things: str = "pictures"
+    current_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], items: str = "pictures"
 ) -> McNemarResult:
     """Run McNemar's exact test, one-sided; only pictures on which the two models differ count.
 
     Args:
         current_right: (n,) mask of the pictures that the current model reads correctly.
         candidate_right: (n,) the same for the candidate, on the same pictures.
-        things: description of the pictures.
+        items: description of the pictures.
 
     >>> mcnemar(np.array([True] * 20), np.array([True] * 12 + [False] * 8)).is_worse
     True
@@ -71,7 +71,7 @@ def mcnemar(
     # Binomial tail P(X >= only_current) for only_current + only_candidate tosses of a fair coin.
     p_worse = betainc(only_current, only_candidate + 1, 0.5) if only_current else 1.0
     right = int(current_right.sum()), int(candidate_right.sum())
-    return McNemarResult(len(current_right), *right, only_current, only_candidate, p_worse, things)
+    return McNemarResult(len(current_right), *right, only_current, only_candidate, p_worse, items)
 
 
 def compare_classifiers(current: DigitClassifier, candidate: DigitClassifier, split: Split) -> McNemarResult:
@@ -91,8 +91,8 @@ def compare_accepted_pages(
     current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[float, float]
 ) -> McNemarResult:
     """Compare the answers that both readers accept, each at its own threshold; pages in review count as wrong."""
-    things = "synthetic scans, accepted and"
-    return _compare_scans(current, candidate, split, thresholds, things, only_accepted=True)
+    items = "synthetic scans, accepted and"
+    return _compare_scans(current, candidate, split, thresholds, items, only_accepted=True)
 
 
 def _compare_scans(
@@ -100,7 +100,7 @@ def _compare_scans(
     candidate: PageReader,
     split: Split,
     thresholds: tuple[float, float],
-    things: str,
+    items: str,
     *,
     only_accepted: bool,
 ) -> McNemarResult:
@@ -110,7 +110,7 @@ def _compare_scans(
         for column, (_, content, digit) in enumerate(scans):
             text, is_accepted = _read_scan(reader, content, threshold)
             is_right[row, column] = text == str(digit) and (is_accepted or not only_accepted)
-    return mcnemar(is_right[0], is_right[1], things)
+    return mcnemar(is_right[0], is_right[1], items)
 
 
 def _read_scan(reader: PageReader, content: bytes, threshold: float) -> tuple[str, bool]:

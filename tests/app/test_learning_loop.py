@@ -46,12 +46,12 @@ def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_pa
     trained, held_out = len(result.pages.train), len(result.pages.held_out)
     assert (trained + held_out, result.pages.missing) == (20, 0)
     assert {page.sha256 for page in result.pages.train}.isdisjoint(page.sha256 for page in result.pages.held_out)
-    assert [test.things for test in result.comparisons] == [
+    assert [test.items for test in result.comparisons] == [
         "pictures",
-        "drawn scans",
+        "synthetic scans",
         "held-out corrected pages",
         "held-out corrected pages, accepted and",
-        "drawn scans, accepted and",
+        "synthetic scans, accepted and",
     ]
     assert result.is_promoted, [test.words for test in result.comparisons]
     assert composition.open_model(settings).card.id == result.model_id != before

@@ -96,7 +96,7 @@ class ModelPromotion:
 
     def _compare(self, items: str) -> McNemarResult:
         self.compared.append(items)
-        return McNemarResult(100, 90, 80, 10, 0, 0.001 if items == self.worse_on else 0.5, things=items)
+        return McNemarResult(100, 90, 80, 10, 0, 0.001 if items == self.worse_on else 0.5, items=items)
 
     def in_use(self) -> str:
         return composition.open_model_registry(self.settings).current_name()
@@ -112,7 +112,7 @@ def test_models_are_compared_on_pages_too_if_one_has_page_models(
 
     tests = app_models.promote(models.settings, "second", force=False, data="mnist-5k")
 
-    assert models.compared == [test.things for test in tests] == compared
+    assert models.compared == [test.items for test in tests] == compared
     assert models.in_use() == "second"
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_is_worse_on_either_is_not_promoted(
 
     tests = app_models.promote(models.settings, "second", force=False, data="mnist-5k")
 
-    assert [test.things for test in tests if test.is_worse] == [worse_on]
+    assert [test.items for test in tests if test.is_worse] == [worse_on]
     assert models.in_use() == "first"
 
 

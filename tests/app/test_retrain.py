@@ -119,13 +119,13 @@ def test_pictures_held_out_of_the_current_model_are_held_out_again(
 
 def test_the_outcome_of_every_comparison_is_printed(trainer: Trainer, capfd: pytest.CaptureFixture[str]) -> None:
     same = McNemarResult(100, 90, 90, 0, 0, 1.0)
-    trainer.comparisons = (same, replace(same, things="drawn scans", p_worse=0.01))
+    trainer.comparisons = (same, replace(same, items="synthetic scans", p_worse=0.01))
 
     assert retrain.main() == 0
 
     (log,) = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "retrained"]
     assert "100 pictures right" in log["result"]
-    assert "100 drawn scans right" in log["result"]
+    assert "100 synthetic scans right" in log["result"]
     assert log["promoted"] is False
 
 
@@ -164,7 +164,7 @@ def test_with_corrections_the_current_model_is_fine_tuned_and_compared(
     assert trainer.corrected == [("mnist-5k", len(corrected.train), True)]
     (log,) = [line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "retrained"]
     assert "1 held-out corrected pages right" in log["result"]
-    assert "400 drawn scans, accepted and right" in log["result"]
+    assert "400 synthetic scans, accepted and right" in log["result"]
     assert log["corrections"] == 1
     assert Path(log["report"]).is_relative_to(tmp_path / "reports/learning")
     assert "in use now; undo: <code>digitrec models rollback" in Path(log["report"]).read_text(encoding="utf-8")

@@ -17,9 +17,9 @@ from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.retrain_report import (
     ComparisonFacts,
+    ModelMetrics,
     RetrainFacts,
     SuspectedLabel,
-    ValidationScores,
     write_retrain_report,
 )
 from digitrec.reports.statistics import wilson
@@ -182,8 +182,8 @@ def _page_evaluation(folder: Path) -> None:
 def _lesson(folder: Path) -> Path:
     pages = {"learned": 245, "held_out": 55, "confirmed": 267, "corrected": 33, "repeated": 1, "missing": 2}
     facts = RetrainFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
-    before = ValidationScores(wilson(51, 55), wilson(32, 55), wilson(0, 32))
-    after = ValidationScores(wilson(55, 55), wilson(44, 55), wilson(0, 44))
+    before = ModelMetrics(wilson(51, 55), wilson(32, 55), wilson(0, 32))
+    after = ModelMetrics(wilson(55, 55), wilson(44, 55), wilson(0, 44))
     compared = [ComparisonFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False)]
     doubtful = [
         SuspectedLabel(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
