@@ -20,10 +20,19 @@ from digitrec.types import Claim, FileOutcome, FileSnapshot
 MAX_FAILURES = 3
 """Crashes after which a file is rejected; failed tries after which a batch is read file by file."""
 _ALONE, _TRIES = "alone", "tries"
-_CHUNK_FILES = 16
-"""Files in one call of the reader."""
-_SMALL_FILE_BYTES = 1 << 16
-"""A larger file, such as a photo or a whole page, takes longer and counts as two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkParams:
+    """Size of a chunk, the files of one call of the reader; set by hand."""
+
+    small_files: int = 16
+    """Number of small files."""
+    small_file_bytes: int = 1 << 16
+    """Upper limit of a small file; a larger one, such as a photo or a whole page, takes longer and counts as two."""
+
+
+_CHUNK = ChunkParams()
 
 
 def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
@@ -32,8 +41,8 @@ def make_chunks(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
     count = 0
     for claim in claims:
         chunk.append(claim)
-        count += 2 if claim.size > _SMALL_FILE_BYTES else 1
-        if count >= _CHUNK_FILES:
+        count += 2 if claim.size > _CHUNK.small_file_bytes else 1
+        if count >= _CHUNK.small_files:
             yield chunk
             chunk, count = [], 0
     if chunk:

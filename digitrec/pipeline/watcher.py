@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +19,23 @@ from digitrec.types import FileSnapshot
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
 
-_MAX_LEVELS = 100
-"""watchdog walks down recursively, again for every new folder: below 1,000 levels its thread ends, and some hundred
-keep it busy for minutes."""
+
+@dataclass(frozen=True, slots=True)
+class WatchParams:
+    """Limits of watching a folder; set by hand."""
+
+    max_levels: int = 100
+    """Depth of folders up to which events are used. watchdog walks down recursively, again for every new folder: some
+    hundred levels keep it busy for minutes, and at 1,000 its thread ends."""
+    min_gap_s: float = 0.5
+    """Least time between two scans that events cause, seconds."""
+    debounce_s: float = 0.2
+    """Time after an event in which further files may arrive before the scan, seconds: pictures rarely come alone."""
+    stop_timeout_s: float = 2.0
+    """Longest wait for watchdog's thread to end, seconds; it is a daemon."""
+
+
+_PARAMS = WatchParams()
 
 
 class WakeEvent:
@@ -105,8 +120,10 @@ class WatchdogSource:
             if folder_id.is_remote_filesystem(kind := folder_id.get_filesystem(self._folder)):
                 self._warn(f"events do not travel over {kind}")
                 return
-            if any(path.count("/") > _MAX_LEVELS for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)):
-                self._warn(f"there are folders more than {_MAX_LEVELS} levels deep")
+            if any(
+                path.count("/") > _PARAMS.max_levels for path, _ in folder_id.walk(self._folder, failed=lambda *_: None)
+            ):
+                self._warn(f"there are folders more than {_PARAMS.max_levels} levels deep")
                 return
             descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             try:
@@ -141,7 +158,7 @@ class WatchdogSource:
         if isinstance(observer, BaseObserver):
             os.close(self._descriptor)
             observer.stop()
-            observer.join(timeout=2.0)
+            observer.join(timeout=_PARAMS.stop_timeout_s)
 
 
 def _make_handler(wake: WakeEvent) -> "FileSystemEventHandler":
@@ -165,12 +182,6 @@ def _event_types() -> list[type]:
         events.DirCreatedEvent,
         events.DirMovedEvent,
     ]
-
-
-_MIN_SCAN_GAP_S = 0.5
-"""Least time between two scans that events cause."""
-_DEBOUNCE_S = 0.2
-"""Time after an event in which further files may arrive before the scan: pictures rarely come alone."""
 
 
 def watch_groups(
@@ -208,7 +219,7 @@ def watch_groups(
         source.keep_alive()
         began_s = clock()
         files = _update_tracker(scan(), tracker, began_s, wall_ns)
-        min_gap_s = max(_MIN_SCAN_GAP_S, 2 * (clock() - began_s))
+        min_gap_s = max(_PARAMS.min_gap_s, 2 * (clock() - began_s))
         if files:
             yield from _split_batches(files, batch_files, tracker, is_stopped)
             if is_stopped():
@@ -218,7 +229,7 @@ def watch_groups(
         next_at_s = tracker.next_at_s()
         due_s = began_s + scan_interval_s if next_at_s is None else min(began_s + scan_interval_s, next_at_s)
         if wake.wait(max(due_s, began_s + min_gap_s) - clock()) and not is_stopped():
-            _sleep(max(_DEBOUNCE_S, began_s + min_gap_s - clock()), is_stopped, clock)
+            _sleep(max(_PARAMS.debounce_s, began_s + min_gap_s - clock()), is_stopped, clock)
 
 
 def scan_groups(

@@ -23,10 +23,19 @@ from digitrec.storage.ledger import Ledger
 from digitrec.types import FileSnapshot
 
 _FOLDERS = ("inbox", "outbox")
-_NETWORK_SETTLE_S = 5.0
-"""Least settle time on a network filesystem: clients cache sizes and times for 1 s (CIFS) to 3 s (NFS) by default."""
-_DEAD_DRAFT_S = 600.0
-"""Age since its last change at which a temporary file belongs to no living process."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceParams:
+    """Time limits of a workspace."""
+
+    network_settle_s: float = 5.0
+    """Least settle time on a network filesystem, seconds: clients cache times for 1 s (CIFS), 3 s (NFS) by default."""
+    dead_temp_file_s: float = 600.0
+    """Age since its last change at which a temporary file belongs to no living process, seconds; set by hand."""
+
+
+_PARAMS = WorkspaceParams()
 
 
 class _FolderIdentity(NamedTuple):
@@ -70,7 +79,7 @@ class Workspace:
         settle_s = self.settings.settle_s
         if is_remote := folder_id.is_remote_filesystem(kind := folder_id.get_filesystem(self.settings.inbox)):
             # Attribute caches delay sizes and times there.
-            settle_s = max(settle_s, _NETWORK_SETTLE_S)
+            settle_s = max(settle_s, _PARAMS.network_settle_s)
             logs.info("the inbox is on a network filesystem", kind=kind, settle_s=settle_s)
         return StabilityTracker(settle_s, self.settings.empty_wait_s, trusts_age=not is_remote)
 
@@ -200,7 +209,7 @@ def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
         settings.outbox / CORRECTED_FOLDER,
         settings.reports,
     ):  # other workers write there too
-        temp_files.remove_old_temp_files(folder, older_than_s=_DEAD_DRAFT_S)
+        temp_files.remove_old_temp_files(folder, older_than_s=_PARAMS.dead_temp_file_s)
     for batch in ledger.batches(unfinished=True):  # only the holder of the lock writes there
         for kind in (archive.DONE, archive.REJECTED):
             temp_files.remove_all_temp_files(settings.outbox / kind / batch.id)
