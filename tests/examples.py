@@ -1,4 +1,4 @@
-"""The examples in the documentation: found, checked, and run as a person would type them."""
+"""Find, check and run the examples of the documentation."""
 
 import io
 import logging
@@ -35,62 +35,62 @@ class Block:
     kind: str
     body: str
     not_run: str
-    """Why its commands cannot be run here; empty if they are."""
+    """Why its commands cannot run here; empty if they can."""
 
     @property
     def lines(self) -> list[str]:
-        """What is typed: of a transcript the lines after `$`, of a script all but comments."""
+        """Return the typed lines: of a transcript those after `$`, of a script all but comments."""
         if self.kind == "console":
             return [line[2:] for line in self.body.splitlines() if line.startswith("$ ")]
-        whole = self.body.replace("\\\n", " ")
-        return [line for line in whole.splitlines() if line.strip() and not line.startswith("#")]
+        script = self.body.replace("\\\n", " ")
+        return [line for line in script.splitlines() if line.strip() and not line.startswith("#")]
 
     @property
     def transcript(self) -> list[tuple[str, str]]:
-        """Each line that is typed, with what is shown as its answer."""
+        """Return each typed line with its output."""
         parts = re.split(r"^\$ ", self.body, flags=re.MULTILINE)[1:]
         return [(line, answer) for line, _, answer in (part.partition("\n") for part in parts)]
 
 
 def pages() -> list[str]:
-    """Every page with prose, by its path in the repository."""
-    found = [ROOT / "README.md", ROOT / "jobs" / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+    """Return every page with prose, by its path in the repository."""
+    paths = [ROOT / "README.md", ROOT / "jobs" / "README.md", *(ROOT / "docs").rglob("*.md")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, in their order."""
-    found = _BLOCK.finditer((ROOT / page).read_text(encoding="utf-8"))
+    """Return the fenced blocks of a page, in order."""
+    matches = _BLOCK.finditer((ROOT / page).read_text(encoding="utf-8"))
     return [
-        Block(page, each["kind"], textwrap.dedent(each["body"]), (each["remark"] or "").removeprefix("not run: "))
-        for each in found
+        Block(page, match["kind"], textwrap.dedent(match["body"]), (match["remark"] or "").removeprefix("not run: "))
+        for match in matches
     ]
 
 
 def setup_of(page: str) -> list[str]:
-    """What has to be typed before the examples of a page, and is not shown."""
+    """Return the commands that run before the examples of a page and are not shown."""
     return _SETUP.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
 def commands(line: str) -> Iterator[list[str]]:
-    """The calls of digitrec in a line, each as the words after `digitrec`."""
+    """Return the calls of digitrec in a line, each as the words after `digitrec`."""
     for part in re.split(r"&&|\|", line):
         words = shlex.split(part, comments=True)
-        places = [at for at, word in enumerate(words) if word == "digitrec" or word.endswith("/bin/digitrec")]
-        if not places or words[1:2] == ["build"]:
+        positions = [at for at, word in enumerate(words) if word == "digitrec" or word.endswith("/bin/digitrec")]
+        if not positions or words[1:2] == ["build"]:
             continue
         if words[0] in {"podman", "docker", "sudo"}:  # after the names of image, container and user
-            place = places[-1]
-        elif places[0] == 0:
-            place = 0
+            position = positions[-1]
+        elif positions[0] == 0:
+            position = 0
         else:
             continue  # a folder or a user of that name
-        if len(words) > place + 1:
-            yield [word for word in words[place + 1 :] if not re.match(r"\d?>", word)]
+        if len(words) > position + 1:
+            yield [word for word in words[position + 1 :] if not re.match(r"\d?>", word)]
 
 
 def require_parses(words: list[str]) -> None:
-    """Fail if the program does not take these words; a file that is not there is no fault."""
+    """Fail if the program does not accept these words; a missing file is accepted."""
     command: Any = typer.main.get_command(program.cli)
     name = "digitrec"
     while hasattr(command, "commands"):
@@ -106,14 +106,14 @@ def require_parses(words: list[str]) -> None:
         assert "does not exist" in str(why), f"{name} {' '.join(words)}: {why}"  # noqa: PT017 - it may pass as well
 
 
-def typed(line: str, folder: Path) -> tuple[int, str]:
-    """Do what a person does who types this line there; gives the exit code, and what is printed.
+def run_line(line: str, folder: Path) -> tuple[int, str]:
+    """Run a line in a folder; return the exit code and the output.
 
-    A plain call of digitrec is made in this process, for speed; anything else by a shell.
+    A plain call of digitrec runs in this process, for speed; other lines run in a shell.
     """
     words = [] if _SHELL.search(line.partition("#")[0]) else shlex.split(line, comments=True)
     if words[:1] == ["digitrec"]:
-        return _called(words)
+        return _call(words)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-ec", line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
@@ -121,7 +121,7 @@ def typed(line: str, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _called(words: list[str]) -> tuple[int, str]:
+def _call(words: list[str]) -> tuple[int, str]:
     code, before, handlers = 0, sys.argv, logging.getLogger("digitrec").handlers[:]
     sys.argv = words
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -134,24 +134,24 @@ def _called(words: list[str]) -> tuple[int, str]:
     finally:
         sys.argv = before
         logging.getLogger("digitrec").handlers[:] = handlers
-    shown = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
-    return code, shown if code == 0 else shown + errors.getvalue()
+    output = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return code, output if code == 0 else output + errors.getvalue()
 
 
-def alike(shown: str, printed: str) -> bool:
-    """Whether what a page shows is what was printed; `...` stands for anything, and what differs each time may differ.
+def matches_output(example: str, printed: str) -> bool:
+    """Return whether the output of a page matches the real one; `...` matches anything, as do ids, times and numbers.
 
-    >>> alike("12 files: 10 accepted\\n...\\na.png ... 0.98\\n", "12 files: 9 accepted\\nb\\na.png 7 0.97\\n")
+    >>> matches_output("12 files: 10 accepted\\n...\\na.png ... 0.98\\n", "12 files: 9 accepted\\nb\\na.png 7 0.97\\n")
     True
-    >>> alike("1 file\\n", "2 files\\n")
+    >>> matches_output("1 file\\n", "2 files\\n")
     False
     """
-    lines = (re.escape(_plain(line)).replace(r"\.\.\.", ".*") for line in shown.splitlines())
+    lines = (re.escape(_mask(line)).replace(r"\.\.\.", ".*") for line in example.splitlines())
     pattern = "".join("(?:.*\n)*?" if line == ".*" else f"{line}\n" for line in lines)
-    return re.fullmatch(pattern, "".join(f"{_plain(line)}\n" for line in printed.splitlines())) is not None
+    return re.fullmatch(pattern, "".join(f"{_mask(line)}\n" for line in printed.splitlines())) is not None
 
 
-def _plain(line: str) -> str:
+def _mask(line: str) -> str:
     for pattern, word in (
         (r"\d{8}T\d{6}Z-[0-9a-f]{8}", "BATCH"),
         (r"\d{4}-\d\d-\d\d(T[\d:.]+Z)?", "TIME"),

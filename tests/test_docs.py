@@ -1,4 +1,4 @@
-"""What the README says is what the program does. Its examples: test_examples; the reference: test_reference."""
+"""README and docs match the program; see test_examples for examples, test_reference for the reference."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_command_is_named_and_every_named_command_exists() -> None:
 def test_every_command_has_help_and_an_example() -> None:
     program = typer.main.get_command(cli)
     commands = dict(program.commands)  # type: ignore[attr-defined]
-    commands |= {f"models {name}": one for name, one in commands.pop("models").commands.items()}
+    commands |= {f"models {name}": command for name, command in commands.pop("models").commands.items()}
     for name, command in commands.items():
         assert command.help, name
         present = name if not command.hidden else "status --"
@@ -61,9 +61,9 @@ def test_the_changelog_groups_changes_by_kind() -> None:
         assert version.split("\n")[2].startswith("### "), version[:30]
 
 
-def test_every_promise_names_tests_that_exist() -> None:
-    promises = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promises)
+def test_every_guarantee_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
 
     assert len(named) > 30
     for file, test in named:

@@ -1,4 +1,4 @@
-"""What the documentation shows works, word for word: commands, transcripts, settings, Python."""
+"""The commands, transcripts, settings and Python code of the documentation work as shown."""
 
 import re
 import shutil
@@ -8,10 +8,10 @@ import pytest
 
 from digitrec.monitoring.hooks import Hooks
 from digitrec.settings import Settings
-from tests.examples import ROOT, alike, blocks, commands, pages, require_parses, setup_of, typed
+from tests.examples import ROOT, blocks, commands, matches_output, pages, require_parses, run_line, setup_of
 
 MEASURED = ("docs/accuracy.md", "docs/performance.md", "docs/soak.md", "docs/fonts.md", "docs/cluster.md")
-"""Their commands measure for minutes, or need other machines: these are checked, and not run."""
+"""Pages whose commands take minutes or need other machines: checked, not run."""
 NOT_RUN = {
     "README.md": 2,
     "docs/container.md": 3,
@@ -25,23 +25,25 @@ NOT_RUN = {
     "docs/tutorial.md": 2,
     "jobs/README.md": 1,
 }
-"""So many blocks of each page cannot be run in a test; each says why. No more are to come."""
+"""Number of blocks of each page that cannot run in a test; each states why."""
 KINDS = {"", "console", "ini", "json", "mermaid", "python", "sh", "text", "toml"}
-RUN = [page for page in pages() if page not in MEASURED and any(one.kind in {"sh", "console"} for one in blocks(page))]
+RUN = [
+    page for page in pages() if page not in MEASURED and any(block.kind in {"sh", "console"} for block in blocks(page))
+]
 
 
 def test_only_listed_blocks_are_not_run() -> None:
-    found = {page: sum(bool(one.not_run) for one in blocks(page)) for page in pages() if page not in MEASURED}
+    counts = {page: sum(bool(block.not_run) for block in blocks(page)) for page in pages() if page not in MEASURED}
 
-    assert {page: count for page, count in found.items() if count} == NOT_RUN
-    assert {one.kind for page in pages() for one in blocks(page)} <= KINDS
+    assert {page: count for page, count in counts.items() if count} == NOT_RUN
+    assert {block.kind for page in pages() for block in blocks(page)} <= KINDS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages())
-def test_every_command_that_is_shown_is_one_that_exists(page: str) -> None:
+def test_every_command_in_the_docs_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for line in (line for one in blocks(page) if one.kind in {"sh", "console"} for line in one.lines):
+    for line in (line for block in blocks(page) if block.kind in {"sh", "console"} for line in block.lines):
         for words in commands(line):
             require_parses(words)
         for target in re.findall(r"^make ([a-z]+)", line):
@@ -51,19 +53,19 @@ def test_every_command_that_is_shown_is_one_that_exists(page: str) -> None:
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), line
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if any(one.kind == "toml" for one in blocks(page))])
-def test_settings_that_are_shown_can_be_used(page: str, tmp_path: Path) -> None:
-    for one in blocks(page):
-        if one.kind == "toml":
-            (tmp_path / "digitrec.toml").write_text(one.body, encoding="utf-8")
+@pytest.mark.parametrize("page", [page for page in pages() if any(block.kind == "toml" for block in blocks(page))])
+def test_settings_in_the_docs_are_valid(page: str, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.kind == "toml":
+            (tmp_path / "digitrec.toml").write_text(block.body, encoding="utf-8")
             Hooks(Settings.load(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some labelled scans of one's own."""
+    """Return a folder of labelled scans."""
     folder = tmp_path_factory.mktemp("own") / "scans"
-    code, printed = typed(f"digitrec samples {folder} --count 20 --seed 5", folder.parent)
+    code, printed = run_line(f"digitrec samples {folder} --count 20 --seed 5", folder.parent)
     assert code == 0, printed
     return folder
 
@@ -77,17 +79,17 @@ def test_the_examples_of_a_page_run(page: str, scans: Path, tmp_path: Path, monk
     shutil.copytree(scans, tmp_path / "scans")
     shutil.copy(ROOT / "tests" / "golden" / "turned_photo" / "picture.jpg", tmp_path / "photo.jpg")
     for line in setup_of(page):
-        assert typed(line, tmp_path)[0] == 0, line
+        assert run_line(line, tmp_path)[0] == 0, line
 
-    for one in (one for one in blocks(page) if not one.not_run):
-        if one.kind == "console":
-            for line, shown in one.transcript:
-                code, printed = typed(line, tmp_path)
+    for block in (block for block in blocks(page) if not block.not_run):
+        if block.kind == "console":
+            for line, output in block.transcript:
+                code, printed = run_line(line, tmp_path)
                 assert code == 0, f"{line}\n{printed}"
-                assert not shown or alike(shown, printed), f"{line}\n{printed}"
-        elif one.kind == "sh":
-            for line in one.lines:
-                code, printed = typed(line, tmp_path)
+                assert not output or matches_output(output, printed), f"{line}\n{printed}"
+        elif block.kind == "sh":
+            for line in block.lines:
+                code, printed = run_line(line, tmp_path)
                 assert code == 0, f"{line}\n{printed}"
-        elif one.kind == "python":
-            exec(compile(one.body, page, "exec"), {})
+        elif block.kind == "python":
+            exec(compile(block.body, page, "exec"), {})

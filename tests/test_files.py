@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and nothing is replaced."""
+"""Files are written atomically, and renames replace nothing."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ def leftovers(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.startswith(".")]
 
 
-def test_a_new_file_has_the_usual_rights_and_no_draft_is_left(tmp_path: Path) -> None:
+def test_a_new_file_has_the_usual_rights_and_no_temp_file_is_left(tmp_path: Path) -> None:
     umask = os.umask(0o027)
     try:
         files.atomic_write(tmp_path / "a.csv", "1\r\n")
@@ -25,7 +25,7 @@ def test_a_new_file_has_the_usual_rights_and_no_draft_is_left(tmp_path: Path) ->
     assert leftovers(tmp_path) == []
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_temp_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_text("old")
 
     def full(_: int) -> None:
@@ -121,15 +121,17 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [1, 2, 10])
-def test_a_file_at_the_longest_path_is_written_whole_and_leaves_no_draft(tmp_path: Path, left: int) -> None:
+def test_a_file_at_the_longest_path_leaves_no_temp_file(tmp_path: Path, left: int) -> None:
     room = files.PATH_MAX - left - len(os.fsencode(tmp_path)) - len("/a.csv")
     folder = tmp_path / "/".join([*["d" * 199] * (room // 200), "e" * (room % 200 - 1)])
     files.make_dir(folder)
     path = folder / "a.csv"
-    assert files.PATH_MAX - left - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - left, "no draft fits beside it"
+    assert files.PATH_MAX - left - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - left, (
+        "no temporary file fits beside it"
+    )
 
     files.atomic_create(path, "1")
     files.atomic_write(path, "2")
 
     assert path.read_text() == "2"
-    assert [name for _, _, found in os.walk(tmp_path) for name in found] == ["a.csv"]
+    assert [name for _, _, file_names in os.walk(tmp_path) for name in file_names] == ["a.csv"]

@@ -1,4 +1,4 @@
-"""The log of a process: one line an entry, whatever is raised in it."""
+"""Log entries are one line each, also for exceptions in threads."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def test_an_error_that_ends_a_thread_is_logged_once_in_one_line(log_format: str)
     if log_format == "json":
         entry = json.loads(line)
         assert (entry["level"], entry["thread"]) == ("error", "observer")
-        assert any("in work" in each for each in entry["traceback"])
+        assert any("in work" in frame for frame in entry["traceback"])
 
 
 RECURSING_THREAD = """

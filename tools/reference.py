@@ -60,7 +60,7 @@ def commands() -> Iterator[str]:
         own = [
             item
             for item in command.params
-            if not getattr(item, "rich_help_panel", None) and item.name != "debug_wanted" and not item.hidden
+            if not getattr(item, "rich_help_panel", None) and item.name != "show_debug" and not item.hidden
         ]
         if own:
             yield from _table(("argument or option", "meaning"), ((_names(item), _meaning(item)) for item in own))

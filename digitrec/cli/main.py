@@ -1,11 +1,10 @@
-"""Define the program, its first commands, and the only place that prints errors."""
+"""Define the program and the commands run, watch, predict, verify, init, config; print errors."""
 
 import io
 import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +12,11 @@ import typer
 
 import digitrec
 from digitrec import logs, text
-from digitrec.cli import models, operations, options, output, review, words
+from digitrec.cli import exchange, models, operations, operations_output, options, output, review
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
 from digitrec.settings import Settings, setting_fields
-from digitrec.text import pluralize
 
 _EXIT_STRICT = 3
 
@@ -31,26 +29,26 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_read, _review, _operate = (in_panel(cli, panel) for panel in ("Read", "Review", "Operate"))
+_read, _operate = in_panel(cli, "Read"), in_panel(cli, "Operate")
 
 
 def main() -> None:
-    """Run the program; every DigitrecError becomes one line, its hint and its exit code."""
+    """Run the program; print a DigitrecError as one line with its hint, and exit with its code."""
     _prepare_streams()
     try:
         cli()
-    except DigitrecError as why:
+    except DigitrecError as error:
         if options.debug:
             raise
-        _complain(str(why), why.hint)
-        sys.exit(why.exit_code)
+        _print_error(str(error), error.hint)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if options.debug:
             raise
         failure = UnexpectedFailure(logs.log_exception("unexpected error", error))
-        _complain(str(failure), failure.hint)
+        _print_error(str(failure), failure.hint)
         sys.exit(failure.exit_code)
 
 
@@ -60,7 +58,7 @@ def program() -> None:
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if "digitrec.app.service" not in sys.modules:  # then no thread of ours has run
+        if "digitrec.app.service" not in sys.modules:  # then no thread was started
             raise
         from digitrec.app.service import exit_now
 
@@ -68,7 +66,7 @@ def program() -> None:
 
 
 def _prepare_streams() -> None:
-    """Make printing safe: replace streams that are closed at the start, escape undecodable bytes."""
+    """Replace streams that are closed at the start, and escape undecodable bytes."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
@@ -76,14 +74,14 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _complain(what: str, hint: str) -> None:
-    typer.echo(f"digitrec: {text.escape_message(what)}", err=True)
+def _print_error(message: str, hint: str) -> None:
+    typer.echo(f"digitrec: {text.escape_message(message)}", err=True)
     if hint:
         typer.echo(f"  {text.escape_message(hint)}", err=True)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"digitrec {digitrec.__version__}")
         raise typer.Exit
 
@@ -91,7 +89,7 @@ def _version(wanted: bool) -> None:
 @cli.callback()
 def _program(
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/."""
@@ -109,7 +107,6 @@ def run(
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec.app import service
     from digitrec.app.run import run_once
-    from digitrec.monitoring import backlog
     from digitrec.pipeline import ledgers
 
     if dry_run and settings.source:
@@ -119,7 +116,7 @@ def run(
         return
 
     if sys.stderr.isatty():
-        logs.configure(settings.log_format, quiet=True)  # the summary has the same
+        logs.configure(settings.log_format, quiet=True)  # the summary shows the same
     is_new = not settings.source and ledgers.is_new_workspace(settings)
     stop = service.ShutdownSignal()
     with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
@@ -131,11 +128,11 @@ def run(
             typer.echo(text.escape_message(f"Made a new workspace in {settings.workspace}"))
         typer.echo(output.format_summary(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
-            with ledgers.open_readable_ledgers(settings) as found:
-                deferred = backlog.deferred_files(settings, found, time.time())
-            for line in words.format_deferred(deferred):
+            from digitrec.app.operations import list_deferred
+
+            for line in operations_output.format_deferred(list_deferred(settings)):
                 typer.echo(line)
-        for line in words.format_passed_over(summary.passed_over):
+        for line in operations_output.format_passed_over(summary.passed_over):
             typer.echo(line)
     if table:
         output.print_batches(settings, summary.batches)
@@ -187,49 +184,22 @@ def predict(
         raise UsageError("--json and --csv exclude each other")
     if explain is not None and len(files) > 1:
         raise UsageError("--explain takes one picture", hint="`--explain-dir DIR` takes any number.")
-    predicted = predict.predict(settings, files)
-    form = "json" if as_json else "csv" if as_csv else "table"
-    if predicted.rows or form != "table":
-        output.print_rows(predicted.rows, predicted.output_format, form=form)
-    read = {row.path for row in predicted.rows}
-    pictures = [path for path in files if str(path) in read]
+    predictions = predict.predict(settings, files)
+    table_format = "json" if as_json else "csv" if as_csv else "table"
+    if predictions.rows or table_format != "table":
+        output.print_rows(predictions.rows, predictions.output_format, table_format=table_format)
+    read_paths = {row.path for row in predictions.rows}
+    pictures = [path for path in files if str(path) in read_paths]
     if explain is not None and pictures:
         write_explanation(settings, pictures[0], explain)
     if explain_dir is not None:
         write_explanations(settings, pictures, explain_dir)
-    if predicted.unreadable:
+    if predictions.unreadable:
         folder = next((path for path in files if path.is_dir()), None)
         hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""
-        raise UsageError("; ".join(predicted.unreadable), hint=hint or ("The other files were read." if read else ""))
-
-
-@_review(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")
-@takes_settings("workspace")
-def report(
-    settings: Settings,
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            "--batch", help="Only this batch. Default: all.", show_default=False, autocompletion=complete_batches
-        ),
-    ] = None,
-) -> None:
-    """Rebuild the reports, with corrections applied.
-
-    All are built from the ledgers: the reports of the batches, the trend report and the index. The trend report shows
-    acceptance, error rate, drift and speed over time. It is left out with --batch.
-    """
-    from digitrec.app import reports
-    from digitrec.pipeline import workspace
-
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        if batch is None and warn_if_unread(settings, ledgers) and not settings.reports.exists():
-            return
-        if batch is None:
-            page, made = reports.write_all_reports(settings, ledgers)
-        else:
-            page, made = reports.rewrite_report(settings, ledgers, batch)
-    typer.echo(text.escape_message(f"{pluralize(made, 'report')} made. {page}"))
+        raise UsageError(
+            "; ".join(predictions.unreadable), hint=hint or ("The other files were read." if read_paths else "")
+        )
 
 
 @_operate(epilog="Example: digitrec verify --json")
@@ -259,36 +229,29 @@ def verify(
     """Verify that no claimed file was lost; exit 1 on a difference.
 
     Disk and ledgers are compared, and every original is read. Tables that --tables rewrites have the same bytes as the
-    lost ones, and each is listed; latest.csv stays as it is.
+    lost ones, and each is listed; latest.csv is not changed.
     """
-    from digitrec.monitoring import verify as operation
-    from digitrec.pipeline import ledgers as found_ledgers
-    from digitrec.pipeline import rebuild as rebuilding
-    from digitrec.pipeline import workspace
-    from digitrec.pipeline.rebuild import check_finished
+    from digitrec.app import operations
 
     if tables and not rebuild:
         raise UsageError("--tables goes with --rebuild", hint="digitrec verify --rebuild --tables")
     if batches and not tables:
         raise UsageError("a BATCH goes with --rebuild --tables", hint="digitrec verify --help")
-    written: list[str] = []
-    if rebuild and (settings.inbox.exists() or not found_ledgers.is_new_workspace(settings)):  # else it is no workspace
-        # Opening makes the ledger again, under the worker's lock; a sound one stays as it is.
-        with workspace.open_workspace(settings, thorough=True), workspace.open_ledgers_readonly(settings) as ledgers:
-            for name in rebuilding.write_missing_tables(settings.outbox, ledgers, batches or ()) if tables else ():
-                written.append(name)
-                if not as_json:
-                    typer.echo(f"written again: {name}")
-    elif batches:
-        check_finished(batches[0], {})
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        account = operation.verify(settings.workspace, ledgers)
-        if not account.discrepancies:
-            warn_if_unread(settings, ledgers)
-    typer.echo(
-        output.integrity_report_to_json(account, written) if as_json else output.format_integrity_report(account)
+
+    def print_table(name: str) -> None:
+        if not as_json:
+            typer.echo(f"written again: {name}")
+
+    written = (
+        operations.rebuild_ledger(settings, batches or (), with_tables=tables, on_written=print_table)
+        if rebuild
+        else []
     )
-    raise typer.Exit(1 if account.discrepancies else 0)
+    report = operations.verify(settings)
+    if not report.discrepancies:
+        warn_if_unread(settings)
+    typer.echo(output.integrity_report_to_json(report, written) if as_json else output.format_integrity_report(report))
+    raise typer.Exit(1 if report.discrepancies else 0)
 
 
 @_operate(epilog="Example: digitrec init --workspace /srv/scans")
@@ -322,6 +285,4 @@ def config(
 models.register(cli)
 operations.register(cli)
 review.register(cli)
-
-if __name__ == "__main__":
-    program()
+exchange.register(cli)

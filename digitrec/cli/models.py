@@ -193,9 +193,9 @@ def samples(
 
     if folder is None:
         workspace.init_folders(settings)
-    where = folder or settings.inbox
-    written = models.write_samples(where, count=count, seed=seed, data=data)
-    typer.echo(text.escape_message(f"{len(written)} sample scans and their labels.csv are in {where}"))
+    target = folder or settings.inbox
+    paths = models.write_samples(target, count=count, seed=seed, data=data)
+    typer.echo(text.escape_message(f"{len(paths)} sample scans and their labels.csv are in {target}"))
 
 
 @takes_settings("workspace")
@@ -206,15 +206,12 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
     """
     from digitrec.app.composition import open_model_registry
 
-    models = open_model_registry(settings).list()
+    listings = open_model_registry(settings).list()
     if as_json:
-        typer.echo(
-            json.dumps(
-                [{"name": model.name, "current": model.is_current, "folder": str(model.folder)} for model in models]
-            )
-        )
+        entries = [{"name": model.name, "current": model.is_current, "folder": str(model.folder)} for model in listings]
+        typer.echo(json.dumps(entries))
         return
-    for model in models:
+    for model in listings:
         mark = "*" if model.is_current else " "
         if model.card is None:
             typer.echo(f"{mark} {model.name:20} cannot be used: {model.problem}")
@@ -255,9 +252,9 @@ def show_model(
     for line in output.format_thresholds(tables, settings.max_error):
         typer.echo(line)
     if card:
-        words = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        card_text = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         rates = output.list_error_rates(settings.max_error)
-        typer.echo(f"\n{model_card.replace_guarantees(words, package.card, package.card.id, rates)}")
+        typer.echo(f"\n{model_card.replace_guarantees(card_text, package.card, package.card.id, rates)}")
     threshold = package.threshold(settings.max_error)
     typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
 
@@ -277,7 +274,7 @@ def promote_model(
 
     comparisons = models.promote(settings, name, force=force, data=data)
     if worse := [comparison.words for comparison in comparisons if comparison.is_worse]:
-        raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Promote it all the same with --force.")
+        raise ModelError(f"not promoted: {'; '.join(worse)}", hint="Add --force to promote it nevertheless.")
     for comparison in comparisons:
         typer.echo(comparison.words)
     typer.echo(f"{name} is now in use. Undo: digitrec models rollback")
@@ -311,38 +308,38 @@ def calibrate(
     from digitrec.app import calibrate, models
 
     with output.ProgressBar("Reading", unit="pictures") as progress:
-        calibrated = calibrate.calibrate_model(settings, data, labels=labels, progress=progress.update)
+        result = calibrate.calibrate_model(settings, data, labels=labels, progress=progress.update)
     if as_json:
-        typer.echo(json.dumps(calibrated.to_json() | {"promoted": promote}))
+        typer.echo(json.dumps(result.to_json() | {"promoted": promote}))
     else:
-        pages, at = calibrated.table.pages, calibrated.operating_point
-        typer.echo(f"{pages:,} {calibrated.table.source.removeprefix('the ')}")
-        typer.echo(f"  accepts from a confidence of {at.threshold:.6f} (max_error {calibrated.max_error:g})")
+        pages, point = result.table.pages, result.operating_point
+        typer.echo(f"{pages:,} {result.table.source.removeprefix('the ')}")
+        typer.echo(f"  accepts from a confidence of {point.threshold:.6f} (max_error {result.max_error:g})")
         typer.echo(
-            f"  accepted {100 * at.accepted / pages:.2f} % ({at.accepted:,} of {pages:,}), of these wrong {at.wrong}: "
-            f"with 95 % confidence at most {100 * at.upper:.3f} %"
+            f"  accepted {100 * point.accepted / pages:.2f} % ({point.accepted:,} of {pages:,}), "
+            f"of these wrong {point.wrong}: with 95 % confidence at most {100 * point.upper:.3f} %"
         )
-        typer.echo(f"  model    {calibrated.model_id}  {calibrated.folder}")
+        typer.echo(f"  model    {result.model_id}  {result.folder}")
     if promote:
-        models.promote(settings, calibrated.model_id, force=True, data="")
+        models.promote(settings, result.model_id, force=True, data="")
     if as_json:
         return
     if promote:
-        typer.echo(f"{calibrated.model_id} is now in use. Undo: digitrec models rollback")
+        typer.echo(f"{result.model_id} is now in use. Undo: digitrec models rollback")
     else:
-        typer.echo(f"Use it: digitrec models promote {calibrated.model_id} --force")
+        typer.echo(f"Use it: digitrec models promote {result.model_id} --force")
     if promote and settings.model is not None:
-        typer.echo(f"But the setting `model` names {settings.model}: where that holds, it is read with instead.")
-    if calibrated.run_threshold is None:
-        typer.echo(_stops(settings, calibrated.max_error, calibrated.run_max_error))
+        typer.echo(f"But the setting `model` names {settings.model}, which takes precedence.")
+    if result.run_threshold is None:
+        typer.echo(_explain_run_limit(settings, result.max_error, result.run_max_error))
 
 
-def _stops(settings: Settings, max_error: float, run_max_error: float) -> str:
-    """Return the setting that `run` needs where only a flag asked for an error rate that the model can guarantee."""
+def _explain_run_limit(settings: Settings, max_error: float, run_max_error: float) -> str:
+    """Return the setting that `run` needs if only a flag set an error rate that the model can guarantee."""
     variable = "DIGITREC_MAX_ERROR"
-    instead = f" and take {variable} away, which goes before it" if os.environ.get(variable) else ""
+    removal = f" and unset {variable}, which takes precedence" if os.environ.get(variable) else ""
     return (
         f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: it would stop "
-        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{instead}:\n\n"
+        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
         f"    max_error = {max_error:g}\n"
     )

@@ -1,25 +1,20 @@
 """Commands that operate a workspace: status, doctor, why, requeue, prune."""
 
 import json
-import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from digitrec import text
-from digitrec.cli import words
+from digitrec.cli import operations_output as output
 from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
-from digitrec.errors import ModelError, UsageError
+from digitrec.errors import UsageError
 from digitrec.settings import Settings
-from digitrec.text import format_utc, pluralize
+from digitrec.text import pluralize
 from digitrec.types import Reason
 
-if TYPE_CHECKING:
-    from digitrec.monitoring.status import ModelStatus, WorkspaceStatus
-
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_LOCK = "housekeeping"
 
 
 def register(cli: typer.Typer) -> None:
@@ -49,10 +44,10 @@ def status(
 
     It needs no lock.
 
-    With --check, the last scan of the inbox may be three scan intervals old, as `watch` has it; where cron or a timer
-    starts `run`, name the age with --max-scan-age-s: three times the interval between two starts. A file may wait for
-    --max-wait-s. A worker that reads a batch scans again after it; meanwhile every file that is done is a sign of life.
-    It judges one worker (--worker), and the files of all.
+    --check fails if the last scan is older than three scan intervals of `watch`; where cron or a timer starts `run`,
+    set --max-scan-age-s to three times its interval. It also fails if a file has waited longer than --max-wait-s. While
+    a worker reads a batch, each file that it has read counts as a scan. One worker (--worker) is checked, and the files
+    of all workers.
 
     `run` and `watch` write the metrics to --metrics-file after each pass.
     """
@@ -82,22 +77,20 @@ def metrics(settings: Settings) -> None:
 def doctor(settings: Settings, as_json: _Json = False) -> None:
     """Check folders, model and host for problems, with fixes.
 
-    One line per check; exit 1 on a failed one. Run it as the user who runs the service. It creates a file in every
+    One line per check; exit 1 if one failed. Run it as the user who runs the service. It creates a file in every
     folder, and removes it.
     """
-    from digitrec.monitoring.doctor import run_checks as look
+    from digitrec.app import operations
     from digitrec.monitoring.folder_checks import Severity
-    from digitrec.pipeline.ledgers import open_readable_ledgers
 
-    findings = []
-    with open_readable_ledgers(settings) as ledgers:
-        for finding in look(settings, ledgers, _model(settings), time.time()):
-            findings.append(finding)
-            if not as_json:
-                typer.echo(words.format_check(finding))
+    checks = []
+    for check in operations.run_doctor(settings):
+        checks.append(check)
+        if not as_json:
+            typer.echo(output.format_check(check))
     if as_json:
-        typer.echo(json.dumps([finding.to_json() for finding in findings]))
-    raise typer.Exit(1 if any(finding.severity is Severity.FAILED for finding in findings) else 0)
+        typer.echo(json.dumps([check.to_json() for check in checks]))
+    raise typer.Exit(1 if any(check.severity is Severity.FAILED for check in checks) else 0)
 
 
 @takes_settings("settle_s", "empty_wait_s")
@@ -117,16 +110,14 @@ def why(
 
     Claims, rows, reasons and the location of the original. Exit 2 for an unknown file.
     """
-    from digitrec.monitoring.history import trace_file as ask
-    from digitrec.pipeline import workspace
+    from digitrec.app import operations
 
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        story = ask(file, settings, ledgers, time.time())
+    history = operations.trace_file(settings, file)
     if as_json:
-        typer.echo(json.dumps(words.history_to_json(story)))
-    elif story.events or story.entries:
-        typer.echo("\n".join(words.format_history(story)))
-    if not story.events and not story.entries:
+        typer.echo(json.dumps(history.to_json()))
+    elif history.events or history.entries:
+        typer.echo("\n".join(output.format_history(history)))
+    if not history.events and not history.entries:
         raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
 
@@ -161,27 +152,27 @@ def requeue(
     files are removed, rows stay, and `verify` counts the originals as requeued. Unanswered claims of a dead worker
     return to the inbox; those with answers are finished by `digitrec run --worker NAME`.
     """
+    from digitrec.app import operations
+
     is_for_worker = settings.sources.get("worker") == "flag"
     if is_for_worker and (files or batch or reason or dry_run):
         raise UsageError("--worker NAME gives up a dead worker; it goes with --without-ledger only")
     if is_for_worker:
-        _adopt(settings, without_ledger=without_ledger, as_json=as_json)
+        _release_dead_worker(settings, without_ledger=without_ledger, as_json=as_json)
         return
     if not (files or batch or reason):
         raise UsageError("name files, --batch, --reason or --worker", hint="digitrec requeue --help")
-    from digitrec.monitoring import maintenance as operation
-    from digitrec.pipeline import workspace
-
-    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
-        claims = operation.select_claims(settings, ledgers, batch_id=batch, reason=reason, given=files or ())
-        moved = []
-        for original in () if dry_run else operation.requeue(settings, claims, format_utc(time.time())):
-            moved.append(original)
-            if not as_json:
-                typer.echo(words.format_requeued(original))
+    claims, moved = operations.requeue(
+        settings,
+        files or (),
+        batch_id=batch,
+        reason=reason,
+        dry_run=dry_run,
+        on_moved=lambda original: None if as_json else typer.echo(output.format_requeued(original)),
+    )
     if as_json:
-        places = {original.source.key: text.escape(original.location) for original in moved}
-        pairs = [{"from": text.escape(claim.claim.location), "to": places.get(claim.key)} for claim in claims]
+        locations = {original.source.key: text.escape(original.location) for original in moved}
+        pairs = [{"from": text.escape(claim.claim.location), "to": locations.get(claim.key)} for claim in claims]
         typer.echo(json.dumps({"dry_run": dry_run, "files": pairs}))
     elif dry_run:
         for claim in claims:
@@ -206,96 +197,70 @@ def prune(
     """Delete old originals and batch reports; CSVs stay.
 
     Originals in done/, and in rejected/ with their reason files: only of finished batches whose CSV is in the outbox,
-    and only originals that match the ledger; `verify` counts them as pruned. `digitrec report` rebuilds
-    the reports.
+    and only originals that match the ledger; `verify` counts them as pruned. `digitrec report` rebuilds the reports.
     """
-    from digitrec.monitoring import maintenance as operation
-    from digitrec.pipeline import workspace
+    from digitrec.app import operations
 
     if not older_than:
         hint = "`digitrec prune --older-than 90d` shows what is older than 90 days; with --yes it is removed."
         raise UsageError("prune needs an age", hint=hint)
-    keep_s = operation.parse_age_s(older_than)
-    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
-        batches = operation.select(settings, ledgers, keep_s, time.time())
-        for batch in operation.prune(settings, batches, format_utc(time.time())) if yes else batches:
-            if not as_json:
-                typer.echo(words.format_pruned(batch))
-        if yes and any(batch.report for batch in batches):
-            from digitrec.reports import batch_report
-
-            batch_report.write_index(settings.reports)
+    batches = operations.prune(
+        settings,
+        older_than,
+        dry_run=not yes,
+        on_pruned=lambda batch: None if as_json else typer.echo(output.format_pruned(batch)),
+    )
     if as_json:
-        typer.echo(json.dumps({"dry_run": not yes, "batches": [words.pruned_to_json(batch) for batch in batches]}))
+        typer.echo(json.dumps({"dry_run": not yes, "batches": [output.pruned_to_json(batch) for batch in batches]}))
         return
-    for place in (place for batch in batches for place in batch.modified):
-        typer.echo(f"kept, it is not as the ledger knows it: {text.escape(place)}")
+    for path in (path for batch in batches for path in batch.modified):
+        typer.echo(f"kept, it is not as the ledger knows it: {text.escape(path)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
-    typer.echo(f"{words.format_pruned_total(batches)} {verb}")
+    typer.echo(f"{output.format_pruned_total(batches)} {verb}")
 
 
 def print_dry_run(settings: Settings, *, as_json: bool) -> None:
     """Print which files a run would read now, and read none."""
-    from digitrec.monitoring import backlog
-    from digitrec.pipeline import workspace
+    from digitrec.app import operations
 
-    with workspace.open_ledgers_readonly(settings) as ledgers:
-        outlook = backlog.plan_run(settings, ledgers, time.time())
-    typer.echo(json.dumps(words.dry_run_to_json(outlook)) if as_json else "\n".join(words.format_dry_run(outlook)))
+    plan = operations.plan_run(settings)
+    typer.echo(json.dumps(output.dry_run_to_json(plan)) if as_json else "\n".join(output.format_dry_run(plan)))
 
 
-def _adopt(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
-    from digitrec.pipeline.recovery import release_dead_worker
+def _release_dead_worker(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
+    from digitrec.app import operations
 
-    adopted = release_dead_worker(settings, is_ledger_lost=without_ledger, now=format_utc(time.time()))
-    deferred = [text.escape(path) for path in adopted.deferred]
+    released = operations.release_dead_worker(settings, is_ledger_lost=without_ledger)
+    deferred = [text.escape(path) for path in released.deferred]
     if as_json:
-        typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": adopted.answered}))
+        typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": released.answered}))
         return
     for path in deferred:
         typer.echo(path)
     typer.echo(f"back in the inbox: {pluralize(len(deferred), 'file')} of worker {settings.worker}")
-    for batch_id in adopted.answered:
+    for batch_id in released.answered:
         typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
 
 
 def _print_status(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.pipeline.ledgers import open_readable_ledgers
+    from digitrec.app import operations
 
-    state = _status(settings)
-    typer.echo(json.dumps(words.status_to_json(state)) if as_json else "\n".join(words.format_status(state)))
-    with open_readable_ledgers(settings) as ledgers:
-        if not state.problem:
-            warn_if_unread(settings, ledgers)
+    status = operations.collect_status(settings)
+    typer.echo(json.dumps(output.status_to_json(status)) if as_json else "\n".join(output.format_status(status)))
+    if not status.problem:
+        warn_if_unread(settings)
 
 
 def _check_health(settings: Settings, *, as_json: bool) -> None:
-    from digitrec.monitoring.status import check_health as judge
+    from digitrec.app import operations
 
-    state = judge(_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
-    typer.echo(json.dumps(asdict(state)) if as_json else f"{'healthy' if state.is_well else 'unhealthy'}: {state.why}")
-    raise typer.Exit(0 if state.is_well else 1)
+    health = operations.check_health(settings)
+    state = "healthy" if health.is_well else "unhealthy"
+    typer.echo(json.dumps(asdict(health)) if as_json else f"{state}: {health.why}")
+    raise typer.Exit(0 if health.is_well else 1)
 
 
 def _print_metrics(settings: Settings) -> None:
-    from digitrec.monitoring import metrics as operation
+    from digitrec.monitoring import metrics
 
-    typer.echo(operation.format_samples(operation.collect_samples(settings)), nl=False)
-
-
-def _status(settings: Settings) -> "WorkspaceStatus":
-    from digitrec.monitoring.status import collect_status as look
-    from digitrec.pipeline.ledgers import open_readable_ledgers
-
-    with open_readable_ledgers(settings) as ledgers:
-        return look(settings, ledgers, _model(settings), time.time())
-
-
-def _model(settings: Settings) -> "ModelStatus":
-    from digitrec.app import composition
-    from digitrec.monitoring.status import ModelStatus
-
-    try:
-        return ModelStatus(composition.open_model(settings).card.id)
-    except ModelError as why:
-        return ModelStatus(text.escape(settings.model or "current"), text.escape(str(why)))
+    typer.echo(metrics.format_samples(metrics.collect_samples(settings)), nl=False)

@@ -1,4 +1,4 @@
-"""Settings as command-line options: every setting of `Settings` is an option, its help and limits taken from there."""
+"""Turn every setting into a command-line option, with help and limits of `Settings`."""
 
 import copy
 import functools
@@ -8,11 +8,11 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -28,11 +28,8 @@ from digitrec.errors import (
 )
 from digitrec.settings import FORMER_SETTINGS, Settings, former_name_warning, setting_fields
 
-if TYPE_CHECKING:
-    from digitrec.storage.ledger import Ledger
-
 debug = False
-"""Show tracebacks."""
+"""Whether an error shows its traceback."""
 
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
 _PANELS = {
@@ -43,7 +40,7 @@ _PANELS = {
     "Monitoring": ("max_wait_s", "max_scan_age_s", "metrics_file", "on_batch", "on_reject", "on_failure"),
     "Execution": ("engine", "threads", "scheduler", "source", "outbox_url"),
 }
-"""Groups of settings in the help, in the order of their options there."""
+"""Groups of settings in the help, and the order of their options."""
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
 _PANEL_ORDER = ("Arguments", "Options", *_PANELS, "Read", "Review", "Models", "Operate", "Commands")
 _MAX_COMPLETIONS = 100
@@ -56,44 +53,44 @@ FORMER_OPTIONS = {
     "as_files": "full_pipeline",
     "ledger_lost": "without_ledger",
 }
-"""Former names of options that are no settings, as `settings.FORMER_SETTINGS`."""
+"""Former names of options that are not settings, as `settings.FORMER_SETTINGS`."""
 _FORMER = "former_"
 _Command = Callable[..., None]
 
 
 def takes_settings(*names: str) -> Callable[[_Command], _Command]:
-    """Give a command options for settings; it is called with the `settings` they make.
+    """Add options for settings to a command, which is called with the resulting `settings`.
 
     Args:
-        names: the settings that get an option, besides those every command has; none means all.
+        names: settings that get an option, besides those of every command; none means all.
     """
-    taken = [setting for setting in setting_fields() if not names or setting.name in (*_ALWAYS, *names)]
-    taken.sort(key=lambda setting: list(_PANEL_OF).index(setting.name))
+    selected = [setting for setting in setting_fields() if not names or setting.name in (*_ALWAYS, *names)]
+    selected.sort(key=lambda setting: list(_PANEL_OF).index(setting.name))
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command)
         own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
-        options = [_option(setting) for setting in taken]
+        options = [_option(setting) for setting in selected]
         present = {option.name: option for option in (*own, *options)}
         former = [
-            _former_option(name, present.get(now))
-            for name, now in (FORMER_SETTINGS | FORMER_OPTIONS).items()
-            if now in present or not (now or names)
+            _former_option(name, present.get(new))
+            for name, new in (FORMER_SETTINGS | FORMER_OPTIONS).items()
+            if new in present or not (new or names)
         ]
         step = command.__name__.replace("_", " ")
 
         @functools.wraps(command)
-        def with_settings(*, debug_wanted: bool, **values: Any) -> None:
+        def with_settings(*, show_debug: bool, **values: Any) -> None:
             global debug  # noqa: PLW0603 - read by cli.main after the command has failed
-            debug = debug_wanted
-            flags = {setting.name: values.pop(setting.name) for setting in taken}
+            debug = show_debug
+            flags = {setting.name: values.pop(setting.name) for setting in selected}
             flags |= {name: values.pop(_FORMER + name, None) for name in FORMER_SETTINGS}
             workspace = flags.pop("workspace")
             warnings = []
-            for name, now in FORMER_OPTIONS.items():
+            for name, new in FORMER_OPTIONS.items():
                 if value := values.pop(_FORMER + name, None):
-                    values[now] = value
-                    warnings.append(former_name_warning(name, now, "flag"))
+                    values[new] = value
+                    warnings.append(former_name_warning(name, new, "flag"))
             with convert_errors(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
             logs.configure(settings.log_format)
@@ -113,55 +110,56 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
-_FOR_MAIN = (DigitrecError, typer.Exit, typer.Abort, typer.BadParameter)
-"""What `cli.main` prints, or how a command ends."""
+_HANDLED_BY_MAIN = (DigitrecError, typer.Exit, typer.Abort, typer.BadParameter)
+"""Exceptions that `cli.main` prints, or that end a command."""
 
 
 @contextmanager
 def convert_errors(step: str, workspace: Path) -> Iterator[None]:
-    """Raise a DigitrecError for whatever fails in a command or a job, as the service does; log what was unexpected."""
+    """Turn any exception of a command or a job into a DigitrecError; log an unexpected one."""
     try:
         with note_step(step, workspace):
             yield
-    except KeyboardInterrupt:  # typer would make it a 1
+    except KeyboardInterrupt:  # typer would exit with 1
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenPipeError:  # nobody reads our output; typer would end with 1, a verdict of `verify`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's last flush complains
+    except BrokenPipeError:  # standard output is closed; typer would exit with 1, a result of `verify`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's last flush fails
         raise SystemExit(EnvironmentFailure.exit_code) from None
-    except sqlite3.Error as why:
-        hint = "`digitrec doctor` tells which, and the cure."
-        raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {why}", hint=hint) from why
-    except OSError as why:
-        raise wrap_memory_error(why) or wrap_os_error(why) from why
-    except Exception as why:
-        if debug or isinstance(why, _FOR_MAIN):
+    except sqlite3.Error as error:
+        hint = "`digitrec doctor` names the ledger and the fix."
+        raise EnvironmentFailure(f"{step} failed, at a ledger of {workspace}: {error}", hint=hint) from error
+    except OSError as error:
+        raise wrap_memory_error(error) or wrap_os_error(error) from error
+    except Exception as error:
+        if debug or isinstance(error, _HANDLED_BY_MAIN):
             raise
-        raise wrap_memory_error(why) or UnexpectedFailure(logs.log_exception("unexpected error", why)) from why
+        raise wrap_memory_error(error) or UnexpectedFailure(logs.log_exception("unexpected error", error)) from error
 
 
-def warn_if_unread(settings: Settings, ledgers: Mapping[str, "Ledger"]) -> bool:
-    """Say so on standard error if nothing was ever read here, as in a mistyped workspace; gives whether it is so."""
-    from digitrec.pipeline.ledgers import is_unread_workspace
+def warn_if_unread(settings: Settings) -> bool:
+    """Warn on standard error if nothing was ever read in a workspace, as with a mistyped name; return whether so."""
+    from digitrec.pipeline.ledgers import is_unread_workspace, open_readable_ledgers
 
-    is_so = is_unread_workspace(settings, ledgers)
-    if is_so:
+    with open_readable_ledgers(settings) as ledgers:
+        is_unread = is_unread_workspace(settings, ledgers)
+    if is_unread:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
         typer.echo(text.escape_message(message), err=True)
-    return is_so
+    return is_unread
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help groups options by `rich_help_panel`, as plain text that can be searched and piped."""
+    """Command whose help groups options by `rich_help_panel`, as plain text."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, those without a panel first."""
+        """Write the options, ungrouped ones first."""
         records = [(param, param.get_help_record(ctx)) for param in self.get_params(ctx)]
         titles = {param: "Arguments" if param.param_type_name == "argument" else "Options" for param, _ in records}
         _write_panels(formatter, [(_panel(param, titles[param]), record) for param, record in records if record])
 
 
 class GroupedCommands(TyperGroup):
-    """A program whose help groups commands by `rich_help_panel`."""
+    """Program whose help groups commands by `rich_help_panel`."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it
         """Write the first line of the help of each visible command."""
@@ -194,7 +192,7 @@ def in_panel(cli: typer.Typer, panel: str) -> Callable[..., Callable[[_Command],
 
 
 def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
-    """Return a completion for the shell: values of the workspace, none where it cannot be read."""
+    """Return a shell completion of values of the workspace; none where it cannot be read."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
@@ -202,7 +200,7 @@ def _completion(list_values: Callable[[Settings, str], Iterable[str]]) -> Callab
             settings = Settings.load(folders.pop("workspace", None), folders)
             values = (value for value in list_values(settings, incomplete) if value.startswith(incomplete))
             return list(itertools.islice(values, _MAX_COMPLETIONS))
-        except (DigitrecError, OSError, sqlite3.Error):  # a shell that waits for values shows no message
+        except (DigitrecError, OSError, sqlite3.Error):  # a completion shows no messages
             return []
 
     return complete
@@ -233,7 +231,7 @@ def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
 
 @_completion
 def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
-    """Return paths of claimed files, in order; the ledger's index finds them by their beginning."""
+    """Return paths of claimed files, in order; the index of the ledger finds them by prefix."""
     from digitrec.pipeline.ledgers import open_readable_ledgers
 
     start = os.fsencode(incomplete)
@@ -258,7 +256,7 @@ def _option(setting: Field[Any]) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=_PANEL_OF[setting.name],
         autocompletion=complete_models if setting.name == "model" else None,
-        readable=False,  # typer would look for a relative path here, and it may mean one in the workspace
+        readable=False,  # typer would check a relative path here, but it may start at the workspace
     )
     kind: Any = Path if setting.type in (Path, Path | None) else type(default) if default is not None else str
     return inspect.Parameter(
@@ -267,7 +265,7 @@ def _option(setting: Field[Any]) -> inspect.Parameter:
 
 
 def _former_option(name: str, present: inspect.Parameter | None) -> inspect.Parameter:
-    """Return a hidden option under a former name of another; None: one that takes any value and has no effect."""
+    """Return a hidden option under a former name; without a present one, it takes any value and has no effect."""
     kind: Any = str | None
     option: Any = typer.Option()
     if present is not None:
@@ -282,7 +280,7 @@ def _former_option(name: str, present: inspect.Parameter | None) -> inspect.Para
 
 
 _DEBUG = inspect.Parameter(
-    "debug_wanted",
+    "show_debug",
     inspect.Parameter.KEYWORD_ONLY,
     default=False,
     annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],

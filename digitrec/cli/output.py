@@ -1,4 +1,4 @@
-"""Format what the commands print: summaries, tables, progress. rich is imported only when there is much to draw."""
+"""Show progress, and format summaries and tables; rich is imported only to draw bars and tables."""
 
 import csv
 import io
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from digitrec.reports.statistics import Proportion
     from digitrec.training.classifier import TrainingState
 
-_PATIENCE_S = 2.0
-_MOST_BATCHES = 3
+_BAR_DELAY_S = 2.0
+_MAX_BATCHES = 3
 _TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 
 
 class ProgressBar:
-    """A bar on the terminal, once something has taken two seconds; nothing where there is no terminal."""
+    """Progress bar on a terminal, shown after two seconds."""
 
-    def __init__(self, what: str, *, unit: str) -> None:
-        self._what = f"{what} ({unit})"
-        self._began_s = time.monotonic()
+    def __init__(self, title: str, *, unit: str) -> None:
+        self._title = f"{title} ({unit})"
+        self._started_s = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
 
@@ -50,21 +50,21 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self, done: int, total: int) -> None:
-        """So much is done."""
-        is_slow = done < total and time.monotonic() - self._began_s > _PATIENCE_S
+        """Show the number of items done."""
+        is_slow = done < total and time.monotonic() - self._started_s > _BAR_DELAY_S
         if self._bar is None and is_slow and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
 
             self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._what, total=total)
+            self._task = self._bar.add_task(self._title, total=total)
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
 
 
 class TrainingProgress:
-    """A bar for each stage of a training where there is a terminal, and a line for each epoch."""
+    """Progress of training: a bar for each stage on a terminal, and a line for each epoch."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -78,25 +78,25 @@ class TrainingProgress:
     ) -> None:
         self._bar.__exit__(kind, value, trace)
 
-    def update(self, now: "TrainingState") -> None:
-        """Training got this far."""
-        if now.stage != self._stage:
+    def update(self, state: "TrainingState") -> None:
+        """Show a state of the training."""
+        if state.stage != self._stage:
             self._bar.__exit__(None, None, None)
-            self._stage, self._bar = now.stage, ProgressBar(now.stage, unit="done")
-        self._bar.update((now.epoch - 1) * now.steps + now.step, now.epochs * now.steps)
-        if now.words:
-            typer.echo(now.words, err=True)
-        if now.done is not None:
+            self._stage, self._bar = state.stage, ProgressBar(state.stage, unit="done")
+        self._bar.update((state.epoch - 1) * state.steps + state.step, state.epochs * state.steps)
+        if state.words:
+            typer.echo(state.words, err=True)
+        if state.done is not None:
             typer.echo(
-                f"epoch {now.epoch}/{now.epochs}  loss {now.done.loss:.4f}  accuracy {now.done.accuracy:.4f}  "
-                f"held out: loss {now.done.validation_loss:.4f}  accuracy {now.done.validation_accuracy:.4f}  "
-                f"{now.done.seconds:.0f} s",
+                f"epoch {state.epoch}/{state.epochs}  loss {state.done.loss:.4f}  accuracy {state.done.accuracy:.4f}  "
+                f"held out: loss {state.done.validation_loss:.4f}  accuracy {state.done.validation_accuracy:.4f}  "
+                f"{state.done.seconds:.0f} s",
                 err=True,
             )
 
 
 def format_proportion(proportion: "Proportion") -> str:
-    """A proportion with its interval.
+    """Format a proportion with its confidence interval.
 
     >>> from digitrec.reports.statistics import wilson
     >>> format_proportion(wilson(995, 1000))
@@ -109,7 +109,7 @@ def format_proportion(proportion: "Proportion") -> str:
 
 
 def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
-    """One run in a few lines."""
+    """Return the summary of a run in a few lines."""
     count = summary.count
     lines = []
     if not count.claimed and not is_stopped:
@@ -119,22 +119,22 @@ def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: boo
             f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
             f"{count.rejected} rejected, {count.deferred} deferred"
         )
-        for batch_id in summary.batches[-_MOST_BATCHES:]:
+        for batch_id in summary.batches[-_MAX_BATCHES:]:
             table = settings.table_location(batch_id)
             if isinstance(table, str) or table.exists():  # else all its files were deferred
                 lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
-    if (before := len(summary.batches) - _MOST_BATCHES) > 0:
+    if (before := len(summary.batches) - _MAX_BATCHES) > 0:
         lines.append(f"  and {_batches(before)} before; all: {settings.reports / 'index.html'}")
     if summary.waiting:
-        why = (
+        reason = (
             "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"
         )
-        lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {why}")
+        lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {reason}")
     return "\n".join(map(escape_message, lines))
 
 
 def summary_to_json(settings: Settings, summary: "RunSummary") -> dict[str, object]:
-    """The same for scripts."""
+    """Return the summary of a run as JSON."""
     return {
         **summary.count.to_json(),
         "claimed": summary.count.claimed,
@@ -152,47 +152,47 @@ def summary_to_json(settings: Settings, summary: "RunSummary") -> dict[str, obje
 
 
 def print_batches(settings: Settings, batches: Iterable[str]) -> None:
-    """The answers of these batches as a table, from their CSVs."""
+    """Print the rows of batches as a table, from their CSVs."""
     for batch_id in batches:
         path = settings.table_location(batch_id)
         if isinstance(path, str):
-            typer.echo(f"{path} is not fetched to be shown here")
+            typer.echo(f"{path} is in the object store and not shown here")
         elif path.exists():
             with path.open(encoding="utf-8-sig", newline="") as file:
                 _print_table(list(csv.DictReader(file)))
 
 
-def print_rows(rows: Sequence[TableRow], how: OutputFormat, *, form: str) -> None:
-    """Rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
-    text = csv_tables.render_main(rows, how)
-    if form == "csv":
+def print_rows(rows: Sequence[TableRow], output_format: OutputFormat, *, table_format: str) -> None:
+    """Print rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
+    text = csv_tables.render_main(rows, output_format)
+    if table_format == "csv":
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
     lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
-    if form == "json":
+    if table_format == "json":
         typer.echo(json.dumps(lines, indent=1))
     else:
         _print_table(lines)
 
 
-def format_integrity_report(account: "IntegrityReport") -> str:
-    """What `verify` found, for people."""
-    count = account.count
-    verdict = pluralize(len(account.discrepancies), "difference") if account.discrepancies else "no difference"
+def format_integrity_report(report: "IntegrityReport") -> str:
+    """Return the result of `verify` as text."""
+    count = report.count
+    verdict = pluralize(len(report.discrepancies), "difference") if report.discrepancies else "no difference"
     lines = [
-        f"{_batches(account.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
+        f"{_batches(report.batches)} closed, {_files(count.claimed)} claimed = {count.accepted} accepted + "
         f"{count.review} review + {count.rejected} rejected + {count.deferred} deferred: {verdict}"
     ]
-    lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in account.open_batches]
-    lines += [f"note: {note}" for note in account.notes]
-    lines += [f"DIFFERENCE: {difference}" for difference in account.discrepancies]
+    lines += [f"not finished yet: {batch_id} (the next `digitrec run` does)" for batch_id in report.open_batches]
+    lines += [f"note: {note}" for note in report.notes]
+    lines += [f"DIFFERENCE: {difference}" for difference in report.discrepancies]
     return "\n".join(lines)
 
 
-def integrity_report_to_json(account: "IntegrityReport", written: Sequence[str]) -> str:
-    """Return what `verify` found, for scripts; `written` are the tables that it wrote again, by name."""
-    return json.dumps({**account.to_json(), "tables_written": list(written)})
+def integrity_report_to_json(report: "IntegrityReport", written: Sequence[str]) -> str:
+    """Return the result of `verify` as JSON, with the names of the rewritten tables."""
+    return json.dumps({**report.to_json(), "tables_written": list(written)})
 
 
 def _print_table(lines: Sequence[dict[str, str]]) -> None:
@@ -223,9 +223,9 @@ def _files(number: int) -> str:
 
 
 def thresholds_to_json(tables: Sequence[CalibrationTable], max_error: float) -> list[dict[str, object]]:
-    """For each of `list_error_rates`: the threshold, which table decides, what each accepts.
+    """Return the threshold of each error rate, the calibration table that decides it, and the counts of each table.
 
-    `threshold` is null where this rate cannot be guaranteed.
+    `threshold` is null where the rate cannot be guaranteed.
     """
     entries: list[dict[str, object]] = []
     for rate in list_error_rates(max_error):
@@ -246,14 +246,14 @@ def thresholds_to_json(tables: Sequence[CalibrationTable], max_error: float) -> 
 
 
 def format_thresholds(tables: Sequence[CalibrationTable], max_error: float) -> Iterator[str]:
-    """The same for people: a line for each rate, and below it what each table says."""
+    """Return a line for each error rate: its threshold, and the counts of each calibration table."""
     yield "at most wrong  accepts from  of rows pages"
     for rate in list_error_rates(max_error):
         share = f"{100 * rate:.4g} %"
         try:
             decision = choose_operating_point(tables, rate)
         except ModelError:
-            yield f"{share:>13}  {'-':12}  cannot be guaranteed: it takes more labelled pages than there are"
+            yield f"{share:>13}  {'-':12}  cannot be guaranteed: too few labelled pages"
             continue
         rows = ((table, table.point_at(decision.threshold)) for table in tables)
         shares = [
@@ -263,37 +263,37 @@ def format_thresholds(tables: Sequence[CalibrationTable], max_error: float) -> I
 
 
 def list_error_rates(max_error: float) -> list[float]:
-    """The usual error rates and this one, the largest first."""
+    """Return the usual error rates and this one, largest first."""
     return sorted({*REPORTED_ERROR_RATES, max_error}, reverse=True)
 
 
 def format_retrain(report: "RetrainReport") -> str:
-    """What was learned, and what that changed, for people."""
-    pages, learned = report.pages, report.comparison
-    missing = f", {pages.missing:,} left out as the original is gone or altered" if pages.missing else ""
+    """Return the result of training with corrections as text."""
+    pages, comparison = report.pages, report.comparison
+    missing = f", {pages.missing:,} left out as the original is missing or altered" if pages.missing else ""
     lines = [
-        f"  learned from {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
+        f"  trained on {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
         *(
-            f"  held out, {when:8}right {format_proportion(m.accuracy)}, accepted {format_proportion(m.accepted)}"
-            for when, m in (("before:", learned.before), ("now:", learned.after))
+            f"  held out, {when:8}accuracy {format_proportion(m.accuracy)}, accepted {format_proportion(m.accepted)}"
+            for when, m in (("before:", comparison.before), ("now:", comparison.after))
         ),
     ]
-    lines += [] if learned.comparison is None else [f"  {learned.comparison.words}"]
-    lines += (
-        [f"  corrections that may be mistakes: {len(learned.suspected_errors):,}"] if learned.suspected_errors else []
-    )
+    if comparison.comparison is not None:
+        lines.append(f"  {comparison.comparison.words}")
+    if comparison.suspected_errors:
+        lines.append(f"  corrections that may be errors: {len(comparison.suspected_errors):,}")
     return "\n".join([*lines, f"  report: {report.report}"])
 
 
 def retrain_to_json(report: "RetrainReport") -> dict[str, object]:
-    """The same for scripts."""
-    learned = report.comparison
+    """Return the result of training with corrections as JSON."""
+    comparison = report.comparison
     return {
         "corrections": report.pages.to_json(),
         "held_out": {
-            name: {"right": figures.accuracy.to_json(), "accepted": figures.accepted.to_json()}
-            for name, figures in (("before", learned.before), ("after", learned.after))
+            name: {"right": metrics.accuracy.to_json(), "accepted": metrics.accepted.to_json()}
+            for name, metrics in (("before", comparison.before), ("after", comparison.after))
         },
-        "suspects": len(learned.suspected_errors),
+        "suspects": len(comparison.suspected_errors),
         "report": str(report.report),
     }

@@ -86,7 +86,7 @@ def test_an_environment_variable_that_overrides_the_file_is_reported(
 ) -> None:
     monkeypatch.setenv("DIGITREC_MAX_ERROR", "0.001")
 
-    assert "and take DIGITREC_MAX_ERROR away, which goes before it" in calibrate(tmp_path, scans).output
+    assert "and unset DIGITREC_MAX_ERROR, which takes precedence" in calibrate(tmp_path, scans).output
 
 
 def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans: Path) -> None:

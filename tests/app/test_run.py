@@ -16,7 +16,7 @@ import pytest
 
 from digitrec.app import composition, reports, service
 from digitrec.app.run import run_once
-from digitrec.cli.words import format_status
+from digitrec.cli.operations_output import format_status
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import run_checks

@@ -67,11 +67,11 @@ def test_the_gain_and_suspect_corrections_are_printed(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
 
     told = capsys.readouterr().out
-    assert "learned from 1 corrected or confirmed pages; 1 held out, 2 left out" in told
-    assert "held out, before: right 0.00 % (0 of 1" in told
-    assert "held out, now:    right 100.00 % (1 of 1" in told
+    assert "trained on 1 corrected or confirmed pages; 1 held out, 2 left out" in told
+    assert "held out, before: accuracy 0.00 % (0 of 1" in told
+    assert "held out, now:    accuracy 100.00 % (1 of 1" in told
     assert "exact McNemar test" in told
-    assert "corrections that may be mistakes: 1" in told
+    assert "corrections that may be errors: 1" in told
     assert str(tmp_path / "index.html") in told
 
 

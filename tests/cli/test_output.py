@@ -2,7 +2,7 @@
 
 import pytest
 
-from digitrec.cli import words
+from digitrec.cli import operations_output
 from digitrec.cli.output import TrainingProgress
 from digitrec.models.card import Epoch
 from digitrec.pipeline.scanner import SkippedCounts
@@ -25,10 +25,10 @@ def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.Ca
 
 
 def test_files_that_can_never_be_claimed_are_counted_in_one_line() -> None:
-    assert list(words.format_passed_over(SkippedCounts())) == []
-    assert list(words.format_passed_over(SkippedCounts(too_long=1))) == [
+    assert list(operations_output.format_passed_over(SkippedCounts())) == []
+    assert list(operations_output.format_passed_over(SkippedCounts(too_long=1))) == [
         "1 file passed over: 1 with too long a path (`digitrec doctor` says what to do)"
     ]
-    assert list(words.format_passed_over(SkippedCounts(2, 3))) == [
+    assert list(operations_output.format_passed_over(SkippedCounts(2, 3))) == [
         "5 files passed over: 2 with too long a path, 3 on another filesystem (`digitrec doctor` says what to do)"
     ]

@@ -216,7 +216,7 @@ def test_an_exception_while_metrics_are_gathered_stops_nothing(
     def fails(*_: object) -> None:
         raise KeyError("file")
 
-    monkeypatch.setattr(metrics, "gather", fails)
+    monkeypatch.setattr(metrics, "collect_samples", fails)
     harness.set(metrics_file=harness.root / "digitrec.prom")
 
     metrics.MetricsFile(harness.settings).write()

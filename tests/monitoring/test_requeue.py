@@ -216,7 +216,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "noted in the outbox": (removals, "record_removals"),
     "moved": (files, "move_durable"),
     "inbox fsynced": (files, "fsync_folder"),
-    "empty folder removed": (removals, "remove_empty"),
+    "empty folder removed": (removals, "remove_empty_folders"),
 }
 
 

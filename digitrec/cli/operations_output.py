@@ -1,4 +1,4 @@
-"""What the commands of `cli_ops` print, for people and for scripts."""
+"""Format the results of the commands that operate a workspace, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from digitrec.monitoring.status import WorkerStatus, WorkspaceStatus
     from digitrec.pipeline.scanner import SkippedCounts
 
-_MOST_LINES = 20
-_MOST_DEFERRED = 5
+_MAX_LINES = 20
+_MAX_DEFERRED = 5
 
 
 def status_to_json(state: "WorkspaceStatus") -> dict[str, object]:
-    """Return the status as JSON; `returned` is the name of `deferred` before 0.2 and stays until 1.0."""
+    """Return the status as JSON; `returned`, the name of `deferred` before 0.2, stays until 1.0."""
     status = asdict(state)
     return {**status, "returned": status["deferred"]}
 
 
 def format_status(state: "WorkspaceStatus") -> Iterator[str]:
-    """How things stand."""
+    """Return the lines of `status`."""
     since = (
         f", the longest for {format_duration(state.oldest_s)} ({state.oldest})" if state.oldest_s is not None else ""
     )
     yield f"waiting     {state.waiting} in the inbox, {state.claimed} claimed{since}"
-    for file in state.deferred[:_MOST_LINES]:
+    for file in state.deferred[:_MAX_LINES]:
         again = f"again in {format_duration(file.again_in_s)}" if file.again_in_s else "again at the next scan"
         tries = f"tried {_times(file.tries)} in {format_duration(file.since_s)}"
         yield f"deferred    {file.file}: {file.why}; {tries}, {again}"
-    if len(state.deferred) > _MOST_LINES:
-        yield f"deferred    and {len(state.deferred) - _MOST_LINES} more (--json has them)"
+    if len(state.deferred) > _MAX_LINES:
+        yield f"deferred    and {len(state.deferred) - _MAX_LINES} more (--json has them)"
     for line in format_passed_over(state.passed_over):
         yield f"left out    {line}"
     for worker in state.workers:
-        yield from _worker_lines(worker)
+        yield from _format_worker(worker)
     free = ", ".join(f"{name} {format_bytes(room)}" for name, room in state.free_bytes.items())
     yield f"free        {free}"
     yield f"model       {state.model.name}: {state.model.problem or 'whole and unaltered'}"
@@ -48,7 +48,7 @@ def format_status(state: "WorkspaceStatus") -> Iterator[str]:
         yield f"PROBLEM     the inbox cannot be scanned: {state.problem}"
 
 
-def _worker_lines(worker: "WorkerStatus") -> Iterator[str]:
+def _format_worker(worker: "WorkerStatus") -> Iterator[str]:
     scanned = "never scanned" if worker.last_scan_s is None else f"last scan {format_duration(worker.last_scan_s)} ago"
     ledger = "" if worker.ledger == "ok" else f", ledger {worker.ledger}"
     if worker.state == "not running":
@@ -64,22 +64,22 @@ def _worker_lines(worker: "WorkerStatus") -> Iterator[str]:
         yield f"  noticed   {format_duration(worker.unexpected_s)} ago: {worker.unexpected}"
 
 
-def format_check(finding: "Check") -> str:
-    """One line of `doctor`."""
-    cure = f"  -> {finding.fix}" if finding.fix else ""
-    return f"{finding.severity:5}  {finding.subject}: {text.escape(finding.detail)}{cure}"
+def format_check(check: "Check") -> str:
+    """Return the line of `doctor` for a check."""
+    fix = f"  -> {check.fix}" if check.fix else ""
+    return f"{check.severity:5}  {check.subject}: {text.escape(check.detail)}{fix}"
 
 
-def format_history(story: "FileHistory") -> Iterator[str]:
-    """What happened to a file."""
-    for event in story.events:
-        yield from _event_lines(event)
-    for lying in story.entries:
-        yield f"inbox/{lying.file}"
-        yield f"  waiting   {lying.why}"
+def format_history(history: "FileHistory") -> Iterator[str]:
+    """Return the lines of `why`."""
+    for event in history.events:
+        yield from _format_event(event)
+    for entry in history.entries:
+        yield f"inbox/{entry.file}"
+        yield f"  waiting   {entry.why}"
 
 
-def _event_lines(event: "ClaimEvent") -> Iterator[str]:
+def _format_event(event: "ClaimEvent") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
     if event.fate == "deferred":
@@ -88,7 +88,7 @@ def _event_lines(event: "ClaimEvent") -> Iterator[str]:
     if event.answered_at:
         yield f"  answered  {event.answered_at}: {event.fate}"
     for answer in event.answers:
-        yield from _answer_lines(answer)
+        yield from _format_answer(answer)
     if event.removed:
         yield f"  {event.removed.replace(' ', '  ', 1)}"
     elif event.original:
@@ -97,7 +97,7 @@ def _event_lines(event: "ClaimEvent") -> Iterator[str]:
         yield f"  reason    {event.reason_file}"
 
 
-def _answer_lines(answer: "AnsweredRow") -> Iterator[str]:
+def _format_answer(answer: "AnsweredRow") -> Iterator[str]:
     read = f"reads {answer.text!r} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
     reading = "; ".join(
         part for part in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if part
@@ -112,27 +112,27 @@ def _answer_lines(answer: "AnsweredRow") -> Iterator[str]:
         yield f"  {verdict.verdict:9} {verdict.reviewed_at} by {verdict.reviewer}{text_now}"
 
 
-def format_dry_run(outlook: "DryRun") -> Iterator[str]:
-    """What `run --dry-run` says."""
-    yield from (f"finish  batch {batch_id}" for batch_id in outlook.unfinished)
-    yield from (f"read    {text.escape(file.path)}" for file in outlook.read)
-    yield from (f"leave   {text.escape(file.path)}: {_left(file)}" for file in outlook.remaining)
-    yield f"{pluralize(len(outlook.read), 'file')} would be read, {len(outlook.remaining)} left; nothing was touched"
+def format_dry_run(plan: "DryRun") -> Iterator[str]:
+    """Return the lines of `run --dry-run`."""
+    yield from (f"finish  batch {batch_id}" for batch_id in plan.unfinished)
+    yield from (f"read    {text.escape(file.path)}" for file in plan.read)
+    yield from (f"leave   {text.escape(file.path)}: {_explain_wait(file)}" for file in plan.remaining)
+    yield f"{pluralize(len(plan.read), 'file')} would be read, {len(plan.remaining)} left; nothing was touched"
 
 
-def dry_run_to_json(outlook: "DryRun") -> dict[str, object]:
-    """The same for scripts."""
+def dry_run_to_json(plan: "DryRun") -> dict[str, object]:
+    """Return the output of `run --dry-run --json`."""
     return {
-        "finish": list(outlook.unfinished),
-        "read": [{"file": text.escape(file.path), "size_bytes": file.size} for file in outlook.read],
+        "finish": list(plan.unfinished),
+        "read": [{"file": text.escape(file.path), "size_bytes": file.size} for file in plan.read],
         "leave": [
-            {"file": text.escape(file.path), "size_bytes": file.size, "why": text.escape(_left(file))}
-            for file in outlook.remaining
+            {"file": text.escape(file.path), "size_bytes": file.size, "why": text.escape(_explain_wait(file))}
+            for file in plan.remaining
         ],
     }
 
 
-def _left(file: "WaitingFile") -> str:
+def _explain_wait(file: "WaitingFile") -> str:
     return (
         f"{text.escape(file.why)} ({format_duration(file.wait_s)} left)"
         if file.why
@@ -142,28 +142,28 @@ def _left(file: "WaitingFile") -> str:
 
 def format_deferred(files: Sequence["WaitingFile"]) -> Iterator[str]:
     """Return the lines on deferred files, below the summary of a run."""
-    for file in files[:_MOST_DEFERRED]:
+    for file in files[:_MAX_DEFERRED]:
         again = f"tried again in {format_duration(file.wait_s)}" if file.wait_s else "tried again by the next run"
         why = file.deferred.file.why if file.deferred else file.why
         yield f"  deferred  {text.escape(file.path)}: {text.escape(why)}; {again}"
-    if len(files) > _MOST_DEFERRED:
-        yield f"  deferred  and {len(files) - _MOST_DEFERRED} more (`digitrec status`)"
+    if len(files) > _MAX_DEFERRED:
+        yield f"  deferred  and {len(files) - _MAX_DEFERRED} more (`digitrec status`)"
 
 
 def format_requeued(original: "RequeuedFile") -> str:
-    """One original that was put back."""
+    """Return the line of `requeue` for an original."""
     return f"{text.escape(original.source.claim.location)} -> {text.escape(original.location)}"
 
 
 def format_pruned(batch: "PruneCandidate") -> str:
-    """What goes of one batch."""
+    """Return the line of `prune` for a batch."""
     report = f", report {format_bytes(batch.report_bytes)}" if batch.report else ""
     originals = f"{pluralize(len(batch.claims), 'original')} {format_bytes(batch.original_bytes)}"
     return f"{batch.batch_id}  {batch.answered_at[:10]}  {originals}{report}"
 
 
 def pruned_to_json(batch: "PruneCandidate") -> dict[str, object]:
-    """The same for scripts."""
+    """Return a batch of `prune --json`."""
     return {
         "batch_id": batch.batch_id,
         "worker": batch.worker,
@@ -172,25 +172,20 @@ def pruned_to_json(batch: "PruneCandidate") -> dict[str, object]:
         "original_bytes": batch.original_bytes,
         "report": text.escape(str(batch.report)) if batch.report else None,
         "report_bytes": batch.report_bytes,
-        "kept": [text.escape(place) for place in batch.modified],
+        "kept": [text.escape(path) for path in batch.modified],
     }
 
 
 def format_pruned_total(batches: Sequence["PruneCandidate"]) -> str:
-    """How much it is in all."""
+    """Return the total of `prune`."""
     originals = sum(len(batch.claims) for batch in batches)
     room = format_bytes(sum(batch.original_bytes + batch.report_bytes for batch in batches))
     reports = sum(batch.report is not None for batch in batches)
     return f"{pluralize(originals, 'original')} and {pluralize(reports, 'report')}, {room}"
 
 
-def history_to_json(story: "FileHistory") -> dict[str, object]:
-    """What happened to a file, for scripts."""
-    return story.to_json()
-
-
 def format_passed_over(passed: "SkippedCounts") -> Iterator[str]:
-    """How many files can never be claimed where they lie; no line if none."""
+    """Return a line on the files that can never be claimed at their location; nothing if there are none."""
     counts = {"with too long a path": passed.too_long, "on another filesystem": passed.elsewhere}
     if total := sum(counts.values()):
         parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
@@ -202,7 +197,7 @@ def _times(number: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A time as people say it.
+    """Return a duration in a suitable unit.
 
     >>> [format_duration(seconds) for seconds in (3.2, 200, 10_000, 400_000)]
     ['3 s', '3 min', '2.8 h', '4.6 days']
@@ -215,7 +210,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: int | None) -> str:
-    """Bytes as people say it.
+    """Return a number of bytes in a suitable unit.
 
     >>> format_bytes(900), format_bytes(2_500_000), format_bytes(None)
     ('900 bytes', '2.5 MB', 'unknown')

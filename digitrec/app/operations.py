@@ -1,0 +1,163 @@
+"""Use cases that operate a workspace: status, doctor, why, requeue, prune, verify, report, and `run --dry-run`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from digitrec import text
+from digitrec.app import composition
+from digitrec.errors import ModelError
+from digitrec.monitoring import backlog, history, maintenance, status
+from digitrec.monitoring import verify as integrity
+from digitrec.monitoring.folder_checks import Check
+from digitrec.pipeline import ledgers as ledger_files
+from digitrec.pipeline import rebuild as ledger_rebuild
+from digitrec.pipeline import recovery, workspace
+from digitrec.settings import Settings
+from digitrec.text import format_utc
+from digitrec.types import Reason
+
+_LOCK = "housekeeping"
+
+
+def plan_run(settings: Settings) -> backlog.DryRun:
+    """Return which files a run would read now."""
+    with workspace.open_ledgers_readonly(settings) as ledgers:
+        return backlog.plan_run(settings, ledgers, time.time())
+
+
+def list_deferred(settings: Settings) -> list[backlog.WaitingFile]:
+    """Return the deferred files in the inbox, by path."""
+    with ledger_files.open_readable_ledgers(settings) as ledgers:
+        return backlog.deferred_files(settings, ledgers, time.time())
+
+
+def collect_status(settings: Settings) -> status.WorkspaceStatus:
+    """Return the status of a workspace: inbox, workers, free space and model."""
+    with ledger_files.open_readable_ledgers(settings) as ledgers:
+        return status.collect_status(settings, ledgers, _check_model(settings), time.time())
+
+
+def check_health(settings: Settings) -> status.Health:
+    """Return whether the last scan and the oldest waiting file are recent enough."""
+    return status.check_health(collect_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
+
+
+def run_doctor(settings: Settings) -> Iterator[Check]:
+    """Check folders, model and host, one result at a time."""
+    from digitrec.monitoring import doctor
+
+    with ledger_files.open_readable_ledgers(settings) as ledgers:
+        yield from doctor.run_checks(settings, ledgers, _check_model(settings), time.time())
+
+
+def trace_file(settings: Settings, name: str) -> history.FileHistory:
+    """Return the history of a file, or why it still waits."""
+    with workspace.open_ledgers_readonly(settings) as ledgers:
+        return history.trace_file(name, settings, ledgers, time.time())
+
+
+def requeue(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    batch_id: str | None,
+    reason: Reason | None,
+    dry_run: bool,
+    on_moved: Callable[[maintenance.RequeuedFile], None],
+) -> tuple[list[history.LocatedClaim], list[maintenance.RequeuedFile]]:
+    """Move answered originals back into the inbox.
+
+    Args:
+        settings: name the workspace.
+        names: files, as for `trace_file`; each must match one file.
+        batch_id: only files of this batch.
+        reason: only files with this reason code.
+        dry_run: move nothing.
+        on_moved: called after each move.
+
+    Returns:
+        The claims that match, and the files that were moved.
+    """
+    moved = []
+    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
+        claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, given=names)
+        for file in () if dry_run else maintenance.requeue(settings, claims, format_utc(time.time())):
+            moved.append(file)
+            on_moved(file)
+    return claims, moved
+
+
+def release_dead_worker(settings: Settings, *, is_ledger_lost: bool) -> recovery.ReleasedClaims:
+    """Return the unanswered claims of a dead worker to the inbox."""
+    return recovery.release_dead_worker(settings, is_ledger_lost=is_ledger_lost, now=format_utc(time.time()))
+
+
+def prune(
+    settings: Settings, older_than: str, *, dry_run: bool, on_pruned: Callable[[maintenance.PruneCandidate], None]
+) -> list[maintenance.PruneCandidate]:
+    """Delete the originals and reports of old batches; return these batches.
+
+    Args:
+        settings: name the workspace.
+        older_than: age of the answers, as `90d`.
+        dry_run: delete nothing.
+        on_pruned: called after each batch.
+    """
+    keep_s = maintenance.parse_age_s(older_than)
+    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
+        batches = maintenance.select(settings, ledgers, keep_s, time.time())
+        for batch in batches if dry_run else maintenance.prune(settings, batches, format_utc(time.time())):
+            on_pruned(batch)
+        if not dry_run and any(batch.report for batch in batches):
+            from digitrec.reports import batch_report
+
+            batch_report.write_index(settings.reports)
+    return batches
+
+
+def rebuild_ledger(
+    settings: Settings, batch_ids: Sequence[str], *, with_tables: bool, on_written: Callable[[str], None]
+) -> list[str]:
+    """Rebuild a lost or damaged ledger from outbox and folders; return the names of the tables that were rewritten.
+
+    Args:
+        settings: name the workspace.
+        batch_ids: only the tables of these batches; empty means all.
+        with_tables: also rewrite missing tables.
+        on_written: called with the name of each table.
+    """
+    names: list[str] = []
+    if settings.inbox.exists() or not ledger_files.is_new_workspace(settings):
+        # Opening rebuilds the ledger, under the lock of the worker; a sound one is kept.
+        with workspace.open_workspace(settings, thorough=True), workspace.open_ledgers_readonly(settings) as ledgers:
+            tables = ledger_rebuild.write_missing_tables(settings.outbox, ledgers, batch_ids) if with_tables else ()
+            for name in tables:
+                names.append(name)
+                on_written(name)
+    elif batch_ids:
+        ledger_rebuild.check_finished(batch_ids[0], {})
+    return names
+
+
+def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int]:
+    """Rebuild the reports of all batches, or of one; return the page to open, and the number of reports."""
+    from digitrec.app import reports
+
+    with workspace.open_ledgers_readonly(settings) as ledgers:
+        if batch_id is None:
+            return reports.write_all_reports(settings, ledgers)
+        return reports.rewrite_report(settings, ledgers, batch_id)
+
+
+def verify(settings: Settings) -> integrity.IntegrityReport:
+    """Compare ledgers and disk, and read every original."""
+    with workspace.open_ledgers_readonly(settings) as ledgers:
+        return integrity.verify(settings.workspace, ledgers)
+
+
+def _check_model(settings: Settings) -> status.ModelStatus:
+    try:
+        return status.ModelStatus(composition.open_model(settings).card.id)
+    except ModelError as error:
+        return status.ModelStatus(text.escape(settings.model or "current"), text.escape(str(error)))
