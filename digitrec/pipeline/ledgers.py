@@ -19,27 +19,27 @@ from digitrec.text import format_utc
 
 
 def find_ledgers(settings: Settings) -> dict[str, Path]:
-    """Return where ledgers lie, by worker.
+    """Return the paths of all ledgers, by worker.
 
     Raises:
-        OSError: the state folder cannot be looked at; a glob would find no ledger in it, and no word of that.
+        OSError: the state folder cannot be listed; a glob would hide that.
     """
     try:
-        found = {name: settings.state / name / settings.ledger.name for name in sorted(os.listdir(settings.state))}
+        paths = {name: settings.state / name / settings.ledger.name for name in sorted(os.listdir(settings.state))}
     except FileNotFoundError:
         return {}
-    return {worker: path for worker, path in found.items() if path.exists()}
+    return {worker: path for worker, path in paths.items() if path.exists()}
 
 
 def is_new_workspace(settings: Settings) -> bool:
-    """True if no worker ever began here: there is neither a ledger nor a table."""
+    """Return whether there is neither a ledger nor a table: no worker has ever started here."""
     return not find_ledgers(settings) and not find_published(settings.outbox)
 
 
 def is_unread_workspace(settings: Settings, ledgers: Mapping[str, Ledger]) -> bool:
-    """True if nothing was ever read here; mostly another workspace was meant. A damaged ledger may have read much."""
+    """Return whether nothing was ever read here: the wrong workspace, mostly; False with a damaged ledger."""
     with suppress(sqlite3.DatabaseError):
-        has_batches = any(each.query("SELECT 1 FROM batches LIMIT 1").fetchone() for each in ledgers.values())
+        has_batches = any(ledger.query("SELECT 1 FROM batches LIMIT 1").fetchone() for ledger in ledgers.values())
         return (
             not has_batches and ledgers.keys() == find_ledgers(settings).keys() and not find_published(settings.outbox)
         )
@@ -48,40 +48,40 @@ def is_unread_workspace(settings: Settings, ledgers: Mapping[str, Ledger]) -> bo
 
 @contextmanager
 def open_readable_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
-    """Open every ledger for reading, but not those that refuse."""
+    """Open every ledger for reading, except those that cannot be opened."""
     with ExitStack() as stack:
-        found = {}
-        there: Mapping[str, Path] = {}
-        with suppress(OSError):  # `doctor` and `status` tell that the state folder cannot be looked at
-            there = find_ledgers(settings)
-        for worker, path in there.items():
+        ledgers = {}
+        paths: Mapping[str, Path] = {}
+        with suppress(OSError):  # `doctor` and `status` report that the state folder cannot be listed
+            paths = find_ledgers(settings)
+        for worker, path in paths.items():
             try:
                 ledger = Ledger.open_readonly(path)
             except sqlite3.OperationalError:
-                continue  # `doctor` and `status` compare with `paths`
-            found[worker] = ledger
+                continue  # `doctor` and `status` compare with `find_ledgers`
+            ledgers[worker] = ledger
             stack.callback(ledger.close)
-        yield found
+        yield ledgers
 
 
 def _find_batches_of_others(settings: Settings) -> set[str]:
-    """Batches of other workers: in their ledgers, as far as these can be read, or lying among their claims."""
-    found: set[str] = set()
+    """Return the batches of other workers, from their readable ledgers and their claims."""
+    batch_ids: set[str] = set()
     for worker in Inbox(settings.inbox, settings.worker).other_workers():
-        found.update(Inbox(settings.inbox, worker).batches())
+        batch_ids.update(Inbox(settings.inbox, worker).batches())
     for worker, path in find_ledgers(settings).items():
         if worker == settings.worker:
             continue
         try:
             with closing(Ledger.open_readonly(path)) as ledger:
-                found.update(batch.id for batch in ledger.batches())
+                batch_ids.update(batch.id for batch in ledger.batches())
         except sqlite3.DatabaseError as why:
             check_damaged(path, why)
-    return found
+    return batch_ids
 
 
 def check_damaged(path: Path, why: sqlite3.DatabaseError) -> None:
-    """Warn that a ledger is damaged; raise if it only cannot be read now: locked, no access, a failing disk."""
+    """Warn that a ledger is damaged; raise if it is locked, not accessible, or on a failing disk."""
     is_empty = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # it has no tables
     if isinstance(why, sqlite3.OperationalError) and not is_empty:
         raise EnvironmentFailure(f"the ledger {path} cannot be read: {why}") from why
@@ -89,17 +89,17 @@ def check_damaged(path: Path, why: sqlite3.DatabaseError) -> None:
 
 
 def open_or_rebuild(settings: Settings, *, thorough: bool) -> Ledger:
-    """Open the ledger of a worker; one that is lost or damaged is set aside and made again."""
+    """Open the ledger of a worker; set aside and rebuild a lost or damaged one."""
     path = settings.ledger
     if path.exists():
         try:
-            if path.stat().st_size == 0:  # SQLite would take it for a new one
+            if path.stat().st_size == 0:  # SQLite would initialize it
                 raise sqlite3.DatabaseError("the file is empty")
             ledger = Ledger.open(path)
             if not thorough or ledger.is_intact():
                 return ledger
             ledger.close()
-        except sqlite3.OperationalError:  # locked, no space, no access: not the ledger's fault
+        except sqlite3.OperationalError:  # locked, no space or no access: not damaged
             raise
         except sqlite3.DatabaseError as why:
             logs.warning("the ledger is damaged", ledger=path, why=why)
@@ -107,50 +107,50 @@ def open_or_rebuild(settings: Settings, *, thorough: bool) -> Ledger:
 
 
 def _rebuild(settings: Settings) -> Ledger:
-    """A new ledger, filled from the outbox if batches were published; it appears whole or not at all."""
+    """Return a new ledger with the published batches; its file appears atomically."""
     path = settings.ledger
     set_aside_ledger(path)
     skip = _find_batches_of_others(settings)
     lost = [batch_id for batch_id in find_published(settings.outbox) if batch_id not in skip]
     if not lost:
         return Ledger.open(path)
-    logs.warning("no usable ledger, making it again from the outbox", ledger=path, batches=len(lost))
-    draft = path.with_name("rebuilding.sqlite3")
-    for leftover in _list_files(draft):
+    logs.warning("no usable ledger, rebuilding it from the outbox", ledger=path, batches=len(lost))
+    temp_path = path.with_name("rebuilding.sqlite3")
+    for leftover in _list_files(temp_path):
         leftover.unlink(missing_ok=True)
-    ledger = Ledger.open(draft)
+    ledger = Ledger.open(temp_path)
     try:
         rebuild.rebuild_ledger(ledger, settings.outbox, settings.inbox, skip=skip, now=format_utc(time.time()))
     finally:
         ledger.close()
-    if any(leftover.exists() for leftover in _list_files(draft)[1:]):  # SQLite tells nobody that it could not
-        raise EnvironmentFailure(f"{draft} could not be written whole")
-    files.rename_exclusive(draft, path)
+    if any(leftover.exists() for leftover in _list_files(temp_path)[1:]):  # SQLite reports no error here
+        raise EnvironmentFailure(f"{temp_path} could not be written completely")
+    files.rename_exclusive(temp_path, path)
     files.fsync_folder(path.parent)
     return Ledger.open(path)
 
 
 def is_same_ledger(ledger: Ledger, path: Path) -> bool:
-    """Return True if the open ledger and the file at `path` are one: some filesystems change inode numbers."""
-    mark = secrets.token_hex(8)
+    """Return whether the open ledger is the file at `path`; some filesystems change inode numbers."""
+    token = secrets.token_hex(8)
     try:
-        ledger.set_meta("in_place", mark)
-        with closing(Ledger.open_readonly(path)) as there:
-            return there.get_meta("in_place") == mark
-    except sqlite3.Error:  # it is not there, no ledger, or the open one cannot be written any more
+        ledger.set_meta("in_place", token)
+        with closing(Ledger.open_readonly(path)) as other:
+            return other.get_meta("in_place") == token
+    except sqlite3.Error:  # missing, no ledger, or the open one is not writable any more
         return False
 
 
 def set_aside_ledger(path: Path) -> None:
-    """Move what is left of a ledger out of the way: SQLite would replay a log into whatever lies beside it.
+    """Rename the files of a ledger, as SQLite would replay an old log into a new ledger.
 
-    The ledger goes first: without it the rest is set aside at the next start. A ledger whose log alone was gone could
-    look sound, and would lack what was recorded last.
+    The ledger first: without it the others are renamed at the next start, while a ledger without its log could look
+    intact and lack the last transactions.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for one in _list_files(path):
+    for file in _list_files(path):
         with suppress(FileNotFoundError):
-            files.rename_exclusive(one, one.with_name(f"{one.name}.damaged-{stamp}"))
+            files.rename_exclusive(file, file.with_name(f"{file.name}.damaged-{stamp}"))
             files.fsync_folder(path.parent)
 
 

@@ -1,7 +1,7 @@
-"""Make a lost or damaged ledger again from what lies in the outbox, and lost tables from the ledger.
+"""Rebuild a lost or damaged ledger from the outbox, and missing tables from the ledger.
 
-Not in any CSV, so lost with a ledger: deferred files, the threshold of the time, and of corrections those
-of reviews that were not finished, and who made the others.
+No CSV has the deferred files, the threshold, the corrections of unfinished reviews, and the reviewers: these are lost
+with a ledger.
 """
 
 import csv
@@ -35,49 +35,49 @@ from digitrec.types import (
     TableRow,
 )
 
-_MOST_NUMBERED = 100
-_MOST_REASON_BYTES = 1 << 20
-# Such a name was never written: the filesystem refuses it.
-_REFUSED = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
+_MAX_NAME_NUMBER = 100
+_MAX_REASON_BYTES = 1 << 20
+_REFUSED_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
+"""Errors for names that the filesystem does not allow, so that no such file was ever written."""
 REBUILT_AT = "rebuilt_at"
 
 
 def rebuild_ledger(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:
-    """Put every published batch into an empty ledger; gives how many.
+    """Insert every published batch into an empty ledger; return their number.
 
     Args:
         ledger: a new one.
-        outbox: where the CSVs and the originals are.
-        inbox: where originals of an unfinished batch may still lie claimed.
-        skip: batches that other workers' ledgers know.
-        now: time to note, ISO 8601.
+        outbox: folder with the CSVs and the originals.
+        inbox: folder with the claims of unfinished batches.
+        skip: batches in the ledgers of other workers.
+        now: time of the rebuild, ISO 8601.
     """
     ledger.set_meta(REBUILT_AT, now)
     ours = dict.fromkeys(batch_id for batch_id in csv_tables.find_published(outbox) if batch_id not in skip)
     restored = sum(restore_batch(ledger, batch_id, outbox, inbox) for batch_id in ours)
-    ledger.record_removals([one for one in removals.read_journal(outbox) if one.batch_id in ours])
+    ledger.record_removals([removal for removal in removals.read_journal(outbox) if removal.batch_id in ours])
     return restored
 
 
-def write_missing_tables(outbox: Path, ledgers: Mapping[str, Ledger], wanted: Collection[str]) -> Iterator[str]:
-    """Write the missing tables of finished batches again, byte by byte as they were; yield the name of each.
+def write_missing_tables(outbox: Path, ledgers: Mapping[str, Ledger], batch_ids: Collection[str]) -> Iterator[str]:
+    """Write the missing tables of finished batches with the same bytes as before; yield their names.
 
-    A table that is there is left as it is, and so is latest.csv.
+    Existing tables and latest.csv stay unchanged.
 
     Args:
-        outbox: of the workspace; a worker that reads a store has its tables there.
+        outbox: of the workspace; the tables of a worker with an object store are written there.
         ledgers: of all workers, by name.
-        wanted: ids of batches; none means all that are finished.
+        batch_ids: finished batches; empty means all of them.
 
     Raises:
-        UsageError: no ledger knows a batch that is wanted, or it is not finished.
+        UsageError: a batch is in no ledger, or not finished.
         EnvironmentFailure, OSError: the outbox cannot be read or written.
     """
     batches = [(ledger, batch) for ledger in ledgers.values() for batch in ledger.batches()]
-    for batch_id in wanted:
+    for batch_id in batch_ids:
         check_finished(batch_id, {batch.id: batch.stage for _, batch in batches})
     for ledger, batch in batches:
-        if batch.stage is BatchStage.CLOSED and batch.id in (wanted or {batch.id}):
+        if batch.stage is BatchStage.CLOSED and batch.id in (batch_ids or {batch.id}):
             yield from _write_tables_of(batch, ledger, outbox)
 
 
@@ -94,11 +94,8 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
         elif store is None and not os.path.lexists(outbox / name):
             files.atomic_create(outbox / name, table)
             yield name
-    corrected = (
-        corrected_tables.render_corrected(ledger, batch.id)
-        if corrected_tables.is_table_current(ledger, batch.id)
-        else None
-    )
+    is_current = corrected_tables.is_table_current(ledger, batch.id)
+    corrected = corrected_tables.render_corrected(ledger, batch.id) if is_current else None
     path = outbox / corrected_tables.CORRECTED_FOLDER / f"{batch.id}.csv"
     if corrected is not None and not os.path.lexists(path):
         files.make_dir(path.parent, under=outbox)
@@ -107,10 +104,10 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
 
 
 def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:
-    """Put one batch into the ledger from its CSVs; False if it has none.
+    """Insert one batch into the ledger from its CSVs; return False if they do not exist.
 
     Raises:
-        EnvironmentFailure: they cannot be understood.
+        EnvironmentFailure: they are not valid.
     """
     table = outbox / f"{batch_id}.csv"
     if not table.is_file():
@@ -126,8 +123,8 @@ def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> b
         by_path: dict[str, list[TableRow]] = {}
         for row in rows:
             by_path.setdefault(row.path, []).append(row)
-        claims = [_make_claim(batch_id, path, of_file, outbox) for path, of_file in by_path.items()]
-        is_open = any((one / batch_id).is_dir() for one in (inbox / CLAIMED).glob("*"))
+        claims = [_make_claim(batch_id, path, file_rows, outbox) for path, file_rows in by_path.items()]
+        is_open = any((folder / batch_id).is_dir() for folder in (inbox / CLAIMED).glob("*"))
         stage = BatchStage.PUBLISHED if is_open else BatchStage.CLOSED
         ledger.restore_batch(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
@@ -139,7 +136,7 @@ def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> b
 
 
 def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
-    """From the batch's corrected table; one that cannot be understood is no reason to have no ledger."""
+    """Restore the corrections of a batch from its corrected table; skip an invalid one with a warning."""
     try:
         return corrected_tables.restore_corrections(ledger, outbox, batch_id)
     except (ValueError, KeyError, csv.Error, DigitrecError) as why:
@@ -180,11 +177,11 @@ def _read_table(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[
 
 
 def _parse_digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
-    found: dict[str, list[Digit]] = {}
+    digits: dict[str, list[Digit]] = {}
     for line in lines:
         box = Box(*(int(line[name]) for name in ("x", "y", "width", "height")))
-        found.setdefault(line["row"], []).append(Digit(box, tuple(float(line[f"p{digit}"]) for digit in range(10))))
-    return found
+        digits.setdefault(line["row"], []).append(Digit(box, tuple(float(line[f"p{digit}"]) for digit in range(10))))
+    return digits
 
 
 def _parse_row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
@@ -218,9 +215,9 @@ def _parse_row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
 def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
     statuses = {row.reading.status for row in rows}
     fate = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
-    home = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
-    place = _find_original(outbox / home, path, rows[0])
-    reason_file = _find_reason(outbox / home, place, rows[0]) if fate is FileOutcome.REJECTED else ""
+    folder = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
+    original = _find_original(outbox / folder, path, rows[0])
+    reason_file = _find_reason(outbox / folder, original, rows[0]) if fate is FileOutcome.REJECTED else ""
     return Claim(
         batch_id,
         path,
@@ -231,56 +228,56 @@ def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path
         received_at=rows[0].received_at,
         outcome=fate,
         sha256=rows[0].sha256,
-        location=f"{outbox.name}/{home}/{place}" if place else "",
-        reason_file=f"{outbox.name}/{home}/{reason_file}" if reason_file else "",
+        location=f"{outbox.name}/{folder}/{original}" if original else "",
+        reason_file=f"{outbox.name}/{folder}/{reason_file}" if reason_file else "",
     )
 
 
-def _find_original(home: Path, path: str, row: TableRow) -> str:
-    """Where an original lies under its batch's folder: by its name, else by its bytes under a name near to it."""
+def _find_original(folder: Path, path: str, row: TableRow) -> str:
+    """Return the path of an original in the folder of its batch: by name, else by content under a similar name."""
     name = Path(path).name
-    size = _get_size(home / path)
+    size = _get_size(folder / path)
     if size == row.size:
         return path
-    near = [files.numbered_name(name, number) for number in range(2, _MOST_NUMBERED)]
-    plain = files.portable_name(name)
-    near += [plain, *(files.numbered_name(plain, number) for number in range(2, _MOST_NUMBERED))]
-    for candidate in (Path(path).with_name(each).as_posix() for each in dict.fromkeys(near)):
-        if _get_size(home / candidate) == row.size and row.sha256 in ("", files.hash_file(home / candidate)):
+    names = [files.numbered_name(name, number) for number in range(2, _MAX_NAME_NUMBER)]
+    portable = files.portable_name(name)
+    names += [portable, *(files.numbered_name(portable, number) for number in range(2, _MAX_NAME_NUMBER))]
+    for candidate in (Path(path).with_name(name).as_posix() for name in dict.fromkeys(names)):
+        if _get_size(folder / candidate) == row.size and row.sha256 in ("", files.hash_file(folder / candidate)):
             return candidate
     return "" if size is None else path
 
 
-def _find_reason(home: Path, place: str, row: TableRow) -> str:
-    """The file beside a rejected original that tells of this row; others may be originals that have such a name."""
-    if not place:
+def _find_reason(folder: Path, location: str, row: TableRow) -> str:
+    """Return the reason file of a row beside its rejected original; originals may have such names, too."""
+    if not location:
         return ""
     digest = row.sha256[:16] or f"row-{row.row}"
-    stems = (Path(place).name, digest, f"{digest}-{row.row}")
-    candidates = [Path(place).with_name(f"{stem}.reason.json").as_posix() for stem in stems]
-    # Where these paths would be too long, it lies in the folder of the batch.
-    return next((one for one in (*candidates, f"{stems[-1]}.reason.json") if _is_reason_of(home / one, row)), "")
+    stems = (Path(location).name, digest, f"{digest}-{row.row}")
+    candidates = [Path(location).with_name(f"{stem}.reason.json").as_posix() for stem in stems]
+    # It is in the folder of the batch where these paths would be too long.
+    return next((path for path in (*candidates, f"{stems[-1]}.reason.json") if _is_reason_of(folder / path, row)), "")
 
 
 def _is_reason_of(path: Path, row: TableRow) -> bool:
     size = _get_size(path)
-    if size is None or size > _MOST_REASON_BYTES:
+    if size is None or size > _MAX_REASON_BYTES:
         return False
     try:
-        told = json.loads(path.read_bytes())
+        reason = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and (told.get("batch_id"), told.get("row")) == (row.batch_id, row.row)
+    return isinstance(reason, dict) and (reason.get("batch_id"), reason.get("row")) == (row.batch_id, row.row)
 
 
 def _get_size(path: Path) -> int | None:
-    """In bytes; None if no regular file lies there."""
+    """Return the size of a regular file, bytes; None if there is none."""
     try:
         state = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as why:
-        if why.errno not in _REFUSED:
+        if why.errno not in _REFUSED_NAME_ERRORS:
             raise
         return None
     return state.st_size if stat.S_ISREG(state.st_mode) else None
@@ -291,7 +288,8 @@ def _parse_float(cell: str) -> float | None:
 
 
 def check_finished(batch_id: str, stages: Mapping[str, BatchStage]) -> None:
-    """Raise UsageError unless a batch that a person names is finished; `stages` are those of all ledgers."""
+    """Raise UsageError unless a batch is finished; `stages` are those of the batches in all ledgers."""
     if stages.get(batch_id) is not BatchStage.CLOSED:
-        shown = text.escape(batch_id)
-        raise UsageError(f"batch {shown} is {'not closed yet' if batch_id in stages else 'in no ledger'}")
+        raise UsageError(
+            f"batch {text.escape(batch_id)} is {'not closed yet' if batch_id in stages else 'in no ledger'}"
+        )

@@ -1,4 +1,4 @@
-"""The claims of a worker that is dead: back into the inbox, for the others to read."""
+"""Return the claims of a dead worker to the inbox, for other workers."""
 
 import os
 from collections.abc import Sequence
@@ -20,35 +20,35 @@ _WHY = "its worker was given up (requeue --worker)"
 
 @dataclass(frozen=True, slots=True)
 class ReleasedClaims:
-    """What became of a worker's claims."""
+    """Result of the release of a worker's claims."""
 
     deferred: tuple[str, ...]
     """Paths under the inbox."""
     answered: tuple[str, ...]
-    """Batches that have their answers: `run --worker NAME` files their originals away."""
+    """Batches with answers, whose originals `run --worker NAME` archives."""
 
 
 def release_dead_worker(settings: Settings, *, is_ledger_lost: bool, now: str) -> ReleasedClaims:
-    """Defer a dead worker's claims, unless they were answered. Holds its lock meanwhile.
+    """Defer the claims of a dead worker that have no answer, holding its lock.
 
     Args:
-        settings: say which worker, and where everything is.
-        is_ledger_lost: its ledger will never come back. If it did, with answers that were not published yet, files
-            would be answered twice; so nothing but a person can know.
+        settings: name the worker and the folders.
+        is_ledger_lost: a person confirms that its ledger is lost for good. Its unpublished answers would be given twice
+            otherwise.
         now: ISO 8601.
 
     Raises:
         UsageError: it has no claims here, or its ledger cannot be found.
-        BusyError: it lives.
-        EnvironmentFailure, OSError, sqlite3.Error: may be done again.
+        BusyError: it is running.
+        EnvironmentFailure, OSError, sqlite3.Error: call it again.
     """
-    mine = settings.inbox / CLAIMED / settings.worker
-    if not mine.is_dir():
+    claims = settings.inbox / CLAIMED / settings.worker
+    if not claims.is_dir():
         raise UsageError(f"no worker {settings.worker} has ever claimed files in {settings.inbox}")
     if not (settings.outbox / folder_id.MARKER).is_file():
         raise EnvironmentFailure(f"{settings.outbox} is not the outbox", hint="If a share is not mounted, mount it.")
-    note = mine / OWNER
-    path = Path(os.fsdecode(note.read_bytes())) if note.exists() else settings.ledger
+    owner = claims / OWNER
+    path = Path(os.fsdecode(owner.read_bytes())) if owner.exists() else settings.ledger
     inbox = Inbox(settings.inbox, settings.worker)
     with inbox.lock(path):
         if not path.exists():
@@ -72,12 +72,12 @@ def _release_without_ledger(inbox: Inbox, outbox: Path) -> ReleasedClaims:
         if batch_id not in answered:
             deferred += _defer(inbox, batch_id)
             inbox.close(batch_id)
-    return ReleasedClaims(tuple(deferred), tuple(each for each in _find_batches(inbox) if each in answered))
+    return ReleasedClaims(tuple(deferred), tuple(batch_id for batch_id in _find_batches(inbox) if batch_id in answered))
 
 
 def _find_batches(inbox: Inbox) -> list[str]:
-    """The batches whose claims lie here; other folders are nobody's, and left alone."""
-    return [each for each in inbox.batches() if text.BATCH_ID.fullmatch(each)]
+    """Return the batches with claimed files; folders with other names are ignored."""
+    return [batch_id for batch_id in inbox.batches() if text.BATCH_ID.fullmatch(batch_id)]
 
 
 def _defer(inbox: Inbox, batch_id: str) -> list[str]:
@@ -91,12 +91,12 @@ def _defer(inbox: Inbox, batch_id: str) -> list[str]:
 
 
 def _release_with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: str) -> ReleasedClaims:
-    csvs = set(find_published(settings.outbox))
+    published = set(find_published(settings.outbox))
     deferred: list[str] = []
     answered: list[str] = []
     for batch_id in sorted({*_find_batches(inbox), *(batch.id for batch in ledger.batches(unfinished=True))}):
         batch = ledger.batch(batch_id)
-        if ledger.rows(batch_id) or (batch is None and batch_id in csvs):
+        if ledger.rows(batch_id) or (batch is None and batch_id in published):
             answered.append(batch_id)
             continue
         if batch is None:
@@ -107,31 +107,31 @@ def _release_with_ledger(inbox: Inbox, ledger: Ledger, settings: Settings, now: 
 
 
 def _defer_batch(inbox: Inbox, ledger: Ledger, batch: Batch, settings: Settings, now: str) -> list[str]:
-    """Bring a batch without answers to its end, as a stopped service does: every file deferred. May be done again."""
-    lying = inbox.claimed_files(batch.id)
+    """Finish a batch without answers as a stopped service does, deferring every file; idempotent."""
+    claimed = inbox.claimed_files(batch.id)
     if batch.stage is BatchStage.PLANNED:
         planned = {claim.path for claim in ledger.claims(batch.id)}
-        if not lying:
+        if not claimed:
             ledger.delete_batch(batch.id)
             inbox.close(batch.id)
             return []
-        unplanned = [_make_unplanned_claim(inbox, batch, path) for path in sorted(set(lying) - planned)]
-        ledger.update_claims(batch.id, planned - set(lying), unplanned)
+        unplanned = [_make_unplanned_claim(inbox, batch, path) for path in sorted(set(claimed) - planned)]
+        ledger.update_claims(batch.id, planned - set(claimed), unplanned)
     if batch.stage in {BatchStage.PLANNED, BatchStage.READING}:
-        outcomes = [replace(one, outcome=FileOutcome.DEFERRED, detail=_WHY) for one in ledger.claims(batch.id)]
+        outcomes = [replace(claim, outcome=FileOutcome.DEFERRED, detail=_WHY) for claim in ledger.claims(batch.id)]
         ledger.record(batch.id, [], outcomes, csv_tables.current_format(settings.csv_profile, "", now, None, None), [])
-    placed = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
-    ledger.set_locations(placed)
-    strangers = _defer(inbox, batch.id)
+    archived = FolderOutbox(settings.outbox, inbox).archive(ledger.claims(batch.id), [])
+    ledger.set_locations(archived)
+    other_files = _defer(inbox, batch.id)
     inbox.close(batch.id)
     ledger.set_stage(batch.id, BatchStage.CLOSED)
-    logs.info("batch given up", batch=batch.id, deferred=len(placed))
-    return [*_list_deferred(placed, settings.inbox, lying), *strangers]
+    logs.info("batch given up", batch=batch.id, deferred=len(archived))
+    return [*_list_deferred(archived, settings.inbox, claimed), *other_files]
 
 
-def _list_deferred(placed: Sequence[Claim], inbox: Path, lying: Sequence[str]) -> list[str]:
-    """Where the files went that lay claimed, under the inbox."""
-    return [claim.location.removeprefix(f"{inbox.name}/") for claim in placed if claim.path in set(lying)]
+def _list_deferred(claims: Sequence[Claim], inbox: Path, claimed: Sequence[str]) -> list[str]:
+    """Return the new paths, under the inbox, of the files that were claimed."""
+    return [claim.location.removeprefix(f"{inbox.name}/") for claim in claims if claim.path in set(claimed)]
 
 
 def _make_unplanned_claim(inbox: Inbox, batch: Batch, path: str) -> Claim:

@@ -333,7 +333,7 @@ def test_labels_in_the_source_are_the_truth_and_no_pictures(here: Place) -> None
     [
         ({"outbox_url": None}, "--source is given without --outbox"),
         ({"source": None}, "--outbox is given without --source"),
-        ({"outbox_url": "memory://x/in/out", "source": "memory://x/in"}, "lies in the source"),
+        ({"outbox_url": "memory://x/in/out", "source": "memory://x/in"}, "is inside the source"),
         ({"outbox_url": "outbox"}, "no URL"),
         ({"source": "warp://x"}, "cannot be used"),
     ],
