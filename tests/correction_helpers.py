@@ -21,7 +21,7 @@ AT = "2026-01-03T10:00:00.000Z"
 
 
 def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **change: object) -> TableRow:
-    """A row of one page; in review unless told otherwise."""
+    """Return a row of one page, in review by default."""
     reasons = {PageStatus.REVIEW: Reason.LOW_CONFIDENCE, PageStatus.REJECTED: Reason.TRUNCATED}
     reason = change.pop("reason", reasons.get(status))
     path = change.pop("path", f"desk/{number}.png")
@@ -34,18 +34,18 @@ def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **
 
 def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID) -> None:
     """A batch that was answered and closed."""
-    rows = [replace(one, batch_id=batch_id) for one in rows]
+    rows = [replace(row, batch_id=batch_id) for row in rows]
     fates = {
         PageStatus.ACCEPTED: FileOutcome.ACCEPTED,
         PageStatus.REVIEW: FileOutcome.REVIEW,
         PageStatus.REJECTED: FileOutcome.REJECTED,
     }
     claims = [
-        Claim(batch_id, one.path, one.row, one.size, 7, False, one.received_at, fates[one.reading.status])
-        for one in {each.path: each for each in rows}.values()
+        Claim(batch_id, row.path, row.row, row.size, 7, False, row.received_at, fates[row.reading.status])
+        for row in {item.path: item for item in rows}.values()
     ]
-    places = [replace(one, location=f"outbox/done/{batch_id}/{one.path}") for one in claims]
-    ledger.open_batch(Batch(batch_id, ROW.received_at, BatchStage.PLANNED), places)
+    located_claims = [replace(claim, location=f"outbox/done/{batch_id}/{claim.path}") for claim in claims]
+    ledger.open_batch(Batch(batch_id, ROW.received_at, BatchStage.PLANNED), located_claims)
     ledger.record(batch_id, rows, claims, HOW, [])
     ledger.set_stage(batch_id, BatchStage.CLOSED)
 
@@ -66,4 +66,4 @@ def say(ledger: Ledger, number: int, new: str | None, who: str = "ann", batch_id
 
 def texts(ledger: Ledger) -> dict[int, str]:
     """What holds, by row."""
-    return {number: one.new for (_, number), one in read_latest(ledger).items()}
+    return {number: entry.new for (_, number), entry in read_latest(ledger).items()}

@@ -13,9 +13,8 @@ from digitrec.pipeline.worker_main import PageProgress, report_to
 
 STOP_GRACE_S = 3.0
 """After a stop, chunks in progress have this long to finish, seconds."""
-MIN_TIMED_CHUNKS = 4
-"""After so many chunks their duration is known."""
 _SLICE_S = 0.1
+"""Interval of checks for a stop and for timeouts, seconds."""
 
 R = TypeVar("R")
 
@@ -178,7 +177,7 @@ class ChunkQueue:
         self.left -= 1
         self._count += 1
 
-    def seconds_per_chunk(self, min_chunks: int = MIN_TIMED_CHUNKS) -> float:
+    def seconds_per_chunk(self, min_chunks: int) -> float:
         """Return the mean time of a chunk, seconds; 0.0 while fewer than `min_chunks` are done."""
         return (self._last_s - self.began_s) / self._count if self._count >= min_chunks else 0.0
 

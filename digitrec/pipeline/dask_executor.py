@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,22 +22,35 @@ from digitrec.pipeline.task_batch import SerializedReader, TaskBatch, TaskResult
 if TYPE_CHECKING:
     from digitrec.recognition.reader import PageReader
 
-MIN_CHUNKS, MAX_CHUNKS = 16, 64
-"""Chunks in one batch. A chunk of the pipeline is 16 small files: a batch holds 256 to 1,024 of them."""
-_BATCHES_PER_THREAD = 4
-"""Batches for each thread of every worker, about: so the last ones end together."""
-_PREFETCH = 2
-"""Batches for each thread that are sent ahead, so that no thread waits for this process."""
-_CONNECT_S = 8.0
-_CLOSE_S = 2.0
-_SLICE_S = 0.25
-_CHECK_EVERY_S = 2.0
-_NO_WORKERS_S = 30.0
-"""Without any worker for so long, the cluster has failed: nannies restart a worker in seconds."""
-_QUIET_TIMES = 30.0
-"""If no batch came back for so many times `timeout_s`, this process reads by itself."""
 
-_COMING = {"pending", "lost"}
+@dataclass(frozen=True, slots=True)
+class DaskParams:
+    """Tuned constants of `DaskExecutor`."""
+
+    min_chunks: int = 16
+    max_chunks: int = 64
+    """Chunks in one batch. A chunk of the pipeline is 16 small files: a batch holds 256 to 1,024 of them."""
+    batches_per_thread: int = 4
+    """Approximate number of batches for each thread of every worker, so that the last ones end together."""
+    prefetch: int = 2
+    """Batches for each thread that are sent ahead, so that no thread waits for this process."""
+    connect_s: float = 8.0
+    """Longest wait for an answer of the scheduler, seconds."""
+    close_s: float = 2.0
+    """Longest wait for a disconnection, seconds."""
+    slice_s: float = 0.25
+    """Interval of checks for a stop and for timeouts, seconds."""
+    check_every_s: float = 2.0
+    """Interval of checks for workers, seconds."""
+    no_workers_s: float = 30.0
+    """Time without any worker after which the cluster has failed, seconds: nannies restart a worker in a few."""
+    quiet_times: float = 30.0
+    """Multiple of `timeout_s` without a result after which this process reads by itself."""
+
+
+PARAMS = DaskParams()
+
+_PENDING_STATES = {"pending", "lost"}
 """States of a batch that will have results: another worker repeats those that were lost with a worker."""
 
 _START = "Start it with `dask scheduler`, and look at --scheduler; claimed files are kept for the next run."
@@ -49,19 +63,21 @@ R = TypeVar("R")
 class DaskExecutor:
     """Maps over the workers of a cluster; each reads the files itself, from the same path or store."""
 
-    def __init__(self, scheduler: str, timeout_s: float, inbox: str = "") -> None:
+    def __init__(self, scheduler: str, timeout_s: float, inbox: str = "", params: DaskParams | None = None) -> None:
         """Connect, and compare every worker with this process.
 
         Args:
             scheduler: its address, `tcp://host:8786` or `tls://host:8786`.
             timeout_s: longest that one chunk may take on a worker, seconds.
-            inbox: the folder that all files lie in, which every worker has to see; "" if they lie elsewhere.
+            inbox: the folder of all files, which every worker must have; "" if the files are in a store.
+            params: tuned constants; None: `PARAMS`.
 
         Raises:
             EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
             WorkerMismatch: a worker would read otherwise.
         """
         logs.capture_loggers("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
+        self._params = params or PARAMS
         self._scheduler = scheduler
         self._timeout_s = timeout_s
         self._inbox = inbox
@@ -69,7 +85,7 @@ class DaskExecutor:
         self._serialized: dict[int, tuple[PageReader, SerializedReader]] = {}
         self._readers: dict[str, Future] = {}
         try:
-            self._client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
+            self._client = Client(scheduler, timeout=self._params.connect_s, set_as_default=False)
         except (OSError, ValueError) as why:
             raise EnvironmentFailure(
                 f"the scheduler {scheduler} cannot be reached: {str(why).splitlines()[0]}", hint=_START
@@ -81,7 +97,7 @@ class DaskExecutor:
             raise
 
     def map(self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]) -> Iterator[R]:
-        """See `Engine.map`.
+        """See `Executor.map`.
 
         Raises:
             ChunkTimeout: a chunk took too long, or killed workers until the scheduler gave it up.
@@ -89,30 +105,33 @@ class DaskExecutor:
             WorkerMismatch: a worker that came later would read otherwise.
         """
         threads = self._threads()
-        size = min(MAX_CHUNKS, max(MIN_CHUNKS, -(-len(chunks) // (_BATCHES_PER_THREAD * max(1, threads)))))
+        size = min(
+            self._params.max_chunks,
+            max(self._params.min_chunks, -(-len(chunks) // (self._params.batches_per_thread * max(1, threads)))),
+        )
         waiting = iter(_split(chunks, size))
-        under_way: deque[Future] = deque()
+        pending: deque[Future] = deque()
         try:
-            for part in itertools.islice(waiting, _PREFETCH * max(1, threads)):
-                under_way.append(self._submit(function, part))
-            while under_way:
-                done = self._wait(under_way, stopped)
-                if done is None:
+            for part in itertools.islice(waiting, self._params.prefetch * max(1, threads)):
+                pending.append(self._submit(function, part))
+            while pending:
+                result = self._wait(pending, stopped)
+                if result is None:
                     return
-                under_way.popleft()
+                pending.popleft()
                 for part in itertools.islice(waiting, 1):
-                    under_way.append(self._submit(function, part))
-                yield from done.results
-                if done.failure is not None:
-                    raise done.failure
+                    pending.append(self._submit(function, part))
+                yield from result.results
+                if result.failure is not None:
+                    raise result.failure
         finally:
-            if under_way and self._client.status == "running":
-                self._client.cancel(list(under_way))
+            if pending and self._client.status == "running":
+                self._client.cancel(list(pending))
 
     def close(self) -> None:
         """Disconnect from the cluster, which frees what it keeps for this process."""
         self._readers.clear()
-        self._client.close(timeout=_CLOSE_S)
+        self._client.close(timeout=self._params.close_s)
 
     def _submit(self, function: Callable[[T], R], part: Sequence[T]) -> Future:
         used: list[str] = []
@@ -132,42 +151,42 @@ class DaskExecutor:
         used.append(sent.digest)
         return sent.digest
 
-    def _wait(self, under_way: Iterable[Future], stopped: Callable[[], bool]) -> TaskResult | None:
+    def _wait(self, pending: Iterable[Future], stopped: Callable[[], bool]) -> TaskResult | None:
         """Return the result of the first batch in progress; None after a stop."""
-        first, *rest = under_way
-        looked_s = moved_s = time.monotonic()
+        first, *rest = pending
+        checked_s = moved_s = time.monotonic()
         alone_s = stopped_s = None
-        finished = sum(one.done() for one in rest)
-        ring = threading.Event()
-        first.add_done_callback(lambda _: ring.set())
+        finished = sum(future.done() for future in rest)
+        is_done = threading.Event()
+        first.add_done_callback(lambda _: is_done.set())
         while True:
-            ring.wait(_SLICE_S)
-            ring.clear()
-            if first.status not in _COMING:
+            is_done.wait(self._params.slice_s)
+            is_done.clear()
+            if first.status not in _PENDING_STATES:
                 return self._fetch(first)
             now_s = time.monotonic()
             stopped_s = now_s if stopped_s is None and stopped() else stopped_s
             if stopped_s is not None and now_s - stopped_s >= STOP_GRACE_S:
                 return None
-            if finished != (by_now := sum(one.done() for one in rest)):
-                finished, moved_s = by_now, now_s
-            if now_s - moved_s >= _QUIET_TIMES * self._timeout_s:
+            if finished != (count := sum(future.done() for future in rest)):
+                finished, moved_s = count, now_s
+            if now_s - moved_s >= self._params.quiet_times * self._timeout_s:
                 raise ChunkTimeout(f"nothing came back from the cluster for {now_s - moved_s:.0f} s")
-            if now_s - looked_s >= _CHECK_EVERY_S:
-                looked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
-            if alone_s is not None and now_s - alone_s >= _NO_WORKERS_S:
+            if now_s - checked_s >= self._params.check_every_s:
+                checked_s, alone_s = now_s, None if self._has_workers() else alone_s or now_s
+            if alone_s is not None and now_s - alone_s >= self._params.no_workers_s:
                 raise EnvironmentFailure(f"the scheduler {self._scheduler} has lost all its workers", hint=_WORKERS)
 
     def _fetch(self, future: Future) -> TaskResult:
         if future.status == "cancelled":
-            raise self._gone("it has forgotten our work")
+            raise self._gone("it has lost the submitted tasks")
         try:
-            done: TaskResult = future.result(timeout=self._timeout_s)
+            result: TaskResult = future.result(timeout=self._timeout_s)
         except KilledWorker as why:
             raise ChunkTimeout(f"every worker that read some of these files died: {why}") from why
         except (OSError, TimeoutError, CancelledError) as why:
             raise self._gone(str(why)) from why
-        return done
+        return result
 
     def _compare(self) -> None:
         """Compare the fingerprint of every worker with that of this process.
@@ -176,7 +195,7 @@ class DaskExecutor:
             EnvironmentFailure: there is none, or they do not answer.
             WorkerMismatch: one would read otherwise.
         """
-        fingerprints = self._ask(lambda: self._client.run(task_batch.fingerprint_query(self._inbox)))
+        fingerprints = self._query(lambda: self._client.run(task_batch.fingerprint_query(self._inbox)))
         if not fingerprints:
             raise EnvironmentFailure(f"the scheduler {self._scheduler} has no workers", hint=_WORKERS)
         for worker, theirs in fingerprints.items():
@@ -185,7 +204,7 @@ class DaskExecutor:
 
     def _threads(self) -> int:
         """Return how many chunks the workers can read at the same time; 0 without any worker."""
-        return sum(self._ask(self._client.nthreads).values())
+        return sum(self._query(self._client.nthreads).values())
 
     def _has_workers(self) -> bool:
         """Return False without workers, and while the scheduler is too busy to answer; that may pass.
@@ -200,15 +219,15 @@ class DaskExecutor:
                 return False
             raise
 
-    def _ask(self, ask: Callable[[], Any]) -> Any:
+    def _query(self, query: Callable[[], Any]) -> Any:
         """Return the answer of the scheduler, within the time."""
         if self._client.status != "running":
             raise self._gone("the connection was closed")
-        with ThreadPool(1) as pool:  # its thread is a daemon: an answer that never comes holds nobody up
+        with ThreadPool(1) as pool:  # its daemon thread does not block the exit if no answer comes
             try:
-                return pool.apply_async(ask).get(_CONNECT_S)
+                return pool.apply_async(query).get(self._params.connect_s)
             except (multiprocessing.TimeoutError, OSError) as why:
-                raise self._gone(str(why) or f"no answer within {_CONNECT_S:g} s") from why
+                raise self._gone(str(why) or f"no answer within {self._params.connect_s:g} s") from why
 
     def _gone(self, why: str) -> EnvironmentFailure:
         return EnvironmentFailure(f"the scheduler {self._scheduler} is gone: {why}", hint=_START)

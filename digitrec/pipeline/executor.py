@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from digitrec import logs
 from digitrec.pipeline.chunk_queue import (
-    MIN_TIMED_CHUNKS,
     NOT_STARTED,
     ChunkQueue,
     ChunkResult,
@@ -24,28 +24,40 @@ from digitrec.pipeline.chunk_queue import (
 from digitrec.pipeline.worker_main import PageProgress, report_to
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
 
-MAX_DEFAULT_THREADS = 8
-"""Upper limit of threads and worker processes if the settings name none; each process needs 100 MB."""
-_MIN_WORK_S = 0.5
-"""Minimum of work, done or left, for each fresh worker, which takes up to 0.2 s to start."""
-_MIN_WORK_LEFT_S = 0.3
-"""Minimum of work left for a fresh worker to start."""
-_MIN_FORK_WORK_S = 0.15
-"""Minimum of work left for each fork, which exists already and has some 20 ms of overhead."""
-_MIN_CHUNK_S = 0.010
-"""Minimum duration of a chunk for workers: to send it and receive its results takes up to 1 ms."""
-_MIN_CHUNKS_PER_FORK = 8
-"""A fork takes 5 ms: minimum number of chunks for each process, this one included."""
-_SWITCH_INTERVAL_S = 0.0005
-"""Python's default of 5 ms would keep a worker waiting for its next chunk for that long."""
-_IDLE_S = 10.0
-"""Workers that wait longer for work end."""
-_EXIT_S = 2.0
-_STUCK_S, _MAX_REPLACED = 5.0, 8
-"""After so long at one page, seconds, a thread or worker may be stuck; at most so many are replaced, as each takes
-memory."""
-_MIN_TIMED_CHUNKS_FORK = 3
-"""After so many chunks their duration is known well enough for a fork: the first ones take longer than the others."""
+
+@dataclass(frozen=True, slots=True)
+class ExecutorParams:
+    """Tuned constants of `LocalExecutor`, measured on two cores with scans of 28 pixels and pages of A4 size."""
+
+    max_default_threads: int = 8
+    """Upper limit of threads and worker processes if the settings name none; each process needs 100 MB."""
+    min_work_s: float = 0.5
+    """Minimum of work, done or left, for each fresh worker, which takes up to 0.2 s to start."""
+    min_work_left_s: float = 0.3
+    """Minimum of work left for a fresh worker to start."""
+    min_fork_work_s: float = 0.15
+    """Minimum of work left for each fork, which exists already and has some 20 ms of overhead."""
+    min_chunk_s: float = 0.010
+    """Minimum duration of a chunk for workers: to send it and receive its results takes up to 1 ms."""
+    min_chunks_per_fork: int = 8
+    """A fork takes 5 ms: minimum number of chunks for each process, this one included."""
+    min_timed_chunks: int = 4
+    """Finished chunks after which their mean duration counts."""
+    min_timed_chunks_fork: int = 3
+    """The same for forks; the first chunks take longer than the others, so fewer are not enough."""
+    switch_interval_s: float = 0.0005
+    """Thread switch interval; with Python's 5 ms a worker would wait that long for its next chunk."""
+    idle_s: float = 10.0
+    """Workers that wait longer for work end."""
+    exit_s: float = 2.0
+    """Time that a stopped worker thread has to end."""
+    stuck_s: float = 5.0
+    """Time at one page after which a thread or worker may be stuck."""
+    max_replaced: int = 8
+    """Upper limit of stuck threads and workers that are replaced, as each takes memory."""
+
+
+PARAMS = ExecutorParams()
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -111,8 +123,11 @@ class LocalExecutor:
     other cores process them, too, if there are enough: each in a worker process, which stays for the next chunks.
     """
 
-    def __init__(self, threads: int, timeout_s: float, *, has_workers: bool = False) -> None:
-        self._threads = threads or min(MAX_DEFAULT_THREADS, len(os.sched_getaffinity(0)))
+    def __init__(
+        self, threads: int, timeout_s: float, *, has_workers: bool = False, params: ExecutorParams | None = None
+    ) -> None:
+        self._params = params or PARAMS
+        self._threads = threads or min(self._params.max_default_threads, len(os.sched_getaffinity(0)))
         self._timeout_s = timeout_s
         self._has_workers = has_workers
         self._workers: list[WorkerThread] = []
@@ -141,7 +156,7 @@ class LocalExecutor:
         return self._results(queue, len(chunks), StopDeadline(stopped))
 
     def _results(self, queue: ChunkQueue, chunks: int, deadline: StopDeadline) -> Iterator[Any]:
-        if time.monotonic() - self._ended_s > _IDLE_S:
+        if time.monotonic() - self._ended_s > self._params.idle_s:
             self._busy_s = 0.0
         self._prefetched.remove(queue)
         try:
@@ -168,7 +183,9 @@ class LocalExecutor:
             queue.cancel()
             self._stop_forks()
             self._has_lost = queue.has_lost
-            self._is_quick = 0 < queue.seconds_per_chunk() * queue.max_size <= _MIN_CHUNK_S
+            self._is_quick = (
+                0 < queue.seconds_per_chunk(self._params.min_timed_chunks) * queue.max_size <= self._params.min_chunk_s
+            )
             if not queue.is_done:
                 self.close()  # a worker may be busy with a chunk that nobody waits for
             now_s = time.monotonic()
@@ -177,8 +194,10 @@ class LocalExecutor:
 
     def _fork(self, function: Callable[[Any], Any], chunks: int) -> None:
         """Fork workers for the other cores, if this process has no other thread; `_poll` decides on their use."""
-        there = len(self._workers) + len(self._forks)
-        limit = min(self._threads, len(os.sched_getaffinity(0)), chunks // _MIN_CHUNKS_PER_FORK) - 1 - there
+        existing = len(self._workers) + len(self._forks)
+        limit = (
+            min(self._threads, len(os.sched_getaffinity(0)), chunks // self._params.min_chunks_per_fork) - 1 - existing
+        )
         if self._has_workers and limit > 0 and not self._is_quick and may_fork():
             with suppress(OSError):  # then there are no workers, or fresh ones
                 for _ in range(limit):
@@ -210,11 +229,13 @@ class LocalExecutor:
         if missing > 0 and queue.is_slow:
             for _ in range(missing):
                 queue.add_thread()
-        elif missing > 0 and self._has_workers and queue.seconds_per_chunk(self._min_chunks) > _MIN_CHUNK_S:
+        elif missing > 0 and self._has_workers and queue.seconds_per_chunk(self._min_chunks) > self._params.min_chunk_s:
             for worker in self._workers:
                 worker.serve(queue)  # if it does not yet, as the last chunks were quick
             for _ in range(min(missing, self._useful_workers(queue))):
-                worker = WorkerThread(self._forks.pop() if self._forks else WorkerProcess(self._timeout_s))
+                worker = WorkerThread(
+                    self._forks.pop() if self._forks else WorkerProcess(self._timeout_s), self._params
+                )
                 self._workers.append(worker)
                 for chunks in (queue, *self._prefetched):
                     worker.serve(chunks)
@@ -224,31 +245,32 @@ class LocalExecutor:
         """Return how many threads and workers to replace: where one page took too long, others often do, too."""
         if not (queue.has_lost or self._has_lost):
             return 0
-        return min(_MAX_REPLACED, queue.stuck(min(_STUCK_S, self._timeout_s / 10)))
+        return min(self._params.max_replaced, queue.stuck(min(self._params.stuck_s, self._timeout_s / 10)))
 
     @property
     def _min_chunks(self) -> int:
         """Number of finished chunks after which their duration counts."""
-        return _MIN_TIMED_CHUNKS_FORK if self._forks else MIN_TIMED_CHUNKS
+        return self._params.min_timed_chunks_fork if self._forks else self._params.min_timed_chunks
 
     def _useful_workers(self, queue: ChunkQueue) -> int:
         """Return for how many more workers there is enough to do; fresh ones start when no fork is left."""
         left_s = queue.seconds_per_chunk(self._min_chunks) * queue.left
         limit = len(os.sched_getaffinity(0)) - 1 - len(self._workers)
         if self._forks:
-            return min(int(left_s / _MIN_FORK_WORK_S) - len(self._workers), len(self._forks), limit)
-        count = int((self._busy_s + left_s) / _MIN_WORK_S) if left_s >= _MIN_WORK_LEFT_S else 0
+            return min(int(left_s / self._params.min_fork_work_s) - len(self._workers), len(self._forks), limit)
+        count = int((self._busy_s + left_s) / self._params.min_work_s) if left_s >= self._params.min_work_left_s else 0
         return min(count - len(self._workers), limit)
 
 
 class WorkerThread:
     """A worker process and the thread that sends it chunks. Both end when no work came for a while."""
 
-    def __init__(self, process: WorkerProcess) -> None:
+    def __init__(self, process: WorkerProcess, params: ExecutorParams = PARAMS) -> None:
         self._process = process
+        self._params = params
         self._queues: SimpleQueue[ChunkQueue | None] = SimpleQueue()
         self._is_busy = self._is_stopped = False
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        sys.setswitchinterval(self._params.switch_interval_s)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -268,11 +290,11 @@ class WorkerThread:
         self._queues.put(None)
         if self._is_busy:
             self._process.kill()
-        self._thread.join(_EXIT_S)
+        self._thread.join(self._params.exit_s)
 
     def _run(self) -> None:
         try:
-            while (queue := self._queues.get(timeout=_IDLE_S)) is not None:
+            while (queue := self._queues.get(timeout=self._params.idle_s)) is not None:
                 self._work(queue)
         except Empty:
             pass

@@ -118,15 +118,24 @@ class WorkerLimits:
 
     @classmethod
     def for_pages(cls, limits: Limits, cpu_s: float) -> Self:
-        """Return limits that leave room for a page of `max_pixels` in every format.
-
-        A pixel takes up to 42 bytes while it is read: of a PNG with four channels of 16 bits; of a WebP 18, of a TIFF
-        with floating point numbers 21 (24 kinds of pictures of 25 megapixels, peak of the address space).
-        """
-        return cls(cpu_s, _MEMORY + _BY_BYTE * limits.max_bytes + _BY_PIXEL * limits.max_pixels)
+        """Return limits that leave room for a page of `max_pixels` in every format."""
+        return cls(cpu_s, PARAMS.base + PARAMS.per_byte * limits.max_bytes + PARAMS.per_pixel * limits.max_pixels)
 
 
-_MEMORY, _BY_BYTE, _BY_PIXEL = 1_000_000_000, 4, 48
+@dataclass(frozen=True, slots=True)
+class WorkerMemoryParams:
+    """Address space that a worker process may use for a page, bytes."""
+
+    base: int = 1_000_000_000
+    """For everything but the file and its pixels."""
+    per_byte: int = 4
+    """For each byte of the largest file."""
+    per_pixel: int = 48
+    """For each pixel of the largest page. Peaks of 24 kinds of pictures of 25 megapixels: 42 for a PNG with four
+    channels of 16 bits, 21 for a TIFF with floating point numbers, 18 for a WebP."""
+
+
+PARAMS = WorkerMemoryParams()
 
 
 def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -> None:

@@ -19,7 +19,7 @@ import traceback
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -27,9 +27,6 @@ from typing import Any, TypeVar
 from digitrec.pipeline.chunk_queue import ChunkTimeout, StopDeadline, call_with_timeout
 from digitrec.pipeline.worker_main import CallResult, NewFunction, PageProgress, WorkerLimits, run_forked_worker
 
-_START_S = 120.0
-_EXIT_S = 1.0
-_POLL_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a closed terminal and a supervisor signal the whole process group; the parent decides for its workers."""
 _PROGRAM = """
@@ -42,6 +39,21 @@ sys.path[:] = path
 from digitrec.pipeline.worker_main import run_worker
 run_worker(*arguments)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcessParams:
+    """Times of a worker process, seconds."""
+
+    start_s: float = 120.0
+    """Longest start with all imports, on a busy machine."""
+    exit_s: float = 1.0
+    """Longest wait for the end of a process."""
+    poll_s: float = 0.001
+    """Interval of checks whether a fork has ended."""
+
+
+PARAMS = WorkerProcessParams()
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,7 +117,7 @@ class _ForkedProcess:
         while self.poll() is None:
             if time.monotonic() > until_s:
                 raise subprocess.TimeoutExpired("a fork", timeout)
-            time.sleep(_POLL_S)
+            time.sleep(PARAMS.poll_s)
 
 
 class WorkerProcess:
@@ -147,12 +159,8 @@ class WorkerProcess:
         try:
             progress.begin(0)
             connection.send(argument)
-            answer = call_with_timeout(
-                lambda slice_s: _receive(connection, slice_s),
-                lambda: progress.since_s,
-                self._timeout_s,
-                StopDeadline(stopped),
-            )
+            poll = partial(_receive, connection)
+            answer = call_with_timeout(poll, lambda: progress.since_s, self._timeout_s, StopDeadline(stopped))
         except (EOFError, OSError, ChunkTimeout) as why:
             self._end()
             raise WorkerCrashed(str(why) or "the child process died", progress.file) from why
@@ -180,12 +188,8 @@ class WorkerProcess:
             if self._function is not function:
                 began_s = time.monotonic()
                 connection.send(NewFunction(function))
-                if (
-                    call_with_timeout(
-                        lambda slice_s: _receive(connection, slice_s), lambda: began_s, _START_S, StopDeadline(stopped)
-                    )
-                    is None
-                ):
+                poll = partial(_receive, connection)
+                if call_with_timeout(poll, lambda: began_s, PARAMS.start_s, StopDeadline(stopped)) is None:
                     self._end()
                     return None
                 self._function = function
@@ -223,7 +227,7 @@ class WorkerProcess:
             self._connection.close()
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_EXIT_S)
+                self._process.wait(PARAMS.exit_s)
         self._end()
 
     def _end(self) -> None:
@@ -231,7 +235,7 @@ class WorkerProcess:
         if self._process is not None:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):  # blocked in the kernel: a network share that is gone
-                self._process.wait(_EXIT_S)
+                self._process.wait(PARAMS.exit_s)
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = self._function = None

@@ -21,7 +21,7 @@ from digitrec.app.run import run_once
 from digitrec.errors import EnvironmentFailure, SettingsError, WorkerMismatch
 from digitrec.pipeline import dask_executor, task_batch
 from digitrec.pipeline.chunk_queue import ChunkTimeout
-from digitrec.pipeline.dask_executor import DaskExecutor
+from digitrec.pipeline.dask_executor import DaskExecutor, DaskParams
 from digitrec.pipeline.task_batch import TaskBatch
 from digitrec.settings import Settings
 from tests.conftest import reader
@@ -48,11 +48,10 @@ def scheduler(cluster: "LocalCluster") -> str:
 
 
 @pytest.fixture
-def engine(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskExecutor]:
-    monkeypatch.setattr(dask_executor, "MIN_CHUNKS", 2)
-    made = DaskExecutor(scheduler, timeout_s=30)
-    yield made
-    made.close()
+def engine(scheduler: str) -> Iterator[DaskExecutor]:
+    executor = DaskExecutor(scheduler, timeout_s=30, params=DaskParams(min_chunks=2))
+    yield executor
+    executor.close()
 
 
 @pytest.mark.slow
@@ -66,13 +65,13 @@ def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str
 
 @pytest.mark.slow
 def test_the_model_is_started_once_in_each_worker(engine: DaskExecutor) -> None:
-    def started(one: object) -> tuple[int, int]:
+    def started(page_reader: object) -> tuple[int, int]:
         time.sleep(0.05)
-        return os.getpid(), id(one)
+        return os.getpid(), id(page_reader)
 
-    found = set(engine.map(started, [reader()] * 12, running))
+    workers = set(engine.map(started, [reader()] * 12, running))
 
-    assert len(found) == len({process for process, _ in found})
+    assert len(workers) == len({process for process, _ in workers})
 
 
 @pytest.mark.slow
@@ -123,17 +122,17 @@ class Gone:
         self.looks += 1
         return "lost" if self.looks < 3 else "finished"
 
-    def add_done_callback(self, told: Callable[[object], None]) -> None:
-        told(self)
+    def add_done_callback(self, callback: Callable[[object], None]) -> None:
+        callback(self)
 
     def result(self, timeout: float) -> task_batch.TaskResult:
-        assert self.looks >= 3, "it is made again first"
+        assert self.looks >= 3, "the result is computed again first"
         return task_batch.TaskResult([7], None)
 
 
-def test_results_that_died_with_their_worker_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_executor, "_SLICE_S", 0.01)
+def test_results_that_died_with_their_worker_are_waited_for() -> None:
     engine = DaskExecutor.__new__(DaskExecutor)
+    engine._params = DaskParams(slice_s=0.01)
     engine._timeout_s = 30.0
 
     assert engine._wait([Gone()], running) == task_batch.TaskResult([7], None)  # type: ignore[list-item]
@@ -177,23 +176,25 @@ def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
 def modules_that_read() -> set[Path]:
     """Return all modules of images and recognition, and the modules of digitrec that they import."""
     root = Path(digitrec.__file__).parent
-    found = set[Path]()
+    modules = set[Path]()
     waiting = [*root.glob("images/*.py"), *root.glob("recognition/*.py")]
     while waiting:
         module = waiting.pop()
-        if module not in found and module.exists():
-            found.add(module)
+        if module not in modules and module.exists():
+            modules.add(module)
             names = (name for name in imports_of(module) if name.startswith("digitrec."))
             waiting += [root.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names]
-    return found
+    return modules
 
 
 def imports_of(module: Path) -> set[str]:
     """The names that a module imports, at its top or inside a function."""
     nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
-    whole = {one.name for node in nodes if isinstance(node, ast.Import) for one in node.names}
-    parts = [(node.module or "", one.name) for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names]
-    return whole | {name for name, _ in parts} | {f"{name}.{part}" for name, part in parts}
+    imported = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    parts = [
+        (node.module or "", name.name) for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names
+    ]
+    return imported | {name for name, _ in parts} | {f"{name}.{part}" for name, part in parts}
 
 
 def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -> None:
@@ -216,16 +217,16 @@ def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
 
 def test_a_worker_without_digitrec_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "digitrec.pipeline.task_batch", None)
-    told = task_batch.fingerprint_query()()
+    fingerprint = task_batch.fingerprint_query()()
 
     with pytest.raises(WorkerMismatch, match="not usable"):
-        task_batch.check_same("tcp://10.0.0.7:40001", told, task_batch.fingerprint())
+        task_batch.check_same("tcp://10.0.0.7:40001", fingerprint, task_batch.fingerprint())
 
 
 def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_executor, "_CONNECT_S", 0.5)
+    monkeypatch.setattr(dask_executor, "PARAMS", DaskParams(connect_s=0.5))
     fill(tmp_path / "inbox")
     settings = Settings(workspace=tmp_path, engine="dask", scheduler=NOBODY, settle_s=0, run_retry_s=0)
 
@@ -247,15 +248,11 @@ def test_a_cluster_without_workers_is_an_environment_failure() -> None:
 
 
 @pytest.mark.slow
-def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_losing_all_workers_or_the_scheduler_is_an_environment_failure() -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(dask_executor, "_NO_WORKERS_S", 0.2)
-    monkeypatch.setattr(dask_executor, "_CHECK_EVERY_S", 0.1)
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
-        engine = DaskExecutor(cluster.scheduler_address, 5)
+        engine = DaskExecutor(cluster.scheduler_address, 5, params=DaskParams(no_workers_s=0.2, check_every_s=0.1))
         cluster.scale(0)
         with pytest.raises(EnvironmentFailure, match="lost all its workers"):
             list(engine.map(abs, [-1], running))
@@ -268,7 +265,7 @@ def test_losing_all_workers_or_the_scheduler_is_an_environment_failure(
 KILLED = """
 import json, os, signal, subprocess, sys, time
 from digitrec import logs
-from digitrec.pipeline.dask_executor import DaskExecutor
+from digitrec.pipeline.dask_executor import DaskExecutor, DaskParams
 from digitrec.errors import EnvironmentFailure
 
 logs.configure("json")

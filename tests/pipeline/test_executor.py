@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from digitrec.pipeline import executor, worker_main
+from digitrec.pipeline import worker_main
 from digitrec.pipeline.chunk_queue import LostChunk
-from digitrec.pipeline.executor import LocalExecutor
+from digitrec.pipeline.executor import ExecutorParams, LocalExecutor
 
 
 def running() -> bool:
@@ -61,11 +61,11 @@ def test_a_failed_chunk_does_not_stop_the_others() -> None:
             raise ValueError(chunk)
         return chunk
 
-    found = LocalExecutor(4, 60.0).map(one_fails, range(4), running)
+    results = LocalExecutor(4, 60.0).map(one_fails, range(4), running)
 
-    assert [next(found), next(found)] == [0, 1]
+    assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="2"):
-        next(found)
+        next(results)
 
 
 def who(chunk: int) -> tuple[int, int]:
@@ -75,7 +75,6 @@ def who(chunk: int) -> tuple[int, int]:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> LocalExecutor:
-    monkeypatch.setattr(executor, "_MIN_WORK_S", 0.5)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     return LocalExecutor(3, 60.0, has_workers=True)
 
@@ -83,7 +82,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> LocalExecutor:
 def children() -> set[int]:
     """Processes that this one has started and that are still there."""
     mine = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(one) for path in mine for one in path.read_text().split()}
+    return {int(pid) for path in mine for pid in path.read_text().split()}
 
 
 @pytest.mark.slow
@@ -108,11 +107,11 @@ def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engin
 
     time.sleep(1.0)
     began = time.monotonic()
-    found = list(later)
+    results = list(later)
     engine.close()
 
-    assert [chunk for chunk, _ in found] == list(range(10))
-    assert os.getpid() not in {pid for _, pid in found}
+    assert [chunk for chunk, _ in results] == list(range(10))
+    assert os.getpid() not in {pid for _, pid in results}
     assert time.monotonic() - began < 1.0
 
 
@@ -154,9 +153,9 @@ assert [chunk for chunk, _ in first] == [*range(COUNT)]
 processes = {pid for _, pid in first} | {pid for _, pid in second}
 engine.close()
 left = []
-for each in os.listdir("/proc/self/task"):
+for thread in os.listdir("/proc/self/task"):
     with suppress(OSError):  # a thread that has just ended
-        left += open(f"/proc/self/task/{each}/children").read().split()
+        left += open(f"/proc/self/task/{thread}/children").read().split()
 print(os.getpid() in processes, len(processes), len(left))
 """
 
@@ -194,11 +193,11 @@ def dies_elsewhere_at_the_third_file(parent: int) -> int:
 def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: LocalExecutor) -> None:
     before = children()
 
-    found = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
+    results = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
     engine.close()
 
-    assert len(found) == 100
-    assert set(found) == {os.getpid(), LostChunk("the child process died", 2)}
+    assert len(results) == 100
+    assert set(results) == {os.getpid(), LostChunk("the child process died", 2)}
     assert children() == before
 
 
@@ -212,10 +211,10 @@ def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_worker
 
     began_s = time.monotonic()
 
-    found = list(LocalExecutor(1, 0.3, has_workers=has_workers).map(hangs, range(12), running))
+    results = list(LocalExecutor(1, 0.3, has_workers=has_workers).map(hangs, range(12), running))
 
-    assert [one for one in found if not isinstance(one, LostChunk)] == [0, 1, 2, *range(5, 12)]
-    assert found[3:5] == [LostChunk("not done after 0.3 s", 3), LostChunk("not done after 0.3 s", 4)]
+    assert [result for result in results if not isinstance(result, LostChunk)] == [0, 1, 2, *range(5, 12)]
+    assert results[3:5] == [LostChunk("not done after 0.3 s", 3), LostChunk("not done after 0.3 s", 4)]
     assert time.monotonic() - began_s < 1.9
 
 
@@ -229,9 +228,9 @@ def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None
     assert list(engine.map(hangs, [0], running)) == [LostChunk("not done after 1 s", 0)]
     began_s = time.monotonic()
 
-    found = list(engine.map(hangs, range(1, 10), running))
+    results = list(engine.map(hangs, range(1, 10), running))
 
-    assert found == [LostChunk("not done after 1 s", 0)] * 4 + [5, 6, 7, 8, 9]
+    assert results == [LostChunk("not done after 1 s", 0)] * 4 + [5, 6, 7, 8, 9]
     assert time.monotonic() - began_s < 3.5, "one after the other they would take four seconds"
 
 
@@ -266,16 +265,17 @@ def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypat
         done.set()
         return chunk
 
-    found = list(LocalExecutor(2, 60.0).map(first_hangs, range(2), done.is_set))
+    results = list(LocalExecutor(2, 60.0).map(first_hangs, range(2), done.is_set))
 
-    assert found == [LostChunk(), 1]
+    assert results == [LostChunk(), 1]
 
 
 @pytest.mark.slow
 def test_children_without_work_end_and_others_come_when_there_is_some(
-    engine: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(executor, "_IDLE_S", 0.2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    engine = LocalExecutor(3, 60.0, has_workers=True, params=ExecutorParams(idle_s=0.2))
     before = children()
     assert len({pid for _, pid in engine.map(who, range(150), running)}) == 3
 
@@ -304,16 +304,16 @@ def test_a_stop_is_noticed_while_results_keep_coming(has_workers: bool) -> None:
         asked.append(time.monotonic())
         return len(asked) > 3
 
-    found = list(LocalExecutor(2, 60.0, has_workers=has_workers).map(who, range(500), stopped))
+    results = list(LocalExecutor(2, 60.0, has_workers=has_workers).map(who, range(500), stopped))
 
-    assert [chunk for chunk, _ in found] == list(range(len(found)))
-    assert len(found) < 50
+    assert [chunk for chunk, _ in results] == list(range(len(results)))
+    assert len(results) < 50
 
 
 def test_after_a_stop_started_chunks_finish_and_no_other_starts() -> None:
     crowd = Crowd(0.5)
 
-    found = list(LocalExecutor(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))
+    results = list(LocalExecutor(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))
 
-    assert found == list(range(len(found)))
-    assert 2 <= len(found) <= 5
+    assert results == list(range(len(results)))
+    assert 2 <= len(results) <= 5

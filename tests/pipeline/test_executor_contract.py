@@ -12,6 +12,7 @@ from digitrec.app import composition
 from digitrec.app.run import run_once
 from digitrec.pipeline import chunk_queue, dask_executor, worker_main
 from digitrec.pipeline.chunk_queue import LostChunk
+from digitrec.pipeline.dask_executor import DaskParams
 from digitrec.pipeline.executor import Executor
 from digitrec.settings import Settings
 from tests.conftest import draw
@@ -53,13 +54,13 @@ def make(name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Ex
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for executor in made:
+        executor.close()
 
 
 @pytest.fixture
 def engine(make: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> Executor:
-    monkeypatch.setattr(dask_executor, "MIN_CHUNKS", 3)  # else so few chunks would travel together
+    monkeypatch.setattr(dask_executor, "PARAMS", DaskParams(min_chunks=3))  # several batches despite few chunks
     return make()
 
 
@@ -98,9 +99,9 @@ def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
     monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.1)
     monkeypatch.setattr(dask_executor, "STOP_GRACE_S", 0.1)
 
-    found = list(engine.map(abs, [-1, -2, -3], lambda: True))
+    results = list(engine.map(abs, [-1, -2, -3], lambda: True))
 
-    assert all(one in (number, LostChunk()) for one, number in zip(found, [1, 2, 3], strict=False))
+    assert all(result in (number, LostChunk()) for result, number in zip(results, [1, 2, 3], strict=False))
 
 
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
@@ -146,9 +147,9 @@ def test_a_whole_run_writes_the_same_bytes_but_for_times_and_batch(
     tmp_path: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     where = request.getfixturevalue("scheduler") if name == "dask" else None
-    for folder, each in (("plain", "serial"), ("spread", name)):
+    for folder, executor in (("plain", "serial"), ("spread", name)):
         fill(tmp_path / folder / "inbox")
-        run_once(Settings(workspace=tmp_path / folder, engine=each, scheduler=where, settle_s=0))
+        run_once(Settings(workspace=tmp_path / folder, engine=executor, scheduler=where, settle_s=0))
 
     assert tables(tmp_path / "spread") == tables(tmp_path / "plain")
 
@@ -163,6 +164,6 @@ def fill(inbox: Path) -> None:
 
 def tables(workspace: Path) -> list[bytes]:
     """Main and digit table, without what differs from run to run."""
-    found = sorted((workspace / "outbox").glob("*Z-*.csv"), key=lambda path: path.name.count("."))
-    assert len(found) == 2
-    return [BATCH.sub(b"BATCH", TIME.sub(b"TIME", path.read_bytes())) for path in found]
+    published = sorted((workspace / "outbox").glob("*Z-*.csv"), key=lambda path: path.name.count("."))
+    assert len(published) == 2
+    return [BATCH.sub(b"BATCH", TIME.sub(b"TIME", path.read_bytes())) for path in published]

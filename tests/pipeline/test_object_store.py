@@ -40,7 +40,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A bucket of its own."""
+    """Empty bucket."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",
@@ -138,7 +138,7 @@ def test_a_run_on_object_stores_writes_tables_and_moves_nothing(place: Place) ->
 
 @pytest.mark.slow
 def test_cluster_workers_fetch_objects_and_write_the_same_tables(s3: str, tmp_path: Path) -> None:
-    found = []
+    rows = []
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
@@ -149,10 +149,10 @@ def test_cluster_workers_fetch_objects_and_write_the_same_tables(s3: str, tmp_pa
             place.put("cut.png", draw(5)[:200])
             (batch,) = place.run(engine=engine, scheduler=cluster.scheduler_address).batches
             table = place.fs.cat_file(f"{place.root}/out/{batch}.csv")
-            found.append(BATCH.sub(b"BATCH", TIME.sub(b"TIME", table)))
+            rows.append(BATCH.sub(b"BATCH", TIME.sub(b"TIME", table)))
 
-    assert found[0] == found[1]
-    assert found[0].count(b"\n") == 12
+    assert rows[0] == rows[1]
+    assert rows[0].count(b"\n") == 12
 
 
 @pytest.mark.slow
@@ -329,7 +329,7 @@ def test_labels_in_the_source_are_the_truth_and_no_pictures(here: Place) -> None
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"outbox_url": None}, "--source is given without --outbox"),
         ({"source": None}, "--outbox is given without --source"),
@@ -338,8 +338,8 @@ def test_labels_in_the_source_are_the_truth_and_no_pictures(here: Place) -> None
         ({"source": "warp://x"}, "cannot be used"),
     ],
 )
-def test_what_does_not_go_together_is_refused(here: Place, settings: dict[str, str], told: str) -> None:
-    with pytest.raises(UsageError, match=told) as refused:
+def test_what_does_not_go_together_is_refused(here: Place, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
         here.run(**settings)
 
     assert refused.value.exit_code == 2
@@ -434,10 +434,10 @@ def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -
     (tmp_path / "in" / "7.png").write_bytes(draw(7))
     words = ("--source", f"file://{tmp_path}/in", "--outbox", f"file://{tmp_path}/out", "--settle-s", "0", "--json")
 
-    told = json.loads(in_folder(tmp_path, "run", *words).stdout)
+    summary = json.loads(in_folder(tmp_path, "run", *words).stdout)
 
-    assert told["accepted"] == 1
-    assert Path(told["batches"][0]["csv"].removeprefix("file://")).is_file()
+    assert summary["accepted"] == 1
+    assert Path(summary["batches"][0]["csv"].removeprefix("file://")).is_file()
     watched = in_folder(tmp_path, "watch", *words[:4])
     assert (watched.returncode, "cron" in watched.stderr) == (2, True)
 

@@ -53,11 +53,11 @@ def jobs_of(folder: Path, files: Sequence[bytes]) -> list[ReadJob]:
     return jobs
 
 
-def assert_same(one: FileResult, other: FileResult) -> None:
+def assert_same(result: FileResult, other: FileResult) -> None:
     for field in dataclasses.fields(FileResult):
         if field.name != "pages":
-            assert getattr(one, field.name) == getattr(other, field.name)
-    for page, its_other in zip(one.pages, other.pages, strict=True):
+            assert getattr(result, field.name) == getattr(other, field.name)
+    for page, its_other in zip(result.pages, other.pages, strict=True):
         for field in dataclasses.fields(PageResult):
             np.testing.assert_array_equal(getattr(page, field.name), getattr(its_other, field.name))
 
@@ -146,7 +146,7 @@ def test_at_most_a_megabyte_of_files_is_held_except_one_larger_file(sizes: list[
 
     groups = [*group_by_bytes(jobs, lambda job: job.size)]
 
-    assert [job for some in groups for job in some] == jobs
-    assert all(len(some) == 1 or sum(job.size for job in some) <= 1 << 20 for some in groups)
+    assert [job for group in groups for job in group] == jobs
+    assert all(len(group) == 1 or sum(job.size for job in group) <= 1 << 20 for group in groups)
     for some, following in pairwise(groups):
         assert sum(job.size for job in (*some, following[0])) > 1 << 20  # none could have held one more

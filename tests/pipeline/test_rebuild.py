@@ -1,4 +1,4 @@
-"""The ledger made again from the outbox: the same account as before, whatever the originals are called."""
+"""Rebuild the ledger from the outbox, with originals of any name."""
 
 import csv
 import json
@@ -23,19 +23,19 @@ def lose_ledger(harness: ServiceHarness) -> None:
 def claims(harness: ServiceHarness) -> dict[str, Claim]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
         ledger = ledgers[harness.settings.worker]
-        return {one.path: one for batch in ledger.batches() for one in ledger.claims(batch.id)}
+        return {claim.path: claim for batch in ledger.batches() for claim in ledger.claims(batch.id)}
 
 
 def rebuilt(harness: ServiceHarness) -> dict[str, Claim]:
-    """The claims of the ledger made again, after they were compared with those of the one that was lost."""
+    """Return the claims of the rebuilt ledger, after a comparison with those of the lost one."""
     before = claims(harness)
     lose_ledger(harness)
 
     harness.run()
 
     after = claims(harness)
-    assert {path: (one.location, one.reason_file) for path, one in after.items()} == {
-        path: (one.location, one.reason_file) for path, one in before.items()
+    assert {path: (claim.location, claim.reason_file) for path, claim in after.items()} == {
+        path: (claim.location, claim.reason_file) for path, claim in before.items()
     }
     assert harness.account().discrepancies == ()
     return after
@@ -46,9 +46,9 @@ def test_a_rejected_file_with_the_longest_name_keeps_its_reason_file(harness: Se
     harness.drop(name, b"this is no picture")
     harness.run()
 
-    found = rebuilt(harness)
+    claims = rebuilt(harness)
 
-    assert found[name].reason_file.count("/") == 3
+    assert claims[name].reason_file.count("/") == 3
 
 
 def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: ServiceHarness) -> None:
@@ -56,9 +56,9 @@ def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: Serv
     harness.drop("x.png.reason.json", b'{"batch_id": "another", "row": 1}')
     harness.run()
 
-    found = rebuilt(harness)
+    claims = rebuilt(harness)
 
-    assert found["x.png"].reason_file != found["x.png.reason.json"].location
+    assert claims["x.png"].reason_file != claims["x.png.reason.json"].location
 
 
 def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceHarness) -> None:
@@ -67,9 +67,9 @@ def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceH
         harness.drop(stem + suffix, b"the same bytes, no picture")
     harness.run()
 
-    found = rebuilt(harness)
+    claims = rebuilt(harness)
 
-    assert len({one.reason_file for one in found.values()}) == 3
+    assert len({claim.reason_file for claim in claims.values()}) == 3
 
 
 def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
@@ -88,9 +88,9 @@ def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
     monkeypatch.setattr(archive.files, "move_durable", picky)
     harness.run()
 
-    found = rebuilt(harness)
+    claims = rebuilt(harness)
 
-    assert len({one.location for one in found.values()}) == 3
+    assert len({claim.location for claim in claims.values()}) == 3
 
 
 def altered(harness: ServiceHarness, old: str, new: str) -> Path:
@@ -128,11 +128,11 @@ def test_verify_reports_a_missing_reason_file_after_a_rebuild(harness: ServiceHa
     harness.drop("bad.png", b"this is no picture")
     harness.run()
     (reason,) = harness.outbox.glob("rejected/*/bad.png.reason.json")
-    told = json.loads(reason.read_bytes())
-    reason.write_text(json.dumps(told | {"row": told["row"] + 1}))
+    content = json.loads(reason.read_bytes())
+    reason.write_text(json.dumps(content | {"row": content["row"] + 1}))
     lose_ledger(harness)
 
     harness.run()
 
-    assert any("reason file" in one for one in harness.account().discrepancies)
+    assert any("reason file" in line for line in harness.account().discrepancies)
     assert os.path.lexists(reason)

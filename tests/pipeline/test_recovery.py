@@ -63,7 +63,7 @@ def test_claims_without_an_answer_go_back_and_are_read_by_another(
     adopted = give_up(two)
 
     assert adopted.answered == ()
-    assert sorted(one.path for one in two.look()) == ["3.png", "a/2.png"]
+    assert sorted(file.path for file in two.look()) == ["3.png", "a/2.png"]
     assert claimed(two) == []
     two.set(worker="main")
     two.run()
@@ -185,7 +185,7 @@ def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
 
     give_up(two)
 
-    assert sorted(one.path for one in two.look()) == ["2.png", "3.png"]
+    assert sorted(file.path for file in two.look()) == ["2.png", "3.png"]
     assert claimed(two) == []
     two.set(worker="main")
     two.run()
@@ -220,10 +220,10 @@ def test_requeue_of_a_worker_prints_what_went_back(
     two.drop("b\n.png", draw(2))
     die(two, monkeypatch, Ledger, "update_claims", after=True)
 
-    found = run_command("requeue", "--worker", "dead")
+    output = run_command("requeue", "--worker", "dead")
 
-    assert found.code == 0
-    assert found.out.splitlines() == ["b%0A.png", "back in the inbox: 1 file of worker dead"]
+    assert output.code == 0
+    assert output.out.splitlines() == ["b%0A.png", "back in the inbox: 1 file of worker dead"]
     again = run_command("requeue", "--worker", "dead", "--json").json
     assert again == {
         "deferred": [],

@@ -19,7 +19,7 @@ from PIL import Image
 
 from digitrec.errors import RejectedImage
 from digitrec.pipeline import read_files, worker_main
-from digitrec.pipeline.worker_main import WorkerLimits
+from digitrec.pipeline.worker_main import WorkerLimits, WorkerMemoryParams
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
 from digitrec.types import Limits, Reason
 from tests.conftest import reader
@@ -33,9 +33,9 @@ def running() -> bool:
 
 @pytest.fixture
 def child() -> Iterator[WorkerProcess]:
-    one = WorkerProcess(20.0)
-    yield one
-    one.stop()
+    process = WorkerProcess(20.0)
+    yield process
+    process.stop()
 
 
 def pid(_: object) -> int:
@@ -79,9 +79,9 @@ def reserve(size: int) -> int:
 
 @pytest.fixture
 def limited() -> Iterator[WorkerProcess]:
-    one = WorkerProcess(60.0, WorkerLimits(cpu_s=1.0, memory=200_000_000))
-    yield one
-    one.stop()
+    process = WorkerProcess(60.0, WorkerLimits(cpu_s=1.0, memory=200_000_000))
+    yield process
+    process.stop()
 
 
 def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limited: WorkerProcess) -> None:
@@ -115,7 +115,7 @@ def picture(kind: str, side: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpeg2000"])
 def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_main, "_MEMORY", 100_000_000)
+    monkeypatch.setattr(worker_main, "PARAMS", WorkerMemoryParams(base=100_000_000))
     data, limits = picture(kind, 3000), Limits(max_pixels=9_000_000)
     read = partial(read_files.read_bytes, limits=limits, reader=reader())
     child = WorkerProcess(60.0, WorkerLimits.for_pages(limits, 60.0))
@@ -130,10 +130,10 @@ def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: 
 
 
 def test_an_error_is_raised_with_the_place_where_it_happened(child: WorkerProcess) -> None:
-    with pytest.raises(ValueError, match="invalid literal") as told:
+    with pytest.raises(ValueError, match="invalid literal") as raised:
         child.call(int, "seven", running)
 
-    assert "in _call" in told.value.__notes__[0]
+    assert "in _call" in raised.value.__notes__[0]
 
 
 @pytest.mark.parametrize("function", [rejects, particular, lambda_of])
@@ -170,7 +170,7 @@ def test_nothing_is_imported_from_the_current_folder(
     child: WorkerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     (tmp_path / "json.py").write_text("import os; os._exit(7)")
 
     assert child.call(abs, -3, running) == 3
@@ -181,9 +181,9 @@ def test_where_there_is_no_interpreter_that_is_an_error_of_the_system(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
-    with pytest.raises(OSError, match="no child process") as told:
+    with pytest.raises(OSError, match="no child process") as raised:
         child.call(abs, -3, running)
-    assert told.value.errno == errno.EAGAIN
+    assert raised.value.errno == errno.EAGAIN
 
 
 def test_a_child_that_is_killed_from_elsewhere_has_died(child: WorkerProcess) -> None:
@@ -214,7 +214,7 @@ def ends(pid):
 
 
 def in_one_thread(script: str) -> str:
-    """What a process of its own prints that has no other thread, as those that run tests have."""
+    """Return the output of a process without other threads, which the test process has."""
     ended = subprocess.run(
         [sys.executable, "-c", FORKS + script], capture_output=True, text=True, timeout=60, check=False
     )
@@ -268,13 +268,13 @@ with tempfile.TemporaryDirectory() as folder:
     fcntl.flock(lock, fcntl.LOCK_EX)
     child = WorkerProcess(20.0)
     seen = lambda _: (
-        [os.readlink(f"/proc/self/fd/{one}") for one in range(3, 64) if os.path.exists(f"/proc/self/fd/{one}")],
+        [os.readlink(path) for path in (f"/proc/self/fd/{number}" for number in range(3, 64)) if os.path.exists(path)],
         signal.getsignal(signal.SIGTERM) is signal.SIG_IGN,
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     )
     child.fork(seen)
     opened, *signals = child.call(seen, None, running)
-    print([one.split(":")[0] for one in opened], *signals)
+    print([target.split(":")[0] for target in opened], *signals)
     child.stop()
     with open(folder + "/lock", "w") as other:
         try:
@@ -324,9 +324,9 @@ def test_a_fork_decodes_its_documents_itself() -> None:
 from digitrec.images import documents
 documents.release(documents.acquire())
 child = WorkerProcess(20.0)
-known = lambda _: (len(documents._idle), len(documents._all))
-child.fork(known)
-print(known(None), child.call(known, None, running), documents.acquire().is_usable)
+count_documents = lambda _: (len(documents._idle), len(documents._all))
+child.fork(count_documents)
+print(count_documents(None), child.call(count_documents, None, running), documents.acquire().is_usable)
 child.stop()
 """)
         == "(1, 1) (0, 0) True"

@@ -42,10 +42,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def told(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
+def read_cells(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
     """Status, text, label and confidence by row."""
     assert path is not None
-    return {one["row"]: (one["status"], one["text"], one["label"], one["confidence"]) for one in read_csv(path)}
+    return {line["row"]: (line["status"], line["text"], line["label"], line["confidence"]) for line in read_csv(path)}
 
 
 def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: Path, ledger: Ledger) -> None:
@@ -56,7 +56,7 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
     path = write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID)
 
     assert path == tmp_path / "outbox" / "corrected" / f"{BATCH_ID}.csv"
-    assert told(path) == {
+    assert read_cells(path) == {
         "1": ("corrected", "1", "1", ""),
         "2": ("confirmed", "0650", "0650", "0.900000"),
         "3": ("accepted", "3", "", "0.900000"),
@@ -66,12 +66,12 @@ def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: 
 
 
 def test_a_page_without_a_digit_is_marked() -> None:
-    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, ReviewMethod.ONE)
+    correction = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, ReviewMethod.ONE)
 
-    one = corrected_tables.apply_correction(row(1), said)
+    corrected = corrected_tables.apply_correction(row(1), correction)
 
-    assert (one.label, one.reading.text, one.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
-    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main([one], HOW)
+    assert (corrected.label, corrected.reading.text, corrected.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
+    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main([corrected], HOW)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,15 @@ def test_a_page_of_which_nothing_was_read_is_settled(
 
         holds = apply_corrections(ledger, BATCH_ID)[0].reading
         assert (holds.status, holds.text) == expected[:2]
-    assert path is None if new is None else told(path)["1"] == expected
+    assert path is None if new is None else read_cells(path)["1"] == expected
 
 
 def test_the_digits_that_a_person_saw_are_counted() -> None:
-    said = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", ReviewMethod.ONE)
+    correction = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", ReviewMethod.ONE)
 
-    assert ",corrected,0650,,,,,4,,," in csv_tables.render_main([corrected_tables.apply_correction(row(1), said)], HOW)
+    assert ",corrected,0650,,,,,4,,," in csv_tables.render_main(
+        [corrected_tables.apply_correction(row(1), correction)], HOW
+    )
 
 
 def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Path, ledger: Ledger) -> None:
@@ -111,14 +113,14 @@ def test_a_corrected_table_follows_later_and_withdrawn_corrections(tmp_path: Pat
         say(ledger, number, "5")
     path = write_corrected_table(outbox, ledger, BATCH_ID)
     last = say(ledger, 3, "8")
-    assert told(write_corrected_table(outbox, ledger, BATCH_ID))["3"][:2] == ("corrected", "8")
+    assert read_cells(write_corrected_table(outbox, ledger, BATCH_ID))["3"][:2] == ("corrected", "8")
 
     undo_correction(ledger, BATCH_ID, 3, seen_id=last.id, reviewer="ann", reviewed_at=AT)
     say(ledger, 1, None)
 
     assert write_corrected_table(outbox, ledger, BATCH_ID) == path
-    assert told(path)["3"] == ("accepted", "3", "", "0.900000")
-    assert told(path)["1"] == ("review", "7", "", "0.900000")
+    assert read_cells(path)["3"] == ("accepted", "3", "", "0.900000")
+    assert read_cells(path)["1"] == ("review", "7", "", "0.900000")
 
 
 def test_a_complete_corrected_table_is_left_unchanged(tmp_path: Path, ledger: Ledger) -> None:
@@ -155,7 +157,7 @@ def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
         patch.setattr(csv_tables, "render_main", slow)
         path = write_corrected_table(outbox, ledger, BATCH_ID)
 
-    assert told(path)["3"][:2] == ("corrected", "8")
+    assert read_cells(path)["3"][:2] == ("corrected", "8")
 
 
 def test_an_outbox_that_is_not_the_one_is_not_written_to(tmp_path: Path, ledger: Ledger) -> None:
@@ -199,7 +201,7 @@ def judge_all(harness: ServiceHarness, ledger: Ledger, new: str = "0650") -> Non
 
 def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
     """The texts in outbox/corrected/, by batch."""
-    return {path.stem: [one["text"] for one in read_csv(path)] for path in (harness.outbox / "corrected").iterdir()}
+    return {path.stem: [line["text"] for line in read_csv(path)] for path in (harness.outbox / "corrected").iterdir()}
 
 
 @pytest.mark.slow
@@ -231,7 +233,10 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
     assert not any("not written yet" in note for note in read.account().notes)
     with noting(read) as ledger:
         finished = [path.stem for path in read.tables() if is_review_finished(ledger, path.stem)]
-        expected = {each: [one.reading.text for one in apply_corrections(ledger, each)] for each in finished}
+        expected = {
+            batch_id: [corrected.reading.text for corrected in apply_corrections(ledger, batch_id)]
+            for batch_id in finished
+        }
         assert (corrected(read) if finished else {}) == expected
         judge_all(read, ledger)
     assert corrected(read) == {path.stem: ["0650"] * len(read_csv(path)) for path in read.tables()}
@@ -289,10 +294,10 @@ def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: Ser
 
     with noting(read) as ledger:
         after = read_latest(ledger)
-    assert {key: (one.verdict, one.new) for key, one in after.items()} == {
-        key: (one.verdict, one.new) for key, one in before.items()
+    assert {key: (entry.verdict, entry.new) for key, entry in after.items()} == {
+        key: (entry.verdict, entry.new) for key, entry in before.items()
     }
-    assert {(one.reviewer, one.method) for one in after.values()} == {("rebuilt", ReviewMethod.FILE)}
+    assert {(entry.reviewer, entry.method) for entry in after.values()} == {("rebuilt", ReviewMethod.FILE)}
     assert {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()} == tables
     account = read.account()
     assert account.discrepancies == ()
@@ -329,4 +334,4 @@ def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: S
     assert read.account().discrepancies == ()
     with noting(read) as ledger:
         assert read_latest(ledger) == before
-        assert [replace(one, location="") for one in read_reviewed_rows(ledger, "main")]
+        assert [replace(reviewed, location="") for reviewed in read_reviewed_rows(ledger, "main")]

@@ -58,7 +58,7 @@ def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> 
 
 
 @pytest.mark.parametrize(
-    ("one", "said", "verdict"),
+    ("answer", "new", "verdict"),
     [
         (row(1), "7", Verdict.CONFIRMED),
         (row(1), "07", Verdict.CORRECTED),
@@ -72,11 +72,11 @@ def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> 
     ],
 )
 def test_the_service_is_confirmed_where_it_was_right(
-    tmp_path: Path, one: object, said: str | None, verdict: Verdict
+    tmp_path: Path, answer: object, new: str | None, verdict: Verdict
 ) -> None:
-    ledger = desk_ledger(tmp_path, [one])  # type: ignore[list-item]
+    ledger = desk_ledger(tmp_path, [answer])  # type: ignore[list-item]
 
-    assert say(ledger, 1, said).verdict is verdict
+    assert say(ledger, 1, new).verdict is verdict
     ledger.close()
 
 
@@ -195,16 +195,16 @@ def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
     add_batch(ledger, [row(1, path="b\udcff.png")], other)
     say(ledger, 1, "7", batch_id=other)
 
-    found = list(read_reviewed_rows(ledger, "main"))
+    reviewed = list(read_reviewed_rows(ledger, "main"))
 
-    assert [(one.batch_id, one.row, one.text, one.read_text, one.verdict) for one in found] == [
+    assert [(page.batch_id, page.row, page.text, page.read_text, page.verdict) for page in reviewed] == [
         (BATCH_ID, 1, "1", "7", Verdict.CORRECTED),
         (BATCH_ID, 4, NONE, "", Verdict.CORRECTED),
         (other, 1, "7", "7", Verdict.CONFIRMED),
     ]
-    assert found[0].location == f"outbox/done/{BATCH_ID}/desk/1.png"
-    assert found[2].path == "b\udcff.png"
-    assert (found[0].worker, found[0].sha256, found[0].status) == ("main", ROWS[0].sha256, PageStatus.REVIEW)
+    assert reviewed[0].location == f"outbox/done/{BATCH_ID}/desk/1.png"
+    assert reviewed[2].path == "b\udcff.png"
+    assert (reviewed[0].worker, reviewed[0].sha256, reviewed[0].status) == ("main", ROWS[0].sha256, PageStatus.REVIEW)
 
 
 def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path: Path, ledger: Ledger) -> None:
@@ -248,10 +248,10 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
     migrations.migrate(db, Path("memory"))
     ledger = Ledger(db)
     add_batch(ledger, ROWS)
-    said: dict[int, list[tuple[int, str | None]]] = {1: [], 2: []}  # (id, what holds; "" = nothing)
+    entries: dict[int, list[tuple[int, str | None]]] = {1: [], 2: []}  # (id, what holds; "" = nothing)
     screens: dict[str, dict[int, int]] = {"ann": {}, "bob": {}}
     for who, number, what, looks_again in actions:
-        log = said[number]
+        log = entries[number]
         newest_id = log[-1][0] if log else 0
         if looks_again:
             screens[who][number] = newest_id
@@ -271,8 +271,8 @@ def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
             assert is_refused
 
     expected = {
-        number: "" if log[-1][1] is None else log[-1][1] for number, log in said.items() if log and log[-1][1] != ""
+        number: "" if log[-1][1] is None else log[-1][1] for number, log in entries.items() if log and log[-1][1] != ""
     }
     assert texts(ledger) == expected
-    assert [len(read_history(ledger, BATCH_ID, number)) for number in said] == [len(log) for log in said.values()]
+    assert [len(read_history(ledger, BATCH_ID, number)) for number in entries] == [len(log) for log in entries.values()]
     ledger.close()

@@ -91,8 +91,8 @@ def test_the_excel_profile_differs_by_the_mark_alone() -> None:
 
 def test_rows_are_sorted_as_they_are_written() -> None:
     paths = ["b.png", "=a.png", "B.png", "a/1.png", "ü.png"]
-    places = sorted(((path, page) for path in paths for page in (2, 1)), key=lambda place: csv_tables.sort_key(*place))
-    rows = [replace(ROW, path=path, reading=replace(ROW.reading, page=page)) for path, page in places]
+    pages = sorted(((path, page) for path in paths for page in (2, 1)), key=lambda key: csv_tables.sort_key(*key))
+    rows = [replace(ROW, path=path, reading=replace(ROW.reading, page=page)) for path, page in pages]
 
     written = [(row["file"], int(row["page"])) for row in read(csv_tables.render_main(rows, HOW))]
 
@@ -107,7 +107,7 @@ def test_whatever_is_written_is_read_back(confidence: float, label: str) -> None
     except UnicodeEncodeError:
         return
 
-    (found,) = read(csv_tables.render_main([row], HOW))
+    (cells,) = read(csv_tables.render_main([row], HOW))
 
-    assert abs(float(found["confidence"]) - confidence) <= 5e-7
-    assert list(found) == list(csv_tables.COLUMNS)
+    assert abs(float(cells["confidence"]) - confidence) <= 5e-7
+    assert list(cells) == list(csv_tables.COLUMNS)

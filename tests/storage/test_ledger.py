@@ -99,18 +99,20 @@ def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
         older = Ledger.open(path)
         recorded(older)
         older.close()
-    found = Ledger.open_readonly(path)
-    assert not found.is_up_to_date()
-    assert read_latest(found) == {}
-    found.close()
+    reopened = Ledger.open_readonly(path)
+    assert not reopened.is_up_to_date()
+    assert read_latest(reopened) == {}
+    reopened.close()
 
     ledger = Ledger.open(path)
 
     assert ledger.is_up_to_date()
     assert ledger.rows(BATCH.id) == [ROW]
-    said = [Judgement(BATCH.id, 1, "1", 0)]
-    kept = record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=BATCH.opened_at)
-    assert list(read_latest(ledger).values()) == kept
+    judgements = [Judgement(BATCH.id, 1, "1", 0)]
+    corrections = record_judgements(
+        ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=BATCH.opened_at
+    )
+    assert list(read_latest(ledger).values()) == corrections
     assert ledger.removals(BATCH.id) == {}
     assert ledger.is_intact()
     ledger.close()
@@ -135,7 +137,7 @@ def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_p
         assert copy.execute("PRAGMA user_version").fetchone() == (2,)
         assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
         assert copy.execute("SELECT COUNT(*) FROM readings").fetchone() == (1,)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
 
 
 def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) -> None:

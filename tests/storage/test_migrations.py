@@ -41,7 +41,8 @@ def filled(version: int, pages: int = 20) -> Rows:
     rows: Rows = {
         "facts": [("inbox_id", "a"), ("outbox_id", "b")],
         "batches": [
-            (one, "2026", stage, "{}") for one, stage in zip(BATCHES, ["closed", "recorded", "closed"], strict=True)
+            (batch_id, "2026", stage, "{}")
+            for batch_id, stage in zip(BATCHES, ["closed", "recorded", "closed"], strict=True)
         ],
         "claims": claims,
         "readings": readings,
@@ -51,8 +52,13 @@ def filled(version: int, pages: int = 20) -> Rows:
     if version >= 2:
         rows["departures"] = [(BATCHES[0], b"a/1 \xff\x00.png", "requeued", "2026", b"inbox/\xff")]
     if version >= 3:
-        said = [("confirmed", "0", "0"), ("corrected", "none", "7"), ("unsure", "", ""), ("withdrawn", "7", "")]
-        entries = [(verdict, old, new, how) for how in ("one", "undo") for verdict, old, new in said]
+        entries_by_verdict = [
+            ("confirmed", "0", "0"),
+            ("corrected", "none", "7"),
+            ("unsure", "", ""),
+            ("withdrawn", "7", ""),
+        ]
+        entries = [(verdict, old, new, how) for how in ("one", "undo") for verdict, old, new in entries_by_verdict]
         rows["corrections"] = [
             (number, BATCHES[0], number, "2026", "ann", verdict, old, new, how)
             for number, (verdict, old, new, how) in enumerate([*entries, ("corrected", "", "none", "audit")], start=1)
@@ -89,9 +95,9 @@ def contents(path: Path) -> Rows:
 def upgraded(before: Rows) -> Rows:
     """What a ledger holds after its upgrade, by what it held before."""
     after: Rows = {"departures": [], "corrections": [], "corrected_tables": [], "numbers": [], **before}
-    after["claims"] = [(*one[:7], "deferred" if one[7] == "released" else one[7], *one[8:]) for one in before["claims"]]
-    after["digits"] = [(*one, 0) for one in before["digits"]]
-    after["corrections"] = [(*one, 0) for one in after["corrections"]]
+    after["claims"] = [(*row[:7], "deferred" if row[7] == "released" else row[7], *row[8:]) for row in before["claims"]]
+    after["digits"] = [(*row, 0) for row in before["digits"]]
+    after["corrections"] = [(*row, 0) for row in after["corrections"]]
     return {table: sorted(rows, key=repr) for table, rows in after.items()}
 
 

@@ -1,4 +1,4 @@
-"""Which filesystem a folder lies on."""
+"""Find the filesystem of a folder, and mounts below it."""
 
 from pathlib import Path
 

@@ -35,8 +35,10 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     (first,) = harness.tables()
     with closing(Ledger.open_shared(harness.settings.ledger)) as ledger:
         rows = [row for row in ledger.rows(first.stem) if row.reading.text]
-        said = [Judgement(first.stem, row.row, "1", 0) for row in rows]
-        record_judgements(ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-03T10:00:00.000Z")
+        judgements = [Judgement(first.stem, row.row, "1", 0) for row in rows]
+        record_judgements(
+            ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-03T10:00:00.000Z"
+        )
         assert write_corrected_table(harness.outbox, ledger, first.stem) is not None
     harness.set(csv_profile="plain")
     harness.now_s += 10
@@ -122,7 +124,7 @@ def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: ServiceHarness
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--tables",), "--tables goes with --rebuild"),
         ((UNKNOWN,), "a BATCH goes with --rebuild --tables"),
@@ -132,7 +134,7 @@ def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: ServiceHarness
     ],
 )
 def test_a_wrong_call_ends_with_2_and_writes_nothing(
-    read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...], told: str
+    read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...], message: str
 ) -> None:
     lose(read, read.tables()[0].name)
     before = content(read)
@@ -140,7 +142,7 @@ def test_a_wrong_call_ends_with_2_and_writes_nothing(
     done = run_command("verify", *words)
 
     assert (done.code, content(read)) == (2, before)
-    assert told in done.err
+    assert message in done.err
 
 
 @pytest.mark.slow
