@@ -50,7 +50,7 @@ def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID
     ledger.set_stage(batch_id, BatchStage.CLOSED)
 
 
-def desk_ledger(folder: Path, rows: Sequence[TableRow], worker: str = "main") -> Ledger:
+def open_test_ledger(folder: Path, rows: Sequence[TableRow], worker: str = "main") -> Ledger:
     """The ledger of a worker under .digitrec/ of a workspace, with one batch."""
     ledger = Ledger.open(folder / ".digitrec" / worker / "ledger.sqlite3")
     add_batch(ledger, rows)

@@ -137,17 +137,17 @@ class ObjectStoreWorkspace:
 
     def check_folders(self) -> None:
         """Raise EnvironmentFailure if the outbox is another one than before."""
-        known_id, marker = self.ledger.get_meta(_STORE_ID), self.store.read(MARKER)
-        if marker is None and known_id is not None and self.ledger.batches():
+        stored_id, marker = self.ledger.get_meta(_STORE_ID), self.store.read(MARKER)
+        if marker is None and stored_id is not None and self.ledger.batches():
             raise EnvironmentFailure(f"{self.store.url} is empty, or has lost its {MARKER}", hint=_OTHER_OUTBOX_HINT)
-        if marker is not None and marker.decode(errors="replace").strip() != known_id:
+        if marker is not None and marker.decode(errors="replace").strip() != stored_id:
             raise EnvironmentFailure(f"{self.store.url} is the outbox of another ledger", hint=_OTHER_OUTBOX_HINT)
         if marker is None:
-            known_id = known_id or secrets.token_hex(16)
+            stored_id = stored_id or secrets.token_hex(16)
             self.ledger.set_meta(
-                _STORE_ID, known_id
+                _STORE_ID, stored_id
             )  # first: a marker that is not in the ledger belongs to another one
-            self.store.atomic_create(MARKER, f"{known_id}\n".encode())
+            self.store.atomic_create(MARKER, f"{stored_id}\n".encode())
 
     def _is_labels_object(self, snapshot: FileSnapshot) -> bool:
         """Return whether an object named labels.csv is a label file; if so, copy it for `LabelLookup`."""
@@ -220,11 +220,11 @@ def _open_stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
 
 def _claim_ledger(settings: Settings, ledger: Ledger, source: ObjectStore, outbox: ObjectStore) -> None:
     urls = {"source_url": source.url, "outbox_url": outbox.url}
-    known = {name: ledger.get_meta(name) for name in urls}
-    if known == urls:
+    stored = {name: ledger.get_meta(name) for name in urls}
+    if stored == urls:
         return
-    if any(known.values()):
-        stores = f"{known['source_url']} into {known['outbox_url']}"
+    if any(stored.values()):
+        stores = f"{stored['source_url']} into {stored['outbox_url']}"
         raise UsageError(f"worker {settings.worker} of this workspace reads {stores}", hint=_OTHER_WORKER_HINT)
     if ledger.batches():
         raise UsageError(f"worker {settings.worker} of this workspace reads {settings.inbox}", hint=_OTHER_WORKER_HINT)

@@ -214,10 +214,10 @@ def _parse_row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
 
 def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
     statuses = {row.reading.status for row in rows}
-    fate = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
-    folder = f"{'rejected' if fate is FileOutcome.REJECTED else 'done'}/{batch_id}"
+    outcome = FileOutcome.REVIEW if len(statuses) > 1 else FileOutcome(next(iter(statuses)))
+    folder = f"{'rejected' if outcome is FileOutcome.REJECTED else 'done'}/{batch_id}"
     original = _find_original(outbox / folder, path, rows[0])
-    reason_file = _find_reason(outbox / folder, original, rows[0]) if fate is FileOutcome.REJECTED else ""
+    reason_file = _find_reason(outbox / folder, original, rows[0]) if outcome is FileOutcome.REJECTED else ""
     return Claim(
         batch_id,
         path,
@@ -226,7 +226,7 @@ def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path
         mtime_ns=0,
         is_fresh=False,
         received_at=rows[0].received_at,
-        outcome=fate,
+        outcome=outcome,
         sha256=rows[0].sha256,
         location=f"{outbox.name}/{folder}/{original}" if original else "",
         reason_file=f"{outbox.name}/{folder}/{reason_file}" if reason_file else "",

@@ -134,7 +134,7 @@ def undo_correction(
         undone = _check_latest(ledger, batch_id, row, seen_id)
         if undone is None:
             raise Conflict(batch_id, row, None)
-        before = _select_one(ledger, _SELECT_PREVIOUS, batch_id, row, seen_id)
+        before = _select_entry(ledger, _SELECT_PREVIOUS, batch_id, row, seen_id)
         verdict, new = (before.verdict, before.new) if before else (Verdict.WITHDRAWN, "")
         old = undone.new if undone.verdict.is_settled else _read_answer(ledger, batch_id, row)[0]
         return _append(ledger, batch_id, row, reviewed_at, reviewer, verdict, old, new, ReviewMethod.UNDO)
@@ -173,7 +173,7 @@ def find_audited_rows(ledger: Ledger, batch_id: str) -> set[int]:
 
 def get_latest_id(ledger: Ledger, batch_id: str, row: int) -> int:
     """Return the id of the latest entry of a row, the `seen_id` of a `Judgement`; 0 if there is none."""
-    latest = _select_one(ledger, _SELECT_LATEST, batch_id, row)
+    latest = _select_entry(ledger, _SELECT_LATEST, batch_id, row)
     return latest.id if latest else 0
 
 
@@ -195,7 +195,7 @@ def normalize_reviewer(reviewer: str) -> str:
         raise UsageError("a name holds no NUL character", hint="Use --reviewer NAME.")
     if not 1 <= len(name) <= _MAX_REVIEWER_LENGTH:
         raise UsageError(
-            f"a name has {len(name)} characters; it lies in 1..{_MAX_REVIEWER_LENGTH}", hint="Use --reviewer NAME."
+            f"a name has {len(name)} characters; the limits are 1..{_MAX_REVIEWER_LENGTH}", hint="Use --reviewer NAME."
         )
     return name
 
@@ -242,7 +242,7 @@ def _read_answer(ledger: Ledger, batch_id: str, row: int) -> tuple[str, str]:
 
 def _check_latest(ledger: Ledger, batch_id: str, row: int, seen_id: int) -> Correction | None:
     """Return the latest entry of a row; Conflict if it is not the one that was shown."""
-    latest = _select_one(ledger, _SELECT_LATEST, batch_id, row)
+    latest = _select_entry(ledger, _SELECT_LATEST, batch_id, row)
     if (latest.id if latest else 0) != seen_id:
         raise Conflict(batch_id, row, latest)
     return latest
@@ -252,7 +252,7 @@ def _append(ledger: Ledger, *values: object) -> Correction:
     return _decode_correction((ledger.query(_INSERT, values).lastrowid, *values))
 
 
-def _select_one(ledger: Ledger, sql: str, *values: object) -> Correction | None:
+def _select_entry(ledger: Ledger, sql: str, *values: object) -> Correction | None:
     entry = ledger.query(sql, values).fetchone()
     return _decode_correction(entry) if entry else None
 

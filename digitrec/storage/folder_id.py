@@ -69,15 +69,15 @@ _MAX_PIECE_LENGTH = 900
 
 
 def verify_folder(
-    folder: Path, known_id: str | None, known_device: str | None = None, *, is_first_use: bool = True
+    folder: Path, expected_id: str | None, expected_device: str | None = None, *, is_first_use: bool = True
 ) -> str:
     """Check that a folder is the one in the ledger; create it at first use.
 
     Args:
         folder: inbox or outbox.
-        known_id: the random id in its marker, from a ledger; None if no ledger has one.
-        known_device: its device number when its marker was last read, from the same ledger; None if not known.
-        is_first_use: False if `known_id` is None because the ledger is lost; the folder is not created then.
+        expected_id: the random id in its marker, from a ledger; None if no ledger has one.
+        expected_device: its device number when its marker was last read, from the same ledger; None if not known.
+        is_first_use: False if `expected_id` is None because the ledger is lost; the folder is not created then.
 
     Returns:
         Its id, to be stored.
@@ -86,31 +86,31 @@ def verify_folder(
         EnvironmentFailure: it is missing, is another one, or has no marker and is empty or on another device.
         OSError: it cannot be read or written.
     """
-    if known_id is None and is_first_use:
+    if expected_id is None and is_first_use:
         files.make_dir(folder)
         return read_id(folder) or _write_id(folder, secrets.token_hex(16))
     if not folder.is_dir():
         raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
     actual_id = read_id(folder)
-    if actual_id is not None and known_id in (actual_id, None):
+    if actual_id is not None and expected_id in (actual_id, None):
         return actual_id
     if actual_id is not None:
         raise EnvironmentFailure(f"{folder} is another folder than before", hint=_mount_hint(folder))
     if not any(folder.iterdir()):
         raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_mount_hint(folder))
     # A device may have another number after a restart (NFS, btrfs): it only counts without the marker.
-    if known_id is not None and known_device not in (None, get_device(folder)):
+    if expected_id is not None and expected_device not in (None, get_device(folder)):
         raise EnvironmentFailure(
             f"{folder} has no marker and lies on another device than before", hint=_mount_hint(folder)
         )
     logs.warning("folder had lost its marker, got it again", folder=folder)
-    return _write_id(folder, known_id or secrets.token_hex(16))
+    return _write_id(folder, expected_id or secrets.token_hex(16))
 
 
-def accept_folder(folder: Path, known_id: str | None) -> str:
+def accept_folder(folder: Path, expected_id: str | None) -> str:
     """Accept a new or emptied folder (`digitrec init`); return the id in its marker, else the known one."""
     files.make_dir(folder)
-    return read_id(folder) or _write_id(folder, known_id or secrets.token_hex(16))
+    return read_id(folder) or _write_id(folder, expected_id or secrets.token_hex(16))
 
 
 def read_id(folder: Path) -> str | None:

@@ -76,9 +76,9 @@ class ObjectStore:
         Content and metadata are requested in this order: metadata that is unchanged afterwards proves the content.
         """
         if len(requests) == 1:
-            return [self._fetch_one(requests[0])]
+            return [self._fetch_object(requests[0])]
         with ThreadPoolExecutor(min(_MAX_PARALLEL, max(1, len(requests)))) as pool:
-            return list(pool.map(self._fetch_one, requests))
+            return list(pool.map(self._fetch_object, requests))
 
     def read(self, name: str) -> bytes | None:
         """Return the content of an object; None if it does not exist."""
@@ -118,7 +118,7 @@ class ObjectStore:
             else:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode=mode)
 
-    def _fetch_one(self, request: FetchRequest) -> bytes | OSError | None:
+    def _fetch_object(self, request: FetchRequest) -> bytes | OSError | None:
         path = f"{self._root}/{request.ref.path}"
         try:
             with _convert_errors(f"{self.url}/{request.ref.path}"):

@@ -22,7 +22,7 @@ from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus
-from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.correction_helpers import AT, BATCH_ID, add_batch, open_test_ledger, row, say
 
 LATER = "20260202T030405Z-00000000"
 NASTY = [
@@ -92,7 +92,7 @@ READERS: dict[TableFormat, Callable[[bytes], list[dict[str, str]]]] = {
 def settings(tmp_path: Path) -> Settings:
     """Two workers: one with two batches, some of it corrected; one whose batch lies between."""
     with ExitStack() as stack:
-        main = desk_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3")])
+        main = open_test_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3")])
         stack.callback(main.close)
         add_batch(main, [row(number, path=name) for number, name in enumerate(NASTY, start=1)], LATER)
         say(main, 1, NONE, who="=ann")

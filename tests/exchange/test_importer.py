@@ -21,7 +21,7 @@ from digitrec.storage.corrections import NONE, ReviewMethod, Verdict, read_lates
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
 from tests.conftest import read_csv
-from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say
+from tests.correction_helpers import AT, BATCH_ID, add_batch, open_test_ledger, row, say
 from tests.older_ledgers import make_older
 
 OTHER = "20260202T030405Z-00000000"
@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
     """Two workers. Of the second: a document of two pages, a name that was used twice, bytes that were read before."""
     settings = Settings(workspace=tmp_path)
     settings.outbox.mkdir()
-    desk_ledger(tmp_path, ROWS).close()
+    open_test_ledger(tmp_path, ROWS).close()
     with closing(Ledger.open(tmp_path / ".digitrec" / "b" / "ledger.sqlite3")) as other:
         pages = [replace(row(number, path="two.tif", page=number), sha256="c" * 64) for number in (1, 2)]
         again = replace(row(3, path="desk/1.png"), sha256="d" * 64)
@@ -269,7 +269,7 @@ def test_what_was_in_review_and_left_as_it_is_may_be_meant_as_right(settings: Se
 
 
 def test_what_looks_like_no_digit_is_not_confirmed_by_leaving_it(tmp_path: Path) -> None:
-    desk_ledger(
+    open_test_ledger(
         tmp_path, [row(1), row(2, reason=Reason.NOT_A_DIGIT), row(3, text="", reason=Reason.OTHER_MARKS)]
     ).close()
     settings = Settings(workspace=tmp_path)
@@ -323,7 +323,7 @@ def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path:
     (tmp_path / "new").mkdir()
     fresh = Settings(workspace=tmp_path / "new")
     fresh.outbox.mkdir()
-    desk_ledger(fresh.workspace, ROWS).close()
+    open_test_ledger(fresh.workspace, ROWS).close()
 
     applied(fresh, exported)
 

@@ -55,7 +55,7 @@ def engine(scheduler: str) -> Iterator[DaskExecutor]:
 
 
 @pytest.mark.slow
-def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str, tmp_path: Path) -> None:
+def test_cluster_workers_write_the_same_tables(scheduler: str, tmp_path: Path) -> None:
     for folder, engine in (("plain", "serial"), ("spread", "dask")):
         fill(tmp_path / folder / "inbox")
         run_once(Settings(workspace=tmp_path / folder, engine=engine, scheduler=scheduler, settle_s=0))
@@ -64,7 +64,7 @@ def test_a_whole_run_with_worker_processes_writes_the_same_tables(scheduler: str
 
 
 @pytest.mark.slow
-def test_the_model_is_started_once_in_each_worker(engine: DaskExecutor) -> None:
+def test_each_worker_loads_the_model_once(engine: DaskExecutor) -> None:
     def started(page_reader: object) -> tuple[int, int]:
         time.sleep(0.05)
         return os.getpid(), id(page_reader)
@@ -98,7 +98,7 @@ def test_a_worker_of_another_version_exits_78_before_claiming(scheduler: str, tm
 
 
 @pytest.mark.slow
-def test_a_worker_killed_half_way_changes_nothing(engine: DaskExecutor, tmp_path: Path) -> None:
+def test_a_killed_worker_changes_no_result(engine: DaskExecutor, tmp_path: Path) -> None:
     mark = str(tmp_path / "killed")
 
     def dies_once(number: int) -> int:
@@ -130,7 +130,7 @@ class Gone:
         return task_batch.TaskResult([7], None)
 
 
-def test_results_that_died_with_their_worker_are_waited_for() -> None:
+def test_results_lost_with_a_worker_are_awaited_again() -> None:
     engine = DaskExecutor.__new__(DaskExecutor)
     engine._params = DaskParams(slice_s=0.01)
     engine._timeout_s = 30.0
@@ -157,13 +157,13 @@ def test_a_chunk_that_kills_workers_repeatedly_fails_after_earlier_results(
         next(results)
 
 
-def test_a_worker_that_came_later_with_another_library_refuses_the_work() -> None:
+def test_a_late_worker_with_another_library_refuses_work() -> None:
     with pytest.raises(WorkerMismatch, match=r"numpy is .* there and 1\.0 here"):
         task_batch.run_batch(TaskBatch(b"", 1, {**task_batch.fingerprint(), "numpy": "1.0"}), [])
 
 
 @pytest.mark.slow
-def test_a_worker_is_compared_by_every_library_that_touches_pixels() -> None:
+def test_workers_are_compared_by_every_image_library() -> None:
     owners = packages_distributions()
     imported = {name.partition(".")[0] for module in modules_that_read() for name in imports_of(module)}
     used = {canonicalize_name(owner) for name in imported for owner in owners.get(name, ())} - {"digitrec"}
@@ -197,7 +197,7 @@ def imports_of(module: Path) -> set[str]:
     return imported | {name for name, _ in parts} | {f"{name}.{part}" for name, part in parts}
 
 
-def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -> None:
+def test_a_worker_without_the_inbox_refuses_work(tmp_path: Path) -> None:
     (tmp_path / ".digitrec-folder").write_text("0a1b\n")
     ours = task_batch.fingerprint(str(tmp_path))
     (tmp_path / ".digitrec-folder").write_text("2c3d\n")
@@ -206,7 +206,7 @@ def test_a_worker_that_does_not_see_the_inbox_refuses_the_work(tmp_path: Path) -
         task_batch.run_batch(TaskBatch(b"", 1, ours, str(tmp_path)), [])
 
 
-def test_a_worker_with_another_model_than_was_sent_refuses_the_work() -> None:
+def test_a_worker_with_another_model_refuses_work() -> None:
     sent = task_batch.serialize(reader())
     altered = sent._replace(content=sent.content[:-100] + bytes(100))
     content = task_batch.pack(abs, [1], lambda _: sent.digest)

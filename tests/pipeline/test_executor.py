@@ -37,7 +37,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize("has_workers", [False, True])
-def test_quick_chunks_go_one_by_one(has_workers: bool) -> None:
+def test_quick_chunks_use_one_thread(has_workers: bool) -> None:
     crowd = Crowd(0.001)
 
     assert list(LocalExecutor(4, 60.0, has_workers=has_workers).map(crowd, range(40), running)) == list(range(40))
@@ -47,7 +47,7 @@ def test_quick_chunks_go_one_by_one(has_workers: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("has_workers", [False, True])
-def test_chunks_that_take_long_are_worked_on_side_by_side(has_workers: bool) -> None:
+def test_slow_chunks_run_in_parallel(has_workers: bool) -> None:
     crowd = Crowd(0.4)
 
     assert list(LocalExecutor(4, 60.0, has_workers=has_workers).map(crowd, range(12), running)) == list(range(12))
@@ -56,12 +56,12 @@ def test_chunks_that_take_long_are_worked_on_side_by_side(has_workers: bool) -> 
 
 
 def test_a_failed_chunk_does_not_stop_the_others() -> None:
-    def one_fails(chunk: int) -> int:
+    def fail_at_two(chunk: int) -> int:
         if chunk == 2:
             raise ValueError(chunk)
         return chunk
 
-    results = LocalExecutor(4, 60.0).map(one_fails, range(4), running)
+    results = LocalExecutor(4, 60.0).map(fail_at_two, range(4), running)
 
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="2"):
@@ -101,7 +101,7 @@ def test_worker_processes_start_under_load_and_are_reused(engine: LocalExecutor)
 
 
 @pytest.mark.slow
-def test_children_that_are_there_begin_before_anybody_asks_for_the_results(engine: LocalExecutor) -> None:
+def test_running_workers_start_before_results_are_requested(engine: LocalExecutor) -> None:
     list(engine.map(who, range(150), running))
     later = engine.map(who, range(10), running)
 
@@ -132,7 +132,7 @@ def test_worker_processes_pause_for_quick_chunks_and_resume_for_slow_ones(engine
     assert len(again) == 3
 
 
-IN_ONE_THREAD = """
+SINGLE_THREADED = """
 import os, time
 from contextlib import suppress
 os.sched_getaffinity = lambda _: {*range(CORES)}
@@ -171,10 +171,10 @@ print(os.getpid() in processes, len(processes), len(left))
         (0.0, 150, 3, 1),
     ],
 )
-def test_where_there_is_no_other_thread_children_are_forks_if_it_pays(
+def test_single_threaded_process_forks_workers_if_worthwhile(
     takes_s: float, count: int, cores: int, processes: int
 ) -> None:
-    script = IN_ONE_THREAD.replace("TAKES_S", str(takes_s)).replace("COUNT", str(count)).replace("CORES", str(cores))
+    script = SINGLE_THREADED.replace("TAKES_S", str(takes_s)).replace("COUNT", str(count)).replace("CORES", str(cores))
 
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 
@@ -190,7 +190,7 @@ def dies_elsewhere_at_the_third_file(parent: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: LocalExecutor) -> None:
+def test_a_chunk_that_kills_its_worker_does_not_stop_the_others(engine: LocalExecutor) -> None:
     before = children()
 
     results = list(engine.map(dies_elsewhere_at_the_third_file, [os.getpid()] * 100, running))
@@ -203,7 +203,7 @@ def test_a_chunk_that_kills_its_child_does_not_stop_the_others(engine: LocalExec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("has_workers", [False, True])
-def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_workers: bool) -> None:
+def test_a_hanging_chunk_is_lost_and_another_thread_reads_the_rest(has_workers: bool) -> None:
     def hangs(chunk: int) -> int:
         worker_main.begin_page(chunk)
         time.sleep(2.0 if chunk in (3, 4) else 0.05)
@@ -219,7 +219,7 @@ def test_a_chunk_that_hangs_is_lost_and_another_thread_reads_the_rest(has_worker
 
 
 @pytest.mark.slow
-def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None:
+def test_later_hanging_chunks_do_not_delay_the_others() -> None:
     def hangs(chunk: int) -> int:
         time.sleep(20.0 if chunk < 5 else 0.01)
         return chunk
@@ -234,7 +234,7 @@ def test_after_a_chunk_that_hung_others_do_not_wait_for_more_that_hang() -> None
     assert time.monotonic() - began_s < 3.5, "one after the other they would take four seconds"
 
 
-def test_after_a_stop_a_chunk_ends_with_the_file_it_is_at() -> None:
+def test_after_a_stop_a_chunk_ends_with_its_current_file() -> None:
     asked = threading.Event()
 
     def files(chunk: int) -> list[int]:
@@ -255,7 +255,7 @@ def test_after_a_stop_a_chunk_ends_with_the_file_it_is_at() -> None:
     assert time.monotonic() - began_s < 2.0
 
 
-def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_stop_results_after_a_hanging_chunk_are_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitrec.pipeline.chunk_queue.STOP_GRACE_S", 0.3)
     done = threading.Event()
 
@@ -271,7 +271,7 @@ def test_after_a_stop_what_is_done_is_given_though_one_before_it_hangs(monkeypat
 
 
 @pytest.mark.slow
-def test_children_without_work_end_and_others_come_when_there_is_some(
+def test_idle_workers_end_and_new_ones_start_on_demand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
@@ -288,16 +288,14 @@ def test_children_without_work_end_and_others_come_when_there_is_some(
 
 
 @pytest.mark.slow
-def test_where_no_child_can_be_started_the_work_is_done_all_the_same(
-    engine: LocalExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_workers_this_process_does_all_work(engine: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
 
     assert {pid for _, pid in engine.map(who, range(100), running)} == {os.getpid()}
 
 
 @pytest.mark.parametrize("has_workers", [False, True])
-def test_a_stop_is_noticed_while_results_keep_coming(has_workers: bool) -> None:
+def test_a_stop_takes_effect_while_results_arrive(has_workers: bool) -> None:
     asked: list[float] = []
 
     def stopped() -> bool:
@@ -310,7 +308,7 @@ def test_a_stop_is_noticed_while_results_keep_coming(has_workers: bool) -> None:
     assert len(results) < 50
 
 
-def test_after_a_stop_started_chunks_finish_and_no_other_starts() -> None:
+def test_after_a_stop_only_started_chunks_finish() -> None:
     crowd = Crowd(0.5)
 
     results = list(LocalExecutor(2, 60.0).map(crowd, range(20), lambda: crowd.most > 1))

@@ -105,7 +105,7 @@ def test_a_stop_before_the_first_chunk_yields_a_prefix_of_the_results(
 
 
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
-def test_a_chunk_that_takes_too_long_is_noticed_and_not_waited_for(make: Callable[..., Executor]) -> None:
+def test_a_chunk_over_its_time_limit_is_lost(make: Callable[..., Executor]) -> None:
     engine = make(read_timeout_s=1)
     began_s = time.monotonic()
 
@@ -134,7 +134,7 @@ def test_the_time_limit_restarts_for_every_page_and_names_the_file(make: Callabl
 
 
 @pytest.mark.parametrize("name", ["threads", *OUTSIDE], indirect=True)
-def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_ends_the_work_despite_a_hanging_chunk(engine: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_queue, "STOP_GRACE_S", 0.3)
     monkeypatch.setattr(dask_executor, "STOP_GRACE_S", 0.3)
     began_s = time.monotonic()
@@ -143,9 +143,7 @@ def test_a_stop_ends_the_work_soon_even_where_a_chunk_hangs(engine: Executor, mo
     assert time.monotonic() - began_s < 2.5
 
 
-def test_a_whole_run_writes_the_same_bytes_but_for_times_and_batch(
-    tmp_path: Path, name: str, request: pytest.FixtureRequest
-) -> None:
+def test_every_executor_writes_the_same_tables(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
     where = request.getfixturevalue("scheduler") if name == "dask" else None
     for folder, executor in (("plain", "serial"), ("spread", name)):
         fill(tmp_path / folder / "inbox")

@@ -177,9 +177,7 @@ def test_another_run_reads_only_what_is_new_or_changed(place: Place) -> None:
     assert latest == place.fs.cat_file(f"{place.root}/out/{summary.batches[0]}.csv")
 
 
-def test_each_object_is_fetched_once_and_one_that_is_too_large_never(
-    here: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_objects_are_fetched_once_and_too_large_ones_never(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
     real = here.fs.cat_file
     monkeypatch.setattr(type(here.fs), "cat_file", lambda _, path, **how: fetched.append(path) or real(path, **how))
@@ -195,7 +193,7 @@ def test_each_object_is_fetched_once_and_one_that_is_too_large_never(
     assert (large["reason_code"], large["sha256"]) == ("too_large", "")
 
 
-def test_what_changed_less_than_settle_s_ago_stays_for_the_next_run(here: Place) -> None:
+def test_recently_changed_objects_stay_for_the_next_run(here: Place) -> None:
     here.put("7.png", draw(7))
 
     summary = here.run(settle_s=60, run_wait_s=0)
@@ -204,15 +202,13 @@ def test_what_changed_less_than_settle_s_ago_stays_for_the_next_run(here: Place)
     assert here.run().count.claimed == 1
 
 
-def test_what_settles_while_the_run_waits_is_read(here: Place) -> None:
+def test_objects_that_settle_during_the_run_are_read(here: Place) -> None:
     here.put("7.png", draw(7))
 
     assert here.run(settle_s=0.5, run_wait_s=5).count.claimed == 1
 
 
-def test_an_object_that_changes_while_read_is_left_to_the_next_run(
-    here: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_that_changes_during_the_read_is_deferred(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     here.put("7.png", draw(7))
     real = here.fs.cat_file
 
@@ -234,7 +230,7 @@ def test_an_object_that_changes_while_read_is_left_to_the_next_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [FileNotFoundError("gone"), PermissionError("denied"), OSError("throttled")])
-def test_an_unavailable_object_is_left_and_the_others_are_read(
+def test_an_unavailable_object_is_deferred_and_others_are_read(
     here: Place, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     for digit in (7, 8):
@@ -297,18 +293,16 @@ def test_a_table_with_other_bytes_is_never_replaced(here: Place, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_concurrent_publisher_of_the_same_bytes_is_no_failure(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ObjectStore(f"{place.base}/out")
     store.atomic_create("a.csv", b"same")
     real, looks = ObjectStore.read, []
 
-    def not_there_at_first(self: ObjectStore, name: str) -> bytes | None:
+    def missing_at_first(self: ObjectStore, name: str) -> bytes | None:
         looks.append(name)
         return None if len(looks) == 1 else real(self, name)
 
-    monkeypatch.setattr(ObjectStore, "read", not_there_at_first)
+    monkeypatch.setattr(ObjectStore, "read", missing_at_first)
     store.atomic_create("a.csv", b"same")
     looks.clear()
     with pytest.raises(FileExistsError):
@@ -317,7 +311,7 @@ def test_a_publisher_who_was_faster_with_the_same_bytes_is_no_failure(
     assert real(store, "a.csv") == b"same"
 
 
-def test_labels_in_the_source_are_the_truth_and_no_pictures(here: Place) -> None:
+def test_label_objects_are_used_as_labels_and_not_read_as_pictures(here: Place) -> None:
     here.put("set/7.png", draw(7))
     here.put("set/labels.csv", b"file,label\n7.png,7\n")
     here.put("other/labels.csv", b"no labels\n")
@@ -338,7 +332,7 @@ def test_labels_in_the_source_are_the_truth_and_no_pictures(here: Place) -> None
         ({"source": "warp://x"}, "cannot be used"),
     ],
 )
-def test_what_does_not_go_together_is_refused(here: Place, settings: dict[str, str], message: str) -> None:
+def test_conflicting_settings_are_refused(here: Place, settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as refused:
         here.run(**settings)
 
@@ -346,7 +340,7 @@ def test_what_does_not_go_together_is_refused(here: Place, settings: dict[str, s
     assert refused.value.hint
 
 
-def test_a_ledger_is_of_one_source_and_one_outbox_and_not_of_folders_too(here: Place) -> None:
+def test_a_ledger_belongs_to_a_single_source_and_outbox(here: Place) -> None:
     here.put("7.png", draw(7))
     here.run()
 
@@ -361,7 +355,7 @@ def test_a_ledger_is_of_one_source_and_one_outbox_and_not_of_folders_too(here: P
         here.run(worker="folders")
 
 
-def test_an_outbox_of_another_ledger_is_refused_so_that_no_row_comes_twice(here: Place) -> None:
+def test_an_outbox_of_another_ledger_is_refused(here: Place) -> None:
     here.put("7.png", draw(7))
     here.run()
 
@@ -374,7 +368,7 @@ def test_an_outbox_of_another_ledger_is_refused_so_that_no_row_comes_twice(here:
     assert here.answers() == {"7.png": "7"}
 
 
-def test_two_runs_at_once_are_one_too_many(here: Place) -> None:
+def test_a_second_run_at_the_same_time_is_refused(here: Place) -> None:
     with object_store.open_object_store(here.settings), pytest.raises(BusyError, match="already running"):
         here.run()
 
@@ -387,9 +381,7 @@ def test_a_damaged_ledger_is_an_environment_failure(here: Place) -> None:
         here.run()
 
 
-def test_the_store_failing_in_its_own_words_is_an_environment_failure(
-    here: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_store_is_an_environment_failure(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no credentials")
 
@@ -399,7 +391,7 @@ def test_the_store_failing_in_its_own_words_is_an_environment_failure(
         here.run()
 
 
-def test_verify_accounts_for_a_store(here: Place) -> None:
+def test_verify_covers_object_stores(here: Place) -> None:
     here.put("7.png", draw(7))
     here.put("8.png", draw(8))
     (batch,) = here.run().batches
@@ -429,7 +421,7 @@ def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -> None:
+def test_the_command_prints_the_address_of_the_table(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "7.png").write_bytes(draw(7))
     words = ("--source", f"file://{tmp_path}/in", "--outbox", f"file://{tmp_path}/out", "--settle-s", "0", "--json")
@@ -442,7 +434,7 @@ def test_the_command_reads_a_store_and_says_where_the_table_is(tmp_path: Path) -
     assert (watched.returncode, "cron" in watched.stderr) == (2, True)
 
 
-def test_a_ledger_knows_what_it_answered(tmp_path: Path) -> None:
+def test_the_ledger_knows_answered_files(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite3")
     assert not ledger.was_answered("7.png", (1, 2, 3))
     ledger.close()

@@ -85,9 +85,7 @@ FILES = [
 ]
 
 
-def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photo_rejected_at_full_resolution_costs_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = decode._decode_turbo
 
     def turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: int) -> Picture:
@@ -105,7 +103,7 @@ def test_a_photo_that_is_refused_in_more_detail_costs_its_own_row(
 
 
 @pytest.mark.slow
-def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
+def test_files_of_a_chunk_are_read_as_if_alone(tmp_path: Path) -> None:
     jobs, shipped = jobs_of(tmp_path, FILES), composition.load_page_reader(ModelPackage.open(SHIPPED))
     (tmp_path / "006").write_bytes(b"somebody writes into it")
     (tmp_path / "010").unlink()
@@ -122,7 +120,7 @@ def test_each_file_of_a_chunk_is_read_as_it_is_alone(tmp_path: Path) -> None:
     assert together[8].pages[0].reason is Reason.BLANK
 
 
-def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_small_pages_are_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[tuple[str, int]]] = []
     trace_all = PageReader.trace_all
 
@@ -141,12 +139,12 @@ def test_only_small_pages_are_grouped_and_documents_hold_none(tmp_path: Path, mo
 
 
 @given(st.lists(st.integers(0, 3_000_000), max_size=12))
-def test_at_most_a_megabyte_of_files_is_held_except_one_larger_file(sizes: list[int]) -> None:
+def test_groups_hold_at_most_a_megabyte_or_a_single_file(sizes: list[int]) -> None:
     jobs = [ReadJob(Path(str(number)), 0, size, 0) for number, size in enumerate(sizes)]
 
     groups = [*group_by_bytes(jobs, lambda job: job.size)]
 
     assert [job for group in groups for job in group] == jobs
     assert all(len(group) == 1 or sum(job.size for job in group) <= 1 << 20 for group in groups)
-    for some, following in pairwise(groups):
-        assert sum(job.size for job in (*some, following[0])) > 1 << 20  # none could have held one more
+    for group, following in pairwise(groups):
+        assert sum(job.size for job in (*group, following[0])) > 1 << 20  # none could have held one more

@@ -51,7 +51,7 @@ def test_a_rejected_file_with_the_longest_name_keeps_its_reason_file(harness: Se
     assert claims[name].reason_file.count("/") == 3
 
 
-def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: ServiceHarness) -> None:
+def test_originals_named_like_reason_files_are_originals(harness: ServiceHarness) -> None:
     harness.drop("x.png", b"this is no picture")
     harness.drop("x.png.reason.json", b'{"batch_id": "another", "row": 1}')
     harness.run()
@@ -61,7 +61,7 @@ def test_an_original_named_like_a_reason_file_is_not_taken_for_one(harness: Serv
     assert claims["x.png"].reason_file != claims["x.png.reason.json"].location
 
 
-def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceHarness) -> None:
+def test_reason_files_named_by_digest_and_row_are_matched(harness: ServiceHarness) -> None:
     stem = "x" * 250
     for suffix in (".a", ".b", ".c"):
         harness.drop(stem + suffix, b"the same bytes, no picture")
@@ -72,7 +72,7 @@ def test_reason_files_that_bear_digest_and_row_are_found_again(harness: ServiceH
     assert len({claim.reason_file for claim in claims.values()}) == 3
 
 
-def test_an_original_whose_name_was_refused_is_found_again_by_its_bytes(
+def test_originals_with_a_changed_name_are_matched_by_content(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = archive.files.move_durable

@@ -53,7 +53,7 @@ def claimed(harness: ServiceHarness) -> list[str]:
         (Ledger, "record", False),
     ],
 )
-def test_claims_without_an_answer_go_back_and_are_read_by_another(
+def test_unanswered_claims_return_and_another_worker_reads_them(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
 ) -> None:
     two.drop("a/2.png", draw(2))
@@ -76,7 +76,7 @@ def test_claims_without_an_answer_go_back_and_are_read_by_another(
 
 
 @pytest.mark.parametrize(("home", "step", "after"), [(Ledger, "record", True), (FolderOutbox, "publish", True)])
-def test_claims_that_were_answered_stay_for_the_worker_to_finish(
+def test_answered_claims_stay_for_their_worker(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, home: Any, step: str, after: bool
 ) -> None:
     two.drop("2.png", draw(2))
@@ -91,14 +91,12 @@ def test_claims_that_were_answered_stay_for_the_worker_to_finish(
     assert two.account().discrepancies == ()
 
 
-def test_a_living_worker_is_not_given_up(two: ServiceHarness) -> None:
+def test_a_running_worker_is_not_released(two: ServiceHarness) -> None:
     with two.at_work(), pytest.raises(BusyError):
         give_up(two)
 
 
-def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(
-    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_ledger_must_be_confirmed_as_lost(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "update_claims", after=True)
     for leftover in two.settings.ledger.parent.glob("*"):
@@ -117,7 +115,7 @@ def test_without_its_ledger_a_person_has_to_say_that_it_is_lost(
     assert two.account().discrepancies == ()
 
 
-def test_without_its_ledger_what_is_published_counts_as_answered(
+def test_without_a_ledger_published_batches_count_as_answered(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two.drop("2.png", draw(2))
@@ -134,7 +132,7 @@ def test_without_its_ledger_what_is_published_counts_as_answered(
     assert two.account().discrepancies == ()
 
 
-def test_a_name_that_is_taken_meanwhile_is_left_alone(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_taken_in_the_meantime_is_not_overwritten(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "update_claims", after=True)
     two.drop("2.png", draw(5))
@@ -144,7 +142,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone(two: ServiceHarness, monke
     assert (two.inbox / "2~2.png").read_bytes() == draw(2)
 
 
-def test_files_in_the_claims_that_were_never_planned_go_back_too(
+def test_unplanned_files_in_the_claims_return_to_the_inbox(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two.drop("2.png", draw(2))
@@ -171,7 +169,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_power_cut_while_giving_up_loses_nothing_and_doubles_nothing(
+def test_a_crash_during_a_release_loses_and_doubles_nothing(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     two.drop("2.png", draw(2))
@@ -203,7 +201,7 @@ def test_an_unknown_worker_and_a_missing_outbox_are_refused(two: ServiceHarness)
         give_up(two, lost=True)
 
 
-def test_the_ledger_is_the_one_that_owns_the_claims(
+def test_the_owner_file_names_the_ledger_of_the_claims(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     two.set(state_dir=tmp_path / "elsewhere")
@@ -214,7 +212,7 @@ def test_the_ledger_is_the_one_that_owns_the_claims(
     assert len(give_up(two).answered) == 1
 
 
-def test_requeue_of_a_worker_prints_what_went_back(
+def test_requeue_of_a_worker_prints_the_returned_files(
     two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, run_command: RunCommand
 ) -> None:
     two.drop("b\n.png", draw(2))

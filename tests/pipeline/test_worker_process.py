@@ -47,8 +47,8 @@ def rejects(_: object) -> None:
 
 
 class Particular(Exception):
-    def __init__(self, one: int, other: int) -> None:
-        super().__init__(f"{one} and {other}")
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
 
 
 def particular(_: object) -> None:
@@ -84,7 +84,7 @@ def limited() -> Iterator[WorkerProcess]:
     process.stop()
 
 
-def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limited: WorkerProcess) -> None:
+def test_a_page_over_the_cpu_limit_ends_the_worker(limited: WorkerProcess) -> None:
     began_s = time.monotonic()
 
     with pytest.raises(WorkerCrashed, match="died"):
@@ -94,7 +94,7 @@ def test_a_child_with_limits_ends_when_a_page_uses_too_much_processor_time(limit
     assert limited.call(spin_page_by_page, 5, running) == "done", "each page has its own time"
 
 
-def test_a_child_with_limits_gets_no_more_memory_than_a_page_may_take(limited: WorkerProcess) -> None:
+def test_a_page_over_the_memory_limit_fails(limited: WorkerProcess) -> None:
     assert limited.call(reserve, 100_000_000, running) == 100_000_000
     with pytest.raises(MemoryError):
         limited.call(reserve, 300_000_000, running)
@@ -129,7 +129,7 @@ def test_the_limits_leave_room_for_a_page_of_max_pixels(kind: str, monkeypatch: 
     assert len(content.pages) == 1
 
 
-def test_an_error_is_raised_with_the_place_where_it_happened(child: WorkerProcess) -> None:
+def test_an_error_has_the_traceback_of_the_worker(child: WorkerProcess) -> None:
     with pytest.raises(ValueError, match="invalid literal") as raised:
         child.call(int, "seven", running)
 
@@ -137,7 +137,7 @@ def test_an_error_is_raised_with_the_place_where_it_happened(child: WorkerProces
 
 
 @pytest.mark.parametrize("function", [rejects, particular, lambda_of])
-def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: WorkerProcess, function: object) -> None:
+def test_an_unpicklable_error_or_result_is_reported(child: WorkerProcess, function: object) -> None:
     before = child.call(pid, None, running)
 
     with pytest.raises((RuntimeError, AttributeError, TypeError)):
@@ -146,7 +146,7 @@ def test_an_unpicklable_error_or_result_is_reported_and_kills_nothing(child: Wor
     assert child.call(pid, None, running) == before
 
 
-def test_one_that_died_without_work_is_followed_by_another(child: WorkerProcess) -> None:
+def test_a_worker_that_died_while_idle_is_replaced(child: WorkerProcess) -> None:
     first = child.call(pid, None, running)
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -155,9 +155,7 @@ def test_one_that_died_without_work_is_followed_by_another(child: WorkerProcess)
     assert child.call(pid, None, running) not in {None, first}
 
 
-def test_a_stop_ends_the_wait_for_a_child_that_is_not_ready(
-    child: WorkerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_ends_the_wait_for_a_starting_worker(child: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitrec.pipeline.worker_process._PROGRAM", "import time; time.sleep(60)")
     monkeypatch.setattr("digitrec.pipeline.chunk_queue.STOP_GRACE_S", 0.2)
     began_s = time.monotonic()
@@ -176,9 +174,7 @@ def test_nothing_is_imported_from_the_current_folder(
     assert child.call(abs, -3, running) == 3
 
 
-def test_where_there_is_no_interpreter_that_is_an_error_of_the_system(
-    child: WorkerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_interpreter_is_an_os_error(child: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     with pytest.raises(OSError, match="no child process") as raised:
@@ -186,7 +182,7 @@ def test_where_there_is_no_interpreter_that_is_an_error_of_the_system(
     assert raised.value.errno == errno.EAGAIN
 
 
-def test_a_child_that_is_killed_from_elsewhere_has_died(child: WorkerProcess) -> None:
+def test_a_worker_killed_by_another_process_is_reported(child: WorkerProcess) -> None:
     child.prepare(time.sleep, running)
     threading.Timer(0.3, child.kill).start()
 
@@ -213,7 +209,7 @@ def ends(pid):
 """
 
 
-def in_one_thread(script: str) -> str:
+def run_single_threaded(script: str) -> str:
     """Return the output of a process without other threads, which the test process has."""
     ended = subprocess.run(
         [sys.executable, "-c", FORKS + script], capture_output=True, text=True, timeout=60, check=False
@@ -222,9 +218,9 @@ def in_one_thread(script: str) -> str:
     return ended.stdout.strip()
 
 
-def test_a_forked_child_sees_inherited_state_and_sent_arguments() -> None:
+def test_a_fork_has_inherited_state_and_sent_arguments() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 assert may_fork()
 child, factor = WorkerProcess(20.0), 3
 times = lambda number: (os.getpid(), factor * number)  # cannot be sent
@@ -245,7 +241,7 @@ assert ends(first[0])
 
 def test_a_dead_or_hung_fork_is_replaced_by_a_fresh_interpreter() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 for fatal, timeout_s in ((lambda _: os.kill(os.getpid(), signal.SIGKILL), 20.0), (lambda _: time.sleep(60), 0.2)):
     child = WorkerProcess(timeout_s)
     child.fork(fatal)
@@ -261,7 +257,7 @@ for fatal, timeout_s in ((lambda _: os.kill(os.getpid(), signal.SIGKILL), 20.0),
 
 
 def test_a_fork_keeps_nothing_open_and_leaves_signals_to_its_parent() -> None:
-    assert in_one_thread("""
+    assert run_single_threaded("""
 signal.signal(signal.SIGTERM, lambda *_: None)
 with tempfile.TemporaryDirectory() as folder:
     lock = open(folder + "/lock", "w")
@@ -284,9 +280,9 @@ with tempfile.TemporaryDirectory() as folder:
 """).splitlines() == ["['socket'] True True", "still locked"]
 
 
-def test_a_fork_ends_with_its_parent_whatever_it_is_at() -> None:
+def test_a_busy_fork_ends_with_its_parent() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 ours, theirs = os.pipe()
 if os.fork() == 0:
     child = WorkerProcess(60.0)
@@ -303,9 +299,9 @@ print(ends(pid))
     )
 
 
-def test_a_process_with_another_thread_is_not_to_be_forked() -> None:
+def test_a_process_with_another_thread_may_not_fork() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 begun, done = may_fork(), threading.Event()
 thread = threading.Thread(target=done.wait)
 thread.start()
@@ -318,9 +314,9 @@ print(begun, between)
     )
 
 
-def test_a_fork_decodes_its_documents_itself() -> None:
+def test_a_fork_decodes_documents_itself() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 from digitrec.images import documents
 documents.release(documents.acquire())
 child = WorkerProcess(20.0)
@@ -334,7 +330,7 @@ child.stop()
 
 
 def test_a_fork_works_with_sigchld_ignored() -> None:
-    assert in_one_thread("""
+    assert run_single_threaded("""
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 child = WorkerProcess(20.0)
 child.fork(abs)
@@ -347,9 +343,9 @@ print(ends(pid))
 """).split() == ["5", "True"]
 
 
-def test_where_no_fork_can_be_made_a_fresh_interpreter_comes() -> None:
+def test_a_failed_fork_is_replaced_by_a_fresh_interpreter() -> None:
     assert (
-        in_one_thread("""
+        run_single_threaded("""
 def refused():
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
@@ -364,10 +360,10 @@ child.stop()
     )
 
 
-def test_where_threads_cannot_be_counted_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing_there(_: str) -> list[str]:
+def test_without_a_thread_count_no_process_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_to_list(_: str) -> list[str]:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/self/task")
 
-    monkeypatch.setattr(os, "listdir", nothing_there)
+    monkeypatch.setattr(os, "listdir", fail_to_list)
 
     assert not may_fork()

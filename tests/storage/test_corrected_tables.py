@@ -27,7 +27,7 @@ from digitrec.storage.corrections import (
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
-from tests.correction_helpers import AT, BATCH_ID, desk_ledger, row, say
+from tests.correction_helpers import AT, BATCH_ID, open_test_ledger, row, say
 from tests.pipeline.test_crash import PowerCut, cut
 from tests.storage.test_csv_tables import HOW
 
@@ -37,7 +37,7 @@ ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     (tmp_path / "outbox").mkdir()
-    ledger = desk_ledger(tmp_path, ROWS)
+    ledger = open_test_ledger(tmp_path, ROWS)
     yield ledger
     ledger.close()
 
@@ -48,7 +48,7 @@ def read_cells(path: Path | None) -> dict[str, tuple[str, str, str, str]]:
     return {line["row"]: (line["status"], line["text"], line["label"], line["confidence"]) for line in read_csv(path)}
 
 
-def test_the_table_appears_when_the_review_is_finished_and_not_before(tmp_path: Path, ledger: Ledger) -> None:
+def test_the_table_appears_when_the_review_is_finished(tmp_path: Path, ledger: Ledger) -> None:
     say(ledger, 1, "1")
     assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) is None
     say(ledger, 2, "0650")
@@ -83,12 +83,12 @@ def test_a_page_without_a_digit_is_marked() -> None:
         (Reason.OTHER_MARKS, None, ("review", "", "", "")),
     ],
 )
-def test_a_page_of_which_nothing_was_read_is_settled(
+def test_a_page_without_an_answer_can_be_settled(
     tmp_path: Path, reason: Reason, new: str | None, expected: tuple[str, ...]
 ) -> None:
     (tmp_path / "outbox").mkdir()
     nothing = row(1, text="", reason=reason, confidence=None, runner_up="", runner_up_confidence=None)
-    with closing(desk_ledger(tmp_path, [nothing, row(2)])) as ledger:
+    with closing(open_test_ledger(tmp_path, [nothing, row(2)])) as ledger:
         say(ledger, 2, "7")
         assert write_corrected_table(tmp_path / "outbox", ledger, BATCH_ID) is None
         say(ledger, 1, new)
@@ -138,7 +138,7 @@ def test_a_complete_corrected_table_is_left_unchanged(tmp_path: Path, ledger: Le
     assert path.exists()
 
 
-def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
+def test_a_slow_writer_does_not_replace_a_newer_table(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = tmp_path / "outbox"
@@ -160,7 +160,7 @@ def test_who_writes_late_never_puts_an_older_table_in_place_of_a_newer(
     assert read_cells(path)["3"][:2] == ("corrected", "8")
 
 
-def test_an_outbox_that_is_not_the_one_is_not_written_to(tmp_path: Path, ledger: Ledger) -> None:
+def test_nothing_is_written_to_another_outbox(tmp_path: Path, ledger: Ledger) -> None:
     ledger.set_meta("outbox_id", "f" * 32)
     for number in (1, 2):
         say(ledger, number, "5")
@@ -269,9 +269,7 @@ def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: 
     )
 
 
-def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
-    read: ServiceHarness, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_corrected_table_does_not_stop_reading(read: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
     (read.outbox / "corrected").write_text("in the way")
     with noting(read) as ledger, pytest.raises(OSError, match="corrected"):
         judge_all(read, ledger)
@@ -283,7 +281,7 @@ def test_a_corrected_table_that_cannot_be_written_holds_up_no_picture(
     assert "a corrected table cannot be written yet" in caplog.text
 
 
-def test_a_ledger_made_again_knows_the_corrections_of_finished_reviews(read: ServiceHarness) -> None:
+def test_a_rebuilt_ledger_has_the_corrections_of_finished_reviews(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = read_latest(ledger)
@@ -321,7 +319,7 @@ def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarn
     assert read.account().discrepancies == (f"corrected/{path.name} tells corrections that are in no ledger",)
 
 
-def test_pruned_and_requeued_originals_leave_the_corrections_as_they_are(read: ServiceHarness) -> None:
+def test_pruning_and_requeuing_keep_the_corrections(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
         before = read_latest(ledger)

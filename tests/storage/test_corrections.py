@@ -27,7 +27,7 @@ from digitrec.storage.corrections import (
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus, Reason
-from tests.correction_helpers import AT, BATCH_ID, add_batch, desk_ledger, row, say, texts
+from tests.correction_helpers import AT, BATCH_ID, add_batch, open_test_ledger, row, say, texts
 from tests.older_ledgers import make_older
 
 ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(4, PageStatus.REJECTED), row(5)]
@@ -35,12 +35,12 @@ ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = desk_ledger(tmp_path, ROWS)
+    ledger = open_test_ledger(tmp_path, ROWS)
     yield ledger
     ledger.close()
 
 
-def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> None:
+def test_entries_keep_author_and_time_and_the_latest_is_valid(ledger: Ledger) -> None:
     first = say(ledger, 1, "7")
     second = say(ledger, 1, "1", who="bob")
 
@@ -71,16 +71,16 @@ def test_author_value_and_time_are_kept_and_the_newest_holds(ledger: Ledger) -> 
         (row(1, PageStatus.REJECTED), "4", Verdict.CORRECTED),
     ],
 )
-def test_the_service_is_confirmed_where_it_was_right(
+def test_a_judgement_equal_to_the_answer_confirms_it(
     tmp_path: Path, answer: object, new: str | None, verdict: Verdict
 ) -> None:
-    ledger = desk_ledger(tmp_path, [answer])  # type: ignore[list-item]
+    ledger = open_test_ledger(tmp_path, [answer])  # type: ignore[list-item]
 
     assert say(ledger, 1, new).verdict is verdict
     ledger.close()
 
 
-def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Ledger) -> None:
+def test_a_judgement_of_a_stale_row_is_a_conflict(ledger: Ledger) -> None:
     theirs = say(ledger, 2, "650", who="bob")
 
     with pytest.raises(Conflict, match="by bob") as conflict:
@@ -97,7 +97,7 @@ def test_a_verdict_on_a_stale_entry_is_refused_with_the_newest_entry(ledger: Led
 
 
 @pytest.mark.parametrize("text", ["", "7a", "-7", "٧", "7 ", "None", "1" * 1001])
-def test_a_text_that_is_no_number_is_refused_and_all_with_it(ledger: Ledger, text: str) -> None:
+def test_an_invalid_text_rejects_all_judgements(ledger: Ledger, text: str) -> None:
     with pytest.raises(UsageError, match="no number"):
         record_judgements(
             ledger,
@@ -111,7 +111,7 @@ def test_a_text_that_is_no_number_is_refused_and_all_with_it(ledger: Ledger, tex
 
 
 @pytest.mark.parametrize(("batch_id", "number"), [(BATCH_ID, 6), (BATCH_ID, 0), ("nope", 1)])
-def test_a_row_that_is_not_there_is_refused(ledger: Ledger, batch_id: str, number: int) -> None:
+def test_an_unknown_row_is_refused(ledger: Ledger, batch_id: str, number: int) -> None:
     with pytest.raises(UsageError, match="has no row"):
         record_judgements(
             ledger, [Judgement(batch_id, number, "7", 0)], reviewer="ann", method=ReviewMethod.ONE, reviewed_at=AT
@@ -119,12 +119,12 @@ def test_a_row_that_is_not_there_is_refused(ledger: Ledger, batch_id: str, numbe
 
 
 @pytest.mark.parametrize("who", ["", "  ", "x" * 101])
-def test_nobody_is_no_name(ledger: Ledger, who: str) -> None:
+def test_an_empty_reviewer_is_refused(ledger: Ledger, who: str) -> None:
     with pytest.raises(UsageError, match="name"):
         say(ledger, 1, "7", who=who)
 
 
-def test_a_name_is_data(ledger: Ledger) -> None:
+def test_a_reviewer_name_is_escaped(ledger: Ledger) -> None:
     assert say(ledger, 1, "7", who=" an\n\udcffn ").reviewer == "an%0A%FFn"
 
 
@@ -138,7 +138,7 @@ def test_a_withdrawn_correction_has_no_effect_and_stays_in_the_log(ledger: Ledge
     assert say(ledger, 1, "2").old == "7"
 
 
-def test_taking_back_brings_what_held_before_and_twice_brings_it_back(ledger: Ledger) -> None:
+def test_undo_restores_the_previous_entry_and_can_be_undone(ledger: Ledger) -> None:
     say(ledger, 1, None)
     second = say(ledger, 1, "1")
 
@@ -148,7 +148,7 @@ def test_taking_back_brings_what_held_before_and_twice_brings_it_back(ledger: Le
     assert (twice.verdict, twice.old, twice.new) == (Verdict.CORRECTED, "7", "1")
 
 
-def test_only_the_newest_entry_can_be_taken_back(ledger: Ledger) -> None:
+def test_only_the_latest_entry_can_be_undone(ledger: Ledger) -> None:
     first = say(ledger, 1, "1")
     say(ledger, 1, "2", who="bob")
 
@@ -178,8 +178,8 @@ def test_a_review_is_finished_when_every_row_to_review_is_settled(ledger: Ledger
     assert (count_open_rows(ledger, BATCH_ID), is_review_finished(ledger, BATCH_ID)) == (0, True)
 
 
-def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) -> None:
-    ledger = desk_ledger(tmp_path, [row(1, PageStatus.ACCEPTED)])
+def test_a_batch_without_open_rows_is_finished_after_a_judgement(tmp_path: Path) -> None:
+    ledger = open_test_ledger(tmp_path, [row(1, PageStatus.ACCEPTED)])
 
     assert not is_review_finished(ledger, BATCH_ID)
     say(ledger, 1, "1")
@@ -187,7 +187,7 @@ def test_a_batch_without_open_items_is_finished_after_one_visit(tmp_path: Path) 
     ledger.close()
 
 
-def test_the_truths_are_the_rows_that_are_settled(ledger: Ledger) -> None:
+def test_reviewed_rows_are_the_settled_rows(ledger: Ledger) -> None:
     say(ledger, 1, "1")
     say(ledger, 2, None)
     say(ledger, 4, NONE)
@@ -241,7 +241,7 @@ def _actions(draw: st.DrawFn) -> list[tuple[str, int, str | None, bool]]:
 
 @pytest.mark.slow
 @given(actions=_actions())
-def test_any_sequence_by_two_people_leaves_what_a_simple_model_says(
+def test_any_sequence_by_two_people_matches_a_simple_model(
     actions: list[tuple[str, int, str | None, bool]],
 ) -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)

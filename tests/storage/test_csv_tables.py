@@ -41,7 +41,7 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
 
 
-def test_the_columns_are_those_of_the_contract_in_their_order() -> None:
+def test_the_columns_are_those_of_the_contract() -> None:
     assert ",".join(csv_tables.COLUMNS) == (
         "schema_version,batch_id,row,file,group,page,status,text,digit,confidence,runner_up,runner_up_confidence,"
         "digit_count,reason_code,reason,duplicate_of,label,format,width,height,size_bytes,sha256,received_at,"
@@ -52,7 +52,7 @@ def test_the_columns_are_those_of_the_contract_in_their_order() -> None:
     )
 
 
-def test_a_row_to_the_letter() -> None:
+def test_a_row_has_the_expected_bytes() -> None:
     assert csv_tables.render_main([ROW], HOW).split("\r\n")[1:] == [
         "1,20260102T030405Z-00000000,1,desk/7.png,desk,1,accepted,7,7,0.900000,8,0.100000,1,,,,,png,60,80,123,ab,"
         "2026-01-02T03:04:00.000Z,2026-01-02T03:04:05.000Z,m,0",
@@ -73,7 +73,7 @@ def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
     assert (row["text"], row["digit"], row["digit_count"]) == ("0650", "", "4")
 
 
-def test_a_rejected_row_leaves_what_it_does_not_know_empty() -> None:
+def test_a_rejected_row_has_empty_cells() -> None:
     reading = PageReading(1, PageStatus.REJECTED, reason=Reason.NOT_AN_IMAGE, detail="it is text")
 
     (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], HOW))
@@ -83,7 +83,7 @@ def test_a_rejected_row_leaves_what_it_does_not_know_empty() -> None:
     assert (row["reason_code"], row["reason"]) == ("not_an_image", "it is text")
 
 
-def test_the_excel_profile_differs_by_the_mark_alone() -> None:
+def test_the_excel_profile_only_adds_the_byte_order_mark() -> None:
     plain, excel = (csv_tables.render_main([ROW], replace(HOW, csv_profile=profile)) for profile in ("plain", "excel"))
 
     assert excel == "\ufeff" + plain
@@ -100,7 +100,7 @@ def test_rows_are_sorted_as_they_are_written() -> None:
 
 
 @given(st.floats(0, 1), st.text(max_size=20))
-def test_whatever_is_written_is_read_back(confidence: float, label: str) -> None:
+def test_written_rows_are_read_back(confidence: float, label: str) -> None:
     row = replace(ROW, label=label, reading=replace(ROW.reading, confidence=confidence))
     try:
         label.encode()

@@ -35,14 +35,14 @@ def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
 
 
 @pytest.mark.parametrize("content", [b"", b"\n"])
-def test_a_marker_that_a_power_cut_left_empty_is_written_again(tmp_path: Path, content: bytes) -> None:
+def test_an_empty_marker_is_written_again(tmp_path: Path, content: bytes) -> None:
     (tmp_path / folder_id.MARKER).write_bytes(content)
 
     assert folder_id.verify_folder(tmp_path, OTHER) == OTHER
     assert folder_id.read_id(tmp_path) == OTHER
 
 
-def test_an_emptied_folder_that_is_accepted_keeps_the_id_that_ledgers_know(tmp_path: Path) -> None:
+def test_an_accepted_empty_folder_keeps_its_known_id(tmp_path: Path) -> None:
     assert folder_id.accept_folder(tmp_path / "inbox", OTHER) == OTHER
     assert folder_id.read_id(tmp_path / "inbox") == OTHER
 

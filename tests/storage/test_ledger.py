@@ -31,7 +31,7 @@ def recorded(ledger: Ledger) -> None:
     ledger.record(BATCH.id, [ROW], [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")], HOW, [])
 
 
-def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
+def test_recorded_batches_are_read_back(ledger: Ledger) -> None:
     recorded(ledger)
 
     assert ledger.rows(BATCH.id) == [ROW]
@@ -54,7 +54,7 @@ def test_what_is_recorded_is_read_back_alike(ledger: Ledger) -> None:
     ],
     ids=str,
 )
-def test_an_answer_that_cannot_be_is_refused_and_the_batch_with_it(ledger: Ledger, change: dict[str, object]) -> None:
+def test_an_invalid_answer_rolls_back_its_batch(ledger: Ledger, change: dict[str, object]) -> None:
     ledger.open_batch(BATCH, [CLAIM])
     wrong = replace(ROW, row=2, reading=replace(ROW.reading, **change))  # type: ignore[arg-type]
 
@@ -125,7 +125,7 @@ def older(path: Path, version: int) -> None:
         ledger.close()
 
 
-def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_path: Path) -> None:
+def test_an_older_ledger_is_backed_up_before_its_migration(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     older(path, 2)
 
@@ -140,7 +140,7 @@ def test_a_ledger_of_an_older_version_is_copied_whole_before_it_is_changed(tmp_p
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ledger.sqlite3", "ledger.sqlite3.backup-2"]
 
 
-def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) -> None:
+def test_the_older_version_continues_with_the_backup(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     older(path, 2)
     Ledger.open(path).close()
@@ -152,7 +152,7 @@ def test_with_the_copy_in_its_place_the_older_version_goes_on(tmp_path: Path) ->
         assert ledger.rows(BATCH.id) == [ROW]
 
 
-def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
+def test_an_existing_backup_stays_and_a_new_ledger_needs_none(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     Ledger.open(path).close()
     assert not list(tmp_path.glob("*.backup-*"))
@@ -165,7 +165,7 @@ def test_an_existing_backup_is_kept_and_a_new_ledger_needs_none(tmp_path: Path) 
     assert migrations.get_backup_path(path, 1).read_bytes() == b"from an earlier try"
 
 
-def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
+def test_without_space_for_the_backup_nothing_changes(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     older(path, 1)
 
@@ -180,7 +180,7 @@ def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*backup*"))
 
 
-def test_it_is_written_through_to_the_disk(ledger: Ledger) -> None:
+def test_transactions_are_synced_to_the_disk(ledger: Ledger) -> None:
     db = ledger._db
 
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -50,7 +50,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 
 @pytest.mark.slow
-def test_every_lost_table_has_its_bytes_again_and_is_listed(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_every_lost_table_is_rewritten_and_listed(read: ServiceHarness, run_command: RunCommand) -> None:
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
     lose(read, *lost)
@@ -67,9 +67,7 @@ def test_every_lost_table_has_its_bytes_again_and_is_listed(read: ServiceHarness
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".digits.csv"])
-def test_one_lost_table_comes_back_and_the_others_are_not_touched(
-    read: ServiceHarness, run_command: RunCommand, suffix: str
-) -> None:
+def test_a_lost_table_is_rewritten_and_others_stay(read: ServiceHarness, run_command: RunCommand, suffix: str) -> None:
     before = content(read)
     newest = read.tables()[-1]
     lose(read, f"{newest.stem}{suffix}")
@@ -84,7 +82,7 @@ def test_one_lost_table_comes_back_and_the_others_are_not_touched(
 
 
 @pytest.mark.slow
-def test_only_the_batches_that_are_named_get_their_tables(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_only_named_batches_get_their_tables(read: ServiceHarness, run_command: RunCommand) -> None:
     first, second = (path.stem for path in read.tables())
     before = content(read)
     lose(read, f"{first}.csv", f"{second}.csv")
@@ -100,7 +98,7 @@ def test_only_the_batches_that_are_named_get_their_tables(read: ServiceHarness, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--rebuild",)])
-def test_no_table_is_written_unless_that_is_asked_for(
+def test_no_table_is_written_without_the_option(
     read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...]
 ) -> None:
     lose(read, read.tables()[0].name)
@@ -110,7 +108,7 @@ def test_no_table_is_written_unless_that_is_asked_for(
     assert content(read) == before
 
 
-def test_an_edited_table_stays_as_it_is_and_is_a_difference(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_an_edited_table_stays_and_is_reported(read: ServiceHarness, run_command: RunCommand) -> None:
     read.tables()[0].write_bytes(b"edited")
     before = content(read)
 
@@ -159,7 +157,7 @@ def test_a_batch_without_ledger_and_table_is_reported(read: ServiceHarness, run_
     assert run_command("verify", "--rebuild", "--tables", first.stem).code == 2
 
 
-def test_a_batch_that_is_not_finished_gets_no_table_here(
+def test_an_unfinished_batch_gets_no_table(
     harness: ServiceHarness, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.pipeline.test_crash import PowerCut, cut
@@ -178,9 +176,7 @@ def test_a_batch_that_is_not_finished_gets_no_table_here(
     assert f"batch {batch} is not closed yet" in named.err
 
 
-def test_no_table_is_written_into_an_outbox_that_is_not_mounted(
-    read: ServiceHarness, run_command: RunCommand, tmp_path: Path
-) -> None:
+def test_an_unmounted_outbox_gets_no_table(read: ServiceHarness, run_command: RunCommand, tmp_path: Path) -> None:
     read.outbox.rename(tmp_path / "away")
     read.outbox.mkdir()
 
