@@ -1,4 +1,4 @@
-"""Queue of the chunks of one map, for its threads and worker processes; and how long to wait for their results."""
+"""Queue of the chunks of one map for its threads and worker processes, and timeouts for the results."""
 
 import math
 import multiprocessing
@@ -28,7 +28,7 @@ class LostChunk:
     """Takes the place of the result of a chunk that was not read completely."""
 
     why: str = ""
-    """Empty after a stop, which is no fault of a file."""
+    """Empty after a stop, which no file caused."""
     file: int | None = None
     """Position in the chunk of the file that was being read; None if it is not known."""
 
@@ -60,7 +60,7 @@ class ChunkQueue:
         self._started = 0
         self._in_progress: dict[int, PageProgress] = {}
         self._given_up: set[int] = set()
-        """Places of chunks whose results are ignored, should they ever come."""
+        """Places of chunks whose late results are ignored."""
         self.left = len(chunks)
         """Number of chunks without a result."""
         self._lock = threading.Lock()

@@ -74,7 +74,7 @@ class DaskExecutor:
 
         Raises:
             EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
-            WorkerMismatch: a worker would read otherwise.
+            WorkerMismatch: a worker does not match.
         """
         logs.capture_loggers("distributed", "tornado")  # distributed gives its loggers handlers when it is imported
         self._params = params or PARAMS
@@ -100,9 +100,9 @@ class DaskExecutor:
         """See `Executor.map`.
 
         Raises:
-            ChunkTimeout: a chunk took too long, or killed workers until the scheduler gave it up.
-            EnvironmentFailure: the scheduler is gone, or all workers are.
-            WorkerMismatch: a worker that came later would read otherwise.
+            ChunkTimeout: a chunk took too long, or killed workers until the scheduler stopped retrying it.
+            EnvironmentFailure: the scheduler or all workers are gone.
+            WorkerMismatch: a worker that joined later does not match.
         """
         threads = self._threads()
         size = min(
@@ -129,7 +129,7 @@ class DaskExecutor:
                 self._client.cancel(list(pending))
 
     def close(self) -> None:
-        """Disconnect from the cluster, which frees what it keeps for this process."""
+        """Disconnect from the cluster, which frees the data of this process."""
         self._readers.clear()
         self._client.close(timeout=self._params.close_s)
 
@@ -192,8 +192,8 @@ class DaskExecutor:
         """Compare the fingerprint of every worker with that of this process.
 
         Raises:
-            EnvironmentFailure: there is none, or they do not answer.
-            WorkerMismatch: one would read otherwise.
+            EnvironmentFailure: there are no workers, or they do not answer.
+            WorkerMismatch: a worker does not match.
         """
         fingerprints = self._query(lambda: self._client.run(task_batch.fingerprint_query(self._inbox)))
         if not fingerprints:

@@ -1,4 +1,4 @@
-"""Map a pure function over chunks: in this thread, in several threads, or with worker processes, too."""
+"""Map a pure function over chunks: in this thread, in several threads, or in worker processes."""
 
 import os
 import sys
@@ -101,7 +101,7 @@ class SerialExecutor:
     def map(
         self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]
     ) -> Iterator[R | LostChunk]:
-        """See `Executor.map`; there is no timeout, and a file that was begun is finished."""
+        """See `Executor.map`; there is no timeout, and a started file is finished."""
         for chunk in chunks:
             if stopped():
                 return
@@ -134,19 +134,19 @@ class LocalExecutor:
         self._forks: list[WorkerProcess] = []
         """Workers that were forked while it was safe, and may be used."""
         self._prefetched: list[ChunkQueue] = []
-        """Queues whose results nobody has asked for yet."""
+        """Queues whose results were not requested yet."""
         self._is_quick = False
         """The chunks of the last map were too quick for workers."""
         self._has_lost = False
         """The last map lost a chunk: its other files are read in this map."""
         self._busy_s = 0.0
-        """How long work went on without a pause before this map, seconds."""
+        """Duration of continuous work before this map, seconds."""
         self._ended_s = 0.0
 
     def map(
         self, function: Callable[[T], R], chunks: Sequence[T], stopped: Callable[[], bool]
     ) -> Iterator[R | LostChunk]:
-        """See `Executor.map`. Running workers begin at once, even before the first result is asked for."""
+        """See `Executor.map`. Running workers begin at once, even before the first result is requested."""
         self._workers = [worker for worker in self._workers if worker.is_alive]
         self._fork(function, len(chunks))
         queue = ChunkQueue(function, chunks)
@@ -187,7 +187,7 @@ class LocalExecutor:
                 0 < queue.seconds_per_chunk(self._params.min_timed_chunks) * queue.max_size <= self._params.min_chunk_s
             )
             if not queue.is_done:
-                self.close()  # a worker may be busy with a chunk that nobody waits for
+                self.close()  # a worker may be busy with a chunk whose result is not needed
             now_s = time.monotonic()
             self._busy_s += now_s - max(queue.began_s, self._ended_s)
             self._ended_s = now_s
@@ -276,16 +276,16 @@ class WorkerThread:
 
     @property
     def is_alive(self) -> bool:
-        """False once it has ended."""
+        """Whether it is running."""
         return self._thread.is_alive()
 
     def serve(self, queue: ChunkQueue) -> None:
-        """Work on these chunks, unless it does so already. If it fails, other threads do them all."""
+        """Start work on these chunks, unless already started; after a failure other threads process them."""
         if queue.add_worker(self):
             self._queues.put(queue)
 
     def end(self) -> None:
-        """Stop at once, whatever the process does."""
+        """Stop at once, even while the process is busy."""
         self._is_stopped = True
         self._queues.put(None)
         if self._is_busy:
@@ -300,7 +300,7 @@ class WorkerThread:
             pass
         except OSError as why:
             if not self._is_stopped:
-                logs.warning("no other process helps with reading", why=why)
+                logs.warning("no worker process can be started, this process reads alone", why=why)
         finally:
             self._process.stop()
 

@@ -1,8 +1,8 @@
-"""Batches of chunks that are sent to a worker of a cluster, and what the worker does with them.
+"""Batches of chunks for the workers of a cluster, and their execution.
 
-A batch holds a function and its chunks, pickled. Where a chunk names a page reader, only the digest of that reader is
-sent: the reader goes to each worker once, and stays in its memory. A worker refuses work if its program, libraries or
-inbox differ from those of the coordinator.
+A batch is a pickled function with its chunks, in which a digest stands for each page reader: a reader is sent to each
+worker once, and stays in its memory. A worker refuses work if its program, libraries or inbox differ from those of the
+coordinator.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def fingerprint(inbox: str = "") -> WorkerFingerprint:
 
 
 def fingerprint_query(inbox: str = "") -> Callable[[], WorkerFingerprint]:
-    """Return a function that returns the fingerprint of the process it runs in; it needs no digitrec there."""
+    """Return a function that returns the fingerprint of its process; to receive it takes no digitrec."""
     module = __name__
 
     def ask() -> WorkerFingerprint:
@@ -73,14 +73,14 @@ def check_same(worker: str, theirs: WorkerFingerprint, ours: WorkerFingerprint) 
 
     >>> check_same("tcp://10.0.0.7:40001", {"recipe": "4"}, {"recipe": "5"})
     Traceback (most recent call last):
-    digitrec.errors.WorkerMismatch: worker tcp://10.0.0.7:40001 would read otherwise: recipe is 4 there and 5 here
+    digitrec.errors.WorkerMismatch: worker tcp://10.0.0.7:40001 does not match: recipe is 4 there and 5 here
     """
     if theirs.get("digitrec", "").startswith("not usable"):
-        raise WorkerMismatch(f"worker {worker} would read otherwise: digitrec is {theirs['digitrec']} there")
+        raise WorkerMismatch(f"worker {worker} does not match: digitrec is {theirs['digitrec']} there")
     other = [name for name in ours if theirs.get(name, _ABSENT) != ours[name]]
     if other:
         differences = ", ".join(f"{name} is {theirs.get(name, _ABSENT)} there and {ours[name]} here" for name in other)
-        raise WorkerMismatch(f"worker {worker} would read otherwise: {differences}")
+        raise WorkerMismatch(f"worker {worker} does not match: {differences}")
 
 
 _MAX_READERS = 4
@@ -102,9 +102,9 @@ class TaskBatch(NamedTuple):
     timeout_s: float
     """Longest that one chunk may take, seconds."""
     fingerprint: WorkerFingerprint
-    """Of the coordinator."""
+    """Fingerprint of the coordinator."""
     inbox: str = ""
-    """The folder that is read from; "" for a store."""
+    """The folder of the files; "" for a store."""
 
 
 class TaskResult(NamedTuple):
@@ -131,7 +131,7 @@ def run_batch(batch: TaskBatch, readers: Sequence[SerializedReader]) -> TaskResu
     """Apply the function of a batch to its chunks; runs on a worker.
 
     Raises:
-        WorkerMismatch: this worker would read otherwise, or got another model than was sent.
+        WorkerMismatch: this worker does not match, or received another model than was sent.
     """
     check_same(
         _get_worker_name(), fingerprint(batch.inbox), batch.fingerprint
@@ -140,7 +140,7 @@ def run_batch(batch: TaskBatch, readers: Sequence[SerializedReader]) -> TaskResu
     function, chunks = _Unpacker(io.BytesIO(batch.content), loaded).load()
     results: list[Any] = []
     try:
-        # A thread of its own: a file that hangs is noticed, as it is without a cluster.
+        # In a separate thread, so that a hanging file causes a timeout as without a cluster.
         for result in LocalExecutor(1, batch.timeout_s).map(function, chunks, lambda: False):
             results.append(result)
     except Exception as why:  # noqa: BLE001 - it is raised again by the coordinator, after the results before it
@@ -186,7 +186,7 @@ def _load_reader(sent: SerializedReader) -> PageReader:
             threads.import_opencv()
             while len(_readers) >= _MAX_READERS:
                 del _readers[next(iter(_readers))]
-            # It came over the connection that all tasks use: who can change it could send code directly.
+            # Received over the connection of all tasks: anyone who can change it can send code directly.
             _readers[sent.digest] = pickle.loads(sent.content)  # noqa: S301
         return _readers[sent.digest]
 
@@ -196,7 +196,7 @@ def _get_worker_name() -> str:
 
     try:
         return str(get_worker().address)
-    except ValueError:  # no worker: a test
+    except ValueError:  # in a test
         return "in this process"
 
 

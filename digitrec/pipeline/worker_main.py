@@ -1,4 +1,4 @@
-"""Code that runs in a worker process: report progress, keep the limits, answer calls until the parent is gone."""
+"""Code that runs in a worker process: report progress, keep the limits, answer calls until the parent has ended."""
 
 import gc
 import math
@@ -59,7 +59,7 @@ class PageProgress:
 
     @property
     def since_s(self) -> float:
-        """When the page began, monotonic seconds; infinite if none is in progress."""
+        """Start of the page, monotonic seconds; infinite if none is in progress."""
         return float(self._PAGE.unpack_from(self._memory)[0])
 
     @property
@@ -69,7 +69,7 @@ class PageProgress:
 
     @property
     def is_cancelled(self) -> bool:
-        """True once no other file should be begun."""
+        """Whether no other file should be started."""
         return self._memory[self.SIZE - 1] != 0
 
 
@@ -77,7 +77,7 @@ _thread = threading.local()
 
 
 def report_to(progress: PageProgress | None) -> None:
-    """Let `begin_page` of this thread write here."""
+    """Set where `begin_page` of this thread reports."""
     _thread.progress = progress
 
 
@@ -183,7 +183,7 @@ def _limit_cpu(limits: WorkerLimits) -> None:
 def _limit_memory(limits: WorkerLimits) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
-    _set_limit(resource.RLIMIT_CORE, 0)  # a core dump of so much memory helps nobody
+    _set_limit(resource.RLIMIT_CORE, 0)  # no core dump of so much memory
 
 
 def _set_limit(kind: int, value: int) -> None:
@@ -200,8 +200,8 @@ def _die_with_parent() -> None:
 
 
 def _answer_calls(connection: Connection, function: Callable[[Any], Any], limits: WorkerLimits | None = None) -> None:
-    """Call the function that came last with each argument that comes."""
-    with suppress(EOFError, OSError):  # the parent is gone, or has closed the connection
+    """Call the last received function with each received argument."""
+    with suppress(EOFError, OSError):  # the parent has ended, or has closed the connection
         while True:
             message = connection.recv()
             if isinstance(message, NewFunction):
@@ -223,6 +223,6 @@ def _call(function: Callable[[Any], Any], argument: object) -> bytes:
         try:
             content = pickle.dumps(CallResult(None, why))
             pickle.loads(content)  # noqa: S301 - our own
-        except Exception:  # noqa: BLE001 - whatever its class does
+        except Exception:  # noqa: BLE001 - its class may raise any error
             content = pickle.dumps(CallResult(None, RuntimeError("".join(traceback.format_exception(why)))))
         return content

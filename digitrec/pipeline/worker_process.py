@@ -231,10 +231,10 @@ class WorkerProcess:
         self._end()
 
     def _end(self) -> None:
-        """Kill the process, whatever it does."""
+        """Kill the process, even while it is busy."""
         if self._process is not None:
             self._process.kill()
-            with suppress(subprocess.TimeoutExpired):  # blocked in the kernel: a network share that is gone
+            with suppress(subprocess.TimeoutExpired):  # blocked in the kernel, as by a missing network share
                 self._process.wait(PARAMS.exit_s)
         if self._connection is not None:
             self._connection.close()
